@@ -1,0 +1,59 @@
+//! Making a token in two steps, so that the key may sit in a card: [`Prepared`] gives the 48 bytes to sign and takes
+//! the signature back.
+
+use p384::ecdsa::Signature;
+use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
+use sha2::{Digest as _, Sha384};
+
+use crate::{Claims, Error, Footer, PublicKey, paseto};
+
+/// A token but for its signature.
+#[derive(Debug)]
+pub struct Prepared {
+    public: PublicKey,
+    payload: String,
+    footer: String,
+    digest: [u8; 48],
+}
+
+impl Prepared {
+    /// Fixes every byte that will be signed.
+    ///
+    /// # Errors
+    /// [`Error::NotPrintable`], [`Error::CustomTooLong`]; [`Error::KeyMismatch`] if the footer names another key.
+    pub fn new(public: &PublicKey, claims: &Claims, footer: &Footer) -> Result<Self, Error> {
+        if footer.key_id != public.id() {
+            return Err(Error::KeyMismatch);
+        }
+        let (payload, footer) = (claims.to_json()?, footer.to_json());
+        let signed = paseto::signed_bytes(public.as_bytes(), payload.as_bytes(), footer.as_bytes(), b"");
+        Ok(Self { public: *public, payload, footer, digest: Sha384::digest(signed).into() })
+    }
+
+    /// SHA-384 of what is signed: the 48 bytes a card takes in GENERAL AUTHENTICATE.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 48] {
+        &self.digest
+    }
+
+    /// The token, from the signature r ‖ s (48 bytes each, left-padded).
+    ///
+    /// The signature is verified first: a card that used another key, or lies, fails here and not at the registry.
+    /// s is brought to the lower half of the group order, so that a token has one spelling.
+    ///
+    /// # Errors
+    /// [`Error::BadSignature`]; [`Error::TooLong`] for a token no verifier would read.
+    pub fn finish(self, signature: &[u8; 96]) -> Result<String, Error> {
+        let signature = Signature::from_slice(signature).map_err(|_| Error::BadSignature)?.normalize_s();
+        self.public
+            .verifying_key()
+            .verify_prehash(&self.digest, &signature)
+            .map_err(|_| Error::BadSignature)?;
+        let token =
+            paseto::encode(self.payload.as_bytes(), &signature.to_bytes().into(), self.footer.as_bytes());
+        if token.len() > crate::MAX_TOKEN_BYTES {
+            return Err(Error::TooLong { bytes: token.len() });
+        }
+        Ok(token)
+    }
+}

@@ -1,0 +1,99 @@
+//! Reading a token. What is not verified and what is have different types.
+
+use p384::ecdsa::Signature;
+use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha384};
+
+use crate::paseto::{Frame, signed_bytes};
+use crate::strict_json::{self, StrictJsonError};
+use crate::{Claims, Error, Footer, Part, PublicKey};
+
+/// A well-formed token of which nothing is known to be true. Its footer serves to find the key.
+#[derive(Debug)]
+pub struct Untrusted {
+    frame: Frame,
+    footer: Footer,
+}
+
+/// What a key has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// What the token states.
+    pub claims: Claims,
+    /// For which registry, by which key.
+    pub footer: Footer,
+}
+
+impl Untrusted {
+    /// Takes a token apart and reads its footer; the payload stays closed.
+    ///
+    /// # Errors
+    /// All of [`Frame::parse`], [`Error::NoFooter`], and every error about the footer.
+    pub fn parse(token: &str) -> Result<Self, Error> {
+        let frame = Frame::parse(token)?;
+        if frame.footer.is_empty() {
+            return Err(Error::NoFooter);
+        }
+        let footer = Footer::from_json(object(&frame.footer, Part::Footer)?)?;
+        Ok(Self { frame, footer })
+    }
+
+    /// Which registry and key the token names. Anybody may have written this.
+    #[must_use]
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// The claims without any proof, for showing a token to its owner. Never decide anything by them.
+    ///
+    /// # Errors
+    /// Every error about the payload.
+    pub fn unverified_claims(&self) -> Result<Claims, Error> {
+        Claims::from_json(object(&self.frame.payload, Part::Payload)?)
+    }
+
+    /// Verifies with the p384 crate.
+    ///
+    /// # Errors
+    /// [`Error::KeyMismatch`], [`Error::BadSignature`], and every error about the payload.
+    pub fn verify(self, key: &PublicKey) -> Result<Verified, Error> {
+        self.verify_with(key, |_, signed, signature| {
+            Signature::from_slice(signature).is_ok_and(|signature| {
+                key.verifying_key().verify_prehash(&Sha384::digest(signed), &signature).is_ok()
+            })
+        })
+    }
+
+    /// Verifies with any implementation of ECDSA over P-384 with SHA-384.
+    ///
+    /// `check` gets the compressed public key, the message (not yet hashed) and r ‖ s. It must accept s in both
+    /// halves of the group order: signers other than [`Prepared`](crate::Prepared) do not normalise it.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_with(
+        self,
+        key: &PublicKey,
+        check: impl FnOnce(&[u8; 49], &[u8], &[u8; 96]) -> bool,
+    ) -> Result<Verified, Error> {
+        if self.footer.key_id != key.id() {
+            return Err(Error::KeyMismatch);
+        }
+        let signed = signed_bytes(key.as_bytes(), &self.frame.payload, &self.frame.footer, b"");
+        if !check(key.as_bytes(), &signed, &self.frame.signature) {
+            return Err(Error::BadSignature);
+        }
+        Ok(Verified { claims: self.unverified_claims()?, footer: self.footer })
+    }
+}
+
+fn object(bytes: &[u8], part: Part) -> Result<Map<String, Value>, Error> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::NotUtf8(part))?;
+    match strict_json::parse(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) | Err(StrictJsonError::Syntax(_)) => Err(Error::NotJson(part)),
+        Err(StrictJsonError::DuplicateName(name)) => Err(Error::DuplicateName { part, name }),
+    }
+}

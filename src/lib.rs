@@ -1,1 +1,4 @@
-//! TODO
+//! Publish crates with a key that cannot leave your YubiKey.
+
+pub mod pin;
+pub mod piv;

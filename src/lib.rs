@@ -2,3 +2,4 @@
 
 pub mod pin;
 pub mod piv;
+pub mod reader;

@@ -19,7 +19,7 @@ mod tlv;
 mod verify;
 
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 
 use std::fmt;
 

@@ -1,1 +1,5 @@
-//! TODO
+//! Publish crates with a key that cannot leave your YubiKey.
+
+pub mod pin;
+pub mod piv;
+pub mod reader;

@@ -1,0 +1,279 @@
+//! The certificate that stands beside a key in its slot and says what the key is for.
+//!
+//! X.509 v3 (RFC 5280), signed by a throwaway P-384 key: nobody verifies it, other PIV programs have to be able to
+//! read it. So nothing in it is critical, and no extension is of our making. Subject and issuer are
+//! `O=yk-cargo, OU=v1, OU=<role>, CN=<label>`; a SubjectAltName URI is the index URL byte for byte; Yubico's extension
+//! 1.3.6.1.4.1.41482.3.8 repeats the policies of the key.
+
+use std::time::{Duration, SystemTime};
+
+use der::{
+    Any, Decode, Encode,
+    asn1::{GeneralizedTime, Ia5String, OctetString, Utf8StringRef},
+    oid::{
+        ObjectIdentifier,
+        db::{rfc4519, rfc5280::ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME},
+    },
+};
+use p384::ecdsa::{DerSignature, SigningKey};
+use x509_cert::{
+    Certificate, TbsCertificate,
+    attr::AttributeTypeAndValue,
+    builder::{Builder, CertificateBuilder, profile::BuilderProfile},
+    ext::{
+        Extension,
+        pkix::{SubjectAltName, name::GeneralName},
+    },
+    name::{Name, RdnSequence, RelativeDistinguishedName},
+    serial_number::SerialNumber,
+    spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef},
+    time::{Time, Validity},
+};
+use zeroize::Zeroizing;
+
+use super::{P384Point, PinPolicy, TouchPolicy, attestation::POLICIES};
+
+const PRODUCT: &str = "yk-cargo";
+const FORMAT: &str = "v1";
+const ROLES: [&str; 4] = ["read", "publish", "both", SEALED];
+/// The one role without an index URL.
+const SEALED: &str = "sealed";
+/// RFC 5280, appendix A.1: ub-common-name.
+const LONGEST_LABEL: usize = 64;
+/// A clock that is a little slow elsewhere must not call the certificate "not yet valid".
+const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What one of our slot certificates says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// `read`, `publish`, `both` or `sealed`.
+    pub role: String,
+    /// The person's name for the key, 1 to 64 characters. From a card it may contain anything.
+    pub label: String,
+    /// The registry's index URL; `None` for `sealed`, and only there.
+    pub index: Option<String>,
+}
+
+/// Whose certificate stands in a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotCertificate {
+    /// One of ours.
+    Ours(Description),
+    /// One of a format or a role that this version does not know; to be left alone.
+    MadeByNewer,
+    /// Somebody else's; to be left alone.
+    Foreign,
+}
+
+/// Why a certificate cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The label is empty or longer than 64 characters.
+    #[error("a key's label has 1 to {LONGEST_LABEL} characters, this has {0}: choose another with --label")]
+    Label(usize),
+    /// The index URL has characters that no certificate can carry.
+    #[error(
+        "the index URL has characters outside ASCII: write its host name in the form that begins with xn--"
+    )]
+    Index,
+    /// Not a role, or the role does not go with the index URL.
+    #[error("no slot certificate has the role `{0}` with these data")]
+    Role(String),
+    /// The key is not on the curve.
+    #[error("the public key is not a point of P-384")]
+    Key,
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers")]
+    Random(#[from] getrandom::Error),
+    /// The encoder refused, which only a clock outside the years 1970 to 9999 can cause.
+    #[error("the certificate cannot be encoded ({0}): check the computer's clock")]
+    Encoding(String),
+}
+
+impl Description {
+    /// Makes the certificate for a key, about 500 bytes of DER.
+    ///
+    /// # Errors
+    /// [`CertificateError`] for data that do not fit into one.
+    pub fn certificate(
+        &self,
+        key: &P384Point,
+        pin: PinPolicy,
+        touch: TouchPolicy,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, CertificateError> {
+        self.check()?;
+        let key = p384::PublicKey::from_sec1_bytes(key).map_err(|_| CertificateError::Key)?;
+        let key = SubjectPublicKeyInfo::from_key(&key).map_err(encoding)?;
+        let contents = Contents {
+            name: self.name().map_err(encoding)?,
+            extensions: self.extensions(pin, touch).map_err(encoding)?,
+        };
+        let builder =
+            CertificateBuilder::new(contents, random_serial()?, validity(now)?, key).map_err(encoding)?;
+        let certificate = builder.build::<_, DerSignature>(&throwaway_key()?).map_err(encoding)?;
+        certificate.to_der().map_err(encoding)
+    }
+
+    fn check(&self) -> Result<(), CertificateError> {
+        let length = self.label.chars().count();
+        if !(1..=LONGEST_LABEL).contains(&length) {
+            return Err(CertificateError::Label(length));
+        }
+        if !self.role_goes_with_index() {
+            return Err(CertificateError::Role(self.role.clone()));
+        }
+        match &self.index {
+            Some(index) if !index.is_ascii() => Err(CertificateError::Index),
+            _ => Ok(()),
+        }
+    }
+
+    fn role_goes_with_index(&self) -> bool {
+        ROLES.contains(&self.role.as_str()) && (self.role == SEALED) == self.index.is_none()
+    }
+
+    fn name(&self) -> der::Result<Name> {
+        let mut name = RdnSequence::default();
+        for (attribute, value) in [
+            (rfc4519::O, PRODUCT),
+            (rfc4519::OU, FORMAT),
+            (rfc4519::OU, &self.role),
+            (rfc4519::CN, &self.label),
+        ] {
+            let value = Any::from(Utf8StringRef::new(value)?);
+            let attribute = AttributeTypeAndValue { oid: attribute, value };
+            name.push(RelativeDistinguishedName::try_from(vec![attribute])?);
+        }
+        Name::from_der(&name.to_der()?)
+    }
+
+    fn extensions(&self, pin: PinPolicy, touch: TouchPolicy) -> der::Result<Vec<Extension>> {
+        let mut extensions = Vec::new();
+        if let Some(index) = &self.index {
+            let index = GeneralName::UniformResourceIdentifier(Ia5String::new(index)?);
+            extensions.push(not_critical(SUBJECT_ALT_NAME, SubjectAltName(vec![index]).to_der()?)?);
+        }
+        extensions.push(not_critical(POLICIES, vec![pin as u8, touch as u8])?);
+        Ok(extensions)
+    }
+}
+
+/// Reads the DER certificate of a slot. Never fails: what cannot be understood is [`SlotCertificate::Foreign`].
+pub fn read(der: &[u8]) -> SlotCertificate {
+    let Ok(certificate) = Certificate::from_der(der) else { return SlotCertificate::Foreign };
+    let subject = certificate.tbs_certificate().subject();
+    let Some(names) = names(subject) else { return SlotCertificate::Foreign };
+    let names: Vec<_> = names.iter().map(|(attribute, value)| (*attribute, value.as_str())).collect();
+    match names.as_slice() {
+        [(rfc4519::O, PRODUCT), (rfc4519::OU, FORMAT), (rfc4519::OU, role), (rfc4519::CN, label)] => {
+            ours(&certificate, role, label)
+        }
+        [(rfc4519::O, PRODUCT), (rfc4519::OU, format), ..] if is_other_format(format) => {
+            SlotCertificate::MadeByNewer
+        }
+        _ => SlotCertificate::Foreign,
+    }
+}
+
+fn ours(certificate: &Certificate, role: &str, label: &str) -> SlotCertificate {
+    let tbs = certificate.tbs_certificate();
+    if !ROLES.contains(&role) {
+        return SlotCertificate::MadeByNewer;
+    }
+    let Some(index) = index(certificate) else { return SlotCertificate::Foreign };
+    let description = Description { role: role.to_owned(), label: label.to_owned(), index };
+    if tbs.issuer() == tbs.subject() && description.check().is_ok() {
+        SlotCertificate::Ours(description)
+    } else {
+        SlotCertificate::Foreign
+    }
+}
+
+/// The one URI of the SubjectAltName; inner `None` without that extension, outer `None` for anything else.
+fn index(certificate: &Certificate) -> Option<Option<String>> {
+    let Some((_, SubjectAltName(names))) = certificate.tbs_certificate().get_extension().ok()? else {
+        return Some(None);
+    };
+    match names.as_slice() {
+        [GeneralName::UniformResourceIdentifier(uri)] => Some(Some(uri.to_string())),
+        _ => None,
+    }
+}
+
+/// The attributes of a name in order; `None` if one of them is not a UTF-8 string of its own.
+fn names(name: &Name) -> Option<Vec<(ObjectIdentifier, String)>> {
+    name.iter_rdn().map(single_attribute).collect()
+}
+
+fn single_attribute(rdn: &RelativeDistinguishedName) -> Option<(ObjectIdentifier, String)> {
+    let mut attributes = rdn.iter();
+    let (Some(attribute), None) = (attributes.next(), attributes.next()) else { return None };
+    let value = attribute.value.decode_as::<Utf8StringRef<'_>>().ok()?;
+    Some((attribute.oid, value.as_str().to_owned()))
+}
+
+/// `v` and a number, other than ours.
+fn is_other_format(format: &str) -> bool {
+    let number = format.strip_prefix('v').unwrap_or_default();
+    format != FORMAT && !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// Subject, issuer and extensions for the builder, which knows nothing else of them.
+struct Contents {
+    name: Name,
+    extensions: Vec<Extension>,
+}
+
+impl BuilderProfile for Contents {
+    fn get_issuer(&self, subject: &Name) -> Name {
+        subject.clone()
+    }
+
+    fn get_subject(&self) -> Name {
+        self.name.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        _subject_key: SubjectPublicKeyInfoRef<'_>,
+        _issuer_key: SubjectPublicKeyInfoRef<'_>,
+        _certificate: &TbsCertificate,
+    ) -> x509_cert::builder::Result<Vec<Extension>> {
+        Ok(self.extensions.clone())
+    }
+}
+
+fn not_critical(id: ObjectIdentifier, value: Vec<u8>) -> der::Result<Extension> {
+    Ok(Extension { extn_id: id, critical: false, extn_value: OctetString::new(value)? })
+}
+
+/// From yesterday until for ever (RFC 5280, 4.1.2.5: no well-defined expiration date).
+fn validity(now: SystemTime) -> Result<Validity, CertificateError> {
+    let yesterday = now.checked_sub(BACKDATED).ok_or_else(|| encoding("the time is before 1970"))?;
+    let not_before = GeneralizedTime::from_system_time(yesterday).map_err(encoding)?;
+    Ok(Validity::new(Time::GeneralTime(not_before), Time::INFINITY))
+}
+
+/// Sixteen bytes, of which the first is neither zero nor negative, so that all are written.
+fn random_serial() -> Result<SerialNumber, CertificateError> {
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial)?;
+    serial[0] = serial[0] & 0x7F | 0x40;
+    SerialNumber::new(&serial).map_err(encoding)
+}
+
+fn throwaway_key() -> Result<SigningKey, CertificateError> {
+    let mut secret = Zeroizing::new([0; 48]);
+    getrandom::fill(&mut *secret)?;
+    // Not a valid secret once in 2^190 tries.
+    SigningKey::from_slice(&*secret).map_err(encoding)
+}
+
+fn encoding(cause: impl std::fmt::Display) -> CertificateError {
+    CertificateError::Encoding(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! PC/SC: finding YubiKeys, waiting for one, and holding one in a single transaction. The only user of `pcsc`.
+//!
+//! PC/SC calls cannot be cancelled, and libpcsclite repeats some of them for ever while another program holds the
+//! card (pcsc-lite, winscard_clnt.c: SCardBeginTransaction, SCardTransmit; SCardConnect waits in the daemon). So one
+//! worker thread makes them all, and the caller waits for it no longer than [`Deadlines`] allow. After
+//! [`Error::Timeout`] that thread may still be blocked; the process can simply exit.
+
+mod discovery;
+mod error;
+mod session;
+mod worker;
+
+use std::{
+    any::Any,
+    ffi::{CStr, CString},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    time::{Duration, Instant},
+};
+
+pub use self::error::{Error, Waiting};
+use self::worker::{Service, Worker};
+use crate::piv::Piv;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the service to answer, and for a card to be ours: connect, begin the transaction, select PIV.
+    pub connect: Duration,
+    /// For a person to plug a YubiKey in.
+    pub insertion: Duration,
+    /// For a person to touch it; a card gives up by itself after about 15 seconds.
+    pub touch: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        let [connect, insertion, touch] = [10, 30, 20].map(Duration::from_secs);
+        Deadlines { connect, insertion, touch }
+    }
+}
+
+/// The name PC/SC gives a reader. It changes with the order of plugging and identifies no card; another
+/// program may have chosen it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReaderName(CString);
+
+impl ReaderName {
+    fn as_c_str(&self) -> &CStr {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().fmt(f)
+    }
+}
+
+/// What to do with a card: how long, and whether twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the work may take once the card is ours; [`Deadlines::touch`] where a person has to touch it.
+    pub limit: Duration,
+    /// What to do if another program resets the card in the middle of the work.
+    pub after_reset: AfterReset,
+}
+
+/// What to do if another program resets the card in the middle of the work. A reset before the work begins is no
+/// matter: the connection is made anew, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterReset {
+    /// Do the work again from its beginning, once: for work that changes nothing on the card. A PIN that was
+    /// accepted is verified again; a wrong PIN is the work's own error, which is never repeated.
+    Repeat,
+    /// Give up with [`Error::Reset`]: the work may have changed something.
+    GiveUp,
+}
+
+/// The way to the readers of this computer.
+#[derive(Debug)]
+pub struct Readers {
+    worker: Worker,
+    deadlines: Deadlines,
+}
+
+impl Readers {
+    /// Makes no PC/SC call yet.
+    ///
+    /// # Panics
+    /// If the system cannot start a thread.
+    pub fn start(deadlines: Deadlines) -> Readers {
+        Readers { worker: Worker::start(), deadlines }
+    }
+
+    /// The deadlines given at the start.
+    pub fn deadlines(&self) -> Deadlines {
+        self.deadlines
+    }
+
+    /// Readers with a YubiKey in them: by the reader's name, or by the card's historical bytes, which a
+    /// YubiKey shows in somebody else's NFC reader. Nothing is sent to any card.
+    ///
+    /// # Errors
+    /// No YubiKey is no error, but an empty list.
+    pub fn yubikeys(&self) -> Result<Vec<ReaderName>, Error> {
+        self.ask(self.deadlines.connect, Waiting::ForService, |service| {
+            discovery::yubikeys(service.context()?)
+        })
+    }
+
+    /// Waits until there is a YubiKey that is not one of `known`, and gives all that are there then. One that is
+    /// pulled out and plugged in again is no longer known.
+    ///
+    /// # Errors
+    /// [`Error::NoReader`] after [`Deadlines::insertion`].
+    pub fn wait_for_insertion(&self, known: &[ReaderName]) -> Result<Vec<ReaderName>, Error> {
+        let known = known.to_vec();
+        let insertion = self.deadlines.insertion;
+        self.ask(self.deadlines.connect + insertion, Waiting::ForService, move |service| {
+            discovery::wait(service.context()?, known, Instant::now() + insertion)
+        })
+    }
+
+    /// Takes the card in one transaction, selects PIV, does the work, and leaves the card as it is: connected
+    /// shared, ended and disconnected without a reset, also after errors and panics.
+    ///
+    /// The card has [`Deadlines::connect`] to become ours, then the work has [`Terms::limit`]. Work for which the
+    /// caller has stopped waiting is not begun. A panic of the work goes on in the caller.
+    ///
+    /// # Errors
+    /// What the work returned; [`Error`] where PC/SC itself failed, also if that happened in the middle of the
+    /// work, whatever the work made of it.
+    pub fn with_card<T, E>(
+        &self,
+        reader: &ReaderName,
+        terms: Terms,
+        mut work: impl FnMut(&mut Piv<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let reader = reader.clone();
+        let patience = self.deadlines.connect;
+        // Without a buffer: a step counts as told only when the caller has taken it.
+        let (tell, told) = sync_channel(0);
+        self.worker.submit(move |service| {
+            let outcome =
+                caught(|| session::run(service, &reader, patience, terms, &mut work, &Steps(&tell)));
+            let _ = tell.send(Step::Done(outcome));
+        })?;
+
+        let mut waiting = Waiting::ForCard;
+        let mut until = Instant::now() + patience;
+        loop {
+            match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Step::Connecting) => (waiting, until) = (Waiting::ForCard, Instant::now() + patience),
+                Ok(Step::Begun) => (waiting, until) = (Waiting::ForWork, Instant::now() + terms.limit),
+                Ok(Step::Done(outcome)) => return outcome.unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout { waiting }.into()),
+                Err(RecvTimeoutError::Disconnected) => return Err(Error::Stopped.into()),
+            }
+        }
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        waiting: Waiting,
+        question: impl FnOnce(&mut Service) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (tell, told) = sync_channel(1);
+        self.worker.submit(move |service| {
+            let _ = tell.send(caught(|| service.watch(question)));
+        })?;
+        match told.recv_timeout(deadline) {
+            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout { waiting }),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::Stopped),
+        }
+    }
+}
+
+type Caught<T> = Result<T, Box<dyn Any + Send>>;
+
+/// A panic must not end the worker, which others still need; it goes on in the caller's thread.
+fn caught<T>(job: impl FnOnce() -> T) -> Caught<T> {
+    catch_unwind(AssertUnwindSafe(job))
+}
+
+/// How far the worker has come with a card.
+enum Step<T, E> {
+    Connecting,
+    Begun,
+    Done(Caught<Result<T, E>>),
+}
+
+struct Steps<'a, T, E>(&'a SyncSender<Step<T, E>>);
+
+impl<T, E> session::Progress for Steps<'_, T, E> {
+    fn connecting(&self) -> Result<(), Error> {
+        self.0.send(Step::Connecting).map_err(|_| Error::Stopped)
+    }
+
+    fn begun(&self) -> Result<(), Error> {
+        self.0.send(Step::Begun).map_err(|_| Error::Stopped)
+    }
+}

@@ -1,0 +1,129 @@
+//! Which readers hold a YubiKey, and waiting for one to come.
+
+use std::{
+    ffi::{CStr, CString},
+    time::{Duration, Instant},
+};
+
+use pcsc::{Context, PNP_NOTIFICATION, ReaderState, State};
+
+use super::{Error, ReaderName};
+
+/// A reader that comes between listing and waiting is seen at the latest after this time: not every
+/// implementation counts such events (pcsc-lite does from protocol 4:5 on).
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) fn yubikeys(context: &Context) -> Result<Vec<ReaderName>, Error> {
+    Ok(states(context)?.iter().filter(|state| is_yubikey(state)).map(name).collect())
+}
+
+pub(super) fn wait(
+    context: &Context,
+    mut known: Vec<ReaderName>,
+    until: Instant,
+) -> Result<Vec<ReaderName>, Error> {
+    let mut plugging = ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE);
+    loop {
+        let mut states = states(context)?;
+        let present: Vec<_> = states.iter().filter(|state| is_yubikey(state)).map(name).collect();
+        known.retain(|name| present.contains(name));
+        if present.iter().any(|name| !known.contains(name)) {
+            return Ok(present);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::NoReader);
+        }
+        states.push(plugging);
+        match context.get_status_change(left.min(LOOK_AGAIN), &mut states) {
+            Ok(()) | Err(pcsc::Error::Timeout | pcsc::Error::UnknownReader) => {}
+            Err(error) => return Err(error.into()),
+        }
+        plugging = states.pop().expect("it was pushed above");
+        plugging.sync_current_state();
+    }
+}
+
+/// All readers as they are now. Readers are listed first, always: libpcsclite 2.5.0 and 2.5.1 lose their way in
+/// the protocol if a process begins with a status query.
+fn states(context: &Context) -> Result<Vec<ReaderState>, Error> {
+    loop {
+        let mut states: Vec<_> =
+            names(context)?.into_iter().map(|name| ReaderState::new(name, State::UNAWARE)).collect();
+        if states.is_empty() {
+            return Ok(states);
+        }
+        match context.get_status_change(Duration::ZERO, &mut states) {
+            Ok(()) | Err(pcsc::Error::Timeout) => {}
+            // Unplugged since it was listed.
+            Err(pcsc::Error::UnknownReader) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        states.iter_mut().for_each(ReaderState::sync_current_state);
+        return Ok(states);
+    }
+}
+
+fn names(context: &Context) -> Result<Vec<CString>, Error> {
+    match context.list_readers_owned() {
+        Ok(names) => Ok(names),
+        Err(pcsc::Error::NoReadersAvailable) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn name(state: &ReaderState) -> ReaderName {
+    ReaderName(state.name().to_owned())
+}
+
+fn is_yubikey(state: &ReaderState) -> bool {
+    state.event_state().contains(State::PRESENT)
+        && (is_yubikey_name(state.name()) || is_yubikey_atr(state.atr()))
+}
+
+/// All models have both words, with different capitals.
+fn is_yubikey_name(name: &CStr) -> bool {
+    contains_ignoring_case(name.to_bytes(), b"yubico yubikey")
+}
+
+/// The historical bytes of the answer to reset spell the name.
+fn is_yubikey_atr(atr: &[u8]) -> bool {
+    contains_ignoring_case(atr, b"yubikey")
+}
+
+fn contains_ignoring_case(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::piv::script::hex;
+
+    #[test]
+    fn knows_the_names_of_yubikeys() {
+        for name in [
+            c"Yubico YubiKey OTP+FIDO+CCID 00 00",
+            c"Yubico Yubikey 4 OTP+U2F+CCID",
+            c"Yubico YubiKey CCID 0",
+        ] {
+            assert!(is_yubikey_name(name), "{name:?}");
+        }
+        for name in [c"", c"Virtual PCD 00 00", c"Yubico Security Key", c"ACS ACR122U PICC Interface"] {
+            assert!(!is_yubikey_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn knows_the_answers_to_reset_of_yubikeys() {
+        for atr in [
+            "3BFD1300008131FE158073C021C057597562694B657940",
+            "3B8D80018073C021C057597562694B6579F9",
+            "3BF81300008131FE15597562696B657934D4",
+        ] {
+            assert!(is_yubikey_atr(&hex(atr)), "{atr}");
+        }
+        assert!(!is_yubikey_atr(&hex("3BFF1300008131FE4D8025A00000005657444B3430300600DE")));
+        assert!(!is_yubikey_atr(&[]));
+    }
+}

@@ -1,0 +1,63 @@
+//! The thread that makes all PC/SC calls, and the context that it owns.
+
+use std::{
+    sync::mpsc::{Sender, channel},
+    thread,
+};
+
+use pcsc::{Context, Scope};
+
+use super::Error;
+
+type Job = Box<dyn FnOnce(&mut Service) + Send>;
+
+/// A handle to the thread; when it is dropped, the thread ends after the job in hand. Nobody waits for that:
+/// the job may be blocked.
+#[derive(Debug)]
+pub(super) struct Worker(Sender<Job>);
+
+impl Worker {
+    pub(super) fn start() -> Worker {
+        let (submit, jobs) = channel::<Job>();
+        thread::spawn(move || {
+            let mut service = Service { context: None };
+            for job in jobs {
+                job(&mut service);
+            }
+        });
+        Worker(submit)
+    }
+
+    /// Jobs are done one after the other, after one that is blocked: never.
+    pub(super) fn submit(&self, job: impl FnOnce(&mut Service) + Send + 'static) -> Result<(), Error> {
+        self.0.send(Box::new(job)).map_err(|_| Error::Stopped)
+    }
+}
+
+/// The connection to the PC/SC service.
+pub(super) struct Service {
+    context: Option<Context>,
+}
+
+impl Service {
+    /// Connects to the service at first use.
+    pub(super) fn context(&mut self) -> Result<&Context, Error> {
+        match &mut self.context {
+            Some(context) => Ok(context),
+            none => Ok(none.insert(Context::establish(Scope::User)?)),
+        }
+    }
+
+    /// Does something with the service, and lets go of a context that has died: a service that stops when idle
+    /// is started again by the next connection.
+    pub(super) fn watch<T>(
+        &mut self,
+        act: impl FnOnce(&mut Service) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = act(self);
+        if let Err(Error::NoService) = result {
+            self.context = None;
+        }
+        result
+    }
+}

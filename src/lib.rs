@@ -1,5 +1,21 @@
 //! Publish crates with a key that cannot leave your YubiKey.
+//!
+//! The program is the product; this library is its parts, for its own tests and benches. See README.md for use,
+//! [`provider`] for what cargo talks to, [`signer`] for how a token comes about, [`piv`] for what the card is told.
 
+pub mod cargo_config;
+pub mod cli;
+pub mod commands;
+pub mod enrollment;
 pub mod pin;
+pub mod pin_source;
 pub mod piv;
+pub mod provider;
 pub mod reader;
+pub mod settings;
+pub mod signer;
+pub mod ui;
+
+mod error;
+
+pub use error::Error;

@@ -93,6 +93,12 @@ impl<'a> Piv<'a> {
         Ok(*self.version.insert(Version { major, minor, patch }))
     }
 
+    /// Spares GET VERSION where the version is known: a YubiKey's firmware cannot be changed, so it goes with the
+    /// serial number.
+    pub fn assume_version(&mut self, version: Version) {
+        self.version = Some(version);
+    }
+
     /// The serial number (firmware 5.0.3 and later).
     ///
     /// # Errors

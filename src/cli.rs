@@ -1,0 +1,162 @@
+//! The command line, as definitions only: help, completions and the man page come from them.
+
+use std::path::PathBuf;
+
+use asymmetric_token::CrateName;
+use clap::{Args, Parser, Subcommand};
+use semver::Version;
+
+use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
+
+/// Publish crates with a key that cannot leave your YubiKey.
+///
+/// As `credential-provider = "yk-cargo"` in a registry's section of $CARGO_HOME/config.toml it signs one short-lived
+/// token for each thing cargo does there. `yk-cargo enroll REGISTRY` makes the keys and sets that up.
+#[derive(Debug, Parser)]
+#[command(name = "yk-cargo", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make keys on a YubiKey for a registry, or adopt the ones it has.
+    Enroll(Enroll),
+    /// Show enrolled registries, cards and keys.
+    List(List),
+    /// Show what a token says, without judging it.
+    Inspect(Inspect),
+    /// Print one token, for tools that do not run credential providers.
+    Token(Token),
+    /// Remove an enrolment from this computer; the keys stay on their cards.
+    Forget(Forget),
+}
+
+/// Arguments of `enroll`.
+#[derive(Debug, Args)]
+pub struct Enroll {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to use, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call the key on this card, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo")]
+    pub label: String,
+    /// The key subject, if the registry gave you one.
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// One key for reads and mutations, for registries that take one key.
+    #[arg(long)]
+    pub single_key: bool,
+    /// Adopt keys that the card already has for this registry, after showing them.
+    #[arg(long, conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub existing: bool,
+    /// Add this card to a registry that is enrolled with another one.
+    #[arg(long)]
+    pub backup: bool,
+    /// The slots for the keys: read, publish. [default: the first empty ones from 82]
+    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',')]
+    pub slot: Vec<Slot>,
+    /// When the publish key asks for the PIN: never, once, always.
+    #[arg(long, value_name = "POLICY", default_value = "once")]
+    pub pin_policy: PinPolicy,
+    /// When the publish key asks for a touch: never, cached, always. [default: always; cached with --single-key]
+    #[arg(long, value_name = "POLICY")]
+    pub touch_policy: Option<TouchPolicy>,
+    /// When the read key asks for a touch: never, cached, always.
+    #[arg(long, value_name = "POLICY", default_value = "never")]
+    pub read_touch: TouchPolicy,
+    /// Enrol although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
+    #[arg(long, value_name = "COMMAND")]
+    pub management_key_command: Option<String>,
+    /// Allow a registry without TLS that is not on this computer.
+    #[arg(long)]
+    pub insecure_http: bool,
+    /// Set `credential-provider` for this registry in $CARGO_HOME/config.toml, without asking.
+    #[arg(long, overrides_with = "no_configure")]
+    pub configure: bool,
+    /// Leave $CARGO_HOME/config.toml alone, without asking.
+    #[arg(long, overrides_with = "configure")]
+    pub no_configure: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The token, or `-` for standard input.
+    #[arg(default_value = "-")]
+    pub token: String,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// What it is for.
+    #[command(flatten)]
+    pub purpose: Purpose,
+}
+
+/// What a token is for.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Purpose {
+    /// Reading index and crates.
+    #[arg(long)]
+    pub read: bool,
+    /// Publishing exactly this file.
+    #[arg(long, value_name = "FILE.crate")]
+    pub publish: Option<PathBuf>,
+    /// Yanking a version.
+    #[arg(long, value_name = "NAME@VERS", value_parser = name_and_version)]
+    pub yank: Option<(CrateName, Version)>,
+    /// Taking a yank back.
+    #[arg(long, value_name = "NAME@VERS", value_parser = name_and_version)]
+    pub unyank: Option<(CrateName, Version)>,
+    /// Listing or changing a crate's owners.
+    #[arg(long, value_name = "NAME")]
+    pub owners: Option<CrateName>,
+}
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+fn serial(text: &str) -> Result<Serial, String> {
+    text.parse().map(Serial).map_err(|_| "a serial number is a number, printed on the YubiKey".into())
+}
+
+fn name_and_version(text: &str) -> Result<(CrateName, Version), String> {
+    let (name, version) = text.split_once('@').ok_or("write NAME@VERSION, like serde@1.0.0")?;
+    let name = name.parse().map_err(|error: asymmetric_token::Error| error.to_string())?;
+    let version = version.parse().map_err(|error: semver::Error| error.to_string())?;
+    Ok((name, version))
+}

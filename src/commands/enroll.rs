@@ -1,0 +1,291 @@
+//! `enroll`: keys on a card for one registry.
+//!
+//! Nothing on the card is ever overwritten, and nothing is left half: each key is noted in the enrolments file before
+//! it is made, so that a rerun finishes what an interruption left.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use asymmetric_token::{KeyIdField, PublicKey};
+
+use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
+use crate::cli::Enroll;
+use crate::commands::Context;
+use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry};
+use crate::error::Error;
+use crate::piv::certificate::Description;
+use crate::piv::{self, ManagementKey, P384Point, PinPolicy, Piv, Version};
+use crate::reader::{AfterReset, Readers, Terms};
+use crate::signer::Signer;
+use crate::ui::{AskError, Ui, escape};
+
+mod adopt;
+mod management;
+mod plan;
+mod report;
+mod survey;
+
+use plan::PlannedKey;
+use survey::{CardSurvey, is_still};
+
+/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
+const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
+
+/// Runs `yk-cargo enroll`.
+///
+/// # Errors
+/// Whatever stopped it; what was made until then is finished by a rerun.
+pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
+    let registry = context.cargo.resolve(&arguments.registry)?;
+    if is_unprotected(&registry.index) && !arguments.insecure_http {
+        return Err(Error::Unprotected { index: registry.index });
+    }
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let readers = Readers::start(context.settings.wait.deadlines());
+    let ui = Ui::new(arguments.yes);
+    let card = survey::choose_card(&readers, arguments.serial, context, ui)?;
+    let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry };
+
+    enrollment.may_join(&enrollments)?;
+    if arguments.existing {
+        enrollment.adopt()?;
+    } else {
+        enrollment.make(&enrollments)?;
+    }
+    enrollment.finish()
+}
+
+/// One registry meets one card.
+struct Enrollment<'a> {
+    arguments: &'a Enroll,
+    context: &'a Context,
+    readers: &'a Readers,
+    ui: Ui,
+    card: CardSurvey,
+    registry: ConfiguredRegistry,
+}
+
+impl Enrollment<'_> {
+    /// A second card for a registry is a good thing, but not by accident.
+    fn may_join(&self, enrollments: &Enrollments) -> Result<(), Error> {
+        let Some(enrolled) = enrollments.registry(&self.registry.index) else { return Ok(()) };
+        if self.arguments.backup || enrolled.card(self.card.serial).is_some() || enrolled.cards.is_empty() {
+            return Ok(());
+        }
+        let question = format!(
+            "{} is enrolled with {}. Add YubiKey {} to it?",
+            escape(&self.registry.index),
+            enrolled.cards_for_display(),
+            self.card.serial
+        );
+        match self.confirm(&question) {
+            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OtherCardEnrolled {
+                serial: self.card.serial,
+                enrolled: enrolled.cards_for_display(),
+            }),
+            answer => answer,
+        }
+    }
+
+    /// Makes the keys that are still missing.
+    fn make(&self, enrollments: &Enrollments) -> Result<(), Error> {
+        let planned = plan::keys(self.arguments, &self.registry.index, &self.card, enrollments)?;
+        if planned.is_empty() {
+            self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
+            return Ok(());
+        }
+        self.warn_about_the_card()?;
+        self.show(&planned);
+        if !self.arguments.yes {
+            self.confirm("Make these keys?")?;
+        }
+        let management = Arc::new(management::key(self)?);
+        for key in planned {
+            let (role, slot) = (key.role, key.slot);
+            let label = self.arguments.label.clone();
+            self.enroll(&self.make_key(key, Arc::clone(&management))?, label)?;
+            self.ui.say(format_args!("made the {role} key in slot {slot}"));
+        }
+        Ok(())
+    }
+
+    fn warn_about_the_card(&self) -> Result<(), Error> {
+        if self.card.has_default_pin && !self.arguments.allow_default_pin {
+            return Err(Error::DefaultPin { serial: self.card.serial });
+        }
+        if self.card.firmware < EUCLEAK_MENDED {
+            self.ui.warn(format_args!(
+                "YubiKey {} has firmware {}: who holds it in a laboratory can extract its keys (YSA-2024-03); keep it in sight, or use firmware 5.7",
+                self.card.serial, self.card.firmware
+            ));
+        }
+        Ok(())
+    }
+
+    fn show(&self, planned: &[PlannedKey]) {
+        self.ui.say(format_args!(
+            "YubiKey {} (firmware {}) for {}",
+            self.card.serial,
+            self.card.firmware,
+            escape(&self.registry.index)
+        ));
+        for key in planned {
+            self.ui.say(format_args!(
+                "    {:<7}  slot {}  PIN {}, touch {}{}",
+                key.role,
+                key.slot,
+                key.pin,
+                key.touch,
+                if key.resumed { "  (begun earlier)" } else { "" }
+            ));
+        }
+    }
+
+    /// Notes the key, makes it, describes it in its slot. The note goes when the key is enrolled.
+    fn make_key(&self, planned: PlannedKey, management: Arc<ManagementKey>) -> Result<Key, Error> {
+        let pending = Pending {
+            serial: self.card.serial,
+            slot: planned.slot,
+            role: planned.role,
+            index: self.registry.index.clone(),
+        };
+        Edit::begin(self.context.cargo.home())?.add_pending(&pending)?;
+        let (serial, description) = (self.card.serial, self.description(&planned));
+        self.with_card(AfterReset::GiveUp, move |piv| {
+            is_still(piv, serial)?;
+            piv.authenticate_management(&management)?;
+            make_on_card(piv, &planned, &description)
+        })
+    }
+
+    /// One transaction that changes nothing.
+    fn look<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.with_card(AfterReset::Repeat, work)
+    }
+
+    fn with_card<T: Send + 'static>(
+        &self,
+        after_reset: AfterReset,
+        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let terms = Terms { limit: self.readers.deadlines().touch, after_reset };
+        self.readers.with_card(&self.card.reader, terms, work)
+    }
+
+    fn enroll(&self, key: &Key, label: String) -> Result<(), Error> {
+        let registry = Registry {
+            index: self.registry.index.clone(),
+            name: self.registry.name.clone(),
+            subject: self.arguments.subject.clone(),
+            key_id: KeyIdField::Both,
+            challenge: ChallengeSource::None,
+            reuse: DEFAULT_REUSE,
+            cards: Vec::new(),
+        };
+        let card = Card { serial: self.card.serial, firmware: self.card.firmware, label, keys: Vec::new() };
+        Ok(Edit::begin(self.context.cargo.home())?.enroll(&registry, &card, key)?)
+    }
+
+    fn description(&self, planned: &PlannedKey) -> Description {
+        Description {
+            role: planned.role.as_str().to_owned(),
+            label: self.arguments.label.clone(),
+            index: Some(self.registry.index.clone()),
+        }
+    }
+
+    /// Signs one read token as cargo will have it, sets the provider, says what comes next.
+    fn finish(&self) -> Result<(), Error> {
+        let enrollments = Enrollments::load(self.context.cargo.home())?;
+        let registry = enrollments
+            .registry(&self.registry.index)
+            .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
+        match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
+            Ok(_) => self.ui.say("signed and checked one read token"),
+            Err(Error::NoPin { .. }) => {
+                self.ui.note("no token was signed as a check, since nobody is there to give the PIN");
+            }
+            Err(error) => return Err(error),
+        }
+        self.configure()?;
+        report::print(registry, self.card.serial)
+    }
+
+    fn configure(&self) -> Result<(), Error> {
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("yk-cargo"));
+        let line = crate::cargo_config::CargoConfig::provider_line(&program);
+        let Some(name) = &self.registry.name else {
+            self.ui
+                .note(format_args!("put `{line}` into this registry's section of $CARGO_HOME/config.toml"));
+            return Ok(());
+        };
+        if self.context.cargo.has_provider(name)? && !self.arguments.configure {
+            return Ok(());
+        }
+        let section = format!("[registries.{}]\n    {line}", escape(name));
+        let configure = self.arguments.configure
+            || (!self.arguments.no_configure
+                && self.ui.is_interactive()
+                && self.ui.confirm(
+                    &format!("Write this into $CARGO_HOME/config.toml?\n    {section}\n"),
+                    self.context.settings.wait.pin_prompt(),
+                )?);
+        if configure {
+            let file = self.context.cargo.set_provider(&self.registry, &program)?;
+            self.ui.say(format_args!("wrote {line} into {}", file.display()));
+        } else {
+            self.ui
+                .note(format_args!("cargo will use the key once $CARGO_HOME/config.toml has\n    {section}"));
+        }
+        Ok(())
+    }
+
+    fn confirm(&self, question: &str) -> Result<(), Error> {
+        if self.ui.confirm(question, self.context.settings.wait.pin_prompt())? {
+            Ok(())
+        } else {
+            Err(Error::Declined)
+        }
+    }
+}
+
+/// Makes a key, or takes the one that an interrupted run made in this slot, and writes its certificate.
+fn make_on_card(piv: &mut Piv<'_>, planned: &PlannedKey, description: &Description) -> Result<Key, Error> {
+    let made_earlier = if planned.resumed { point_in(piv, planned)? } else { None };
+    let point = match made_earlier {
+        Some(point) => point,
+        None => generate(piv, planned)?,
+    };
+    // Read back: what the card does counts, not what it was asked for.
+    let (pin, touch) = match piv.metadata(planned.slot) {
+        Ok(Some(metadata)) => (metadata.pin, metadata.touch),
+        Ok(None) | Err(piv::Error::Unsupported { .. }) => (planned.pin, planned.touch),
+        Err(error) => return Err(error.into()),
+    };
+    let certificate = description.certificate(&point, pin, touch, SystemTime::now())?;
+    piv.put_certificate(planned.slot, &certificate)?;
+    let public = PublicKey::from_uncompressed(&point)?;
+    Ok(Key { role: planned.role, slot: planned.slot, public, pin, touch })
+}
+
+fn point_in(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<Option<P384Point>, Error> {
+    match piv.metadata(planned.slot) {
+        Ok(Some(metadata)) => Ok(metadata.p384_point()?),
+        Ok(None) | Err(piv::Error::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// FIPS cards refuse the PIN policy "never"; there the read key asks once.
+fn generate(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<P384Point, Error> {
+    match piv.generate_p384(planned.slot, planned.pin, planned.touch) {
+        Err(piv::Error::Refused { .. }) if planned.pin == PinPolicy::Never => {
+            Ok(piv.generate_p384(planned.slot, PinPolicy::Once, planned.touch)?)
+        }
+        result => Ok(result?),
+    }
+}

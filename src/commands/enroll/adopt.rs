@@ -1,0 +1,86 @@
+//! `--existing`: keys that are on the card already, described by our certificate or by nothing.
+//!
+//! A new computer rebuilds its enrolment from the slot certificates. A key without a certificate object, imported or made
+//! by another program, is taken only if the person says which role it has, and is then described like our own.
+
+use std::sync::Arc;
+
+use asymmetric_token::PublicKey;
+
+use crate::commands::enroll::plan::PlannedKey;
+use crate::commands::enroll::survey::{self, FoundKey};
+use crate::commands::enroll::{Enrollment, management};
+use crate::enrollment::{Key, Role};
+use crate::error::Error;
+use crate::ui::escape;
+
+impl Enrollment<'_> {
+    pub(super) fn adopt(&self) -> Result<(), Error> {
+        let keys = self.choose(survey::adoptable(self.readers, &self.card)?)?;
+        for (role, found) in &keys {
+            let by = match &found.described {
+                Some(described) => format!("described as `{}`", escape(&described.label)),
+                None => "without a certificate".to_owned(),
+            };
+            self.ui.say(format_args!(
+                "    {role:<7}  slot {}  PIN {}, touch {}  {by}\n             {}",
+                found.slot, found.pin, found.touch, found.public
+            ));
+        }
+        if !self.arguments.yes {
+            self.confirm(&format!("Use these keys for {}?", escape(&self.registry.index)))?;
+        }
+        for (role, found) in keys {
+            if found.described.is_none() {
+                self.describe(role, &found)?;
+            }
+            let label =
+                found.described.map_or_else(|| self.arguments.label.clone(), |described| described.label);
+            let key =
+                Key { role, slot: found.slot, public: found.public, pin: found.pin, touch: found.touch };
+            self.enroll(&key, label)?;
+        }
+        Ok(())
+    }
+
+    /// Ours for this URL; else, where the role is plain, the one undescribed key, or those in the slots named.
+    fn choose(&self, found: Vec<FoundKey>) -> Result<Vec<(Role, FoundKey)>, Error> {
+        let index = &self.registry.index;
+        let (described, bare): (Vec<_>, Vec<_>) = found.into_iter().partition(|key| key.described.is_some());
+        let ours: Vec<_> = described
+            .into_iter()
+            .filter_map(|key| {
+                let described = key.described.as_ref().filter(|described| described.index == *index)?;
+                Some((described.role, key))
+            })
+            .collect();
+        if !ours.is_empty() {
+            return Ok(ours);
+        }
+        let roles: &[Role] =
+            if self.arguments.single_key { &[Role::Both] } else { &[Role::Read, Role::Publish] };
+        let nothing = || Error::NothingToAdopt { serial: self.card.serial, index: index.clone() };
+        if self.arguments.slot.is_empty() {
+            let [key] = <[FoundKey; 1]>::try_from(bare).map_err(|_| nothing())?;
+            return if self.arguments.single_key { Ok(vec![(Role::Both, key)]) } else { Err(nothing()) };
+        }
+        if self.arguments.slot.len() != roles.len() {
+            return Err(Error::Usage(
+                "name one slot for each key: --slot READ,PUBLISH, or --single-key --slot SLOT",
+            ));
+        }
+        let in_slot = |slot| bare.iter().find(|key| key.slot == slot).cloned().ok_or_else(nothing);
+        roles.iter().zip(&self.arguments.slot).map(|(role, slot)| Ok((*role, in_slot(*slot)?))).collect()
+    }
+
+    fn describe(&self, role: Role, found: &FoundKey) -> Result<(), Error> {
+        let planned =
+            PlannedKey { role, slot: found.slot, pin: found.pin, touch: found.touch, resumed: true };
+        let key = self.make_key(planned, Arc::new(management::key(self)?))?;
+        same_key(&key.public, &found.public)
+    }
+}
+
+fn same_key(now: &PublicKey, shown: &PublicKey) -> Result<(), Error> {
+    if now == shown { Ok(()) } else { Err(Error::CardChanged) }
+}

@@ -1,0 +1,112 @@
+//! Getting leave to make keys: the management key, by the state the card reports. It is never changed.
+
+use std::process::{Command, Stdio};
+
+use zeroize::Zeroizing;
+
+use crate::commands::enroll::Enrollment;
+use crate::commands::enroll::survey::{ManagementKeyState, is_still};
+use crate::error::Error;
+use crate::pin::Pin;
+use crate::pin_source::PinSource;
+use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
+
+/// The card's management key.
+pub(super) fn key(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
+    match enrollment.card.management {
+        ManagementKeyState::Default => Ok(ManagementKey::factory_default()),
+        ManagementKeyState::PinProtected => behind_pin(enrollment),
+        ManagementKeyState::Own => given(enrollment),
+    }
+}
+
+/// From the command, or typed.
+fn given(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
+    let serial = enrollment.card.serial;
+    let hex = match &enrollment.arguments.management_key_command {
+        Some(command) => output_of(command)?,
+        None if enrollment.ui.is_interactive() => enrollment.ui.ask_hidden(
+            &format!("Management key of YubiKey {serial} (hexadecimal): "),
+            enrollment.context.settings.wait.pin_prompt(),
+        )?,
+        None => return Err(Error::ManagementKeyNeeded { serial }),
+    };
+    from_hex(hex.trim())
+}
+
+fn output_of(command: &str) -> Result<Zeroizing<String>, Error> {
+    let mut words = command.split_whitespace();
+    let program = words.next().ok_or(Error::ManagementKeySyntax)?;
+    let output = Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| Error::File { file: program.into(), source })?;
+    let stdout = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        return Err(Error::ManagementKeyCommand { status: output.status });
+    }
+    let text = std::str::from_utf8(&stdout).map_err(|_| Error::ManagementKeySyntax)?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+fn from_hex(hex: &str) -> Result<ManagementKey, Error> {
+    if !hex.len().is_multiple_of(2) || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(Error::ManagementKeySyntax);
+    }
+    let bytes: Result<Vec<u8>, _> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16)).collect();
+    let bytes = Zeroizing::new(bytes.map_err(|_| Error::ManagementKeySyntax)?);
+    ManagementKey::new(bytes).map_err(|_| Error::ManagementKeySyntax)
+}
+
+/// The card gives it out for its PIN.
+fn behind_pin(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
+    let serial = enrollment.card.serial;
+    let mut pins = PinSource::new(&enrollment.context.settings, enrollment.ui);
+    let mut pin: Option<Pin> = None;
+    loop {
+        let given = pin.take();
+        match enrollment.look(move |piv| unlock(piv, serial, given.as_ref()))? {
+            Unlocked::Key(key) => return Ok(key),
+            Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries)?),
+            Unlocked::WrongPin { tries } => pins.was_wrong(tries)?,
+        }
+    }
+}
+
+enum Unlocked {
+    Key(ManagementKey),
+    NeedsPin { tries: u8 },
+    WrongPin { tries: u8 },
+}
+
+fn unlock(piv: &mut Piv<'_>, serial: Serial, pin: Option<&Pin>) -> Result<Unlocked, Error> {
+    is_still(piv, serial)?;
+    match pin.map(|pin| piv.verify_pin(pin)) {
+        Some(Err(piv::Error::WrongPin { tries })) => return Ok(Unlocked::WrongPin { tries }),
+        Some(result) => result?,
+        None => match piv.pin_state()? {
+            PinState::Verified => {}
+            PinState::Tries(tries) => return Ok(Unlocked::NeedsPin { tries }),
+            PinState::Blocked => return Err(piv::Error::PinBlocked.into()),
+        },
+    }
+    piv.protected_management_key()?.map(Unlocked::Key).ok_or(Error::ManagementKeyNeeded { serial })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_of_the_four_lengths_only() {
+        for good in [32, 48, 64] {
+            assert!(from_hex(&"0a".repeat(good / 2)).is_ok(), "{good}");
+        }
+        for bad in ["", "0", "0a", "zz", &"0a".repeat(17), &"é".repeat(24), &"+1".repeat(24)] {
+            assert!(matches!(from_hex(bad), Err(Error::ManagementKeySyntax)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What comes next, to copy and paste: on stdout, since it is what the person came for.
+
+use crate::commands::print as to_stdout;
+use crate::enrollment::{Registry, Role};
+use crate::error::Error;
+use crate::piv::Serial;
+use crate::ui::escape;
+
+pub(super) fn print(registry: &Registry, serial: Serial) -> Result<(), Error> {
+    let Some(card) = registry.card(serial) else { return Ok(()) };
+    let mut lines =
+        vec!["For the registry's administrator (registry-gateway), with your user name there:".to_owned()];
+    for key in &card.keys {
+        let subject = registry.subject.as_ref().map(|subject| format!(" --subject {}", quoted(subject)));
+        lines.push(format!(
+            "  registry-gateway key add --user NAME --role {} --label {}{} {}",
+            key.role,
+            quoted(&card.label),
+            subject.unwrap_or_default(),
+            key.public
+        ));
+    }
+    lines.push("For any other registry that verifies asymmetric tokens:".to_owned());
+    lines.extend(card.keys.iter().map(|key| format!("  {}", key.public)));
+    if card.keys.iter().all(|key| key.role != Role::Both) {
+        lines.push(format!(
+            "If it takes one key only: yk-cargo enroll {} --single-key",
+            escape(registry.display_name())
+        ));
+    }
+    if registry.cards.len() == 1 {
+        lines.push(format!(
+            "A key that cannot be copied can be lost: plug in a second YubiKey and run yk-cargo enroll {} --backup",
+            escape(registry.display_name())
+        ));
+    }
+    to_stdout(lines.join("\n"))
+}
+
+/// For a POSIX shell. Labels and subjects come from cards and people.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@+".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", escape(text).replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_label_cannot_become_a_command() {
+        assert_eq!(quoted("laptop"), "laptop");
+        assert_eq!(quoted("my key"), "'my key'");
+        assert_eq!(quoted("a'; rm -rf ~; '"), r"'a'\''; rm -rf ~; '\'''");
+        assert_eq!(quoted("a\nb\x1b"), r"'a\u{a}b\u{1b}'");
+        assert_eq!(quoted(""), "''");
+    }
+}

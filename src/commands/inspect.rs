@@ -1,0 +1,79 @@
+//! `inspect`: what a token says. It proves nothing, and says so.
+
+use std::io::Read as _;
+
+use asymmetric_token::{Claims, Footer, MAX_TOKEN_BYTES, Untrusted};
+use serde_json::json;
+
+use crate::cli::Inspect;
+use crate::commands::print;
+use crate::error::Error;
+use crate::ui::escape;
+
+/// Runs `yk-cargo inspect`.
+///
+/// # Errors
+/// [`Error::Token`] with the reason a verifier would give for not reading it.
+pub fn run(arguments: &Inspect) -> Result<(), Error> {
+    let token = if arguments.token == "-" { from_stdin()? } else { arguments.token.clone() };
+    let untrusted = Untrusted::parse(token.trim())?;
+    let claims = untrusted.unverified_claims()?;
+    if arguments.json {
+        print(as_json(&claims, untrusted.footer()))
+    } else {
+        print(as_text(&claims, untrusted.footer()))
+    }
+}
+
+fn from_stdin() -> Result<String, Error> {
+    let mut token = String::new();
+    let most = MAX_TOKEN_BYTES as u64 + 64;
+    std::io::stdin().lock().take(most).read_to_string(&mut token).map_err(Error::Stdio)?;
+    Ok(token)
+}
+
+fn as_json(claims: &Claims, footer: &Footer) -> serde_json::Value {
+    let mutation = claims.mutation.as_ref();
+    json!({
+        "version": 1,
+        "verified": false,
+        "index": footer.url,
+        "key-id": footer.key_id.to_string(),
+        "issued-at": claims.issued_at.to_string(),
+        "subject": claims.subject,
+        "operation": mutation.map_or("read", |mutation| mutation.kind()),
+        "name": mutation.map(|mutation| mutation.name().as_str()),
+        "vers": mutation.and_then(|mutation| mutation.version()).map(ToString::to_string),
+        "cksum": mutation.and_then(|mutation| mutation.checksum()).map(|checksum| checksum.to_string()),
+        "challenge": claims.challenge,
+        "custom": claims.custom,
+    })
+}
+
+fn as_text(claims: &Claims, footer: &Footer) -> String {
+    let mutation = claims.mutation.as_ref();
+    let mut lines = vec![
+        ("registry", escape(&footer.url)),
+        ("key", footer.key_id.to_string()),
+        ("issued", claims.issued_at.to_string()),
+        ("good for", mutation.map_or("read", |mutation| mutation.kind()).to_owned()),
+    ];
+    if let Some(mutation) = mutation {
+        lines.push(("crate", mutation.name().to_string()));
+        lines.extend(mutation.version().map(|version| ("version", version.to_string())));
+        lines.extend(mutation.checksum().map(|checksum| ("checksum", checksum.to_string())));
+    }
+    lines.extend(claims.subject.as_deref().map(|subject| ("subject", escape(subject))));
+    lines.extend(claims.challenge.as_deref().map(|challenge| ("challenge", escape(challenge))));
+    lines.extend(
+        claims
+            .custom
+            .as_ref()
+            .map(|custom| ("custom", escape(&serde_json::Value::from(custom.clone()).to_string()))),
+    );
+    lines.push((
+        "verified",
+        "no: anybody can write this; only the registry's copy of the key can tell".into(),
+    ));
+    lines.iter().map(|(name, value)| format!("{name:<10}{value}")).collect::<Vec<_>>().join("\n")
+}

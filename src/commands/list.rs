@@ -1,0 +1,92 @@
+//! `list`: what is enrolled. It reads the file only, no card.
+
+use serde_json::json;
+
+use crate::cli::List;
+use crate::commands::{Context, print};
+use crate::enrollment::{Card, Enrollments, Key, Registry};
+use crate::error::Error;
+use crate::ui::{Ui, escape};
+
+/// Runs `yk-cargo list`.
+///
+/// # Errors
+/// The enrolments cannot be read.
+pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    if arguments.json {
+        return print(json!({
+            "version": 1,
+            "registries": enrollments.registries.iter().map(registry_json).collect::<Vec<_>>(),
+        }));
+    }
+    let ui = Ui::new(true);
+    if enrollments.registries.is_empty() {
+        ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
+    }
+    for registry in &enrollments.registries {
+        print(registry_text(registry))?;
+        if registry.cards.len() == 1 {
+            ui.note(format_args!(
+                "`{0}` knows one card; if it is lost you cannot publish: yk-cargo enroll {0} --backup",
+                escape(registry.display_name())
+            ));
+        }
+    }
+    for pending in &enrollments.pending {
+        ui.warn(format_args!(
+            "slot {} of YubiKey {} was not finished: yk-cargo enroll {}",
+            pending.slot,
+            pending.serial,
+            escape(&pending.index)
+        ));
+    }
+    Ok(())
+}
+
+fn registry_text(registry: &Registry) -> String {
+    let mut lines =
+        vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
+    for card in &registry.cards {
+        lines.push(format!("  YubiKey {}  {}  firmware {}", card.serial, escape(&card.label), card.firmware));
+        for key in &card.keys {
+            lines.push(format!(
+                "    {:<7}  slot {}  PIN {}, touch {}",
+                key.role, key.slot, key.pin, key.touch
+            ));
+            lines.push(format!("             {}", key.public.id()));
+            lines.push(format!("             {}", key.public));
+        }
+    }
+    lines.join("\n")
+}
+
+fn registry_json(registry: &Registry) -> serde_json::Value {
+    json!({
+        "index": registry.index,
+        "name": registry.name,
+        "subject": registry.subject,
+        "reuse": registry.reuse,
+        "cards": registry.cards.iter().map(card_json).collect::<Vec<_>>(),
+    })
+}
+
+fn card_json(card: &Card) -> serde_json::Value {
+    json!({
+        "serial": card.serial.0,
+        "label": card.label,
+        "firmware": card.firmware.to_string(),
+        "keys": card.keys.iter().map(key_json).collect::<Vec<_>>(),
+    })
+}
+
+fn key_json(key: &Key) -> serde_json::Value {
+    json!({
+        "role": key.role.as_str(),
+        "slot": key.slot.to_string(),
+        "public": key.public.to_string(),
+        "key-id": key.public.id().to_string(),
+        "pin": key.pin.as_str(),
+        "touch": key.touch.as_str(),
+    })
+}

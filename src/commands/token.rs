@@ -1,0 +1,96 @@
+//! `token`: one token on stdout, for tools that do not run credential providers.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+
+use asymmetric_token::{Checksum, Mutation};
+use flate2::read::GzDecoder;
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::{Purpose, Token};
+use crate::commands::{Context, print};
+use crate::enrollment::Enrollments;
+use crate::error::Error;
+use crate::reader::Readers;
+use crate::signer::Signer;
+use crate::ui::Ui;
+
+/// The longest Cargo.toml that is looked at, in bytes.
+const LONGEST_MANIFEST: u64 = 1 << 20;
+
+/// Runs `yk-cargo token`.
+///
+/// # Errors
+/// [`Error::NotEnrolled`], [`Error::NotACrate`], and everything that stops a signature.
+pub fn run(arguments: &Token, context: &Context) -> Result<(), Error> {
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let index = match enrollments.registry(&arguments.registry) {
+        Some(registry) => registry.index.clone(),
+        None => context.cargo.resolve(&arguments.registry)?.index,
+    };
+    let registry = enrollments
+        .registry(&index)
+        .ok_or_else(|| Error::NotEnrolled { registry: arguments.registry.clone() })?;
+    let mutation = mutation(&arguments.purpose)?;
+    let readers = Readers::start(context.settings.wait.deadlines());
+    let signed = Signer::new(&readers, &context.settings, Ui::new(false)).sign(registry, mutation)?;
+    print(signed.token)
+}
+
+fn mutation(purpose: &Purpose) -> Result<Option<Mutation>, Error> {
+    if let Some(file) = &purpose.publish {
+        return publish(file).map(Some);
+    }
+    let yank = purpose.yank.clone().map(|(name, version)| Mutation::Yank { name, version });
+    let unyank = purpose.unyank.clone().map(|(name, version)| Mutation::Unyank { name, version });
+    let owners = purpose.owners.clone().map(|name| Mutation::Owners { name });
+    Ok(yank.or(unyank).or(owners))
+}
+
+/// Name and version from the packaged manifest: the file's own name may be anything.
+fn publish(path: &Path) -> Result<Mutation, Error> {
+    let io = |source| Error::File { file: path.to_owned(), source };
+    let not_a_crate = |reason: String| Error::NotACrate { file: path.to_owned(), reason };
+    let mut file = File::open(path).map_err(io)?;
+    let checksum = Checksum(sha256(&mut file).map_err(io)?);
+    file.rewind().map_err(io)?;
+    let manifest = manifest(&file).map_err(|error| not_a_crate(error.to_string()))?;
+    let manifest: toml_edit::DocumentMut = manifest
+        .ok_or_else(|| not_a_crate("it has no Cargo.toml".into()))?
+        .parse()
+        .map_err(|_| not_a_crate("its Cargo.toml is not TOML".into()))?;
+    let field = |name: &str| {
+        let value = manifest.get("package").and_then(|package| package.get(name)?.as_str());
+        value.ok_or_else(|| not_a_crate(format!("its Cargo.toml has no package.{name}")))
+    };
+    Ok(Mutation::Publish {
+        name: field("name")?.parse()?,
+        version: field("version")?.parse().map_err(|_| asymmetric_token::Error::Version)?,
+        checksum,
+    })
+}
+
+fn sha256(file: &mut File) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            length => hash.update(&buffer[..length]),
+        }
+    }
+}
+
+fn manifest(file: &File) -> std::io::Result<Option<String>> {
+    for entry in tar::Archive::new(GzDecoder::new(file)).entries()? {
+        let entry = entry?;
+        let path = entry.path()?.into_owned();
+        if path.components().count() == 2 && path.ends_with("Cargo.toml") {
+            let mut text = String::new();
+            entry.take(LONGEST_MANIFEST).read_to_string(&mut text)?;
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,497 @@
+//! Enrolments: which key on which card signs for which index URL.
+//!
+//! `$CARGO_HOME/yk-cargo/enrollments.toml` is the only authority for signing. Cargo's registry *name*, the project's
+//! configuration and provider arguments are all in the hands of whoever wrote the project; the exact index URL is
+//! what a token is bound to, so it is the key here.
+//!
+//! The file holds no secret, but whoever can write it can have another key asked for: it is refused if others may.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use asymmetric_token::{KeyIdField, PublicKey};
+use serde::Deserialize;
+use toml_edit::DocumentMut;
+
+use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
+use crate::ui::escape;
+
+mod edit;
+mod file;
+
+pub use edit::Edit;
+
+/// Seconds of reuse where nothing is known of the registry's window: short enough for one of two minutes.
+pub const DEFAULT_REUSE: u32 = 45;
+
+/// The only version of the file that this program writes and reads.
+pub const FILE_VERSION: i64 = 1;
+
+/// All enrolments, as read.
+#[derive(Debug, Default)]
+pub struct Enrollments {
+    /// One entry per index URL, in file order.
+    pub registries: Vec<Registry>,
+    /// Keys being made: written before GENERATE, gone once the certificate stands.
+    pub pending: Vec<Pending>,
+    /// Slots with a key of ours that could not be deleted (firmware before 5.7) and may be generated over.
+    pub reusable: Vec<Reusable>,
+}
+
+/// One registry.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// The index URL, byte for byte as cargo has it.
+    pub index: String,
+    /// Cargo's name for it. For display only.
+    pub name: Option<String>,
+    /// `sub` of every token.
+    pub subject: Option<String>,
+    /// How the footer spells the key id.
+    pub key_id: KeyIdField,
+    /// Where the registry's challenges come from.
+    pub challenge: ChallengeSource,
+    /// For how many seconds cargo may use a read token again.
+    pub reuse: u32,
+    /// In the order in which they are tried.
+    pub cards: Vec<Card>,
+}
+
+/// A card enrolled for a registry.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The YubiKey's number.
+    pub serial: Serial,
+    /// When it was enrolled.
+    pub firmware: Version,
+    /// What its owner calls it.
+    pub label: String,
+    /// Its keys for this registry.
+    pub keys: Vec<Key>,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What it may sign.
+    pub role: Role,
+    /// Where it is.
+    pub slot: Slot,
+    /// Its public half. A signature is checked with it before it leaves the process.
+    pub public: PublicKey,
+    /// As read back from the card.
+    pub pin: PinPolicy,
+    /// As read back from the card.
+    pub touch: TouchPolicy,
+}
+
+/// What a key may sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Read tokens.
+    Read,
+    /// Mutation tokens.
+    Publish,
+    /// Either, for registries that take one key.
+    Both,
+}
+
+/// Where a registry's challenges come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChallengeSource {
+    /// It issues none.
+    #[default]
+    None,
+    /// The 401 to an anonymous `config.json`.
+    Index,
+    /// The 401 to an anonymous read of the API.
+    Api,
+}
+
+/// A slot whose key is being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// On this card.
+    pub serial: Serial,
+    /// In this slot.
+    pub slot: Slot,
+    /// For this role.
+    pub role: Role,
+    /// At this registry.
+    pub index: String,
+}
+
+/// A slot that may be generated over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reusable {
+    /// On this card.
+    pub serial: Serial,
+    /// This slot.
+    pub slot: Slot,
+}
+
+impl Enrollments {
+    /// Reads the enrolments; a missing file means none.
+    ///
+    /// # Errors
+    /// [`Error`]: unreadable, unsafe permissions, not TOML, a newer version, values that make no sense. Nothing is
+    /// signed then.
+    pub fn load(cargo_home: &Path) -> Result<Self, Error> {
+        let path = path(cargo_home);
+        match file::read(&path)? {
+            None => Ok(Self::default()),
+            Some(text) => Self::parse(&text).map_err(|problem| Error::Content { path, problem }),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        Self::from_document(
+            &text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))?,
+        )
+    }
+
+    fn from_document(document: &DocumentMut) -> Result<Self, Problem> {
+        match document.get("version").map(toml_edit::Item::as_integer) {
+            Some(Some(FILE_VERSION)) => {}
+            Some(Some(version)) => return Err(Problem::Newer { version }),
+            _ => return Err(Problem::NoVersion),
+        }
+        let wire: wire::File = toml_edit::de::from_document(document.clone())
+            .map_err(|error| Problem::Toml(error.message().to_owned()))?;
+        wire.try_into()
+    }
+
+    /// The registry with exactly this index URL.
+    #[must_use]
+    pub fn registry(&self, index: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.index == index)
+    }
+
+    /// A registry enrolled under this name, perhaps with another URL. For messages only.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.name.as_deref() == Some(name))
+    }
+}
+
+impl Registry {
+    /// Its name, or its URL if it has none.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.index)
+    }
+
+    /// Its cards as a person knows them: `YubiKey 12345678 (laptop key) or YubiKey 23456789 (safe)`.
+    #[must_use]
+    pub fn cards_for_display(&self) -> String {
+        let cards =
+            self.cards.iter().map(|card| format!("YubiKey {} ({})", card.serial, escape(&card.label)));
+        cards.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// The card with this number.
+    #[must_use]
+    pub fn card(&self, serial: Serial) -> Option<&Card> {
+        self.cards.iter().find(|card| card.serial == serial)
+    }
+}
+
+impl Card {
+    /// The key for reads, or the one for mutations. A read key never serves a mutation, nor the other way round.
+    #[must_use]
+    pub fn key(&self, mutation: bool) -> Option<&Key> {
+        let role = if mutation { Role::Publish } else { Role::Read };
+        self.keys
+            .iter()
+            .find(|key| key.role == role)
+            .or_else(|| self.keys.iter().find(|key| key.role == Role::Both))
+    }
+}
+
+impl Role {
+    /// As in the file, in the certificate and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Publish => "publish",
+            Self::Both => "both",
+        }
+    }
+
+    /// The role with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Read, Self::Publish, Self::Both].into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The folder of this program in cargo's home.
+#[must_use]
+pub fn directory(cargo_home: &Path) -> PathBuf {
+    cargo_home.join("yk-cargo")
+}
+
+/// The file with the enrolments.
+#[must_use]
+pub fn path(cargo_home: &Path) -> PathBuf {
+    directory(cargo_home).join("enrollments.toml")
+}
+
+/// Why the enrolments cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read`, `write`, `lock`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Group or others may write the file or its folder, or it belongs to somebody else.
+    #[error("{} {problem}: somebody else could have chosen the keys in it", path.display())]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The file is read, but cannot be used.
+    #[error("{} {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with the text of the file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Two entries for one URL.
+    #[error("has two entries for {0}")]
+    Duplicate(String),
+    /// A later yk-cargo wrote it.
+    #[error("has version {version}, which a newer yk-cargo wrote")]
+    Newer {
+        /// Its version.
+        version: i64,
+    },
+    /// No `version = 1`.
+    #[error("does not begin with `version = 1`")]
+    NoVersion,
+    /// Not TOML, or of another shape.
+    #[error("is damaged: {0}")]
+    Toml(String),
+    /// A value that makes no sense.
+    #[error("is damaged: `{key}` {reason}")]
+    Value {
+        /// Which.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io { .. } => "check that the file and its folder belong to you".into(),
+            Self::Unsafe { path, .. } => {
+                format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())
+            }
+            Self::Content { problem: Problem::Newer { .. }, .. } => {
+                "update yk-cargo: cargo install yk-cargo --locked".into()
+            }
+            Self::Content { path, .. } => format!(
+                "mend it, or move {} away and run `yk-cargo enroll REGISTRY --existing`: the keys are still on the card",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// The file as serde sees it.
+mod wire {
+    use std::str::FromStr;
+
+    use asymmetric_token::{KeyIdField, PublicKey};
+    use serde::Deserialize;
+
+    use super::{ChallengeSource, Problem, Role};
+    use crate::piv::{Serial, Version};
+
+    #[derive(Deserialize)]
+    pub(super) struct File {
+        #[serde(default)]
+        registry: Vec<Registry>,
+        #[serde(default)]
+        pending: Vec<Pending>,
+        #[serde(default)]
+        reuse: Vec<Reusable>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Registry {
+        index: String,
+        name: Option<String>,
+        subject: Option<String>,
+        #[serde(default)]
+        key_id: KeyId,
+        #[serde(default)]
+        challenge: ChallengeSource,
+        reuse: Option<u32>,
+        #[serde(default)]
+        card: Vec<Card>,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum KeyId {
+        #[default]
+        Both,
+        Kip,
+        Kid,
+    }
+
+    #[derive(Deserialize)]
+    struct Card {
+        serial: u32,
+        firmware: String,
+        label: String,
+        #[serde(default)]
+        key: Vec<Key>,
+    }
+
+    #[derive(Deserialize)]
+    struct Key {
+        role: Role,
+        slot: String,
+        public: String,
+        pin: String,
+        touch: String,
+    }
+
+    #[derive(Deserialize)]
+    struct Pending {
+        serial: u32,
+        slot: String,
+        role: Role,
+        index: String,
+    }
+
+    #[derive(Deserialize)]
+    struct Reusable {
+        serial: u32,
+        slot: String,
+    }
+
+    impl TryFrom<File> for super::Enrollments {
+        type Error = Problem;
+
+        fn try_from(file: File) -> Result<Self, Problem> {
+            let registries =
+                file.registry.into_iter().map(super::Registry::try_from).collect::<Result<Vec<_>, _>>()?;
+            for (position, registry) in registries.iter().enumerate() {
+                if registries[..position].iter().any(|earlier| earlier.index == registry.index) {
+                    return Err(Problem::Duplicate(registry.index.clone()));
+                }
+            }
+            let pending = file.pending.into_iter().map(|pending| {
+                Ok(super::Pending {
+                    serial: Serial(pending.serial),
+                    slot: value("slot", &pending.slot)?,
+                    role: pending.role,
+                    index: pending.index,
+                })
+            });
+            let reusable = file.reuse.into_iter().map(|reuse| {
+                Ok(super::Reusable { serial: Serial(reuse.serial), slot: value("slot", &reuse.slot)? })
+            });
+            Ok(Self {
+                registries,
+                pending: pending.collect::<Result<_, Problem>>()?,
+                reusable: reusable.collect::<Result<_, Problem>>()?,
+            })
+        }
+    }
+
+    impl TryFrom<Registry> for super::Registry {
+        type Error = Problem;
+
+        fn try_from(registry: Registry) -> Result<Self, Problem> {
+            Ok(Self {
+                index: registry.index,
+                name: registry.name,
+                subject: registry.subject,
+                key_id: match registry.key_id {
+                    KeyId::Both => KeyIdField::Both,
+                    KeyId::Kip => KeyIdField::Kip,
+                    KeyId::Kid => KeyIdField::Kid,
+                },
+                challenge: registry.challenge,
+                reuse: registry.reuse.unwrap_or(super::DEFAULT_REUSE),
+                cards: registry.card.into_iter().map(super::Card::try_from).collect::<Result<_, _>>()?,
+            })
+        }
+    }
+
+    impl TryFrom<Card> for super::Card {
+        type Error = Problem;
+
+        fn try_from(card: Card) -> Result<Self, Problem> {
+            Ok(Self {
+                serial: Serial(card.serial),
+                firmware: firmware(&card.firmware)?,
+                label: card.label,
+                keys: card.key.into_iter().map(super::Key::try_from).collect::<Result<_, _>>()?,
+            })
+        }
+    }
+
+    impl TryFrom<Key> for super::Key {
+        type Error = Problem;
+
+        fn try_from(key: Key) -> Result<Self, Problem> {
+            Ok(Self {
+                role: key.role,
+                slot: value("slot", &key.slot)?,
+                public: value::<PublicKey>("public", &key.public)?,
+                pin: value("pin", &key.pin)?,
+                touch: value("touch", &key.touch)?,
+            })
+        }
+    }
+
+    fn firmware(text: &str) -> Result<Version, Problem> {
+        let numbers: Result<Vec<u8>, _> = text.split('.').map(str::parse).collect();
+        match numbers.as_deref() {
+            Ok([major, minor, patch]) => Ok(Version::new(*major, *minor, *patch)),
+            _ => Err(Problem::Value { key: "firmware", reason: "is not three numbers".into() }),
+        }
+    }
+
+    fn value<T: FromStr<Err: std::fmt::Display>>(key: &'static str, text: &str) -> Result<T, Problem> {
+        text.parse().map_err(|error: T::Err| Problem::Value { key, reason: format!("is wrong: {error}") })
+    }
+}
+
+#[cfg(test)]
+mod tests;

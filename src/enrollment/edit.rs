@@ -1,0 +1,179 @@
+//! Changing the file under its lock. What this program does not know is kept, comments too.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use asymmetric_token::KeyIdField;
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+
+use super::{Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Registry, file};
+use crate::piv::{Serial, Slot};
+
+/// The enrolments, locked for changing. Each change is on disk, lastingly, when its method returns.
+pub struct Edit {
+    path: PathBuf,
+    document: DocumentMut,
+    current: Enrollments,
+    _lock: File,
+}
+
+impl Edit {
+    /// Takes the lock, waiting for it if need be, and reads the file.
+    ///
+    /// # Errors
+    /// As [`Enrollments::load`].
+    pub fn begin(cargo_home: &Path) -> Result<Self, Error> {
+        let path = super::path(cargo_home);
+        let lock = file::lock(&path)?;
+        let document: DocumentMut = match file::read(&path)? {
+            Some(text) => text.parse().map_err(|error: toml_edit::TomlError| Error::Content {
+                path: path.clone(),
+                problem: Problem::Toml(error.to_string()),
+            })?,
+            None => Table::from_iter([("version", value(FILE_VERSION))]).into(),
+        };
+        let current = Enrollments::from_document(&document)
+            .map_err(|problem| Error::Content { path: path.clone(), problem })?;
+        Ok(Self { path, document, current, _lock: lock })
+    }
+
+    /// What is enrolled now.
+    #[must_use]
+    pub fn enrollments(&self) -> &Enrollments {
+        &self.current
+    }
+
+    /// Notes that a key is about to be made.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn add_pending(&mut self, pending: &Pending) -> Result<(), Error> {
+        if self.current.pending.contains(pending) {
+            return Ok(());
+        }
+        let mut entry = Table::new();
+        entry["serial"] = value(i64::from(pending.serial.0));
+        entry["slot"] = value(pending.slot.to_string());
+        entry["role"] = value(pending.role.as_str());
+        entry["index"] = value(&pending.index);
+        tables(self.document.as_table_mut(), "pending").push(entry);
+        self.save()
+    }
+
+    /// Drops the note: the key was not made, or is cleaned up.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_pending(&mut self, serial: Serial, slot: Slot) -> Result<(), Error> {
+        self.forget_pending(serial, slot);
+        self.save()
+    }
+
+    /// Enrols a key: its registry and card are added if they are new, and the note that it was being made goes, in one
+    /// write.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn enroll(&mut self, registry: &Registry, card: &Card, key: &Key) -> Result<(), Error> {
+        self.forget_pending(card.serial, key.slot);
+        let registries = tables(self.document.as_table_mut(), "registry");
+        let registry =
+            find_or_push(registries, |table| has(table, "index", &registry.index), || new(registry));
+        let cards = tables(registry, "card");
+        let card = find_or_push(cards, |table| is_card(table, card.serial), || new_card(card));
+        let keys = tables(card, "key");
+        keys.retain(|table| !has(table, "slot", &key.slot.to_string()));
+        keys.push(new_key(key));
+        self.save()
+    }
+
+    /// Removes a registry. The keys stay on their cards.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove(&mut self, index: &str) -> Result<(), Error> {
+        tables(self.document.as_table_mut(), "registry").retain(|table| !has(table, "index", index));
+        self.save()
+    }
+
+    fn forget_pending(&mut self, serial: Serial, slot: Slot) {
+        tables(self.document.as_table_mut(), "pending")
+            .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
+    }
+
+    fn save(&mut self) -> Result<(), Error> {
+        self.current = Enrollments::from_document(&self.document)
+            .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
+        file::replace(&self.path, &self.document.to_string())
+    }
+}
+
+fn new(registry: &Registry) -> Table {
+    let mut table = Table::new();
+    table["index"] = value(&registry.index);
+    if let Some(name) = &registry.name {
+        table["name"] = value(name);
+    }
+    if let Some(subject) = &registry.subject {
+        table["subject"] = value(subject);
+    }
+    table["key-id"] = value(match registry.key_id {
+        KeyIdField::Both => "both",
+        KeyIdField::Kip => "kip",
+        KeyIdField::Kid => "kid",
+    });
+    table["challenge"] = value(match registry.challenge {
+        ChallengeSource::None => "none",
+        ChallengeSource::Index => "index",
+        ChallengeSource::Api => "api",
+    });
+    table["reuse"] = value(i64::from(registry.reuse));
+    table
+}
+
+fn new_card(card: &Card) -> Table {
+    let mut table = Table::new();
+    table["serial"] = value(i64::from(card.serial.0));
+    table["firmware"] = value(card.firmware.to_string());
+    table["label"] = value(&card.label);
+    table
+}
+
+fn new_key(key: &Key) -> Table {
+    let mut table = Table::new();
+    table["role"] = value(key.role.as_str());
+    table["slot"] = value(key.slot.to_string());
+    table["public"] = value(key.public.to_string());
+    table["pin"] = value(key.pin.as_str());
+    table["touch"] = value(key.touch.as_str());
+    table
+}
+
+/// The array of tables of this name, made if it is missing; an inline array of inline tables becomes one.
+fn tables<'a>(parent: &'a mut Table, name: &str) -> &'a mut ArrayOfTables {
+    let item = parent.entry(name).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let array = std::mem::take(item).into_array_of_tables().unwrap_or_default();
+    *item = Item::ArrayOfTables(array);
+    item.as_array_of_tables_mut().expect("made one just now")
+}
+
+fn find_or_push(
+    tables: &mut ArrayOfTables,
+    wanted: impl Fn(&Table) -> bool,
+    new: impl FnOnce() -> Table,
+) -> &mut Table {
+    let found = tables.iter().position(wanted);
+    if found.is_none() {
+        tables.push(new());
+    }
+    let position = found.unwrap_or(tables.len() - 1);
+    tables.get_mut(position).expect("found or pushed just now")
+}
+
+fn has(table: &Table, key: &str, text: &str) -> bool {
+    table.get(key).and_then(Item::as_str) == Some(text)
+}
+
+fn is_card(table: &Table, serial: Serial) -> bool {
+    table.get("serial").and_then(Item::as_integer) == Some(i64::from(serial.0))
+}

@@ -1,0 +1,101 @@
+//! Reading and replacing the file: permissions, lock, rename.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use super::Error;
+
+/// The text, or `None` if there is no file.
+pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
+    let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    if let Some(directory) = path.parent() {
+        only_we_may_write(directory, &fs::metadata(directory).map_err(io)?)?;
+    }
+    only_we_may_write(path, &file.metadata().map_err(io)?)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(io)?;
+    Ok(Some(text))
+}
+
+/// Replaces the text so that at every moment either the old or the new one is there, whole.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
+    let temporary = path.with_extension("toml.new");
+    // Left by a process that was killed; made anew, it cannot have kept other permissions.
+    let _ = fs::remove_file(&temporary);
+    let mut file = private().write(true).create_new(true).open(&temporary).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    fs::rename(&temporary, path).map_err(io)?;
+    sync_directory(path).map_err(io)
+}
+
+/// The lock that writers hold; released when dropped.
+pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
+    if let Some(directory) = path.parent() {
+        create_private_directory(directory).map_err(io)?;
+    }
+    let file =
+        private().write(true).create(true).truncate(false).open(path.with_extension("lock")).map_err(io)?;
+    file.lock().map_err(io)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private() -> OpenOptions {
+    OpenOptions::new()
+}
+
+#[cfg(unix)]
+fn create_private_directory(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+#[cfg(not(unix))]
+fn create_private_directory(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+/// A rename is lasting once the folder is.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn only_we_may_write(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    let problem = |problem| Err(Error::Unsafe { path: path.to_owned(), problem });
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return problem("belongs to another user");
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return problem("may be written by others");
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn only_we_may_write(_: &Path, _: &fs::Metadata) -> Result<(), Error> {
+    Ok(())
+}

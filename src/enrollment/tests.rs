@@ -1,0 +1,129 @@
+use std::fs;
+
+use super::*;
+
+const PUBLIC: &str = "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
+const URL: &str = "sparse+https://registry.example/index/";
+
+fn entry() -> String {
+    format!(
+        r#"[[registry]]
+index = "{URL}"
+name = "my-reg"
+reuse = 600
+[[registry.card]]
+serial = 12345678
+firmware = "5.7.4"
+label = "laptop key"
+[[registry.card.key]]
+role = "publish"
+slot = "82"
+public = "{PUBLIC}"
+pin = "once"
+touch = "always"
+"#
+    )
+}
+
+fn problem(text: &str) -> Problem {
+    Enrollments::parse(text).unwrap_err()
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let enrollments = Enrollments::parse(&format!("version = 1\n{}", entry())).unwrap();
+    let registry = enrollments.registry(URL).unwrap();
+    assert_eq!(registry.reuse, 600);
+    assert_eq!(registry.key_id, KeyIdField::Both);
+    assert_eq!(registry.challenge, ChallengeSource::None);
+    let card = registry.card(Serial(12_345_678)).unwrap();
+    assert_eq!(card.firmware, Version::new(5, 7, 4));
+    assert_eq!(card.key(true).unwrap().slot.to_string(), "82");
+    assert_eq!(card.key(false), None, "a publish key signs no reads");
+}
+
+/// The URL decides, byte for byte; the name decides nothing.
+#[test]
+fn only_the_exact_url_finds_a_registry() {
+    let enrollments = Enrollments::parse(&format!("version = 1\n{}", entry())).unwrap();
+    for other in
+        ["", "my-reg", "sparse+https://registry.example/index", "sparse+https://REGISTRY.example/index/"]
+    {
+        assert!(enrollments.registry(other).is_none(), "{other}");
+    }
+}
+
+#[test]
+fn what_cannot_be_trusted_is_refused() {
+    assert_eq!(problem(""), Problem::NoVersion);
+    assert_eq!(problem("version = \"1\""), Problem::NoVersion);
+    assert_eq!(problem("version = 2"), Problem::Newer { version: 2 });
+    assert!(matches!(problem("version = 1\n[["), Problem::Toml(_)));
+    assert!(matches!(problem("version = 1\nregistry = 5"), Problem::Toml(_)));
+    assert_eq!(problem(&format!("version = 1\n{0}{0}", entry())), Problem::Duplicate(URL.into()));
+    for (good, bad, key) in [
+        ("\"82\"", "\"81\"", "slot"),
+        ("\"once\"", "\"sometimes\"", "pin"),
+        ("\"always\"", "\"rarely\"", "touch"),
+        ("k3.public.Am", "k3.public.Bm", "public"),
+        ("5.7.4", "5.7", "firmware"),
+    ] {
+        let text = format!("version = 1\n{}", entry().replace(good, bad));
+        assert!(matches!(problem(&text), Problem::Value { key: wrong, .. } if wrong == key), "{bad}");
+    }
+    assert!(matches!(
+        problem(&format!("version = 1\n{}", entry().replace("\"publish\"", "\"admin\""))),
+        Problem::Toml(_)
+    ));
+}
+
+#[test]
+fn an_edit_keeps_what_it_does_not_know() {
+    let home = tempfile::tempdir().unwrap();
+    let file = path(home.path());
+    drop(Edit::begin(home.path()).unwrap());
+    fs::write(&file, format!("# mine\nversion = 1\nfuture = true\n{}extra = \"kept\"\n", entry())).unwrap();
+
+    let mut edit = Edit::begin(home.path()).unwrap();
+    let registry = edit.enrollments().registry(URL).unwrap().clone();
+    let read = Key { role: Role::Read, slot: "83".parse().unwrap(), ..registry.cards[0].keys[0] };
+    let pending =
+        Pending { serial: Serial(12_345_678), slot: read.slot, role: Role::Read, index: URL.into() };
+    edit.add_pending(&pending).unwrap();
+    assert_eq!(Enrollments::load(home.path()).unwrap().pending, [pending]);
+    edit.enroll(&registry, &registry.cards[0], &read).unwrap();
+    drop(edit);
+
+    let text = fs::read_to_string(&file).unwrap();
+    for kept in ["# mine", "future = true", "extra = \"kept\""] {
+        assert!(text.contains(kept), "{text}");
+    }
+    let after = Enrollments::load(home.path()).unwrap();
+    assert_eq!(after.pending, []);
+    assert_eq!(after.registry(URL).unwrap().cards[0].key(false), Some(&read));
+    assert_eq!(after.registry(URL).unwrap().cards.len(), 1);
+
+    let mut edit = Edit::begin(home.path()).unwrap();
+    edit.remove(URL).unwrap();
+    assert!(Enrollments::load(home.path()).unwrap().registry(URL).is_none());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let file = path(home.path());
+    let mut edit = Edit::begin(home.path()).unwrap();
+    edit.remove("nothing").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(&directory(home.path()))), (0o600, 0o700));
+    assert!(Enrollments::load(home.path()).is_ok());
+    for (target, right) in [(file.clone(), 0o600), (directory(home.path()), 0o700)] {
+        for wrong in [right | 0o020, right | 0o002] {
+            fs::set_permissions(&target, fs::Permissions::from_mode(wrong)).unwrap();
+            assert!(matches!(Enrollments::load(home.path()), Err(Error::Unsafe { .. })), "{wrong:o}");
+        }
+        fs::set_permissions(&target, fs::Permissions::from_mode(right)).unwrap();
+    }
+}

@@ -1,0 +1,276 @@
+//! What can go wrong, in the words of the person it happens to, with the next step beside it.
+
+use std::path::PathBuf;
+
+use crate::enrollment::{self, Registry};
+use crate::piv::{Serial, Slot};
+use crate::ui::pin_command::PinCommandError;
+use crate::ui::{AskError, escape};
+use crate::{cargo_config, pin, piv, reader, settings};
+
+/// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A question found no answer.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// Cargo's configuration.
+    #[error(transparent)]
+    CargoConfig(#[from] cargo_config::Error),
+    /// Cargo's request makes no sense.
+    #[error("cargo asked to sign something that is no crate: {0}")]
+    CargoRequest(#[source] asymmetric_token::Error),
+    /// The card's signature does not belong to the enrolled key.
+    #[error("the card's signature is not that of the enrolled key; no token was made")]
+    CardSignature(#[source] asymmetric_token::Error),
+    /// The slot certificate cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] piv::certificate::CertificateError),
+    /// The registry wants challenges answered.
+    #[error(
+        "`{registry}` is enrolled as a registry that issues challenges, which this version cannot answer"
+    )]
+    ChallengeNeeded {
+        /// Its name.
+        registry: String,
+    },
+    /// The key in a slot is not the one that was shown.
+    #[error("the key in the slot is not the one that was shown a moment ago; nothing was enrolled")]
+    CardChanged,
+    /// The person said no.
+    #[error("nothing was changed")]
+    Declined,
+    /// The card still has its factory PIN.
+    #[error("YubiKey {serial} still has the default PIN 123456: whoever finds it could publish")]
+    DefaultPin {
+        /// The card.
+        serial: Serial,
+    },
+    /// The enrolments file.
+    #[error(transparent)]
+    Enrollments(#[from] enrollment::Error),
+    /// A file given on the command line.
+    #[error("cannot read {}", file.display())]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key that was enrolled is no longer there.
+    #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
+    KeyGone {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+    },
+    /// One PIN try is left and nobody agreed to spend it.
+    #[error("one try is left before the PIN of YubiKey {serial} is blocked; it was not spent")]
+    LastTry {
+        /// The card.
+        serial: Serial,
+    },
+    /// The command for the management key failed.
+    #[error("the command for the management key failed ({status})")]
+    ManagementKeyCommand {
+        /// Its status.
+        status: std::process::ExitStatus,
+    },
+    /// The management key is needed and not known.
+    #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
+    ManagementKeyNeeded {
+        /// The card.
+        serial: Serial,
+    },
+    /// What was given as management key is none.
+    #[error("a management key is 32, 48 or 64 hexadecimal digits")]
+    ManagementKeySyntax,
+    /// No YubiKey is plugged in.
+    #[error("no YubiKey is plugged in; this needs {wanted}")]
+    NoCard {
+        /// Which would do.
+        wanted: String,
+    },
+    /// No room for the keys.
+    #[error("YubiKey {serial} has no {wanted} empty retired slots (82 to 95)")]
+    NoEmptySlot {
+        /// The card.
+        serial: Serial,
+        /// How many were wanted.
+        wanted: usize,
+    },
+    /// `--existing` found nothing.
+    #[error("YubiKey {serial} has no key that could be adopted for {}", escape(index))]
+    NothingToAdopt {
+        /// The card.
+        serial: Serial,
+        /// The registry.
+        index: String,
+    },
+    /// The enrolment has no key for this.
+    #[error("no {role} key is enrolled for `{registry}`")]
+    NoKeyForRole {
+        /// The registry.
+        registry: String,
+        /// `read` or `publish`.
+        role: &'static str,
+    },
+    /// A PIN is needed and there is nobody to ask.
+    #[error("YubiKey {serial} needs its PIN, and there is no terminal to ask for it")]
+    NoPin {
+        /// The card.
+        serial: Serial,
+    },
+    /// No such registry here.
+    #[error("{} is not enrolled", escape(registry))]
+    NotEnrolled {
+        /// Name or URL.
+        registry: String,
+    },
+    /// Not a .crate file.
+    #[error("{} is not a .crate file: {reason}", file.display())]
+    NotACrate {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The touch did not come.
+    #[error("YubiKey {serial} was not touched in time; nothing was signed")]
+    NotTouched {
+        /// The card.
+        serial: Serial,
+    },
+    /// Another card is enrolled, and nobody said that this one be added.
+    #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
+    OtherCardEnrolled {
+        /// The card that is there.
+        serial: Serial,
+        /// The cards that are enrolled.
+        enrolled: String,
+    },
+    /// A PIN that cannot be one.
+    #[error(transparent)]
+    Pin(#[from] pin::PinError),
+    /// The PIN command.
+    #[error(transparent)]
+    PinCommand(#[from] PinCommandError),
+    /// The PIV application.
+    #[error(transparent)]
+    Piv(#[from] piv::Error),
+    /// PC/SC.
+    #[error(transparent)]
+    Reader(#[from] reader::Error),
+    /// Several cards and no choice.
+    #[error("several YubiKeys are plugged in: {}", list(found))]
+    SeveralCards {
+        /// Their numbers.
+        found: Vec<Serial>,
+    },
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// A slot that was asked for is taken.
+    #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
+    SlotTaken {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+    },
+    /// Standard input or output.
+    #[error("standard input or output failed")]
+    Stdio(#[source] std::io::Error),
+    /// A token.
+    #[error(transparent)]
+    Token(#[from] asymmetric_token::Error),
+    /// Tokens would cross the network in clear.
+    #[error("{} is not protected by TLS", escape(index))]
+    Unprotected {
+        /// The registry.
+        index: String,
+    },
+    /// Wrong arguments that clap cannot see.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// The enrolled card is not the one plugged in.
+    #[error("YubiKey {} is plugged in, but this needs {wanted}", list(found))]
+    WrongCard {
+        /// What is there.
+        found: Vec<Serial>,
+        /// What would do.
+        wanted: String,
+    },
+    /// A wrong PIN, and nobody to try again.
+    #[error("wrong PIN, {tries} {} left", if *.tries == 1 { "try" } else { "tries" })]
+    WrongPin {
+        /// Tries left.
+        tries: u8,
+    },
+}
+
+impl Error {
+    pub(crate) fn no_key(registry: &Registry, mutation: bool) -> Self {
+        Self::NoKeyForRole {
+            registry: escape(registry.display_name()),
+            role: if mutation { "publish" } else { "read" },
+        }
+    }
+
+    pub(crate) fn wrong_card(registry: &Registry, found: &[Serial]) -> Self {
+        Self::WrongCard { found: found.to_vec(), wanted: registry.cards_for_display() }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::CargoConfig(error) => return error.hint(),
+            Self::Enrollments(error) => error.hint(),
+            Self::Piv(error) => return error.hint().map(str::to_owned),
+            Self::Reader(error) => error.hint().to_owned(),
+            Self::CardSignature(_) => "do not use this card; run `yk-cargo list` and enrol another".into(),
+            Self::ChallengeNeeded { .. } => "update yk-cargo: cargo install yk-cargo --locked".into(),
+            Self::DefaultPin { .. } => {
+                "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
+            }
+            Self::KeyGone { .. } => {
+                "if the key was deleted or PIV was reset: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
+            }
+            Self::LastTry { .. } => {
+                "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
+            }
+            Self::ManagementKeyNeeded { .. } => {
+                "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
+            }
+            Self::NoCard { .. } => "plug it in and try again".into(),
+            Self::WrongCard { .. } => {
+                "plug in the enrolled one, or enrol this one too: yk-cargo enroll REGISTRY --backup".into()
+            }
+            Self::NoEmptySlot { .. } => {
+                "`ykman piv info` lists what is there; `ykman piv keys delete SLOT` (firmware 5.7) makes room".into()
+            }
+            Self::NoKeyForRole { .. } => "enrol again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into(),
+            Self::NoPin { .. } | Self::Ask(AskError::NobodyThere) => format!(
+                "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'",
+                crate::ui::pin_command::VARIABLE
+            ),
+            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
+            Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
+            Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
+            Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
+            Self::SlotTaken { .. } => "leave out --slot to use the next empty one".into(),
+            Self::Unprotected { .. } => {
+                "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn list(serials: &[Serial]) -> String {
+    serials.iter().map(Serial::to_string).collect::<Vec<_>>().join(", ")
+}

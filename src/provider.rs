@@ -1,0 +1,239 @@
+//! Cargo's credential provider protocol: one request on stdin, one answer on stdout, exit 0.
+//!
+//! The messages are those of the `cargo-credential` crate. The line loop is our own: that crate's borrows from the line
+//! and fails on any JSON escape (cargo issue 13615), and it puts the terminal in place of stdin and stdout. Whatever
+//! happens, cargo gets one line: an error it can show, even from a panic.
+
+use std::io::{self, BufRead, Read as _, Write};
+use std::path::Path;
+
+use asymmetric_token::Mutation;
+use cargo_credential::{
+    Action, CacheControl, CredentialHello, CredentialRequest, CredentialResponse, Error as CargoError,
+    Operation, PROTOCOL_VERSION_1, RegistryInfo, Secret,
+};
+use serde::Deserialize as _;
+
+use crate::commands::forget;
+use crate::enrollment::{Enrollments, Registry};
+use crate::error::Error;
+use crate::reader::Readers;
+use crate::settings::Settings;
+use crate::signer::Signer;
+use crate::ui::{self, Ui, causes, escape};
+
+/// A request longer than this is not from cargo, in bytes.
+const LONGEST_REQUEST: u64 = 1 << 20;
+
+/// Cargo drops a cached token when less than this is left of its life, in seconds.
+const CARGO_RENEWS_EARLY: i64 = 60;
+
+/// Serves one request of cargo's.
+///
+/// # Errors
+/// Only when stdin or stdout fail; everything else is an answer.
+pub fn serve(cargo_home: io::Result<std::path::PathBuf>, ui: Ui) -> io::Result<()> {
+    answer_panics();
+    write_line(&CredentialHello { v: vec![PROTOCOL_VERSION_1] })?;
+    let mut line = Vec::new();
+    io::stdin().lock().take(LONGEST_REQUEST + 1).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(());
+    }
+    exit_when_cargo_is_gone();
+    let answer = cargo_home
+        .map_err(Error::Stdio)
+        .map_err(|error| to_cargo(&error))
+        .and_then(|cargo_home| answer(&line, &cargo_home, ui));
+    write_line(&answer)
+}
+
+fn answer(line: &[u8], cargo_home: &Path, ui: Ui) -> Result<CredentialResponse, CargoError> {
+    // The request borrows its strings; from a `Value` it can, whatever escapes the line holds.
+    let value: serde_json::Value = serde_json::from_slice(line)
+        .map_err(|error| CargoError::from(format!("cargo's request is not JSON: {error}")))?;
+    let request = CredentialRequest::deserialize(&value)
+        .map_err(|error| CargoError::from(format!("cargo's request is not understood: {error}")))?;
+    if request.v != PROTOCOL_VERSION_1 {
+        return Err(
+            format!("cargo speaks version {} of the protocol, this program version 1", request.v).into()
+        );
+    }
+    if !request.args.is_empty() {
+        ui.note(
+            "arguments given to yk-cargo as credential provider are ignored: a project could have set them",
+        );
+    }
+    let provider = Provider { cargo_home, ui };
+    match &request.action {
+        Action::Get(operation) => provider.get(&request.registry, operation),
+        Action::Login(_) => provider.login(&request.registry),
+        Action::Logout => provider.logout(&request.registry),
+        _ => Err(CargoError::OperationNotSupported),
+    }
+}
+
+struct Provider<'a> {
+    cargo_home: &'a Path,
+    ui: Ui,
+}
+
+impl Provider<'_> {
+    fn get(
+        &self,
+        info: &RegistryInfo<'_>,
+        operation: &Operation<'_>,
+    ) -> Result<CredentialResponse, CargoError> {
+        let mutation = mutation(operation)?.map_err(|error| to_cargo(&Error::CargoRequest(error)))?;
+        let enrollments = self.enrollments()?;
+        let Some(registry) = enrollments.registry(info.index_url) else {
+            self.explain_unknown(&enrollments, info, mutation.is_some());
+            return Err(CargoError::NotFound);
+        };
+        let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
+        let readers = Readers::start(settings.wait.deadlines());
+        let is_read = mutation.is_none();
+        let signed = Signer::new(&readers, &settings, self.ui)
+            .sign(registry, mutation)
+            .map_err(|error| to_cargo(&error))?;
+        let cache = if is_read {
+            // Measured from `iat`: the registry counts from there too.
+            let expiration = signed.issued_at.as_second() + CARGO_RENEWS_EARLY + i64::from(registry.reuse);
+            let expiration = time::OffsetDateTime::from_unix_timestamp(expiration)
+                .map_err(|_| CargoError::from("the computer's clock is out of range"))?;
+            CacheControl::Expires { expiration }
+        } else {
+            CacheControl::Never
+        };
+        Ok(CredentialResponse::Get { token: Secret::from(signed.token), cache, operation_independent: false })
+    }
+
+    /// Checks that an enrolled card is there; there is nothing to store.
+    fn login(&self, info: &RegistryInfo<'_>) -> Result<CredentialResponse, CargoError> {
+        let enrollments = self.enrollments()?;
+        let Some(registry) = enrollments.registry(info.index_url) else {
+            let error = Error::NotEnrolled { registry: info.name.unwrap_or(info.index_url).to_owned() };
+            return Err(to_cargo(&error));
+        };
+        self.check_card(registry).map_err(|error| to_cargo(&error))?;
+        Ok(CredentialResponse::Login)
+    }
+
+    fn check_card(&self, registry: &Registry) -> Result<(), Error> {
+        let settings = Settings::load(self.cargo_home)?;
+        let readers = Readers::start(settings.wait.deadlines());
+        let serial = Signer::new(&readers, &settings, self.ui).find_card(registry)?;
+        let name = escape(registry.display_name());
+        self.ui.say(format_args!("`{name}` is enrolled, and YubiKey {serial} is plugged in; its keys:"));
+        for key in registry.card(serial).into_iter().flat_map(|card| &card.keys) {
+            self.ui.say(format_args!("    {:<7}  {}", key.role, key.public.id()));
+        }
+        Ok(())
+    }
+
+    fn logout(&self, info: &RegistryInfo<'_>) -> Result<CredentialResponse, CargoError> {
+        let enrollments = self.enrollments()?;
+        if enrollments.registry(info.index_url).is_none() {
+            return Err(CargoError::NotFound);
+        }
+        let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
+        forget::forget(self.cargo_home, info.index_url, &settings, self.ui)
+            .map_err(|error| to_cargo(&error))?;
+        Ok(CredentialResponse::Logout)
+    }
+
+    fn enrollments(&self) -> Result<Enrollments, CargoError> {
+        Enrollments::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))
+    }
+
+    /// Not ours, perhaps another provider's: cargo goes on. What a person may have meant is said on the way.
+    fn explain_unknown(&self, enrollments: &Enrollments, info: &RegistryInfo<'_>, mutation: bool) {
+        let known = info.name.and_then(|name| enrollments.named(name));
+        if let (Some(name), Some(known)) = (info.name, known) {
+            self.ui.warn(format_args!(
+                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed. Does this project redefine it?",
+                escape(name),
+                escape(&known.index),
+                escape(info.index_url)
+            ));
+        } else if mutation {
+            let target = info.name.unwrap_or(info.index_url);
+            self.ui.note(format_args!(
+                "to sign with a YubiKey, enrol this registry: yk-cargo enroll {}",
+                escape(target)
+            ));
+        }
+    }
+}
+
+/// What cargo wants to change; `None` for a read. Cargo passes on whatever a manifest says, so it is checked here.
+#[allow(clippy::type_complexity, reason = "the outer error is cargo's, the inner one ours")]
+fn mutation(
+    operation: &Operation<'_>,
+) -> Result<Result<Option<Mutation>, asymmetric_token::Error>, CargoError> {
+    let version = |vers: &str| vers.parse().map_err(|_| asymmetric_token::Error::Version);
+    let parse = || {
+        Ok(Some(match operation {
+            Operation::Publish { name, vers, cksum } => {
+                Mutation::Publish { name: name.parse()?, version: version(vers)?, checksum: cksum.parse()? }
+            }
+            Operation::Yank { name, vers } => Mutation::Yank { name: name.parse()?, version: version(vers)? },
+            Operation::Unyank { name, vers } => {
+                Mutation::Unyank { name: name.parse()?, version: version(vers)? }
+            }
+            Operation::Owners { name } => Mutation::Owners { name: name.parse()? },
+            _ => return Ok(None),
+        }))
+    };
+    match operation {
+        Operation::Read
+        | Operation::Publish { .. }
+        | Operation::Yank { .. }
+        | Operation::Unyank { .. }
+        | Operation::Owners { .. } => Ok(parse()),
+        _ => Err(CargoError::OperationNotSupported),
+    }
+}
+
+/// Cargo shows the message and each cause; the hint goes where a person reads last.
+fn to_cargo(error: &Error) -> CargoError {
+    let mut message = error.to_string();
+    for cause in causes(error) {
+        message = format!("{message}\ncaused by: {cause}");
+    }
+    if let Some(hint) = error.hint() {
+        message = format!("{message}\nhint: {hint}");
+    }
+    message.into()
+}
+
+fn write_line(message: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&line)?;
+    stdout.flush()
+}
+
+/// Cargo closes our stdin when it has the answer, or when it is gone. Either way nobody waits for us any more.
+fn exit_when_cargo_is_gone() {
+    std::thread::spawn(|| {
+        let mut rest = [0; 64];
+        let mut stdin = io::stdin().lock();
+        while matches!(stdin.read(&mut rest), Ok(1..)) {}
+        ui::restore_terminal();
+        std::process::exit(0);
+    });
+}
+
+/// A panic's own text may hold anything, so cargo is told only where it happened.
+fn answer_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        ui::restore_terminal();
+        let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
+        let message = format!("yk-cargo has a bug{}; please report it", place.unwrap_or_default());
+        let answer: Result<CredentialResponse, CargoError> = Err(message.into());
+        let _ = write_line(&answer);
+        std::process::exit(0);
+    }));
+}

@@ -1,0 +1,185 @@
+//! Everything a person sees or is asked, in one place.
+//!
+//! Text goes to stderr, questions to the controlling terminal; stdout belongs to data and to cargo's protocol. Cargo
+//! leaves half-drawn progress bars behind, so a line on a terminal begins by wiping what stands there.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use zeroize::Zeroizing;
+
+pub mod pin_command;
+mod terminal;
+
+use terminal::Terminal;
+pub use terminal::restore as restore_terminal;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = AnsiColor::Green.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The way to the person, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Ui {
+    wipe_line: bool,
+    may_ask: bool,
+}
+
+impl Ui {
+    /// Speaks on stderr, and asks on the controlling terminal unless `never_ask`.
+    #[must_use]
+    pub fn new(never_ask: bool) -> Self {
+        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: !never_ask }
+    }
+
+    /// Whether a question would reach somebody: there is a controlling terminal and we are in its foreground.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        self.may_ask && Terminal::open().is_some()
+    }
+
+    /// A plain line.
+    pub fn say(&self, text: impl Display) {
+        self.line(format_args!("{text}"));
+    }
+
+    /// `note: …`
+    pub fn note(&self, text: impl Display) {
+        self.line(format_args!("{NOTE}note{NOTE:#}: {text}"));
+    }
+
+    /// `warning: …`
+    pub fn warn(&self, text: impl Display) {
+        self.line(format_args!("{WARNING}warning{WARNING:#}: {text}"));
+    }
+
+    /// `error: …`, one `caused by: …` for each source, `hint: …`.
+    pub fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
+        self.line(format_args!("{ERROR}error{ERROR:#}: {error}"));
+        for cause in causes(error) {
+            self.line(format_args!("{ERROR}caused by{ERROR:#}: {cause}"));
+        }
+        if let Some(hint) = hint {
+            self.line(format_args!("{HINT}hint{HINT:#}: {hint}"));
+        }
+    }
+
+    /// Asks for something secret, without echo.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn ask_hidden(&self, prompt: &str, deadline: Duration) -> Result<Zeroizing<String>, AskError> {
+        self.terminal()?.ask_hidden(prompt, deadline)
+    }
+
+    /// Asks for a line.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn ask(&self, prompt: &str, deadline: Duration) -> Result<String, AskError> {
+        self.terminal()?.ask(prompt, deadline)
+    }
+
+    /// Asks a question whose answer is no unless it is `y` or `yes`.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn confirm(&self, question: &str, deadline: Duration) -> Result<bool, AskError> {
+        let answer = self.ask(&format!("{question} [y/N] "), deadline)?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Asks for a typed `yes`, for what cannot be undone.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn typed_yes(&self, question: &str, deadline: Duration) -> Result<bool, AskError> {
+        Ok(self.ask(&format!("{question} Type yes to go on: "), deadline)?.trim() == "yes")
+    }
+
+    /// Asks for one of several things, by number.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn choose(&self, question: &str, choices: &[String], deadline: Duration) -> Result<usize, AskError> {
+        for (number, choice) in (1..).zip(choices) {
+            self.say(format_args!("{number:>3}  {choice}"));
+        }
+        loop {
+            let answer = self.ask(&format!("{question} [1-{}] ", choices.len()), deadline)?;
+            match answer.trim().parse() {
+                Ok(number) if (1..=choices.len()).contains(&number) => return Ok(number - 1),
+                _ => {}
+            }
+        }
+    }
+
+    fn terminal(&self) -> Result<Terminal, AskError> {
+        if self.may_ask { Terminal::open().ok_or(AskError::NobodyThere) } else { Err(AskError::NobodyThere) }
+    }
+
+    /// Nobody can be told if stderr is gone, so a failure to write is let pass.
+    fn line(&self, text: fmt::Arguments<'_>) {
+        let wipe = if self.wipe_line { "\r\x1b[K" } else { "" };
+        let _ = writeln!(anstream::stderr().lock(), "{wipe}{text}");
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// No terminal, we are not in its foreground, or it was said that nothing be asked.
+    #[error("there is no terminal to ask on")]
+    NobodyThere,
+    /// End of input.
+    #[error("nothing was entered")]
+    Nothing,
+    /// Nobody answered in time.
+    #[error("nobody answered within {} seconds", .0.as_secs())]
+    TooLate(Duration),
+    /// The terminal failed.
+    #[error("the terminal failed")]
+    Terminal(#[source] std::io::Error),
+}
+
+/// What lies behind an error, outermost first.
+pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = &dyn std::error::Error> {
+    std::iter::successors(error.source(), |cause| cause.source())
+}
+
+/// Makes foreign text safe to show: whatever is not a plain letter, digit, ASCII sign or blank is written as
+/// `\u{…}`, and the text is cut at 200 characters.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut safe = String::new();
+    for (position, character) in text.chars().enumerate() {
+        if position == LONGEST {
+            safe.push('…');
+            break;
+        }
+        if character.is_alphanumeric() || character.is_ascii_graphic() || character == ' ' {
+            safe.push(character);
+        } else {
+            let _ = write!(safe, "{}", character.escape_unicode());
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_drive_the_terminal() {
+        assert_eq!(escape("sparse+https://r.example/ü-1.0+b"), "sparse+https://r.example/ü-1.0+b");
+        assert_eq!(escape("a\x1b[31m\r\nb"), r"a\u{1b}[31m\u{d}\u{a}b");
+        assert_eq!(escape("evil\u{202e}lve"), r"evil\u{202e}lve");
+        assert_eq!(escape(&"x".repeat(300)), format!("{}…", "x".repeat(200)));
+    }
+}

@@ -1,0 +1,122 @@
+//! `YK_CARGO_PIN_COMMAND`: a program that knows the PIN, for machines where nobody can be asked.
+//!
+//! It is split at blanks and run without a shell; the first line of its stdout is the PIN. It gets the card's number
+//! in `YK_CARGO_SERIAL`. A status other than zero means that it declined.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use crate::piv::Serial;
+
+/// The environment variable with the command.
+pub const VARIABLE: &str = "YK_CARGO_PIN_COMMAND";
+
+/// A PIN of 8 bytes and anything that might be typed by mistake.
+const LONGEST_LINE: u64 = 256;
+
+/// Runs the command and gives the first line of what it prints.
+///
+/// # Errors
+/// [`PinCommandError`]. None of them carries anything the command printed.
+pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizing<String>, PinCommandError> {
+    let mut words = command.split_whitespace();
+    let program = words.next().ok_or(PinCommandError::Empty)?;
+    let mut child = Command::new(program)
+        .args(words)
+        .env("YK_CARGO_SERIAL", serial.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|source| PinCommandError::Start { program: program.to_owned(), source })?;
+    let stdout = child.stdout.take();
+    let (sender, line) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = Zeroizing::new(String::with_capacity(LONGEST_LINE as usize));
+        let read = stdout.map(|stdout| BufReader::new(stdout.take(LONGEST_LINE)).read_line(&mut line));
+        let _ = sender.send(read.is_some_and(|result| result.is_ok()).then_some(line));
+    });
+    let started = Instant::now();
+    let line = line.recv_timeout(deadline);
+    let status = end(&mut child, deadline.saturating_sub(started.elapsed()));
+    let (Ok(line), Some(status)) = (line, status) else {
+        return Err(PinCommandError::TooLate(deadline));
+    };
+    if !status.success() {
+        return Err(PinCommandError::Declined { status });
+    }
+    let line = line.ok_or(PinCommandError::Unreadable)?;
+    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The child's status; a child that outlives the time left is killed.
+fn end(child: &mut Child, time_left: Duration) -> Option<ExitStatus> {
+    let started = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if started.elapsed() < time_left => std::thread::sleep(Duration::from_millis(2)),
+            _ => break,
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Why the PIN command gave no PIN.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinCommandError {
+    /// It ended with a status other than zero.
+    #[error("the PIN command declined ({status})")]
+    Declined {
+        /// Its status.
+        status: ExitStatus,
+    },
+    /// The variable is set, to nothing.
+    #[error("{VARIABLE} is empty")]
+    Empty,
+    /// It could not be started.
+    #[error("cannot run the PIN command `{}`", super::escape(program))]
+    Start {
+        /// Its first word.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It did not end in time, and was killed.
+    #[error("the PIN command gave no answer within {} seconds", .0.as_secs())]
+    TooLate(Duration),
+    /// What it printed is not text.
+    #[error("the PIN command's answer cannot be read")]
+    Unreadable,
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn ask(command: &str) -> Result<Zeroizing<String>, PinCommandError> {
+        run(command, Serial(123), Duration::from_secs(60))
+    }
+
+    #[test]
+    fn the_first_line_is_the_pin() {
+        assert_eq!(*ask("printf 654321\\nmore\\n").unwrap(), "654321");
+        assert_eq!(*ask("printenv YK_CARGO_SERIAL").unwrap(), "123");
+        assert_eq!(*ask("echo $HOME;x").unwrap(), "$HOME;x", "no shell");
+    }
+
+    #[test]
+    fn no_pin_is_an_error() {
+        assert!(matches!(ask("  "), Err(PinCommandError::Empty)));
+        assert!(matches!(ask("false"), Err(PinCommandError::Declined { .. })));
+        assert!(matches!(ask("/no/such/program"), Err(PinCommandError::Start { .. })));
+        let late = run("sleep 60", Serial(1), Duration::ZERO);
+        assert!(matches!(late, Err(PinCommandError::TooLate(_))), "{late:?}");
+    }
+}

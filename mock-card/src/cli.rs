@@ -1,0 +1,73 @@
+//! The command line: `mock-card [serve] OPTIONS` and `mock-card exec OPTIONS -- COMMAND…`.
+
+mod arguments;
+mod exec;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use clap::Parser as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::control;
+use crate::pcscd::Daemon;
+use crate::settings::StartError;
+use arguments::{Arguments, Command, Options};
+
+/// Runs the command; 0 done, 1 failed, 2 usage, and with `exec` what the command returned.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Some(Command::Exec { options, command }) => exec::run(&options, &command),
+        Some(Command::Serve(options)) => serve(&options),
+        None => serve(&arguments.options),
+    };
+    outcome.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "mock-card: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Until SIGTERM, SIGINT or `quit`. The end of standard input is none.
+fn serve(options: &Options) -> Result<ExitCode, StartError> {
+    let daemon = Arc::new(Daemon::start(&options.settings()?)?);
+    let (quit, wanted) = mpsc::channel();
+    watch_signals({
+        let quit = quit.clone();
+        move |_| {
+            let _ = quit.send(());
+        }
+    })?;
+    if let Some(path) = &options.control {
+        control::listen(&daemon, &quit, path).map_err(|error| StartError::file(path, error))?;
+    }
+    let mut output = io::stdout();
+    let _ = writeln!(output, "PCSCLITE_CSOCK_NAME={}\nready", daemon.socket().display());
+    let _ = output.flush();
+    thread::spawn({
+        let daemon = Arc::clone(&daemon);
+        move || control::converse(&daemon, &quit, io::stdin(), io::stdout())
+    });
+    let _ = wanted.recv();
+    stop(&daemon, options.control.as_deref());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop(daemon: &Daemon, control: Option<&Path>) {
+    daemon.stop();
+    if let Some(path) = control {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn watch_signals(mut act: impl FnMut(i32) + Send + 'static) -> Result<(), StartError> {
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT]).map_err(|error| StartError::file(Path::new("signals"), error))?;
+    thread::spawn(move || signals.forever().for_each(&mut act));
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Options and their values.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::applet::key::{Algorithm, ImportedKey};
+use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::hex;
+use crate::profile::Firmware;
+use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
+
+/// A YubiKey in software that every PC/SC program takes for a real one.
+///
+/// Keys are kept in the clear: this is for tests, never for keys of worth.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve until SIGTERM, SIGINT or `quit`; print the socket's name, then `ready`.
+    Serve(Options),
+    /// Run a command with a mock of its own, and end with the command's status.
+    Exec {
+        #[command(flatten)]
+        options: Options,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// The daemon's socket, at most 107 bytes; default: a new folder in the temporary folder.
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: Option<PathBuf>,
+    /// Take control lines on this socket.
+    #[arg(long, value_name = "PATH")]
+    pub(super) control: Option<PathBuf>,
+    /// Append every call to this file, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Show PINs and keys in the trace.
+    #[arg(long)]
+    trace_secrets: bool,
+    /// A card: serial, firmware, touch=auto|never|manual, touch-timeout (seconds), pin, puk, management-key
+    /// (hexadecimal), state=FILE, reader=NAME, idle-off (seconds). May be given several times.
+    #[arg(long = "card", value_name = "KEY=VALUE,…", conflicts_with_all = ["serial", "firmware", "touch", "pin", "state"])]
+    cards: Vec<CardArgument>,
+    /// The card's serial number.
+    #[arg(long)]
+    serial: Option<u32>,
+    /// The card's firmware version.
+    #[arg(long)]
+    firmware: Option<Firmware>,
+    /// Who touches the card: auto, never or manual.
+    #[arg(long)]
+    touch: Option<Touch>,
+    /// The card's PIN.
+    #[arg(long)]
+    pin: Option<String>,
+    /// Keep the card's memory in this file, every secret in the clear.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Load a PKCS#8 key (p256 or p384; DER or PEM) into a slot of the only card.
+    #[arg(long = "import", value_name = "SLOT:ALG:FILE[:PIN:TOUCH]")]
+    imports: Vec<ImportArgument>,
+}
+
+impl Options {
+    /// What to start.
+    pub(super) fn settings(&self) -> Result<Settings, StartError> {
+        let mut cards: Vec<CardSettings> = self.cards.iter().map(|card| card.0.clone()).collect();
+        if cards.is_empty() {
+            cards.push(self.single_card());
+        }
+        match &mut cards[..] {
+            [only] => {
+                only.imports = self.imports.iter().map(ImportArgument::load).collect::<Result<_, _>>()?
+            }
+            _ if self.imports.is_empty() => {}
+            _ => return Err(StartError::ImportIntoSeveral),
+        }
+        Ok(Settings {
+            socket: self.socket.clone(),
+            trace_file: self.trace.clone(),
+            trace_secrets: self.trace_secrets,
+            cards,
+        })
+    }
+
+    fn single_card(&self) -> CardSettings {
+        let usual = CardSettings::default();
+        CardSettings {
+            serial: self.serial.unwrap_or(usual.serial),
+            firmware: self.firmware.unwrap_or(usual.firmware),
+            touch: self.touch.unwrap_or(usual.touch),
+            pin: self.pin.clone(),
+            state: self.state.clone(),
+            ..usual
+        }
+    }
+}
+
+impl FromStr for Touch {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "never" => Ok(Self::Never),
+            "manual" => Ok(Self::Manual),
+            _ => Err("touch is auto, never or manual".to_owned()),
+        }
+    }
+}
+
+/// `serial=7,touch=manual`.
+#[derive(Clone, Debug)]
+struct CardArgument(CardSettings);
+
+impl FromStr for CardArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut card = CardSettings::default();
+        for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not KEY=VALUE"))?;
+            set(&mut card, key, value)?;
+        }
+        Ok(Self(card))
+    }
+}
+
+fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
+    let seconds =
+        || value.parse().map(Duration::from_secs_f64).map_err(|_| format!("{key} is a number of seconds"));
+    match key {
+        "serial" => card.serial = value.parse().map_err(|_| "serial is a number below 2^32".to_owned())?,
+        "firmware" => card.firmware = value.parse().map_err(|error| format!("{error}"))?,
+        "touch" => card.touch = value.parse()?,
+        "touch-timeout" => card.touch_timeout = seconds()?,
+        "pin" => card.pin = Some(value.to_owned()),
+        "puk" => card.puk = Some(value.to_owned()),
+        "management-key" => {
+            card.management_key = Some(hex::decode(value).ok_or("management-key is hexadecimal")?);
+        }
+        "state" => card.state = Some(PathBuf::from(value)),
+        "reader" => card.reader = Some(value.to_owned()),
+        "idle-off" => card.idle_off = Some(seconds()?),
+        _ => return Err(format!("no such key `{key}`")),
+    }
+    Ok(())
+}
+
+/// `9C:p384:key.pem:once:always`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ImportArgument {
+    slot: u8,
+    algorithm: Algorithm,
+    file: PathBuf,
+    pin: PinPolicy,
+    touch: TouchPolicy,
+}
+
+impl ImportArgument {
+    fn load(&self) -> Result<Import, StartError> {
+        let file = std::fs::read(&self.file).map_err(|error| StartError::file(&self.file, error))?;
+        let key = ImportedKey::from_pkcs8(&file).map_err(|_| self.wrong_key())?;
+        if key.algorithm() != self.algorithm {
+            return Err(self.wrong_key());
+        }
+        Ok(Import { slot: self.slot, key, pin: self.pin, touch: self.touch })
+    }
+
+    fn wrong_key(&self) -> StartError {
+        StartError::Key { path: self.file.clone(), algorithm: self.algorithm }
+    }
+}
+
+impl FromStr for ImportArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, ':');
+        let (Some(slot), Some(algorithm), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err("write SLOT:ALG:FILE[:PIN:TOUCH]".to_owned());
+        };
+        let slot = u8::from_str_radix(slot, 16).map_err(|_| format!("`{slot}` is not a slot"))?;
+        let algorithm = match algorithm {
+            "p256" => Algorithm::P256,
+            "p384" => Algorithm::P384,
+            _ => return Err("ALG is p256 or p384".to_owned()),
+        };
+        let (file, pin, touch) = match policies(rest) {
+            Some((file, pin, touch)) => (file, pin, touch),
+            None => (rest, PinPolicy::of_slot(slot), TouchPolicy::Never),
+        };
+        Ok(Self { slot, algorithm, file: Path::new(file).to_owned(), pin, touch })
+    }
+}
+
+/// The two words at the end. What does not read as policies belongs to the file's name, which may have colons.
+fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
+    let (rest, touch) = rest.rsplit_once(':')?;
+    let (file, pin) = rest.rsplit_once(':')?;
+    let pin = match pin {
+        "never" => PinPolicy::Never,
+        "once" => PinPolicy::Once,
+        "always" => PinPolicy::Always,
+        _ => return None,
+    };
+    let touch = match touch {
+        "never" => TouchPolicy::Never,
+        "always" => TouchPolicy::Always,
+        "cached" => TouchPolicy::Cached,
+        _ => return None,
+    };
+    Some((file, pin, touch))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_import_names_policies_or_takes_the_slots_own() {
+        let import = |text: &str| text.parse::<ImportArgument>();
+        let told = import("82:p384:a:b.pem:once:always").unwrap();
+        assert_eq!((told.slot, told.file.to_str()), (0x82, Some("a:b.pem")));
+        assert_eq!((told.pin, told.touch), (PinPolicy::Once, TouchPolicy::Always));
+        let own = import("9C:p256:a:b.pem").unwrap();
+        assert_eq!(
+            (own.file.to_str(), own.pin, own.touch),
+            (Some("a:b.pem"), PinPolicy::Always, TouchPolicy::Never)
+        );
+        for wrong in ["9C:p256", "9X:p256:a", "9C:rsa:a"] {
+            assert!(import(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_card_is_key_and_value_pairs() {
+        let card = "serial=7,firmware=5.4.3,touch=manual,touch-timeout=0.5,reader=Yubico YubiKey X"
+            .parse::<CardArgument>();
+        let card = card.unwrap().0;
+        assert_eq!((card.serial, card.firmware), (7, Firmware::new(5, 4, 3)));
+        assert_eq!((card.touch, card.touch_timeout), (Touch::Manual, Duration::from_millis(500)));
+        assert_eq!(card.reader.as_deref(), Some("Yubico YubiKey X"));
+        for wrong in ["serial", "serial=x", "colour=red", "touch=maybe", "management-key=0"] {
+            assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One card and its daemon in a few words: what a test starts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::applet::key::ImportedKey;
+use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::pcscd::{Condition, Daemon, Hold, OutsideError};
+use crate::profile::Firmware;
+use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
+use crate::trace::Entry;
+
+/// A running mock with one card. Dropping it closes every connection and takes the socket away.
+///
+/// The control methods panic where the card is in no state for them, say on `plug` while it is plugged in: in
+/// a test that is a mistake of the test. [`MockCard::daemon`] has the same with errors.
+pub struct MockCard {
+    daemon: Daemon,
+}
+
+impl MockCard {
+    /// Starts from a YubiKey 5 with firmware 5.7.4, serial number 12345678 and default PIN, PUK and keys.
+    pub fn builder() -> Builder {
+        Builder { settings: Settings::default(), card: CardSettings::default() }
+    }
+
+    /// The value for `PCSCLITE_CSOCK_NAME`.
+    pub fn socket(&self) -> &Path {
+        self.daemon.socket()
+    }
+
+    /// The daemon behind it.
+    pub fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+
+    /// A finger: for the command that waits, else for the next one.
+    pub fn touch(&self) {
+        done(self.daemon.touch(None));
+    }
+
+    /// Pulls the YubiKey: card and reader vanish together.
+    pub fn unplug(&self) {
+        done(self.daemon.unplug(None));
+    }
+
+    /// Puts it back.
+    pub fn plug(&self) {
+        done(self.daemon.plug(None));
+    }
+
+    /// Takes the card out of its reader.
+    pub fn remove(&self) {
+        done(self.daemon.remove(None));
+    }
+
+    /// Puts it back in.
+    pub fn insert(&self) {
+        done(self.daemon.insert(None));
+    }
+
+    /// Another program resets the card.
+    pub fn reset(&self) {
+        done(self.daemon.reset(None));
+    }
+
+    /// The card loses power until somebody connects.
+    pub fn power_off(&self) {
+        done(self.daemon.power_off(None));
+    }
+
+    /// Another program has the card for itself alone.
+    pub fn hold_exclusive(&self) {
+        done(self.daemon.hold(Hold::Exclusive, None));
+    }
+
+    /// Another program is in a transaction.
+    pub fn hold_transaction(&self) {
+        done(self.daemon.hold(Hold::Transaction, None));
+    }
+
+    /// The other program is done.
+    pub fn release(&self) {
+        done(self.daemon.release(None));
+    }
+
+    /// Waits until a command wants a touch; `false` when time was up before.
+    pub fn wait_touch(&self, at_most: Duration) -> bool {
+        self.daemon.wait_until(Condition::TouchWanted, at_most)
+    }
+
+    /// Waits until no client has the card open.
+    pub fn wait_idle(&self, at_most: Duration) -> bool {
+        self.daemon.wait_until(Condition::Idle, at_most)
+    }
+
+    /// Waits until the trace holds this many answered commands.
+    pub fn wait_apdus(&self, count: usize, at_most: Duration) -> bool {
+        self.daemon.wait_until(Condition::Apdus(count), at_most)
+    }
+
+    /// PIN tries left.
+    pub fn pin_tries(&self) -> u8 {
+        done(self.daemon.pin_tries(None))
+    }
+
+    /// Sets the PIN tries left; 0 blocks the PIN.
+    pub fn set_pin_tries(&self, left: u8) {
+        done(self.daemon.set_pin_tries(left, None));
+    }
+
+    /// What happened since the start or the last [`MockCard::clear_trace`].
+    pub fn trace(&self) -> Vec<Entry> {
+        self.daemon.trace()
+    }
+
+    /// Forgets what is recorded.
+    pub fn clear_trace(&self) {
+        self.daemon.clear_trace();
+    }
+}
+
+fn done<T>(result: Result<T, OutsideError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("mock card: {error}"),
+    }
+}
+
+/// Says what kind of card to start.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    settings: Settings,
+    card: CardSettings,
+}
+
+impl Builder {
+    /// The number by which clients tell keys apart.
+    pub fn serial(mut self, serial: u32) -> Self {
+        self.card.serial = serial;
+        self
+    }
+
+    /// The version, say `Firmware::new(5, 4, 3)`.
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.card.firmware = firmware;
+        self
+    }
+
+    /// 6 to 8 characters.
+    pub fn pin(mut self, pin: &str) -> Self {
+        self.card.pin = Some(pin.to_owned());
+        self
+    }
+
+    /// 6 to 8 characters.
+    pub fn puk(mut self, puk: &str) -> Self {
+        self.card.puk = Some(puk.to_owned());
+        self
+    }
+
+    /// 24 bytes, AES-192 from firmware 5.7, 3DES before.
+    pub fn management_key(mut self, key: &[u8]) -> Self {
+        self.card.management_key = Some(key.to_vec());
+        self
+    }
+
+    /// Who touches the card.
+    pub fn touch(mut self, touch: Touch) -> Self {
+        self.card.touch = touch;
+        self
+    }
+
+    /// How long it waits for a touch; 15 s on a real key.
+    pub fn touch_timeout(mut self, timeout: Duration) -> Self {
+        self.card.touch_timeout = timeout;
+        self
+    }
+
+    /// Puts a private key into a slot.
+    pub fn import(mut self, slot: u8, key: ImportedKey, pin: PinPolicy, touch: TouchPolicy) -> Self {
+        self.card.imports.push(Import { slot, key, pin, touch });
+        self
+    }
+
+    /// Keeps the card's memory in a file, every secret in the clear.
+    pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
+        self.card.state = Some(path.into());
+        self
+    }
+
+    /// The reader's name.
+    pub fn reader(mut self, name: &str) -> Self {
+        self.card.reader = Some(name.to_owned());
+        self
+    }
+
+    /// Powers the card down this long after its last user left.
+    pub fn idle_off(mut self, after: Duration) -> Self {
+        self.card.idle_off = Some(after);
+        self
+    }
+
+    /// Where the socket shall be.
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.socket = Some(path.into());
+        self
+    }
+
+    /// Writes the trace as JSON lines, too.
+    pub fn trace_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.trace_file = Some(path.into());
+        self
+    }
+
+    /// Shows PINs and keys in the trace.
+    pub fn trace_secrets(mut self) -> Self {
+        self.settings.trace_secrets = true;
+        self
+    }
+
+    /// Starts the daemon.
+    ///
+    /// # Errors
+    /// [`StartError`], with nothing left behind.
+    pub fn start(self) -> Result<MockCard, StartError> {
+        let settings = Settings { cards: vec![self.card], ..self.settings };
+        Ok(MockCard { daemon: Daemon::start(&settings)? })
+    }
+}

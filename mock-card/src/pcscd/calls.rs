@@ -1,0 +1,319 @@
+//! The calls on a card: what the client sends, who decides, what goes back.
+//!
+//! Offsets are those of the structures in pcsc-lite's `winscard_msg.h`.
+
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use super::code::{Code, Disposition, ShareMode, protocol, rv};
+use super::reader::{ATR, HandleId, Refusal};
+use super::session::{Owned, Session};
+use super::touch::{Ending, TouchWait};
+use super::wire::{LONGEST_ATTRIBUTE, Message, READER_NAME};
+use super::{Gone, State};
+use crate::applet::Exchange;
+use crate::settings::Touch;
+use crate::trace::{Entry, Shown};
+
+impl Session {
+    pub(super) fn connect(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let context = message.word(0);
+        let name = reader_name(&message.body[4..4 + READER_NAME]);
+        let (share, mask) = (message.word(132), message.word(136));
+        let entry = Entry { share: Some(share), ..Entry::of("connect") };
+        let known_context = self.owns_context(context);
+        let named = self.shared.lock().reader_named(&name);
+        let result = self.perform(entry, named, |state| {
+            let mode = ShareMode::parse(share);
+            if mode != Ok(ShareMode::Direct) && mask & protocol::KNOWN == 0 {
+                return Err(Code::ProtocolMismatch.into());
+            }
+            let mode = mode?;
+            if !known_context {
+                return Err(Code::InvalidValue.into());
+            }
+            let reader = state.reader_named(&name).ok_or(Code::UnknownReader)?;
+            let (handle, now) = (state.new_number(), state.now());
+            let protocol = state.readers[reader].connect(handle, mode, mask, now)?;
+            Ok((handle, reader, protocol))
+        })?;
+        if let Ok((handle, reader, _)) = result {
+            self.handles.insert(handle, Owned { context, reader });
+        }
+        let (handle, _, protocol) = result.unwrap_or_default();
+        Ok(message.reply(&[(140, handle), (144, protocol), (148, rv(&result))], &[]))
+    }
+
+    pub(super) fn reconnect(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        let (share, mask, initialization) = (message.word(4), message.word(8), message.word(12));
+        let entry = Entry { share: Some(share), disposition: Some(initialization), ..Entry::of("reconnect") };
+        let result = self.perform(entry, Some(reader), |state| {
+            let initialization = match Disposition::parse(initialization)? {
+                Disposition::Eject => return Err(Code::InvalidValue.into()),
+                other => other,
+            };
+            let mode = ShareMode::parse(share)?;
+            if mode != ShareMode::Direct && mask & protocol::KNOWN == 0 {
+                return Err(Code::ProtocolMismatch.into());
+            }
+            state.readers[reader].reconnect(handle, mode, mask, initialization)
+        })?;
+        Ok(message.reply(&[(16, result.unwrap_or_default()), (20, rv(&result))], &[]))
+    }
+
+    pub(super) fn disconnect(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        let disposition = message.word(4);
+        let entry = Entry { disposition: Some(disposition), ..Entry::of("disconnect") };
+        let result = self.perform(entry, Some(reader), |state| {
+            let now = state.now();
+            state.readers[reader].disconnect(handle, Disposition::parse(disposition)?, now)
+        })?;
+        if result.is_ok() {
+            self.handles.remove(&handle);
+        }
+        Ok(message.reply(&[(8, rv(&result))], &[]))
+    }
+
+    /// Waits here until the transaction of another client is over; the library would only come again.
+    ///
+    /// With a transaction of the same connection waiting would never end: nobody could say END any more. There
+    /// the answer is the real daemon's, after the real daemon's pause.
+    pub(super) fn begin_transaction(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let (handle, reader) = self.card_of(message)?;
+        let own: Vec<HandleId> = self.handles.keys().copied().collect();
+        let result = self.perform(Entry::of("begintransaction"), Some(reader), |state| {
+            let begun = state.readers[reader].begin(handle);
+            let owner = state.readers[reader].lock_owner();
+            match begun {
+                Err(Refusal::Wait) if owner.is_some_and(|owner| own.contains(&owner)) => {
+                    Err(Code::SharingViolation.into())
+                }
+                other => other,
+            }
+        })?;
+        if result == Err(Code::SharingViolation) {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(message.reply(&[(4, rv(&result))], &[]))
+    }
+
+    pub(super) fn end_transaction(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        let disposition = message.word(4);
+        let entry = Entry { disposition: Some(disposition), ..Entry::of("endtransaction") };
+        let result = self.perform(entry, Some(reader), |state| {
+            state.readers[reader].end(handle, Disposition::parse(disposition)?)
+        })?;
+        Ok(message.reply(&[(8, rv(&result))], &[]))
+    }
+
+    pub(super) fn transmit(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        let (sent_protocol, room) = (message.word(4), message.word(24) as usize);
+        let mut state = self.shared.lock();
+        let checked = loop {
+            match state.readers[reader].check_transmit(handle, sent_protocol) {
+                Ok(()) => break Ok(()),
+                Err(Refusal::Code(code)) => break Err(code),
+                Err(Refusal::Wait) => state = self.shared.pause(state, &self.stream)?,
+            }
+        };
+        let answer = match checked {
+            Ok(()) => {
+                let now = state.now();
+                match state.readers[reader].card.exchange(&message.payload, now) {
+                    Exchange::Answer(answer) => Ok(answer),
+                    Exchange::TouchWanted { slot } => {
+                        let (again, answer) = self.wait_for_touch(state, reader, slot);
+                        state = again;
+                        answer
+                    }
+                }
+            }
+            Err(code) => Err(code),
+        };
+        let fits = answer.as_ref().map_or(Ok(()), |answer| {
+            if answer.len() > room { Err(Code::InsufficientBuffer) } else { Ok(()) }
+        });
+        let result = answer.as_ref().map_err(|code| *code).and(fits);
+        self.record_transmit(&mut state, reader, &message.payload, answer.as_deref().ok(), rv(&result));
+        self.shared.commit(state);
+        let answer = answer.unwrap_or_default();
+        let payload = if result.is_ok() { &answer[..] } else { &[] };
+        Ok(message.reply(&[(24, answer.len() as u32), (28, rv(&result))], payload))
+    }
+
+    /// Only this connection waits, and the card with it; everybody else is served.
+    fn wait_for_touch<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        reader: usize,
+        slot: u8,
+    ) -> (MutexGuard<'a, State>, Result<Vec<u8>, Code>) {
+        let serial = state.readers[reader].card.serial();
+        let deadline = state.now() + state.readers[reader].touch_timeout;
+        state.readers[reader].touch = Some(TouchWait::new(slot, deadline));
+        state.tell(&format!("touch-wanted {serial} {slot:02X}"));
+        let hand = state.readers[reader].hand;
+        if hand == Touch::Auto
+            || hand == Touch::Manual && std::mem::take(&mut state.readers[reader].touched_ahead)
+        {
+            state.give_touch(reader);
+        }
+        self.shared.changed.notify_all();
+        let ending = loop {
+            let now = state.now();
+            match state.readers[reader].touch.as_ref().and_then(|touch| touch.ending(now)) {
+                Some(ending) => break ending,
+                None if state.stopping => break Ending::Failed(Code::ReaderUnavailable),
+                None => state = self.shared.wait(state, deadline.saturating_sub(now)),
+            }
+        };
+        let now = state.now();
+        let card = &mut state.readers[reader];
+        card.touch = None;
+        let answer = match ending {
+            Ending::Touched => Ok(card.card.finish(true, now)),
+            Ending::TimedOut => Ok(card.card.finish(false, now)),
+            Ending::Failed(code) => Err(code),
+        };
+        state.tell(&format!("touch-done {serial} {slot:02X} {}", ending.word()));
+        (state, answer)
+    }
+
+    fn record_transmit(
+        &self,
+        state: &mut State,
+        reader: usize,
+        command: &[u8],
+        answer: Option<&[u8]>,
+        rv: u32,
+    ) {
+        let redacted = state.readers[reader].redactor.show(command, answer);
+        let shown = if state.recorder.with_secrets { Shown::whole(command, answer) } else { redacted };
+        let entry = Entry {
+            conn: self.id,
+            serial: state.readers[reader].card.serial(),
+            ins: shown.ins,
+            apdu: Some(shown.apdu),
+            redacted: shown.redacted,
+            answer: shown.answer,
+            rv,
+            ..Entry::of("transmit")
+        };
+        state.record(entry);
+    }
+
+    /// Only the question for features is known, and there are none (PC/SC part 10, 2.2).
+    pub(super) fn control(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        const GET_FEATURE_REQUEST: u32 = 0x4200_0D48;
+        let (handle, reader) = self.card_of(message)?;
+        let control_code = message.word(4);
+        let result = self.perform(Entry::of("control"), Some(reader), |state| {
+            state.readers[reader].check_control(handle)?;
+            if control_code == GET_FEATURE_REQUEST { Ok(()) } else { Err(Code::UnsupportedFeature.into()) }
+        })?;
+        Ok(message.reply(&[(16, 0), (20, rv(&result))], &[]))
+    }
+
+    /// State and ATR are in the reader list, which the client has fetched; here only the result counts.
+    pub(super) fn status(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        let result = self
+            .perform(Entry::of("status"), Some(reader), |state| state.readers[reader].check_status(handle))?;
+        Ok(message.reply(&[(4, rv(&result))], &[]))
+    }
+
+    pub(super) fn get_attribute(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        let (attribute, room) = (message.word(4), message.word(272) as usize);
+        if room > LONGEST_ATTRIBUTE {
+            return Err(Gone);
+        }
+        let result = self.perform(Entry::of("getattrib"), Some(reader), |state| {
+            state.readers[reader].check_status(handle)?;
+            let value =
+                attribute_value(attribute, &state.readers[reader].name).ok_or(Code::UnsupportedFeature)?;
+            if value.len() > room { Err(Code::InsufficientBuffer.into()) } else { Ok(value) }
+        })?;
+        let value = result.as_deref().unwrap_or_default();
+        let mut reply = message.reply(&[(272, value.len() as u32), (276, rv(&result))], &[]);
+        reply[8..8 + value.len()].copy_from_slice(value);
+        Ok(reply)
+    }
+
+    /// A YubiKey's reader has nothing to set.
+    pub(super) fn set_attribute(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+        let (handle, reader) = self.card_of(message)?;
+        if message.word(272) as usize > LONGEST_ATTRIBUTE {
+            return Err(Gone);
+        }
+        let result = self.perform(Entry::of("setattrib"), Some(reader), |state| {
+            state.readers[reader].check_status(handle)?;
+            Err::<(), _>(Code::UnsupportedFeature.into())
+        })?;
+        Ok(message.reply(&[(276, rv(&result))], &[]))
+    }
+
+    /// The handle that every call on a card begins with. One that this connection never got ends it.
+    fn card_of(&self, message: &Message) -> Result<(HandleId, usize), Gone> {
+        let handle = message.word(0);
+        self.handles.get(&handle).map(|owned| (handle, owned.reader)).ok_or(Gone)
+    }
+
+    /// Tries until the call goes through or is refused, then records it and lets everybody see the change.
+    fn perform<T>(
+        &self,
+        entry: Entry,
+        reader: Option<usize>,
+        mut attempt: impl FnMut(&mut State) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Code>, Gone> {
+        let mut state = self.shared.lock();
+        let result = loop {
+            match attempt(&mut state) {
+                Ok(value) => break Ok(value),
+                Err(Refusal::Code(code)) => break Err(code),
+                Err(Refusal::Wait) => state = self.shared.pause(state, &self.stream)?,
+            }
+        };
+        let serial = reader.map_or(0, |reader| state.readers[reader].card.serial());
+        state.record(Entry { conn: self.id, serial, rv: rv(&result), ..entry });
+        self.shared.commit(state);
+        Ok(result)
+    }
+}
+
+impl State {
+    /// A finger comes to a card whose light blinks.
+    pub(super) fn give_touch(&mut self, reader: usize) {
+        let reader = &mut self.readers[reader];
+        let Some(touch) = &mut reader.touch else { return };
+        touch.give();
+        let entry = Entry {
+            serial: reader.card.serial(),
+            slot: Some(format!("{:02X}", touch.slot)),
+            ..Entry::of("touch")
+        };
+        self.record(entry);
+    }
+}
+
+/// Up to the NUL; the library sends bytes, and what is not text is no reader of ours.
+fn reader_name(field: &[u8]) -> String {
+    let length = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..length]).into_owned()
+}
+
+/// Attributes worth answering: vendor, ATR, and the friendly name in its two spellings.
+fn attribute_value(attribute: u32, reader: &str) -> Option<Vec<u8>> {
+    let text = |text: &str| [text.as_bytes(), &[0]].concat();
+    match attribute {
+        0x0001_0100 => Some(text("Yubico")),
+        0x0009_0303 => Some(ATR.to_vec()),
+        0x7FFF_0003 | 0x7FFF_0005 => Some(text(reader)),
+        _ => None,
+    }
+}

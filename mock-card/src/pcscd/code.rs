@@ -1,0 +1,83 @@
+//! The numbers of PC/SC: results, share modes, dispositions, protocols (pcsc-lite, `pcsclite.h`).
+
+/// A result other than success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Code {
+    Cancelled = 0x8010_0002,
+    InvalidHandle = 0x8010_0003,
+    InsufficientBuffer = 0x8010_0008,
+    UnknownReader = 0x8010_0009,
+    SharingViolation = 0x8010_000B,
+    NoSmartcard = 0x8010_000C,
+    ProtocolMismatch = 0x8010_000F,
+    InvalidValue = 0x8010_0011,
+    NotTransacted = 0x8010_0016,
+    ReaderUnavailable = 0x8010_0017,
+    ServiceStopped = 0x8010_001E,
+    UnsupportedFeature = 0x8010_001F,
+    ResetCard = 0x8010_0068,
+    RemovedCard = 0x8010_0069,
+}
+
+impl Code {
+    pub(crate) fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+/// The number of a result, 0 for success.
+pub(crate) fn rv<T>(result: &Result<T, Code>) -> u32 {
+    result.as_ref().err().map_or(0, |code| code.number())
+}
+
+/// How a handle shares its card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShareMode {
+    Exclusive,
+    Shared,
+    Direct,
+}
+
+impl ShareMode {
+    pub(crate) fn parse(number: u32) -> Result<Self, Code> {
+        match number {
+            1 => Ok(Self::Exclusive),
+            2 => Ok(Self::Shared),
+            3 => Ok(Self::Direct),
+            _ => Err(Code::InvalidValue),
+        }
+    }
+}
+
+/// What becomes of the card at the end of a transaction or connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    Leave,
+    Reset,
+    Unpower,
+    Eject,
+}
+
+impl Disposition {
+    pub(crate) fn parse(number: u32) -> Result<Self, Code> {
+        match number {
+            0 => Ok(Self::Leave),
+            1 => Ok(Self::Reset),
+            2 => Ok(Self::Unpower),
+            3 => Ok(Self::Eject),
+            _ => Err(Code::InvalidValue),
+        }
+    }
+}
+
+pub(crate) mod protocol {
+    //! Protocol bits. A YubiKey over USB offers T=1 only.
+
+    pub(crate) const NONE: u32 = 0;
+    pub(crate) const T1: u32 = 2;
+    pub(crate) const RAW: u32 = 4;
+    /// T=0, T=1, raw, and the old name of "any".
+    pub(crate) const KNOWN: u32 = 1 | T1 | RAW | ANY_OLD;
+    pub(crate) const ANY_OLD: u32 = 0x1000;
+}

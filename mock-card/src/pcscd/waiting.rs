@@ -1,0 +1,101 @@
+//! The list of connections that wait for a change in a reader (SCardGetStatusChange).
+//!
+//! Each registration gets exactly one 8-byte message, and never before the reader list that follows it: a
+//! client that meets them in another order is out of step for good (pcsc-lite 2.5, `eventhandler.c`).
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use rustix::net::{SendFlags, send};
+
+use super::wire::pair;
+
+/// A connection, in order of arrival from 1.
+pub(crate) type ConnectionId = u64;
+
+/// Changed under the daemon's lock only, so that leaving the list and sending are one step.
+#[derive(Default)]
+pub(crate) struct WaitingList(BTreeMap<ConnectionId, Waiting>);
+
+struct Waiting {
+    stream: Arc<UnixStream>,
+    wake_up: WakeUp,
+}
+
+enum WakeUp {
+    /// To be sent when something happens.
+    Direct,
+    /// From 4:6 on the client still has to fetch the list; what happens meanwhile is held back.
+    AfterList(Option<u32>),
+}
+
+impl WaitingList {
+    /// Registers a connection whose reader list is sent in the same step.
+    pub(crate) fn register(&mut self, id: ConnectionId, stream: Arc<UnixStream>) {
+        self.0.insert(id, Waiting { stream, wake_up: WakeUp::Direct });
+    }
+
+    /// Registers a connection that will ask for the reader list.
+    pub(crate) fn register_before_list(&mut self, id: ConnectionId, stream: Arc<UnixStream>) {
+        self.0.insert(id, Waiting { stream, wake_up: WakeUp::AfterList(None) });
+    }
+
+    /// The list is out: what was held back may follow it.
+    pub(crate) fn list_was_sent(&mut self, id: ConnectionId) {
+        let Some(waiting) = self.0.get_mut(&id) else { return };
+        match waiting.wake_up {
+            WakeUp::AfterList(Some(rv)) => {
+                send_now(&waiting.stream, &pair(0, rv));
+                self.0.remove(&id);
+            }
+            WakeUp::AfterList(None) => waiting.wake_up = WakeUp::Direct,
+            WakeUp::Direct => {}
+        }
+    }
+
+    /// Something changed.
+    pub(crate) fn wake_all(&mut self) {
+        let everybody: Vec<_> = self.0.keys().copied().collect();
+        for id in everybody {
+            self.wake(id, 0);
+        }
+    }
+
+    /// Ends one connection's wait with a result; `false` if it was not waiting.
+    pub(crate) fn wake(&mut self, id: ConnectionId, rv: u32) -> bool {
+        let Some(waiting) = self.0.get_mut(&id) else { return false };
+        match &mut waiting.wake_up {
+            WakeUp::AfterList(held) => {
+                held.get_or_insert(rv);
+            }
+            WakeUp::Direct => {
+                send_now(&waiting.stream, &pair(0, rv));
+                self.0.remove(&id);
+            }
+        }
+        true
+    }
+
+    /// The client gives up waiting. It is answered only if no message is under way to it.
+    pub(crate) fn stop(&mut self, id: ConnectionId) {
+        if let Some(waiting) = self.0.remove(&id) {
+            let rv = if let WakeUp::AfterList(Some(rv)) = waiting.wake_up { rv } else { 0 };
+            send_now(&waiting.stream, &pair(0, rv));
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn forget(&mut self, id: ConnectionId) {
+        self.0.remove(&id);
+    }
+}
+
+/// Sends without waiting. A client whose buffer is full does not read its answers: its connection is closed,
+/// because the daemon's lock is held here.
+pub(crate) fn send_now(stream: &UnixStream, bytes: &[u8]) {
+    let sent = send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    if sent != Ok(bytes.len()) {
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+    }
+}

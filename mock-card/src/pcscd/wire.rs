@@ -1,0 +1,207 @@
+//! The bytes between libpcsclite and its daemon: pcsc-lite, `winscard_msg.h`.
+//!
+//! A request is a header (size of the body, command), the body, and for two commands a payload. A reply is the
+//! same body with its results filled in, without a header. All numbers are 32 bits in native order.
+
+use std::io::{self, Read};
+
+/// `MAX_BUFFER_SIZE_EXTENDED`: the longest APDU either way.
+pub(crate) const LONGEST_APDU: usize = 65_548;
+/// `MAX_BUFFER_SIZE`: the longest attribute.
+pub(crate) const LONGEST_ATTRIBUTE: usize = 264;
+/// `MAX_READERNAME`, with the closing NUL.
+pub(crate) const READER_NAME: usize = 128;
+/// `MAX_ATR_SIZE`.
+pub(crate) const LONGEST_ATR: usize = 33;
+/// `PCSCLITE_MAX_READERS_CONTEXTS`: records in the reader list.
+pub(crate) const READER_SLOTS: usize = 16;
+/// `sizeof(READER_STATE)`.
+pub(crate) const READER_RECORD: usize = 184;
+
+/// The commands that clients use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    EstablishContext,
+    ReleaseContext,
+    Connect,
+    Reconnect,
+    Disconnect,
+    BeginTransaction,
+    EndTransaction,
+    Transmit,
+    Control,
+    Status,
+    Cancel,
+    GetAttribute,
+    SetAttribute,
+    Version,
+    ReadersState,
+    WaitReaderStateChange,
+    StopWaiting,
+    ReaderEvents,
+    ReadersStateSize,
+    ReadersStateArray,
+}
+
+impl Command {
+    fn parse(number: u32) -> Option<Self> {
+        Some(match number {
+            0x01 => Self::EstablishContext,
+            0x02 => Self::ReleaseContext,
+            0x04 => Self::Connect,
+            0x05 => Self::Reconnect,
+            0x06 => Self::Disconnect,
+            0x07 => Self::BeginTransaction,
+            0x08 => Self::EndTransaction,
+            0x09 => Self::Transmit,
+            0x0A => Self::Control,
+            0x0B => Self::Status,
+            0x0D => Self::Cancel,
+            0x0F => Self::GetAttribute,
+            0x10 => Self::SetAttribute,
+            0x11 => Self::Version,
+            0x12 => Self::ReadersState,
+            0x13 => Self::WaitReaderStateChange,
+            0x14 => Self::StopWaiting,
+            0x15 => Self::ReaderEvents,
+            0x16 => Self::ReadersStateSize,
+            0x17 => Self::ReadersStateArray,
+            _ => return None,
+        })
+    }
+
+    /// Bytes in the body. The commands without one are not held to their size by the real daemon.
+    fn body_size(self) -> Option<usize> {
+        match self {
+            Self::EstablishContext | Self::Disconnect | Self::EndTransaction | Self::Version => Some(12),
+            Self::ReleaseContext | Self::BeginTransaction | Self::Status | Self::Cancel => Some(8),
+            Self::Connect => Some(152),
+            Self::Reconnect | Self::Control => Some(24),
+            Self::Transmit => Some(32),
+            Self::GetAttribute | Self::SetAttribute => Some(280),
+            Self::ReadersState
+            | Self::WaitReaderStateChange
+            | Self::StopWaiting
+            | Self::ReaderEvents
+            | Self::ReadersStateSize
+            | Self::ReadersStateArray => None,
+        }
+    }
+
+    /// Where the body says how long the payload is, and how long it may be.
+    fn payload_length_at(self) -> Option<usize> {
+        match self {
+            Self::Transmit => Some(12),
+            Self::Control => Some(8),
+            _ => None,
+        }
+    }
+}
+
+/// What a daemon closes the connection for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    #[error("the client is gone")]
+    Closed(#[from] io::Error),
+    #[error("command {0:#x} is not known")]
+    UnknownCommand(u32),
+    #[error("{command:?} with a body of {size} bytes")]
+    BodySize { command: Command, size: usize },
+    #[error("{0:?} with a length beyond its limit")]
+    TooLong(Command),
+}
+
+/// One request; also the skeleton of its reply.
+pub(crate) struct Message {
+    pub(crate) command: Command,
+    pub(crate) body: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Message {
+    /// Reads one request, blocking until it is whole.
+    pub(crate) fn read(stream: &mut impl Read) -> Result<Self, WireError> {
+        let mut header = [0; 8];
+        stream.read_exact(&mut header)?;
+        let size = word(&header, 0) as usize;
+        let number = word(&header, 4);
+        let command = Command::parse(number).ok_or(WireError::UnknownCommand(number))?;
+        let Some(expected) = command.body_size() else {
+            return Ok(Self { command, body: Vec::new(), payload: Vec::new() });
+        };
+        if size != expected {
+            return Err(WireError::BodySize { command, size });
+        }
+        let mut body = vec![0; size];
+        stream.read_exact(&mut body)?;
+        let length = command.payload_length_at().map_or(0, |offset| word(&body, offset) as usize);
+        if length > LONGEST_APDU {
+            return Err(WireError::TooLong(command));
+        }
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload)?;
+        Ok(Self { command, body, payload })
+    }
+
+    /// The number at an offset of the body. Offsets are constants of the caller, inside the command's body.
+    pub(crate) fn word(&self, offset: usize) -> u32 {
+        word(&self.body, offset)
+    }
+
+    /// The body with results at their offsets, and a payload after it.
+    pub(crate) fn reply(&self, results: &[(usize, u32)], payload: &[u8]) -> Vec<u8> {
+        let mut bytes = self.body.clone();
+        for (offset, value) in results {
+            put_word(&mut bytes, *offset, *value);
+        }
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+}
+
+/// The native-order number at an offset.
+pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_ne_bytes(number)
+}
+
+/// Writes a native-order number at an offset.
+pub(crate) fn put_word(bytes: &mut [u8], offset: usize, value: u32) {
+    bytes[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+}
+
+/// Two numbers, the shape of wake-ups and of reader events.
+pub(crate) fn pair(first: u32, second: u32) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    put_word(&mut bytes, 0, first);
+    put_word(&mut bytes, 4, second);
+    bytes
+}
+
+/// One record of the reader list: `READER_STATE`.
+pub(crate) struct ReaderRecord<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) event_counter: u32,
+    pub(crate) state: u32,
+    pub(crate) sharing: i32,
+    pub(crate) atr: &'a [u8],
+    pub(crate) protocol: u32,
+}
+
+impl ReaderRecord<'_> {
+    pub(crate) fn encode(&self) -> [u8; READER_RECORD] {
+        let mut bytes = [0; READER_RECORD];
+        let name = self.name.as_bytes();
+        let length = name.len().min(READER_NAME - 1);
+        bytes[..length].copy_from_slice(&name[..length]);
+        put_word(&mut bytes, 128, self.event_counter);
+        put_word(&mut bytes, 132, self.state);
+        put_word(&mut bytes, 136, self.sharing as u32);
+        let atr = &self.atr[..self.atr.len().min(LONGEST_ATR)];
+        bytes[140..140 + atr.len()].copy_from_slice(atr);
+        put_word(&mut bytes, 176, atr.len() as u32);
+        put_word(&mut bytes, 180, self.protocol);
+        bytes
+    }
+}

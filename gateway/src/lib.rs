@@ -1,1 +1,28 @@
-//! TODO
+//! A Cargo registry that takes RFC 3231 asymmetric tokens: it verifies who signed what, and keeps it.
+//!
+//! Cargo sends a token with every request that needs one; a credential provider made it with a key that is enrolled
+//! here. [`policy`] says what a verified token allows, [`metadata`] sees that what cargo says of a crate is what was
+//! signed, [`store`] keeps crates, keys, and the record of every change with the token that paid for it. A mutation
+//! token is good once.
+//!
+//! ```no_run
+//! use registry_gateway::{Config, Gateway};
+//!
+//! let running = Gateway::start(Config::new("./registry"))?;
+//! println!("index = \"{}\"", running.index_url());
+//! running.stop();
+//! # Ok::<(), registry_gateway::StartError>(())
+//! ```
+
+pub mod crate_file;
+pub mod index;
+pub mod keys;
+pub mod metadata;
+pub mod policy;
+pub mod record;
+pub mod serve;
+pub mod store;
+
+mod http;
+
+pub use serve::{Config, Gateway, Running, StartError};

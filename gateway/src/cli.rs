@@ -1,0 +1,110 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use asymmetric_token::PublicKey;
+use clap::{Args, Parser, Subcommand};
+use registry_gateway::keys::{Role, User};
+
+/// A Cargo registry that takes RFC 3231 asymmetric tokens.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the registry until SIGTERM or Ctrl-C
+    Serve(Serve),
+    /// Register, list and revoke keys; also while the registry is served
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Show who published what, and verify it again: token against key, file against token
+    Record {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// One version, as NAME@VERS; without it all
+        version: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreFolder {
+    /// The folder with the registry's database and crates; made if it is not there
+    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE", default_value = "./registry")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) store: StoreFolder,
+    /// Where to listen. There is no TLS here: stay on loopback, or put a proxy that ends TLS in front
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    pub(crate) listen: SocketAddr,
+    /// The registry's base URL as cargo sees it [default: http:// and the listen address]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Let everybody read index and crates without a token; changes always need one
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// How old a token may be
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) window: u64,
+    /// How far in the future a token may be dated, for clocks that differ
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) skew: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Register a public key
+    Add(Box<AddKey>),
+    /// List all keys
+    List {
+        #[command(flatten)]
+        store: StoreFolder,
+    },
+    /// Revoke a key, at once and for ever
+    Revoke {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// The key's id, `k3.pid.…`, or as much of its beginning as no other has
+        #[arg(value_name = "KEYID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddKey {
+    #[command(flatten)]
+    pub(crate) store: StoreFolder,
+    /// Whose key it is; the user is made if new
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: User,
+    /// What the key may sign: read, publish (every change) or both
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// A word to tell keys apart
+    #[arg(long, value_parser = label)]
+    pub(crate) label: Option<String>,
+    /// The `sub` that the key's tokens must carry
+    #[arg(long, value_parser = subject)]
+    pub(crate) subject: Option<String>,
+    /// The public key, `k3.public.…`
+    #[arg(value_name = "K3PUBLIC")]
+    pub(crate) public: PublicKey,
+}
+
+fn label(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("a label is 1 to 64 characters, no control characters") }
+}
+
+fn subject(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("a subject is printable ASCII without blanks") }
+}

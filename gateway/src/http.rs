@@ -1,0 +1,151 @@
+//! The routes, and nothing but the routes.
+//!
+//! Source: the Cargo book, "Registry Web API" and "Registry Index". Paths are taken as they came: plain ASCII without
+//! escapes, empty or dot segments, and without a query except on a search, so that no two programs between cargo and
+//! the store can read one path as two.
+
+mod authorization;
+mod failure;
+mod mutations;
+mod reads;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, map_response_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, put};
+
+use crate::policy::Rules;
+use crate::store::Store;
+use failure::Failure;
+
+const SEARCH: &str = "/api/v1/crates";
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) store: Arc<Store>,
+    pub(crate) rules: Rules,
+    /// Public, without a final slash.
+    pub(crate) base_url: String,
+    /// Whether reads are anonymous.
+    pub(crate) open: bool,
+    /// The largest crate file, in bytes.
+    pub(crate) max_crate: u64,
+    /// How long the next piece of a body may take.
+    pub(crate) patience: Duration,
+}
+
+/// The whole service.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/index/config.json", get(reads::config))
+        .route("/index/{*path}", get(reads::index))
+        .route(SEARCH, get(reads::search))
+        .route("/api/v1/crates/new", put(mutations::publish))
+        .route("/api/v1/crates/{name}/{version}/download", get(reads::download))
+        .route("/api/v1/crates/{name}/{version}/yank", axum::routing::delete(mutations::yank))
+        .route("/api/v1/crates/{name}/{version}/unyank", put(mutations::unyank))
+        .route(
+            "/api/v1/crates/{name}/owners",
+            get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
+        )
+        .route("/me", get(reads::me))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(nothing_here)
+        .layer(from_fn(strict_path))
+        .layer(map_response_with_state(app.clone(), say_where_to_log_in))
+        .with_state(app)
+}
+
+async fn nothing_here(State(app): State<Arc<App>>, request: Request) -> Failure {
+    let (parts, body) = request.into_parts();
+    upload::Upload::new(&parts.headers, body, app.patience).discard().await;
+    Failure::NotFound("nothing here".to_owned())
+}
+
+async fn strict_path(request: Request, next: Next) -> Response {
+    if is_strict(request.method(), request.uri()) {
+        next.run(request).await
+    } else {
+        Failure::NotFound("nothing here; paths are plain ASCII without escapes".to_owned()).into_response()
+    }
+}
+
+fn is_strict(method: &Method, uri: &Uri) -> bool {
+    let path = uri.path();
+    let search = path == SEARCH && method == Method::GET;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
+    (uri.query().is_none() || search)
+        && path.bytes().all(plain)
+        && path
+            .strip_prefix('/')
+            .is_some_and(|path| path.split('/').all(|part| !matches!(part, "" | "." | "..")))
+}
+
+/// On every 401, whatever the reason.
+async fn say_where_to_log_in(State(app): State<Arc<App>>, mut response: Response) -> Response {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let challenge = format!("Cargo login_url=\"{}/me\"", app.base_url);
+        if let Ok(value) = HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+    }
+    response
+}
+
+/// Runs what may wait for the disk or for the database.
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    E: Into<Failure> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(panic) => Err(Failure::internal(panic)),
+    }
+}
+
+fn json(value: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Method, Uri};
+
+    use super::is_strict;
+
+    #[test]
+    fn a_path_has_one_reading() {
+        let strict = |path: &str| is_strict(&Method::GET, &path.parse::<Uri>().unwrap());
+        for good in [
+            "/me",
+            "/index/he/ll/hello_w-x",
+            "/api/v1/crates/a/1.0.0-rc.1+b.2/download",
+            "/api/v1/crates?q=a%20b",
+        ] {
+            assert!(strict(good), "{good}");
+        }
+        for bad in [
+            "/",
+            "/me/",
+            "//me",
+            "/index/../me",
+            "/index/./config.json",
+            "/api/v1/crates/%68ello/1.0.0/download",
+            "/me?x",
+            "/index/config.json?",
+            "/index/a~b",
+            "/api/v1/crates/a;b/owners",
+        ] {
+            assert!(!strict(bad), "{bad}");
+        }
+        assert!(!is_strict(&Method::PUT, &"/api/v1/crates?q=a".parse().unwrap()));
+    }
+}

@@ -1,0 +1,106 @@
+//! From the `Authorization` header to a verified token that allows the request.
+//!
+//! The order is: token syntax, key id, signature, then what [`policy::decide`] asks. For a mutation, single use and
+//! ownership are asked before the body is read; the store asks both again when it counts.
+
+use std::sync::Arc;
+
+use asymmetric_token::{Error as TokenError, MAX_TOKEN_BYTES, Mutation, Untrusted, Verified};
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+use axum::http::{HeaderMap, header};
+use jiff::Timestamp;
+
+use super::{App, Failure, blocking};
+use crate::keys::Key;
+use crate::policy::{self, Operation, Refusal};
+use crate::store::Signed;
+
+/// A token that allows the request it came with.
+#[derive(Debug)]
+pub(super) struct Permit {
+    pub(super) verified: Verified,
+    pub(super) key: Key,
+    signed: Option<Signed>,
+}
+
+impl Permit {
+    /// What is spent on a mutation. A permit for a mutation always has it.
+    pub(super) fn signed(&self) -> Result<Signed, Refusal> {
+        self.signed.clone().ok_or(Refusal::Kind { token: "read", request: "change anything" })
+    }
+}
+
+/// For a read: anonymous on an open registry, where a token is not even looked at.
+pub(super) async fn may_read(app: &Arc<App>, headers: &HeaderMap) -> Result<(), Failure> {
+    if app.open {
+        return Ok(());
+    }
+    authorize(app, headers, Operation::Read).await.map(drop)
+}
+
+/// Verifies the request's token and decides whether it allows the operation now.
+pub(super) async fn authorize(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    operation: Operation,
+) -> Result<Permit, Failure> {
+    let token = bare_token(headers)?.to_owned();
+    let app = app.clone();
+    blocking(move || permit(&app, token, &operation, Timestamp::now())).await
+}
+
+fn permit(app: &App, token: String, operation: &Operation, now: Timestamp) -> Result<Permit, Failure> {
+    let untrusted = Untrusted::parse(&token).map_err(Refusal::Syntax)?;
+    let id = untrusted.footer().key_id;
+    let key = app.store.key(id)?.ok_or_else(|| Refusal::UnknownKey(id.to_string()))?;
+    let verified = untrusted.verify_with(&key.public, is_signed).map_err(|error| match error {
+        TokenError::BadSignature => Refusal::Signature,
+        other => Refusal::Syntax(other),
+    })?;
+    policy::decide(&verified, &key, &app.rules, operation, now)?;
+    let signed = match (&verified.claims.mutation, policy::single_use_key(&verified, operation)) {
+        (Some(mutation), Some(single_use_key)) => {
+            still_possible(app, mutation, &single_use_key, &key)?;
+            let kept_until = policy::kept_until(&verified.claims, &app.rules);
+            Some(Signed { token, key: id, kind: mutation.kind(), single_use_key, kept_until, now })
+        }
+        _ => None,
+    };
+    Ok(Permit { verified, key, signed })
+}
+
+fn still_possible(app: &App, mutation: &Mutation, single_use_key: &str, key: &Key) -> Result<(), Failure> {
+    if app.store.is_spent(single_use_key)? {
+        return Err(Refusal::Replayed(mutation.kind()).into());
+    }
+    if let Mutation::Owners { .. } = mutation {
+        return Ok(());
+    }
+    match app.store.owner(mutation.name().as_str())? {
+        Some(owner) if owner.name != key.user.as_str() => Err(Refusal::NotOwner {
+            name: mutation.name().to_string(),
+            owner: owner.name,
+            user: key.user.to_string(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {
+    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).is_ok()
+}
+
+/// Cargo sends the token alone. `Bearer …` is another credential, and two headers are two readings.
+fn bare_token(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::NoToken)?;
+    if values.next().is_some() {
+        return Err(Refusal::Scheme);
+    }
+    if value.len() > MAX_TOKEN_BYTES {
+        return Err(Refusal::Syntax(TokenError::TooLong { bytes: value.len() }));
+    }
+    let token = value.to_str().map_err(|_| Refusal::Scheme)?;
+    if token.contains(' ') { Err(Refusal::Scheme) } else { Ok(token) }
+}

@@ -1,0 +1,102 @@
+//! Answers that say no: a status, and one sentence for the person in the form that cargo shows.
+
+use std::error::Error;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::upload::UploadError;
+use crate::metadata::{MetadataError, PublishJsonError};
+use crate::policy::Refusal;
+use crate::store::{MutationError, StoreError};
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The token, or what it allows.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The body could not be had.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// The JSON part of a publish request.
+    #[error(transparent)]
+    PublishJson(#[from] PublishJsonError),
+    /// The crate file, or metadata that does not match it.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// A crate name that Windows takes for a device.
+    #[error("`{0}` cannot be a crate's name: Windows reserves it")]
+    ReservedName(String),
+    /// The path names nothing.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request makes no sense.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// Taken already.
+    #[error("{0}")]
+    Conflict(String),
+    /// Not the client's fault.
+    #[error("the registry failed; its log says why")]
+    Internal(Box<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    pub(super) fn internal(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Internal(Box::new(error))
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
+            Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::Upload(UploadError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Upload(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<MutationError> for Failure {
+    fn from(error: MutationError) -> Self {
+        match error {
+            MutationError::Refused(refusal) => Self::Refused(refusal),
+            MutationError::VersionExists { .. } | MutationError::NameTaken { .. } => {
+                Self::Conflict(error.to_string())
+            }
+            MutationError::NotFound(_) => Self::NotFound(error.to_string()),
+            MutationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        match &self {
+            Self::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "a request failed"),
+            refused => tracing::info!(status = status.as_u16(), reason = %refused, "refused"),
+        }
+        let body = serde_json::json!({ "errors": [{ "detail": self.to_string() }] });
+        (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    }
+}
+
+fn chain(mut error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    while let Some(cause) = error.source() {
+        text = format!("{text}: {cause}");
+        error = cause;
+    }
+    text
+}

@@ -1,0 +1,175 @@
+//! The body of a publish request: its length announced, its pieces bounded in size and time.
+//!
+//! Layout: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
+
+use std::io;
+use std::time::Duration;
+
+use asymmetric_token::Checksum;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::metadata::MAX_JSON_BYTES;
+
+/// How often the patience for one piece is granted to a whole body.
+const PIECES: u32 = 20;
+/// How much of an unwanted body is read, so that the client gets to reading the answer.
+const DISCARDED: usize = 2 << 20;
+
+/// A body on its way.
+pub(super) struct Upload {
+    body: Body,
+    /// Read and not yet used.
+    ahead: Bytes,
+    length: Option<u64>,
+    /// The client waits for leave to send, and has not had it.
+    waits: bool,
+    patience: Duration,
+    until: Instant,
+}
+
+/// A crate file in the store's folder for uploads.
+pub(super) struct Spooled {
+    pub(super) file: NamedTempFile,
+    pub(super) length: u64,
+    pub(super) checksum: Checksum,
+}
+
+/// Why a body cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    /// How long it is must be known.
+    #[error("a publish request needs a Content-Length")]
+    NoLength,
+    /// The three lengths disagree.
+    #[error("the lengths in the request do not add up to its Content-Length")]
+    Lengths,
+    /// It ended early, or the connection broke.
+    #[error("the request's body ended early")]
+    Ended,
+    /// Too slow.
+    #[error("the request's body came too slowly")]
+    Slow,
+    /// Too much.
+    #[error("{what} has {bytes} bytes, {most} are the most here")]
+    TooLarge {
+        /// Which part.
+        what: &'static str,
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// The store's disk failed.
+    #[error("the upload could not be stored")]
+    Disk(#[from] io::Error),
+}
+
+impl Upload {
+    pub(super) fn new(headers: &HeaderMap, body: Body, patience: Duration) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            body,
+            ahead: Bytes::new(),
+            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            waits: text(header::EXPECT).is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue")),
+            patience,
+            until: Instant::now() + patience * PIECES,
+        }
+    }
+
+    /// Whether there is no body.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length.unwrap_or(0) == 0
+    }
+
+    /// The JSON part.
+    pub(super) async fn json(&mut self) -> Result<Vec<u8>, UploadError> {
+        let whole = self.length.ok_or(UploadError::NoLength)?;
+        let length = self.part_length().await?;
+        let most = MAX_JSON_BYTES as u64;
+        if length > most {
+            return Err(UploadError::TooLarge { what: "the metadata", bytes: length, most });
+        }
+        if whole < 8 + length {
+            return Err(UploadError::Lengths);
+        }
+        self.length = Some(whole - 4 - length);
+        self.exactly(length as usize).await
+    }
+
+    /// The crate file, after the JSON part: written to `file` and hashed as it comes.
+    pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, UploadError> {
+        let whole = self.length.ok_or(UploadError::NoLength)?;
+        let length = self.part_length().await?;
+        if whole != 4 + length {
+            return Err(UploadError::Lengths);
+        }
+        if length > most {
+            return Err(UploadError::TooLarge { what: "the crate file", bytes: length, most });
+        }
+        let mut disk = tokio::fs::File::from_std(file.reopen()?);
+        let mut hash = Sha256::new();
+        let mut left = length;
+        while left > 0 {
+            let piece = self.piece(left).await?;
+            left -= piece.len() as u64;
+            hash.update(&piece);
+            disk.write_all(&piece).await?;
+        }
+        disk.flush().await?;
+        Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
+    }
+
+    /// Reads and forgets what a client sends without having asked, so that it gets to reading the refusal. A client
+    /// that waits for leave to send is simply not given it.
+    pub(super) async fn discard(mut self) {
+        if self.waits {
+            return;
+        }
+        let mut left = DISCARDED;
+        let all = async {
+            while let Some(Ok(frame)) = self.body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        // Whether it ended in time makes no difference: the answer is the same.
+        let _ = timeout(self.patience, all).await;
+    }
+
+    async fn part_length(&mut self) -> Result<u64, UploadError> {
+        let bytes = self.exactly(4).await?;
+        let bytes: [u8; 4] = bytes.try_into().map_err(|_| UploadError::Ended)?;
+        Ok(u32::from_le_bytes(bytes).into())
+    }
+
+    async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, UploadError> {
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            let piece = self.piece((length - bytes.len()) as u64).await?;
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// The next bytes, at least one and at most so many.
+    async fn piece(&mut self, most: u64) -> Result<Bytes, UploadError> {
+        while self.ahead.is_empty() {
+            self.waits = false;
+            let patience = self.until.min(Instant::now() + self.patience);
+            let frame = timeout_at(patience, self.body.frame()).await.map_err(|_| UploadError::Slow)?;
+            let frame = frame.ok_or(UploadError::Ended)?.map_err(|_| UploadError::Ended)?;
+            self.ahead = frame.into_data().unwrap_or_default();
+        }
+        let take = usize::try_from(most).map_or(self.ahead.len(), |most| most.min(self.ahead.len()));
+        Ok(self.ahead.split_to(take))
+    }
+}

@@ -1,0 +1,139 @@
+//! Keys and the people they belong to.
+//!
+//! A key belongs to one user and has one role. Its id is computed here, never taken from anyone; a revoked key stays
+//! on record, so that it can be named in a refusal and cannot come back under another user.
+
+use std::fmt;
+use std::str::FromStr;
+
+use asymmetric_token::{KeyId, PublicKey};
+use jiff::Timestamp;
+
+/// One public key, as registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub public: PublicKey,
+    /// Whose it is.
+    pub user: User,
+    /// What it may sign.
+    pub role: Role,
+    /// The user's word for it.
+    pub label: Option<String>,
+    /// The `sub` its tokens must carry.
+    pub subject: Option<String>,
+    /// When it was registered.
+    pub added: Timestamp,
+    /// Since when it is good for nothing.
+    pub revoked: Option<Timestamp>,
+}
+
+/// A key to be registered.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// The key.
+    pub public: PublicKey,
+    /// Whose it is.
+    pub user: User,
+    /// What it may sign.
+    pub role: Role,
+    /// The user's word for it.
+    pub label: Option<String>,
+    /// The `sub` its tokens must carry.
+    pub subject: Option<String>,
+}
+
+impl Key {
+    /// The key's id, `k3.pid.…`.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.public.id()
+    }
+}
+
+/// A person's name here: 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User(String);
+
+impl User {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for User {
+    type Err = BadUser;
+
+    fn from_str(name: &str) -> Result<Self, BadUser> {
+        let fits = (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte));
+        if fits { Ok(Self(name.to_owned())) } else { Err(BadUser) }
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not a user's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a user name is 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`")]
+pub struct BadUser;
+
+/// What a key may sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads and nothing else, ever.
+    Read,
+    /// Mutations and nothing else.
+    Publish,
+    /// Reads and mutations: for registries where a person has one key.
+    Both,
+}
+
+impl Role {
+    /// Whether read tokens by this key are accepted.
+    #[must_use]
+    pub fn may_read(self) -> bool {
+        self != Self::Publish
+    }
+
+    /// Whether mutation tokens by this key are accepted.
+    #[must_use]
+    pub fn may_mutate(self) -> bool {
+        self != Self::Read
+    }
+
+    /// The word for it on the command line and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Publish => "publish",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = BadRole;
+
+    fn from_str(word: &str) -> Result<Self, BadRole> {
+        [Self::Read, Self::Publish, Self::Both].into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Not a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a role is `read`, `publish` or `both`")]
+pub struct BadRole;

@@ -1,0 +1,57 @@
+//! `registry-gateway`: serve a registry, and administer its keys.
+
+mod cli;
+mod commands;
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use registry_gateway::StartError;
+use registry_gateway::store::StoreError;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match commands::run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            report(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `error:` with all causes on one line each, then the next step if it is known.
+fn report(error: &(dyn Error + 'static)) {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!("  because: {inner}\n"));
+        cause = inner.source();
+    }
+    if let Some(hint) = hint(error) {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    // Nothing is left to say it with.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return error.hint();
+    }
+    match error.downcast_ref::<StartError>()? {
+        StartError::Store(error) => error.hint(),
+        StartError::Listen { .. } => {
+            Some("another program may have this port; try --listen 127.0.0.1:0".to_owned())
+        }
+        StartError::Url(_) => {
+            Some("give --url as cargo's users will have it, such as https://crates.example.org".to_owned())
+        }
+        StartError::Threads(_) => None,
+    }
+}

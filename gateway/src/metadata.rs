@@ -1,0 +1,189 @@
+//! What a publish says of a crate: read from the Cargo.toml in the crate file, and compared with what cargo sent.
+//!
+//! A publish token signs the checksum of the crate file and nothing of the JSON beside it, but the JSON is what
+//! resolution goes by. Whoever can add a dependency to it can run code at everyone who uses the crate. So the JSON is
+//! only ever compared; everything that is kept comes from the signed bytes.
+//!
+//! Source: the Cargo book, "Registry Web API", publish; the manifest as `cargo package` normalises it.
+
+mod compare;
+mod manifest;
+mod publish_json;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Seek};
+
+use crate::crate_file::{CrateFile, CrateFileError};
+
+pub use compare::Difference;
+pub use manifest::ManifestError;
+pub use publish_json::{MAX_BYTES as MAX_JSON_BYTES, PublishJsonError, Sent};
+
+/// How cargo names crates.io in a publish request and in an index.
+pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
+
+/// Everything a registry is told about a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// `package.name`.
+    pub name: String,
+    /// `package.version`, as written.
+    pub version: String,
+    /// All dependencies; sorted, so that two lists of the same are equal.
+    pub dependencies: Vec<Dependency>,
+    /// `[features]`, the values as written.
+    pub features: BTreeMap<String, Vec<String>>,
+    /// `package.links`.
+    pub links: Option<String>,
+    /// `package.rust-version`, as written.
+    pub rust_version: Option<String>,
+    /// What people read and nothing resolves by.
+    pub description: Description,
+}
+
+/// What people read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// `package.authors`.
+    pub authors: Vec<String>,
+    /// `package.description`.
+    pub description: Option<String>,
+    /// `package.documentation`.
+    pub documentation: Option<String>,
+    /// `package.homepage`.
+    pub homepage: Option<String>,
+    /// The text of the readme.
+    pub readme: Option<String>,
+    /// `package.readme`.
+    pub readme_file: Option<String>,
+    /// `package.keywords`.
+    pub keywords: Vec<String>,
+    /// `package.categories`.
+    pub categories: Vec<String>,
+    /// `package.license`.
+    pub license: Option<String>,
+    /// `package.license-file`.
+    pub license_file: Option<String>,
+    /// `package.repository`.
+    pub repository: Option<String>,
+    /// `[badges]`.
+    pub badges: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// One dependency. The same crate may be there more than once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependency {
+    /// The crate's own name.
+    pub name: String,
+    /// The name it has in the manifest, if `package` names the crate.
+    pub rename: Option<String>,
+    /// The version requirement in semver's spelling.
+    pub requirement: String,
+    /// As written, in order.
+    pub features: Vec<String>,
+    /// Whether a feature turns it on.
+    pub optional: bool,
+    /// Whether its default features are wanted.
+    pub default_features: bool,
+    /// For which platforms, in cargo's spelling.
+    pub target: Option<String>,
+    /// For what.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub registry: Registry,
+}
+
+/// What a dependency is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The crate itself.
+    Normal,
+    /// Tests and examples.
+    Dev,
+    /// The build script.
+    Build,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Normal => "normal",
+            Self::Dev => "dev",
+            Self::Build => "build",
+        })
+    }
+}
+
+/// Where a dependency comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Registry {
+    /// This registry.
+    Same,
+    /// crates.io.
+    CratesIo,
+    /// Another, by its index URL.
+    Other(String),
+}
+
+/// Why there is no metadata that can be trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The crate file.
+    #[error(transparent)]
+    CrateFile(#[from] CrateFileError),
+    /// Its Cargo.toml.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// What cargo sent is something else.
+    #[error("{0}: the metadata cargo sent does not match the Cargo.toml you signed")]
+    Difference(#[from] Difference),
+}
+
+/// The metadata of a crate file, after a comparison with what was sent. `index_url` is the registry's own.
+///
+/// # Errors
+/// [`MetadataError`].
+pub fn rebuild<R: Read + Seek>(
+    file: &mut CrateFile<R>,
+    sent: &Sent,
+    index_url: &str,
+) -> Result<Metadata, MetadataError> {
+    let mut rebuilt = manifest::read(file.manifest(), index_url)?;
+    if let Some(path) = &rebuilt.description.readme_file {
+        let text = file.text(path)?.ok_or_else(|| ManifestError::NoReadme(path.clone()))?;
+        rebuilt.description.readme = Some(text);
+    }
+    compare::compare(&sent.metadata, &rebuilt)?;
+    Ok(rebuilt)
+}
+
+/// A version requirement in semver's spelling: `1` and `^1` are one.
+fn requirement(text: &str) -> Option<String> {
+    semver::VersionReq::parse(text).ok().map(|requirement| requirement.to_string())
+}
+
+/// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes.
+fn target(text: &str) -> String {
+    match text.parse::<cargo_platform::Platform>() {
+        Ok(platform) => platform.to_string(),
+        Err(_) => {
+            let mut quoted = false;
+            text.chars()
+                .filter(|c| {
+                    quoted ^= *c == '"';
+                    quoted || !c.is_whitespace()
+                })
+                .collect()
+        }
+    }
+}
+
+fn registry(url: Option<&str>, absent: Registry, index_url: &str) -> Registry {
+    match url {
+        None => absent,
+        Some(CRATES_IO) => Registry::CratesIo,
+        Some(url) if url == index_url => Registry::Same,
+        Some(url) => Registry::Other(url.to_owned()),
+    }
+}

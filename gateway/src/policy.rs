@@ -1,0 +1,338 @@
+//! What a verified token allows. Pure: the time is an argument, nothing is read or written.
+//!
+//! Source: RFC 3231, "How the registry server will validate an asymmetric token", made stricter in two places: the
+//! issue time is bounded on both sides, and a mutation token is good for the one thing it names and nothing else.
+
+use std::time::Duration;
+
+use asymmetric_token::{Checksum, Claims, CrateName, Mutation, Verified};
+use jiff::{SignedDuration, Timestamp};
+use semver::Version;
+
+use crate::keys::{Key, Role};
+
+/// What this registry asks of every token.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The index URL as cargo has it: `sparse+http…/index/`. Compared byte for byte.
+    pub url: String,
+    /// How old a token may be.
+    pub window: Duration,
+    /// How far in the future a token may be dated.
+    pub skew: Duration,
+}
+
+/// What a request wants to do, as far as its method and path say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Index, download, search.
+    Read,
+    /// Upload; crate, version and checksum are in the body.
+    Publish,
+    /// Take a version out of resolution.
+    Yank {
+        /// The crate.
+        name: CrateName,
+        /// The version.
+        version: Version,
+    },
+    /// Put it back.
+    Unyank {
+        /// The crate.
+        name: CrateName,
+        /// The version.
+        version: Version,
+    },
+    /// List or change the owners.
+    Owners {
+        /// The crate.
+        name: CrateName,
+        /// The HTTP method: cargo sends one token on up to three requests.
+        method: &'static str,
+    },
+}
+
+/// Why a token is not enough for a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no token.
+    #[error("this request needs a token; is a credential provider configured for this registry?")]
+    NoToken,
+    /// `Bearer …` or another scheme, or a header that is no text.
+    #[error("send the asymmetric token alone, without a scheme such as `Bearer`")]
+    Scheme,
+    /// Not an asymmetric token.
+    #[error("not a usable asymmetric token: {0}")]
+    Syntax(asymmetric_token::Error),
+    /// No such key here.
+    #[error("the key {0} is not known here; an administrator adds it with `registry-gateway key add`")]
+    UnknownKey(String),
+    /// The key was known once.
+    #[error("the key {id} was revoked at {at:.0}")]
+    RevokedKey {
+        /// The key's id.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The signature is another key's, or over other bytes.
+    #[error("the token's signature does not verify")]
+    Signature,
+    /// Issued too long ago.
+    #[error(
+        "the token was issued at {issued_at:.0} and is good for {window} s, and it is {now:.0} here; is the clock right?"
+    )]
+    TooOld {
+        /// `iat`.
+        issued_at: Timestamp,
+        /// Seconds.
+        window: u64,
+        /// The server's time.
+        now: Timestamp,
+    },
+    /// Issued later than now.
+    #[error("the token is dated {issued_at:.0}, but it is {now:.0} here; is the clock right?")]
+    InFuture {
+        /// `iat`.
+        issued_at: Timestamp,
+        /// The server's time.
+        now: Timestamp,
+    },
+    /// Made for another registry, or for another spelling of this one.
+    #[error("the token is for {token}, this registry is {ours}")]
+    Url {
+        /// The footer's.
+        token: String,
+        /// Ours.
+        ours: String,
+    },
+    /// A challenge that this registry has not issued.
+    #[error("the token answers a challenge that this registry has not issued")]
+    Challenge,
+    /// A mutation token was used before.
+    #[error("this {0} token was used before; run the command again for a new one")]
+    Replayed(&'static str),
+    /// A read key signed a mutation, or a publish key a read.
+    #[error("the key has the role `{role}` here, a {wanted} token needs another")]
+    Role {
+        /// What the key may do.
+        role: Role,
+        /// `read`, `publish`, `yank`, `unyank` or `owners`.
+        wanted: &'static str,
+    },
+    /// `sub` is not the registered one.
+    #[error("the token's subject is {token}, registered with the key is {registered}")]
+    Subject {
+        /// In words: quoted, or "none".
+        token: String,
+        /// In words: quoted, or "none".
+        registered: String,
+    },
+    /// A token for one thing, a request for another.
+    #[error("a {token} token cannot {request}")]
+    Kind {
+        /// `read`, `publish`, `yank`, `unyank` or `owners`.
+        token: &'static str,
+        /// What the request wants, as a verb.
+        request: &'static str,
+    },
+    /// The right kind of token, for another crate, version or file.
+    #[error("the token is for the {what} {token}, the request for {request}")]
+    Claim {
+        /// `crate`, `version` or `checksum`.
+        what: &'static str,
+        /// What was signed.
+        token: String,
+        /// What was asked.
+        request: String,
+    },
+    /// The crate is somebody else's.
+    #[error("the crate `{name}` belongs to {owner} here, the key to {user}")]
+    NotOwner {
+        /// The crate.
+        name: String,
+        /// Its owner.
+        owner: String,
+        /// The key's user.
+        user: String,
+    },
+    /// The signature of an owners token covers neither the people nor the direction.
+    #[error("owners are not changed over this API: an owners token does not say whom to add or remove")]
+    OwnersOff,
+}
+
+impl Refusal {
+    /// 401 where another token could help, 403 where the token is good and the request not allowed.
+    #[must_use]
+    pub fn is_unauthenticated(&self) -> bool {
+        match self {
+            Self::NoToken
+            | Self::Scheme
+            | Self::Syntax(_)
+            | Self::UnknownKey(_)
+            | Self::RevokedKey { .. }
+            | Self::Signature
+            | Self::TooOld { .. }
+            | Self::InFuture { .. }
+            | Self::Url { .. }
+            | Self::Challenge
+            | Self::Replayed(_) => true,
+            Self::Role { .. }
+            | Self::Subject { .. }
+            | Self::Kind { .. }
+            | Self::Claim { .. }
+            | Self::NotOwner { .. }
+            | Self::OwnersOff => false,
+        }
+    }
+}
+
+/// Decides whether a verified token allows an operation now.
+///
+/// What a publish token says of the upload is compared later, by [`upload_is_signed`], when the upload is there.
+///
+/// # Errors
+/// The first [`Refusal`] in the order key, time, URL, challenge, subject, role, claims.
+pub fn decide(
+    verified: &Verified,
+    key: &Key,
+    rules: &Rules,
+    operation: &Operation,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let claims = &verified.claims;
+    if let Some(at) = key.revoked {
+        return Err(Refusal::RevokedKey { id: key.id().to_string(), at });
+    }
+    in_time(claims.issued_at, rules, now)?;
+    if verified.footer.url != rules.url {
+        return Err(Refusal::Url { token: printable(&verified.footer.url), ours: rules.url.clone() });
+    }
+    if claims.challenge.is_some() {
+        return Err(Refusal::Challenge);
+    }
+    if claims.subject != key.subject {
+        let words =
+            |subject: &Option<String>| subject.as_ref().map_or("none".to_owned(), |s| format!("`{s}`"));
+        return Err(Refusal::Subject { token: words(&claims.subject), registered: words(&key.subject) });
+    }
+    let allowed = if claims.mutation.is_some() { key.role.may_mutate() } else { key.role.may_read() };
+    if !allowed {
+        return Err(Refusal::Role { role: key.role, wanted: kind(claims) });
+    }
+    matches_request(claims, operation)
+}
+
+/// Decides whether an upload is the one that was signed: name, version and checksum byte for byte.
+///
+/// # Errors
+/// [`Refusal::Claim`] naming the first difference; [`Refusal::Kind`] for any token but a publish token.
+pub fn upload_is_signed(
+    claims: &Claims,
+    name: &str,
+    version: &str,
+    checksum: Checksum,
+) -> Result<(), Refusal> {
+    let Some(Mutation::Publish { name: signed_name, version: signed_version, checksum: signed_checksum }) =
+        &claims.mutation
+    else {
+        return Err(Refusal::Kind { token: kind(claims), request: Operation::Publish.verb() });
+    };
+    same("crate", signed_name.as_str(), name)?;
+    same("version", &signed_version.to_string(), version)?;
+    same("checksum", &signed_checksum.to_string(), &checksum.to_string())
+}
+
+/// The single-use key of a mutation: what it says, by which key and when, not the bytes in which it says so. With
+/// ECDSA, whoever sees (r, s) can write (r, n − s), which is another valid token for the same statement.
+///
+/// An owners token also has the HTTP method here, because cargo sends one on up to three requests.
+#[must_use]
+pub fn single_use_key(verified: &Verified, operation: &Operation) -> Option<String> {
+    let claims = &verified.claims;
+    let mutation = claims.mutation.as_ref()?;
+    let method = match operation {
+        Operation::Owners { method, .. } => Some(*method),
+        _ => None,
+    };
+    let parts = serde_json::json!([
+        verified.footer.key_id.to_string(),
+        mutation.kind(),
+        mutation.name().as_str(),
+        mutation.version().map(Version::to_string),
+        mutation.checksum().map(|checksum| checksum.to_string()),
+        claims.challenge,
+        claims.issued_at.as_nanosecond().to_string(),
+        method,
+    ]);
+    Some(parts.to_string())
+}
+
+/// Until when a single-use key must be kept: the token is too old afterwards.
+#[must_use]
+pub fn kept_until(claims: &Claims, rules: &Rules) -> Timestamp {
+    claims.issued_at.checked_add(signed(rules.window) + signed(rules.skew)).unwrap_or(Timestamp::MAX)
+}
+
+impl Operation {
+    /// "a read token cannot …"
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Publish => "publish",
+            Self::Yank { .. } => "yank",
+            Self::Unyank { .. } => "unyank",
+            Self::Owners { .. } => "list or change owners",
+        }
+    }
+}
+
+fn in_time(issued_at: Timestamp, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+    let age = now.duration_since(issued_at);
+    if age > signed(rules.window) {
+        return Err(Refusal::TooOld { issued_at, window: rules.window.as_secs(), now });
+    }
+    if -age > signed(rules.skew) {
+        return Err(Refusal::InFuture { issued_at, now });
+    }
+    Ok(())
+}
+
+fn matches_request(claims: &Claims, operation: &Operation) -> Result<(), Refusal> {
+    match (&claims.mutation, operation) {
+        (None, Operation::Read) | (Some(Mutation::Publish { .. }), Operation::Publish) => Ok(()),
+        (Some(Mutation::Yank { name, version }), Operation::Yank { name: n, version: v })
+        | (Some(Mutation::Unyank { name, version }), Operation::Unyank { name: n, version: v }) => {
+            same("crate", name.as_str(), n.as_str())?;
+            same("version", &version.to_string(), &v.to_string())
+        }
+        (Some(Mutation::Owners { name }), Operation::Owners { name: n, .. }) => {
+            same("crate", name.as_str(), n.as_str())
+        }
+        _ => Err(Refusal::Kind { token: kind(claims), request: operation.verb() }),
+    }
+}
+
+fn same(what: &'static str, token: &str, request: &str) -> Result<(), Refusal> {
+    if token == request {
+        return Ok(());
+    }
+    Err(Refusal::Claim { what, token: token.to_owned(), request: printable(request) })
+}
+
+fn kind(claims: &Claims) -> &'static str {
+    claims.mutation.as_ref().map_or("read", Mutation::kind)
+}
+
+/// A window of more than 292 billion years is no window; the conversion saturates.
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// Foreign text for a one-line message: control characters escaped, at most 200 characters.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}

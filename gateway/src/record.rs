@@ -1,0 +1,90 @@
+//! The registry's word against the evidence: whether the record of a publish still verifies.
+//!
+//! The token of every accepted mutation is kept. It is spent, so it is no secret; whoever has the public key can see
+//! from it that this key signed this checksum for this registry.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use asymmetric_token::{Checksum, Claims, Error as TokenError, Mutation, Untrusted};
+use sha2::{Digest as _, Sha256};
+
+use crate::keys::Key;
+use crate::store::{Record, Store, StoreError};
+
+/// A record of a publish that verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The key that signed.
+    pub key: Key,
+    /// What it signed.
+    pub claims: Claims,
+    /// For which index URL.
+    pub index_url: String,
+}
+
+/// Why a record does not verify.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key is not in the store.
+    #[error("the key {0} is not in the store")]
+    KeyMissing(String),
+    /// The token is not one, or another key's.
+    #[error("the token on record does not verify: {0}")]
+    Token(#[from] TokenError),
+    /// The token says something else.
+    #[error("the token on record was signed for something else: {0}")]
+    Claims(String),
+    /// The crate file cannot be read.
+    #[error("cannot read the crate file")]
+    File(#[from] io::Error),
+    /// The crate file is another.
+    #[error("the crate file has the checksum {found}, the token was signed for {signed}")]
+    Checksum {
+        /// Of the file.
+        found: Checksum,
+        /// In the token.
+        signed: Checksum,
+    },
+}
+
+/// Verifies a record of a publish again: token against key, claims against record, crate file against claims.
+///
+/// # Errors
+/// [`RecordError`]; each variant is one thing that does not hold.
+pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
+    let key = store.key(record.key)?.ok_or_else(|| RecordError::KeyMissing(record.key.to_string()))?;
+    let verified = Untrusted::parse(&record.token)?.verify(&key.public)?;
+    let (name, version, signed) = match &verified.claims.mutation {
+        Some(Mutation::Publish { name, version, checksum }) => (name, version, *checksum),
+        other => {
+            let kind = other.as_ref().map_or("read", Mutation::kind);
+            return Err(RecordError::Claims(kind.to_owned()));
+        }
+    };
+    let same = name.as_str() == record.name
+        && record.version.as_deref() == Some(version.to_string().as_str())
+        && record.checksum == Some(signed);
+    if !same {
+        return Err(RecordError::Claims(format!("{name} {version} {signed}")));
+    }
+    let found = checksum_of(&mut File::open(store.crate_file(&record.name, &version.to_string()))?)?;
+    if found != signed {
+        return Err(RecordError::Checksum { found, signed });
+    }
+    Ok(Checked { key, claims: verified.claims, index_url: verified.footer.url })
+}
+
+fn checksum_of(file: &mut File) -> io::Result<Checksum> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(Checksum(hash.finalize().into())),
+            read => hash.update(&block[..read]),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The gateway's memory: one SQLite database and the crate files beside it.
+//!
+//! ```text
+//! DIR/registry.db                      keys, users, crates, versions, single-use keys, the record of mutations
+//! DIR/crates/NAME/NAME-VERSION.crate   what was published
+//! DIR/tmp/                             uploads under way
+//! DIR/serve.lock                       held while a server runs
+//! ```
+//!
+//! A version is on disk before it is in the database: the file is written, fsynced, renamed into place, its folder
+//! fsynced, and then the row is committed (WAL, `synchronous = FULL`). What a crash leaves is a file without a row,
+//! which [`Store::recover`] removes at the next start; a row without a file cannot come about.
+//!
+//! The command line opens the same database while a server runs; revoking a key needs no signal to it.
+
+mod crates;
+mod files;
+mod keys;
+mod mutations;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fs, io};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+pub use crates::Found;
+pub use mutations::{MutationError, Publication, Record, Signed};
+
+/// Layout of the database; goes up with every change of [`SCHEMA`].
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE user (
+        id   INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE key (
+        id      TEXT PRIMARY KEY,
+        public  TEXT NOT NULL UNIQUE,
+        user    INTEGER NOT NULL REFERENCES user,
+        role    TEXT NOT NULL CHECK (role IN ('read', 'publish', 'both')),
+        label   TEXT,
+        subject TEXT,
+        added   TEXT NOT NULL,
+        revoked TEXT
+    ) STRICT;
+    CREATE TABLE mutation (
+        seq     INTEGER PRIMARY KEY AUTOINCREMENT,
+        time    TEXT NOT NULL,
+        kind    TEXT NOT NULL,
+        name    TEXT NOT NULL,
+        version TEXT,
+        cksum   TEXT,
+        key     TEXT NOT NULL REFERENCES key,
+        user    INTEGER NOT NULL REFERENCES user,
+        token   TEXT NOT NULL,
+        outcome TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE crate (
+        folded      TEXT PRIMARY KEY,
+        name        TEXT NOT NULL,
+        owner       INTEGER NOT NULL REFERENCES user,
+        description TEXT,
+        changed     INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE version (
+        id       INTEGER PRIMARY KEY,
+        crate    TEXT NOT NULL REFERENCES crate,
+        version  TEXT NOT NULL,
+        core     TEXT NOT NULL,
+        line     TEXT NOT NULL,
+        mutation INTEGER NOT NULL UNIQUE REFERENCES mutation,
+        UNIQUE (crate, core)
+    ) STRICT;
+    CREATE TABLE spent (
+        single_use_key TEXT PRIMARY KEY,
+        kept_until     INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX spent_kept_until ON spent (kept_until);
+";
+
+/// The store of one registry.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// Why the store cannot be used or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed.
+    #[error("the store's database failed")]
+    Database(#[from] rusqlite::Error),
+    /// A file or folder of the store cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others could read the folder or change it.
+    #[error("{} is open to other users of this computer", path.display())]
+    OpenToOthers {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The database has a layout this program does not know.
+    #[error(
+        "the store was written by a newer registry-gateway (layout {found}, this one knows {SCHEMA_VERSION})"
+    )]
+    Newer {
+        /// The database's `user_version`.
+        found: i64,
+    },
+    /// A server runs on this store.
+    #[error("another registry-gateway serves {}", path.display())]
+    Served {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// A version's file is gone.
+    #[error("{} is missing", path.display())]
+    CrateFileMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The store holds what it cannot have written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The key is registered.
+    #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
+    KeyKnown {
+        /// The key's id.
+        id: String,
+        /// Whose it is.
+        user: String,
+        /// Whether it was revoked.
+        revoked: bool,
+    },
+    /// No key id begins like this.
+    #[error("no key id begins with `{0}`")]
+    KeyNotFound(String),
+    /// Several key ids begin like this.
+    #[error("several key ids begin with `{0}`")]
+    KeyAmbiguous(String),
+    /// The key is revoked already.
+    #[error("the key {0} is revoked already")]
+    KeyRevoked(String),
+}
+
+impl StoreError {
+    /// What to do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::OpenToOthers { path } => Some(format!("run `chmod 700 {}`", path.display())),
+            Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
+            Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
+            Self::CrateFileMissing { .. } | Self::Damaged(_) => {
+                Some("restore the store from a backup".to_owned())
+            }
+            Self::KeyKnown { .. } => {
+                Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
+            }
+            Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
+            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
+        }
+    }
+}
+
+/// Held by the one server of a store.
+#[derive(Debug)]
+pub struct ServeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
+
+impl Store {
+    /// Opens the store in a folder; both are made if they are not there (folder 0700, files 0600).
+    ///
+    /// # Errors
+    /// [`StoreError::OpenToOthers`], [`StoreError::Newer`], [`StoreError::File`], [`StoreError::Database`].
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        files::private_folder(folder)?;
+        for inner in [files::CRATES, files::UPLOADS] {
+            files::private_folder(&folder.join(inner))?;
+        }
+        let path = folder.join("registry.db");
+        files::private_file(&path)?;
+        let mut connection = Connection::open(&path)?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        migrate(&mut connection)?;
+        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes the store for one server and puts right what a crash left behind: uploads that never ended and crate
+    /// files whose version was never committed are removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
+    pub fn recover(&self) -> Result<ServeLock, StoreError> {
+        let lock = files::lock(&self.folder)?;
+        files::empty(&self.folder.join(files::UPLOADS))?;
+        let known = self.crate_files()?;
+        files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        Ok(lock)
+    }
+
+    /// One statement or transaction at a time. A panic while the lock was held has rolled its transaction back.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match found {
+        SCHEMA_VERSION => return Ok(()),
+        0 => transaction.execute_batch(SCHEMA)?,
+        _ => return Err(StoreError::Newer { found }),
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+/// A column that this program wrote in a textual form.
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Damaged(format!("`{text}` in the database")))
+}
+
+fn time(text: &str) -> Result<Timestamp, StoreError> {
+    parsed(text)
+}

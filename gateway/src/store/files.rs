@@ -1,0 +1,168 @@
+//! The store's folders and files: private, and durable before anything refers to them.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{ServeLock, Store, StoreError};
+
+/// Crate files, one folder a crate.
+pub(super) const CRATES: &str = "crates";
+/// Uploads under way.
+pub(super) const UPLOADS: &str = "tmp";
+
+impl Store {
+    /// A fresh file for an upload, in the same file system as its later place. It vanishes when dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn upload(&self) -> Result<NamedTempFile, StoreError> {
+        let folder = self.folder.join(UPLOADS);
+        NamedTempFile::new_in(&folder).map_err(at(&folder))
+    }
+
+    /// Where the file of a version is.
+    #[must_use]
+    pub fn crate_file(&self, name: &str, version: &str) -> PathBuf {
+        self.folder.join(CRATES).join(name).join(format!("{name}-{version}.crate"))
+    }
+
+    /// Moves an upload to its place, durably: contents, name and folder are on disk when this returns.
+    pub(super) fn keep(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
+        let crates = self.folder.join(CRATES);
+        let folder = crates.join(name);
+        let place = self.crate_file(name, version);
+        upload.as_file().sync_all().map_err(at(upload.path()))?;
+        if !folder.exists() {
+            private_folder(&folder)?;
+            sync_folder(&crates)?;
+        }
+        upload.persist(&place).map_err(|error| at(&place)(error.error))?;
+        sync_folder(&folder)
+    }
+}
+
+/// Makes a folder that nobody else can look into. An existing one is closed if it is empty, and refused if it is open
+/// and holds something: that may be for others.
+pub(super) fn private_folder(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(metadata) if !open_to_others(&metadata) => Ok(()),
+        Ok(_) if entries(path)?.is_empty() => close_to_others(path).map_err(at(path)),
+        Ok(_) => Err(StoreError::OpenToOthers { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_private_folder(path).map_err(at(path))
+        }
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
+/// Makes a file that nobody else can read; an existing one is left as it is.
+pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
+    open_private(path).map(drop).map_err(at(path))
+}
+
+/// Takes the lock of the one server.
+pub(super) fn lock(folder: &Path) -> Result<ServeLock, StoreError> {
+    let path = folder.join("serve.lock");
+    let file = open_private(&path).map_err(at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(ServeLock(file)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Served { path: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+    }
+}
+
+/// Removes every file in a folder.
+pub(super) fn empty(folder: &Path) -> Result<(), StoreError> {
+    for path in entries(folder)? {
+        fs::remove_file(&path).map_err(at(&path))?;
+    }
+    Ok(())
+}
+
+/// Removes every crate file that is not known, and sees that every known one is there.
+pub(super) fn keep_only(crates: &Path, known: &HashSet<PathBuf>) -> Result<(), StoreError> {
+    let mut found = 0;
+    for folder in entries(crates)? {
+        for path in entries(&folder)? {
+            if known.contains(&path) {
+                found += 1;
+            } else {
+                fs::remove_file(&path).map_err(at(&path))?;
+            }
+        }
+    }
+    if found == known.len() {
+        return Ok(());
+    }
+    match known.iter().find(|path| !path.exists()) {
+        Some(path) => Err(StoreError::CrateFileMissing { path: path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// An I/O error with the path it is about.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    |source| StoreError::File { path, source }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
+    list().map_err(at(folder))
+}
+
+/// A rename is durable only once the folder is.
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    if cfg!(windows) {
+        return Ok(()); // a folder cannot be opened for this there
+    }
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+#[cfg(unix)]
+fn open_to_others(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn close_to_others(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn create_private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+#[cfg(unix)]
+fn open_private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}

@@ -1,0 +1,137 @@
+//! Keys in the database.
+
+use asymmetric_token::KeyId;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+
+use super::{Store, StoreError, parsed, time};
+use crate::keys::{Key, NewKey};
+
+const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.revoked
+     FROM key JOIN user ON user.id = key.user";
+
+impl Store {
+    /// Registers a key, and its user if that one is new.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyKnown`] if the key is registered, for whomever, revoked or not.
+    pub fn add_key(&self, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let id = new.public.id();
+        if let Some(known) = find(&transaction, id)? {
+            return Err(StoreError::KeyKnown {
+                id: id.to_string(),
+                user: known.user.to_string(),
+                revoked: known.revoked.is_some(),
+            });
+        }
+        transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [new.user.as_str()])?;
+        transaction.execute(
+            "INSERT INTO key (id, public, user, role, label, subject, added)
+             SELECT ?, ?, user.id, ?, ?, ?, ? FROM user WHERE user.name = ?",
+            (
+                id.to_string(),
+                new.public.to_string(),
+                new.role.as_str(),
+                &new.label,
+                &new.subject,
+                now.to_string(),
+                new.user.as_str(),
+            ),
+        )?;
+        transaction.commit()?;
+        let NewKey { public, user, role, label, subject } = new;
+        Ok(Key { public, user, role, label, subject, added: now, revoked: None })
+    }
+
+    /// The key with this id, also if it was revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        find(&self.connection(), id)
+    }
+
+    /// All keys, in the order in which they were registered.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn keys(&self) -> Result<Vec<Key>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(&format!("{SELECT} ORDER BY key.rowid"))?;
+        let columns = statement.query_map([], Columns::read)?.collect::<Result<Vec<_>, _>>()?;
+        columns.into_iter().map(Key::try_from).collect()
+    }
+
+    /// Revokes the one key whose id begins like this (`k3.pid.` may be left out). From now on nothing it signs is
+    /// accepted, not even an upload under way.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyNotFound`], [`StoreError::KeyAmbiguous`], [`StoreError::KeyRevoked`].
+    pub fn revoke_key(&self, prefix: &str, now: Timestamp) -> Result<Key, StoreError> {
+        let wanted = prefix.strip_prefix("k3.pid.").unwrap_or(prefix);
+        let mut fitting = self.keys()?.into_iter().filter(|key| {
+            key.id().to_string().strip_prefix("k3.pid.").is_some_and(|id| id.starts_with(wanted))
+        });
+        let mut key = fitting.next().ok_or_else(|| StoreError::KeyNotFound(prefix.to_owned()))?;
+        if fitting.next().is_some() {
+            return Err(StoreError::KeyAmbiguous(prefix.to_owned()));
+        }
+        let id = key.id().to_string();
+        let changed = self
+            .connection()
+            .execute("UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", (now.to_string(), &id))?;
+        if changed == 0 {
+            return Err(StoreError::KeyRevoked(id));
+        }
+        key.revoked = Some(now);
+        Ok(key)
+    }
+}
+
+pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE key.id = ?"))?;
+    statement.query_row([id.to_string()], Columns::read).optional()?.map(Key::try_from).transpose()
+}
+
+/// A key as it stands in the database.
+struct Columns {
+    public: String,
+    user: String,
+    role: String,
+    label: Option<String>,
+    subject: Option<String>,
+    added: String,
+    revoked: Option<String>,
+}
+
+impl Columns {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            public: row.get(0)?,
+            user: row.get(1)?,
+            role: row.get(2)?,
+            label: row.get(3)?,
+            subject: row.get(4)?,
+            added: row.get(5)?,
+            revoked: row.get(6)?,
+        })
+    }
+}
+
+impl TryFrom<Columns> for Key {
+    type Error = StoreError;
+
+    fn try_from(columns: Columns) -> Result<Self, StoreError> {
+        Ok(Self {
+            public: parsed(&columns.public)?,
+            user: parsed(&columns.user)?,
+            role: parsed(&columns.role)?,
+            label: columns.label,
+            subject: columns.subject,
+            added: time(&columns.added)?,
+            revoked: columns.revoked.as_deref().map(time).transpose()?,
+        })
+    }
+}

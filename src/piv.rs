@@ -27,7 +27,7 @@ use self::apdu::{Answer, Command, instruction};
 pub use self::{
     error::{Error, TransportError},
     keys::{Missing, Occupancy},
-    management_key::{ManagementAlgorithm, ManagementKey},
+    management_key::{ManagementAlgorithm, ManagementKey, WrongKeyLength},
     metadata::{KeyAlgorithm, ManagementKeyMetadata, Origin, PinMetadata, SlotMetadata},
     objects::CertificateObject,
     policy::{NoSuchPolicy, PinPolicy, TouchPolicy},

@@ -89,7 +89,7 @@ impl Error {
         Some(match self {
             Error::NotAvailable => "switch it on with `ykman config usb --enable PIV`",
             Error::WrongPin { tries: 1 } => {
-                "one try is left before the PIN is blocked; `ykman piv access change-pin` tells you whether you know it"
+                "if you are not sure of it, do not try again: `ykman piv access unblock-pin` sets a new PIN with the PUK"
             }
             Error::PinBlocked => "set a new PIN with the PUK: `ykman piv access unblock-pin`",
             Error::WrongManagementKey | Error::ManagementKeyLength { .. } => {

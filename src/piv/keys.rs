@@ -134,7 +134,7 @@ impl Piv<'_> {
     /// Whether a slot is free: no certificate object **and** no key.
     ///
     /// # Errors
-    /// Only those of a broken card or transport: in doubt, a slot is [`Occupancy::Used`].
+    /// Whenever the card does not clearly say "no key": [`Error::Unsupported`] if it can tell neither way.
     pub fn occupancy(&mut self, slot: Slot) -> Result<Occupancy, Error> {
         if self.certificate(slot)?.is_some() {
             return Ok(Occupancy::Used);
@@ -145,9 +145,8 @@ impl Piv<'_> {
         }
         match self.attest(slot) {
             Ok(_) => Ok(Occupancy::Used),
-            Err(Error::NotAttestable { .. } | Error::Refused { .. } | Error::Unsupported { .. }) => {
-                Ok(Occupancy::LooksEmpty)
-            }
+            // Which status an empty slot has is not documented. A card without ATTEST says nothing about the slot.
+            Err(Error::NotAttestable { .. } | Error::Refused { .. }) => Ok(Occupancy::LooksEmpty),
             Err(error) => Err(error),
         }
     }
@@ -357,6 +356,8 @@ mod tests {
     #[test]
     fn a_card_that_will_not_tell_has_no_empty_slots() {
         let mut card = Script::new(&[(GET_CERTIFICATE, "6A82"), VERSION, ("00F7008200", "6D00")]);
+        assert!(matches!(piv(&mut card).occupancy(slot()), Err(Error::Unsupported { .. })));
+        let mut card = Script::new(&[(GET_CERTIFICATE, "6A82"), OLD_VERSION, ("00F9820000", "6D00")]);
         assert!(matches!(piv(&mut card).occupancy(slot()), Err(Error::Unsupported { .. })));
     }
 }

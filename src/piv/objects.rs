@@ -134,6 +134,12 @@ mod tests {
     }
 
     #[test]
+    fn a_compressed_certificate_is_not_taken_for_a_plain_one() {
+        let object = certificate("5308 7001AA 710101 FE00 9000").unwrap().unwrap();
+        assert_eq!(object.der(), None);
+    }
+
+    #[test]
     fn refuses_what_is_no_object() {
         for lie in ["9000", "5305 00 9000", "7001 00 9000", "5301 00 00 9000"] {
             assert!(matches!(certificate(lie), Err(Error::Malformed { what: "data object" })), "{lie}");

@@ -59,7 +59,11 @@ pub enum TouchPolicy {
 impl TouchPolicy {
     const ALL: [TouchPolicy; 3] = [TouchPolicy::Never, TouchPolicy::Always, TouchPolicy::Cached];
 
+    /// 0 is "the default", which is to ask for none.
     pub(crate) fn from_byte(byte: u8) -> Result<TouchPolicy, Error> {
+        if byte == 0 {
+            return Ok(TouchPolicy::Never);
+        }
         TouchPolicy::ALL
             .into_iter()
             .find(|policy| *policy as u8 == byte)
@@ -138,6 +142,7 @@ mod tests {
         assert_eq!("cached".parse::<PinPolicy>(), Err(NoSuchPolicy::Pin("cached".into())));
         assert_eq!("once".parse::<TouchPolicy>(), Err(NoSuchPolicy::Touch("once".into())));
         assert!(PinPolicy::from_byte(0).is_err() && PinPolicy::from_byte(6).is_err());
-        assert!(TouchPolicy::from_byte(0).is_err() && TouchPolicy::from_byte(4).is_err());
+        assert_eq!(TouchPolicy::from_byte(0).unwrap(), TouchPolicy::Never);
+        assert!(TouchPolicy::from_byte(4).is_err());
     }
 }

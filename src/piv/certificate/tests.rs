@@ -156,6 +156,14 @@ fn everything_else_is_foreign() {
 }
 
 #[test]
+fn issued_by_another_it_is_foreign() {
+    let mut der = make(&publish()).unwrap();
+    let issuer = der.windows(10).position(|window| window == b"laptop key").unwrap();
+    der[issuer] = b'L';
+    assert_eq!(read(&der), SlotCertificate::Foreign);
+}
+
+#[test]
 fn cut_short_or_followed_by_something_it_is_foreign() {
     let der = make(&publish()).unwrap();
     for end in 0..der.len() {

@@ -1,0 +1,17 @@
+//! The product through its front door: real cargo, real libpcsclite, a card, a registry that verifies.
+//!
+//! The mock card and the gateway run inside this process; cargo and yk-cargo are child processes, without a terminal
+//! unless a test gives them one. libpcsclite reads its socket's name once per process, which is why the clients have
+//! to be children.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cargo_commands;
+mod enrolling;
+mod hostile;
+mod refusals;
+mod terminal;
+mod tools;
+mod trace;
+mod world;

@@ -1,0 +1,281 @@
+//! One person with one card, one cargo home and one registry.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use mock_card::{Builder, MockCard};
+use registry_gateway::keys::{NewKey, Role};
+use registry_gateway::{Config, Gateway, Running};
+use tempfile::TempDir;
+use yk_cargo::enrollment::{Enrollments, Registry};
+
+/// The card's PIN; not the default one, which `enroll` refuses.
+pub(crate) const PIN: &str = "654321";
+pub(crate) const SERIAL: u32 = 12_345_678;
+/// The registry's name in cargo's configuration.
+pub(crate) const NAME: &str = "my-reg";
+
+/// No child runs longer than this many seconds, whatever goes wrong.
+const LIMIT: &str = "180";
+
+pub(crate) struct World {
+    root: TempDir,
+    pub(crate) card: MockCard,
+    pub(crate) gateway: Running,
+}
+
+/// Whether index and downloads need a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    AuthRequired,
+    Open,
+}
+
+impl World {
+    /// A fresh card, a registry with auth-required reads that knows nobody, a cargo home that knows the registry.
+    pub(crate) fn new() -> Self {
+        Self::with(Reads::AuthRequired, |card| card)
+    }
+
+    /// The same, with enrolled keys that the registry knows as alice's.
+    pub(crate) fn enrolled() -> Self {
+        Self::new().enroll()
+    }
+
+    pub(crate) fn with(reads: Reads, card: impl FnOnce(Builder) -> Builder) -> Self {
+        let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
+        let mut config = Config::new(root.path().join("store"));
+        config.open = reads == Reads::Open;
+        let gateway = Gateway::start(config).unwrap();
+        let card = card(MockCard::builder().serial(SERIAL).pin(PIN)).start().unwrap();
+        let world = Self { root, card, gateway };
+        fs::create_dir_all(world.path("work")).unwrap();
+        let index = world.gateway.index_url();
+        world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"{index}\"\n"));
+        world.script("pin.sh", &format!("#!/bin/sh\necho {PIN}\n"));
+        world
+    }
+
+    pub(crate) fn enroll(self) -> Self {
+        self.enroll_with(&[])
+    }
+
+    pub(crate) fn enroll_with(self, arguments: &[&str]) -> Self {
+        let enroll = ["enroll", NAME, "--yes", "--configure", "--label", "laptop key"];
+        self.yk_cargo([&enroll[..], arguments].concat()).succeeds();
+        self.add_keys("alice");
+        self.card.clear_trace();
+        self
+    }
+
+    /// What the administrator does with the lines that `enroll` prints.
+    pub(crate) fn add_keys(&self, user: &str) {
+        let registry = self.registry();
+        for key in registry.cards.iter().flat_map(|card| &card.keys) {
+            let role: Role = key.role.as_str().parse().unwrap();
+            let subject = registry.subject.clone();
+            let new = NewKey { public: key.public, user: user.parse().unwrap(), role, label: None, subject };
+            self.gateway.store().add_key(new, jiff::Timestamp::now()).unwrap();
+        }
+    }
+
+    /// This registry's enrolment, as the program reads it.
+    pub(crate) fn registry(&self) -> Registry {
+        let enrollments = Enrollments::load(&self.cargo_home()).unwrap();
+        enrollments.registry(self.gateway.index_url()).unwrap().clone()
+    }
+
+    pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.root.path().join(relative)
+    }
+
+    pub(crate) fn cargo_home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    pub(crate) fn enrollments_file(&self) -> PathBuf {
+        self.path("home/yk-cargo/enrollments.toml")
+    }
+
+    pub(crate) fn write(&self, relative: &str, text: &str) -> PathBuf {
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn script(&self, relative: &str, text: &str) -> PathBuf {
+        let path = self.write(relative, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+
+    /// Sets the credential provider without enrolling.
+    pub(crate) fn configure_provider(&self) {
+        let config = fs::read_to_string(self.path("home/config.toml")).unwrap();
+        let provider = format!("credential-provider = [{:?}]\n", env!("CARGO_BIN_EXE_yk-cargo"));
+        self.write("home/config.toml", &(config + &provider));
+    }
+
+    /// Short deadlines, for what would otherwise be waited for.
+    pub(crate) fn wait(&self, lines: &str) {
+        self.write("home/yk-cargo/config.toml", &format!("[wait]\n{lines}\n"));
+    }
+
+    /// Cargo forgets what it has cached of every registry.
+    pub(crate) fn make_cold(&self) {
+        let _ = fs::remove_dir_all(self.path("home/registry"));
+    }
+
+    /// A library crate with this after its `[package]` section, ready to be published to this registry.
+    pub(crate) fn package(&self, name: &str, version: &str, more: &str) -> PathBuf {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\nlicense = \"MIT\"\n\
+             description = \"A crate\"\npublish = [\"{NAME}\"]\n{more}"
+        );
+        self.write(&format!("work/{name}/Cargo.toml"), &manifest);
+        self.write(&format!("work/{name}/src/lib.rs"), "//! A crate.\n");
+        self.path(format!("work/{name}"))
+    }
+
+    pub(crate) fn yk_cargo<'a>(&self, arguments: impl AsRef<[&'a str]>) -> Run {
+        self.run(env!("CARGO_BIN_EXE_yk-cargo"), arguments.as_ref())
+    }
+
+    pub(crate) fn cargo<'a>(&self, directory: &Path, arguments: impl AsRef<[&'a str]>) -> Run {
+        self.run(env!("CARGO"), arguments.as_ref()).directory(directory)
+    }
+
+    /// Publishes a crate.
+    pub(crate) fn publish(&self, package: &Path) -> Run {
+        self.cargo(package, ["publish", "--registry", NAME])
+    }
+
+    /// Speaks to the program as cargo does, one request; stdin stays open until the program has ended.
+    pub(crate) fn provider(&self, request: &str) -> Run {
+        let mut run = self.yk_cargo(["--cargo-plugin"]).input(&format!("{request}\n"));
+        run.keep_stdin_open = true;
+        run
+    }
+
+    /// A child in a session of its own, so that it has no controlling terminal.
+    fn run(&self, program: &str, arguments: &[&str]) -> Run {
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", LIMIT, "setsid", "--wait", program]).args(arguments);
+        self.environment(&mut command);
+        command.current_dir(self.path("work"));
+        Run { command, input: String::new(), keep_stdin_open: false }
+    }
+
+    /// Everything a child may know, and nothing else.
+    pub(crate) fn environment(&self, command: &mut Command) {
+        let tools = Path::new(env!("CARGO")).parent().unwrap();
+        let ours = Path::new(env!("CARGO_BIN_EXE_yk-cargo")).parent().unwrap();
+        command
+            .env_clear()
+            .env("PATH", format!("{}:{}:/usr/local/bin:/usr/bin:/bin", ours.display(), tools.display()))
+            .env("HOME", self.root.path())
+            .env("CARGO_HOME", self.cargo_home())
+            .env("CARGO_TARGET_DIR", self.path("target"))
+            .env("PCSCLITE_CSOCK_NAME", self.card.socket())
+            .env("YK_CARGO_PIN_COMMAND", self.path("pin.sh"))
+            .env("TERM", "xterm");
+    }
+}
+
+/// A child to be run.
+pub(crate) struct Run {
+    command: Command,
+    input: String,
+    keep_stdin_open: bool,
+}
+
+impl Run {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub(crate) fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    pub(crate) fn input(mut self, input: &str) -> Self {
+        self.input = input.to_owned();
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn succeeds(self) -> Outcome {
+        let outcome = self.ends();
+        assert!(outcome.status.success(), "{outcome:#?}");
+        outcome
+    }
+
+    #[track_caller]
+    pub(crate) fn fails(self) -> Outcome {
+        let outcome = self.ends();
+        assert!(!outcome.status.success(), "{outcome:#?}");
+        assert_ne!(outcome.status.code(), Some(124), "it had to be stopped: {outcome:#?}");
+        outcome
+    }
+
+    pub(crate) fn ends(mut self) -> Outcome {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let mut stdin = child.stdin.take();
+        // A child that does not read its input is no failure of the test.
+        let _ = stdin.as_mut().unwrap().write_all(self.input.as_bytes());
+        if !self.keep_stdin_open {
+            stdin = None;
+        }
+        let mut errors = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).map(|_| text)
+        });
+        let mut stdout = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        let outcome =
+            Outcome { status: child.wait().unwrap(), stdout, stderr: errors.join().unwrap().unwrap() };
+        drop(stdin);
+        outcome
+    }
+}
+
+/// What a child said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// Asserts that stderr has all of these texts.
+    #[track_caller]
+    pub(crate) fn says(&self, texts: &[&str]) -> &Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
+        }
+        self
+    }
+
+    /// The provider's answer, the line after its hello.
+    #[track_caller]
+    pub(crate) fn answer(&self) -> serde_json::Value {
+        let lines: Vec<_> = self.stdout.lines().collect();
+        assert!(self.status.success(), "{self:#?}");
+        assert_eq!((lines.len(), lines[0]), (2, r#"{"v":[1]}"#), "{self:#?}");
+        serde_json::from_str(lines[1]).unwrap()
+    }
+}

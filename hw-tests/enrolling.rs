@@ -1,1 +1,207 @@
-//! x
+//! `enroll`: what it makes, what it refuses, and what is left when it is interrupted.
+
+use std::fs;
+use std::time::Duration;
+
+use mock_card::MockCard;
+use yk_cargo::enrollment::{Enrollments, Role};
+use yk_cargo::piv::{PinPolicy, TouchPolicy};
+
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, Reads, World};
+
+fn roles_and_slots(world: &World) -> Vec<(Role, String)> {
+    world.registry().cards[0].keys.iter().map(|key| (key.role, key.slot.to_string())).collect()
+}
+
+#[test]
+fn two_keys_and_what_comes_next() {
+    let world = World::new();
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes", "--label", "it's mine"]).succeeds();
+    let registry = world.registry();
+    let [read, publish] = &registry.cards[0].keys[..] else { panic!("{registry:#?}") };
+    assert_eq!((read.role, read.pin, read.touch), (Role::Read, PinPolicy::Never, TouchPolicy::Never));
+    assert_eq!(
+        (publish.role, publish.pin, publish.touch),
+        (Role::Publish, PinPolicy::Once, TouchPolicy::Always)
+    );
+    for (role, key) in [("read", read), ("publish", publish)] {
+        let add = format!(
+            "registry-gateway key add --user NAME --role {role} --label 'it'\\''s mine' {}",
+            key.public
+        );
+        assert!(outcome.stdout.contains(&add), "{outcome:#?}");
+        assert!(outcome.stdout.contains(&format!("\n  {}\n", key.public)), "{outcome:#?}");
+    }
+    outcome.says(&["signed and checked one read token", "cargo will use the key once"]);
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches()), (0, 0), "enrolling costs neither PIN nor touch");
+    seen.assert_well_mannered();
+    let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    assert!(!config.contains("credential-provider"), "--yes alone does not write it");
+}
+
+#[test]
+fn again_changes_nothing() {
+    let world = World::enrolled();
+    let before = fs::read_to_string(world.enrollments_file()).unwrap();
+    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds().says(&["is already enrolled there"]);
+    assert_eq!(fs::read_to_string(world.enrollments_file()).unwrap(), before);
+    let seen = Seen::on(&world.card);
+    assert!(!seen.instructions().contains(&"GENERATE"), "{:?}", seen.instructions());
+}
+
+#[test]
+fn one_key_for_registries_that_take_one() {
+    let world = World::new().enroll_with(&["--single-key", "--subject", "me@work"]);
+    let registry = world.registry();
+    let [key] = &registry.cards[0].keys[..] else { panic!("{registry:#?}") };
+    assert_eq!((key.role, key.pin, key.touch), (Role::Both, PinPolicy::Once, TouchPolicy::Cached));
+    world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
+    let token = world.yk_cargo(["token", NAME, "--read"]).succeeds().stdout;
+    let token = asymmetric_token::Untrusted::parse(token.trim_end()).unwrap();
+    assert_eq!(token.unverified_claims().unwrap().subject.as_deref(), Some("me@work"));
+}
+
+#[test]
+fn a_second_registry_takes_the_next_slots() {
+    let world = World::enrolled();
+    let other = "sparse+http://localhost:9/other/";
+    world.yk_cargo(["enroll", other, "--yes"]).succeeds();
+    let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
+    let slots: Vec<_> =
+        enrollments.registry(other).unwrap().cards[0].keys.iter().map(|key| key.slot.to_string()).collect();
+    assert_eq!(slots, ["84", "85"]);
+    assert_eq!(roles_and_slots(&world).len(), 2);
+}
+
+#[test]
+fn slots_and_policies_by_request() {
+    let world = World::new().enroll_with(&[
+        "--slot",
+        "90,8a",
+        "--pin-policy",
+        "always",
+        "--touch-policy",
+        "cached",
+        "--read-touch",
+        "cached",
+    ]);
+    assert_eq!(roles_and_slots(&world), [(Role::Read, "90".to_owned()), (Role::Publish, "8a".to_owned())]);
+    let keys = &world.registry().cards[0].keys;
+    assert_eq!(keys[0].touch, TouchPolicy::Cached);
+    assert_eq!((keys[1].pin, keys[1].touch), (PinPolicy::Always, TouchPolicy::Cached));
+    world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
+    let taken = world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--yes", "--slot", "82,90"]).fails();
+    taken.says(&["slot 90 of YubiKey 12345678 is not empty; nothing is ever overwritten"]);
+    let foreign =
+        world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--yes", "--slot", "9a,9c"]).fails();
+    foreign.says(&["slot 9a"]);
+}
+
+#[test]
+fn a_default_pin_is_refused() {
+    let world = World::with(Reads::AuthRequired, |card| card.pin("123456"));
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
+    outcome.says(&["still has the default PIN", "ykman piv access change-pin", "--allow-default-pin"]);
+    assert_eq!(Seen::on(&world.card).pins(), 0, "it is never tried");
+    world.yk_cargo(["enroll", NAME, "--yes", "--allow-default-pin"]).succeeds();
+}
+
+#[test]
+fn a_management_key_of_ones_own() {
+    let key = [0xA5; 24];
+    let world = World::with(Reads::AuthRequired, |card| card.management_key(&key));
+    let enroll = |more: &[&'static str]| world.yk_cargo([&["enroll", NAME, "--yes"][..], more].concat());
+    enroll(&[]).fails().says(&["has a management key of its own", "--management-key-command"]);
+    let wrong = world.script("wrong.sh", &format!("#!/bin/sh\necho {}\n", "5A".repeat(24)));
+    let command =
+        |path: &std::path::Path| ["--management-key-command".to_owned(), path.display().to_string()];
+    let with = |path: &std::path::Path| {
+        let [option, path] = command(path);
+        world.yk_cargo(["enroll", NAME, "--yes", &option, &path])
+    };
+    with(&wrong).fails().says(&["the card does not accept this management key"]);
+    assert!(Enrollments::load(&world.cargo_home()).unwrap().pending.is_empty(), "nothing is begun");
+    let right = world.script("right.sh", &format!("#!/bin/sh\necho {}\n", "a5".repeat(24)));
+    with(&right).succeeds();
+    assert_eq!(roles_and_slots(&world).len(), 2);
+}
+
+#[test]
+fn registries_that_cannot_be_enrolled() {
+    let world = World::new();
+    let refused = |registry: &str, texts: &[&str]| {
+        world.yk_cargo(["enroll", registry, "--yes"]).fails().says(texts);
+    };
+    refused("crates-io", &["crates.io takes bearer tokens only"]);
+    refused("nowhere", &["no registry `nowhere`", "[registries.nowhere]"]);
+    refused("sparse+http://registry.example/", &["is not protected by TLS", "--insecure-http"]);
+    refused("sparse+https://registry.example", &["ends in a slash"]);
+    assert!(Seen::on(&world.card).nothing());
+}
+
+/// A new computer: the certificates in the slots tell what the keys are for.
+#[test]
+fn a_new_computer_finds_its_keys() {
+    let world = World::enrolled();
+    let before = world.registry();
+    fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
+    let outcome = world.yk_cargo(["enroll", NAME, "--existing", "--yes"]).succeeds();
+    outcome.says(&["described as `laptop key`"]);
+    let after = world.registry();
+    assert_eq!(after.cards[0].keys, before.cards[0].keys);
+    assert_eq!(after.cards[0].label, "laptop key");
+    let seen = Seen::on(&world.card);
+    for changing in ["GENERATE", "PUT DATA", "GENERATE ASYMMETRIC"] {
+        assert!(!seen.instructions().contains(&changing), "{:?}", seen.instructions());
+    }
+    let other = world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--existing", "--yes"]).fails();
+    other.says(&["has no key that could be adopted"]);
+}
+
+/// A backup card signs when the first one is not there.
+#[test]
+fn a_backup_card() {
+    let world = World::enrolled();
+    let backup = MockCard::builder().serial(23_456_789).pin(PIN).start().unwrap();
+    let on_backup =
+        |arguments: &[&'static str]| world.yk_cargo(arguments).env("PCSCLITE_CSOCK_NAME", backup.socket());
+    on_backup(&["enroll", NAME, "--yes"])
+        .fails()
+        .says(&["this registry is enrolled with YubiKey 12345678", "--backup"]);
+    on_backup(&["enroll", NAME, "--yes", "--backup", "--label", "safe"]).succeeds();
+    let registry = world.registry();
+    assert_eq!(registry.cards.iter().map(|card| card.serial.0).collect::<Vec<_>>(), [12_345_678, 23_456_789]);
+    on_backup(&["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+    world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+}
+
+/// Unplugged after the n-th command, for every n from just before the first key is made: a second run finishes what
+/// the first began. No key is made twice, and none is left that nobody knows of.
+#[test]
+fn an_interrupted_enrolment_is_finished_by_a_rerun() {
+    let undisturbed = World::new();
+    undisturbed.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+    let seen = Seen::on(&undisturbed.card);
+    let all = seen.instructions().len();
+    let first = seen.instructions().iter().position(|name| name.starts_with("GENERATE")).unwrap();
+    for interrupted_after in first - 2..all {
+        let world = World::new();
+        std::thread::scope(|scope| {
+            let enroll = scope.spawn(|| world.yk_cargo(["enroll", NAME, "--yes"]).ends());
+            while !world.card.wait_apdus(interrupted_after, Duration::from_millis(20))
+                && !enroll.is_finished()
+            {}
+            world.card.unplug();
+            enroll.join().unwrap();
+        });
+        world.card.plug();
+        world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+        let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
+        assert!(enrollments.pending.is_empty(), "{enrollments:#?}");
+        let slots = [(Role::Read, "82".to_owned()), (Role::Publish, "83".to_owned())];
+        assert_eq!(roles_and_slots(&world), slots, "after {interrupted_after}");
+        world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+    }
+}

@@ -1,1 +1,193 @@
-//! x
+//! Input that somebody chose in order to get a signature, a prompt, or the terminal.
+
+use mock_card::Touch;
+use serde_json::json;
+
+use crate::trace::Seen;
+use crate::world::{NAME, Reads, World};
+
+const EVIL: &str = "sparse+http://127.0.0.1:9/evil/";
+
+impl World {
+    /// A cloned project with its own `.cargo/config.toml`.
+    fn project(&self, config: &str) -> std::path::PathBuf {
+        let project = self.package("alpha", "0.1.0", "");
+        self.write("work/alpha/.cargo/config.toml", config);
+        project
+    }
+}
+
+/// The project gives the enrolled name another URL: cargo asks us for that URL, under the trusted name.
+#[test]
+fn a_project_that_redefines_the_registry_gets_no_signature() {
+    let world = World::enrolled();
+    let project = world.project(&format!("[registries.{NAME}]\nindex = \"{EVIL}\"\n"));
+    for arguments in [&["publish", "--registry", NAME][..], &["yank", "alpha@0.1.0", "--registry", NAME]] {
+        let outcome = world.cargo(&project, arguments).fails();
+        assert!(Seen::on(&world.card).nothing(), "{outcome:#?}");
+    }
+    for operation in ["read", "publish", "yank"] {
+        let request = json!({
+            "v": 1, "registry": {"index-url": EVIL, "name": NAME},
+            "kind": "get", "operation": operation, "name": "alpha", "vers": "0.1.0", "cksum": "0".repeat(64),
+        });
+        let outcome = world.provider(&request.to_string()).succeeds();
+        assert_eq!(outcome.answer(), json!({"Err": {"kind": "not-found"}}));
+        outcome.says(&["warning: registry `my-reg` is enrolled as", world.gateway.index_url(), EVIL]);
+    }
+    assert!(Seen::on(&world.card).nothing());
+}
+
+#[test]
+fn a_project_that_passes_arguments_gets_no_signature() {
+    let world = World::enrolled();
+    let config = format!("[registries.{NAME}]\ncredential-provider = \"yk-cargo --slot 9c\\u001b[2J\"\n");
+    let outcome = world.publish(&world.project(&config)).fails();
+    outcome.says(&[
+        "yk-cargo takes no arguments as credential provider, and was given `--slot 9c\\u{1b}[2J`; nothing was signed",
+        "hint: a project can set them",
+    ]);
+    assert!(Seen::on(&world.card).nothing());
+}
+
+#[test]
+fn enroll_in_such_a_project_stops_and_shows_both_urls() {
+    let world = World::new();
+    let project = world.project(&format!("[registries.{NAME}]\nindex = \"{EVIL}\"\n"));
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes"]).directory(project.join("src")).fails();
+    outcome.says(&[
+        "alpha/.cargo/config.toml says that registry `my-reg` is",
+        EVIL,
+        world.gateway.index_url(),
+    ]);
+    assert!(Seen::on(&world.card).nothing());
+    let world = World::enrolled();
+    let project = world.project(&format!("[registries.{NAME}]\nindex = \"{EVIL}\"\n"));
+    world
+        .yk_cargo(["forget", NAME, "--yes"])
+        .directory(project)
+        .fails()
+        .says(&[EVIL, world.gateway.index_url()]);
+    assert_eq!(world.registry().cards.len(), 1);
+}
+
+/// Cargo passes on what a manifest says; it is neither shown nor signed.
+#[test]
+fn crate_names_that_are_none() {
+    let world = World::enrolled();
+    for (name, vers, cksum) in [
+        ("../x\u{1b}[31m", "0.1.0", "0".repeat(64)),
+        ("alpha", "0.1.0\u{202e}", "0".repeat(64)),
+        ("alpha", "0.1.0", "0".repeat(63)),
+        ("alpha", "0.1.0", "A".repeat(64)),
+    ] {
+        let request = json!({
+            "v": 1, "registry": {"index-url": world.gateway.index_url(), "name": NAME},
+            "kind": "get", "operation": "publish", "name": name, "vers": vers, "cksum": cksum,
+        });
+        let outcome = world.provider(&request.to_string()).succeeds();
+        let message = outcome.answer()["Err"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("cargo asked to sign something that is no crate"), "{message}");
+        assert!(!format!("{message}{}", outcome.stderr).contains(['\u{1b}', '\u{202e}']));
+    }
+    assert!(Seen::on(&world.card).nothing());
+}
+
+/// The registry's name comes from whoever wrote the dependency.
+#[test]
+fn a_registry_name_cannot_drive_the_terminal() {
+    let world = World::enrolled();
+    let request = json!({
+        "v": 1, "registry": {"index-url": "https://e.example/\u{1b}]0;x\u{7}", "name": "\u{1b}[2Jmy-reg\r\n"},
+        "kind": "get", "operation": "yank", "name": "alpha", "vers": "0.1.0",
+    });
+    let outcome = world.provider(&request.to_string()).succeeds();
+    assert_eq!(outcome.answer(), json!({"Err": {"kind": "not-found"}}));
+    outcome.says(&["yk-cargo enroll \\u{1b}[2Jmy-reg\\u{d}\\u{a}"]);
+    assert!(!outcome.stderr.contains(['\u{1b}', '\u{7}', '\r']));
+}
+
+/// Every JSON spelling of a request is one request: escapes are no reason to fail.
+#[test]
+fn escapes_in_the_request() {
+    let world = World::enrolled();
+    let index = world.gateway.index_url().replace('/', "\\/");
+    let request = format!(
+        r#"{{"v":1,"registry":{{"index-url":"{index}","name":"my\u002dreg"}},"kind":"get","operation":"read"}}"#
+    );
+    let answer = world.provider(&request).succeeds().answer();
+    assert!(answer["Ok"]["token"].as_str().unwrap().starts_with("v3.public."), "{answer}");
+}
+
+/// Reads may be used again for a while; cargo drops them a minute before they end. Mutations never.
+#[test]
+fn what_cargo_may_keep() {
+    let world = World::enrolled();
+    let get = |operation: serde_json::Value| {
+        let mut request = json!({"v": 1, "registry": {"index-url": world.gateway.index_url(), "name": NAME}, "kind": "get"});
+        request.as_object_mut().unwrap().extend(operation.as_object().unwrap().clone());
+        world.provider(&request.to_string()).succeeds().answer()["Ok"].clone()
+    };
+    let read = get(json!({"operation": "read"}));
+    assert_eq!((&read["cache"], &read["operation_independent"]), (&json!("expires"), &json!(false)));
+    let token = asymmetric_token::Untrusted::parse(read["token"].as_str().unwrap()).unwrap();
+    let issued_at = token.unverified_claims().unwrap().issued_at.as_second();
+    assert_eq!(read["expiration"], issued_at + 60 + i64::from(world.registry().reuse));
+    let owners = get(json!({"operation": "owners", "name": "alpha"}));
+    assert_eq!((&owners["cache"], &owners["operation_independent"]), (&json!("never"), &json!(false)));
+    assert_eq!(owners.get("expiration"), None);
+}
+
+#[test]
+fn what_is_no_request() {
+    let world = World::enrolled();
+    let index = world.gateway.index_url();
+    let registry = format!(r#""registry":{{"index-url":"{index}"}}"#);
+    for (request, text) in [
+        ("text".to_owned(), "not JSON"),
+        ("{}".to_owned(), "not understood"),
+        (format!(r#"{{"v":2,{registry},"kind":"get","operation":"read"}}"#), "version 2 of the protocol"),
+        (format!(r#"{{"v":1,{registry},"kind":"get","operation":"publish"}}"#), "not understood"),
+        (format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20)), "not JSON"),
+    ] {
+        let answer = world.provider(&request).succeeds().answer();
+        assert_eq!(answer["Err"]["kind"], "other", "{answer}");
+        assert!(answer["Err"]["message"].as_str().unwrap().contains(text), "{answer}");
+    }
+    for request in [
+        format!(r#"{{"v":1,{registry},"kind":"get","operation":"transfer"}}"#),
+        format!(r#"{{"v":1,{registry},"kind":"dance"}}"#),
+    ] {
+        let answer = world.provider(&request).succeeds().answer();
+        assert_eq!(answer, json!({"Err": {"kind": "operation-not-supported"}}));
+    }
+    assert!(Seen::on(&world.card).nothing());
+}
+
+/// A killed cargo closes our stdin: nobody is left waiting for a touch.
+#[test]
+fn a_cargo_that_is_gone_leaves_nobody_behind() {
+    let world = World::with(Reads::AuthRequired, |card| card.touch(Touch::Manual)).enroll();
+    let request = json!({
+        "v": 1, "registry": {"index-url": world.gateway.index_url(), "name": NAME},
+        "kind": "get", "operation": "owners", "name": "alpha",
+    });
+    // Unlike `provider`, this closes stdin behind the request.
+    let outcome = world.yk_cargo(["--cargo-plugin"]).input(&format!("{request}\n")).succeeds();
+    assert_eq!(outcome.stdout, "{\"v\":[1]}\n", "no answer: nobody would read it");
+}
+
+/// Nothing that was secret appears anywhere: the card's trace is redacted, so what is left is what we print.
+#[test]
+fn the_pin_is_nowhere_to_be_seen() {
+    let world = World::enrolled();
+    world.card.power_off();
+    let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    let outcome = yank.env("YK_CARGO_LOG", "trace").env("RUST_LOG", "trace").succeeds();
+    outcome.says(&["yk_cargo::apdu"]);
+    let pin = crate::world::PIN;
+    let hex: String = pin.bytes().map(|byte| format!("{byte:02X}")).collect();
+    for text in [&outcome.stdout, &outcome.stderr] {
+        assert!(!text.contains(pin) && !text.to_uppercase().contains(&hex), "{text}");
+    }
+}

@@ -1,1 +1,233 @@
-//! x
+//! What must not work, and what the person is told. Each text here is a promise.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use mock_card::{MockCard, Touch};
+
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
+
+impl World {
+    /// A published crate, and a card that has forgotten the PIN.
+    fn with_a_crate() -> Self {
+        Self::enrolled().publish_alpha()
+    }
+
+    fn publish_alpha(self) -> Self {
+        self.publish(&self.package("alpha", "0.1.0", "")).succeeds();
+        self.card.power_off();
+        self.card.clear_trace();
+        self
+    }
+
+    fn yank(&self) -> Run {
+        self.cargo(&self.path("work"), ["yank", "alpha@0.1.0", "--registry", NAME])
+    }
+}
+
+#[test]
+fn a_wrong_pin_costs_one_try_and_says_what_is_left() {
+    let world = World::with_a_crate();
+    world.script("pin.sh", "#!/bin/sh\necho 111222\n");
+    world.yank().fails().says(&["wrong PIN, 2 tries left"]);
+    assert_eq!(world.card.pin_tries(), 2);
+    assert_eq!(Seen::on(&world.card).pins(), 1, "the command is asked once");
+}
+
+#[test]
+fn the_last_try_is_not_spent() {
+    let world = World::with_a_crate();
+    world.card.set_pin_tries(1);
+    world
+        .yank()
+        .fails()
+        .says(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
+    assert_eq!(world.card.pin_tries(), 1);
+}
+
+#[test]
+fn a_blocked_pin() {
+    let world = World::with_a_crate();
+    world.card.set_pin_tries(0);
+    world.yank().fails().says(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+}
+
+/// What cannot be a PIN is not sent, so it costs nothing.
+#[test]
+fn what_is_no_pin_is_not_sent() {
+    let world = World::with_a_crate();
+    for (typed, text) in [("12345", "shorter"), ("123456789", "longer")] {
+        world.script("pin.sh", &format!("#!/bin/sh\necho {typed}\n"));
+        world.yank().fails().says(&[text, "it was not sent to the card"]);
+    }
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}
+
+#[test]
+fn a_pin_command_that_declines() {
+    let world = World::with_a_crate();
+    world.script("pin.sh", "#!/bin/sh\nexit 3\n");
+    world.yank().fails().says(&["the PIN command declined (exit status: 3)"]);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}
+
+#[test]
+fn no_terminal_and_no_pin_command() {
+    let world = World::with_a_crate();
+    let outcome = world.yank().without("YK_CARGO_PIN_COMMAND").fails();
+    outcome.says(&[
+        "YubiKey 12345678 needs its PIN, and there is no terminal to ask for it",
+        "hint: run the command in a terminal, or let a program give the PIN: YK_CARGO_PIN_COMMAND=",
+    ]);
+}
+
+#[test]
+fn no_card() {
+    let world = World::with_a_crate();
+    world.card.unplug();
+    world
+        .yank()
+        .fails()
+        .says(&["no YubiKey is plugged in; this needs YubiKey 12345678 (laptop key)", "hint: plug it in"]);
+}
+
+/// Another card is noticed by its number, before it sees a PIN.
+#[test]
+fn another_card() {
+    let world = World::with_a_crate();
+    let other = MockCard::builder().serial(23_456_789).pin(PIN).start().unwrap();
+    let outcome = world.yank().env("PCSCLITE_CSOCK_NAME", other.socket()).fails();
+    outcome
+        .says(&["YubiKey 23456789 is plugged in, but this needs YubiKey 12345678 (laptop key)", "--backup"]);
+    let seen = Seen::on(&other);
+    assert_eq!((seen.pins(), seen.all_signatures()), (0, 0));
+    seen.assert_well_mannered();
+}
+
+/// The right card, but its PIV application was reset.
+#[test]
+fn a_card_that_lost_its_keys() {
+    let world = World::with_a_crate();
+    let reset = MockCard::builder().serial(SERIAL).pin(PIN).start().unwrap();
+    let outcome = world.yank().env("PCSCLITE_CSOCK_NAME", reset.socket()).fails();
+    outcome.says(&["slot 82 of YubiKey 12345678 no longer holds the enrolled key", "yk-cargo enroll"]);
+}
+
+/// A card with the right number and another key in the slot: its signature does not leave the process.
+#[test]
+fn a_card_with_another_key() {
+    let world = World::with_a_crate();
+    let stranger = World::enrolled();
+    let outcome = world.yank().env("PCSCLITE_CSOCK_NAME", stranger.card.socket()).fails();
+    outcome.says(&["the card's signature is not that of the enrolled key; no token was made"]);
+}
+
+#[test]
+fn another_program_holds_the_card() {
+    let world = World::with_a_crate();
+    world.wait("connect = 1");
+    world.card.hold_exclusive();
+    world.yank().fails().says(&["another program is using the YubiKey", "gpgconf --kill scdaemon"]);
+    world.card.release();
+    world.card.hold_transaction();
+    world.yank().fails().says(&["gave up waiting for another program to let go of the YubiKey"]);
+    world.card.release();
+    world.yank().succeeds();
+}
+
+#[test]
+fn no_smart_card_service() {
+    let world = World::with_a_crate();
+    let outcome = world.yank().env("PCSCLITE_CSOCK_NAME", world.path("no-such-socket")).fails();
+    outcome.says(&["the smart card service is not running", "systemctl start pcscd.socket"]);
+}
+
+#[test]
+fn no_touch() {
+    let world = World::with(Reads::AuthRequired, |card| {
+        card.touch(Touch::Never).touch_timeout(Duration::from_millis(50))
+    });
+    let world = world.enroll();
+    let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).fails();
+    yank.says(&[
+        "touch YubiKey 12345678 now",
+        "YubiKey 12345678 was not touched in time; nothing was signed",
+    ]);
+    assert_eq!(Seen::on(&world.card).signatures("83"), 0);
+}
+
+/// A touch that comes while the command waits is enough.
+#[test]
+fn a_late_touch() {
+    let world = World::with(Reads::AuthRequired, |card| card.touch(Touch::Manual)).enroll();
+    std::thread::scope(|scope| {
+        let yank = scope.spawn(|| world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds());
+        assert!(world.card.wait_touch(Duration::from_secs(60)));
+        world.card.touch();
+        yank.join().unwrap();
+    });
+}
+
+/// An unknown registry is none of our business, and the card is left in peace.
+#[test]
+fn a_registry_that_is_not_enrolled() {
+    let world = World::new();
+    world.configure_provider();
+    let outcome = world.publish(&world.package("alpha", "0.1.0", "")).fails();
+    outcome.says(&["no token found for `my-reg`"]);
+    let yank = serde_json::json!({
+        "v": 1, "registry": {"index-url": world.gateway.index_url(), "name": NAME},
+        "kind": "get", "operation": "yank", "name": "alpha", "vers": "0.1.0",
+    });
+    let outcome = world.provider(&yank.to_string()).succeeds();
+    assert_eq!(outcome.answer(), serde_json::json!({"Err": {"kind": "not-found"}}));
+    outcome.says(&["note: to sign with a YubiKey, enrol this registry: yk-cargo enroll my-reg"]);
+    assert!(Seen::on(&world.card).nothing());
+}
+
+#[test]
+fn login_at_a_registry_that_is_not_enrolled() {
+    let world = World::new();
+    world.configure_provider();
+    let login = world.cargo(&world.path("work"), ["login", "--registry", NAME]).fails();
+    login.says(&["my-reg is not enrolled", "yk-cargo enroll my-reg"]);
+}
+
+/// An enrolments file that cannot be trusted signs nothing.
+#[test]
+fn enrolments_that_cannot_be_trusted() {
+    let world = World::with_a_crate();
+    let good = fs::read_to_string(world.enrollments_file()).unwrap();
+    let refused = |texts: &[&str]| {
+        world.yank().fails().says(texts);
+        assert!(Seen::on(&world.card).nothing());
+    };
+    for (text, says) in [
+        (good.replacen("version = 1", "version = 2", 1), "has version 2, which a newer yk-cargo wrote"),
+        (good.replacen("version = 1\n", "", 1), "does not begin with `version = 1`"),
+        (format!("{good}\n[["), "is damaged"),
+        (good.replace("slot = \"83\"", "slot = \"ff\""), "`slot` is wrong"),
+    ] {
+        fs::write(world.enrollments_file(), text).unwrap();
+        refused(&["enrollments.toml", says, "hint: "]);
+    }
+    fs::write(world.enrollments_file(), &good).unwrap();
+    fs::set_permissions(world.enrollments_file(), fs::Permissions::from_mode(0o622)).unwrap();
+    refused(&["may be written by others", "chmod go-w"]);
+    fs::set_permissions(world.enrollments_file(), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(world.path("home/yk-cargo"), fs::Permissions::from_mode(0o777)).unwrap();
+    refused(&["may be written by others"]);
+    fs::set_permissions(world.path("home/yk-cargo"), fs::Permissions::from_mode(0o700)).unwrap();
+    world.yank().succeeds();
+}
+
+/// The gateway's refusals have their own tests; this is how one reaches a person through cargo.
+#[test]
+fn a_revoked_key() {
+    let world = World::with_a_crate();
+    let key = world.registry().cards[0].key(true).unwrap().public.id();
+    world.gateway.store().revoke_key(&key.to_string(), jiff::Timestamp::now()).unwrap();
+    world.yank().fails().says(&["401", "revoked"]);
+}

@@ -1,1 +1,1 @@
-//! x
+//! A person at a terminal.

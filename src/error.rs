@@ -163,6 +163,14 @@ pub enum Error {
     /// PC/SC.
     #[error(transparent)]
     Reader(#[from] reader::Error),
+    /// The credential provider was given arguments.
+    #[error(
+        "yk-cargo takes no arguments as credential provider, and was given `{arguments}`; nothing was signed"
+    )]
+    ProviderArguments {
+        /// Which, escaped.
+        arguments: String,
+    },
     /// Several cards and no choice.
     #[error("several YubiKeys are plugged in: {}", list(found))]
     SeveralCards {
@@ -261,6 +269,9 @@ impl Error {
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
+            Self::ProviderArguments { .. } => {
+                "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
+            }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::SlotTaken { .. } => "leave out --slot to use the next empty one".into(),
             Self::Unprotected { .. } => {

@@ -59,15 +59,10 @@ fn answer(line: &[u8], cargo_home: &Path, ui: Ui) -> Result<CredentialResponse, 
             format!("cargo speaks version {} of the protocol, this program version 1", request.v).into()
         );
     }
-    if !request.args.is_empty() {
-        ui.note(
-            "arguments given to yk-cargo as credential provider are ignored: a project could have set them",
-        );
-    }
     let provider = Provider { cargo_home, ui };
     match &request.action {
-        Action::Get(operation) => provider.get(&request.registry, operation),
-        Action::Login(_) => provider.login(&request.registry),
+        Action::Get(operation) => provider.get(&request.registry, operation, &request.args),
+        Action::Login(_) => provider.login(&request.registry, &request.args),
         Action::Logout => provider.logout(&request.registry),
         _ => Err(CargoError::OperationNotSupported),
     }
@@ -83,6 +78,7 @@ impl Provider<'_> {
         &self,
         info: &RegistryInfo<'_>,
         operation: &Operation<'_>,
+        args: &[&str],
     ) -> Result<CredentialResponse, CargoError> {
         let mutation = mutation(operation)?.map_err(|error| to_cargo(&Error::CargoRequest(error)))?;
         let enrollments = self.enrollments()?;
@@ -90,6 +86,9 @@ impl Provider<'_> {
             self.explain_unknown(&enrollments, info, mutation.is_some());
             return Err(CargoError::NotFound);
         };
+        if !args.is_empty() {
+            return Err(to_cargo(&Error::ProviderArguments { arguments: escape(&args.join(" ")) }));
+        }
         let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
         let readers = Readers::start(settings.wait.deadlines());
         let is_read = mutation.is_none();
@@ -109,7 +108,10 @@ impl Provider<'_> {
     }
 
     /// Checks that an enrolled card is there; there is nothing to store.
-    fn login(&self, info: &RegistryInfo<'_>) -> Result<CredentialResponse, CargoError> {
+    fn login(&self, info: &RegistryInfo<'_>, args: &[&str]) -> Result<CredentialResponse, CargoError> {
+        if !args.is_empty() {
+            self.ui.note("arguments after `--` are ignored: a project could have set them");
+        }
         let enrollments = self.enrollments()?;
         let Some(registry) = enrollments.registry(info.index_url) else {
             let error = Error::NotEnrolled { registry: info.name.unwrap_or(info.index_url).to_owned() };

@@ -100,7 +100,7 @@ impl Enrollment<'_> {
         if !self.arguments.yes {
             self.confirm("Make these keys?")?;
         }
-        let management = Arc::new(management::key(self)?);
+        let management = management::key(self)?;
         for key in planned {
             let (role, slot) = (key.role, key.slot);
             let label = self.arguments.label.clone();

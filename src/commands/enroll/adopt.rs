@@ -3,8 +3,6 @@
 //! A new computer rebuilds its enrolment from the slot certificates. A key without a certificate object, imported or made
 //! by another program, is taken only if the person says which role it has, and is then described like our own.
 
-use std::sync::Arc;
-
 use asymmetric_token::PublicKey;
 
 use crate::commands::enroll::plan::PlannedKey;
@@ -76,7 +74,7 @@ impl Enrollment<'_> {
     fn describe(&self, role: Role, found: &FoundKey) -> Result<(), Error> {
         let planned =
             PlannedKey { role, slot: found.slot, pin: found.pin, touch: found.touch, resumed: true };
-        let key = self.make_key(planned, Arc::new(management::key(self)?))?;
+        let key = self.make_key(planned, management::key(self)?)?;
         same_key(&key.public, &found.public)
     }
 }

@@ -1,6 +1,7 @@
 //! Getting leave to make keys: the management key, by the state the card reports. It is never changed.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -11,13 +12,19 @@ use crate::pin::Pin;
 use crate::pin_source::PinSource;
 use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
 
-/// The card's management key.
-pub(super) fn key(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
-    match enrollment.card.management {
-        ManagementKeyState::Default => Ok(ManagementKey::factory_default()),
-        ManagementKeyState::PinProtected => behind_pin(enrollment),
-        ManagementKeyState::Own => given(enrollment),
-    }
+/// The card's management key, which the card has just accepted: a wrong one must not leave anything begun.
+pub(super) fn key(enrollment: &Enrollment<'_>) -> Result<Arc<ManagementKey>, Error> {
+    let key = Arc::new(match enrollment.card.management {
+        ManagementKeyState::Default => ManagementKey::factory_default(),
+        ManagementKeyState::PinProtected => behind_pin(enrollment)?,
+        ManagementKeyState::Own => given(enrollment)?,
+    });
+    let (serial, tried) = (enrollment.card.serial, Arc::clone(&key));
+    enrollment.look(move |piv| {
+        is_still(piv, serial)?;
+        Ok(piv.authenticate_management(&tried)?)
+    })?;
+    Ok(key)
 }
 
 /// From the command, or typed.

@@ -1,1 +1,198 @@
-//! A person at a terminal.
+//! A person at a terminal: a real pty that is the children's controlling terminal.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rexpect::session::{PtySession, spawn_command};
+
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, World};
+
+/// How long any expected text may take, in milliseconds, whatever goes wrong.
+const LIMIT: u64 = 60_000;
+
+impl World {
+    /// A shell line on a terminal of its own, without a PIN command.
+    fn at_a_terminal(&self, line: &str) -> PtySession {
+        let mut command = Command::new("sh");
+        self.environment(&mut command);
+        command.env_remove("YK_CARGO_PIN_COMMAND").env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never");
+        // The library turns the terminal's echo off; a person's is on.
+        command.args(["-c", &format!("stty echo; {line}")]).current_dir(self.path("work"));
+        spawn_command(command, Some(LIMIT)).unwrap()
+    }
+
+    fn forgets_its_pin(self) -> Self {
+        self.card.power_off();
+        self.card.clear_trace();
+        self
+    }
+}
+
+const YANK: &str = "yk-cargo token my-reg --yank alpha@0.1.0 && echo DONE || echo FAILED";
+
+fn expect(session: &mut PtySession, texts: &[&str]) {
+    for text in texts {
+        session.exp_string(text).unwrap_or_else(|error| panic!("no {text:?}: {error}"));
+    }
+}
+
+/// The PIN is asked while cargo owns stdin and stdout, is not echoed, and a wrong one may be followed by a right one.
+#[test]
+fn a_wrong_pin_and_then_the_right_one() {
+    let world = World::enrolled();
+    let package = world.package("alpha", "0.1.0", "");
+    let world = world.forgets_its_pin();
+    let publish = format!("cd {} && cargo publish --registry {NAME} && echo DONE", package.display());
+    let mut session = world.at_a_terminal(&publish);
+    expect(
+        &mut session,
+        &["signing publish of `alpha 0.1.0` for `my-reg` with YubiKey 12345678 (laptop key)"],
+    );
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+    session.send_line("111222").unwrap();
+    expect(&mut session, &["wrong PIN, 2 tries left", "PIN of YubiKey 12345678 (2 tries left): "]);
+    session.send_line(PIN).unwrap();
+    let shown = session.exp_string("touch YubiKey 12345678 now").unwrap();
+    assert!(!shown.contains(PIN), "the PIN is echoed: {shown}");
+    expect(&mut session, &["Published alpha", "DONE"]);
+    assert_eq!(world.card.pin_tries(), 3);
+    Seen::on(&world.card).assert_well_mannered();
+}
+
+#[test]
+fn the_last_try_needs_a_typed_yes() {
+    let world = World::enrolled().forgets_its_pin();
+    world.card.set_pin_tries(1);
+    let question =
+        "One try is left before the PIN of YubiKey 12345678 is blocked. Use it? Type yes to go on: ";
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &[question]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["it was not spent", "FAILED"]);
+    assert_eq!(world.card.pin_tries(), 1);
+
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &[question]);
+    session.send_line("yes").unwrap();
+    expect(&mut session, &["PIN of YubiKey 12345678 (last try): "]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["DONE"]);
+    assert_eq!(world.card.pin_tries(), 3);
+}
+
+/// A one-time password typed by an accidental touch, a slip, nothing at all: none of them costs a try.
+#[test]
+fn what_is_no_pin_is_asked_again() {
+    let world = World::enrolled().forgets_its_pin();
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &["PIN of YubiKey"]);
+    session.send_line("cccccckdvvulethkhtvkrtbeukiettkhebtekdvvulet").unwrap();
+    expect(&mut session, &["this is a one-time password, typed by touching the YubiKey", "PIN of YubiKey"]);
+    session.send_line("12345").unwrap();
+    expect(&mut session, &["shorter", "PIN of YubiKey"]);
+    session.send_line("").unwrap();
+    expect(&mut session, &["nothing was entered", "FAILED"]);
+    assert_eq!(world.card.pin_tries(), 3);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}
+
+/// Ctrl-C and a kill at the prompt: the terminal echoes again, and nothing was signed.
+#[test]
+fn the_terminal_echoes_after_an_interruption() {
+    for signal in ["INT", "TERM"] {
+        let world = World::enrolled().forgets_its_pin();
+        let mut session = world.at_a_terminal(
+            "trap : INT; sh -c 'echo pid $$; exec yk-cargo token my-reg --yank alpha@0.1.0'; echo status $?; stty -a",
+        );
+        let (_, pid) = session.exp_regex(r"pid \d+").unwrap();
+        expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+        if signal == "INT" {
+            session.send_control('c').unwrap();
+        } else {
+            let pid = pid.trim_start_matches("pid ");
+            assert!(Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
+        }
+        let status = if signal == "INT" { "status 130" } else { "status 143" };
+        expect(&mut session, &[status]);
+        let settings = session.exp_eof().unwrap();
+        assert!(settings.contains(" echo ") && !settings.contains("-echo "), "{signal}: {settings}");
+        assert_eq!(Seen::on(&world.card).all_signatures(), 0);
+    }
+}
+
+#[test]
+fn enroll_asks_before_it_does_anything() {
+    let world = World::new();
+    let mut session = world.at_a_terminal("yk-cargo enroll my-reg && echo DONE || echo FAILED");
+    expect(&mut session, &["YubiKey 12345678 (firmware 5.7.4) for sparse+http://127.0.0.1"]);
+    expect(&mut session, &["publish  slot 83  PIN once, touch always", "Make these keys? [y/N] "]);
+    session.send_line("n").unwrap();
+    expect(&mut session, &["nothing was changed", "FAILED"]);
+    assert!(!world.enrollments_file().exists());
+
+    let mut session = world.at_a_terminal("yk-cargo enroll my-reg && echo DONE || echo FAILED");
+    expect(&mut session, &["Make these keys? [y/N] "]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["made the read key in slot 82", "made the publish key in slot 83"]);
+    expect(
+        &mut session,
+        &["Write this into $CARGO_HOME/config.toml?", "credential-provider = \"yk-cargo\"", "[y/N] "],
+    );
+    session.send_line("y").unwrap();
+    expect(&mut session, &["registry-gateway key add", "DONE"]);
+    let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+    assert!(config.contains("credential-provider = \"yk-cargo\""), "{config}");
+}
+
+#[test]
+fn logout_takes_a_typed_yes() {
+    let world = World::enrolled();
+    let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
+    expect(&mut session, &["Remove the enrolment for sparse+http://", "Type yes to go on: "]);
+    session.send_line("no").unwrap();
+    expect(&mut session, &["nothing was changed", "FAILED"]);
+    assert_eq!(world.registry().cards.len(), 1);
+    let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
+    expect(&mut session, &["Type yes to go on: "]);
+    session.send_line("yes").unwrap();
+    expect(&mut session, &["the publish key stays in slot 83 of YubiKey 12345678", "DONE"]);
+    world.yk_cargo(["list"]).succeeds().says(&["nothing is enrolled yet"]);
+}
+
+/// Where a person is there, a key may come late.
+#[test]
+fn a_key_that_is_plugged_in_late() {
+    let world = World::enrolled();
+    world.card.unplug();
+    let mut session = world.at_a_terminal("yk-cargo token my-reg --read && echo DONE || echo FAILED");
+    expect(&mut session, &["plug in YubiKey 12345678 (laptop key)"]);
+    world.card.plug();
+    expect(&mut session, &["v3.public.", "DONE"]);
+    world.card.unplug();
+    world.wait("insertion = 0");
+    let mut session = world.at_a_terminal("yk-cargo token my-reg --read && echo DONE || echo FAILED");
+    expect(&mut session, &["plug in YubiKey 12345678 (laptop key)", "no YubiKey is plugged in", "FAILED"]);
+}
+
+/// A background job may not stop to ask: it is answered as if nobody were there.
+#[test]
+fn a_background_job_is_not_stopped() {
+    let world = World::enrolled().forgets_its_pin();
+    let mut session =
+        world.at_a_terminal("set -m; yk-cargo token my-reg --yank alpha@0.1.0 & wait $!; echo status $?");
+    expect(&mut session, &["there is no terminal to ask for it", "status 1"]);
+}
+
+/// Nothing is asked by name alone: the prompt shows a card, and the card is looked at again before the PIN is sent.
+#[test]
+fn a_card_exchanged_at_the_prompt_sees_no_pin() {
+    let world = World::enrolled().forgets_its_pin();
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+    world.card.unplug();
+    assert!(world.card.wait_idle(Duration::from_secs(60)));
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["the YubiKey was unplugged", "hint: plug it in", "FAILED"]);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}

@@ -14,9 +14,10 @@ mod unix {
     use std::fs::{File, OpenOptions};
     use std::io::{self, Read as _, Write as _};
     use std::sync::{Mutex, Once, PoisonError};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
     use rustix::process::getpgrp;
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -71,14 +72,23 @@ mod unix {
             Ok(EchoAgain)
         }
 
-        fn line(&mut self, deadline: Duration) -> Result<Zeroizing<String>, AskError> {
-            let timeout = Timespec::try_from(deadline).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-            let mut ready = [PollFd::new(&self.0, PollFlags::IN)];
-            match poll(&mut ready, Some(&timeout)) {
-                Ok(0) => return Err(AskError::TooLate(deadline)),
-                Ok(_) => {}
-                Err(error) => return Err(AskError::Terminal(error.into())),
+        fn wait_for_input(&self, deadline: Duration) -> Result<(), AskError> {
+            let until = Instant::now() + deadline;
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                let timeout = Timespec::try_from(left).ok();
+                match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref()) {
+                    Ok(0) => return Err(AskError::TooLate(deadline)),
+                    Ok(_) => return Ok(()),
+                    // A signal that ends us does so from its own thread.
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(AskError::Terminal(error.into())),
+                }
             }
+        }
+
+        fn line(&mut self, deadline: Duration) -> Result<Zeroizing<String>, AskError> {
+            self.wait_for_input(deadline)?;
             let mut line = Zeroizing::new([0; LONGEST_LINE]);
             let length = self.0.read(&mut line[..]).map_err(AskError::Terminal)?;
             let mut rest = line[..length].last().copied();

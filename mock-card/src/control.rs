@@ -5,7 +5,7 @@
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -153,6 +153,6 @@ fn accept(listener: &UnixListener, daemon: &Arc<Daemon>, quit: &Quit) {
 
 fn serve(stream: UnixStream, daemon: &Daemon, quit: &Quit) {
     let Ok(output) = stream.try_clone() else { return };
-    converse(daemon, quit, &stream, output);
+    converse(daemon, quit, daemon.events(), &stream, output);
     let _ = stream.shutdown(std::net::Shutdown::Both);
 }

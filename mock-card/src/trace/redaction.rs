@@ -6,8 +6,8 @@ use crate::hex;
 /// Follows the commands of one card, because the parts of a chain and of a long answer share their secrecy.
 #[derive(Default)]
 pub(crate) struct Redactor {
-    /// The chain in progress, if any: whether its data, and whether its answer, are secret.
-    chain: Option<Secrecy>,
+    /// The chain in progress, if any: its instruction and parameters, and what its first part gave away.
+    chain: Option<([u8; 3], Secrecy)>,
     /// GET RESPONSE brings the rest of a secret answer.
     answer_goes_on: bool,
 }
@@ -41,13 +41,14 @@ impl Redactor {
         shown
     }
 
+    /// The first part decides for its chain. A command that breaks into one is judged by itself.
     fn judge(&mut self, command: &[u8]) -> Secrecy {
-        let is_part = command.first().is_some_and(|class| class & 0x10 != 0);
+        let [class, ins, p1, p2, ..] = *command else { return Secrecy::default() };
         let secrecy = match self.chain.take() {
-            Some(chain) => chain.or(self.judge_first(command)),
-            None => self.judge_first(command),
+            Some((chain, secrecy)) if chain == [ins, p1, p2] => secrecy,
+            _ => self.judge_first(command),
         };
-        self.chain = is_part.then_some(secrecy);
+        self.chain = (class & 0x10 != 0).then_some(([ins, p1, p2], secrecy));
         secrecy
     }
 
@@ -64,12 +65,6 @@ impl Redactor {
             0xC0 => Secrecy { data: false, answer: self.answer_goes_on },
             _ => Secrecy::default(),
         }
-    }
-}
-
-impl Secrecy {
-    fn or(self, other: Self) -> Self {
-        Self { data: self.data || other.data, answer: self.answer || other.answer }
     }
 }
 
@@ -130,5 +125,19 @@ mod tests {
         assert_eq!(show(redactor, "00C00000", "02 6101").2, 1);
         assert_eq!(show(redactor, "00C00000", "03 9000").2, 1);
         assert_eq!(show(redactor, "00CB3FFF 05 5C035FC105", "53 9000").2, 0);
+    }
+
+    #[test]
+    fn a_pin_that_breaks_into_a_chain_is_left_out() {
+        let redactor = &mut Redactor::default();
+        assert_eq!(show(redactor, "10DB3FFF 05 5C035FC105", "9000").2, 0);
+        assert_eq!(show(redactor, "0020008008 313233343536FFFF", "9000").2, 8);
+    }
+
+    #[test]
+    fn a_signature_in_two_parts_is_shown() {
+        let redactor = &mut Redactor::default();
+        assert_eq!(show(redactor, "1087149C 06 7C3482008130", "9000").2, 0);
+        assert_eq!(show(redactor, "0087149C 02 1111", "7C0082009000").2, 0);
     }
 }

@@ -1,0 +1,240 @@
+//! The mock behind the real libpcsclite.
+//!
+//! The library reads `PCSCLITE_CSOCK_NAME` once per process, so every client is a child: this test program
+//! again, told by its environment to be one. It takes a command a line and gives an answer a line.
+
+mod support;
+
+use std::time::Duration;
+
+use mock_card::{ImportedKey, MockCard, PinPolicy, Touch, TouchPolicy, hex};
+use p256::pkcs8::EncodePrivateKey as _;
+use support::{Client, PATIENCE};
+
+const SELECT: &str = "transmit 00A4040005A000000308";
+const SELECTED: &str = "61114F0600001000010079074F05A0000003089000";
+const VERIFY: &str = "transmit 0020008008313233343536FFFF";
+const READER: &str = "Yubico YubiKey OTP+FIDO+CCID 00 00";
+
+/// Not a test: the client, when this program is started as one.
+#[test]
+fn client_process() {
+    support::be_a_client_if_told();
+}
+
+fn start() -> MockCard {
+    MockCard::builder().start().unwrap()
+}
+
+#[test]
+fn a_client_finds_the_reader_and_talks_to_the_card() {
+    let card = start();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("readers"), format!("ok {READER}"));
+    assert_eq!(client.ask("connect shared"), "ok");
+    let status = client.ask("status");
+    assert!(
+        status.contains("T1") && status.contains("3BFD1300008131FE158073C021C057597562694B657940"),
+        "{status}"
+    );
+    assert_eq!(client.ask("attribute"), "ok 3BFD1300008131FE158073C021C057597562694B657940");
+    assert_eq!(client.ask(SELECT), format!("ok {SELECTED}"));
+    assert_eq!(client.ask("disconnect leave"), "ok");
+    assert!(card.wait_idle(PATIENCE));
+}
+
+#[test]
+fn a_signature_made_through_the_library_holds() {
+    use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
+    let secret = p384::SecretKey::from_slice(&[0x42; 48]).unwrap();
+    let key = ImportedKey::from_pkcs8(secret.to_pkcs8_der().unwrap().as_bytes()).unwrap();
+    let card = MockCard::builder()
+        .pin("654321")
+        .import(0x82, key, PinPolicy::Once, TouchPolicy::Always)
+        .start()
+        .unwrap();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("connect shared"), "ok");
+    assert_eq!(client.ask("begin"), "ok");
+    assert_eq!(client.ask(SELECT), format!("ok {SELECTED}"));
+    assert_eq!(client.ask(VERIFY), "ok 63C2");
+    assert_eq!(client.ask("transmit 0020008008363534333231FFFF"), "ok 9000");
+    let answer = client.ask(&format!("transmit 00871482367C3482008130{}", "77".repeat(48)));
+    assert_eq!(client.ask("end leave"), "ok");
+    let answer = hex::decode(answer.strip_prefix("ok ").unwrap()).unwrap();
+    let signature = p384::ecdsa::Signature::from_der(&answer[4..answer.len() - 2]).unwrap();
+    let public = p384::ecdsa::VerifyingKey::from(secret.public_key());
+    public.verify_prehash(&[0x77; 48], &signature).unwrap();
+    assert_eq!(card.trace().iter().filter(|entry| entry.call == "touch").count(), 1);
+    assert!(card.trace().iter().all(|entry| !entry.apdu.iter().any(|apdu| apdu.contains("363534333231"))));
+}
+
+#[test]
+fn one_clients_transaction_makes_another_wait() {
+    let card = start();
+    let (mut one, mut two) = (Client::start(&card), Client::start(&card));
+    assert_eq!((&*one.ask("connect shared"), &*two.ask("connect shared")), ("ok", "ok"));
+    assert_eq!(one.ask("begin"), "ok");
+    two.tell("begin");
+    assert_eq!(one.ask(SELECT), format!("ok {SELECTED}"));
+    assert_eq!(one.ask("end leave"), "ok");
+    assert_eq!(two.answer(), "ok");
+    assert_eq!(two.ask("transmit 00FD0000"), "ok 0507049000");
+    // One handle's transaction refuses the other's commands; the library tries again until they go through.
+    one.tell("transmit 00F80000");
+    assert_eq!(two.ask("end leave"), "ok");
+    assert_eq!(one.answer(), "ok 00BC614E9000");
+}
+
+#[test]
+fn two_handles_of_one_client_do_not_lock_each_other_out() {
+    let card = start();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("rival-transactions"), "ok");
+    assert!(card.wait_idle(PATIENCE));
+}
+
+#[test]
+fn another_program_holds_the_card() {
+    let card = start();
+    let mut client = Client::start(&card);
+    card.hold_exclusive();
+    assert_eq!(client.ask("connect shared"), "error SharingViolation");
+    card.release();
+    assert_eq!(client.ask("connect exclusive"), "ok");
+    let mut other = Client::start(&card);
+    assert_eq!(other.ask("connect shared"), "error SharingViolation");
+}
+
+#[test]
+fn a_reset_loses_the_pin_and_is_told() {
+    let card = start();
+    let (mut one, mut two) = (Client::start(&card), Client::start(&card));
+    assert_eq!((&*one.ask("connect shared"), &*two.ask("connect shared")), ("ok", "ok"));
+    assert_eq!(one.ask(SELECT), format!("ok {SELECTED}"));
+    assert_eq!(one.ask(VERIFY), "ok 9000");
+    assert_eq!(two.ask("transmit 00200080"), "ok 9000", "the PIN is the card's, not the connection's");
+    assert_eq!(two.ask("disconnect reset"), "ok");
+    assert_eq!(one.ask("transmit 00200080"), "error ResetCard");
+    assert_eq!(one.ask("reconnect"), "ok");
+    assert_eq!(one.ask(SELECT), format!("ok {SELECTED}"));
+    assert_eq!(one.ask("transmit 00200080"), "ok 63C3");
+}
+
+#[test]
+fn a_client_killed_in_a_transaction_costs_the_others_a_reset() {
+    let card = start();
+    let (mut one, mut two) = (Client::start(&card), Client::start(&card));
+    assert_eq!((&*one.ask("connect shared"), &*two.ask("connect shared")), ("ok", "ok"));
+    assert_eq!(one.ask("begin"), "ok");
+    two.tell("begin");
+    one.kill();
+    assert_eq!(two.answer(), "error ResetCard");
+    assert_eq!(two.ask("reconnect"), "ok");
+    assert_eq!(two.ask("begin"), "ok");
+}
+
+#[test]
+fn pulled_removed_and_put_back() {
+    let card = start();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("connect shared"), "ok");
+    card.remove();
+    assert_eq!(client.ask(SELECT), "error RemovedCard");
+    assert_eq!(client.ask("reconnect"), "error NoSmartcard");
+    card.insert();
+    assert_eq!(client.ask("reconnect"), "ok");
+    card.unplug();
+    assert_eq!(client.ask("status"), "error ReaderUnavailable");
+    assert_eq!(client.ask(SELECT), "error InvalidValue");
+    assert_eq!(client.ask("readers"), "error NoReadersAvailable");
+    assert_eq!(client.ask("disconnect leave"), "ok");
+    assert_eq!(client.ask("connect shared"), "error UnknownReader");
+    card.plug();
+    assert_eq!(client.ask("connect shared"), "ok");
+}
+
+#[test]
+fn waiting_for_a_card_ends_when_it_comes() {
+    let card = start();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("look"), "ok PRESENT");
+    client.tell("wait");
+    card.remove();
+    assert_eq!(client.answer(), "ok EMPTY");
+    client.tell("wait");
+    card.insert();
+    assert_eq!(client.answer(), "ok PRESENT");
+    card.unplug();
+    client.tell("wait-for-reader");
+    card.plug();
+    assert_eq!(client.answer(), format!("ok {READER}"));
+}
+
+#[test]
+fn a_wait_can_be_cancelled() {
+    let card = start();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("wait-and-cancel"), "error Cancelled");
+    assert_eq!(client.ask("readers"), format!("ok {READER}"), "the connection is still in step");
+}
+
+#[test]
+fn a_touch_that_is_not_given() {
+    let key = p256::SecretKey::from_slice(&[0x42; 32]).unwrap().to_pkcs8_der().unwrap();
+    let key = ImportedKey::from_pkcs8(key.as_bytes()).unwrap();
+    let card = MockCard::builder()
+        .import(0x9E, key, PinPolicy::Never, TouchPolicy::Always)
+        .touch(Touch::Manual)
+        .touch_timeout(Duration::from_millis(50))
+        .start()
+        .unwrap();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("connect shared"), "ok");
+    assert_eq!(client.ask(SELECT), format!("ok {SELECTED}"));
+    assert_eq!(client.ask(&format!("transmit 0087119E267C2482008120{}", "77".repeat(32))), "ok 6982");
+}
+
+#[test]
+fn no_daemon_and_a_daemon_that_goes() {
+    let card = start();
+    let mut client = Client::start(&card);
+    assert_eq!(client.ask("connect shared"), "ok");
+    let mut late = Client::unconnected(&card);
+    drop(card);
+    assert_eq!(late.ask("establish"), "error NoService");
+    assert!(client.ask(SELECT).starts_with("error "));
+}
+
+#[test]
+fn four_mocks_serve_four_clients_each() {
+    let cards: Vec<MockCard> =
+        (0..4).map(|n| MockCard::builder().serial(1_000 + n).start().unwrap()).collect();
+    let mut clients: Vec<(u32, Client)> =
+        (0..16).map(|n| (1_000 + n % 4, Client::start(&cards[n as usize % 4]))).collect();
+    for (_, client) in &mut clients {
+        client.tell("connect shared");
+    }
+    for (_, client) in &mut clients {
+        assert_eq!(client.answer(), "ok");
+    }
+    for _ in 0..10 {
+        for (_, client) in &mut clients {
+            client.tell("serial");
+        }
+        for (serial, client) in &mut clients {
+            assert_eq!(client.answer(), format!("ok {}9000", hex::encode(&serial.to_be_bytes())));
+        }
+    }
+    drop(clients);
+    for card in &cards {
+        assert!(card.wait_idle(PATIENCE));
+        assert_eq!(
+            card.trace()
+                .iter()
+                .filter(|entry| entry.ins.as_deref() == Some("GET SERIAL") && entry.is_apdu())
+                .count(),
+            40
+        );
+    }
+}

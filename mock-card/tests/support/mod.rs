@@ -1,0 +1,307 @@
+//! A PC/SC client in a child process, driven line by line.
+
+use std::ffi::CStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use mock_card::{MockCard, hex};
+use pcsc::{
+    Attribute, Card, Context, Disposition, Error, PNP_NOTIFICATION, Protocols, ReaderState, Scope, ShareMode,
+    State,
+};
+
+/// Longer than anything here takes; what takes longer hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+const TOLD: &str = "MOCK_CARD_TEST_CLIENT";
+/// Marks our lines among those of the test harness.
+const MARK: &str = "client: ";
+
+/// The parent's side.
+pub(crate) struct Client {
+    child: Child,
+    stdin: ChildStdin,
+    answers: Receiver<String>,
+}
+
+impl Client {
+    /// A client with a context.
+    pub(crate) fn start(card: &MockCard) -> Self {
+        let mut client = Self::unconnected(card);
+        assert_eq!(client.ask("establish"), "ok");
+        client
+    }
+
+    /// A client that has not yet spoken to the daemon.
+    pub(crate) fn unconnected(card: &MockCard) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "client_process", "--nocapture"])
+            .env(TOLD, "1")
+            .env("PCSCLITE_CSOCK_NAME", card.socket())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some((_, answer)) = line.split_once(MARK)
+                    && sender.send(answer.to_owned()).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        Self { child, stdin, answers }
+    }
+
+    pub(crate) fn tell(&mut self, command: &str) {
+        writeln!(self.stdin, "{command}").unwrap();
+    }
+
+    pub(crate) fn answer(&mut self) -> String {
+        self.answers.recv_timeout(PATIENCE).expect("the client answers in time")
+    }
+
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.tell(command);
+        self.answer()
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The child's side: obeys until standard input ends.
+pub(crate) fn be_a_client_if_told() {
+    if std::env::var_os(TOLD).is_none() {
+        return;
+    }
+    let mut player = Player { context: None, card: None, seen: State::UNAWARE };
+    while let Some(line) = next_line() {
+        let result = player.obey(&line);
+        say(result);
+    }
+}
+
+struct Player {
+    context: Option<Context>,
+    card: Option<Card>,
+    seen: State,
+}
+
+impl Player {
+    fn obey(&mut self, line: &str) -> Result<String, Error> {
+        let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
+        match command {
+            "establish" => {
+                self.context = Some(Context::establish(Scope::User)?);
+                Ok(String::new())
+            }
+            "readers" => self.readers(),
+            "connect" => {
+                let mode = if argument == "exclusive" { ShareMode::Exclusive } else { ShareMode::Shared };
+                self.card = Some(self.context().connect(reader(), mode, Protocols::ANY)?);
+                Ok(String::new())
+            }
+            "disconnect" => {
+                let card = self.card.take().expect("connected");
+                card.disconnect(disposition(argument)).map_err(|(_, error)| error)?;
+                Ok(String::new())
+            }
+            "begin" => self.transaction(),
+            "rival-transactions" => rival_transactions(self.context()),
+            "serial" => self.serial(),
+            "look" | "wait" => self.wait(),
+            "wait-for-reader" => self.wait_for_reader(),
+            "wait-and-cancel" => self.wait_and_cancel(),
+            _ => on_card(self.card.as_mut().expect("connected"), command, argument),
+        }
+    }
+
+    fn context(&self) -> &Context {
+        self.context.as_ref().expect("established")
+    }
+
+    fn readers(&self) -> Result<String, Error> {
+        // An empty list and the error for it are the same to this crate.
+        match &self.context().list_readers_owned()?[..] {
+            [] => Err(Error::NoReadersAvailable),
+            names => Ok(names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(",")),
+        }
+    }
+
+    /// Obeys within a transaction, up to `end`.
+    fn transaction(&mut self) -> Result<String, Error> {
+        let mut transaction = self.card.as_mut().expect("connected").transaction()?;
+        say(Ok(String::new()));
+        while let Some(line) = next_line() {
+            let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+            if command == "end" {
+                return transaction
+                    .end(disposition(argument))
+                    .map(|()| String::new())
+                    .map_err(|(_, error)| error);
+            }
+            say(on_card(&mut transaction, command, argument));
+        }
+        // Killed or at its end inside the transaction.
+        std::process::exit(0);
+    }
+
+    fn serial(&mut self) -> Result<String, Error> {
+        let card = self.card.as_mut().expect("connected");
+        let transaction = card.transaction()?;
+        transmit(&transaction, "00A4040005A000000308")?;
+        let serial = transmit(&transaction, "00F80000")?;
+        transaction.end(Disposition::LeaveCard).map_err(|(_, error)| error)?;
+        Ok(serial)
+    }
+
+    /// Until the card is there, or is not, other than it was seen last.
+    fn wait(&mut self) -> Result<String, Error> {
+        const THERE: State = State::PRESENT.union(State::EMPTY);
+        loop {
+            let mut states = [ReaderState::new(reader(), self.seen)];
+            self.context().get_status_change(None, &mut states)?;
+            let before = self.seen;
+            self.seen = states[0].event_state();
+            if before & THERE != self.seen & THERE {
+                return Ok(if self.seen.contains(State::PRESENT) { "PRESENT" } else { "EMPTY" }.to_owned());
+            }
+        }
+    }
+
+    /// Until there is a reader. What comes between the question and the wait is found after a second.
+    fn wait_for_reader(&self) -> Result<String, Error> {
+        while self.readers() == Err(Error::NoReadersAvailable) {
+            let mut states = [ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)];
+            match self.context().get_status_change(Duration::from_secs(1), &mut states) {
+                Ok(()) | Err(Error::Timeout) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.readers()
+    }
+
+    fn wait_and_cancel(&mut self) -> Result<String, Error> {
+        let (context, mut states) = (self.context().clone(), [ReaderState::new(reader(), State::UNAWARE)]);
+        context.get_status_change(None, &mut states)?;
+        states[0].sync_current_state();
+        let (stop, stopped) = mpsc::channel::<()>();
+        // The library does nothing for a wait that has not begun yet, so this is said until it has an effect.
+        let canceller = thread::spawn({
+            let context = context.clone();
+            move || {
+                while stopped.recv_timeout(Duration::from_millis(10)) == Err(mpsc::RecvTimeoutError::Timeout)
+                {
+                    let _ = context.cancel();
+                }
+            }
+        });
+        let result = context.get_status_change(PATIENCE, &mut states);
+        drop(stop);
+        canceller.join().expect("the canceller ends");
+        result.map(|()| String::new())
+    }
+}
+
+fn on_card(card: &mut impl AsCard, command: &str, argument: &str) -> Result<String, Error> {
+    match command {
+        "transmit" => transmit(card.card(), argument),
+        "status" => {
+            let status = card.card().status2_owned()?;
+            Ok(format!("{:?} {}", status.protocol2(), hex::encode(status.atr())))
+        }
+        "attribute" => Ok(hex::encode(&card.card().get_attribute_owned(Attribute::AtrString)?)),
+        "reconnect" => card.reconnect().map(|()| String::new()),
+        _ => panic!("no such command: {command}"),
+    }
+}
+
+/// What a card and a transaction on it have in common.
+trait AsCard {
+    fn card(&self) -> &Card;
+    fn reconnect(&mut self) -> Result<(), Error>;
+}
+
+impl AsCard for Card {
+    fn card(&self) -> &Card {
+        self
+    }
+
+    fn reconnect(&mut self) -> Result<(), Error> {
+        self.reconnect(ShareMode::Shared, Protocols::ANY, Disposition::LeaveCard)
+    }
+}
+
+impl AsCard for pcsc::Transaction<'_> {
+    fn card(&self) -> &Card {
+        self
+    }
+
+    fn reconnect(&mut self) -> Result<(), Error> {
+        self.reconnect(ShareMode::Shared, Protocols::ANY, Disposition::LeaveCard)
+    }
+}
+
+fn transmit(card: &Card, command: &str) -> Result<String, Error> {
+    let mut buffer = [0; 65_548];
+    let command = hex::decode(command).expect("hexadecimal");
+    card.transmit(&command, &mut buffer).map(hex::encode)
+}
+
+/// Two threads with a handle each on one context, each in a transaction while the other asks for one.
+fn rival_transactions(context: &Context) -> Result<String, Error> {
+    let mut one = context.connect(reader(), ShareMode::Shared, Protocols::ANY)?;
+    let mut two = context.connect(reader(), ShareMode::Shared, Protocols::ANY)?;
+    let held = one.transaction()?;
+    thread::scope(|scope| {
+        let rival = scope.spawn(|| two.transaction().map(drop));
+        // The rival's question is under way, or soon will be; it must not keep us from ending.
+        for _ in 0..20 {
+            transmit(&held, "00A4040005A000000308")?;
+        }
+        held.end(Disposition::LeaveCard).map_err(|(_, error)| error)?;
+        rival.join().expect("the rival ends")
+    })?;
+    Ok(String::new())
+}
+
+fn reader() -> &'static CStr {
+    c"Yubico YubiKey OTP+FIDO+CCID 00 00"
+}
+
+fn disposition(word: &str) -> Disposition {
+    match word {
+        "leave" => Disposition::LeaveCard,
+        "reset" => Disposition::ResetCard,
+        _ => panic!("no such disposition: {word}"),
+    }
+}
+
+fn next_line() -> Option<String> {
+    std::io::stdin().lines().next()?.ok()
+}
+
+fn say(result: Result<String, Error>) {
+    let line = match result {
+        Ok(value) if value.is_empty() => "ok".to_owned(),
+        Ok(value) => format!("ok {value}"),
+        Err(error) => format!("error {error:?}"),
+    };
+    let mut output = std::io::stdout();
+    writeln!(output, "{MARK}{line}").and_then(|()| output.flush()).expect("the parent listens");
+}

@@ -271,7 +271,10 @@ pub fn single_use_key(verified: &Verified, operation: &Operation) -> Option<Stri
 /// Until when a single-use key must be kept: the token is too old afterwards.
 #[must_use]
 pub fn kept_until(claims: &Claims, rules: &Rules) -> Timestamp {
-    claims.issued_at.checked_add(signed(rules.window) + signed(rules.skew)).unwrap_or(Timestamp::MAX)
+    claims
+        .issued_at
+        .checked_add(signed(rules.window).saturating_add(signed(rules.skew)))
+        .unwrap_or(Timestamp::MAX)
 }
 
 impl Operation {

@@ -49,7 +49,10 @@ struct Served {
 
 impl Served {
     fn new(store: &Path, arguments: &[&str]) -> Self {
-        let mut command = program(store);
+        Self::of(program(store), arguments)
+    }
+
+    fn of(mut command: Command, arguments: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -113,6 +116,26 @@ fn serve_until_a_signal_and_administer_meanwhile() {
     assert!(succeeds(&store, &["key", "list"]).contains("\trevoked 20"));
     served.stop("TERM");
     Served::new(&store, &["--open"]).stop("INT");
+}
+
+#[test]
+fn no_token_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let store = folder.path().join("registry");
+    let key = SoftwareKey::new(5);
+    succeeds(&store, &["key", "add", "--user", "alice", "--role", "read", &key.public.to_string()]);
+    let mut command = program(&store);
+    command.env("REGISTRY_GATEWAY_LOG", "trace").stderr(std::fs::File::create(&log).unwrap());
+    let served = Served::of(command, &[]);
+    let token = key.token(&served.index_url, &Claims::read(Timestamp::now()));
+    served.get("/index/config.json", &token).assert_ok();
+    served.get("/index/no/ne/none", &token).assert_refused(404, "nothing here");
+    served.get("/index/config.json", &format!("{token}.x")).assert_refused(401, "something follows");
+    served.stop("TERM");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("something follows the token's footer"), "{log}");
+    assert!(!log.contains("v3.public") && !log.contains(&token[10..40]), "{log}");
 }
 
 #[test]

@@ -76,7 +76,10 @@ impl Upload {
         Self {
             body,
             ahead: Bytes::new(),
-            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            length: match headers.contains_key(header::TRANSFER_ENCODING) {
+                true => None, // what Content-Length says is then not what ends the body (RFC 9112, 6.3)
+                false => text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+            },
             waits: text(header::EXPECT).is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue")),
             patience,
             until: Instant::now() + patience * PIECES,

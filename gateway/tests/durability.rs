@@ -8,7 +8,9 @@ use std::thread;
 
 use asymmetric_token::Mutation;
 use common::{Fixture, Upload};
-use registry_gateway::store::StoreError;
+use jiff::Timestamp;
+use registry_gateway::policy::Refusal;
+use registry_gateway::store::{MutationError, Signed, StoreError};
 use registry_gateway::{Gateway, StartError};
 use rusqlite::Connection;
 
@@ -36,6 +38,31 @@ fn a_token_is_good_once_also_when_all_come_at_once() {
     assert_eq!(at_once(yank), [200, 401, 401, 401, 401, 401, 401, 401]);
 }
 
+/// The request was looked at before; what counts is what the transaction finds.
+#[test]
+fn the_transaction_has_the_last_word() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let store = fixture.running().store();
+    let now = Timestamp::now();
+    let signed = |single_use_key: &str| Signed {
+        token: String::new(),
+        key: fixture.publish.public.id(),
+        kind: "yank",
+        single_use_key: single_use_key.to_owned(),
+        kept_until: now,
+        now,
+    };
+    let yank = |single_use_key: &str| store.set_yanked(&signed(single_use_key), "hello", "1.0.0", true);
+    yank("one").unwrap();
+    assert!(matches!(yank("one"), Err(MutationError::Refused(Refusal::Replayed("yank")))));
+    let none = store.set_yanked(&signed("two"), "hello", "2.0.0", true);
+    assert!(matches!(none, Err(MutationError::NotFound(_))));
+    yank("two").unwrap();
+    store.revoke_key(&fixture.publish.public.id().to_string(), now).unwrap();
+    assert!(matches!(yank("three"), Err(MutationError::Refused(Refusal::RevokedKey { .. }))));
+}
+
 #[test]
 fn a_version_is_published_once_also_when_all_come_at_once() {
     let fixture = Fixture::new();
@@ -51,10 +78,9 @@ fn a_crate_has_one_first_publisher() {
     let uploads = [Upload::new("hello", "1.0.0"), Upload::new("hello", "2.0.0")];
     let tokens = [
         fixture.publish_token(&uploads[0]),
-        fixture.bob.token(
-            fixture.url(),
-            &asymmetric_token::Claims::mutate(jiff::Timestamp::now(), uploads[1].mutation()),
-        ),
+        fixture
+            .bob
+            .token(fixture.url(), &asymmetric_token::Claims::mutate(Timestamp::now(), uploads[1].mutation())),
     ];
     let mut statuses = thread::scope(|scope| {
         let bobs = scope.spawn(|| fixture.put_new(&tokens[1], &uploads[1]).status);

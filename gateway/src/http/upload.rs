@@ -26,6 +26,7 @@ pub(super) struct Upload {
     body: Body,
     /// Read and not yet used.
     ahead: Bytes,
+    /// Absent for a body in chunks: hyper takes Content-Length out then (RFC 9112, 6.3).
     length: Option<u64>,
     /// The client waits for leave to send, and has not had it.
     waits: bool,
@@ -76,10 +77,7 @@ impl Upload {
         Self {
             body,
             ahead: Bytes::new(),
-            length: match headers.contains_key(header::TRANSFER_ENCODING) {
-                true => None, // what Content-Length says is then not what ends the body (RFC 9112, 6.3)
-                false => text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            },
+            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
             waits: text(header::EXPECT).is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue")),
             patience,
             until: Instant::now() + patience * PIECES,

@@ -8,6 +8,7 @@
 
 mod compare;
 mod manifest;
+mod older_cargo;
 mod publish_json;
 
 use std::collections::BTreeMap;
@@ -150,12 +151,24 @@ pub fn rebuild<R: Read + Seek>(
     index_url: &str,
 ) -> Result<Metadata, MetadataError> {
     let mut rebuilt = manifest::read(file.manifest(), index_url)?;
-    if let Some(path) = &rebuilt.description.readme_file {
-        let text = file.text(path)?.ok_or_else(|| ManifestError::NoReadme(path.clone()))?;
-        rebuilt.description.readme = Some(text);
+    let readme = rebuilt.metadata.description.readme_file.clone();
+    if let Some(path) = readme {
+        let text = file.text(&without_dots(&path))?.ok_or(ManifestError::NoReadme(path))?;
+        rebuilt.metadata.description.readme = Some(text);
+    } else if let Some(path) = older_cargo::found_readme(&sent.metadata.description, rebuilt.has_readme_key)
+        && let Some(text) = file.text(path)?
+    {
+        rebuilt.metadata.description.readme_file = Some(path.to_owned());
+        rebuilt.metadata.description.readme = Some(text);
     }
-    compare::compare(&sent.metadata, &rebuilt)?;
-    Ok(rebuilt)
+    let signed = rebuilt.metadata;
+    compare::compare(&older_cargo::as_newer(sent.metadata.clone(), &signed), &signed)?;
+    Ok(signed)
+}
+
+/// `./README.md` is written in manifests, and `README.md` is in the archive.
+fn without_dots(path: &str) -> String {
+    path.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/")
 }
 
 /// A version requirement in semver's spelling: `1` and `^1` are one.

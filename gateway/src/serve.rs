@@ -126,7 +126,7 @@ impl Gateway {
             .name("registry-gateway".to_owned())
             .spawn(move || serve(&runtime, listener, serving, stopped, lock))
             .map_err(StartError::Threads)?;
-        Ok(Running { app, stop: Some(stop), thread: Some(thread) })
+        Ok(Running { app, address, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -134,6 +134,7 @@ impl Gateway {
 #[derive(Debug)]
 pub struct Running {
     app: Arc<App>,
+    address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -149,6 +150,12 @@ impl Running {
     #[must_use]
     pub fn base_url(&self) -> &str {
         &self.app.base_url
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The store that is served: keys can be added and revoked while it is.

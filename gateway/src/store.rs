@@ -244,3 +244,19 @@ fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, StoreError> {
 fn time(text: &str) -> Result<Timestamp, StoreError> {
     parsed(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Store;
+
+    /// SQLite's words: 2 is FULL. In WAL mode anything less can lose the last commits in a power cut.
+    #[test]
+    fn every_commit_is_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let pragma =
+            |name| store.connection().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("synchronous"), 2);
+        assert_eq!(pragma("foreign_keys"), 1);
+    }
+}

@@ -1,5 +1,7 @@
 //! Every token that must not pass, each with the status and the sentence it gets.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod common;
 
 use std::time::Duration;
@@ -216,6 +218,12 @@ fn a_publish_replayed() {
     fixture.put_new(&token, &upload).assert_refused(401, "this publish token was used before");
     fixture.restart();
     fixture.put_new(&token, &upload).assert_refused(401, "this publish token was used before");
+    // Nothing of the upload is needed to know that.
+    let header = format!(
+        "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 9000000\r\n\
+         Expect: 100-continue\r\n\r\n"
+    );
+    fixture.raw(&header, b"").assert_refused(401, "this publish token was used before");
 }
 
 #[test]
@@ -296,6 +304,13 @@ fn a_revoked_key() {
     let id = fixture.publish.public.id().to_string();
     fixture.running().store().revoke_key(&id, Timestamp::now()).unwrap();
     fixture.put_new(&token, &upload).assert_refused(401, &format!("the key {id} was revoked at "));
+    let token = fixture.read_token();
+    fixture.send("GET", "/index/config.json", Some(&token), b"").assert_ok();
+    let id = fixture.read.public.id().to_string();
+    fixture.running().store().revoke_key(&id, Timestamp::now()).unwrap();
+    fixture
+        .send("GET", "/index/config.json", Some(&token), b"")
+        .assert_refused(401, &format!("the key {id} was revoked at "));
 }
 
 #[test]

@@ -83,13 +83,23 @@ impl From<MutationError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.status();
+        let detail = escaped(&self.to_string());
         match &self {
             Self::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "a request failed"),
-            refused => tracing::info!(status = status.as_u16(), reason = %refused, "refused"),
+            _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
-        let body = serde_json::json!({ "errors": [{ "detail": self.to_string() }] });
+        let body = serde_json::json!({ "errors": [{ "detail": detail }] });
         (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
     }
+}
+
+/// Names out of a request are in some sentences; a terminal must not obey them.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    escaped
 }
 
 fn chain(mut error: &dyn Error) -> String {

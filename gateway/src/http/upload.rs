@@ -26,6 +26,7 @@ pub(super) struct Upload {
     body: Body,
     /// Read and not yet used.
     ahead: Bytes,
+    /// Absent for a body in chunks: hyper takes Content-Length out then (RFC 9112, 6.3).
     length: Option<u64>,
     /// The client waits for leave to send, and has not had it.
     waits: bool,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use asymmetric_token::CrateName;
 use toml::{Table, Value};
 
 use super::{Dependency, Description, Kind, Metadata, Registry};
@@ -30,6 +31,9 @@ pub enum ManifestError {
     /// `default-features` and `default_features` in one dependency.
     #[error("`{0}` in the crate file's Cargo.toml has both `default-features` and `default_features`")]
     DefaultFeaturesTwice(String),
+    /// A dependency whose name no crate has.
+    #[error("`{0}` in the crate file's Cargo.toml cannot be a dependency's name")]
+    DependencyName(String),
     /// A version requirement that is none.
     #[error("`{0}` in the crate file's Cargo.toml has no valid version requirement")]
     Requirement(String),
@@ -38,14 +42,22 @@ pub enum ManifestError {
     NoReadme(String),
 }
 
-/// Reads a manifest; the readme's text is not in it.
-pub(super) fn read(text: &str, index_url: &str) -> Result<Metadata, ManifestError> {
+/// A manifest that was read.
+pub(super) struct Manifest {
+    /// All of it but the readme's text, which is in another file.
+    pub(super) metadata: Metadata,
+    /// Whether it says anything of a readme, be it that there is none.
+    pub(super) has_readme_key: bool,
+}
+
+/// Reads the text of a Cargo.toml.
+pub(super) fn read(text: &str, index_url: &str) -> Result<Manifest, ManifestError> {
     let manifest: Table =
         text.parse().map_err(|error: toml::de::Error| ManifestError::Syntax(error.message().to_owned()))?;
     refuse(&manifest, "", &["project", "workspace", "patch", "replace", "cargo-features"])?;
     let package = table(&manifest, "package")?.ok_or(ManifestError::Missing("package"))?;
     let package = Fields { table: package, at: "package" };
-    Ok(Metadata {
+    let metadata = Metadata {
         name: package.string("name")?.ok_or(ManifestError::Missing("package.name"))?,
         version: package.string("version")?.ok_or(ManifestError::Missing("package.version"))?,
         dependencies: dependencies(&manifest, index_url)?,
@@ -66,7 +78,8 @@ pub(super) fn read(text: &str, index_url: &str) -> Result<Metadata, ManifestErro
             repository: package.string("repository")?,
             badges: badges(&manifest)?,
         },
-    })
+    };
+    Ok(Manifest { metadata, has_readme_key: package.table.contains_key("readme") })
 }
 
 /// `readme = false` is written out by cargo where there is none.
@@ -152,6 +165,11 @@ fn dependency(
     }
     let fields = Fields { table, at: key };
     let package = fields.string("package")?;
+    for name in [Some(key), package.as_deref()].into_iter().flatten() {
+        if name.parse::<CrateName>().is_err() {
+            return Err(ManifestError::DependencyName(name.to_owned()));
+        }
+    }
     let written = fields.string("version")?;
     Ok(Dependency {
         requirement: super::requirement(written.as_deref().unwrap_or("*"))

@@ -90,7 +90,7 @@ impl Fixture {
 
     /// Stops the server and starts it again on the same store and the same address.
     pub(crate) fn restart(&mut self) {
-        let address = self.running().base_url().trim_start_matches("http://").parse().expect("an address");
+        let address = self.running().address();
         self.running.take().expect("it runs").stop();
         self.config.listen = address;
         self.running = Some(Gateway::start(self.config.clone()).expect("a gateway"));
@@ -135,8 +135,7 @@ impl Fixture {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let address = self.running().base_url().trim_start_matches("http://").to_owned();
-        let stream = TcpStream::connect(address).expect("it listens");
+        let stream = TcpStream::connect(self.running().address()).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time limit");
         stream
     }

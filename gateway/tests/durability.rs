@@ -1,0 +1,164 @@
+//! What holds when things happen at once, and after a crash.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::fs;
+use std::thread;
+
+use asymmetric_token::Mutation;
+use common::{Fixture, Upload};
+use jiff::Timestamp;
+use registry_gateway::policy::Refusal;
+use registry_gateway::store::{MutationError, Signed, StoreError};
+use registry_gateway::{Gateway, StartError};
+use rusqlite::Connection;
+
+fn database(fixture: &Fixture) -> Connection {
+    Connection::open(fixture.folder.path().join("registry.db")).unwrap()
+}
+
+/// Runs the same request eight times at once; returns the statuses, sorted.
+fn at_once(request: impl Fn() -> u16 + Sync) -> Vec<u16> {
+    let mut statuses: Vec<u16> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(&request)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    statuses
+}
+
+#[test]
+fn a_token_is_good_once_also_when_all_come_at_once() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let token =
+        fixture.token(Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() });
+    let yank = || fixture.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"").status;
+    assert_eq!(at_once(yank), [200, 401, 401, 401, 401, 401, 401, 401]);
+}
+
+/// The request was looked at before; what counts is what the transaction finds.
+#[test]
+fn the_transaction_has_the_last_word() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let store = fixture.running().store();
+    let now = Timestamp::now();
+    let signed = |single_use_key: &str| Signed {
+        token: String::new(),
+        key: fixture.publish.public.id(),
+        kind: "yank",
+        single_use_key: single_use_key.to_owned(),
+        kept_until: now,
+        now,
+    };
+    let yank = |single_use_key: &str| store.set_yanked(&signed(single_use_key), "hello", "1.0.0", true);
+    yank("one").unwrap();
+    assert!(matches!(yank("one"), Err(MutationError::Refused(Refusal::Replayed("yank")))));
+    let none = store.set_yanked(&signed("two"), "hello", "2.0.0", true);
+    assert!(matches!(none, Err(MutationError::NotFound(_))));
+    yank("two").unwrap();
+    store.revoke_key(&fixture.publish.public.id().to_string(), now).unwrap();
+    assert!(matches!(yank("three"), Err(MutationError::Refused(Refusal::RevokedKey { .. }))));
+}
+
+#[test]
+fn a_version_is_published_once_also_when_all_come_at_once() {
+    let fixture = Fixture::new();
+    let upload = Upload::new("hello", "1.0.0");
+    let statuses = at_once(|| fixture.publish(&upload).status);
+    assert_eq!(statuses, [200, 409, 409, 409, 409, 409, 409, 409]);
+    assert_eq!(fixture.get("/index/he/ll/hello").text().lines().count(), 1);
+}
+
+#[test]
+fn a_crate_has_one_first_publisher() {
+    let fixture = Fixture::new();
+    let uploads = [Upload::new("hello", "1.0.0"), Upload::new("hello", "2.0.0")];
+    let tokens = [
+        fixture.publish_token(&uploads[0]),
+        fixture
+            .bob
+            .token(fixture.url(), &asymmetric_token::Claims::mutate(Timestamp::now(), uploads[1].mutation())),
+    ];
+    let mut statuses = thread::scope(|scope| {
+        let bobs = scope.spawn(|| fixture.put_new(&tokens[1], &uploads[1]).status);
+        [fixture.put_new(&tokens[0], &uploads[0]).status, bobs.join().unwrap()]
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 403]);
+}
+
+#[test]
+fn a_start_removes_what_was_never_committed() {
+    let mut fixture = Fixture::new();
+    let upload = Upload::new("hello", "1.0.0");
+    fixture.publish(&upload).assert_ok();
+    let folder = fixture.folder.path().to_owned();
+    let orphans = ["tmp/upload", "crates/hello/hello-9.9.9.crate", "crates/hello/hello-1.0.0.crate~"];
+    for orphan in orphans {
+        fs::write(folder.join(orphan), b"half").unwrap();
+    }
+    fixture.restart();
+    for orphan in orphans {
+        assert!(!folder.join(orphan).exists(), "{orphan}");
+    }
+    assert_eq!(fixture.get("/api/v1/crates/hello/1.0.0/download").body, upload.file);
+    fixture.publish(&Upload::new("hello", "9.9.9")).assert_ok();
+}
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let mut fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let before = fixture.get("/index/he/ll/hello");
+    fixture.restart();
+    let after = fixture.get("/index/he/ll/hello");
+    assert_eq!((&before.body, before.field("etag")), (&after.body, after.field("etag")));
+}
+
+#[test]
+fn single_use_keys_go_when_their_tokens_are_too_old() {
+    let fixture = Fixture::new();
+    let database = database(&fixture);
+    database.execute("INSERT INTO spent (single_use_key, kept_until) VALUES ('old', 1000)", ()).unwrap();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let count: i64 = database.query_row("SELECT count(*) FROM spent", (), |row| row.get(0)).unwrap();
+    let old: i64 = database
+        .query_row("SELECT count(*) FROM spent WHERE single_use_key = 'old'", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!((count, old), (1, 0));
+}
+
+#[test]
+fn a_mutation_is_on_record_with_its_token() {
+    let fixture = Fixture::new();
+    let upload = Upload::new("hello", "1.0.0");
+    let token = fixture.publish_token(&upload);
+    fixture.put_new(&token, &upload).assert_ok();
+    fixture.put_new(&token, &upload);
+    let records = fixture.running().store().published(None).unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].token, token);
+    assert_eq!(records[0].checksum, Some(upload.checksum()));
+    assert_eq!(records[0].user, "alice");
+    assert_eq!(records[0].outcome, "published");
+}
+
+#[test]
+fn a_store_of_a_newer_program() {
+    let mut fixture = Fixture::new();
+    fixture.running.take().unwrap().stop();
+    database(&fixture).pragma_update(None, "user_version", 99).unwrap();
+    let error = Gateway::start(fixture.config.clone()).unwrap_err();
+    assert!(matches!(error, StartError::Store(StoreError::Newer { found: 99 })), "{error}");
+}
+
+/// Write-ahead log, so that the command line can read while the server writes.
+#[test]
+fn the_database_has_a_write_ahead_log() {
+    let fixture = Fixture::new();
+    let mode: String = database(&fixture).pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}

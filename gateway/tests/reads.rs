@@ -1,0 +1,266 @@
+//! Index, downloads, search, and paths that have two readings.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::thread;
+
+use common::{Fixture, Response, Upload};
+use serde_json::json;
+
+fn with_header(fixture: &Fixture, path: &str, field: &str) -> Response {
+    let token = fixture.read_token();
+    let header = format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n{field}\r\nConnection: close\r\n\r\n"
+    );
+    fixture.raw(&header, b"")
+}
+
+#[test]
+fn the_configuration() {
+    let fixture = Fixture::with(|config| {
+        config.url = Some("https://crates.example/sub/".to_owned());
+        config.window = std::time::Duration::from_secs(120);
+    });
+    assert_eq!(fixture.url(), "sparse+https://crates.example/sub/index/");
+    let config = fixture.get("/index/config.json");
+    assert_eq!(
+        config.json(),
+        json!({
+            "dl": "https://crates.example/sub/api/v1/crates",
+            "api": "https://crates.example/sub",
+            "auth-required": true,
+            "asymmetric": { "window": 120 },
+        })
+    );
+}
+
+#[test]
+fn an_open_registry_reads_without_a_token_and_changes_with_one() {
+    let fixture = Fixture::with(|config| config.open = true);
+    let upload = Upload::new("hello", "1.0.0");
+    fixture.publish(&upload).assert_ok();
+    let anonymous = |path: &str| fixture.send("GET", path, None, b"");
+    assert_eq!(anonymous("/index/config.json").json().get("auth-required"), None);
+    for path in ["/index/he/ll/hello", "/api/v1/crates/hello/1.0.0/download", "/api/v1/crates?q=hello"] {
+        anonymous(path).assert_ok();
+    }
+    fixture.send("PUT", "/api/v1/crates/new", None, &upload.body()).assert_refused(401, "needs a token");
+    fixture.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", None, b"").assert_refused(401, "needs a token");
+    anonymous("/api/v1/crates/hello/owners").assert_refused(401, "needs a token");
+}
+
+#[test]
+fn nothing_is_read_without_a_token_elsewhere() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    for path in [
+        "/index/config.json",
+        "/index/he/ll/hello",
+        "/index/no/ne/none",
+        "/api/v1/crates/hello/1.0.0/download",
+        "/api/v1/crates?q=hello",
+    ] {
+        fixture.send("GET", path, None, b"").assert_refused(401, "needs a token");
+        fixture.get(path);
+    }
+}
+
+#[test]
+fn an_index_file_is_sent_once() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let first = fixture.get("/index/he/ll/hello");
+    first.assert_ok();
+    let tag = first.field("etag").unwrap();
+    let again = with_header(&fixture, "/index/he/ll/hello", &format!("If-None-Match: {tag}"));
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    fixture.publish(&Upload::new("hello", "1.0.1")).assert_ok();
+    let changed = with_header(&fixture, "/index/he/ll/hello", &format!("If-None-Match: {tag}"));
+    changed.assert_ok();
+    assert_eq!(changed.text().lines().count(), 2);
+}
+
+#[test]
+fn a_date_is_given_once_it_cannot_be_ambiguous() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let dated = loop {
+        let response = fixture.get("/index/he/ll/hello");
+        response.assert_ok();
+        if response.field("last-modified").is_some() {
+            break response;
+        }
+        thread::yield_now();
+    };
+    let date = dated.field("last-modified").unwrap();
+    assert!(date.ends_with(" GMT"), "{date}");
+    assert_ne!(Some(date), dated.field("date"), "within the same second there could be another change");
+    let since = format!("If-Modified-Since: {date}");
+    assert_eq!(with_header(&fixture, "/index/he/ll/hello", &since).status, 304);
+    let both = format!("{since}\r\nIf-None-Match: \"other\"");
+    with_header(&fixture, "/index/he/ll/hello", &both).assert_ok();
+}
+
+#[test]
+fn a_yank_shows_in_the_index() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let change = |method: &str, what: &str| {
+        let (name, version) = ("hello".parse().unwrap(), "1.0.0".parse().unwrap());
+        let mutation = match what {
+            "yank" => asymmetric_token::Mutation::Yank { name, version },
+            _ => asymmetric_token::Mutation::Unyank { name, version },
+        };
+        let path = format!("/api/v1/crates/hello/1.0.0/{what}");
+        let response = fixture.send(method, &path, Some(&fixture.token(mutation)), b"");
+        response.assert_ok();
+        assert_eq!(response.json(), json!({ "ok": true }));
+        fixture.get("/index/he/ll/hello").json()["yanked"].as_bool()
+    };
+    assert_eq!(change("DELETE", "yank"), Some(true));
+    assert_eq!(change("DELETE", "yank"), Some(true));
+    assert_eq!(change("PUT", "unyank"), Some(false));
+}
+
+#[test]
+fn yanking_what_is_not_there() {
+    let fixture = Fixture::new();
+    let mutation =
+        asymmetric_token::Mutation::Yank { name: "none".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+    let token = fixture.token(mutation);
+    fixture
+        .send("DELETE", "/api/v1/crates/none/1.0.0/yank", Some(&token), b"")
+        .assert_refused(404, "there is no none 1.0.0 here");
+}
+
+#[test]
+fn paths_with_another_reading() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    for path in [
+        "/index/he/ll/Hello",
+        "/index/he/ll/%68ello",
+        "/index/he/ll/hello?x",
+        "/index/he/ll/hello/",
+        "/index//he/ll/hello",
+        "/index/x/../he/ll/hello",
+        "/index/hello",
+        "/index/he/ll/h_ello",
+        "/api/v1/crates/hello/%31.0.0/download",
+        "/api/v1/crates/Hello/1.0.0/download",
+        "/api/v1/crates/hello/1.0.0/download?x=1",
+        "/api/v1/crates/hello/1.0.0/download/",
+        "/api/v1/crates/hello/1.0.0",
+        "/api/v1/crates/..%2f..%2fregistry.db/1.0.0/download",
+        "/api/v1/crates/new",
+        "/api/v1/crates/",
+        "/",
+        "/me/",
+    ] {
+        let response = fixture.get(path);
+        assert_eq!(response.status, 404, "{path}: {}", response.text());
+    }
+    let token = fixture.token(asymmetric_token::Mutation::Yank {
+        name: "hello".parse().unwrap(),
+        version: "1.0.0".parse().unwrap(),
+    });
+    for path in [
+        "/api/v1/crates/HELLO/1.0.0/yank",
+        "/api/v1/crates/hello/%31.0.0/yank",
+        "/api/v1/crates/hello/1.0.0/yank?x",
+    ] {
+        let status = fixture.send("DELETE", path, Some(&token), b"").status;
+        assert!(matches!(status, 403 | 404), "{path}: {status}");
+    }
+    fixture.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"").assert_ok();
+}
+
+#[test]
+fn other_methods_and_other_routes() {
+    let fixture = Fixture::new();
+    for (method, path) in [
+        ("POST", "/api/v1/crates/new"),
+        ("DELETE", "/index/config.json"),
+        ("PUT", "/api/v1/crates/hello/1.0.0/yank"),
+        ("GET", "/api/v1/me"),
+        ("PUT", "/admin"),
+    ] {
+        fixture.send(method, path, Some(&fixture.read_token()), b"").assert_refused(404, "nothing here");
+    }
+}
+
+/// Over plain HTTP cargo offers to go on with HTTP/2; that is passed over, not taken up.
+#[test]
+fn no_upgrade() {
+    let fixture = Fixture::with(|config| config.open = true);
+    let request = "GET /index/config.json HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\
+                   Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n";
+    fixture.raw(request, b"").assert_ok();
+}
+
+#[test]
+fn a_header_that_never_ends() {
+    let fixture = Fixture::new();
+    let endless = format!("GET /me HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(100_000));
+    let mut stream = fixture.connect();
+    // The server may have closed before all is sent; what counts is its answer.
+    let _ = std::io::Write::write_all(&mut stream, endless.as_bytes());
+    let mut answer = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+}
+
+#[test]
+fn a_header_that_stalls() {
+    let fixture = Fixture::with(|config| config.patience = std::time::Duration::from_millis(200));
+    let mut stream = fixture.connect();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /me HTTP/1.1\r\nHost:").unwrap();
+    let mut answer = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut answer).unwrap();
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn search_finds_names_and_descriptions() {
+    let fixture = Fixture::new();
+    let publish = |name: &str, description: &str| {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\ndescription = \"{description}\"\n"
+        );
+        let json = json!({ "name": name, "vers": "0.1.0", "description": description });
+        fixture.publish(&Upload::with_manifest(name, "0.1.0", &manifest, &json)).assert_ok();
+    };
+    publish("big_leaf", "100% green");
+    publish("leaf", "Small");
+    publish("tree", "Has a Leaf or two");
+    let names = |query: &str| {
+        let found = fixture.get(&format!("/api/v1/crates?{query}")).json();
+        let names: Vec<_> = found["crates"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|found| found["name"].as_str().unwrap().to_owned())
+            .collect();
+        (names.join(" "), found["meta"]["total"].as_u64().unwrap())
+    };
+    assert_eq!(names("q=leaf&per_page=10"), ("leaf big_leaf tree".to_owned(), 3));
+    assert_eq!(names("q=LEAF&per_page=1"), ("leaf".to_owned(), 3));
+    assert_eq!(names("q=big-leaf"), ("big_leaf".to_owned(), 1));
+    assert_eq!(names("q=100%25"), ("big_leaf".to_owned(), 1));
+    assert_eq!(names("q=%25"), ("big_leaf".to_owned(), 1));
+    fixture.get("/api/v1/crates?q=a&per_page=many").assert_refused(400, "a search has `q` and `per_page`");
+}
+
+#[test]
+fn the_page_for_people() {
+    let fixture = Fixture::new();
+    let page = fixture.send("GET", "/me", None, b"");
+    page.assert_ok();
+    assert!(page.text().contains(&format!("yk-cargo enroll {}", fixture.url())), "{}", page.text());
+}

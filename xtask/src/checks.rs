@@ -15,8 +15,9 @@ const STEPS: [&[&str]; 4] = [
     &["doc", "--workspace", "--no-deps"],
 ];
 
-/// Bans, licences and sources need nothing from the network. Advisories do, and change with the day, not the change.
-const DENY: &[&str] = &["deny", "--locked", "check", "bans", "licenses", "sources"];
+/// Bans, licences and sources need nothing from the network. Advisories do, and they
+/// come with the day, not with a change.
+const DENY: &[&str] = &["deny", "--locked", "--workspace", "check", "bans", "licenses", "sources"];
 
 /// Runs all steps, up to the first that fails.
 ///

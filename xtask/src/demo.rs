@@ -54,7 +54,7 @@ fn play(stage: &mut Stage) -> Outcome {
     publish(stage)?;
     depend(stage)?;
     show_record(stage, &publish_key)?;
-    headline("\nShown, and checked at each step:");
+    headline("Shown, and checked at each step:");
     say(
         "  A key that never left its card signed one publish; the registry checked that signature, and kept it as proof.",
     );
@@ -68,7 +68,7 @@ fn play(stage: &mut Stage) -> Outcome {
 }
 
 fn plug_in_card(stage: &mut Stage) -> Outcome {
-    headline("\n2. Plug in a YubiKey: a mock, which is touched whenever it blinks");
+    headline("2. Plug in a YubiKey: a mock, which is touched whenever it blinks");
     let lines = stage.start(
         "mock-card",
         &["serve", "--pin", PIN, "--touch", "auto", "--socket", "pcscd.sock", "--trace", TRACE],
@@ -83,7 +83,7 @@ fn plug_in_card(stage: &mut Stage) -> Outcome {
 }
 
 fn open_registry(stage: &mut Stage) -> Outcome {
-    headline("\n3. Open a registry that takes no passwords, and tell cargo about it");
+    headline("3. Open a registry that takes no passwords, and tell cargo about it");
     let lines =
         stage.start("registry-gateway", &["serve", "--store", "registry", "--listen", "127.0.0.1:0"])?;
     let index = lines.iter().find_map(|line| line.strip_prefix("index "));
@@ -98,7 +98,7 @@ fn open_registry(stage: &mut Stage) -> Outcome {
 }
 
 fn enroll(stage: &mut Stage) -> Outcome<String> {
-    headline("\n4. Make two keys on the card: one to read with, one to publish with");
+    headline("4. Make two keys on the card: one to read with, one to publish with");
     // In place of the person who would type the PIN.
     stage.write_program("pin.sh", &format!("#!/bin/sh\necho {PIN}\n"))?;
     let program = stage.path("pin.sh");
@@ -114,7 +114,7 @@ fn enroll(stage: &mut Stage) -> Outcome<String> {
 
 /// Runs the commands that `enroll` printed, and gives the publish key's id.
 fn register_keys(stage: &Stage, enrolled: &str) -> Outcome<String> {
-    headline("\n5. Register the public halves with the registry, for the user alice");
+    headline("5. Register the public halves with the registry, for the user alice");
     let mut publish_key = None;
     for role in ["read", "publish"] {
         let wanted = format!("registry-gateway key add --user NAME --role {role} ");
@@ -129,7 +129,7 @@ fn register_keys(stage: &Stage, enrolled: &str) -> Outcome<String> {
 }
 
 fn publish(stage: &Stage) -> Outcome {
-    headline("\n6. Publish a crate. cargo asks yk-cargo for a token, yk-cargo asks the card to sign it");
+    headline("6. Publish a crate. cargo asks yk-cargo for a token, yk-cargo asks the card to sign it");
     let manifest = "[workspace]\n\n[package]\nname = \"greeting\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
         description = \"Says hello\"\nlicense = \"MIT\"\n";
     stage.write("greeting/Cargo.toml", manifest)?;
@@ -151,7 +151,7 @@ fn publish(stage: &Stage) -> Outcome {
 }
 
 fn depend(stage: &Stage) -> Outcome {
-    headline("\n7. Use it: another crate depends on it, and cargo fetches it with read tokens");
+    headline("7. Use it: another crate depends on it, and cargo fetches it with read tokens");
     let manifest = "[workspace]\n\n[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
     let dependencies = "[dependencies]\ngreeting = { version = \"0.1.0\", registry = \"demo\" }\n";
     stage.write("app/Cargo.toml", &format!("{manifest}\n{dependencies}"))?;
@@ -174,7 +174,7 @@ fn depend(stage: &Stage) -> Outcome {
 }
 
 fn show_record(stage: &Stage, publish_key: &str) -> Outcome {
-    headline("\n8. Ask the registry who published it. It checks the kept signature and the kept file again");
+    headline("8. Ask the registry who published it. It checks the kept signature and the kept file again");
     let record = stage.run(".", "registry-gateway", &["record", "greeting@0.1.0"])?;
     let says = |name: &str, value: &str| {
         record

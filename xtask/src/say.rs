@@ -15,6 +15,7 @@ pub(crate) fn complain(text: impl Display) {
 
 /// A line that begins a part.
 pub(crate) fn headline(text: impl Display) {
+    say("");
     in_style("1", text);
 }
 

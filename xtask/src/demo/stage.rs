@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use crate::{Failure, Outcome};
 
 /// Far more than any step takes, so that the demo ends whatever happens.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How soon Ctrl-C is noticed.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// Settings of the person's that would change what cargo and our programs do. `RUSTUP_…` stays: by it rustup finds
 /// the compiler that belongs to this cargo.
@@ -41,7 +45,7 @@ struct Server {
 }
 
 impl Stage {
-    /// A new, empty folder that is nobody else's. From here on Ctrl-C ends the demo before its next step.
+    /// A new, empty folder that is nobody else's. From here on Ctrl-C ends the demo in an orderly way.
     pub(super) fn set() -> Outcome<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -107,7 +111,7 @@ impl Stage {
         let lines = stdout.map(lines_of).ok_or_else(|| Failure::new(format!("{program} has no output")))?;
         let mut before = Vec::new();
         let started = Instant::now();
-        while let Ok(line) = lines.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
+        while let Some(line) = self.next_line(&lines, started)? {
             quote(&line);
             if line == "ready" {
                 return Ok(before);
@@ -129,16 +133,16 @@ impl Stage {
         command.stdout(writer).stderr(error_writer);
         let mut child = command.spawn().map_err(|error| cannot("start", program, &error))?;
         drop(command); // and with it our ends of the pipe
-        let text = show(&lines_of(output));
-        if text.is_none() {
+        let text = self.show(&lines_of(output));
+        if text.is_err() {
             let _ = child.kill();
         }
         let status = child.wait().map_err(|error| cannot("wait for", program, &error))?;
-        match text {
-            Some(text) if status.success() => Ok(text),
-            Some(_) => Err(Failure::new(format!("`{program} {}` failed ({status})", arguments.join(" ")))),
-            None => Err(Failure::new(format!("{program} did not end within {} s", PATIENCE.as_secs()))),
+        let text = text?;
+        if status.success() {
+            return Ok(text);
         }
+        Err(Failure::new(format!("`{program} {}` failed ({status})", arguments.join(" "))))
     }
 
     /// What the programs that stay had to say beside their output.
@@ -146,6 +150,31 @@ impl Stage {
         let log =
             |server: &Server| (server.name, fs::read_to_string(self.log(server.name)).unwrap_or_default());
         self.servers.iter().map(log).filter(|(_, text)| !text.is_empty()).collect()
+    }
+
+    /// All lines until the end.
+    fn show(&self, lines: &Receiver<String>) -> Outcome<String> {
+        let started = Instant::now();
+        let mut text = String::new();
+        while let Some(line) = self.next_line(lines, started)? {
+            quote(&line);
+            text += &line;
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    /// The next line; none at the end.
+    fn next_line(&self, lines: &Receiver<String>, started: Instant) -> Outcome<Option<String>> {
+        while started.elapsed() < PATIENCE {
+            self.may_go_on()?;
+            match lines.recv_timeout(SLICE) {
+                Ok(line) => return Ok(Some(line)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        Err(Failure::new(format!("the last command did not come to an end within {} s", PATIENCE.as_secs())))
     }
 
     fn program(&self, name: &str, folder: &Path) -> Command {
@@ -159,7 +188,8 @@ impl Stage {
             }
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(folder).stdin(Stdio::null());
+        // Away from the terminal's foreground, nothing can ask a question there; Ctrl-C reaches us alone.
+        command.process_group(0).current_dir(folder).stdin(Stdio::null());
         command
     }
 
@@ -197,23 +227,6 @@ fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     lines
-}
-
-/// All lines until the end, or nothing if the end does not come.
-fn show(lines: &Receiver<String>) -> Option<String> {
-    let started = Instant::now();
-    let mut text = String::new();
-    loop {
-        match lines.recv_timeout(PATIENCE.saturating_sub(started.elapsed())) {
-            Ok(line) => {
-                quote(&line);
-                text += &line;
-                text.push('\n');
-            }
-            Err(RecvTimeoutError::Disconnected) => return Some(text),
-            Err(RecvTimeoutError::Timeout) => return None,
-        }
-    }
 }
 
 fn cannot(act: &str, what: &str, error: &std::io::Error) -> Failure {

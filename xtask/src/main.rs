@@ -1,2 +1,70 @@
-//! x
-fn main() {}
+//! `cargo xtask`: the project's own commands.
+//!
+//! It links nothing that may have to be installed first, since installing that is part of its work. For Unix: the mock
+//! card, which the demo and the tests need, stands in for pcsc-lite's daemon.
+
+use std::fmt;
+use std::process::ExitCode;
+
+mod checks;
+mod demo;
+mod interop;
+mod prerequisites;
+mod say;
+mod workspace;
+
+use say::say;
+
+const USAGE: &str = "\
+The project's own commands.
+
+Usage: cargo xtask <COMMAND>
+
+Commands:
+  demo     Publish a crate with a mock YubiKey to a registry on this computer, and build against it
+  test     Everything that must hold before a change goes in: format, lints, tests, docs, dependencies
+  interop  Let programs that are not ours judge what we built (interop/)
+
+What these need from the system is installed with apt-get where that can be done without asking.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["demo"] => demo::run(),
+        ["test"] => checks::run(),
+        ["interop"] => interop::run(),
+        ["help" | "-h" | "--help"] => {
+            say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            say::complain(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::complain(format_args!("error: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One sentence for the person who ran the command. Nobody matches on it.
+#[derive(Debug)]
+struct Failure(String);
+
+impl Failure {
+    fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+type Outcome<T = ()> = Result<T, Failure>;

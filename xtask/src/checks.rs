@@ -1,0 +1,69 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, cheapest first.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::say::{command, headline, say};
+use crate::workspace::{cargo, succeeds};
+use crate::{Failure, Outcome, prerequisites};
+
+/// The steps. One profile and one target folder, so that nothing is built twice without need.
+const STEPS: [&[&str]; 4] = [
+    &["fmt", "--all", "--check"],
+    &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    &["test", "--workspace"],
+    &["doc", "--workspace", "--no-deps"],
+];
+
+/// Bans, licences and sources need nothing from the network. Advisories do, and they
+/// come with the day, not with a change.
+const DENY: &[&str] = &["deny", "--locked", "--workspace", "check", "bans", "licenses", "sources"];
+
+/// Runs all steps, up to the first that fails.
+///
+/// # Errors
+/// Names the step.
+pub(crate) fn run() -> Outcome {
+    prerequisites::provide(&[prerequisites::BUILD, prerequisites::TEST])?;
+    let mut times = Vec::new();
+    let outcome = run_steps(&mut times);
+    headline("Time");
+    for (step, time) in &times {
+        say(format_args!("{:>7.1} s  {step}", time.as_secs_f64()));
+    }
+    outcome
+}
+
+fn run_steps(times: &mut Vec<(String, Duration)>) -> Outcome {
+    for step in STEPS {
+        run_step(step, times)?;
+    }
+    if succeeds("cargo-deny", &["--version"]) {
+        return run_step(DENY, times);
+    }
+    say("Skipped: cargo deny, which is not installed (the public workflow runs it)");
+    Ok(())
+}
+
+fn run_step(arguments: &[&str], times: &mut Vec<(String, Duration)>) -> Outcome {
+    let name = format!("cargo {}", arguments.join(" "));
+    headline(format_args!("Checking: {}", arguments[0]));
+    command(&name);
+    let started = Instant::now();
+    let status = step(arguments).status();
+    times.push((name.clone(), started.elapsed()));
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("this step failed ({status}): {name}"))),
+        Err(error) => Err(Failure::new(format!("this step could not be started: {name}: {error}"))),
+    }
+}
+
+fn step(arguments: &[&str]) -> Command {
+    let mut step = cargo();
+    step.args(arguments);
+    if arguments[0] == "doc" {
+        step.env("RUSTDOCFLAGS", "-D warnings");
+    }
+    step
+}

@@ -1,0 +1,88 @@
+//! `cargo xtask interop`: programs that are not ours judge what we built.
+//!
+//! They are heavy and change seldom, so what was built of them stays in the person's cache folder, one folder for each
+//! version and compiler.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::say::{command, headline, say};
+use crate::workspace::{cargo, root, succeeds};
+use crate::{Failure, Outcome, prerequisites};
+
+/// The Debian packages that the foreign programs need: one a line, a reason after `#`.
+const PACKAGES: &str = "debian-packages.txt";
+
+/// Runs the tests of `interop/`.
+///
+/// # Errors
+/// What is missing, or that a test failed.
+pub(crate) fn run() -> Outcome {
+    let folder = root().join("interop");
+    if !folder.join("Cargo.toml").is_file() {
+        return Err(Failure::new("there is no interop/ in this tree"));
+    }
+    prerequisites::provide(&[prerequisites::BUILD])?;
+    install_packages(&folder.join(PACKAGES))?;
+    let target = cache()?.join(format!("interop-{}-{}", env!("CARGO_PKG_VERSION"), rustc_version()?));
+    let arguments = ["test", "--manifest-path", "interop/Cargo.toml", "--locked"];
+    headline("Checking: interop");
+    say(format_args!("What is built stays in {}", target.display()));
+    command(format_args!("cargo {}", arguments.join(" ")));
+    match cargo().args(arguments).env("CARGO_TARGET_DIR", &target).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("interop failed ({status})"))),
+        Err(error) => Err(Failure::new(format!("cargo could not be started: {error}"))),
+    }
+}
+
+/// On other systems than Debian's, the person has to know.
+fn install_packages(list: &Path) -> Outcome {
+    let Ok(text) = std::fs::read_to_string(list) else { return Ok(()) };
+    let wanted = packages(&text);
+    if !succeeds("dpkg-query", &["--version"]) {
+        say(format_args!("Needed, by the names of Debian's packages: {}", wanted.join(" ")));
+        return Ok(());
+    }
+    let missing: Vec<_> = wanted.into_iter().filter(|package| !is_installed(package)).collect();
+    if missing.is_empty() { Ok(()) } else { prerequisites::install(&missing) }
+}
+
+fn packages(text: &str) -> Vec<&str> {
+    let names = text.lines().filter_map(|line| line.split('#').next());
+    names.map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+fn is_installed(package: &str) -> bool {
+    let status =
+        Command::new("dpkg-query").args(["--show", "--showformat=${db:Status-Status}", package]).output();
+    status.is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// XDG Base Directory Specification: a relative `XDG_CACHE_HOME` is to be ignored.
+fn cache() -> Outcome<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let caches =
+        caches.ok_or_else(|| Failure::new("set HOME or XDG_CACHE_HOME: there is no cache folder without"))?;
+    Ok(caches.join("yk-cargo-interop"))
+}
+
+/// As in `1.95.0`.
+fn rustc_version() -> Outcome<String> {
+    let output = Command::new("rustc").arg("--version").current_dir(root()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let version = text.split_whitespace().nth(1).map(str::to_owned);
+    version.ok_or_else(|| Failure::new("rustc does not tell its version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::packages;
+
+    #[test]
+    fn a_package_is_named_before_its_reason() {
+        let text = "# for the tests\nlibssl-dev # cargo links it\n\n  zlib1g-dev\n";
+        assert_eq!(packages(text), ["libssl-dev", "zlib1g-dev"]);
+    }
+}

@@ -1,0 +1,135 @@
+//! What the system must have: asked for by trying it, installed where that needs no question.
+
+use std::process::{Command, Stdio};
+
+use crate::say::{command, say};
+use crate::workspace::succeeds;
+use crate::{Failure, Outcome};
+
+/// Something the system must have.
+pub(crate) struct Need {
+    name: &'static str,
+    why: &'static str,
+    packages: &'static [&'static str],
+    is_there: fn() -> bool,
+}
+
+/// To build the workspace.
+pub(crate) const BUILD: &[Need] = &[
+    Need {
+        name: "a C compiler",
+        why: "the gateway's cryptography and SQLite are C",
+        packages: &["gcc", "libc6-dev"],
+        is_there: has_c_compiler,
+    },
+    Need {
+        name: "pkg-config",
+        why: "it tells the build where libpcsclite is",
+        packages: &["pkgconf"],
+        is_there: || names_pcsclite() || pkg_config(&["--version"]),
+    },
+    Need {
+        name: "libpcsclite",
+        why: "yk-cargo talks to smart cards through it",
+        packages: &["libpcsclite-dev"],
+        is_there: || names_pcsclite() || pkg_config(&["--exists", "libpcsclite"]),
+    },
+];
+
+/// To run the tests as well.
+pub(crate) const TEST: &[Need] = &[
+    Need {
+        name: "opensc-tool",
+        why: "the tests let it judge the mock card",
+        packages: &["opensc"],
+        is_there: || succeeds("opensc-tool", &["--version"]),
+    },
+    Need {
+        name: "yubico-piv-tool",
+        why: "the tests let it judge the mock card",
+        packages: &["yubico-piv-tool"],
+        is_there: || succeeds("yubico-piv-tool", &["--version"]),
+    },
+];
+
+/// Sees to it that all needs are met.
+///
+/// # Errors
+/// Names what is missing and the command that installs it.
+pub(crate) fn provide(needs: &[&[Need]]) -> Outcome {
+    let missing = || needs.iter().copied().flatten().filter(|need| !(need.is_there)()).collect::<Vec<_>>();
+    let wanted = missing();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for need in &wanted {
+        say(format_args!("Missing: {} ({})", need.name, need.why));
+    }
+    install(&wanted.iter().flat_map(|need| need.packages.iter().copied()).collect::<Vec<_>>())?;
+    match missing()[..] {
+        [] => Ok(()),
+        [need, ..] => Err(Failure::new(format!("{} was installed, and is still not found", need.name))),
+    }
+}
+
+/// Installs Debian packages, if that can be done without asking.
+///
+/// # Errors
+/// Names the command that a person has to run.
+pub(crate) fn install(packages: &[&str]) -> Outcome {
+    let list = packages.join(" ");
+    if !succeeds("apt-get", &["--version"]) {
+        return Err(Failure::new(format!(
+            "there is no apt-get here; install what Debian calls: {list}\nand run this again"
+        )));
+    }
+    let prefix: &[&str] = if is_root() {
+        &[]
+    } else if succeeds("sudo", &["-n", "true"]) {
+        &["sudo", "-n"]
+    } else {
+        return Err(Failure::new(format!(
+            "only the administrator can install packages; run this, and then the same command again:\n  sudo apt-get install --no-install-recommends {list}"
+        )));
+    };
+    // Lists that could not be renewed may still do: the installation is the judge.
+    apt_get(prefix, &["update"]);
+    let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
+    if apt_get(prefix, &arguments) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("apt-get could not install: {list}")))
+}
+
+/// Runs it, waiting for another package manager to finish (a fresh machine updates itself), and shows what it says.
+fn apt_get(prefix: &[&str], arguments: &[&str]) -> bool {
+    let own = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"];
+    let words = [prefix, &own, arguments].concat();
+    command([prefix, &["apt-get"], arguments].concat().join(" "));
+    let status = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").stdin(Stdio::null()).output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// With its headers: Debian's gcc comes without them.
+fn has_c_compiler() -> bool {
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    succeeds(compiler, &["-E", "-x", "c", "-include", "stdlib.h", "/dev/null"])
+}
+
+/// Whoever names the library's folder needs no pkg-config (build script of the crate `pcsc-sys`).
+fn names_pcsclite() -> bool {
+    std::env::var_os("PCSC_LIB_DIR").is_some()
+}
+
+/// The program, by the names under which the crate `pkg-config` looks for it.
+fn pkg_config(arguments: &[&str]) -> bool {
+    match std::env::var_os("PKG_CONFIG") {
+        Some(program) => succeeds(program, arguments),
+        None => succeeds("pkg-config", arguments) || succeeds("pkgconf", arguments),
+    }
+}

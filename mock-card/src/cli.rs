@@ -35,7 +35,6 @@ pub fn run() -> ExitCode {
 
 /// Until SIGTERM, SIGINT or `quit`. The end of standard input is none.
 fn serve(options: &Options) -> Result<ExitCode, StartError> {
-    let daemon = Arc::new(Daemon::start(&options.settings()?)?);
     let (quit, wanted) = mpsc::channel();
     watch_signals({
         let quit = quit.clone();
@@ -43,15 +42,17 @@ fn serve(options: &Options) -> Result<ExitCode, StartError> {
             let _ = quit.send(());
         }
     })?;
+    let daemon = Arc::new(Daemon::start(&options.settings()?)?);
     if let Some(path) = &options.control {
         control::listen(&daemon, &quit, path).map_err(|error| StartError::file(path, error))?;
     }
+    let events = daemon.events();
     let mut output = io::stdout();
     let _ = writeln!(output, "PCSCLITE_CSOCK_NAME={}\nready", daemon.socket().display());
     let _ = output.flush();
     thread::spawn({
         let daemon = Arc::clone(&daemon);
-        move || control::converse(&daemon, &quit, io::stdin(), io::stdout())
+        move || control::converse(&daemon, &quit, events, io::stdin(), io::stdout())
     });
     let _ = wanted.recv();
     stop(&daemon, options.control.as_deref());

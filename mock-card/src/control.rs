@@ -5,7 +5,7 @@
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -98,15 +98,15 @@ fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
     if daemon.wait_until(condition, A_DAY) { Ok(String::new()) } else { Err(ControlError::Stopping) }
 }
 
-/// Takes lines from `input` and writes answers and events to `output`, until the input ends. Events go on.
+/// Takes lines from `input` and writes answers and `events` to `output`, until the input ends. Events go on.
 pub(crate) fn converse<W: Write + Send + 'static>(
     daemon: &Daemon,
     quit: &Quit,
+    events: Receiver<String>,
     input: impl io::Read,
     output: W,
 ) {
     let output = Arc::new(Mutex::new(output));
-    let events = daemon.events();
     thread::spawn({
         let output = Arc::clone(&output);
         move || {
@@ -153,6 +153,6 @@ fn accept(listener: &UnixListener, daemon: &Arc<Daemon>, quit: &Quit) {
 
 fn serve(stream: UnixStream, daemon: &Daemon, quit: &Quit) {
     let Ok(output) = stream.try_clone() else { return };
-    converse(daemon, quit, &stream, output);
+    converse(daemon, quit, daemon.events(), &stream, output);
     let _ = stream.shutdown(std::net::Shutdown::Both);
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitCode, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::SIGTERM;
 
@@ -19,26 +20,38 @@ use crate::settings::StartError;
 
 /// Runs the command and returns its status; 128 + number for a signal, 127 where it cannot be started.
 pub(super) fn run(options: &Options, command: &[OsString]) -> Result<ExitCode, StartError> {
+    let terminator = Terminator::default();
+    watch_signals({
+        let terminator = terminator.clone();
+        // SIGINT from the keyboard has reached the command already.
+        move |signal| {
+            if signal == SIGTERM {
+                terminator.terminate();
+            }
+        }
+    })?;
     let daemon = Arc::new(Daemon::start(&options.settings()?)?);
     let folder = if options.control.is_none() { Some(pcscd::new_folder()?) } else { None };
     let path =
         options.control.clone().or(folder.as_ref().map(|folder| folder.join("control"))).unwrap_or_default();
     let (quit, wanted) = mpsc::channel();
     control::listen(&daemon, &quit, &path).map_err(|error| StartError::file(&path, error))?;
-    let child = command.split_first().map(|(program, arguments)| {
-        Command::new(program)
-            .args(arguments)
-            .env("PCSCLITE_CSOCK_NAME", daemon.socket())
-            .env("MOCK_CARD_CONTROL", &path)
-            .spawn()
+    thread::spawn({
+        let terminator = terminator.clone();
+        move || wanted.iter().for_each(|()| terminator.terminate())
     });
+    let (program, arguments) = command.split_first().expect("clap requires a command");
+    let child = Command::new(program)
+        .args(arguments)
+        .env("PCSCLITE_CSOCK_NAME", daemon.socket())
+        .env("MOCK_CARD_CONTROL", &path)
+        .spawn();
     let status = match child {
-        Some(Ok(child)) => wait(child, wanted),
-        Some(Err(error)) => {
-            let _ = writeln!(io::stderr(), "mock-card: {}: {error}", command[0].to_string_lossy());
+        Ok(child) => terminator.wait(child).map_err(|error| StartError::file(program.as_ref(), error)),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "mock-card: {}: {error}", program.to_string_lossy());
             Ok(ExitCode::from(127))
         }
-        None => Ok(ExitCode::from(2)),
     };
     stop(&daemon, Some(&path));
     if let Some(folder) = folder {
@@ -47,39 +60,50 @@ pub(super) fn run(options: &Options, command: &[OsString]) -> Result<ExitCode, S
     status
 }
 
-/// Passes SIGTERM and `quit` on to the command. SIGINT from the keyboard has reached it already.
-fn wait(mut child: Child, quit: mpsc::Receiver<()>) -> Result<ExitCode, StartError> {
-    let running = Arc::new(Mutex::new(Pid::from_raw(child.id() as i32)));
-    let terminate = {
-        let running = Arc::clone(&running);
-        move || {
-            if let Some(pid) = *running.lock().unwrap_or_else(PoisonError::into_inner) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
-        }
-    };
-    watch_signals({
-        let terminate = terminate.clone();
-        move |signal| {
-            if signal == SIGTERM {
-                terminate();
-            }
-        }
-    })?;
-    thread::spawn(move || {
-        for () in quit {
-            terminate();
-        }
-    });
-    // The number must not be given to another process while a signal may still be sent to it.
-    if let Some(pid) = Pid::from_raw(child.id() as i32) {
-        while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-            .is_err_and(|error| error == rustix::io::Errno::INTR)
-        {}
+/// Sends SIGTERM to the command while it runs, also where it was asked to before there was one.
+#[derive(Clone, Default)]
+struct Terminator(Arc<Mutex<Target>>);
+
+#[derive(Default)]
+struct Target {
+    pid: Option<Pid>,
+    wanted: bool,
+}
+
+impl Terminator {
+    fn terminate(&self) {
+        let mut target = self.target();
+        target.wanted = true;
+        target.send();
     }
-    *running.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    let status = child.wait().map_err(|error| StartError::file("the command".as_ref(), error))?;
-    Ok(ExitCode::from(exit_code(status)))
+
+    fn wait(&self, mut child: Child) -> io::Result<ExitCode> {
+        let pid = Pid::from_child(&child);
+        {
+            let mut target = self.target();
+            target.pid = Some(pid);
+            if target.wanted {
+                target.send();
+            }
+        }
+        // The number must not go to another process while a signal may still be sent to it.
+        let without_reaping = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while waitid(WaitId::Pid(pid), without_reaping).is_err_and(|error| error == Errno::INTR) {}
+        self.target().pid = None;
+        child.wait().map(|status| ExitCode::from(exit_code(status)))
+    }
+
+    fn target(&self) -> MutexGuard<'_, Target> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Target {
+    fn send(&self) {
+        if let Some(pid) = self.pid {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

@@ -83,9 +83,18 @@ impl Session {
             Command::ReaderEvents => pair(self.shared.lock().reader_events, 0).to_vec(),
             Command::ReadersState => self.shared.lock().reader_list(),
             Command::ReadersStateSize => (READER_SLOTS as u32).to_ne_bytes().to_vec(),
-            Command::ReadersStateArray => return Ok(self.send_list()),
-            Command::WaitReaderStateChange => return Ok(self.wait_for_change()),
-            Command::StopWaiting => return Ok(self.shared.lock().waiting.stop(self.id)),
+            Command::ReadersStateArray => {
+                self.send_list();
+                return Ok(());
+            }
+            Command::WaitReaderStateChange => {
+                self.wait_for_change();
+                return Ok(());
+            }
+            Command::StopWaiting => {
+                self.shared.lock().waiting.stop(self.id);
+                return Ok(());
+            }
         };
         (&*self.stream).write_all(&reply).map_err(|_| Gone)
     }

@@ -1,0 +1,339 @@
+//! The command line: `serve`, `exec`, control lines, files.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use p384::pkcs8::{EncodePrivateKey as _, LineEnding};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn mock_card() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_mock-card"))
+}
+
+/// `mock-card serve`, spoken to line by line.
+struct Serving {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    socket: PathBuf,
+}
+
+impl Serving {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child =
+            mock_card().args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let lines = lines_of(child.stdout.take().unwrap());
+        let name = lines.recv_timeout(PATIENCE).unwrap();
+        let socket = PathBuf::from(name.strip_prefix("PCSCLITE_CSOCK_NAME=").unwrap());
+        assert_eq!(lines.recv_timeout(PATIENCE).as_deref(), Ok("ready"));
+        assert!(socket.exists());
+        Self { child, stdin, lines, socket }
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+        answer(&self.lines)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// Ends by itself, leaving nothing behind.
+    fn assert_ends(mut self) {
+        assert!(self.child.wait().unwrap().success());
+        assert!(!self.socket.exists());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+/// The next line that is no event.
+fn answer(lines: &Receiver<String>) -> String {
+    loop {
+        let line = lines.recv_timeout(PATIENCE).expect("an answer in time");
+        if !line.starts_with("event ") {
+            return line;
+        }
+    }
+}
+
+/// `mock-card exec OPTIONS -- sh -c SCRIPT`.
+fn exec(options: &[&str], script: &str) -> Output {
+    mock_card().arg("exec").args(options).args(["--", "sh", "-c", script]).output().unwrap()
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn control_lines_are_answered() {
+    let mut mock = Serving::start(&["serve", "--serial", "7", "--touch", "manual"]);
+    for (line, wanted) in [
+        ("touch", "ok"),
+        ("touch 7", "ok"),
+        ("touch 8", "error there is no card 8"),
+        ("unplug", "ok"),
+        ("unplug", "error the reader is unplugged"),
+        ("plug", "ok"),
+        ("plug 7", "error the reader is plugged in already"),
+        ("remove", "ok"),
+        ("reset", "error the card is not in the reader"),
+        ("insert", "ok"),
+        ("insert", "error the card is in the reader already"),
+        ("reset", "ok"),
+        ("power-off", "ok"),
+        ("hold exclusive", "ok"),
+        ("hold transaction", "error the card is in use"),
+        ("release", "ok"),
+        ("release", "error the card is not held"),
+        ("hold transaction 7", "ok"),
+        ("release 7", "ok"),
+        ("wait idle", "ok"),
+        ("wait apdu 0", "ok"),
+        ("pin-tries", "ok 3"),
+        ("pin-tries 1", "ok"),
+        ("pin-tries", "ok 1"),
+        ("pin-tries 256", "error write pin-tries [N [SERIAL]], N from 0 to 255"),
+        ("clear", "ok"),
+    ] {
+        assert_eq!(mock.ask(line), wanted, "{line}");
+    }
+    let state = mock.ask("state");
+    assert!(state.starts_with("ok {") && state.contains("\"pin-tries\":1"), "{state}");
+    assert!(mock.ask("dance").starts_with("error no such command; there are touch, "));
+    assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
+}
+
+#[test]
+fn without_a_subcommand_it_serves() {
+    let mut mock = Serving::start(&["--firmware", "5.4.3"]);
+    assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
+}
+
+#[test]
+fn signals_stop_it_and_the_end_of_input_does_not() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = folder();
+        let (socket, control) = (folder.path().join("s"), folder.path().join("c"));
+        let mut mock = Serving::start(&["--socket", path(&socket), "--control", path(&control)]);
+        drop(mock.stdin.take());
+        let mut stream = UnixStream::connect(&control).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"pin-tries\n").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"ok 3\n");
+        mock.signal(signal);
+        mock.assert_ends();
+        assert!(!control.exists());
+    }
+}
+
+#[test]
+fn events_come_unasked() {
+    let mut mock = Serving::start(&[]);
+    let client = UnixStream::connect(&mock.socket).unwrap();
+    assert_eq!(mock.lines.recv_timeout(PATIENCE).as_deref(), Ok("event client 1"));
+    drop(client);
+    assert_eq!(mock.lines.recv_timeout(PATIENCE).as_deref(), Ok("event client 0"));
+    assert_eq!(mock.ask("quit"), "ok");
+}
+
+#[test]
+fn exec_ends_as_its_command_does() {
+    assert_eq!(exec(&[], "exit 0").status.code(), Some(0));
+    assert_eq!(exec(&[], "exit 7").status.code(), Some(7));
+    assert_eq!(exec(&[], "kill -TERM $$").status.code(), Some(128 + 15));
+    let missing = mock_card().args(["exec", "--", "/nowhere/to/be/found"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&missing.stderr).starts_with("mock-card: /nowhere/to/be/found: "));
+}
+
+#[test]
+fn exec_leaves_the_streams_to_its_command_and_cleans_up() {
+    let script = r#"test -S "$PCSCLITE_CSOCK_NAME" && test -S "$MOCK_CARD_CONTROL" && echo "$PCSCLITE_CSOCK_NAME" "$MOCK_CARD_CONTROL""#;
+    let output = exec(&[], script);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<&Path> = text.split_whitespace().map(Path::new).collect();
+    assert_eq!(names.len(), 2, "{text}");
+    for name in names {
+        assert!(!name.exists() && !name.parent().unwrap().exists(), "{} is left", name.display());
+    }
+}
+
+#[test]
+fn exec_passes_sigterm_on() {
+    let mut child = mock_card()
+        .args([
+            "exec",
+            "--",
+            "sh",
+            "-c",
+            "trap 'exit 9' TERM; echo here; for n in $(seq 3000); do sleep 0.01; done",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = lines_of(child.stdout.take().unwrap());
+    assert_eq!(lines.recv_timeout(PATIENCE).as_deref(), Ok("here"));
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn the_trace_is_private_and_tells_no_secrets() {
+    let folder = folder();
+    let trace = folder.path().join("trace.jsonl");
+    let verify = "opensc-tool -s 00:A4:04:00:05:A0:00:00:03:08 -s 00:20:00:80:08:31:32:33:34:35:36:FF:FF";
+    let output = exec(&["--trace", path(&trace)], verify);
+    assert!(output.status.success(), "opensc-tool (Debian package opensc) is needed: {output:?}");
+    assert_eq!(std::fs::metadata(&trace).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&trace).unwrap();
+    assert!(!text.contains("313233343536"), "{text}");
+    let line = text.lines().find(|line| line.contains("0020008008")).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(entry["call"], "transmit");
+    assert_eq!(entry["ins"], "VERIFY");
+    assert_eq!(entry["redacted"], 8);
+    assert_eq!(entry["answer"], "9000");
+    assert_eq!(entry["serial"], 12_345_678);
+    assert_eq!(entry["rv"], 0);
+    assert!(entry["n"].is_u64() && entry["us"].is_u64() && entry["conn"].is_u64());
+
+    let told = folder.path().join("told.jsonl");
+    exec(&["--trace", path(&told), "--trace-secrets"], verify);
+    assert!(std::fs::read_to_string(&told).unwrap().contains("0020008008313233343536FFFF"));
+}
+
+#[test]
+fn the_state_outlives_the_mock() {
+    let folder = folder();
+    let state = folder.path().join("state.json");
+    let options = ["--state", path(&state), "--pin", "654321"];
+    let mut mock = Serving::start(&options);
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(mock.ask("pin-tries 2"), "ok");
+    assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
+    let mut mock = Serving::start(&["--state", path(&state)]);
+    assert_eq!(mock.ask("pin-tries"), "ok 2");
+    assert_eq!(mock.ask("quit"), "ok");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "unfinished files are left");
+}
+
+#[test]
+fn keys_are_imported_from_files() {
+    let folder = folder();
+    let secret = p384::SecretKey::from_slice(&[0x42; 48]).unwrap();
+    let (pem, der, junk) =
+        (folder.path().join("key.pem"), folder.path().join("key:1"), folder.path().join("junk"));
+    std::fs::write(&pem, secret.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes()).unwrap();
+    std::fs::write(&der, secret.to_pkcs8_der().unwrap().as_bytes()).unwrap();
+    std::fs::write(&junk, "junk").unwrap();
+    let import = |text: String| exec(&["--import", &text], "opensc-tool -n -s 00:F7:00:82");
+    let shown = |text: String| String::from_utf8(import(text).stdout).unwrap();
+    assert!(shown(format!("82:p384:{}", pem.display())).contains("01 01 14 02 02 02 01 03 01 02"));
+    assert!(
+        shown(format!("82:p384:{}:never:always", der.display())).contains("01 01 14 02 02 01 02 03 01 02")
+    );
+    for wrong in [format!("82:p256:{}", pem.display()), format!("82:p384:{}", junk.display())] {
+        let output = import(wrong);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains("not a PKCS#8 private key for P"),
+            "{output:?}"
+        );
+    }
+    assert_eq!(import(format!("9B:p384:{}", pem.display())).status.code(), Some(1));
+}
+
+#[test]
+fn several_cards_have_a_reader_each() {
+    let cards = ["--card", "serial=1,pin=654321", "--card", "serial=2,firmware=5.4.3"];
+    let output = exec(&cards, "opensc-tool -l");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for reader in ["Yubico YubiKey OTP+FIDO+CCID 00 00", "Yubico YubiKey OTP+FIDO+CCID 01 00"] {
+        assert!(shown.contains(reader), "{shown}");
+    }
+    let mut mock = Serving::start(&cards);
+    assert_eq!(mock.ask("unplug 2"), "ok");
+    assert_eq!(mock.ask("unplug 2"), "error the reader is unplugged");
+    assert_eq!(mock.ask("unplug 1"), "ok");
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let folder = folder();
+    let long = folder.path().join("x".repeat(100));
+    let longest = {
+        let missing = 107 - folder.path().as_os_str().len() - 1;
+        folder.path().join("y".repeat(missing))
+    };
+    for (options, status, reason) in [
+        (vec!["--socket", path(&long)], 1, "libpcsclite takes at most 107"),
+        (vec!["--firmware", "4.3.5"], 1, "firmware 4.3.5 is not modelled"),
+        (vec!["--pin", "123"], 1, "6 to 8 characters"),
+        (vec!["--card", "serial=1", "--card", "serial=1"], 1, "same serial number"),
+        (vec!["--card", "colour=red"], 2, "no such key `colour`"),
+        (vec!["--card", "serial=1", "--serial", "2"], 2, "cannot be used with"),
+        (vec!["--touch", "maybe"], 2, "auto, never or manual"),
+        (vec!["--state", "/"], 1, "/"),
+    ] {
+        let output = exec(&options, "exit 0");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{options:?}: {told}");
+        assert!(told.contains(reason), "{options:?}: {told}");
+    }
+    assert_eq!(
+        exec(&["--socket", path(&longest)], "opensc-tool -l | grep -q YubiKey").status.code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_socket_in_use_is_not_taken_and_a_stale_one_is() {
+    let folder = folder();
+    let socket = folder.path().join("s");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let mock = Serving::start(&["--socket", path(&socket)]);
+    let second = exec(&["--socket", path(&socket)], "exit 0");
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(mock.socket.exists());
+}

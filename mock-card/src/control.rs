@@ -98,15 +98,15 @@ fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
     if daemon.wait_until(condition, A_DAY) { Ok(String::new()) } else { Err(ControlError::Stopping) }
 }
 
-/// Takes lines from `input` and writes answers and events to `output`, until the input ends. Events go on.
+/// Takes lines from `input` and writes answers and `events` to `output`, until the input ends. Events go on.
 pub(crate) fn converse<W: Write + Send + 'static>(
     daemon: &Daemon,
     quit: &Quit,
+    events: Receiver<String>,
     input: impl io::Read,
     output: W,
 ) {
     let output = Arc::new(Mutex::new(output));
-    let events = daemon.events();
     thread::spawn({
         let output = Arc::clone(&output);
         move || {

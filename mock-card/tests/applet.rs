@@ -3,6 +3,7 @@
 //! A line of `transcripts/*.apdu` is one of
 //! `=== name` (a new card), `> command`, `< answer` (`..` stands for anything, once), `< touch SLOT`, `# comment`,
 //! and `@ directive`. `[5A*16]` stands for sixteen bytes 5A. The card draws 5A bytes only.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

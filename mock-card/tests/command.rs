@@ -1,4 +1,5 @@
 //! The command line: `serve`, `exec`, control lines, files.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

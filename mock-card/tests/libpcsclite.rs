@@ -2,6 +2,7 @@
 //!
 //! The library reads `PCSCLITE_CSOCK_NAME` once per process, so every client is a child: this test program
 //! again, told by its environment to be one. It takes a command a line and gives an answer a line.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use asymmetric_token::PublicKey;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use registry_gateway::keys::{Role, User};
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
@@ -52,10 +52,10 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) open: bool,
     /// How old a token may be
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = value_parser!(u64).range(1..=86_400))]
     pub(crate) window: u64,
     /// How far in the future a token may be dated, for clocks that differ
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(0..=3_600))]
     pub(crate) skew: u64,
 }
 

@@ -130,7 +130,8 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
             let label = checked.key.label.map(|label| format!(" \"{label}\"")).unwrap_or_default();
             let revoked = checked.key.revoked.map(|at| format!(", revoked {at:.0}")).unwrap_or_default();
             text.push_str(&format!(
-                "  public     {}\n  role       {}{label}{revoked}\n  signed     {:.0} for {}\n  verified   the key signed this checksum, and the stored file has it\n",
+                "  public     {}\n  role       {}{label}{revoked}\n  signed     {:.0} for {}\n\
+                 \x20 verified   the key signed this checksum, and the stored file has it\n",
                 checked.key.public, checked.key.role, checked.claims.issued_at, checked.index_url,
             ));
             (text, true)

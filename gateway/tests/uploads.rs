@@ -22,7 +22,7 @@ fn with_archive(tar: Vec<u8>) -> Upload {
     Upload { file: gzip(&tar), ..hello() }
 }
 
-/// Refused, and nothing of it is there; then the same token serves for a good upload, if that is the same file.
+/// Refused, and nothing of it is left behind.
 #[track_caller]
 fn refused(upload: &Upload, status: u16, text: &str) {
     let fixture = Fixture::new();

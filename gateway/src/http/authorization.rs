@@ -15,8 +15,7 @@ use crate::keys::Key;
 use crate::policy::{self, Operation, Refusal};
 use crate::store::Signed;
 
-/// A token that allows the request it came with.
-#[derive(Debug)]
+/// A token that allows the request it came with. Not printable: it is not used up yet.
 pub(super) struct Permit {
     pub(super) verified: Verified,
     pub(super) key: Key,

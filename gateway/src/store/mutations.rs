@@ -12,8 +12,8 @@ use super::{Store, StoreError, keys, parsed, time};
 use crate::index::Line;
 use crate::policy::Refusal;
 
-/// A verified mutation token and what it is spent on.
-#[derive(Clone, Debug)]
+/// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
+#[derive(Clone)]
 pub struct Signed {
     /// The token as it came.
     pub token: String,

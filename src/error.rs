@@ -151,6 +151,12 @@ pub enum Error {
         /// The cards that are enrolled.
         enrolled: String,
     },
+    /// One key is enrolled and two were asked for, or the other way round.
+    #[error("YubiKey {serial} is enrolled there already, with keys for other roles")]
+    OtherKeysEnrolled {
+        /// The card.
+        serial: Serial,
+    },
     /// A PIN that cannot be one.
     #[error(transparent)]
     Pin(#[from] pin::PinError),
@@ -269,6 +275,9 @@ impl Error {
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
+            Self::OtherKeysEnrolled { .. } => {
+                "to change from two keys to one or back: `yk-cargo forget REGISTRY`, then enrol again".into()
+            }
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }

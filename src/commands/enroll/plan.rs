@@ -33,6 +33,9 @@ pub(super) fn keys(
         }));
     }
     let enrolled = enrollments.registry(index).and_then(|registry| registry.card(card.serial));
+    if enrolled.is_some_and(|card| card.keys.iter().any(|key| !roles.contains(&key.role))) {
+        return Err(Error::OtherKeysEnrolled { serial: card.serial });
+    }
     let missing = |role: &Role| enrolled.is_none_or(|card| card.keys.iter().all(|key| key.role != *role));
     let wanted = roles.iter().filter(|role| missing(role)).count();
 

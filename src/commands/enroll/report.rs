@@ -23,9 +23,9 @@ pub(super) fn print(registry: &Registry, serial: Serial) -> Result<(), Error> {
     lines.push("For any other registry that verifies asymmetric tokens:".to_owned());
     lines.extend(card.keys.iter().map(|key| format!("  {}", key.public)));
     if card.keys.iter().all(|key| key.role != Role::Both) {
+        let name = escape(registry.display_name());
         lines.push(format!(
-            "If it takes one key only: yk-cargo enroll {} --single-key",
-            escape(registry.display_name())
+            "If it takes one key only: yk-cargo forget {name}, then yk-cargo enroll {name} --single-key"
         ));
     }
     if registry.cards.len() == 1 {

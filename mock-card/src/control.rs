@@ -88,10 +88,11 @@ fn serial(words: &[&str]) -> Result<Option<u32>, ControlError> {
 fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
     /// Longer than any test; who waits in vain is ended by its own time limit.
     const A_DAY: Duration = Duration::from_secs(86_400);
-    let usage = ControlError::Usage("wait touch, wait idle or wait apdu N");
+    let usage = ControlError::Usage("wait touch, wait idle, wait blocked N or wait apdu N");
     let condition = match what {
         ["touch"] => Condition::TouchWanted,
         ["idle"] => Condition::Idle,
+        ["blocked", count] => Condition::Blocked(count.parse().map_err(|_| usage)?),
         ["apdu", count] => Condition::Apdus(count.parse().map_err(|_| usage)?),
         _ => return Err(usage),
     };

@@ -124,6 +124,7 @@ fn control_lines_are_answered() {
         ("release 7", "ok"),
         ("wait idle", "ok"),
         ("wait apdu 0", "ok"),
+        ("wait blocked 0", "ok"),
         ("pin-tries", "ok 3"),
         ("pin-tries 1", "ok"),
         ("pin-tries", "ok 1"),

@@ -16,8 +16,8 @@ use crate::pcscd::{self, Condition, Daemon, Hold, OutsideError};
 pub(crate) type Quit = Sender<()>;
 
 /// Answers one line.
-pub(crate) fn answer(daemon: &Daemon, quit: &Quit, line: &str) -> String {
-    match obey(daemon, quit, line) {
+fn answer(daemon: &Daemon, line: &str) -> String {
+    match obey(daemon, line) {
         Ok(value) if value.is_empty() => "ok".to_owned(),
         Ok(value) => format!("ok {value}"),
         Err(error) => format!("error {error}"),
@@ -39,7 +39,7 @@ enum ControlError {
     Stopping,
 }
 
-fn obey(daemon: &Daemon, quit: &Quit, line: &str) -> Result<String, ControlError> {
+fn obey(daemon: &Daemon, line: &str) -> Result<String, ControlError> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (command, arguments) = words.split_first().ok_or(ControlError::UnknownCommand)?;
     let nothing = |()| String::new();
@@ -69,10 +69,7 @@ fn obey(daemon: &Daemon, quit: &Quit, line: &str) -> Result<String, ControlError
             Ok(String::new())
         }
         ("state", []) => Ok(daemon.describe()),
-        ("quit", []) => {
-            let _ = quit.send(());
-            Ok(String::new())
-        }
+        ("quit", []) => Ok(String::new()),
         _ => Err(ControlError::UnknownCommand),
     }
 }
@@ -88,10 +85,11 @@ fn serial(words: &[&str]) -> Result<Option<u32>, ControlError> {
 fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
     /// Longer than any test; who waits in vain is ended by its own time limit.
     const A_DAY: Duration = Duration::from_secs(86_400);
-    let usage = ControlError::Usage("wait touch, wait idle or wait apdu N");
+    let usage = ControlError::Usage("wait touch, wait idle, wait blocked N or wait apdu N");
     let condition = match what {
         ["touch"] => Condition::TouchWanted,
         ["idle"] => Condition::Idle,
+        ["blocked", count] => Condition::Blocked(count.parse().map_err(|_| usage)?),
         ["apdu", count] => Condition::Apdus(count.parse().map_err(|_| usage)?),
         _ => return Err(usage),
     };
@@ -122,7 +120,12 @@ pub(crate) fn converse<W: Write + Send + 'static>(
         if line.trim().is_empty() {
             continue;
         }
-        if write_line(&output, &answer(daemon, quit, &line)).is_err() {
+        let written = write_line(&output, &answer(daemon, &line));
+        // Only now: the process may end before another line gets out.
+        if line.trim() == "quit" {
+            let _ = quit.send(());
+        }
+        if written.is_err() {
             break;
         }
     }

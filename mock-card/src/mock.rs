@@ -94,6 +94,11 @@ impl MockCard {
         self.daemon.wait_until(Condition::Idle, at_most)
     }
 
+    /// Waits until this many calls wait for another program's transaction, or for a busy card.
+    pub fn wait_blocked(&self, count: usize, at_most: Duration) -> bool {
+        self.daemon.wait_until(Condition::Blocked(count), at_most)
+    }
+
     /// Waits until the trace holds this many answered commands.
     pub fn wait_apdus(&self, count: usize, at_most: Duration) -> bool {
         self.daemon.wait_until(Condition::Apdus(count), at_most)

@@ -208,10 +208,12 @@ impl Shared {
     /// Waits for something to change, looking every now and then whether the client is still there.
     fn pause<'a>(
         &'a self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         client: &UnixStream,
     ) -> Result<MutexGuard<'a, State>, Gone> {
-        let state = self.wait(state, GLANCE);
+        state.blocked += 1;
+        let mut state = self.wait(state, GLANCE);
+        state.blocked -= 1;
         if state.stopping || is_gone(client) { Err(Gone) } else { Ok(state) }
     }
 
@@ -239,6 +241,8 @@ struct State {
     recorder: Recorder,
     listeners: Vec<Sender<String>>,
     stopping: bool,
+    /// Calls that wait for another program, or for the card, to be done.
+    blocked: usize,
     started: Instant,
     last_number: u32,
     last_connection: ConnectionId,
@@ -272,6 +276,7 @@ impl State {
             recorder: Recorder::new(file, settings.trace_secrets),
             listeners: Vec::new(),
             stopping: false,
+            blocked: 0,
             started: Instant::now(),
             last_number: 0,
             last_connection: 0,

@@ -124,6 +124,7 @@ fn control_lines_are_answered() {
         ("release 7", "ok"),
         ("wait idle", "ok"),
         ("wait apdu 0", "ok"),
+        ("wait blocked 0", "ok"),
         ("pin-tries", "ok 3"),
         ("pin-tries 1", "ok"),
         ("pin-tries", "ok 1"),
@@ -173,6 +174,7 @@ fn events_come_unasked() {
     drop(client);
     assert_eq!(mock.lines.recv_timeout(PATIENCE).as_deref(), Ok("event client 0"));
     assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
 }
 
 #[test]
@@ -255,6 +257,7 @@ fn the_state_outlives_the_mock() {
     let mut mock = Serving::start(&["--state", path(&state)]);
     assert_eq!(mock.ask("pin-tries"), "ok 2");
     assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "unfinished files are left");
 }
 
@@ -296,6 +299,8 @@ fn several_cards_have_a_reader_each() {
     assert_eq!(mock.ask("unplug 2"), "ok");
     assert_eq!(mock.ask("unplug 2"), "error the reader is unplugged");
     assert_eq!(mock.ask("unplug 1"), "ok");
+    assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn one_clients_transaction_makes_another_wait() {
     assert_eq!((&*one.ask("connect shared"), &*two.ask("connect shared")), ("ok", "ok"));
     assert_eq!(one.ask("begin"), "ok");
     two.tell("begin");
+    assert!(card.wait_blocked(1, PATIENCE));
     assert_eq!(one.ask(SELECT), format!("ok {SELECTED}"));
     assert_eq!(one.ask("end leave"), "ok");
     assert_eq!(two.answer(), "ok");
@@ -129,6 +130,7 @@ fn a_client_killed_in_a_transaction_costs_the_others_a_reset() {
     assert_eq!((&*one.ask("connect shared"), &*two.ask("connect shared")), ("ok", "ok"));
     assert_eq!(one.ask("begin"), "ok");
     two.tell("begin");
+    assert!(card.wait_blocked(1, PATIENCE));
     one.kill();
     assert_eq!(two.answer(), "error ResetCard");
     assert_eq!(two.ask("reconnect"), "ok");

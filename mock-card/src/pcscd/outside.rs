@@ -27,6 +27,8 @@ pub enum Condition {
     TouchWanted,
     /// No client has a card open.
     Idle,
+    /// At least this many calls wait for another program's transaction, or for a card that is busy.
+    Blocked(usize),
     /// The trace holds this many answered commands.
     Apdus(usize),
 }
@@ -230,7 +232,8 @@ impl Daemon {
             if left.is_zero() || state.stopping {
                 return false;
             }
-            state = self.shared.wait(state, left);
+            // A call that becomes blocked signals nobody, or two of them would keep waking each other.
+            state = self.shared.wait(state, left.min(super::GLANCE));
         }
     }
 
@@ -255,7 +258,7 @@ impl Daemon {
     pub fn describe(&self) -> String {
         let state = self.shared.lock();
         let cards: Vec<_> = state.readers.iter().map(describe).collect();
-        json!({ "clients": state.connections.len(), "apdus": state.recorder.apdus(), "cards": cards })
+        json!({ "clients": state.connections.len(), "blocked": state.blocked, "apdus": state.recorder.apdus(), "cards": cards })
             .to_string()
     }
 
@@ -317,6 +320,7 @@ impl State {
                 let strangers = self.strangers.len();
                 self.readers.iter().map(Reader::open_handles).sum::<usize>() == strangers
             }
+            Condition::Blocked(wanted) => self.blocked >= wanted,
             Condition::Apdus(wanted) => self.recorder.apdus() >= wanted,
         }
     }

@@ -124,6 +124,7 @@ fn begin_and_connect_wait_for_their_turn() {
     assert_eq!(one.begin(first), SUCCESS);
     two.send(0x07, &to_bytes(&[second, 0]));
     three.send_open(READER, SHARED, T1);
+    assert!(card.wait_blocked(2, PATIENCE));
     assert_eq!(one.end(first, LEAVE), SUCCESS);
     assert_eq!(to_words(&two.receive(8))[1], SUCCESS);
     // The connection may have come later; then it waits for the second transaction, too.
@@ -156,7 +157,10 @@ fn who_waits_and_goes_away_is_forgotten() {
     assert_eq!(one.begin(first), SUCCESS);
     let mut two = Client::establish(&card, 4);
     two.send_open(READER, SHARED, T1);
+    assert!(card.wait_blocked(1, PATIENCE));
+    let events = card.daemon().events();
     drop(two);
+    assert_eq!(events.recv_timeout(PATIENCE).as_deref(), Ok("event client 1"));
     assert_eq!(one.end(first, LEAVE), SUCCESS);
     assert_eq!(one.close(first, LEAVE), SUCCESS);
     assert!(card.wait_idle(PATIENCE), "the abandoned connect has a handle: {}", card.daemon().describe());

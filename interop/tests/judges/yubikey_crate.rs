@@ -104,15 +104,29 @@ fn signs_with_the_enrolled_keys() {
     }
 }
 
-/// Two drivers of one card: neither leaves it in a state that the other stumbles on.
+/// A PIN counts until somebody resets the card, so whoever resets it on the way out costs the next program a PIN.
 #[test]
 fn takes_turns_with_yk_cargo() {
     let computer = enrolled(Firmware::new(5, 7, 4), &[]);
     let card = computer.enrolled_card();
-    for purpose in [&["--read"][..], &["--yank", "foo@1.0.0"]] {
-        computer.yk_cargo(&[&["token", INDEX], purpose].concat());
-        for key in &card.key {
-            signature(&sign(&computer, key, PIN, "in between"));
-        }
-    }
+    let publish = card.key.iter().find(|key| key.role == "publish").expect("enrolled");
+    let yank = || computer.yk_cargo(&["token", INDEX, "--yank", "foo@1.0.0"]);
+
+    computer.card().clear_trace();
+    yank();
+    assert_eq!(pins_given(&computer), 1);
+    signature(&sign(&computer, publish, "", "after yk-cargo was given the PIN"));
+
+    computer.card().reset();
+    assert!(!sign(&computer, publish, "", "after a reset").status.success());
+    signature(&sign(&computer, publish, PIN, "with the PIN"));
+    computer.card().clear_trace();
+    yank();
+    assert_eq!(pins_given(&computer), 0, "the PIN given to the other program still counts");
+}
+
+/// VERIFY without a PIN only asks.
+fn pins_given(computer: &Computer) -> usize {
+    let trace = computer.card().trace();
+    trace.iter().filter(|entry| entry.ins.as_deref() == Some("VERIFY") && entry.redacted > 0).count()
 }

@@ -1,8 +1,8 @@
 //! The `yubikey` crate as a program of its own, since libpcsclite chooses its socket once per process.
 //!
-//! `yubikey-peer read` prints the only card as a [`CardReport`] in JSON. `yubikey-peer sign SLOT` signs with a P-384 key:
-//! on stdin the PIN in a line of its own, which may be empty for "no VERIFY", then the message; on stdout the DER signature
-//! in base64.
+//! `yubikey-peer read` prints the only card as a [`CardReport`] in JSON. `yubikey-peer sign SLOT` signs with a
+//! P-384 key: on stdin the PIN in a line of its own, which may be empty for "no VERIFY", then the message; on
+//! stdout the DER signature in base64.
 
 use std::error::Error;
 use std::io::Read as _;

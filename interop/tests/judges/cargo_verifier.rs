@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use mock_card::{MockCard, PinPolicy, TouchPolicy};
 
 use crate::computer::Computer;
-use crate::registry::{NAME, Registry, rfc_key};
+use crate::registry::{NAME, Registry, publish_body, rfc_key};
 
 const SLOT: u8 = 0x82;
 
@@ -101,8 +101,32 @@ fn a_token_is_good_for_one_thing() {
     for (n, token) in tokens.iter().enumerate() {
         for (m, (method, path)) in requests.iter().enumerate() {
             let expected = if n == m { 200 } else { 401 };
-            assert_eq!(registry.status(method, path, token), expected, "token {n} for {method} {path}");
+            assert_eq!(registry.status(method, path, token, b""), expected, "token {n} for {method} {path}");
         }
+    }
+}
+
+#[test]
+fn a_publish_token_is_good_for_one_file() {
+    let registry = Registry::with_rfc_key("one-file");
+    let (_, subject) = rfc_key();
+    let computer = with_rfc_key();
+    enroll(&computer, &registry, &["--existing", "--subject", &subject]);
+
+    let project = library(&computer, "judged");
+    computer.cargo(&project, &["package", "--no-verify"]).unwrap();
+    let path = project.join("target/package/judged-1.0.0.crate");
+    let token = computer.yk_cargo(&["token", NAME, "--publish", path.to_str().unwrap()]);
+    let file = fs::read(path).unwrap();
+    let another = [&file[..], b"!"].concat();
+    for (name, version, file, status) in [
+        ("judged", "1.0.0", &another, 401),
+        ("judged", "1.0.1", &file, 401),
+        ("other", "1.0.0", &file, 401),
+        ("judged", "1.0.0", &file, 200),
+    ] {
+        let body = publish_body(name, version, file);
+        assert_eq!(registry.status("PUT", "/api/v1/crates/new", &token, &body), status, "{name} {version}");
     }
 }
 
@@ -145,6 +169,6 @@ fn the_footer_has_the_key_id_where_it_is_looked_for() {
         assert!(edited.contains(&format!("\"{field}\"")), "{enrolled}");
         fs::write(computer.enrollments_file(), edited).unwrap();
         let token = computer.yk_cargo(&["token", NAME, "--read"]);
-        assert_eq!(registry.status("GET", "/index/config.json", &token), status, "{field}");
+        assert_eq!(registry.status("GET", "/index/config.json", &token, b""), status, "{field}");
     }
 }

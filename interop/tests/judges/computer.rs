@@ -124,7 +124,8 @@ impl Computer {
         child.wait_with_output().unwrap()
     }
 
-    /// Without a terminal, so that nobody is ever asked; with a limit in time; with nothing of our own environment.
+    /// Without a terminal, so that nobody is ever asked; with a limit in time; with nothing of our own
+    /// environment.
     fn child(&self, program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
         let mut command = Command::new("setsid");
         command.args(["--wait", "timeout", "--signal=KILL", SECONDS]).arg(program).args(arguments);

@@ -1,7 +1,7 @@
 //! The registry of Cargo's own test suite, with its verifier for asymmetric tokens (RFC 3231).
 //!
-//! It knows one key by its *secret*, so the card that publishes here holds an imported one. It serves one request at a
-//! time, over HTTP on the loopback interface, and takes tokens up to a minute old.
+//! It knows one key by its *secret*, so the card that publishes here holds an imported one. It serves one
+//! request at a time, over HTTP on the loopback interface, and takes tokens up to a minute old.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,6 +13,7 @@ use cargo_test_support::paths::{self, TestIdGuard};
 use cargo_test_support::registry::{RegistryBuilder, TestRegistry, Token};
 use mock_card::ImportedKey;
 use p384::pkcs8::EncodePrivateKey as _;
+use serde_json::json;
 
 /// The name under which a project publishes there.
 pub(crate) const NAME: &str = "judge";
@@ -23,8 +24,8 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// A registry that knows the key of RFC 3231, "The Authentication Process", and its subject. The folder is for
-    /// this test alone.
+    /// A registry that knows the key published in RFC 3231, with its subject. The folder is for this test
+    /// alone.
     pub(crate) fn with_rfc_key(folder: &str) -> Self {
         let test = paths::init_root(env!("CARGO_TARGET_TMPDIR"), folder.into());
         let registry = RegistryBuilder::new()
@@ -44,12 +45,14 @@ impl Registry {
         self.registry.index_url().as_str()
     }
 
-    /// The status code of a request without a body.
-    pub(crate) fn status(&self, method: &str, path: &str, token: &str) -> u16 {
+    /// The status code of a request.
+    pub(crate) fn status(&self, method: &str, path: &str, token: &str, body: &[u8]) -> u16 {
         let api = self.registry.api_url();
         let mut stream = TcpStream::connect((api.host_str().unwrap(), api.port().unwrap())).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\nAuthorization: {token}\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nAuthorization: {token}\r\n").unwrap();
+        write!(stream, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        stream.write_all(body).unwrap();
         let mut response = String::new();
         stream.read_to_string(&mut response).unwrap();
         let (status_line, _) = response.split_once("\r\n").expect("a status line");
@@ -59,6 +62,20 @@ impl Registry {
             .parse()
             .expect("a code, and no reason phrase")
     }
+}
+
+/// The body of a publish request: metadata and file, the length of each before it as 32 bits, little-endian.
+pub(crate) fn publish_body(name: &str, version: &str, file: &[u8]) -> Vec<u8> {
+    let metadata = json!({
+        "name": name, "vers": version, "deps": [], "features": {}, "authors": [],
+        "keywords": [], "categories": [], "badges": {},
+    });
+    let mut body = Vec::new();
+    for part in [metadata.to_string().as_bytes(), file] {
+        body.extend(u32::try_from(part.len()).expect("a small crate").to_le_bytes());
+        body.extend(part);
+    }
+    body
 }
 
 /// The key that the RFC publishes, and its subject.

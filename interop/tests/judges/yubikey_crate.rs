@@ -104,7 +104,8 @@ fn signs_with_the_enrolled_keys() {
     }
 }
 
-/// A PIN counts until somebody resets the card, so whoever resets it on the way out costs the next program a PIN.
+/// A PIN counts until somebody resets the card, so whoever resets it on the way out costs the next program a
+/// PIN.
 #[test]
 fn takes_turns_with_yk_cargo() {
     let computer = enrolled(Firmware::new(5, 7, 4), &[]);

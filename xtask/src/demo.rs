@@ -25,7 +25,7 @@ const GREETING: &str = "Hello from a crate that a card has signed for.";
 /// The first step that did not do what it shows.
 pub(crate) fn run() -> Outcome {
     prerequisites::provide(&[prerequisites::BUILD])?;
-    headline("1. Build yk-cargo, the registry and the mock card (the first time takes a minute or two)");
+    headline("1. Build yk-cargo, the registry and the mock card (the first time takes some minutes)");
     build()?;
     let mut stage = Stage::set()?;
     let outcome = play(&mut stage);

@@ -142,7 +142,7 @@ fn publish(stage: &Stage) -> Outcome {
         return Err(Failure::new("cargo did not see the crate in the registry"));
     }
     match Use::of_card(stage)? {
-        asked @ Use { pins: 1, touches: 1 } => say(format_args!("   The card's own log: {asked}.")),
+        asked @ Use { pins: 1, touches: 1, .. } => say(format_args!("   The card's own log: {asked}.")),
         other => {
             return Err(Failure::new(format!("publishing should cost one PIN and one touch, not {other}")));
         }
@@ -157,6 +157,7 @@ fn depend(stage: &Stage) -> Outcome {
     stage.write("app/Cargo.toml", &format!("{manifest}\n{dependencies}"))?;
     stage.write("app/src/main.rs", "fn main() {\n    println!(\"{}\", greeting::greeting());\n}\n")?;
     show_file("app/Cargo.toml", dependencies);
+    let before = Use::of_card(stage)?;
     let printed = stage.run("app", "cargo", &["run"])?;
     if !printed.contains("Downloaded greeting v0.1.0 (registry `demo`)") {
         return Err(Failure::new("cargo did not fetch the crate from the registry"));
@@ -164,12 +165,14 @@ fn depend(stage: &Stage) -> Outcome {
     if !printed.lines().any(|line| line == GREETING) {
         return Err(Failure::new("the program does not say what the crate has it say"));
     }
-    match Use::of_card(stage)? {
-        Use { pins: 1, touches: 1 } => say("   The card's own log: nobody was asked for anything this time."),
-        other => {
-            return Err(Failure::new(format!("building should not need a person; the card counts {other}")));
-        }
+    let after = Use::of_card(stage)?;
+    if after.signatures == before.signatures {
+        return Err(Failure::new("the crate was fetched without a read token"));
     }
+    if (after.pins, after.touches) != (before.pins, before.touches) {
+        return Err(Failure::new(format!("building should not need a person; the card counts {after}")));
+    }
+    say("   The card's own log: it signed for reading, and nobody was asked for anything.");
     Ok(())
 }
 
@@ -192,10 +195,11 @@ fn show_file(name: &str, text: &str) {
     text.lines().for_each(quote);
 }
 
-/// How often the card wanted something of a person.
+/// What the card did, and how often it wanted something of a person.
 struct Use {
     pins: usize,
     touches: usize,
+    signatures: usize,
 }
 
 impl Use {
@@ -208,6 +212,7 @@ impl Use {
         Ok(Self {
             pins: count(&["\"ins\":\"VERIFY\"", "\"redacted\":8"]),
             touches: count(&["\"call\":\"touch\""]),
+            signatures: count(&["\"ins\":\"GENERAL AUTHENTICATE\""]),
         })
     }
 }

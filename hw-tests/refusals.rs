@@ -31,7 +31,7 @@ impl World {
 fn a_wrong_pin_costs_one_try_and_says_what_is_left() {
     let world = World::with_a_crate();
     world.script("pin.sh", "#!/bin/sh\necho 111222\n");
-    world.yank().fails().says(&["wrong PIN, 2 tries left"]);
+    world.yank().fails().says(&["wrong PIN, 2 tries left", "hint: run the command in a terminal"]);
     assert_eq!(world.card.pin_tries(), 2);
     assert_eq!(Seen::on(&world.card).pins(), 1, "the command is asked once");
 }

@@ -260,6 +260,9 @@ impl Error {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
             }
             Self::NoCard { .. } => "plug it in and try again".into(),
+            Self::WrongPin { .. } => {
+                "run the command in a terminal to type the PIN, or mend what YK_CARGO_PIN_COMMAND prints".into()
+            }
             Self::WrongCard { .. } => {
                 "plug in the enrolled one, or enrol this one too: yk-cargo enroll REGISTRY --backup".into()
             }

@@ -7,6 +7,7 @@ pub mod cargo_config;
 pub mod cli;
 pub mod commands;
 pub mod enrollment;
+pub mod leave;
 pub mod pin;
 pub mod pin_source;
 pub mod piv;

@@ -17,6 +17,7 @@ use serde::Deserialize as _;
 use crate::commands::forget;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
+use crate::leave::leave;
 use crate::reader::Readers;
 use crate::settings::Settings;
 use crate::signer::Signer;
@@ -224,7 +225,7 @@ fn exit_when_cargo_is_gone() {
         let mut stdin = io::stdin().lock();
         while matches!(stdin.read(&mut rest), Ok(1..)) {}
         ui::restore_terminal();
-        std::process::exit(0);
+        leave(0);
     });
 }
 
@@ -236,6 +237,6 @@ fn answer_panics() {
         let message = format!("yk-cargo has a bug{}; please report it", place.unwrap_or_default());
         let answer: Result<CredentialResponse, CargoError> = Err(message.into());
         let _ = write_line(&answer);
-        std::process::exit(0);
+        leave(0);
     }));
 }

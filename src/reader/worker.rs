@@ -1,8 +1,9 @@
 //! The thread that makes all PC/SC calls, and the context that it owns.
 
 use std::{
-    sync::mpsc::{Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     thread,
+    time::Duration,
 };
 
 use pcsc::{Context, Scope};
@@ -11,26 +12,42 @@ use super::Error;
 
 type Job = Box<dyn FnOnce(&mut Service) + Send>;
 
-/// A handle to the thread; when it is dropped, the thread ends after the job in hand. Nobody waits for that:
-/// the job may be blocked.
+/// How long a dropped handle waits for the context to be released.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// A handle to the thread; when it is dropped, the thread ends after the job in hand.
 #[derive(Debug)]
-pub(super) struct Worker(Sender<Job>);
+pub(super) struct Worker {
+    jobs: Option<Sender<Job>>,
+    ended: Receiver<()>,
+}
 
 impl Worker {
     pub(super) fn start() -> Worker {
         let (submit, jobs) = channel::<Job>();
+        let (end, ended) = channel();
         thread::spawn(move || {
+            let _end: Sender<()> = end;
             let mut service = Service { context: None };
             for job in jobs {
                 job(&mut service);
             }
         });
-        Worker(submit)
+        Worker { jobs: Some(submit), ended }
     }
 
     /// Jobs are done one after the other, after one that is blocked: never.
     pub(super) fn submit(&self, job: impl FnOnce(&mut Service) + Send + 'static) -> Result<(), Error> {
-        self.0.send(Box::new(job)).map_err(|_| Error::Stopped)
+        let jobs = self.jobs.as_ref().ok_or(Error::Stopped)?;
+        jobs.send(Box::new(job)).map_err(|_| Error::Stopped)
+    }
+}
+
+/// The context is released in order, unless a call blocks: then the daemon sees the connection end with the process.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.jobs = None;
+        let _ = self.ended.recv_timeout(FAREWELL);
     }
 }
 

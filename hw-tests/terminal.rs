@@ -100,7 +100,7 @@ fn what_is_no_pin_is_asked_again() {
 /// Ctrl-C and a kill at the prompt: the terminal echoes again, and nothing was signed.
 #[test]
 fn the_terminal_echoes_after_an_interruption() {
-    for signal in ["INT", "TERM"] {
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("QUIT", 131)] {
         let world = World::enrolled().forgets_its_pin();
         let mut session = world.at_a_terminal(
             "trap : INT; sh -c 'echo pid $$; exec yk-cargo token my-reg --yank alpha@0.1.0'; echo status $?; stty -a",
@@ -110,11 +110,10 @@ fn the_terminal_echoes_after_an_interruption() {
         if signal == "INT" {
             session.send_control('c').unwrap();
         } else {
-            let pid = pid.trim_start_matches("pid ");
-            assert!(Command::new("kill").args(["-TERM", pid]).status().unwrap().success());
+            let (signal, pid) = (format!("-{signal}"), pid.trim_start_matches("pid "));
+            assert!(Command::new("kill").args([&signal, pid]).status().unwrap().success());
         }
-        let status = if signal == "INT" { "status 130" } else { "status 143" };
-        expect(&mut session, &[status]);
+        expect(&mut session, &[&format!("status {status}")]);
         let settings = session.exp_eof().unwrap();
         assert!(settings.contains(" echo ") && !settings.contains("-echo "), "{signal}: {settings}");
         assert_eq!(Seen::on(&world.card).all_signatures(), 0);
@@ -186,7 +185,7 @@ fn a_background_job_is_not_stopped() {
 
 /// Nothing is asked by name alone: the prompt shows a card, and the card is looked at again before the PIN is sent.
 #[test]
-fn a_card_exchanged_at_the_prompt_sees_no_pin() {
+fn a_card_pulled_out_at_the_prompt_sees_no_pin() {
     let world = World::enrolled().forgets_its_pin();
     let mut session = world.at_a_terminal(YANK);
     expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
@@ -195,4 +194,37 @@ fn a_card_exchanged_at_the_prompt_sees_no_pin() {
     session.send_line(PIN).unwrap();
     expect(&mut session, &["the YubiKey was unplugged", "hint: plug it in", "FAILED"]);
     assert_eq!(Seen::on(&world.card).pins(), 0);
+}
+
+/// Ctrl-Z gives the shell its echo back; brought to the front again, the prompt hides what is typed.
+#[test]
+fn the_terminal_echoes_while_the_prompt_is_stopped() {
+    let world = World::enrolled().forgets_its_pin();
+    let mut session = world.at_a_terminal(
+        "set -m; yk-cargo token my-reg --yank alpha@0.1.0; stty -a | grep -o -e '-*echo '; fg; echo status $?",
+    );
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+    session.send_control('z').unwrap();
+    let (before, _) = session.exp_regex(r"echo \r").unwrap();
+    assert!(!before.ends_with('-'), "{before}");
+    expect(&mut session, &["yk-cargo token"]);
+    session.send_line(PIN).unwrap();
+    let rest = session.exp_string("status 0").unwrap();
+    assert!(!rest.contains(PIN), "{rest}");
+}
+
+/// While the question stands, another program may have used the slot: it is not generated over.
+#[test]
+fn a_slot_that_is_filled_while_the_question_stands() {
+    let world = World::new();
+    let mut session = world.at_a_terminal("yk-cargo enroll my-reg && echo DONE || echo FAILED");
+    expect(&mut session, &["publish  slot 83", "Make these keys? [y/N] "]);
+    world.yk_cargo(["enroll", "sparse+http://localhost:9/other/", "--yes"]).succeeds();
+    world.card.clear_trace();
+    session.send_line("y").unwrap();
+    expect(
+        &mut session,
+        &["slot 82 of YubiKey 12345678 is not empty; nothing is ever overwritten", "FAILED"],
+    );
+    assert!(!Seen::on(&world.card).changed_anything());
 }

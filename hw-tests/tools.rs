@@ -77,6 +77,13 @@ fn inspect_shows_what_a_token_says() {
         (&shown["operation"], &shown["name"], &shown["vers"]),
         (&json!("yank"), &json!("alpha"), &json!("0.1.0"))
     );
+    let hostile = format!(
+        "v3.public.{}.{}",
+        "A".repeat(128),
+        "eyJ1cmwiOiJ1Iiwia2lwIjoiayIsIlx1MDAxYl0wO3B3bmVkXHUwMDA3IjoxfQ"
+    );
+    let outcome = world.yk_cargo(["inspect", &hostile]).fails();
+    assert!(!outcome.stderr.contains('\u{1b}') && outcome.stderr.contains("\\u{1b}]0;pwned"), "{outcome:#?}");
     world.yk_cargo(["inspect", "cio0123456789"]).fails().says(&["error: not an asymmetric token"]);
 }
 

@@ -38,6 +38,12 @@ impl Seen {
         self.apdus().filter_map(|entry| entry.ins.as_deref()).collect()
     }
 
+    /// Whether a key or an object was written.
+    pub(crate) fn changed_anything(&self) -> bool {
+        let changes = |name: &&str| name.starts_with("GENERATE ASYMMETRIC") || name.starts_with("PUT DATA");
+        self.instructions().iter().any(changes)
+    }
+
     pub(crate) fn transactions(&self) -> usize {
         self.0.iter().filter(|entry| entry.call == "begintransaction" && entry.rv == 0).count()
     }

@@ -4,7 +4,8 @@
 //! `.cargo/config.toml` comes with the project: where it gives the name another URL, the person is told and nothing is
 //! done (docs: Cargo reference, "Configuration", hierarchical structure).
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
@@ -47,11 +48,18 @@ impl CargoConfig {
     /// [`Error::UnknownRegistry`], [`Error::ProjectDisagrees`], [`Error::CratesIo`], [`Error::IndexUrl`], and
     /// unreadable configuration.
     pub fn resolve(&self, name_or_url: &str) -> Result<ConfiguredRegistry, Error> {
-        if matches!(name_or_url, "crates-io" | CRATES_IO) {
+        if name_or_url == "crates-io" || is_crates_io(name_or_url) {
             return Err(Error::CratesIo);
         }
         if name_or_url.contains("://") {
             check_index_url(name_or_url)?;
+            // A git index has an http URL too, but whoever types one has mostly forgotten the prefix.
+            if name_or_url.starts_with("http") {
+                return Err(Error::IndexUrl {
+                    index: name_or_url.to_owned(),
+                    reason: "a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
+                });
+            }
             return Ok(ConfiguredRegistry {
                 index: name_or_url.to_owned(),
                 name: self.name_of(name_or_url)?,
@@ -65,16 +73,28 @@ impl CargoConfig {
         }
         let index = own.ok_or_else(|| Error::UnknownRegistry { name: name_or_url.to_owned() })?;
         check_index_url(&index)?;
+        if is_crates_io(&index) {
+            return Err(Error::CratesIo);
+        }
         Ok(ConfiguredRegistry { index, name: Some(name_or_url.to_owned()) })
     }
 
-    /// The provider configured for a registry in cargo's home.
+    /// The provider configured for a registry in cargo's home, as it is written there.
     ///
     /// # Errors
     /// Unreadable configuration.
-    pub fn has_provider(&self, name: &str) -> Result<bool, Error> {
-        Ok(read(&self.home_file())?
-            .is_some_and(|document| entry(&document, name, "credential-provider").is_some()))
+    pub fn provider(&self, name: &str) -> Result<Option<String>, Error> {
+        value_in(&self.home_file(), name, "credential-provider")
+    }
+
+    /// Whether a configured provider is this program, however it is written.
+    #[must_use]
+    pub fn is_ours(provider: &str) -> bool {
+        let program = match provider.trim_start().strip_prefix('[') {
+            Some(array) => array.split(['"', '\'']).nth(1),
+            None => provider.split_whitespace().next(),
+        };
+        program.and_then(|program| Path::new(program).file_stem()).is_some_and(|stem| stem == "yk-cargo")
     }
 
     /// Sets a registry's `credential-provider` in cargo's home. Comments and order are kept.
@@ -123,7 +143,7 @@ impl CargoConfig {
         if let Ok(index) = std::env::var(variable) {
             return Ok(Some(index));
         }
-        Ok(read(&self.home_file())?.as_ref().and_then(|document| entry(document, name, "index")))
+        value_in(&self.home_file(), name, "index")
     }
 
     /// The nearest project file that says anything about this name.
@@ -133,7 +153,7 @@ impl CargoConfig {
                 continue;
             }
             let file = config_file(&directory);
-            if let Some(index) = read(&file)?.as_ref().and_then(|document| entry(document, name, "index")) {
+            if let Some(index) = value_in(&file, name, "index")? {
                 return Ok(Some((file, index)));
             }
         }
@@ -173,9 +193,52 @@ fn read(file: &Path) -> Result<Option<DocumentMut>, Error> {
     }
 }
 
+/// How deep files may include files.
+const DEEPEST_INCLUDE: u8 = 8;
+
+/// What a file, or one that it includes, says of a registry.
+fn value_in(file: &Path, name: &str, key: &str) -> Result<Option<String>, Error> {
+    value_at(file, name, key, 0)
+}
+
+/// A file's own word counts before that of its includes, a later include before an earlier (Cargo reference,
+/// "Configuration", `include`).
+fn value_at(file: &Path, name: &str, key: &str, depth: u8) -> Result<Option<String>, Error> {
+    let Some(document) = read(file)? else { return Ok(None) };
+    if let Some(value) = entry(&document, name, key) {
+        return Ok(Some(value));
+    }
+    let included = includes(&document, file.parent().unwrap_or(file));
+    if depth == DEEPEST_INCLUDE && !included.is_empty() {
+        return Err(Error::DeepInclude { file: file.to_owned() });
+    }
+    for file in included.iter().rev() {
+        if let Some(value) = value_at(file, name, key, depth + 1)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+/// `include = "PATH"`, `["PATH", …]` or `[{ path = "PATH" }, …]`, relative to the file that says so.
+fn includes(document: &DocumentMut, directory: &Path) -> Vec<PathBuf> {
+    let path = |value: &Value| {
+        let text = value.as_str().or_else(|| value.as_inline_table()?.get("path")?.as_str())?;
+        Some(directory.join(text))
+    };
+    match document.get("include") {
+        Some(Item::Value(Value::Array(array))) => array.iter().filter_map(path).collect(),
+        Some(Item::Value(value)) => path(value).into_iter().collect(),
+        Some(Item::ArrayOfTables(tables)) => {
+            tables.iter().filter_map(|table| Some(directory.join(table.get("path")?.as_str()?))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn entry(document: &DocumentMut, name: &str, key: &str) -> Option<String> {
     let item = document.get("registries")?.get(name)?.get(key)?;
-    Some(item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+    Some(item.as_str().map_or_else(|| item.to_string().trim().to_owned(), str::to_owned))
 }
 
 /// A bare word where PATH finds this program by it; else an array, since cargo splits a string at blanks.
@@ -196,11 +259,31 @@ fn replace(file: &Path, text: &str) -> Result<(), Error> {
     // A link, perhaps into somebody's dotfiles, stays a link.
     let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let temporary = target.with_extension("yk-cargo.new");
-    std::fs::write(&temporary, text).map_err(io)?;
-    if let Ok(metadata) = std::fs::metadata(&target) {
-        std::fs::set_permissions(&temporary, metadata.permissions()).map_err(io)?;
+    let permissions = std::fs::metadata(&target).ok().map(|metadata| metadata.permissions());
+    let _ = std::fs::remove_file(&temporary);
+    let mut new = File::create_new(&temporary).map_err(io)?;
+    if let Some(permissions) = permissions {
+        new.set_permissions(permissions).map_err(io)?;
     }
+    new.write_all(text.as_bytes()).and_then(|()| new.sync_all()).map_err(io)?;
     std::fs::rename(&temporary, &target).map_err(io)
+}
+
+/// crates.io under any of the URLs that people know it by.
+fn is_crates_io(index: &str) -> bool {
+    index == CRATES_IO || host(index).is_some_and(|host| host == "crates.io" || host.ends_with(".crates.io"))
+}
+
+/// The host of an http URL, lower case.
+fn host(index: &str) -> Option<String> {
+    let (scheme, rest) = index.strip_prefix("sparse+").unwrap_or(index).split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next()?,
+        None => host.split(':').next()?,
+    };
+    scheme.starts_with("http").then(|| host.to_ascii_lowercase())
 }
 
 /// What cargo itself would refuse later, and what would send tokens about in clear is the caller's to decide.
@@ -214,8 +297,8 @@ fn check_index_url(index: &str) -> Result<(), Error> {
             return wrong("the URL of a sparse index ends in a slash");
         }
     }
-    if index.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return wrong("it has blanks, control or non-ASCII characters");
+    if index.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\') {
+        return wrong("it has blanks, backslashes, control or non-ASCII characters");
     }
     Ok(())
 }
@@ -223,15 +306,10 @@ fn check_index_url(index: &str) -> Result<(), Error> {
 /// Whether a token for this index would cross a network in clear.
 #[must_use]
 pub fn is_unprotected(index: &str) -> bool {
-    let Some(rest) = index.strip_prefix("sparse+").unwrap_or(index).strip_prefix("http://") else {
+    if !index.strip_prefix("sparse+").unwrap_or(index).starts_with("http://") {
         return false;
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
+    }
+    let Some(host) = host(index) else { return true };
     let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     !(loopback || host == "localhost" || host.ends_with(".localhost"))
 }
@@ -243,6 +321,12 @@ pub enum Error {
     /// crates.io takes bearer tokens only.
     #[error("crates.io takes bearer tokens only, no asymmetric ones")]
     CratesIo,
+    /// Files include files without end.
+    #[error("{} includes files that include files, too deep", file.display())]
+    DeepInclude {
+        /// The file at which it was given up.
+        file: PathBuf,
+    },
     /// Cargo would not take this index URL.
     #[error("`{}` is no index URL: {reason}", crate::ui::escape(index))]
     IndexUrl {
@@ -324,6 +408,7 @@ impl Error {
                 "add `[registries.NAME]` with its `index` to $CARGO_HOME/config.toml first".into()
             }
             Self::Toml { .. } | Self::Shape { .. } => "mend the file; cargo cannot read it either".into(),
+            Self::DeepInclude { .. } => "look at `include` in that file".into(),
             Self::IndexUrl { .. } => "copy it from your registry's documentation: sparse+https://…/".into(),
             Self::Io { .. } => return None,
         })
@@ -378,11 +463,38 @@ mod tests {
     }
 
     #[test]
+    fn included_files_count_like_the_file_itself() {
+        let evil = my_reg("sparse+https://evil.example/");
+        for include in ["\"more.toml\"", "[\"more.toml\"]", "[{ path = \"more.toml\", optional = true }]"] {
+            let setup = Setup::new(&format!("include = {include}\n"), "");
+            std::fs::write(setup.0.path().join("home/more.toml"), my_reg(OWN)).unwrap();
+            assert_eq!(setup.config().resolve("my-reg").unwrap().index, OWN);
+            let setup = Setup::new(&my_reg(OWN), &format!("include = {include}\n"));
+            std::fs::write(setup.0.path().join("project/.cargo/more.toml"), &evil).unwrap();
+            assert!(
+                matches!(setup.config().resolve("my-reg"), Err(Error::ProjectDisagrees { .. })),
+                "{include}"
+            );
+        }
+        let setup = Setup::new(&my_reg(OWN), "include = \"config.toml\"\n");
+        assert!(matches!(setup.config().resolve("my-reg"), Err(Error::DeepInclude { .. })));
+    }
+
+    #[test]
     fn what_cargo_would_refuse_is_refused() {
         let config = Setup::new("", "").config();
         assert!(matches!(config.resolve("nowhere"), Err(Error::UnknownRegistry { .. })));
         assert!(matches!(config.resolve("crates-io"), Err(Error::CratesIo)));
-        for bad in ["sparse+https://r.example", "sparse+file://r.example/", "https://r.example/a b"] {
+        for url in [CRATES_IO, "https://crates.io", "sparse+https://mirror.crates.io/"] {
+            assert!(matches!(config.resolve(url), Err(Error::CratesIo)), "{url}");
+        }
+        for bad in [
+            "sparse+https://r.example",
+            "sparse+file://r.example/",
+            "https://r.example/a b",
+            "https://r.example/index/",
+            "sparse+http://evil.example\\@127.0.0.1/",
+        ] {
             assert!(matches!(config.resolve(bad), Err(Error::IndexUrl { .. })), "{bad}");
         }
     }
@@ -393,10 +505,14 @@ mod tests {
         let setup = Setup::new(&before, "");
         let config = setup.config();
         let registry = config.resolve("my-reg").unwrap();
-        assert!(!config.has_provider("my-reg").unwrap());
+        assert_eq!(config.provider("my-reg").unwrap(), None);
         let file = config.set_provider(&registry, Path::new("/opt/my tools/yk-cargo")).unwrap();
-        assert!(config.has_provider("my-reg").unwrap());
+        assert_eq!(config.provider("my-reg").unwrap().unwrap(), "[\"/opt/my tools/yk-cargo\"]");
         let after = std::fs::read_to_string(file).unwrap();
+        for ours in ["yk-cargo", "/opt/bin/yk-cargo", "[\"/opt/my tools/yk-cargo\"]", "C:/bin/yk-cargo.exe"] {
+            assert!(CargoConfig::is_ours(ours), "{ours}");
+        }
+        assert!(!CargoConfig::is_ours("cargo:token") && !CargoConfig::is_ours("other yk-cargo"));
         assert_eq!(
             after,
             before.replace("# old\n", "# old\ncredential-provider = [\"/opt/my tools/yk-cargo\"]\n")

@@ -47,10 +47,10 @@ pub struct Enroll {
     #[arg(long, value_name = "NUMBER", value_parser = serial)]
     pub serial: Option<Serial>,
     /// What to call the key on this card, 1 to 64 characters.
-    #[arg(long, default_value = "yk-cargo")]
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
     pub label: String,
     /// The key subject, if the registry gave you one.
-    #[arg(long)]
+    #[arg(long, value_parser = subject)]
     pub subject: Option<String>,
     /// One key for reads and mutations, for registries that take one key.
     #[arg(long)]
@@ -152,6 +152,22 @@ pub struct Forget {
 
 fn serial(text: &str) -> Result<Serial, String> {
     text.parse().map(Serial).map_err(|_| "a serial number is a number, printed on the YubiKey".into())
+}
+
+/// As a certificate's common name holds it (RFC 5280, ub-common-name), and as it can be shown.
+fn label(text: &str) -> Result<String, String> {
+    let fits = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a label has 1 to 64 characters, none of them a control character".into())
+    }
+}
+
+/// RFC 3231, "Setting and storing login information".
+fn subject(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(text.to_owned()) } else { Err("a key subject is printable ASCII without blanks".into()) }
 }
 
 fn name_and_version(text: &str) -> Result<(CrateName, Version), String> {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::cargo_config::CargoConfig;
+use crate::cargo_config::{self, CargoConfig};
 use crate::cli::Command;
+use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -47,6 +48,24 @@ impl Context {
         let settings = Settings::load(&home)?;
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
     }
+}
+
+/// The enrolled registry that a person means by a URL or a name. The name in cargo's configuration counts, and where it
+/// has gone from there, the one it was enrolled under.
+fn enrolled<'a>(
+    enrollments: &'a Enrollments,
+    cargo: &CargoConfig,
+    registry: &str,
+) -> Result<&'a Registry, Error> {
+    if let Some(found) = enrollments.registry(registry) {
+        return Ok(found);
+    }
+    let found = match cargo.resolve(registry) {
+        Ok(configured) => enrollments.registry(&configured.index),
+        Err(cargo_config::Error::UnknownRegistry { .. }) => enrollments.named(registry),
+        Err(error) => return Err(error.into()),
+    };
+    found.ok_or_else(|| Error::NotEnrolled { registry: registry.to_owned() })
 }
 
 /// The one way to stdout.

@@ -169,6 +169,15 @@ impl Enrollments {
         self.registries.iter().find(|registry| registry.index == index)
     }
 
+    /// Whether a slot has a key of ours, made or in the making.
+    #[must_use]
+    pub fn holds(&self, serial: Serial, slot: Slot) -> bool {
+        let cards = self.registries.iter().flat_map(|registry| &registry.cards);
+        let mut enrolled = cards.filter(|card| card.serial == serial).flat_map(|card| &card.keys);
+        enrolled.any(|key| key.slot == slot)
+            || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
+    }
+
     /// A registry enrolled under this name, perhaps with another URL. For messages only.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Registry> {

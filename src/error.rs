@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::enrollment::{self, Registry};
-use crate::piv::{Serial, Slot};
+use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
 use crate::{cargo_config, pin, piv, reader, settings};
@@ -15,6 +15,14 @@ pub enum Error {
     /// A question found no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
+    /// `--slot` names another slot than the one in which the key was begun.
+    #[error("this key was begun in slot {slot} of YubiKey {serial}")]
+    BegunElsewhere {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+    },
     /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
@@ -35,9 +43,6 @@ pub enum Error {
         /// Its name.
         registry: String,
     },
-    /// The key in a slot is not the one that was shown.
-    #[error("the key in the slot is not the one that was shown a moment ago; nothing was enrolled")]
-    CardChanged,
     /// The person said no.
     #[error("nothing was changed")]
     Declined,
@@ -83,6 +88,14 @@ pub enum Error {
     ManagementKeyNeeded {
         /// The card.
         serial: Serial,
+    },
+    /// Nobody is there to say that a slot which looks empty is empty.
+    #[error("slot {slot} of YubiKey {serial} looks empty, but its firmware does not show imported keys")]
+    MayNotBeEmpty {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
     },
     /// What was given as management key is none.
     #[error("a management key is 32, 48 or 64 hexadecimal digits")]
@@ -157,6 +170,12 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// A registry has one key subject for all its keys.
+    #[error("this registry is enrolled with the key subject `{}`", escape(enrolled))]
+    OtherSubject {
+        /// The subject; empty if there is none.
+        enrolled: String,
+    },
     /// A PIN that cannot be one.
     #[error(transparent)]
     Pin(#[from] pin::PinError),
@@ -209,6 +228,20 @@ pub enum Error {
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
     Usage(&'static str),
+    /// A key asks for less than what was agreed to.
+    #[error(
+        "the key in slot {slot} of YubiKey {serial} has PIN {pin}, touch {touch}, less than was asked for; it is not enrolled"
+    )]
+    WeakerKey {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+        /// As it is.
+        pin: PinPolicy,
+        /// As it is.
+        touch: TouchPolicy,
+    },
     /// The enrolled card is not the one plugged in.
     #[error("YubiKey {} is plugged in, but this needs {wanted}", list(found))]
     WrongCard {
@@ -278,6 +311,9 @@ impl Error {
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
+            Self::OtherSubject { .. } => {
+                "to change it: `yk-cargo forget REGISTRY`, then enrol with --existing --subject".into()
+            }
             Self::OtherKeysEnrolled { .. } => {
                 "to change from two keys to one or back: `yk-cargo forget REGISTRY`, then enrol again".into()
             }
@@ -285,7 +321,12 @@ impl Error {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
-            Self::SlotTaken { .. } => "leave out --slot to use the next empty one".into(),
+            Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::MayNotBeEmpty { .. } => "run the command in a terminal, where you can be asked".into(),
+            Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
+            Self::WeakerKey { slot, .. } => format!(
+                "delete it (`ykman piv keys delete {slot}`, firmware 5.7), or give the policies it was made with: --pin-policy, --touch-policy"
+            ),
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
             }

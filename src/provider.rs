@@ -64,7 +64,7 @@ fn answer(line: &[u8], cargo_home: &Path, ui: Ui) -> Result<CredentialResponse, 
     match &request.action {
         Action::Get(operation) => provider.get(&request.registry, operation, &request.args),
         Action::Login(_) => provider.login(&request.registry, &request.args),
-        Action::Logout => provider.logout(&request.registry),
+        Action::Logout => provider.logout(&request.registry, &request.args),
         _ => Err(CargoError::OperationNotSupported),
     }
 }
@@ -110,9 +110,7 @@ impl Provider<'_> {
 
     /// Checks that an enrolled card is there; there is nothing to store.
     fn login(&self, info: &RegistryInfo<'_>, args: &[&str]) -> Result<CredentialResponse, CargoError> {
-        if !args.is_empty() {
-            self.ui.note("arguments after `--` are ignored: a project could have set them");
-        }
+        self.ignore(args);
         let enrollments = self.enrollments()?;
         let Some(registry) = enrollments.registry(info.index_url) else {
             let error = Error::NotEnrolled { registry: info.name.unwrap_or(info.index_url).to_owned() };
@@ -134,7 +132,8 @@ impl Provider<'_> {
         Ok(())
     }
 
-    fn logout(&self, info: &RegistryInfo<'_>) -> Result<CredentialResponse, CargoError> {
+    fn logout(&self, info: &RegistryInfo<'_>, args: &[&str]) -> Result<CredentialResponse, CargoError> {
+        self.ignore(args);
         let enrollments = self.enrollments()?;
         if enrollments.registry(info.index_url).is_none() {
             return Err(CargoError::NotFound);
@@ -143,6 +142,12 @@ impl Provider<'_> {
         forget::forget(self.cargo_home, info.index_url, &settings, self.ui)
             .map_err(|error| to_cargo(&error))?;
         Ok(CredentialResponse::Logout)
+    }
+
+    fn ignore(&self, args: &[&str]) {
+        if !args.is_empty() {
+            self.ui.note("arguments to the credential provider are ignored: a project could have set them");
+        }
     }
 
     fn enrollments(&self) -> Result<Enrollments, CargoError> {
@@ -207,7 +212,7 @@ fn to_cargo(error: &Error) -> CargoError {
     if let Some(hint) = error.hint() {
         message = format!("{message}\nhint: {hint}");
     }
-    message.into()
+    ui::tame(message).into()
 }
 
 fn write_line(message: &impl serde::Serialize) -> io::Result<()> {

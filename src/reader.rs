@@ -26,7 +26,8 @@ use crate::piv::Piv;
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the service to answer, and for a card to be ours: connect, begin the transaction, select PIV.
+    /// For the service to answer, and for a card to be ours: connect, begin the transaction, select PIV. Longer than
+    /// another cargo holds the card for a touch.
     pub connect: Duration,
     /// For a person to plug a YubiKey in.
     pub insertion: Duration,
@@ -36,7 +37,7 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Deadlines {
-        let [connect, insertion, touch] = [10, 30, 20].map(Duration::from_secs);
+        let [connect, insertion, touch] = [25, 30, 20].map(Duration::from_secs);
         Deadlines { connect, insertion, touch }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [wait] # seconds
-//! connect = 10
+//! connect = 25 # more than another cargo waits for its touch
 //! insertion = 30
 //! touch = 20
 //! pin-prompt = 300
@@ -39,7 +39,7 @@ pub struct Wait {
 
 impl Default for Wait {
     fn default() -> Self {
-        Self { connect: 10, insertion: 30, touch: 20, pin_prompt: 300, pin_command: 60 }
+        Self { connect: 25, insertion: 30, touch: 20, pin_prompt: 300, pin_command: 60 }
     }
 }
 

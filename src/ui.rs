@@ -58,12 +58,12 @@ impl Ui {
 
     /// `error: …`, one `caused by: …` for each source, `hint: …`.
     pub fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        self.line(format_args!("{ERROR}error{ERROR:#}: {error}"));
+        self.line(format_args!("{ERROR}error{ERROR:#}: {}", tame(error)));
         for cause in causes(error) {
-            self.line(format_args!("{ERROR}caused by{ERROR:#}: {cause}"));
+            self.line(format_args!("{ERROR}caused by{ERROR:#}: {}", tame(cause)));
         }
         if let Some(hint) = hint {
-            self.line(format_args!("{HINT}hint{HINT:#}: {hint}"));
+            self.line(format_args!("{HINT}hint{HINT:#}: {}", tame(hint)));
         }
     }
 
@@ -151,11 +151,28 @@ pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = &dyn std::e
     std::iter::successors(error.source(), |cause| cause.source())
 }
 
+/// A whole message, with its line breaks, and without anything that could drive a terminal: the last line of defence
+/// behind [`escape`], for text that came along inside an error.
+#[must_use]
+pub fn tame(message: impl Display) -> String {
+    let mut safe = String::new();
+    for character in message.to_string().chars() {
+        if character == '\n'
+            || !character.escape_debug().to_string().starts_with("\\u") && !character.is_control()
+        {
+            safe.push(character);
+        } else {
+            let _ = write!(safe, "{}", character.escape_unicode());
+        }
+    }
+    safe
+}
+
 /// Makes foreign text safe to show: whatever is not a plain letter, digit, ASCII sign or blank is written as
-/// `\u{…}`, and the text is cut at 200 characters.
+/// `\u{…}`, and the text is cut at 2000 characters.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    const LONGEST: usize = 200;
+    const LONGEST: usize = 2000;
     let mut safe = String::new();
     for (position, character) in text.chars().enumerate() {
         if position == LONGEST {
@@ -180,6 +197,10 @@ mod tests {
         assert_eq!(escape("sparse+https://r.example/ü-1.0+b"), "sparse+https://r.example/ü-1.0+b");
         assert_eq!(escape("a\x1b[31m\r\nb"), r"a\u{1b}[31m\u{d}\u{a}b");
         assert_eq!(escape("evil\u{202e}lve"), r"evil\u{202e}lve");
-        assert_eq!(escape(&"x".repeat(300)), format!("{}…", "x".repeat(200)));
+        assert_eq!(
+            tame("two\nlines: \x1b]0;x\x07 \u{202e} ü 'ok' \"ok\" \\"),
+            "two\nlines: \\u{1b}]0;x\\u{7} \\u{202e} ü 'ok' \"ok\" \\"
+        );
+        assert_eq!(escape(&"x".repeat(3000)), format!("{}…", "x".repeat(2000)));
     }
 }

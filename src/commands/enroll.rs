@@ -5,9 +5,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use asymmetric_token::{KeyIdField, PublicKey};
+use asymmetric_token::KeyIdField;
 
 use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
 use crate::cli::Enroll;
@@ -15,18 +14,19 @@ use crate::commands::Context;
 use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry};
 use crate::error::Error;
 use crate::piv::certificate::Description;
-use crate::piv::{self, ManagementKey, P384Point, PinPolicy, Piv, Version};
+use crate::piv::{ManagementKey, Piv, Version};
 use crate::reader::{AfterReset, Readers, Terms};
 use crate::signer::Signer;
 use crate::ui::{AskError, Ui, escape};
 
 mod adopt;
+mod make;
 mod management;
 mod plan;
 mod report;
 mod survey;
 
-use plan::PlannedKey;
+use plan::{PlannedKey, Start};
 use survey::{CardSurvey, is_still};
 
 /// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
@@ -70,6 +70,9 @@ impl Enrollment<'_> {
     /// A second card for a registry is a good thing, but not by accident.
     fn may_join(&self, enrollments: &Enrollments) -> Result<(), Error> {
         let Some(enrolled) = enrollments.registry(&self.registry.index) else { return Ok(()) };
+        if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
+            return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
+        }
         if self.arguments.backup || enrolled.card(self.card.serial).is_some() || enrolled.cards.is_empty() {
             return Ok(());
         }
@@ -97,9 +100,7 @@ impl Enrollment<'_> {
         }
         self.warn_about_the_card()?;
         self.show(&planned);
-        if !self.arguments.yes {
-            self.confirm("Make these keys?")?;
-        }
+        self.may_generate(&planned)?;
         let management = management::key(self)?;
         for key in planned {
             let (role, slot) = (key.role, key.slot);
@@ -123,6 +124,22 @@ impl Enrollment<'_> {
         Ok(())
     }
 
+    /// Before 5.3 a slot with an imported key and no certificate looks like an empty one.
+    fn may_generate(&self, planned: &[PlannedKey]) -> Result<(), Error> {
+        let unsure = planned.iter().find(|key| key.start == Start::LooksEmpty);
+        let question = match unsure {
+            Some(key) if self.arguments.yes => {
+                return Err(Error::MayNotBeEmpty { serial: self.card.serial, slot: key.slot });
+            }
+            Some(_) => {
+                "This firmware does not show imported keys: one in these slots would be lost. Make these keys?"
+            }
+            None if self.arguments.yes => return Ok(()),
+            None => "Make these keys?",
+        };
+        self.confirm(question)
+    }
+
     fn show(&self, planned: &[PlannedKey]) {
         self.ui.say(format_args!(
             "YubiKey {} (firmware {}) for {}",
@@ -137,7 +154,7 @@ impl Enrollment<'_> {
                 key.slot,
                 key.pin,
                 key.touch,
-                if key.resumed { "  (begun earlier)" } else { "" }
+                if key.start == Start::Begun { "  (begun earlier)" } else { "" }
             ));
         }
     }
@@ -150,13 +167,20 @@ impl Enrollment<'_> {
             role: planned.role,
             index: self.registry.index.clone(),
         };
-        Edit::begin(self.context.cargo.home())?.add_pending(&pending)?;
+        if !Edit::begin(self.context.cargo.home())?.add_pending(&pending)? {
+            return Err(Error::SlotTaken { serial: pending.serial, slot: pending.slot });
+        }
         let (serial, description) = (self.card.serial, self.description(&planned));
-        self.with_card(AfterReset::GiveUp, move |piv| {
+        let made = self.with_card(AfterReset::GiveUp, move |piv| {
             is_still(piv, serial)?;
             piv.authenticate_management(&management)?;
-            make_on_card(piv, &planned, &description)
-        })
+            make::on_card(piv, serial, &planned, &description)
+        });
+        if let Err(Error::SlotTaken { serial, slot }) = &made {
+            // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
+            Edit::begin(self.context.cargo.home())?.remove_pending(*serial, *slot)?;
+        }
+        made
     }
 
     /// One transaction that changes nothing.
@@ -223,8 +247,15 @@ impl Enrollment<'_> {
                 .note(format_args!("put `{line}` into this registry's section of $CARGO_HOME/config.toml"));
             return Ok(());
         };
-        if self.context.cargo.has_provider(name)? && !self.arguments.configure {
+        let configured = self.context.cargo.provider(name)?;
+        if configured
+            .as_deref()
+            .is_some_and(|provider| line.ends_with(provider) || line.contains(&format!("{provider:?}")))
+        {
             return Ok(());
+        }
+        if let Some(other) = configured.filter(|_| !self.arguments.configure) {
+            self.ui.warn(format_args!("cargo asks `{}` for tokens of this registry now", escape(&other)));
         }
         let section = format!("[registries.{}]\n    {line}", escape(name));
         let configure = self.arguments.configure
@@ -250,42 +281,5 @@ impl Enrollment<'_> {
         } else {
             Err(Error::Declined)
         }
-    }
-}
-
-/// Makes a key, or takes the one that an interrupted run made in this slot, and writes its certificate.
-fn make_on_card(piv: &mut Piv<'_>, planned: &PlannedKey, description: &Description) -> Result<Key, Error> {
-    let made_earlier = if planned.resumed { point_in(piv, planned)? } else { None };
-    let point = match made_earlier {
-        Some(point) => point,
-        None => generate(piv, planned)?,
-    };
-    // Read back: what the card does counts, not what it was asked for.
-    let (pin, touch) = match piv.metadata(planned.slot) {
-        Ok(Some(metadata)) => (metadata.pin, metadata.touch),
-        Ok(None) | Err(piv::Error::Unsupported { .. }) => (planned.pin, planned.touch),
-        Err(error) => return Err(error.into()),
-    };
-    let certificate = description.certificate(&point, pin, touch, SystemTime::now())?;
-    piv.put_certificate(planned.slot, &certificate)?;
-    let public = PublicKey::from_uncompressed(&point)?;
-    Ok(Key { role: planned.role, slot: planned.slot, public, pin, touch })
-}
-
-fn point_in(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<Option<P384Point>, Error> {
-    match piv.metadata(planned.slot) {
-        Ok(Some(metadata)) => Ok(metadata.p384_point()?),
-        Ok(None) | Err(piv::Error::Unsupported { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// FIPS cards refuse the PIN policy "never"; there the read key asks once.
-fn generate(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<P384Point, Error> {
-    match piv.generate_p384(planned.slot, planned.pin, planned.touch) {
-        Err(piv::Error::Refused { .. }) if planned.pin == PinPolicy::Never => {
-            Ok(piv.generate_p384(planned.slot, PinPolicy::Once, planned.touch)?)
-        }
-        result => Ok(result?),
     }
 }

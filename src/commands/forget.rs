@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::Forget;
-use crate::commands::Context;
+use crate::commands::{Context, enrolled};
 use crate::enrollment::{Edit, Enrollments};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -15,18 +15,11 @@ use crate::ui::{Ui, escape};
 /// [`Error::NotEnrolled`], [`Error::Declined`], or what stopped it.
 pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    // An enrolled URL needs no configuration: it may be gone already.
-    let index = match enrollments.registry(&arguments.registry) {
-        Some(registry) => registry.index.clone(),
-        None => context.cargo.resolve(&arguments.registry)?.index,
-    };
-    if enrollments.registry(&index).is_none() {
-        return Err(Error::NotEnrolled { registry: arguments.registry.clone() });
-    }
+    let index = &enrolled(&enrollments, &context.cargo, &arguments.registry)?.index;
     if arguments.yes {
-        return remove(context.cargo.home(), &index, Ui::new(true));
+        return remove(context.cargo.home(), index, Ui::new(true));
     }
-    forget(context.cargo.home(), &index, &context.settings, Ui::new(false))
+    forget(context.cargo.home(), index, &context.settings, Ui::new(false))
 }
 
 /// Removes an enrolment after a typed yes.

@@ -43,13 +43,16 @@ impl Edit {
         &self.current
     }
 
-    /// Notes that a key is about to be made.
+    /// Notes that a key is about to be made. False if the slot is promised to another key, or enrolled.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn add_pending(&mut self, pending: &Pending) -> Result<(), Error> {
+    pub fn add_pending(&mut self, pending: &Pending) -> Result<bool, Error> {
         if self.current.pending.contains(pending) {
-            return Ok(());
+            return Ok(true);
+        }
+        if self.current.holds(pending.serial, pending.slot) {
+            return Ok(false);
         }
         let mut entry = Table::new();
         entry["serial"] = value(i64::from(pending.serial.0));
@@ -57,7 +60,7 @@ impl Edit {
         entry["role"] = value(pending.role.as_str());
         entry["index"] = value(&pending.index);
         tables(self.document.as_table_mut(), "pending").push(entry);
-        self.save()
+        self.save().map(|()| true)
     }
 
     /// Drops the note: the key was not made, or is cleaned up.
@@ -87,12 +90,14 @@ impl Edit {
         self.save()
     }
 
-    /// Removes a registry. The keys stay on their cards.
+    /// Removes a registry, and what was begun for it. The keys stay on their cards.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn remove(&mut self, index: &str) -> Result<(), Error> {
-        tables(self.document.as_table_mut(), "registry").retain(|table| !has(table, "index", index));
+        for name in ["registry", "pending"] {
+            tables(self.document.as_table_mut(), name).retain(|table| !has(table, "index", index));
+        }
         self.save()
     }
 

@@ -85,7 +85,10 @@ impl Error {
                 "over SSH and in services, polkit has to allow org.debian.pcsc-lite.access_pcsc and .access_card for your user"
             }
             Error::NoReader => "plug it in, and see whether `ykman info` finds it",
-            Error::Busy | Error::Timeout { waiting: Waiting::ForCard } => ANOTHER_PROGRAM,
+            Error::Busy => ANOTHER_PROGRAM,
+            Error::Timeout { waiting: Waiting::ForCard } => {
+                "touch the YubiKey if it blinks: another cargo may be waiting for that; else close the other program"
+            }
             Error::Gone => "plug it in again, then try again",
             Error::Reset => "close other programs that use the YubiKey, then try again",
             Error::PivDisabled => "switch it on with `ykman config usb --enable PIV`",

@@ -3,7 +3,7 @@
 //! It is split at blanks and run without a shell; the first line of its stdout is the PIN. It gets the card's number
 //! in `YK_CARGO_SERIAL`. A status other than zero means that it declined.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::piv::Serial;
 pub const VARIABLE: &str = "YK_CARGO_PIN_COMMAND";
 
 /// A PIN of 8 bytes and anything that might be typed by mistake.
-const LONGEST_LINE: u64 = 256;
+const LONGEST_LINE: usize = 256;
 
 /// Runs the command and gives the first line of what it prints.
 ///
@@ -35,9 +35,7 @@ pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizin
     let stdout = child.stdout.take();
     let (sender, line) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut line = Zeroizing::new(String::with_capacity(LONGEST_LINE as usize));
-        let read = stdout.map(|stdout| BufReader::new(stdout.take(LONGEST_LINE)).read_line(&mut line));
-        let _ = sender.send(read.is_some_and(|result| result.is_ok()).then_some(line));
+        let _ = sender.send(stdout.and_then(|stdout| first_line(stdout).ok()));
     });
     let started = Instant::now();
     let line = line.recv_timeout(deadline);
@@ -48,8 +46,22 @@ pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizin
     if !status.success() {
         return Err(PinCommandError::Declined { status });
     }
-    let line = line.ok_or(PinCommandError::Unreadable)?;
-    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+    line.ok_or(PinCommandError::Unreadable)
+}
+
+/// What follows the first line is read and dropped: a program must not fail for having more to say.
+fn first_line(mut stdout: impl Read) -> io::Result<Zeroizing<String>> {
+    let mut start = Zeroizing::new([0; LONGEST_LINE]);
+    let mut length = 0;
+    while length < LONGEST_LINE {
+        match stdout.read(&mut start[length..])? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    io::copy(&mut stdout, &mut io::sink())?;
+    let text = std::str::from_utf8(&start[..length]).unwrap_or_default();
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// The child's status; a child that outlives the time left is killed.
@@ -106,7 +118,8 @@ mod tests {
 
     #[test]
     fn the_first_line_is_the_pin() {
-        assert_eq!(*ask("printf 654321\\nmore\\n").unwrap(), "654321");
+        assert_eq!(*ask("printf 654321\\r\\nmore\\n").unwrap(), "654321");
+        assert_eq!(*ask("seq 100000 200000").unwrap(), "100000", "it may say more than a pipe holds");
         assert_eq!(*ask("printenv YK_CARGO_SERIAL").unwrap(), "123");
         assert_eq!(*ask("echo $HOME;x").unwrap(), "$HOME;x", "no shell");
     }

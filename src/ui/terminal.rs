@@ -13,14 +13,14 @@ pub use windows::restore;
 mod unix {
     use std::fs::{File, OpenOptions};
     use std::io::{self, Read as _, Write as _};
-    use std::sync::{Mutex, Once, PoisonError};
+    use std::sync::{Mutex, MutexGuard, Once, PoisonError};
     use std::time::{Duration, Instant};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::io::Errno;
     use rustix::process::getpgrp;
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
     use signal_hook::iterator::Signals;
     use zeroize::Zeroizing;
 
@@ -30,7 +30,13 @@ mod unix {
     const LONGEST_LINE: usize = 256;
 
     /// The terminal with its echo off, and how it was before.
-    static HIDDEN: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+    static HIDDEN: Mutex<Option<Hidden>> = Mutex::new(None);
+
+    struct Hidden {
+        tty: File,
+        before: Termios,
+        hidden: Termios,
+    }
 
     /// `/dev/tty`, while this process is in its foreground: in the background a question would stop the process.
     pub(in crate::ui) struct Terminal(File);
@@ -67,8 +73,8 @@ mod unix {
             let mut hidden = before.clone();
             hidden.local_modes.remove(LocalModes::ECHO);
             hidden.local_modes.insert(LocalModes::ECHONL);
-            *HIDDEN.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.0.try_clone()?, before));
             tcsetattr(&self.0, OptionalActions::Flush, &hidden)?;
+            *state() = Some(Hidden { tty: self.0.try_clone()?, before, hidden });
             Ok(EchoAgain)
         }
 
@@ -115,10 +121,25 @@ mod unix {
         }
     }
 
+    fn state() -> MutexGuard<'static, Option<Hidden>> {
+        HIDDEN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes the terminal echo again, if a prompt had turned that off. For whoever is about to end the process.
     pub fn restore() {
-        if let Some((tty, before)) = HIDDEN.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(Hidden { tty, before, .. }) = state().take() {
             let _ = tcsetattr(&tty, OptionalActions::Now, &before);
+        }
+    }
+
+    /// Ctrl-Z: the shell gets its echo back while we are stopped, and the prompt hides again when it goes on.
+    fn stop() {
+        if let Some(Hidden { tty, before, .. }) = &*state() {
+            let _ = tcsetattr(tty, OptionalActions::Now, before);
+        }
+        let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+        if let Some(Hidden { tty, hidden, .. }) = &*state() {
+            let _ = tcsetattr(tty, OptionalActions::Now, hidden);
         }
     }
 
@@ -126,12 +147,16 @@ mod unix {
     fn restore_on_signals() -> io::Result<()> {
         static STARTED: Once = Once::new();
         let mut result = Ok(());
-        STARTED.call_once(|| match Signals::new([SIGHUP, SIGINT, SIGTERM]) {
+        STARTED.call_once(|| match Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP]) {
             Ok(mut signals) => {
                 std::thread::spawn(move || {
                     for signal in signals.forever() {
-                        restore();
-                        let _ = signal_hook::low_level::emulate_default_handler(signal);
+                        if signal == SIGTSTP {
+                            stop();
+                        } else {
+                            restore();
+                            let _ = signal_hook::low_level::emulate_default_handler(signal);
+                        }
                     }
                 });
             }

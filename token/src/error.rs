@@ -23,7 +23,7 @@ pub enum Error {
         bytes: usize,
     },
     /// One name twice in one JSON object: two readers could see two different tokens.
-    #[error("`{name}` stands twice in one object of the {part}")]
+    #[error("{name:?} stands twice in one object of the {part}")]
     DuplicateName {
         /// Where.
         part: Part,
@@ -93,7 +93,7 @@ pub enum Error {
         kind: &'static str,
     },
     /// A name that RFC 3231 does not define; extensions go into `custom`.
-    #[error("unknown name `{name}` in the {part}")]
+    #[error("unknown name {name:?} in the {part}")]
     UnknownName {
         /// Where.
         part: Part,

@@ -117,10 +117,10 @@ fn register_keys(stage: &Stage, enrolled: &str) -> Outcome<String> {
     headline("5. Register the public halves with the registry, for the user alice");
     let mut publish_key = None;
     for role in ["read", "publish"] {
-        let wanted = format!("registry-gateway key add --user NAME --role {role} ");
+        let wanted = format!("registry-gateway key add --user <NAME> --role {role} ");
         let command = enrolled.lines().map(str::trim).find(|line| line.starts_with(&wanted));
         let command = command.ok_or_else(|| Failure::new(format!("enrolling printed no {role} key")))?;
-        let command = command.replace("NAME", "alice");
+        let command = command.replace("<NAME>", "alice");
         let words: Vec<_> = command.split_whitespace().skip(1).collect();
         publish_key = Some(stage.run(".", "registry-gateway", &words)?.trim().to_owned());
     }

@@ -1,5 +1,7 @@
 //! Which keys are to be made, and where. Decides without touching the card.
 
+use asymmetric_token::PublicKey;
+
 use crate::cli::Enroll;
 use crate::commands::enroll::survey::CardSurvey;
 use crate::enrollment::{Enrollments, Reusable, Role};
@@ -13,8 +15,22 @@ pub(super) struct PlannedKey {
     pub(super) slot: Slot,
     pub(super) pin: PinPolicy,
     pub(super) touch: TouchPolicy,
-    /// An earlier run noted it and did not finish.
-    pub(super) resumed: bool,
+    pub(super) start: Start,
+}
+
+/// What is believed to be in the slot before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Nothing.
+    Empty,
+    /// Nothing that firmware before 5.3 would show; a person has to agree.
+    LooksEmpty,
+    /// A key of ours that could not be deleted and may be generated over.
+    Reused,
+    /// What an earlier run noted and did not finish.
+    Begun,
+    /// This key, which the person wants to use.
+    Adopted(PublicKey),
 }
 
 /// The keys that this registry still lacks on this card.
@@ -45,35 +61,38 @@ pub(super) fn keys(
             .pending
             .iter()
             .find(|pending| pending.serial == card.serial && pending.role == role && pending.index == index);
-        let slot = match (noted, arguments.slot.get(position)) {
-            (Some(pending), _) => pending.slot,
-            (None, Some(slot)) if is_free(*slot, card, enrollments, &planned) => *slot,
-            (None, Some(slot)) => return Err(Error::SlotTaken { serial: card.serial, slot: *slot }),
-            (None, None) => card
-                .slots
-                .iter()
-                .map(|(slot, _)| *slot)
-                .find(|slot| is_free(*slot, card, enrollments, &planned))
+        let asked_for = arguments.slot.get(position).copied();
+        let (slot, start) = match (noted, asked_for) {
+            (Some(pending), Some(slot)) if slot != pending.slot => {
+                return Err(Error::BegunElsewhere { serial: card.serial, slot: pending.slot });
+            }
+            (Some(pending), _) => (pending.slot, Start::Begun),
+            (None, Some(slot)) => free(slot, card, enrollments, &planned)
+                .map(|start| (slot, start))
+                .ok_or(Error::SlotTaken { serial: card.serial, slot })?,
+            (None, None) => Slot::retired()
+                .find_map(|slot| free(slot, card, enrollments, &planned).map(|start| (slot, start)))
                 .ok_or(Error::NoEmptySlot { serial: card.serial, wanted })?,
         };
         let (pin, touch) = policies(arguments, role);
-        planned.push(PlannedKey { role, slot, pin, touch, resumed: noted.is_some() });
+        planned.push(PlannedKey { role, slot, pin, touch, start });
     }
     Ok(planned)
 }
 
-/// Empty, and not promised to another key. Only retired slots are ever used.
-fn is_free(slot: Slot, card: &CardSurvey, enrollments: &Enrollments, planned: &[PlannedKey]) -> bool {
-    let promised = planned.iter().any(|key| key.slot == slot)
-        || enrollments.pending.iter().any(|pending| pending.serial == card.serial && pending.slot == slot);
-    let ours_to_reuse = enrollments.reusable.contains(&Reusable { serial: card.serial, slot });
-    let occupancy = card.slots.iter().find(|(known, _)| *known == slot).map(|(_, occupancy)| *occupancy);
-    !promised
-        && match occupancy {
-            Some(Occupancy::Empty) => true,
-            Some(Occupancy::Used | Occupancy::LooksEmpty) => ours_to_reuse,
-            None => false,
-        }
+/// How a key could begin in this slot; `None` if it is taken or promised. Only retired slots are ever used.
+fn free(slot: Slot, card: &CardSurvey, enrollments: &Enrollments, planned: &[PlannedKey]) -> Option<Start> {
+    if planned.iter().any(|key| key.slot == slot) || enrollments.holds(card.serial, slot) {
+        return None;
+    }
+    if enrollments.reusable.contains(&Reusable { serial: card.serial, slot }) {
+        return Some(Start::Reused);
+    }
+    match card.slots.iter().find(|(known, _)| *known == slot)?.1 {
+        Occupancy::Empty => Some(Start::Empty),
+        Occupancy::LooksEmpty => Some(Start::LooksEmpty),
+        Occupancy::Used => None,
+    }
 }
 
 fn policies(arguments: &Enroll, role: Role) -> (PinPolicy, TouchPolicy) {

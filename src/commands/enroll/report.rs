@@ -13,7 +13,7 @@ pub(super) fn print(registry: &Registry, serial: Serial) -> Result<(), Error> {
     for key in &card.keys {
         let subject = registry.subject.as_ref().map(|subject| format!(" --subject {}", quoted(subject)));
         lines.push(format!(
-            "  registry-gateway key add --user NAME --role {} --label {}{} {}",
+            "  registry-gateway key add --user <NAME> --role {} --label {}{} {}",
             key.role,
             quoted(&card.label),
             subject.unwrap_or_default(),

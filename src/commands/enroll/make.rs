@@ -1,0 +1,122 @@
+//! Making one key in one slot, in one transaction with the management key. What is in the slot is looked at in that very
+//! transaction: the survey was taken before a person was asked, and other programs have hands too.
+
+use std::time::SystemTime;
+
+use asymmetric_token::PublicKey;
+
+use crate::commands::enroll::plan::{PlannedKey, Start};
+use crate::enrollment::Key;
+use crate::error::Error;
+use crate::piv::certificate::{Description, SlotCertificate};
+use crate::piv::{self, Occupancy, Origin, P384Point, PinPolicy, Piv, Serial, TouchPolicy};
+
+/// Makes a key, or takes the one that is rightly there, and writes its certificate.
+pub(super) fn on_card(
+    piv: &mut Piv<'_>,
+    serial: Serial,
+    planned: &PlannedKey,
+    description: &Description,
+) -> Result<Key, Error> {
+    let slot = planned.slot;
+    let point = match content(piv, planned, description)? {
+        Content::Key(point) => point,
+        Content::Free => generate(piv, planned)?,
+        Content::Taken => return Err(Error::SlotTaken { serial, slot }),
+    };
+    // Read back: what the card does counts, not what it was asked for.
+    let (pin, touch) = match piv.metadata(slot) {
+        Ok(Some(metadata)) => (metadata.pin, metadata.touch),
+        Ok(None) | Err(piv::Error::Unsupported { .. }) => (planned.pin, planned.touch),
+        Err(error) => return Err(error.into()),
+    };
+    if strictness(pin) < strictness(planned.pin) || vigilance(touch) < vigilance(planned.touch) {
+        return Err(Error::WeakerKey { serial, slot, pin, touch });
+    }
+    let certificate = description.certificate(&point, pin, touch, SystemTime::now())?;
+    piv.put_certificate(slot, &certificate)?;
+    let public = PublicKey::from_uncompressed(&point)?;
+    Ok(Key { role: planned.role, slot, public, pin, touch })
+}
+
+/// What the slot holds now, in view of what it was planned to hold.
+enum Content {
+    /// Nothing of value: a key may be generated.
+    Free,
+    /// The key to use.
+    Key(P384Point),
+    /// Something that is not ours to touch.
+    Taken,
+}
+
+fn content(piv: &mut Piv<'_>, planned: &PlannedKey, description: &Description) -> Result<Content, Error> {
+    match planned.start {
+        Start::Empty => {
+            Ok(if piv.occupancy(planned.slot)? == Occupancy::Empty { Content::Free } else { Content::Taken })
+        }
+        Start::LooksEmpty => {
+            Ok(if piv.occupancy(planned.slot)? == Occupancy::Used { Content::Taken } else { Content::Free })
+        }
+        Start::Reused => Ok(Content::Free),
+        Start::Begun => begun_earlier(piv, planned, description),
+        Start::Adopted(public) => adopted(piv, planned, public),
+    }
+}
+
+/// What an interrupted run of ours left: nothing, a key, or a key with its certificate.
+fn begun_earlier(
+    piv: &mut Piv<'_>,
+    planned: &PlannedKey,
+    description: &Description,
+) -> Result<Content, Error> {
+    match piv.certificate(planned.slot)?.map(|object| object.read()) {
+        None => {}
+        Some(SlotCertificate::Ours(ours))
+            if (&ours.role, &ours.index) == (&description.role, &description.index) => {}
+        Some(_) => return Ok(Content::Taken),
+    }
+    match piv.metadata(planned.slot) {
+        Ok(None) | Err(piv::Error::Unsupported { .. }) => Ok(Content::Free),
+        Ok(Some(metadata)) => match metadata.p384_point()? {
+            Some(point) if metadata.origin == Origin::Generated => Ok(Content::Key(point)),
+            _ => Ok(Content::Taken),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The very key that was shown.
+fn adopted(piv: &mut Piv<'_>, planned: &PlannedKey, public: PublicKey) -> Result<Content, Error> {
+    let point = piv.metadata(planned.slot)?.map(|metadata| metadata.p384_point()).transpose()?.flatten();
+    let same = |point: &P384Point| PublicKey::from_uncompressed(point).is_ok_and(|found| found == public);
+    let is_bare = piv.certificate(planned.slot)?.is_none();
+    Ok(point.filter(|point| is_bare && same(point)).map_or(Content::Taken, Content::Key))
+}
+
+/// FIPS cards refuse the PIN policy "never"; there the read key asks once.
+fn generate(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<P384Point, Error> {
+    match piv.generate_p384(planned.slot, planned.pin, planned.touch) {
+        Err(piv::Error::Refused { .. }) if planned.pin == PinPolicy::Never => {
+            Ok(piv.generate_p384(planned.slot, PinPolicy::Once, planned.touch)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// How much a PIN policy asks for.
+fn strictness(policy: PinPolicy) -> u8 {
+    match policy {
+        PinPolicy::Never => 0,
+        PinPolicy::Once | PinPolicy::MatchOnce => 1,
+        PinPolicy::Always | PinPolicy::MatchAlways => 2,
+    }
+}
+
+/// How much a touch policy asks for.
+fn vigilance(policy: TouchPolicy) -> u8 {
+    match policy {
+        TouchPolicy::Never => 0,
+        TouchPolicy::Cached => 1,
+        TouchPolicy::Always => 2,
+    }
+}

@@ -18,7 +18,9 @@ pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(options) => serve(options),
         Command::Key(command) => key(command),
-        Command::Record { store, version } => show_records(&Store::open(&store.store)?, version.as_deref()),
+        Command::Record { store, version } => {
+            show_records(&Store::open_existing(&store.store)?, version.as_deref())
+        }
     }
 }
 
@@ -69,17 +71,20 @@ fn key(command: KeyCommand) -> Outcome {
     match command {
         KeyCommand::Add(add) => {
             let AddKey { store, user, role, label, subject, public } = *add;
+            if !Store::is_in(&store.store) {
+                tracing::warn!("there was no store in {}: a new one is made", store.store.display());
+            }
             let key =
                 Store::open(&store.store)?.add_key(NewKey { public, user, role, label, subject }, now)?;
             say(&format!("{}\n", key.id()))?;
         }
         KeyCommand::List { store } => {
-            for key in Store::open(&store.store)?.keys()? {
+            for key in Store::open_existing(&store.store)?.keys()? {
                 say(&key_line(&key))?;
             }
         }
         KeyCommand::Revoke { store, id } => {
-            let key = Store::open(&store.store)?.revoke_key(&id, now)?;
+            let key = Store::open_existing(&store.store)?.revoke_key(&id, now)?;
             say(&format!("{}\n", key.id()))?;
         }
     }

@@ -268,12 +268,18 @@ pub fn single_use_key(verified: &Verified, operation: &Operation) -> Option<Stri
     Some(parts.to_string())
 }
 
-/// Until when a single-use key must be kept: the token is too old afterwards.
+/// The longest window that can be set: a day.
+pub const LONGEST_WINDOW: Duration = Duration::from_secs(86_400);
+/// The longest skew that can be set: an hour.
+pub const LONGEST_SKEW: Duration = Duration::from_secs(3600);
+
+/// Until when a single-use key is kept: its token is too old afterwards, by whatever rules the gateway runs then. With
+/// the present rules' window, a wider one set later would let a spent token pass again.
 #[must_use]
-pub fn kept_until(claims: &Claims, rules: &Rules) -> Timestamp {
+pub fn kept_until(claims: &Claims) -> Timestamp {
     claims
         .issued_at
-        .checked_add(signed(rules.window).saturating_add(signed(rules.skew)))
+        .checked_add(signed(LONGEST_WINDOW).saturating_add(signed(LONGEST_SKEW)))
         .unwrap_or(Timestamp::MAX)
 }
 

@@ -80,7 +80,9 @@ pub enum StartError {
         source: io::Error,
     },
     /// The public URL.
-    #[error("`{0}` cannot be the registry's URL: it must be http:// or https://, a host, and no query")]
+    #[error(
+        "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
+    )]
     Url(String),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
@@ -252,8 +254,8 @@ fn base_url(url: String) -> Result<String, StartError> {
     let host = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
     let plain = |text: &str| {
         !text.is_empty()
-            && !text.starts_with('/')
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/[]".contains(&byte))
+            && !text.starts_with(':')
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte))
     };
     match host {
         Some(host) if plain(host) => Ok(base.to_owned()),

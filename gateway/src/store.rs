@@ -89,6 +89,9 @@ pub struct Store {
     connection: Mutex<Connection>,
 }
 
+/// The database, in the store's folder.
+const DATABASE: &str = "registry.db";
+
 /// Why the store cannot be used or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -123,6 +126,12 @@ pub enum StoreError {
         /// The store's folder.
         path: PathBuf,
     },
+    /// There is no store in this folder.
+    #[error("there is no store in {}", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A version's file is gone.
     #[error("{} is missing", path.display())]
     CrateFileMissing {
@@ -142,6 +151,9 @@ pub enum StoreError {
         /// Whether it was revoked.
         revoked: bool,
     },
+    /// Too few characters to name a key.
+    #[error("`{0}` is too short to name a key: give at least 8 characters of its id")]
+    KeyPrefix(String),
     /// No key id begins like this.
     #[error("no key id begins with `{0}`")]
     KeyNotFound(String),
@@ -159,6 +171,9 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::OpenToOthers { path } => Some(format!("run `chmod 700 {}`", path.display())),
+            Self::Missing { .. } => {
+                Some("give its folder with --store, or set REGISTRY_GATEWAY_STORE".to_owned())
+            }
             Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
             Self::CrateFileMissing { .. } | Self::Damaged(_) => {
@@ -167,7 +182,7 @@ impl StoreError {
             Self::KeyKnown { .. } => {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
-            Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
             Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
         }
@@ -179,6 +194,24 @@ impl StoreError {
 pub struct ServeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
 
 impl Store {
+    /// Opens a store that is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], and those of [`open`](Self::open).
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        if Self::is_in(folder) {
+            Self::open(folder)
+        } else {
+            Err(StoreError::Missing { path: folder.to_owned() })
+        }
+    }
+
+    /// Whether there is a store in this folder.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(DATABASE).is_file()
+    }
+
     /// Opens the store in a folder; both are made if they are not there (folder 0700, files 0600).
     ///
     /// # Errors
@@ -188,7 +221,7 @@ impl Store {
         for inner in [files::CRATES, files::UPLOADS] {
             files::private_folder(&folder.join(inner))?;
         }
-        let path = folder.join("registry.db");
+        let path = folder.join(DATABASE);
         files::private_file(&path)?;
         let mut connection = Connection::open(&path)?;
         connection.busy_timeout(Duration::from_secs(10))?;

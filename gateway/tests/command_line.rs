@@ -246,26 +246,44 @@ fn a_key_belongs_to_one_user() {
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
     assert!(again.contains("is registered already, for alice\nhint: a key belongs to one user"), "{again}");
-    succeeds(folder.path(), &["key", "revoke", "k3.pid."]);
+    // The same user may have it corrected.
+    succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "read", "--label", "desk", &public]);
+    let list = succeeds(folder.path(), &["key", "list"]);
+    assert!(
+        list.lines().count() == 1 && list.contains("alice\tread\t") && list.ends_with("desk\n"),
+        "{list}"
+    );
+    let id = SoftwareKey::new(5).public.id().to_string();
+    for short in ["", "k3.pid.", &id[7..14]] {
+        assert!(fails(folder.path(), &["key", "revoke", short]).contains("is too short to name a key"));
+    }
+    succeeds(folder.path(), &["key", "revoke", &id[7..15]]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
     assert!(again.contains("is registered already, for alice, and revoked"), "{again}");
-    assert!(fails(folder.path(), &["key", "revoke", "k3.pid."]).contains("is revoked already"));
+    assert!(fails(folder.path(), &["key", "revoke", &id]).contains("is revoked already"));
 }
 
 #[test]
 fn which_key_to_revoke() {
     let folder = tempfile::tempdir().unwrap();
+    let public = SoftwareKey::new(5).public.to_string();
+    succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     assert!(
-        fails(folder.path(), &["key", "revoke", "abc"])
-            .contains("error: no key id begins with `abc`\nhint: see")
+        fails(folder.path(), &["key", "revoke", "abcdefgh"])
+            .contains("error: no key id begins with `abcdefgh`\nhint: see")
     );
-    for seed in [5, 6] {
-        let public = SoftwareKey::new(seed).public.to_string();
-        succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
+}
+
+/// A slip in the folder's name makes no empty store.
+#[test]
+fn a_store_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let typo = folder.path().join("regsitry");
+    for arguments in [&["key", "list"][..], &["key", "revoke", "abcdefgh"], &["record"]] {
+        let text = fails(&typo, arguments);
+        assert!(text.contains("there is no store in ") && text.contains("hint: give its folder"), "{text}");
     }
-    assert!(
-        fails(folder.path(), &["key", "revoke", "k3.pid."]).contains("several key ids begin with `k3.pid.`")
-    );
+    assert!(!typo.exists());
 }
 
 #[test]
@@ -299,9 +317,15 @@ fn wrong_usage() {
 #[test]
 fn a_url_that_is_none() {
     let folder = tempfile::tempdir().unwrap();
-    for url in
-        ["crates.example", "https://", "https://crates.example/?x", "ftp://crates.example", "https:///x"]
-    {
+    for url in [
+        "crates.example",
+        "https://",
+        "https://c.example/?x",
+        "ftp://c.example",
+        "https:///x",
+        "https://c.example/x",
+        "http://:9",
+    ] {
         let text = fails(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--url", url]);
         assert!(text.contains(&format!("`{url}` cannot be the registry's URL")), "{text}");
     }

@@ -19,16 +19,16 @@ fn with_header(fixture: &Fixture, path: &str, field: &str) -> Response {
 #[test]
 fn the_configuration() {
     let fixture = Fixture::with(|config| {
-        config.url = Some("https://crates.example/sub/".to_owned());
+        config.url = Some("https://crates.example/".to_owned());
         config.window = std::time::Duration::from_secs(120);
     });
-    assert_eq!(fixture.url(), "sparse+https://crates.example/sub/index/");
+    assert_eq!(fixture.url(), "sparse+https://crates.example/index/");
     let config = fixture.get("/index/config.json");
     assert_eq!(
         config.json(),
         json!({
-            "dl": "https://crates.example/sub/api/v1/crates",
-            "api": "https://crates.example/sub",
+            "dl": "https://crates.example/api/v1/crates",
+            "api": "https://crates.example",
             "auth-required": true,
             "asymmetric": { "window": 120 },
         })

@@ -7,42 +7,51 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
 use super::{Store, StoreError, parsed, time};
 use crate::keys::{Key, NewKey};
 
+/// Characters of a key id that name it; a slip of the hand must not revoke.
+const SHORTEST_PREFIX: usize = 8;
+
 const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.revoked
      FROM key JOIN user ON user.id = key.user";
 
 impl Store {
-    /// Registers a key, and its user if that one is new.
+    /// Registers a key, and its user if that one is new. A key that its user has already gets the role, label and
+    /// subject given now.
     ///
     /// # Errors
-    /// [`StoreError::KeyKnown`] if the key is registered, for whomever, revoked or not.
+    /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked.
     pub fn add_key(&self, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let id = new.public.id();
-        if let Some(known) = find(&transaction, id)? {
+        let known = find(&transaction, id)?;
+        if let Some(known) = &known
+            && (known.user != new.user || known.revoked.is_some())
+        {
             return Err(StoreError::KeyKnown {
                 id: id.to_string(),
                 user: known.user.to_string(),
                 revoked: known.revoked.is_some(),
             });
         }
+        let added = known.map_or(now, |known| known.added);
         transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [new.user.as_str()])?;
         transaction.execute(
             "INSERT INTO key (id, public, user, role, label, subject, added)
-             SELECT ?, ?, user.id, ?, ?, ?, ? FROM user WHERE user.name = ?",
+             SELECT ?, ?, user.id, ?, ?, ?, ? FROM user WHERE user.name = ?
+             ON CONFLICT (id) DO UPDATE SET role = excluded.role, label = excluded.label, subject = excluded.subject",
             (
                 id.to_string(),
                 new.public.to_string(),
                 new.role.as_str(),
                 &new.label,
                 &new.subject,
-                now.to_string(),
+                added.to_string(),
                 new.user.as_str(),
             ),
         )?;
         transaction.commit()?;
         let NewKey { public, user, role, label, subject } = new;
-        Ok(Key { public, user, role, label, subject, added: now, revoked: None })
+        Ok(Key { public, user, role, label, subject, added, revoked: None })
     }
 
     /// The key with this id, also if it was revoked.
@@ -64,13 +73,16 @@ impl Store {
         columns.into_iter().map(Key::try_from).collect()
     }
 
-    /// Revokes the one key whose id begins like this (`k3.pid.` may be left out). From now on nothing it signs is
-    /// accepted, not even an upload under way.
+    /// Revokes, for ever, the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From
+    /// now on nothing it signs is accepted, not even an upload under way.
     ///
     /// # Errors
-    /// [`StoreError::KeyNotFound`], [`StoreError::KeyAmbiguous`], [`StoreError::KeyRevoked`].
+    /// [`StoreError::KeyPrefix`], [`StoreError::KeyNotFound`], [`StoreError::KeyAmbiguous`], [`StoreError::KeyRevoked`].
     pub fn revoke_key(&self, prefix: &str, now: Timestamp) -> Result<Key, StoreError> {
         let wanted = prefix.strip_prefix("k3.pid.").unwrap_or(prefix);
+        if wanted.len() < SHORTEST_PREFIX {
+            return Err(StoreError::KeyPrefix(prefix.to_owned()));
+        }
         let mut fitting = self.keys()?.into_iter().filter(|key| {
             key.id().to_string().strip_prefix("k3.pid.").is_some_and(|id| id.starts_with(wanted))
         });

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
+pub mod view;
+
 /// crates.io's index URL, as cargo gives it to credential providers, sparse index or not.
 pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
 
@@ -119,8 +121,7 @@ impl CargoConfig {
 
     /// The environment wins over the file, as in cargo.
     fn own_index(&self, name: &str) -> Result<Option<String>, Error> {
-        let variable = format!("CARGO_REGISTRIES_{}_INDEX", name.to_uppercase().replace('-', "_"));
-        if let Ok(index) = std::env::var(variable) {
+        if let Ok(index) = std::env::var(view::variable(name, "index")) {
             return Ok(Some(index));
         }
         Ok(read(&self.home_file())?.as_ref().and_then(|document| entry(document, name, "index")))

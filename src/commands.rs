@@ -4,13 +4,19 @@ use std::path::PathBuf;
 
 use crate::cargo_config::CargoConfig;
 use crate::cli::Command;
+use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::settings::Settings;
 
+pub mod attest;
+mod cards;
+pub mod completions;
+pub mod doctor;
 pub mod enroll;
 pub mod forget;
 pub mod inspect;
 pub mod list;
+pub mod status;
 pub mod token;
 
 /// Runs a command of the command line.
@@ -18,16 +24,17 @@ pub mod token;
 /// # Errors
 /// Whatever stopped it.
 pub fn run(command: Command) -> Result<(), Error> {
-    if let Command::Inspect(arguments) = command {
-        return inspect::run(&arguments);
-    }
-    let context = Context::load()?;
     match command {
-        Command::Enroll(arguments) => enroll::run(&arguments, &context),
-        Command::Forget(arguments) => forget::run(&arguments, &context),
+        Command::Attest(arguments) => attest::run(&arguments, &Context::load()?),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, &Context::load()?),
+        Command::Enroll(arguments) => enroll::run(&arguments, &Context::load()?),
+        Command::Forget(arguments) => forget::run(&arguments, &Context::load()?),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::List(arguments) => list::run(&arguments, &context),
-        Command::Token(arguments) => token::run(&arguments, &context),
+        Command::List(arguments) => list::run(&arguments, &Context::load()?),
+        Command::Man(arguments) => completions::man(&arguments),
+        Command::Status(arguments) => status::run(&arguments, &Context::load()?),
+        Command::Token(arguments) => token::run(&arguments, &Context::load()?),
     }
 }
 
@@ -46,6 +53,16 @@ impl Context {
         let home = home::cargo_home_with_cwd(&here).map_err(Error::Stdio)?;
         let settings = Settings::load(&home)?;
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
+    }
+
+    /// The enrolment that a person means by a name or an index URL. An enrolled URL needs no configuration: it may be
+    /// gone already.
+    fn enrolled<'a>(&self, enrollments: &'a Enrollments, name_or_url: &str) -> Result<&'a Registry, Error> {
+        if let Some(registry) = enrollments.registry(name_or_url) {
+            return Ok(registry);
+        }
+        let index = self.cargo.resolve(name_or_url)?.index;
+        enrollments.registry(&index).ok_or_else(|| Error::NotEnrolled { registry: name_or_url.to_owned() })
     }
 }
 

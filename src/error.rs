@@ -206,6 +206,12 @@ pub enum Error {
         /// The registry.
         index: String,
     },
+    /// `doctor` found something that has to be mended; it has said what.
+    #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]
+    Unwell {
+        /// How many checks failed.
+        failed: usize,
+    },
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
     Usage(&'static str),
@@ -294,3 +300,6 @@ impl Error {
 fn list(serials: &[Serial]) -> String {
     serials.iter().map(Serial::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -15,14 +15,7 @@ use crate::ui::{Ui, escape};
 /// [`Error::NotEnrolled`], [`Error::Declined`], or what stopped it.
 pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    // An enrolled URL needs no configuration: it may be gone already.
-    let index = match enrollments.registry(&arguments.registry) {
-        Some(registry) => registry.index.clone(),
-        None => context.cargo.resolve(&arguments.registry)?.index,
-    };
-    if enrollments.registry(&index).is_none() {
-        return Err(Error::NotEnrolled { registry: arguments.registry.clone() });
-    }
+    let index = context.enrolled(&enrollments, &arguments.registry)?.index.clone();
     if arguments.yes {
         return remove(context.cargo.home(), &index, Ui::new(true));
     }

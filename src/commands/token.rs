@@ -25,13 +25,7 @@ const LONGEST_MANIFEST: u64 = 1 << 20;
 /// [`Error::NotEnrolled`], [`Error::NotACrate`], and everything that stops a signature.
 pub fn run(arguments: &Token, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let index = match enrollments.registry(&arguments.registry) {
-        Some(registry) => registry.index.clone(),
-        None => context.cargo.resolve(&arguments.registry)?.index,
-    };
-    let registry = enrollments
-        .registry(&index)
-        .ok_or_else(|| Error::NotEnrolled { registry: arguments.registry.clone() })?;
+    let registry = context.enrolled(&enrollments, &arguments.registry)?;
     let mutation = mutation(&arguments.purpose)?;
     let readers = Readers::start(context.settings.wait.deadlines());
     let signed = Signer::new(&readers, &context.settings, Ui::new(false)).sign(registry, mutation)?;

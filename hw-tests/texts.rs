@@ -14,7 +14,7 @@ fn every_help_text_is_as_approved() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw-tests/texts");
     let approved = |file: String, arguments: &[&str]| {
         let text = world.yk_cargo(arguments).succeeds().stdout;
-        Assert::new().action_env("SNAPSHOTS").eq(text, Data::read_from(&folder.join(file), None));
+        Assert::new().action_env("SNAPSHOTS").eq(text, Data::read_from(&folder.join(file), None).raw());
     };
     approved("help.txt".into(), &["--help"]);
     for command in Cli::command().get_subcommands() {

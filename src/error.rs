@@ -19,7 +19,7 @@ pub enum Error {
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
     /// Cargo's request makes no sense.
-    #[error("cargo asked to sign something that is no crate: {0}")]
+    #[error("cargo asked to sign something that is no crate")]
     CargoRequest(#[source] asymmetric_token::Error),
     /// The card's signature does not belong to the enrolled key.
     #[error("the card's signature is not that of the enrolled key; no token was made")]
@@ -251,6 +251,7 @@ impl Error {
             Self::Enrollments(error) => error.hint(),
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
+            Self::CardChanged => "leave the YubiKey plugged in, and run the same command again".into(),
             Self::CardSignature(_) => "do not use this card; run `yk-cargo list` and enrol another".into(),
             Self::ChallengeNeeded { .. } => "update yk-cargo: cargo install yk-cargo --locked".into(),
             Self::DefaultPin { .. } => {
@@ -262,6 +263,7 @@ impl Error {
             Self::LastTry { .. } => {
                 "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
             }
+            Self::ManagementKeyCommand { .. } => "run it by itself to see why".into(),
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
             }
@@ -278,19 +280,29 @@ impl Error {
                 crate::ui::pin_command::VARIABLE
             ),
             Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotACrate { .. } => "`cargo package` makes one: target/package/NAME-VERSION.crate".into(),
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
             Self::OtherKeysEnrolled { .. } => {
                 "to change from two keys to one or back: `yk-cargo forget REGISTRY`, then enrol again".into()
             }
+            Self::PinCommand(_) => format!(
+                "{} is to name a program that prints the PIN alone; unset it to be asked at the terminal",
+                crate::ui::pin_command::VARIABLE
+            ),
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
+            Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "leave out --slot to use the next empty one".into(),
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
+            }
+            Self::Unwell { .. } => "each has its command after `next:`".into(),
+            Self::WrongPin { tries: 1 } => {
+                "if you are not sure of it, set a new one with the PUK: `ykman piv access unblock-pin`".into()
             }
             _ => return None,
         })
@@ -301,5 +313,6 @@ fn list(serials: &[Serial]) -> String {
     serials.iter().map(Serial::to_string).collect::<Vec<_>>().join(", ")
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

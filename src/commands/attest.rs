@@ -88,3 +88,71 @@ fn pem(der: &[u8]) -> String {
     encode_string("CERTIFICATE", LineEnding::LF, der)
         .expect("a certificate fits into memory, and so does its text")
 }
+
+#[cfg(test)]
+mod tests {
+    use p384::elliptic_curve::sec1::ToSec1Point as _;
+
+    use super::*;
+    use crate::enrollment::Role;
+    use crate::piv::attestation::tests::statement_about;
+    use crate::piv::script::Script;
+    use crate::piv::{PinPolicy, Serial, TouchPolicy, Version};
+
+    const SELECTED: &str = "61114F0600001000010079074F05A000000308 9000";
+    const NUMBER: &str = "00BC614E 9000";
+    /// `70` certificate, `71` uncompressed.
+    const ISSUER: &str = "53 08 70 03 300101 71 01 00 9000";
+
+    fn key(secret: u8) -> p384::PublicKey {
+        p384::SecretKey::from_slice(&[secret; 48]).unwrap().public_key()
+    }
+
+    fn card(secret: u8) -> Card {
+        let point = key(secret).to_sec1_point(false);
+        let public = PublicKey::from_uncompressed(point.as_bytes().try_into().unwrap()).unwrap();
+        let slot = "83".parse().unwrap();
+        let publish =
+            Key { role: Role::Publish, slot, public, pin: PinPolicy::Once, touch: TouchPolicy::Cached };
+        Card {
+            serial: Serial(12_345_678),
+            firmware: Version::new(5, 7, 4),
+            label: "laptop key".into(),
+            keys: vec![publish],
+        }
+    }
+
+    fn chains_of(card: &Card, answers: &[&str]) -> Result<String, Error> {
+        let mut script = Script::answers(&[&[SELECTED], answers].concat());
+        let mut piv = Piv::select(&mut script).unwrap();
+        let chains = chains(&mut piv, card);
+        script.assert_finished();
+        chains
+    }
+
+    fn statement(secret: u8) -> String {
+        let der = statement_about(&key(secret));
+        der.iter().map(|byte| format!("{byte:02X}")).collect::<String>() + "9000"
+    }
+
+    #[test]
+    fn the_statement_comes_before_who_signed_it() {
+        let chain = chains_of(&card(5), &[NUMBER, ISSUER, &statement(5)]).unwrap();
+        let issuer = pem(&[0x30, 1, 1]);
+        assert_eq!(chain, pem(&statement_about(&key(5))) + &issuer);
+        assert_eq!(issuer, "-----BEGIN CERTIFICATE-----\nMAEB\n-----END CERTIFICATE-----\n");
+    }
+
+    #[test]
+    fn a_statement_about_another_key_is_not_shown() {
+        let chain = chains_of(&card(5), &[NUMBER, ISSUER, &statement(6)]);
+        assert!(matches!(chain, Err(Error::KeyGone { .. })), "{chain:?}");
+        let exchanged = chains_of(&card(5), &["00000001 9000"]);
+        assert!(matches!(exchanged, Err(Error::WrongCard { .. })), "{exchanged:?}");
+        let without_issuer = chains_of(&card(5), &[NUMBER, "6A82"]);
+        assert!(
+            matches!(without_issuer, Err(Error::Piv(piv::Error::Malformed { .. }))),
+            "{without_issuer:?}"
+        );
+    }
+}

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -32,10 +33,8 @@ fn every_error_is_as_approved() {
     for error in all() {
         text += &shown(&error);
     }
-    let approved = Data::read_from(
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error/messages.txt").as_path(),
-        None,
-    );
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error/messages.txt");
+    let approved = Data::read_from(&file, None).raw();
     Assert::new().action_env("SNAPSHOTS").eq(text, approved);
 }
 
@@ -274,6 +273,6 @@ fn of_the_card() -> Vec<Error> {
 
 /// Settings that cannot be used, below a folder that is always the same.
 fn settings() -> Error {
-    let error = Settings::load(std::path::Path::new("src/error/examples")).unwrap_err();
+    let error = Settings::load(Path::new("src/error/examples")).unwrap_err();
     error.into()
 }

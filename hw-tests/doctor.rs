@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mock_card::MockCard;
 use serde_json::Value;
@@ -73,6 +73,7 @@ fn nothing_to_be_mended() {
         "ok       enrolments: 1 registry",
         "ok       smart card service: it answers",
         "ok       firmware: YubiKey 12345678 has firmware 5.7.4",
+        "ok       management key: YubiKey 12345678 has one of its own (AES-192)",
         "ok       keys: YubiKey 12345678 has its keys for `my-reg`",
         "ok       credential provider: cargo asks this program for `my-reg`",
         "ok       token in clear: none in cargo's home",
@@ -171,6 +172,23 @@ fn cards_and_services_out_of_reach() {
     assert!(nobody.failure().1.contains("is not running") && !nobody.failure().2.is_empty());
 }
 
+/// The usual suspect is named if it runs.
+#[test]
+fn a_program_that_holds_the_card() {
+    let world = World::well();
+    world.wait("connect = 1");
+    // It ends with its input.
+    let program = world.script("scdaemon", "#!/bin/sh\nread line\n");
+    let mut scdaemon = Command::new(&program).stdin(Stdio::piped()).spawn().unwrap();
+    world.card.hold_exclusive();
+    let diagnosis = world.doctor();
+    drop(scdaemon.stdin.take());
+    scdaemon.wait().unwrap();
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!((check, next), ("card", "gpgconf --kill scdaemon"));
+    assert!(text.ends_with("another program is using the YubiKey; scdaemon is running"), "{text}");
+}
+
 /// Each way in which cargo does not come to ask us.
 #[test]
 fn a_provider_that_cargo_does_not_ask() {
@@ -229,7 +247,13 @@ fn a_token_that_was_left() {
     let world = World::well();
     let left = "[registries.my-reg]\ntoken = \"sesame\"\n[registries.other]\ntoken = \"x\"\n[registry]\ntoken = \"y\"\n";
     world.write("home/credentials.toml", left);
-    let diagnosis = world.doctor();
+    let diagnosis = Diagnosis::of(
+        world
+            .yk_cargo(["doctor", "--json"])
+            .env("CARGO_REGISTRIES_MY_REG_TOKEN", "sesame in the environment"),
+    );
+    let unset = "unset CARGO_REGISTRIES_MY_REG_TOKEN";
+    assert!(diagnosis.with("warning").iter().any(|warning| warning.2 == unset), "{diagnosis:#?}");
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "token in clear");
     assert!(text.contains("credentials.toml still has a token for `my-reg`"), "{text}");

@@ -7,7 +7,7 @@ use super::{Findings, name, sentence};
 use crate::commands::cards::{CardState, PluggedIn, look};
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
-use crate::piv::{self, PinState, Piv, Serial, Version};
+use crate::piv::{self, ManagementKeyMetadata, PinState, Piv, Serial, Version};
 use crate::reader::{self, Readers};
 use crate::ui::escape;
 
@@ -17,6 +17,10 @@ const METADATA: Version = Version::new(5, 3, 0);
 const FORGETS_PIN: Version = Version::new(5, 3, 1);
 /// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
 const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
+
+/// The end of policy "once": pcscd takes the power from an idle card, and some programs reset it or select another
+/// application.
+const UNTIL: &str = "until the card has been idle for some seconds or another program has used it";
 
 /// Programs that hold a card exclusively for longer than a moment, and how to have them let go.
 const HOLDERS: [(&str, &str); 3] = [
@@ -99,16 +103,13 @@ fn pin(state: &CardState, findings: &mut Findings) {
     let serial = state.serial;
     let unblock = format!("ykman --device {serial} piv access unblock-pin");
     match state.pin {
-        PinState::Verified => findings.ok(
-            "PIN",
-            format!(
-                "YubiKey {serial} has been given its PIN; it is asked again after some idle seconds, when the service powers the card down"
-            ),
-        ),
+        PinState::Verified => findings.ok("PIN", format!("YubiKey {serial} has been given it, {UNTIL}")),
         PinState::Tries(1) => {
-            findings.warn("PIN", format!("YubiKey {serial} has one try left before its PIN is blocked"), unblock);
+            findings.warn("PIN", format!("YubiKey {serial} has one try left before it is blocked"), unblock);
         }
-        PinState::Tries(tries) => findings.ok("PIN", format!("YubiKey {serial} has {tries} tries")),
+        PinState::Tries(tries) => {
+            findings.ok("PIN", format!("YubiKey {serial} has {tries} tries; once given, it lasts {UNTIL}"));
+        }
         PinState::Blocked => findings.fail("PIN", format!("the PIN of YubiKey {serial} is blocked"), unblock),
     }
 }
@@ -119,7 +120,7 @@ struct Defaults {
     pin: bool,
     puk: bool,
     puk_blocked: bool,
-    management_key: bool,
+    management_key: ManagementKeyMetadata,
 }
 
 fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
@@ -136,7 +137,7 @@ fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
         pin: piv.pin_metadata()?.default,
         puk: puk.is_some_and(|puk| puk.default),
         puk_blocked: puk.is_some_and(|puk| puk.tries_left == 0),
-        management_key: piv.management_key_metadata()?.default,
+        management_key: piv.management_key_metadata()?,
     }))
 }
 
@@ -164,11 +165,14 @@ fn report_defaults(state: &CardState, defaults: &Option<Defaults>, findings: &mu
             format!("the PUK of YubiKey {serial} is blocked: a blocked PIN could not be mended"),
         );
     }
-    if defaults.management_key {
+    let algorithm = defaults.management_key.algorithm;
+    if defaults.management_key.default {
         let text = format!(
-            "YubiKey {serial} still has the default management key: any program can replace its keys while it is plugged in"
+            "YubiKey {serial} still has the default management key ({algorithm}): any program can replace its keys while it is plugged in"
         );
         findings.warn("management key", text, change("management-key --generate --protect"));
+    } else {
+        findings.ok("management key", format!("YubiKey {serial} has one of its own ({algorithm})"));
     }
 }
 

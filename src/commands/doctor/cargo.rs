@@ -31,6 +31,15 @@ pub(super) fn check(
             findings.failed_with(PROVIDER, &error.into());
         }
     }
+    for name in enrollments.registries.iter().filter_map(|registry| registry.name.as_ref()) {
+        let token = variable(name, "token");
+        if surroundings.variable(&token).is_some() {
+            let text = format!(
+                "{token} is set: every program that you start can read it, and cargo does not need it"
+            );
+            findings.warn(TOKEN, text, format!("unset {token}"));
+        }
+    }
     match context.cargo.plaintext_tokens() {
         Ok(tokens) => leftover_tokens(&tokens, enrollments, findings),
         Err(error) => findings.failed_with(TOKEN, &error.into()),

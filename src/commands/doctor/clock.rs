@@ -20,10 +20,12 @@ const LONGEST_HEAD: u64 = 16 << 10;
 const TOLERATED: i64 = 30;
 
 pub(super) fn check(registry: &Registry, findings: &mut Findings) {
+    let name = name(registry);
     let Some(url) = registry.index.strip_prefix("sparse+http://") else {
+        findings
+            .note(CHECK, format!("not compared with that of `{name}`: it is not reached over plain http"));
         return;
     };
-    let name = name(registry);
     match date(url) {
         Ok(Some(theirs)) => judge(&name, Timestamp::now(), theirs, findings),
         Ok(None) => findings.note(CHECK, format!("`{name}` does not tell its time")),

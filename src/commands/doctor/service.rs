@@ -121,7 +121,7 @@ fn no_reader(surroundings: &Surroundings, findings: &mut Findings) {
             Some(Sandbox::Wsl) => findings.fail(
                 READER,
                 "no YubiKey has been handed over from Windows (or let cargo use the Windows program: credential-provider = \"yk-cargo.exe\")",
-                "usbipd attach --wsl --hardware-id 1050:0407",
+                "in Windows: usbipd attach --wsl --hardware-id 1050:0407",
             ),
             _ => findings.note(READER, "no YubiKey is plugged in; plug one in and run this again"),
         }

@@ -43,8 +43,11 @@ fn every_command_that_is_recommended_is_understood() {
     for page in pages.chain(["README.md", "src/error/messages.txt"].map(|file| root.join(file))) {
         let Ok(text) = std::fs::read_to_string(&page) else { continue };
         for line in recommended(&text) {
-            let parsed = Cli::try_parse_from(words(line));
-            assert!(parsed.is_ok(), "{}: `{line}`: {}", page.display(), parsed.unwrap_err());
+            let words = words(line);
+            // `yk-cargo enroll` may also be a name for the command.
+            let is_name = words.len() == 2 && Cli::command().find_subcommand(&words[1]).is_some();
+            let parsed = Cli::try_parse_from(words);
+            assert!(is_name || parsed.is_ok(), "{}: `{line}`: {}", page.display(), parsed.unwrap_err());
             understood += 1;
         }
     }

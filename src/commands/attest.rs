@@ -23,7 +23,7 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
     let readers = Readers::start(context.settings.wait.deadlines());
-    let found = cards::plugged_in(&readers)?;
+    let found = cards::plugged_in(&readers, &enrollments)?;
     let mut serials = Vec::new();
     let mut attested = false;
     let mut failure = None;
@@ -35,14 +35,15 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
                 continue;
             }
         };
-        serials.push(serial);
-        let Some(card) = registry.card(serial).cloned() else { continue };
+        serials.extend(serial);
+        let Some(card) = serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
         let ui = Ui::new(true);
         for key in &card.keys {
             ui.say(format_args!(
-                "{} key in slot {} of YubiKey {serial} ({}): {}",
+                "{} key in slot {} of YubiKey {} ({}): {}",
                 key.role,
                 key.slot,
+                card.serial,
                 escape(&card.label),
                 key.public.id()
             ));
@@ -59,9 +60,10 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
 }
 
 fn chains(piv: &mut Piv<'_>, card: &Card) -> Result<String, Error> {
-    let serial = piv.serial()?;
-    if serial != card.serial {
-        return Err(Error::WrongCard { found: vec![serial], wanted: format!("YubiKey {}", card.serial) });
+    let found = cards::number(piv, std::slice::from_ref(card))?;
+    if found != Some(card.serial) {
+        let found = found.into_iter().collect();
+        return Err(Error::WrongCard { found, wanted: format!("YubiKey {}", card.serial) });
     }
     let malformed = piv::Error::Malformed { what: "attestation certificate in slot f9" };
     let issuer = piv.certificate(Slot::Attestation)?;

@@ -28,7 +28,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     let mut findings = Findings::default();
     let enrollments = enrollments(context, &mut findings);
     let readers = Readers::start(context.settings.wait.deadlines());
-    let found = service::check(&readers, &surroundings, &mut findings);
+    let found = service::check(&readers, &enrollments, &surroundings, &mut findings);
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
     for registry in &enrollments.registries {

@@ -18,7 +18,7 @@ use crate::ui::{Ui, escape};
 pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = Readers::start(context.settings.wait.deadlines());
-    let found = cards::plugged_in(&readers);
+    let found = cards::plugged_in(&readers, &enrollments);
     if arguments.json {
         return print(as_json(&enrollments, &found));
     }
@@ -99,7 +99,7 @@ enum Outlook {
 
 impl Outlook {
     fn of(registry: &Registry, found: &[PluggedIn]) -> Self {
-        let Some(CardState { serial, pin, .. }) = cards::first_of(registry, found) else {
+        let Some(CardState { serial: Some(serial), pin, .. }) = cards::first_of(registry, found) else {
             return Self::NoCard;
         };
         let asks = registry.card(serial).and_then(|card| Asks::next_publish(card, pin));
@@ -145,7 +145,7 @@ impl Outlook {
 fn card_text(found: &PluggedIn) -> String {
     match &found.card {
         Err(error) => format!("{}: {error}{}", escape(&found.reader.to_string()), hint(error)),
-        Ok(card) => format!("YubiKey {}  firmware {}  {}", card.serial, card.firmware, pin_text(card.pin)),
+        Ok(card) => format!("{}  firmware {}  {}", card.name(), card.firmware, pin_text(card.pin)),
     }
 }
 
@@ -174,7 +174,7 @@ fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
 }
 
 fn is_here(card: &Card, found: &[PluggedIn]) -> bool {
-    found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == card.serial)
+    found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == Some(card.serial))
 }
 
 fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>) -> Value {
@@ -202,7 +202,7 @@ fn card_json(found: &PluggedIn) -> Value {
         Err(error) => json!({ "reader": reader, "error": error.to_string() }),
         Ok(card) => json!({
             "reader": reader,
-            "serial": card.serial.0,
+            "serial": card.serial.map(|serial| serial.0),
             "firmware": card.firmware.to_string(),
             "pin": match card.pin {
                 PinState::Verified => json!({ "state": "verified" }),

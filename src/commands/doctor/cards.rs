@@ -7,7 +7,7 @@ use super::{Findings, name, sentence};
 use crate::commands::cards::{CardState, PluggedIn, look};
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
-use crate::piv::{self, ManagementKeyMetadata, PinState, Piv, Serial, Version};
+use crate::piv::{self, ManagementKeyMetadata, PinState, Piv, Version};
 use crate::reader::{self, Readers};
 use crate::ui::escape;
 
@@ -46,7 +46,7 @@ pub(super) fn check(
                     Ok(defaults) => report_defaults(state, &defaults, findings),
                     Err(error) => findings.failed_with("card", &error),
                 }
-                keys(readers, plugged_in, state.serial, enrollments, findings);
+                keys(readers, plugged_in, state, enrollments, findings);
             }
         }
     }
@@ -69,10 +69,6 @@ fn cannot_be_read(
         (Some((program, release)), _) => {
             findings.fail("card", format!("{text}; {program} is running"), *release);
         }
-        (None, Error::Piv(piv::Error::Unsupported { operation: "GET SERIAL" })) => {
-            let text = "this YubiKey's firmware is older than 5.0.3 and does not tell its number; it cannot be enrolled";
-            findings.note("card", text);
-        }
         (None, error) => {
             findings.fail("card", text, error.hint().unwrap_or_else(|| "ykman piv info".into()));
         }
@@ -80,14 +76,14 @@ fn cannot_be_read(
 }
 
 fn firmware(state: &CardState, findings: &mut Findings) {
-    let CardState { serial, firmware, .. } = state;
-    let text = format!("YubiKey {serial} has firmware {firmware}");
-    if *firmware == FORGETS_PIN {
+    let firmware = state.firmware;
+    let text = format!("{} has firmware {firmware}", state.name());
+    if firmware == FORGETS_PIN {
         findings.note(
             "firmware",
             format!("{text}, which forgets its PIN often: expect to be asked for it each time"),
         );
-    } else if *firmware < EUCLEAK_MENDED {
+    } else if firmware < EUCLEAK_MENDED {
         findings.note(
             "firmware",
             format!(
@@ -100,17 +96,17 @@ fn firmware(state: &CardState, findings: &mut Findings) {
 }
 
 fn pin(state: &CardState, findings: &mut Findings) {
-    let serial = state.serial;
-    let unblock = format!("ykman --device {serial} piv access unblock-pin");
+    let card = state.name();
+    let unblock = state.ykman("piv access unblock-pin");
     match state.pin {
-        PinState::Verified => findings.ok("PIN", format!("YubiKey {serial} has been given it, {UNTIL}")),
+        PinState::Verified => findings.ok("PIN", format!("{card} has been given it, {UNTIL}")),
         PinState::Tries(1) => {
-            findings.warn("PIN", format!("YubiKey {serial} has one try left before it is blocked"), unblock);
+            findings.warn("PIN", format!("{card} has one try left before it is blocked"), unblock);
         }
         PinState::Tries(tries) => {
-            findings.ok("PIN", format!("YubiKey {serial} has {tries} tries; once given, it lasts {UNTIL}"));
+            findings.ok("PIN", format!("{card} has {tries} tries; once given, it lasts {UNTIL}"));
         }
-        PinState::Blocked => findings.fail("PIN", format!("the PIN of YubiKey {serial} is blocked"), unblock),
+        PinState::Blocked => findings.fail("PIN", format!("the PIN of {card} is blocked"), unblock),
     }
 }
 
@@ -142,37 +138,32 @@ fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
 }
 
 fn report_defaults(state: &CardState, defaults: &Option<Defaults>, findings: &mut Findings) {
-    let serial = state.serial;
+    let card = state.name();
     let Some(defaults) = defaults else {
-        let text = format!(
-            "YubiKey {serial} does not tell whether PIN, PUK and management key are still the factory's"
-        );
+        let text =
+            format!("{card} does not tell whether PIN, PUK and management key are still the factory's");
         findings.note("defaults", text);
         return;
     };
-    let change = |what: &str| format!("ykman --device {serial} piv access change-{what}");
+    let change = |what: &str| state.ykman(&format!("piv access change-{what}"));
     if defaults.pin {
-        let text =
-            format!("YubiKey {serial} still has the default PIN 123456: whoever finds it could publish");
+        let text = format!("{card} still has the default PIN 123456: whoever finds it could publish");
         findings.fail("PIN", text, change("pin"));
     }
     if defaults.puk {
-        let text = format!("YubiKey {serial} still has the default PUK: whoever finds it can set a new PIN");
+        let text = format!("{card} still has the default PUK: whoever finds it can set a new PIN");
         findings.fail("PUK", text, change("puk"));
     } else if defaults.puk_blocked {
-        findings.note(
-            "PUK",
-            format!("the PUK of YubiKey {serial} is blocked: a blocked PIN could not be mended"),
-        );
+        findings.note("PUK", format!("the PUK of {card} is blocked: a blocked PIN could not be mended"));
     }
     let algorithm = defaults.management_key.algorithm;
     if defaults.management_key.default {
         let text = format!(
-            "YubiKey {serial} still has the default management key ({algorithm}): any program can replace its keys while it is plugged in"
+            "{card} still has the default management key ({algorithm}): any program can replace its keys while it is plugged in"
         );
         findings.warn("management key", text, change("management-key --generate --protect"));
     } else {
-        findings.ok("management key", format!("YubiKey {serial} has one of its own ({algorithm})"));
+        findings.ok("management key", format!("{card} has one of its own ({algorithm})"));
     }
 }
 
@@ -180,22 +171,22 @@ fn report_defaults(state: &CardState, defaults: &Option<Defaults>, findings: &mu
 fn keys(
     readers: &Readers,
     plugged_in: &PluggedIn,
-    serial: Serial,
+    state: &CardState,
     enrollments: &Enrollments,
     findings: &mut Findings,
 ) {
     for registry in &enrollments.registries {
-        let Some(card) = registry.card(serial).cloned() else { continue };
-        let name = name(registry);
-        match look(readers, &plugged_in.reader, move |piv| missing(piv, &card)) {
-            Ok(None) => findings.note("keys", format!("YubiKey {serial} does not tell which keys it has")),
+        let Some(enrolled) = state.serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
+        let (card, name) = (state.name(), name(registry));
+        match look(readers, &plugged_in.reader, move |piv| missing(piv, &enrolled)) {
+            Ok(None) => findings.note("keys", format!("{card} does not tell which keys it has")),
             Ok(Some(missing)) if missing.is_empty() => {
-                findings.ok("keys", format!("YubiKey {serial} has its keys for `{name}`"));
+                findings.ok("keys", format!("{card} has its keys for `{name}`"));
             }
             Ok(Some(missing)) => {
                 let slots: Vec<_> =
                     missing.iter().map(|key| format!("the {} key in slot {}", key.role, key.slot)).collect();
-                let text = format!("YubiKey {serial} no longer has {} for `{name}`", slots.join(" and "));
+                let text = format!("{card} no longer has {} for `{name}`", slots.join(" and "));
                 findings.fail("keys", text, format!("yk-cargo forget {name} && yk-cargo enroll {name}"));
             }
             Err(error) => findings.failed_with("keys", &error),
@@ -224,7 +215,10 @@ fn missing(piv: &mut Piv<'_>, card: &Card) -> Result<Option<Vec<Key>>, Error> {
 
 fn not_plugged_in(found: &[PluggedIn], enrollments: &Enrollments, findings: &mut Findings) {
     let is_here = |card: &Card| {
-        found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == card.serial)
+        found
+            .iter()
+            .filter_map(|found| found.card.as_ref().ok())
+            .any(|state| state.serial == Some(card.serial))
     };
     for registry in enrollments.registries.iter().filter(|registry| !registry.cards.iter().any(is_here)) {
         let text = format!("to sign for `{}`, plug in {}", name(registry), registry.cards_for_display());

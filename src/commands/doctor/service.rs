@@ -3,6 +3,7 @@
 use super::surroundings::{Sandbox, Surroundings};
 use super::{Findings, sentence};
 use crate::commands::cards::{self, PluggedIn};
+use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::reader::{self, Readers};
 use crate::ui::escape;
@@ -24,13 +25,14 @@ const CCID_DRIVERS: [&str; 3] = [
 /// The cards that can be reached.
 pub(super) fn check(
     readers: &Readers,
+    enrollments: &Enrollments,
     surroundings: &Surroundings,
     findings: &mut Findings,
 ) -> Vec<PluggedIn> {
     if let Some(socket) = surroundings.variable(SOCKET_VARIABLE) {
         findings.note(CHECK, format!("{SOCKET_VARIABLE} says where it is: {}", escape(socket)));
     }
-    let found = match cards::plugged_in(readers) {
+    let found = match cards::plugged_in(readers, enrollments) {
         Ok(found) => found,
         Err(error) => {
             let mut text = sentence(&error);

@@ -120,3 +120,15 @@ fn colours_are_for_those_who_want_them() {
     let both = world.yk_cargo(["attest", "nowhere"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").fails();
     assert!(!coloured(&both.stderr), "{both:#?}");
 }
+
+/// `yk-cargo completions bash | head`
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let world = World::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_yk-cargo"));
+    world.environment(&mut command);
+    let output = command.args(["completions", "bash"]).stdout(writer).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:#?}");
+}

@@ -66,8 +66,11 @@ impl Context {
     }
 }
 
-/// The one way to stdout.
+/// The one way to stdout. Who stops reading, as `head` does, has seen enough.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
     use std::io::Write as _;
-    writeln!(std::io::stdout().lock(), "{text}").map_err(Error::Stdio)
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::Stdio),
+    }
 }

@@ -8,10 +8,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cargo_commands;
+mod daily;
+mod doctor;
 mod enrolling;
 mod hostile;
 mod refusals;
 mod terminal;
+mod texts;
 mod tools;
 mod trace;
 mod world;

@@ -26,6 +26,7 @@ fn list_shows_what_is_enrolled_without_asking_a_card() {
     assert_eq!(registry["index"], world.gateway.index_url());
     assert_eq!(registry["cards"][0]["serial"], 12_345_678);
     assert_eq!(registry["cards"][0]["keys"][1]["public"], key.public.to_string());
+    assert_eq!(list["unfinished"], json!([]));
     assert!(Seen::on(&world.card).nothing());
     World::new().yk_cargo(["list"]).succeeds().says(&["nothing is enrolled yet"]);
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
+pub mod view;
+
 /// crates.io's index URL, as cargo gives it to credential providers, sparse index or not.
 pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
 
@@ -139,8 +141,7 @@ impl CargoConfig {
 
     /// The environment wins over the file, as in cargo.
     fn own_index(&self, name: &str) -> Result<Option<String>, Error> {
-        let variable = format!("CARGO_REGISTRIES_{}_INDEX", name.to_uppercase().replace('-', "_"));
-        if let Ok(index) = std::env::var(variable) {
+        if let Ok(index) = std::env::var(view::variable(name, "index")) {
             return Ok(Some(index));
         }
         value_in(&self.home_file(), name, "index")

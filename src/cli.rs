@@ -25,14 +25,25 @@ pub struct Cli {
 pub enum Command {
     /// Make keys on a YubiKey for a registry, or adopt the ones it has.
     Enroll(Enroll),
-    /// Show enrolled registries, cards and keys.
+    /// Show which cards are plugged in, and what the next publish will ask for.
+    Status(Status),
+    /// Look for what could stop cargo from signing, and say what to do about it.
+    Doctor(Doctor),
+    /// Show enrolled registries, cards and keys; no card is needed.
     List(List),
     /// Show what a token says, without judging it.
     Inspect(Inspect),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
+    /// Print the card's certificates that it made the enrolled keys itself, in PEM.
+    Attest(Attest),
     /// Remove an enrolment from this computer; the keys stay on their cards.
     Forget(Forget),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+    /// Write the man pages, for packagers.
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// Arguments of `enroll`.
@@ -88,6 +99,22 @@ pub struct Enroll {
     /// Leave $CARGO_HOME/config.toml alone, without asking.
     #[arg(long, overrides_with = "configure")]
     pub no_configure: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `list`.
@@ -148,6 +175,27 @@ pub struct Forget {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Arguments of `attest`.
+#[derive(Debug, Args)]
+pub struct Attest {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The folder for the pages; it is made if it is not there.
+    pub directory: PathBuf,
 }
 
 fn serial(text: &str) -> Result<Serial, String> {

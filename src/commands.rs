@@ -8,10 +8,15 @@ use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::settings::Settings;
 
+pub mod attest;
+mod cards;
+pub mod completions;
+pub mod doctor;
 pub mod enroll;
 pub mod forget;
 pub mod inspect;
 pub mod list;
+pub mod status;
 pub mod token;
 
 /// Runs a command of the command line.
@@ -19,16 +24,17 @@ pub mod token;
 /// # Errors
 /// Whatever stopped it.
 pub fn run(command: Command) -> Result<(), Error> {
-    if let Command::Inspect(arguments) = command {
-        return inspect::run(&arguments);
-    }
-    let context = Context::load()?;
     match command {
-        Command::Enroll(arguments) => enroll::run(&arguments, &context),
-        Command::Forget(arguments) => forget::run(&arguments, &context),
+        Command::Attest(arguments) => attest::run(&arguments, &Context::load()?),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, &Context::load()?),
+        Command::Enroll(arguments) => enroll::run(&arguments, &Context::load()?),
+        Command::Forget(arguments) => forget::run(&arguments, &Context::load()?),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::List(arguments) => list::run(&arguments, &context),
-        Command::Token(arguments) => token::run(&arguments, &context),
+        Command::List(arguments) => list::run(&arguments, &Context::load()?),
+        Command::Man(arguments) => completions::man(&arguments),
+        Command::Status(arguments) => status::run(&arguments, &Context::load()?),
+        Command::Token(arguments) => token::run(&arguments, &Context::load()?),
     }
 }
 
@@ -48,28 +54,27 @@ impl Context {
         let settings = Settings::load(&home)?;
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
     }
-}
 
-/// The enrolled registry that a person means by a URL or a name. The name in cargo's configuration counts, and where it
-/// has gone from there, the one it was enrolled under.
-fn enrolled<'a>(
-    enrollments: &'a Enrollments,
-    cargo: &CargoConfig,
-    registry: &str,
-) -> Result<&'a Registry, Error> {
-    if let Some(found) = enrollments.registry(registry) {
-        return Ok(found);
+    /// The enrolment that a person means by an index URL or a name. The name in cargo's configuration counts, and where
+    /// it has gone from there, the one it was enrolled under.
+    fn enrolled<'a>(&self, enrollments: &'a Enrollments, name_or_url: &str) -> Result<&'a Registry, Error> {
+        if let Some(registry) = enrollments.registry(name_or_url) {
+            return Ok(registry);
+        }
+        let found = match self.cargo.resolve(name_or_url) {
+            Ok(configured) => enrollments.registry(&configured.index),
+            Err(cargo_config::Error::UnknownRegistry { .. }) => enrollments.named(name_or_url),
+            Err(error) => return Err(error.into()),
+        };
+        found.ok_or_else(|| Error::NotEnrolled { registry: name_or_url.to_owned() })
     }
-    let found = match cargo.resolve(registry) {
-        Ok(configured) => enrollments.registry(&configured.index),
-        Err(cargo_config::Error::UnknownRegistry { .. }) => enrollments.named(registry),
-        Err(error) => return Err(error.into()),
-    };
-    found.ok_or_else(|| Error::NotEnrolled { registry: registry.to_owned() })
 }
 
-/// The one way to stdout.
+/// The one way to stdout. Who stops reading, as `head` does, has seen enough.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
     use std::io::Write as _;
-    writeln!(std::io::stdout().lock(), "{text}").map_err(Error::Stdio)
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::Stdio),
+    }
 }

@@ -27,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
     /// Cargo's request makes no sense.
-    #[error("cargo asked to sign something that is no crate: {0}")]
+    #[error("cargo asked to sign something that is no crate")]
     CargoRequest(#[source] asymmetric_token::Error),
     /// The card's signature does not belong to the enrolled key.
     #[error("the card's signature is not that of the enrolled key; no token was made")]
@@ -225,6 +225,12 @@ pub enum Error {
         /// The registry.
         index: String,
     },
+    /// `doctor` found something that has to be mended; it has said what.
+    #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]
+    Unwell {
+        /// How many checks failed.
+        failed: usize,
+    },
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
     Usage(&'static str),
@@ -289,13 +295,11 @@ impl Error {
             Self::LastTry { .. } => {
                 "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
             }
+            Self::ManagementKeyCommand { .. } => "run it by itself to see why".into(),
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
             }
             Self::NoCard { .. } => "plug it in and try again".into(),
-            Self::WrongPin { .. } => {
-                "run the command in a terminal to type the PIN, or mend what YK_CARGO_PIN_COMMAND prints".into()
-            }
             Self::WrongCard { .. } => {
                 "plug in the enrolled one, or enrol this one too: yk-cargo enroll REGISTRY --backup".into()
             }
@@ -308,6 +312,7 @@ impl Error {
                 crate::ui::pin_command::VARIABLE
             ),
             Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotACrate { .. } => "`cargo package` makes one: target/package/NAME-VERSION.crate".into(),
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
@@ -317,18 +322,30 @@ impl Error {
             Self::OtherKeysEnrolled { .. } => {
                 "to change from two keys to one or back: `yk-cargo forget REGISTRY`, then enrol again".into()
             }
+            Self::PinCommand(_) => format!(
+                "{} is to name a program that prints the PIN alone; unset it to be asked at the terminal",
+                crate::ui::pin_command::VARIABLE
+            ),
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::MayNotBeEmpty { .. } => "run the command in a terminal, where you can be asked".into(),
+            Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(
                 "delete it (`ykman piv keys delete {slot}`, firmware 5.7), or give the policies it was made with: --pin-policy, --touch-policy"
             ),
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
+            }
+            Self::Unwell { .. } => "each has its command after `next:`".into(),
+            Self::WrongPin { tries: 1 } => {
+                "if you are not sure of it, set a new one with the PUK: `ykman piv access unblock-pin`".into()
+            }
+            Self::WrongPin { .. } => {
+                "run the command in a terminal to type the PIN, or mend what YK_CARGO_PIN_COMMAND prints".into()
             }
             _ => return None,
         })
@@ -338,3 +355,7 @@ impl Error {
 fn list(serials: &[Serial]) -> String {
     serials.iter().map(Serial::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::Forget;
-use crate::commands::{Context, enrolled};
+use crate::commands::Context;
 use crate::enrollment::{Edit, Enrollments};
 use crate::error::Error;
 use crate::settings::Settings;
@@ -15,7 +15,7 @@ use crate::ui::{Ui, escape};
 /// [`Error::NotEnrolled`], [`Error::Declined`], or what stopped it.
 pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let index = &enrolled(&enrollments, &context.cargo, &arguments.registry)?.index;
+    let index = &context.enrolled(&enrollments, &arguments.registry)?.index;
     if arguments.yes {
         return remove(context.cargo.home(), index, Ui::new(true));
     }

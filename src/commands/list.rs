@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::List;
 use crate::commands::{Context, print};
-use crate::enrollment::{Card, Enrollments, Key, Registry};
+use crate::enrollment::{Card, Enrollments, Key, Pending, Registry};
 use crate::error::Error;
 use crate::ui::{Ui, escape};
 
@@ -18,6 +18,7 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
         return print(json!({
             "version": 1,
             "registries": enrollments.registries.iter().map(registry_json).collect::<Vec<_>>(),
+            "unfinished": enrollments.pending.iter().map(pending_json).collect::<Vec<_>>(),
         }));
     }
     let ui = Ui::new(true);
@@ -68,6 +69,15 @@ fn registry_json(registry: &Registry) -> serde_json::Value {
         "subject": registry.subject,
         "reuse": registry.reuse,
         "cards": registry.cards.iter().map(card_json).collect::<Vec<_>>(),
+    })
+}
+
+fn pending_json(pending: &Pending) -> serde_json::Value {
+    json!({
+        "serial": pending.serial.0,
+        "slot": pending.slot.to_string(),
+        "role": pending.role.as_str(),
+        "index": pending.index,
     })
 }
 

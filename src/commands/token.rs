@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::{Purpose, Token};
-use crate::commands::{Context, enrolled, print};
+use crate::commands::{Context, print};
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::reader::Readers;
@@ -25,7 +25,7 @@ const LONGEST_MANIFEST: u64 = 1 << 20;
 /// [`Error::NotEnrolled`], [`Error::NotACrate`], and everything that stops a signature.
 pub fn run(arguments: &Token, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let registry = enrolled(&enrollments, &context.cargo, &arguments.registry)?;
+    let registry = context.enrolled(&enrollments, &arguments.registry)?;
     let mutation = mutation(&arguments.purpose)?;
     let readers = Readers::start(context.settings.wait.deadlines());
     let signed = Signer::new(&readers, &context.settings, Ui::new(false)).sign(registry, mutation)?;

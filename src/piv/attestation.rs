@@ -74,4 +74,4 @@ pub(super) fn p384_point(certificate: &Certificate) -> Option<P384Point> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

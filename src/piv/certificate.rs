@@ -31,7 +31,10 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
-use super::{P384Point, PinPolicy, TouchPolicy, attestation::POLICIES};
+use super::{
+    P384Point, PinPolicy, TouchPolicy,
+    attestation::{self, POLICIES},
+};
 
 const PRODUCT: &str = "yk-cargo";
 const FORMAT: &str = "v1";
@@ -175,6 +178,20 @@ pub fn read(der: &[u8]) -> SlotCertificate {
         }
         _ => SlotCertificate::Foreign,
     }
+}
+
+/// The key of a DER certificate, known to be on the curve; `None` for keys of other kinds.
+pub(super) fn p384_point(der: &[u8]) -> Option<P384Point> {
+    attestation::p384_point(&Certificate::from_der(der).ok()?)
+}
+
+/// Both bytes of Yubico's policy extension.
+pub(super) fn policies(der: &[u8]) -> Option<(PinPolicy, TouchPolicy)> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let extensions = certificate.tbs_certificate().extensions()?;
+    let extension = extensions.iter().find(|extension| extension.extn_id == POLICIES)?;
+    let &[pin, touch] = extension.extn_value.as_bytes() else { return None };
+    Some((PinPolicy::from_byte(pin).ok()?, TouchPolicy::from_byte(touch).ok()?))
 }
 
 fn ours(certificate: &Certificate, role: &str, label: &str) -> SlotCertificate {

@@ -11,6 +11,7 @@ use super::{
 };
 
 const PIN: u8 = 0x80;
+const PUK: u8 = 0x81;
 
 /// What the card tells about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,10 +73,10 @@ pub enum Origin {
     Imported,
 }
 
-/// What the card tells about the PIN.
+/// What the card tells about the PIN, or the PUK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinMetadata {
-    /// Still the factory PIN.
+    /// Still the factory value.
     pub default: bool,
     /// Tries after a right PIN.
     pub tries_total: u8,
@@ -109,6 +110,14 @@ impl Piv<'_> {
     /// [`Error::Unsupported`] before firmware 5.3.
     pub fn pin_metadata(&mut self) -> Result<PinMetadata, Error> {
         pin_metadata(&self.reference_metadata(PIN)?)
+    }
+
+    /// What the card tells about the PUK.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] before firmware 5.3, [`Error::Refused`] on a card without one (YubiKey Bio).
+    pub fn puk_metadata(&mut self) -> Result<PinMetadata, Error> {
+        pin_metadata(&self.reference_metadata(PUK)?)
     }
 
     /// What the card tells about the management key.

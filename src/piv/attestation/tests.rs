@@ -44,15 +44,23 @@ fn signer() -> SigningKey {
     SigningKey::from_slice(&[3; 48]).unwrap()
 }
 
+/// The DER of a statement about a P-384 key.
+pub(crate) fn statement_about(key: &p384::PublicKey) -> Vec<u8> {
+    der_of(SubjectPublicKeyInfoOwned::from_key(key).unwrap(), &[FIRMWARE, SERIAL, POLICIES])
+}
+
+fn der_of(key: SubjectPublicKeyInfoOwned, statement: &[(u8, &'static [u8])]) -> Vec<u8> {
+    let validity =
+        x509_cert::time::Validity::new(x509_cert::time::Time::INFINITY, x509_cert::time::Time::INFINITY);
+    let builder = CertificateBuilder::new(Statement(statement.to_vec()), 7u8.into(), validity, key).unwrap();
+    builder.build::<_, DerSignature>(&signer()).unwrap().to_der().unwrap()
+}
+
 fn attestation_of(
     key: SubjectPublicKeyInfoOwned,
     statement: &[(u8, &'static [u8])],
 ) -> Result<Attestation, Error> {
-    let validity =
-        x509_cert::time::Validity::new(x509_cert::time::Time::INFINITY, x509_cert::time::Time::INFINITY);
-    let builder = CertificateBuilder::new(Statement(statement.to_vec()), 7u8.into(), validity, key).unwrap();
-    let der = builder.build::<_, DerSignature>(&signer()).unwrap().to_der().unwrap();
-    Attestation::read(&der)
+    Attestation::read(&der_of(key, statement))
 }
 
 fn attestation(statement: &[(u8, &'static [u8])]) -> Result<Attestation, Error> {

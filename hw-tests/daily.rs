@@ -1,0 +1,134 @@
+//! `status`, `attest`, `completions`, the man pages.
+
+use mock_card::MockCard;
+use serde_json::{Value, json};
+
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, SERIAL, World};
+
+fn status(world: &World) -> Value {
+    serde_json::from_str(&world.yk_cargo(["status", "--json"]).succeeds().stdout).unwrap()
+}
+
+/// What status promises is what a publish then takes.
+#[test]
+fn status_says_what_the_next_publish_asks_for() {
+    let world = World::enrolled();
+    world.card.power_off();
+    let text = world.yk_cargo(["status"]).succeeds().stdout;
+    for line in [
+        "YubiKey 12345678  firmware 5.7.4  PIN not verified, 3 tries left",
+        &format!("my-reg  {}", world.gateway.index_url()),
+        "  YubiKey 12345678 (laptop key)  plugged in",
+        "  the next `cargo publish` asks for the PIN and a touch (YubiKey 12345678)",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
+    }
+    let promised = status(&world)["registries"][0]["next-publish"].clone();
+    assert_eq!(promised, json!({ "possible": true, "serial": SERIAL, "pins": 1, "touches": 1 }));
+
+    world.card.clear_trace();
+    let package = world.package("alpha", "0.1.0", "");
+    world.publish(&package).succeeds();
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches()), (1, 1));
+    let now = status(&world);
+    assert_eq!(now["version"], 1);
+    assert_eq!(now["cards"][0]["pin"], json!({ "state": "verified" }));
+    assert_eq!(now["registries"][0]["next-publish"]["pins"], 0);
+
+    world.card.clear_trace();
+    world.publish(&world.package("beta", "0.1.0", "")).succeeds();
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches()), (0, 1));
+}
+
+#[test]
+fn status_leaves_the_card_as_it_was() {
+    let world = World::enrolled();
+    world.yk_cargo(["status"]).succeeds();
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches(), seen.transactions()), (0, 0, 1));
+    assert_eq!(seen.all_signatures(), 0);
+    seen.assert_well_mannered();
+}
+
+#[test]
+fn status_says_why_a_publish_is_not_possible() {
+    let world = World::enrolled();
+    let outlook = || status(&world)["registries"][0]["next-publish"].clone();
+    world.card.power_off();
+    world.card.set_pin_tries(0);
+    assert_eq!(outlook()["reason"], "pin-blocked");
+    let text = world.yk_cargo(["status"]).succeeds().stdout;
+    assert!(text.contains("cannot publish: the PIN of YubiKey 12345678 is blocked"), "{text}");
+    world.card.unplug();
+    assert_eq!(outlook()["reason"], "no-card");
+    let text = world.yk_cargo(["status"]).succeeds().stdout;
+    assert!(text.contains("no YubiKey is plugged in"), "{text}");
+    assert!(text.contains("to publish, plug in YubiKey 12345678 (laptop key)"), "{text}");
+
+    let nobody = world.yk_cargo(["status"]).env("PCSCLITE_CSOCK_NAME", world.path("no-socket")).succeeds();
+    nobody.says(&["error: the smart card service is not running", "hint: "]);
+    assert!(nobody.stdout.contains("my-reg"), "what is enrolled is shown all the same: {nobody:#?}");
+    World::new().yk_cargo(["status"]).succeeds().says(&["nothing is enrolled yet"]);
+}
+
+#[test]
+fn attest_of_what_is_not_there() {
+    let world = World::enrolled();
+    world.yk_cargo(["attest", "sparse+https://other.example/"]).fails().says(&["is not enrolled"]);
+    let reset = MockCard::builder().serial(SERIAL).pin(PIN).start().unwrap();
+    let attest = |card: &MockCard| world.yk_cargo(["attest", NAME]).env("PCSCLITE_CSOCK_NAME", card.socket());
+    assert_eq!(attest(&reset).fails().stdout, "");
+    let other = MockCard::builder().serial(23_456_789).pin(PIN).start().unwrap();
+    attest(&other).fails().says(&["YubiKey 23456789 is plugged in, but this needs YubiKey 12345678"]);
+    world.card.unplug();
+    world.yk_cargo(["attest", NAME]).fails().says(&["no YubiKey is plugged in"]);
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.yk_cargo(["completions", shell]).succeeds().stdout;
+        for command in ["enroll", "status", "doctor", "attest", "touch-policy"] {
+            assert!(script.contains(command), "{shell}: no {command}");
+        }
+    }
+    world.write("completion.bash", &world.yk_cargo(["completions", "bash"]).succeeds().stdout);
+    let checked = std::process::Command::new("bash").arg("-n").arg(world.path("completion.bash")).status();
+    assert!(checked.unwrap().success());
+
+    let pages = world.path("man");
+    world.yk_cargo(["man", pages.to_str().unwrap()]).succeeds();
+    let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();
+    assert!(page("yk-cargo.1").contains(".TH yk-cargo 1"));
+    assert!(page("yk-cargo-enroll.1").contains("management\\-key\\-command"));
+    assert!(!pages.join("yk-cargo-man.1").exists(), "it is hidden");
+    assert!(Seen::on(&world.card).nothing());
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let world = World::new();
+    let coloured = |text: &str| text.contains('\x1b');
+    let fails =
+        |name: &str, value: &str| world.yk_cargo(["attest", "nowhere"]).env(name, value).fails().stderr;
+    assert!(!coloured(&fails("UNUSED", "1")), "stderr is a pipe here");
+    assert!(coloured(&fails("CLICOLOR_FORCE", "1")));
+    let both = world.yk_cargo(["attest", "nowhere"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").fails();
+    assert!(!coloured(&both.stderr), "{both:#?}");
+}
+
+/// `yk-cargo completions bash | head`
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let world = World::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_yk-cargo"));
+    world.environment(&mut command);
+    let output = command.args(["completions", "bash"]).stdout(writer).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:#?}");
+}

@@ -1,0 +1,323 @@
+//! `doctor`: each check is seen to fail once, and the command that it gives is run where it can be.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use mock_card::MockCard;
+use serde_json::Value;
+
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
+
+impl World {
+    /// Nothing to be mended, on a card whose owner has changed what came from the factory.
+    fn well() -> Self {
+        Self::with(Reads::AuthRequired, |card| card.puk("87654321").management_key(&[0xA5; 24])).enroll_with(
+            &["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"],
+        )
+    }
+
+    fn doctor(&self) -> Diagnosis {
+        Diagnosis::of(self.yk_cargo(["doctor", "--json"]))
+    }
+
+    fn shell(&self, line: &str) {
+        let mut command = Command::new("sh");
+        self.environment(&mut command);
+        let output = command.args(["-c", line]).current_dir(self.path("work")).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:#?}");
+    }
+}
+
+#[derive(Debug)]
+struct Diagnosis(Value);
+
+impl Diagnosis {
+    fn of(run: Run) -> Self {
+        let outcome = run.ends();
+        let answer: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(answer["version"], 1);
+        assert_eq!(answer["ok"].as_bool().unwrap(), outcome.status.success(), "{outcome:#?}");
+        if !outcome.status.success() {
+            outcome.says(&["error: ", "to be mended"]);
+        }
+        Self(answer)
+    }
+
+    fn with(&self, result: &str) -> Vec<(&str, &str, &str)> {
+        let checks = self.0["checks"].as_array().unwrap().iter();
+        checks
+            .filter(|check| check["result"] == result)
+            .map(|check| {
+                let field = |key: &str| check[key].as_str().unwrap_or_default();
+                (field("check"), field("text"), field("next"))
+            })
+            .collect()
+    }
+
+    /// The one failure: its check, and what to do next.
+    #[track_caller]
+    fn failure(&self) -> (&str, &str, &str) {
+        let failures = self.with("failed");
+        assert_eq!(failures.len(), 1, "{self:#?}");
+        failures[0]
+    }
+}
+
+#[test]
+fn nothing_to_be_mended() {
+    let world = World::well();
+    let text = world.yk_cargo(["doctor"]).succeeds().stdout;
+    for line in [
+        "ok       enrolments: 1 registry",
+        "ok       smart card service: it answers",
+        "ok       firmware: YubiKey 12345678 has firmware 5.7.4",
+        "ok       management key: YubiKey 12345678 has one of its own (AES-192)",
+        "ok       keys: YubiKey 12345678 has its keys for `my-reg`",
+        "ok       credential provider: cargo asks this program for `my-reg`",
+        "ok       token in clear: none in cargo's home",
+        "ok       clock: it agrees with that of `my-reg`",
+        "warning  backup: `my-reg` knows one card; if it is lost you cannot publish",
+        "         next: yk-cargo enroll my-reg --backup",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
+    }
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches(), seen.all_signatures()), (0, 0, 0));
+    seen.assert_well_mannered();
+    assert_eq!(world.doctor().with("failed"), []);
+}
+
+#[test]
+fn what_came_from_the_factory() {
+    let world = World::with(Reads::AuthRequired, |card| card.pin("123456"));
+    let diagnosis = world.doctor();
+    let next: Vec<_> = diagnosis.with("failed").iter().map(|(check, _, next)| (*check, *next)).collect();
+    assert_eq!(
+        next,
+        [
+            ("PIN", "ykman --device 12345678 piv access change-pin"),
+            ("PUK", "ykman --device 12345678 piv access change-puk"),
+        ]
+    );
+    let warnings = diagnosis.with("warning");
+    assert!(warnings.iter().any(|(check, _, next)| {
+        (*check, *next)
+            == (
+                "management key",
+                "ykman --device 12345678 piv access change-management-key --generate --protect",
+            )
+    }));
+    assert_eq!(Seen::on(&world.card).pins(), 0, "no default is tried");
+}
+
+#[test]
+fn a_blocked_pin() {
+    let world = World::well();
+    world.card.power_off();
+    world.card.set_pin_tries(0);
+    let next = "ykman --device 12345678 piv access unblock-pin";
+    assert_eq!(world.doctor().failure(), ("PIN", "the PIN of YubiKey 12345678 is blocked", next));
+    world.card.set_pin_tries(1);
+    assert!(world.doctor().with("warning").iter().any(|warning| warning.2 == next));
+}
+
+/// The firmware that the mock plays decides what can be told; none of them is harmed by asking.
+#[test]
+fn older_firmware() {
+    for (firmware, text) in [
+        ("5.4.3", "a laboratory"),
+        ("5.3.1", "forgets its PIN often"),
+        ("5.2.7", "does not tell whether PIN, PUK and management key"),
+    ] {
+        let world =
+            World::with(Reads::AuthRequired, |card| card.puk("87654321").firmware(firmware.parse().unwrap()));
+        let diagnosis = world.doctor();
+        assert_eq!(diagnosis.with("failed"), [], "{firmware}");
+        let notes = diagnosis.with("note");
+        assert!(notes.iter().any(|note| note.1.contains(text)), "{firmware}: {diagnosis:#?}");
+    }
+}
+
+#[test]
+fn a_card_that_lost_its_keys() {
+    let world = World::well();
+    let reset = MockCard::builder().serial(SERIAL).pin(PIN).puk("87654321").start().unwrap();
+    let doctor = world.yk_cargo(["doctor", "--json"]).env("PCSCLITE_CSOCK_NAME", reset.socket());
+    let diagnosis = Diagnosis::of(doctor);
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!(check, "keys");
+    assert!(text.contains("no longer has the read key in slot 82 and the publish key in slot 83"), "{text}");
+    assert_eq!(next, "yk-cargo forget my-reg && yk-cargo enroll my-reg");
+}
+
+#[test]
+fn cards_and_services_out_of_reach() {
+    let world = World::well();
+    world.wait("connect = 1");
+    world.card.hold_exclusive();
+    assert!(world.doctor().failure().1.contains("another program is using the YubiKey"));
+    world.card.release();
+    world.card.hold_transaction();
+    assert!(world.doctor().failure().1.contains("another program to let go"));
+    world.card.release();
+    world.card.unplug();
+    let diagnosis = world.doctor();
+    let text = "to sign for `my-reg`, plug in YubiKey 12345678 (laptop key)";
+    assert!(diagnosis.with("note").iter().any(|note| note.1 == text), "{diagnosis:#?}");
+    let nobody = world.yk_cargo(["doctor", "--json"]).env("PCSCLITE_CSOCK_NAME", world.path("no-socket"));
+    let nobody = Diagnosis::of(nobody);
+    assert_eq!(nobody.failure().0, "smart card service");
+    assert!(nobody.failure().1.contains("is not running") && !nobody.failure().2.is_empty());
+}
+
+/// The usual suspect is named if it runs.
+#[test]
+fn a_program_that_holds_the_card() {
+    let world = World::well();
+    world.wait("connect = 1");
+    // It ends with its input.
+    let program = world.script("scdaemon", "#!/bin/sh\nread line\n");
+    let mut scdaemon = Command::new(&program).stdin(Stdio::piped()).spawn().unwrap();
+    world.card.hold_exclusive();
+    let diagnosis = world.doctor();
+    drop(scdaemon.stdin.take());
+    scdaemon.wait().unwrap();
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!((check, next), ("card", "gpgconf --kill scdaemon"));
+    assert!(text.ends_with("another program is using the YubiKey; scdaemon is running"), "{text}");
+}
+
+/// Each way in which cargo does not come to ask us.
+#[test]
+fn a_provider_that_cargo_does_not_ask() {
+    let world = World::well();
+    let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+    let index = world.gateway.index_url();
+    let other = |line: &str| {
+        world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"{index}\"\n{line}\n"));
+        let diagnosis = world.doctor();
+        let (check, text, next) = diagnosis.failure();
+        assert_eq!((check, next), ("credential provider", "yk-cargo enroll my-reg --configure"));
+        text.to_owned()
+    };
+    assert!(other("").contains("cargo does not ask this program"));
+    assert!(other("credential-provider = 'cargo:token'").contains("cargo asks `cargo:token`"));
+    assert!(other("credential-provider = ['/nowhere/yk-cargo']").contains("which is not there"));
+    assert!(other("credential-provider = 'yk-cargo --now'").contains("and it takes none"));
+    world.shell("yk-cargo enroll my-reg --configure");
+    assert_eq!(world.doctor().with("failed"), []);
+
+    world.write("home/config.toml", &config.replace(NAME, "your-reg"));
+    assert_eq!(world.doctor().with("failed"), [], "a name is for display");
+    world.write("home/config.toml", &config.replace(index, "sparse+https://moved.example/"));
+    assert_eq!(world.doctor().failure().2, "yk-cargo enroll my-reg");
+    world.write("home/config.toml", &format!("{config}\n[registries.twin]\nindex = \"{index}\"\n"));
+    assert!(world.doctor().failure().1.contains("`my-reg` and `twin` have one index URL"));
+    world.write("home/config.toml", &config);
+
+    let with = |name: &str, value: &str| Diagnosis::of(world.yk_cargo(["doctor", "--json"]).env(name, value));
+    let provider = "CARGO_REGISTRIES_MY_REG_CREDENTIAL_PROVIDER";
+    assert_eq!(with(provider, "cargo:token").failure().2, format!("unset {provider}"));
+    assert_eq!(with(provider, "yk-cargo").with("failed"), []);
+}
+
+/// Cargo takes `my-reg` for `my_reg` then: shown with cargo itself first.
+#[test]
+fn the_index_of_a_name_with_a_hyphen_in_the_environment() {
+    let world = World::well();
+    let variable = "CARGO_REGISTRIES_MY_REG_INDEX";
+    let index = world.gateway.index_url();
+    let yank = world.cargo(&world.path("work"), ["yank", "alpha@0.1.0", "--registry", NAME]);
+    yank.env(variable, index).fails();
+    assert!(Seen::on(&world.card).nothing(), "we were not asked");
+    let diagnosis = Diagnosis::of(world.yk_cargo(["doctor", "--json"]).env(variable, index));
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!((check, next), ("credential provider", "unset CARGO_REGISTRIES_MY_REG_INDEX"));
+    assert!(text.contains("takes `my-reg` for another registry"), "{text}");
+    let evil =
+        Diagnosis::of(world.yk_cargo(["doctor", "--json"]).env(variable, "sparse+https://evil.example/"));
+    assert!(evil.failure().1.contains("https://evil.example/, which is not enrolled"));
+}
+
+/// The command removes the token, and only the token.
+#[test]
+fn a_token_that_was_left() {
+    let world = World::well();
+    let left = "[registries.my-reg]\ntoken = \"sesame\"\n[registries.other]\ntoken = \"x\"\n[registry]\ntoken = \"y\"\n";
+    world.write("home/credentials.toml", left);
+    let diagnosis = Diagnosis::of(
+        world
+            .yk_cargo(["doctor", "--json"])
+            .env("CARGO_REGISTRIES_MY_REG_TOKEN", "sesame in the environment"),
+    );
+    let unset = "unset CARGO_REGISTRIES_MY_REG_TOKEN";
+    assert!(diagnosis.with("warning").iter().any(|warning| warning.2 == unset), "{diagnosis:#?}");
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!(check, "token in clear");
+    assert!(text.contains("credentials.toml still has a token for `my-reg`"), "{text}");
+    assert!(!diagnosis.0.to_string().contains("sesame"));
+    let notes: Vec<_> = diagnosis.with("note").iter().map(|note| note.1.to_owned()).collect();
+    assert!(notes.iter().any(|note| note.ends_with("has a token for `other`")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.ends_with("has a token for crates.io")), "{notes:?}");
+    world.shell(next);
+    assert_eq!(world.doctor().with("failed"), []);
+    let credentials = std::fs::read_to_string(world.path("home/credentials.toml")).unwrap();
+    assert!(!credentials.contains("sesame") && credentials.contains("\"x\""), "{credentials}");
+    assert_eq!(world.registry().cards.len(), 1, "the enrolment stays");
+}
+
+#[test]
+fn a_provider_in_both_files() {
+    let world = World::well();
+    world.write("home/credentials.toml", "[registries.my-reg]\ncredential-provider = [\"yk-cargo\"]\n");
+    assert!(world.doctor().failure().1.contains("both config.toml and credentials.toml"));
+}
+
+#[test]
+fn enrolments_that_are_unfinished_or_unsafe() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::well();
+    let file = world.enrollments_file();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let pending = format!(
+        "{text}\n[[pending]]\nserial = 12345678\nslot = \"90\"\nrole = \"read\"\nindex = \"sparse+https://r.example/\"\n"
+    );
+    std::fs::write(&file, pending).unwrap();
+    assert_eq!(world.doctor().failure().2, "yk-cargo enroll sparse+https://r.example/");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let diagnosis = world.doctor();
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!(check, "enrolments");
+    assert!(text.contains("may be written by others"), "{text}");
+    world.shell(next.split_once("then: ").unwrap().1);
+    assert_eq!(world.doctor().with("failed"), []);
+}
+
+/// A registry an hour ahead, and one that is gone.
+#[test]
+fn a_clock_that_is_wrong() {
+    let world = World::well();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let index = format!("sparse+http://{}/late/", listener.local_addr().unwrap());
+    let key = ["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"];
+    world.yk_cargo([&["enroll", &index, "--yes"][..], &key].concat()).succeeds();
+    let registry = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        BufReader::new(&stream).read_line(&mut request).unwrap();
+        let date = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
+        write!(stream, "HTTP/1.1 401 Unauthorized\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n").unwrap();
+        request
+    });
+    let diagnosis = world.doctor();
+    assert_eq!(registry.join().unwrap(), "GET /late/config.json HTTP/1.1\r\n");
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!((check, next), ("clock", "sudo timedatectl set-ntp true"));
+    assert!(text.contains("seconds behind"), "{text}");
+    let gone = world.doctor();
+    assert!(gone.with("warning").iter().any(|warning| warning.1.contains("cannot be reached")), "{gone:#?}");
+}

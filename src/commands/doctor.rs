@@ -1,0 +1,158 @@
+//! `doctor`: everything between a person and a signature, looked at in turn. It changes nothing and asks for nothing.
+//!
+//! What stops cargo is a failure, and comes with one command to run. What only should be better is a warning.
+
+use serde_json::{Value, json};
+
+use crate::cli::Doctor;
+use crate::commands::{Context, print};
+use crate::enrollment::{Enrollments, Registry};
+use crate::error::Error;
+use crate::reader::Readers;
+use crate::ui::escape;
+
+mod cards;
+mod cargo;
+mod clock;
+mod service;
+mod surroundings;
+
+use surroundings::Surroundings;
+
+/// Runs `yk-cargo doctor`.
+///
+/// # Errors
+/// [`Error::Unwell`] if something was found that has to be mended.
+pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
+    let surroundings = Surroundings::here();
+    let mut findings = Findings::default();
+    let enrollments = enrollments(context, &mut findings);
+    let readers = Readers::start(context.settings.wait.deadlines());
+    let found = service::check(&readers, &enrollments, &surroundings, &mut findings);
+    cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
+    cargo::check(context, &enrollments, &surroundings, &mut findings);
+    for registry in &enrollments.registries {
+        clock::check(registry, &mut findings);
+    }
+    findings.report(arguments.json)
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    /// One sentence, safe to show.
+    text: String,
+    /// One command line that mends it; for what no command can mend, what to do.
+    next: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    /// It could not be looked at, or is as it is.
+    Note,
+    Warning,
+    Failed,
+}
+
+/// What was found until now, in the order of looking.
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, check: &'static str, text: impl Into<String>) {
+        self.add(check, Verdict::Ok, text.into(), None);
+    }
+
+    fn note(&mut self, check: &'static str, text: impl Into<String>) {
+        self.add(check, Verdict::Note, text.into(), None);
+    }
+
+    fn warn(&mut self, check: &'static str, text: impl Into<String>, next: impl Into<String>) {
+        self.add(check, Verdict::Warning, text.into(), Some(next.into()));
+    }
+
+    fn fail(&mut self, check: &'static str, text: impl Into<String>, next: impl Into<String>) {
+        self.add(check, Verdict::Failed, text.into(), Some(next.into()));
+    }
+
+    /// An error that was met while looking; its hint has the command.
+    fn failed_with(&mut self, check: &'static str, error: &Error) {
+        self.add(check, Verdict::Failed, sentence(error), error.hint());
+    }
+
+    fn add(&mut self, check: &'static str, verdict: Verdict, text: String, next: Option<String>) {
+        self.0.push(Finding { check, verdict, text, next });
+    }
+
+    fn report(&self, as_json: bool) -> Result<(), Error> {
+        let failed = self.0.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
+        if as_json {
+            let checks: Vec<_> = self.0.iter().map(Finding::json).collect();
+            print(json!({ "version": 1, "ok": failed == 0, "checks": checks }))?;
+        } else {
+            self.0.iter().try_for_each(|finding| print(finding.line()))?;
+        }
+        if failed == 0 { Ok(()) } else { Err(Error::Unwell { failed }) }
+    }
+}
+
+impl Finding {
+    fn line(&self) -> String {
+        let next = self.next.as_ref().map(|next| format!("\n{:9}next: {next}", "")).unwrap_or_default();
+        format!("{:<9}{}: {}{next}", self.verdict.as_str(), self.check, self.text)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "check": self.check, "result": self.verdict.as_str(), "text": self.text, "next": self.next })
+    }
+}
+
+impl Verdict {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// An error and what lies behind it.
+fn sentence(error: &dyn std::error::Error) -> String {
+    crate::ui::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What is enrolled; if that cannot be told, the rest is looked at as if nothing were.
+fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
+    const CHECK: &str = "enrolments";
+    let enrollments = match Enrollments::load(context.cargo.home()) {
+        Ok(enrollments) => enrollments,
+        Err(error) => {
+            findings.failed_with(CHECK, &error.into());
+            return Enrollments::default();
+        }
+    };
+    for pending in &enrollments.pending {
+        let text = format!("slot {} of YubiKey {} was not finished", pending.slot, pending.serial);
+        findings.fail(CHECK, text, format!("yk-cargo enroll {}", escape(&pending.index)));
+    }
+    match enrollments.registries.len() {
+        0 => findings.note(CHECK, "nothing is enrolled yet: yk-cargo enroll REGISTRY"),
+        1 => findings.ok(CHECK, "1 registry"),
+        count => findings.ok(CHECK, format!("{count} registries")),
+    }
+    for registry in enrollments.registries.iter().filter(|registry| registry.cards.len() == 1) {
+        let name = name(registry);
+        let text = format!("`{name}` knows one card; if it is lost you cannot publish");
+        findings.warn("backup", text, format!("yk-cargo enroll {name} --backup"));
+    }
+    enrollments
+}
+
+fn name(registry: &Registry) -> String {
+    escape(registry.display_name())
+}

@@ -1,0 +1,269 @@
+//! `status`: which cards are here, what they are enrolled for, and what the next publish will ask for.
+
+use serde_json::{Value, json};
+
+use crate::cli::Status;
+use crate::commands::cards::{self, CardState, PluggedIn};
+use crate::commands::{Context, print};
+use crate::enrollment::{Card, Enrollments, Registry};
+use crate::error::Error;
+use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
+use crate::reader::Readers;
+use crate::ui::{Ui, escape};
+
+/// Runs `yk-cargo status`.
+///
+/// # Errors
+/// The enrolments cannot be read. Cards that cannot be read are part of the answer.
+pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let readers = Readers::start(context.settings.wait.deadlines());
+    let found = cards::plugged_in(&readers, &enrollments);
+    if arguments.json {
+        return print(as_json(&enrollments, &found));
+    }
+    let ui = Ui::new(true);
+    match &found {
+        Ok(found) if found.is_empty() => print("no YubiKey is plugged in")?,
+        Ok(found) => found.iter().try_for_each(|found| print(card_text(found)))?,
+        Err(error) => ui.error(error, error.hint().as_deref()),
+    }
+    let found = found.unwrap_or_default();
+    for registry in &enrollments.registries {
+        print(registry_text(registry, &found))?;
+    }
+    if enrollments.registries.is_empty() {
+        ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
+    }
+    Ok(())
+}
+
+/// What `cargo publish` will ask of the person: it asks the provider for a read token, then for one to publish with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asks {
+    pins: u32,
+    touches: u32,
+}
+
+impl Asks {
+    /// `None` if a key is missing.
+    fn next_publish(card: &Card, pin: PinState) -> Option<Self> {
+        let keys = [card.key(false)?, card.key(true)?];
+        let mut asks = Self::default();
+        let mut verified = pin == PinState::Verified;
+        for key in keys {
+            if !(key.pin == PinPolicy::Never || key.pin == PinPolicy::Once && verified) {
+                asks.pins += 1;
+                verified = true;
+            }
+        }
+        let [read, publish] = keys.map(|key| key.touch);
+        asks.touches = match (read, publish) {
+            // A touch that is cached counts for 15 seconds; cargo asks twice within one.
+            (TouchPolicy::Cached, TouchPolicy::Cached) if keys[0].slot == keys[1].slot => 1,
+            (read, publish) => {
+                [read, publish].into_iter().filter(|touch| *touch != TouchPolicy::Never).count() as u32
+            }
+        };
+        Some(asks)
+    }
+}
+
+impl std::fmt::Display for Asks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pins = match self.pins {
+            0 => None,
+            1 => Some("the PIN".to_owned()),
+            pins => Some(format!("the PIN {pins} times")),
+        };
+        let touches = match self.touches {
+            0 => None,
+            1 => Some("a touch".to_owned()),
+            touches => Some(format!("{touches} touches")),
+        };
+        match (pins, touches) {
+            (None, None) => f.write_str("nothing"),
+            (Some(one), None) | (None, Some(one)) => f.write_str(&one),
+            (Some(pins), Some(touches)) => write!(f, "{pins} and {touches}"),
+        }
+    }
+}
+
+/// What the next publish to a registry comes to.
+enum Outlook {
+    Asks { serial: Serial, asks: Asks, verified: bool },
+    Blocked { serial: Serial },
+    NoKey { serial: Serial },
+    NoCard,
+}
+
+impl Outlook {
+    fn of(registry: &Registry, found: &[PluggedIn]) -> Self {
+        let Some(CardState { serial: Some(serial), pin, .. }) = cards::first_of(registry, found) else {
+            return Self::NoCard;
+        };
+        let asks = registry.card(serial).and_then(|card| Asks::next_publish(card, pin));
+        match asks {
+            None => Self::NoKey { serial },
+            Some(Asks { pins: 1.., .. }) if pin == PinState::Blocked => Self::Blocked { serial },
+            Some(asks) => Self::Asks { serial, asks, verified: pin == PinState::Verified },
+        }
+    }
+
+    fn text(&self, registry: &Registry) -> String {
+        match self {
+            Self::Asks { serial, asks, verified } => format!(
+                "the next `cargo publish` asks for {asks} (YubiKey {serial}{})",
+                if *verified { "; its PIN is verified until it has been idle for some seconds" } else { "" }
+            ),
+            Self::Blocked { serial } => {
+                format!(
+                    "cannot publish: the PIN of YubiKey {serial} is blocked; run `ykman --device {serial} piv access unblock-pin`"
+                )
+            }
+            Self::NoKey { serial } => {
+                format!("cannot publish: no publish key is enrolled on YubiKey {serial}")
+            }
+            Self::NoCard => format!("to publish, plug in {}", registry.cards_for_display()),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Asks { serial, asks, .. } => {
+                json!({ "possible": true, "serial": serial.0, "pins": asks.pins, "touches": asks.touches })
+            }
+            Self::Blocked { serial } => {
+                json!({ "possible": false, "serial": serial.0, "reason": "pin-blocked" })
+            }
+            Self::NoKey { serial } => json!({ "possible": false, "serial": serial.0, "reason": "no-key" }),
+            Self::NoCard => json!({ "possible": false, "serial": null, "reason": "no-card" }),
+        }
+    }
+}
+
+fn card_text(found: &PluggedIn) -> String {
+    match &found.card {
+        Err(error) => format!("{}: {error}{}", escape(&found.reader.to_string()), hint(error)),
+        Ok(card) => format!("{}  firmware {}  {}", card.name(), card.firmware, pin_text(card.pin)),
+    }
+}
+
+fn hint(error: &Error) -> String {
+    error.hint().map(|hint| format!("; {hint}")).unwrap_or_default()
+}
+
+fn pin_text(pin: PinState) -> String {
+    match pin {
+        PinState::Verified => "PIN verified".into(),
+        PinState::Tries(1) => "PIN not verified, 1 try left".into(),
+        PinState::Tries(tries) => format!("PIN not verified, {tries} tries left"),
+        PinState::Blocked => "PIN blocked".into(),
+    }
+}
+
+fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
+    let mut lines =
+        vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
+    for card in &registry.cards {
+        let here = if is_here(card, found) { "plugged in" } else { "not plugged in" };
+        lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));
+    }
+    lines.push(format!("  {}", Outlook::of(registry, found).text(registry)));
+    lines.join("\n")
+}
+
+fn is_here(card: &Card, found: &[PluggedIn]) -> bool {
+    found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == Some(card.serial))
+}
+
+fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>) -> Value {
+    let cards = found.as_deref().unwrap_or_default();
+    json!({
+        "version": 1,
+        "error": found.as_ref().err().map(ToString::to_string),
+        "cards": cards.iter().map(card_json).collect::<Vec<_>>(),
+        "registries": enrollments.registries.iter().map(|registry| json!({
+            "index": registry.index,
+            "name": registry.name,
+            "cards": registry.cards.iter().map(|card| json!({
+                "serial": card.serial.0,
+                "label": card.label,
+                "plugged-in": is_here(card, cards),
+            })).collect::<Vec<_>>(),
+            "next-publish": Outlook::of(registry, cards).json(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn card_json(found: &PluggedIn) -> Value {
+    let reader = found.reader.to_string();
+    match &found.card {
+        Err(error) => json!({ "reader": reader, "error": error.to_string() }),
+        Ok(card) => json!({
+            "reader": reader,
+            "serial": card.serial.map(|serial| serial.0),
+            "firmware": card.firmware.to_string(),
+            "pin": match card.pin {
+                PinState::Verified => json!({ "state": "verified" }),
+                PinState::Tries(tries) => json!({ "state": "not-verified", "tries": tries }),
+                PinState::Blocked => json!({ "state": "blocked", "tries": 0 }),
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use asymmetric_token::PublicKey;
+
+    use super::*;
+    use crate::enrollment::{Key, Role};
+    use crate::piv::Version;
+
+    /// The generator of P-384, compressed as in PASERK: a point that is on the curve for certain.
+    fn public() -> PublicKey {
+        let generator =
+            p384::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&p384::AffinePoint::GENERATOR, false);
+        PublicKey::from_uncompressed(generator.as_bytes().try_into().unwrap()).unwrap()
+    }
+
+    fn card(keys: &[(Role, &str, PinPolicy, TouchPolicy)]) -> Card {
+        let keys = keys.iter().map(|&(role, slot, pin, touch)| Key {
+            role,
+            slot: slot.parse().unwrap(),
+            public: public(),
+            pin,
+            touch,
+        });
+        Card { serial: Serial(1), firmware: Version::new(5, 7, 4), label: "key".into(), keys: keys.collect() }
+    }
+
+    fn asks(keys: &[(Role, &str, PinPolicy, TouchPolicy)], pin: PinState) -> String {
+        Asks::next_publish(&card(keys), pin).map_or_else(|| "no key".into(), |asks| asks.to_string())
+    }
+
+    #[test]
+    fn the_default_keys_cost_one_pin_and_one_touch() {
+        let keys = [
+            (Role::Read, "82", PinPolicy::Never, TouchPolicy::Never),
+            (Role::Publish, "83", PinPolicy::Once, TouchPolicy::Always),
+        ];
+        assert_eq!(asks(&keys, PinState::Tries(3)), "the PIN and a touch");
+        assert_eq!(asks(&keys, PinState::Verified), "a touch");
+        assert_eq!(asks(&keys[..1], PinState::Verified), "no key");
+    }
+
+    #[test]
+    fn policies_add_up() {
+        let one = |pin, touch| asks(&[(Role::Both, "82", pin, touch)], PinState::Tries(3));
+        assert_eq!(one(PinPolicy::Once, TouchPolicy::Cached), "the PIN and a touch");
+        assert_eq!(one(PinPolicy::Always, TouchPolicy::Always), "the PIN 2 times and 2 touches");
+        assert_eq!(one(PinPolicy::Never, TouchPolicy::Never), "nothing");
+        let two = [
+            (Role::Read, "82", PinPolicy::Once, TouchPolicy::Cached),
+            (Role::Publish, "83", PinPolicy::Once, TouchPolicy::Cached),
+        ];
+        assert_eq!(asks(&two, PinState::Tries(3)), "the PIN and 2 touches");
+    }
+}

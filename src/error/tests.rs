@@ -1,0 +1,287 @@
+//! Every error and its next step, as they were read and approved. To approve a change: `SNAPSHOTS=overwrite`.
+
+use std::error::Error as _;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use snapbox::{Assert, Data};
+
+use super::Error;
+use crate::piv::certificate::CertificateError;
+use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
+use crate::reader::Waiting;
+use crate::settings::Settings;
+use crate::ui::AskError;
+use crate::ui::pin_command::PinCommandError;
+use crate::{cargo_config, enrollment, pin, piv, reader};
+
+/// One or more examples of each variant; one that is missing does not compile.
+macro_rules! every {
+    ($error:ty { $($variant:pat => [$($example:expr),+ $(,)?]),+ $(,)? }) => {{
+        let _is_complete = |error: &$error| match error { $($variant => ()),+ };
+        let examples: Vec<$error> = vec![$($($example),+),+];
+        examples
+    }};
+}
+
+#[test]
+fn every_error_is_as_approved() {
+    let mut text = String::new();
+    for error in all() {
+        text += &shown(&error);
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error/messages.txt");
+    let approved = Data::read_from(&file, None).raw();
+    Assert::new().action_env("SNAPSHOTS").eq(text, approved);
+}
+
+/// As [`crate::ui::Ui::error`] shows it.
+fn shown(error: &Error) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in crate::ui::causes(error) {
+        text += &format!("caused by: {cause}\n");
+    }
+    if let Some(hint) = error.hint() {
+        text += &format!("hint: {hint}\n");
+    }
+    text + "\n"
+}
+
+#[test]
+fn errors_begin_small_and_end_without_a_full_stop() {
+    for error in all() {
+        let mut texts = vec![error.to_string()];
+        texts.extend(error.hint());
+        for text in texts {
+            assert!(!text.ends_with('.'), "{text}");
+            assert!(!text.starts_with("Error"), "{text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
+        }
+        assert!(error.source().is_none_or(|source| source.to_string() != error.to_string()), "{error}");
+    }
+}
+
+const SERIAL: Serial = Serial(12_345_678);
+
+fn slot() -> Slot {
+    "82".parse().unwrap()
+}
+
+fn denied() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
+}
+
+fn all() -> Vec<Error> {
+    let index = || "sparse+https://registry.example/".to_owned();
+    let status = || ExitStatus::from_raw(3 << 8);
+    let mut errors = every!(Error {
+        Error::Ask(_) => [AskError::Nothing.into()],
+        Error::CargoConfig(_) => [cargo_config::Error::NoName.into()],
+        Error::CargoRequest(_) => [Error::CargoRequest(asymmetric_token::Error::CrateName)],
+        Error::CardSignature(_) => [Error::CardSignature(asymmetric_token::Error::BadSignature)],
+        Error::Certificate(_) => [CertificateError::Label(65).into()],
+        Error::ChallengeNeeded { .. } => [Error::ChallengeNeeded { registry: "my-reg".into() }],
+        Error::BegunElsewhere { .. } => [Error::BegunElsewhere { serial: SERIAL, slot: slot() }],
+        Error::Declined => [Error::Declined],
+        Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
+        Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
+        Error::File { .. } => [Error::File { file: "alpha-0.1.0.crate".into(), source: denied() }],
+        Error::KeyGone { .. } => [Error::KeyGone { serial: SERIAL, slot: slot() }],
+        Error::LastTry { .. } => [Error::LastTry { serial: SERIAL }],
+        Error::ManagementKeyCommand { .. } => [Error::ManagementKeyCommand { status: status() }],
+        Error::ManagementKeyNeeded { .. } => [Error::ManagementKeyNeeded { serial: SERIAL }],
+        Error::ManagementKeySyntax => [Error::ManagementKeySyntax],
+        Error::MayNotBeEmpty { .. } => [Error::MayNotBeEmpty { serial: SERIAL, slot: slot() }],
+        Error::NoCard { .. } => [Error::NoCard { wanted: "YubiKey 12345678 (laptop key)".into() }],
+        Error::NoEmptySlot { .. } => [Error::NoEmptySlot { serial: SERIAL, wanted: 2 }],
+        Error::NothingToAdopt { .. } => [Error::NothingToAdopt { serial: SERIAL, index: index() }],
+        Error::NoKeyForRole { .. } => [Error::NoKeyForRole { registry: "my-reg".into(), role: "publish" }],
+        Error::NoPin { .. } => [Error::NoPin { serial: SERIAL }],
+        Error::NotEnrolled { .. } => [
+            Error::NotEnrolled { registry: "my-reg".into() },
+            Error::NotEnrolled { registry: "\u{1b}[31m".into() },
+        ],
+        Error::NotACrate { .. } => [
+            Error::NotACrate { file: "alpha.zip".into(), reason: "it has no Cargo.toml".into() },
+        ],
+        Error::NotTouched { .. } => [Error::NotTouched { serial: SERIAL }],
+        Error::OtherCardEnrolled { .. } => [
+            Error::OtherCardEnrolled { serial: SERIAL, enrolled: "YubiKey 23456789 (safe)".into() },
+        ],
+        Error::OtherKeysEnrolled { .. } => [Error::OtherKeysEnrolled { serial: SERIAL }],
+        Error::OtherSubject { .. } => [Error::OtherSubject { enrolled: "me@work".into() }],
+        Error::Pin(_) => [pin::PinError::TooShort.into()],
+        Error::PinCommand(_) => [PinCommandError::Empty.into()],
+        Error::Piv(_) => [piv::Error::PinBlocked.into()],
+        Error::Reader(_) => [reader::Error::NoService.into()],
+        Error::ProviderArguments { .. } => [Error::ProviderArguments { arguments: "--evil".into() }],
+        Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
+        Error::Settings(_) => [settings()],
+        Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
+        Error::Stdio(_) => [Error::Stdio(denied())],
+        Error::Token(_) => [asymmetric_token::Error::NoFooter.into()],
+        Error::Unprotected { .. } => [Error::Unprotected { index: "sparse+http://registry.example/".into() }],
+        Error::Unwell { .. } => [Error::Unwell { failed: 1 }, Error::Unwell { failed: 2 }],
+        Error::Usage(_) => [Error::Usage("--slot takes one slot with --single-key")],
+        Error::WeakerKey { .. } => [Error::WeakerKey {
+            serial: SERIAL,
+            slot: slot(),
+            pin: piv::PinPolicy::Never,
+            touch: piv::TouchPolicy::Cached,
+        }],
+        Error::WrongCard { .. } => [
+            Error::WrongCard { found: vec![Serial(23_456_789)], wanted: "YubiKey 12345678 (laptop key)".into() },
+        ],
+        Error::WrongPin { .. } => [Error::WrongPin { tries: 2 }, Error::WrongPin { tries: 1 }],
+    });
+    errors.extend(of_people());
+    errors.extend(of_cargo_config(index()));
+    errors.extend(of_enrollments());
+    errors.extend(of_the_reader());
+    errors.extend(of_the_card());
+    errors
+}
+
+fn of_people() -> Vec<Error> {
+    let limit = Duration::from_secs(60);
+    let ask = every!(AskError {
+        AskError::NobodyThere => [AskError::NobodyThere],
+        AskError::Nothing => [AskError::Nothing],
+        AskError::TooLate(_) => [AskError::TooLate(limit)],
+        AskError::Terminal(_) => [AskError::Terminal(denied())],
+    });
+    let pin = every!(pin::PinError {
+        pin::PinError::TooShort => [pin::PinError::TooShort],
+        pin::PinError::TooLong => [pin::PinError::TooLong],
+        pin::PinError::LooksLikeOtp => [pin::PinError::LooksLikeOtp],
+        pin::PinError::NotPrintable => [pin::PinError::NotPrintable],
+    });
+    let command = every!(PinCommandError {
+        PinCommandError::Declined { .. } => [PinCommandError::Declined { status: ExitStatus::from_raw(3 << 8) }],
+        PinCommandError::Empty => [PinCommandError::Empty],
+        PinCommandError::Start { .. } => [PinCommandError::Start { program: "pin.sh".into(), source: denied() }],
+        PinCommandError::TooLate(_) => [PinCommandError::TooLate(limit)],
+        PinCommandError::Unreadable => [PinCommandError::Unreadable],
+    });
+    let ask = ask.into_iter().map(Error::from);
+    ask.chain(pin.into_iter().map(Error::from)).chain(command.into_iter().map(Error::from)).collect()
+}
+
+fn of_cargo_config(index: String) -> Vec<Error> {
+    use cargo_config::Error as E;
+    let errors = every!(E {
+        E::CratesIo => [E::CratesIo],
+        E::DeepInclude { .. } => [E::DeepInclude { file: "/home/me/project/.cargo/config.toml".into() }],
+        E::IndexUrl { .. } => [E::IndexUrl { index, reason: "the URL of a sparse index ends in a slash" }],
+        E::Io { .. } => [E::Io { action: "read", file: "/home/me/.cargo/config.toml".into(), source: denied() }],
+        E::NoName => [E::NoName],
+        E::ProjectDisagrees { .. } => [
+            E::ProjectDisagrees {
+                name: "my-reg".into(),
+                own: Some("sparse+https://good.example/".into()),
+                file: "/work/.cargo/config.toml".into(),
+                theirs: "sparse+https://evil.example/".into(),
+            },
+            E::ProjectDisagrees {
+                name: "my-reg".into(),
+                own: None,
+                file: "/work/.cargo/config.toml".into(),
+                theirs: "sparse+https://evil.example/".into(),
+            },
+        ],
+        E::Shape { .. } => [E::Shape { file: "/home/me/.cargo/config.toml".into() }],
+        E::Toml { .. } => [
+            E::Toml { file: "/home/me/.cargo/config.toml".into(), reason: "invalid table header".into() },
+        ],
+        E::UnknownRegistry { .. } => [E::UnknownRegistry { name: "my-reg".into() }],
+    });
+    errors.into_iter().map(Error::from).collect()
+}
+
+fn content(problem: enrollment::Problem) -> Error {
+    enrollment::Error::Content { path: "/home/me/.cargo/yk-cargo/enrollments.toml".into(), problem }.into()
+}
+
+fn of_enrollments() -> Vec<Error> {
+    use enrollment::{Error as E, Problem as P};
+    let path = || "/home/me/.cargo/yk-cargo/enrollments.toml".into();
+    let problems = every!(P {
+        P::Duplicate(_) => [P::Duplicate("sparse+https://registry.example/".into())],
+        P::Newer { .. } => [P::Newer { version: 2 }],
+        P::NoVersion => [P::NoVersion],
+        P::Toml(_) => [P::Toml("missing field `index`".into())],
+        P::Value { .. } => [P::Value { key: "firmware", reason: "is not three numbers".into() }],
+    });
+    let errors = every!(E {
+        E::Io { .. } => [E::Io { action: "lock", path: path(), source: denied() }],
+        E::Unsafe { .. } => [E::Unsafe { path: path(), problem: "may be written by others" }],
+        E::Content { .. } => [E::Content { path: path(), problem: P::NoVersion }],
+    });
+    problems.into_iter().map(content).chain(errors.into_iter().map(Error::from)).collect()
+}
+
+fn of_the_reader() -> Vec<Error> {
+    use reader::Error as E;
+    let errors = every!(E {
+        E::NoService => [E::NoService],
+        E::AccessDenied => [E::AccessDenied],
+        E::NoReader => [E::NoReader],
+        E::Busy => [E::Busy],
+        E::Gone => [E::Gone],
+        E::Reset => [E::Reset],
+        E::PivDisabled => [E::PivDisabled],
+        E::Select(_) => [E::Select(piv::Error::Malformed { what: "application property template" })],
+        E::Timeout { .. } => [
+            E::Timeout { waiting: Waiting::ForService },
+            E::Timeout { waiting: Waiting::ForCard },
+            E::Timeout { waiting: Waiting::ForWork },
+        ],
+        E::Stopped => [E::Stopped],
+        E::Other { .. } => [E::Other { code: 0x8010_000F, text: "the protocols do not match".into() }],
+    });
+    errors.into_iter().map(Error::from).collect()
+}
+
+fn of_the_card() -> Vec<Error> {
+    use piv::Error as E;
+    let errors = every!(E {
+        E::Transport(_) => [E::Transport(TransportError::new(reader::Error::Gone))],
+        E::NotAvailable => [E::NotAvailable],
+        E::WrongPin { .. } => [E::WrongPin { tries: 2 }, E::WrongPin { tries: 1 }],
+        E::PinBlocked => [E::PinBlocked],
+        E::NotAuthenticated => [E::NotAuthenticated],
+        E::WrongManagementKey => [E::WrongManagementKey],
+        E::ManagementKeyLength { .. } => [
+            E::ManagementKeyLength { algorithm: ManagementAlgorithm::Aes256, expected: 32, given: 24 },
+        ],
+        E::CardNotGenuine => [E::CardNotGenuine],
+        E::NoSuchKey { .. } => [E::NoSuchKey { slot: slot() }],
+        E::NotAttestable { .. } => [E::NotAttestable { slot: slot() }],
+        E::AttestationSlot => [E::AttestationSlot],
+        E::Unsupported { .. } => [E::Unsupported { operation: "GET METADATA" }],
+        E::CardFull => [E::CardFull],
+        E::Refused { .. } => [
+            E::Refused { operation: "GENERATE ASYMMETRIC", status: Status::ConditionsNotSatisfied },
+        ],
+        E::Malformed { .. } => [E::Malformed { what: "signature" }],
+        E::Random(_) => [E::Random(getrandom::Error::UNSUPPORTED)],
+    });
+    let certificate = every!(CertificateError {
+        CertificateError::Label(_) => [CertificateError::Label(65)],
+        CertificateError::Index => [CertificateError::Index],
+        CertificateError::Role(_) => [CertificateError::Role("owner".into())],
+        CertificateError::Key => [CertificateError::Key],
+        CertificateError::Random(_) => [CertificateError::Random(getrandom::Error::UNSUPPORTED)],
+        CertificateError::Encoding(_) => [CertificateError::Encoding("a date".into())],
+    });
+    errors.into_iter().map(Error::from).chain(certificate.into_iter().map(Error::from)).collect()
+}
+
+/// Settings that cannot be used, below a folder that is always the same.
+fn settings() -> Error {
+    let error = Settings::load(Path::new("src/error/examples")).unwrap_err();
+    error.into()
+}

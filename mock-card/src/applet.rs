@@ -330,7 +330,8 @@ impl Card {
             (SELECT, _) => self.select(command).map(Outcome::Answer),
             (_, Some(Application::Piv)) => self.piv.handle(command, now),
             (_, Some(Application::Management)) => {
-                device_info::handle(command, self.profile, self.serial).map(Outcome::Answer)
+                device_info::handle(command, self.profile, self.serial, self.piv.has_own_secrets())
+                    .map(Outcome::Answer)
             }
             (_, Some(Application::Otp)) => {
                 otp::handle(command, self.profile.firmware(), self.serial).map(Outcome::Answer)

@@ -15,6 +15,7 @@ const KEYCHAIN_C: u8 = 3;
 const FORM_FACTOR_FIPS: u8 = 0x80;
 /// FIDO2, PIV, OpenPGP, OATH, HSM authentication: FIPS counts its applications in an order of its own.
 const FIPS_CAPABLE: [u8; 2] = [0, 0x1F];
+const FIPS_PIV: u8 = 0x02;
 
 /// The answer to a selection, in ASCII.
 pub(crate) fn select(firmware: Firmware) -> Vec<u8> {
@@ -28,10 +29,17 @@ pub(crate) fn form_factor(profile: Profile) -> u8 {
 }
 
 /// INS 1D: one length byte, then the elements of the page in P1. There is one page.
-pub(crate) fn handle(command: &Command, profile: Profile, serial: u32) -> Result<Vec<u8>, Status> {
+///
+/// `has_own_secrets` tells whether the PIV application is in FIPS approved mode, on a key that has one.
+pub(crate) fn handle(
+    command: &Command,
+    profile: Profile,
+    serial: u32,
+    has_own_secrets: bool,
+) -> Result<Vec<u8>, Status> {
     match (command.ins, command.p1) {
         (0x1D, 0) => {
-            let page = page(profile, serial);
+            let page = page(profile, serial, has_own_secrets);
             Ok([&[page.len() as u8], &page[..]].concat())
         }
         (0x1D, _) => Ok(vec![0]),
@@ -39,7 +47,7 @@ pub(crate) fn handle(command: &Command, profile: Profile, serial: u32) -> Result
     }
 }
 
-fn page(profile: Profile, serial: u32) -> Vec<u8> {
+fn page(profile: Profile, serial: u32, has_own_secrets: bool) -> Vec<u8> {
     if profile.firmware().major < 5 {
         return [
             tlv::element(&[0x01], &CAPABILITIES_OF_SERIES_4),
@@ -63,7 +71,8 @@ fn page(profile: Profile, serial: u32) -> Vec<u8> {
     if profile.tells_restrictions() {
         let capable = if profile.is_fips() { FIPS_CAPABLE } else { [0, 0] };
         page.extend(tlv::element(&[0x14], &capable));
-        page.extend(tlv::element(&[0x15], &[0, 0]));
+        let approved = if profile.is_fips() && has_own_secrets { FIPS_PIV } else { 0 };
+        page.extend(tlv::element(&[0x15], &[0, approved]));
         page.extend(tlv::element(&[0x16], &[u8::from(profile.has_pin_complexity())]));
     }
     page

@@ -166,6 +166,12 @@ impl Piv {
         Ok(Vec::new())
     }
 
+    /// Whether PIN, PUK and management key have all been changed from what every new card has.
+    pub(crate) fn has_own_secrets(&self) -> bool {
+        let Store { pin, puk, management, .. } = &self.store;
+        !pin.is_default_pin() && !puk.is_default_puk() && !management.is_default()
+    }
+
     /// What is in a slot.
     pub(super) fn key(&self, slot: u8) -> Option<&SlotKey> {
         match slot {

@@ -172,6 +172,29 @@ fn policies() {
     differ("a PUK of other bytes", ask(&["0024008110 3132333435363738 [C3*8]"]), beyond_ascii);
 }
 
+/// PIN, PUK and management key have to be the owner's, all three.
+#[test]
+fn fips_approved_mode() {
+    const STEPS: [&str; 3] = [
+        "0024008010 313233343536FFFF 3833373439323631",
+        "0024008110 3132333435363738 3631373439323833",
+        "00FFFFFF13 089B10 [0F*16]",
+    ];
+    for (firmware, approved) in [("5.7.4-fips", 2), ("5.7.4", 0)] {
+        for steps in 0..=STEPS.len() {
+            let mut card = card(firmware.parse().unwrap());
+            authenticate(&mut card);
+            for step in &STEPS[..steps] {
+                assert_eq!(card.transmit(&bytes(step)), [0x90, 0]);
+            }
+            card.transmit(&bytes("00A4040008 A000000527471117"));
+            let page = card.transmit(&bytes("001D0000"));
+            let wanted = [0x15, 2, 0, if steps == STEPS.len() { approved } else { 0 }];
+            assert!(page.windows(4).any(|window| window == wanted), "{firmware}, {steps} steps");
+        }
+    }
+}
+
 #[test]
 fn the_4_series_wants_the_finger_before_the_pin() {
     use mock_card::applet::Exchange;

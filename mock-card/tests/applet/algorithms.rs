@@ -162,6 +162,11 @@ fn rsa_numbers_that_do_not_belong_together() {
         assert_eq!(answer, [0x6A, 0x80], "{broken}");
     }
     assert_eq!(card.transmit(&command([0, 0xFE, 6, 0x9A], &import_template(&good[..4]))), [0x6A, 0x80]);
+    // the same bytes, divided otherwise
+    let mut divided = good.clone();
+    let moved = divided[1].remove(0);
+    divided[0].push(moved);
+    assert_eq!(card.transmit(&command([0, 0xFE, 6, 0x9A], &import_template(&divided))), [0x6A, 0x80]);
     // the right numbers under the wrong algorithm
     assert_eq!(card.transmit(&command([0, 0xFE, 7, 0x9A], &import_template(&good))), [0x6A, 0x80]);
     assert_eq!(card.transmit(&bytes("00F7009A")), [0x6A, 0x88]);

@@ -4,15 +4,18 @@
 //! whoever plays the world calls [`Card::finish`] once a finger came or the time was up.
 
 pub(crate) mod apdu;
+pub(crate) mod attestation;
 pub(crate) mod device_info;
 pub(crate) mod key;
 mod keys;
 pub(crate) mod management_key;
 mod metadata;
 pub(crate) mod objects;
+mod otp;
 pub(crate) mod pin;
 pub(crate) mod piv;
 pub(crate) mod policy;
+mod random;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod tlv;
@@ -21,7 +24,7 @@ use std::mem;
 use std::time::Duration;
 
 use apdu::Command;
-use key::{ImportedKey, Origin, SlotKey};
+use key::{Algorithm, ImportedKey, Origin, SlotKey};
 use management_key::{ManagementAlgorithm, ManagementKey};
 use pin::Reference;
 use piv::{Outcome, Piv, Withheld, is_key_slot};
@@ -29,7 +32,7 @@ use policy::{PinPolicy, TouchPolicy};
 use status::Status;
 use store::Store;
 
-use crate::profile::{Firmware, Profile};
+use crate::profile::{Firmware, Profile, ShortLe, Traits};
 
 /// Where the card draws challenges and keys from. It fills the whole slice.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
@@ -61,8 +64,19 @@ pub enum CardError {
         /// What the firmware starts with.
         algorithm: ManagementAlgorithm,
     },
+    /// An algorithm the firmware does not have.
+    #[error("firmware {firmware} has no {algorithm}", algorithm = algorithm.name())]
+    Algorithm {
+        /// The card's.
+        firmware: Firmware,
+        /// What was to be loaded.
+        algorithm: Algorithm,
+    },
+    /// A PIN policy the firmware does not have.
+    #[error("a YubiKey FIPS has no keys without PIN; use once or always")]
+    PinPolicy,
     /// A slot that holds no keys.
-    #[error("there is no key slot {0:02X}; use 9A, 9C, 9D, 9E or 82 to 95")]
+    #[error("there is no key slot {0:02X}; use 9A, 9C, 9D, 9E, F9 or 82 to 95")]
     Slot(u8),
     /// The content of a state file.
     #[error("the state is not one of a mock card: {0}")]
@@ -86,6 +100,7 @@ pub struct Card {
 enum Application {
     Piv,
     Management,
+    Otp,
 }
 
 impl Card {
@@ -107,8 +122,15 @@ impl Card {
             return Err(CardError::Firmware(firmware));
         }
         let profile = Profile::of(firmware);
-        let piv = Piv::new(profile, Store::new(profile), random);
+        let piv = Piv::new(profile, serial, random);
         Ok(Self { serial, profile, selected: None, piv, chain: None, rest: Vec::new(), withheld: None })
+    }
+
+    /// The same card with other traits than its firmware is known for.
+    pub fn with_traits(mut self, traits: Traits) -> Self {
+        self.profile = self.profile.with(traits);
+        self.piv.set_profile(self.profile);
+        self
     }
 
     /// One command, every touch given at once, at the beginning of time: for tests of the applet alone.
@@ -146,10 +168,10 @@ impl Card {
     /// Ends the wait for a touch at `now`. Not touched in time is 6982, as without a PIN.
     pub fn finish(&mut self, touched: bool, now: Duration) -> Vec<u8> {
         match self.withheld.take() {
-            Some((withheld, longest_answer)) if touched => {
-                let data = self.piv.release(withheld, now);
-                self.answer(data, longest_answer)
-            }
+            Some((withheld, longest_answer)) if touched => match self.piv.release(withheld, now) {
+                Ok(data) => self.answer(data, longest_answer),
+                Err(status) => status.code().to_be_bytes().to_vec(),
+            },
             _ => Status::SecurityNotSatisfied.code().to_be_bytes().to_vec(),
         }
     }
@@ -210,7 +232,7 @@ impl Card {
     /// Puts a private key into a slot, over whatever is there.
     ///
     /// # Errors
-    /// [`CardError::Slot`] if that slot holds no keys.
+    /// [`CardError::Slot`], [`CardError::Algorithm`] or [`CardError::PinPolicy`] for what no such card could hold.
     pub fn import(
         &mut self,
         slot: u8,
@@ -221,8 +243,15 @@ impl Card {
         if !is_key_slot(slot) {
             return Err(CardError::Slot(slot));
         }
+        if !self.profile.has_algorithm(key.algorithm()) {
+            let firmware = self.profile.firmware();
+            return Err(CardError::Algorithm { firmware, algorithm: key.algorithm() });
+        }
+        if !self.profile.has_pin_policy(pin) {
+            return Err(CardError::PinPolicy);
+        }
         let key = SlotKey { private: key, pin, touch, origin: Origin::Imported };
-        self.piv.change().keys.insert(slot, key);
+        self.piv.set_key(slot, Some(key));
         Ok(())
     }
 
@@ -299,34 +328,54 @@ impl Card {
         self.rest.clear();
         match (command.ins, self.selected) {
             (SELECT, _) => self.select(command).map(Outcome::Answer),
-            (_, Some(Application::Piv)) => self.piv.handle(command, self.serial, now),
+            (_, Some(Application::Piv)) => self.piv.handle(command, now),
             (_, Some(Application::Management)) => {
-                device_info::handle(command, self.profile.firmware(), self.serial).map(Outcome::Answer)
+                device_info::handle(command, self.profile, self.serial, self.piv.has_own_secrets())
+                    .map(Outcome::Answer)
+            }
+            (_, Some(Application::Otp)) => {
+                otp::handle(command, self.profile.firmware(), self.serial).map(Outcome::Answer)
             }
             (_, None) => Err(Status::UnknownInstruction),
         }
     }
 
-    /// SELECT by name. Choosing the application that is already chosen changes nothing; a name nobody answers
-    /// to leaves the choice as it is.
+    /// SELECT by name. Choosing the application that is already chosen changes nothing, and a name nobody answers to
+    /// leaves the choice as it is; but not on the 4 series.
     fn select(&mut self, command: &Command) -> Result<Vec<u8>, Status> {
         self.piv.session.pin_just_verified = false;
         if (command.p1, command.p2) != (0x04, 0x00) {
             return Err(Status::WrongParameters);
         }
-        let application = Application::named(&command.data).ok_or(Status::NotFound)?;
-        if self.selected.is_some_and(|selected| selected != application) {
+        let application = Application::named(&command.data)
+            .filter(|application| *application != Application::Otp || self.profile.has_otp());
+        let Some(application) = application else {
+            if self.profile.failed_select_deselects() {
+                self.selected = None;
+                self.piv.end_session();
+            }
+            return Err(Status::NotFound);
+        };
+        let is_same = self.selected == Some(application);
+        if !is_same || self.profile.select_ends_session() {
             self.piv.end_session();
         }
         self.selected = Some(application);
         Ok(match application {
             Application::Piv => self.piv.select(),
             Application::Management => device_info::select(self.profile.firmware()),
+            Application::Otp => otp::status(self.profile.firmware()),
         })
     }
 
     /// As much as fits, then 9000, or 61xx with the rest kept for GET RESPONSE.
     fn answer(&mut self, mut data: Vec<u8>, longest: usize) -> Vec<u8> {
+        if let (ShortLe::Again, 0..256, Ok(exact)) =
+            (self.profile.traits().short_le, longest, u8::try_from(data.len()))
+            && usize::from(exact) > longest
+        {
+            return vec![0x6C, exact];
+        }
         if data.len() > longest {
             self.rest = data.split_off(longest);
         }
@@ -342,13 +391,17 @@ impl Card {
 impl Application {
     const PIV: [u8; 11] = [0xA0, 0, 0, 3, 8, 0, 0, 0x10, 0, 1, 0];
     const MANAGEMENT: [u8; 8] = [0xA0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17];
+    const OTP: [u8; 7] = [0xA0, 0, 0, 5, 0x27, 0x20, 1];
 
     /// PIV answers to every prefix of its AID of 5 bytes or more. Yubico's own applications share theirs.
     fn named(aid: &[u8]) -> Option<Self> {
         if aid.len() >= 5 && Self::PIV.starts_with(aid) {
             return Some(Self::Piv);
         }
-        (aid == Self::MANAGEMENT).then_some(Self::Management)
+        if aid == Self::MANAGEMENT {
+            return Some(Self::Management);
+        }
+        aid.strip_prefix(&Self::OTP).is_some_and(|rest| matches!(rest, [] | [1])).then_some(Self::Otp)
     }
 }
 

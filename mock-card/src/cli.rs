@@ -11,9 +11,12 @@ use std::sync::mpsc;
 use std::thread;
 
 use clap::Parser as _;
+use p256::pkcs8::LineEnding;
+use p256::pkcs8::der::pem;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::applet::attestation::authorities;
 use crate::control;
 use crate::pcscd::Daemon;
 use crate::settings::StartError;
@@ -25,12 +28,24 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Exec { options, command }) => exec::run(&options, &command),
         Some(Command::Serve(options)) => serve(&options),
+        Some(Command::Ca) => print_authorities(),
         None => serve(&arguments.options),
     };
     outcome.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "mock-card: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Each with its name before it, where readers of PEM look away.
+fn print_authorities() -> Result<ExitCode, StartError> {
+    let mut output = io::stdout();
+    for authority in authorities() {
+        let pem = pem::encode_string("CERTIFICATE", LineEnding::LF, &authority.certificate);
+        let pem = pem.expect("a certificate is short enough for PEM");
+        let _ = write!(output, "# {}\n{pem}", authority.name);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Until SIGTERM, SIGINT or `quit`. The end of standard input is none.

@@ -27,11 +27,12 @@ pub mod profile;
 pub mod settings;
 pub mod trace;
 
-pub use applet::key::{Algorithm, ImportedKey, ImportedKeyError};
+pub use applet::attestation::{Attestation, Authority, authorities};
+pub use applet::key::{Algorithm, ImportedKey, ImportedKeyError, PublicKey};
 pub use applet::management_key::ManagementAlgorithm;
 pub use applet::policy::{PinPolicy, TouchPolicy};
 pub use applet::{Card, CardError};
 pub use mock::{Builder, MockCard};
 pub use pcscd::{Condition, Daemon, Hold, OutsideError};
-pub use profile::Firmware;
+pub use profile::{Firmware, LastTry, ShortLe, Traits};
 pub use settings::{StartError, Touch};

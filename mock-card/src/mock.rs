@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::applet::key::ImportedKey;
 use crate::applet::policy::{PinPolicy, TouchPolicy};
 use crate::pcscd::{Condition, Daemon, Hold, OutsideError};
-use crate::profile::Firmware;
+use crate::profile::{Firmware, Traits};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 use crate::trace::Entry;
 
@@ -149,6 +149,12 @@ impl Builder {
     /// The version, say `Firmware::new(5, 4, 3)`.
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.card.firmware = firmware;
+        self
+    }
+
+    /// What makes it different from others of that version: attestation, PIN complexity, and more.
+    pub fn traits(mut self, traits: Traits) -> Self {
+        self.card.traits = traits;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
 use crate::applet::{Card, CardError};
-use crate::profile::Firmware;
+use crate::profile::{Firmware, Traits};
 
 /// Who touches the card when its light blinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct CardSettings {
     pub serial: u32,
     /// Its version, 5.7.4 unless told.
     pub firmware: Firmware,
+    /// What makes it different from others of that version.
+    pub traits: Traits,
     /// 6 to 8 characters; 123456 unless told. A state file that exists knows better.
     pub pin: Option<String>,
     /// 6 to 8 characters; 12345678 unless told.
@@ -63,7 +65,7 @@ pub struct CardSettings {
 /// A key to put into a slot at start.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// 9A, 9C, 9D, 9E, 82 to 95.
+    /// 9A, 9C, 9D, 9E, 82 to 95, F9.
     pub slot: u8,
     /// The key.
     pub key: ImportedKey,
@@ -78,6 +80,7 @@ impl Default for CardSettings {
         Self {
             serial: 12_345_678,
             firmware: Firmware::default(),
+            traits: Traits::default(),
             pin: None,
             puk: None,
             management_key: None,
@@ -92,14 +95,18 @@ impl Default for CardSettings {
 }
 
 impl CardSettings {
-    /// The reader's name: as told, or what pcsc-lite makes of a YubiKey 5, numbered from 00.
+    /// The reader's name: as told, or what pcsc-lite makes of a YubiKey of its series, numbered from 00.
     pub(crate) fn reader_name(&self, index: usize) -> String {
-        self.reader.clone().unwrap_or_else(|| format!("Yubico YubiKey OTP+FIDO+CCID {index:02X} 00"))
+        let product = match self.firmware.major {
+            ..5 => "Yubico Yubikey 4 OTP+U2F+CCID",
+            _ => "Yubico YubiKey OTP+FIDO+CCID",
+        };
+        self.reader.clone().unwrap_or_else(|| format!("{product} {index:02X} 00"))
     }
 
     /// The card with everything that was told, or with what its state file says.
     pub(crate) fn card(&self) -> Result<Card, StartError> {
-        let mut card = Card::new(self.firmware, self.serial)?;
+        let mut card = Card::new(self.firmware, self.serial)?.with_traits(self.traits);
         let saved = self.state.as_deref().filter(|path| path.exists());
         match saved {
             Some(path) => {
@@ -126,7 +133,7 @@ pub enum StartError {
     #[error(transparent)]
     Card(#[from] CardError),
     /// A file that is not the key it should be.
-    #[error("{path}: not a PKCS#8 private key for {algorithm:?}, in DER or PEM", path = path.display())]
+    #[error("{path}: not a PKCS#8 private key for {algorithm}, in DER or PEM", algorithm = algorithm.name(), path = path.display())]
     Key {
         /// The file.
         path: PathBuf,

@@ -280,11 +280,32 @@ fn keys_are_imported_from_files() {
         let output = import(wrong);
         assert_eq!(output.status.code(), Some(1));
         assert!(
-            String::from_utf8_lossy(&output.stderr).contains("not a PKCS#8 private key for P"),
+            String::from_utf8_lossy(&output.stderr).contains("not a PKCS#8 private key for p"),
             "{output:?}"
         );
     }
     assert_eq!(import(format!("9B:p384:{}", pem.display())).status.code(), Some(1));
+}
+
+#[test]
+fn the_attestation_authorities_are_printed() {
+    let output = mock_card().arg("ca").output().unwrap();
+    assert!(output.status.success());
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for authority in mock_card::authorities() {
+        let (_, after) = shown.split_once(&format!("# {}\n", authority.name)).unwrap();
+        let end = "-----END CERTIFICATE-----\n";
+        let pem = &after[..after.find(end).unwrap() + end.len()];
+        let (label, der) = p384::pkcs8::der::Document::from_pem(pem).unwrap();
+        assert_eq!((label, der.as_bytes()), ("CERTIFICATE", &authority.certificate[..]));
+    }
+    assert_eq!(shown.matches("BEGIN").count(), 4);
+}
+
+#[test]
+fn a_card_of_the_4_series_is_called_so() {
+    let output = exec(&["--firmware", "4.3.7"], "opensc-tool -l");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Yubico Yubikey 4 OTP+U2F+CCID 00 00"));
 }
 
 #[test]
@@ -313,7 +334,7 @@ fn what_cannot_be_started_says_why() {
     };
     for (options, status, reason) in [
         (vec!["--socket", path(&long)], 1, "libpcsclite takes at most 107"),
-        (vec!["--firmware", "4.3.5"], 1, "firmware 4.3.5 is not modelled"),
+        (vec!["--firmware", "4.2.9"], 1, "firmware 4.2.9 is not modelled"),
         (vec!["--pin", "123"], 1, "6 to 8 characters"),
         (vec!["--card", "serial=1", "--card", "serial=1"], 1, "same serial number"),
         (vec!["--card", "colour=red"], 2, "no such key `colour`"),

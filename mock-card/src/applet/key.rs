@@ -1,60 +1,146 @@
-//! Private keys on P-256 and P-384: signing and key agreement.
+//! Private keys: what a slot holds, and what can be done with it.
 
-use p256::ecdsa::signature::hazmat::PrehashSigner as _;
-use p256::pkcs8::DecodePrivateKey as _;
+mod curve;
+mod edwards;
+mod modular;
+mod pkcs8;
+
 use serde::{Deserialize, Serialize};
 
 use super::policy::{PinPolicy, TouchPolicy};
 use super::status::Status;
+use super::tlv;
 use crate::hex;
 
-/// The algorithms a slot can hold: SP 800-78-4, table 6-2.
+/// The algorithms a slot can hold: SP 800-78-4, table 6-2, and Yubico's from firmware 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
+    /// RSA with 1024 bits, identifier 06.
+    Rsa1024,
+    /// RSA with 2048 bits, identifier 07.
+    Rsa2048,
+    /// RSA with 3072 bits, identifier 05.
+    Rsa3072,
+    /// RSA with 4096 bits, identifier 16.
+    Rsa4096,
     /// NIST P-256, identifier 11.
     P256,
     /// NIST P-384, identifier 14.
     P384,
+    /// Signatures on Curve25519, identifier E0.
+    Ed25519,
+    /// Key agreement on Curve25519, identifier E1.
+    X25519,
 }
 
 impl Algorithm {
+    /// Every one there is.
+    pub const ALL: [Self; 8] = [
+        Self::Rsa1024,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::P256,
+        Self::P384,
+        Self::Ed25519,
+        Self::X25519,
+    ];
+    pub(crate) const RSA: [Self; 4] = [Self::Rsa1024, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
+
     /// Reads the PIV algorithm identifier.
     pub(crate) fn parse(identifier: u8) -> Option<Self> {
-        match identifier {
-            0x11 => Some(Self::P256),
-            0x14 => Some(Self::P384),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|algorithm| algorithm.identifier() == identifier)
     }
 
-    pub(crate) fn identifier(self) -> u8 {
+    /// The PIV algorithm identifier.
+    pub fn identifier(self) -> u8 {
         match self {
+            Self::Rsa1024 => 0x06,
+            Self::Rsa2048 => 0x07,
+            Self::Rsa3072 => 0x05,
+            Self::Rsa4096 => 0x16,
             Self::P256 => 0x11,
             Self::P384 => 0x14,
+            Self::Ed25519 => 0xE0,
+            Self::X25519 => 0xE1,
         }
     }
 
-    /// Bytes in a scalar, a coordinate and the longest digest.
+    /// Bytes in a modulus, or in a scalar and a coordinate.
     pub(crate) fn size(self) -> usize {
         match self {
+            Self::Rsa1024 => 128,
+            Self::Rsa2048 => 256,
+            Self::Rsa3072 => 384,
+            Self::Rsa4096 => 512,
             Self::P256 => 32,
             Self::P384 => 48,
+            Self::Ed25519 | Self::X25519 => edwards::SIZE,
+        }
+    }
+
+    pub(crate) fn is_rsa(self) -> bool {
+        Self::RSA.contains(&self)
+    }
+
+    /// How people write it: `rsa2048`, `p384`, `ed25519`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rsa1024 => "rsa1024",
+            Self::Rsa2048 => "rsa2048",
+            Self::Rsa3072 => "rsa3072",
+            Self::Rsa4096 => "rsa4096",
+            Self::P256 => "p256",
+            Self::P384 => "p384",
+            Self::Ed25519 => "ed25519",
+            Self::X25519 => "x25519",
         }
     }
 }
 
 /// A file that holds no key this card can import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a PKCS#8 private key on P-256 or P-384, in DER or PEM")]
+#[error(
+    "not a PKCS#8 private key in DER or PEM for RSA (1024, 2048, 3072, 4096; exponent 65537), P-256, P-384, Ed25519 or X25519"
+)]
 pub struct ImportedKeyError;
+
+/// The public half of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicKey {
+    /// An uncompressed point `04 x y` of 65 or 97 bytes, or the 32 bytes of Curve25519.
+    Point(Vec<u8>),
+    /// An RSA modulus as long as the key; the exponent is 65537.
+    Modulus(Vec<u8>),
+}
+
+impl PublicKey {
+    /// As GENERATE and GET METADATA tell it: `86 point`, or `81 modulus 82 exponent`.
+    pub(crate) fn template(&self) -> Vec<u8> {
+        match self {
+            Self::Point(point) => tlv::element(&[0x86], point),
+            Self::Modulus(modulus) => {
+                [tlv::element(&[0x81], modulus), tlv::element(&[0x82], &modular::EXPONENT)].concat()
+            }
+        }
+    }
+
+    /// The point or modulus alone.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Point(bytes) | Self::Modulus(bytes) => bytes,
+        }
+    }
+}
 
 /// A private key from outside. It holds the secret in the clear: a mock is no place for a key of worth.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportedKey {
     algorithm: Algorithm,
+    /// A scalar, a seed, or the two primes.
     #[serde(with = "hex::text")]
-    scalar: Vec<u8>,
+    secret: Vec<u8>,
 }
 
 impl std::fmt::Debug for ImportedKey {
@@ -67,112 +153,92 @@ impl ImportedKey {
     /// Reads PKCS#8 (RFC 5958), DER or PEM; the algorithm is the one the key names.
     ///
     /// # Errors
-    /// [`ImportedKeyError`] for anything else, RSA and Ed25519 included.
+    /// [`ImportedKeyError`] for anything else.
     pub fn from_pkcs8(file: &[u8]) -> Result<Self, ImportedKeyError> {
-        let text = std::str::from_utf8(file).ok().filter(|text| text.contains("-----BEGIN"));
-        let p256 = match text {
-            Some(pem) => p256::SecretKey::from_pkcs8_pem(pem),
-            None => p256::SecretKey::from_pkcs8_der(file),
-        };
-        if let Ok(key) = p256 {
-            return Ok(Self { algorithm: Algorithm::P256, scalar: key.to_bytes().to_vec() });
-        }
-        match text {
-            Some(pem) => p384::SecretKey::from_pkcs8_pem(pem),
-            None => p384::SecretKey::from_pkcs8_der(file),
-        }
-        .map(|key| Self { algorithm: Algorithm::P384, scalar: key.to_bytes().to_vec() })
-        .map_err(|_| ImportedKeyError)
+        pkcs8::read(file).ok_or(ImportedKeyError)
     }
 
-    /// A scalar of exactly the curve's size, neither zero nor beyond the order.
-    pub(crate) fn from_scalar(algorithm: Algorithm, scalar: &[u8]) -> Option<Self> {
-        if scalar.len() != algorithm.size() {
-            return None;
-        }
-        let valid = match algorithm {
-            Algorithm::P256 => p256::SecretKey::from_slice(scalar).is_ok(),
-            Algorithm::P384 => p384::SecretKey::from_slice(scalar).is_ok(),
-        };
-        valid.then(|| Self { algorithm, scalar: scalar.to_vec() })
-    }
-
-    /// A new key. A random scalar is out of range once in 2^32 tries on P-256, and then drawn again.
-    pub(crate) fn generate(algorithm: Algorithm, random: &mut dyn FnMut(&mut [u8])) -> Self {
-        let mut scalar = vec![0; algorithm.size()];
-        loop {
-            random(&mut scalar);
-            if let Some(key) = Self::from_scalar(algorithm, &scalar) {
-                return key;
+    /// What IMPORT brings: `01` to `05` for RSA, `06` a scalar, `07` and `08` for Curve25519.
+    pub(crate) fn from_template(algorithm: Algorithm, template: &[(u8, &[u8])]) -> Option<Self> {
+        let find = |tag| tlv::find(template, tag);
+        match algorithm {
+            Algorithm::P256 | Algorithm::P384 => Self::checked(algorithm, find(0x06)?),
+            Algorithm::Ed25519 => Self::checked(algorithm, find(0x07)?),
+            Algorithm::X25519 => Self::checked(algorithm, find(0x08)?),
+            _ => {
+                let numbers = [find(1)?, find(2)?, find(3)?, find(4)?, find(5)?];
+                let secret = modular::from_numbers(numbers, algorithm.size())?;
+                Some(Self { algorithm, secret })
             }
         }
     }
 
-    /// The curve.
+    /// A secret that fits its algorithm.
+    pub(crate) fn checked(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
+        let secret = match algorithm {
+            Algorithm::P256 | Algorithm::P384 => curve::checked(algorithm, secret)?,
+            Algorithm::Ed25519 | Algorithm::X25519 => {
+                (secret.len() == edwards::SIZE).then(|| secret.to_vec())?
+            }
+            _ => modular::checked(secret, algorithm.size())?,
+        };
+        Some(Self { algorithm, secret })
+    }
+
+    /// A new key.
+    pub(crate) fn generate(algorithm: Algorithm, random: &mut dyn FnMut(&mut [u8])) -> Self {
+        let secret = match algorithm {
+            Algorithm::P256 | Algorithm::P384 => curve::generate(algorithm, random),
+            Algorithm::Ed25519 | Algorithm::X25519 => {
+                let mut secret = vec![0; edwards::SIZE];
+                random(&mut secret);
+                secret
+            }
+            _ => modular::generate(algorithm.size(), random),
+        };
+        Self { algorithm, secret }
+    }
+
+    /// What it is a key of.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The public key as an uncompressed point, `04 x y`: 65 or 97 bytes.
-    pub fn public_point(&self) -> Vec<u8> {
-        match self.secret() {
-            Secret::P256(key) => p256::Sec1Point::from(key.public_key()).as_bytes().to_vec(),
-            Secret::P384(key) => p384::Sec1Point::from(key.public_key()).as_bytes().to_vec(),
-        }
-    }
-
-    /// An ECDSA signature in DER over a digest of at most the curve's size; a shorter one counts as an integer
-    /// with leading zeros. The nonce comes from RFC 6979, so equal digests give equal signatures.
-    pub(crate) fn sign(&self, digest: &[u8]) -> Result<Vec<u8>, Status> {
-        let missing = self.algorithm.size().checked_sub(digest.len()).ok_or(Status::WrongData)?;
-        let padded = [&vec![0; missing], digest].concat();
-        match self.secret() {
-            Secret::P256(key) => {
-                let signature: Result<p256::ecdsa::DerSignature, _> =
-                    p256::ecdsa::SigningKey::from(key).sign_prehash(&padded);
-                signature.map(|der| der.as_bytes().to_vec())
-            }
-            Secret::P384(key) => {
-                let signature: Result<p384::ecdsa::DerSignature, _> =
-                    p384::ecdsa::SigningKey::from(key).sign_prehash(&padded);
-                signature.map(|der| der.as_bytes().to_vec())
-            }
-        }
-        .map_err(|_| Status::WrongData)
-    }
-
-    /// The x coordinate of the shared point (SP 800-56A, 5.7.1.2) with a peer's uncompressed point.
-    pub(crate) fn agree(&self, point: &[u8]) -> Result<Vec<u8>, Status> {
-        if point.first() != Some(&4) {
-            return Err(Status::WrongData);
-        }
-        match self.secret() {
-            Secret::P256(key) => p256::PublicKey::from_sec1_bytes(point)
-                .map(|peer| key.diffie_hellman(&peer).raw_secret_bytes().to_vec()),
-            Secret::P384(key) => p384::PublicKey::from_sec1_bytes(point)
-                .map(|peer| key.diffie_hellman(&peer).raw_secret_bytes().to_vec()),
-        }
-        .map_err(|_| Status::WrongData)
-    }
-
-    fn secret(&self) -> Secret {
+    /// The public half.
+    pub fn public_key(&self) -> PublicKey {
         match self.algorithm {
-            Algorithm::P256 => Secret::P256(p256::SecretKey::from_slice(&self.scalar).expect(CHECKED)),
-            Algorithm::P384 => Secret::P384(p384::SecretKey::from_slice(&self.scalar).expect(CHECKED)),
+            Algorithm::P256 | Algorithm::P384 => PublicKey::Point(curve::point(self.algorithm, &self.secret)),
+            Algorithm::Ed25519 | Algorithm::X25519 => {
+                PublicKey::Point(edwards::point(self.algorithm, &self.secret))
+            }
+            _ => PublicKey::Modulus(modular::modulus(&self.secret)),
         }
     }
 
-    /// Whether the scalar fits the curve; a state file is written by people too.
-    pub(crate) fn is_valid(&self) -> bool {
-        Self::from_scalar(self.algorithm, &self.scalar).is_some()
+    /// The private-key operation on a challenge: ECDSA over a digest, Ed25519 over a message, or the bare power of
+    /// RSA, which signs a padded block and decrypts alike.
+    pub(crate) fn sign(&self, challenge: &[u8]) -> Result<Vec<u8>, Status> {
+        match self.algorithm {
+            Algorithm::P256 | Algorithm::P384 => curve::sign(self.algorithm, &self.secret, challenge),
+            Algorithm::Ed25519 => Ok(edwards::sign(&self.secret, challenge)),
+            Algorithm::X25519 => Err(Status::WrongData),
+            _ => modular::power(&self.secret, challenge),
+        }
     }
-}
 
-const CHECKED: &str = "every way to an ImportedKey checks its scalar";
+    /// The secret shared with the owner of a public point.
+    pub(crate) fn agree(&self, point: &[u8]) -> Result<Vec<u8>, Status> {
+        match self.algorithm {
+            Algorithm::P256 | Algorithm::P384 => curve::agree(self.algorithm, &self.secret, point),
+            Algorithm::X25519 => edwards::agree(&self.secret, point),
+            _ => Err(Status::WrongData),
+        }
+    }
 
-enum Secret {
-    P256(p256::SecretKey),
-    P384(p384::SecretKey),
+    /// Whether the secret fits the algorithm; a state file is written by people too.
+    pub(crate) fn is_valid(&self) -> bool {
+        Self::checked(self.algorithm, &self.secret).is_some()
+    }
 }
 
 /// Where a key came from, as metadata and attestation tell it.
@@ -220,21 +286,42 @@ mod tests {
 
     #[test]
     fn two_keys_agree() {
-        for algorithm in [Algorithm::P256, Algorithm::P384] {
+        for algorithm in [Algorithm::P256, Algorithm::P384, Algorithm::X25519] {
             let ours = key(algorithm);
             let theirs = ImportedKey::generate(algorithm, &mut |bytes| bytes.fill(0x33));
-            assert_eq!(ours.agree(&theirs.public_point()), theirs.agree(&ours.public_point()));
-            let mut off_curve = theirs.public_point();
-            off_curve[10] ^= 1;
-            assert_eq!(ours.agree(&off_curve), Err(Status::WrongData));
+            let secret = ours.agree(theirs.public_key().as_bytes());
+            assert!(secret.as_ref().is_ok_and(|secret| secret.len() == algorithm.size()));
+            assert_eq!(secret, theirs.agree(ours.public_key().as_bytes()));
         }
     }
 
     #[test]
-    fn scalars_out_of_range_are_no_keys() {
-        assert!(ImportedKey::from_scalar(Algorithm::P256, &[0; 32]).is_none());
-        assert!(ImportedKey::from_scalar(Algorithm::P256, &[0xFF; 32]).is_none());
-        assert!(ImportedKey::from_scalar(Algorithm::P256, &[1; 31]).is_none());
+    fn points_nobody_should_agree_with() {
+        let mut off_curve = key(Algorithm::P256).public_key().as_bytes().to_vec();
+        off_curve[10] ^= 1;
+        assert_eq!(key(Algorithm::P256).agree(&off_curve), Err(Status::WrongData));
+        assert_eq!(key(Algorithm::X25519).agree(&[0; 32]), Err(Status::WrongData));
+        assert_eq!(key(Algorithm::Ed25519).agree(&[9; 32]), Err(Status::WrongData));
+        assert_eq!(key(Algorithm::X25519).sign(&[9; 32]), Err(Status::WrongData));
+    }
+
+    #[test]
+    fn secrets_out_of_range_are_no_keys() {
+        assert!(ImportedKey::checked(Algorithm::P256, &[0; 32]).is_none());
+        assert!(ImportedKey::checked(Algorithm::P256, &[0xFF; 32]).is_none());
+        assert!(ImportedKey::checked(Algorithm::P256, &[1; 31]).is_none());
+        assert!(ImportedKey::checked(Algorithm::Ed25519, &[1; 33]).is_none());
+        assert!(ImportedKey::checked(Algorithm::Rsa1024, &[1; 128]).is_none());
         assert_eq!(ImportedKey::from_pkcs8(b"nothing"), Err(ImportedKeyError));
+    }
+
+    #[test]
+    fn an_rsa_block_is_as_long_as_the_modulus_and_smaller() {
+        let key = key(Algorithm::Rsa1024);
+        assert!(key.is_valid());
+        assert_eq!(key.sign(&[1; 127]), Err(Status::WrongData));
+        assert_eq!(key.sign(&[0xFF; 128]), Err(Status::WrongData));
+        let result = key.sign(&[&[0; 127][..], &[2]].concat());
+        assert!(result.is_ok_and(|result| result.len() == 128));
     }
 }

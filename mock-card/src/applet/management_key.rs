@@ -170,7 +170,7 @@ impl Piv {
         Ok(Outcome::AfterTouch(Withheld {
             slot: MANAGEMENT,
             touch: key.touch,
-            answer,
+            answer: Ok(answer),
             authenticates_management: true,
         }))
     }
@@ -188,7 +188,7 @@ impl Piv {
             return Err(Status::WrongData);
         };
         let algorithm = ManagementAlgorithm::parse(*algorithm)
-            .filter(|algorithm| self.profile.supports(*algorithm))
+            .filter(|algorithm| self.profile.has_management_algorithm(*algorithm))
             .ok_or(Status::WrongData)?;
         if usize::from(*length) != value.len() {
             return Err(Status::WrongData);

@@ -40,12 +40,12 @@ impl Piv {
     }
 
     fn key_metadata(&self, slot: u8) -> Result<Vec<u8>, Status> {
-        let key = self.store().keys.get(&slot).ok_or(Status::ReferenceNotFound)?;
+        let key = self.key(slot).ok_or(Status::ReferenceNotFound)?;
         Ok([
             tlv::element(ALGORITHM, &[key.private.algorithm().identifier()]),
             tlv::element(POLICY, &[key.pin.byte(), key.touch.byte()]),
             tlv::element(ORIGIN, &[key.origin.byte()]),
-            tlv::element(PUBLIC_KEY, &tlv::element(&[0x86], &key.private.public_point())),
+            tlv::element(PUBLIC_KEY, &key.private.public_key().template()),
         ]
         .concat())
     }

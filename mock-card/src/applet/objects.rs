@@ -25,12 +25,12 @@ impl Piv {
     pub(super) fn get_data(&self, command: &Command) -> Result<Vec<u8>, Status> {
         require_current_template(command)?;
         let number = object_number(tlv::only(&command.data, 0x5C)?)?;
-        match self.store().objects.get(&number) {
+        match self.object(number) {
             Some(_) if PIN_PROTECTED.contains(&number) && !self.session.pin_verified => {
                 Err(Status::SecurityNotSatisfied)
             }
-            Some(object) if number == DISCOVERY || number == BIOMETRIC_GROUP => Ok(object.0.clone()),
-            Some(object) => Ok(tlv::element(&[0x53], &object.0)),
+            Some(object) if number == DISCOVERY || number == BIOMETRIC_GROUP => Ok(object.to_vec()),
+            Some(object) => Ok(tlv::element(&[0x53], object)),
             None if number == DISCOVERY => Ok(DISCOVERY_VALUE.to_vec()),
             None => Err(Status::NotFound),
         }
@@ -47,6 +47,7 @@ impl Piv {
         let number = object_number(name)?;
         let value = tlv::only(rest, 0x53)?;
         if value.is_empty() {
+            self.leave_factory(number);
             self.change().objects.remove(&number);
             return Ok(Vec::new());
         }
@@ -55,8 +56,15 @@ impl Piv {
         if value.len() > self.profile.largest_object() || total > self.profile.object_memory() {
             return Err(Status::MemoryFull);
         }
+        self.leave_factory(number);
         self.change().objects.insert(number, Object(value.to_vec()));
         Ok(Vec::new())
+    }
+
+    fn leave_factory(&mut self, number: u32) {
+        if number == ATTESTATION_CERTIFICATE {
+            self.change().factory.certificate = false;
+        }
     }
 }
 

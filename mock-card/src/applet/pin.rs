@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::apdu::Command;
 use super::piv::Piv;
 use super::status::Status;
+use crate::profile::LastTry;
 
 /// The key references of VERIFY and CHANGE REFERENCE DATA.
 pub(crate) const PIN: u8 = 0x80;
@@ -57,13 +58,16 @@ impl Reference {
     }
 
     /// Spends a try on a wrong value; a right one fills the counter.
-    fn check(&mut self, value: &[u8]) -> Result<(), Status> {
+    fn check(&mut self, value: &[u8], last_try: LastTry) -> Result<(), Status> {
         if self.left == 0 {
             return Err(Status::Blocked);
         }
         if self.value != value {
             self.left -= 1;
-            return Err(Status::TriesLeft(self.left));
+            return match (self.left, last_try) {
+                (0, LastTry::Blocked) => Err(Status::Blocked),
+                (left, _) => Err(Status::TriesLeft(left)),
+            };
         }
         self.left = self.tries;
         Ok(())
@@ -80,11 +84,12 @@ impl Piv {
         if command.p2 != PIN {
             return Err(Status::ReferenceNotFound);
         }
+        let last_try = self.profile.traits().last_try;
         match (command.p1, &command.data[..]) {
             (0x00, []) => self.query_pin(),
             (0x00, pin) if pin.len() == LENGTH => {
                 self.session.pin_verified = false;
-                self.change().pin.check(pin)?;
+                self.change().pin.check(pin, last_try)?;
                 self.session.pin_verified = true;
                 self.session.pin_just_verified = true;
                 Ok(Vec::new())
@@ -104,7 +109,7 @@ impl Piv {
             self.session.pin_verified = false;
         }
         match self.store().pin.left {
-            _ if was_verified => Ok(Vec::new()),
+            _ if was_verified && self.profile.query_tells_verified() => Ok(Vec::new()),
             0 => Err(Status::Blocked),
             left => Err(Status::TriesLeft(left)),
         }
@@ -117,14 +122,15 @@ impl Piv {
             return Err(Status::ReferenceNotFound);
         }
         let (old, new) = two_values(&command.data)?;
+        let last_try = self.profile.traits().last_try;
         if command.p2 == PIN {
-            let checked = self.change().pin.check(old);
+            let checked = self.change().pin.check(old, last_try);
             self.session.pin_verified &= checked.is_ok();
             checked?;
             self.require_well_formed(&new, PIN)?;
             self.change().pin.change(new);
         } else {
-            self.change().puk.check(old)?;
+            self.change().puk.check(old, last_try)?;
             self.require_well_formed(&new, PUK)?;
             self.change().puk.change(new);
         }
@@ -137,7 +143,8 @@ impl Piv {
             return Err(Status::ReferenceNotFound);
         }
         let (puk, pin) = two_values(&command.data)?;
-        self.change().puk.check(puk)?;
+        let last_try = self.profile.traits().last_try;
+        self.change().puk.check(puk, last_try)?;
         self.require_well_formed(&pin, PIN)?;
         self.change().pin.change(pin);
         self.session.pin_verified = false;
@@ -164,19 +171,44 @@ impl Piv {
 
     fn require_well_formed(&self, value: &[u8; LENGTH], reference: u8) -> Result<(), Status> {
         let text_only = reference == PUK && self.profile.has_text_puk();
-        let is_text = value.iter().all(|byte| byte.is_ascii() || *byte == PADDING);
-        if is_well_formed(value) && (is_text || !text_only) {
-            Ok(())
-        } else {
-            Err(Status::ConditionsNotSatisfied)
-        }
+        let content = content(value).filter(|content| {
+            content.len() >= self.profile.shortest_pin()
+                && (!text_only || content.is_ascii())
+                && (!self.profile.has_pin_complexity() || !is_trivial(content))
+        });
+        content.map(|_| ()).ok_or(Status::ConditionsNotSatisfied)
     }
 }
 
 /// 6 to 8 bytes, then padding only.
 fn is_well_formed(value: &[u8; LENGTH]) -> bool {
+    content(value).is_some_and(|content| content.len() >= SHORTEST)
+}
+
+/// What stands before the padding, if nothing stands after it.
+fn content(value: &[u8; LENGTH]) -> Option<&[u8]> {
     let length = value.iter().position(|byte| *byte == PADDING).unwrap_or(LENGTH);
-    length >= SHORTEST && value[length..].iter().all(|byte| *byte == PADDING)
+    let (content, padding) = value.split_at(length);
+    padding.iter().all(|byte| *byte == PADDING).then_some(content)
+}
+
+/// One character over and over, or a value that Yubico lists (YubiKey technical manual, "PIN complexity").
+fn is_trivial(content: &[u8]) -> bool {
+    const LISTED: [&[u8]; 12] = [
+        b"123456",
+        b"1234567",
+        b"12345678",
+        b"123123",
+        b"123321",
+        b"654321",
+        b"87654321",
+        b"112233",
+        b"11223344",
+        b"abc123",
+        b"password",
+        b"qwertyui",
+    ];
+    content.iter().all(|byte| *byte == content[0]) || LISTED.contains(&content)
 }
 
 fn two_values(data: &[u8]) -> Result<(&[u8], [u8; LENGTH]), Status> {

@@ -28,14 +28,13 @@ impl PinPolicy {
         }
     }
 
-    /// Reads the value of tag AA; 0 is the slot's own. The match policies belong to biometric keys.
-    pub(crate) fn parse(value: u8, slot: u8) -> Result<Self, Status> {
+    /// Reads the value of tag AA, but for 0, which is the slot's own. The match policies belong to biometric keys.
+    pub(crate) fn parse(value: u8) -> Option<Self> {
         match value {
-            0 => Ok(Self::of_slot(slot)),
-            1 => Ok(Self::Never),
-            2 => Ok(Self::Once),
-            3 => Ok(Self::Always),
-            _ => Err(Status::WrongData),
+            1 => Some(Self::Never),
+            2 => Some(Self::Once),
+            3 => Some(Self::Always),
+            _ => None,
         }
     }
 

@@ -20,6 +20,22 @@ pub(crate) struct Store {
     pub(crate) keys: BTreeMap<u8, SlotKey>,
     /// By object number; an object that is there is not empty.
     pub(crate) objects: BTreeMap<u32, Object>,
+    /// What of slot F9 is still as it left the factory, and therefore not written down here.
+    #[serde(default)]
+    pub(crate) factory: FactoryParts,
+}
+
+/// The attestation key and its certificate; either can be replaced or deleted, and then is gone for good.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct FactoryParts {
+    pub(crate) key: bool,
+    pub(crate) certificate: bool,
+}
+
+impl Default for FactoryParts {
+    fn default() -> Self {
+        Self { key: true, certificate: true }
+    }
 }
 
 /// The value of a data object.
@@ -28,7 +44,7 @@ pub(crate) struct Store {
 pub(crate) struct Object(#[serde(with = "hex::text")] pub(crate) Vec<u8>);
 
 impl Store {
-    /// A card as it leaves the factory, without an attestation key.
+    /// A card as it leaves the factory.
     pub(crate) fn new(profile: Profile) -> Self {
         Self {
             pin: Reference::default_pin(),
@@ -36,6 +52,7 @@ impl Store {
             management: ManagementKey::default_of(profile.default_management_algorithm()),
             keys: BTreeMap::new(),
             objects: BTreeMap::new(),
+            factory: FactoryParts::default(),
         }
     }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::applet::attestation::Attestation;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
 use crate::hex;
-use crate::profile::Firmware;
+use crate::profile::{Firmware, LastTry, ShortLe};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
 /// A YubiKey in software that every PC/SC program takes for a real one.
@@ -29,6 +30,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Serve until SIGTERM, SIGINT or `quit`; print the socket's name, then `ready`.
     Serve(Options),
+    /// Print the certificates of the mock's attestation authorities, roots and intermediates, as PEM.
+    Ca,
     /// Run a command with a mock of its own, and end with the command's status.
     Exec {
         #[command(flatten)]
@@ -54,13 +57,15 @@ pub(super) struct Options {
     #[arg(long)]
     trace_secrets: bool,
     /// A card: serial, firmware, touch=auto|never|manual, touch-timeout (seconds), pin, puk, management-key
-    /// (hexadecimal), state=FILE, reader=NAME, idle-off (seconds). May be given several times.
+    /// (hexadecimal), state=FILE, reader=NAME, idle-off (seconds), attestation=new|old|legacy|none,
+    /// pin-complexity=on|off, last-try=counted|blocked, failed-select=keep|drop, touch-first=on|off,
+    /// short-le=rest|again. May be given several times.
     #[arg(long = "card", value_name = "KEY=VALUE,…", conflicts_with_all = ["serial", "firmware", "touch", "pin", "state"])]
     cards: Vec<CardArgument>,
     /// The card's serial number.
     #[arg(long)]
     serial: Option<u32>,
-    /// The card's firmware version.
+    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS.
     #[arg(long)]
     firmware: Option<Firmware>,
     /// Who touches the card: auto, never or manual.
@@ -72,7 +77,7 @@ pub(super) struct Options {
     /// Keep the card's memory in this file, every secret in the clear.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Load a PKCS#8 key (p256 or p384; DER or PEM) into a slot of the only card.
+    /// Load a PKCS#8 key (rsa1024 to rsa4096, p256, p384, ed25519, x25519; DER or PEM) into a slot of the only card.
     #[arg(long = "import", value_name = "SLOT:ALG:FILE[:PIN:TOUCH]")]
     imports: Vec<ImportArgument>,
 }
@@ -157,10 +162,41 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
         }
         "state" => card.state = Some(PathBuf::from(value)),
         "reader" => card.reader = Some(value.to_owned()),
+        "attestation" => {
+            card.traits.attestation = Some(match value {
+                "new" => Attestation::New,
+                "old" => Attestation::Old,
+                "legacy" => Attestation::Legacy,
+                "none" => Attestation::None,
+                _ => return Err("attestation is new, old, legacy or none".to_owned()),
+            });
+        }
+        "pin-complexity" => card.traits.pin_complexity = Some(either(key, value, ["off", "on"])?),
+        "last-try" => {
+            let blocked = either(key, value, ["counted", "blocked"])?;
+            card.traits.last_try = if blocked { LastTry::Blocked } else { LastTry::Counted };
+        }
+        "failed-select" => {
+            card.traits.failed_select_deselects = Some(either(key, value, ["keep", "drop"])?);
+        }
+        "touch-first" => card.traits.touch_first = Some(either(key, value, ["off", "on"])?),
+        "short-le" => {
+            let again = either(key, value, ["rest", "again"])?;
+            card.traits.short_le = if again { ShortLe::Again } else { ShortLe::Rest };
+        }
         "idle-off" => card.idle_off = Some(seconds()?),
         _ => return Err(format!("no such key `{key}`")),
     }
     Ok(())
+}
+
+/// Whether it is the second of two words.
+fn either(key: &str, value: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
+    match value {
+        _ if value == first => Ok(false),
+        _ if value == second => Ok(true),
+        _ => Err(format!("{key} is {first} or {second}")),
+    }
 }
 
 /// `9C:p384:key.pem:once:always`.
@@ -197,11 +233,11 @@ impl FromStr for ImportArgument {
             return Err("write SLOT:ALG:FILE[:PIN:TOUCH]".to_owned());
         };
         let slot = u8::from_str_radix(slot, 16).map_err(|_| format!("`{slot}` is not a slot"))?;
-        let algorithm = match algorithm {
-            "p256" => Algorithm::P256,
-            "p384" => Algorithm::P384,
-            _ => return Err("ALG is p256 or p384".to_owned()),
-        };
+        let algorithm =
+            Algorithm::ALL.into_iter().find(|known| known.name() == algorithm).ok_or_else(|| {
+                let known: Vec<_> = Algorithm::ALL.iter().map(|known| known.name()).collect();
+                format!("ALG is one of {}", known.join(", "))
+            })?;
         let (file, pin, touch) = match policies(rest) {
             Some((file, pin, touch)) => (file, pin, touch),
             None => (rest, PinPolicy::of_slot(slot), TouchPolicy::Never),
@@ -232,6 +268,8 @@ fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+
+    use crate::profile::Traits;
 
     use super::*;
 
@@ -264,7 +302,28 @@ mod tests {
         assert_eq!((card.serial, card.firmware), (7, Firmware::new(5, 4, 3)));
         assert_eq!((card.touch, card.touch_timeout), (Touch::Manual, Duration::from_millis(500)));
         assert_eq!(card.reader.as_deref(), Some("Yubico YubiKey X"));
-        for wrong in ["serial", "serial=x", "colour=red", "touch=maybe", "management-key=0"] {
+        let card = "firmware=5.7.4-fips,attestation=old,pin-complexity=off,last-try=blocked,failed-select=drop,touch-first=on,short-le=again"
+            .parse::<CardArgument>();
+        let card = card.unwrap().0;
+        assert_eq!(card.firmware, Firmware::new(5, 7, 4).fips());
+        let told = Traits {
+            attestation: Some(Attestation::Old),
+            pin_complexity: Some(false),
+            last_try: LastTry::Blocked,
+            failed_select_deselects: Some(true),
+            touch_first: Some(true),
+            short_le: ShortLe::Again,
+        };
+        assert_eq!(card.traits, told);
+        for wrong in [
+            "serial",
+            "serial=x",
+            "colour=red",
+            "touch=maybe",
+            "management-key=0",
+            "attestation=yes",
+            "last-try=1",
+        ] {
             assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
         }
     }

@@ -1,27 +1,47 @@
-//! The applet alone: transcripts of commands and answers, and signatures checked by another hand.
+//! Transcripts.
 //!
 //! A line of `transcripts/*.apdu` is one of
 //! `=== name` (a new card), `> command`, `< answer` (`..` stands for anything, once), `< touch SLOT`, `# comment`,
-//! and `@ directive`. `[5A*16]` stands for sixteen bytes 5A. The card draws 5A bytes only.
-#![allow(clippy::unwrap_used)]
+//! and `@ directive`. `[5A*16]` stands for sixteen bytes 5A. The card draws 5A bytes only. What lies in
+//! `transcripts/every` holds for every firmware.
 
+use std::path::Path;
 use std::time::Duration;
 
 use aes::Aes192;
 use cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use mock_card::applet::Exchange;
-use mock_card::{Algorithm, Card, Firmware, ImportedKey, PinPolicy, TouchPolicy, hex};
-use p256::pkcs8::EncodePrivateKey as _;
+use mock_card::{Attestation, Card, Firmware, LastTry, PinPolicy, ShortLe, TouchPolicy, Traits, hex};
+
+use crate::firmware::FIRMWARES;
+use crate::{card, known_key};
 
 #[test]
-fn transcripts() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+fn of_the_newest_firmware() {
+    let answers = play_all("", Firmware::default());
+    assert!(answers > 300, "only {answers} answers were found to check");
+}
+
+#[test]
+fn of_every_firmware() {
+    for firmware in FIRMWARES {
+        let answers = play_all("every", firmware.parse().unwrap());
+        assert!(answers > 90, "only {answers} answers were found to check");
+    }
+}
+
+/// How many answers were compared.
+fn play_all(folder: &str, firmware: Firmware) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(folder);
     let mut failures = Vec::new();
     let mut answers = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
-        let mut play = Play::new();
+        let mut play = Play::new(firmware);
         for (index, line) in text.lines().enumerate() {
             answers += usize::from(line.starts_with('<'));
             if let Err(failure) = play.line(line) {
@@ -36,14 +56,15 @@ fn transcripts() {
     }
     assert!(
         failures.is_empty(),
-        "{} of {answers} answers are wrong\n{}",
+        "firmware {firmware}: {} of {answers} answers are wrong\n{}",
         failures.len(),
         failures.join("\n")
     );
-    assert!(answers > 300, "only {answers} answers were found to check");
+    answers
 }
 
 struct Play {
+    firmware: Firmware,
     scenario: String,
     card: Card,
     now: Duration,
@@ -51,15 +72,15 @@ struct Play {
 }
 
 impl Play {
-    fn new() -> Self {
-        Self { scenario: String::new(), card: card(Firmware::default()), now: Duration::ZERO, exchange: None }
+    fn new(firmware: Firmware) -> Self {
+        Self { firmware, scenario: String::new(), card: card(firmware), now: Duration::ZERO, exchange: None }
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
         match mark {
             "" | "#" => {}
-            "===" => *self = Self { scenario: rest.to_owned(), ..Self::new() },
+            "===" => *self = Self { scenario: rest.to_owned(), ..Self::new(self.firmware) },
             ">" => {
                 self.exchange = Some(self.card.exchange(&bytes(rest.split('#').next().unwrap()), self.now))
             }
@@ -91,6 +112,10 @@ impl Play {
     fn direct(&mut self, words: &[&str]) {
         match words {
             ["firmware", version] => self.card = card(version.parse().unwrap()),
+            ["traits", words @ ..] => {
+                let card = std::mem::replace(&mut self.card, card(self.firmware));
+                self.card = card.with_traits(traits(words));
+            }
             ["authenticate"] => authenticate(&mut self.card),
             ["power-cycle"] => self.card.power_cycle(),
             ["clock", seconds] => self.now = Duration::from_secs_f64(seconds.parse().unwrap()),
@@ -107,12 +132,8 @@ impl Play {
     }
 }
 
-fn card(firmware: Firmware) -> Card {
-    Card::with_random(firmware, 12_345_678, Box::new(|bytes| bytes.fill(0x5A))).unwrap()
-}
-
 /// Hexadecimal with `[5A*16]` for repetitions.
-fn bytes(text: &str) -> Vec<u8> {
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let mut plain = String::new();
     for part in text.split('[') {
         match part.split_once(']') {
@@ -128,7 +149,7 @@ fn bytes(text: &str) -> Vec<u8> {
 }
 
 /// Selects the application and proves the default management key, 3DES or AES-192.
-fn authenticate(card: &mut Card) {
+pub(crate) fn authenticate(card: &mut Card) {
     const DEFAULT: &[u8; 24] = &[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
     assert!(card.transmit(&bytes("00A4040005A000000308")).ends_with(&[0x90, 0]));
     let challenge = card.transmit(&bytes("00870A9B047C028100"));
@@ -161,15 +182,6 @@ fn fill_objects(card: &mut Card, total: usize) {
     }
 }
 
-fn known_key(algorithm: &str) -> ImportedKey {
-    let der = match algorithm {
-        "p256" => p256::SecretKey::from_slice(&[0x5A; 32]).unwrap().to_pkcs8_der().unwrap(),
-        "p384" => p384::SecretKey::from_slice(&[0x5A; 48]).unwrap().to_pkcs8_der().unwrap(),
-        _ => panic!("{algorithm}"),
-    };
-    ImportedKey::from_pkcs8(der.as_bytes()).unwrap()
-}
-
 fn pin_policy(word: &str) -> PinPolicy {
     match word {
         "never" => PinPolicy::Never,
@@ -188,61 +200,18 @@ fn touch_policy(word: &str) -> TouchPolicy {
     }
 }
 
-#[test]
-fn signatures_hold_under_the_public_key() {
-    use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
-    for size in [48, 20] {
-        let mut card = card(Firmware::default());
-        card.import(0x9E, known_key("p384"), PinPolicy::Never, TouchPolicy::Never).unwrap();
-        card.transmit(&bytes("00A4040005A000000308"));
-        let template = [vec![0x7C, size + 4, 0x82, 0, 0x81, size], vec![0x77; size.into()]].concat();
-        let command = [vec![0, 0x87, 0x14, 0x9E, template.len() as u8], template].concat();
-        let answer = card.transmit(&command);
-        assert!(answer.ends_with(&[0x90, 0]));
-        let signature = p384::ecdsa::Signature::from_der(&answer[4..answer.len() - 2]).unwrap();
-        let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&known_key("p384").public_point()).unwrap();
-        let digest = [vec![0; 48 - usize::from(size)], vec![0x77; size.into()]].concat();
-        key.verify_prehash(&digest, &signature).unwrap();
+fn traits(words: &[&str]) -> Traits {
+    let mut traits = Traits::default();
+    for word in words {
+        match *word {
+            "complexity" => traits.pin_complexity = Some(true),
+            "last-try-blocked" => traits.last_try = LastTry::Blocked,
+            "failed-select-deselects" => traits.failed_select_deselects = Some(true),
+            "touch-first" => traits.touch_first = Some(true),
+            "short-le-again" => traits.short_le = ShortLe::Again,
+            "no-attestation" => traits.attestation = Some(Attestation::None),
+            _ => panic!("{word}"),
+        }
     }
-}
-
-#[test]
-fn what_is_saved_is_restored() {
-    let mut before = card(Firmware::default());
-    before.set_pin("654321").unwrap();
-    before.import(0x82, known_key("p384"), PinPolicy::Once, TouchPolicy::Cached).unwrap();
-    authenticate(&mut before);
-    before.transmit(&bytes("00DB3FFF085C035FC1055301A1"));
-    assert!(before.take_changed() && !before.take_changed());
-
-    let mut after = card(Firmware::default());
-    after.restore(&before.save()).unwrap();
-    after.transmit(&bytes("00A4040005A000000308"));
-    for question in ["00F70082", "00F70080", "00CB3FFF055C035FC105", "0020008008363534333231FFFF"] {
-        let answer = after.transmit(&bytes(question));
-        assert!(answer.ends_with(&[0x90, 0]), "{question}");
-        assert_eq!(answer, before.transmit(&bytes(question)), "{question}");
-    }
-}
-
-#[test]
-fn a_state_that_fits_no_card_is_refused() {
-    let mut card = card(Firmware::default());
-    card.import(0x82, known_key("p384"), PinPolicy::Once, TouchPolicy::Cached).unwrap();
-    let saved = card.save();
-    for (good, bad) in [("\"version\": 1", "\"version\": 2"), (&"5A".repeat(48)[..], "5A"), ("{", "[")] {
-        assert!(saved.contains(good), "{good} in {saved}");
-        assert!(card.restore(&saved.replacen(good, bad, 1)).is_err(), "{bad}");
-    }
-}
-
-#[test]
-fn only_sensible_cards_are_made() {
-    assert!(Card::new(Firmware::new(4, 3, 5), 1).is_err());
-    let mut card = card(Firmware::default());
-    assert!(card.set_pin("12345").is_err());
-    assert!(card.set_puk("123456789").is_err());
-    assert!(card.set_management_key(&[0; 16]).is_err());
-    assert!(card.import(0x9B, known_key("p256"), PinPolicy::Never, TouchPolicy::Never).is_err());
-    assert_eq!(known_key("p256").algorithm(), Algorithm::P256);
+    traits
 }

@@ -1,0 +1,235 @@
+//! What firmware versions differ in, told apart from the code that does it.
+
+use mock_card::{Card, Firmware, Traits};
+
+use crate::transcripts::{authenticate, bytes};
+use crate::{card, known_key};
+
+/// Every one that is modelled.
+pub(crate) const FIRMWARES: [&str; 7] = ["4.3.7", "5.2.7", "5.3.1", "5.4.3", "5.7.1", "5.7.4", "5.7.4-fips"];
+
+/// The firmware, then a question and its answer for each column.
+fn differ(column: &str, question: impl Fn(&mut Card) -> Vec<u8>, answers: [&str; 7]) {
+    for (firmware, wanted) in FIRMWARES.into_iter().zip(answers) {
+        let mut card = card(firmware.parse().unwrap());
+        card.transmit(&bytes("00A4040005A000000308"));
+        let found = mock_card::hex::encode(&question(&mut card));
+        assert_eq!(found, wanted.replace(' ', ""), "{column} on {firmware}");
+    }
+}
+
+/// The answer to the last of several commands.
+fn ask(commands: &'static [&str]) -> impl Fn(&mut Card) -> Vec<u8> {
+    move |card| commands.iter().map(|command| card.transmit(&bytes(command))).last().unwrap()
+}
+
+/// The same with the management key proven before.
+fn ask_authenticated(commands: &'static [&str]) -> impl Fn(&mut Card) -> Vec<u8> {
+    move |card| {
+        authenticate(card);
+        ask(commands)(card)
+    }
+}
+
+const NONE: &str = "6D00";
+const SERIAL: &str = "00BC614E 9000";
+const VERIFY: &str = "0020008008 313233343536FFFF";
+
+#[test]
+fn identity() {
+    let versions = ["040307", "050207", "050301", "050403", "050701", "050704", "050704"];
+    let versions = versions.map(|version| format!("{version}9000"));
+    differ("version", ask(&["00FD0000"]), versions.each_ref().map(|version| &version[..]));
+    differ("serial", ask(&["00F80000"]), [NONE, SERIAL, SERIAL, SERIAL, SERIAL, SERIAL, SERIAL]);
+    let otp = &["00A4040007 A0000005272001", "00011000"];
+    differ("serial of OTP", ask(otp), [SERIAL, NONE_SELECTED, SERIAL, SERIAL, SERIAL, SERIAL, SERIAL]);
+    differ(
+        "selecting OTP",
+        ask(&["00A4040008 A000000527200101"]),
+        [
+            "040307000000 9000",
+            "6A82",
+            "050301000000 9000",
+            "050403000000 9000",
+            "050701000000 9000",
+            "050704000000 9000",
+            "050704000000 9000",
+        ],
+    );
+    let info = &["00A4040008 A000000527471117", "001D0000"];
+    let since_5_7 = "14020000 15020000 160100 9000";
+    let five = |version: &str, after: &str| {
+        let page =
+            format!("0102033B 020400BC614E 0302033B 040103 0503{version} 06020000 07010F 080100 0A0100");
+        format!("{} {page} {after}", if after == "9000" { "23" } else { "2E" })
+    };
+    let pages = [
+        "0C 01013B 020400BC614E 03013B 9000".to_owned(),
+        five("050207", "9000"),
+        five("050301", "9000"),
+        five("050403", "9000"),
+        five("050701", since_5_7),
+        five("050704", since_5_7),
+        five("050704", "1402001F 15020000 160101 9000").replace("040103", "040183"),
+    ];
+    differ("device information", ask(info), pages.each_ref().map(|page| &page[..]));
+}
+
+/// OTP could not be selected, so PIV is asked, and knows no such instruction.
+const NONE_SELECTED: &str = "6D00";
+
+#[test]
+fn instructions() {
+    let since_5_3 = ["6D00", "6D00", "6A88", "6A88", "6A88", "6A88", "6A88"];
+    differ("metadata", ask(&["00F7009A"]), since_5_3);
+    let since_5_4_3 = ["6A86", "6A86", "6A86", "9000", "9000", "9000", "9000"];
+    differ("logout", ask(&["0020FF80"]), since_5_4_3);
+    let since_5_7 = ["6D00", "6D00", "6D00", "6D00", "6A88", "6A88", "6A88"];
+    differ("move", ask_authenticated(&["00F68382"]), since_5_7);
+    differ("attestation of an empty slot", ask(&["00F99A00"]), ["6A80"; 7]);
+}
+
+#[test]
+fn what_forgets_the_pin() {
+    let asked = ["9000", "9000", "63C3", "9000", "9000", "9000", "9000"];
+    differ("asking twice", ask(&[VERIFY, "00200080", "00200080"]), asked);
+    let selected = ["63C3", "9000", "9000", "9000", "9000", "9000", "9000"];
+    differ("selecting again", ask(&[VERIFY, "00A4040005A000000308", "00200080"]), selected);
+    let failed = ["6D00", "9000", "9000", "9000", "9000", "9000", "9000"];
+    differ("selecting nothing", ask(&[VERIFY, "00A4040006D27600012401", "00200080"]), failed);
+    let wrong = ["63C2"; 7];
+    differ("a wrong PIN", ask(&[VERIFY, "0020008008 303030303030FFFF", "00200080"]), wrong);
+}
+
+#[test]
+fn empty_verify_of_the_oldest() {
+    for (firmware, wanted) in [("4.3.1", [0x63, 0xC3]), ("4.3.2", [0x90, 0x00])] {
+        let mut card = card(firmware.parse().unwrap());
+        assert_eq!(ask(&["00A4040005A000000308", VERIFY, "00200080"])(&mut card), wanted, "{firmware}");
+    }
+}
+
+#[test]
+fn management_keys() {
+    let of = |algorithm: &'static str| move |card: &mut Card| card.transmit(&bytes(algorithm))[..1].to_vec();
+    differ("3DES first", of("0087039B04 7C028100"), ["7C", "7C", "7C", "7C", "6A", "6A", "6A"]);
+    differ("AES-192 first", of("00870A9B04 7C028100"), ["6A", "6A", "6A", "6A", "7C", "7C", "7C"]);
+    let aes = ["6A80", "6A80", "6A80", "9000", "9000", "9000", "9000"];
+    differ("AES-128", ask_authenticated(&["00FFFFFF13 089B10 [0F*16]"]), aes);
+    differ("AES-256", ask_authenticated(&["00FFFFFF23 0C9B20 [0F*32]"]), aes);
+    let triple_des = ["9000", "9000", "9000", "9000", "9000", "9000", "6A80"];
+    differ("3DES", ask_authenticated(&["00FFFFFF1B 039B18 [0F*24]"]), triple_des);
+}
+
+#[test]
+fn algorithms() {
+    let known = |command: &'static str| {
+        move |card: &mut Card| {
+            authenticate(card);
+            let answer = card.transmit(&bytes(command));
+            answer[..2].to_vec()
+        }
+    };
+    let (yes, no) = ("7F49", "6A80");
+    differ("P-256", known("0047009A05 AC03800111"), [yes; 7]);
+    differ("P-384", known("0047009A05 AC03800114"), [yes; 7]);
+    differ("RSA-1024", known("0047009A05 AC03800106"), [yes, yes, yes, yes, yes, yes, no]);
+    differ("RSA-2048", known("0047009A05 AC03800107"), [yes; 7]);
+    differ("RSA-3072", known("0047009A05 AC03800105"), [no, no, no, no, yes, yes, yes]);
+    differ("Ed25519", known("0047009A05 AC038001E0"), [no, no, no, no, yes, yes, yes]);
+    differ("X25519", known("0047009A05 AC038001E1"), [no, no, no, no, yes, yes, no]);
+    let refused = ["6A80", "6A80", "6A80", "6A80", "9000", "9000", "9000"];
+    differ("importing Ed25519", ask_authenticated(&["00FEE09A22 0720 [0F*32]"]), refused);
+}
+
+#[test]
+fn policies() {
+    let never = ["7F", "7F", "7F", "7F", "7F", "7F", "6A"];
+    let first = |command: &'static str| {
+        move |card: &mut Card| {
+            authenticate(card);
+            card.transmit(&bytes(command))[..1].to_vec()
+        }
+    };
+    differ("PIN never", first("0047009A08 AC06800111AA0101"), never);
+    let of_9e =
+        ["6D00", "6D00", "020201019000", "020201019000", "020201019000", "020201019000", "020202019000"];
+    let own = |card: &mut Card| {
+        authenticate(card);
+        card.transmit(&bytes("0047009E05 AC03800111"));
+        let answer = card.transmit(&bytes("00F7009E"));
+        match &answer[..] {
+            [1, 1, 0x11, policies @ ..] => [&policies[..4], &[0x90, 0]].concat(),
+            _ => answer,
+        }
+    };
+    differ("the policy of 9E", own, of_9e);
+    let short = ["9000", "9000", "9000", "9000", "9000", "9000", "6985"];
+    differ("a PIN of six", ask(&["0024008010 313233343536FFFF 383337343932FFFF"]), short);
+    let trivial = ["9000", "9000", "9000", "9000", "9000", "9000", "6985"];
+    differ("a trivial PUK", ask(&["0024008110 3132333435363738 [31*8]"]), trivial);
+    let beyond_ascii = ["9000", "9000", "9000", "9000", "6985", "6985", "6985"];
+    differ("a PUK of other bytes", ask(&["0024008110 3132333435363738 [C3*8]"]), beyond_ascii);
+}
+
+/// PIN, PUK and management key have to be the owner's, all three.
+#[test]
+fn fips_approved_mode() {
+    const STEPS: [&str; 3] = [
+        "0024008010 313233343536FFFF 3833373439323631",
+        "0024008110 3132333435363738 3631373439323833",
+        "00FFFFFF13 089B10 [0F*16]",
+    ];
+    for (firmware, approved) in [("5.7.4-fips", 2), ("5.7.4", 0)] {
+        for steps in 0..=STEPS.len() {
+            let mut card = card(firmware.parse().unwrap());
+            authenticate(&mut card);
+            for step in &STEPS[..steps] {
+                assert_eq!(card.transmit(&bytes(step)), [0x90, 0]);
+            }
+            card.transmit(&bytes("00A4040008 A000000527471117"));
+            let page = card.transmit(&bytes("001D0000"));
+            let wanted = [0x15, 2, 0, if steps == STEPS.len() { approved } else { 0 }];
+            assert!(page.windows(4).any(|window| window == wanted), "{firmware}, {steps} steps");
+        }
+    }
+}
+
+#[test]
+fn the_4_series_wants_the_finger_before_the_pin() {
+    use mock_card::applet::Exchange;
+    use mock_card::{PinPolicy, TouchPolicy};
+    use std::time::Duration;
+    for firmware in FIRMWARES {
+        let mut card = card(firmware.parse().unwrap());
+        card.import(0x9A, known_key("p384"), PinPolicy::Once, TouchPolicy::Always).unwrap();
+        card.transmit(&bytes("00A4040005A000000308"));
+        let sign = bytes("0087149A36 7C3482008130 [11*48]");
+        match card.exchange(&sign, Duration::ZERO) {
+            Exchange::TouchWanted { .. } => assert!(firmware.starts_with('4'), "{firmware}"),
+            Exchange::Answer(_) => assert!(firmware.starts_with('5'), "{firmware}"),
+        }
+        assert_eq!(card.finish(true, Duration::ZERO), [0x69, 0x82], "{firmware}");
+    }
+}
+
+#[test]
+fn newer_firmware_is_like_the_newest_known() {
+    let mut newer = card(Firmware::new(6, 0, 1));
+    let mut newest = card(Firmware::new(5, 7, 4));
+    for question in ["00A4040005A000000308", "00F80000", "00F7009B", "00F70080", "0020FF80", "00F99A00"] {
+        assert_eq!(newer.transmit(&bytes(question)), newest.transmit(&bytes(question)), "{question}");
+    }
+    assert_eq!(newer.transmit(&bytes("00FD0000")), [6, 0, 1, 0x90, 0]);
+}
+
+#[test]
+fn cards_that_cannot_be() {
+    use mock_card::{CardError, PinPolicy, TouchPolicy};
+    let mut fips = card(Firmware::new(5, 7, 4).fips()).with_traits(Traits::default());
+    let refused = fips.import(0x9A, known_key("p384"), PinPolicy::Never, TouchPolicy::Never);
+    assert_eq!(refused, Err(CardError::PinPolicy));
+    let mut old = card(Firmware::new(5, 4, 3));
+    let refused = old.import(0x9A, known_key("ed25519"), PinPolicy::Never, TouchPolicy::Never);
+    assert!(matches!(refused, Err(CardError::Algorithm { .. })));
+}

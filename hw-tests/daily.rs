@@ -1,7 +1,11 @@
 //! `status`, `attest`, `completions`, the man pages.
 
+use asymmetric_token::PublicKey;
 use mock_card::MockCard;
 use serde_json::{Value, json};
+use x509_cert::Certificate;
+use x509_cert::der::{Decode as _, Encode as _};
+use yk_cargo::piv::attestation::Attestation;
 
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, SERIAL, World};
@@ -74,6 +78,31 @@ fn status_says_why_a_publish_is_not_possible() {
     World::new().yk_cargo(["status"]).succeeds().says(&["nothing is enrolled yet"]);
 }
 
+fn certificates(pem: &str) -> Vec<Certificate> {
+    Certificate::load_pem_chain(pem.as_bytes()).unwrap()
+}
+
+/// Each key's statement, followed by the card's own certificate that signed it.
+#[test]
+fn attest_prints_a_chain_for_each_key() {
+    let world = World::enrolled();
+    let outcome = world.yk_cargo(["attest", NAME]).succeeds();
+    let keys = world.registry().cards[0].keys.clone();
+    outcome.says(&["read key in slot 82", "publish key in slot 83", &keys[1].public.id().to_string()]);
+    let chain = certificates(&outcome.stdout);
+    assert_eq!(chain.len(), 4);
+    for (chain, key) in chain.chunks(2).zip(&keys) {
+        let attestation = Attestation::read(&chain[0].to_der().unwrap()).unwrap();
+        let public = PublicKey::from_uncompressed(&attestation.p384_point.unwrap()).unwrap();
+        assert_eq!((public, attestation.touch), (key.public, key.touch));
+        assert_eq!(chain[0].tbs_certificate().issuer(), chain[1].tbs_certificate().subject());
+        assert!(Certificate::from_der(&chain[1].to_der().unwrap()).is_ok());
+    }
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches(), seen.all_signatures()), (0, 0, 0));
+    seen.assert_well_mannered();
+}
+
 #[test]
 fn attest_of_what_is_not_there() {
     let world = World::enrolled();
@@ -85,6 +114,9 @@ fn attest_of_what_is_not_there() {
     attest(&other).fails().says(&["YubiKey 23456789 is plugged in, but this needs YubiKey 12345678"]);
     world.card.unplug();
     world.yk_cargo(["attest", NAME]).fails().says(&["no YubiKey is plugged in"]);
+    // The card with the right number and other keys.
+    let stranger = World::enrolled();
+    attest(&stranger.card).fails().says(&["slot 82 of YubiKey 12345678 no longer holds the enrolled key"]);
 }
 
 #[test]

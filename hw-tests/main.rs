@@ -7,7 +7,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod asking_registry;
 mod cargo_commands;
+mod challenges;
 mod enrolling;
 mod hostile;
 mod refusals;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
+use crate::http;
+
 /// crates.io's index URL, as cargo gives it to credential providers, sparse index or not.
 pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
 
@@ -223,17 +225,18 @@ fn check_index_url(index: &str) -> Result<(), Error> {
 /// Whether a token for this index would cross a network in clear.
 #[must_use]
 pub fn is_unprotected(index: &str) -> bool {
-    let Some(rest) = index.strip_prefix("sparse+").unwrap_or(index).strip_prefix("http://") else {
+    let url = index.strip_prefix("sparse+").unwrap_or(index);
+    if !url.starts_with("http://") {
         return false;
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
+    }
+    let host = http::host(url);
     let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     !(loopback || host == "localhost" || host.ends_with(".localhost"))
+}
+
+/// The `[http]` table of the configuration in cargo's home.
+pub(crate) fn http(home: &Path) -> Result<Option<Item>, Error> {
+    Ok(read(&config_file(home))?.and_then(|mut document| document.remove("http")))
 }
 
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use crate::enrollment::{self, Registry};
+use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{Serial, Slot};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, pin, piv, reader, settings};
+use crate::{cargo_config, challenge, pin, piv, reader, settings};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -27,13 +28,13 @@ pub enum Error {
     /// The slot certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] piv::certificate::CertificateError),
-    /// The registry wants challenges answered.
-    #[error(
-        "`{registry}` is enrolled as a registry that issues challenges, which this version cannot answer"
-    )]
-    ChallengeNeeded {
-        /// Its name.
+    /// The registry gave no challenge.
+    #[error("`{registry}` gave no challenge, and would refuse a token without one; nothing was signed")]
+    Challenge {
+        /// Its name, escaped.
         registry: String,
+        /// Why not.
+        source: challenge::Error,
     },
     /// The key in a slot is not the one that was shown.
     #[error("the key in the slot is not the one that was shown a moment ago; nothing was enrolled")]
@@ -157,6 +158,9 @@ pub enum Error {
     /// The PIN command.
     #[error(transparent)]
     PinCommand(#[from] PinCommandError),
+    /// The pinentry program.
+    #[error(transparent)]
+    Pinentry(#[from] PinentryError),
     /// The PIV application.
     #[error(transparent)]
     Piv(#[from] piv::Error),
@@ -204,9 +208,9 @@ pub enum Error {
     #[error("{0}")]
     Usage(&'static str),
     /// The enrolled card is not the one plugged in.
-    #[error("YubiKey {} is plugged in, but this needs {wanted}", list(found))]
+    #[error("{} is plugged in, but this needs {wanted}", named(found))]
     WrongCard {
-        /// What is there.
+        /// What is there, as far as it tells its number.
         found: Vec<Serial>,
         /// What would do.
         wanted: String,
@@ -240,7 +244,9 @@ impl Error {
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
             Self::CardSignature(_) => "do not use this card; run `yk-cargo list` and enrol another".into(),
-            Self::ChallengeNeeded { .. } => "update yk-cargo: cargo install yk-cargo --locked".into(),
+            Self::Challenge { registry, .. } => {
+                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
+            }
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
             }
@@ -280,6 +286,10 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+fn named(serials: &[Serial]) -> String {
+    if serials.is_empty() { "another YubiKey".into() } else { format!("YubiKey {}", list(serials)) }
 }
 
 fn list(serials: &[Serial]) -> String {

@@ -14,8 +14,9 @@ use cargo_credential::{
 };
 use serde::Deserialize as _;
 
+use crate::challenge;
 use crate::commands::forget;
-use crate::enrollment::{Enrollments, Registry};
+use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
 use crate::reader::Readers;
 use crate::settings::Settings;
@@ -88,6 +89,12 @@ impl Provider<'_> {
         };
         if !args.is_empty() {
             return Err(to_cargo(&Error::ProviderArguments { arguments: escape(&args.join(" ")) }));
+        }
+        if registry.challenge == ChallengeSource::None && challenge::in_cargos_headers(&info.headers) {
+            let name = escape(registry.display_name());
+            self.ui.warn(format_args!(
+                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
+            ));
         }
         let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
         let readers = Readers::start(settings.wait.deadlines());

@@ -23,6 +23,7 @@ use crate::ui::{AskError, Ui, escape};
 mod adopt;
 mod management;
 mod plan;
+mod refresh;
 mod report;
 mod survey;
 
@@ -44,6 +45,9 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = Readers::start(context.settings.wait.deadlines());
     let ui = Ui::new(arguments.yes);
+    if arguments.refresh {
+        return refresh::run(&registry, &enrollments, &readers, context, ui);
+    }
     let card = survey::choose_card(&readers, arguments.serial, context, ui)?;
     let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry };
 
@@ -182,7 +186,7 @@ impl Enrollment<'_> {
             name: self.registry.name.clone(),
             subject: self.arguments.subject.clone(),
             key_id: KeyIdField::Both,
-            challenge: ChallengeSource::None,
+            challenge: ChallengeSource::default(),
             reuse: DEFAULT_REUSE,
             cards: Vec::new(),
         };
@@ -204,13 +208,18 @@ impl Enrollment<'_> {
         let registry = enrollments
             .registry(&self.registry.index)
             .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
-        match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
-            Ok(_) => self.ui.say("signed and checked one read token"),
+        let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
+            Ok(signed) => {
+                self.ui.say("signed and checked one read token");
+                Some(signed.token)
+            }
             Err(Error::NoPin { .. }) => {
                 self.ui.note("no token was signed as a check, since nobody is there to give the PIN");
+                None
             }
             Err(error) => return Err(error),
-        }
+        };
+        refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
         self.configure()?;
         report::print(registry, self.card.serial)
     }

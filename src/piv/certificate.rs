@@ -15,7 +15,10 @@ use der::{
         db::{rfc4519, rfc5280::ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME},
     },
 };
-use p384::ecdsa::{DerSignature, SigningKey};
+use p384::{
+    ecdsa::{DerSignature, SigningKey},
+    elliptic_curve::sec1::ToSec1Point as _,
+};
 use x509_cert::{
     Certificate, TbsCertificate,
     attr::AttributeTypeAndValue,
@@ -175,6 +178,23 @@ pub fn read(der: &[u8]) -> SlotCertificate {
         }
         _ => SlotCertificate::Foreign,
     }
+}
+
+/// The key of a DER certificate, known to be on the curve; `None` for keys of other kinds.
+pub(super) fn p384_point(der: &[u8]) -> Option<P384Point> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let key = certificate.tbs_certificate().subject_public_key_info().to_der().ok()?;
+    let key = p384::PublicKey::try_from(SubjectPublicKeyInfoRef::from_der(&key).ok()?).ok()?;
+    key.to_sec1_point(false).as_bytes().try_into().ok()
+}
+
+/// Both bytes of Yubico's policy extension.
+pub(super) fn policies(der: &[u8]) -> Option<(PinPolicy, TouchPolicy)> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let extensions = certificate.tbs_certificate().extensions()?;
+    let extension = extensions.iter().find(|extension| extension.extn_id == POLICIES)?;
+    let &[pin, touch] = extension.extn_value.as_bytes() else { return None };
+    Some((PinPolicy::from_byte(pin).ok()?, TouchPolicy::from_byte(touch).ok()?))
 }
 
 fn ours(certificate: &Certificate, role: &str, label: &str) -> SlotCertificate {

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Error, Piv, Slot, Status,
+    Error, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
     apdu::{Command, instruction},
     certificate::{self, SlotCertificate},
     keys, refusal, tlv,
@@ -25,6 +25,16 @@ impl CertificateObject {
         let info = tlv::find(&self.0, CERTIFICATE_INFO, WHAT).ok()?.unwrap_or(&[UNCOMPRESSED]);
         let certificate = tlv::find(&self.0, CERTIFICATE, WHAT).ok()?;
         if info == [UNCOMPRESSED] { certificate } else { None }
+    }
+
+    /// The P-384 key that the certificate names, if it does. The slot may hold another one.
+    pub fn p384_point(&self) -> Option<P384Point> {
+        certificate::p384_point(self.der()?)
+    }
+
+    /// The policies that the certificate repeats, where Yubico's extension is in it.
+    pub fn policies(&self) -> Option<(PinPolicy, TouchPolicy)> {
+        certificate::policies(self.der()?)
     }
 
     /// Whose certificate it is. Bytes that no one understands are somebody's: [`SlotCertificate::Foreign`].

@@ -9,7 +9,7 @@ use crate::commands::enroll::Enrollment;
 use crate::commands::enroll::survey::{ManagementKeyState, is_still};
 use crate::error::Error;
 use crate::pin::Pin;
-use crate::pin_source::PinSource;
+use crate::pin_source::{PinSource, Why};
 use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
 
 /// The card's management key, which the card has just accepted: a wrong one must not leave anything begun.
@@ -77,7 +77,7 @@ fn behind_pin(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
         let given = pin.take();
         match enrollment.look(move |piv| unlock(piv, serial, given.as_ref()))? {
             Unlocked::Key(key) => return Ok(key),
-            Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries)?),
+            Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries, Why::NotVerified)?),
             Unlocked::WrongPin { tries } => pins.was_wrong(tries)?,
         }
     }

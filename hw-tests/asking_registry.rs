@@ -4,12 +4,13 @@
 //! cargo, which knows nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use asymmetric_token::{Claims, PublicKey, Untrusted};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::world::Reads;
@@ -22,7 +23,7 @@ pub(crate) enum Challenges {
 }
 
 pub(crate) struct AskingRegistry {
-    address: SocketAddr,
+    base: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -58,8 +59,21 @@ struct Reply {
 
 impl AskingRegistry {
     pub(crate) fn start(reads: Reads, challenges: Challenges) -> Self {
+        Self::serve(reads, challenges, None)
+    }
+
+    /// The same, as `https://localhost`.
+    pub(crate) fn start_tls(reads: Reads, challenges: Challenges, tls: ServerConfig) -> Self {
+        Self::serve(reads, challenges, Some(Arc::new(tls)))
+    }
+
+    fn serve(reads: Reads, challenges: Challenges, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let base = match tls {
+            None => format!("http://{address}"),
+            Some(_) => format!("https://localhost:{}", address.port()),
+        };
         let state = Arc::new(Mutex::new(State {
             reads,
             challenges,
@@ -70,21 +84,27 @@ impl AskingRegistry {
             open: BTreeSet::new(),
             issued: 0,
             index: BTreeMap::new(),
-            base: format!("http://{address}"),
+            base: base.clone(),
         }));
         let shared = Arc::clone(&state);
         // Ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || serve(&stream, &shared));
+                let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, &shared),
+                    Some(tls) => {
+                        serve(StreamOwned::new(ServerConnection::new(tls).unwrap(), stream), &shared)
+                    }
+                });
             }
         });
-        Self { address, state }
+        Self { base, state }
     }
 
     pub(crate) fn index_url(&self) -> String {
-        format!("sparse+http://{}/index/", self.address)
+        format!("sparse+{}/index/", self.base)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -92,9 +112,8 @@ impl AskingRegistry {
     }
 }
 
-fn serve(stream: &TcpStream, state: &Mutex<State>) {
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let Some(request) = read(stream) else { return };
+fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
+    let Some(request) = read(&mut stream) else { return };
     let mut state = state.lock().unwrap();
     let reply = state.answer(&request);
     let date = state.date.map(|date| format!("Date: {date}\r\n")).unwrap_or_default();
@@ -106,11 +125,11 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
         reply.body.len(),
         asks.unwrap_or_default()
     );
-    let mut stream = stream;
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&reply.body));
+    // The other side may have gone.
+    let _ = stream.write_all(&[head.as_bytes(), &reply.body].concat()).and_then(|()| stream.flush());
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
+fn read(stream: impl Read) -> Option<Request> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;

@@ -16,7 +16,11 @@ struct Asked {
 
 impl Asked {
     fn new(reads: Reads, challenges: Challenges) -> Self {
-        let asked = Self { world: World::new(), registry: AskingRegistry::start(reads, challenges) };
+        Self::at(AskingRegistry::start(reads, challenges))
+    }
+
+    fn at(registry: AskingRegistry) -> Self {
+        let asked = Self { world: World::new(), registry };
         let config = format!("[registries.{NAME}]\nindex = \"{}\"\n", asked.registry.index_url());
         asked.world.write("home/config.toml", &config);
         asked.enroll().says(&["signed and checked one read token"]);
@@ -275,4 +279,78 @@ fn reads_ask_for_nothing() {
     let token = asked.world.yk_cargo(["token", NAME, "--read"]).succeeds().stdout;
     let token = asymmetric_token::Untrusted::parse(token.trim_end()).unwrap();
     assert_eq!(token.unverified_claims().unwrap().challenge, None);
+}
+
+/// TLS as cargo does it: with the certificates set for it, else with the system's.
+#[test]
+fn a_registry_behind_tls() {
+    let (certificate, tls) = for_localhost();
+    let registry = AskingRegistry::start_tls(Reads::AuthRequired, Challenges::Required, tls);
+    let asked = Asked::at(registry);
+    assert_eq!(asked.enrolled().challenge, ChallengeSource::None, "the system does not trust it");
+    let file = asked.world.write("ca.pem", &certificate);
+    let enroll = ["enroll", NAME, "--refresh", "--yes"];
+    asked.world.yk_cargo(enroll).env("CARGO_HTTP_CAINFO", &file).succeeds();
+    assert_eq!(asked.enrolled().challenge, ChallengeSource::Index);
+    asked.yank().env("CARGO_HTTP_CAINFO", &file).succeeds();
+    assert_eq!(asked.registry.state().paid, 1);
+    asked.world.card.clear_trace();
+    let token = || asked.world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    token().fails().says(&["cannot reach https://localhost", "certificate"]);
+    assert!(Seen::on(&asked.world.card).nothing());
+    let config = fs::read_to_string(asked.world.path("home/config.toml")).unwrap();
+    asked.world.write("home/config.toml", &format!("{config}[http]\ncainfo = {:?}\n", file));
+    token().succeeds();
+}
+
+/// A certificate for localhost, in PEM, and a server that shows it.
+fn for_localhost() -> (String, rustls::ServerConfig) {
+    use der::asn1::Ia5String;
+    use der::{Encode as _, EncodePem as _};
+    use p384::ecdsa::{DerSignature, SigningKey};
+    use p384::pkcs8::EncodePrivateKey as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use x509_cert::builder::profile::BuilderProfile;
+    use x509_cert::builder::{Builder as _, CertificateBuilder};
+    use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
+    use x509_cert::ext::{Extension, ToExtension as _};
+    use x509_cert::name::Name;
+    use x509_cert::spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
+
+    struct Localhost;
+
+    impl BuilderProfile for Localhost {
+        fn get_issuer(&self, _: &Name) -> Name {
+            self.get_subject()
+        }
+
+        fn get_subject(&self) -> Name {
+            "CN=localhost".parse().unwrap()
+        }
+
+        fn build_extensions(
+            &self,
+            _: SubjectPublicKeyInfoRef<'_>,
+            _: SubjectPublicKeyInfoRef<'_>,
+            tbs: &x509_cert::TbsCertificate,
+        ) -> Result<Vec<Extension>, x509_cert::builder::Error> {
+            let name = GeneralName::DnsName(Ia5String::new("localhost")?);
+            Ok(vec![SubjectAltName(vec![name]).to_extension(tbs.subject(), &[])?])
+        }
+    }
+
+    let key = SigningKey::from_slice(&[5; 48]).unwrap();
+    let public = SubjectPublicKeyInfo::from_key(key.verifying_key()).unwrap();
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let validity = x509_cert::time::Validity::from_now(day).unwrap();
+    let builder = CertificateBuilder::new(Localhost, 1_u8.into(), validity, public).unwrap();
+    let certificate = builder.build::<_, DerSignature>(&key).unwrap();
+    let secret = p384::SecretKey::from(&key).to_pkcs8_der().unwrap();
+    let chain = vec![CertificateDer::from(certificate.to_der().unwrap())];
+    let secret = PrivateKeyDer::Pkcs8(secret.as_bytes().to_vec().into());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let tls = config.with_single_cert(chain, secret).unwrap();
+    (certificate.to_pem(der::pem::LineEnding::LF).unwrap(), tls)
 }

@@ -195,9 +195,9 @@ impl fmt::Display for ClockError {
 
 fn rough(seconds: u64) -> String {
     match seconds {
-        ..120 => format!("{seconds} seconds"),
-        ..7200 => format!("{} minutes", seconds / 60),
-        ..172_800 => format!("{} hours", seconds / 3600),
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
 }

@@ -144,6 +144,18 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// Old firmware does not show imported keys.
+    #[error(
+        "YubiKey {serial} has firmware {firmware}, which does not show imported keys: one may be in slot {slots}"
+    )]
+    OnlyLooksEmpty {
+        /// The card.
+        serial: Serial,
+        /// Its firmware.
+        firmware: piv::Version,
+        /// The slots that look empty, as `--slot` takes them.
+        slots: String,
+    },
     /// Another card is enrolled, and nobody said that this one be added.
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
     OtherCardEnrolled {
@@ -181,6 +193,9 @@ pub enum Error {
         /// Their numbers.
         found: Vec<Serial>,
     },
+    /// Old firmware, and nobody who could read what is printed on the key.
+    #[error("this YubiKey's firmware does not tell its number")]
+    SerialNeeded,
     /// The settings.
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -268,17 +283,24 @@ impl Error {
             }
             Self::NoKeyForRole { .. } => "enrol again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into(),
             Self::NoPin { .. } | Self::Ask(AskError::NobodyThere) => format!(
-                "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'",
+                "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do",
                 crate::ui::pin_command::VARIABLE
             ),
+            Self::Pinentry(_) => {
+                "run the command in a terminal, or name another program: pinentry = \"…\" in $CARGO_HOME/yk-cargo/config.toml".into()
+            }
             Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
+            Self::OnlyLooksEmpty { slots, .. } => {
+                format!("if you never imported a key there, name the slots: --slot {slots}")
+            }
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
+            Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
             Self::SlotTaken { .. } => "leave out --slot to use the next empty one".into(),
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()

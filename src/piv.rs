@@ -99,7 +99,7 @@ impl<'a> Piv<'a> {
         self.version = Some(version);
     }
 
-    /// The serial number (firmware 5.0.3 and later).
+    /// The serial number (firmware from [`SERIAL_SINCE`] on).
     ///
     /// # Errors
     /// [`Error::Unsupported`] on older firmware.
@@ -137,6 +137,9 @@ fn refusal(operation: &'static str, status: Status) -> Error {
         status => Error::Refused { operation, status },
     }
 }
+
+/// Firmware before this has no GET SERIAL (Yubico PIV extensions).
+pub const SERIAL_SINCE: Version = Version::new(5, 0, 3);
 
 /// Firmware version. A newer one than known is treated like 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

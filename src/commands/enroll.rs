@@ -100,6 +100,7 @@ impl Enrollment<'_> {
             return Ok(());
         }
         self.warn_about_the_card()?;
+        self.may_be_overwritten(&planned)?;
         self.show(&planned);
         if !self.arguments.yes {
             self.confirm("Make these keys?")?;
@@ -125,6 +126,21 @@ impl Enrollment<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Nothing is ever overwritten; where the card cannot tell, somebody who knows has to. To name the slots is to know.
+    fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
+        if !self.arguments.slot.is_empty() || planned.iter().all(|key| !key.only_looks_empty) {
+            return Ok(());
+        }
+        let slots: Vec<_> = planned.iter().map(|key| key.slot.to_string()).collect();
+        let (serial, firmware, slots) = (self.card.serial, self.card.firmware, slots.join(","));
+        match self.confirm(&format!(
+            "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slots}?"
+        )) {
+            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OnlyLooksEmpty { serial, firmware, slots }),
+            answer => answer,
+        }
     }
 
     fn show(&self, planned: &[PlannedKey]) {
@@ -155,9 +171,9 @@ impl Enrollment<'_> {
             index: self.registry.index.clone(),
         };
         Edit::begin(self.context.cargo.home())?.add_pending(&pending)?;
-        let (serial, description) = (self.card.serial, self.description(&planned));
+        let (card, description) = (self.card.id(), self.description(&planned));
         self.with_card(AfterReset::GiveUp, move |piv| {
-            is_still(piv, serial)?;
+            is_still(piv, card)?;
             piv.authenticate_management(&management)?;
             make_on_card(piv, &planned, &description)
         })

@@ -15,10 +15,7 @@ use der::{
         db::{rfc4519, rfc5280::ID_CE_SUBJECT_ALT_NAME as SUBJECT_ALT_NAME},
     },
 };
-use p384::{
-    ecdsa::{DerSignature, SigningKey},
-    elliptic_curve::sec1::ToSec1Point as _,
-};
+use p384::ecdsa::{DerSignature, SigningKey};
 use x509_cert::{
     Certificate, TbsCertificate,
     attr::AttributeTypeAndValue,
@@ -34,7 +31,10 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
-use super::{P384Point, PinPolicy, TouchPolicy, attestation::POLICIES};
+use super::{
+    P384Point, PinPolicy, TouchPolicy,
+    attestation::{self, POLICIES},
+};
 
 const PRODUCT: &str = "yk-cargo";
 const FORMAT: &str = "v1";
@@ -182,10 +182,7 @@ pub fn read(der: &[u8]) -> SlotCertificate {
 
 /// The key of a DER certificate, known to be on the curve; `None` for keys of other kinds.
 pub(super) fn p384_point(der: &[u8]) -> Option<P384Point> {
-    let certificate = Certificate::from_der(der).ok()?;
-    let key = certificate.tbs_certificate().subject_public_key_info().to_der().ok()?;
-    let key = p384::PublicKey::try_from(SubjectPublicKeyInfoRef::from_der(&key).ok()?).ok()?;
-    key.to_sec1_point(false).as_bytes().try_into().ok()
+    attestation::p384_point(&Certificate::from_der(der).ok()?)
 }
 
 /// Both bytes of Yubico's policy extension.

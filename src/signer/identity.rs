@@ -3,10 +3,7 @@
 use asymmetric_token::PublicKey;
 
 use crate::enrollment::Registry;
-use crate::piv::{self, Piv, Serial, Version};
-
-/// Firmware before this has no GET SERIAL (Yubico PIV extensions).
-const SERIAL_SINCE: Version = Version::new(5, 0, 3);
+use crate::piv::{self, Piv, SERIAL_SINCE, Serial};
 
 /// Whose card it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

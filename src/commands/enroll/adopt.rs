@@ -72,8 +72,9 @@ impl Enrollment<'_> {
     }
 
     fn describe(&self, role: Role, found: &FoundKey) -> Result<(), Error> {
+        let (pin, touch) = (found.pin, found.touch);
         let planned =
-            PlannedKey { role, slot: found.slot, pin: found.pin, touch: found.touch, resumed: true };
+            PlannedKey { role, slot: found.slot, pin, touch, resumed: true, only_looks_empty: false };
         let key = self.make_key(planned, management::key(self)?)?;
         same_key(&key.public, &found.public)
     }

@@ -15,6 +15,8 @@ pub(super) struct PlannedKey {
     pub(super) touch: TouchPolicy,
     /// An earlier run noted it and did not finish.
     pub(super) resumed: bool,
+    /// The firmware cannot tell whether an imported key is there.
+    pub(super) only_looks_empty: bool,
 }
 
 /// The keys that this registry still lacks on this card.
@@ -54,7 +56,11 @@ pub(super) fn keys(
                 .ok_or(Error::NoEmptySlot { serial: card.serial, wanted })?,
         };
         let (pin, touch) = policies(arguments, role);
-        planned.push(PlannedKey { role, slot, pin, touch, resumed: noted.is_some() });
+        let resumed = noted.is_some();
+        let only_looks_empty = !resumed
+            && !is_ours_to_reuse(slot, card, enrollments)
+            && card.slots.contains(&(slot, Occupancy::LooksEmpty));
+        planned.push(PlannedKey { role, slot, pin, touch, resumed, only_looks_empty });
     }
     Ok(planned)
 }
@@ -63,14 +69,18 @@ pub(super) fn keys(
 fn is_free(slot: Slot, card: &CardSurvey, enrollments: &Enrollments, planned: &[PlannedKey]) -> bool {
     let promised = planned.iter().any(|key| key.slot == slot)
         || enrollments.pending.iter().any(|pending| pending.serial == card.serial && pending.slot == slot);
-    let ours_to_reuse = enrollments.reusable.contains(&Reusable { serial: card.serial, slot });
     let occupancy = card.slots.iter().find(|(known, _)| *known == slot).map(|(_, occupancy)| *occupancy);
     !promised
         && match occupancy {
-            Some(Occupancy::Empty) => true,
-            Some(Occupancy::Used | Occupancy::LooksEmpty) => ours_to_reuse,
+            // What only looks empty is asked about before anything is done.
+            Some(Occupancy::Empty | Occupancy::LooksEmpty) => true,
+            Some(Occupancy::Used) => is_ours_to_reuse(slot, card, enrollments),
             None => false,
         }
+}
+
+fn is_ours_to_reuse(slot: Slot, card: &CardSurvey, enrollments: &Enrollments) -> bool {
+    enrollments.reusable.contains(&Reusable { serial: card.serial, slot })
 }
 
 fn policies(arguments: &Enroll, role: Role) -> (PinPolicy, TouchPolicy) {

@@ -18,6 +18,7 @@ pub mod settings;
 pub mod signer;
 pub mod ui;
 
+mod child_process;
 mod error;
 
 pub use error::Error;

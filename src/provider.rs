@@ -15,6 +15,7 @@ use cargo_credential::{
 use serde::Deserialize as _;
 
 use crate::challenge;
+use crate::child_process;
 use crate::commands::forget;
 use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
@@ -231,6 +232,7 @@ fn exit_when_cargo_is_gone() {
         let mut stdin = io::stdin().lock();
         while matches!(stdin.read(&mut rest), Ok(1..)) {}
         ui::restore_terminal();
+        child_process::end();
         std::process::exit(0);
     });
 }

@@ -5,11 +5,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
+
+use crate::child_process::Owned;
 
 const LONGEST_LINE: u64 = 1000;
 /// Answers before one that counts; a real pinentry gives a few status lines.
@@ -68,8 +70,8 @@ impl Pinentry {
 
 /// A running program. It is killed if it is still there in the end.
 struct Dialogue {
-    child: Child,
-    input: Option<ChildStdin>,
+    _child: Owned,
+    input: ChildStdin,
     lines: Receiver<Zeroizing<Vec<u8>>>,
     limit: Duration,
     until: Instant,
@@ -82,12 +84,12 @@ impl Dialogue {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| PinentryError::Start { program: program.clone(), source })?;
-        let input = child.stdin.take();
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let child = Owned::new(child);
+        let (input, output) = pipes.ok_or(PinentryError::Gone)?;
         let (sender, lines) = mpsc::channel();
-        if let Some(output) = child.stdout.take() {
-            std::thread::spawn(move || read_lines(output, |line| sender.send(line).is_ok()));
-        }
-        Ok(Self { child, input, lines, limit, until: Instant::now() + limit })
+        std::thread::spawn(move || read_lines(output, |line| sender.send(line).is_ok()));
+        Ok(Self { _child: child, input, lines, limit, until: Instant::now() + limit })
     }
 
     /// Whatever it does not know of this, it can do without.
@@ -121,8 +123,7 @@ impl Dialogue {
     }
 
     fn send(&mut self, command: &str) -> Result<(), PinentryError> {
-        let input = self.input.as_mut().ok_or(PinentryError::Gone)?;
-        writeln!(input, "{command}").and_then(|()| input.flush()).map_err(|_| PinentryError::Gone)
+        writeln!(self.input, "{command}").and_then(|()| self.input.flush()).map_err(|_| PinentryError::Gone)
     }
 
     /// The data before the next `OK`.
@@ -155,14 +156,6 @@ impl Dialogue {
             Some(TIMEOUT) => PinentryError::TooLate(self.limit),
             _ => PinentryError::Refused { reason: crate::ui::escape(error) },
         }
-    }
-}
-
-impl Drop for Dialogue {
-    fn drop(&mut self) {
-        self.input = None;
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::child_process::Owned;
 use crate::piv::Serial;
 
 /// The environment variable with the command.
@@ -25,14 +26,15 @@ const LONGEST_LINE: u64 = 256;
 pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizing<String>, PinCommandError> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or(PinCommandError::Empty)?;
-    let mut child = Command::new(program)
+    let child = Command::new(program)
         .args(words)
         .env("YK_CARGO_SERIAL", serial.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|source| PinCommandError::Start { program: program.to_owned(), source })?;
-    let stdout = child.stdout.take();
+    let mut child = Owned::new(child);
+    let stdout = child.0.stdout.take();
     let (sender, line) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = Zeroizing::new(String::with_capacity(LONGEST_LINE as usize));
@@ -41,7 +43,7 @@ pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizin
     });
     let started = Instant::now();
     let line = line.recv_timeout(deadline);
-    let status = end(&mut child, deadline.saturating_sub(started.elapsed()));
+    let status = end(&mut child.0, deadline.saturating_sub(started.elapsed()));
     let (Ok(line), Some(status)) = (line, status) else {
         return Err(PinCommandError::TooLate(deadline));
     };
@@ -52,7 +54,7 @@ pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizin
     Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// The child's status; a child that outlives the time left is killed.
+/// The child's status, unless it outlives the time left.
 fn end(child: &mut Child, time_left: Duration) -> Option<ExitStatus> {
     let started = Instant::now();
     loop {
@@ -62,8 +64,6 @@ fn end(child: &mut Child, time_left: Duration) -> Option<ExitStatus> {
             _ => break,
         }
     }
-    let _ = child.kill();
-    let _ = child.wait();
     None
 }
 

@@ -1,5 +1,7 @@
 //! Input that somebody chose in order to get a signature, a prompt, or the terminal.
 
+use std::io::{BufRead as _, Read as _};
+
 use mock_card::Touch;
 use serde_json::json;
 
@@ -189,5 +191,38 @@ fn the_pin_is_nowhere_to_be_seen() {
     let hex: String = pin.bytes().map(|byte| format!("{byte:02X}")).collect();
     for text in [&outcome.stdout, &outcome.stderr] {
         assert!(!text.contains(pin) && !text.to_uppercase().contains(&hex), "{text}");
+    }
+}
+
+/// Neither does a PIN command or a pinentry that is still asking when cargo is killed.
+#[test]
+fn a_cargo_that_is_gone_leaves_no_question_behind() {
+    for way in ["YK_CARGO_PIN_COMMAND", "pinentry"] {
+        let world = World::enrolled();
+        world.card.power_off();
+        let alive = world.path("alive");
+        assert!(std::process::Command::new("mkfifo").arg(&alive).status().unwrap().success());
+        // Its end closes the pipe; only if it is left alone does it say so there.
+        let script = "#!/bin/sh\nexec 9>{}\necho asking >&9\nsleep 30 9>&-\necho survived >&9\n";
+        let program = world.script("asks.sh", &script.replace("{}", alive.to_str().unwrap()));
+        let request = json!({
+            "v": 1, "registry": {"index-url": world.gateway.index_url(), "name": NAME},
+            "kind": "get", "operation": "owners", "name": "alpha",
+        });
+        let run = world.yk_cargo(["--cargo-plugin"]).input(&format!("{request}\n"));
+        let run = if way == "pinentry" {
+            world.write("home/yk-cargo/config.toml", &format!("pinentry = {program:?}\n"));
+            run.without("YK_CARGO_PIN_COMMAND")
+        } else {
+            run.env(way, program)
+        };
+        let mut child = run.starts();
+        let mut said = String::new();
+        let mut pipe = std::io::BufReader::new(std::fs::File::open(alive).unwrap());
+        pipe.read_line(&mut said).unwrap();
+        drop(child.stdin.take());
+        pipe.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "asking\n", "{way}");
+        assert!(child.wait().unwrap().success());
     }
 }

@@ -7,14 +7,19 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod asking_registry;
 mod cargo_commands;
+mod challenges;
 mod daily;
 mod doctor;
 mod enrolling;
 mod hostile;
+mod pinentry;
 mod refusals;
+mod several_cards;
 mod terminal;
 mod texts;
 mod tools;
+mod touch;
 mod trace;
 mod world;

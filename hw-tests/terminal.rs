@@ -13,7 +13,7 @@ const LIMIT: u64 = 60_000;
 
 impl World {
     /// A shell line on a terminal of its own, without a PIN command.
-    fn at_a_terminal(&self, line: &str) -> PtySession {
+    pub(crate) fn at_a_terminal(&self, line: &str) -> PtySession {
         let mut command = Command::new("sh");
         self.environment(&mut command);
         command.env_remove("YK_CARGO_PIN_COMMAND").env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never");
@@ -22,16 +22,16 @@ impl World {
         spawn_command(command, Some(LIMIT)).unwrap()
     }
 
-    fn forgets_its_pin(self) -> Self {
+    pub(crate) fn forgets_its_pin(self) -> Self {
         self.card.power_off();
         self.card.clear_trace();
         self
     }
 }
 
-const YANK: &str = "yk-cargo token my-reg --yank alpha@0.1.0 && echo DONE || echo FAILED";
+pub(crate) const YANK: &str = "yk-cargo token my-reg --yank alpha@0.1.0 && echo DONE || echo FAILED";
 
-fn expect(session: &mut PtySession, texts: &[&str]) {
+pub(crate) fn expect(session: &mut PtySession, texts: &[&str]) {
     for text in texts {
         session.exp_string(text).unwrap_or_else(|error| panic!("no {text:?}: {error}"));
     }
@@ -165,7 +165,7 @@ fn a_key_that_is_plugged_in_late() {
     let world = World::enrolled();
     world.card.unplug();
     let mut session = world.at_a_terminal("yk-cargo token my-reg --read && echo DONE || echo FAILED");
-    expect(&mut session, &["plug in YubiKey 12345678 (laptop key)"]);
+    expect(&mut session, &["plug in YubiKey 12345678 (laptop key) (30 s left)", "(29 s left)"]);
     world.card.plug();
     expect(&mut session, &["v3.public.", "DONE"]);
     world.card.unplug();
@@ -227,4 +227,32 @@ fn a_slot_that_is_filled_while_the_question_stands() {
         &["slot 82 of YubiKey 12345678 is not empty; nothing is ever overwritten", "FAILED"],
     );
     assert!(!Seen::on(&world.card).changed_anything());
+}
+
+/// Between two requests the card lost its power: whoever gave the PIN a moment ago is told why it is asked again.
+#[test]
+fn a_pin_that_the_card_forgot() {
+    let world = World::enrolled().forgets_its_pin();
+    let mut session = world.at_a_terminal(&format!("{YANK}; read next; {YANK}"));
+    let shown = session.exp_string("PIN of YubiKey 12345678 (3 tries left): ").unwrap();
+    assert!(!shown.contains("forgotten"), "{shown}");
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["DONE"]);
+    world.card.power_off();
+    session.send_line("").unwrap();
+    expect(&mut session, &["note: the card has forgotten the PIN: it does when no program has used it"]);
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["DONE"]);
+}
+
+#[test]
+fn a_key_that_always_asks_for_its_pin() {
+    let world = World::new().enroll_with(&["--pin-policy", "always"]);
+    for _ in 0..2 {
+        let mut session = world.at_a_terminal(YANK);
+        expect(&mut session, &["note: this key asks for its PIN every time", "PIN of YubiKey 12345678"]);
+        session.send_line(PIN).unwrap();
+        expect(&mut session, &["DONE"]);
+    }
 }

@@ -229,6 +229,14 @@ impl Run {
         outcome
     }
 
+    /// A child whose input stays in the caller's hand.
+    pub(crate) fn starts(mut self) -> std::process::Child {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(self.input.as_bytes()).unwrap();
+        child
+    }
+
     pub(crate) fn ends(mut self) -> Outcome {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
 
+use crate::http;
+
 pub mod view;
 
 /// crates.io's index URL, as cargo gives it to credential providers, sparse index or not.
@@ -272,19 +274,8 @@ fn replace(file: &Path, text: &str) -> Result<(), Error> {
 
 /// crates.io under any of the URLs that people know it by.
 fn is_crates_io(index: &str) -> bool {
-    index == CRATES_IO || host(index).is_some_and(|host| host == "crates.io" || host.ends_with(".crates.io"))
-}
-
-/// The host of an http URL, lower case.
-fn host(index: &str) -> Option<String> {
-    let (scheme, rest) = index.strip_prefix("sparse+").unwrap_or(index).split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let host = match host.strip_prefix('[') {
-        Some(bracketed) => bracketed.split(']').next()?,
-        None => host.split(':').next()?,
-    };
-    scheme.starts_with("http").then(|| host.to_ascii_lowercase())
+    let host = http::host(index.strip_prefix("sparse+").unwrap_or(index)).to_ascii_lowercase();
+    index == CRATES_IO || host == "crates.io" || host.ends_with(".crates.io")
 }
 
 /// What cargo itself would refuse later, and what would send tokens about in clear is the caller's to decide.
@@ -307,12 +298,18 @@ fn check_index_url(index: &str) -> Result<(), Error> {
 /// Whether a token for this index would cross a network in clear.
 #[must_use]
 pub fn is_unprotected(index: &str) -> bool {
-    if !index.strip_prefix("sparse+").unwrap_or(index).starts_with("http://") {
+    let url = index.strip_prefix("sparse+").unwrap_or(index);
+    if !url.starts_with("http://") {
         return false;
     }
-    let Some(host) = host(index) else { return true };
+    let host = http::host(url);
     let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
     !(loopback || host == "localhost" || host.ends_with(".localhost"))
+}
+
+/// The `[http]` table of the configuration in cargo's home.
+pub(crate) fn http(home: &Path) -> Result<Option<Item>, Error> {
+    Ok(read(&config_file(home))?.and_then(|mut document| document.remove("http")))
 }
 
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.

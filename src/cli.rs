@@ -72,6 +72,9 @@ pub struct Enroll {
     /// Add this card to a registry that is enrolled with another one.
     #[arg(long)]
     pub backup: bool,
+    /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
+    #[arg(long, conflicts_with_all = ["existing", "backup", "slot", "single_key"])]
+    pub refresh: bool,
     /// The slots for the keys: read, publish. [default: the first empty ones from 82]
     #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',')]
     pub slot: Vec<Slot>,

@@ -110,6 +110,16 @@ pub enum ChallengeSource {
     Api,
 }
 
+impl ChallengeSource {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Index => "index",
+            Self::Api => "api",
+        }
+    }
+}
+
 /// A slot whose key is being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {

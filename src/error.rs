@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use crate::enrollment::{self, Registry};
+use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, pin, piv, reader, settings};
+use crate::{cargo_config, challenge, pin, piv, reader, settings};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +36,13 @@ pub enum Error {
     /// The slot certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] piv::certificate::CertificateError),
-    /// The registry wants challenges answered.
-    #[error(
-        "`{registry}` is enrolled as a registry that issues challenges, which this version cannot answer"
-    )]
-    ChallengeNeeded {
-        /// Its name.
+    /// The registry gave no challenge.
+    #[error("`{registry}` gave no challenge, and would refuse a token without one; nothing was signed")]
+    Challenge {
+        /// Its name, escaped.
         registry: String,
+        /// Why not.
+        source: challenge::Error,
     },
     /// The person said no.
     #[error("nothing was changed")]
@@ -88,14 +89,6 @@ pub enum Error {
     ManagementKeyNeeded {
         /// The card.
         serial: Serial,
-    },
-    /// Nobody is there to say that a slot which looks empty is empty.
-    #[error("slot {slot} of YubiKey {serial} looks empty, but its firmware does not show imported keys")]
-    MayNotBeEmpty {
-        /// The card.
-        serial: Serial,
-        /// The slot.
-        slot: Slot,
     },
     /// What was given as management key is none.
     #[error("a management key is 32, 48 or 64 hexadecimal digits")]
@@ -156,6 +149,18 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// Old firmware does not show imported keys.
+    #[error(
+        "YubiKey {serial} has firmware {firmware}, which does not show imported keys: one may be in slot {slots}"
+    )]
+    OnlyLooksEmpty {
+        /// The card.
+        serial: Serial,
+        /// Its firmware.
+        firmware: piv::Version,
+        /// The slots that look empty, as `--slot` takes them.
+        slots: String,
+    },
     /// Another card is enrolled, and nobody said that this one be added.
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
     OtherCardEnrolled {
@@ -182,6 +187,9 @@ pub enum Error {
     /// The PIN command.
     #[error(transparent)]
     PinCommand(#[from] PinCommandError),
+    /// The pinentry program.
+    #[error(transparent)]
+    Pinentry(#[from] PinentryError),
     /// The PIV application.
     #[error(transparent)]
     Piv(#[from] piv::Error),
@@ -202,6 +210,9 @@ pub enum Error {
         /// Their numbers.
         found: Vec<Serial>,
     },
+    /// Old firmware, and nobody who could read what is printed on the key.
+    #[error("this YubiKey's firmware does not tell its number")]
+    SerialNeeded,
     /// The settings.
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -249,9 +260,9 @@ pub enum Error {
         touch: TouchPolicy,
     },
     /// The enrolled card is not the one plugged in.
-    #[error("YubiKey {} is plugged in, but this needs {wanted}", list(found))]
+    #[error("{} is plugged in, but this needs {wanted}", named(found))]
     WrongCard {
-        /// What is there.
+        /// What is there, as far as it tells its number.
         found: Vec<Serial>,
         /// What would do.
         wanted: String,
@@ -285,7 +296,9 @@ impl Error {
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
             Self::CardSignature(_) => "do not use this card; run `yk-cargo list` and enrol another".into(),
-            Self::ChallengeNeeded { .. } => "update yk-cargo: cargo install yk-cargo --locked".into(),
+            Self::Challenge { registry, .. } => {
+                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
+            }
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
             }
@@ -308,13 +321,19 @@ impl Error {
             }
             Self::NoKeyForRole { .. } => "enrol again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into(),
             Self::NoPin { .. } | Self::Ask(AskError::NobodyThere) => format!(
-                "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'",
+                "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do",
                 crate::ui::pin_command::VARIABLE
             ),
+            Self::Pinentry(_) => {
+                "run the command in a terminal, or name another program: pinentry = \"…\" in $CARGO_HOME/yk-cargo/config.toml".into()
+            }
             Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
             Self::NotACrate { .. } => "`cargo package` makes one: target/package/NAME-VERSION.crate".into(),
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
+            Self::OnlyLooksEmpty { slots, .. } => {
+                format!("if you never imported a key there, name the slots: --slot {slots}")
+            }
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
             Self::OtherSubject { .. } => {
                 "to change it: `yk-cargo forget REGISTRY`, then enrol with --existing --subject".into()
@@ -331,7 +350,7 @@ impl Error {
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
-            Self::MayNotBeEmpty { .. } => "run the command in a terminal, where you can be asked".into(),
+            Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
             Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(
@@ -350,6 +369,10 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+fn named(serials: &[Serial]) -> String {
+    if serials.is_empty() { "another YubiKey".into() } else { format!("YubiKey {}", list(serials)) }
 }
 
 fn list(serials: &[Serial]) -> String {

@@ -4,9 +4,11 @@
 //! [`provider`] for what cargo talks to, [`signer`] for how a token comes about, [`piv`] for what the card is told.
 
 pub mod cargo_config;
+pub mod challenge;
 pub mod cli;
 pub mod commands;
 pub mod enrollment;
+pub mod http;
 pub mod leave;
 pub mod pin;
 pub mod pin_source;
@@ -17,6 +19,7 @@ pub mod settings;
 pub mod signer;
 pub mod ui;
 
+mod child_process;
 mod error;
 
 pub use error::Error;

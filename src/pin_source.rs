@@ -1,4 +1,5 @@
-//! Where a PIN comes from: the PIN command, then the terminal, else nobody. What the card already knows is not asked.
+//! Where a PIN comes from: the PIN command, then the terminal, then pinentry, else nobody. What the card already knows
+//! is not asked.
 
 use crate::error::Error;
 use crate::pin::Pin;
@@ -7,27 +8,47 @@ use crate::settings::Settings;
 use crate::ui::pin_command::{self, VARIABLE};
 use crate::ui::{AskError, Ui};
 
+mod earlier;
+pub mod pinentry;
+
+use pinentry::Pinentry;
+
 /// Asks for PINs in the documented order, and remembers what was tried.
 pub struct PinSource<'a> {
     settings: &'a Settings,
     ui: Ui,
     command: Option<String>,
+    pinentry: Option<Pinentry>,
+    asked: Option<Serial>,
+    /// What pinentry shows above its next question.
+    mistake: Option<String>,
+}
+
+/// Why the card wants a PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It has not been verified since the card got its power, or the card has forgotten it.
+    NotVerified,
+    /// The key's policy is to ask each time.
+    EveryTime,
 }
 
 impl<'a> PinSource<'a> {
-    /// The command comes from the environment.
+    /// The command and what pinentry needs come from the environment.
     #[must_use]
     pub fn new(settings: &'a Settings, ui: Ui) -> Self {
-        Self { settings, ui, command: std::env::var(VARIABLE).ok() }
+        let command = std::env::var(VARIABLE).ok();
+        Self { settings, ui, command, pinentry: None, asked: None, mistake: None }
     }
 
     /// A PIN to try. `tries` is how many the card has left, [`u8::MAX`] if it does not tell.
     ///
-    /// The last try is never spent without typed consent, and the command, which gives one PIN only, never gets it.
+    /// The last try is never spent without typed consent; the command, which gives one PIN only, and pinentry, where
+    /// nothing can be typed but a PIN, never get it.
     ///
     /// # Errors
-    /// [`Error::LastTry`], [`Error::NoPin`], and what the command or the terminal say.
-    pub fn pin(&mut self, serial: Serial, tries: u8) -> Result<Pin, Error> {
+    /// [`Error::LastTry`], [`Error::NoPin`], and what the command, the terminal or pinentry say.
+    pub fn pin(&mut self, serial: Serial, tries: u8, why: Why) -> Result<Pin, Error> {
         if tries > 1
             && let Some(command) = self.command.take()
         {
@@ -35,8 +56,59 @@ impl<'a> PinSource<'a> {
             let line = pin_command::run(&command, serial, self.settings.wait.pin_command())?;
             return Ok(Pin::new(line)?);
         }
-        if !self.ui.is_interactive() {
-            return Err(if tries == 1 { Error::LastTry { serial } } else { Error::NoPin { serial } });
+        let reason = self.reason(serial, why);
+        if self.ui.is_interactive() {
+            return self.at_the_terminal(serial, tries, reason);
+        }
+        if tries == 1 {
+            return Err(Error::LastTry { serial });
+        }
+        self.pinentry = self.pinentry.take().or_else(|| Pinentry::find(self.settings.pinentry.as_deref()));
+        if self.pinentry.is_none() {
+            return Err(Error::NoPin { serial });
+        }
+        self.in_a_window(serial, tries, reason)
+    }
+
+    /// Whether somebody can do something about a mistake.
+    #[must_use]
+    pub fn somebody_is_there(&self) -> bool {
+        self.pinentry.is_some() || self.ui.is_interactive()
+    }
+
+    /// The card refused the last PIN. Says so if somebody can try again.
+    ///
+    /// # Errors
+    /// [`Error::WrongPin`] if nobody can.
+    pub fn was_wrong(&mut self, tries: u8) -> Result<(), Error> {
+        if !self.somebody_is_there() {
+            return Err(Error::WrongPin { tries });
+        }
+        let mistake = format!("wrong PIN, {} left", count(tries));
+        self.ui.warn(&mistake);
+        self.mistake = Some(mistake);
+        Ok(())
+    }
+
+    /// What a person who gave the PIN a moment ago wants to know.
+    fn reason(&mut self, serial: Serial, why: Why) -> Option<&'static str> {
+        let first_time = self.asked.replace(serial) != Some(serial);
+        if !first_time {
+            return None;
+        }
+        let earlier = earlier::was_asked(&self.settings.cargo_home, serial);
+        match why {
+            Why::EveryTime => Some("this key asks for its PIN every time"),
+            Why::NotVerified if earlier => Some(
+                "the card has forgotten the PIN: it does when no program has used it for about 5 seconds, or another application on it was used",
+            ),
+            Why::NotVerified => None,
+        }
+    }
+
+    fn at_the_terminal(&self, serial: Serial, tries: u8, reason: Option<&str>) -> Result<Pin, Error> {
+        if let Some(reason) = reason {
+            self.ui.note(reason);
         }
         let deadline = self.settings.wait.pin_prompt();
         if tries == 1 {
@@ -62,16 +134,19 @@ impl<'a> PinSource<'a> {
         }
     }
 
-    /// The card refused the last PIN. Says so if somebody can try again.
-    ///
-    /// # Errors
-    /// [`Error::WrongPin`] if nobody can.
-    pub fn was_wrong(&mut self, tries: u8) -> Result<(), Error> {
-        if !self.ui.is_interactive() {
-            return Err(Error::WrongPin { tries });
+    fn in_a_window(&mut self, serial: Serial, tries: u8, reason: Option<&str>) -> Result<Pin, Error> {
+        let Some(pinentry) = &self.pinentry else { return Err(Error::NoPin { serial }) };
+        let left = if tries == u8::MAX { String::new() } else { format!(" ({} left)", count(tries)) };
+        let reason = reason.map(|reason| format!("\n{reason}")).unwrap_or_default();
+        let description = format!("yk-cargo: the PIN of YubiKey {serial}{left}{reason}");
+        loop {
+            let mistake = self.mistake.take();
+            let entered = pinentry.ask(&description, mistake.as_deref(), self.settings.wait.pin_command())?;
+            match Pin::new(entered) {
+                Ok(pin) => return Ok(pin),
+                Err(problem) => self.mistake = Some(problem.to_string()),
+            }
         }
-        self.ui.warn(format_args!("wrong PIN, {} left", count(tries)));
-        Ok(())
     }
 }
 

@@ -14,8 +14,10 @@ use cargo_credential::{
 };
 use serde::Deserialize as _;
 
+use crate::challenge;
+use crate::child_process;
 use crate::commands::forget;
-use crate::enrollment::{Enrollments, Registry};
+use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
 use crate::leave::leave;
 use crate::reader::Readers;
@@ -89,6 +91,12 @@ impl Provider<'_> {
         };
         if !args.is_empty() {
             return Err(to_cargo(&Error::ProviderArguments { arguments: escape(&args.join(" ")) }));
+        }
+        if registry.challenge == ChallengeSource::None && challenge::in_cargos_headers(&info.headers) {
+            let name = escape(registry.display_name());
+            self.ui.warn(format_args!(
+                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
+            ));
         }
         let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
         let readers = Readers::start(settings.wait.deadlines());
@@ -230,6 +238,7 @@ fn exit_when_cargo_is_gone() {
         let mut stdin = io::stdin().lock();
         while matches!(stdin.read(&mut rest), Ok(1..)) {}
         ui::restore_terminal();
+        child_process::end();
         leave(0);
     });
 }

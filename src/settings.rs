@@ -1,12 +1,16 @@
-//! `$CARGO_HOME/yk-cargo/config.toml`: for how long things are waited for.
+//! `$CARGO_HOME/yk-cargo/config.toml`: for how long things are waited for, and who asks for the PIN.
 //!
 //! ```toml
+//! pinentry = "pinentry-gnome3" # any program that speaks the protocol; "" for none
+//! touch-notice = 300           # milliseconds before a key with a cached touch is said to blink
+//!
 //! [wait] # seconds
 //! connect = 25 # more than another cargo waits for its touch
 //! insertion = 30
 //! touch = 20
 //! pin-prompt = 300
 //! pin-command = 60
+//! network = 10
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -17,13 +21,22 @@ use serde::Deserialize;
 use crate::enrollment;
 use crate::reader::Deadlines;
 
+/// A key whose touch is cached may answer at once; a notice before this would cry wolf.
+const TOUCH_NOTICE: Duration = Duration::from_millis(300);
+
 /// What a person may set.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
+    /// The program that asks for a PIN where there is no terminal; `None` looks for `pinentry`, empty is for none.
+    pub pinentry: Option<String>,
+    touch_notice: Option<u32>,
     /// Deadlines.
     #[serde(default)]
     pub wait: Wait,
+    /// Cargo's home, where these settings come from and the network's are.
+    #[serde(skip)]
+    pub cargo_home: PathBuf,
 }
 
 /// Deadlines, in whole seconds.
@@ -35,11 +48,12 @@ pub struct Wait {
     touch: u32,
     pin_prompt: u32,
     pin_command: u32,
+    network: u32,
 }
 
 impl Default for Wait {
     fn default() -> Self {
-        Self { connect: 25, insertion: 30, touch: 20, pin_prompt: 300, pin_command: 60 }
+        Self { connect: 25, insertion: 30, touch: 20, pin_prompt: 300, pin_command: 60, network: 10 }
     }
 }
 
@@ -57,7 +71,13 @@ impl Wait {
         seconds(self.pin_prompt)
     }
 
-    /// Until the PIN command has answered.
+    /// Until a registry has answered, unless cargo has a timeout of its own.
+    #[must_use]
+    pub fn network(&self) -> Duration {
+        seconds(self.network)
+    }
+
+    /// Until the PIN command, or pinentry, has answered.
     #[must_use]
     pub fn pin_command(&self) -> Duration {
         seconds(self.pin_command)
@@ -65,18 +85,25 @@ impl Wait {
 }
 
 impl Settings {
+    /// How long a key whose touch is cached may take before it is said to blink.
+    #[must_use]
+    pub fn touch_notice(&self) -> Duration {
+        self.touch_notice.map_or(TOUCH_NOTICE, |milliseconds| Duration::from_millis(milliseconds.into()))
+    }
+
     /// Reads the settings; a missing file means the defaults.
     ///
     /// # Errors
     /// [`Error`].
     pub fn load(cargo_home: &Path) -> Result<Self, Error> {
         let path = enrollment::directory(cargo_home).join("config.toml");
-        match std::fs::read_to_string(&path) {
+        let settings = match std::fs::read_to_string(&path) {
             Ok(text) => toml_edit::de::from_str(&text)
-                .map_err(|error| Error { path, reason: error.message().to_owned() }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Error { path, reason: error.to_string() }),
-        }
+                .map_err(|error| Error { path, reason: error.message().to_owned() })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
+            Err(error) => return Err(Error { path, reason: error.to_string() }),
+        };
+        Ok(Self { cargo_home: cargo_home.to_owned(), ..settings })
     }
 }
 

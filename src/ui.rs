@@ -10,9 +10,11 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use zeroize::Zeroizing;
 
+mod countdown;
 pub mod pin_command;
 mod terminal;
 
+pub use countdown::Countdown;
 use terminal::Terminal;
 pub use terminal::restore as restore_terminal;
 
@@ -44,6 +46,12 @@ impl Ui {
     /// A plain line.
     pub fn say(&self, text: impl Display) {
         self.line(format_args!("{text}"));
+    }
+
+    /// Says what is waited for, and on a terminal how many seconds are left, until it is dropped.
+    #[must_use]
+    pub fn count_down(&self, text: String, from: Duration) -> Countdown {
+        Countdown::begin(*self, text, from)
     }
 
     /// `note: …`

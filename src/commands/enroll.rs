@@ -23,6 +23,7 @@ mod adopt;
 mod make;
 mod management;
 mod plan;
+mod refresh;
 mod report;
 mod survey;
 
@@ -44,6 +45,9 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = Readers::start(context.settings.wait.deadlines());
     let ui = Ui::new(arguments.yes);
+    if arguments.refresh {
+        return refresh::run(&registry, &enrollments, &readers, context, ui);
+    }
     let card = survey::choose_card(&readers, arguments.serial, context, ui)?;
     let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry };
 
@@ -99,8 +103,11 @@ impl Enrollment<'_> {
             return Ok(());
         }
         self.warn_about_the_card()?;
+        self.may_be_overwritten(&planned)?;
         self.show(&planned);
-        self.may_generate(&planned)?;
+        if !self.arguments.yes {
+            self.confirm("Make these keys?")?;
+        }
         let management = management::key(self)?;
         for key in planned {
             let (role, slot) = (key.role, key.slot);
@@ -124,20 +131,19 @@ impl Enrollment<'_> {
         Ok(())
     }
 
-    /// Before 5.3 a slot with an imported key and no certificate looks like an empty one.
-    fn may_generate(&self, planned: &[PlannedKey]) -> Result<(), Error> {
-        let unsure = planned.iter().find(|key| key.start == Start::LooksEmpty);
-        let question = match unsure {
-            Some(key) if self.arguments.yes => {
-                return Err(Error::MayNotBeEmpty { serial: self.card.serial, slot: key.slot });
-            }
-            Some(_) => {
-                "This firmware does not show imported keys: one in these slots would be lost. Make these keys?"
-            }
-            None if self.arguments.yes => return Ok(()),
-            None => "Make these keys?",
-        };
-        self.confirm(question)
+    /// Nothing is ever overwritten; where the card cannot tell, somebody who knows has to. To name the slots is to know.
+    fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
+        if !self.arguments.slot.is_empty() || planned.iter().all(|key| key.start != Start::LooksEmpty) {
+            return Ok(());
+        }
+        let slots: Vec<_> = planned.iter().map(|key| key.slot.to_string()).collect();
+        let (serial, firmware, slots) = (self.card.serial, self.card.firmware, slots.join(","));
+        match self.confirm(&format!(
+            "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slots}?"
+        )) {
+            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OnlyLooksEmpty { serial, firmware, slots }),
+            answer => answer,
+        }
     }
 
     fn show(&self, planned: &[PlannedKey]) {
@@ -170,9 +176,10 @@ impl Enrollment<'_> {
         if !Edit::begin(self.context.cargo.home())?.add_pending(&pending)? {
             return Err(Error::SlotTaken { serial: pending.serial, slot: pending.slot });
         }
-        let (serial, description) = (self.card.serial, self.description(&planned));
+        let (serial, card) = (self.card.serial, self.card.id());
+        let description = self.description(&planned);
         let made = self.with_card(AfterReset::GiveUp, move |piv| {
-            is_still(piv, serial)?;
+            is_still(piv, card)?;
             piv.authenticate_management(&management)?;
             make::on_card(piv, serial, &planned, &description)
         });
@@ -206,7 +213,7 @@ impl Enrollment<'_> {
             name: self.registry.name.clone(),
             subject: self.arguments.subject.clone(),
             key_id: KeyIdField::Both,
-            challenge: ChallengeSource::None,
+            challenge: ChallengeSource::default(),
             reuse: DEFAULT_REUSE,
             cards: Vec::new(),
         };
@@ -228,13 +235,18 @@ impl Enrollment<'_> {
         let registry = enrollments
             .registry(&self.registry.index)
             .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
-        match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
-            Ok(_) => self.ui.say("signed and checked one read token"),
+        let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
+            Ok(signed) => {
+                self.ui.say("signed and checked one read token");
+                Some(signed.token)
+            }
             Err(Error::NoPin { .. }) => {
                 self.ui.note("no token was signed as a check, since nobody is there to give the PIN");
+                None
             }
             Err(error) => return Err(error),
-        }
+        };
+        refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
         self.configure()?;
         report::print(registry, self.card.serial)
     }

@@ -90,6 +90,20 @@ impl Edit {
         self.save()
     }
 
+    /// Notes what an enrolled registry says of itself.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn refresh(&mut self, index: &str, challenge: ChallengeSource, reuse: u32) -> Result<(), Error> {
+        for table in tables(self.document.as_table_mut(), "registry").iter_mut() {
+            if has(table, "index", index) {
+                table["challenge"] = value(challenge.as_str());
+                table["reuse"] = value(i64::from(reuse));
+            }
+        }
+        self.save()
+    }
+
     /// Removes a registry, and what was begun for it. The keys stay on their cards.
     ///
     /// # Errors
@@ -127,11 +141,7 @@ fn new(registry: &Registry) -> Table {
         KeyIdField::Kip => "kip",
         KeyIdField::Kid => "kid",
     });
-    table["challenge"] = value(match registry.challenge {
-        ChallengeSource::None => "none",
-        ChallengeSource::Index => "index",
-        ChallengeSource::Api => "api",
-    });
+    table["challenge"] = value(registry.challenge.as_str());
     table["reuse"] = value(i64::from(registry.reuse));
     table
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::child_process::Owned;
 use crate::piv::Serial;
 
 /// The environment variable with the command.
@@ -25,21 +26,22 @@ const LONGEST_LINE: usize = 256;
 pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizing<String>, PinCommandError> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or(PinCommandError::Empty)?;
-    let mut child = Command::new(program)
+    let child = Command::new(program)
         .args(words)
         .env("YK_CARGO_SERIAL", serial.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|source| PinCommandError::Start { program: program.to_owned(), source })?;
-    let stdout = child.stdout.take();
+    let mut child = Owned::new(child);
+    let stdout = child.0.stdout.take();
     let (sender, line) = mpsc::channel();
     std::thread::spawn(move || {
         let _ = sender.send(stdout.and_then(|stdout| first_line(stdout).ok()));
     });
     let started = Instant::now();
     let line = line.recv_timeout(deadline);
-    let status = end(&mut child, deadline.saturating_sub(started.elapsed()));
+    let status = end(&mut child.0, deadline.saturating_sub(started.elapsed()));
     let (Ok(line), Some(status)) = (line, status) else {
         return Err(PinCommandError::TooLate(deadline));
     };
@@ -64,7 +66,7 @@ fn first_line(mut stdout: impl Read) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
-/// The child's status; a child that outlives the time left is killed.
+/// The child's status, unless it outlives the time left.
 fn end(child: &mut Child, time_left: Duration) -> Option<ExitStatus> {
     let started = Instant::now();
     loop {
@@ -74,8 +76,6 @@ fn end(child: &mut Child, time_left: Duration) -> Option<ExitStatus> {
             _ => break,
         }
     }
-    let _ = child.kill();
-    let _ = child.wait();
     None
 }
 

@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod challenge;
 pub mod claims;
 pub mod footer;
 pub mod paserk;
@@ -37,6 +38,7 @@ pub mod verify;
 
 mod error;
 
+pub use challenge::{CargoChallenge, ChallengeError, Requirement};
 pub use claims::{Checksum, Claims, CrateName, Mutation};
 pub use error::{Error, Part};
 pub use footer::{Footer, KeyIdField};

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+mod bench;
 mod checks;
 mod demo;
 mod interop;
@@ -23,6 +24,8 @@ Usage: cargo xtask <COMMAND>
 Commands:
   demo     Publish a crate with a mock YubiKey to a registry on this computer, and build against it
   test     Everything that must hold before a change goes in: format, lints, tests, docs, dependencies
+  bench provider
+           Measure how long cargo waits for a token, beside other providers (release builds)
   interop  Let programs that are not ours judge what we built (interop/)
 
 What these need from the system is installed with apt-get where that can be done without asking.";
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => checks::run(),
         ["interop"] => interop::run(),
+        ["bench", "provider"] => bench::provider(),
+        ["bench", "provider", "--on-card"] => bench::on_card(),
         ["help" | "-h" | "--help"] => {
             say(USAGE);
             return ExitCode::SUCCESS;

@@ -45,6 +45,12 @@ pub(crate) const TEST: &[Need] = &[
         is_there: || succeeds("opensc-tool", &["--version"]),
     },
     Need {
+        name: "pinentry-curses",
+        why: "the tests enter a PIN into it",
+        packages: &["pinentry-curses"],
+        is_there: || succeeds("pinentry-curses", &["--version"]),
+    },
+    Need {
         name: "yubico-piv-tool",
         why: "the tests let it judge the mock card",
         packages: &["yubico-piv-tool"],

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use asymmetric_token::PublicKey;
 
 use crate::commands::enroll::plan::{PlannedKey, Start};
+use crate::commands::enroll::survey::key_in;
 use crate::enrollment::Key;
 use crate::error::Error;
 use crate::piv::certificate::{Description, SlotCertificate};
@@ -69,28 +70,35 @@ fn begun_earlier(
     planned: &PlannedKey,
     description: &Description,
 ) -> Result<Content, Error> {
-    match piv.certificate(planned.slot)?.map(|object| object.read()) {
+    let certificate = piv.certificate(planned.slot)?;
+    match certificate.as_ref().map(|object| object.read()) {
         None => {}
         Some(SlotCertificate::Ours(ours))
             if (&ours.role, &ours.index) == (&description.role, &description.index) => {}
         Some(_) => return Ok(Content::Taken),
     }
-    match piv.metadata(planned.slot) {
-        Ok(None) | Err(piv::Error::Unsupported { .. }) => Ok(Content::Free),
-        Ok(Some(metadata)) => match metadata.p384_point()? {
-            Some(point) if metadata.origin == Origin::Generated => Ok(Content::Key(point)),
-            _ => Ok(Content::Taken),
-        },
-        Err(error) => Err(error.into()),
-    }
+    let origin = match piv.metadata(planned.slot) {
+        Ok(None) => return Ok(Content::Free),
+        Ok(Some(metadata)) => metadata.origin,
+        // Before metadata only a key that the card generated is shown at all.
+        Err(piv::Error::Unsupported { .. }) => Origin::Generated,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match key_in(piv, planned.slot, certificate.as_ref())? {
+        Some((point, ..)) if origin == Origin::Generated => Content::Key(point),
+        None if piv.occupancy(planned.slot)? != Occupancy::Used => Content::Free,
+        _ => Content::Taken,
+    })
 }
 
 /// The very key that was shown.
 fn adopted(piv: &mut Piv<'_>, planned: &PlannedKey, public: PublicKey) -> Result<Content, Error> {
-    let point = piv.metadata(planned.slot)?.map(|metadata| metadata.p384_point()).transpose()?.flatten();
+    if piv.certificate(planned.slot)?.is_some() {
+        return Ok(Content::Taken);
+    }
+    let point = key_in(piv, planned.slot, None)?.map(|(point, ..)| point);
     let same = |point: &P384Point| PublicKey::from_uncompressed(point).is_ok_and(|found| found == public);
-    let is_bare = piv.certificate(planned.slot)?.is_none();
-    Ok(point.filter(|point| is_bare && same(point)).map_or(Content::Taken, Content::Key))
+    Ok(point.filter(same).map_or(Content::Taken, Content::Key))
 }
 
 /// FIPS cards refuse the PIN policy "never"; there the read key asks once.

@@ -6,22 +6,35 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::commands::enroll::Enrollment;
-use crate::commands::enroll::survey::{ManagementKeyState, is_still};
+use crate::commands::enroll::survey::{CardId, ManagementKeyState, is_still};
 use crate::error::Error;
 use crate::pin::Pin;
-use crate::pin_source::PinSource;
-use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
+use crate::pin_source::{PinSource, Why};
+use crate::piv::{self, ManagementKey, PinState, Piv};
 
 /// The card's management key, which the card has just accepted: a wrong one must not leave anything begun.
 pub(super) fn key(enrollment: &Enrollment<'_>) -> Result<Arc<ManagementKey>, Error> {
-    let key = Arc::new(match enrollment.card.management {
+    let key = match enrollment.card.management {
         ManagementKeyState::Default => ManagementKey::factory_default(),
         ManagementKeyState::PinProtected => behind_pin(enrollment)?,
         ManagementKeyState::Own => given(enrollment)?,
-    });
-    let (serial, tried) = (enrollment.card.serial, Arc::clone(&key));
+        ManagementKeyState::Untold if enrollment.arguments.management_key_command.is_some() => {
+            given(enrollment)?
+        }
+        // A wrong one costs nothing.
+        ManagementKeyState::Untold => match accepted(enrollment, ManagementKey::factory_default()) {
+            Err(Error::Piv(piv::Error::WrongManagementKey)) => given(enrollment)?,
+            result => return result,
+        },
+    };
+    accepted(enrollment, key)
+}
+
+fn accepted(enrollment: &Enrollment<'_>, key: ManagementKey) -> Result<Arc<ManagementKey>, Error> {
+    let key = Arc::new(key);
+    let (card, tried) = (enrollment.card.id(), Arc::clone(&key));
     enrollment.look(move |piv| {
-        is_still(piv, serial)?;
+        is_still(piv, card)?;
         Ok(piv.authenticate_management(&tried)?)
     })?;
     Ok(key)
@@ -72,12 +85,14 @@ fn from_hex(hex: &str) -> Result<ManagementKey, Error> {
 fn behind_pin(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
     let serial = enrollment.card.serial;
     let mut pins = PinSource::new(&enrollment.context.settings, enrollment.ui);
+    let card = enrollment.card.id();
     let mut pin: Option<Pin> = None;
     loop {
         let given = pin.take();
-        match enrollment.look(move |piv| unlock(piv, serial, given.as_ref()))? {
+        match enrollment.look(move |piv| unlock(piv, card, given.as_ref()))? {
             Unlocked::Key(key) => return Ok(key),
-            Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries)?),
+            Unlocked::Nothing => return Err(Error::ManagementKeyNeeded { serial }),
+            Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries, Why::NotVerified)?),
             Unlocked::WrongPin { tries } => pins.was_wrong(tries)?,
         }
     }
@@ -85,12 +100,13 @@ fn behind_pin(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
 
 enum Unlocked {
     Key(ManagementKey),
+    Nothing,
     NeedsPin { tries: u8 },
     WrongPin { tries: u8 },
 }
 
-fn unlock(piv: &mut Piv<'_>, serial: Serial, pin: Option<&Pin>) -> Result<Unlocked, Error> {
-    is_still(piv, serial)?;
+fn unlock(piv: &mut Piv<'_>, card: CardId, pin: Option<&Pin>) -> Result<Unlocked, Error> {
+    is_still(piv, card)?;
     match pin.map(|pin| piv.verify_pin(pin)) {
         Some(Err(piv::Error::WrongPin { tries })) => return Ok(Unlocked::WrongPin { tries }),
         Some(result) => result?,
@@ -100,7 +116,8 @@ fn unlock(piv: &mut Piv<'_>, serial: Serial, pin: Option<&Pin>) -> Result<Unlock
             PinState::Blocked => return Err(piv::Error::PinBlocked.into()),
         },
     }
-    piv.protected_management_key()?.map(Unlocked::Key).ok_or(Error::ManagementKeyNeeded { serial })
+    // It was said to be there, and is gone or empty.
+    piv.protected_management_key()?.map_or(Ok(Unlocked::Nothing), |key| Ok(Unlocked::Key(key)))
 }
 
 #[cfg(test)]

@@ -5,10 +5,17 @@ use asymmetric_token::PublicKey;
 use crate::commands::Context;
 use crate::enrollment::Role;
 use crate::error::Error;
+use crate::piv::attestation::Attestation;
 use crate::piv::certificate::{Description, SlotCertificate};
-use crate::piv::{self, Occupancy, PinPolicy, Piv, Serial, Slot, TouchPolicy, Version};
+use crate::piv::{
+    self, CertificateObject, Occupancy, P384Point, PinPolicy, Piv, SERIAL_SINCE, Serial, Slot, TouchPolicy,
+    Version,
+};
 use crate::reader::{AfterReset, ReaderName, Readers, Terms};
 use crate::ui::Ui;
+
+/// Firmware before this tells of keys only what it attests (Yubico PIV extensions, GET METADATA).
+const METADATA_SINCE: Version = Version::new(5, 3, 0);
 
 /// One card, as surveyed in one transaction.
 pub(super) struct CardSurvey {
@@ -29,6 +36,8 @@ pub(super) enum ManagementKeyState {
     /// The card keeps it behind the PIN.
     PinProtected,
     Own,
+    /// Firmware before 5.3 does not tell.
+    Untold,
 }
 
 /// A key that is already on a card.
@@ -59,16 +68,17 @@ pub(super) fn choose_card(
 ) -> Result<CardSurvey, Error> {
     let mut names = readers.yubikeys()?;
     if names.is_empty() && ui.is_interactive() {
-        ui.say("plug in the YubiKey");
+        let _countdown = ui.count_down("plug in the YubiKey".into(), readers.deadlines().insertion);
         names = readers.wait_for_insertion(&[])?;
     }
     let mut cards = Vec::new();
     for name in names {
-        cards.push((read(readers, &name, |piv| Ok(piv.serial()?))?, name));
+        cards.push((read(readers, &name, told_serial)?, name));
     }
-    let found: Vec<_> = cards.iter().map(|(serial, _)| *serial).collect();
+    let found: Vec<_> = cards.iter().filter_map(|(serial, _)| *serial).collect();
     if let Some(wanted) = wanted {
-        cards.retain(|(serial, _)| *serial == wanted);
+        let is_there = found.contains(&wanted);
+        cards.retain(|(serial, _)| if is_there { *serial == Some(wanted) } else { serial.is_none() });
         if cards.is_empty() {
             let wanted = format!("YubiKey {wanted}");
             return Err(if found.is_empty() {
@@ -82,18 +92,47 @@ pub(super) fn choose_card(
         if !ui.is_interactive() {
             return Err(Error::SeveralCards { found });
         }
-        let choices: Vec<_> = found.iter().map(|serial| format!("YubiKey {serial}")).collect();
+        let name = |serial: &Option<Serial>| match serial {
+            Some(serial) => format!("YubiKey {serial}"),
+            None => "a YubiKey that does not tell its number".to_owned(),
+        };
+        let choices: Vec<_> = cards.iter().map(|(serial, _)| name(serial)).collect();
         let choice = ui.choose("Which YubiKey?", &choices, context.settings.wait.pin_prompt())?;
         cards = vec![cards.swap_remove(choice)];
     }
     let (serial, reader) =
         cards.pop().ok_or_else(|| Error::NoCard { wanted: "the YubiKey to enrol".into() })?;
+    let serial = match serial.or(wanted) {
+        Some(serial) => serial,
+        None => printed_serial(context, ui)?,
+    };
     survey(readers, reader, serial)
+}
+
+/// What the card says; `None` if its firmware cannot.
+fn told_serial(piv: &mut Piv<'_>) -> Result<Option<Serial>, Error> {
+    match piv.serial() {
+        Ok(serial) => Ok(Some(serial)),
+        Err(piv::Error::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Old firmware does not tell its number, but it is printed on the key; from then on its keys identify the card.
+fn printed_serial(context: &Context, ui: Ui) -> Result<Serial, Error> {
+    if !ui.is_interactive() {
+        return Err(Error::SerialNeeded);
+    }
+    let question = "This YubiKey does not tell its number. What is printed on it? ";
+    let answer = ui.ask(question, context.settings.wait.pin_prompt())?;
+    answer.trim().parse().map(Serial).map_err(|_| Error::SerialNeeded)
 }
 
 fn survey(readers: &Readers, reader: ReaderName, serial: Serial) -> Result<CardSurvey, Error> {
     let (firmware, has_default_pin, management, slots) = read(readers, &reader, move |piv| {
-        is_still(piv, serial)?;
+        if told_serial(piv)?.is_some_and(|found| found != serial) {
+            return Err(exchanged(serial));
+        }
         let firmware = piv.version()?;
         let has_default_pin = match piv.pin_metadata() {
             Ok(pin) => pin.default,
@@ -110,12 +149,11 @@ fn survey(readers: &Readers, reader: ReaderName, serial: Serial) -> Result<CardS
 fn management_key(piv: &mut Piv<'_>) -> Result<ManagementKeyState, Error> {
     match piv.management_key_metadata() {
         Ok(key) if key.default => return Ok(ManagementKeyState::Default),
-        // Before 5.3 nothing tells; the default is tried, which costs nothing.
-        Err(piv::Error::Unsupported { .. }) => return Ok(ManagementKeyState::Default),
-        Ok(_) => {}
+        Ok(_) | Err(piv::Error::Unsupported { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     match piv.protected_management_key() {
+        Ok(None) if piv.version()? < METADATA_SINCE => Ok(ManagementKeyState::Untold),
         Ok(None) => Ok(ManagementKeyState::Own),
         Ok(Some(_)) | Err(piv::Error::NotAuthenticated) => Ok(ManagementKeyState::PinProtected),
         Err(error) => Err(error.into()),
@@ -124,7 +162,7 @@ fn management_key(piv: &mut Piv<'_>) -> Result<ManagementKeyState, Error> {
 
 /// P-384 keys that could be adopted for a registry: described by our certificate, or not described at all.
 pub(super) fn adoptable(readers: &Readers, card: &CardSurvey) -> Result<Vec<FoundKey>, Error> {
-    let serial = card.serial;
+    let id = card.id();
     let used: Vec<_> = card
         .slots
         .iter()
@@ -132,7 +170,7 @@ pub(super) fn adoptable(readers: &Readers, card: &CardSurvey) -> Result<Vec<Foun
         .map(|(slot, _)| *slot)
         .collect();
     read(readers, &card.reader, move |piv| {
-        is_still(piv, serial)?;
+        is_still(piv, id)?;
         let mut keys = Vec::new();
         for slot in &used {
             keys.extend(found_key(piv, *slot)?);
@@ -142,9 +180,9 @@ pub(super) fn adoptable(readers: &Readers, card: &CardSurvey) -> Result<Vec<Foun
 }
 
 fn found_key(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<FoundKey>, Error> {
-    let Some(metadata) = piv.metadata(slot)? else { return Ok(None) };
-    let Some(point) = metadata.p384_point()? else { return Ok(None) };
-    let described = match piv.certificate(slot)?.map(|object| object.read()) {
+    let certificate = piv.certificate(slot)?;
+    let Some((point, pin, touch)) = key_in(piv, slot, certificate.as_ref())? else { return Ok(None) };
+    let described = match certificate.map(|object| object.read()) {
         None => None,
         Some(SlotCertificate::Ours(Description { role, label, index: Some(index) })) => {
             let Some(role) = Role::from_name(&role) else { return Ok(None) };
@@ -153,17 +191,59 @@ fn found_key(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<FoundKey>, Error> {
         Some(_) => return Ok(None),
     };
     let public = PublicKey::from_uncompressed(&point)?;
-    Ok(Some(FoundKey { slot, public, pin: metadata.pin, touch: metadata.touch, described }))
+    Ok(Some(FoundKey { slot, public, pin, touch, described }))
 }
 
-/// The card may have been exchanged while a person was thinking.
-pub(super) fn is_still(piv: &mut Piv<'_>, serial: Serial) -> Result<(), Error> {
-    let found = piv.serial()?;
-    if found == serial {
-        Ok(())
-    } else {
-        Err(Error::WrongCard { found: vec![found], wanted: format!("YubiKey {serial}") })
+/// A P-384 key and its policies. Before metadata the card attests what it generated, and of an imported key only the
+/// certificate beside it says anything.
+pub(super) fn key_in(
+    piv: &mut Piv<'_>,
+    slot: Slot,
+    certificate: Option<&CertificateObject>,
+) -> Result<Option<(P384Point, PinPolicy, TouchPolicy)>, Error> {
+    match piv.metadata(slot) {
+        Ok(None) => return Ok(None),
+        Ok(Some(key)) => return Ok(key.p384_point()?.map(|point| (point, key.pin, key.touch))),
+        Err(piv::Error::Unsupported { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    match piv.attest(slot) {
+        Ok(der) => {
+            let key = Attestation::read(&der)?;
+            Ok(key.p384_point.map(|point| (point, key.pin, key.touch)))
+        }
+        Err(piv::Error::NotAttestable { .. } | piv::Error::Refused { .. }) => Ok(certificate
+            .and_then(|object| object.p384_point().zip(object.policies()))
+            .map(|(point, (pin, touch))| (point, pin, touch))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What tells one card from another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CardId {
+    serial: Serial,
+    firmware: Version,
+}
+
+impl CardSurvey {
+    pub(super) fn id(&self) -> CardId {
+        CardId { serial: self.serial, firmware: self.firmware }
+    }
+}
+
+/// The card may have been exchanged while a person was thinking. One that does not tell its number is known by its
+/// firmware at least.
+pub(super) fn is_still(piv: &mut Piv<'_>, card: CardId) -> Result<(), Error> {
+    let same = match told_serial(piv)? {
+        Some(found) => found == card.serial,
+        None => card.firmware < SERIAL_SINCE && piv.version()? == card.firmware,
+    };
+    if same { Ok(()) } else { Err(exchanged(card.serial)) }
+}
+
+fn exchanged(serial: Serial) -> Error {
+    Error::WrongCard { found: Vec::new(), wanted: format!("YubiKey {serial}") }
 }
 
 /// A transaction that changes nothing.
@@ -174,4 +254,80 @@ fn read<T: Send + 'static>(
 ) -> Result<T, Error> {
     let terms = Terms { limit: readers.deadlines().touch, after_reset: AfterReset::Repeat };
     readers.with_card(reader, terms, work)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::piv::script::Script;
+
+    const SELECT: (&str, &str) =
+        ("00A4040009A0000003080000100000", "61114F0600000001000079074F05A000000308 9000");
+    const OLD: (&str, &str) = ("00FD000000", "050207 9000");
+
+    fn on<T>(transcript: &[(&str, &str)], work: impl FnOnce(&mut Piv<'_>) -> T) -> T {
+        let mut card = Script::new(&[&[SELECT], transcript].concat());
+        let result = work(&mut Piv::select(&mut card).unwrap());
+        card.assert_finished();
+        result
+    }
+
+    #[test]
+    fn old_firmware_does_not_tell_whose_management_key_it_has() {
+        let administrative_data = "00CB3FFF055C035FFF0000";
+        let state = |data| {
+            on(&[("00F7009B00", "6D00"), (administrative_data, data), OLD], |piv| {
+                management_key(piv).unwrap()
+            })
+        };
+        assert_eq!(state("6A82"), ManagementKeyState::Untold);
+        let protected = [
+            ("00F7009B00", "6D00"),
+            (administrative_data, "5305 8003 810102 9000"),
+            ("00CB3FFF055C035FC10900", "6982"),
+        ];
+        assert_eq!(on(&protected, |piv| management_key(piv).unwrap()), ManagementKeyState::PinProtected);
+    }
+
+    /// An imported key, which is not attested: what our certificate says is taken, and the signature will show.
+    #[test]
+    fn before_metadata_a_certificate_tells_of_a_key() {
+        let point: P384Point = {
+            let secret = p384::ecdsa::SigningKey::from_slice(&[7; 48]).unwrap();
+            secret.verifying_key().to_sec1_point(false).as_bytes().try_into().unwrap()
+        };
+        let description = Description {
+            role: "publish".into(),
+            label: "old".into(),
+            index: Some("sparse+https://r/".into()),
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let der = description.certificate(&point, PinPolicy::Once, TouchPolicy::Cached, now).unwrap();
+        let hex: String = der.iter().map(|byte| format!("{byte:02X}")).collect();
+        let object = format!("5382{:04X} 7082{:04X} {hex} 710100 FE00 9000", der.len() + 9, der.len());
+        let slot: Slot = "82".parse().unwrap();
+        let get = ("00CB3FFF055C035FC10D00", object.as_str());
+        let transcript = [get, ("00F7008200", "6D00"), ("00F9820000", "6A80")];
+        let found = on(&transcript, |piv| found_key(piv, slot).unwrap()).unwrap();
+        assert_eq!((found.pin, found.touch), (PinPolicy::Once, TouchPolicy::Cached));
+        assert_eq!(found.public, PublicKey::from_uncompressed(&point).unwrap());
+        assert_eq!(found.described.unwrap().label, "old");
+        let nothing = [("00CB3FFF055C035FC10D00", "6A82"), ("00F7008200", "6D00"), ("00F9820000", "6A80")];
+        assert!(on(&nothing, |piv| found_key(piv, slot).unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_card_without_a_number_is_known_by_its_firmware() {
+        let still = |firmware, version| {
+            let card = CardId { serial: Serial(1), firmware };
+            on(&[("00F8000000", "6D00"), ("00FD000000", version)], |piv| is_still(piv, card))
+        };
+        assert!(still(Version::new(4, 3, 7), "040307 9000").is_ok());
+        assert!(matches!(still(Version::new(4, 3, 7), "040305 9000"), Err(Error::WrongCard { .. })));
+        let numbered = CardId { serial: Serial(1), firmware: Version::new(5, 4, 3) };
+        let exchanged = on(&[("00F8000000", "6D00")], |piv| is_still(piv, numbered));
+        assert!(matches!(exchanged, Err(Error::WrongCard { .. })));
+    }
 }

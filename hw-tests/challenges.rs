@@ -1,0 +1,356 @@
+//! Registries that want a challenge in every mutation token, and those that answer nothing that would help.
+
+use std::fs;
+
+use yk_cargo::enrollment::{ChallengeSource, Enrollments, Registry};
+
+use crate::asking_registry::{AskingRegistry, Challenges, answering};
+use crate::trace::Seen;
+use crate::world::{NAME, Outcome, Reads, Run, World};
+
+/// A person enrolled at a registry that asks.
+struct Asked {
+    world: World,
+    registry: AskingRegistry,
+}
+
+impl Asked {
+    fn new(reads: Reads, challenges: Challenges) -> Self {
+        Self::at(AskingRegistry::start(reads, challenges))
+    }
+
+    fn at(registry: AskingRegistry) -> Self {
+        let asked = Self { world: World::new(), registry };
+        let config = format!("[registries.{NAME}]\nindex = \"{}\"\n", asked.registry.index_url());
+        asked.world.write("home/config.toml", &config);
+        asked.enroll().says(&["signed and checked one read token"]);
+        let keys = asked.enrolled().cards.into_iter().flat_map(|card| card.keys);
+        asked.registry.state().keys.extend(keys.map(|key| key.public));
+        asked.world.card.clear_trace();
+        asked
+    }
+
+    fn enroll(&self) -> Outcome {
+        self.world.yk_cargo(["enroll", NAME, "--yes", "--configure"]).succeeds()
+    }
+
+    fn refresh(&self) -> Outcome {
+        self.world.yk_cargo(["enroll", NAME, "--refresh", "--yes"]).succeeds()
+    }
+
+    fn enrolled(&self) -> Registry {
+        let enrollments = Enrollments::load(&self.world.cargo_home()).unwrap();
+        enrollments.registry(&self.registry.index_url()).unwrap().clone()
+    }
+
+    fn yank(&self) -> Run {
+        self.world.cargo(&self.world.path("work"), ["yank", "alpha@0.1.0", "--registry", NAME])
+    }
+
+    /// The registry's address is now somebody else's.
+    fn moves_to(&self, address: std::net::SocketAddr) {
+        let old = self.registry.index_url();
+        let new = format!("sparse+http://{address}/index/");
+        for file in ["home/config.toml", "home/yk-cargo/enrollments.toml"] {
+            let text = fs::read_to_string(self.world.path(file)).unwrap();
+            fs::write(self.world.path(file), text.replace(&old, &new)).unwrap();
+        }
+    }
+}
+
+/// Cargo passes on what it got with a 401 for cold reads only; each mutation finds a challenge of its own all the same.
+#[test]
+fn every_mutation_has_its_own_challenge() {
+    for reads in [Reads::AuthRequired, Reads::Open] {
+        let asked = Asked::new(reads, Challenges::Required);
+        for (number, temperature) in [(1, "cold"), (2, "warm")] {
+            if temperature == "cold" {
+                asked.world.make_cold();
+            }
+            let package = asked.world.package("alpha", &format!("0.{number}.0"), "");
+            asked.world.publish(&package).succeeds().says(&["Published alpha"]);
+            asked.yank().succeeds();
+            let undo = ["yank", "--undo", "alpha@0.1.0", "--registry", NAME];
+            asked.world.cargo(&package, undo).succeeds();
+            let list = ["owner", "--list", "alpha", "--registry", NAME];
+            asked.world.cargo(&package, list).succeeds();
+            let state = asked.registry.state();
+            assert_eq!((state.mutations, state.paid), (4 * number, 4 * number), "{reads:?} {temperature}");
+        }
+        Seen::on(&asked.world.card).assert_well_mannered();
+    }
+}
+
+#[test]
+fn a_workspace_pays_for_each_crate() {
+    let asked = Asked::new(Reads::AuthRequired, Challenges::Required);
+    asked.world.write("work/Cargo.toml", "[workspace]\nmembers = [\"one\", \"two\"]\nresolver = \"3\"\n");
+    asked.world.package("one", "0.1.0", "");
+    asked.world.package("two", "0.1.0", "");
+    let publish = ["publish", "--workspace", "--no-verify", "--registry", NAME];
+    asked.world.cargo(&asked.world.path("work"), publish).succeeds();
+    assert_eq!(asked.registry.state().paid, 2);
+}
+
+#[test]
+fn enroll_finds_out_what_a_registry_wants() {
+    for (reads, challenges, source, said) in [
+        (
+            Reads::AuthRequired,
+            Challenges::Required,
+            ChallengeSource::Index,
+            "needs a token for reads and issues a challenge for each mutation",
+        ),
+        (
+            Reads::Open,
+            Challenges::Required,
+            ChallengeSource::Api,
+            "needs no token for reads and issues a challenge for each mutation; a token lasts 300 seconds",
+        ),
+        (
+            Reads::AuthRequired,
+            Challenges::Off,
+            ChallengeSource::None,
+            "needs a token for reads and issues no challenges",
+        ),
+        (
+            Reads::Open,
+            Challenges::Off,
+            ChallengeSource::None,
+            "needs no token for reads and issues no challenges; a token lasts 300 seconds",
+        ),
+    ] {
+        let asked = Asked::new(reads, challenges);
+        let before = asked.enrolled();
+        assert_eq!(before.challenge, source, "{reads:?} {challenges:?}");
+        assert_eq!(before.reuse, if reads == Reads::Open { 240 } else { 45 }, "it does not know us yet");
+        asked.refresh();
+        assert_eq!(asked.enrolled().reuse, 240, "now it does");
+        asked.enroll().says(&[said]);
+    }
+}
+
+#[test]
+fn enroll_goes_on_where_nobody_answers() {
+    let world = World::new();
+    let address = answering(std::iter::empty());
+    world.wait("network = 1");
+    let index = format!("sparse+http://{address}/index/");
+    let outcome = world.yk_cargo(["enroll", &index, "--yes"]).succeeds();
+    outcome.says(&[
+        "warning: the registry cannot be asked what it wants: http://127.0.0.1",
+        "gave no answer within 1 seconds",
+        "taking it for one without challenges; ask again with: yk-cargo enroll sparse+http://127",
+    ]);
+    let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
+    let registry = enrollments.registry(&index).unwrap();
+    assert_eq!((registry.challenge, registry.reuse), (ChallengeSource::None, 45));
+}
+
+#[test]
+fn a_registry_that_starts_asking() {
+    let asked = Asked::new(Reads::AuthRequired, Challenges::Off);
+    asked.yank().succeeds();
+    asked.registry.state().challenges = Challenges::Required;
+    asked.yank().fails().says(&["the token has no challenge of ours"]);
+    // A cold read is where cargo passes the 401 on.
+    asked.world.make_cold();
+    let login = asked.world.cargo(&asked.world.path("work"), ["search", "alpha", "--registry", NAME]).ends();
+    login.says(&["warning: `my-reg` issues challenges now", "yk-cargo enroll my-reg --refresh"]);
+    asked.refresh().says(&["issues a challenge for each mutation"]);
+    asked.yank().succeeds();
+    assert_eq!(asked.registry.state().paid, 1);
+}
+
+#[test]
+fn a_registry_that_stops_asking() {
+    for reads in [Reads::AuthRequired, Reads::Open] {
+        let asked = Asked::new(reads, Challenges::Required);
+        asked.registry.state().challenges = Challenges::Off;
+        asked.yank().succeeds().says(&["note: `my-reg` issues no challenges any more"]);
+        asked.refresh();
+        let outcome = asked.yank().succeeds();
+        assert!(!outcome.stderr.contains("challenges"), "{outcome:#?}");
+    }
+}
+
+/// An index that was opened, or closed, since it was enrolled: the challenge is found on the other way.
+#[test]
+fn a_registry_that_opens_or_closes_its_reads() {
+    for (before, after) in [(Reads::AuthRequired, Reads::Open), (Reads::Open, Reads::AuthRequired)] {
+        let asked = Asked::new(before, Challenges::Required);
+        asked.registry.state().reads = after;
+        asked.yank().succeeds();
+        assert_eq!(asked.registry.state().paid, 1);
+    }
+}
+
+fn answer(head: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+/// Nobody is asked for a PIN, and nothing is asked of the card, for a token that could not be made.
+#[test]
+fn a_registry_that_gives_no_challenge() {
+    let challenges = |count: usize| {
+        (0..count).map(|n| format!("\r\nWWW-Authenticate: Cargo challenge=\"{n}\"")).collect::<String>()
+    };
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let drip = std::iter::once(b"HTTP/1.1 401 No\r\nX: ".to_vec()).chain(std::iter::repeat_with(|| {
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+        b"x".to_vec()
+    }));
+    let endless =
+        std::iter::once(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()).chain(std::iter::repeat(vec![b' '; 4096]));
+    let evil = "401 No\r\nWWW-Authenticate: Cargo challenge=\"\u{1b}[2J\"";
+    let elsewhere = "302 Found\r\nLocation: http://evil.example/\u{7f}index/config.json";
+    for (address, says) in [
+        (closed, &["cannot reach http://127.0.0.1", "onnection refused"][..]),
+        (answering(std::iter::empty()), &["gave no answer within 1 seconds"]),
+        (answering(drip.take(10_000)), &["gave no answer within 1 seconds"]),
+        (answering(std::iter::once(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec())), &["is not HTTP"]),
+        (answering(endless), &["answers more than a registry has to say"]),
+        (answering(std::iter::once(answer("503 Busy"))), &["answers with status 503"]),
+        (answering(std::iter::once(answer("200 OK"))), &["is no index configuration"]),
+        (
+            answering(std::iter::once(answer(&format!("401 No{}", challenges(2))))),
+            &["can be read in two ways"],
+        ),
+        (answering(std::iter::once(answer(&format!("401 No{}", challenges(5000))))), &["http://127.0.0.1"]),
+        (answering(std::iter::once(answer(evil))), &["http://127.0.0.1"]),
+        (answering(std::iter::once(answer(elsewhere))), &["http://127.0.0.1"]),
+        (
+            answering(std::iter::once(answer("302 Found\r\nLocation: http://evil.example/"))),
+            &["sends us on to http://evil.example/, which is not followed"],
+        ),
+        (
+            answering(std::iter::once(answer("302 Found\r\nLocation: /index/config.json"))),
+            &["which is not followed"],
+        ),
+    ] {
+        let asked = Asked::new(Reads::AuthRequired, Challenges::Required);
+        asked.world.wait("network = 1");
+        asked.world.card.power_off();
+        asked.world.card.clear_trace();
+        asked.moves_to(address);
+        let outcome = asked.world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).fails();
+        outcome
+            .says(&["error: `my-reg` gave no challenge", "nothing was signed", "hint: try again when"])
+            .says(says);
+        assert!(!outcome.stderr.contains(['\u{1b}', '\u{7f}']), "{outcome:#?}");
+        assert!(Seen::on(&asked.world.card).nothing(), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_wrong() {
+    let asked = Asked::new(Reads::AuthRequired, Challenges::Required);
+    asked.registry.state().date = Some("Sat, 01 Jan 2000 00:00:00 GMT");
+    let outcome = asked.yank().succeeds();
+    outcome.says(&[
+        "warning: this computer's clock is",
+        "days ahead of the registry's; it may refuse the token",
+    ]);
+}
+
+/// Where cargo goes through a proxy, so do we: here to one that is not there, and around it.
+#[test]
+fn a_proxy() {
+    let asked = Asked::new(Reads::AuthRequired, Challenges::Required);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let token = || {
+        let token = asked.world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+        token.env("CARGO_HTTP_PROXY", format!("http://{closed}"))
+    };
+    token().fails().says(&["cannot reach"]);
+    token().env("NO_PROXY", "127.0.0.1").succeeds();
+    token()
+        .env("CARGO_HTTP_PROXY", "gopher://x")
+        .fails()
+        .says(&["cannot use the proxy that is set for cargo"]);
+    token().env("NO_PROXY", "*").env("CARGO_HTTP_CAINFO", "/no/such.pem").fails().says(&["/no/such.pem"]);
+}
+
+/// Read tokens have no challenge: cargo uses them again, and the registry is not asked for one.
+#[test]
+fn reads_ask_for_nothing() {
+    let asked = Asked::new(Reads::AuthRequired, Challenges::Required);
+    asked.moves_to(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let token = asked.world.yk_cargo(["token", NAME, "--read"]).succeeds().stdout;
+    let token = asymmetric_token::Untrusted::parse(token.trim_end()).unwrap();
+    assert_eq!(token.unverified_claims().unwrap().challenge, None);
+}
+
+/// TLS as cargo does it: with the certificates set for it, else with the system's.
+#[test]
+fn a_registry_behind_tls() {
+    let (certificate, tls) = for_localhost();
+    let registry = AskingRegistry::start_tls(Reads::AuthRequired, Challenges::Required, tls);
+    let asked = Asked::at(registry);
+    assert_eq!(asked.enrolled().challenge, ChallengeSource::None, "the system does not trust it");
+    let file = asked.world.write("ca.pem", &certificate);
+    let enroll = ["enroll", NAME, "--refresh", "--yes"];
+    asked.world.yk_cargo(enroll).env("CARGO_HTTP_CAINFO", &file).succeeds();
+    assert_eq!(asked.enrolled().challenge, ChallengeSource::Index);
+    asked.yank().env("CARGO_HTTP_CAINFO", &file).succeeds();
+    assert_eq!(asked.registry.state().paid, 1);
+    asked.world.card.clear_trace();
+    let token = || asked.world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    token().fails().says(&["cannot reach https://localhost", "certificate"]);
+    assert!(Seen::on(&asked.world.card).nothing());
+    let config = fs::read_to_string(asked.world.path("home/config.toml")).unwrap();
+    asked.world.write("home/config.toml", &format!("{config}[http]\ncainfo = {:?}\n", file));
+    token().succeeds();
+}
+
+/// A certificate for localhost, in PEM, and a server that shows it.
+fn for_localhost() -> (String, rustls::ServerConfig) {
+    use der::asn1::Ia5String;
+    use der::{Encode as _, EncodePem as _};
+    use p384::ecdsa::{DerSignature, SigningKey};
+    use p384::pkcs8::EncodePrivateKey as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use x509_cert::builder::profile::BuilderProfile;
+    use x509_cert::builder::{Builder as _, CertificateBuilder};
+    use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
+    use x509_cert::ext::{Extension, ToExtension as _};
+    use x509_cert::name::Name;
+    use x509_cert::spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
+
+    struct Localhost;
+
+    impl BuilderProfile for Localhost {
+        fn get_issuer(&self, _: &Name) -> Name {
+            self.get_subject()
+        }
+
+        fn get_subject(&self) -> Name {
+            "CN=localhost".parse().unwrap()
+        }
+
+        fn build_extensions(
+            &self,
+            _: SubjectPublicKeyInfoRef<'_>,
+            _: SubjectPublicKeyInfoRef<'_>,
+            tbs: &x509_cert::TbsCertificate,
+        ) -> Result<Vec<Extension>, x509_cert::builder::Error> {
+            let name = GeneralName::DnsName(Ia5String::new("localhost")?);
+            Ok(vec![SubjectAltName(vec![name]).to_extension(tbs.subject(), &[])?])
+        }
+    }
+
+    let key = SigningKey::from_slice(&[5; 48]).unwrap();
+    let public = SubjectPublicKeyInfo::from_key(key.verifying_key()).unwrap();
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let validity = x509_cert::time::Validity::from_now(day).unwrap();
+    let builder = CertificateBuilder::new(Localhost, 1_u8.into(), validity, public).unwrap();
+    let certificate = builder.build::<_, DerSignature>(&key).unwrap();
+    let secret = p384::SecretKey::from(&key).to_pkcs8_der().unwrap();
+    let chain = vec![CertificateDer::from(certificate.to_der().unwrap())];
+    let secret = PrivateKeyDer::Pkcs8(secret.as_bytes().to_vec().into());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let tls = config.with_single_cert(chain, secret).unwrap();
+    (certificate.to_pem(der::pem::LineEnding::LF).unwrap(), tls)
+}

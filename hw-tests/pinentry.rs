@@ -1,0 +1,166 @@
+//! A PIN from pinentry, where there is no terminal: a fake one that writes down what it is told, and Debian's.
+
+use std::fs;
+
+use crate::terminal::expect;
+use crate::trace::Seen;
+use crate::world::{NAME, Outcome, PIN, Run, World};
+
+impl World {
+    /// A program that speaks Assuan and answers GETPIN with the next of these lines, then with its last. It is the
+    /// `pinentry` of the settings.
+    fn with_pinentry(self, answers: &[&str]) -> Self {
+        let cases: String = answers
+            .iter()
+            .enumerate()
+            .map(|(n, answer)| format!("        {}) printf '%b' '{answer}';;\n", n + 1))
+            .collect();
+        let program = self.path("pinentry.sh");
+        let log = self.path("pinentry.log");
+        let count = self.path("pinentry.count");
+        let script = format!(
+            r#"#!/bin/sh
+echo "env $DISPLAY|$WAYLAND_DISPLAY|$GPG_TTY|$XAUTHORITY|$LANG" >>{log}
+echo 'OK Pleased to meet you'
+while IFS= read -r line; do
+    echo "$line" >>{log}
+    case "$line" in
+    GETPIN)
+        echo x >>{count}
+        case $(wc -l <{count}) in
+{cases}
+        *) echo 'ERR 83886179 Operation cancelled <Pinentry>';;
+        esac;;
+    SETTIMEOUT*) echo 'ERR 536871187 Unknown IPC command <User defined source 1>';;
+    *) echo OK;;
+    esac
+done
+"#,
+            log = log.display(),
+            count = count.display()
+        );
+        self.script("pinentry.sh", &script);
+        self.write("home/yk-cargo/config.toml", &format!("pinentry = \"{}\"\n", program.display()));
+        self.forgets_its_pin()
+    }
+
+    fn yank_without_a_terminal(&self) -> Run {
+        let yank = ["token", NAME, "--yank", "alpha@0.1.0"];
+        self.yk_cargo(yank).without("YK_CARGO_PIN_COMMAND")
+    }
+
+    fn pinentry_was_told(&self) -> String {
+        fs::read_to_string(self.path("pinentry.log")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_pin_from_pinentry() {
+    let world = World::enrolled().with_pinentry(&[&format!("S BUTTON_INFO x\\n# note\\nD {PIN}\\nOK\\n")]);
+    let yank = world.yank_without_a_terminal();
+    let variables = [
+        ("DISPLAY", ":7"),
+        ("WAYLAND_DISPLAY", "wayland-7"),
+        ("GPG_TTY", "/dev/pts/77"),
+        ("XAUTHORITY", "/x/auth"),
+        ("LANG", "de_DE.UTF-8"),
+    ];
+    let yank = variables.into_iter().fold(yank, |yank, (name, value)| yank.env(name, value));
+    let outcome = yank.succeeds();
+    assert!(!format!("{}{}", outcome.stdout, outcome.stderr).contains(PIN));
+    let told = world.pinentry_was_told();
+    for line in [
+        "env :7|wayland-7|/dev/pts/77|/x/auth|de_DE.UTF-8\n",
+        "OPTION ttyname=/dev/pts/77\n",
+        "OPTION ttytype=xterm\n",
+        "OPTION lc-ctype=de_DE.UTF-8\n",
+        "OPTION display=:7\n",
+        "SETDESC yk-cargo: the PIN of YubiKey 12345678 (3 tries left)\n",
+        "SETPROMPT PIN:\nGETPIN\n",
+    ] {
+        assert!(told.contains(line), "no {line:?} in {told}");
+    }
+    assert_eq!(Seen::on(&world.card).pins(), 1);
+}
+
+#[test]
+fn a_mistake_in_pinentry() {
+    let right = format!("D {}\\nOK\\n", PIN.replace('6', "%36"));
+    let world = World::enrolled().with_pinentry(&["D 12345\\nOK\\n", "D 111222\\nOK\\n", &right]);
+    world.yank_without_a_terminal().succeeds().says(&["wrong PIN, 2 tries left"]);
+    let told = world.pinentry_was_told();
+    for line in
+        ["SETERROR a PIN has 6 to 8 characters, this is shorter", "SETERROR wrong PIN, 2 tries left\n"]
+    {
+        assert!(told.contains(line), "no {line:?} in {told}");
+    }
+    assert_eq!(Seen::on(&world.card).pins(), 2, "what is no PIN is not sent");
+}
+
+#[test]
+fn a_pinentry_that_gives_no_pin() {
+    let fails = |answer: &str| -> Outcome {
+        let world = World::enrolled().with_pinentry(&[answer]);
+        let config = fs::read_to_string(world.path("home/yk-cargo/config.toml")).unwrap();
+        world.write("home/yk-cargo/config.toml", &format!("{config}[wait]\npin-command = 1\n"));
+        let outcome = world.yank_without_a_terminal().fails();
+        assert_eq!(Seen::on(&world.card).pins(), 0);
+        outcome
+    };
+    fails("ERR 83886179 Operation cancelled <Pinentry>\\n").says(&["pinentry was cancelled"]);
+    fails("ERR 83886142 Timeout <Pinentry>\\n").says(&["nobody entered the PIN within 1 seconds"]);
+    fails("").says(&["nobody entered the PIN within 1 seconds"]);
+    fails("ERR 83918950 Inappropriate ioctl \\033[2J<Pinentry>\\n").says(&[
+        "pinentry cannot ask: 83918950 Inappropriate ioctl \\u{1b}[2J<Pinentry>",
+        "hint: run the command in a terminal",
+    ]);
+    fails("BANANA\\n").says(&["pinentry does not speak its protocol"]);
+    fails("D 12%zz\\nOK\\n").says(&["pinentry does not speak its protocol"]);
+    let world = World::enrolled().forgets_its_pin();
+    for (program, says) in
+        [("/no/such/pinentry", "cannot run pinentry"), ("/bin/true", "ended without an answer")]
+    {
+        world.write("home/yk-cargo/config.toml", &format!("pinentry = \"{program}\"\n"));
+        world.yank_without_a_terminal().fails().says(&[says]);
+    }
+}
+
+/// Where no yes can be typed, the last try stays.
+#[test]
+fn the_last_try_is_not_for_pinentry() {
+    let world = World::enrolled().with_pinentry(&[&format!("D {PIN}\\nOK\\n")]);
+    world.card.set_pin_tries(1);
+    world.yank_without_a_terminal().fails().says(&["it was not spent"]);
+    assert_eq!(world.pinentry_was_told(), "");
+}
+
+/// Without a display, and without a setting, there is nothing it could appear on; and an empty setting is for none.
+#[test]
+fn pinentry_is_not_started_in_vain() {
+    let world = World::enrolled().forgets_its_pin();
+    let program = world.script("bin/pinentry", "#!/bin/sh\ntouch started\n");
+    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+    let yank = || world.yank_without_a_terminal().env("PATH", &path);
+    yank().fails().says(&["there is no terminal to ask for it"]);
+    world.write("home/yk-cargo/config.toml", "pinentry = \"\"\n");
+    yank().env("DISPLAY", ":7").fails().says(&["there is no terminal to ask for it"]);
+    assert!(!world.path("work/started").exists());
+    fs::remove_file(world.path("home/yk-cargo/config.toml")).unwrap();
+    yank().env("DISPLAY", ":7").fails().says(&["pinentry ended without an answer"]);
+    assert!(world.path("work/started").exists());
+}
+
+/// Debian's, on a terminal that is not ours: GnuPG's variable tells which.
+#[test]
+fn debians_pinentry_curses() {
+    let world = World::enrolled().forgets_its_pin();
+    world.write("home/yk-cargo/config.toml", "pinentry = \"pinentry-curses\"\n");
+    let mut session = world.at_a_terminal(
+        "GPG_TTY=$(tty) setsid --wait yk-cargo token my-reg --yank alpha@0.1.0 2>err >token && echo DONE || cat err",
+    );
+    expect(&mut session, &["YubiKey 12345678", "<Cancel>"]);
+    session.send(&format!("{PIN}\r")).unwrap();
+    session.flush().unwrap();
+    expect(&mut session, &["DONE"]);
+    assert_eq!(Seen::on(&world.card).pins(), 1);
+}

@@ -1,0 +1,78 @@
+//! A key that blinks: who is told, when, and what a missed touch costs.
+
+use std::time::Duration;
+
+use asymmetric_token::Untrusted;
+use mock_card::Touch;
+
+use crate::terminal::{YANK, expect};
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, Reads, World};
+
+/// Longer than a test's answer to a prompt takes, short enough to be waited for once.
+const SHORT: Duration = Duration::from_secs(2);
+
+fn touched_by_hand(timeout: Duration, arguments: &[&str]) -> World {
+    World::with(Reads::AuthRequired, |card| card.touch(Touch::Manual).touch_timeout(timeout))
+        .enroll_with(arguments)
+}
+
+/// The second token is a new one: its time is that of the second attempt. The PIN is not asked again, whatever the
+/// key's policy.
+#[test]
+fn a_missed_touch_has_a_second_chance() {
+    for policy in ["once", "always"] {
+        let world = touched_by_hand(SHORT, &["--pin-policy", policy]).forgets_its_pin();
+        let mut session = world.at_a_terminal(YANK);
+        expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+        session.send_line(PIN).unwrap();
+        expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; once more"]);
+        let second = jiff::Timestamp::now() - Duration::from_secs(1);
+        world.card.touch();
+        let (_, token) = session.exp_regex(r"v3\.public\.[A-Za-z0-9_.-]+").unwrap();
+        expect(&mut session, &["DONE"]);
+        let claims = Untrusted::parse(&token).unwrap().unverified_claims().unwrap();
+        assert!(claims.issued_at >= second, "{policy}: {claims:?}");
+        assert_eq!(Seen::on(&world.card).signatures("83"), 1);
+    }
+}
+
+#[test]
+fn a_second_missed_touch_is_the_end() {
+    let world = touched_by_hand(Duration::from_millis(50), &[]);
+    world.yk_cargo(["token", NAME, "--read"]).succeeds();
+    let world = world.forgets_its_pin();
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &["PIN of YubiKey"]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["touch YubiKey", "once more", "touch YubiKey"]);
+    expect(&mut session, &["YubiKey 12345678 was not touched in time; nothing was signed", "FAILED"]);
+    assert_eq!(world.card.pin_tries(), 3);
+}
+
+/// A cached touch may still count: the notice waits a moment, and a key that answers before never blinked.
+#[test]
+fn a_cached_touch_is_asked_for_late() {
+    let world = touched_by_hand(Duration::from_secs(60), &["--touch-policy", "cached"]);
+    let notice_after = |milliseconds| {
+        world.write("home/yk-cargo/config.toml", &format!("touch-notice = {milliseconds}\n"));
+        world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"])
+    };
+    std::thread::scope(|scope| {
+        let yank = scope.spawn(|| notice_after(600_000).succeeds());
+        assert!(world.card.wait_touch(Duration::from_secs(60)));
+        world.card.touch();
+        let outcome = yank.join().unwrap();
+        assert!(!outcome.stderr.contains("touch YubiKey"), "{outcome:#?}");
+    });
+    // Within 15 seconds the touch counts again; the card is powered off so that it does not.
+    world.card.power_off();
+    let world = &world;
+    world.write("home/yk-cargo/config.toml", "touch-notice = 1\n");
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &["PIN of YubiKey"]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["touch YubiKey 12345678 now (it blinks)"]);
+    world.card.touch();
+    expect(&mut session, &["DONE"]);
+}

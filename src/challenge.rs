@@ -1,0 +1,288 @@
+//! What a registry tells somebody without a token: whether reads need one, and the challenge for the next mutation.
+//!
+//! Cargo passes a 401's headers on for cold reads only, so the challenge of a mutation is fetched here: by an anonymous
+//! GET of the index's `config.json`, or where that is open, of one harmless read of the API (RFC 3231, "the
+//! authentication process": a challenge comes in a 401 or 403). The answer's time shows whether our clock is right.
+
+use std::fmt;
+use std::time::Duration;
+
+use asymmetric_token::{CargoChallenge, ChallengeError, CrateName};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use ureq::http::header::{AGE, DATE, WWW_AUTHENTICATE};
+
+use crate::cargo_config::{self, is_unprotected};
+use crate::enrollment::{ChallengeSource, DEFAULT_REUSE};
+use crate::http::{self, Answer, Client, Network};
+use crate::settings::Settings;
+use crate::ui::escape;
+
+/// Clocks that differ by less are nobody's concern: registries allow a minute at least.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
+
+/// What a token loses of a registry's window on its way, in seconds, and the most that is useful.
+const MARGIN: u32 = 60;
+const LONGEST_REUSE: u32 = 600;
+
+/// How a registry greets somebody without a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// Whether index and downloads need a token.
+    pub reads: Reads,
+    /// Where the challenge came from.
+    pub source: ChallengeSource,
+    /// For the next mutation token.
+    pub challenge: Option<String>,
+    /// How old a token may be, in seconds, if the registry says so.
+    pub window: Option<u32>,
+    /// How far our clock is wrong, if it is.
+    pub clock: Option<ClockError>,
+}
+
+/// Whether index and downloads need a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Yes.
+    AuthRequired,
+    /// No.
+    Open,
+}
+
+/// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
+/// read is the one that every API has and that changes nothing.
+///
+/// # Errors
+/// [`Error`], within [`Wait::network`](crate::settings::Wait::network).
+pub fn greet(index: &str, about: &CrateName, settings: &Settings) -> Result<Greeting, Error> {
+    let registry = Asked::new(index, settings)?;
+    let answer = registry.client.get(&registry.config_url, None)?;
+    let clock = ClockError::of(&answer, Timestamp::now());
+    match answer.status {
+        200 => {}
+        401 | 403 => {
+            let challenge = challenge_in(&answer, &registry.config_url)?;
+            let source = source(challenge.as_ref(), ChallengeSource::Index);
+            return Ok(Greeting { reads: Reads::AuthRequired, source, challenge, window: None, clock });
+        }
+        status => return Err(Error::Status { url: registry.config_url, status }),
+    }
+    let config = registry.config(&answer)?;
+    let challenge = match &config.api {
+        Some(api) => registry.ask_api(api, about)?,
+        None => None,
+    };
+    let source = source(challenge.as_ref(), ChallengeSource::Api);
+    Ok(Greeting { reads: Reads::Open, source, challenge, window: config.window(), clock })
+}
+
+/// How old a token may be at a registry whose `config.json` needs this read token, in seconds.
+///
+/// # Errors
+/// [`Error`]; [`Error::Status`] with 401 where the registry does not know the key yet.
+pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u32>, Error> {
+    let registry = Asked::new(index, settings)?;
+    let answer = registry.client.get(&registry.config_url, Some(token))?;
+    match answer.status {
+        200 => Ok(registry.config(&answer)?.window()),
+        status => Err(Error::Status { url: registry.config_url, status }),
+    }
+}
+
+/// For how many seconds a read token is used again, by the registry's window.
+#[must_use]
+pub fn reuse(window: Option<u32>) -> u32 {
+    window.map_or(DEFAULT_REUSE, |window| window.saturating_sub(MARGIN).min(LONGEST_REUSE))
+}
+
+fn source(challenge: Option<&String>, asked: ChallengeSource) -> ChallengeSource {
+    if challenge.is_some() { asked } else { ChallengeSource::None }
+}
+
+/// A registry that is being asked.
+struct Asked {
+    client: Client,
+    config_url: String,
+}
+
+impl Asked {
+    fn new(index: &str, settings: &Settings) -> Result<Self, Error> {
+        let Some(base) = index.strip_prefix("sparse+") else { return Err(Error::GitIndex) };
+        let network = Network::load(base, &settings.cargo_home, |name| std::env::var(name).ok())?;
+        let client = Client::new(base, &network, settings.wait.network())?;
+        Ok(Self { client, config_url: format!("{base}config.json") })
+    }
+
+    fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
+        serde_json::from_slice(&answer.body)
+            .map_err(|source| Error::Config { url: self.config_url.clone(), source })
+    }
+
+    fn ask_api(&self, api: &str, about: &CrateName) -> Result<Option<String>, Error> {
+        let url = format!("{}/api/v1/crates/{about}/owners", api.trim_end_matches('/'));
+        let https = url.starts_with("https://");
+        let as_private = self.config_url.starts_with("http://") && url.starts_with("http://");
+        if !https && (!as_private || is_unprotected(&url) && !is_unprotected(&self.config_url)) {
+            return Err(Error::Api { url });
+        }
+        let answer = self.client.get(&url, None)?;
+        match answer.status {
+            401 | 403 => challenge_in(&answer, &url),
+            status @ 500.. => Err(Error::Status { url, status }),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The index's `config.json` (Cargo book, "Index Configuration"), as far as it matters here.
+#[derive(Deserialize)]
+struct IndexConfig {
+    api: Option<String>,
+    asymmetric: Option<Asymmetric>,
+}
+
+#[derive(Deserialize)]
+struct Asymmetric {
+    window: Option<u32>,
+}
+
+impl IndexConfig {
+    fn window(&self) -> Option<u32> {
+        self.asymmetric.as_ref()?.window
+    }
+}
+
+fn challenge_in(answer: &Answer, url: &str) -> Result<Option<String>, Error> {
+    let unusable = |source| Error::Header { url: url.to_owned(), source };
+    let found = CargoChallenge::find(answer.headers.get_all(WWW_AUTHENTICATE)).map_err(unusable)?;
+    Ok(found.and_then(|cargo| cargo.challenge))
+}
+
+/// A challenge among the headers that cargo passes on with a cold read, each `Name: value`.
+#[must_use]
+pub fn in_cargos_headers(headers: &[impl AsRef<str>]) -> bool {
+    let fields = headers.iter().filter_map(|header| header.as_ref().split_once(':'));
+    let values = fields.filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    let found = CargoChallenge::find(values.map(|(_, value)| value));
+    found.is_ok_and(|found| found.is_some_and(|cargo| cargo.challenge.is_some()))
+}
+
+/// How far this computer's clock is from a registry's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockError(SignedDuration);
+
+impl ClockError {
+    /// From the answer's `Date`, and its `Age` where a cache gave it (RFC 9110, 6.6.1; RFC 9111, 5.1).
+    fn of(answer: &Answer, now: Timestamp) -> Option<Self> {
+        Self::between(answer.header(DATE)?, answer.header(AGE), now)
+    }
+
+    fn between(date: &str, age: Option<&str>, now: Timestamp) -> Option<Self> {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+        let age = age.map_or(Ok(0), |age| age.trim().parse::<u32>()).ok()?;
+        let ahead = now.duration_since(date) - SignedDuration::from_secs(age.into());
+        (ahead.abs() >= CLOCK_TOLERANCE).then_some(Self(ahead))
+    }
+}
+
+impl fmt::Display for ClockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.0.is_negative() { "behind" } else { "ahead of" };
+        let seconds = Duration::from_secs(self.0.as_secs().unsigned_abs()).as_secs();
+        write!(f, "this computer's clock is {} {direction} the registry's", rough(seconds))
+    }
+}
+
+fn rough(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Why a registry did not say what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The API's URL would be less protected than the index.
+    #[error("the index names `{}` as its API, which is less protected than the index itself", escape(url))]
+    Api {
+        /// What would have been asked.
+        url: String,
+    },
+    /// Cargo's configuration.
+    #[error(transparent)]
+    CargoConfig(#[from] cargo_config::Error),
+    /// Not the `config.json` of an index.
+    #[error("{} is no index configuration", escape(url))]
+    Config {
+        /// What was asked.
+        url: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A git index does not answer questions.
+    #[error("its index is a git repository, which cannot be asked; use its sparse index if it has one")]
+    GitIndex,
+    /// What it says in `WWW-Authenticate`.
+    #[error("the WWW-Authenticate of {} cannot be used", escape(url))]
+    Header {
+        /// What was asked.
+        url: String,
+        /// Why not.
+        source: ChallengeError,
+    },
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// An answer that says nothing.
+    #[error("{} answers with status {status}", escape(url))]
+    Status {
+        /// What was asked.
+        url: String,
+        /// Its status.
+        status: u16,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reuse_stays_below_the_window() {
+        assert_eq!(reuse(Some(900)), 600);
+        assert_eq!(reuse(Some(300)), 240);
+        assert_eq!(reuse(Some(30)), 0);
+        assert_eq!(reuse(None), 45);
+    }
+
+    #[test]
+    fn clocks_are_compared_by_the_date() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let text = |date, age| ClockError::between(date, age, now).map(|clock| clock.to_string());
+        assert_eq!(text("Fri, 20 Nov 2026 12:00:29 GMT", None), None);
+        assert_eq!(text("Fri, 20 Nov 2026 11:50:00 GMT", Some("590")), None, "an old answer from a cache");
+        assert_eq!(
+            text("Fri, 20 Nov 2026 12:01:35 GMT", None).unwrap(),
+            "this computer's clock is 95 seconds behind the registry's"
+        );
+        assert_eq!(
+            text("Fri, 20 Nov 2026 10:30:00 GMT", None).unwrap(),
+            "this computer's clock is 90 minutes ahead of the registry's"
+        );
+        for nonsense in ["", "soon", "Fri, 99 Nov 2026 10:30:00 GMT"] {
+            assert_eq!(text(nonsense, None), None);
+        }
+    }
+
+    #[test]
+    fn knows_a_challenge_in_what_cargo_passes_on() {
+        assert!(in_cargos_headers(&["Content-Length: 0", "www-authenticate: Cargo challenge=\"x\""]));
+        for none in ["", "X: Cargo challenge=x", "WWW-Authenticate: Cargo login_url=x", "WWW-Authenticate"] {
+            assert!(!in_cargos_headers(&[none]), "{none}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a registry wants of its tokens: asked at the end of every enrolment, and again with `--refresh`.
+
+use asymmetric_token::CrateName;
+
+use crate::cargo_config::ConfiguredRegistry;
+use crate::challenge::{self, Reads};
+use crate::commands::Context;
+use crate::enrollment::{ChallengeSource, Edit, Enrollments, Registry};
+use crate::error::Error;
+use crate::reader::Readers;
+use crate::signer::Signer;
+use crate::ui::{Ui, causes, escape};
+
+/// A crate to ask an open registry's API about. It need not exist there: who asks without a token is refused first.
+const ABOUT: &str = "yk-cargo";
+
+/// Runs `yk-cargo enroll REGISTRY --refresh`.
+pub(super) fn run(
+    registry: &ConfiguredRegistry,
+    enrollments: &Enrollments,
+    readers: &Readers,
+    context: &Context,
+    ui: Ui,
+) -> Result<(), Error> {
+    let enrolled = enrollments
+        .registry(&registry.index)
+        .ok_or_else(|| Error::NotEnrolled { registry: registry.index.clone() })?;
+    let token = Signer::new(readers, &context.settings, ui).sign(enrolled, None)?.token;
+    what_the_registry_wants(enrolled, Some(&token), context, ui)
+}
+
+/// Asks, says what came out, and notes it in the enrolment. A registry that does not answer stops nothing.
+pub(super) fn what_the_registry_wants(
+    registry: &Registry,
+    read_token: Option<&str>,
+    context: &Context,
+    ui: Ui,
+) -> Result<(), Error> {
+    let index = &registry.index;
+    let about: CrateName = ABOUT.parse()?;
+    let mut greeting = match challenge::greet(index, &about, &context.settings) {
+        Ok(greeting) => greeting,
+        Err(error) => {
+            let because: Vec<_> = causes(&error).map(|cause| format!(": {cause}")).collect();
+            ui.warn(format_args!("the registry cannot be asked what it wants: {error}{}", because.concat()));
+            ui.note(format_args!(
+                "taking it for one without challenges; ask again with: yk-cargo enroll {} --refresh",
+                escape(registry.display_name())
+            ));
+            return Ok(());
+        }
+    };
+    if let Some(clock) = greeting.clock {
+        ui.warn(format_args!("{clock}; it may refuse tokens"));
+    }
+    if greeting.reads == Reads::AuthRequired
+        && let Some(token) = read_token
+    {
+        // It answers only once it knows the key, which is later for most.
+        greeting.window = challenge::window(index, token, &context.settings).ok().flatten();
+    }
+    let reads = match greeting.reads {
+        Reads::AuthRequired => "needs a token for reads",
+        Reads::Open => "needs no token for reads",
+    };
+    let challenges = match greeting.source {
+        ChallengeSource::None => "issues no challenges",
+        ChallengeSource::Index | ChallengeSource::Api => "issues a challenge for each mutation",
+    };
+    let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
+    ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
+    // What it does not say now it may have said before.
+    let reuse = if greeting.window.is_some() { challenge::reuse(greeting.window) } else { registry.reuse };
+    Ok(Edit::begin(context.cargo.home())?.refresh(index, greeting.source, reuse)?)
+}

@@ -68,7 +68,7 @@ impl<'a> Signer<'a> {
         let mut announce = true;
         let mut touch_again = true;
         loop {
-            if challenge.as_ref().is_some_and(Challenge::is_old) {
+            if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
                 challenge = self.challenge(registry, mutation.as_ref())?;
             }
             let mut work = Work {
@@ -197,7 +197,19 @@ struct Challenge {
 }
 
 impl Challenge {
-    fn is_old(&self) -> bool {
-        self.fetched.elapsed() > CHALLENGE_KEEPS
+    fn is_old(&self, now: Instant) -> bool {
+        now.duration_since(self.fetched) > CHALLENGE_KEEPS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_does_not_outlive_a_long_prompt() {
+        let challenge = Challenge { text: "x".into(), fetched: Instant::now() };
+        assert!(!challenge.is_old(challenge.fetched + Duration::from_secs(59)));
+        assert!(challenge.is_old(challenge.fetched + Duration::from_secs(61)));
     }
 }

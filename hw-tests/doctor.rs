@@ -300,10 +300,12 @@ fn enrolments_that_are_unfinished_or_unsafe() {
 #[test]
 fn a_clock_that_is_wrong() {
     let world = World::well();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let index = format!("sparse+http://{}/late/", listener.local_addr().unwrap());
+    // Nobody answers while it is enrolled.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let index = format!("sparse+http://{address}/late/");
     let key = ["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"];
     world.yk_cargo([&["enroll", &index, "--yes"][..], &key].concat()).succeeds();
+    let listener = TcpListener::bind(address).unwrap();
     let registry = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = String::new();

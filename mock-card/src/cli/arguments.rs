@@ -143,8 +143,12 @@ impl FromStr for CardArgument {
 }
 
 fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
-    let seconds =
-        || value.parse().map(Duration::from_secs_f64).map_err(|_| format!("{key} is a number of seconds"));
+    let seconds = || {
+        let seconds: Option<f64> = value.parse().ok();
+        seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .ok_or_else(|| format!("{key} is a number of seconds"))
+    };
     match key {
         "serial" => card.serial = value.parse().map_err(|_| "serial is a number below 2^32".to_owned())?,
         "firmware" => card.firmware = value.parse().map_err(|error| format!("{error}"))?,
@@ -264,7 +268,7 @@ mod tests {
         assert_eq!((card.serial, card.firmware), (7, Firmware::new(5, 4, 3)));
         assert_eq!((card.touch, card.touch_timeout), (Touch::Manual, Duration::from_millis(500)));
         assert_eq!(card.reader.as_deref(), Some("Yubico YubiKey X"));
-        for wrong in ["serial", "serial=x", "colour=red", "touch=maybe", "management-key=0"] {
+        for wrong in ["serial", "serial=x", "colour=red", "touch=maybe", "management-key=0", "idle-off=-1"] {
             assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
         }
     }

@@ -20,6 +20,7 @@
 pub mod applet;
 pub mod cli;
 mod control;
+mod fault;
 pub mod hex;
 mod mock;
 mod pcscd;
@@ -31,7 +32,8 @@ pub use applet::key::{Algorithm, ImportedKey, ImportedKeyError};
 pub use applet::management_key::ManagementAlgorithm;
 pub use applet::policy::{PinPolicy, TouchPolicy};
 pub use applet::{Card, CardError};
-pub use mock::{Builder, MockCard};
+pub use fault::{Blow, Fault, Mishap};
+pub use mock::{Builder, MockCard, OneCard};
 pub use pcscd::{Condition, Daemon, Hold, OutsideError};
 pub use profile::Firmware;
-pub use settings::{StartError, Touch};
+pub use settings::{CardSettings, StartError, Touch};

@@ -3,18 +3,21 @@
 //! A thread a connection, one lock over everything. A call that must wait (for another program's transaction,
 //! for a finger) waits on one condition variable, and gives up when its client is gone.
 
+mod armed;
+mod busy;
 mod calls;
 mod code;
 mod outside;
 mod reader;
 mod session;
-mod touch;
+mod transmit;
 mod waiting;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -36,7 +39,6 @@ use wire::{READER_RECORD, READER_SLOTS};
 /// The running daemon. Dropping it closes every connection and takes the socket away.
 pub struct Daemon {
     shared: Arc<Shared>,
-    socket: PathBuf,
     /// A folder made for the socket, removed with it.
     folder: Option<PathBuf>,
     accepting: Mutex<Option<Accepting>>,
@@ -63,17 +65,17 @@ impl Daemon {
             }
             StartError::file(&socket, error)
         })?;
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), socket });
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
             move || accept_until_stopped(&listener, &stopped, &shared)
         });
-        Ok(Self { shared, socket, folder, accepting: Mutex::new(Some(Accepting { stop, thread })) })
+        Ok(Self { shared, folder, accepting: Mutex::new(Some(Accepting { stop, thread })) })
     }
 
     /// The value for `PCSCLITE_CSOCK_NAME`.
     pub fn socket(&self) -> &Path {
-        &self.socket
+        &self.shared.socket
     }
 
     /// Takes the socket away, closes every connection and waits until all threads are done. Once is enough.
@@ -81,13 +83,9 @@ impl Daemon {
         let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
-        let _ = fs::remove_file(&self.socket);
         let mut state = self.shared.lock();
-        state.stopping = true;
+        self.shared.go_down(&mut state);
         state.listeners.clear();
-        for stream in state.connections.values() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
         self.shared.commit(state);
         drop(accepting.stop);
         let _ = accepting.thread.join();
@@ -184,6 +182,7 @@ struct Shared {
     state: Mutex<State>,
     /// Signalled by every [`Shared::commit`].
     changed: Condvar,
+    socket: PathBuf,
 }
 
 /// How often a waiting call looks whether its client is still there.
@@ -205,11 +204,22 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Takes the socket away and closes every connection, at once and for good.
+    fn go_down(&self, state: &mut State) {
+        if !state.stopping {
+            let _ = fs::remove_file(&self.socket);
+        }
+        state.stopping = true;
+        for stream in state.connections.values() {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Waits for something to change, looking every now and then whether the client is still there.
     fn pause<'a>(
         &'a self,
         state: MutexGuard<'a, State>,
-        client: &UnixStream,
+        client: &impl AsFd,
     ) -> Result<MutexGuard<'a, State>, Gone> {
         let state = self.wait(state, GLANCE);
         if state.stopping || is_gone(client) { Err(Gone) } else { Ok(state) }
@@ -220,7 +230,7 @@ impl Shared {
     }
 }
 
-fn is_gone(client: &UnixStream) -> bool {
+fn is_gone(client: &impl AsFd) -> bool {
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut ready = [PollFd::new(client, PollFlags::empty())];
     poll(&mut ready, Some(&now)).is_ok() && ready[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
@@ -239,6 +249,8 @@ struct State {
     recorder: Recorder,
     listeners: Vec<Sender<String>>,
     stopping: bool,
+    /// New connections are closed unread.
+    refusing: bool,
     started: Instant,
     last_number: u32,
     last_connection: ConnectionId,
@@ -272,6 +284,7 @@ impl State {
             recorder: Recorder::new(file, settings.trace_secrets),
             listeners: Vec::new(),
             stopping: false,
+            refusing: false,
             started: Instant::now(),
             last_number: 0,
             last_connection: 0,

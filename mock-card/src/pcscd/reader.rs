@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::armed::Armed;
+use super::busy::Busy;
 use super::code::{Code, Disposition, ShareMode, protocol};
-use super::touch::TouchWait;
 use super::wire::{READER_RECORD, ReaderRecord};
 use crate::applet::Card;
 use crate::settings::Touch;
@@ -45,8 +46,10 @@ pub(crate) struct Reader {
     /// Who touches it.
     pub(crate) hand: Touch,
     pub(crate) touch_timeout: Duration,
-    /// The command that waits for a finger; the card does nothing else meanwhile.
-    pub(crate) touch: Option<TouchWait>,
+    /// The command that takes time; the card does nothing else meanwhile.
+    pub(crate) busy: Option<Busy>,
+    /// What is to go wrong.
+    pub(crate) armed: Armed,
     /// A finger that came before it was asked for.
     pub(crate) touched_ahead: bool,
     pub(crate) state_file: Option<std::path::PathBuf>,
@@ -54,6 +57,8 @@ pub(crate) struct Reader {
     idle_since: Option<Duration>,
     plugged: bool,
     inserted: bool,
+    /// It is in, but does not answer to power.
+    mute: bool,
     powered: bool,
     event_counter: u16,
     protocol: u32,
@@ -94,13 +99,15 @@ impl Reader {
             redactor: Redactor::default(),
             hand,
             touch_timeout,
-            touch: None,
+            busy: None,
+            armed: Armed::default(),
             touched_ahead: false,
             state_file: None,
             idle_off: None,
             idle_since: None,
             plugged: true,
             inserted: true,
+            mute: false,
             powered: true,
             event_counter: 0,
             protocol: protocol::NONE,
@@ -160,6 +167,7 @@ impl Reader {
         self.reset_if(initialization)?;
         if mode != ShareMode::Direct {
             self.require_card()?;
+            self.require_voice(Code::UnresponsiveCard)?;
             self.powered = true;
             self.choose_protocol(mask)?;
         }
@@ -278,12 +286,14 @@ impl Reader {
     pub(crate) fn record(&self) -> Option<[u8; READER_RECORD]> {
         const ABSENT: u32 = 0x02;
         const PRESENT: u32 = 0x04;
+        const SWALLOWED: u32 = 0x08;
         const POWERED_NEGOTIABLE: u32 = 0x30;
         if !self.plugged {
             return None;
         }
         let state = match (self.inserted, self.powered) {
             (false, _) => ABSENT,
+            _ if self.mute => PRESENT | SWALLOWED,
             (true, false) => PRESENT,
             (true, true) => PRESENT | POWERED_NEGOTIABLE,
         };
@@ -295,10 +305,15 @@ impl Reader {
                 Sharing::Open(count) => count,
                 Sharing::Exclusive => -1,
             },
-            atr: if self.inserted { &ATR } else { &[] },
+            atr: if self.inserted && !self.mute { &ATR } else { &[] },
             protocol: self.protocol,
         };
         Some(record.encode())
+    }
+
+    /// Whether its light blinks.
+    pub(crate) fn wants_touch(&self) -> bool {
+        self.busy.as_ref().is_some_and(Busy::wants_touch)
     }
 
     pub(crate) fn is_plugged(&self) -> bool {
@@ -317,7 +332,7 @@ impl Reader {
     /// The whole YubiKey is pulled: reader and card vanish together, handles are forgotten.
     pub(crate) fn unplug(&mut self) {
         self.lose_power();
-        self.fail_touch(Code::ReaderUnavailable);
+        self.fail_command(Code::ReaderUnavailable);
         self.plugged = false;
         self.sharing = Sharing::Open(0);
         self.lock = None;
@@ -329,6 +344,7 @@ impl Reader {
     pub(crate) fn plug(&mut self) {
         self.plugged = true;
         self.inserted = true;
+        self.mute = false;
         self.powered = true;
         self.event_counter = 0;
     }
@@ -336,7 +352,7 @@ impl Reader {
     /// The card leaves the reader.
     pub(crate) fn remove(&mut self) {
         self.lose_power();
-        self.fail_touch(Code::NoSmartcard);
+        self.fail_command(Code::NoSmartcard);
         self.inserted = false;
         self.lock = None;
         self.event_counter = self.event_counter.wrapping_add(1);
@@ -346,19 +362,26 @@ impl Reader {
     /// A card comes into the reader. Old handles stay as they are until they reconnect.
     pub(crate) fn insert(&mut self) {
         self.inserted = true;
+        self.mute = false;
         self.powered = true;
         self.event_counter = self.event_counter.wrapping_add(1);
     }
 
+    /// The same, but its contacts do not meet the reader's.
+    pub(crate) fn insert_mute(&mut self) {
+        self.insert();
+        self.mute = true;
+    }
+
     /// Another program resets the card. A command in progress fails.
     pub(crate) fn reset(&mut self) {
-        self.fail_touch(Code::NotTransacted);
+        self.fail_command(Code::NotTransacted);
         self.dispose(Disposition::Reset);
     }
 
     /// The card is powered down until the next connect.
     pub(crate) fn power_off(&mut self) {
-        self.fail_touch(Code::NotTransacted);
+        self.fail_command(Code::NotTransacted);
         self.dispose(Disposition::Unpower);
     }
 
@@ -386,14 +409,15 @@ impl Reader {
         self.protocol = protocol::NONE;
     }
 
-    fn fail_touch(&mut self, code: Code) {
-        if let Some(touch) = &mut self.touch {
-            touch.fail(code);
+    fn fail_command(&mut self, code: Code) {
+        if let Some(busy) = &mut self.busy {
+            busy.fail(code);
         }
     }
 
     fn power_up(&mut self, now: Duration) -> Result<(), Refusal> {
         self.require_card()?;
+        self.require_voice(Code::UnpoweredCard)?;
         let idle = self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         if self.idle_off.is_some_and(|limit| idle >= limit) {
             self.lose_power();
@@ -454,8 +478,12 @@ impl Reader {
         if self.inserted { Ok(()) } else { Err(Code::NoSmartcard.into()) }
     }
 
+    fn require_voice(&self, otherwise: Code) -> Result<(), Refusal> {
+        if self.mute { Err(otherwise.into()) } else { Ok(()) }
+    }
+
     fn require_idle(&self) -> Result<(), Refusal> {
-        if self.touch.is_some() { Err(Refusal::Wait) } else { Ok(()) }
+        if self.busy.is_some() { Err(Refusal::Wait) } else { Ok(()) }
     }
 
     /// A reset waits until the card has finished its command.

@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::code::{Code, Disposition, rv};
 use super::reader::{HandleId, Refusal};
 use super::waiting::{ConnectionId, send_now};
@@ -19,6 +21,7 @@ pub(super) struct Session {
     pub(super) stream: Arc<UnixStream>,
     /// The protocol's minor version that the client speaks.
     minor: u32,
+    refused: bool,
     contexts: BTreeSet<u32>,
     pub(super) handles: HashMap<HandleId, Owned>,
 }
@@ -39,7 +42,7 @@ impl Session {
             return None;
         }
         state.last_connection += 1;
-        let id = state.last_connection;
+        let (id, refused) = (state.last_connection, state.refusing);
         state.connections.insert(id, Arc::clone(&stream));
         tell_clients(&mut state);
         shared.commit(state);
@@ -49,6 +52,7 @@ impl Session {
             id,
             stream,
             minor: OLDEST_MINOR,
+            refused,
             contexts: BTreeSet::new(),
             handles: HashMap::new(),
         })
@@ -56,12 +60,22 @@ impl Session {
 
     /// Serves until the client goes, or says something no client says.
     pub(super) fn run(mut self) {
+        if self.refused {
+            self.wait_for_words();
+            return self.close();
+        }
         while let Ok(message) = Message::read(&mut &*self.stream) {
             if self.serve(&message).is_err() {
                 break;
             }
         }
         self.close();
+    }
+
+    /// Only a client that has spoken learns that it was not heard: closed earlier, the daemon just seems gone.
+    fn wait_for_words(&self) {
+        let mut ready = [PollFd::new(&*self.stream, PollFlags::IN)];
+        while poll(&mut ready, None).is_err() {}
     }
 
     fn serve(&mut self, message: &Message) -> Result<(), Gone> {

@@ -46,6 +46,7 @@ fn serve(options: &Options) -> Result<ExitCode, StartError> {
     if let Some(path) = &options.control {
         control::listen(&daemon, &quit, path).map_err(|error| StartError::file(path, error))?;
     }
+    attach(&daemon, options);
     let events = daemon.events();
     let mut output = io::stdout();
     let _ = writeln!(output, "PCSCLITE_CSOCK_NAME={}\nready", daemon.socket().display());
@@ -57,6 +58,12 @@ fn serve(options: &Options) -> Result<ExitCode, StartError> {
     let _ = wanted.recv();
     stop(&daemon, options.control.as_deref());
     Ok(ExitCode::SUCCESS)
+}
+
+fn attach(daemon: &Daemon, options: &Options) {
+    if let Some(address) = &options.vpcd {
+        daemon.attach(address);
+    }
 }
 
 fn stop(daemon: &Daemon, control: Option<&Path>) {

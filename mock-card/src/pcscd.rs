@@ -11,12 +11,14 @@ mod outside;
 mod reader;
 mod session;
 mod transmit;
+mod vpcd;
 mod waiting;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -42,6 +44,8 @@ pub struct Daemon {
     /// A folder made for the socket, removed with it.
     folder: Option<PathBuf>,
     accepting: Mutex<Option<Accepting>>,
+    /// Threads of virtual readers.
+    links: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Accepting {
@@ -70,7 +74,12 @@ impl Daemon {
             let shared = Arc::clone(&shared);
             move || accept_until_stopped(&listener, &stopped, &shared)
         });
-        Ok(Self { shared, folder, accepting: Mutex::new(Some(Accepting { stop, thread })) })
+        Ok(Self {
+            shared,
+            folder,
+            accepting: Mutex::new(Some(Accepting { stop, thread })),
+            links: Mutex::default(),
+        })
     }
 
     /// The value for `PCSCLITE_CSOCK_NAME`.
@@ -89,6 +98,9 @@ impl Daemon {
         self.shared.commit(state);
         drop(accepting.stop);
         let _ = accepting.thread.join();
+        for link in self.links.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = link.join();
+        }
         if let Some(folder) = &self.folder {
             // Somebody else may have put a file there; then it is theirs to remove.
             let _ = fs::remove_dir(folder);
@@ -211,8 +223,9 @@ impl Shared {
         }
         state.stopping = true;
         for stream in state.connections.values() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
+            let _ = stream.shutdown(Shutdown::Both);
         }
+        state.drop_link();
     }
 
     /// Waits for something to change, looking every now and then whether the client is still there.
@@ -242,6 +255,8 @@ struct State {
     waiting: WaitingList,
     contexts: HashMap<u32, ConnectionId>,
     connections: BTreeMap<ConnectionId, Arc<UnixStream>>,
+    /// To a real daemon's virtual reader.
+    link: Option<Arc<TcpStream>>,
     /// Handles of the other program that the controls play, by reader.
     strangers: HashMap<usize, HandleId>,
     /// Readers that came or went, as clients are told: from 1, never 0.
@@ -279,6 +294,7 @@ impl State {
             waiting: WaitingList::default(),
             contexts: HashMap::new(),
             connections: BTreeMap::new(),
+            link: None,
             strangers: HashMap::new(),
             reader_events: 1,
             recorder: Recorder::new(file, settings.trace_secrets),
@@ -338,8 +354,18 @@ impl State {
             self.listed = list;
             self.waiting.wake_all();
         }
+        if !self.readers.first().is_some_and(Reader::is_there) {
+            self.drop_link();
+        }
         if let Err((path, error)) = self.save_cards() {
             self.tell(&format!("state-not-saved {}: {error}", path.display()));
+        }
+    }
+
+    /// The card leaves the virtual reader.
+    fn drop_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            let _ = link.shutdown(Shutdown::Both);
         }
     }
 

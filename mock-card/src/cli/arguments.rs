@@ -47,6 +47,10 @@ pub(super) struct Options {
     /// Take control lines on this socket.
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
+    /// Put the card into the virtual reader (vsmartcard) of a real pcscd; with exec, the command then speaks to
+    /// that one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) vpcd: Option<String>,
     /// Append every call to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,

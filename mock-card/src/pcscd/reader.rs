@@ -269,6 +269,11 @@ impl Reader {
         self.require_idle()
     }
 
+    /// A command over a link, which has no handle: the daemon at its other end asks whose turn it is.
+    pub(crate) fn check_link(&self) -> Result<(), Refusal> {
+        if self.is_there() { self.require_idle() } else { Err(Code::NoSmartcard.into()) }
+    }
+
     /// SCardStatus, SCardGetAttrib, SCardSetAttrib.
     pub(crate) fn check_status(&self, id: HandleId) -> Result<(), Refusal> {
         self.require_handle(id)?;
@@ -322,6 +327,11 @@ impl Reader {
 
     pub(crate) fn is_inserted(&self) -> bool {
         self.inserted
+    }
+
+    /// Whether there is a card that answers to power.
+    pub(crate) fn is_there(&self) -> bool {
+        self.plugged && self.inserted && !self.mute
     }
 
     /// Handles that are open.

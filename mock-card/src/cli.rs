@@ -46,8 +46,8 @@ fn serve(options: &Options) -> Result<ExitCode, StartError> {
     if let Some(path) = &options.control {
         control::listen(&daemon, &quit, path).map_err(|error| StartError::file(path, error))?;
     }
-    attach(&daemon, options);
     let events = daemon.events();
+    attach(&daemon, options);
     let mut output = io::stdout();
     let _ = writeln!(output, "PCSCLITE_CSOCK_NAME={}\nready", daemon.socket().display());
     let _ = output.flush();

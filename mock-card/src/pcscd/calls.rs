@@ -147,7 +147,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// A YubiKey's reader has nothing to set.
+    /// A YubiKey's reader has nothing to set, and its driver says so without naming the attribute as the reason.
     pub(super) fn set_attribute(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
         let (handle, reader) = self.card_of(message)?;
         if message.word(272) as usize > LONGEST_ATTRIBUTE {
@@ -155,7 +155,7 @@ impl Session {
         }
         let result = self.perform(Entry::of("setattrib"), Some(reader), |state| {
             state.readers[reader].check_status(handle)?;
-            Err::<(), _>(Code::UnsupportedFeature.into())
+            Err::<(), _>(Code::NotTransacted.into())
         })?;
         Ok(message.reply(&[(276, rv(&result))], &[]))
     }

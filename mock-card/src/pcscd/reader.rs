@@ -3,6 +3,8 @@
 //! The rules and the order of the checks are those of pcsc-lite (`winscard.c`, `readerfactory.c`); a first
 //! hit decides. Nothing here blocks: where the real daemon waits, the answer is [`Refusal::Wait`].
 
+mod fate;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -138,8 +140,8 @@ impl Reader {
         }
         if mode != ShareMode::Direct {
             self.power_up(now)?;
-            self.choose_protocol(mask)?;
         }
+        self.choose_protocol(mode, mask)?;
         self.sharing = match (mode, self.sharing) {
             (ShareMode::Exclusive, Sharing::Open(0)) => {
                 self.lock = Some(Lock { owner: id, count: 1 });
@@ -165,12 +167,9 @@ impl Reader {
         self.require_handle(id)?;
         self.require_unlocked_by_others(id)?;
         self.reset_if(initialization)?;
-        if mode != ShareMode::Direct {
-            self.require_card()?;
-            self.require_voice(Code::UnresponsiveCard)?;
-            self.powered = true;
-            self.choose_protocol(mask)?;
-        }
+        self.require_card()?;
+        self.require_voice(Code::UnresponsiveCard)?;
+        self.choose_protocol(mode, mask)?;
         match (mode, self.sharing) {
             (ShareMode::Exclusive, Sharing::Exclusive) => {}
             (ShareMode::Exclusive, Sharing::Open(1)) => {
@@ -240,6 +239,15 @@ impl Reader {
             self.require_unlocked_by_others(id)?;
         }
         self.reset_if(disposition)?;
+        let unlocked = self.unlock(id);
+        // No reader of today throws cards out; the transaction is over all the same (`IFDControl_v2`).
+        if disposition == Disposition::Eject {
+            return Err(Code::UnsupportedFeature.into());
+        }
+        unlocked
+    }
+
+    fn unlock(&mut self, id: HandleId) -> Result<(), Refusal> {
         match &mut self.lock {
             None => Err(Code::NotTransacted.into()),
             Some(lock) if lock.owner != id => Err(Code::SharingViolation.into()),
@@ -339,92 +347,6 @@ impl Reader {
         self.handles.len()
     }
 
-    /// The whole YubiKey is pulled: reader and card vanish together, handles are forgotten.
-    pub(crate) fn unplug(&mut self) {
-        self.lose_power();
-        self.fail_command(Code::ReaderUnavailable);
-        self.plugged = false;
-        self.sharing = Sharing::Open(0);
-        self.lock = None;
-        self.handles.clear();
-        self.idle_since = None;
-    }
-
-    /// The YubiKey comes back, as a new reader with a counter of its own.
-    pub(crate) fn plug(&mut self) {
-        self.plugged = true;
-        self.inserted = true;
-        self.mute = false;
-        self.powered = true;
-        self.event_counter = 0;
-    }
-
-    /// The card leaves the reader.
-    pub(crate) fn remove(&mut self) {
-        self.lose_power();
-        self.fail_command(Code::NoSmartcard);
-        self.inserted = false;
-        self.lock = None;
-        self.event_counter = self.event_counter.wrapping_add(1);
-        self.handles.values_mut().for_each(|handle| handle.event = Some(Event::Removed));
-    }
-
-    /// A card comes into the reader. Old handles stay as they are until they reconnect.
-    pub(crate) fn insert(&mut self) {
-        self.inserted = true;
-        self.mute = false;
-        self.powered = true;
-        self.event_counter = self.event_counter.wrapping_add(1);
-    }
-
-    /// The same, but its contacts do not meet the reader's.
-    pub(crate) fn insert_mute(&mut self) {
-        self.insert();
-        self.mute = true;
-    }
-
-    /// Another program resets the card. A command in progress fails.
-    pub(crate) fn reset(&mut self) {
-        self.fail_command(Code::NotTransacted);
-        self.dispose(Disposition::Reset);
-    }
-
-    /// The card is powered down until the next connect.
-    pub(crate) fn power_off(&mut self) {
-        self.fail_command(Code::NotTransacted);
-        self.dispose(Disposition::Unpower);
-    }
-
-    fn dispose(&mut self, disposition: Disposition) {
-        if !matches!(disposition, Disposition::Reset | Disposition::Unpower) || !self.inserted {
-            return;
-        }
-        self.lose_power();
-        self.powered = disposition == Disposition::Reset;
-        for handle in self.handles.values_mut() {
-            handle.event.get_or_insert(Event::Reset);
-        }
-    }
-
-    /// As [`Self::dispose`], for calls that keep the handle: the card is powered again at once.
-    fn reset_if(&mut self, disposition: Disposition) -> Result<(), Refusal> {
-        self.require_idle_for(disposition)?;
-        self.dispose(disposition);
-        self.powered |= self.inserted;
-        Ok(())
-    }
-
-    fn lose_power(&mut self) {
-        self.card.power_cycle();
-        self.protocol = protocol::NONE;
-    }
-
-    fn fail_command(&mut self, code: Code) {
-        if let Some(busy) = &mut self.busy {
-            busy.fail(code);
-        }
-    }
-
     fn power_up(&mut self, now: Duration) -> Result<(), Refusal> {
         self.require_card()?;
         self.require_voice(Code::UnpoweredCard)?;
@@ -436,17 +358,27 @@ impl Reader {
         Ok(())
     }
 
-    /// Chosen by the first connection after power-up, then kept by all; a raw one sticks too.
-    fn choose_protocol(&mut self, mask: u32) -> Result<(), Refusal> {
-        if self.protocol == protocol::NONE {
-            self.protocol = match mask {
-                any if any & (protocol::T1 | protocol::ANY_OLD) != 0 => protocol::T1,
-                raw if raw & protocol::RAW != 0 => protocol::RAW,
-                _ => return Err(Code::ProtocolMismatch.into()),
-            };
+    /// Raw is for everybody, at once. The others are chosen by the first connection after power-up and then
+    /// kept; "any" means something only to that one.
+    fn choose_protocol(&mut self, mode: ShareMode, mask: u32) -> Result<(), Refusal> {
+        if mask & protocol::RAW != 0 {
+            self.protocol = protocol::RAW;
+            return Ok(());
         }
-        let any = mask & protocol::ANY_OLD != 0 && self.protocol == protocol::T1;
-        if any || mask & self.protocol != 0 { Ok(()) } else { Err(Code::ProtocolMismatch.into()) }
+        if mode == ShareMode::Direct {
+            return Ok(());
+        }
+        let fits = match self.protocol {
+            protocol::NONE => mask & (protocol::T1 | protocol::ANY_OLD) != 0,
+            active => mask & active != 0,
+        };
+        if !fits {
+            return Err(Code::ProtocolMismatch.into());
+        }
+        if self.protocol == protocol::NONE {
+            self.protocol = protocol::T1;
+        }
+        Ok(())
     }
 
     fn close(&mut self, id: HandleId, now: Duration) {

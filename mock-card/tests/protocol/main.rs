@@ -7,6 +7,10 @@ mod faults;
 mod frames;
 mod hostile;
 mod losses;
+#[path = "../support/real_daemon.rs"]
+mod real_daemon;
+mod same_as_real;
+mod script;
 mod several;
 mod sharing;
 mod touch;

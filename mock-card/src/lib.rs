@@ -37,3 +37,8 @@ pub use mock::{Builder, MockCard, OneCard};
 pub use pcscd::{Condition, Daemon, Hold, OutsideError};
 pub use profile::Firmware;
 pub use settings::{CardSettings, StartError, Touch};
+
+/// The examples in the documentation compile, and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/mock-card.md")]
+struct Documentation;

@@ -215,6 +215,19 @@ fn exec_ends_as_its_command_does() {
 }
 
 #[test]
+fn the_documented_commands_work() {
+    let text = std::fs::read_to_string("../docs/mock-card.md").unwrap();
+    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("mock-card exec ")).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    let folder = Path::new(env!("CARGO_BIN_EXE_mock-card")).parent().unwrap();
+    let search = format!("{}:{}", path(folder), std::env::var("PATH").unwrap());
+    for command in commands {
+        let output = Command::new("sh").args(["-c", command]).env("PATH", &search).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+}
+
+#[test]
 fn exec_leaves_the_streams_to_its_command_and_cleans_up() {
     let script = r#"test -S "$PCSCLITE_CSOCK_NAME" && test -S "$MOCK_CARD_CONTROL" && echo "$PCSCLITE_CSOCK_NAME" "$MOCK_CARD_CONTROL""#;
     let output = exec(&[], script);

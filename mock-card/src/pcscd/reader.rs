@@ -350,8 +350,8 @@ impl Reader {
     fn power_up(&mut self, now: Duration) -> Result<(), Refusal> {
         self.require_card()?;
         self.require_voice(Code::UnpoweredCard)?;
-        let idle = self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        if self.idle_off.is_some_and(|limit| idle >= limit) {
+        let idle = self.idle_since.map(|since| now.saturating_sub(since));
+        if idle.zip(self.idle_off).is_some_and(|(idle, limit)| idle >= limit) {
             self.lose_power();
         }
         self.powered = true;

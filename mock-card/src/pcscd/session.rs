@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvFlags, recv};
 
 use super::code::{Code, Disposition, rv};
 use super::reader::{HandleId, Refusal};
@@ -73,9 +74,17 @@ impl Session {
     }
 
     /// Only a client that has spoken learns that it was not heard: closed earlier, the daemon just seems gone.
+    /// Its first message comes in two parts.
     fn wait_for_words(&self) {
+        const HEADER_AND_VERSION: usize = 20;
         let mut ready = [PollFd::new(&*self.stream, PollFlags::IN)];
         while poll(&mut ready, None).is_err() {}
+        let mut words = [0; HEADER_AND_VERSION];
+        while let Ok((1..HEADER_AND_VERSION, _)) = recv(&self.stream, &mut words, RecvFlags::PEEK) {
+            if self.shared.pause(self.shared.lock(), &*self.stream).is_err() {
+                break;
+            }
+        }
     }
 
     fn serve(&mut self, message: &Message) -> Result<(), Gone> {

@@ -62,6 +62,7 @@ fn serve(options: &Options) -> Result<ExitCode, StartError> {
         control::listen(&daemon, &quit, path).map_err(|error| StartError::file(path, error))?;
     }
     let events = daemon.events();
+    attach(&daemon, options);
     let mut output = io::stdout();
     let _ = writeln!(output, "PCSCLITE_CSOCK_NAME={}\nready", daemon.socket().display());
     let _ = output.flush();
@@ -72,6 +73,12 @@ fn serve(options: &Options) -> Result<ExitCode, StartError> {
     let _ = wanted.recv();
     stop(&daemon, options.control.as_deref());
     Ok(ExitCode::SUCCESS)
+}
+
+fn attach(daemon: &Daemon, options: &Options) {
+    if let Some(address) = &options.vpcd {
+        daemon.attach(address);
+    }
 }
 
 fn stop(daemon: &Daemon, control: Option<&Path>) {

@@ -10,14 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::fault::{self, Fault};
 use crate::pcscd::{self, Condition, Daemon, Hold, OutsideError};
 
 /// Told once somebody wants the mock to end.
 pub(crate) type Quit = Sender<()>;
 
+/// Ends the mock, once it is answered.
+const QUIT: &str = "quit";
+
 /// Answers one line.
-fn answer(daemon: &Daemon, line: &str) -> String {
-    match obey(daemon, line) {
+fn answer(daemon: &Daemon, words: &[&str]) -> String {
+    match obey(daemon, words) {
         Ok(value) if value.is_empty() => "ok".to_owned(),
         Ok(value) => format!("ok {value}"),
         Err(error) => format!("error {error}"),
@@ -30,17 +34,18 @@ enum ControlError {
     #[error(transparent)]
     Outside(#[from] OutsideError),
     #[error(
-        "no such command; there are touch, unplug, plug, remove, insert, reset, power-off, hold, release, wait, pin-tries, clear, state, quit"
+        "no such command; there are touch, unplug, plug, remove, insert, reset, power-off, hold, release, wait, pin-tries, fault, clear, state, quit"
     )]
     UnknownCommand,
     #[error("write {0}")]
     Usage(&'static str),
+    #[error(transparent)]
+    Fault(#[from] fault::Usage),
     #[error("the mock is stopping")]
     Stopping,
 }
 
-fn obey(daemon: &Daemon, line: &str) -> Result<String, ControlError> {
-    let words: Vec<&str> = line.split_whitespace().collect();
+fn obey(daemon: &Daemon, words: &[&str]) -> Result<String, ControlError> {
     let (command, arguments) = words.split_first().ok_or(ControlError::UnknownCommand)?;
     let nothing = |()| String::new();
     match (*command, arguments) {
@@ -64,14 +69,31 @@ fn obey(daemon: &Daemon, line: &str) -> Result<String, ControlError> {
                 left.parse().map_err(|_| ControlError::Usage("pin-tries [N [SERIAL]], N from 0 to 255"))?;
             Ok(daemon.set_pin_tries(left, serial(rest)?).map(nothing)?)
         }
-        ("clear", []) => {
-            daemon.clear_trace();
-            Ok(String::new())
+        ("fault", what) => {
+            let (fault, rest) = Fault::parse(what)?;
+            Ok(daemon.fault(fault, serial(rest)?).map(nothing)?)
         }
+        ("clear", what) => clear(daemon, what),
         ("state", []) => Ok(daemon.describe()),
-        ("quit", []) => Ok(String::new()),
+        (QUIT, []) => Ok(String::new()),
         _ => Err(ControlError::UnknownCommand),
     }
+}
+
+fn clear(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
+    let (faults, trace) = match what {
+        [] => (true, true),
+        ["faults"] => (true, false),
+        ["trace"] => (false, true),
+        _ => return Err(ControlError::Usage("clear, clear faults or clear trace")),
+    };
+    if faults {
+        daemon.clear_faults();
+    }
+    if trace {
+        daemon.clear_trace();
+    }
+    Ok(String::new())
 }
 
 fn serial(words: &[&str]) -> Result<Option<u32>, ControlError> {
@@ -117,12 +139,13 @@ pub(crate) fn converse<W: Write + Send + 'static>(
     });
     for line in BufReader::new(input).lines() {
         let Ok(line) = line else { break };
-        if line.trim().is_empty() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.is_empty() {
             continue;
         }
-        let written = write_line(&output, &answer(daemon, &line));
-        // Only now: the process may end before another line gets out.
-        if line.trim() == "quit" {
+        let written = write_line(&output, &answer(daemon, &words));
+        // Told only now: the process may end before another line gets out.
+        if words == [QUIT] {
             let _ = quit.send(());
         }
         if written.is_err() {

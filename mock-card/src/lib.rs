@@ -20,6 +20,7 @@
 pub mod applet;
 pub mod cli;
 mod control;
+mod fault;
 pub mod hex;
 mod mock;
 mod pcscd;
@@ -32,7 +33,13 @@ pub use applet::key::{Algorithm, ImportedKey, ImportedKeyError, PublicKey};
 pub use applet::management_key::ManagementAlgorithm;
 pub use applet::policy::{PinPolicy, TouchPolicy};
 pub use applet::{Card, CardError};
-pub use mock::{Builder, MockCard};
+pub use fault::{Blow, Fault, Mishap};
+pub use mock::{Builder, MockCard, OneCard};
 pub use pcscd::{Condition, Daemon, Hold, OutsideError};
 pub use profile::{Firmware, LastTry, ShortLe, Traits};
-pub use settings::{StartError, Touch};
+pub use settings::{CardSettings, StartError, Touch};
+
+/// The examples in the documentation compile, and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/mock-card.md")]
+struct Documentation;

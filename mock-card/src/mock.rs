@@ -1,16 +1,21 @@
-//! One card and its daemon in a few words: what a test starts.
+//! Cards and their daemon in a few words: what a test starts.
 
+mod one_card;
+
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::applet::key::ImportedKey;
 use crate::applet::policy::{PinPolicy, TouchPolicy};
-use crate::pcscd::{Condition, Daemon, Hold, OutsideError};
+use crate::fault::Fault;
+use crate::pcscd::{Condition, Daemon};
 use crate::profile::{Firmware, Traits};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 use crate::trace::Entry;
+pub use one_card::OneCard;
 
-/// A running mock with one card. Dropping it closes every connection and takes the socket away.
+/// A running mock, mostly with one card. Dropping it closes every connection and takes the socket away.
 ///
 /// The control methods panic where the card is in no state for them, say on `plug` while it is plugged in: in
 /// a test that is a mistake of the test. [`MockCard::daemon`] has the same with errors.
@@ -21,7 +26,7 @@ pub struct MockCard {
 impl MockCard {
     /// Starts from a YubiKey 5 with firmware 5.7.4, serial number 12345678 and default PIN, PUK and keys.
     pub fn builder() -> Builder {
-        Builder { settings: Settings::default(), card: CardSettings::default() }
+        Builder { settings: Settings::default(), card: CardSettings::default(), others: Vec::new() }
     }
 
     /// The value for `PCSCLITE_CSOCK_NAME`.
@@ -34,54 +39,74 @@ impl MockCard {
         &self.daemon
     }
 
+    /// The controls of one of several cards. Those of the mock itself mean the first, except that a touch goes
+    /// to the card that blinks and a release to the one that is held.
+    pub fn on(&self, serial: u32) -> OneCard<'_> {
+        OneCard::new(&self.daemon, Some(serial))
+    }
+
+    fn any(&self) -> OneCard<'_> {
+        OneCard::new(&self.daemon, None)
+    }
+
     /// A finger: for the command that waits, else for the next one.
     pub fn touch(&self) {
-        done(self.daemon.touch(None));
+        self.any().touch();
     }
 
     /// Pulls the YubiKey: card and reader vanish together.
     pub fn unplug(&self) {
-        done(self.daemon.unplug(None));
+        self.any().unplug();
     }
 
     /// Puts it back.
     pub fn plug(&self) {
-        done(self.daemon.plug(None));
+        self.any().plug();
     }
 
     /// Takes the card out of its reader.
     pub fn remove(&self) {
-        done(self.daemon.remove(None));
+        self.any().remove();
     }
 
     /// Puts it back in.
     pub fn insert(&self) {
-        done(self.daemon.insert(None));
+        self.any().insert();
     }
 
     /// Another program resets the card.
     pub fn reset(&self) {
-        done(self.daemon.reset(None));
+        self.any().reset();
     }
 
     /// The card loses power until somebody connects.
     pub fn power_off(&self) {
-        done(self.daemon.power_off(None));
+        self.any().power_off();
     }
 
     /// Another program has the card for itself alone.
     pub fn hold_exclusive(&self) {
-        done(self.daemon.hold(Hold::Exclusive, None));
+        self.any().hold_exclusive();
     }
 
     /// Another program is in a transaction.
     pub fn hold_transaction(&self) {
-        done(self.daemon.hold(Hold::Transaction, None));
+        self.any().hold_transaction();
     }
 
     /// The other program is done.
     pub fn release(&self) {
-        done(self.daemon.release(None));
+        self.any().release();
+    }
+
+    /// Lets something go wrong, with the card or with the whole daemon.
+    pub fn fault(&self, fault: Fault) {
+        self.any().fault(fault);
+    }
+
+    /// Nothing goes wrong any more, with no card.
+    pub fn clear_faults(&self) {
+        self.daemon.clear_faults();
     }
 
     /// Waits until a command wants a touch; `false` when time was up before.
@@ -106,12 +131,12 @@ impl MockCard {
 
     /// PIN tries left.
     pub fn pin_tries(&self) -> u8 {
-        done(self.daemon.pin_tries(None))
+        self.any().pin_tries()
     }
 
     /// Sets the PIN tries left; 0 blocks the PIN.
     pub fn set_pin_tries(&self, left: u8) {
-        done(self.daemon.set_pin_tries(left, None));
+        self.any().set_pin_tries(left);
     }
 
     /// What happened since the start or the last [`MockCard::clear_trace`].
@@ -125,18 +150,12 @@ impl MockCard {
     }
 }
 
-fn done<T>(result: Result<T, OutsideError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => panic!("mock card: {error}"),
-    }
-}
-
 /// Says what kind of card to start.
 #[derive(Clone, Debug)]
 pub struct Builder {
     settings: Settings,
     card: CardSettings,
+    others: Vec<CardSettings>,
 }
 
 impl Builder {
@@ -212,6 +231,12 @@ impl Builder {
         self
     }
 
+    /// A reader more, with a card of its own; serial numbers differ.
+    pub fn another_card(mut self, card: CardSettings) -> Self {
+        self.others.push(card);
+        self
+    }
+
     /// Where the socket shall be.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.socket = Some(path.into());
@@ -235,7 +260,8 @@ impl Builder {
     /// # Errors
     /// [`StartError`], with nothing left behind.
     pub fn start(self) -> Result<MockCard, StartError> {
-        let settings = Settings { cards: vec![self.card], ..self.settings };
+        let cards = iter::once(self.card).chain(self.others).collect();
+        let settings = Settings { cards, ..self.settings };
         Ok(MockCard { daemon: Daemon::start(&settings)? })
     }
 }

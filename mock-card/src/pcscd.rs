@@ -3,18 +3,23 @@
 //! A thread a connection, one lock over everything. A call that must wait (for another program's transaction,
 //! for a finger) waits on one condition variable, and gives up when its client is gone.
 
+mod armed;
+mod busy;
 mod calls;
 mod code;
 mod outside;
 mod reader;
 mod session;
-mod touch;
+mod transmit;
+mod vpcd;
 mod waiting;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -36,10 +41,11 @@ use wire::{READER_RECORD, READER_SLOTS};
 /// The running daemon. Dropping it closes every connection and takes the socket away.
 pub struct Daemon {
     shared: Arc<Shared>,
-    socket: PathBuf,
     /// A folder made for the socket, removed with it.
     folder: Option<PathBuf>,
     accepting: Mutex<Option<Accepting>>,
+    /// Threads of virtual readers.
+    links: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Accepting {
@@ -63,17 +69,22 @@ impl Daemon {
             }
             StartError::file(&socket, error)
         })?;
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), socket });
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
             move || accept_until_stopped(&listener, &stopped, &shared)
         });
-        Ok(Self { shared, socket, folder, accepting: Mutex::new(Some(Accepting { stop, thread })) })
+        Ok(Self {
+            shared,
+            folder,
+            accepting: Mutex::new(Some(Accepting { stop, thread })),
+            links: Mutex::default(),
+        })
     }
 
     /// The value for `PCSCLITE_CSOCK_NAME`.
     pub fn socket(&self) -> &Path {
-        &self.socket
+        &self.shared.socket
     }
 
     /// Takes the socket away, closes every connection and waits until all threads are done. Once is enough.
@@ -81,16 +92,15 @@ impl Daemon {
         let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
-        let _ = fs::remove_file(&self.socket);
         let mut state = self.shared.lock();
-        state.stopping = true;
+        self.shared.go_down(&mut state);
         state.listeners.clear();
-        for stream in state.connections.values() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
         self.shared.commit(state);
         drop(accepting.stop);
         let _ = accepting.thread.join();
+        for link in self.links.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = link.join();
+        }
         if let Some(folder) = &self.folder {
             // Somebody else may have put a file there; then it is theirs to remove.
             let _ = fs::remove_dir(folder);
@@ -184,6 +194,7 @@ struct Shared {
     state: Mutex<State>,
     /// Signalled by every [`Shared::commit`].
     changed: Condvar,
+    socket: PathBuf,
 }
 
 /// How often a waiting call looks whether its client is still there.
@@ -205,11 +216,23 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Takes the socket away and closes every connection, at once and for good.
+    fn go_down(&self, state: &mut State) {
+        if !state.stopping {
+            let _ = fs::remove_file(&self.socket);
+        }
+        state.stopping = true;
+        for stream in state.connections.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        state.drop_link();
+    }
+
     /// Waits for something to change, looking every now and then whether the client is still there.
     fn pause<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        client: &UnixStream,
+        client: &impl AsFd,
     ) -> Result<MutexGuard<'a, State>, Gone> {
         state.blocked += 1;
         let mut state = self.wait(state, GLANCE);
@@ -222,7 +245,7 @@ impl Shared {
     }
 }
 
-fn is_gone(client: &UnixStream) -> bool {
+fn is_gone(client: &impl AsFd) -> bool {
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut ready = [PollFd::new(client, PollFlags::empty())];
     poll(&mut ready, Some(&now)).is_ok() && ready[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
@@ -234,6 +257,8 @@ struct State {
     waiting: WaitingList,
     contexts: HashMap<u32, ConnectionId>,
     connections: BTreeMap<ConnectionId, Arc<UnixStream>>,
+    /// To a real daemon's virtual reader.
+    link: Option<Arc<TcpStream>>,
     /// Handles of the other program that the controls play, by reader.
     strangers: HashMap<usize, HandleId>,
     /// Readers that came or went, as clients are told: from 1, never 0.
@@ -243,6 +268,8 @@ struct State {
     stopping: bool,
     /// Calls that wait for another program, or for the card, to be done.
     blocked: usize,
+    /// New connections are closed unread.
+    refusing: bool,
     started: Instant,
     last_number: u32,
     last_connection: ConnectionId,
@@ -271,12 +298,14 @@ impl State {
             waiting: WaitingList::default(),
             contexts: HashMap::new(),
             connections: BTreeMap::new(),
+            link: None,
             strangers: HashMap::new(),
             reader_events: 1,
             recorder: Recorder::new(file, settings.trace_secrets),
             listeners: Vec::new(),
             stopping: false,
             blocked: 0,
+            refusing: false,
             started: Instant::now(),
             last_number: 0,
             last_connection: 0,
@@ -330,8 +359,18 @@ impl State {
             self.listed = list;
             self.waiting.wake_all();
         }
+        if !self.readers.first().is_some_and(Reader::is_there) {
+            self.drop_link();
+        }
         if let Err((path, error)) = self.save_cards() {
             self.tell(&format!("state-not-saved {}: {error}", path.display()));
+        }
+    }
+
+    /// The card leaves the virtual reader.
+    fn drop_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            let _ = link.shutdown(Shutdown::Both);
         }
     }
 

@@ -52,6 +52,9 @@ pub struct Entry {
     /// Of `transmit`: data and status word in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+    /// Of `transmit`: whether a fault played a part in it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fault: bool,
     /// The PC/SC result, 0 for success.
     pub rv: u32,
 }

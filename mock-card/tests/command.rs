@@ -129,6 +129,17 @@ fn control_lines_are_answered() {
         ("pin-tries 1", "ok"),
         ("pin-tries", "ok 1"),
         ("pin-tries 256", "error write pin-tries [N [SERIAL]], N from 0 to 255"),
+        ("fault transmit 2 rv 80100017", "ok"),
+        ("fault transmit 1 after unplug 7", "ok"),
+        ("fault transmit 1 after unplug 8", "error there is no card 8"),
+        ("fault touch never", "ok"),
+        ("fault touch late 0.5 7", "ok"),
+        ("fault full", "ok"),
+        ("fault refuse", "ok"),
+        ("fault transmit 0 sw 6F00", "error write fault transmit N or connect N, N from 1, the next"),
+        ("clear faults", "ok"),
+        ("clear trace", "ok"),
+        ("clear everything", "error write clear, clear faults or clear trace"),
         ("clear", "ok"),
     ] {
         assert_eq!(mock.ask(line), wanted, "{line}");
@@ -138,6 +149,24 @@ fn control_lines_are_answered() {
     assert!(mock.ask("dance").starts_with("error no such command; there are touch, "));
     assert_eq!(mock.ask("quit"), "ok");
     mock.assert_ends();
+}
+
+#[test]
+fn a_fault_by_control_line_reaches_the_client() {
+    let folder = folder();
+    let control = folder.path().join("c");
+    let mut mock = Serving::start(&["--control", path(&control)]);
+    let opensc = |mock: &Serving| {
+        let mut command = Command::new("opensc-tool");
+        command.args(["-n", "-s", "00:A4:04:00:05:A0:00:00:03:08"]);
+        String::from_utf8(command.env("PCSCLITE_CSOCK_NAME", &mock.socket).output().unwrap().stdout).unwrap()
+    };
+    assert!(opensc(&mock).contains("SW1=0x90"), "opensc-tool (Debian package opensc) is needed");
+    assert_eq!(mock.ask("clear"), "ok");
+    assert_eq!(mock.ask("fault refuse"), "ok");
+    assert!(!opensc(&mock).contains("SW1=0x90"));
+    assert_eq!(mock.ask("clear faults"), "ok");
+    assert!(opensc(&mock).contains("SW1=0x90"));
 }
 
 #[test]
@@ -185,6 +214,19 @@ fn exec_ends_as_its_command_does() {
     let missing = mock_card().args(["exec", "--", "/nowhere/to/be/found"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(127));
     assert!(String::from_utf8_lossy(&missing.stderr).starts_with("mock-card: /nowhere/to/be/found: "));
+}
+
+#[test]
+fn the_documented_commands_work() {
+    let text = std::fs::read_to_string("../docs/mock-card.md").unwrap();
+    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("mock-card exec ")).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    let folder = Path::new(env!("CARGO_BIN_EXE_mock-card")).parent().unwrap();
+    let search = format!("{}:{}", path(folder), std::env::var("PATH").unwrap());
+    for command in commands {
+        let output = Command::new("sh").args(["-c", command]).env("PATH", &search).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
 }
 
 #[test]

@@ -50,6 +50,10 @@ pub(super) struct Options {
     /// Take control lines on this socket.
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
+    /// Put the card into the virtual reader (vsmartcard) of a real pcscd; with exec, the command then speaks to
+    /// that one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) vpcd: Option<String>,
     /// Append every call to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -148,8 +152,12 @@ impl FromStr for CardArgument {
 }
 
 fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
-    let seconds =
-        || value.parse().map(Duration::from_secs_f64).map_err(|_| format!("{key} is a number of seconds"));
+    let seconds = || {
+        let seconds: Option<f64> = value.parse().ok();
+        seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .ok_or_else(|| format!("{key} is a number of seconds"))
+    };
     match key {
         "serial" => card.serial = value.parse().map_err(|_| "serial is a number below 2^32".to_owned())?,
         "firmware" => card.firmware = value.parse().map_err(|error| format!("{error}"))?,
@@ -323,6 +331,7 @@ mod tests {
             "management-key=0",
             "attestation=yes",
             "last-try=1",
+            "idle-off=-1",
         ] {
             assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
         }

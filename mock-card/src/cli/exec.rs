@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::SIGTERM;
 
 use super::arguments::Options;
-use super::{stop, watch_signals};
+use super::{attach, stop, watch_signals};
 use crate::control;
 use crate::pcscd::{self, Daemon};
 use crate::settings::StartError;
@@ -41,12 +41,13 @@ pub(super) fn run(options: &Options, command: &[OsString]) -> Result<ExitCode, S
         move || wanted.iter().for_each(|()| terminator.terminate())
     });
     let (program, arguments) = command.split_first().expect("clap requires a command");
-    let child = Command::new(program)
-        .args(arguments)
-        .env("PCSCLITE_CSOCK_NAME", daemon.socket())
-        .env("MOCK_CARD_CONTROL", &path)
-        .spawn();
-    let status = match child {
+    let mut command = Command::new(program);
+    command.args(arguments).env("MOCK_CARD_CONTROL", &path);
+    if options.vpcd.is_none() {
+        command.env("PCSCLITE_CSOCK_NAME", daemon.socket());
+    }
+    attach(&daemon, options);
+    let status = match command.spawn() {
         Ok(child) => terminator.wait(child).map_err(|error| StartError::file(program.as_ref(), error)),
         Err(error) => {
             let _ = writeln!(io::stderr(), "mock-card: {}: {error}", program.to_string_lossy());

@@ -2,18 +2,14 @@
 //!
 //! Offsets are those of the structures in pcsc-lite's `winscard_msg.h`.
 
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use super::code::{Code, Disposition, ShareMode, protocol, rv};
 use super::reader::{ATR, HandleId, Refusal};
 use super::session::{Owned, Session};
-use super::touch::{Ending, TouchWait};
 use super::wire::{LONGEST_ATTRIBUTE, Message, READER_NAME};
 use super::{Gone, State};
-use crate::applet::Exchange;
-use crate::settings::Touch;
-use crate::trace::{Entry, Shown};
+use crate::trace::Entry;
 
 impl Session {
     pub(super) fn connect(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
@@ -23,6 +19,7 @@ impl Session {
         let entry = Entry { share: Some(share), ..Entry::of("connect") };
         let known_context = self.owns_context(context);
         let named = self.shared.lock().reader_named(&name);
+        let mut played = None;
         let result = self.perform(entry, named, |state| {
             let mode = ShareMode::parse(share);
             if mode != Ok(ShareMode::Direct) && mask & protocol::KNOWN == 0 {
@@ -33,6 +30,8 @@ impl Session {
                 return Err(Code::InvalidValue.into());
             }
             let reader = state.reader_named(&name).ok_or(Code::UnknownReader)?;
+            // A connect that waits for its turn is still one.
+            (*played.get_or_insert_with(|| state.readers[reader].armed.next_connect()))?;
             let (handle, now) = (state.new_number(), state.now());
             let protocol = state.readers[reader].connect(handle, mode, mask, now)?;
             Ok((handle, reader, protocol))
@@ -110,103 +109,6 @@ impl Session {
         Ok(message.reply(&[(8, rv(&result))], &[]))
     }
 
-    pub(super) fn transmit(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
-        let (handle, reader) = self.card_of(message)?;
-        let (sent_protocol, room) = (message.word(4), message.word(24) as usize);
-        let mut state = self.shared.lock();
-        let checked = loop {
-            match state.readers[reader].check_transmit(handle, sent_protocol) {
-                Ok(()) => break Ok(()),
-                Err(Refusal::Code(code)) => break Err(code),
-                Err(Refusal::Wait) => state = self.shared.pause(state, &self.stream)?,
-            }
-        };
-        let answer = match checked {
-            Ok(()) => {
-                let now = state.now();
-                match state.readers[reader].card.exchange(&message.payload, now) {
-                    Exchange::Answer(answer) => Ok(answer),
-                    Exchange::TouchWanted { slot } => {
-                        let (again, answer) = self.wait_for_touch(state, reader, slot);
-                        state = again;
-                        answer
-                    }
-                }
-            }
-            Err(code) => Err(code),
-        };
-        let fits = answer.as_ref().map_or(Ok(()), |answer| {
-            if answer.len() > room { Err(Code::InsufficientBuffer) } else { Ok(()) }
-        });
-        let result = answer.as_ref().map_err(|code| *code).and(fits);
-        self.record_transmit(&mut state, reader, &message.payload, answer.as_deref().ok(), rv(&result));
-        self.shared.commit(state);
-        let answer = answer.unwrap_or_default();
-        let payload = if result.is_ok() { &answer[..] } else { &[] };
-        Ok(message.reply(&[(24, answer.len() as u32), (28, rv(&result))], payload))
-    }
-
-    /// Only this connection waits, and the card with it; everybody else is served.
-    fn wait_for_touch<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        reader: usize,
-        slot: u8,
-    ) -> (MutexGuard<'a, State>, Result<Vec<u8>, Code>) {
-        let serial = state.readers[reader].card.serial();
-        let deadline = state.now() + state.readers[reader].touch_timeout;
-        state.readers[reader].touch = Some(TouchWait::new(slot, deadline));
-        state.tell(&format!("touch-wanted {serial} {slot:02X}"));
-        let hand = state.readers[reader].hand;
-        if hand == Touch::Auto
-            || hand == Touch::Manual && std::mem::take(&mut state.readers[reader].touched_ahead)
-        {
-            state.give_touch(reader);
-        }
-        self.shared.changed.notify_all();
-        let ending = loop {
-            let now = state.now();
-            match state.readers[reader].touch.as_ref().and_then(|touch| touch.ending(now)) {
-                Some(ending) => break ending,
-                None if state.stopping => break Ending::Failed(Code::ReaderUnavailable),
-                None => state = self.shared.wait(state, deadline.saturating_sub(now)),
-            }
-        };
-        let now = state.now();
-        let card = &mut state.readers[reader];
-        card.touch = None;
-        let answer = match ending {
-            Ending::Touched => Ok(card.card.finish(true, now)),
-            Ending::TimedOut => Ok(card.card.finish(false, now)),
-            Ending::Failed(code) => Err(code),
-        };
-        state.tell(&format!("touch-done {serial} {slot:02X} {}", ending.word()));
-        (state, answer)
-    }
-
-    fn record_transmit(
-        &self,
-        state: &mut State,
-        reader: usize,
-        command: &[u8],
-        answer: Option<&[u8]>,
-        rv: u32,
-    ) {
-        let redacted = state.readers[reader].redactor.show(command, answer);
-        let shown = if state.recorder.with_secrets { Shown::whole(command, answer) } else { redacted };
-        let entry = Entry {
-            conn: self.id,
-            serial: state.readers[reader].card.serial(),
-            ins: shown.ins,
-            apdu: Some(shown.apdu),
-            redacted: shown.redacted,
-            answer: shown.answer,
-            rv,
-            ..Entry::of("transmit")
-        };
-        state.record(entry);
-    }
-
     /// Only the question for features is known, and there are none (PC/SC part 10, 2.2).
     pub(super) fn control(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
         const GET_FEATURE_REQUEST: u32 = 0x4200_0D48;
@@ -245,7 +147,7 @@ impl Session {
         Ok(reply)
     }
 
-    /// A YubiKey's reader has nothing to set.
+    /// A YubiKey's reader has nothing to set, and its driver says so without naming the attribute as the reason.
     pub(super) fn set_attribute(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
         let (handle, reader) = self.card_of(message)?;
         if message.word(272) as usize > LONGEST_ATTRIBUTE {
@@ -253,13 +155,13 @@ impl Session {
         }
         let result = self.perform(Entry::of("setattrib"), Some(reader), |state| {
             state.readers[reader].check_status(handle)?;
-            Err::<(), _>(Code::UnsupportedFeature.into())
+            Err::<(), _>(Code::NotTransacted.into())
         })?;
         Ok(message.reply(&[(276, rv(&result))], &[]))
     }
 
     /// The handle that every call on a card begins with. One that this connection never got ends it.
-    fn card_of(&self, message: &Message) -> Result<(HandleId, usize), Gone> {
+    pub(super) fn card_of(&self, message: &Message) -> Result<(HandleId, usize), Gone> {
         let handle = message.word(0);
         self.handles.get(&handle).map(|owned| (handle, owned.reader)).ok_or(Gone)
     }
@@ -283,21 +185,6 @@ impl Session {
         state.record(Entry { conn: self.id, serial, rv: rv(&result), ..entry });
         self.shared.commit(state);
         Ok(result)
-    }
-}
-
-impl State {
-    /// A finger comes to a card whose light blinks.
-    pub(super) fn give_touch(&mut self, reader: usize) {
-        let reader = &mut self.readers[reader];
-        let Some(touch) = &mut reader.touch else { return };
-        touch.give();
-        let entry = Entry {
-            serial: reader.card.serial(),
-            slot: Some(format!("{:02X}", touch.slot)),
-            ..Entry::of("touch")
-        };
-        self.record(entry);
     }
 }
 

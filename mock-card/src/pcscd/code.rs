@@ -2,27 +2,48 @@
 
 /// A result other than success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub(crate) enum Code {
-    Cancelled = 0x8010_0002,
-    InvalidHandle = 0x8010_0003,
-    InsufficientBuffer = 0x8010_0008,
-    UnknownReader = 0x8010_0009,
-    SharingViolation = 0x8010_000B,
-    NoSmartcard = 0x8010_000C,
-    ProtocolMismatch = 0x8010_000F,
-    InvalidValue = 0x8010_0011,
-    NotTransacted = 0x8010_0016,
-    ReaderUnavailable = 0x8010_0017,
-    ServiceStopped = 0x8010_001E,
-    UnsupportedFeature = 0x8010_001F,
-    ResetCard = 0x8010_0068,
-    RemovedCard = 0x8010_0069,
+    Cancelled,
+    InvalidHandle,
+    InsufficientBuffer,
+    UnknownReader,
+    SharingViolation,
+    NoSmartcard,
+    ProtocolMismatch,
+    InvalidValue,
+    NotTransacted,
+    ReaderUnavailable,
+    ServiceStopped,
+    UnsupportedFeature,
+    UnresponsiveCard,
+    UnpoweredCard,
+    ResetCard,
+    RemovedCard,
+    /// One that a fault plays.
+    Played(u32),
 }
 
 impl Code {
     pub(crate) fn number(self) -> u32 {
-        self as u32
+        match self {
+            Self::Cancelled => 0x8010_0002,
+            Self::InvalidHandle => 0x8010_0003,
+            Self::InsufficientBuffer => 0x8010_0008,
+            Self::UnknownReader => 0x8010_0009,
+            Self::SharingViolation => 0x8010_000B,
+            Self::NoSmartcard => 0x8010_000C,
+            Self::ProtocolMismatch => 0x8010_000F,
+            Self::InvalidValue => 0x8010_0011,
+            Self::NotTransacted => 0x8010_0016,
+            Self::ReaderUnavailable => 0x8010_0017,
+            Self::ServiceStopped => 0x8010_001E,
+            Self::UnsupportedFeature => 0x8010_001F,
+            Self::UnresponsiveCard => 0x8010_0066,
+            Self::UnpoweredCard => 0x8010_0067,
+            Self::ResetCard => 0x8010_0068,
+            Self::RemovedCard => 0x8010_0069,
+            Self::Played(rv) => rv,
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::armed::Armed;
+use super::busy::Busy;
 use super::code::{Disposition, ShareMode, protocol};
 use super::reader::Reader;
 use super::{Daemon, State};
+use crate::fault::Fault;
 use crate::settings::Touch;
 use crate::trace::Entry;
 
@@ -69,8 +72,7 @@ impl Daemon {
     /// [`OutsideError::NeverTouched`], [`OutsideError::UnknownCard`].
     pub fn touch(&self, serial: Option<u32>) -> Result<(), OutsideError> {
         self.with(|state| {
-            let blinking =
-                state.readers.iter().position(|reader| reader.touch.is_some_and(|touch| touch.is_open()));
+            let blinking = state.readers.iter().position(Reader::wants_touch);
             let reader = match (serial, blinking) {
                 (None, Some(blinking)) => blinking,
                 _ => state.find(serial)?,
@@ -78,7 +80,7 @@ impl Daemon {
             if state.readers[reader].hand == Touch::Never {
                 return Err(OutsideError::NeverTouched);
             }
-            if state.readers[reader].touch.is_some_and(|touch| touch.is_open()) {
+            if state.readers[reader].wants_touch() {
                 state.give_touch(reader);
             } else {
                 state.readers[reader].touched_ahead = true;
@@ -94,10 +96,7 @@ impl Daemon {
     pub fn unplug(&self, serial: Option<u32>) -> Result<(), OutsideError> {
         self.with(|state| {
             let index = state.find_plugged(serial)?;
-            state.readers[index].unplug();
-            state.strangers.remove(&index);
-            state.count_reader_event();
-            state.note(index, "unplug");
+            state.unplug(index);
             Ok(())
         })
     }
@@ -220,6 +219,37 @@ impl Daemon {
         })
     }
 
+    /// Lets something go wrong. `serial` does not matter for what concerns the whole daemon.
+    ///
+    /// # Errors
+    /// [`OutsideError::UnknownCard`]; for [`Fault::CardMute`] also those of [`Daemon::remove`].
+    pub fn fault(&self, fault: Fault, serial: Option<u32>) -> Result<(), OutsideError> {
+        self.with(|state| {
+            match fault {
+                Fault::Refuse => state.refusing = true,
+                Fault::DaemonGone => self.shared.go_down(state),
+                Fault::CardMute => {
+                    let index = state.find_inserted(serial)?;
+                    state.readers[index].remove();
+                    state.readers[index].insert_mute();
+                }
+                of_card => {
+                    let index = state.find(serial)?;
+                    state.readers[index].armed.arm(of_card);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Nothing goes wrong any more. What has happened stays so.
+    pub fn clear_faults(&self) {
+        let mut state = self.shared.lock();
+        state.refusing = false;
+        state.readers.iter_mut().for_each(|reader| reader.armed = Armed::default());
+        self.shared.commit(state);
+    }
+
     /// Waits until the condition holds; `false` when time was up before.
     pub fn wait_until(&self, condition: Condition, at_most: Duration) -> bool {
         let deadline = Instant::now() + at_most;
@@ -301,21 +331,26 @@ impl State {
         if self.readers[index].is_inserted() { Ok(index) } else { Err(OutsideError::Removed) }
     }
 
+    pub(super) fn unplug(&mut self, reader: usize) {
+        self.readers[reader].unplug();
+        self.strangers.remove(&reader);
+        self.count_reader_event();
+        self.note(reader, "unplug");
+    }
+
     /// Kept in 1 to 7FFF: clients put it into the upper half of a state.
     fn count_reader_event(&mut self) {
         self.reader_events = self.reader_events % 0x7FFF + 1;
     }
 
-    fn note(&mut self, reader: usize, call: &'static str) {
+    pub(super) fn note(&mut self, reader: usize, call: &'static str) {
         let serial = self.readers[reader].card.serial();
         self.record(Entry { serial, ..Entry::of(call) });
     }
 
     fn meets(&self, condition: Condition) -> bool {
         match condition {
-            Condition::TouchWanted => {
-                self.readers.iter().any(|reader| reader.touch.is_some_and(|touch| touch.is_open()))
-            }
+            Condition::TouchWanted => self.readers.iter().any(Reader::wants_touch),
             Condition::Idle => {
                 let strangers = self.strangers.len();
                 self.readers.iter().map(Reader::open_handles).sum::<usize>() == strangers
@@ -333,8 +368,9 @@ fn describe(reader: &Reader) -> serde_json::Value {
         "plugged": reader.is_plugged(),
         "inserted": reader.is_inserted(),
         "handles": reader.open_handles(),
+        "busy": reader.busy.is_some(),
         "locked": reader.lock_owner().is_some(),
-        "touch-wanted": reader.touch.filter(|touch| touch.is_open()).map(|touch| format!("{:02X}", touch.slot)),
+        "touch-wanted": reader.busy.filter(Busy::wants_touch).and_then(|busy| busy.blinking).map(|slot| format!("{slot:02X}")),
         "pin-tries": reader.card.pin_tries(),
     })
 }

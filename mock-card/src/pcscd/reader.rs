@@ -3,11 +3,14 @@
 //! The rules and the order of the checks are those of pcsc-lite (`winscard.c`, `readerfactory.c`); a first
 //! hit decides. Nothing here blocks: where the real daemon waits, the answer is [`Refusal::Wait`].
 
+mod fate;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::armed::Armed;
+use super::busy::Busy;
 use super::code::{Code, Disposition, ShareMode, protocol};
-use super::touch::TouchWait;
 use super::wire::{READER_RECORD, ReaderRecord};
 use crate::applet::Card;
 use crate::settings::Touch;
@@ -45,8 +48,10 @@ pub(crate) struct Reader {
     /// Who touches it.
     pub(crate) hand: Touch,
     pub(crate) touch_timeout: Duration,
-    /// The command that waits for a finger; the card does nothing else meanwhile.
-    pub(crate) touch: Option<TouchWait>,
+    /// The command that takes time; the card does nothing else meanwhile.
+    pub(crate) busy: Option<Busy>,
+    /// What is to go wrong.
+    pub(crate) armed: Armed,
     /// A finger that came before it was asked for.
     pub(crate) touched_ahead: bool,
     pub(crate) state_file: Option<std::path::PathBuf>,
@@ -54,6 +59,8 @@ pub(crate) struct Reader {
     idle_since: Option<Duration>,
     plugged: bool,
     inserted: bool,
+    /// It is in, but does not answer to power.
+    mute: bool,
     powered: bool,
     event_counter: u16,
     protocol: u32,
@@ -94,13 +101,15 @@ impl Reader {
             redactor: Redactor::default(),
             hand,
             touch_timeout,
-            touch: None,
+            busy: None,
+            armed: Armed::default(),
             touched_ahead: false,
             state_file: None,
             idle_off: None,
             idle_since: None,
             plugged: true,
             inserted: true,
+            mute: false,
             powered: true,
             event_counter: 0,
             protocol: protocol::NONE,
@@ -131,8 +140,8 @@ impl Reader {
         }
         if mode != ShareMode::Direct {
             self.power_up(now)?;
-            self.choose_protocol(mask)?;
         }
+        self.choose_protocol(mode, mask)?;
         self.sharing = match (mode, self.sharing) {
             (ShareMode::Exclusive, Sharing::Open(0)) => {
                 self.lock = Some(Lock { owner: id, count: 1 });
@@ -158,11 +167,9 @@ impl Reader {
         self.require_handle(id)?;
         self.require_unlocked_by_others(id)?;
         self.reset_if(initialization)?;
-        if mode != ShareMode::Direct {
-            self.require_card()?;
-            self.powered = true;
-            self.choose_protocol(mask)?;
-        }
+        self.require_card()?;
+        self.require_voice(Code::UnresponsiveCard)?;
+        self.choose_protocol(mode, mask)?;
         match (mode, self.sharing) {
             (ShareMode::Exclusive, Sharing::Exclusive) => {}
             (ShareMode::Exclusive, Sharing::Open(1)) => {
@@ -232,6 +239,15 @@ impl Reader {
             self.require_unlocked_by_others(id)?;
         }
         self.reset_if(disposition)?;
+        let unlocked = self.unlock(id);
+        // No reader of today throws cards out; the transaction is over all the same (`IFDControl_v2`).
+        if disposition == Disposition::Eject {
+            return Err(Code::UnsupportedFeature.into());
+        }
+        unlocked
+    }
+
+    fn unlock(&mut self, id: HandleId) -> Result<(), Refusal> {
         match &mut self.lock {
             None => Err(Code::NotTransacted.into()),
             Some(lock) if lock.owner != id => Err(Code::SharingViolation.into()),
@@ -261,6 +277,11 @@ impl Reader {
         self.require_idle()
     }
 
+    /// A command over a link, which has no handle: the daemon at its other end asks whose turn it is.
+    pub(crate) fn check_link(&self) -> Result<(), Refusal> {
+        if self.is_there() { self.require_idle() } else { Err(Code::NoSmartcard.into()) }
+    }
+
     /// SCardStatus, SCardGetAttrib, SCardSetAttrib.
     pub(crate) fn check_status(&self, id: HandleId) -> Result<(), Refusal> {
         self.require_handle(id)?;
@@ -278,12 +299,14 @@ impl Reader {
     pub(crate) fn record(&self) -> Option<[u8; READER_RECORD]> {
         const ABSENT: u32 = 0x02;
         const PRESENT: u32 = 0x04;
+        const SWALLOWED: u32 = 0x08;
         const POWERED_NEGOTIABLE: u32 = 0x30;
         if !self.plugged {
             return None;
         }
         let state = match (self.inserted, self.powered) {
             (false, _) => ABSENT,
+            _ if self.mute => PRESENT | SWALLOWED,
             (true, false) => PRESENT,
             (true, true) => PRESENT | POWERED_NEGOTIABLE,
         };
@@ -295,10 +318,15 @@ impl Reader {
                 Sharing::Open(count) => count,
                 Sharing::Exclusive => -1,
             },
-            atr: if self.inserted { &ATR } else { &[] },
+            atr: if self.inserted && !self.mute { &ATR } else { &[] },
             protocol: self.protocol,
         };
         Some(record.encode())
+    }
+
+    /// Whether its light blinks.
+    pub(crate) fn wants_touch(&self) -> bool {
+        self.busy.as_ref().is_some_and(Busy::wants_touch)
     }
 
     pub(crate) fn is_plugged(&self) -> bool {
@@ -309,110 +337,48 @@ impl Reader {
         self.inserted
     }
 
+    /// Whether there is a card that answers to power.
+    pub(crate) fn is_there(&self) -> bool {
+        self.plugged && self.inserted && !self.mute
+    }
+
     /// Handles that are open.
     pub(crate) fn open_handles(&self) -> usize {
         self.handles.len()
     }
 
-    /// The whole YubiKey is pulled: reader and card vanish together, handles are forgotten.
-    pub(crate) fn unplug(&mut self) {
-        self.lose_power();
-        self.fail_touch(Code::ReaderUnavailable);
-        self.plugged = false;
-        self.sharing = Sharing::Open(0);
-        self.lock = None;
-        self.handles.clear();
-        self.idle_since = None;
-    }
-
-    /// The YubiKey comes back, as a new reader with a counter of its own.
-    pub(crate) fn plug(&mut self) {
-        self.plugged = true;
-        self.inserted = true;
-        self.powered = true;
-        self.event_counter = 0;
-    }
-
-    /// The card leaves the reader.
-    pub(crate) fn remove(&mut self) {
-        self.lose_power();
-        self.fail_touch(Code::NoSmartcard);
-        self.inserted = false;
-        self.lock = None;
-        self.event_counter = self.event_counter.wrapping_add(1);
-        self.handles.values_mut().for_each(|handle| handle.event = Some(Event::Removed));
-    }
-
-    /// A card comes into the reader. Old handles stay as they are until they reconnect.
-    pub(crate) fn insert(&mut self) {
-        self.inserted = true;
-        self.powered = true;
-        self.event_counter = self.event_counter.wrapping_add(1);
-    }
-
-    /// Another program resets the card. A command in progress fails.
-    pub(crate) fn reset(&mut self) {
-        self.fail_touch(Code::NotTransacted);
-        self.dispose(Disposition::Reset);
-    }
-
-    /// The card is powered down until the next connect.
-    pub(crate) fn power_off(&mut self) {
-        self.fail_touch(Code::NotTransacted);
-        self.dispose(Disposition::Unpower);
-    }
-
-    fn dispose(&mut self, disposition: Disposition) {
-        if !matches!(disposition, Disposition::Reset | Disposition::Unpower) || !self.inserted {
-            return;
-        }
-        self.lose_power();
-        self.powered = disposition == Disposition::Reset;
-        for handle in self.handles.values_mut() {
-            handle.event.get_or_insert(Event::Reset);
-        }
-    }
-
-    /// As [`Self::dispose`], for calls that keep the handle: the card is powered again at once.
-    fn reset_if(&mut self, disposition: Disposition) -> Result<(), Refusal> {
-        self.require_idle_for(disposition)?;
-        self.dispose(disposition);
-        self.powered |= self.inserted;
-        Ok(())
-    }
-
-    fn lose_power(&mut self) {
-        self.card.power_cycle();
-        self.protocol = protocol::NONE;
-    }
-
-    fn fail_touch(&mut self, code: Code) {
-        if let Some(touch) = &mut self.touch {
-            touch.fail(code);
-        }
-    }
-
     fn power_up(&mut self, now: Duration) -> Result<(), Refusal> {
         self.require_card()?;
-        let idle = self.idle_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        if self.idle_off.is_some_and(|limit| idle >= limit) {
+        self.require_voice(Code::UnpoweredCard)?;
+        let idle = self.idle_since.map(|since| now.saturating_sub(since));
+        if idle.zip(self.idle_off).is_some_and(|(idle, limit)| idle >= limit) {
             self.lose_power();
         }
         self.powered = true;
         Ok(())
     }
 
-    /// Chosen by the first connection after power-up, then kept by all; a raw one sticks too.
-    fn choose_protocol(&mut self, mask: u32) -> Result<(), Refusal> {
-        if self.protocol == protocol::NONE {
-            self.protocol = match mask {
-                any if any & (protocol::T1 | protocol::ANY_OLD) != 0 => protocol::T1,
-                raw if raw & protocol::RAW != 0 => protocol::RAW,
-                _ => return Err(Code::ProtocolMismatch.into()),
-            };
+    /// Raw is for everybody, at once. The others are chosen by the first connection after power-up and then
+    /// kept; "any" means something only to that one.
+    fn choose_protocol(&mut self, mode: ShareMode, mask: u32) -> Result<(), Refusal> {
+        if mask & protocol::RAW != 0 {
+            self.protocol = protocol::RAW;
+            return Ok(());
         }
-        let any = mask & protocol::ANY_OLD != 0 && self.protocol == protocol::T1;
-        if any || mask & self.protocol != 0 { Ok(()) } else { Err(Code::ProtocolMismatch.into()) }
+        if mode == ShareMode::Direct {
+            return Ok(());
+        }
+        let fits = match self.protocol {
+            protocol::NONE => mask & (protocol::T1 | protocol::ANY_OLD) != 0,
+            active => mask & active != 0,
+        };
+        if !fits {
+            return Err(Code::ProtocolMismatch.into());
+        }
+        if self.protocol == protocol::NONE {
+            self.protocol = protocol::T1;
+        }
+        Ok(())
     }
 
     fn close(&mut self, id: HandleId, now: Duration) {
@@ -454,8 +420,12 @@ impl Reader {
         if self.inserted { Ok(()) } else { Err(Code::NoSmartcard.into()) }
     }
 
+    fn require_voice(&self, otherwise: Code) -> Result<(), Refusal> {
+        if self.mute { Err(otherwise.into()) } else { Ok(()) }
+    }
+
     fn require_idle(&self) -> Result<(), Refusal> {
-        if self.touch.is_some() { Err(Refusal::Wait) } else { Ok(()) }
+        if self.busy.is_some() { Err(Refusal::Wait) } else { Ok(()) }
     }
 
     /// A reset waits until the card has finished its command.

@@ -5,6 +5,9 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvFlags, recv};
+
 use super::code::{Code, Disposition, rv};
 use super::reader::{HandleId, Refusal};
 use super::waiting::{ConnectionId, send_now};
@@ -19,6 +22,7 @@ pub(super) struct Session {
     pub(super) stream: Arc<UnixStream>,
     /// The protocol's minor version that the client speaks.
     minor: u32,
+    refused: bool,
     contexts: BTreeSet<u32>,
     pub(super) handles: HashMap<HandleId, Owned>,
 }
@@ -39,7 +43,7 @@ impl Session {
             return None;
         }
         state.last_connection += 1;
-        let id = state.last_connection;
+        let (id, refused) = (state.last_connection, state.refusing);
         state.connections.insert(id, Arc::clone(&stream));
         tell_clients(&mut state);
         shared.commit(state);
@@ -49,6 +53,7 @@ impl Session {
             id,
             stream,
             minor: OLDEST_MINOR,
+            refused,
             contexts: BTreeSet::new(),
             handles: HashMap::new(),
         })
@@ -56,12 +61,30 @@ impl Session {
 
     /// Serves until the client goes, or says something no client says.
     pub(super) fn run(mut self) {
+        if self.refused {
+            self.wait_for_words();
+            return self.close();
+        }
         while let Ok(message) = Message::read(&mut &*self.stream) {
             if self.serve(&message).is_err() {
                 break;
             }
         }
         self.close();
+    }
+
+    /// Only a client that has spoken learns that it was not heard: closed earlier, the daemon just seems gone.
+    /// Its first message comes in two parts.
+    fn wait_for_words(&self) {
+        const HEADER_AND_VERSION: usize = 20;
+        let mut ready = [PollFd::new(&*self.stream, PollFlags::IN)];
+        while poll(&mut ready, None).is_err() {}
+        let mut words = [0; HEADER_AND_VERSION];
+        while let Ok((1..HEADER_AND_VERSION, _)) = recv(&self.stream, &mut words, RecvFlags::PEEK) {
+            if self.shared.pause(self.shared.lock(), &*self.stream).is_err() {
+                break;
+            }
+        }
     }
 
     fn serve(&mut self, message: &Message) -> Result<(), Gone> {

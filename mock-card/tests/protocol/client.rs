@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use mock_card::{MockCard, hex};
 
@@ -15,14 +16,22 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(card: &MockCard) -> Self {
-        let stream = UnixStream::connect(card.socket()).unwrap();
+        Self::connect_to(card.socket())
+    }
+
+    pub(crate) fn connect_to(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream, context: 0 }
     }
 
     /// Speaks 4:`minor` and has a context.
     pub(crate) fn establish(card: &MockCard, minor: u32) -> Self {
-        let mut client = Self::connect(card);
+        Self::establish_at(card.socket(), minor)
+    }
+
+    pub(crate) fn establish_at(socket: &Path, minor: u32) -> Self {
+        let mut client = Self::connect_to(socket);
         assert_eq!(client.call(0x11, &[4, minor, 0]), [4, minor, SUCCESS]);
         let reply = client.call(0x01, &[2, 0, 0]);
         assert_eq!(reply[2], SUCCESS);

@@ -4,8 +4,8 @@ use std::io::Write as _;
 
 use crate::client::{Client, to_bytes, to_words};
 use crate::{
-    INSUFFICIENT_BUFFER, INVALID_VALUE, PATIENCE, READER, SELECT, SERVICE_STOPPED, SHARED, SUCCESS, T1,
-    UNSUPPORTED_FEATURE, start, start_with_touch_key,
+    INSUFFICIENT_BUFFER, INVALID_VALUE, NOT_TRANSACTED, PATIENCE, READER, SELECT, SERVICE_STOPPED, SHARED,
+    SUCCESS, T1, UNSUPPORTED_FEATURE, start, start_with_touch_key,
 };
 use mock_card::{Touch, hex};
 
@@ -113,7 +113,7 @@ fn attributes_and_control_codes() {
     assert_eq!(attribute(0x7FFF_0003), (SUCCESS, format!("{READER}\0").into_bytes()));
     assert_eq!(attribute(0x0001_0102), (UNSUPPORTED_FEATURE, vec![]));
     client.send(0x10, &[to_bytes(&[handle, 1]), vec![0; 264], to_bytes(&[4, 0])].concat());
-    assert_eq!(to_words(&client.receive(280))[69], UNSUPPORTED_FEATURE);
+    assert_eq!(to_words(&client.receive(280))[69], NOT_TRANSACTED);
     assert_eq!(client.call(0x0A, &[handle, 0x4200_0D48, 0, 64, 0, 0])[4..], [0, SUCCESS]);
     assert_eq!(client.call(0x0A, &[handle, 0x4200_0001, 0, 64, 0, 0])[4..], [0, UNSUPPORTED_FEATURE]);
 }

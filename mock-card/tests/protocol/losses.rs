@@ -1,10 +1,13 @@
 //! Reset, removal, unplugging, and clients that vanish: what the others are told.
 
+use std::time::Duration;
+
 use crate::client::Client;
 use crate::{
     INVALID_VALUE, LEAVE, NO_SMARTCARD, REMOVED_CARD, RESET, RESET_CARD, SELECT, SHARED, SHARING_VIOLATION,
     SUCCESS, T1, UNKNOWN_READER, UNPOWER, start,
 };
+use mock_card::MockCard;
 
 #[test]
 fn a_client_that_vanishes_in_a_transaction_costs_a_reset() {
@@ -125,4 +128,21 @@ fn another_program_can_be_played() {
     card.power_off();
     assert_eq!(client.reader().0, 0x04);
     assert_eq!(client.transmit(handle, SELECT), Err(RESET_CARD));
+}
+
+#[test]
+fn an_idle_card_loses_power_and_what_it_knew() {
+    for (after, knows) in [(Duration::ZERO, false), (Duration::from_secs(3600), true)] {
+        let card = MockCard::builder().idle_off(after).start().unwrap();
+        let mut client = Client::establish(&card, 4);
+        let first = client.open_shared();
+        assert!(client.transmit(first, SELECT).is_ok());
+        let second = client.open_shared();
+        assert_eq!(client.close(first, LEAVE), SUCCESS);
+        assert_eq!(client.transmit(second, "00FD0000"), Ok("0507049000".to_owned()), "it is still in use");
+        assert_eq!(client.close(second, LEAVE), SUCCESS);
+        let third = client.open_shared();
+        let version = if knows { "0507049000" } else { "6D00" };
+        assert_eq!(client.transmit(third, "00FD0000"), Ok(version.to_owned()));
+    }
 }

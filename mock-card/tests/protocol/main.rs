@@ -3,8 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod faults;
 mod frames;
+mod hostile;
 mod losses;
+#[path = "../support/real_daemon.rs"]
+mod real_daemon;
+mod same_as_real;
+mod script;
+mod several;
 mod sharing;
 mod touch;
 mod waiting;
@@ -29,6 +36,8 @@ const NOT_TRANSACTED: u32 = 0x8010_0016;
 const READER_UNAVAILABLE: u32 = 0x8010_0017;
 const SERVICE_STOPPED: u32 = 0x8010_001E;
 const UNSUPPORTED_FEATURE: u32 = 0x8010_001F;
+const UNRESPONSIVE_CARD: u32 = 0x8010_0066;
+const UNPOWERED_CARD: u32 = 0x8010_0067;
 const RESET_CARD: u32 = 0x8010_0068;
 const REMOVED_CARD: u32 = 0x8010_0069;
 

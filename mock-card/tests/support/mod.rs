@@ -1,7 +1,10 @@
 //! A PC/SC client in a child process, driven line by line.
 
+pub(crate) mod real_daemon;
+
 use std::ffi::CStr;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -30,17 +33,21 @@ pub(crate) struct Client {
 impl Client {
     /// A client with a context.
     pub(crate) fn start(card: &MockCard) -> Self {
-        let mut client = Self::unconnected(card);
+        Self::start_at(card.socket())
+    }
+
+    pub(crate) fn start_at(socket: &Path) -> Self {
+        let mut client = Self::unconnected(socket);
         assert_eq!(client.ask("establish"), "ok");
         client
     }
 
     /// A client that has not yet spoken to the daemon.
-    pub(crate) fn unconnected(card: &MockCard) -> Self {
+    pub(crate) fn unconnected(socket: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "client_process", "--nocapture"])
             .env(TOLD, "1")
-            .env("PCSCLITE_CSOCK_NAME", card.socket())
+            .env("PCSCLITE_CSOCK_NAME", socket)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -112,8 +119,7 @@ impl Player {
             }
             "readers" => self.readers(),
             "connect" => {
-                let mode = if argument == "exclusive" { ShareMode::Exclusive } else { ShareMode::Shared };
-                self.card = Some(self.context().connect(reader(), mode, Protocols::ANY)?);
+                self.card = Some(self.connect(argument)?);
                 Ok(String::new())
             }
             "disconnect" => {
@@ -124,6 +130,7 @@ impl Player {
             "begin" => self.transaction(),
             "rival-transactions" => rival_transactions(self.context()),
             "serial" => self.serial(),
+            "look-again" => self.look_again(),
             "look" | "wait" => self.wait(),
             "wait-for-reader" => self.wait_for_reader(),
             "wait-and-cancel" => self.wait_and_cancel(),
@@ -133,6 +140,20 @@ impl Player {
 
     fn context(&self) -> &Context {
         self.context.as_ref().expect("established")
+    }
+
+    /// A share mode, or something that does not fit.
+    fn connect(&self, how: &str) -> Result<Card, Error> {
+        let (name, mode, protocols) = match how {
+            "exclusive" => (reader(), ShareMode::Exclusive, Protocols::ANY),
+            "direct" => (reader(), ShareMode::Direct, Protocols::UNDEFINED),
+            "raw" => (reader(), ShareMode::Shared, Protocols::RAW),
+            "t0" => (reader(), ShareMode::Shared, Protocols::T0),
+            "no-protocol" => (reader(), ShareMode::Shared, Protocols::UNDEFINED),
+            "unknown-reader" => (c"Gemalto", ShareMode::Shared, Protocols::ANY),
+            _ => (reader(), ShareMode::Shared, Protocols::ANY),
+        };
+        self.context().connect(name, mode, protocols)
     }
 
     fn readers(&self) -> Result<String, Error> {
@@ -168,6 +189,15 @@ impl Player {
         let serial = transmit(&transaction, "00F80000")?;
         transaction.end(Disposition::LeaveCard).map_err(|(_, error)| error)?;
         Ok(serial)
+    }
+
+    /// Nothing has changed: the wait of no length is over.
+    fn look_again(&mut self) -> Result<String, Error> {
+        let mut states = [ReaderState::new(reader(), State::UNAWARE)];
+        self.context().get_status_change(Duration::ZERO, &mut states)?;
+        states[0].sync_current_state();
+        self.context().get_status_change(Duration::ZERO, &mut states)?;
+        Ok(String::new())
     }
 
     /// Until the card is there, or is not, other than it was seen last.
@@ -226,7 +256,12 @@ fn on_card(card: &mut impl AsCard, command: &str, argument: &str) -> Result<Stri
             Ok(format!("{:?} {}", status.protocol2(), hex::encode(status.atr())))
         }
         "attribute" => Ok(hex::encode(&card.card().get_attribute_owned(Attribute::AtrString)?)),
-        "reconnect" => card.reconnect().map(|()| String::new()),
+        "reconnect" => card.reconnect(disposition(argument)).map(|()| String::new()),
+        "small-buffer" => {
+            let mut buffer = [0; 4];
+            card.card().transmit(&hex::decode(argument).expect("hexadecimal"), &mut buffer).map(hex::encode)
+        }
+        "no-attribute" => Ok(hex::encode(&card.card().get_attribute_owned(Attribute::Maxinput)?)),
         _ => panic!("no such command: {command}"),
     }
 }
@@ -234,7 +269,7 @@ fn on_card(card: &mut impl AsCard, command: &str, argument: &str) -> Result<Stri
 /// What a card and a transaction on it have in common.
 trait AsCard {
     fn card(&self) -> &Card;
-    fn reconnect(&mut self) -> Result<(), Error>;
+    fn reconnect(&mut self, initialization: Disposition) -> Result<(), Error>;
 }
 
 impl AsCard for Card {
@@ -242,8 +277,8 @@ impl AsCard for Card {
         self
     }
 
-    fn reconnect(&mut self) -> Result<(), Error> {
-        self.reconnect(ShareMode::Shared, Protocols::ANY, Disposition::LeaveCard)
+    fn reconnect(&mut self, initialization: Disposition) -> Result<(), Error> {
+        self.reconnect(ShareMode::Shared, Protocols::ANY, initialization)
     }
 }
 
@@ -252,8 +287,8 @@ impl AsCard for pcsc::Transaction<'_> {
         self
     }
 
-    fn reconnect(&mut self) -> Result<(), Error> {
-        self.reconnect(ShareMode::Shared, Protocols::ANY, Disposition::LeaveCard)
+    fn reconnect(&mut self, initialization: Disposition) -> Result<(), Error> {
+        self.reconnect(ShareMode::Shared, Protocols::ANY, initialization)
     }
 }
 
@@ -286,7 +321,9 @@ fn reader() -> &'static CStr {
 
 fn disposition(word: &str) -> Disposition {
     match word {
-        "leave" => Disposition::LeaveCard,
+        "leave" | "" => Disposition::LeaveCard,
+        "unpower" => Disposition::UnpowerCard,
+        "eject" => Disposition::EjectCard,
         "reset" => Disposition::ResetCard,
         _ => panic!("no such disposition: {word}"),
     }

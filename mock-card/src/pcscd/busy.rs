@@ -1,13 +1,14 @@
-//! A command that waits for a finger.
+//! A card that is in the middle of a command: it waits for a finger, or takes its time.
 
 use std::time::Duration;
 
 use super::code::Code;
 
-/// The wait: since the light began to blink, until a finger, the timeout, or the loss of the card.
+/// Since the command began, until a finger, the end of the time, or the loss of the card.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TouchWait {
-    pub(crate) slot: u8,
+pub(crate) struct Busy {
+    /// The slot whose light blinks; `None` while nobody is asked for a touch.
+    pub(crate) blinking: Option<u8>,
     pub(crate) deadline: Duration,
     ending: Option<Ending>,
 }
@@ -21,13 +22,17 @@ pub(crate) enum Ending {
     Failed(Code),
 }
 
-impl TouchWait {
-    pub(crate) fn new(slot: u8, deadline: Duration) -> Self {
-        Self { slot, deadline, ending: None }
+impl Busy {
+    pub(crate) fn blinking(slot: u8, deadline: Duration) -> Self {
+        Self { blinking: Some(slot), deadline, ending: None }
+    }
+
+    pub(crate) fn working(deadline: Duration) -> Self {
+        Self { blinking: None, deadline, ending: None }
     }
 
     /// A finger comes. The first ending counts.
-    pub(crate) fn give(&mut self) {
+    pub(crate) fn touch(&mut self) {
         self.ending.get_or_insert(Ending::Touched);
     }
 
@@ -40,9 +45,9 @@ impl TouchWait {
         self.ending.or((now >= self.deadline).then_some(Ending::TimedOut))
     }
 
-    /// Whether a finger would still help.
-    pub(crate) fn is_open(&self) -> bool {
-        self.ending.is_none()
+    /// Whether a finger would help.
+    pub(crate) fn wants_touch(&self) -> bool {
+        self.blinking.is_some() && self.ending.is_none()
     }
 }
 

@@ -1,0 +1,112 @@
+//! The card in the virtual reader of a real pcscd: the driver of the vsmartcard project, `virtualsmartcard/src/vpcd`.
+//!
+//! The driver listens, the card connects; a connection is a card in the reader. A message is its length, two
+//! bytes with the high one first, then its content: one byte is for the reader, anything else is a command.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::reader::{ATR, Reader, Refusal};
+use super::transmit::Origin;
+use super::{Daemon, Shared};
+
+impl Daemon {
+    /// Puts the card of the first reader into the virtual reader that listens on `address`, `HOST:PORT`, and
+    /// again whenever that reader comes back. The controls work as ever; the daemon's own socket should be left
+    /// alone then, for two worlds would use one card.
+    pub fn attach(&self, address: &str) {
+        let (shared, address) = (Arc::clone(&self.shared), address.to_owned());
+        let thread = thread::spawn(move || stay_attached(&shared, &address));
+        self.keep(thread);
+    }
+
+    fn keep(&self, thread: JoinHandle<()>) {
+        self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(thread);
+    }
+}
+
+/// The virtual reader holds one card.
+const READER: usize = 0;
+
+/// How soon a virtual reader that is not there is looked for again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+fn stay_attached(shared: &Shared, address: &str) {
+    while wait_for_card(shared) {
+        if let Ok(stream) = TcpStream::connect(address) {
+            let _ = serve(shared, Arc::new(stream));
+        }
+        drop(shared.wait(shared.lock(), AGAIN));
+    }
+}
+
+/// `false` once the daemon stops.
+fn wait_for_card(shared: &Shared) -> bool {
+    let mut state = shared.lock();
+    while !state.stopping && !state.readers[READER].is_there() {
+        state = shared.wait(state, Duration::MAX);
+    }
+    !state.stopping
+}
+
+/// Until the card is taken out, or the virtual reader goes away.
+fn serve(shared: &Shared, stream: Arc<TcpStream>) -> io::Result<()> {
+    {
+        let mut state = shared.lock();
+        if state.stopping || !state.readers[READER].is_there() {
+            return Ok(());
+        }
+        state.link = Some(Arc::clone(&stream));
+        state.tell("vpcd attached");
+    }
+    let result = answer_messages(shared, &stream);
+    let mut state = shared.lock();
+    state.link = None;
+    state.readers[READER].card.power_cycle();
+    state.tell("vpcd detached");
+    result
+}
+
+fn answer_messages(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
+    const POWER_OFF: u8 = 0;
+    const POWER_ON: u8 = 1;
+    const RESET: u8 = 2;
+    const ASK_FOR_ATR: u8 = 4;
+    stream.set_nodelay(true)?;
+    loop {
+        let message = receive(stream)?;
+        match message[..] {
+            [ASK_FOR_ATR] => send(stream, &ATR)?,
+            [POWER_OFF | POWER_ON | RESET] => shared.lock().readers[READER].card.power_cycle(),
+            [] | [_] => {}
+            _ => send(stream, &exchange(shared, stream, &message)?)?,
+        }
+    }
+}
+
+/// What a card cannot say, it leaves unanswered by going away.
+fn exchange(shared: &Shared, stream: &TcpStream, command: &[u8]) -> io::Result<Vec<u8>> {
+    let origin = Origin { conn: 0, client: stream, room: usize::from(u16::MAX) };
+    let may = |reader: &Reader| -> Result<(), Refusal> { reader.check_link() };
+    let answer = shared.exchange(READER, &origin, command, may);
+    answer.ok().and_then(Result::ok).ok_or_else(|| io::ErrorKind::ConnectionAborted.into())
+}
+
+fn receive(mut stream: &TcpStream) -> io::Result<Vec<u8>> {
+    // The driver writes length and content apart, and would wait for our acknowledgement in between.
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_quickack(stream, true)?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut content = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut content)?;
+    Ok(content)
+}
+
+fn send(mut stream: &TcpStream, content: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(content.len()).map_err(|_| io::ErrorKind::InvalidData)?;
+    stream.write_all(&[&length.to_be_bytes(), content].concat())
+}

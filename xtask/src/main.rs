@@ -9,6 +9,7 @@ use std::process::ExitCode;
 mod bench;
 mod checks;
 mod demo;
+mod fuzz;
 mod interop;
 mod prerequisites;
 mod say;
@@ -26,6 +27,7 @@ Commands:
   test     Everything that must hold before a change goes in: format, lints, tests, docs, dependencies
   bench provider
            Measure how long cargo waits for a token, beside other providers (release builds)
+  fuzz     Run every fuzz target for ten seconds, or for as many as you say
   interop  Let programs that are not ours judge what we built (interop/)
 
 What these need from the system is installed with apt-get where that can be done without asking.";
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::run(),
         ["test"] => checks::run(),
+        ["fuzz"] => fuzz::run(None),
+        ["fuzz", seconds] => fuzz::run(Some(seconds)),
         ["interop"] => interop::run(),
         ["bench", "provider"] => bench::provider(),
         ["bench", "provider", "--on-card"] => bench::on_card(),

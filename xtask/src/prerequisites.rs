@@ -36,6 +36,14 @@ pub(crate) const BUILD: &[Need] = &[
     },
 ];
 
+/// To build libFuzzer.
+pub(crate) const FUZZ: &[Need] = &[Need {
+    name: "a C++ compiler",
+    why: "libFuzzer is C++",
+    packages: &["g++"],
+    is_there: || succeeds("c++", &["--version"]),
+}];
+
 /// To run the tests as well.
 pub(crate) const TEST: &[Need] = &[
     Need {

@@ -160,6 +160,21 @@ fn a_new_computer_finds_its_keys() {
     other.says(&["has no key that could be adopted"]);
 }
 
+/// Another program made a new key where ours was, and left our certificate beside it: the certificate speaks of a key
+/// that is gone.
+#[test]
+fn a_certificate_over_another_key_is_not_believed() {
+    let world = World::with(Reads::AuthRequired, |card| card.firmware(mock_card::Firmware::new(5, 4, 3)));
+    let world = world.enroll_with(&["--single-key"]);
+    let mut generate = std::process::Command::new("yubico-piv-tool");
+    world.environment(&mut generate);
+    let generated = generate.args(["-a", "generate", "-s", "82", "-A", "ECCP384"]).output().unwrap();
+    assert!(generated.status.success(), "{generated:?}");
+    fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
+    let existing = world.yk_cargo(["enroll", NAME, "--existing", "--single-key", "--yes"]).fails();
+    existing.says(&["has no key that could be adopted"]);
+}
+
 /// A backup card signs when the first one is not there.
 #[test]
 fn a_backup_card() {

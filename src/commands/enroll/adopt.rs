@@ -8,6 +8,7 @@ use crate::commands::enroll::survey::{self, FoundKey};
 use crate::commands::enroll::{Enrollment, management};
 use crate::enrollment::{Key, Role};
 use crate::error::Error;
+use crate::piv::Origin;
 use crate::ui::escape;
 
 impl Enrollment<'_> {
@@ -18,8 +19,9 @@ impl Enrollment<'_> {
                 Some(described) => format!("described as `{}`", escape(&described.label)),
                 None => "without a certificate".to_owned(),
             };
+            let imported = if found.origin == Origin::Imported { ", imported: copies may exist" } else { "" };
             self.ui.say(format_args!(
-                "    {role:<7}  slot {}  PIN {}, touch {}  {by}\n             {}",
+                "    {role:<7}  slot {}  PIN {}, touch {}  {by}{imported}\n             {}",
                 found.slot, found.pin, found.touch, found.public
             ));
         }

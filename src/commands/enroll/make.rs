@@ -71,21 +71,17 @@ fn begun_earlier(
     description: &Description,
 ) -> Result<Content, Error> {
     let certificate = piv.certificate(planned.slot)?;
+    let described = certificate.as_ref().and_then(|object| object.p384_point());
     match certificate.as_ref().map(|object| object.read()) {
         None => {}
         Some(SlotCertificate::Ours(ours))
             if (&ours.role, &ours.index) == (&description.role, &description.index) => {}
         Some(_) => return Ok(Content::Taken),
     }
-    let origin = match piv.metadata(planned.slot) {
-        Ok(None) => return Ok(Content::Free),
-        Ok(Some(metadata)) => metadata.origin,
-        // Before metadata only a key that the card generated is shown at all.
-        Err(piv::Error::Unsupported { .. }) => Origin::Generated,
-        Err(error) => return Err(error.into()),
-    };
     Ok(match key_in(piv, planned.slot, certificate.as_ref())? {
-        Some((point, ..)) if origin == Origin::Generated => Content::Key(point),
+        Some(key) if key.origin == Origin::Generated && described.is_none_or(|point| point == key.point) => {
+            Content::Key(key.point)
+        }
         None if piv.occupancy(planned.slot)? != Occupancy::Used => Content::Free,
         _ => Content::Taken,
     })
@@ -96,7 +92,7 @@ fn adopted(piv: &mut Piv<'_>, planned: &PlannedKey, public: PublicKey) -> Result
     if piv.certificate(planned.slot)?.is_some() {
         return Ok(Content::Taken);
     }
-    let point = key_in(piv, planned.slot, None)?.map(|(point, ..)| point);
+    let point = key_in(piv, planned.slot, None)?.map(|key| key.point);
     let same = |point: &P384Point| PublicKey::from_uncompressed(point).is_ok_and(|found| found == public);
     Ok(point.filter(same).map_or(Content::Taken, Content::Key))
 }

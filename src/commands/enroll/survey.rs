@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::piv::attestation::Attestation;
 use crate::piv::certificate::{Description, SlotCertificate};
 use crate::piv::{
-    self, CertificateObject, Occupancy, P384Point, PinPolicy, Piv, SERIAL_SINCE, Serial, Slot, TouchPolicy,
-    Version,
+    self, CertificateObject, Occupancy, Origin, P384Point, PinPolicy, Piv, SERIAL_SINCE, Serial, Slot,
+    TouchPolicy, Version,
 };
 use crate::reader::{AfterReset, ReaderName, Readers, Terms};
 use crate::ui::Ui;
@@ -47,6 +47,7 @@ pub(super) struct FoundKey {
     pub(super) public: PublicKey,
     pub(super) pin: PinPolicy,
     pub(super) touch: TouchPolicy,
+    pub(super) origin: Origin,
     /// What our certificate beside it says; `None` if there is no certificate object at all.
     pub(super) described: Option<Described>,
 }
@@ -181,40 +182,54 @@ pub(super) fn adoptable(readers: &Readers, card: &CardSurvey) -> Result<Vec<Foun
 
 fn found_key(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<FoundKey>, Error> {
     let certificate = piv.certificate(slot)?;
-    let Some((point, pin, touch)) = key_in(piv, slot, certificate.as_ref())? else { return Ok(None) };
-    let described = match certificate.map(|object| object.read()) {
+    let Some(key) = key_in(piv, slot, certificate.as_ref())? else { return Ok(None) };
+    let described = match certificate {
         None => None,
-        Some(SlotCertificate::Ours(Description { role, label, index: Some(index) })) => {
-            let Some(role) = Role::from_name(&role) else { return Ok(None) };
-            Some(Described { role, label, index })
-        }
-        Some(_) => return Ok(None),
+        Some(object) if object.p384_point() != Some(key.point) => return Ok(None),
+        Some(object) => match object.read() {
+            SlotCertificate::Ours(Description { role, label, index: Some(index) }) => {
+                let Some(role) = Role::from_name(&role) else { return Ok(None) };
+                Some(Described { role, label, index })
+            }
+            _ => return Ok(None),
+        },
     };
-    let public = PublicKey::from_uncompressed(&point)?;
-    Ok(Some(FoundKey { slot, public, pin, touch, described }))
+    let public = PublicKey::from_uncompressed(&key.point)?;
+    Ok(Some(FoundKey { slot, public, pin: key.pin, touch: key.touch, origin: key.origin, described }))
 }
 
-/// A P-384 key and its policies. Before metadata the card attests what it generated, and of an imported key only the
+/// A P-384 key as the card tells of it.
+pub(super) struct KeyInSlot {
+    pub(super) point: P384Point,
+    pub(super) pin: PinPolicy,
+    pub(super) touch: TouchPolicy,
+    pub(super) origin: Origin,
+}
+
+/// The P-384 key in a slot. Before metadata the card attests what it generated, and of an imported key only the
 /// certificate beside it says anything.
 pub(super) fn key_in(
     piv: &mut Piv<'_>,
     slot: Slot,
     certificate: Option<&CertificateObject>,
-) -> Result<Option<(P384Point, PinPolicy, TouchPolicy)>, Error> {
+) -> Result<Option<KeyInSlot>, Error> {
+    let key = |point, pin, touch, origin| KeyInSlot { point, pin, touch, origin };
     match piv.metadata(slot) {
         Ok(None) => return Ok(None),
-        Ok(Some(key)) => return Ok(key.p384_point()?.map(|point| (point, key.pin, key.touch))),
+        Ok(Some(found)) => {
+            return Ok(found.p384_point()?.map(|point| key(point, found.pin, found.touch, found.origin)));
+        }
         Err(piv::Error::Unsupported { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     match piv.attest(slot) {
         Ok(der) => {
-            let key = Attestation::read(&der)?;
-            Ok(key.p384_point.map(|point| (point, key.pin, key.touch)))
+            let found = Attestation::read(&der)?;
+            Ok(found.p384_point.map(|point| key(point, found.pin, found.touch, Origin::Generated)))
         }
         Err(piv::Error::NotAttestable { .. } | piv::Error::Refused { .. }) => Ok(certificate
             .and_then(|object| object.p384_point().zip(object.policies()))
-            .map(|(point, (pin, touch))| (point, pin, touch))),
+            .map(|(point, (pin, touch))| key(point, pin, touch, Origin::Imported))),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,0 +1,105 @@
+//! Why cargo's configuration does not help, and what to do then.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// crates.io takes bearer tokens only.
+    #[error("crates.io takes bearer tokens only, no asymmetric ones")]
+    CratesIo,
+    /// Files include files without end.
+    #[error("{} includes files that include files, too deep", file.display())]
+    DeepInclude {
+        /// The file at which it was given up.
+        file: PathBuf,
+    },
+    /// Cargo would not take this index URL.
+    #[error("`{}` is no index URL: {reason}", crate::ui::escape(index))]
+    IndexUrl {
+        /// The URL.
+        index: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {action} {}", file.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A URL without a name cannot be configured.
+    #[error(
+        "this registry has no name in cargo's configuration, so no credential provider can be set for it"
+    )]
+    NoName,
+    /// A project gives the name another URL than the person's own configuration.
+    #[error(
+        "{} says that registry `{}` is\n    {}\nbut your own configuration says that it is\n    {}",
+        file.display(), crate::ui::escape(name), crate::ui::escape(theirs),
+        own.as_deref().map_or_else(|| "(not configured)".into(), crate::ui::escape)
+    )]
+    ProjectDisagrees {
+        /// The name.
+        name: String,
+        /// The person's URL.
+        own: Option<String>,
+        /// The project's file.
+        file: PathBuf,
+        /// The project's URL.
+        theirs: String,
+    },
+    /// `registries` is no table.
+    #[error("`registries` in {} is not a table", file.display())]
+    Shape {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Not TOML.
+    #[error("{} is not TOML: {reason}", file.display())]
+    Toml {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody knows this name.
+    #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", crate::ui::escape(name))]
+    UnknownRegistry {
+        /// The name.
+        name: String,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::CratesIo => {
+                "asymmetric tokens need a registry that verifies them: see README, \"Which registries\""
+                    .into()
+            }
+            Self::ProjectDisagrees { .. } => {
+                "leave the project's folder, or give the index URL instead of the name if you trust it".into()
+            }
+            Self::UnknownRegistry { name } => format!(
+                "add `[registries.{0}]` with its `index` to $CARGO_HOME/config.toml, or give the index URL (sparse+https://…/)",
+                crate::ui::escape(name)
+            ),
+            Self::NoName => {
+                "add `[registries.NAME]` with its `index` to $CARGO_HOME/config.toml first".into()
+            }
+            Self::Toml { .. } | Self::Shape { .. } => "mend the file; cargo cannot read it either".into(),
+            Self::DeepInclude { .. } => "look at `include` in that file".into(),
+            Self::IndexUrl { .. } => "copy it from your registry's documentation: sparse+https://…/".into(),
+            Self::Io { .. } => return None,
+        })
+    }
+}

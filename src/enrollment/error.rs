@@ -1,0 +1,84 @@
+//! Why the enrolments cannot be used, and what to do then.
+
+use std::path::PathBuf;
+
+/// Why the enrolments cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read`, `write`, `lock`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Group or others may write the file or its folder, or it belongs to somebody else.
+    #[error("{} {problem}: somebody else could have chosen the keys in it", path.display())]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The file is read, but cannot be used.
+    #[error("{} {problem}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with the text of the file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Two entries for one URL.
+    #[error("has two entries for {0}")]
+    Duplicate(String),
+    /// A later yk-cargo wrote it.
+    #[error("has version {version}, which a newer yk-cargo wrote")]
+    Newer {
+        /// Its version.
+        version: i64,
+    },
+    /// No `version = 1`.
+    #[error("does not begin with `version = 1`")]
+    NoVersion,
+    /// Not TOML, or of another shape.
+    #[error("is damaged: {0}")]
+    Toml(String),
+    /// A value that makes no sense.
+    #[error("is damaged: `{key}` {reason}")]
+    Value {
+        /// Which.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io { .. } => "check that the file and its folder belong to you".into(),
+            Self::Unsafe { path, .. } => {
+                format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())
+            }
+            Self::Content { problem: Problem::Newer { .. }, .. } => {
+                "update yk-cargo: cargo install yk-cargo --locked".into()
+            }
+            Self::Content { path, .. } => format!(
+                "mend it, or move {} away and run `yk-cargo enroll REGISTRY --existing`: the keys are still on the card",
+                path.display()
+            ),
+        }
+    }
+}

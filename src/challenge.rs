@@ -89,6 +89,16 @@ pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u3
     }
 }
 
+/// How far this computer's clock is wrong by a registry's, or `None` if it is right or the registry does not tell.
+///
+/// # Errors
+/// [`Error`]; any status will do.
+pub fn clock(index: &str, settings: &Settings) -> Result<Option<ClockError>, Error> {
+    let registry = Asked::new(index, settings)?;
+    let answer = registry.client.get(&registry.config_url, None)?;
+    Ok(ClockError::of(&answer, Timestamp::now()))
+}
+
 /// For how many seconds a read token is used again, by the registry's window.
 #[must_use]
 pub fn reuse(window: Option<u32>) -> u32 {

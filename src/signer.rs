@@ -20,7 +20,7 @@ use crate::reader::{AfterReset, ReaderName, Readers, Terms};
 use crate::settings::Settings;
 use crate::ui::{Ui, escape};
 
-mod identity;
+pub(crate) mod identity;
 mod touch_notice;
 mod transaction;
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::piv::attestation::Attestation;
 use crate::piv::{self, Piv, Slot};
 use crate::reader::Readers;
+use crate::signer::identity::number;
 use crate::ui::{Ui, escape};
 
 /// Runs `yk-cargo attest`.
@@ -60,7 +61,7 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
 }
 
 fn chains(piv: &mut Piv<'_>, card: &Card) -> Result<String, Error> {
-    let found = cards::number(piv, std::slice::from_ref(card))?;
+    let found = number(piv, std::slice::from_ref(card))?;
     if found != Some(card.serial) {
         let found = found.into_iter().collect();
         return Err(Error::WrongCard { found, wanted: format!("YubiKey {}", card.serial) });

@@ -32,7 +32,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
     for registry in &enrollments.registries {
-        clock::check(registry, &mut findings);
+        clock::check(registry, &context.settings, &mut findings);
     }
     findings.report(arguments.json)
 }

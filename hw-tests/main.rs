@@ -14,6 +14,7 @@ mod daily;
 mod doctor;
 mod enrolling;
 mod hostile;
+mod pages;
 mod pinentry;
 mod refusals;
 mod several_cards;

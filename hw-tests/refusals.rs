@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use mock_card::{MockCard, Touch};
@@ -195,31 +196,57 @@ fn login_at_a_registry_that_is_not_enrolled() {
     login.says(&["my-reg is not enrolled", "yk-cargo enroll my-reg"]);
 }
 
-/// An enrolments file that cannot be trusted signs nothing.
+impl World {
+    /// With these enrolments nothing is signed, and the card is not even asked.
+    #[track_caller]
+    fn signs_nothing_with(&self, enrollments: &str, says: &[&str]) {
+        fs::write(self.enrollments_file(), enrollments).unwrap();
+        self.yank().fails().says(says).says(&["enrollments.toml", "hint: "]);
+        assert!(Seen::on(&self.card).nothing());
+    }
+
+    fn enrollments_text(&self) -> String {
+        fs::read_to_string(self.enrollments_file()).unwrap()
+    }
+}
+
 #[test]
-fn enrolments_that_cannot_be_trusted() {
+fn enrolments_that_are_damaged() {
     let world = World::with_a_crate();
-    let good = fs::read_to_string(world.enrollments_file()).unwrap();
-    let refused = |texts: &[&str]| {
-        world.yank().fails().says(texts);
-        assert!(Seen::on(&world.card).nothing());
-    };
+    let good = world.enrollments_text();
     for (text, says) in [
-        (good.replacen("version = 1", "version = 2", 1), "has version 2, which a newer yk-cargo wrote"),
         (good.replacen("version = 1\n", "", 1), "does not begin with `version = 1`"),
         (format!("{good}\n[["), "is damaged"),
         (good.replace("slot = \"83\"", "slot = \"ff\""), "`slot` is wrong"),
+        (good.replace("k3.public.", "k3.secret."), "`public` is wrong"),
     ] {
-        fs::write(world.enrollments_file(), text).unwrap();
-        refused(&["enrollments.toml", says, "hint: "]);
+        world.signs_nothing_with(&text, &[says]);
     }
-    fs::write(world.enrollments_file(), &good).unwrap();
-    fs::set_permissions(world.enrollments_file(), fs::Permissions::from_mode(0o622)).unwrap();
-    refused(&["may be written by others", "chmod go-w"]);
-    fs::set_permissions(world.enrollments_file(), fs::Permissions::from_mode(0o600)).unwrap();
-    fs::set_permissions(world.path("home/yk-cargo"), fs::Permissions::from_mode(0o777)).unwrap();
-    refused(&["may be written by others"]);
-    fs::set_permissions(world.path("home/yk-cargo"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(world.enrollments_file(), good).unwrap();
+    world.yank().succeeds();
+}
+
+#[test]
+fn enrolments_of_a_newer_version() {
+    let world = World::with_a_crate();
+    let newer = world.enrollments_text().replacen("version = 1", "version = 2", 1);
+    world.signs_nothing_with(
+        &newer,
+        &["has version 2, which a newer yk-cargo wrote", "cargo install yk-cargo"],
+    );
+}
+
+#[test]
+fn enrolments_that_others_may_write() {
+    let world = World::with_a_crate();
+    let text = world.enrollments_text();
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set(&world.enrollments_file(), 0o622);
+    world.signs_nothing_with(&text, &["may be written by others", "chmod go-w"]);
+    set(&world.enrollments_file(), 0o600);
+    set(&world.path("home/yk-cargo"), 0o777);
+    world.yank().fails().says(&["home/yk-cargo may be written by others"]);
+    set(&world.path("home/yk-cargo"), 0o700);
     world.yank().succeeds();
 }
 

@@ -232,7 +232,7 @@ fn enrolments_of_a_newer_version() {
     let newer = world.enrollments_text().replacen("version = 1", "version = 2", 1);
     world.signs_nothing_with(
         &newer,
-        &["has version 2, which a newer yk-cargo wrote", "cargo install yk-cargo"],
+        &["has version 2, which a newer yk-cargo wrote", "hint: update yk-cargo"],
     );
 }
 

@@ -73,7 +73,7 @@ impl Error {
                 format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())
             }
             Self::Content { problem: Problem::Newer { .. }, .. } => {
-                "update yk-cargo: cargo install yk-cargo --locked".into()
+                "update yk-cargo to the version that wrote it, or a later one".into()
             }
             Self::Content { path, .. } => format!(
                 "mend it, or move {} away and run `yk-cargo enroll REGISTRY --existing`: the keys are still on the card",

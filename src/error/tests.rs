@@ -191,13 +191,13 @@ fn of_cargo_config(index: String) -> Vec<Error> {
             E::ProjectDisagrees {
                 name: "my-reg".into(),
                 own: Some("sparse+https://good.example/".into()),
-                file: "/work/.cargo/config.toml".into(),
+                file: "/home/me/project/.cargo/config.toml".into(),
                 theirs: "sparse+https://evil.example/".into(),
             },
             E::ProjectDisagrees {
                 name: "my-reg".into(),
                 own: None,
-                file: "/work/.cargo/config.toml".into(),
+                file: "/home/me/project/.cargo/config.toml".into(),
                 theirs: "sparse+https://evil.example/".into(),
             },
         ],

@@ -295,7 +295,9 @@ impl Error {
             Self::Enrollments(error) => error.hint(),
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
-            Self::CardSignature(_) => "do not use this card; run `yk-cargo list` and enrol another".into(),
+            Self::CardSignature(_) => {
+                "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
+            },
             Self::Challenge { registry, .. } => {
                 format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
             }

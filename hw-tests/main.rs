@@ -17,6 +17,7 @@ mod hostile;
 mod pinentry;
 mod real_key;
 mod refusals;
+mod replacing;
 mod several_cards;
 mod stand_in;
 mod terminal;

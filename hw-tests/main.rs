@@ -14,6 +14,7 @@ mod daily;
 mod doctor;
 mod enrolling;
 mod hostile;
+mod moved;
 mod pinentry;
 mod real_key;
 mod refusals;

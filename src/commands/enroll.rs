@@ -26,6 +26,7 @@ mod plan;
 mod refresh;
 mod replace;
 mod report;
+mod same_keys;
 mod survey;
 
 use plan::{PlannedKey, Start};
@@ -54,7 +55,9 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced };
 
     enrollment.may_join(&enrollments)?;
-    if arguments.existing {
+    if let Some(source) = &arguments.same_keys_as {
+        enrollment.share(source, &enrollments)?;
+    } else if arguments.existing {
         enrollment.adopt()?;
     } else {
         enrollment.make(&enrollments)?;

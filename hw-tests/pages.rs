@@ -6,14 +6,16 @@ use std::path::Path;
 use mock_card::MockCard;
 use rexpect::ReadUntil;
 
-use crate::world::{PIN, World};
+use crate::world::{NAME, PIN, World};
 
 /// What these tests do not run: it installs, needs a real key, or belongs to another package, which tests it.
-const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 9] = [
     "sudo apt-get ",
     "cargo install ",
     "cargo test ",
     "cargo xtask ",
+    "export YK_CARGO_PIN_COMMAND=",
+    "YK_CARGO_HW_SERIAL=",
     "mock-card ",
     "registry-gateway ",
     "ykman ",
@@ -28,6 +30,21 @@ fn commands(page: &Path) -> Vec<String> {
 }
 
 impl World {
+    /// What the page takes for granted before this line.
+    fn prepare_for(&mut self, line: &str) {
+        let another = |serial| MockCard::builder().serial(serial).pin(PIN).start().unwrap();
+        if line.contains("--backup") {
+            self.exchange_card(another(23_456_789));
+        }
+        if line.contains("--replace") {
+            self.exchange_card(another(34_567_890));
+        }
+        if line.contains("--same-keys-as") {
+            let moved = format!("[registries.{NAME}]\nindex = \"sparse+http://localhost:9/moved/\"\n");
+            self.write("home/config.toml", &moved);
+        }
+    }
+
     /// Runs a line on a terminal, says yes to everything, and gives the PIN.
     fn obey(&self, line: &str) {
         let mut session = self.at_a_terminal(&format!("cd alpha; {line}; echo STATUS $?"));
@@ -35,8 +52,11 @@ impl World {
             let texts = ["[y/N] ", "Type yes to go on: ", "left): ", "STATUS "];
             texts.map(|text| ReadUntil::String(text.to_owned())).into()
         };
+        let mut shown = String::new();
         loop {
-            let (_, found) = session.exp_any(questions()).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let (before, found) =
+                session.exp_any(questions()).unwrap_or_else(|error| panic!("{line}: {error}"));
+            shown += &before;
             let answer = match found.as_str() {
                 "[y/N] " => "y",
                 "Type yes to go on: " => "yes",
@@ -48,7 +68,7 @@ impl World {
         let status = session.exp_eof().unwrap();
         // `doctor` finds the management key of a new card, which is everybody's.
         let fine = status.trim() == "0" || line == "yk-cargo doctor";
-        assert!(fine, "{line}: status {status}");
+        assert!(fine, "{line}: {shown}status {status}");
     }
 }
 
@@ -64,14 +84,13 @@ fn every_command_of_the_pages_works() {
             .into_iter()
             .filter(|line| !ELSEWHERE.iter().any(|elsewhere| line.starts_with(elsewhere)))
             .collect();
-        // A page that enrols without `--backup` begins at the beginning; the others are for who has done that.
-        let is_new = here.iter().any(|line| line.contains(" enroll ") && !line.contains("--backup"));
+        // A page that begins by enrolling is for somebody new; the others are for who has done that.
+        let first = here.iter().find(|line| line.contains(" enroll "));
+        let is_new = first.is_some_and(|line| !line.contains("--backup"));
         let mut world = if is_new { World::new() } else { World::enrolled() };
         world.package("alpha", "0.1.0", "");
         for line in here {
-            if line.contains("--backup") {
-                world.card = MockCard::builder().serial(23_456_789).pin(PIN).start().unwrap();
-            }
+            world.prepare_for(&line);
             world.obey(&line);
             if line.contains(" enroll ") {
                 world.add_keys("alice");
@@ -79,5 +98,5 @@ fn every_command_of_the_pages_works() {
             ran += 1;
         }
     }
-    assert!(ran >= 9, "only {ran} commands were found");
+    assert!(ran >= 11, "only {ran} commands were found");
 }

@@ -1,7 +1,9 @@
 //! One person with one card, one cargo home and one registry.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -21,10 +23,18 @@ pub(crate) const NAME: &str = "my-reg";
 /// No child runs longer than this many seconds, whatever goes wrong.
 const LIMIT: &str = "180";
 
+/// A computer with a mock card.
 pub(crate) struct World {
-    root: TempDir,
+    computer: Computer,
     pub(crate) card: MockCard,
+}
+
+/// A cargo home, and a registry that it knows.
+pub(crate) struct Computer {
+    root: TempDir,
     pub(crate) gateway: Running,
+    /// What leads the children to a card and its PIN.
+    card: Vec<(&'static str, OsString)>,
 }
 
 /// Whether index and downloads need a token.
@@ -46,17 +56,11 @@ impl World {
     }
 
     pub(crate) fn with(reads: Reads, card: impl FnOnce(Builder) -> Builder) -> Self {
-        let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
-        let mut config = Config::new(root.path().join("store"));
-        config.open = reads == Reads::Open;
-        let gateway = Gateway::start(config).unwrap();
         let card = card(MockCard::builder().serial(SERIAL).pin(PIN)).start().unwrap();
-        let world = Self { root, card, gateway };
-        fs::create_dir_all(world.path("work")).unwrap();
-        let index = world.gateway.index_url();
-        world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"{index}\"\n"));
-        world.script("pin.sh", &format!("#!/bin/sh\necho {PIN}\n"));
-        world
+        let mut computer = Computer::new(reads, vec![("PCSCLITE_CSOCK_NAME", card.socket().into())]);
+        let pin = computer.script("pin.sh", &format!("#!/bin/sh\necho {PIN}\n"));
+        computer.card.push(("YK_CARGO_PIN_COMMAND", pin.into()));
+        Self { computer, card }
     }
 
     pub(crate) fn enroll(self) -> Self {
@@ -69,6 +73,36 @@ impl World {
         self.add_keys("alice");
         self.card.clear_trace();
         self
+    }
+
+    /// Another card is plugged in, and this one is not any more.
+    pub(crate) fn exchange_card(&mut self, card: MockCard) {
+        let socket = self.computer.card.iter_mut().find(|(name, _)| *name == "PCSCLITE_CSOCK_NAME");
+        socket.unwrap().1 = card.socket().into();
+        self.card = card;
+    }
+}
+
+impl Deref for World {
+    type Target = Computer;
+
+    fn deref(&self) -> &Computer {
+        &self.computer
+    }
+}
+
+impl Computer {
+    /// Its children are led to a card by these variables.
+    pub(crate) fn new(reads: Reads, card: Vec<(&'static str, OsString)>) -> Self {
+        let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
+        let mut config = Config::new(root.path().join("store"));
+        config.open = reads == Reads::Open;
+        let gateway = Gateway::start(config).unwrap();
+        let computer = Self { root, gateway, card };
+        fs::create_dir_all(computer.path("work")).unwrap();
+        let index = computer.gateway.index_url();
+        computer.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"{index}\"\n"));
+        computer
     }
 
     /// What the administrator does with the lines that `enroll` prints.
@@ -162,7 +196,7 @@ impl World {
     }
 
     /// A child in a session of its own, so that it has no controlling terminal.
-    fn run(&self, program: &str, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Run {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", LIMIT, "setsid", "--wait", program]).args(arguments);
         self.environment(&mut command);
@@ -180,9 +214,8 @@ impl World {
             .env("HOME", self.root.path())
             .env("CARGO_HOME", self.cargo_home())
             .env("CARGO_TARGET_DIR", self.path("target"))
-            .env("PCSCLITE_CSOCK_NAME", self.card.socket())
-            .env("YK_CARGO_PIN_COMMAND", self.path("pin.sh"))
-            .env("TERM", "xterm");
+            .env("TERM", "xterm")
+            .envs(self.card.iter().map(|(name, value)| (name, value)));
     }
 }
 

@@ -72,8 +72,15 @@ pub struct Enroll {
     /// Add this card to a registry that is enrolled with another one.
     #[arg(long)]
     pub backup: bool,
+    /// Take this card out of the enrolment as soon as another one has its keys there.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
+    pub replace: Option<Serial>,
+    /// Use the keys that this card has for another registry: for one whose URL has changed.
+    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
+    #[arg(conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub same_keys_as: Option<String>,
     /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
-    #[arg(long, conflicts_with_all = ["existing", "backup", "slot", "single_key"])]
+    #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
     pub refresh: bool,
     /// The slots for the keys: read, publish. [default: the first empty ones from 82]
     #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',')]

@@ -135,6 +135,16 @@ pub enum Error {
         /// Name or URL.
         registry: String,
     },
+    /// The card that is to be replaced, or whose keys are to be used, is not enrolled there.
+    #[error("YubiKey {serial} is not enrolled for {}", escape(index))]
+    NotOneOfItsCards {
+        /// The card.
+        serial: Serial,
+        /// The registry.
+        index: String,
+        /// The cards that are enrolled there; empty if there are none.
+        enrolled: String,
+    },
     /// Not a .crate file.
     #[error("{} is not a .crate file: {reason}", file.display())]
     NotACrate {
@@ -203,6 +213,12 @@ pub enum Error {
     ProviderArguments {
         /// Which, escaped.
         arguments: String,
+    },
+    /// `--replace` names the card that is to be enrolled.
+    #[error("YubiKey {serial} is to be replaced, but no other YubiKey is there to be enrolled")]
+    ReplacesItself {
+        /// The card.
+        serial: Serial,
     },
     /// Several cards and no choice.
     #[error("several YubiKeys are plugged in: {}", list(found))]
@@ -330,6 +346,10 @@ impl Error {
                 "run the command in a terminal, or name another program: pinentry = \"…\" in $CARGO_HOME/yk-cargo/config.toml".into()
             }
             Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotOneOfItsCards { enrolled, .. } if enrolled.is_empty() => {
+                "`yk-cargo list` shows what is enrolled".into()
+            }
+            Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
             Self::NotACrate { .. } => "`cargo package` makes one: target/package/NAME-VERSION.crate".into(),
             Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
@@ -350,6 +370,7 @@ impl Error {
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
+            Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),

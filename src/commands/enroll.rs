@@ -24,7 +24,9 @@ mod make;
 mod management;
 mod plan;
 mod refresh;
+mod replace;
 mod report;
+mod same_keys;
 mod survey;
 
 use plan::{PlannedKey, Start};
@@ -48,11 +50,14 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
-    let card = survey::choose_card(&readers, arguments.serial, context, ui)?;
-    let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry };
+    let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
+    let card = survey::choose_card(&readers, arguments.serial, arguments.replace, context, ui)?;
+    let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced };
 
     enrollment.may_join(&enrollments)?;
-    if arguments.existing {
+    if let Some(source) = &arguments.same_keys_as {
+        enrollment.share(source, &enrollments)?;
+    } else if arguments.existing {
         enrollment.adopt()?;
     } else {
         enrollment.make(&enrollments)?;
@@ -68,6 +73,8 @@ struct Enrollment<'a> {
     ui: Ui,
     card: CardSurvey,
     registry: ConfiguredRegistry,
+    /// The card whose place this one takes.
+    replaced: Option<Card>,
 }
 
 impl Enrollment<'_> {
@@ -77,7 +84,11 @@ impl Enrollment<'_> {
         if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
             return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
         }
-        if self.arguments.backup || enrolled.card(self.card.serial).is_some() || enrolled.cards.is_empty() {
+        if self.arguments.backup
+            || self.replaced.is_some()
+            || enrolled.card(self.card.serial).is_some()
+            || enrolled.cards.is_empty()
+        {
             return Ok(());
         }
         let question = format!(
@@ -98,6 +109,9 @@ impl Enrollment<'_> {
     /// Makes the keys that are still missing.
     fn make(&self, enrollments: &Enrollments) -> Result<(), Error> {
         let planned = plan::keys(self.arguments, &self.registry.index, &self.card, enrollments)?;
+        if planned.is_empty() && self.replaced.is_some() {
+            return self.only_take_out();
+        }
         if planned.is_empty() {
             self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
             return Ok(());
@@ -106,13 +120,15 @@ impl Enrollment<'_> {
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
         if !self.arguments.yes {
-            self.confirm("Make these keys?")?;
+            self.confirm(&self.and_take_out("Make these keys"))?;
         }
         let management = management::key(self)?;
-        for key in planned {
+        let last = planned.len() - 1;
+        for (position, key) in planned.into_iter().enumerate() {
             let (role, slot) = (key.role, key.slot);
             let label = self.arguments.label.clone();
-            self.enroll(&self.make_key(key, Arc::clone(&management))?, label)?;
+            let key = self.make_key(key, Arc::clone(&management))?;
+            self.enroll(&key, label, position == last)?;
             self.ui.say(format_args!("made the {role} key in slot {slot}"));
         }
         Ok(())
@@ -163,6 +179,7 @@ impl Enrollment<'_> {
                 if key.start == Start::Begun { "  (begun earlier)" } else { "" }
             ));
         }
+        self.show_replaced();
     }
 
     /// Notes the key, makes it, describes it in its slot. The note goes when the key is enrolled.
@@ -207,7 +224,8 @@ impl Enrollment<'_> {
         self.readers.with_card(&self.card.reader, terms, work)
     }
 
-    fn enroll(&self, key: &Key, label: String) -> Result<(), Error> {
+    /// With the last key the card that is replaced goes, in the same write.
+    fn enroll(&self, key: &Key, label: String, is_last: bool) -> Result<(), Error> {
         let registry = Registry {
             index: self.registry.index.clone(),
             name: self.registry.name.clone(),
@@ -218,7 +236,12 @@ impl Enrollment<'_> {
             cards: Vec::new(),
         };
         let card = Card { serial: self.card.serial, firmware: self.card.firmware, label, keys: Vec::new() };
-        Ok(Edit::begin(self.context.cargo.home())?.enroll(&registry, &card, key)?)
+        let mut edit = Edit::begin(self.context.cargo.home())?;
+        match self.replaced.as_ref().filter(|_| is_last) {
+            Some(replaced) => edit.enroll_instead(&registry, &card, key, replaced.serial)?,
+            None => edit.enroll(&registry, &card, key)?,
+        }
+        Ok(())
     }
 
     fn description(&self, planned: &PlannedKey) -> Description {
@@ -248,7 +271,7 @@ impl Enrollment<'_> {
         };
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
         self.configure()?;
-        report::print(registry, self.card.serial)
+        report::print(registry, self.card.serial, self.replaced.as_ref())
     }
 
     fn configure(&self) -> Result<(), Error> {

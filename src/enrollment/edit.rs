@@ -78,6 +78,36 @@ impl Edit {
     /// # Errors
     /// [`Error::Io`].
     pub fn enroll(&mut self, registry: &Registry, card: &Card, key: &Key) -> Result<(), Error> {
+        self.add(registry, card, key);
+        self.save()
+    }
+
+    /// Enrols a key as [`Edit::enroll`] does, and takes another card out of that registry in the same write.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn enroll_instead(
+        &mut self,
+        registry: &Registry,
+        card: &Card,
+        key: &Key,
+        replaced: Serial,
+    ) -> Result<(), Error> {
+        self.add(registry, card, key);
+        self.take_out(&registry.index, replaced);
+        self.save()
+    }
+
+    /// Takes a card out of a registry, with what was begun on it for that registry. Its keys stay on it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_card(&mut self, index: &str, serial: Serial) -> Result<(), Error> {
+        self.take_out(index, serial);
+        self.save()
+    }
+
+    fn add(&mut self, registry: &Registry, card: &Card, key: &Key) {
         self.forget_pending(card.serial, key.slot);
         let registries = tables(self.document.as_table_mut(), "registry");
         let registry =
@@ -87,7 +117,14 @@ impl Edit {
         let keys = tables(card, "key");
         keys.retain(|table| !has(table, "slot", &key.slot.to_string()));
         keys.push(new_key(key));
-        self.save()
+    }
+
+    fn take_out(&mut self, index: &str, serial: Serial) {
+        let document = self.document.as_table_mut();
+        tables(document, "pending").retain(|table| !(is_card(table, serial) && has(table, "index", index)));
+        for registry in tables(document, "registry").iter_mut().filter(|table| has(table, "index", index)) {
+            tables(registry, "card").retain(|table| !is_card(table, serial));
+        }
     }
 
     /// Notes what an enrolled registry says of itself.

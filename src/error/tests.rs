@@ -106,6 +106,14 @@ fn all() -> Vec<Error> {
             Error::NotEnrolled { registry: "my-reg".into() },
             Error::NotEnrolled { registry: "\u{1b}[31m".into() },
         ],
+        Error::NotOneOfItsCards { .. } => [
+            Error::NotOneOfItsCards {
+                serial: SERIAL,
+                index: index(),
+                enrolled: "YubiKey 23456789 (safe)".into(),
+            },
+            Error::NotOneOfItsCards { serial: SERIAL, index: index(), enrolled: String::new() },
+        ],
         Error::NotACrate { .. } => [
             Error::NotACrate { file: "alpha.zip".into(), reason: "it has no Cargo.toml".into() },
         ],
@@ -126,6 +134,7 @@ fn all() -> Vec<Error> {
         Error::Piv(_) => [piv::Error::PinBlocked.into()],
         Error::Reader(_) => [reader::Error::NoService.into()],
         Error::ProviderArguments { .. } => [Error::ProviderArguments { arguments: "--evil".into() }],
+        Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [settings()],

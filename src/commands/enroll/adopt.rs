@@ -25,10 +25,13 @@ impl Enrollment<'_> {
                 found.slot, found.pin, found.touch, found.public
             ));
         }
+        self.show_replaced();
         if !self.arguments.yes {
-            self.confirm(&format!("Use these keys for {}?", escape(&self.registry.index)))?;
+            let use_them = format!("Use these keys for {}", escape(&self.registry.index));
+            self.confirm(&self.and_take_out(&use_them))?;
         }
-        for (role, found) in keys {
+        let last = keys.len() - 1;
+        for (position, (role, found)) in keys.into_iter().enumerate() {
             if found.described.is_none() {
                 self.describe(role, &found)?;
             }
@@ -36,7 +39,7 @@ impl Enrollment<'_> {
                 found.described.map_or_else(|| self.arguments.label.clone(), |described| described.label);
             let key =
                 Key { role, slot: found.slot, public: found.public, pin: found.pin, touch: found.touch };
-            self.enroll(&key, label)?;
+            self.enroll(&key, label, position == last)?;
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! What comes next, to copy and paste: on stdout, since it is what the person came for.
 
 use crate::commands::print as to_stdout;
-use crate::enrollment::{Registry, Role};
+use crate::enrollment::{Card, Registry, Role};
 use crate::error::Error;
 use crate::piv::Serial;
 use crate::ui::escape;
 
-pub(super) fn print(registry: &Registry, serial: Serial) -> Result<(), Error> {
+pub(super) fn print(registry: &Registry, serial: Serial, replaced: Option<&Card>) -> Result<(), Error> {
     let Some(card) = registry.card(serial) else { return Ok(()) };
     let mut lines =
         vec!["For the registry's administrator (registry-gateway), with your user name there:".to_owned()];
@@ -19,6 +19,16 @@ pub(super) fn print(registry: &Registry, serial: Serial) -> Result<(), Error> {
             subject.unwrap_or_default(),
             key.public
         ));
+    }
+    if let Some(replaced) = replaced {
+        lines.push(format!(
+            "YubiKey {} ({}) still holds its keys. To be revoked, once the new ones are there:",
+            replaced.serial,
+            escape(&replaced.label)
+        ));
+        lines.extend(replaced.keys.iter().map(|key| {
+            format!("  registry-gateway key revoke {}  # {}, slot {}", key.public.id(), key.role, key.slot)
+        }));
     }
     lines.push("For any other registry that verifies asymmetric tokens:".to_owned());
     lines.extend(card.keys.iter().map(|key| format!("  {}", key.public)));

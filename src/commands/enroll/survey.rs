@@ -60,10 +60,11 @@ pub(super) struct Described {
     pub(super) index: String,
 }
 
-/// The card to use: the only one, the one asked for, or the one chosen.
+/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace.
 pub(super) fn choose_card(
     readers: &Readers,
     wanted: Option<Serial>,
+    replaced: Option<Serial>,
     context: &Context,
     ui: Ui,
 ) -> Result<CardSurvey, Error> {
@@ -75,6 +76,13 @@ pub(super) fn choose_card(
     let mut cards = Vec::new();
     for name in names {
         cards.push((read(readers, &name, told_serial)?, name));
+    }
+    if let Some(serial) = replaced {
+        let others = cards.iter().filter(|(found, _)| *found != Some(serial)).count();
+        if (others == 0 && !cards.is_empty()) || wanted == replaced {
+            return Err(Error::ReplacesItself { serial });
+        }
+        cards.retain(|(found, _)| *found != Some(serial));
     }
     let found: Vec<_> = cards.iter().filter_map(|(serial, _)| *serial).collect();
     if let Some(wanted) = wanted {

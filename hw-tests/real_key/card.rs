@@ -1,0 +1,136 @@
+//! The card that was named, and what its slots hold.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use yk_cargo::Error;
+use yk_cargo::pin::Pin;
+use yk_cargo::piv::{self, ManagementKey, Occupancy, Piv, Serial, Slot, Version};
+use yk_cargo::reader::{AfterReset, Deadlines, ReaderName, Readers, Terms};
+use yk_cargo::ui::pin_command;
+
+/// Prints the management key in hexadecimal, where it is neither the factory's nor behind the PIN.
+pub(super) const MANAGEMENT_KEY_COMMAND: &str = "YK_CARGO_HW_MANAGEMENT_KEY_COMMAND";
+
+/// For a person who has to type it somewhere.
+const PIN_COMMAND_TAKES_AT_MOST: Duration = Duration::from_secs(60);
+
+pub(super) struct RealCard {
+    readers: Readers,
+    reader: ReaderName,
+    pub(super) serial: Serial,
+    pub(super) firmware: Version,
+    /// The retired slots before anything was done.
+    pub(super) before: Vec<(Slot, Occupancy)>,
+    management: Arc<ManagementKey>,
+}
+
+impl RealCard {
+    /// The only YubiKey, with this number, and with a management key that it has just accepted: whoever makes keys
+    /// must be able to take them away.
+    ///
+    /// # Panics
+    /// With one sentence, if anything of that is not so.
+    pub(super) fn find(serial: u32, pin_command: String) -> Self {
+        let (readers, serial) = (Readers::start(Deadlines::default()), Serial(serial));
+        let found = readers.yubikeys().unwrap_or_else(|error| panic!("no YubiKey can be used: {error}"));
+        let [reader] = &found[..] else {
+            panic!("exactly one YubiKey has to be plugged in, number {serial}; found {}", found.len());
+        };
+        let about = move |piv: &mut Piv<'_>| {
+            let told = match piv.serial() {
+                Err(piv::Error::Unsupported { .. }) => None,
+                told => Some(told?),
+            };
+            Ok((told, piv.version()?))
+        };
+        let (told, firmware) = on(&readers, reader, AfterReset::Repeat, about).unwrap();
+        match told {
+            Some(told) if told == serial => {}
+            Some(told) => panic!("YubiKey {told} is plugged in, but only YubiKey {serial} may be used"),
+            None => panic!("firmware {firmware} does not tell its number, so this may be any YubiKey"),
+        }
+        let reader = reader.clone();
+        let management = Arc::new(management_key(&readers, &reader, serial, &pin_command));
+        let mut card = Self { readers, reader, serial, firmware, before: Vec::new(), management };
+        card.changing(|_| Ok(())).unwrap_or_else(|error| {
+            panic!("name a program that prints the management key, {MANAGEMENT_KEY_COMMAND}: {error}")
+        });
+        card.before = card.slots().unwrap();
+        card
+    }
+
+    /// What the retired slots hold now.
+    pub(super) fn slots(&self) -> Result<Vec<(Slot, Occupancy)>, Error> {
+        let slots = |piv: &mut Piv<'_>| {
+            Slot::retired().map(|slot| Ok((slot, piv.occupancy(slot)?))).collect::<Result<Vec<_>, Error>>()
+        };
+        on(&self.readers, &self.reader, AfterReset::Repeat, slots)
+    }
+
+    /// One transaction on this very card, with leave to change it.
+    pub(super) fn changing<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (serial, management) = (self.serial, Arc::clone(&self.management));
+        on(&self.readers, &self.reader, AfterReset::GiveUp, move |piv| {
+            let found = piv.serial()?;
+            if found != serial {
+                return Err(Error::WrongCard { found: vec![found], wanted: format!("YubiKey {serial}") });
+            }
+            piv.authenticate_management(&management)?;
+            work(piv)
+        })
+    }
+}
+
+fn on<T: Send + 'static>(
+    readers: &Readers,
+    reader: &ReaderName,
+    after_reset: AfterReset,
+    work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let terms = Terms { limit: readers.deadlines().touch, after_reset };
+    readers.with_card(reader, terms, work)
+}
+
+/// From the command; else from the card, if it keeps it behind the PIN; else the factory's. A wrong one costs nothing.
+fn management_key(
+    readers: &Readers,
+    reader: &ReaderName,
+    serial: Serial,
+    pin_command: &str,
+) -> ManagementKey {
+    if let Ok(command) = std::env::var(MANAGEMENT_KEY_COMMAND) {
+        return from_hex(&output_of(&command));
+    }
+    let is_protected = |piv: &mut Piv<'_>| match piv.protected_management_key() {
+        Err(piv::Error::NotAuthenticated) => Ok(true),
+        found => Ok(found?.is_some()),
+    };
+    if !on(readers, reader, AfterReset::Repeat, is_protected).unwrap() {
+        return ManagementKey::factory_default();
+    }
+    let pin = pin_command::run(pin_command, serial, PIN_COMMAND_TAKES_AT_MOST).unwrap();
+    let pin = Pin::new(pin).unwrap();
+    let behind_pin = move |piv: &mut Piv<'_>| {
+        piv.verify_pin(&pin)?;
+        Ok(piv.protected_management_key()?)
+    };
+    on(readers, reader, AfterReset::GiveUp, behind_pin).unwrap().expect("it was there a moment ago")
+}
+
+fn output_of(command: &str) -> String {
+    let words: Vec<_> = command.split_whitespace().collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", output.status);
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn from_hex(text: &str) -> ManagementKey {
+    let digits = text.as_bytes().chunks(2);
+    let bytes = digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    ManagementKey::new(bytes.collect::<Vec<_>>().into()).unwrap()
+}

@@ -1,0 +1,59 @@
+//! `--replace`: this card takes the place of another one, whose keys the registry then has to revoke.
+
+use crate::commands::enroll::Enrollment;
+use crate::enrollment::{Card, Edit, Enrollments, Registry};
+use crate::error::Error;
+use crate::piv::Serial;
+use crate::ui::escape;
+
+/// The card to be replaced, if there is to be one.
+pub(super) fn card(
+    serial: Option<Serial>,
+    index: &str,
+    enrollments: &Enrollments,
+) -> Result<Option<Card>, Error> {
+    let Some(serial) = serial else { return Ok(None) };
+    let registry = enrollments.registry(index);
+    match registry.and_then(|registry| registry.card(serial)) {
+        Some(card) => Ok(Some(card.clone())),
+        None => Err(Error::NotOneOfItsCards {
+            serial,
+            index: index.to_owned(),
+            enrolled: registry.map(Registry::cards_for_display).unwrap_or_default(),
+        }),
+    }
+}
+
+impl Enrollment<'_> {
+    pub(super) fn show_replaced(&self) {
+        let Some(card) = &self.replaced else { return };
+        self.ui.say(format_args!(
+            "in place of YubiKey {} ({}), which keeps its keys",
+            card.serial,
+            escape(&card.label)
+        ));
+        for key in &card.keys {
+            self.ui.say(format_args!("    {:<7}  slot {}  {}", key.role, key.slot, key.public.id()));
+        }
+    }
+
+    /// The whole question.
+    pub(super) fn and_take_out(&self, this: &str) -> String {
+        match &self.replaced {
+            Some(card) => format!("{this}, and take YubiKey {} out of the enrolment?", card.serial),
+            None => format!("{this}?"),
+        }
+    }
+
+    /// This card has its keys already, as a backup or from a run that was interrupted.
+    pub(super) fn only_take_out(&self) -> Result<(), Error> {
+        let Some(replaced) = &self.replaced else { return Ok(()) };
+        let index = &self.registry.index;
+        self.ui.say(format_args!("YubiKey {} is enrolled for {}", self.card.serial, escape(index)));
+        self.show_replaced();
+        if !self.arguments.yes {
+            self.confirm(&format!("Take YubiKey {} out of the enrolment?", replaced.serial))?;
+        }
+        Ok(Edit::begin(self.context.cargo.home())?.remove_card(index, replaced.serial)?)
+    }
+}

@@ -1,0 +1,77 @@
+//! `--same-keys-as`: a registry whose URL has changed is enrolled with the keys it had. Nothing is written to the card:
+//! the certificates in its slots go on naming the first URL.
+
+use crate::commands::enroll::Enrollment;
+use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Registry};
+use crate::error::Error;
+use crate::ui::escape;
+
+impl Enrollment<'_> {
+    pub(super) fn share(&self, name: &str, enrollments: &Enrollments) -> Result<(), Error> {
+        let (index, serial) = (&self.registry.index, self.card.serial);
+        let source = source(name, index, enrollments)?;
+        let card = source.card(serial).ok_or_else(|| Error::NotOneOfItsCards {
+            serial,
+            index: source.index.clone(),
+            enrolled: source.cards_for_display(),
+        })?;
+        let enrolled = enrollments.registry(index).and_then(|registry| registry.card(serial));
+        let has = enrolled.map_or(&[][..], |card| &card.keys);
+        if has.iter().any(|key| !card.keys.contains(key)) {
+            return Err(Error::OtherKeysEnrolled { serial });
+        }
+        if has.len() == card.keys.len() {
+            self.ui.note(format_args!("YubiKey {serial} is already enrolled there"));
+            return Ok(());
+        }
+        self.show_shared(source, card);
+        if !self.arguments.yes {
+            self.confirm(&format!("Use these keys for {} too?", escape(index)))?;
+        }
+        let registry = Registry {
+            index: index.clone(),
+            name: self.registry.name.clone(),
+            subject: self.arguments.subject.clone().or_else(|| source.subject.clone()),
+            key_id: source.key_id,
+            challenge: ChallengeSource::default(),
+            reuse: DEFAULT_REUSE,
+            cards: Vec::new(),
+        };
+        let mut edit = Edit::begin(self.context.cargo.home())?;
+        for key in &card.keys {
+            edit.enroll(&registry, card, key)?;
+        }
+        self.ui.note(format_args!(
+            "once nothing is published to {} any more: yk-cargo forget {}",
+            escape(&source.index),
+            escape(&source.index)
+        ));
+        Ok(())
+    }
+
+    fn show_shared(&self, source: &Registry, card: &Card) {
+        self.ui.say(format_args!(
+            "YubiKey {} ({}) for {}, with its keys for {}",
+            card.serial,
+            escape(&card.label),
+            escape(&self.registry.index),
+            escape(&source.index)
+        ));
+        for key in &card.keys {
+            self.ui.say(format_args!(
+                "    {:<7}  slot {}  PIN {}, touch {}\n             {}",
+                key.role, key.slot, key.pin, key.touch, key.public
+            ));
+        }
+    }
+}
+
+/// By its URL, or by the name it had when it was enrolled: cargo's configuration may have the new URL under that name
+/// by now.
+fn source<'a>(name: &str, new: &str, enrollments: &'a Enrollments) -> Result<&'a Registry, Error> {
+    let others = || enrollments.registries.iter().filter(|registry| registry.index != new);
+    others()
+        .find(|registry| registry.index == name)
+        .or_else(|| others().find(|registry| registry.name.as_deref() == Some(name)))
+        .ok_or_else(|| Error::NotEnrolled { registry: name.to_owned() })
+}

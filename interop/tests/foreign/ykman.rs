@@ -14,7 +14,7 @@ fn python() -> PathBuf {
     yk_cargo_interop::cache::python("ykman-5.9.2", REQUIREMENTS)
 }
 
-fn ykman<'a>(desk: &'a Desk, arguments: &str) -> Step<'a> {
+pub(crate) fn ykman<'a>(desk: &'a Desk, arguments: &str) -> Step<'a> {
     let arguments: Vec<_> = ["-m", "ykman._cli"].into_iter().chain(arguments.split(' ')).collect();
     desk.run(python(), &arguments)
 }

@@ -14,3 +14,4 @@ mod scdaemon;
 mod ykcs11;
 mod ykman;
 mod yubico_piv_tool;
+mod yubikit;

@@ -87,7 +87,8 @@ impl Desk {
     }
 
     /// Starts a program that stays.
-    pub(crate) fn watch(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Watch {
+    pub(crate) fn watch(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Watch<'_> {
+        let line = format!("{} {}", program.as_ref().display(), arguments.join(" "));
         let mut command = self.prepared(program);
         let mut child =
             command.args(arguments).spawn().expect("debian-packages.txt has what these tests need");
@@ -101,7 +102,15 @@ impl Desk {
                 }
             }
         });
-        Watch { child, heard, said: String::new() }
+        Watch { desk: self, line, child, heard, said: String::new() }
+    }
+
+    fn trace_after(&self, before: usize) -> String {
+        let mut lines = String::from("What the card saw:\n");
+        for entry in self.card.trace().iter().skip(before) {
+            let _ = writeln!(lines, "{}", serde_json::to_string(entry).unwrap());
+        }
+        lines
     }
 
     /// With nothing of our own environment but the search path.
@@ -142,6 +151,20 @@ impl Step<'_> {
         self
     }
 
+    /// It wrote this file, in which there is exactly this.
+    pub(crate) fn writes(&self, file: &str, contents: impl AsRef<[u8]>) {
+        let written = std::fs::read(self.desk.path(file)).unwrap_or_default();
+        let (written, contents) =
+            (String::from_utf8_lossy(&written), String::from_utf8_lossy(contents.as_ref()));
+        self.check(written == contents, &format!("wrote into {file} not\n{contents}\nbut\n{written}"));
+    }
+
+    /// The PIN has this many tries left.
+    pub(crate) fn leaves_tries(&self, tries: u8) {
+        let left = self.desk.card.pin_tries();
+        self.check(left == tries, &format!("left {left} tries, not {tries}"));
+    }
+
     /// Anything else that has to hold.
     pub(crate) fn check(&self, holds: bool, otherwise: &str) {
         assert!(holds, "\n$ {}\n{otherwise}\n{}{}", self.line, self.shown(), self.trace());
@@ -163,22 +186,20 @@ impl Step<'_> {
     }
 
     fn trace(&self) -> String {
-        let mut lines = String::from("What the card saw:\n");
-        for entry in self.desk.card.trace().iter().skip(self.before) {
-            let _ = writeln!(lines, "{}", serde_json::to_string(entry).unwrap());
-        }
-        lines
+        self.desk.trace_after(self.before)
     }
 }
 
 /// A program that stays until this is dropped.
-pub(crate) struct Watch {
+pub(crate) struct Watch<'a> {
+    desk: &'a Desk,
+    line: String,
     child: Child,
     heard: Receiver<String>,
     said: String,
 }
 
-impl Watch {
+impl Watch<'_> {
     /// Waits until it has printed this, after what was waited for before.
     pub(crate) fn until_it_says(&mut self, text: &str) {
         let deadline = Instant::now() + AT_MOST;
@@ -189,14 +210,18 @@ impl Watch {
             }
             match self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(more) => self.said.push_str(&more),
-                Err(RecvTimeoutError::Timeout) => panic!("it never said {text:?}, but: {}", self.said),
-                Err(RecvTimeoutError::Disconnected) => panic!("it ended without {text:?}: {}", self.said),
+                Err(RecvTimeoutError::Timeout) => self.give_up(text, "did not say in time"),
+                Err(RecvTimeoutError::Disconnected) => self.give_up(text, "ended without"),
             }
         }
     }
+
+    fn give_up(&self, text: &str, how: &str) -> ! {
+        panic!("\n$ {}\n{how} {text:?}\n{}\n{}", self.line, self.said, self.desk.trace_after(0));
+    }
 }
 
-impl Drop for Watch {
+impl Drop for Watch<'_> {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

@@ -45,14 +45,13 @@ fn pkcs15_tool_lists_and_verifies() {
         .says("ModLength      : 2048");
     let read = desk.run("pkcs15-tool", &["--read-certificate", "01", "--output", "read"]);
     read.succeeds();
-    openssl::certified_key(&desk, "read", "certified");
-    assert_eq!(desk.read("certified"), desk.read("authentication.pub"));
+    openssl::certified_key(&desk, "read", "certified").writes("certified", desk.read("authentication.pub"));
     desk.run("pkcs15-tool", &["--read-ssh-key", "01"]).succeeds().says("ecdsa-sha2-nistp256 AAAA");
 
     desk.run("pkcs15-tool", &["--verify-pin", "--auth-id", "01", "--pin", "999999"])
         .fails()
-        .says("incorrect");
-    assert_eq!(desk.card().pin_tries(), 2);
+        .says("incorrect")
+        .leaves_tries(2);
     desk.run("pkcs15-tool", &["--verify-pin", "--auth-id", "01", "--pin", "123456"]).succeeds();
     let change = ["--change-pin", "--auth-id", "01", "--pin", "123456", "--new-pin", "222222"];
     desk.run("pkcs15-tool", &change).succeeds();
@@ -78,10 +77,10 @@ fn pkcs11_tool_signs_verifies_and_decrypts() {
     let encrypt = ["pkeyutl", "-encrypt", "-pubin", "-inkey", key, "-in", "secret", "-out", "encrypted"];
     desk.run("openssl", &encrypt).succeeds();
     let decrypt = ["--decrypt", "--id", "03", "-m", "RSA-PKCS", "-i", "encrypted", "-o", "decrypted"];
-    desk.run("pkcs11-tool", &[&login[..], &decrypt].concat()).succeeds();
-    assert_eq!(desk.read("decrypted"), b"what is secret");
+    desk.run("pkcs11-tool", &[&login[..], &decrypt].concat())
+        .succeeds()
+        .writes("decrypted", "what is secret");
 
     let wrong = [&["--login", "--pin", "999999"][..], &common, &["--sign", "-o", "other"]].concat();
-    desk.run("pkcs11-tool", &wrong).fails().says("CKR_PIN_INCORRECT");
-    assert_eq!(desk.card().pin_tries(), 2);
+    desk.run("pkcs11-tool", &wrong).fails().says("CKR_PIN_INCORRECT").leaves_tries(2);
 }

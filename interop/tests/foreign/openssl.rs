@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mock_card::{Authority, authorities};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Step};
 
 /// A private key in PEM as `NAME.pem`; the parameters are `openssl genpkey`'s.
 pub(crate) fn make_key(desk: &Desk, name: &str, parameters: &[&str]) {
@@ -25,9 +25,10 @@ pub(crate) fn public_half(desk: &Desk, private: &str, out: &str) {
 }
 
 /// The certified key as the file `out`. The certificate may be PEM or DER.
-pub(crate) fn certified_key(desk: &Desk, certificate: &str, out: &str) {
+pub(crate) fn certified_key<'a>(desk: &'a Desk, certificate: &str, out: &str) -> Step<'a> {
     let pem = desk.run("openssl", &["x509", "-in", certificate, "-pubkey", "-noout"]).succeeds();
     desk.write(out, pem.stdout());
+    pem
 }
 
 /// A signature over a file, which is no signature over another.

@@ -53,15 +53,15 @@ fn decrypts() {
     desk.write("secret", "what is secret");
     let encrypt = ["pkeyutl", "-encrypt", "-pubin", "-inkey", "public", "-in", "secret", "-out", "encrypted"];
     desk.run("openssl", &encrypt).succeeds();
-    tool(&desk, "--login --pin 123456 --decrypt --id 3 -m RSA-PKCS -i encrypted -o decrypted").succeeds();
-    assert_eq!(desk.read("decrypted"), b"what is secret");
+    tool(&desk, "--login --pin 123456 --decrypt --id 3 -m RSA-PKCS -i encrypted -o decrypted")
+        .succeeds()
+        .writes("decrypted", "what is secret");
 }
 
 #[test]
 fn counts_wrong_pins_and_changes_them() {
     let desk = Desk::with(MockCard::builder().firmware(Firmware::new(5, 4, 3)));
-    tool(&desk, "--login --pin 999999 --list-objects").fails().says("CKR_PIN_INCORRECT");
-    assert_eq!(desk.card().pin_tries(), 2);
+    tool(&desk, "--login --pin 999999 --list-objects").fails().says("CKR_PIN_INCORRECT").leaves_tries(2);
     tool(&desk, "--login --pin 123456 --change-pin --new-pin 222222")
         .succeeds()
         .says("PIN successfully changed");

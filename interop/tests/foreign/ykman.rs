@@ -51,12 +51,12 @@ fn makes_moves_and_deletes_keys() {
     managed(&desk, &format!("keys generate -a ECCP384 {policies} 82 public")).succeeds();
     let info = ykman(&desk, "piv keys info 82").succeeds().says("Algorithm:              ECCP384");
     info.says("Origin:                 GENERATED").says("Touch required for use: CACHED");
-    ykman(&desk, "piv keys export --verify -P 123456 82 exported").succeeds();
-    assert_eq!(desk.read("exported"), desk.read("public"));
+    ykman(&desk, "piv keys export --verify -P 123456 82 exported")
+        .succeeds()
+        .writes("exported", desk.read("public"));
 
     ykman(&desk, "piv keys attest 82 attestation").succeeds();
-    openssl::certified_key(&desk, "attestation", "attested");
-    assert_eq!(desk.read("attested"), desk.read("public"));
+    openssl::certified_key(&desk, "attestation", "attested").writes("attested", desk.read("public"));
     ykman(&desk, "piv certificates export f9 attesting").succeeds();
     openssl::chain_is_good(&desk, "attestation", "attesting");
 
@@ -85,8 +85,7 @@ fn makes_certificates() {
         ykman(&desk, &format!("piv certificates export {slot} certificate")).succeeds();
         let verify = ["verify", "-check_ss_sig", "-CAfile", "certificate", "certificate"];
         desk.run("openssl", &verify).succeeds().says("certificate: OK");
-        openssl::certified_key(&desk, "certificate", "certified");
-        assert_eq!(desk.read("certified"), desk.read("public"), "{slot}");
+        openssl::certified_key(&desk, "certificate", "certified").writes("certified", desk.read("public"));
     }
     managed(&desk, "certificates delete 84").succeeds();
     ykman(&desk, "piv certificates export 84 -").fails();
@@ -132,8 +131,7 @@ fn writes_objects_and_resets() {
     let value: Vec<u8> = (0..2_500_u32).map(|n| n as u8).collect();
     desk.write("value", &value);
     managed(&desk, "objects import -P 123456 0x5fc108 value").succeeds();
-    ykman(&desk, "piv objects export -P 123456 0x5fc108 read").succeeds();
-    assert_eq!(desk.read("read"), value);
+    ykman(&desk, "piv objects export -P 123456 0x5fc108 read").succeeds().writes("read", value);
 
     ykman(&desk, "apdu -a piv 00fd0000").succeeds().says("05 07 04");
     ykman(&desk, "piv reset -f").succeeds().says("All PIV data has been cleared");

@@ -1,7 +1,7 @@
 //! Yubico's own library for Rust (crates.io: yubikit 1.0.0-alpha.0). It takes anything that answers APDUs, so it talks
 //! to the applet without PC/SC between.
 
-use mock_card::{Card, Firmware};
+use mock_card::{Card, Firmware, MockCard, hex};
 use yubikit::core::{Connection, Transport};
 use yubikit::keys::PublicKey;
 use yubikit::piv::{
@@ -24,6 +24,8 @@ impl Connection for Applet {
 impl SmartCardConnection for Applet {
     fn send_and_receive(&mut self, apdu: &[u8]) -> Result<(Vec<u8>, u16), SmartCardError> {
         let mut answer = self.0.transmit(apdu);
+        // Shown where a test fails.
+        println!("{} {}", hex::encode(apdu), hex::encode(&answer));
         let status = answer.split_off(answer.len() - 2);
         Ok((answer, u16::from_be_bytes([status[0], status[1]])))
     }
@@ -52,7 +54,7 @@ fn pin(text: &str) -> PivPin {
 
 #[test]
 fn makes_attests_and_uses_keys() {
-    let desk = Desk::with(mock_card::MockCard::builder());
+    let desk = Desk::with(MockCard::builder());
     let old = [KeyType::EccP256, KeyType::EccP384, KeyType::Rsa2048];
     let new = [KeyType::EccP256, KeyType::EccP384, KeyType::Ed25519];
     for (firmware, kind, algorithms) in [

@@ -1,4 +1,7 @@
-//! What `yubikey-peer` prints: a card as the `yubikey` crate sees it.
+//! What the judges share: where they keep what they build, and what `yubikey-peer` prints, a card as the `yubikey`
+//! crate sees it.
+
+pub mod cache;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,11 @@
 //! pyseto, a PASETO library in Python, verifies tokens and names keys as we do.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use mock_card::MockCard;
 use serde_json::{Value, json};
+use yk_cargo_interop::cache;
 
 use crate::computer::{Computer, shown};
 
@@ -59,40 +59,8 @@ fn tokens_verify() {
     assert!(refusal.contains("VerifyError"), "without its footer: {refusal}");
 }
 
-/// The interpreter of a virtual environment with pyseto, made once and kept in the user's cache.
+/// The interpreter of a virtual environment with pyseto.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let environment = cache().join(ENVIRONMENT);
-        if !environment.exists() {
-            make_environment(&environment);
-        }
-        environment.join("bin/python")
-    })
-}
-
-/// Another run may do the same at the same time: whoever is first wins.
-fn make_environment(environment: &Path) {
-    let folder = environment.parent().expect("a folder in the cache");
-    std::fs::create_dir_all(folder).unwrap();
-    let unfinished = tempfile::Builder::new().prefix(ENVIRONMENT).tempdir_in(folder).unwrap();
-    run(Command::new("python3").args(["-m", "venv"]).arg(unfinished.path()));
-    let pip =
-        ["-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--requirement", REQUIREMENTS];
-    run(Command::new(unfinished.path().join("bin/python")).args(pip));
-    if std::fs::rename(unfinished.path(), environment).is_err() {
-        assert!(environment.exists(), "no environment at {}", environment.display());
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command.status().unwrap();
-    assert!(status.success(), "{command:?}: {status}; debian-packages.txt has what these tests need");
-}
-
-/// `${XDG_CACHE_HOME:-~/.cache}/yk-cargo-interop`.
-fn cache() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
-    cache.expect("XDG_CACHE_HOME or HOME").join("yk-cargo-interop")
+    PYTHON.get_or_init(|| cache::python(ENVIRONMENT, REQUIREMENTS))
 }

@@ -1,0 +1,68 @@
+//! What foreign programs are made of, kept in the person's cache folder from one run to the next.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `${XDG_CACHE_HOME:-~/.cache}/yk-cargo-interop/NAME`, filled on first use. The name bears the version of what
+/// is in it. Another run may make the same at the same time: whoever is first wins.
+///
+/// # Panics
+/// If it cannot be made; the tests cannot go on without.
+pub fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let folder = folder().join(name);
+    if !folder.exists() {
+        std::fs::create_dir_all(folder.parent().expect("a folder in the cache")).expect("a cache folder");
+        let unfinished = tempfile::Builder::new().prefix(name).tempdir_in(folder.parent().expect("as above"));
+        let unfinished = unfinished.expect("a folder in the cache");
+        make(unfinished.path());
+        if std::fs::rename(unfinished.path(), &folder).is_err() {
+            assert!(folder.exists(), "there is no {}", folder.display());
+        }
+    }
+    folder
+}
+
+/// The interpreter of a virtual environment with the packages of a requirements file, each with its version.
+/// Scripts in the environment name the folder it was made in, so a program is run as a module.
+///
+/// # Panics
+/// As [`once`].
+pub fn python(name: &str, requirements: &str) -> PathBuf {
+    let environment = once(name, |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder));
+        let pip = ["-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--requirement"];
+        run(Command::new(folder.join("bin/python")).args(pip).arg(requirements));
+    });
+    environment.join("bin/python")
+}
+
+/// The folder of the programs of a crate, built once by this cargo.
+///
+/// # Panics
+/// As [`once`].
+pub fn crate_programs(name: &str, version: &str) -> PathBuf {
+    let root = once(&format!("{name}-{version}"), |folder| {
+        let target = folder.join("target");
+        let cargo = std::env::var_os("CARGO").expect("run by cargo");
+        let mut command = Command::new(cargo);
+        command
+            .args(["install", "--locked", "--debug", "--root"])
+            .arg(folder)
+            .arg("--target-dir")
+            .arg(&target);
+        run(command.arg(format!("{name}@{version}")).env("CARGO_PROFILE_DEV_DEBUG", "false"));
+        std::fs::remove_dir_all(&target).expect("a folder of our own");
+    });
+    root.join("bin")
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("programs of debian-packages.txt");
+    assert!(status.success(), "{command:?}: {status}; debian-packages.txt has what these tests need");
+}
+
+fn folder() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    cache.expect("XDG_CACHE_HOME or HOME").join("yk-cargo-interop")
+}

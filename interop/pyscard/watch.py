@@ -1,4 +1,4 @@
-"""Prints a line for each card and reader that comes or goes, with pyscard's monitors."""
+"""Prints a line for each of the `cards` or `readers` that comes or goes, with one of pyscard's monitors."""
 
 import sys
 
@@ -25,6 +25,8 @@ class Readers(ReaderObserver):
         say("reader went:", removed)
 
 
-CardMonitor().addObserver(Cards())
-ReaderMonitor().addObserver(Readers())
+if sys.argv[1] == "cards":
+    CardMonitor().addObserver(Cards())
+else:
+    ReaderMonitor().addObserver(Readers())
 sys.stdin.read()

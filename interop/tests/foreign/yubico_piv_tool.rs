@@ -78,8 +78,8 @@ fn imports_signs_and_decrypts() {
     tool(&desk, "-a read-certificate -s 9e").fails().says("Failed fetching certificate");
 }
 
-/// The tool wraps its signatures in OpenSSL's structures in a way that OpenSSL 3 refuses
-/// (Yubico/yubico-piv-tool issue 388). The card has done its part by then.
+/// With real keys, too, where OpenSSL is version 3 (Yubico/yubico-piv-tool issue 388). It gives up before it asks the
+/// card to sign.
 #[test]
 fn fails_by_itself_at_certificates() {
     let desk = desk();

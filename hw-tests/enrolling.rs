@@ -55,7 +55,7 @@ fn again_changes_nothing() {
 fn one_key_for_registries_that_take_one() {
     let world = World::new().enroll_with(&["--single-key", "--subject", "me@work"]);
     let two = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
-    two.says(&["is enrolled there already, with keys for other roles", "yk-cargo forget REGISTRY"]);
+    two.says(&["is enrolled there already, with other keys", "yk-cargo forget REGISTRY"]);
     let registry = world.registry();
     let [key] = &registry.cards[0].keys[..] else { panic!("{registry:#?}") };
     assert_eq!((key.role, key.pin, key.touch), (Role::Both, PinPolicy::Once, TouchPolicy::Cached));

@@ -10,13 +10,17 @@ const OLD: &str = "sparse+http://localhost:9/old/";
 /// Enrolled for the old URL, under the name that has the new one by now.
 fn moved() -> World {
     let world = World::new();
+    enroll_old(&world);
+    world
+}
+
+fn enroll_old(world: &World) {
     let new = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
     world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"{OLD}\"\n"));
     let enroll = ["enroll", NAME, "--yes", "--label", "laptop key", "--subject", "me@work"];
     world.yk_cargo(enroll).succeeds();
     world.write("home/config.toml", &new);
     world.card.clear_trace();
-    world
 }
 
 fn registry(world: &World, index: &str) -> Option<Registry> {
@@ -45,8 +49,11 @@ fn the_new_url_is_enrolled_with_the_keys_of_the_old_one() {
 
     world.add_keys("alice");
     world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
-    same_keys(&world, OLD).succeeds().says(&["is already enrolled there"]);
+    for source in [OLD, NAME, new] {
+        same_keys(&world, source).succeeds().says(&["is already enrolled there"]);
+    }
     world.yk_cargo(["forget", OLD, "--yes"]).succeeds();
+    same_keys(&world, NAME).succeeds().says(&["is already enrolled there"]);
     world.publish(&world.package("beta", "0.1.0", "")).succeeds();
 }
 
@@ -68,7 +75,11 @@ fn keys_that_cannot_be_shared() {
     );
 
     world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
-    same_keys(&world, OLD).fails().says(&["is enrolled there already, with keys"]);
+    same_keys(&world, OLD).fails().says(&["is enrolled there already, with other keys"]);
+    // Both have the name, and the new one comes first in the file: the other one is meant.
+    world.yk_cargo(["forget", OLD, "--yes"]).succeeds();
+    enroll_old(&world);
+    same_keys(&world, NAME).fails().says(&["is enrolled there already, with other keys"]);
     let both = ["enroll", NAME, "--same-keys-as", OLD, "--single-key"];
     assert_eq!(world.yk_cargo(both).fails().status.code(), Some(2));
 }

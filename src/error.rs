@@ -179,8 +179,8 @@ pub enum Error {
         /// The cards that are enrolled.
         enrolled: String,
     },
-    /// One key is enrolled and two were asked for, or the other way round.
-    #[error("YubiKey {serial} is enrolled there already, with keys for other roles")]
+    /// One key is enrolled and two were asked for, the other way round, or those of another registry.
+    #[error("YubiKey {serial} is enrolled there already, with other keys")]
     OtherKeysEnrolled {
         /// The card.
         serial: Serial,
@@ -361,7 +361,7 @@ impl Error {
                 "to change it: `yk-cargo forget REGISTRY`, then enrol with --existing --subject".into()
             }
             Self::OtherKeysEnrolled { .. } => {
-                "to change from two keys to one or back: `yk-cargo forget REGISTRY`, then enrol again".into()
+                "to change from two keys to one or back, or to those of another URL: `yk-cargo forget REGISTRY`, then enrol again".into()
             }
             Self::PinCommand(_) => format!(
                 "{} is to name a program that prints the PIN alone; unset it to be asked at the terminal",

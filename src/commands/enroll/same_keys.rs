@@ -67,11 +67,12 @@ impl Enrollment<'_> {
 }
 
 /// By its URL, or by the name it had when it was enrolled: cargo's configuration may have the new URL under that name
-/// by now.
+/// and an entry of its own by now.
 fn source<'a>(name: &str, new: &str, enrollments: &'a Enrollments) -> Result<&'a Registry, Error> {
-    let others = || enrollments.registries.iter().filter(|registry| registry.index != new);
-    others()
-        .find(|registry| registry.index == name)
-        .or_else(|| others().find(|registry| registry.name.as_deref() == Some(name)))
+    let named = || enrollments.registries.iter().filter(|registry| registry.name.as_deref() == Some(name));
+    enrollments
+        .registry(name)
+        .or_else(|| named().find(|registry| registry.index != new))
+        .or_else(|| named().next())
         .ok_or_else(|| Error::NotEnrolled { registry: name.to_owned() })
 }

@@ -25,6 +25,7 @@ pub(crate) fn run() -> Outcome {
     prerequisites::provide(&[prerequisites::BUILD])?;
     install_packages(&folder.join(PACKAGES))?;
     let target = cache()?.join(format!("interop-{}-{}", env!("CARGO_PKG_VERSION"), rustc_version()?));
+    forget_ours(&target)?;
     let arguments = ["test", "--manifest-path", "interop/Cargo.toml", "--locked"];
     headline("Checking: interop");
     say(format_args!("What is built stays in {}", target.display()));
@@ -32,6 +33,18 @@ pub(crate) fn run() -> Outcome {
     match cargo().args(arguments).env("CARGO_TARGET_DIR", &target).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(format!("interop failed ({status})"))),
+        Err(error) => Err(Failure::new(format!("cargo could not be started: {error}"))),
+    }
+}
+
+/// The folder is shared by all trees of this version. What is foreign in it does not change; what is ours may have been built
+/// from another tree, and cargo, which goes by times, would take it.
+fn forget_ours(target: &Path) -> Outcome {
+    let arguments = ["clean", "--quiet", "--manifest-path", "interop/Cargo.toml", "--locked"];
+    let ours = ["--package", "yk-cargo-interop", "--package", "mock-card"];
+    match cargo().args(arguments).args(ours).env("CARGO_TARGET_DIR", target).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("what interop built before could not be removed ({status})"))),
         Err(error) => Err(Failure::new(format!("cargo could not be started: {error}"))),
     }
 }

@@ -181,6 +181,8 @@ fn build_yk_cargo() -> PathBuf {
         "json-render-diagnostics",
     ]);
     command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
+    // In the tree's own target folder: the judges' is shared by all trees, and what another one built there would do.
+    command.env_remove("CARGO_TARGET_DIR");
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "yk-cargo does not build");
     String::from_utf8(output.stdout)

@@ -26,11 +26,8 @@ pub(super) fn on_card(
         Content::Taken => return Err(Error::SlotTaken { serial, slot }),
     };
     // Read back: what the card does counts, not what it was asked for.
-    let (pin, touch) = match piv.metadata(slot) {
-        Ok(Some(metadata)) => (metadata.pin, metadata.touch),
-        Ok(None) | Err(piv::Error::Unsupported { .. }) => (planned.pin, planned.touch),
-        Err(error) => return Err(error.into()),
-    };
+    let key = key_in(piv, slot, None)?;
+    let (pin, touch) = key.map_or((planned.pin, planned.touch), |key| (key.pin, key.touch));
     if strictness(pin) < strictness(planned.pin) || vigilance(touch) < vigilance(planned.touch) {
         return Err(Error::WeakerKey { serial, slot, pin, touch });
     }

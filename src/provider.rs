@@ -6,12 +6,14 @@
 
 use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
+use std::str::FromStr;
 
 use asymmetric_token::Mutation;
 use cargo_credential::{
     Action, CacheControl, CredentialHello, CredentialRequest, CredentialResponse, Error as CargoError,
     Operation, PROTOCOL_VERSION_1, RegistryInfo, Secret,
 };
+use semver::Version;
 use serde::Deserialize as _;
 
 use crate::challenge;
@@ -83,7 +85,7 @@ impl Provider<'_> {
         operation: &Operation<'_>,
         args: &[&str],
     ) -> Result<CredentialResponse, CargoError> {
-        let mutation = mutation(operation)?.map_err(|error| to_cargo(&Error::CargoRequest(error)))?;
+        let mutation = mutation(operation)?;
         let enrollments = self.enrollments()?;
         let Some(registry) = enrollments.registry(info.index_url) else {
             self.explain_unknown(&enrollments, info, mutation.is_some());
@@ -183,32 +185,25 @@ impl Provider<'_> {
 }
 
 /// What cargo wants to change; `None` for a read. Cargo passes on whatever a manifest says, so it is checked here.
-#[allow(clippy::type_complexity, reason = "the outer error is cargo's, the inner one ours")]
-fn mutation(
-    operation: &Operation<'_>,
-) -> Result<Result<Option<Mutation>, asymmetric_token::Error>, CargoError> {
-    let version = |vers: &str| vers.parse().map_err(|_| asymmetric_token::Error::Version);
-    let parse = || {
-        Ok(Some(match operation {
-            Operation::Publish { name, vers, cksum } => {
-                Mutation::Publish { name: name.parse()?, version: version(vers)?, checksum: cksum.parse()? }
-            }
-            Operation::Yank { name, vers } => Mutation::Yank { name: name.parse()?, version: version(vers)? },
-            Operation::Unyank { name, vers } => {
-                Mutation::Unyank { name: name.parse()?, version: version(vers)? }
-            }
-            Operation::Owners { name } => Mutation::Owners { name: name.parse()? },
-            _ => return Ok(None),
-        }))
-    };
-    match operation {
-        Operation::Read
-        | Operation::Publish { .. }
-        | Operation::Yank { .. }
-        | Operation::Unyank { .. }
-        | Operation::Owners { .. } => Ok(parse()),
-        _ => Err(CargoError::OperationNotSupported),
-    }
+fn mutation(operation: &Operation<'_>) -> Result<Option<Mutation>, CargoError> {
+    Ok(Some(match operation {
+        Operation::Read => return Ok(None),
+        Operation::Publish { name, vers, cksum } => {
+            Mutation::Publish { name: valid(name)?, version: version(vers)?, checksum: valid(cksum)? }
+        }
+        Operation::Yank { name, vers } => Mutation::Yank { name: valid(name)?, version: version(vers)? },
+        Operation::Unyank { name, vers } => Mutation::Unyank { name: valid(name)?, version: version(vers)? },
+        Operation::Owners { name } => Mutation::Owners { name: valid(name)? },
+        _ => return Err(CargoError::OperationNotSupported),
+    }))
+}
+
+fn valid<T: FromStr<Err = asymmetric_token::Error>>(text: &str) -> Result<T, CargoError> {
+    text.parse().map_err(|error| to_cargo(&Error::CargoRequest(error)))
+}
+
+fn version(text: &str) -> Result<Version, CargoError> {
+    text.parse().map_err(|_| to_cargo(&Error::CargoRequest(asymmetric_token::Error::Version)))
 }
 
 /// Cargo shows the message and each cause; the hint goes where a person reads last.

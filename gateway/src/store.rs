@@ -15,6 +15,7 @@
 
 mod audit;
 mod crates;
+mod credentials;
 mod files;
 mod keys;
 mod ledger;
@@ -79,6 +80,10 @@ const SCHEMA: &str = "
         core     TEXT NOT NULL,
         line     TEXT NOT NULL,
         UNIQUE (crate, core)
+    ) STRICT;
+    CREATE TABLE credential (
+        user   INTEGER PRIMARY KEY REFERENCES user,
+        sealed BLOB NOT NULL
     ) STRICT;
     CREATE TABLE spent (
         single_use_key TEXT PRIMARY KEY,
@@ -146,6 +151,9 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// There is no user of this name.
+    #[error("there is no user `{0}`")]
+    UserNotFound(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -188,6 +196,7 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::UserNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
             Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
         }

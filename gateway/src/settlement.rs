@@ -1,9 +1,11 @@
 //! Intents that a crash left without an outcome: the registry behind is asked what became of them.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use asymmetric_token::Mutation;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::store::{Intent, Outcome, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamError};
@@ -24,9 +26,13 @@ pub(crate) enum SettlementError {
     Store(#[from] StoreError),
 }
 
-/// Settles every open intent.
-pub(crate) async fn settle_all(store: &Store, upstream: &dyn Upstream) -> Result<(), SettlementError> {
-    for intent in store.open_intents()? {
+/// Settles every open intent that was begun before this time.
+pub(crate) async fn settle(
+    store: &Store,
+    upstream: &dyn Upstream,
+    before: Timestamp,
+) -> Result<(), SettlementError> {
+    for intent in store.open_intents()?.into_iter().filter(|intent| intent.time < before) {
         let outcome = found_out(upstream, &intent)
             .await
             .map_err(|source| SettlementError::Upstream { intent: intent.to_string(), source })?;
@@ -34,6 +40,21 @@ pub(crate) async fn settle_all(store: &Store, upstream: &dyn Upstream) -> Result
         store.settle(&intent, &outcome, Timestamp::now())?;
     }
     Ok(())
+}
+
+/// How old an open intent is before it is taken for abandoned. No change takes as long.
+const ABANDONED: SignedDuration = SignedDuration::from_mins(10);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Settles, while a gateway runs, what the registry behind left open. Never ends.
+pub(crate) async fn keep_settling(store: Arc<Store>, upstream: Arc<dyn Upstream>) {
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        if let Err(error) = settle(&store, upstream.as_ref(), Timestamp::now() - ABANDONED).await {
+            tracing::error!(%error, "still open");
+        }
+    }
 }
 
 /// What became of a change, by what is there now.

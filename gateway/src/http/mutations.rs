@@ -19,6 +19,7 @@ use crate::config::Owners;
 use crate::crate_file::{self, CrateFile};
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
+use crate::settlement;
 use crate::store::{Mark, Outcome, Signed};
 use crate::upstream::{OwnersChange, Publication, UpstreamError};
 
@@ -194,8 +195,9 @@ async fn set_yanked(
     Ok(audited(json(&json!({ "ok": true })), &mark))
 }
 
-/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile.
-async fn change<T: Send + 'static>(
+/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile. If the
+/// answer leaves open what came of it, the index is asked; if that does not tell either, it is settled later.
+async fn change<T: Default + Send + 'static>(
     app: &Arc<App>,
     permit: &Permit,
     make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
@@ -205,7 +207,7 @@ async fn change<T: Send + 'static>(
     task.await.map_err(Failure::internal)?
 }
 
-async fn settled<T>(
+async fn settled<T: Default>(
     app: Arc<App>,
     signed: Signed,
     make: impl Future<Output = Result<T, UpstreamError>>,
@@ -214,14 +216,23 @@ async fn settled<T>(
         let app = app.clone();
         blocking(move || app.store.begin(&signed)).await?
     };
-    let made = make.await;
+    let mut made = make.await;
     let outcome = match &made {
         Ok(_) => Some(Outcome::Done),
         Err(error) => error.outcome(),
     };
-    let Some(outcome) = outcome else {
-        tracing::error!(change = %intent, user = %intent.user, "what became of it will be seen later");
-        return Err(made.err().map_or_else(nothing_here, Failure::from));
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => match settlement::found_out(app.upstream.as_ref(), &intent).await {
+            Ok(Outcome::Done) => {
+                made = Ok(T::default());
+                Outcome::Done
+            }
+            _ => {
+                tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
+                return Err(made.err().map_or_else(nothing_here, Failure::from));
+            }
+        },
     };
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
     let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;

@@ -33,7 +33,7 @@ pub(crate) async fn settle(
     before: Timestamp,
 ) -> Result<(), SettlementError> {
     for intent in store.open_intents()?.into_iter().filter(|intent| intent.time < before) {
-        let outcome = found_out(upstream, &intent)
+        let outcome = found_out(store, upstream, &intent)
             .await
             .map_err(|source| SettlementError::Upstream { intent: intent.to_string(), source })?;
         tracing::warn!(change = %intent, ?outcome, "was under way when the gateway ended");
@@ -57,15 +57,23 @@ pub(crate) async fn keep_settling(store: Arc<Store>, upstream: Arc<dyn Upstream>
     }
 }
 
-/// What became of a change, by what is there now.
-pub(crate) async fn found_out(upstream: &dyn Upstream, intent: &Intent) -> Result<Outcome, UpstreamError> {
+/// What became of a change, by what is there now. A version is published by one token: if another is on record for it, this
+/// one did nothing.
+pub(crate) async fn found_out(
+    store: &Store,
+    upstream: &dyn Upstream,
+    intent: &Intent,
+) -> Result<Outcome, UpstreamError> {
     let (name, version) = (intent.mutation.name(), intent.mutation.version());
     let state = match version {
         Some(version) => upstream.state(&intent.user, name, version).await?,
         None => None,
     };
     let done = match &intent.mutation {
-        Mutation::Publish { checksum, .. } => state.is_some_and(|state| state.checksum == *checksum),
+        Mutation::Publish { name, version, checksum } => {
+            state.is_some_and(|state| state.checksum == *checksum)
+                && store.published(Some((name.as_str(), &version.to_string())))?.is_empty()
+        }
         Mutation::Yank { .. } => state.is_some_and(|state| state.yanked),
         Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
         Mutation::Owners { .. } => false,

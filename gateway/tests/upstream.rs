@@ -290,6 +290,30 @@ fn an_answer_that_leaves_it_open_is_settled_by_the_index() {
     assert_eq!(front.gateway.running().store().open_intents().unwrap().len(), 3);
 }
 
+/// A version that exists is a conflict, whoever has the same file; unless the same user's earlier attempt was given up.
+#[test]
+fn an_attempt_that_came_through_late() {
+    let front = Front::new();
+    let upload = Upload::new("hello", "1.0.0");
+    let line =
+        json!({ "name": "hello", "vers": "1.0.0", "cksum": upload.checksum().to_string() }).to_string();
+    front.registry.on("PUT /api/v1/crates/new", Say::no("409 Conflict", "exists"));
+    front.registry.on("GET /index/he/ll/hello", Say::ok(line.clone()));
+    front.gateway.publish(&upload).assert_refused(409, "exists");
+
+    let front = Front::new();
+    front.registry.on("PUT /api/v1/crates/new", Say::HangUp);
+    assert_eq!(front.gateway.publish(&upload).status, 502);
+    front.registry.on("PUT /api/v1/crates/new", Say::no("409 Conflict", "exists"));
+    front.registry.on("GET /index/he/ll/hello", Say::ok(line));
+    let bobs = Claims::mutate(Timestamp::now(), upload.mutation());
+    let bobs = front.gateway.bob.token(front.gateway.url(), &bobs);
+    front.gateway.put_new(&bobs, &upload).assert_refused(409, "exists");
+    front.gateway.publish(&upload).assert_ok();
+    front.gateway.publish(&upload).assert_refused(409, "exists");
+    assert_eq!(front.gateway.running().store().published(None).unwrap().len(), 1);
+}
+
 #[test]
 fn too_slow() {
     let mut front =

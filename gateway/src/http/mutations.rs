@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use asymmetric_token::{CrateName, strict_json};
+use asymmetric_token::{CrateName, Mutation, strict_json};
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -20,7 +20,7 @@ use crate::crate_file::{self, CrateFile};
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
 use crate::settlement;
-use crate::store::{Mark, Outcome, Signed};
+use crate::store::{Intent, Mark, Outcome, Signed, Store, StoreError};
 use crate::upstream::{OwnersChange, Publication, UpstreamError};
 
 /// The longest list of owners, in bytes.
@@ -217,26 +217,32 @@ async fn settled<T: Default>(
         blocking(move || app.store.begin(&signed)).await?
     };
     let mut made = make.await;
-    let outcome = match &made {
+    let mut outcome = match &made {
         Ok(_) => Some(Outcome::Done),
         Err(error) => error.outcome(),
     };
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => match settlement::found_out(app.upstream.as_ref(), &intent).await {
-            Ok(Outcome::Done) => {
-                made = Ok(T::default());
-                Outcome::Done
-            }
-            _ => {
-                tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
-                return Err(made.err().map_or_else(nothing_here, Failure::from));
-            }
-        },
+    if let Err(error) = &made
+        && may_be_done(&app.store, &intent, error)?
+        && let Ok(Outcome::Done) = settlement::found_out(&app.store, app.upstream.as_ref(), &intent).await
+    {
+        (made, outcome) = (Ok(T::default()), Some(Outcome::Done));
+    }
+    let Some(outcome) = outcome else {
+        tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
+        return Err(made.err().map_or_else(nothing_here, Failure::from));
     };
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
     let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
     Ok((made?, mark))
+}
+
+/// Whether a change that was not made by the answer's word may be there all the same: the answer left it open; or the
+/// version exists because an earlier attempt of the same user came through after it was given up.
+fn may_be_done(store: &Store, intent: &Intent, error: &UpstreamError) -> Result<bool, StoreError> {
+    match (error, &intent.mutation) {
+        (UpstreamError::Conflict(_), Mutation::Publish { .. }) => store.was_tried_before(intent),
+        _ => Ok(error.outcome().is_none()),
+    }
 }
 
 /// Says where in the audit log the outcome is.

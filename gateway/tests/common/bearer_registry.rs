@@ -16,10 +16,12 @@ pub(crate) struct Received {
 }
 
 /// What to answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Say {
     /// A status line without `HTTP/1.1`, fields, and a body.
     Answer(&'static str, Vec<(&'static str, String)>, Vec<u8>),
+    /// What this says, when it is asked.
+    Ask(Arc<dyn Fn(&Received) -> Say + Send + Sync>),
     /// Nothing: the connection is closed after the request was read.
     HangUp,
     /// Nothing, with the connection kept open.
@@ -110,9 +112,14 @@ fn serve(stream: TcpStream, answers: &Answers, sender: &mpsc::Sender<Received>) 
         received.body.resize(length, 0);
         reader.read_exact(&mut received.body).ok()?;
         let request = format!("{} {}", received.method, received.path);
-        let _ = sender.send(received);
         let say = answers.lock().unwrap().get(&request).cloned();
-        match say.unwrap_or_else(|| Say::no("404 Not Found", "no such thing")) {
+        let mut say = say.unwrap_or_else(|| Say::no("404 Not Found", "no such thing"));
+        while let Say::Ask(answer) = say {
+            say = answer(&received);
+        }
+        let _ = sender.send(received);
+        match say {
+            Say::Ask(_) => unreachable!("asked above"),
             Say::Answer(status, fields, body) => {
                 let fields: String =
                     fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

@@ -14,6 +14,7 @@
 //! # Ok::<(), registry_gateway::StartError>(())
 //! ```
 
+pub mod config;
 pub mod crate_file;
 pub mod index;
 pub mod keys;
@@ -22,7 +23,12 @@ pub mod policy;
 pub mod record;
 pub mod serve;
 pub mod store;
+pub mod vault;
 
 mod http;
+mod settlement;
+mod upstream;
 
-pub use serve::{Config, Gateway, Running, StartError};
+pub use config::Config;
+pub use serve::{Gateway, Running, StartError};
+pub use upstream::RemoteConfigError;

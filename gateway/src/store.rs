@@ -1,7 +1,7 @@
 //! The gateway's memory: one SQLite database and the crate files beside it.
 //!
 //! ```text
-//! DIR/registry.db                      keys, users, crates, versions, single-use keys, the record of mutations
+//! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
 //! DIR/serve.lock                       held while a server runs
@@ -13,10 +13,12 @@
 //!
 //! The command line opens the same database while a server runs; revoking a key needs no signal to it.
 
+mod audit;
 mod crates;
+mod credentials;
 mod files;
 mod keys;
-mod mutations;
+mod ledger;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,8 +28,10 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+pub use audit::Mark;
+pub(crate) use crates::ChangeError;
 pub use crates::Found;
-pub use mutations::{MutationError, Publication, Record, Signed};
+pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 
 /// Layout of the database; goes up with every change of [`SCHEMA`].
 const SCHEMA_VERSION: i64 = 1;
@@ -47,18 +51,21 @@ const SCHEMA: &str = "
         added   TEXT NOT NULL,
         revoked TEXT
     ) STRICT;
-    CREATE TABLE mutation (
-        seq     INTEGER PRIMARY KEY AUTOINCREMENT,
-        time    TEXT NOT NULL,
-        kind    TEXT NOT NULL,
-        name    TEXT NOT NULL,
-        version TEXT,
-        cksum   TEXT,
-        key     TEXT NOT NULL REFERENCES key,
-        user    INTEGER NOT NULL REFERENCES user,
-        token   TEXT NOT NULL,
-        outcome TEXT NOT NULL
+    CREATE TABLE audit (
+        seq   INTEGER PRIMARY KEY,
+        entry TEXT NOT NULL,
+        hash  TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE open_intent (
+        seq INTEGER PRIMARY KEY REFERENCES audit
+    ) STRICT;
+    CREATE TABLE published (
+        name    TEXT NOT NULL,
+        version TEXT NOT NULL,
+        intent  INTEGER NOT NULL UNIQUE REFERENCES audit,
+        outcome INTEGER NOT NULL REFERENCES audit,
+        PRIMARY KEY (name, version, intent)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE crate (
         folded      TEXT PRIMARY KEY,
         name        TEXT NOT NULL,
@@ -72,8 +79,11 @@ const SCHEMA: &str = "
         version  TEXT NOT NULL,
         core     TEXT NOT NULL,
         line     TEXT NOT NULL,
-        mutation INTEGER NOT NULL UNIQUE REFERENCES mutation,
         UNIQUE (crate, core)
+    ) STRICT;
+    CREATE TABLE credential (
+        user   INTEGER PRIMARY KEY REFERENCES user,
+        sealed BLOB NOT NULL
     ) STRICT;
     CREATE TABLE spent (
         single_use_key TEXT PRIMARY KEY,
@@ -141,6 +151,9 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// There is no user of this name.
+    #[error("there is no user `{0}`")]
+    UserNotFound(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -183,6 +196,7 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::UserNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
             Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
         }

@@ -3,21 +3,28 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use asymmetric_token::CrateName;
+use asymmetric_token::{CrateName, strict_json};
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use jiff::Timestamp;
 use semver::Version;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::authorization::{Permit, authorize};
+use super::reads::nothing_here;
 use super::upload::{Spooled, Upload};
 use super::{App, Failure, blocking, json};
+use crate::config::Owners;
 use crate::crate_file::{self, CrateFile};
-use crate::index::Line;
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{MutationError, Publication};
+use crate::settlement;
+use crate::store::{Mark, Outcome, Signed};
+use crate::upstream::{OwnersChange, Publication, UpstreamError};
+
+/// The longest list of owners, in bytes.
+const MAX_OWNERS_BYTES: u64 = 16 << 10;
 
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
@@ -27,8 +34,9 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     if published.is_err() {
         upload.discard().await;
     }
-    published?;
-    Ok(json(&json!({ "warnings": { "invalid_categories": [], "invalid_badges": [], "other": [] } })))
+    let ((), mark) = published?;
+    let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
+    Ok(audited(json(&json!({ "warnings": warnings })), &mark))
 }
 
 /// `DELETE /api/v1/crates/{name}/{version}/yank`.
@@ -38,8 +46,9 @@ pub(super) async fn yank(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let permit = authorize(&app, &headers, Operation::Yank { name, version }).await?;
-    set_yanked(&app, permit, path, true).await
+    let operation = Operation::Yank { name: name.clone(), version: version.clone() };
+    let permit = authorize(&app, &headers, operation).await?;
+    set_yanked(&app, permit, name, version, true).await
 }
 
 /// `PUT /api/v1/crates/{name}/{version}/unyank`.
@@ -49,8 +58,9 @@ pub(super) async fn unyank(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let permit = authorize(&app, &headers, Operation::Unyank { name, version }).await?;
-    set_yanked(&app, permit, path, false).await
+    let operation = Operation::Unyank { name: name.clone(), version: version.clone() };
+    let permit = authorize(&app, &headers, operation).await?;
+    set_yanked(&app, permit, name, version, false).await
 }
 
 /// `GET /api/v1/crates/{name}/owners`.
@@ -60,44 +70,84 @@ pub(super) async fn list_owners(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let permit = authorize(&app, &headers, owners_of(&name, "GET")?).await?;
-    let signed = permit.signed()?;
-    let owner = blocking(move || app.store.list_owners(&signed, &name)).await?;
-    Ok(json(&json!({ "users": [{ "id": owner.id, "login": owner.name, "name": null }] })))
+    let name: CrateName = name.parse().map_err(|_| nothing_here())?;
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    let (response, mark) = change(&app, &permit, async move { upstream.owners(&user, &name).await }).await?;
+    Ok(audited(response, &mark))
 }
 
-/// `PUT /api/v1/crates/{name}/owners`: nobody may.
+/// `PUT /api/v1/crates/{name}/owners`: only where the configuration allows it.
 pub(super) async fn add_owner(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    let authorized = authorize(&app, &parts.headers, owners_of(&name, "PUT")?).await;
-    Upload::new(&parts.headers, body, app.patience).discard().await;
-    authorized?;
-    Err(Refusal::OwnersOff.into())
+    change_owners(&app, &name, request, true).await
 }
 
-/// `DELETE /api/v1/crates/{name}/owners`: nobody may. Without a body it is what `cargo owner --remove … --list` sends
-/// when it means to list; nothing is used up by that.
+/// `DELETE /api/v1/crates/{name}/owners`, likewise. Without a body it is what `cargo owner --remove … --list` sends when it
+/// means to list; nothing is used up by that.
 pub(super) async fn remove_owner(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    let upload = Upload::new(&parts.headers, body, app.patience);
-    let authorized = authorize(&app, &parts.headers, owners_of(&name, "DELETE")?).await;
-    let empty = upload.is_empty();
-    upload.discard().await;
-    authorized?;
-    if empty {
-        return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
-    }
-    Err(Refusal::OwnersOff.into())
+    change_owners(&app, &name, request, false).await
 }
 
-async fn publish_upload(app: &Arc<App>, headers: &HeaderMap, upload: &mut Upload) -> Result<(), Failure> {
+async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let mut upload = Upload::new(&parts.headers, body, app.patience);
+    let changed = new_owners(app, name, &parts.headers, &mut upload, add).await;
+    if changed.is_err() {
+        upload.discard().await;
+    }
+    let ((), mark) = changed?;
+    Ok(audited(json(&json!({ "ok": true, "msg": "owners changed" })), &mark))
+}
+
+async fn new_owners(
+    app: &Arc<App>,
+    name: &str,
+    headers: &HeaderMap,
+    upload: &mut Upload,
+    add: bool,
+) -> Result<((), Mark), Failure> {
+    let permit = authorize(app, headers, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
+    if !add && upload.is_empty() {
+        return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
+    }
+    if app.owners == Owners::List {
+        return Err(Refusal::OwnersOff.into());
+    }
+    let users = users(&upload.whole(MAX_OWNERS_BYTES).await?)?;
+    let name: CrateName = name.parse().map_err(|_| nothing_here())?;
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    let owners = OwnersChange { add, users };
+    change(app, &permit, async move { upstream.change_owners(&user, &name, &owners).await }).await
+}
+
+/// `{"users":[…]}`, read strictly: names without control characters, and nothing else.
+fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
+    let wrong = || Failure::BadRequest("a change of owners is `{\"users\":[…]}`, and nothing more");
+    let text = std::str::from_utf8(body).map_err(|_| wrong())?;
+    let Ok(Value::Object(mut object)) = strict_json::parse(text) else { return Err(wrong()) };
+    let Some(Value::Array(users)) = object.remove("users") else { return Err(wrong()) };
+    let name = |user: Value| match user {
+        Value::String(name) if !name.is_empty() && !name.chars().any(char::is_control) => Ok(name),
+        _ => Err(wrong()),
+    };
+    if users.is_empty() || !object.is_empty() {
+        return Err(wrong());
+    }
+    users.into_iter().map(name).collect()
+}
+
+async fn publish_upload(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    upload: &mut Upload,
+) -> Result<((), Mark), Failure> {
     let permit = authorize(app, headers, Operation::Publish).await?;
     let sent = Sent::parse(&upload.json().await?, &app.rules.url)?;
     let spool = {
@@ -106,64 +156,104 @@ async fn publish_upload(app: &Arc<App>, headers: &HeaderMap, upload: &mut Upload
     };
     let spooled = upload.spool(spool, app.max_crate).await?;
     policy::upload_is_signed(&permit.verified.claims, sent.name(), sent.version(), spooled.checksum)?;
-    let app = app.clone();
-    blocking(move || store_upload(&app, &permit, &sent, spooled)).await
+    let publication = {
+        let app = app.clone();
+        blocking(move || publication(&app, &sent, spooled)).await?
+    };
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    change(app, &permit, async move { upstream.publish(&user, publication).await }).await
 }
 
-/// From an upload that is the signed one to a version in the index.
-fn store_upload(app: &App, permit: &Permit, sent: &Sent, spooled: Spooled) -> Result<(), Failure> {
+/// From an upload that is the signed one to what a registry is told of it: all of it from the signed file.
+fn publication(app: &App, sent: &Sent, spooled: Spooled) -> Result<Publication, Failure> {
     if !sent.unknown.is_empty() {
         tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
     }
     if crate_file::is_reserved_name(sent.name()) {
         return Err(Failure::ReservedName(sent.name().to_owned()));
     }
-    let packed = File::open(spooled.file.path()).map_err(Failure::internal)?;
-    let mut file = CrateFile::open(packed, spooled.length, sent.name(), sent.version())
-        .map_err(MetadataError::CrateFile)?;
-    let metadata = metadata::rebuild(&mut file, sent, &app.rules.url)?;
-    let publication = Publication {
-        line: Line::new(&metadata, spooled.checksum),
-        description: metadata.description.description.clone(),
-        file: spooled.file,
-    };
-    app.store.publish(&permit.signed()?, publication)?;
-    tracing::info!(
-        name = metadata.name,
-        version = metadata.version,
-        cksum = %spooled.checksum,
-        key = %permit.key.id(),
-        user = %permit.key.user,
-        "published"
-    );
-    Ok(())
+    let Spooled { file, length, checksum } = spooled;
+    let packed = File::open(file.path()).map_err(Failure::internal)?;
+    let mut packed =
+        CrateFile::open(packed, length, sent.name(), sent.version()).map_err(MetadataError::CrateFile)?;
+    let metadata = metadata::rebuild(&mut packed, sent, &app.rules.url)?;
+    metadata.must_not_name(&app.past_the_gateway)?;
+    Ok(Publication { metadata, file, length, checksum, time: Timestamp::now() })
 }
 
 async fn set_yanked(
     app: &Arc<App>,
     permit: Permit,
-    (name, version): (String, String),
+    name: CrateName,
+    version: Version,
     yanked: bool,
 ) -> Result<Response, Failure> {
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    let ((), mark) =
+        change(app, &permit, async move { upstream.set_yanked(&user, &name, &version, yanked).await })
+            .await?;
+    Ok(audited(json(&json!({ "ok": true })), &mark))
+}
+
+/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile. If the
+/// answer leaves open what came of it, the index is asked; if that does not tell either, it is settled later.
+async fn change<T: Default + Send + 'static>(
+    app: &Arc<App>,
+    permit: &Permit,
+    make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
+) -> Result<(T, Mark), Failure> {
     let signed = permit.signed()?;
-    let app = app.clone();
-    blocking(move || {
-        app.store.set_yanked(&signed, &name, &version, yanked)?;
-        tracing::info!(name, version, yanked, key = %permit.key.id(), user = %permit.key.user, "changed");
-        Ok::<_, MutationError>(())
-    })
-    .await?;
-    Ok(json(&json!({ "ok": true })))
+    let task = app.changes.spawn(settled(app.clone(), signed, make));
+    task.await.map_err(Failure::internal)?
+}
+
+async fn settled<T: Default>(
+    app: Arc<App>,
+    signed: Signed,
+    make: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<(T, Mark), Failure> {
+    let intent = {
+        let app = app.clone();
+        blocking(move || app.store.begin(&signed)).await?
+    };
+    let mut made = make.await;
+    let outcome = match &made {
+        Ok(_) => Some(Outcome::Done),
+        Err(error) => error.outcome(),
+    };
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => match settlement::found_out(app.upstream.as_ref(), &intent).await {
+            Ok(Outcome::Done) => {
+                made = Ok(T::default());
+                Outcome::Done
+            }
+            _ => {
+                tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
+                return Err(made.err().map_or_else(nothing_here, Failure::from));
+            }
+        },
+    };
+    tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
+    let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
+    Ok((made?, mark))
+}
+
+/// Says where in the audit log the outcome is.
+fn audited(mut response: Response, mark: &Mark) -> Response {
+    if let Ok(value) = format!("{} {}", mark.seq, mark.hash).try_into() {
+        response.headers_mut().insert("x-audit", value);
+    }
+    response
 }
 
 fn named_version((name, version): &(String, String)) -> Result<(CrateName, Version), Failure> {
-    let nothing = || Failure::NotFound("nothing here".to_owned());
-    let name = name.parse().map_err(|_| nothing())?;
-    let version = Version::parse(version).map_err(|_| nothing())?;
+    let name = name.parse().map_err(|_| nothing_here())?;
+    let version = Version::parse(version).map_err(|_| nothing_here())?;
     Ok((name, version))
 }
 
 fn owners_of(name: &str, method: &'static str) -> Result<Operation, Failure> {
-    let name = name.parse().map_err(|_| Failure::NotFound("nothing here".to_owned()))?;
+    let name = name.parse().map_err(|_| nothing_here())?;
     Ok(Operation::Owners { name, method })
 }

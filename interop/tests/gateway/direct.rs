@@ -11,12 +11,12 @@ use crate::project::{Package, REGISTRY};
 fn computer(kellnr: &Kellnr, user: &str, rights: Rights) -> Computer {
     kellnr.add_user(user, rights);
     let computer = Computer::with(MockCard::builder());
-    configure(&computer, kellnr, &kellnr.mint_token(user));
+    configure(&computer, &kellnr.index_url(), &kellnr.mint_token(user));
     computer
 }
 
-fn configure(computer: &Computer, kellnr: &Kellnr, token: &str) {
-    let index = kellnr.index_url();
+/// To send this bearer token.
+pub(crate) fn configure(computer: &Computer, index: &str, token: &str) {
     computer.configure(&format!(
         "[registries.{REGISTRY}]\nindex = \"{index}\"\ncredential-provider = \"cargo:token\"\ntoken = \"{token}\"\n"
     ));
@@ -35,7 +35,7 @@ fn rights_are_the_registry_s() {
     let bob = computer(&kellnr, "bob", Rights::Publish);
     let carol = computer(&kellnr, "carol", Rights::Read);
     let admin = Computer::with(MockCard::builder());
-    configure(&admin, &kellnr, &kellnr.mint_token("admin"));
+    configure(&admin, &kellnr.index_url(), &kellnr.mint_token("admin"));
 
     publish(&alice, &Package::new(alice.folder(), "hers").library());
     let refused = yank(&bob, "hers@1.0.0", &[]).unwrap_err();
@@ -54,7 +54,7 @@ fn rights_are_the_registry_s() {
 fn a_wrong_token_is_good_for_nothing() {
     let kellnr = Kellnr::start();
     let computer = Computer::with(MockCard::builder());
-    configure(&computer, &kellnr, "0123456789abcdef0123456789abcdef");
+    configure(&computer, &kellnr.index_url(), "0123456789abcdef0123456789abcdef");
     let project = Package::new(computer.folder(), "mine").library();
     let refused = computer.cargo(&project, &["publish", "--no-verify", "--registry", REGISTRY]).unwrap_err();
     assert!(refused.contains(&format!("token rejected for `{REGISTRY}`")), "{refused}");

@@ -57,9 +57,21 @@ impl Front {
             let what = ["--role", &key.role, &key.public];
             administer(self.folder.path(), &[&whose[..], &what].concat(), "");
         }
-        let token = self.kellnr.mint_token(user);
-        administer(self.folder.path(), &["credential", "set", "--config", CONFIG, user], &token);
+        self.keep_credential(user, &self.kellnr.mint_token(user));
         computer
+    }
+
+    /// What the gateway is to show to the registry for a user.
+    pub(crate) fn keep_credential(&self, user: &str, token: &str) {
+        administer(self.folder.path(), &["credential", "set", "--config", CONFIG, user], token);
+    }
+
+    pub(crate) fn kellnr(&self) -> &Kellnr {
+        &self.kellnr
+    }
+
+    pub(crate) fn index(&self) -> &str {
+        &self.index
     }
 }
 

@@ -348,7 +348,7 @@ fn for_localhost() -> (String, rustls::ServerConfig) {
     let secret = p384::SecretKey::from(&key).to_pkcs8_der().unwrap();
     let chain = vec![CertificateDer::from(certificate.to_der().unwrap())];
     let secret = PrivateKeyDer::Pkcs8(secret.as_bytes().to_vec().into());
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider);
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let tls = config.with_single_cert(chain, secret).unwrap();

@@ -9,9 +9,9 @@ use crate::trace::Seen;
 use crate::world::{NAME, Outcome, Reads, Run, World};
 
 /// A person enrolled at a registry that asks.
-struct Asked {
-    world: World,
-    registry: AskingRegistry,
+pub(crate) struct Asked {
+    pub(crate) world: World,
+    pub(crate) registry: AskingRegistry,
 }
 
 impl Asked {
@@ -19,7 +19,7 @@ impl Asked {
         Self::at(AskingRegistry::start(reads, challenges))
     }
 
-    fn at(registry: AskingRegistry) -> Self {
+    pub(crate) fn at(registry: AskingRegistry) -> Self {
         let asked = Self { world: World::new(), registry };
         let config = format!("[registries.{NAME}]\nindex = \"{}\"\n", asked.registry.index_url());
         asked.world.write("home/config.toml", &config);
@@ -38,7 +38,7 @@ impl Asked {
         self.world.yk_cargo(["enroll", NAME, "--refresh", "--yes"]).succeeds()
     }
 
-    fn enrolled(&self) -> Registry {
+    pub(crate) fn enrolled(&self) -> Registry {
         let enrollments = Enrollments::load(&self.world.cargo_home()).unwrap();
         enrollments.registry(&self.registry.index_url()).unwrap().clone()
     }

@@ -13,6 +13,7 @@ mod challenges;
 mod daily;
 mod doctor;
 mod enrolling;
+mod git_index;
 mod hostile;
 mod moved;
 mod pages;

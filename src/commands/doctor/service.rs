@@ -5,16 +5,12 @@ use super::{Findings, sentence};
 use crate::commands::cards::{self, PluggedIn};
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::reader::{self, Readers};
+use crate::reader::{self, Readers, SOCKET, SOCKET_VARIABLE};
 use crate::ui::escape;
 
 const CHECK: &str = "smart card service";
 const READER: &str = "reader";
 
-/// Where pcsc-lite's daemon listens if nobody says otherwise (pcsc-lite, configure: --enable-ipcdir).
-const SOCKET: &str = "/run/pcscd/pcscd.comm";
-/// The variable that moves it (pcsc-lite, src/utils.c: getSocketName).
-const SOCKET_VARIABLE: &str = "PCSCLITE_CSOCK_NAME";
 /// Where Debian, Fedora and Arch put the USB driver for readers.
 const CCID_DRIVERS: [&str; 3] = [
     "/usr/lib/pcsc/drivers/ifd-ccid.bundle",
@@ -40,6 +36,10 @@ pub(super) fn check(
             {
                 text += "; to polkit, a session over SSH or in tmux or screen is not an active one";
             }
+            if matches!(error, Error::Reader(reader::Error::AccessDenied)) && surroundings.sandbox().is_some()
+            {
+                text += "; polkit runs outside of this sandbox, and so must the command";
+            }
             findings.fail(CHECK, text, out_of_reach(&error, surroundings));
             return Vec::new();
         }
@@ -55,8 +55,11 @@ pub(super) fn check(
     found
 }
 
-/// The command that brings the service within reach.
+/// The command that brings the service within reach. A service that refuses us is within reach of the sandbox.
 fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
+    if let Error::Reader(reader::Error::AccessDenied) = error {
+        return allow_in_polkit(surroundings);
+    }
     match surroundings.sandbox() {
         Some(Sandbox::Flatpak(id)) => {
             return format!("flatpak override --user --socket=pcsc {}", escape(&id));
@@ -68,7 +71,6 @@ fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
         Some(Sandbox::Wsl) | None => {}
     }
     match error {
-        Error::Reader(reader::Error::AccessDenied) => allow_in_polkit(surroundings),
         Error::Reader(reader::Error::NoService) => start(surroundings),
         Error::Reader(reader::Error::Timeout { .. }) => "sudo systemctl restart pcscd.service".into(),
         error => error.hint().unwrap_or_else(|| "sudo systemctl restart pcscd.service".into()),
@@ -186,6 +188,8 @@ mod tests {
     fn polkit_gets_a_rule_for_this_user() {
         let rule = command(reader::Error::AccessDenied, &[], &[("USER", "me")]);
         assert!(rule.contains("subject.user == \"me\"") && rule.ends_with("90-pcscd.rules"), "{rule}");
+        let in_a_container = [("run/.containerenv", "")];
+        assert!(command(reader::Error::AccessDenied, &in_a_container, &[]).ends_with("90-pcscd.rules"));
         let hostile = command(reader::Error::AccessDenied, &[], &[("USER", "'; reboot '")]);
         assert!(!hostile.contains("reboot"), "{hostile}");
     }

@@ -27,6 +27,9 @@ pub(super) fn on_card(
     };
     // Read back: what the card does counts, not what it was asked for.
     let key = key_in(piv, slot, None)?;
+    if key.as_ref().is_some_and(|key| key.point != point) {
+        return Err(piv::Error::Malformed { what: "public key" }.into());
+    }
     let (pin, touch) = key.map_or((planned.pin, planned.touch), |key| (key.pin, key.touch));
     if strictness(pin) < strictness(planned.pin) || vigilance(touch) < vigilance(planned.touch) {
         return Err(Error::WeakerKey { serial, slot, pin, touch });

@@ -145,7 +145,7 @@ fn no_smart_card_service() {
     outcome.says(&["the smart card service is not running", "systemctl start pcscd.socket"]);
 }
 
-/// As pcsc-lite does where polkit says no: the daemon closes the connection, or answers SCardConnect with a refusal.
+/// As pcsc-lite does where polkit says no: the daemon closes the connection unread, or answers SCardConnect with a refusal.
 #[test]
 fn the_service_does_not_let_us_in() {
     let world = World::with_a_crate();

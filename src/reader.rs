@@ -23,16 +23,6 @@ pub use self::error::{Error, Waiting};
 use self::worker::{Service, Worker};
 use crate::piv::Piv;
 
-/// Where pcsc-lite's daemon listens if nobody says otherwise (pcsc-lite, configure: --enable-ipcdir).
-pub(crate) const SOCKET: &str = "/run/pcscd/pcscd.comm";
-/// The variable that moves it (pcsc-lite, src/utils.c: getSocketName).
-pub(crate) const SOCKET_VARIABLE: &str = "PCSCLITE_CSOCK_NAME";
-
-#[cfg(unix)]
-fn socket() -> std::ffi::OsString {
-    std::env::var_os(SOCKET_VARIABLE).unwrap_or_else(|| SOCKET.into())
-}
-
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {

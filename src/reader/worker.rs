@@ -51,20 +51,6 @@ impl Drop for Worker {
     }
 }
 
-/// Where polkit says no, pcsc-lite closes the connection without a word (pcscdaemon, winscard_svc.c:
-/// CreateContextThread), and the library takes the service for absent. But somebody listens at its socket.
-fn shut_out(error: pcsc::Error) -> Error {
-    match error {
-        #[cfg(unix)]
-        pcsc::Error::NoService | pcsc::Error::CommError
-            if std::os::unix::net::UnixStream::connect(super::socket()).is_ok() =>
-        {
-            Error::AccessDenied
-        }
-        error => error.into(),
-    }
-}
-
 /// The connection to the PC/SC service.
 pub(super) struct Service {
     context: Option<Context>,
@@ -75,7 +61,7 @@ impl Service {
     pub(super) fn context(&mut self) -> Result<&Context, Error> {
         match &mut self.context {
             Some(context) => Ok(context),
-            none => Ok(none.insert(Context::establish(Scope::User).map_err(shut_out)?)),
+            none => Ok(none.insert(Context::establish(Scope::User)?)),
         }
     }
 

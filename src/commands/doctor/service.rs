@@ -5,12 +5,16 @@ use super::{Findings, sentence};
 use crate::commands::cards::{self, PluggedIn};
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::reader::{self, Readers, SOCKET, SOCKET_VARIABLE};
+use crate::reader::{self, Readers};
 use crate::ui::escape;
 
 const CHECK: &str = "smart card service";
 const READER: &str = "reader";
 
+/// Where pcsc-lite's daemon listens if nobody says otherwise (pcsc-lite, configure: --enable-ipcdir).
+const SOCKET: &str = "/run/pcscd/pcscd.comm";
+/// The variable that moves it (pcsc-lite, src/utils.c: getSocketName).
+const SOCKET_VARIABLE: &str = "PCSCLITE_CSOCK_NAME";
 /// Where Debian, Fedora and Arch put the USB driver for readers.
 const CCID_DRIVERS: [&str; 3] = [
     "/usr/lib/pcsc/drivers/ifd-ccid.bundle",

@@ -16,6 +16,7 @@
 
 pub mod config;
 pub mod crate_file;
+pub mod doctor;
 pub mod index;
 pub mod keys;
 pub mod metadata;

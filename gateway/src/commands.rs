@@ -1,23 +1,27 @@
 //! What the commands do. Standard output is data.
 
 use std::error::Error;
+use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use registry_gateway::keys::{Key, NewKey};
+use registry_gateway::attestation::Rules;
 use registry_gateway::store::{Record, Store};
 use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{AddKey, Command, KeyCommand, Serve};
+use crate::cli::{Attestation, Command, Serve};
+
+mod people;
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(options) => serve(options),
-        Command::Key(command) => key(command),
+        Command::User(command) => people::user(command),
+        Command::Invite { store, user } => people::invite(&store, &user),
+        Command::Key(command) => people::key(command),
         Command::Record { store, version } => {
             show_records(&Store::open_existing(&store.store)?, version.as_deref())
         }
@@ -34,6 +38,7 @@ fn serve(options: Serve) -> Outcome {
         open: options.open,
         window: Duration::from_secs(options.window),
         skew: Duration::from_secs(options.skew),
+        attestation: attestation(&options.attestation)?,
         ..Config::new(options.store.store)
     })?;
     if !options.listen.ip().is_loopback() {
@@ -43,6 +48,18 @@ fn serve(options: Serve) -> Outcome {
     runtime.block_on(farewell);
     running.stop();
     Ok(ExitCode::SUCCESS)
+}
+
+fn attestation(options: &Attestation) -> Result<Rules, Box<dyn Error>> {
+    let mut rules =
+        Rules { mode: options.mode, minimum_firmware: options.minimum_firmware, ..Rules::default() };
+    rules.trust.legacy_devices = options.allow_legacy_devices;
+    for file in &options.certificates {
+        let unusable = |error: &dyn Error| format!("cannot use {}: {error}", file.display());
+        let pem = fs::read(file).map_err(|error| unusable(&error))?;
+        rules.trust.add_pem(&pem).map_err(|error| unusable(&error))?;
+    }
+    Ok(rules)
 }
 
 /// Resolves at the first SIGTERM or Ctrl-C; caught from the moment this returns.
@@ -64,40 +81,6 @@ fn farewell() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         interrupt.recv().await;
     })
-}
-
-fn key(command: KeyCommand) -> Outcome {
-    let now = Timestamp::now();
-    match command {
-        KeyCommand::Add(add) => {
-            let AddKey { store, user, role, label, subject, public } = *add;
-            if !Store::is_in(&store.store) {
-                tracing::warn!("there was no store in {}: a new one is made", store.store.display());
-            }
-            let key =
-                Store::open(&store.store)?.add_key(NewKey { public, user, role, label, subject }, now)?;
-            say(&format!("{}\n", key.id()))?;
-        }
-        KeyCommand::List { store } => {
-            for key in Store::open_existing(&store.store)?.keys()? {
-                say(&key_line(&key))?;
-            }
-        }
-        KeyCommand::Revoke { store, id } => {
-            let key = Store::open_existing(&store.store)?.revoke_key(&id, now)?;
-            say(&format!("{}\n", key.id()))?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Id, user, role, state, label, separated by tabs.
-fn key_line(key: &Key) -> String {
-    let state = match key.revoked {
-        Some(at) => format!("revoked {at:.0}"),
-        None => format!("since {:.0}", key.added),
-    };
-    format!("{}\t{}\t{}\t{state}\t{}\n", key.id(), key.user, key.role, key.label.as_deref().unwrap_or("-"))
 }
 
 fn show_records(store: &Store, version: Option<&str>) -> Outcome {

@@ -5,6 +5,7 @@
 //! the store can read one path as two.
 
 mod authorization;
+mod enrolment;
 mod failure;
 mod mutations;
 mod reads;
@@ -20,6 +21,8 @@ use axum::middleware::{Next, from_fn, map_response_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 
+use crate::attestation;
+use crate::enrolment::ServerKey;
 use crate::policy::Rules;
 use crate::store::Store;
 use failure::Failure;
@@ -31,6 +34,10 @@ const SEARCH: &str = "/api/v1/crates";
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) rules: Rules,
+    /// What is asked of keys that are enrolled over HTTP.
+    pub(crate) attestation: attestation::Rules,
+    /// By which this registry recognises what it issued.
+    pub(crate) server_key: ServerKey,
     /// Public, without a final slash.
     pub(crate) base_url: String,
     /// Whether reads are anonymous.
@@ -55,6 +62,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/crates/{name}/owners",
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
+        .route("/api/v1/enroll", get(enrolment::terms).post(enrolment::enrol))
         .route("/me", get(reads::me))
         .fallback(nothing_here)
         .method_not_allowed_fallback(nothing_here)
@@ -91,7 +99,7 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
 /// On every 401, whatever the reason.
 async fn say_where_to_log_in(State(app): State<Arc<App>>, mut response: Response) -> Response {
     if response.status() == StatusCode::UNAUTHORIZED {
-        let challenge = format!("Cargo login_url=\"{}/me\"", app.base_url);
+        let challenge = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
         if let Ok(value) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }

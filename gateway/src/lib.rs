@@ -14,7 +14,9 @@
 //! # Ok::<(), registry_gateway::StartError>(())
 //! ```
 
+pub mod attestation;
 pub mod crate_file;
+pub mod enrolment;
 pub mod index;
 pub mod keys;
 pub mod metadata;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::attestation;
 use crate::http::{self, App};
 use crate::policy::Rules;
 use crate::store::{ServeLock, Store, StoreError};
@@ -43,6 +44,8 @@ pub struct Config {
     pub window: Duration,
     /// How far in the future a token may be dated.
     pub skew: Duration,
+    /// What is asked of keys that people enrol themselves. Keys that an administrator adds are not asked.
+    pub attestation: attestation::Rules,
     /// The largest crate file, in bytes.
     pub max_crate: u64,
     /// How long a request's header, or the next piece of its body, may take.
@@ -59,6 +62,7 @@ impl Config {
             open: false,
             window: Duration::from_secs(900),
             skew: Duration::from_secs(60),
+            attestation: attestation::Rules::default(),
             max_crate: 20 << 20,
             patience: Duration::from_secs(30),
         }
@@ -111,6 +115,8 @@ impl Gateway {
         let app = Arc::new(App {
             store: store.clone(),
             rules,
+            attestation: config.attestation,
+            server_key: store.server_key()?,
             base_url,
             open: config.open,
             max_crate: config.max_crate,

@@ -329,8 +329,14 @@ fn another_subject() {
     let fixture = Fixture::new();
     let key = SoftwareKey::new(7);
     let subject = Some("carol-1".to_owned());
-    let new =
-        NewKey { public: key.public, user: "carol".parse().unwrap(), role: Role::Both, label: None, subject };
+    let new = NewKey {
+        public: key.public,
+        user: "carol".parse().unwrap(),
+        role: Role::Both,
+        label: None,
+        subject,
+        expires: None,
+    };
     fixture.running().store().add_key(new, Timestamp::now()).unwrap();
     let send = |subject: Option<&str>| {
         let claims = Claims { subject: subject.map(str::to_owned), ..Claims::read(Timestamp::now()) };

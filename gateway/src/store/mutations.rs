@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use super::crates::{Owner, fold, owner};
 use super::{Store, StoreError, keys, parsed, time};
 use crate::index::Line;
-use crate::policy::Refusal;
+use crate::policy::{self, Refusal};
 
 /// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
 #[derive(Clone)]
@@ -228,9 +228,7 @@ struct On<'a> {
 fn spend(transaction: &Transaction<'_>, signed: &Signed) -> Result<Owner, MutationError> {
     let key =
         keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
-    if let Some(at) = key.revoked {
-        return Err(Refusal::RevokedKey { id: signed.key.to_string(), at }.into());
-    }
+    policy::is_good(&key, signed.now)?;
     if is_spent(transaction, &signed.single_use_key)? {
         return Err(Refusal::Replayed(signed.kind).into());
     }

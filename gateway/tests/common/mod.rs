@@ -84,7 +84,7 @@ impl Fixture {
 
     pub(crate) fn add_key(&self, key: &SoftwareKey, user: &str, role: Role) {
         let user = user.parse().expect("a user's name");
-        let new = NewKey { public: key.public, user, role, label: None, subject: None };
+        let new = NewKey { public: key.public, user, role, label: None, subject: None, expires: None };
         self.running().store().add_key(new, Timestamp::now()).expect("a new key");
     }
 

@@ -29,6 +29,7 @@ const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.100
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     parsed: x509_cert::Certificate,
+    der: Vec<u8>,
     /// The signed part, byte for byte: writing it again need not give the same bytes.
     signed: Vec<u8>,
 }
@@ -40,8 +41,11 @@ impl Certificate {
         let parsed = x509_cert::Certificate::from_der(der).ok()?;
         let signed = signed_part(der).ok()?.to_vec();
         // RFC 5280, 4.1.1.2: the two must be the same. What counts is the signed one.
-        (parsed.signature_algorithm() == parsed.tbs_certificate().signature())
-            .then_some(Self { parsed, signed })
+        (parsed.signature_algorithm() == parsed.tbs_certificate().signature()).then(|| Self {
+            parsed,
+            der: der.to_vec(),
+            signed,
+        })
     }
 
     /// All certificates of a PEM text (RFC 7468); `None` if there is none, or one that is none.
@@ -64,13 +68,25 @@ impl Certificate {
         self.parsed.tbs_certificate().issuer().to_string()
     }
 
+    /// The whole certificate.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether `issuer` issued it, by name and by signature. Whether that one may issue is another question.
+    #[must_use]
+    pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        self.names_as_issuer(issuer) && self.is_signed_by(issuer)
+    }
+
     /// Whether it names `other` as its issuer. Says nothing about the signature.
     pub(super) fn names_as_issuer(&self, other: &Self) -> bool {
         self.parsed.tbs_certificate().issuer() == other.parsed.tbs_certificate().subject()
     }
 
     /// Whether the key in `issuer` made this one's signature.
-    pub(super) fn is_signed_by(&self, issuer: &Self) -> bool {
+    fn is_signed_by(&self, issuer: &Self) -> bool {
         let info = issuer.parsed.tbs_certificate().subject_public_key_info();
         let (Some(key), Some(signature)) =
             (info.subject_public_key.as_bytes(), self.parsed.signature().as_bytes())

@@ -14,6 +14,7 @@ mod daily;
 mod doctor;
 mod enrolling;
 mod hostile;
+mod invites;
 mod moved;
 mod pages;
 mod pinentry;

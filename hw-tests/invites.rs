@@ -42,9 +42,11 @@ impl World {
 /// A registry that believes the mock's authorities.
 fn requiring(change: impl FnOnce(&mut Config)) -> impl FnOnce(&mut Config) {
     move |config| {
-        config.attestation.mode = Mode::Require;
+        config.attestation.policy = Mode::Require;
         let pem: String = authorities().iter().map(|authority| pem(&authority.certificate)).collect();
-        config.attestation.trust.add_pem(pem.as_bytes()).unwrap();
+        let roots = config.store.with_extension("pem");
+        std::fs::write(&roots, pem).unwrap();
+        config.attestation.roots = vec![roots];
         change(config);
     }
 }
@@ -141,13 +143,13 @@ fn registries_that_want_to_know_the_card() {
     refused(old, &[], "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later");
     let weak = World::with_registry(requiring(|_| {}), |card| card);
     refused(weak, &["--touch-policy", "never"], "the publish key has the touch policy `never`");
-    let stranger = World::with_registry(|config| config.attestation.mode = Mode::Require, |card| card);
+    let stranger = World::with_registry(|config| config.attestation.policy = Mode::Require, |card| card);
     refused(stranger, &[], "which is no root that is trusted here");
 }
 
 #[test]
 fn a_registry_that_only_records() {
-    let world = World::with_registry(|config| config.attestation.mode = Mode::Record, |card| card);
+    let world = World::with_registry(|config| config.attestation.policy = Mode::Record, |card| card);
     let outcome = world.enroll_by_invite(&world.invite()).succeeds();
     outcome.says(&["its attestation is kept, but the attestation leads to `CN=Mock"]);
 }

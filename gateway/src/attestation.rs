@@ -9,7 +9,8 @@
 //! statement <- F9 <- Yubico PIV Attestation B 1 <- Yubico Attestation Intermediate B 1 <- Yubico Attestation Root 1
 //! ```
 //!
-//! A true statement says where a key is, not whose it is. Pure: the time is an argument, nothing is read or written.
+//! A true statement says where a key is, not whose it is. Pure but for [`Settings`]: the time is an argument, nothing is read or
+//! written.
 //!
 //! Source: Yubico, "PIV attestation"; RFC 5280, section 6, as far as it applies.
 
@@ -17,16 +18,19 @@ use std::fmt;
 
 use asymmetric_token::PublicKey;
 use jiff::Timestamp;
+use serde::Deserialize;
 
 mod certificate;
 mod error;
 mod policy;
+mod settings;
 mod statement;
 mod trust;
 
 pub use certificate::Certificate;
 pub use error::AttestationError;
 pub use policy::{Mode, Outcome, Requirement, Rules};
+pub use settings::{Settings, SettingsError};
 pub use statement::{PinPolicy, Statement, TouchPolicy};
 pub use trust::{Trust, TrustError};
 
@@ -34,7 +38,8 @@ pub use trust::{Trust, TrustError};
 pub const MAX_CHAIN: usize = 6;
 
 /// Firmware, such as 5.7.4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Firmware(pub [u8; 3]);
 
 impl fmt::Display for Firmware {
@@ -52,6 +57,14 @@ impl std::str::FromStr for Firmware {
         let mut next = || parts.next().unwrap_or(Err(BadFirmware));
         let firmware = Self([next()?, next()?, next()?]);
         if parts.next().is_some() { Err(BadFirmware) } else { Ok(firmware) }
+    }
+}
+
+impl TryFrom<String> for Firmware {
+    type Error = BadFirmware;
+
+    fn try_from(text: String) -> Result<Self, BadFirmware> {
+        text.parse()
     }
 }
 

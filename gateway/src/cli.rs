@@ -7,7 +7,7 @@ use std::str::FromStr;
 use asymmetric_token::PublicKey;
 use clap::{Args, Parser, Subcommand, value_parser};
 use jiff::{SignedDuration, Timestamp};
-use registry_gateway::attestation::{Firmware, Mode};
+use registry_gateway::attestation::{Firmware, Mode, Settings};
 use registry_gateway::keys::{Role, User};
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
@@ -77,18 +77,28 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Attestation {
-    /// Whether people who enrol have to show that a YubiKey made their keys: off, record, require
-    #[arg(long = "attestation", value_name = "POLICY", default_value = "off")]
-    pub(crate) mode: Mode,
+    /// Whether people who enrol have to show that a YubiKey made their keys: off, record or require [default: off]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) attestation: Option<Mode>,
     /// A PEM file with more certificates to believe, beside Yubico's: roots, and what stands below them
-    #[arg(long = "attestation-certificates", value_name = "FILE")]
-    pub(crate) certificates: Vec<PathBuf>,
-    /// Refuse YubiKeys with firmware before this one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attestation_roots: Vec<PathBuf>,
+    /// Where attestation is required: refuse YubiKeys with firmware before this one
     #[arg(long, value_name = "VERSION")]
     pub(crate) minimum_firmware: Option<Firmware>,
     /// Take early YubiKeys whose attestation certificate does not say that it may issue
     #[arg(long)]
     pub(crate) allow_legacy_devices: bool,
+}
+
+impl Attestation {
+    /// What is given here wins.
+    pub(crate) fn over(self, settings: &mut Settings) {
+        settings.policy = self.attestation.unwrap_or(settings.policy);
+        settings.roots.extend(self.attestation_roots);
+        settings.minimum_firmware = self.minimum_firmware.or(settings.minimum_firmware);
+        settings.allow_legacy_devices |= self.allow_legacy_devices;
+    }
 }
 
 #[derive(Debug, Subcommand)]

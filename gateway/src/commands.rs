@@ -1,16 +1,14 @@
 //! What the commands do. Standard output is data.
 
 use std::error::Error;
-use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use registry_gateway::attestation::Rules;
 use registry_gateway::store::{Record, Store};
 use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{Attestation, Command, Serve};
+use crate::cli::{Command, Serve};
 
 mod people;
 
@@ -32,15 +30,16 @@ pub(crate) fn run(command: Command) -> Outcome {
 fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let farewell = runtime.block_on(async { farewell() })?;
-    let running = Gateway::start(Config {
+    let mut config = Config {
         listen: options.listen,
         url: options.url,
         open: options.open,
         window: Duration::from_secs(options.window),
         skew: Duration::from_secs(options.skew),
-        attestation: attestation(&options.attestation)?,
         ..Config::new(options.store.store)
-    })?;
+    };
+    options.attestation.over(&mut config.attestation);
+    let running = Gateway::start(config)?;
     if !options.listen.ip().is_loopback() {
         tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
     }
@@ -48,18 +47,6 @@ fn serve(options: Serve) -> Outcome {
     runtime.block_on(farewell);
     running.stop();
     Ok(ExitCode::SUCCESS)
-}
-
-fn attestation(options: &Attestation) -> Result<Rules, Box<dyn Error>> {
-    let mut rules =
-        Rules { mode: options.mode, minimum_firmware: options.minimum_firmware, ..Rules::default() };
-    rules.trust.legacy_devices = options.allow_legacy_devices;
-    for file in &options.certificates {
-        let unusable = |error: &dyn Error| format!("cannot use {}: {error}", file.display());
-        let pem = fs::read(file).map_err(|error| unusable(&error))?;
-        rules.trust.add_pem(&pem).map_err(|error| unusable(&error))?;
-    }
-    Ok(rules)
 }
 
 /// Resolves at the first SIGTERM or Ctrl-C; caught from the moment this returns.

@@ -52,6 +52,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         StartError::Url(_) => {
             Some("give --url as cargo's users will have it, such as https://crates.example.org".to_owned())
         }
+        StartError::Attestation(_) => {
+            Some("--attestation-roots takes PEM files with certificates and nothing else".to_owned())
+        }
         StartError::Threads(_) => None,
     }
 }

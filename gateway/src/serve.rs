@@ -45,7 +45,7 @@ pub struct Config {
     /// How far in the future a token may be dated.
     pub skew: Duration,
     /// What is asked of keys that people enrol themselves. Keys that an administrator adds are not asked.
-    pub attestation: attestation::Rules,
+    pub attestation: attestation::Settings,
     /// The largest crate file, in bytes.
     pub max_crate: u64,
     /// How long a request's header, or the next piece of its body, may take.
@@ -62,7 +62,7 @@ impl Config {
             open: false,
             window: Duration::from_secs(900),
             skew: Duration::from_secs(60),
-            attestation: attestation::Rules::default(),
+            attestation: attestation::Settings::default(),
             max_crate: 20 << 20,
             patience: Duration::from_secs(30),
         }
@@ -88,6 +88,9 @@ pub enum StartError {
         "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
     )]
     Url(String),
+    /// The certificates for attestation.
+    #[error(transparent)]
+    Attestation(#[from] attestation::SettingsError),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -115,7 +118,7 @@ impl Gateway {
         let app = Arc::new(App {
             store: store.clone(),
             rules,
-            attestation: config.attestation,
+            attestation: config.attestation.rules()?,
             server_key: store.server_key()?,
             base_url,
             open: config.open,

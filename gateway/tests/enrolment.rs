@@ -87,7 +87,7 @@ fn with(mut request: Value, name: &str, value: impl Into<Value>) -> Value {
 #[test]
 fn the_terms() {
     let fixture = Fixture::with(|config| {
-        config.attestation.mode = Mode::Require;
+        config.attestation.policy = Mode::Require;
         config.attestation.minimum_firmware = Some("5.7.0".parse().unwrap());
     });
     let terms = fixture.terms();
@@ -382,9 +382,12 @@ fn attested(url: &str, nonce: &str, key: &AttestedKey, proof: &SoftwareKey, role
 /// keys pass is shown with a card, by the client's tests.
 #[test]
 fn attestation_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
     let fixture = Fixture::with(|config| {
-        config.attestation.mode = Mode::Require;
-        config.attestation.trust.add_pem(mock_authorities().as_bytes()).unwrap();
+        config.attestation.policy = Mode::Require;
+        let roots = folder.path().join("roots.pem");
+        std::fs::write(&roots, mock_authorities()).unwrap();
+        config.attestation.roots = vec![roots];
     });
     let (code, url) = (fixture.invite(), fixture.url());
     let without = with(request(url, &fixture.nonce(), &carols()), "invite", code.clone());

@@ -143,6 +143,24 @@ fn a_key_for_a_time() {
     assert!(succeeds(store, &["key", "list"]).contains("expired "));
 }
 
+/// A gateway that cannot hold to its rules does not start.
+#[test]
+fn roots_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let nothing = folder.path().join("nothing.pem");
+    std::fs::write(&nothing, "nothing").unwrap();
+    for (roots, text) in
+        [("nowhere.pem", "cannot read nowhere.pem"), (nothing.to_str().unwrap(), "cannot be believed")]
+    {
+        let serve =
+            ["serve", "--listen", "127.0.0.1:0", "--attestation", "require", "--attestation-roots", roots];
+        fails(&store, &serve, &[text, "takes PEM files with certificates"]);
+    }
+    fails(&store, &["serve", "--attestation", "maybe"], &["`off`, `record` or `require`"]);
+    fails(&store, &["serve", "--minimum-firmware", "5"], &["a firmware version has three numbers"]);
+}
+
 #[test]
 fn the_last_moment_of_a_key() {
     let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();

@@ -29,7 +29,7 @@ use rusqlite::Connection;
 
 pub use crates::Found;
 pub use mutations::{MutationError, Publication, Record, Signed};
-pub use people::{Enrolled, Enrolling, NotEnrolled, Person, Right};
+pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
 
 /// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
 const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];

@@ -14,7 +14,7 @@ use crate::attestation::Outcome;
 use crate::enrolment::{self, Credential, EnrolmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
 use crate::keys::Role;
 use crate::policy::{self, Refusal};
-use crate::store::{Enrolled, Enrolling, Right};
+use crate::store::{Enrolled, Enrolling, ProvenKey, Right};
 
 /// `GET /api/v1/enroll`: a nonce, and what is asked of keys. For anybody.
 pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
@@ -55,8 +55,8 @@ fn enrol_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failur
     enrolment::prove(&request, &app.rules, now)?;
     let outcomes = judge(app, &request.keys, now)?;
     let keys = request.keys.iter().zip(&outcomes).map(|(key, outcome)| {
-        let kept = key.attestation.clone().filter(|_| *outcome != Outcome::Nothing);
-        (key.public, key.role, kept)
+        let attestation = key.attestation.clone().filter(|_| *outcome != Outcome::Nothing);
+        ProvenKey { public: key.public, role: key.role, attestation }
     });
     let enrolled = app.store.enrol(&Enrolling {
         right,

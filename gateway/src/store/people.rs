@@ -57,10 +57,21 @@ pub struct Enrolling {
     pub nonce: (String, Timestamp),
     /// What the person calls the card.
     pub label: String,
-    /// Each key with its role and its attestation, as far as that is kept.
-    pub keys: Vec<(PublicKey, Role, Option<Vec<Vec<u8>>>)>,
+    /// One to four.
+    pub keys: Vec<ProvenKey>,
     /// The server's time.
     pub now: Timestamp,
+}
+
+/// A key that has signed its request.
+#[derive(Clone, Debug)]
+pub struct ProvenKey {
+    /// The key.
+    pub public: PublicKey,
+    /// What it is to sign.
+    pub role: Role,
+    /// Its attestation, as far as that is kept: each certificate in DER.
+    pub attestation: Option<Vec<Vec<u8>>>,
 }
 
 /// Keys that are enrolled now.
@@ -207,7 +218,7 @@ impl Store {
                 let used = enrolling.now.to_string();
                 transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
             }
-            for (public, role, attestation) in &enrolling.keys {
+            for ProvenKey { public, role, attestation } in &enrolling.keys {
                 let expires = match keys::find(&transaction, public.id())? {
                     Some(Key { expires: Some(known), .. }) if invite.is_none() => {
                         Some(expires.map_or(known, |expires| expires.min(known)))
@@ -349,11 +360,11 @@ fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, N
 }
 
 fn are_enrolled(connection: &Connection, enrolling: &Enrolling, user: &User) -> Result<bool, StoreError> {
-    for (public, role, _) in &enrolling.keys {
-        match keys::find(connection, public.id())? {
+    for key in &enrolling.keys {
+        match keys::find(connection, key.public.id())? {
             Some(known)
                 if known.user == *user
-                    && known.role == *role
+                    && known.role == key.role
                     && policy::is_good(&known, enrolling.now).is_ok() => {}
             _ => return Ok(false),
         }

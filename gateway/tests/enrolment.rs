@@ -43,6 +43,12 @@ impl Fixture {
         self.send("POST", PATH, None, request.to_string().as_bytes())
     }
 
+    fn add_key_until(&self, key: &SoftwareKey, user: &str, until: Timestamp) {
+        let (user, role, expires) = (user.parse().unwrap(), Role::Publish, Some(until));
+        let new = NewKey { public: key.public, user, role, label: None, subject: None, expires };
+        self.running().store().add_key(new, Timestamp::now()).unwrap();
+    }
+
     fn owner_of(&self, key: &SoftwareKey) -> Option<String> {
         let key = self.running().store().key(key.public.id()).unwrap();
         key.filter(|key| key.revoked.is_none()).map(|key| key.user.to_string())
@@ -326,16 +332,7 @@ fn who_was_vouched_for_goes_with_the_voucher() {
     let fixture = Fixture::new();
     let temp = SoftwareKey::new(40);
     let until = Timestamp::now() + SignedDuration::from_secs(3600);
-    let user = "erin".parse().unwrap();
-    let key = NewKey {
-        public: temp.public,
-        user,
-        role: Role::Publish,
-        label: None,
-        subject: None,
-        expires: Some(until),
-    };
-    fixture.running().store().add_key(key, Timestamp::now()).unwrap();
+    fixture.add_key_until(&temp, "erin", until);
     let new = [(SoftwareKey::new(41), Role::Both)];
     let nonce = fixture.nonce();
     let word = temp.enrolment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
@@ -343,6 +340,15 @@ fn who_was_vouched_for_goes_with_the_voucher() {
     assert_eq!(response.status, 201, "{}", response.text());
     let enrolled = fixture.running().store().key(new[0].0.public.id()).unwrap().unwrap();
     assert_eq!(enrolled.expires, Some(until));
+
+    // The other way round: who can vouch for a key cannot take its term away.
+    let short = Timestamp::now() + SignedDuration::from_secs(60);
+    fixture.add_key_until(&new[0].0, "erin", short);
+    let nonce = fixture.nonce();
+    let word = temp.enrolment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
+    assert_eq!(fixture.enrol(&with(request(fixture.url(), &nonce, &new), "endorsement", word)).status, 201);
+    let enrolled = fixture.running().store().key(new[0].0.public.id()).unwrap().unwrap();
+    assert_eq!((enrolled.role, enrolled.expires), (Role::Both, Some(short)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{App, Failure, blocking, json};
 use crate::attestation::Outcome;
 use crate::enrolment::{self, Credential, EnrolmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
 use crate::keys::Role;
-use crate::policy::{self, Refusal};
+use crate::policy::Refusal;
 use crate::store::{Enrolled, Enrolling, ProvenKey, Right};
 
 /// `GET /api/v1/enroll`: a nonce, and what is asked of keys. For anybody.
@@ -91,11 +91,6 @@ fn right(app: &App, request: &Request, now: Timestamp) -> Result<Right, Failure>
             let unknown = || EnrolmentError::Endorser(Refusal::UnknownKey(id.to_string()));
             let key = app.store.key(id)?.ok_or_else(unknown)?;
             enrolment::endorse(request, token, (&key.public, key.role), &app.rules, now)?;
-            policy::is_good(&key, now).map_err(EnrolmentError::Endorser)?;
-            if !key.role.may_mutate() {
-                let refusal = Refusal::Role { role: key.role, wanted: asymmetric_token::enrolment::KIND };
-                return Err(EnrolmentError::Endorser(refusal).into());
-            }
             Ok(Right::Endorsement(id))
         }
     }

@@ -218,26 +218,8 @@ impl Store {
                 let used = enrolling.now.to_string();
                 transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
             }
-            for ProvenKey { public, role, attestation } in &enrolling.keys {
-                let expires = match keys::find(&transaction, public.id())? {
-                    Some(Key { expires: Some(known), .. }) if invite.is_none() => {
-                        Some(expires.map_or(known, |expires| expires.min(known)))
-                    }
-                    _ => expires,
-                };
-                let new = NewKey {
-                    public: *public,
-                    user: user.clone(),
-                    role: *role,
-                    label: Some(enrolling.label.clone()),
-                    subject: None,
-                    expires,
-                };
-                keys::insert(&transaction, new, enrolling.now)?;
-                transaction.execute(
-                    "UPDATE key SET attestation = ? WHERE id = ?",
-                    (attestation.as_deref().map(to_text), public.id().to_string()),
-                )?;
+            for key in &enrolling.keys {
+                write(&transaction, key, enrolling, &user, expires)?;
             }
         }
         transaction.commit()?;
@@ -351,12 +333,46 @@ fn find_invite(connection: &Connection, hash: &str) -> Result<Option<Invite>, St
     }))
 }
 
-/// Whose key this is. It is looked at again: it may have been revoked since the signature was verified.
+/// The key that vouched, if it is good for that at this moment: what was looked at before the signature may be over.
 fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, NotEnrolled> {
     let unknown = || EnrolmentError::Endorser(Refusal::UnknownKey(id.to_string()));
     let key = keys::find(connection, id)?.ok_or_else(unknown)?;
     policy::is_good(&key, now).map_err(EnrolmentError::Endorser)?;
+    if !key.role.may_mutate() {
+        let refusal = Refusal::Role { role: key.role, wanted: asymmetric_token::enrolment::KIND };
+        return Err(EnrolmentError::Endorser(refusal).into());
+    }
     Ok(key)
+}
+
+/// A known key keeps its subject, and a term that only an invite can lift.
+fn write(
+    transaction: &Transaction<'_>,
+    key: &ProvenKey,
+    enrolling: &Enrolling,
+    user: &User,
+    expires: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let known = keys::find(transaction, key.public.id())?;
+    let term = known.as_ref().and_then(|known| known.expires);
+    let expires = match enrolling.right {
+        Right::Invite(_) => None,
+        Right::Endorsement(_) => [expires, term].into_iter().flatten().min(),
+    };
+    let new = NewKey {
+        public: key.public,
+        user: user.clone(),
+        role: key.role,
+        label: Some(enrolling.label.clone()),
+        subject: known.and_then(|known| known.subject),
+        expires,
+    };
+    keys::insert(transaction, new, enrolling.now)?;
+    transaction.execute(
+        "UPDATE key SET attestation = ? WHERE id = ?",
+        (key.attestation.as_deref().map(to_text), key.public.id().to_string()),
+    )?;
+    Ok(())
 }
 
 fn are_enrolled(connection: &Connection, enrolling: &Enrolling, user: &User) -> Result<bool, StoreError> {

@@ -125,3 +125,65 @@ fn sequence(content: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(content.len()).expect("short").to_be_bytes();
     [&[0x30, 0x82, high, low][..], content].concat()
 }
+
+/// A statement of a card's, its chain made anew below a root of software keys: what stands between has this path
+/// length, and F9 these extensions more. Returns the root too.
+pub(crate) fn resigned(path_length: u8, more: &[u8]) -> (AttestedKey, Vec<u8>) {
+    let mut key = AttestedKey::made(&mut card("5.7.4", None), 0x82, PinPolicy::Once, TouchPolicy::Always);
+    let fields = elements(elements(&key.chain[0])[0]).into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let [root, between, f9] = [51, 52, 53].map(SoftwareKey::new);
+    let issue = |issuer: &str, subject: &str, about: &SoftwareKey, by: &SoftwareKey, extensions: &[u8]| {
+        let mut fields = fields.clone();
+        fields[3] = name(issuer);
+        fields[5] = name(subject);
+        let at = fields[6].windows(97).position(|window| window == key.point).expect("its own key");
+        fields[6][at..at + 97].copy_from_slice(&about.uncompressed());
+        fields[7] = element(0xA3, &element(0x30, extensions));
+        by.signed(fields)
+    };
+    let root_certificate = issue("root", "root", &root, &root, &authority(9));
+    let chain = [
+        issue("between", "f9", &f9, &between, &[authority(0), more.to_vec()].concat()),
+        issue("root", "between", &between, &root, &authority(path_length)),
+    ];
+    let mut statement = fields.clone();
+    statement[3] = name("f9");
+    key.chain = [vec![f9.signed(statement)], chain.to_vec()].concat();
+    (key, root_certificate)
+}
+
+impl SoftwareKey {
+    /// A certificate with these fields.
+    fn signed(&self, mut fields: Vec<Vec<u8>>) -> Vec<u8> {
+        use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+        let algorithm = element(0x30, &[6, 8, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 4, 3, 3]);
+        fields[2].clone_from(&algorithm);
+        let body = element(0x30, &fields.concat());
+        let signing = p384::ecdsa::SigningKey::from_slice(&self.secret).expect("a scalar");
+        let signature: p384::ecdsa::Signature =
+            signing.sign_prehash(&Sha384::digest(&body)).expect("48 bytes");
+        let bits = element(3, &[&[0], signature.to_der().as_bytes()].concat());
+        element(0x30, &[body, algorithm, bits].concat())
+    }
+}
+
+/// A certificate authority with at most so many below it.
+fn authority(path_length: u8) -> Vec<u8> {
+    let value = element(0x30, &[1, 1, 0xFF, 2, 1, path_length]);
+    element(0x30, &[&[6, 3, 0x55, 0x1D, 0x13, 1, 1, 0xFF][..], &element(4, &value)].concat())
+}
+
+fn name(common_name: &str) -> Vec<u8> {
+    let attribute = [&[6, 3, 0x55, 4, 3][..], &element(0x0C, common_name.as_bytes())].concat();
+    element(0x30, &element(0x31, &element(0x30, &attribute)))
+}
+
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).expect("short").to_be_bytes();
+    let length = match content.len() {
+        0..0x80 => vec![low],
+        0x80..0x100 => vec![0x81, low],
+        _ => vec![0x82, high, low],
+    };
+    [&[tag], &length[..], content].concat()
+}

@@ -56,8 +56,20 @@ impl World {
     }
 
     pub(crate) fn with(reads: Reads, card: impl FnOnce(Builder) -> Builder) -> Self {
+        let reads = match reads {
+            Reads::AuthRequired => registry_gateway::config::Reads::Token,
+            Reads::Open => registry_gateway::config::Reads::Open,
+        };
+        Self::with_registry(|config| config.reads = reads, card)
+    }
+
+    pub(crate) fn with_registry(
+        registry: impl FnOnce(&mut Config),
+        card: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let card = card(MockCard::builder().serial(SERIAL).pin(PIN)).start().unwrap();
-        let mut computer = Computer::new(reads, vec![("PCSCLITE_CSOCK_NAME", card.socket().into())]);
+        let mut computer =
+            Computer::with_registry(registry, vec![("PCSCLITE_CSOCK_NAME", card.socket().into())]);
         let pin = computer.script("pin.sh", &format!("#!/bin/sh\necho {PIN}\n"));
         computer.card.push(("YK_CARGO_PIN_COMMAND", pin.into()));
         Self { computer, card }
@@ -94,11 +106,17 @@ impl Deref for World {
 impl Computer {
     /// Its children are led to a card by these variables.
     pub(crate) fn new(reads: Reads, card: Vec<(&'static str, OsString)>) -> Self {
+        let reads = match reads {
+            Reads::AuthRequired => registry_gateway::config::Reads::Token,
+            Reads::Open => registry_gateway::config::Reads::Open,
+        };
+        Self::with_registry(|config| config.reads = reads, card)
+    }
+
+    fn with_registry(registry: impl FnOnce(&mut Config), card: Vec<(&'static str, OsString)>) -> Self {
         let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
         let mut config = Config::new(root.path().join("store"));
-        if reads == Reads::Open {
-            config.reads = registry_gateway::config::Reads::Open;
-        }
+        registry(&mut config);
         let gateway = Gateway::start(config).unwrap();
         let computer = Self { root, gateway, card };
         fs::create_dir_all(computer.path("work")).unwrap();
@@ -113,7 +131,14 @@ impl Computer {
         for key in registry.cards.iter().flat_map(|card| &card.keys) {
             let role: Role = key.role.as_str().parse().unwrap();
             let subject = registry.subject.clone();
-            let new = NewKey { public: key.public, user: user.parse().unwrap(), role, label: None, subject };
+            let new = NewKey {
+                public: key.public,
+                user: user.parse().unwrap(),
+                role,
+                label: None,
+                subject,
+                expires: None,
+            };
             self.gateway.store().add_key(new, jiff::Timestamp::now()).unwrap();
         }
     }

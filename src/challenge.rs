@@ -89,6 +89,25 @@ pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u3
     }
 }
 
+/// Where a registry's API is, without a final slash: by its `config.json`, or where that needs a token, by what it says
+/// to somebody without one.
+///
+/// # Errors
+/// [`Error`]; [`Error::NoApi`] if it does not say.
+pub fn api(index: &str, settings: &Settings) -> Result<String, Error> {
+    let registry = Asked::new(index, settings)?;
+    let answer = registry.client.get(&registry.config_url, None)?;
+    let api = match answer.status {
+        200 => registry.config(&answer)?.api,
+        401 | 403 => cargos_challenge(&answer, &registry.config_url)?.and_then(|cargo| cargo.enroll),
+        status => return Err(Error::Status { url: registry.config_url, status }),
+    };
+    let api = api.ok_or_else(|| Error::NoApi { url: registry.config_url.clone() })?;
+    let api = api.trim_end_matches('/').to_owned();
+    registry.is_protected_as_well(&api)?;
+    Ok(api)
+}
+
 /// How far this computer's clock is wrong by a registry's, or `None` if it is right or the registry does not tell.
 ///
 /// # Errors
@@ -130,17 +149,23 @@ impl Asked {
 
     fn ask_api(&self, api: &str, about: &CrateName) -> Result<Option<String>, Error> {
         let url = format!("{}/api/v1/crates/{about}/owners", api.trim_end_matches('/'));
-        let https = url.starts_with("https://");
-        let as_private = self.config_url.starts_with("http://") && url.starts_with("http://");
-        if !https && (!as_private || is_unprotected(&url) && !is_unprotected(&self.config_url)) {
-            return Err(Error::Api { url });
-        }
+        self.is_protected_as_well(&url)?;
         let answer = self.client.get(&url, None)?;
         match answer.status {
             401 | 403 => challenge_in(&answer, &url),
             status @ 500.. => Err(Error::Status { url, status }),
             _ => Ok(None),
         }
+    }
+
+    /// What the index names may not be easier to listen to than the index.
+    fn is_protected_as_well(&self, url: &str) -> Result<(), Error> {
+        let https = url.starts_with("https://");
+        let as_private = self.config_url.starts_with("http://") && url.starts_with("http://");
+        if !https && (!as_private || is_unprotected(url) && !is_unprotected(&self.config_url)) {
+            return Err(Error::Api { url: url.to_owned() });
+        }
+        Ok(())
     }
 }
 
@@ -163,9 +188,12 @@ impl IndexConfig {
 }
 
 fn challenge_in(answer: &Answer, url: &str) -> Result<Option<String>, Error> {
+    Ok(cargos_challenge(answer, url)?.and_then(|cargo| cargo.challenge))
+}
+
+fn cargos_challenge(answer: &Answer, url: &str) -> Result<Option<CargoChallenge>, Error> {
     let unusable = |source| Error::Header { url: url.to_owned(), source };
-    let found = CargoChallenge::find(answer.headers.get_all(WWW_AUTHENTICATE)).map_err(unusable)?;
-    Ok(found.and_then(|cargo| cargo.challenge))
+    CargoChallenge::find(answer.headers.get_all(WWW_AUTHENTICATE)).map_err(unusable)
 }
 
 /// A challenge among the headers that cargo passes on with a cold read, each `Name: value`.
@@ -247,6 +275,12 @@ pub enum Error {
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// It does not say where its API is.
+    #[error("{} does not say where the registry's API is", escape(url))]
+    NoApi {
+        /// What was asked.
+        url: String,
+    },
     /// An answer that says nothing.
     #[error("{} answers with status {status}", escape(url))]
     Status {

@@ -72,6 +72,14 @@ pub struct Enroll {
     /// Add this card to a registry that is enrolled with another one.
     #[arg(long)]
     pub backup: bool,
+    /// Have the registry take the keys at once, with the code that its administrator gave you: it is the first line of
+    /// standard input, or typed without echo.
+    #[arg(long, conflicts_with_all = ["refresh", "subject"])]
+    pub invite: bool,
+    /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
+    /// one; it asks for its PIN and a touch.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
+    pub endorse_with: Option<Serial>,
     /// Take this card out of the enrolment as soon as another one has its keys there.
     #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
     pub replace: Option<Serial>,

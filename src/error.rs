@@ -7,7 +7,7 @@ use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, challenge, http, pin, piv, reader, settings};
+use crate::{cargo_config, challenge, http, pin, piv, reader, registration, settings};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +214,9 @@ pub enum Error {
         /// Which, escaped.
         arguments: String,
     },
+    /// The registry did not take the keys.
+    #[error(transparent)]
+    Registration(#[from] registration::Error),
     /// `--replace` names the card that is to be enrolled.
     #[error("YubiKey {serial} is to be replaced, but no other YubiKey is there to be enrolled")]
     ReplacesItself {
@@ -311,6 +314,7 @@ impl Error {
             Self::Enrollments(error) => error.hint(),
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
+            Self::Registration(error) => error.hint().to_owned(),
             Self::CardSignature(_) => {
                 "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
             },

@@ -1,4 +1,4 @@
-//! Anonymous questions to a registry over HTTP: the only user of `ureq`.
+//! Anonymous questions to a registry over HTTP, and one thing that is sent to it: the only user of `ureq`.
 //!
 //! Nothing is set up before the first question, and every answer is bounded: in time, in length, and to the origin that
 //! was asked. There are no cookies. Proxy and certificates come from where cargo takes them (Cargo reference,
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, LOCATION};
+use ureq::http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE, HeaderMap, LOCATION};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
@@ -35,7 +35,7 @@ pub struct Answer {
     pub status: u16,
     /// The answer's header fields.
     pub headers: HeaderMap,
-    /// At most 64 KiB; empty unless the status is 200.
+    /// At most 64 KiB; to a GET empty unless the status is 200.
     pub body: Vec<u8>,
 }
 
@@ -156,12 +156,11 @@ impl Client {
 
     fn ask(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
         let failed = |error| self.failure(url, error);
-        let left = self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut request = self.agent.get(url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token);
         }
-        let response = request.config().timeout_global(Some(left)).build().call().map_err(failed)?;
+        let response = request.config().timeout_global(Some(self.left())).build().call().map_err(failed)?;
         let (parts, mut body) = response.into_parts();
         let status = parts.status.as_u16();
         let body = match status {
@@ -169,6 +168,25 @@ impl Client {
             _ => Vec::new(),
         };
         Ok(Answer { status, headers: parts.headers, body })
+    }
+
+    /// Sends JSON, once and to this URL only: a redirect is an answer. The body of the answer is there whatever the
+    /// status.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn post(&self, url: &str, json: &str) -> Result<Answer, Error> {
+        let failed = |error| self.failure(url, error);
+        let request = self.agent.post(url).header(CONTENT_TYPE, "application/json");
+        let response =
+            request.config().timeout_global(Some(self.left())).build().send(json).map_err(failed)?;
+        let (parts, mut body) = response.into_parts();
+        let body = body.with_config().limit(LONGEST_BODY).read_to_vec().map_err(failed)?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
     fn failure(&self, url: &str, error: ureq::Error) -> Error {

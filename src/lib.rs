@@ -15,6 +15,7 @@ pub mod pin_source;
 pub mod piv;
 pub mod provider;
 pub mod reader;
+pub mod registration;
 pub mod settings;
 pub mod signer;
 pub mod ui;

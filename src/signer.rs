@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use asymmetric_token::Mutation;
+use asymmetric_token::{KeyId, Mutation};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 
 use crate::challenge;
-use crate::enrollment::{ChallengeSource, Registry};
+use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
 use crate::pin_source::PinSource;
 use crate::piv::Serial;
@@ -39,6 +39,35 @@ pub struct Signer<'a> {
     ui: Ui,
 }
 
+/// What a token is to be good for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// Reading.
+    Read,
+    /// One change of one crate.
+    Mutation(Mutation),
+    /// Having keys enrolled, by a key that is one of them or enrolled already.
+    Enrolment {
+        /// The registry's.
+        nonce: String,
+        /// The signing key's.
+        role: Role,
+        /// All keys that are enrolled together.
+        keys: Vec<KeyId>,
+    },
+}
+
+impl Purpose {
+    /// Whether it takes the key for mutations.
+    fn is_for_mutations(&self) -> bool {
+        match self {
+            Self::Read => false,
+            Self::Mutation(_) => true,
+            Self::Enrolment { role, .. } => *role != Role::Read,
+        }
+    }
+}
+
 /// A token, verified with the enrolled key.
 #[derive(Debug)]
 pub struct SignedToken {
@@ -60,21 +89,30 @@ impl<'a> Signer<'a> {
     /// # Errors
     /// [`Error`]: no challenge, no card, not the enrolled one, no PIN, no touch, a card that lies.
     pub fn sign(&mut self, registry: &Registry, mutation: Option<Mutation>) -> Result<SignedToken, Error> {
-        if !registry.cards.iter().any(|card| card.key(mutation.is_some()).is_some()) {
-            return Err(Error::no_key(registry, mutation.is_some()));
+        self.sign_for(registry, mutation.map_or(Purpose::Read, Purpose::Mutation))
+    }
+
+    /// Signs for a purpose, with whichever of the registry's cards is plugged in.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    pub fn sign_for(&mut self, registry: &Registry, purpose: Purpose) -> Result<SignedToken, Error> {
+        let for_mutations = purpose.is_for_mutations();
+        if !registry.cards.iter().any(|card| card.key(for_mutations).is_some()) {
+            return Err(Error::no_key(registry, for_mutations));
         }
-        let mut challenge = self.challenge(registry, mutation.as_ref())?;
+        let mut challenge = self.challenge(registry, &purpose)?;
         let reader = self.reader_with(registry)?;
         let mut pin = None;
         let mut announce = true;
         let mut touch_again = true;
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
-                challenge = self.challenge(registry, mutation.as_ref())?;
+                challenge = self.challenge(registry, &purpose)?;
             }
             let mut work = Work {
                 registry: registry.clone(),
-                mutation: mutation.clone(),
+                purpose: purpose.clone(),
                 challenge: challenge.as_ref().map(|challenge| challenge.text.clone()),
                 pin: pin.clone(),
                 announce: std::mem::take(&mut announce),
@@ -103,13 +141,10 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once.
-    fn challenge(
-        &self,
-        registry: &Registry,
-        mutation: Option<&Mutation>,
-    ) -> Result<Option<Challenge>, Error> {
-        let Some(mutation) = mutation else { return Ok(None) };
+    /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an
+    /// enrolment has its nonce.
+    fn challenge(&self, registry: &Registry, purpose: &Purpose) -> Result<Option<Challenge>, Error> {
+        let Purpose::Mutation(mutation) = purpose else { return Ok(None) };
         if registry.challenge == ChallengeSource::None {
             return Ok(None);
         }

@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use registry_gateway::config::{ConfigError, Reads};
-use registry_gateway::keys::{Key, NewKey};
 use registry_gateway::store::{Record, Store};
 use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{AddKey, Command, CredentialCommand, KeyCommand, Serve};
+use crate::cli::{Command, CredentialCommand, Serve};
 use crate::setup;
+
+mod people;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
@@ -27,7 +27,9 @@ pub(crate) fn run(command: Command) -> Outcome {
         }
         Command::Credential(command) => credential(command),
         Command::Serve(options) => serve(options),
-        Command::Key(command) => key(command),
+        Command::User(command) => people::user(command),
+        Command::Invite { store, user } => people::invite(&store, &user),
+        Command::Key(command) => people::key(command),
         Command::Record { store, version } => {
             show_records(&Store::open_existing(&store.store)?, version.as_deref())
         }
@@ -74,6 +76,7 @@ fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     if let Some(skew) = options.skew {
         config.skew = Duration::from_secs(skew);
     }
+    options.attestation.over(&mut config.attestation);
     Ok(config)
 }
 
@@ -111,40 +114,6 @@ fn credential(command: CredentialCommand) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn key(command: KeyCommand) -> Outcome {
-    let now = Timestamp::now();
-    match command {
-        KeyCommand::Add(add) => {
-            let AddKey { store, user, role, label, subject, public } = *add;
-            if !Store::is_in(&store.store) {
-                tracing::warn!("there was no store in {}: a new one is made", store.store.display());
-            }
-            let key =
-                Store::open(&store.store)?.add_key(NewKey { public, user, role, label, subject }, now)?;
-            say(&format!("{}\n", key.id()))?;
-        }
-        KeyCommand::List { store } => {
-            for key in Store::open_existing(&store.store)?.keys()? {
-                say(&key_line(&key))?;
-            }
-        }
-        KeyCommand::Revoke { store, id } => {
-            let key = Store::open_existing(&store.store)?.revoke_key(&id, now)?;
-            say(&format!("{}\n", key.id()))?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Id, user, role, state, label, separated by tabs.
-fn key_line(key: &Key) -> String {
-    let state = match key.revoked {
-        Some(at) => format!("revoked {at:.0}"),
-        None => format!("since {:.0}", key.added),
-    };
-    format!("{}\t{}\t{}\t{state}\t{}\n", key.id(), key.user, key.role, key.label.as_deref().unwrap_or("-"))
 }
 
 fn show_records(store: &Store, version: Option<&str>) -> Outcome {

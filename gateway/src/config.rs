@@ -7,6 +7,8 @@ use std::{fs, io};
 
 use serde::Deserialize;
 
+use crate::attestation;
+
 /// How to serve a registry. In the file, names have hyphens and durations are seconds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -30,6 +32,8 @@ pub struct Config {
     /// How far in the future a token may be dated.
     #[serde(deserialize_with = "seconds")]
     pub skew: Duration,
+    /// What is asked of keys that people enrol themselves. Keys that an administrator adds are not asked.
+    pub attestation: attestation::Settings,
     /// The largest crate file, in bytes.
     pub max_crate: u64,
     /// How long a request's header, or the next piece of its body, may take.
@@ -120,6 +124,7 @@ impl Config {
             owners: Owners::default(),
             window: Duration::from_secs(900),
             skew: Duration::from_secs(60),
+            attestation: attestation::Settings::default(),
             max_crate: 20 << 20,
             patience: Duration::from_secs(30),
             upstream: None,
@@ -137,6 +142,7 @@ impl Config {
             .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.store = folder.join(&config.store);
+        config.attestation.relative_to(folder);
         if let Some(upstream) = &mut config.upstream {
             upstream.key_file = match credential(&upstream.key_file) {
                 Some(path) => path,

@@ -5,7 +5,9 @@
 //! the store can read one path as two.
 
 mod authorization;
+mod enrolment;
 mod failure;
+mod in_turn;
 mod mutations;
 mod reads;
 mod upload;
@@ -22,11 +24,14 @@ use axum::routing::{get, put};
 
 use tokio_util::task::TaskTracker;
 
+use crate::attestation;
 use crate::config::{Owners, Reads};
+use crate::enrolment::ServerKey;
 use crate::policy::Rules;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use failure::Failure;
+pub(crate) use in_turn::InTurn;
 
 const SEARCH: &str = "/api/v1/crates";
 
@@ -37,6 +42,10 @@ pub(crate) struct App {
     /// Where the crates are.
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) rules: Rules,
+    /// What is asked of keys that are enrolled over HTTP.
+    pub(crate) attestation: attestation::Rules,
+    /// By which this registry recognises what it issued.
+    pub(crate) server_key: ServerKey,
     /// Public, without a final slash.
     pub(crate) base_url: String,
     /// Where downloads are: a prefix, or a template, as `config.json` has it.
@@ -53,6 +62,8 @@ pub(crate) struct App {
     pub(crate) patience: Duration,
     /// Changes under way. They go on when the client has gone, and the server ends after them.
     pub(crate) changes: TaskTracker,
+    /// Crates that are being changed.
+    pub(crate) in_turn: InTurn,
 }
 
 /// The whole service.
@@ -67,6 +78,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/crates/{name}/owners",
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
+        .route("/api/v1/enroll", get(enrolment::terms).post(enrolment::enrol))
         .route("/me", get(reads::me))
         .fallback(reads::index)
         .method_not_allowed_fallback(reads::index)
@@ -97,7 +109,7 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
 /// On every 401, whatever the reason.
 async fn say_where_to_log_in(State(app): State<Arc<App>>, mut response: Response) -> Response {
     if response.status() == StatusCode::UNAUTHORIZED {
-        let challenge = format!("Cargo login_url=\"{}/me\"", app.base_url);
+        let challenge = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
         if let Ok(value) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }

@@ -14,9 +14,11 @@
 //! # Ok::<(), registry_gateway::StartError>(())
 //! ```
 
+pub mod attestation;
 pub mod config;
 pub mod crate_file;
 pub mod doctor;
+pub mod enrolment;
 pub mod index;
 pub mod keys;
 pub mod metadata;

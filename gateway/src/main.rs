@@ -62,6 +62,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
             Some("see the configuration's comments, or `registry-gateway init`".to_owned())
         }
         StartError::Unsettled(_) => Some("see that the registry behind answers, and start again".to_owned()),
+        StartError::Attestation(_) => {
+            Some("--attestation-roots takes PEM files with certificates and nothing else".to_owned())
+        }
         StartError::Threads(_) => None,
     }
 }

@@ -75,6 +75,14 @@ pub enum Refusal {
         /// When.
         at: Timestamp,
     },
+    /// The key was registered for a time, which is over.
+    #[error("the key {id} expired at {at:.0}; enrol a new one")]
+    ExpiredKey {
+        /// The key's id.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
     /// The signature is another key's, or over other bytes.
     #[error("the token's signature does not verify")]
     Signature,
@@ -171,6 +179,7 @@ impl Refusal {
             | Self::Syntax(_)
             | Self::UnknownKey(_)
             | Self::RevokedKey { .. }
+            | Self::ExpiredKey { .. }
             | Self::Signature
             | Self::TooOld { .. }
             | Self::InFuture { .. }
@@ -201,13 +210,8 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let claims = &verified.claims;
-    if let Some(at) = key.revoked {
-        return Err(Refusal::RevokedKey { id: key.id().to_string(), at });
-    }
-    in_time(claims.issued_at, rules, now)?;
-    if verified.footer.url != rules.url {
-        return Err(Refusal::Url { token: cut(&verified.footer.url), ours: rules.url.clone() });
-    }
+    is_good(key, now)?;
+    is_current(claims.issued_at, &verified.footer.url, rules, now)?;
     if claims.challenge.is_some() {
         return Err(Refusal::Challenge);
     }
@@ -221,6 +225,32 @@ pub fn decide(
         return Err(Refusal::Role { role: key.role, wanted: kind(claims) });
     }
     matches_request(claims, operation)
+}
+
+/// Whether a key is good for anything now.
+///
+/// # Errors
+/// [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`].
+pub fn is_good(key: &Key, now: Timestamp) -> Result<(), Refusal> {
+    if let Some(at) = key.revoked {
+        return Err(Refusal::RevokedKey { id: key.id().to_string(), at });
+    }
+    match key.expires.filter(|at| *at <= now) {
+        Some(at) => Err(Refusal::ExpiredKey { id: key.id().to_string(), at }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a token of this time and URL is one for us, now.
+///
+/// # Errors
+/// [`Refusal::TooOld`], [`Refusal::InFuture`], [`Refusal::Url`].
+pub fn is_current(issued_at: Timestamp, url: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+    in_time(issued_at, rules, now)?;
+    if url != rules.url {
+        return Err(Refusal::Url { token: cut(url), ours: rules.url.clone() });
+    }
+    Ok(())
 }
 
 /// Decides whether an upload is the one that was signed: name, version and checksum byte for byte.

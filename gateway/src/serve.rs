@@ -18,8 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use tokio_util::task::TaskTracker;
 
+use crate::attestation;
 use crate::config::{Config, Reads, UpstreamConfig};
-use crate::http::{self, App};
+use crate::http::{self, App, InTurn};
 use crate::policy::Rules;
 use crate::settlement;
 use crate::store::{ServeLock, Store, StoreError};
@@ -66,6 +67,9 @@ pub enum StartError {
         "`{0}` cannot be the index URL: it must be `sparse+`, http:// or https://, a host and a path with `/` at its end"
     )]
     IndexUrl(String),
+    /// The certificates for attestation.
+    #[error(transparent)]
+    Attestation(#[from] attestation::SettingsError),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -104,6 +108,8 @@ impl Gateway {
             store: store.clone(),
             upstream,
             rules,
+            attestation: config.attestation.rules()?,
+            server_key: store.server_key()?,
             base_url,
             dl,
             index_path,
@@ -113,6 +119,7 @@ impl Gateway {
             max_crate: config.max_crate,
             patience: config.patience,
             changes: TaskTracker::new(),
+            in_turn: InTurn::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -19,6 +19,7 @@ mod credentials;
 mod files;
 mod keys;
 mod ledger;
+mod people;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,9 +33,13 @@ pub use audit::Mark;
 pub(crate) use crates::ChangeError;
 pub use crates::Found;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
+pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
 
-/// Layout of the database; goes up with every change of [`SCHEMA`].
-const SCHEMA_VERSION: i64 = 1;
+/// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
+const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];
+
+/// Layout of the database: the number of steps done.
+const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 const SCHEMA: &str = "
     CREATE TABLE user (
@@ -152,9 +157,6 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    /// There is no user of this name.
-    #[error("there is no user `{0}`")]
-    UserNotFound(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -177,6 +179,20 @@ pub enum StoreError {
     /// The key is revoked already.
     #[error("the key {0} is revoked already")]
     KeyRevoked(String),
+    /// There is a user of this name.
+    #[error("there is a user {0} already")]
+    UserKnown(String),
+    /// There is no user of this name.
+    #[error("there is no user {0}")]
+    UserUnknown(String),
+    /// The user was removed; the name stays that person's.
+    #[error("the user {user} was removed at {at:.0}")]
+    UserRemoved {
+        /// The name.
+        user: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 impl StoreError {
@@ -197,9 +213,12 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
-            Self::UserNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
-            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
+            Self::UserUnknown(user) => Some(format!("`registry-gateway user add {user}` makes one")),
+            Self::UserRemoved { user, .. } => Some(format!(
+                "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
+            )),
+            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) | Self::UserKnown(_) => None,
         }
     }
 }
@@ -275,10 +294,9 @@ impl Store {
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        SCHEMA_VERSION => return Ok(()),
-        0 => transaction.execute_batch(SCHEMA)?,
-        _ => return Err(StoreError::Newer { found }),
+    let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
+    for step in &STEPS[done.ok_or(StoreError::Newer { found })?..] {
+        transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(transaction.commit()?)

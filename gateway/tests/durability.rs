@@ -67,11 +67,11 @@ fn the_transaction_has_the_last_word() {
 #[test]
 fn what_was_under_way_is_settled_at_the_start() {
     let mut fixture = Fixture::new();
-    let published = Upload::new("hello", "1.0.0");
-    fixture.publish(&published).assert_ok();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
     let lost = Upload::new("hello", "2.0.0");
+    let still = Mutation::Unyank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
     let now = Timestamp::now();
-    for (n, mutation) in [published.mutation(), lost.mutation()].into_iter().enumerate() {
+    for (n, mutation) in [still, lost.mutation()].into_iter().enumerate() {
         let key = fixture.publish.public.id();
         let (token, single_use_key) = (String::new(), n.to_string());
         let signed = Signed { token, key, mutation, single_use_key, kept_until: now, now };

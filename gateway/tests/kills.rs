@@ -64,6 +64,7 @@ impl Mortal {
             role: Role::Both,
             label: None,
             subject: None,
+            expires: None,
         };
         store.add_key(new, Timestamp::now()).unwrap();
         let config = configure(&store, folder.path());

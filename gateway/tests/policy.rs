@@ -29,6 +29,7 @@ fn key() -> Key {
         label: None,
         subject: None,
         added: Timestamp::UNIX_EPOCH,
+        expires: None,
         revoked: None,
     }
 }

@@ -16,7 +16,7 @@ use crate::reader::Waiting;
 use crate::settings::Settings;
 use crate::ui::AskError;
 use crate::ui::pin_command::PinCommandError;
-use crate::{cargo_config, enrollment, pin, piv, reader};
+use crate::{cargo_config, enrollment, pin, piv, reader, registration};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -72,6 +72,10 @@ fn slot() -> Slot {
 
 fn denied() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
+}
+
+fn refused(status: u16, detail: &str) -> Error {
+    registration::Error::Refused { status, detail: detail.into() }.into()
 }
 
 fn all() -> Vec<Error> {
@@ -134,6 +138,14 @@ fn all() -> Vec<Error> {
         Error::Piv(_) => [piv::Error::PinBlocked.into()],
         Error::Reader(_) => [reader::Error::NoService.into()],
         Error::ProviderArguments { .. } => [Error::ProviderArguments { arguments: "--evil".into() }],
+        Error::Registration(_) => [
+            registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
+            registration::Error::Api(crate::challenge::Error::GitIndex).into(),
+            registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
+            refused(401, "this invite is not known here"),
+            refused(403, "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later"),
+            refused(409, "the key k3.pid.x is registered already, for bob"),
+        ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
@@ -221,6 +233,7 @@ fn of_the_registry() -> Vec<Error> {
     let not_json = || serde_json::from_str::<u8>("no").unwrap_err();
     let asked = every!(E {
         E::Api { .. } => [E::Api { url: url() }],
+        E::NoApi { .. } => [E::NoApi { url: url() }],
         E::CargoConfig(_) => [E::CargoConfig(cargo_config::Error::Shape { file: "config.toml".into() })],
         E::Config { .. } => [E::Config { url: url(), source: not_json() }],
         E::GitIndex => [E::GitIndex],

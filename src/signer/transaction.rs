@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{Claims, Footer, Mutation, Prepared};
+use asymmetric_token::{Claims, Enrolment, Footer, Prepared};
 use jiff::Timestamp;
 
+use super::Purpose;
 use super::identity::{Identity, identify};
 use super::touch_notice::TouchNotice;
 use crate::enrollment::{Card, Key, Registry};
@@ -18,7 +19,7 @@ use crate::ui::{Ui, escape};
 /// One attempt. It may run twice, when somebody resets the card in between.
 pub(super) struct Work {
     pub(super) registry: Registry,
-    pub(super) mutation: Option<Mutation>,
+    pub(super) purpose: Purpose,
     pub(super) challenge: Option<String>,
     pub(super) pin: Option<Arc<Pin>>,
     pub(super) announce: bool,
@@ -41,7 +42,7 @@ impl Work {
             Identity::Enrolled(serial) => serial,
             Identity::Other(found) => return Ok(Attempt::OtherCard { found: Vec::from_iter(found) }),
         };
-        let mutation = self.mutation.is_some();
+        let mutation = self.purpose.is_for_mutations();
         let no_key = || Error::no_key(&self.registry, mutation);
         let card = self.registry.card(serial).cloned().ok_or_else(no_key)?;
         // A YubiKey's firmware cannot be changed: what was read at enrolment still holds.
@@ -91,17 +92,7 @@ impl Work {
 
     fn sign(&self, piv: &mut Piv<'_>, card: &Card, key: &Key) -> Result<Attempt, Error> {
         let issued_at = Timestamp::now();
-        let mut claims = match &self.mutation {
-            Some(mutation) => Claims::mutate(issued_at, mutation.clone()),
-            None => Claims::read(issued_at),
-        };
-        claims.subject.clone_from(&self.registry.subject);
-        claims.challenge.clone_from(&self.challenge);
-        let footer = Footer {
-            field: self.registry.key_id,
-            ..Footer::new(self.registry.index.clone(), key.public.id())
-        };
-        let prepared = Prepared::new(&key.public, &claims, &footer)?;
+        let prepared = self.prepared(key, issued_at)?;
         let notice = TouchNotice::begin(self.ui, card.serial, key.touch, self.touch_notice);
         let started = Instant::now();
         let signature = piv.sign_p384(key.slot, prepared.digest());
@@ -112,6 +103,25 @@ impl Work {
             Err(piv::Error::NoSuchKey { slot }) => Err(Error::KeyGone { serial: card.serial, slot }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn prepared(&self, key: &Key, issued_at: Timestamp) -> Result<Prepared, Error> {
+        let footer = Footer {
+            field: self.registry.key_id,
+            ..Footer::new(self.registry.index.clone(), key.public.id())
+        };
+        let mut claims = match &self.purpose {
+            Purpose::Read => Claims::read(issued_at),
+            Purpose::Mutation(mutation) => Claims::mutate(issued_at, mutation.clone()),
+            Purpose::Enrolment { nonce, role, keys } => {
+                let (challenge, role, keys) = (nonce.clone(), role.as_str().to_owned(), keys.clone());
+                let enrolment = Enrolment { issued_at, challenge, role, keys };
+                return Ok(Prepared::enrolment(&key.public, &enrolment, &footer)?);
+            }
+        };
+        claims.subject.clone_from(&self.registry.subject);
+        claims.challenge.clone_from(&self.challenge);
+        Ok(Prepared::new(&key.public, &claims, &footer)?)
     }
 
     /// `6982` means "no PIN" or "no touch"; the time it took and the PIN's state tell which.
@@ -136,9 +146,13 @@ impl Work {
 
     fn statement(&self) -> String {
         let registry = escape(self.registry.display_name());
-        match &self.mutation {
-            None => format!("a read token for `{registry}`"),
-            Some(mutation) => {
+        match &self.purpose {
+            Purpose::Read => format!("a read token for `{registry}`"),
+            Purpose::Enrolment { keys, .. } => {
+                let keys = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
+                format!("the enrolment of {keys} for `{registry}`")
+            }
+            Purpose::Mutation(mutation) => {
                 let version = mutation.version().map(|version| format!(" {version}")).unwrap_or_default();
                 let kind =
                     if mutation.version().is_some() { mutation.kind() } else { "a request about the owners" };

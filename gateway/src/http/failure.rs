@@ -6,9 +6,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::upload::UploadError;
+use crate::enrolment::EnrolmentError;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::policy::Refusal;
-use crate::store::{SpendError, StoreError};
+use crate::store::{NotEnrolled, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
 /// Why a request is not answered as asked.
@@ -26,6 +27,9 @@ pub(super) enum Failure {
     /// The crate file, or metadata that does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// Keys that are not enrolled.
+    #[error(transparent)]
+    Enrolment(#[from] EnrolmentError),
     /// A crate name that Windows takes for a device.
     #[error("`{0}` cannot be a crate's name: Windows reserves it")]
     ReservedName(String),
@@ -63,6 +67,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::Enrolment(error) => enrolment_status(error),
             Self::Upload(UploadError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Upload(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -72,6 +77,33 @@ impl Failure {
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// As with tokens: 401 where another credential could help, 403 where all is true and not enough.
+fn enrolment_status(error: &EnrolmentError) -> StatusCode {
+    match error {
+        EnrolmentError::Request(_) => StatusCode::BAD_REQUEST,
+        EnrolmentError::Attestation { .. } => StatusCode::FORBIDDEN,
+        EnrolmentError::Endorser(refusal) if !refusal.is_unauthenticated() => StatusCode::FORBIDDEN,
+        EnrolmentError::Nonce { .. }
+        | EnrolmentError::NonceUsed
+        | EnrolmentError::UnknownInvite
+        | EnrolmentError::UsedInvite { .. }
+        | EnrolmentError::ExpiredInvite { .. }
+        | EnrolmentError::Proof { .. }
+        | EnrolmentError::Endorser(_) => StatusCode::UNAUTHORIZED,
+    }
+}
+
+impl From<NotEnrolled> for Failure {
+    fn from(error: NotEnrolled) -> Self {
+        match error {
+            NotEnrolled::Refused(error) => Self::Enrolment(error),
+            NotEnrolled::Store(error @ StoreError::KeyKnown { .. }) => Self::Conflict(error.to_string()),
+            NotEnrolled::Store(error @ StoreError::UserRemoved { .. }) => Self::Conflict(error.to_string()),
+            NotEnrolled::Store(error) => error.into(),
         }
     }
 }

@@ -120,7 +120,7 @@ async fn new_owners(
     if app.owners == Owners::List {
         return Err(Refusal::OwnersOff.into());
     }
-    let users = users(&upload.whole(MAX_OWNERS_BYTES).await?)?;
+    let users = users(&upload.whole("the list of owners", MAX_OWNERS_BYTES).await?)?;
     let name: CrateName = name.parse().map_err(|_| nothing_here())?;
     let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
     let owners = OwnersChange { add, users };
@@ -212,6 +212,7 @@ async fn settled<T: Default>(
     signed: Signed,
     make: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<(T, Mark), Failure> {
+    let _turn = app.in_turn.wait(signed.mutation.name().as_str()).await;
     let intent = {
         let app = app.clone();
         blocking(move || app.store.begin(&signed)).await?

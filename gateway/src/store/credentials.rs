@@ -9,14 +9,14 @@ impl Store {
     /// Keeps a user's sealed credential in the place of the one before.
     ///
     /// # Errors
-    /// [`StoreError::UserNotFound`], [`StoreError::Database`].
+    /// [`StoreError::UserUnknown`], [`StoreError::Database`].
     pub fn set_credential(&self, user: &User, sealed: &[u8]) -> Result<(), StoreError> {
         let changed = self.connection().execute(
             "INSERT INTO credential (user, sealed) SELECT id, ?2 FROM user WHERE name = ?1
              ON CONFLICT (user) DO UPDATE SET sealed = excluded.sealed",
             (user.as_str(), sealed),
         )?;
-        if changed == 0 { Err(StoreError::UserNotFound(user.to_string())) } else { Ok(()) }
+        if changed == 0 { Err(StoreError::UserUnknown(user.to_string())) } else { Ok(()) }
     }
 
     /// Forgets a user's credential; whether there was one.

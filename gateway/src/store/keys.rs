@@ -2,56 +2,30 @@
 
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
-use super::{Store, StoreError, parsed, time};
+use super::{Store, StoreError, parsed, people, time};
 use crate::keys::{Key, NewKey};
 
 /// Characters of a key id that name it; a slip of the hand must not revoke.
 const SHORTEST_PREFIX: usize = 8;
 
-const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.revoked
-     FROM key JOIN user ON user.id = key.user";
+const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.expires,
+     key.revoked FROM key JOIN user ON user.id = key.user";
 
 impl Store {
-    /// Registers a key, and its user if that one is new. A key that its user has already gets the role, label and
-    /// subject given now.
+    /// Registers a key, and its user if that one is new. A key that its user has already gets the role, label, subject
+    /// and expiry given now.
     ///
     /// # Errors
-    /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked.
+    /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked; [`StoreError::UserRemoved`].
     pub fn add_key(&self, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let id = new.public.id();
-        let known = find(&transaction, id)?;
-        if let Some(known) = &known
-            && (known.user != new.user || known.revoked.is_some())
-        {
-            return Err(StoreError::KeyKnown {
-                id: id.to_string(),
-                user: known.user.to_string(),
-                revoked: known.revoked.is_some(),
-            });
-        }
-        let added = known.map_or(now, |known| known.added);
-        transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [new.user.as_str()])?;
-        transaction.execute(
-            "INSERT INTO key (id, public, user, role, label, subject, added)
-             SELECT ?, ?, user.id, ?, ?, ?, ? FROM user WHERE user.name = ?
-             ON CONFLICT (id) DO UPDATE SET role = excluded.role, label = excluded.label, subject = excluded.subject",
-            (
-                id.to_string(),
-                new.public.to_string(),
-                new.role.as_str(),
-                &new.label,
-                &new.subject,
-                added.to_string(),
-                new.user.as_str(),
-            ),
-        )?;
+        people::make_if_new(&transaction, &new.user)?;
+        let key = insert(&transaction, new, now)?;
         transaction.commit()?;
-        let NewKey { public, user, role, label, subject } = new;
-        Ok(Key { public, user, role, label, subject, added, revoked: None })
+        Ok(key)
     }
 
     /// The key with this id, also if it was revoked.
@@ -102,6 +76,40 @@ impl Store {
     }
 }
 
+/// Writes a key of a user who is there; nobody's key becomes another's, and a revoked one stays so.
+pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
+    let id = new.public.id();
+    let known = find(transaction, id)?;
+    if let Some(known) = &known
+        && (known.user != new.user || known.revoked.is_some())
+    {
+        return Err(StoreError::KeyKnown {
+            id: id.to_string(),
+            user: known.user.to_string(),
+            revoked: known.revoked.is_some(),
+        });
+    }
+    let added = known.map_or(now, |known| known.added);
+    transaction.execute(
+        "INSERT INTO key (id, public, user, role, label, subject, added, expires)
+         SELECT ?, ?, user.id, ?, ?, ?, ?, ? FROM user WHERE user.name = ?
+         ON CONFLICT (id) DO UPDATE SET role = excluded.role, label = excluded.label, subject = excluded.subject,
+             expires = excluded.expires",
+        (
+            id.to_string(),
+            new.public.to_string(),
+            new.role.as_str(),
+            &new.label,
+            &new.subject,
+            added.to_string(),
+            new.expires.map(|at| at.to_string()),
+            new.user.as_str(),
+        ),
+    )?;
+    let NewKey { public, user, role, label, subject, expires } = new;
+    Ok(Key { public, user, role, label, subject, added, expires, revoked: None })
+}
+
 pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE key.id = ?"))?;
     statement.query_row([id.to_string()], Columns::read).optional()?.map(Key::try_from).transpose()
@@ -115,6 +123,7 @@ struct Columns {
     label: Option<String>,
     subject: Option<String>,
     added: String,
+    expires: Option<String>,
     revoked: Option<String>,
 }
 
@@ -127,7 +136,8 @@ impl Columns {
             label: row.get(3)?,
             subject: row.get(4)?,
             added: row.get(5)?,
-            revoked: row.get(6)?,
+            expires: row.get(6)?,
+            revoked: row.get(7)?,
         })
     }
 }
@@ -143,6 +153,7 @@ impl TryFrom<Columns> for Key {
             label: columns.label,
             subject: columns.subject,
             added: time(&columns.added)?,
+            expires: columns.expires.as_deref().map(time).transpose()?,
             revoked: columns.revoked.as_deref().map(time).transpose()?,
         })
     }

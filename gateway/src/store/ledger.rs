@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::audit::{self, Kind, Mark};
 use super::{Store, StoreError, keys, parsed, time};
 use crate::keys::User;
-use crate::policy::Refusal;
+use crate::policy::{self, Refusal};
 
 /// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
 #[derive(Clone)]
@@ -214,9 +214,7 @@ pub(super) fn settle(
 fn spend(transaction: &Transaction<'_>, signed: &Signed) -> Result<User, SpendError> {
     let key =
         keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
-    if let Some(at) = key.revoked {
-        return Err(Refusal::RevokedKey { id: signed.key.to_string(), at }.into());
-    }
+    policy::is_good(&key, signed.now)?;
     if is_spent(transaction, &signed.single_use_key)? {
         return Err(Refusal::Replayed(signed.mutation.kind()).into());
     }

@@ -14,6 +14,7 @@
 //! # Ok::<(), registry_gateway::StartError>(())
 //! ```
 
+pub mod audit;
 pub mod crate_file;
 pub mod index;
 pub mod keys;

@@ -121,14 +121,9 @@ fn show_records(store: &Store, version: Option<&str>) -> Outcome {
 }
 
 fn described(store: &Store, record: &Record) -> (String, bool) {
-    let checksum = record.checksum.map(|checksum| checksum.to_string()).unwrap_or_default();
     let mut text = format!(
-        "{} {}\n  checksum   {checksum}\n  published  {:.0} by {}\n  key        {}\n",
-        record.name,
-        record.version.as_deref().unwrap_or_default(),
-        record.time,
-        record.user,
-        record.key,
+        "{} {}\n  checksum   {}\n  published  {:.0} by {}\n  key        {}\n",
+        record.name, record.version, record.checksum, record.time, record.user, record.key,
     );
     match record::check(store, record) {
         Ok(checked) => {

@@ -20,8 +20,11 @@ use axum::middleware::{Next, from_fn, map_response_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 
+use tokio_util::task::TaskTracker;
+
 use crate::policy::Rules;
 use crate::store::Store;
+use crate::upstream::Upstream;
 use failure::Failure;
 
 const SEARCH: &str = "/api/v1/crates";
@@ -30,22 +33,26 @@ const SEARCH: &str = "/api/v1/crates";
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
+    /// Where the crates are.
+    pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) rules: Rules,
     /// Public, without a final slash.
     pub(crate) base_url: String,
+    /// The path of the index URL, with a slash at both ends.
+    pub(crate) index_path: String,
     /// Whether reads are anonymous.
     pub(crate) open: bool,
     /// The largest crate file, in bytes.
     pub(crate) max_crate: u64,
     /// How long the next piece of a body may take.
     pub(crate) patience: Duration,
+    /// Changes under way. They go on when the client has gone, and the server ends after them.
+    pub(crate) changes: TaskTracker,
 }
 
 /// The whole service.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/index/config.json", get(reads::config))
-        .route("/index/{*path}", get(reads::index))
         .route(SEARCH, get(reads::search))
         .route("/api/v1/crates/new", put(mutations::publish))
         .route("/api/v1/crates/{name}/{version}/download", get(reads::download))
@@ -56,17 +63,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
         .route("/me", get(reads::me))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(nothing_here)
+        .fallback(reads::index)
+        .method_not_allowed_fallback(reads::index)
         .layer(from_fn(strict_path))
         .layer(map_response_with_state(app.clone(), say_where_to_log_in))
         .with_state(app)
-}
-
-async fn nothing_here(State(app): State<Arc<App>>, request: Request) -> Failure {
-    let (parts, body) = request.into_parts();
-    upload::Upload::new(&parts.headers, body, app.patience).discard().await;
-    Failure::NotFound("nothing here".to_owned())
 }
 
 async fn strict_path(request: Request, next: Next) -> Response {

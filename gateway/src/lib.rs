@@ -25,5 +25,7 @@ pub mod serve;
 pub mod store;
 
 mod http;
+mod settlement;
+mod upstream;
 
 pub use serve::{Config, Gateway, Running, StartError};

@@ -52,6 +52,7 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         StartError::Url(_) => {
             Some("give --url as cargo's users will have it, such as https://crates.example.org".to_owned())
         }
+        StartError::Unsettled(_) => Some("see that the registry behind answers, and start again".to_owned()),
         StartError::Threads(_) => None,
     }
 }

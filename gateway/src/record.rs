@@ -65,9 +65,8 @@ pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
             return Err(RecordError::Claims(kind.to_owned()));
         }
     };
-    let same = name.as_str() == record.name
-        && record.version.as_deref() == Some(version.to_string().as_str())
-        && record.checksum == Some(signed);
+    let same =
+        name.as_str() == record.name && version.to_string() == record.version && record.checksum == signed;
     if !same {
         return Err(RecordError::Claims(format!("{name} {version} {signed}")));
     }

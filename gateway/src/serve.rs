@@ -16,9 +16,13 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use tokio_util::task::TaskTracker;
+
 use crate::http::{self, App};
 use crate::policy::Rules;
+use crate::settlement;
 use crate::store::{ServeLock, Store, StoreError};
+use crate::upstream::{BuiltIn, Upstream};
 
 /// Connections at a time. More wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 512;
@@ -84,6 +88,9 @@ pub enum StartError {
         "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
     )]
     Url(String),
+    /// What was under way at the last end cannot be settled.
+    #[error("{0}; until then nobody can be served")]
+    Unsettled(String),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -108,13 +115,17 @@ impl Gateway {
         let base_url = base_url(config.url.unwrap_or_else(|| format!("http://{address}")))?;
         let rules =
             Rules { url: format!("sparse+{base_url}/index/"), window: config.window, skew: config.skew };
+        let upstream: Arc<dyn Upstream> = Arc::new(BuiltIn::new(store.clone()));
         let app = Arc::new(App {
             store: store.clone(),
+            upstream,
             rules,
             base_url,
+            index_path: "/index/".to_owned(),
             open: config.open,
             max_crate: config.max_crate,
             patience: config.patience,
+            changes: TaskTracker::new(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -122,6 +133,9 @@ impl Gateway {
             .enable_all()
             .build()
             .map_err(StartError::Threads)?;
+        runtime
+            .block_on(settlement::settle_all(&app.store, app.upstream.as_ref()))
+            .map_err(|error| StartError::Unsettled(error.to_string()))?;
         let (stop, stopped) = oneshot::channel();
         let serving = app.clone();
         let thread = thread::Builder::new()
@@ -203,7 +217,7 @@ fn serve(
 }
 
 async fn accept(listener: tokio::net::TcpListener, app: Arc<App>, mut stopped: oneshot::Receiver<()>) {
-    let patience = app.patience;
+    let (patience, changes) = (app.patience, app.changes.clone());
     let service = TowerToHyperService::new(http::router(app));
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -238,6 +252,8 @@ async fn accept(listener: tokio::net::TcpListener, app: Arc<App>, mut stopped: o
     if tokio::time::timeout(FAREWELL, connections.shutdown()).await.is_err() {
         tracing::warn!("connections were cut: they did not end in time");
     }
+    changes.close();
+    changes.wait().await;
 }
 
 async fn next_connection(

@@ -1,7 +1,7 @@
 //! The gateway's memory: one SQLite database and the crate files beside it.
 //!
 //! ```text
-//! DIR/registry.db                      keys, users, crates, versions, single-use keys, the record of mutations
+//! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
 //! DIR/serve.lock                       held while a server runs
@@ -13,10 +13,11 @@
 //!
 //! The command line opens the same database while a server runs; revoking a key needs no signal to it.
 
+mod audit;
 mod crates;
 mod files;
 mod keys;
-mod mutations;
+mod ledger;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,10 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+pub use audit::Mark;
+pub(crate) use crates::ChangeError;
 pub use crates::Found;
-pub use mutations::{MutationError, Publication, Record, Signed};
+pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 
 /// Layout of the database; goes up with every change of [`SCHEMA`].
 const SCHEMA_VERSION: i64 = 1;
@@ -47,18 +50,21 @@ const SCHEMA: &str = "
         added   TEXT NOT NULL,
         revoked TEXT
     ) STRICT;
-    CREATE TABLE mutation (
-        seq     INTEGER PRIMARY KEY AUTOINCREMENT,
-        time    TEXT NOT NULL,
-        kind    TEXT NOT NULL,
-        name    TEXT NOT NULL,
-        version TEXT,
-        cksum   TEXT,
-        key     TEXT NOT NULL REFERENCES key,
-        user    INTEGER NOT NULL REFERENCES user,
-        token   TEXT NOT NULL,
-        outcome TEXT NOT NULL
+    CREATE TABLE audit (
+        seq   INTEGER PRIMARY KEY,
+        entry TEXT NOT NULL,
+        hash  TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE open_intent (
+        seq INTEGER PRIMARY KEY REFERENCES audit
+    ) STRICT;
+    CREATE TABLE published (
+        name    TEXT NOT NULL,
+        version TEXT NOT NULL,
+        intent  INTEGER NOT NULL UNIQUE REFERENCES audit,
+        outcome INTEGER NOT NULL REFERENCES audit,
+        PRIMARY KEY (name, version, intent)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE crate (
         folded      TEXT PRIMARY KEY,
         name        TEXT NOT NULL,
@@ -72,7 +78,6 @@ const SCHEMA: &str = "
         version  TEXT NOT NULL,
         core     TEXT NOT NULL,
         line     TEXT NOT NULL,
-        mutation INTEGER NOT NULL UNIQUE REFERENCES mutation,
         UNIQUE (crate, core)
     ) STRICT;
     CREATE TABLE spent (

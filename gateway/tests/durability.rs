@@ -10,7 +10,7 @@ use asymmetric_token::Mutation;
 use common::{Fixture, Upload};
 use jiff::Timestamp;
 use registry_gateway::policy::Refusal;
-use registry_gateway::store::{MutationError, Signed, StoreError};
+use registry_gateway::store::{Outcome, Signed, SpendError, StoreError};
 use registry_gateway::{Gateway, StartError};
 use rusqlite::Connection;
 
@@ -42,25 +42,55 @@ fn a_token_is_good_once_also_when_all_come_at_once() {
 #[test]
 fn the_transaction_has_the_last_word() {
     let fixture = Fixture::new();
-    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
     let store = fixture.running().store();
     let now = Timestamp::now();
-    let signed = |single_use_key: &str| Signed {
-        token: String::new(),
-        key: fixture.publish.public.id(),
-        kind: "yank",
-        single_use_key: single_use_key.to_owned(),
-        kept_until: now,
-        now,
+    let begin = |single_use_key: &str| {
+        store.begin(&Signed {
+            token: String::new(),
+            key: fixture.publish.public.id(),
+            mutation: Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
+            single_use_key: single_use_key.to_owned(),
+            kept_until: now,
+            now,
+        })
     };
-    let yank = |single_use_key: &str| store.set_yanked(&signed(single_use_key), "hello", "1.0.0", true);
-    yank("one").unwrap();
-    assert!(matches!(yank("one"), Err(MutationError::Refused(Refusal::Replayed("yank")))));
-    let none = store.set_yanked(&signed("two"), "hello", "2.0.0", true);
-    assert!(matches!(none, Err(MutationError::NotFound(_))));
-    yank("two").unwrap();
+    let intent = begin("one").unwrap();
+    assert!(matches!(begin("one"), Err(SpendError::Refused(Refusal::Replayed("yank")))));
+    store.settle(&intent, &Outcome::Done, now).unwrap();
+    assert!(matches!(store.settle(&intent, &Outcome::Done, now), Err(StoreError::Damaged(_))));
     store.revoke_key(&fixture.publish.public.id().to_string(), now).unwrap();
-    assert!(matches!(yank("three"), Err(MutationError::Refused(Refusal::RevokedKey { .. }))));
+    assert!(matches!(begin("two"), Err(SpendError::Refused(Refusal::RevokedKey { .. }))));
+    assert!(store.open_intents().unwrap().is_empty());
+}
+
+/// What became of it is seen by what is there.
+#[test]
+fn what_was_under_way_is_settled_at_the_start() {
+    let mut fixture = Fixture::new();
+    let published = Upload::new("hello", "1.0.0");
+    fixture.publish(&published).assert_ok();
+    let lost = Upload::new("hello", "2.0.0");
+    let now = Timestamp::now();
+    for (n, mutation) in [published.mutation(), lost.mutation()].into_iter().enumerate() {
+        let key = fixture.publish.public.id();
+        let (token, single_use_key) = (String::new(), n.to_string());
+        let signed = Signed { token, key, mutation, single_use_key, kept_until: now, now };
+        fixture.running().store().begin(&signed).unwrap();
+    }
+    fixture.restart();
+    assert!(fixture.running().store().open_intents().unwrap().is_empty());
+    let database = database(&fixture);
+    let mut statement = database.prepare("SELECT entry FROM audit ORDER BY seq DESC LIMIT 2").unwrap();
+    let entries: Vec<String> =
+        statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    assert!(
+        entries[1].contains(r#""intent":3"#) && entries[1].contains(r#""outcome":"done""#),
+        "{entries:?}"
+    );
+    assert!(
+        entries[0].contains(r#""intent":4"#) && entries[0].contains(r#""outcome":"failed""#),
+        "{entries:?}"
+    );
 }
 
 #[test]
@@ -141,9 +171,8 @@ fn a_mutation_is_on_record_with_its_token() {
     let records = fixture.running().store().published(None).unwrap();
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].token, token);
-    assert_eq!(records[0].checksum, Some(upload.checksum()));
+    assert_eq!(records[0].checksum, upload.checksum());
     assert_eq!(records[0].user, "alice");
-    assert_eq!(records[0].outcome, "published");
 }
 
 #[test]

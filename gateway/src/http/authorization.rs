@@ -1,17 +1,17 @@
 //! From the `Authorization` header to a verified token that allows the request.
 //!
-//! The order is: token syntax, key id, signature, then what [`policy::decide`] asks. For a mutation, single use and
-//! ownership are asked before the body is read; the store asks both again when it counts.
+//! The order is: token syntax, key id, signature, then what [`policy::decide`] asks. For a mutation, single use and what
+//! the registry behind would refuse are asked before the body is read; both are asked again when it counts.
 
 use std::sync::Arc;
 
-use asymmetric_token::{Error as TokenError, MAX_TOKEN_BYTES, Mutation, Untrusted, Verified};
+use asymmetric_token::{Error as TokenError, MAX_TOKEN_BYTES, Untrusted, Verified};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 
 use super::{App, Failure, blocking};
-use crate::keys::Key;
+use crate::keys::{Key, User};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::Signed;
 
@@ -30,11 +30,11 @@ impl Permit {
 }
 
 /// For a read: anonymous on an open registry, where a token is not even looked at.
-pub(super) async fn may_read(app: &Arc<App>, headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) async fn may_read(app: &Arc<App>, headers: &HeaderMap) -> Result<Option<User>, Failure> {
     if app.open {
-        return Ok(());
+        return Ok(None);
     }
-    authorize(app, headers, Operation::Read).await.map(drop)
+    Ok(Some(authorize(app, headers, Operation::Read).await?.key.user))
 }
 
 /// Verifies the request's token and decides whether it allows the operation now.
@@ -44,8 +44,14 @@ pub(super) async fn authorize(
     operation: Operation,
 ) -> Result<Permit, Failure> {
     let token = bare_token(headers)?.to_owned();
-    let app = app.clone();
-    blocking(move || permit(&app, token, &operation, Timestamp::now())).await
+    let permit = {
+        let app = app.clone();
+        blocking(move || permit(&app, token, &operation, Timestamp::now())).await?
+    };
+    if let Some(signed) = &permit.signed {
+        app.upstream.refuses(&permit.key.user, &signed.mutation).await?;
+    }
+    Ok(permit)
 }
 
 fn permit(app: &App, token: String, operation: &Operation, now: Timestamp) -> Result<Permit, Failure> {
@@ -59,31 +65,15 @@ fn permit(app: &App, token: String, operation: &Operation, now: Timestamp) -> Re
     policy::decide(&verified, &key, &app.rules, operation, now)?;
     let signed = match (&verified.claims.mutation, policy::single_use_key(&verified, operation)) {
         (Some(mutation), Some(single_use_key)) => {
-            still_possible(app, mutation, &single_use_key, &key)?;
+            if app.store.is_spent(&single_use_key)? {
+                return Err(Refusal::Replayed(mutation.kind()).into());
+            }
             let kept_until = policy::kept_until(&verified.claims);
-            Some(Signed { token, key: id, kind: mutation.kind(), single_use_key, kept_until, now })
+            Some(Signed { token, key: id, mutation: mutation.clone(), single_use_key, kept_until, now })
         }
         _ => None,
     };
     Ok(Permit { verified, key, signed })
-}
-
-fn still_possible(app: &App, mutation: &Mutation, single_use_key: &str, key: &Key) -> Result<(), Failure> {
-    if app.store.is_spent(single_use_key)? {
-        return Err(Refusal::Replayed(mutation.kind()).into());
-    }
-    if let Mutation::Owners { .. } = mutation {
-        return Ok(());
-    }
-    match app.store.owner(mutation.name().as_str())? {
-        Some(owner) if owner.name != key.user.as_str() => Err(Refusal::NotOwner {
-            name: mutation.name().to_string(),
-            owner: owner.name,
-            user: key.user.to_string(),
-        }
-        .into()),
-        _ => Ok(()),
-    }
 }
 
 fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use super::upload::UploadError;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::policy::Refusal;
-use crate::store::{MutationError, StoreError};
+use crate::store::{SpendError, StoreError};
+use crate::upstream::UpstreamError;
 
 /// Why a request is not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -67,15 +68,22 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<MutationError> for Failure {
-    fn from(error: MutationError) -> Self {
+impl From<SpendError> for Failure {
+    fn from(error: SpendError) -> Self {
         match error {
-            MutationError::Refused(refusal) => Self::Refused(refusal),
-            MutationError::VersionExists { .. } | MutationError::NameTaken { .. } => {
-                Self::Conflict(error.to_string())
-            }
-            MutationError::NotFound(_) => Self::NotFound(error.to_string()),
-            MutationError::Store(error) => error.into(),
+            SpendError::Refused(refusal) => Self::Refused(refusal),
+            SpendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpstreamError> for Failure {
+    fn from(error: UpstreamError) -> Self {
+        match error {
+            UpstreamError::Refused(refusal) => Self::Refused(refusal),
+            UpstreamError::Conflict(detail) => Self::Conflict(detail),
+            UpstreamError::NotFound(detail) => Self::NotFound(detail),
+            UpstreamError::Store(error) => error.into(),
         }
     }
 }

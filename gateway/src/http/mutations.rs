@@ -7,17 +7,19 @@ use asymmetric_token::CrateName;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use jiff::Timestamp;
 use semver::Version;
 use serde_json::json;
 
 use super::authorization::{Permit, authorize};
+use super::reads::nothing_here;
 use super::upload::{Spooled, Upload};
 use super::{App, Failure, blocking, json};
 use crate::crate_file::{self, CrateFile};
-use crate::index::Line;
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{MutationError, Publication};
+use crate::store::{Mark, Outcome, Signed};
+use crate::upstream::{Publication, UpstreamError};
 
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
@@ -27,8 +29,9 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     if published.is_err() {
         upload.discard().await;
     }
-    published?;
-    Ok(json(&json!({ "warnings": { "invalid_categories": [], "invalid_badges": [], "other": [] } })))
+    let ((), mark) = published?;
+    let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
+    Ok(audited(json(&json!({ "warnings": warnings })), &mark))
 }
 
 /// `DELETE /api/v1/crates/{name}/{version}/yank`.
@@ -38,8 +41,9 @@ pub(super) async fn yank(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let permit = authorize(&app, &headers, Operation::Yank { name, version }).await?;
-    set_yanked(&app, permit, path, true).await
+    let operation = Operation::Yank { name: name.clone(), version: version.clone() };
+    let permit = authorize(&app, &headers, operation).await?;
+    set_yanked(&app, permit, name, version, true).await
 }
 
 /// `PUT /api/v1/crates/{name}/{version}/unyank`.
@@ -49,8 +53,9 @@ pub(super) async fn unyank(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let permit = authorize(&app, &headers, Operation::Unyank { name, version }).await?;
-    set_yanked(&app, permit, path, false).await
+    let operation = Operation::Unyank { name: name.clone(), version: version.clone() };
+    let permit = authorize(&app, &headers, operation).await?;
+    set_yanked(&app, permit, name, version, false).await
 }
 
 /// `GET /api/v1/crates/{name}/owners`.
@@ -60,9 +65,10 @@ pub(super) async fn list_owners(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let permit = authorize(&app, &headers, owners_of(&name, "GET")?).await?;
-    let signed = permit.signed()?;
-    let owner = blocking(move || app.store.list_owners(&signed, &name)).await?;
-    Ok(json(&json!({ "users": [{ "id": owner.id, "login": owner.name, "name": null }] })))
+    let name: CrateName = name.parse().map_err(|_| nothing_here())?;
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    let (response, mark) = change(&app, &permit, async move { upstream.owners(&user, &name).await }).await?;
+    Ok(audited(response, &mark))
 }
 
 /// `PUT /api/v1/crates/{name}/owners`: nobody may.
@@ -97,7 +103,11 @@ pub(super) async fn remove_owner(
     Err(Refusal::OwnersOff.into())
 }
 
-async fn publish_upload(app: &Arc<App>, headers: &HeaderMap, upload: &mut Upload) -> Result<(), Failure> {
+async fn publish_upload(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    upload: &mut Upload,
+) -> Result<((), Mark), Failure> {
     let permit = authorize(app, headers, Operation::Publish).await?;
     let sent = Sent::parse(&upload.json().await?, &app.rules.url)?;
     let spool = {
@@ -106,64 +116,89 @@ async fn publish_upload(app: &Arc<App>, headers: &HeaderMap, upload: &mut Upload
     };
     let spooled = upload.spool(spool, app.max_crate).await?;
     policy::upload_is_signed(&permit.verified.claims, sent.name(), sent.version(), spooled.checksum)?;
-    let app = app.clone();
-    blocking(move || store_upload(&app, &permit, &sent, spooled)).await
+    let publication = {
+        let app = app.clone();
+        blocking(move || publication(&app, &sent, spooled)).await?
+    };
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    change(app, &permit, async move { upstream.publish(&user, publication).await }).await
 }
 
-/// From an upload that is the signed one to a version in the index.
-fn store_upload(app: &App, permit: &Permit, sent: &Sent, spooled: Spooled) -> Result<(), Failure> {
+/// From an upload that is the signed one to what a registry is told of it: all of it from the signed file.
+fn publication(app: &App, sent: &Sent, spooled: Spooled) -> Result<Publication, Failure> {
     if !sent.unknown.is_empty() {
         tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
     }
     if crate_file::is_reserved_name(sent.name()) {
         return Err(Failure::ReservedName(sent.name().to_owned()));
     }
-    let packed = File::open(spooled.file.path()).map_err(Failure::internal)?;
-    let mut file = CrateFile::open(packed, spooled.length, sent.name(), sent.version())
-        .map_err(MetadataError::CrateFile)?;
-    let metadata = metadata::rebuild(&mut file, sent, &app.rules.url)?;
-    let publication = Publication {
-        line: Line::new(&metadata, spooled.checksum),
-        description: metadata.description.description.clone(),
-        file: spooled.file,
-    };
-    app.store.publish(&permit.signed()?, publication)?;
-    tracing::info!(
-        name = metadata.name,
-        version = metadata.version,
-        cksum = %spooled.checksum,
-        key = %permit.key.id(),
-        user = %permit.key.user,
-        "published"
-    );
-    Ok(())
+    let Spooled { file, length, checksum } = spooled;
+    let packed = File::open(file.path()).map_err(Failure::internal)?;
+    let mut packed =
+        CrateFile::open(packed, length, sent.name(), sent.version()).map_err(MetadataError::CrateFile)?;
+    let metadata = metadata::rebuild(&mut packed, sent, &app.rules.url)?;
+    Ok(Publication { metadata, file, length, checksum, time: Timestamp::now() })
 }
 
 async fn set_yanked(
     app: &Arc<App>,
     permit: Permit,
-    (name, version): (String, String),
+    name: CrateName,
+    version: Version,
     yanked: bool,
 ) -> Result<Response, Failure> {
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    let ((), mark) =
+        change(app, &permit, async move { upstream.set_yanked(&user, &name, &version, yanked).await })
+            .await?;
+    Ok(audited(json(&json!({ "ok": true })), &mark))
+}
+
+/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile.
+async fn change<T: Send + 'static>(
+    app: &Arc<App>,
+    permit: &Permit,
+    make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
+) -> Result<(T, Mark), Failure> {
     let signed = permit.signed()?;
-    let app = app.clone();
-    blocking(move || {
-        app.store.set_yanked(&signed, &name, &version, yanked)?;
-        tracing::info!(name, version, yanked, key = %permit.key.id(), user = %permit.key.user, "changed");
-        Ok::<_, MutationError>(())
-    })
-    .await?;
-    Ok(json(&json!({ "ok": true })))
+    let task = app.changes.spawn(settled(app.clone(), signed, make));
+    task.await.map_err(Failure::internal)?
+}
+
+async fn settled<T>(
+    app: Arc<App>,
+    signed: Signed,
+    make: impl Future<Output = Result<T, UpstreamError>>,
+) -> Result<(T, Mark), Failure> {
+    let intent = {
+        let app = app.clone();
+        blocking(move || app.store.begin(&signed)).await?
+    };
+    let made = make.await;
+    let outcome = match &made {
+        Ok(_) => Outcome::Done,
+        Err(error) => error.outcome(),
+    };
+    tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
+    let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
+    Ok((made?, mark))
+}
+
+/// Says where in the audit log the outcome is.
+fn audited(mut response: Response, mark: &Mark) -> Response {
+    if let Ok(value) = format!("{} {}", mark.seq, mark.hash).try_into() {
+        response.headers_mut().insert("x-audit", value);
+    }
+    response
 }
 
 fn named_version((name, version): &(String, String)) -> Result<(CrateName, Version), Failure> {
-    let nothing = || Failure::NotFound("nothing here".to_owned());
-    let name = name.parse().map_err(|_| nothing())?;
-    let version = Version::parse(version).map_err(|_| nothing())?;
+    let name = name.parse().map_err(|_| nothing_here())?;
+    let version = Version::parse(version).map_err(|_| nothing_here())?;
     Ok((name, version))
 }
 
 fn owners_of(name: &str, method: &'static str) -> Result<Operation, Failure> {
-    let name = name.parse().map_err(|_| Failure::NotFound("nothing here".to_owned()))?;
+    let name = name.parse().map_err(|_| nothing_here())?;
     Ok(Operation::Owners { name, method })
 }

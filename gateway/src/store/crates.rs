@@ -1,12 +1,17 @@
-//! What readers ask of the store: index files, downloads, search, owners.
+//! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use semver::Version;
+use tempfile::NamedTempFile;
 
 use super::{Store, StoreError, parsed};
+use crate::index::Line;
+use crate::keys::User;
+use crate::policy::Refusal;
 
 /// One crate that a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +41,111 @@ pub(crate) struct Owner {
     pub(crate) name: String,
 }
 
+/// Why the built-in registry does not make a change.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The user may not.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Versions are for ever; build metadata does not make another.
+    #[error("{name} {version} is published already; versions are never replaced, so raise the version")]
+    VersionExists {
+        /// The crate.
+        name: String,
+        /// The version that is there.
+        version: String,
+    },
+    /// Too like another crate's name.
+    #[error("the name `{wanted}` is too like the crate `{taken}` here: case, `-` and `_` make no difference")]
+    NameTaken {
+        /// The new name.
+        wanted: String,
+        /// The crate that is there.
+        taken: String,
+    },
+    /// There is no such crate or version.
+    #[error("there is no {0} here")]
+    NotFound(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for ChangeError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl Store {
+    /// Whether a user could publish this version, as things stand.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), ChangeError> {
+        publishable(&self.connection(), user, name, version).map(drop)
+    }
+
+    /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotOwner`], [`ChangeError::NameTaken`], [`ChangeError::VersionExists`].
+    pub(crate) fn publish(
+        &self,
+        user: &User,
+        line: &Line,
+        description: Option<&str>,
+        file: NamedTempFile,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let (name, version) = (line.name.as_str(), line.vers.as_str());
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let core = publishable(&transaction, user, name, version)?;
+        transaction.execute(
+            "INSERT INTO crate (folded, name, owner, description, changed)
+             SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
+             ON CONFLICT (folded) DO UPDATE SET description = ?4, changed = ?5",
+            (fold(name), name, user.as_str(), description, now.as_second()),
+        )?;
+        transaction.execute(
+            "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
+            (fold(name), version, core, line.to_json()),
+        )?;
+        self.keep(file, name, version)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Whether a user could yank or unyank this version, as things stand.
+    ///
+    /// # Errors
+    /// As [`set_yanked`](Self::set_yanked).
+    pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), ChangeError> {
+        yankable(&self.connection(), user, name, version).map(drop)
+    }
+
+    /// Yanks or unyanks a version; by its owner, and again is no error.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`], [`Refusal::NotOwner`].
+    pub(crate) fn set_yanked(
+        &self,
+        user: &User,
+        name: &str,
+        version: &str,
+        yanked: bool,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (id, mut line) = yankable(&transaction, user, name, version)?;
+        line.yanked = yanked;
+        transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
+        transaction
+            .execute("UPDATE crate SET changed = ? WHERE folded = ?", (now.as_second(), fold(name)))?;
+        Ok(transaction.commit()?)
+    }
+
     /// The index file of the crate whose name in lower case is this.
     pub(crate) fn index_file(&self, lower: &str) -> Result<Option<IndexFile>, StoreError> {
         let connection = self.connection();
@@ -101,6 +210,11 @@ impl Store {
         owner(&self.connection(), name)
     }
 
+    /// A version's index line, if there is such a version, spelt exactly so.
+    pub(crate) fn line(&self, name: &str, version: &str) -> Result<Option<Line>, StoreError> {
+        Ok(version_line(&self.connection(), name, version)?.map(|(_, line)| line))
+    }
+
     /// The files of all versions.
     pub(super) fn crate_files(&self) -> Result<HashSet<PathBuf>, StoreError> {
         let connection = self.connection();
@@ -137,4 +251,83 @@ fn max_version(connection: &Connection, folded: &str) -> Result<Version, StoreEr
         .into_iter()
         .max()
         .ok_or_else(|| StoreError::Damaged(format!("the crate `{folded}` has no version")))
+}
+
+/// The version without its build metadata, if this user may publish it.
+fn publishable(
+    connection: &Connection,
+    user: &User,
+    name: &str,
+    version: &str,
+) -> Result<String, ChangeError> {
+    owned_by_or_free(connection, name, user)?;
+    same_name_or_free(connection, name)?;
+    let core = without_build(version)?;
+    match version_by_core(connection, name, &core)? {
+        Some(there) => Err(ChangeError::VersionExists { name: name.to_owned(), version: there }),
+        None => Ok(core),
+    }
+}
+
+fn yankable(
+    connection: &Connection,
+    user: &User,
+    name: &str,
+    version: &str,
+) -> Result<(i64, Line), ChangeError> {
+    let (id, line) = version_line(connection, name, version)?
+        .ok_or_else(|| ChangeError::NotFound(format!("{name} {version}")))?;
+    owned_by_or_free(connection, name, user)?;
+    Ok((id, line))
+}
+
+fn owned_by_or_free(connection: &Connection, name: &str, user: &User) -> Result<(), ChangeError> {
+    match owner(connection, name)? {
+        Some(owner) if owner.name != user.as_str() => {
+            Err(Refusal::NotOwner { name: name.to_owned(), owner: owner.name, user: user.to_string() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same_name_or_free(connection: &Connection, name: &str) -> Result<(), ChangeError> {
+    let taken: Option<String> = connection
+        .prepare_cached("SELECT name FROM crate WHERE folded = ?")?
+        .query_row([fold(name)], |row| row.get(0))
+        .optional()?;
+    match taken {
+        Some(taken) if taken != name => Err(ChangeError::NameTaken { wanted: name.to_owned(), taken }),
+        _ => Ok(()),
+    }
+}
+
+fn version_by_core(connection: &Connection, name: &str, core: &str) -> Result<Option<String>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT version FROM version WHERE crate = ? AND core = ?")?
+        .query_row((fold(name), core), |row| row.get(0))
+        .optional()?)
+}
+
+fn version_line(
+    connection: &Connection,
+    name: &str,
+    version: &str,
+) -> Result<Option<(i64, Line)>, StoreError> {
+    let found: Option<(i64, String)> = connection
+        .prepare_cached(
+            "SELECT version.id, line FROM version JOIN crate ON crate.folded = version.crate
+             WHERE crate.name = ? AND version.version = ?",
+        )?
+        .query_row((name, version), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((id, line)) = found else { return Ok(None) };
+    let line = Line::from_json(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    Ok(Some((id, line)))
+}
+
+/// SemVer: build metadata has no part in precedence, so two versions that differ in it alone are one.
+fn without_build(version: &str) -> Result<String, StoreError> {
+    let mut version: Version = parsed(version)?;
+    version.build = semver::BuildMetadata::EMPTY;
+    Ok(version.to_string())
 }

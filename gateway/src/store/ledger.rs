@@ -1,0 +1,272 @@
+//! What tokens were spent on. A mutation goes in three steps: [`begin`](Store::begin) uses the token up and writes down
+//! what is about to be done, in one transaction; then it is done, here or at the registry behind; then
+//! [`settle`](Store::settle) writes down what came of it. A crash between leaves an intent without an outcome, which is
+//! settled before the next start serves anybody.
+
+use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use semver::Version;
+use serde_json::{Map, Value};
+
+use super::audit::{self, Kind, Mark};
+use super::{Store, StoreError, keys, parsed, time};
+use crate::keys::User;
+use crate::policy::Refusal;
+
+/// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
+#[derive(Clone)]
+pub struct Signed {
+    /// The token as it came.
+    pub token: String,
+    /// The key that made it.
+    pub key: KeyId,
+    /// What it says.
+    pub mutation: Mutation,
+    /// See [`policy::single_use_key`](crate::policy::single_use_key).
+    pub single_use_key: String,
+    /// Until when a replay must be recognised by the single-use key.
+    pub kept_until: Timestamp,
+    /// The server's time.
+    pub now: Timestamp,
+}
+
+/// A change that is on record and not yet settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Its place in the audit log.
+    pub seq: i64,
+    /// What is to be done.
+    pub mutation: Mutation,
+    /// By whom.
+    pub user: User,
+    /// When the token was spent.
+    pub time: Timestamp,
+}
+
+/// What came of an intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The change is made.
+    Done,
+    /// It was refused, for this reason.
+    Refused(String),
+    /// It did not come about: something failed in between.
+    Failed(String),
+}
+
+/// What is on record of a publish that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When its token was spent, by the server's clock.
+    pub time: Timestamp,
+    /// The crate.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// The checksum.
+    pub checksum: Checksum,
+    /// The key that signed.
+    pub key: KeyId,
+    /// Whose key it was.
+    pub user: String,
+    /// The token: proof for whoever has the public key. It is spent.
+    pub token: String,
+}
+
+/// Why a token is not spent.
+#[derive(Debug, thiserror::Error)]
+pub enum SpendError {
+    /// The token may not.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for SpendError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Store {
+    /// Whether a mutation token was used; asked before an upload is read. The answer that counts is given by
+    /// [`begin`](Self::begin).
+    pub(crate) fn is_spent(&self, single_use_key: &str) -> Result<bool, StoreError> {
+        is_spent(&self.connection(), single_use_key)
+    }
+
+    /// Uses a token up and writes down what for, durably. The key is looked at again: it may have been revoked while an
+    /// upload was on its way.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`], [`Refusal::RevokedKey`], [`Refusal::UnknownKey`]; nothing is written then.
+    pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let user = spend(&transaction, signed)?;
+        let mutation = &signed.mutation;
+        let fields = fields([
+            ("mutation", mutation.kind().into()),
+            ("name", mutation.name().as_str().into()),
+            ("vers", mutation.version().map(Version::to_string).into()),
+            ("cksum", mutation.checksum().map(|checksum| checksum.to_string()).into()),
+            ("key", signed.key.to_string().into()),
+            ("user", user.as_str().into()),
+            ("token", signed.token.as_str().into()),
+        ]);
+        let Mark { seq, .. } = audit::append(&transaction, signed.now, Kind::Intent, fields)?;
+        transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
+        transaction.commit()?;
+        Ok(Intent { seq, mutation: mutation.clone(), user, time: signed.now })
+    }
+
+    /// Writes down what came of an intent.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`].
+    pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mark = settle(&transaction, intent, outcome, now)?;
+        transaction.commit()?;
+        Ok(mark)
+    }
+
+    /// Intents without an outcome, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(
+            "SELECT audit.seq, entry FROM open_intent JOIN audit ON audit.seq = open_intent.seq ORDER BY audit.seq",
+        )?;
+        let rows = statement.query_map((), entry)?.collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
+    }
+
+    /// What is on record of accepted publishes, oldest first; all, or those of one version.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn published(&self, version: Option<(&str, &str)>) -> Result<Vec<Record>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(
+            "SELECT audit.seq, entry FROM published JOIN audit ON audit.seq = published.intent
+             WHERE ?1 IS NULL OR (name = ?1 AND version = ?2) ORDER BY audit.seq",
+        )?;
+        let rows = statement
+            .query_map((version.map(|v| v.0), version.map(|v| v.1)), entry)?
+            .collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().map(|(_, entry)| Entry::parse(&entry)?.record()).collect()
+    }
+}
+
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    intent: &Intent,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<Mark, StoreError> {
+    let open = transaction.prepare_cached("DELETE FROM open_intent WHERE seq = ?")?.execute([intent.seq])?;
+    if open == 0 {
+        return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
+    }
+    let (word, detail) = match outcome {
+        Outcome::Done => ("done", None),
+        Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
+        Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
+    };
+    let fields = fields([("intent", intent.seq.into()), ("outcome", word.into()), ("detail", detail.into())]);
+    let mark = audit::append(transaction, now, Kind::Outcome, fields)?;
+    if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) {
+        transaction
+            .prepare_cached("INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)")?
+            .execute((name.as_str(), version.to_string(), intent.seq, mark.seq))?;
+    }
+    Ok(mark)
+}
+
+fn spend(transaction: &Transaction<'_>, signed: &Signed) -> Result<User, SpendError> {
+    let key =
+        keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
+    if let Some(at) = key.revoked {
+        return Err(Refusal::RevokedKey { id: signed.key.to_string(), at }.into());
+    }
+    if is_spent(transaction, &signed.single_use_key)? {
+        return Err(Refusal::Replayed(signed.mutation.kind()).into());
+    }
+    transaction.execute("DELETE FROM spent WHERE kept_until < ?", [signed.now.as_second()])?;
+    transaction.execute(
+        "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)",
+        (&signed.single_use_key, signed.kept_until.as_second() + 1),
+    )?;
+    Ok(key.user)
+}
+
+fn is_spent(connection: &Connection, single_use_key: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?.exists([single_use_key])?)
+}
+
+fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn intent(seq: i64, entry: &str) -> Result<Intent, StoreError> {
+    let entry = Entry::parse(entry)?;
+    Ok(Intent {
+        seq,
+        mutation: entry.mutation()?,
+        user: parsed(entry.text("user")?)?,
+        time: time(entry.text("time")?)?,
+    })
+}
+
+/// An intent as it is stored.
+struct Entry(Map<String, Value>);
+
+impl Entry {
+    fn parse(json: &str) -> Result<Self, StoreError> {
+        serde_json::from_str(json)
+            .map(Self)
+            .map_err(|error| StoreError::Damaged(format!("an entry of the audit log: {error}")))
+    }
+
+    fn text(&self, name: &str) -> Result<&str, StoreError> {
+        let text = self.0.get(name).and_then(Value::as_str);
+        text.ok_or_else(|| StoreError::Damaged(format!("an entry of the audit log has no `{name}`")))
+    }
+
+    fn mutation(&self) -> Result<Mutation, StoreError> {
+        let name: CrateName = parsed(self.text("name")?)?;
+        let version = || parsed(self.text("vers")?);
+        Ok(match self.text("mutation")? {
+            "publish" => {
+                Mutation::Publish { name, version: version()?, checksum: parsed(self.text("cksum")?)? }
+            }
+            "yank" => Mutation::Yank { name, version: version()? },
+            "unyank" => Mutation::Unyank { name, version: version()? },
+            "owners" => Mutation::Owners { name },
+            other => return Err(StoreError::Damaged(format!("the audit log has a mutation `{other}`"))),
+        })
+    }
+
+    fn record(&self) -> Result<Record, StoreError> {
+        Ok(Record {
+            time: time(self.text("time")?)?,
+            name: self.text("name")?.to_owned(),
+            version: self.text("vers")?.to_owned(),
+            checksum: parsed(self.text("cksum")?)?,
+            key: parsed(self.text("key")?)?,
+            user: self.text("user")?.to_owned(),
+            token: self.text("token")?.to_owned(),
+        })
+    }
+}

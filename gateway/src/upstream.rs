@@ -1,0 +1,137 @@
+//! The registry behind the gateway: where crates and their index are. Either the built-in one, or any registry that
+//! takes bearer tokens.
+//!
+//! The gateway has decided everything before it asks here: the token, the role, the claims, the body. What the registry
+//! behind decides for itself is what its user may do: it is asked with a credential of that user's own.
+
+mod built_in;
+
+use std::fmt;
+use std::pin::Pin;
+
+use asymmetric_token::{Checksum, CrateName, Mutation};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use jiff::Timestamp;
+use semver::Version;
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+
+pub(crate) use built_in::BuiltIn;
+
+use crate::keys::User;
+use crate::metadata::Metadata;
+use crate::policy::Refusal;
+use crate::store::{Outcome, StoreError};
+
+/// What comes of asking, later.
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, UpstreamError>> + Send + 'a>>;
+
+/// A registry behind the gateway.
+///
+/// Reads answer with what the reader gets, status and all; a reader without a name is anonymous.
+pub(crate) trait Upstream: fmt::Debug + Send + Sync {
+    /// One crate's index file, or 304 if the conditions in the request's header say that the reader has it.
+    fn index_file<'a>(
+        &'a self,
+        reader: Option<&'a User>,
+        name: &'a str,
+        conditions: &'a HeaderMap,
+    ) -> Answer<'a, Response>;
+
+    /// One version's crate file.
+    fn download<'a>(
+        &'a self,
+        reader: Option<&'a User>,
+        name: &'a CrateName,
+        version: &'a Version,
+    ) -> Answer<'a, Response>;
+
+    /// What `cargo search` shows.
+    fn search<'a>(&'a self, reader: Option<&'a User>, search: &'a Search) -> Answer<'a, Response>;
+
+    /// Whether a change would be refused, as far as that can be known without trying. Asked before a token is spent.
+    fn refuses<'a>(&'a self, user: &'a User, mutation: &'a Mutation) -> Answer<'a, ()>;
+
+    /// Publishes a version.
+    fn publish<'a>(&'a self, user: &'a User, publication: Publication) -> Answer<'a, ()>;
+
+    /// Yanks or unyanks a version.
+    fn set_yanked<'a>(
+        &'a self,
+        user: &'a User,
+        name: &'a CrateName,
+        version: &'a Version,
+        yanked: bool,
+    ) -> Answer<'a, ()>;
+
+    /// The owners of a crate, as the reader gets them.
+    fn owners<'a>(&'a self, user: &'a User, name: &'a CrateName) -> Answer<'a, Response>;
+
+    /// What is there of a version, if there is one. This is how an intent without an outcome is settled.
+    fn state<'a>(
+        &'a self,
+        user: &'a User,
+        name: &'a CrateName,
+        version: &'a Version,
+    ) -> Answer<'a, Option<VersionState>>;
+}
+
+/// A version about to be published, all of it from the signed crate file.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// From its Cargo.toml.
+    pub(crate) metadata: Metadata,
+    /// The crate file.
+    pub(crate) file: NamedTempFile,
+    /// The crate file's length in bytes.
+    pub(crate) length: u64,
+    /// The crate file's SHA-256.
+    pub(crate) checksum: Checksum,
+    /// When its token was spent.
+    pub(crate) time: Timestamp,
+}
+
+/// A version in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VersionState {
+    /// The crate file's SHA-256.
+    pub(crate) checksum: Checksum,
+    /// Whether it is out of resolution.
+    pub(crate) yanked: bool,
+}
+
+/// What `cargo search` asks.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Search {
+    #[serde(default)]
+    pub(crate) q: String,
+    pub(crate) per_page: Option<u32>,
+}
+
+/// Why the registry behind did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    /// This user may not.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Not possible as things stand there: the version exists, or the name is too like another.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such thing there.
+    #[error("{0}")]
+    NotFound(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl UpstreamError {
+    /// What is on record of a change that met this.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused(_) | Self::Conflict(_) | Self::NotFound(_) => Outcome::Refused(self.to_string()),
+            Self::Store(_) => Outcome::Failed(self.to_string()),
+        }
+    }
+}

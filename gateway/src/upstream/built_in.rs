@@ -1,0 +1,218 @@
+//! The built-in registry: index, crate files and owners in the gateway's own store.
+
+use std::sync::Arc;
+
+use asymmetric_token::{Checksum, CrateName, Mutation};
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use semver::Version;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio_util::io::ReaderStream;
+
+use super::{Answer, Publication, Search, Upstream, UpstreamError, VersionState};
+use crate::index::Line;
+use crate::keys::User;
+use crate::store::{ChangeError, Store, StoreError};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct BuiltIn {
+    store: Arc<Store>,
+}
+
+impl BuiltIn {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    /// Runs what waits for the disk or for the database.
+    async fn ask<T: Send + 'static, E: Into<UpstreamError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, UpstreamError> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+impl Upstream for BuiltIn {
+    fn index_file<'a>(
+        &'a self,
+        _: Option<&'a User>,
+        name: &'a str,
+        conditions: &'a HeaderMap,
+    ) -> Answer<'a, Response> {
+        Box::pin(async move {
+            let wanted = name.to_owned();
+            let file = self.ask(move |store| store.index_file(&wanted)).await?;
+            let file = file.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))?;
+            let tag = entity_tag(&file.lines);
+            let modified = http_date(file.changed);
+            if client_has_it(conditions, &tag, &modified) {
+                return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+            }
+            let fields =
+                [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
+            let mut response = (fields, file.lines).into_response();
+            // A date counts whole seconds: within the second of a change there could be another one.
+            if file.changed < Timestamp::now().as_second()
+                && let Ok(modified) = modified.try_into()
+            {
+                response.headers_mut().insert(header::LAST_MODIFIED, modified);
+            }
+            Ok(response)
+        })
+    }
+
+    fn download<'a>(
+        &'a self,
+        _: Option<&'a User>,
+        name: &'a CrateName,
+        version: &'a Version,
+    ) -> Answer<'a, Response> {
+        Box::pin(async move {
+            let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
+            let (crate_name, number) = (name.to_string(), version.to_string());
+            let path = self.ask(move |store| store.published_file(&crate_name, &number)).await?;
+            let path = path.ok_or_else(none)?;
+            let at = |source| StoreError::File { path: path.clone(), source };
+            let file = tokio::fs::File::open(&path).await.map_err(at)?;
+            let length = file.metadata().await.map_err(at)?.len();
+            let fields = [
+                (header::CONTENT_TYPE, "application/gzip".to_owned()),
+                (header::CONTENT_LENGTH, length.to_string()),
+            ];
+            Ok((fields, Body::from_stream(ReaderStream::new(file))).into_response())
+        })
+    }
+
+    fn search<'a>(&'a self, _: Option<&'a User>, search: &'a Search) -> Answer<'a, Response> {
+        Box::pin(async move {
+            let (text, limit) = (search.q.clone(), search.per_page.unwrap_or(10).min(100));
+            let (found, total) = self.ask(move |store| store.search(&text, limit)).await?;
+            let crates: Vec<_> = found
+                .into_iter()
+                .map(|found| {
+                    json!({
+                        "name": found.name,
+                        "max_version": found.max_version.to_string(),
+                        "description": found.description,
+                    })
+                })
+                .collect();
+            Ok(json_response(&json!({ "crates": crates, "meta": { "total": total } })))
+        })
+    }
+
+    fn refuses<'a>(&'a self, user: &'a User, mutation: &'a Mutation) -> Answer<'a, ()> {
+        let (user, mutation) = (user.clone(), mutation.clone());
+        Box::pin(self.ask(move |store| match &mutation {
+            Mutation::Publish { name, version, .. } => {
+                store.could_publish(&user, name.as_str(), &version.to_string())
+            }
+            Mutation::Yank { name, version } | Mutation::Unyank { name, version } => {
+                store.could_yank(&user, name.as_str(), &version.to_string())
+            }
+            Mutation::Owners { name } => match store.owner(name.as_str())? {
+                Some(_) => Ok(()),
+                None => Err(ChangeError::NotFound(format!("crate `{name}`"))),
+            },
+        }))
+    }
+
+    fn publish<'a>(&'a self, user: &'a User, publication: Publication) -> Answer<'a, ()> {
+        let user = user.clone();
+        Box::pin(self.ask(move |store| {
+            let Publication { metadata, file, checksum, time, .. } = publication;
+            let line = Line::new(&metadata, checksum);
+            store.publish(&user, &line, metadata.description.description.as_deref(), file, time)
+        }))
+    }
+
+    fn set_yanked<'a>(
+        &'a self,
+        user: &'a User,
+        name: &'a CrateName,
+        version: &'a Version,
+        yanked: bool,
+    ) -> Answer<'a, ()> {
+        let (user, name, version) = (user.clone(), name.to_string(), version.to_string());
+        Box::pin(self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, Timestamp::now())))
+    }
+
+    fn owners<'a>(&'a self, _: &'a User, name: &'a CrateName) -> Answer<'a, Response> {
+        Box::pin(async move {
+            let wanted = name.to_string();
+            let owner = self.ask(move |store| store.owner(&wanted)).await?;
+            let owner =
+                owner.ok_or_else(|| UpstreamError::NotFound(format!("there is no crate `{name}` here")))?;
+            let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
+            Ok(json_response(&json!({ "users": users })))
+        })
+    }
+
+    fn state<'a>(
+        &'a self,
+        _: &'a User,
+        name: &'a CrateName,
+        version: &'a Version,
+    ) -> Answer<'a, Option<VersionState>> {
+        let (name, version) = (name.to_string(), version.to_string());
+        Box::pin(self.ask(move |store| {
+            let Some(line) = store.line(&name, &version)? else { return Ok(None) };
+            let checksum: Checksum = line
+                .cksum
+                .parse()
+                .map_err(|_| StoreError::Damaged(format!("the checksum of {name} {version}")))?;
+            Ok::<_, StoreError>(Some(VersionState { checksum, yanked: line.yanked }))
+        }))
+    }
+}
+
+impl From<ChangeError> for UpstreamError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => Self::Refused(refusal),
+            ChangeError::VersionExists { .. } | ChangeError::NameTaken { .. } => {
+                Self::Conflict(error.to_string())
+            }
+            ChangeError::NotFound(_) => Self::NotFound(error.to_string()),
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+fn json_response(value: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+fn entity_tag(text: &str) -> String {
+    let hash = Sha256::digest(text);
+    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
+/// RFC 9110, 13.2.2: with If-None-Match, If-Modified-Since does not count. A date is compared as the text that was
+/// sent out.
+fn client_has_it(headers: &HeaderMap, tag: &str, modified: &str) -> bool {
+    match headers.get(header::IF_NONE_MATCH) {
+        Some(tags) => tags.to_str().is_ok_and(|tags| {
+            tags.split(',')
+                .map(|tag| tag.trim().trim_start_matches("W/"))
+                .any(|known| known == tag || known == "*")
+        }),
+        None => headers.get(header::IF_MODIFIED_SINCE).is_some_and(|date| date == modified),
+    }
+}
+
+fn http_date(second: i64) -> String {
+    let time = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
+    rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
+}

@@ -10,7 +10,9 @@ use registry_gateway::keys::{Key, NewKey};
 use registry_gateway::store::{Record, Store};
 use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{AddKey, Command, KeyCommand, Serve};
+use crate::cli::{AddKey, AuditCommand, Command, KeyCommand, Serve};
+
+mod audit;
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
@@ -18,6 +20,10 @@ pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Serve(options) => serve(options),
         Command::Key(command) => key(command),
+        Command::Audit(AuditCommand::Verify { store, head }) => {
+            audit::verify(&Store::open_existing(&store.store)?, head)
+        }
+        Command::Audit(AuditCommand::Export { store }) => audit::export(&Store::open_existing(&store.store)?),
         Command::Record { store, version } => {
             show_records(&Store::open_existing(&store.store)?, version.as_deref())
         }

@@ -7,6 +7,7 @@
 mod authorization;
 mod failure;
 mod mutations;
+mod proof;
 mod reads;
 mod upload;
 
@@ -23,7 +24,7 @@ use axum::routing::{get, put};
 use tokio_util::task::TaskTracker;
 
 use crate::policy::Rules;
-use crate::store::Store;
+use crate::store::{Heads, Store};
 use crate::upstream::Upstream;
 use failure::Failure;
 
@@ -33,6 +34,8 @@ const SEARCH: &str = "/api/v1/crates";
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
+    /// What is signed of the store's audit log.
+    pub(crate) heads: Heads,
     /// Where the crates are.
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) rules: Rules,
@@ -56,12 +59,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(SEARCH, get(reads::search))
         .route("/api/v1/crates/new", put(mutations::publish))
         .route("/api/v1/crates/{name}/{version}/download", get(reads::download))
+        .route("/api/v1/crates/{name}/{version}/proof", get(proof::proof))
         .route("/api/v1/crates/{name}/{version}/yank", axum::routing::delete(mutations::yank))
         .route("/api/v1/crates/{name}/{version}/unyank", put(mutations::unyank))
         .route(
             "/api/v1/crates/{name}/owners",
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
+        .route("/audit/head", get(proof::head))
         .route("/me", get(reads::me))
         .fallback(reads::index)
         .method_not_allowed_fallback(reads::index)

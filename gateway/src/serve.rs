@@ -12,6 +12,7 @@ use std::time::Duration;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::http::{self, App};
 use crate::policy::Rules;
 use crate::settlement;
-use crate::store::{ServeLock, Store, StoreError};
+use crate::store::{Heads, ServeLock, Store, StoreError};
 use crate::upstream::{BuiltIn, Upstream};
 
 /// Connections at a time. More wait in the listener's queue.
@@ -116,8 +117,10 @@ impl Gateway {
         let rules =
             Rules { url: format!("sparse+{base_url}/index/"), window: config.window, skew: config.skew };
         let upstream: Arc<dyn Upstream> = Arc::new(BuiltIn::new(store.clone()));
+        let heads = Heads::open(&store, &rules.url, Timestamp::now())?;
         let app = Arc::new(App {
             store: store.clone(),
+            heads,
             upstream,
             rules,
             base_url,
@@ -207,12 +210,16 @@ fn serve(
     stopped: oneshot::Receiver<()>,
     lock: ServeLock,
 ) {
+    let ending = app.clone();
     runtime.block_on(async {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => accept(listener, app, stopped).await,
             Err(error) => tracing::error!(%error, "the listener is unusable"),
         }
     });
+    if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
+        tracing::error!(%error, "the end of the audit log is not signed");
+    }
     drop(lock);
 }
 

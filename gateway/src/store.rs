@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
+//! DIR/heads                            signed heads of the audit log, and the key that signs them:
+//! DIR/heads.key
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
 //! DIR/serve.lock                       held while a server runs
@@ -16,6 +18,7 @@
 mod audit;
 mod crates;
 mod files;
+mod heads;
 mod keys;
 mod ledger;
 
@@ -27,9 +30,10 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-pub use audit::Mark;
+pub use audit::{AuditError, Mark};
 pub(crate) use crates::ChangeError;
 pub use crates::Found;
+pub(crate) use heads::Heads;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 
 /// Layout of the database; goes up with every change of [`SCHEMA`].
@@ -146,6 +150,12 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// Something that the audit log cannot hold.
+    #[error("the audit log has no room for this: {0}")]
+    Entry(String),
+    /// The key for the heads of the audit log.
+    #[error("the heads of the audit log cannot be signed: {0}")]
+    HeadKey(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -189,7 +199,8 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
-            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
+            Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
+            Self::Database(_) | Self::Entry(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
         }
     }
 }

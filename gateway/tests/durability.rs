@@ -84,7 +84,7 @@ fn what_was_under_way_is_settled_at_the_start() {
     let entries: Vec<String> =
         statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(
-        entries[1].contains(r#""intent":3"#) && entries[1].contains(r#""outcome":"done""#),
+        entries[1].contains(r#""intent":6"#) && entries[1].contains(r#""outcome":"done""#),
         "{entries:?}"
     );
     assert!(

@@ -18,7 +18,7 @@ use super::{App, Failure, blocking, json};
 use crate::crate_file::{self, CrateFile};
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{Mark, Outcome, Signed};
+use crate::store::{Mark, Outcome, Signed, StoreError};
 use crate::upstream::{Publication, UpstreamError};
 
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
@@ -180,7 +180,16 @@ async fn settled<T>(
         Err(error) => error.outcome(),
     };
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
-    let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
+    let mark = blocking(move || {
+        let now = Timestamp::now();
+        let mark = app.store.settle(&intent, &outcome, now)?;
+        // The change is made and on record; a head that could not be signed is made up for by the next.
+        if let Err(error) = app.heads.keep_up(&app.store, now) {
+            tracing::error!(%error, "no head of the audit log was signed");
+        }
+        Ok::<_, StoreError>(mark)
+    })
+    .await?;
     Ok((made?, mark))
 }
 

@@ -3,7 +3,9 @@
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+use serde_json::{Map, Value};
 
+use super::audit::{self, Kind};
 use super::{Store, StoreError, parsed, time};
 use crate::keys::{Key, NewKey};
 
@@ -33,6 +35,7 @@ impl Store {
                 revoked: known.revoked.is_some(),
             });
         }
+        let action = if known.is_some() { "change" } else { "add" };
         let added = known.map_or(now, |known| known.added);
         transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [new.user.as_str()])?;
         transaction.execute(
@@ -49,6 +52,7 @@ impl Store {
                 new.user.as_str(),
             ),
         )?;
+        audit::append(&transaction, now, Kind::Key, entry(action, &new))?;
         transaction.commit()?;
         let NewKey { public, user, role, label, subject } = new;
         Ok(Key { public, user, role, label, subject, added, revoked: None })
@@ -91,15 +95,34 @@ impl Store {
             return Err(StoreError::KeyAmbiguous(prefix.to_owned()));
         }
         let id = key.id().to_string();
-        let changed = self
-            .connection()
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = transaction
             .execute("UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", (now.to_string(), &id))?;
         if changed == 0 {
             return Err(StoreError::KeyRevoked(id));
         }
+        let fields = [("action", "revoke"), ("key", &id), ("user", key.user.as_str())];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+        audit::append(&transaction, now, Kind::Key, Map::from_iter(fields))?;
+        transaction.commit()?;
         key.revoked = Some(now);
         Ok(key)
     }
+}
+
+/// What the audit log says of a key.
+fn entry(action: &str, new: &NewKey) -> Map<String, Value> {
+    let fields: [(&str, Value); 7] = [
+        ("action", action.into()),
+        ("key", new.public.id().to_string().into()),
+        ("public", new.public.to_string().into()),
+        ("user", new.user.as_str().into()),
+        ("role", new.role.as_str().into()),
+        ("label", new.label.as_deref().into()),
+        ("subject", new.subject.as_deref().into()),
+    ];
+    Map::from_iter(fields.map(|(name, value)| (name.to_owned(), value)))
 }
 
 pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {

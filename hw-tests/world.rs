@@ -96,7 +96,9 @@ impl Computer {
     pub(crate) fn new(reads: Reads, card: Vec<(&'static str, OsString)>) -> Self {
         let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
         let mut config = Config::new(root.path().join("store"));
-        config.open = reads == Reads::Open;
+        if reads == Reads::Open {
+            config.reads = registry_gateway::config::Reads::Open;
+        }
         let gateway = Gateway::start(config).unwrap();
         let computer = Self { root, gateway, card };
         fs::create_dir_all(computer.path("work")).unwrap();

@@ -20,6 +20,15 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a configuration with comments, a key for credentials, and an empty store
+    Init {
+        /// Where; made if it is not there
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Keep or forget a user's token for the registry behind
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
     /// Register, list and revoke keys; also while the registry is served
@@ -44,25 +53,61 @@ pub(crate) struct StoreFolder {
     pub(crate) store: PathBuf,
 }
 
+/// What is given here wins over the configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    pub(crate) store: StoreFolder,
+    /// The configuration file; `registry-gateway init` makes one
+    #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder with the registry's database and crates; made if it is not there [default: ./registry]
+    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
+    pub(crate) store: Option<PathBuf>,
     /// Where to listen. There is no TLS here: stay on loopback, or put a proxy that ends TLS in front
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
-    pub(crate) listen: SocketAddr,
+    /// [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     /// The registry's base URL as cargo sees it [default: http:// and the listen address]
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Let everybody read index and crates without a token; changes always need one
     #[arg(long)]
     pub(crate) open: bool,
-    /// How old a token may be
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = value_parser!(u64).range(1..=86_400))]
-    pub(crate) window: u64,
-    /// How far in the future a token may be dated, for clocks that differ
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(0..=3_600))]
-    pub(crate) skew: u64,
+    /// How old a token may be [default: 900]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
+    pub(crate) window: Option<u64>,
+    /// How far in the future a token may be dated, for clocks that differ [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(0..=3_600))]
+    pub(crate) skew: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Keep a user's token for the registry behind, from a prompt or standard input; it is encrypted
+    Set {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Whose
+        user: User,
+    },
+    /// Forget it
+    Remove {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Whose
+        user: User,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REGISTRY_GATEWAY_CONFIG",
+        default_value = "./registry-gateway.toml"
+    )]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

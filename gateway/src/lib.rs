@@ -15,6 +15,7 @@
 //! ```
 
 pub mod audit;
+pub mod config;
 pub mod crate_file;
 pub mod index;
 pub mod keys;
@@ -23,9 +24,12 @@ pub mod policy;
 pub mod record;
 pub mod serve;
 pub mod store;
+pub mod vault;
 
 mod http;
 mod settlement;
 mod upstream;
 
-pub use serve::{Config, Gateway, Running, StartError};
+pub use config::Config;
+pub use serve::{Gateway, Running, StartError};
+pub use upstream::RemoteConfigError;

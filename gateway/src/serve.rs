@@ -4,7 +4,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -19,11 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use tokio_util::task::TaskTracker;
 
+use crate::config::{Config, Reads, UpstreamConfig};
 use crate::http::{self, App};
 use crate::policy::Rules;
 use crate::settlement;
 use crate::store::{Heads, ServeLock, Store, StoreError};
-use crate::upstream::{BuiltIn, Upstream};
+use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
 
 /// Connections at a time. More wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 512;
@@ -32,43 +32,6 @@ const MAX_HEADER: usize = 32 << 10;
 const MAX_HEADER_FIELDS: usize = 64;
 /// What requests under way get when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// How to serve a registry.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The store's folder.
-    pub store: PathBuf,
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The public base URL as cargo sees it; by default `http://` and the address that is listened on.
-    pub url: Option<String>,
-    /// Whether index, downloads and search need no token.
-    pub open: bool,
-    /// How old a token may be.
-    pub window: Duration,
-    /// How far in the future a token may be dated.
-    pub skew: Duration,
-    /// The largest crate file, in bytes.
-    pub max_crate: u64,
-    /// How long a request's header, or the next piece of its body, may take.
-    pub patience: Duration,
-}
-
-impl Config {
-    /// The defaults, on a free port of 127.0.0.1.
-    pub fn new(store: impl Into<PathBuf>) -> Self {
-        Self {
-            store: store.into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            url: None,
-            open: false,
-            window: Duration::from_secs(900),
-            skew: Duration::from_secs(60),
-            max_crate: 20 << 20,
-            patience: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +52,20 @@ pub enum StartError {
         "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
     )]
     Url(String),
+    /// The registry behind.
+    #[error(transparent)]
+    Upstream(#[from] RemoteConfigError),
     /// What was under way at the last end cannot be settled.
     #[error("{0}; until then nobody can be served")]
     Unsettled(String),
+    /// Nowhere to read.
+    #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
+    Bypass,
+    /// The index URL.
+    #[error(
+        "`{0}` cannot be the index URL: it must be `sparse+`, http:// or https://, a host and a path with `/` at its end"
+    )]
+    IndexUrl(String),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -114,18 +88,30 @@ impl Gateway {
         listener.set_nonblocking(true).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let base_url = base_url(config.url.unwrap_or_else(|| format!("http://{address}")))?;
-        let rules =
-            Rules { url: format!("sparse+{base_url}/index/"), window: config.window, skew: config.skew };
-        let upstream: Arc<dyn Upstream> = Arc::new(BuiltIn::new(store.clone()));
+        let index_url = config.index_url.unwrap_or_else(|| format!("sparse+{base_url}/index/"));
+        let index_path = index_path(&index_url, &base_url)?;
+        let dl = match (config.reads, &config.upstream) {
+            (Reads::Bypass, Some(UpstreamConfig { dl: Some(dl), .. })) => dl.clone(),
+            (Reads::Bypass, _) => return Err(StartError::Bypass),
+            _ => format!("{base_url}/api/v1/crates"),
+        };
+        let rules = Rules { url: index_url, window: config.window, skew: config.skew };
         let heads = Heads::open(&store, &rules.url, Timestamp::now())?;
+        let upstream: Arc<dyn Upstream> = match &config.upstream {
+            Some(upstream) => Arc::new(Remote::new(upstream, store.clone())?),
+            None => Arc::new(BuiltIn::new(store.clone())),
+        };
         let app = Arc::new(App {
             store: store.clone(),
             heads,
             upstream,
             rules,
             base_url,
-            index_path: "/index/".to_owned(),
-            open: config.open,
+            dl,
+            index_path,
+            past_the_gateway: config.upstream.map(|upstream| upstream.addresses()).unwrap_or_default(),
+            reads: config.reads,
+            owners: config.owners,
             max_crate: config.max_crate,
             patience: config.patience,
             changes: TaskTracker::new(),
@@ -270,6 +256,20 @@ async fn next_connection(
     let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, slot))
+}
+
+/// Where the index is served: at the path of its URL if that is here, else where it is by default.
+fn index_path(index_url: &str, base_url: &str) -> Result<String, StartError> {
+    let wrong = || StartError::IndexUrl(index_url.to_owned());
+    let url = index_url.strip_prefix("sparse+").ok_or_else(wrong)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]/+".contains(&byte);
+    if !url.ends_with('/') || !url.bytes().all(plain) {
+        return Err(wrong());
+    }
+    match url.strip_prefix(base_url) {
+        Some(path) if path.starts_with('/') => Ok(path.to_owned()),
+        _ => Ok("/index/".to_owned()),
+    }
 }
 
 fn base_url(url: String) -> Result<String, StartError> {

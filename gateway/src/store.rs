@@ -17,6 +17,7 @@
 
 mod audit;
 mod crates;
+mod credentials;
 mod files;
 mod heads;
 mod keys;
@@ -83,6 +84,10 @@ const SCHEMA: &str = "
         core     TEXT NOT NULL,
         line     TEXT NOT NULL,
         UNIQUE (crate, core)
+    ) STRICT;
+    CREATE TABLE credential (
+        user   INTEGER PRIMARY KEY REFERENCES user,
+        sealed BLOB NOT NULL
     ) STRICT;
     CREATE TABLE spent (
         single_use_key TEXT PRIMARY KEY,
@@ -156,6 +161,9 @@ pub enum StoreError {
     /// The key for the heads of the audit log.
     #[error("the heads of the audit log cannot be signed: {0}")]
     HeadKey(String),
+    /// There is no user of this name.
+    #[error("there is no user `{0}`")]
+    UserNotFound(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -198,6 +206,7 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::UserNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
             Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
             Self::Database(_) | Self::Entry(_) | Self::File { .. } | Self::KeyRevoked(_) => None,

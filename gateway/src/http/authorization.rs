@@ -10,7 +10,9 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 
+use super::reads::nothing_here;
 use super::{App, Failure, blocking};
+use crate::config::Reads;
 use crate::keys::{Key, User};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::Signed;
@@ -29,10 +31,12 @@ impl Permit {
     }
 }
 
-/// For a read: anonymous on an open registry, where a token is not even looked at.
+/// Who reads: nobody by name on an open registry, where a token is not even looked at.
 pub(super) async fn may_read(app: &Arc<App>, headers: &HeaderMap) -> Result<Option<User>, Failure> {
-    if app.open {
-        return Ok(None);
+    match app.reads {
+        Reads::Token => {}
+        Reads::Open => return Ok(None),
+        Reads::Bypass => return Err(nothing_here()),
     }
     Ok(Some(authorize(app, headers, Operation::Read).await?.key.user))
 }

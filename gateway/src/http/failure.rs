@@ -9,7 +9,7 @@ use super::upload::UploadError;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::policy::Refusal;
 use crate::store::{SpendError, StoreError};
-use crate::upstream::UpstreamError;
+use crate::upstream::{RemoteError, UpstreamError};
 
 /// Why a request is not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,17 @@ pub(super) enum Failure {
     /// Taken already.
     #[error("{0}")]
     Conflict(String),
+    /// The registry behind refuses, in its own words.
+    #[error("{detail}")]
+    Denied {
+        /// Its status, if that is one for cargo.
+        status: StatusCode,
+        /// One sentence.
+        detail: String,
+    },
+    /// The registry behind does not do its part.
+    #[error(transparent)]
+    Remote(RemoteError),
     /// Not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
@@ -57,6 +68,9 @@ impl Failure {
             Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Denied { status, .. } => *status,
+            Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Remote(_) => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -83,6 +97,8 @@ impl From<UpstreamError> for Failure {
             UpstreamError::Refused(refusal) => Self::Refused(refusal),
             UpstreamError::Conflict(detail) => Self::Conflict(detail),
             UpstreamError::NotFound(detail) => Self::NotFound(detail),
+            UpstreamError::Denied { status, detail } => Self::Denied { status, detail },
+            UpstreamError::Remote(error) => Self::Remote(error),
             UpstreamError::Store(error) => error.into(),
         }
     }
@@ -94,6 +110,7 @@ impl IntoResponse for Failure {
         let detail = escaped(&self.to_string());
         match &self {
             Self::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "a request failed"),
+            Self::Remote(cause) => tracing::error!(cause = %chain(cause), "the registry behind"),
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });

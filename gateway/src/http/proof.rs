@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::authorization::may_read;
 use super::reads::nothing_here;
 use super::{App, Failure, blocking, json};
+use crate::audit::Entry;
+use crate::policy::Rules;
 use crate::store::{Record, StoreError};
 
 /// `GET /api/v1/crates/{name}/{version}/proof`: the token that paid for a version, the key that made it, and the way
-/// through the audit log from its entry to the next signed head. Tokens in it are spent.
+/// through the audit log from its entry to the next signed head. No token in it is good for anything any more.
 pub(super) async fn proof(
     State(app): State<Arc<App>>,
     Path((name, version)): Path<(String, String)>,
@@ -34,7 +37,7 @@ pub(super) async fn proof(
             "public": key.public.to_string(),
             "role": key.role.as_str(),
             "attestation": null,
-            "audit": way(&app, &record)?,
+            "audit": way(&app, &record, Timestamp::now())?,
         })))
     })
     .await
@@ -47,14 +50,26 @@ pub(super) async fn head(State(app): State<Arc<App>>) -> Result<Response, Failur
 }
 
 /// From a publish's entry to the next head. Entries go as they are stored, since their hashes are over those bytes.
-fn way(app: &App, record: &Record) -> Result<Value, StoreError> {
+fn way(app: &App, record: &Record, now: Timestamp) -> Result<Value, StoreError> {
     let head = app.heads.after(record.seq)?;
     let end = head.as_ref().map_or(record.seq, |(seq, _)| *seq);
-    let mut entries = app.store.audit_entries(record.seq, end)?.into_iter();
+    let entries = app.store.audit_entries(record.seq, end)?;
+    if entries.iter().any(|entry| has_live_token(entry, &app.rules, now)) {
+        return Ok(Value::Null);
+    }
+    let mut entries = entries.into_iter();
     Ok(json!({
         "seq": record.seq,
         "entry": entries.next(),
         "path": entries.collect::<Vec<_>>(),
         "head": head.map(|(_, line)| line),
     }))
+}
+
+/// An owners token is spent once for each HTTP method: until it is too old, a list could still become an invitation.
+/// What cannot be read is not handed out either.
+fn has_live_token(entry: &str, rules: &Rules, now: Timestamp) -> bool {
+    let Ok(entry) = Entry::parse(entry.as_bytes()) else { return true };
+    let is_owners = entry.details.get("mutation").is_some_and(|mutation| mutation == "owners");
+    is_owners && now.duration_since(entry.time).unsigned_abs() <= rules.window + rules.skew
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::authorization::may_read;
 use super::upload::Upload;
 use super::{App, Failure, json};
+use crate::config::Reads;
 use crate::index;
 use crate::upstream::Search;
 
@@ -29,6 +30,9 @@ pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Resu
 }
 
 async fn index_file(app: &Arc<App>, path: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+    if path == "config.json" && app.reads == Reads::Bypass {
+        return Ok(json(&config(app)));
+    }
     let reader = may_read(app, headers).await?;
     if path == "config.json" {
         return Ok(json(&config(app)));
@@ -43,11 +47,11 @@ async fn index_file(app: &Arc<App>, path: &str, headers: &HeaderMap) -> Result<R
 /// `config.json`, the one file of the index that is always ours.
 fn config(app: &App) -> serde_json::Value {
     let mut config = json!({
-        "dl": format!("{}/api/v1/crates", app.base_url),
+        "dl": app.dl,
         "api": app.base_url,
         "asymmetric": { "window": app.rules.window.as_secs() },
     });
-    if !app.open {
+    if app.reads == Reads::Token {
         config["auth-required"] = true.into();
     }
     config

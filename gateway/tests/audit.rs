@@ -309,6 +309,21 @@ fn the_proof_of_a_publish_leads_to_a_head() {
     assert_eq!(Hash::of(way["path"][0].as_str().unwrap().as_bytes()), head.point.hash);
 }
 
+/// An owners token is good once for each HTTP method, so a reader of the log must not get it while it lives.
+#[test]
+fn a_token_that_is_still_good_for_something_is_not_handed_out() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let proof = || fixture.get("/api/v1/crates/hello/1.0.0/proof").json();
+    assert!(proof()["audit"].is_object());
+    let token = fixture.token(Mutation::Owners { name: "hello".parse().unwrap() });
+    fixture.send("GET", "/api/v1/crates/hello/owners", Some(&token), b"").assert_ok();
+    for n in 0..32 {
+        yank(&fixture, n % 2 == 0).assert_ok();
+    }
+    assert!(proof()["audit"].is_null(), "a head was signed beyond the owners token");
+}
+
 /// A key may get another role; that is on record, too.
 #[test]
 fn a_changed_key_is_an_entry() {

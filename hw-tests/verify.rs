@@ -24,7 +24,8 @@ impl Published {
         let world = World::with(Reads::Open, |card| card).enroll();
         let package = world.package("alpha", "0.1.0", "");
         world.publish(&package).succeeds();
-        let file = world.path("target/package/alpha-0.1.0.crate");
+        let file = world.path("work/alpha-0.1.0.crate");
+        fs::copy(world.path("store/crates/alpha/alpha-0.1.0.crate"), &file).unwrap();
         let proof = ask(&world, "GET", "proof", "");
         Self { world, proof, file }
     }

@@ -62,7 +62,7 @@ pub enum Error {
         /// What.
         what: String,
         /// Why not.
-        source: challenge::Error,
+        source: Box<challenge::Error>,
     },
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]

@@ -94,7 +94,7 @@ fn all() -> Vec<Error> {
         Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
         Error::Fetch { .. } => [Error::Fetch {
             what: "the proof of hello 1.0.0".into(),
-            source: crate::challenge::Error::LessProtected { url: "http://registry.example/".into() },
+            source: Box::new(crate::challenge::Error::LessProtected { url: "http://registry.example/".into() }),
         }],
         Error::File { .. } => [Error::File { file: "alpha-0.1.0.crate".into(), source: denied() }],
         Error::KeyGone { .. } => [Error::KeyGone { serial: SERIAL, slot: slot() }],

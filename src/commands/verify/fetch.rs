@@ -30,7 +30,7 @@ impl<'a> Remote<'a> {
         enrolled: Option<&Registry>,
         context: &'a Context,
     ) -> Result<Self, Error> {
-        let failed = |source| Error::Fetch { what: "the configuration of the index".into(), source };
+        let failed = |error| cannot_get("the configuration of the index".into(), error);
         let ask = |token| Asked::new(index, &context.settings)?.index_config(token);
         if let Some(config) = ask(None).map_err(failed)?.filter(|config| !config.auth_required) {
             return Ok(Self { index, context, config, token: None });
@@ -50,7 +50,7 @@ impl<'a> Remote<'a> {
         let url = format!("{api}/api/v1/crates/{name}/{version}/proof");
         match self.get(proof::LONGEST, &url) {
             Err(challenge::Error::Status { status: 404, .. }) => Err(missing()),
-            Err(source) => Err(Error::Fetch { what: format!("the proof of {name} {version}"), source }),
+            Err(error) => Err(cannot_get(format!("the proof of {name} {version}"), error)),
             Ok(bytes) => Ok(bytes),
         }
     }
@@ -64,7 +64,7 @@ impl<'a> Remote<'a> {
     ) -> Result<Vec<u8>, Error> {
         let url = download_url(&self.config.dl, name, version, checksum);
         self.get(LONGEST_CRATE, &url)
-            .map_err(|source| Error::Fetch { what: format!("the crate file of {name} {version}"), source })
+            .map_err(|error| cannot_get(format!("the crate file of {name} {version}"), error))
     }
 
     fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, challenge::Error> {
@@ -76,6 +76,10 @@ impl<'a> Remote<'a> {
             status => Err(challenge::Error::Status { url: url.to_owned(), status }),
         }
     }
+}
+
+fn cannot_get(what: String, error: challenge::Error) -> Error {
+    Error::Fetch { what, source: Box::new(error) }
 }
 
 /// Cargo book, "Index Configuration": a template, or the beginning of the usual path.

@@ -1,4 +1,5 @@
-//! A small registry on loopback that issues a challenge with every 401 and lets each be used once.
+//! A small registry on loopback that issues a challenge with every 401 and lets each be used once, or has its index in
+//! a git repository.
 //!
 //! It verifies tokens with the library's own code: who is asked here is the program that fetches the challenge, and
 //! cargo, which knows nothing of it.
@@ -13,6 +14,7 @@ use asymmetric_token::{Claims, PublicKey, Untrusted};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
+use crate::git_index::GitIndex;
 use crate::world::Reads;
 
 /// What a registry does about challenges.
@@ -23,7 +25,7 @@ pub(crate) enum Challenges {
 }
 
 pub(crate) struct AskingRegistry {
-    base: String,
+    index_url: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -41,7 +43,11 @@ pub(crate) struct State {
     open: BTreeSet<String>,
     issued: usize,
     index: BTreeMap<String, Vec<Value>>,
+    /// Crate files by `name/version`.
+    files: BTreeMap<String, Vec<u8>>,
     base: String,
+    index_url: String,
+    git: Option<GitIndex>,
 }
 
 struct Request {
@@ -59,22 +65,32 @@ struct Reply {
 
 impl AskingRegistry {
     pub(crate) fn start(reads: Reads, challenges: Challenges) -> Self {
-        Self::serve(reads, challenges, None)
+        Self::serve(reads, challenges, None, None)
+    }
+
+    pub(crate) fn start_with_git_index(reads: Reads, challenges: Challenges) -> Self {
+        Self::serve(reads, challenges, None, Some(GitIndex::create()))
     }
 
     /// The same, as `https://localhost`.
     pub(crate) fn start_tls(reads: Reads, challenges: Challenges, tls: ServerConfig) -> Self {
-        Self::serve(reads, challenges, Some(Arc::new(tls)))
+        Self::serve(reads, challenges, Some(Arc::new(tls)), None)
     }
 
-    fn serve(reads: Reads, challenges: Challenges, tls: Option<Arc<ServerConfig>>) -> Self {
+    fn serve(
+        reads: Reads,
+        challenges: Challenges,
+        tls: Option<Arc<ServerConfig>>,
+        git: Option<GitIndex>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let base = match tls {
             None => format!("http://{address}"),
             Some(_) => format!("https://localhost:{}", address.port()),
         };
-        let state = Arc::new(Mutex::new(State {
+        let index_url = git.as_ref().map_or_else(|| format!("sparse+{base}/index/"), GitIndex::url);
+        let state = State {
             reads,
             challenges,
             keys: Vec::new(),
@@ -84,8 +100,13 @@ impl AskingRegistry {
             open: BTreeSet::new(),
             issued: 0,
             index: BTreeMap::new(),
-            base: base.clone(),
-        }));
+            files: BTreeMap::new(),
+            base,
+            index_url: index_url.clone(),
+            git,
+        };
+        state.commit();
+        let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         // Ends with the test's process.
         std::thread::spawn(move || {
@@ -100,11 +121,11 @@ impl AskingRegistry {
                 });
             }
         });
-        Self { base, state }
+        Self { index_url, state }
     }
 
     pub(crate) fn index_url(&self) -> String {
-        format!("sparse+{}/index/", self.base)
+        self.index_url.clone()
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -164,6 +185,19 @@ impl State {
                     _ => self.index_file(rest.last().copied().unwrap_or_default()),
                 }
             }
+            ("GET", ["dl", name, version, "download"]) => {
+                if self.reads == Reads::AuthRequired && self.claims(request).is_none() {
+                    return self.unauthorized("a token is needed");
+                }
+                let file = self.files.get(&format!("{name}/{version}")).cloned().unwrap_or_default();
+                Reply { status: "200 OK", challenge: None, body: file }
+            }
+            ("GET", ["api", "v1", search]) if search.starts_with("crates?") => {
+                if self.reads == Reads::AuthRequired && self.claims(request).is_none() {
+                    return self.unauthorized("a token is needed");
+                }
+                Reply::ok(self.all_crates().to_string())
+            }
             ("PUT", ["api", "v1", "crates", "new"]) => {
                 self.mutation(request, "publish", |state| state.add(&request.body))
             }
@@ -179,6 +213,25 @@ impl State {
             "dl": format!("{}/dl", self.base), "api": self.base, "auth-required": self.reads == Reads::AuthRequired,
             "asymmetric": {"window": 300},
         })
+    }
+
+    fn all_crates(&self) -> Value {
+        let crates = self.index.iter().map(|(name, versions)| {
+            let newest = versions.last().map(|line| line["vers"].clone());
+            json!({"name": name, "max_version": newest, "description": "A crate"})
+        });
+        json!({"crates": crates.collect::<Vec<_>>(), "meta": {"total": self.index.len()}})
+    }
+
+    /// Brings the repository, if there is one, up to date. No crate here has a name of less than four letters.
+    fn commit(&self) {
+        let Some(git) = &self.git else { return };
+        let file = |name: &String| format!("{}/{}/{name}", &name[..2], &name[2..4]);
+        let text = |lines: &Vec<Value>| lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut files: BTreeMap<_, String> =
+            self.index.iter().map(|(name, lines)| (file(name), text(lines))).collect();
+        files.insert("config.json".to_owned(), self.config().to_string());
+        git.commit(&files);
     }
 
     fn index_file(&self, name: &str) -> Reply {
@@ -210,7 +263,8 @@ impl State {
     fn claims(&self, request: &Request) -> Option<Claims> {
         let untrusted = Untrusted::parse(request.token.as_ref()?).ok()?;
         let key = self.keys.iter().find(|key| key.id() == untrusted.footer().key_id)?;
-        Some(untrusted.verify(key).ok()?.claims)
+        let verified = untrusted.verify(key).ok()?;
+        (verified.footer.url == self.index_url).then_some(verified.claims)
     }
 
     fn unauthorized(&mut self, detail: &str) -> Reply {
@@ -229,12 +283,16 @@ impl State {
         let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
         let (metadata, file) = body[4..].split_at(length);
         let metadata: Value = serde_json::from_slice(metadata).unwrap();
-        let checksum = asymmetric_token::Checksum(sha256(&file[4..]));
+        let file = &file[4..];
+        let checksum = asymmetric_token::Checksum(sha256(file));
         let line = json!({
             "name": metadata["name"], "vers": metadata["vers"], "deps": [], "cksum": checksum.to_string(),
             "features": {}, "yanked": false,
         });
-        self.index.entry(metadata["name"].as_str().unwrap().to_owned()).or_default().push(line);
+        let [name, version] = ["name", "vers"].map(|key| metadata[key].as_str().unwrap().to_owned());
+        self.files.insert(format!("{name}/{version}"), file.to_vec());
+        self.index.entry(name).or_default().push(line);
+        self.commit();
     }
 }
 

@@ -9,9 +9,9 @@ use crate::trace::Seen;
 use crate::world::{NAME, Outcome, Reads, Run, World};
 
 /// A person enrolled at a registry that asks.
-struct Asked {
-    world: World,
-    registry: AskingRegistry,
+pub(crate) struct Asked {
+    pub(crate) world: World,
+    pub(crate) registry: AskingRegistry,
 }
 
 impl Asked {
@@ -19,7 +19,7 @@ impl Asked {
         Self::at(AskingRegistry::start(reads, challenges))
     }
 
-    fn at(registry: AskingRegistry) -> Self {
+    pub(crate) fn at(registry: AskingRegistry) -> Self {
         let asked = Self { world: World::new(), registry };
         let config = format!("[registries.{NAME}]\nindex = \"{}\"\n", asked.registry.index_url());
         asked.world.write("home/config.toml", &config);
@@ -38,7 +38,7 @@ impl Asked {
         self.world.yk_cargo(["enroll", NAME, "--refresh", "--yes"]).succeeds()
     }
 
-    fn enrolled(&self) -> Registry {
+    pub(crate) fn enrolled(&self) -> Registry {
         let enrollments = Enrollments::load(&self.world.cargo_home()).unwrap();
         enrollments.registry(&self.registry.index_url()).unwrap().clone()
     }
@@ -348,7 +348,7 @@ fn for_localhost() -> (String, rustls::ServerConfig) {
     let secret = p384::SecretKey::from(&key).to_pkcs8_der().unwrap();
     let chain = vec![CertificateDer::from(certificate.to_der().unwrap())];
     let secret = PrivateKeyDer::Pkcs8(secret.as_bytes().to_vec().into());
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider);
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
     let tls = config.with_single_cert(chain, secret).unwrap();

@@ -166,6 +166,13 @@ fn cards_and_services_out_of_reach() {
     let diagnosis = world.doctor();
     let text = "to sign for `my-reg`, plug in YubiKey 12345678 (laptop key)";
     assert!(diagnosis.with("note").iter().any(|note| note.1 == text), "{diagnosis:#?}");
+    world.card.plug();
+    world.card.fault(mock_card::Fault::Refuse);
+    let diagnosis = world.doctor();
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!(check, "smart card service");
+    assert!(text.starts_with("the smart card service does not let you in"), "{text}");
+    assert!(next.contains("/etc/polkit-1/rules.d/"), "{next}");
     let nobody = world.yk_cargo(["doctor", "--json"]).env("PCSCLITE_CSOCK_NAME", world.path("no-socket"));
     let nobody = Diagnosis::of(nobody);
     assert_eq!(nobody.failure().0, "smart card service");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use mock_card::{MockCard, Touch};
+use mock_card::{Fault, Mishap, MockCard, Touch};
 
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
@@ -143,6 +143,41 @@ fn no_smart_card_service() {
     let world = World::with_a_crate();
     let outcome = world.yank().env("PCSCLITE_CSOCK_NAME", world.path("no-such-socket")).fails();
     outcome.says(&["the smart card service is not running", "systemctl start pcscd.socket"]);
+}
+
+/// As pcsc-lite does where polkit says no: the daemon closes the connection unread, or answers SCardConnect with a refusal.
+#[test]
+fn the_service_does_not_let_us_in() {
+    let world = World::with_a_crate();
+    let denied = [
+        "the smart card service does not let you in",
+        "hint: over SSH and in services, polkit has to allow org.debian.pcsc-lite.access_pcsc and .access_card",
+    ];
+    world.card.fault(Fault::Refuse);
+    world.yank().fails().says(&denied);
+    world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&denied);
+    world.card.clear_faults();
+    world.card.fault(Fault::Connect { nth: 1, rv: 0x8010_006A });
+    world.yank().fails().says(&denied);
+    world.card.fault(Fault::Connect { nth: 1, rv: 0x8010_006A });
+    world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&denied);
+    world.yank().succeeds();
+}
+
+#[test]
+fn piv_is_switched_off() {
+    let world = World::with_a_crate();
+    let off = [
+        "PIV is switched off on this YubiKey, or this is no YubiKey",
+        "hint: switch it on with `ykman config usb --enable PIV`",
+    ];
+    let select = Fault::Transmit { nth: 1, mishap: Mishap::StatusWord(0x6A82) };
+    world.card.fault(select);
+    world.yank().fails().says(&off);
+    world.card.fault(select);
+    world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&off);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+    world.yank().succeeds();
 }
 
 #[test]

@@ -44,6 +44,11 @@ impl Seen {
         self.instructions().iter().any(changes)
     }
 
+    /// Processes that spoke to the daemon: each of ours has one context.
+    pub(crate) fn contexts(&self) -> usize {
+        self.0.iter().filter(|entry| entry.call == "establishcontext").count()
+    }
+
     pub(crate) fn transactions(&self) -> usize {
         self.0.iter().filter(|entry| entry.call == "begintransaction" && entry.rv == 0).count()
     }

@@ -161,17 +161,17 @@ impl Enrollments {
 
     fn parse(text: &str) -> Result<Self, Problem> {
         Self::from_document(
-            &text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))?,
+            text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))?,
         )
     }
 
-    fn from_document(document: &DocumentMut) -> Result<Self, Problem> {
+    fn from_document(document: DocumentMut) -> Result<Self, Problem> {
         match document.get("version").map(toml_edit::Item::as_integer) {
             Some(Some(FILE_VERSION)) => {}
             Some(Some(version)) => return Err(Problem::Newer { version }),
             _ => return Err(Problem::NoVersion),
         }
-        let wire: wire::File = toml_edit::de::from_document(document.clone())
+        let wire: wire::File = toml_edit::de::from_document(document)
             .map_err(|error| Problem::Toml(error.message().to_owned()))?;
         wire.try_into()
     }

@@ -7,7 +7,7 @@ use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, challenge, pin, piv, proof, reader, settings, signers};
+use crate::{cargo_config, challenge, http, pin, piv, proof, reader, settings, signers};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -340,6 +340,13 @@ impl Error {
             Self::CardSignature(_) => {
                 "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
             },
+            Self::Challenge { source: challenge::Error::CargoConfig(error), .. } => return error.hint(),
+            Self::Challenge {
+                source: challenge::Error::Http(http::Error::Certificates { .. } | http::Error::Proxy { .. }),
+                ..
+            } => {
+                "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into()
+            }
             Self::Challenge { registry, .. } => {
                 format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
             }
@@ -409,7 +416,7 @@ impl Error {
             Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(
-                "delete it (`ykman piv keys delete {slot}`, firmware 5.7), or give the policies it was made with: --pin-policy, --touch-policy"
+                "give the policies it was made with (--pin-policy, --touch-policy), or be rid of it: `ykman piv keys delete {slot}` with firmware 5.7; on older firmware `ykman piv certificates delete {slot}`, then make one over it with `ykman piv keys generate --algorithm ECCP384 --pin-policy ONCE --touch-policy ALWAYS {slot} -`"
             ),
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()

@@ -121,7 +121,7 @@ impl Client {
     pub fn new(url: &str, network: &Network, limit: Duration) -> Result<Self, Error> {
         let tls = TlsConfig::builder()
             .root_certs(network.root_certificates()?)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
             .build();
         let config = Agent::config_builder()
             .proxy(network.proxy(url)?)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use asymmetric_token::Mutation;
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 
 use crate::challenge;
@@ -82,7 +83,7 @@ impl<'a> Signer<'a> {
             };
             match self.readers.with_card(&reader, self.terms(), move |piv| work.run(piv))? {
                 Attempt::Signed { prepared, signature, issued_at } => {
-                    let token = prepared.finish(&signature).map_err(Error::CardSignature)?;
+                    let token = prepared.finish_with(&signature, is_signed).map_err(Error::CardSignature)?;
                     return Ok(SignedToken { token, issued_at });
                 }
                 Attempt::NeedsPin { serial, tries, why } => {
@@ -188,6 +189,11 @@ impl<'a> Signer<'a> {
             (None, None) => Err(Error::wrong_card(registry, &others)),
         }
     }
+}
+
+/// AWS-LC verifies three times faster than p384, and cargo waits for it before every request.
+fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {
+    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).is_ok()
 }
 
 /// A challenge and its age.

@@ -123,7 +123,7 @@ impl Gateway {
             .build()
             .map_err(StartError::Threads)?;
         runtime
-            .block_on(settlement::settle_all(&app.store, app.upstream.as_ref()))
+            .block_on(settlement::settle(&app.store, app.upstream.as_ref(), Timestamp::MAX))
             .map_err(|error| StartError::Unsettled(error.to_string()))?;
         let (stop, stopped) = oneshot::channel();
         let serving = app.clone();
@@ -211,6 +211,7 @@ fn serve(
 
 async fn accept(listener: tokio::net::TcpListener, app: Arc<App>, mut stopped: oneshot::Receiver<()>) {
     let (patience, changes) = (app.patience, app.changes.clone());
+    let settling = tokio::spawn(settlement::keep_settling(app.store.clone(), app.upstream.clone()));
     let service = TowerToHyperService::new(http::router(app));
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -242,6 +243,7 @@ async fn accept(listener: tokio::net::TcpListener, app: Arc<App>, mut stopped: o
         });
     }
     drop(listener);
+    settling.abort();
     if tokio::time::timeout(FAREWELL, connections.shutdown()).await.is_err() {
         tracing::warn!("connections were cut: they did not end in time");
     }

@@ -60,6 +60,7 @@ const SCHEMA: &str = "
         entry TEXT NOT NULL,
         hash  TEXT NOT NULL
     ) STRICT;
+    CREATE INDEX audit_version ON audit (json_extract(entry, '$.name'), json_extract(entry, '$.vers'));
     CREATE TABLE open_intent (
         seq INTEGER PRIMARY KEY REFERENCES audit
     ) STRICT;

@@ -22,6 +22,8 @@ pub enum Fault {
     /// What would take up more of the card's memory is answered 6A84 (SP 800-73-4 part 2, 3.3.2), until
     /// cleared.
     CardFull,
+    /// The card never stops talking: every answer is 255 zero bytes and says that more follow (61FF), until cleared.
+    Endless,
     /// Nobody touches the card, whatever its settings say, until cleared. The controls still can.
     TouchNever,
     /// A finger comes this long after it is wanted, or too late, until cleared.
@@ -45,6 +47,9 @@ pub enum Mishap {
     StatusWord(u16),
     /// Only so many bytes of the answer arrive.
     Truncate(usize),
+    /// So many bytes, all zero, come before the answer's status word. More than the client has room for does not
+    /// arrive at all.
+    Pad(usize),
     /// All bits of the answer's byte at this offset are flipped. An answer that short stays as it is.
     Corrupt(usize),
     /// The card takes this long before it begins.
@@ -90,12 +95,13 @@ impl Fault {
             ["touch", "never", rest @ ..] => (Self::TouchNever, rest),
             ["touch", "late", delay, rest @ ..] => (Self::TouchLate(seconds(delay)?), rest),
             ["full", rest @ ..] => (Self::CardFull, rest),
+            ["endless", rest @ ..] => (Self::Endless, rest),
             ["mute", rest @ ..] => (Self::CardMute, rest),
             ["refuse", rest @ ..] => (Self::Refuse, rest),
             ["gone", rest @ ..] => (Self::DaemonGone, rest),
             _ => {
                 return Err(Usage(
-                    "transmit N …, connect N rv CODE, touch never, touch late SECONDS, full, mute, refuse or gone",
+                    "transmit N …, connect N rv CODE, touch never, touch late SECONDS, full, endless, mute, refuse or gone",
                 ));
             }
         })
@@ -105,7 +111,7 @@ impl Fault {
 impl Mishap {
     fn parse<'a, 'b>(words: &'a [&'b str]) -> Result<(Self, &'a [&'b str]), Usage> {
         const USAGE: Usage = Usage(
-            "transmit N rv CODE, lose CODE, sw XXXX, truncate BYTES, corrupt OFFSET, delay SECONDS, before BLOW or after BLOW",
+            "transmit N rv CODE, lose CODE, sw XXXX, truncate BYTES, pad BYTES, corrupt OFFSET, delay SECONDS, before BLOW or after BLOW",
         );
         let [what, value, rest @ ..] = words else { return Err(USAGE) };
         let mishap = match *what {
@@ -113,6 +119,7 @@ impl Mishap {
             "lose" => Self::LoseAnswer(result(value)?),
             "sw" => Self::StatusWord(u16::from_str_radix(value, 16).map_err(|_| USAGE)?),
             "truncate" => Self::Truncate(value.parse().map_err(|_| USAGE)?),
+            "pad" => Self::Pad(value.parse().map_err(|_| USAGE)?),
             "corrupt" => Self::Corrupt(value.parse().map_err(|_| USAGE)?),
             "delay" => Self::Delay(seconds(value)?),
             "before" => Self::Before(Blow::parse(value)?),
@@ -174,6 +181,7 @@ mod tests {
             ("transmit 2 lose 80100069", transmit(Mishap::LoseAnswer(0x8010_0069))),
             ("transmit 2 sw 6F00", transmit(Mishap::StatusWord(0x6F00))),
             ("transmit 2 truncate 1", transmit(Mishap::Truncate(1))),
+            ("transmit 2 pad 300", transmit(Mishap::Pad(300))),
             ("transmit 2 corrupt 0", transmit(Mishap::Corrupt(0))),
             ("transmit 2 delay 0.5", transmit(Mishap::Delay(Duration::from_millis(500)))),
             ("transmit 2 before unplug", transmit(Mishap::Before(Blow::Unplug))),
@@ -185,6 +193,7 @@ mod tests {
             ("touch never", Fault::TouchNever),
             ("touch late 2", Fault::TouchLate(Duration::from_secs(2))),
             ("full", Fault::CardFull),
+            ("endless", Fault::Endless),
             ("mute", Fault::CardMute),
             ("refuse", Fault::Refuse),
             ("gone", Fault::DaemonGone),

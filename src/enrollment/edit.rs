@@ -32,7 +32,7 @@ impl Edit {
             })?,
             None => Table::from_iter([("version", value(FILE_VERSION))]).into(),
         };
-        let current = Enrollments::from_document(&document)
+        let current = Enrollments::from_document(document.clone())
             .map_err(|problem| Error::Content { path: path.clone(), problem })?;
         Ok(Self { path, document, current, _lock: lock })
     }
@@ -158,7 +158,7 @@ impl Edit {
     }
 
     fn save(&mut self) -> Result<(), Error> {
-        self.current = Enrollments::from_document(&self.document)
+        self.current = Enrollments::from_document(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
         file::replace(&self.path, &self.document.to_string())
     }

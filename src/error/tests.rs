@@ -165,6 +165,8 @@ fn all() -> Vec<Error> {
         Error::WrongPin { .. } => [Error::WrongPin { tries: 2 }, Error::WrongPin { tries: 1 }],
     });
     errors.extend(of_people());
+    errors.extend(of_pinentry());
+    errors.extend(of_the_registry());
     errors.extend(of_cargo_config(index()));
     errors.extend(of_enrollments());
     errors.extend(of_proofs());
@@ -196,6 +198,52 @@ fn of_people() -> Vec<Error> {
     });
     let ask = ask.into_iter().map(Error::from);
     ask.chain(pin.into_iter().map(Error::from)).chain(command.into_iter().map(Error::from)).collect()
+}
+
+fn of_pinentry() -> Vec<Error> {
+    use crate::pin_source::pinentry::PinentryError as E;
+    let errors = every!(E {
+        E::Canceled => [E::Canceled],
+        E::Gone => [E::Gone],
+        E::NotAssuan => [E::NotAssuan],
+        E::Refused { .. } => [E::Refused { reason: "Inappropriate ioctl for device".into() }],
+        E::Start { .. } => [E::Start { program: "pinentry-gnome3".into(), source: denied() }],
+        E::TooLate(_) => [E::TooLate(Duration::from_secs(60))],
+    });
+    errors.into_iter().map(Error::from).collect()
+}
+
+/// Nothing here comes from a person, so every URL is one that could drive a terminal if it were not escaped.
+fn of_the_registry() -> Vec<Error> {
+    use crate::challenge::Error as E;
+    use crate::http::Error as H;
+    let url = || "https://registry.example/\u{1b}[2J".to_owned();
+    let cause = || Box::new(ureq::Error::HostNotFound);
+    let http = every!(H {
+        H::Certificates { .. } => [H::Certificates { path: "/etc/ca.pem".into(), source: denied() }],
+        H::Elsewhere { .. } => [H::Elsewhere { url: url(), to: "https://evil.example/".into() }],
+        H::NotHttp { .. } => [H::NotHttp { url: url(), source: Box::new(ureq::Error::StatusCode(99)) }],
+        H::Proxy { .. } => [H::Proxy { source: Box::new(ureq::Error::InvalidProxyUrl) }],
+        H::TooLong { .. } => [H::TooLong { url: url() }],
+        H::TooSlow { .. } => [H::TooSlow { url: url(), limit: Duration::from_secs(10) }],
+        H::Unreachable { .. } => [H::Unreachable { url: url(), source: cause() }],
+    });
+    let not_json = || serde_json::from_str::<u8>("no").unwrap_err();
+    let asked = every!(E {
+        E::Api { .. } => [E::Api { url: url() }],
+        E::CargoConfig(_) => [E::CargoConfig(cargo_config::Error::Shape { file: "config.toml".into() })],
+        E::Config { .. } => [E::Config { url: url(), source: not_json() }],
+        E::GitIndex => [E::GitIndex],
+        E::Header { .. } => [E::Header { url: url(), source: asymmetric_token::ChallengeError::Ambiguous }],
+        E::Http(_) => [E::Http(H::Unreachable { url: url(), source: Box::new(ureq::Error::ConnectionFailed) })],
+        E::Status { .. } => [E::Status { url: url(), status: 502 }],
+    });
+    let http = http.into_iter().map(E::from);
+    asked
+        .into_iter()
+        .chain(http)
+        .map(|source| Error::Challenge { registry: "my-reg".into(), source })
+        .collect()
 }
 
 fn of_cargo_config(index: String) -> Vec<Error> {

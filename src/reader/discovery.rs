@@ -13,7 +13,17 @@ use super::{Error, ReaderName};
 /// implementation counts such events (pcsc-lite does from protocol 4:5 on).
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Bytes that the names of 16 readers take, which is as many as pcsc-lite has (pcsclite.h:
+/// PCSCLITE_MAX_READERS_CONTEXTS, MAX_READERNAME).
+const ALL_NAMES: usize = 16 * 128 + 1;
+
+/// A single reader that is a YubiKey by its name is not asked whether a card is in it: the two cannot be parted.
 pub(super) fn yubikeys(context: &Context) -> Result<Vec<ReaderName>, Error> {
+    if let [name] = names(context)?.as_slice()
+        && is_yubikey_name(name)
+    {
+        return Ok(vec![ReaderName(name.clone())]);
+    }
     Ok(states(context)?.iter().filter(|state| is_yubikey(state)).map(name).collect())
 }
 
@@ -64,11 +74,17 @@ fn states(context: &Context) -> Result<Vec<ReaderState>, Error> {
     }
 }
 
+/// The library would ask the daemon once more to tell how much room they need.
 fn names(context: &Context) -> Result<Vec<CString>, Error> {
-    match context.list_readers_owned() {
-        Ok(names) => Ok(names),
+    let mut buffer = [0; ALL_NAMES];
+    let names = match context.list_readers(&mut buffer) {
+        Ok(names) => return Ok(names.map(CStr::to_owned).collect()),
+        Err(pcsc::Error::InsufficientBuffer) => context.list_readers_owned(),
+        Err(error) => Err(error),
+    };
+    match names {
         Err(pcsc::Error::NoReadersAvailable) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+        names => Ok(names?),
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Prepared {
     public: PublicKey,
     payload: String,
     footer: String,
+    signed: Vec<u8>,
     digest: [u8; 48],
 }
 
@@ -27,7 +28,8 @@ impl Prepared {
         }
         let (payload, footer) = (claims.to_json()?, footer.to_json());
         let signed = paseto::signed_bytes(public.as_bytes(), payload.as_bytes(), footer.as_bytes(), b"");
-        Ok(Self { public: *public, payload, footer, digest: Sha384::digest(signed).into() })
+        let digest = Sha384::digest(&signed).into();
+        Ok(Self { public: *public, payload, footer, signed, digest })
     }
 
     /// SHA-384 of what is signed: the 48 bytes a card takes in GENERAL AUTHENTICATE.
@@ -36,21 +38,37 @@ impl Prepared {
         &self.digest
     }
 
-    /// The token, from the signature r ‖ s (48 bytes each, left-padded).
+    /// The token, from the signature r ‖ s (48 bytes each, left-padded), which is verified with the p384 crate.
+    ///
+    /// # Errors
+    /// As [`finish_with`](Self::finish_with).
+    pub fn finish(self, signature: &[u8; 96]) -> Result<String, Error> {
+        let (key, digest) = (self.public, self.digest);
+        self.finish_with(signature, |_, _, signature| {
+            Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verifying_key().verify_prehash(&digest, &signature).is_ok())
+        })
+    }
+
+    /// The token, from the signature r ‖ s, which any implementation of ECDSA over P-384 with SHA-384 may verify.
     ///
     /// The signature is verified first: a card that used another key, or lies, fails here and not at the registry.
-    /// s is brought to the lower half of the group order, so that a token has one spelling.
+    /// s is brought to the lower half of the group order, so that a token has one spelling. `check` gets the
+    /// compressed public key, the message (not yet hashed) and r ‖ s as it will be in the token.
     ///
     /// # Errors
     /// [`Error::BadSignature`]; [`Error::TooLong`] for a token no verifier would read.
-    pub fn finish(self, signature: &[u8; 96]) -> Result<String, Error> {
+    pub fn finish_with(
+        self,
+        signature: &[u8; 96],
+        check: impl FnOnce(&[u8; 49], &[u8], &[u8; 96]) -> bool,
+    ) -> Result<String, Error> {
         let signature = Signature::from_slice(signature).map_err(|_| Error::BadSignature)?.normalize_s();
-        self.public
-            .verifying_key()
-            .verify_prehash(&self.digest, &signature)
-            .map_err(|_| Error::BadSignature)?;
-        let token =
-            paseto::encode(self.payload.as_bytes(), &signature.to_bytes().into(), self.footer.as_bytes());
+        let signature = signature.to_bytes().into();
+        if !check(self.public.as_bytes(), &self.signed, &signature) {
+            return Err(Error::BadSignature);
+        }
+        let token = paseto::encode(self.payload.as_bytes(), &signature, self.footer.as_bytes());
         if token.len() > crate::MAX_TOKEN_BYTES {
             return Err(Error::TooLong { bytes: token.len() });
         }

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::ecdsa::{Signature, SigningKey};
+use sha2::{Digest as _, Sha384};
 use support::SoftwareKey;
 
 const IAT: &str = r#""iat":"2026-11-20T12:00:00Z""#;
@@ -303,4 +304,30 @@ fn signing_refuses_what_nobody_would_accept() {
     let subject = |text: &str| Claims { subject: Some(text.into()), ..claims.clone() };
     assert_eq!(sign(&key.0, &subject("two words")), Err(Error::NotPrintable("sub")));
     assert!(matches!(sign(&key.0, &subject(&"x".repeat(4000))), Err(Error::TooLong { .. })));
+}
+
+/// Who verifies with another implementation sees what the token will have, and decides.
+#[test]
+fn nothing_leaves_without_the_check() {
+    let key = SoftwareKey::new(7);
+    let footer = Footer::new("sparse+https://r.example/", key.public().id());
+    let claims = Claims::read("2026-11-20T12:00:00Z".parse().unwrap());
+    let prepared = || Prepared::new(&key.public(), &claims, &footer).unwrap();
+    let low: Signature = key.0.sign_prehash(prepared().digest()).unwrap();
+    let low = low.normalize_s();
+    let high = Signature::from_scalars(low.r(), -low.s()).unwrap();
+    for signature in [low, high] {
+        let refused = prepared().finish_with(&signature.to_bytes().into(), |_, _, _| false);
+        assert_eq!(refused, Err(Error::BadSignature));
+        let mut seen = None;
+        let token = prepared().finish_with(&signature.to_bytes().into(), |public, message, signature| {
+            seen = Some((*public, Sha384::digest(message), *signature));
+            true
+        });
+        let given = (*key.public().as_bytes(), (*prepared().digest()).into(), low.to_bytes().into());
+        assert_eq!(seen, Some(given));
+        assert!(Untrusted::parse(&token.unwrap()).unwrap().verify(&key.public()).is_ok());
+    }
+    let zero = prepared().finish_with(&[0; 96], |_, _, _| true);
+    assert_eq!(zero, Err(Error::BadSignature));
 }

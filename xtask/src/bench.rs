@@ -87,6 +87,15 @@ fn measure(home: &Path) -> Outcome {
         contender("through the yubikey crate", peers.join("yubikey-crate-provider")),
     ];
     headline(format_args!("One read token, from spawn to answer, {ROUNDS} times in turns"));
+    say(
+        "   yk-cargo: reads its enrolments, finds the reader; in one transaction SELECT, GET SERIAL, GENERAL AUTHENTICATE",
+    );
+    say(
+        "   the peer: told card, slot and key; lists the readers, asks the card for version and number, signs",
+    );
+    say(
+        "   both verify the signature before they answer: yk-cargo with AWS-LC, the peer with the p384 crate",
+    );
     for round in 0..UNCOUNTED + ROUNDS {
         for contender in &mut contenders {
             let time = answer_time(&contender.program, home, &public)?;

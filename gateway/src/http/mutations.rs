@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use asymmetric_token::{CrateName, strict_json};
+use asymmetric_token::{CrateName, Mutation, strict_json};
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -19,7 +19,8 @@ use crate::config::Owners;
 use crate::crate_file::{self, CrateFile};
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{Mark, Outcome, Signed, StoreError};
+use crate::settlement;
+use crate::store::{Intent, Mark, Outcome, Signed, Store, StoreError};
 use crate::upstream::{OwnersChange, Publication, UpstreamError};
 
 /// The longest list of owners, in bytes.
@@ -194,8 +195,9 @@ async fn set_yanked(
     Ok(audited(json(&json!({ "ok": true })), &mark))
 }
 
-/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile.
-async fn change<T: Send + 'static>(
+/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile. If the
+/// answer leaves open what came of it, the index is asked; if that does not tell either, it is settled later.
+async fn change<T: Default + Send + 'static>(
     app: &Arc<App>,
     permit: &Permit,
     make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
@@ -205,7 +207,7 @@ async fn change<T: Send + 'static>(
     task.await.map_err(Failure::internal)?
 }
 
-async fn settled<T>(
+async fn settled<T: Default>(
     app: Arc<App>,
     signed: Signed,
     make: impl Future<Output = Result<T, UpstreamError>>,
@@ -214,13 +216,19 @@ async fn settled<T>(
         let app = app.clone();
         blocking(move || app.store.begin(&signed)).await?
     };
-    let made = make.await;
-    let outcome = match &made {
+    let mut made = make.await;
+    let mut outcome = match &made {
         Ok(_) => Some(Outcome::Done),
         Err(error) => error.outcome(),
     };
+    if let Err(error) = &made
+        && may_be_done(&app.store, &intent, error)?
+        && let Ok(Outcome::Done) = settlement::found_out(&app.store, app.upstream.as_ref(), &intent).await
+    {
+        (made, outcome) = (Ok(T::default()), Some(Outcome::Done));
+    }
     let Some(outcome) = outcome else {
-        tracing::error!(change = %intent, user = %intent.user, "what became of it will be seen later");
+        tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
         return Err(made.err().map_or_else(nothing_here, Failure::from));
     };
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
@@ -235,6 +243,15 @@ async fn settled<T>(
     })
     .await?;
     Ok((made?, mark))
+}
+
+/// Whether a change that was not made by the answer's word may be there all the same: the answer left it open; or the
+/// version exists because an earlier attempt of the same user came through after it was given up.
+fn may_be_done(store: &Store, intent: &Intent, error: &UpstreamError) -> Result<bool, StoreError> {
+    match (error, &intent.mutation) {
+        (UpstreamError::Conflict(_), Mutation::Publish { .. }) => store.was_tried_before(intent),
+        _ => Ok(error.outcome().is_none()),
+    }
 }
 
 /// Says where in the audit log the outcome is.

@@ -11,6 +11,7 @@ pub(crate) struct Armed {
     transmits: Vec<(usize, Mishap)>,
     connects: Vec<(usize, Code)>,
     pub(crate) full: bool,
+    pub(crate) endless: bool,
     /// When a finger comes once it is wanted; `Some(None)` is never.
     pub(crate) finger: Option<Option<Duration>>,
 }
@@ -26,6 +27,7 @@ impl Armed {
             Fault::Transmit { nth, mishap } => self.transmits.push((nth, mishap)),
             Fault::Connect { nth, rv } => self.connects.push((nth, Code::Played(rv))),
             Fault::CardFull => self.full = true,
+            Fault::Endless => self.endless = true,
             Fault::TouchNever => self.finger = Some(None),
             Fault::TouchLate(delay) => self.finger = Some(Some(delay)),
             Fault::CardMute | Fault::Refuse | Fault::DaemonGone => {}
@@ -92,6 +94,10 @@ impl Strike {
             match mishap {
                 Mishap::LoseAnswer(rv) => return Err(Code::Played(*rv)),
                 Mishap::Truncate(length) => answer.truncate(*length),
+                Mishap::Pad(length) => {
+                    let end = answer.len().saturating_sub(2);
+                    answer.splice(end..end, std::iter::repeat_n(0, *length));
+                }
                 Mishap::Corrupt(offset) => {
                     if let Some(byte) = answer.get_mut(*offset) {
                         *byte = !*byte;

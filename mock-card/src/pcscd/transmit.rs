@@ -137,6 +137,7 @@ impl Shared {
     ) -> (MutexGuard<'a, State>, Result<Vec<u8>, Code>) {
         let now = state.now();
         let exchange = match &mut state.readers[reader] {
+            endless if endless.armed.endless => Exchange::Answer(more_and_more()),
             full if full.armed.full => exchange_on_full_card(full, command, now),
             usual => usual.card.exchange(command, now),
         };
@@ -214,6 +215,11 @@ impl Shared {
             Blow::Unplug | Blow::Remove => {}
         }
     }
+}
+
+/// 255 bytes, and as many more to be fetched (ISO/IEC 7816-4, 5.3.4).
+fn more_and_more() -> Vec<u8> {
+    [&[0; 255][..], &[0x61, 0xFF]].concat()
 }
 
 /// The card carries the command out. If it needs more memory afterwards, that is taken back.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, to_bytes};
 use crate::{
-    INVALID_VALUE, LEAVE, PATIENCE, READER_UNAVAILABLE, REMOVED_CARD, RESET_CARD, SELECT, SHARED, SUCCESS,
-    T1, UNPOWERED_CARD, UNRESPONSIVE_CARD, start, start_with_touch_key,
+    INSUFFICIENT_BUFFER, INVALID_VALUE, LEAVE, PATIENCE, READER_UNAVAILABLE, REMOVED_CARD, RESET_CARD,
+    SELECT, SHARED, SUCCESS, T1, UNPOWERED_CARD, UNRESPONSIVE_CARD, start, start_with_touch_key,
 };
 use mock_card::{Blow, CardSettings, Fault, Mishap, MockCard, Touch, hex};
 
@@ -50,6 +50,24 @@ fn an_answer_is_lost_cut_or_changed_after_the_card_did_its_work() {
     assert_eq!(client.transmit(handle, VERSION), Ok("05".to_owned()), "it was selected");
     assert_eq!(client.transmit(handle, VERSION), Ok("05F8049000".to_owned()));
     assert_eq!(client.transmit(handle, VERSION), Ok("0507049000".to_owned()), "there is no sixth byte");
+}
+
+#[test]
+fn an_answer_is_longer_than_it_should_be() {
+    let card = start();
+    let (mut client, handle) = client(&card);
+    strike(&card, 2, Mishap::Pad(2));
+    strike(&card, 3, Mishap::Pad(300));
+    assert_eq!(client.transmit(handle, SELECT), Ok(SELECTED.to_owned()));
+    assert_eq!(client.transmit(handle, VERSION), Ok("05070400009000".to_owned()));
+    client.send_transmit(handle, T1, &hex::decode(VERSION).unwrap(), 258);
+    assert_eq!(client.receive_transmit(), Err(INSUFFICIENT_BUFFER));
+    card.fault(Fault::Endless);
+    for command in [VERSION, "00C00000FF", "00C00000FF"] {
+        assert_eq!(client.transmit(handle, command), Ok("00".repeat(255) + "61FF"));
+    }
+    card.clear_faults();
+    assert_eq!(client.transmit(handle, VERSION), Ok("0507049000".to_owned()), "the card saw none of it");
 }
 
 #[test]

@@ -40,6 +40,10 @@ pub(super) fn check(
             {
                 text += "; to polkit, a session over SSH or in tmux or screen is not an active one";
             }
+            if matches!(error, Error::Reader(reader::Error::AccessDenied)) && surroundings.sandbox().is_some()
+            {
+                text += "; polkit runs outside of this sandbox, and so must the command";
+            }
             findings.fail(CHECK, text, out_of_reach(&error, surroundings));
             return Vec::new();
         }
@@ -55,8 +59,11 @@ pub(super) fn check(
     found
 }
 
-/// The command that brings the service within reach.
+/// The command that brings the service within reach. A service that refuses us is within reach of the sandbox.
 fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
+    if let Error::Reader(reader::Error::AccessDenied) = error {
+        return allow_in_polkit(surroundings);
+    }
     match surroundings.sandbox() {
         Some(Sandbox::Flatpak(id)) => {
             return format!("flatpak override --user --socket=pcsc {}", escape(&id));
@@ -68,7 +75,6 @@ fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
         Some(Sandbox::Wsl) | None => {}
     }
     match error {
-        Error::Reader(reader::Error::AccessDenied) => allow_in_polkit(surroundings),
         Error::Reader(reader::Error::NoService) => start(surroundings),
         Error::Reader(reader::Error::Timeout { .. }) => "sudo systemctl restart pcscd.service".into(),
         error => error.hint().unwrap_or_else(|| "sudo systemctl restart pcscd.service".into()),
@@ -186,6 +192,8 @@ mod tests {
     fn polkit_gets_a_rule_for_this_user() {
         let rule = command(reader::Error::AccessDenied, &[], &[("USER", "me")]);
         assert!(rule.contains("subject.user == \"me\"") && rule.ends_with("90-pcscd.rules"), "{rule}");
+        let in_a_container = [("run/.containerenv", "")];
+        assert!(command(reader::Error::AccessDenied, &in_a_container, &[]).ends_with("90-pcscd.rules"));
         let hostile = command(reader::Error::AccessDenied, &[], &[("USER", "'; reboot '")]);
         assert!(!hostile.contains("reboot"), "{hostile}");
     }

@@ -27,6 +27,9 @@ pub(super) fn on_card(
     };
     // Read back: what the card does counts, not what it was asked for.
     let key = key_in(piv, slot, None)?;
+    if key.as_ref().is_some_and(|key| key.point != point) {
+        return Err(piv::Error::Malformed { what: "public key" }.into());
+    }
     let (pin, touch) = key.map_or((planned.pin, planned.touch), |key| (key.pin, key.touch));
     if strictness(pin) < strictness(planned.pin) || vigilance(touch) < vigilance(planned.touch) {
         return Err(Error::WeakerKey { serial, slot, pin, touch });
@@ -119,5 +122,42 @@ fn vigilance(policy: TouchPolicy) -> u8 {
         TouchPolicy::Never => 0,
         TouchPolicy::Cached => 1,
         TouchPolicy::Always => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enrollment::Role;
+    use crate::piv::script::Script;
+
+    fn point(secret: u8) -> String {
+        let key = p384::ecdsa::SigningKey::from_slice(&[secret; 48]).unwrap();
+        let point = key.verifying_key().to_sec1_point(false);
+        point.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+
+    /// What becomes of a card that says it has generated one key, and then shows another one in the slot.
+    #[test]
+    fn the_key_that_is_shown_is_the_one_that_was_made() {
+        let made = |generated: u8, shown: u8| {
+            let slot = "82".parse().unwrap();
+            let (pin, touch) = (PinPolicy::Never, TouchPolicy::Never);
+            let planned = PlannedKey { role: Role::Read, slot, pin, touch, start: Start::Reused };
+            let mut card = Script::answers(&[
+                "61114F0600000001000079074F05A000000308 9000",
+                &format!("7F4963 8661{} 9000", point(generated)),
+                &format!("010114 02020101 030101 0463 8661{} 9000", point(shown)),
+                "9000",
+                "9000",
+                "9000",
+            ]);
+            let description =
+                Description { role: "read".into(), label: "x".into(), index: Some("x:".into()) };
+            on_card(&mut Piv::select(&mut card).unwrap(), Serial(1), &planned, &description)
+        };
+        assert!(made(7, 7).is_ok());
+        let lie = made(7, 8);
+        assert!(matches!(lie, Err(Error::Piv(piv::Error::Malformed { what: "public key" }))), "{lie:?}");
     }
 }

@@ -40,6 +40,13 @@ pub(super) fn what_the_registry_wants(
     let about: CrateName = ABOUT.parse()?;
     let mut greeting = match challenge::greet(index, &about, &context.settings) {
         Ok(greeting) => greeting,
+        Err(challenge::Error::GitIndex) => {
+            ui.note(
+                "its index is a git repository, which tells nothing of challenges: tokens will carry none",
+            );
+            let mut edit = Edit::begin(context.cargo.home())?;
+            return Ok(edit.refresh(index, ChallengeSource::None, registry.reuse)?);
+        }
         Err(error) => {
             let because: Vec<_> = causes(&error).map(|cause| format!(": {cause}")).collect();
             ui.warn(format_args!("the registry cannot be asked what it wants: {error}{}", because.concat()));

@@ -12,6 +12,7 @@ use crate::enrollment::{ChallengeSource, Role};
 use crate::piv::certificate::Description;
 use crate::piv::script::Script;
 use crate::piv::{P384Point, Version};
+use crate::signer::is_signed;
 
 const SELECT: (&str, &str) =
     ("00A4040009A0000003080000100000", "61114F0600000001000079074F05A000000308 9000");
@@ -158,10 +159,10 @@ fn a_card_that_signs_with_another_key() {
         let claims = Claims::read("2026-11-20T12:00:00Z".parse().unwrap());
         Prepared::new(&public, &claims, &Footer::new(INDEX, public.id())).unwrap()
     };
-    assert!(prepared.finish(&signature).is_err());
-    assert!(again().finish(&sign(8, again().digest())).is_err(), "another key");
-    assert!(again().finish(&sign(7, &digest)).is_err(), "another token");
-    assert!(again().finish(&sign(7, again().digest())).is_ok());
+    assert!(prepared.finish_with(&signature, is_signed).is_err());
+    assert!(again().finish_with(&sign(8, again().digest()), is_signed).is_err(), "another key");
+    assert!(again().finish_with(&sign(7, &digest), is_signed).is_err(), "another token");
+    assert!(again().finish_with(&sign(7, again().digest()), is_signed).is_ok());
 }
 
 #[test]

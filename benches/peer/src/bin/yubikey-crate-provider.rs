@@ -1,5 +1,6 @@
-//! One read token through the `yubikey` crate, the way its documentation shows: open by number, sign. The key is
-//! named by the environment (`PEER_SERIAL`, `PEER_INDEX`, `PEER_PUBLIC`; slot 82), which spares it a file.
+//! One read token through the `yubikey` crate, the way its documentation shows: open by number, sign. The signature is
+//! verified before it is answered, with the p384 crate that the `yubikey` crate stands on. The key is named by the
+//! environment (`PEER_SERIAL`, `PEER_INDEX`, `PEER_PUBLIC`; slot 82), which spares it a file.
 
 use std::error::Error;
 use std::io::{Write as _, stdin, stdout};

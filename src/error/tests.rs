@@ -230,7 +230,7 @@ fn of_the_registry() -> Vec<Error> {
     });
     let not_json = || serde_json::from_str::<u8>("no").unwrap_err();
     let asked = every!(E {
-        E::Api { .. } => [E::Api { url: url() }],
+        E::LessProtected { .. } => [E::LessProtected { url: url() }],
         E::CargoConfig(_) => [E::CargoConfig(cargo_config::Error::Shape { file: "config.toml".into() })],
         E::Config { .. } => [E::Config { url: url(), source: not_json() }],
         E::GitIndex => [E::GitIndex],

@@ -17,6 +17,7 @@
 pub mod audit;
 pub mod config;
 pub mod crate_file;
+pub mod doctor;
 pub mod index;
 pub mod keys;
 pub mod metadata;

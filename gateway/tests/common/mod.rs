@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub(crate) mod bearer_registry;
+pub(crate) mod computer;
 pub(crate) mod served;
 
 use std::io::{Read as _, Write as _};

@@ -24,7 +24,7 @@ impl World {
     fn invite(&self) -> String {
         let store = self.gateway.store();
         let alice = "alice".parse().unwrap();
-        let _ = store.add_user(&alice, false);
+        let _ = store.add_user(&alice, false, Timestamp::now());
         store.invite(&alice, Timestamp::now()).unwrap().0.to_string()
     }
 

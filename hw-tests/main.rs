@@ -30,4 +30,5 @@ mod texts;
 mod tools;
 mod touch;
 mod trace;
+mod verify;
 mod world;

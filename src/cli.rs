@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use asymmetric_token::CrateName;
+use asymmetric_token::{CrateName, PublicKey};
 use clap::{Args, Parser, Subcommand};
 use semver::Version;
 
@@ -35,6 +35,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
+    /// Check that a version is the one that a key you trust has signed.
+    Verify(Verify),
     /// Print the card's certificates that it made the enrolled keys itself, in PEM.
     Attest(Attest),
     /// Remove an enrolment from this computer; the keys stay on their cards.
@@ -193,6 +195,35 @@ pub struct Forget {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The crate and its version.
+    #[arg(value_name = "NAME@VERS", value_parser = name_and_version, required_unless_present = "proof")]
+    pub version: Option<(CrateName, Version)>,
+    /// The registry's name in cargo's configuration, or its index URL: it is asked for the proof.
+    #[arg(long, required_unless_present = "proof")]
+    pub registry: Option<String>,
+    /// The crate file. [default: download it from the registry]
+    #[arg(long = "crate", value_name = "FILE.crate")]
+    pub crate_file: Option<PathBuf>,
+    /// A proof that was kept; the registry is not asked.
+    #[arg(long, value_name = "FILE", requires = "crate_file")]
+    pub proof: Option<PathBuf>,
+    /// A key that you trust; may be given more than once.
+    #[arg(long, value_name = "K3PUBLIC")]
+    pub key: Vec<PublicKey>,
+    /// Record the key as trusted for this crate in $CARGO_HOME/yk-cargo/signers.toml, after asking.
+    #[arg(long)]
+    pub remember: bool,
+    /// Do not ask.
+    #[arg(long, requires = "remember")]
+    pub yes: bool,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `attest`.

@@ -16,9 +16,9 @@ use toml_edit::DocumentMut;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::ui::escape;
 
-mod edit;
+pub(crate) mod edit;
 mod error;
-mod file;
+pub(crate) mod file;
 mod wire;
 
 pub use edit::Edit;

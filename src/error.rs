@@ -7,7 +7,7 @@ use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, challenge, http, pin, piv, reader, registration, settings};
+use crate::{cargo_config, challenge, http, pin, piv, proof, reader, registration, settings, signers};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,14 @@ pub enum Error {
     /// The enrolments file.
     #[error(transparent)]
     Enrollments(#[from] enrollment::Error),
+    /// A registry does not give what it was asked for.
+    #[error("cannot get {what} from the registry")]
+    Fetch {
+        /// What.
+        what: String,
+        /// Why not.
+        source: Box<challenge::Error>,
+    },
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
     File {
@@ -129,6 +137,12 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// A registry without a proof of a version.
+    #[error("the registry has no proof of {version}")]
+    NoProof {
+        /// Crate and version.
+        version: String,
+    },
     /// No such registry here.
     #[error("{} is not enrolled", escape(registry))]
     NotEnrolled {
@@ -152,6 +166,12 @@ pub enum Error {
         file: PathBuf,
         /// Why not.
         reason: String,
+    },
+    /// `verify` found something that does not hold; it has said what.
+    #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
+    NotProven {
+        /// How many checks failed.
+        failed: usize,
     },
     /// The touch did not come.
     #[error("YubiKey {serial} was not touched in time; nothing was signed")]
@@ -203,6 +223,9 @@ pub enum Error {
     /// The PIV application.
     #[error(transparent)]
     Piv(#[from] piv::Error),
+    /// A proof that cannot be read.
+    #[error(transparent)]
+    Proof(#[from] proof::Error),
     /// PC/SC.
     #[error(transparent)]
     Reader(#[from] reader::Error),
@@ -235,6 +258,9 @@ pub enum Error {
     /// The settings.
     #[error(transparent)]
     Settings(#[from] settings::Error),
+    /// The trusted keys.
+    #[error(transparent)]
+    Signers(#[from] signers::Error),
     /// A slot that was asked for is taken.
     #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
     SlotTaken {
@@ -385,6 +411,12 @@ impl Error {
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
+            Self::NoProof { .. } => {
+                "only a registry-gateway keeps proofs, and only of what was published through it".into()
+            }
+            Self::NotProven { .. } => "each check says what it found".into(),
+            Self::Proof(proof::Error::Newer { .. }) => "update yk-cargo".into(),
+            Self::Signers(error) => error.hint(),
             Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(

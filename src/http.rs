@@ -35,7 +35,7 @@ pub struct Answer {
     pub status: u16,
     /// The answer's header fields.
     pub headers: HeaderMap,
-    /// At most 64 KiB; to a GET empty unless the status is 200.
+    /// At most 64 KiB unless more was asked for; to a GET empty unless the status is 200.
     pub body: Vec<u8>,
 }
 
@@ -142,9 +142,17 @@ impl Client {
     /// # Errors
     /// [`Error`]; a status other than 200 is an answer.
     pub fn get(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
+        self.get_up_to(LONGEST_BODY, url, token)
+    }
+
+    /// The same, for a body of up to `longest` bytes.
+    ///
+    /// # Errors
+    /// [`Error`]; a status other than 200 is an answer.
+    pub fn get_up_to(&self, longest: u64, url: &str, token: Option<&str>) -> Result<Answer, Error> {
         let mut target = url.to_owned();
         for _ in 0..=REDIRECTS {
-            let answer = self.ask(&target, token)?;
+            let answer = self.ask(longest, &target, token)?;
             if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -154,7 +162,7 @@ impl Client {
         Err(Error::Elsewhere { url: url.into(), to: target })
     }
 
-    fn ask(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
+    fn ask(&self, longest: u64, url: &str, token: Option<&str>) -> Result<Answer, Error> {
         let failed = |error| self.failure(url, error);
         let mut request = self.agent.get(url);
         if let Some(token) = token {
@@ -164,7 +172,7 @@ impl Client {
         let (parts, mut body) = response.into_parts();
         let status = parts.status.as_u16();
         let body = match status {
-            200 => body.with_config().limit(LONGEST_BODY).read_to_vec().map_err(failed)?,
+            200 => body.with_config().limit(longest).read_to_vec().map_err(failed)?,
             _ => Vec::new(),
         };
         Ok(Answer { status, headers: parts.headers, body })

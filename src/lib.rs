@@ -13,11 +13,13 @@ pub mod leave;
 pub mod pin;
 pub mod pin_source;
 pub mod piv;
+pub mod proof;
 pub mod provider;
 pub mod reader;
 pub mod registration;
 pub mod settings;
 pub mod signer;
+pub mod signers;
 pub mod ui;
 
 mod child_process;

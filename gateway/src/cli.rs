@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use asymmetric_token::PublicKey;
 use clap::{Args, Parser, Subcommand, value_parser};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::attestation::{Firmware, Mode, Settings};
+use registry_gateway::audit::Point;
 use registry_gateway::keys::{Role, User};
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
@@ -45,6 +47,9 @@ pub(crate) enum Command {
     /// Register, list and revoke keys; also while the registry is served
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Verify and export the log of everything that was changed here
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show who published what, and verify it again: token against key, file against token
     Record {
         #[command(flatten)]
@@ -191,6 +196,38 @@ pub(crate) enum KeyCommand {
         #[arg(value_name = "KEYID")]
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Follow the log from its first entry and compare it with its signed heads
+    Verify {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// A head that was kept elsewhere: a file with what /audit/head answered, or `SEQ:HASH` from an X-Audit field
+        #[arg(long, value_name = "FILE|SEQ:HASH")]
+        head: Option<KeptHead>,
+    },
+    /// Print the entries as they are stored, one a line
+    Export {
+        #[command(flatten)]
+        store: StoreFolder,
+    },
+}
+
+/// A head that was kept elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) enum KeptHead {
+    Point(Point),
+    File(PathBuf),
+}
+
+impl FromStr for KeptHead {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::File(text.into()), Self::Point))
+    }
 }
 
 #[derive(Debug, Args)]

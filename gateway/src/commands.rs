@@ -6,13 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use registry_gateway::config::{ConfigError, Reads};
 use registry_gateway::store::{Record, Store};
 use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{Command, CredentialCommand, Serve};
+use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
 use crate::setup;
 
+mod audit;
 mod people;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
@@ -30,6 +32,10 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::User(command) => people::user(command),
         Command::Invite { store, user } => people::invite(&store, &user),
         Command::Key(command) => people::key(command),
+        Command::Audit(AuditCommand::Verify { store, head }) => {
+            audit::verify(&Store::open_existing(&store.store)?, head)
+        }
+        Command::Audit(AuditCommand::Export { store }) => audit::export(&Store::open_existing(&store.store)?),
         Command::Record { store, version } => {
             show_records(&Store::open_existing(&store.store)?, version.as_deref())
         }
@@ -108,7 +114,7 @@ fn credential(command: CredentialCommand) -> Outcome {
         }
         CredentialCommand::Remove { config, user } => {
             let config = Config::read(&config.config)?;
-            if !Store::open_existing(&config.store)?.remove_credential(&user)? {
+            if !Store::open_existing(&config.store)?.remove_credential(&user, Timestamp::now())? {
                 return Err(format!("there was no credential of {user}").into());
             }
         }

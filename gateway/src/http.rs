@@ -9,6 +9,7 @@ mod enrolment;
 mod failure;
 mod in_turn;
 mod mutations;
+mod proof;
 mod reads;
 mod upload;
 
@@ -28,7 +29,7 @@ use crate::attestation;
 use crate::config::{Owners, Reads};
 use crate::enrolment::ServerKey;
 use crate::policy::Rules;
-use crate::store::Store;
+use crate::store::{Heads, Store};
 use crate::upstream::Upstream;
 use failure::Failure;
 pub(crate) use in_turn::InTurn;
@@ -39,6 +40,8 @@ const SEARCH: &str = "/api/v1/crates";
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
+    /// What is signed of the store's audit log.
+    pub(crate) heads: Heads,
     /// Where the crates are.
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) rules: Rules,
@@ -72,6 +75,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(SEARCH, get(reads::search))
         .route("/api/v1/crates/new", put(mutations::publish))
         .route("/api/v1/crates/{name}/{version}/download", get(reads::download))
+        .route("/api/v1/crates/{name}/{version}/proof", get(proof::proof))
         .route("/api/v1/crates/{name}/{version}/yank", axum::routing::delete(mutations::yank))
         .route("/api/v1/crates/{name}/{version}/unyank", put(mutations::unyank))
         .route(
@@ -79,6 +83,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
         .route("/api/v1/enroll", get(enrolment::terms).post(enrolment::enrol))
+        .route("/audit/head", get(proof::head))
         .route("/me", get(reads::me))
         .fallback(reads::index)
         .method_not_allowed_fallback(reads::index)

@@ -15,6 +15,7 @@
 //! ```
 
 pub mod attestation;
+pub mod audit;
 pub mod config;
 pub mod crate_file;
 pub mod doctor;

@@ -23,7 +23,7 @@ use crate::config::{Config, Reads, UpstreamConfig};
 use crate::http::{self, App, InTurn};
 use crate::policy::Rules;
 use crate::settlement;
-use crate::store::{ServeLock, Store, StoreError};
+use crate::store::{Heads, ServeLock, Store, StoreError};
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
 
 /// Connections at a time. More wait in the listener's queue.
@@ -100,12 +100,14 @@ impl Gateway {
             _ => format!("{base_url}/api/v1/crates"),
         };
         let rules = Rules { url: index_url, window: config.window, skew: config.skew };
+        let heads = Heads::open(&store, &rules.url, Timestamp::now())?;
         let upstream: Arc<dyn Upstream> = match &config.upstream {
             Some(upstream) => Arc::new(Remote::new(upstream, store.clone())?),
             None => Arc::new(BuiltIn::new(store.clone())),
         };
         let app = Arc::new(App {
             store: store.clone(),
+            heads,
             upstream,
             rules,
             attestation: config.attestation.rules()?,
@@ -201,12 +203,16 @@ fn serve(
     stopped: oneshot::Receiver<()>,
     lock: ServeLock,
 ) {
+    let ending = app.clone();
     runtime.block_on(async {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => accept(listener, app, stopped).await,
             Err(error) => tracing::error!(%error, "the listener is unusable"),
         }
     });
+    if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
+        tracing::error!(%error, "the end of the audit log is not signed");
+    }
     drop(lock);
 }
 

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
+//! DIR/heads                            signed heads of the audit log, and the key that signs them:
+//! DIR/heads.key
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
 //! DIR/serve.lock                       held while a server runs
@@ -17,6 +19,7 @@ mod audit;
 mod crates;
 mod credentials;
 mod files;
+mod heads;
 mod keys;
 mod ledger;
 mod people;
@@ -29,9 +32,10 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-pub use audit::Mark;
+pub use audit::{AuditError, Mark};
 pub(crate) use crates::ChangeError;
 pub use crates::Found;
+pub(crate) use heads::Heads;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
 
@@ -157,6 +161,12 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// Something that the audit log cannot hold.
+    #[error("the audit log has no room for this: {0}")]
+    Entry(String),
+    /// The key for the heads of the audit log.
+    #[error("the heads of the audit log cannot be signed: {0}")]
+    HeadKey(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -214,11 +224,16 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
+            Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
             Self::UserUnknown(user) => Some(format!("`registry-gateway user add {user}` makes one")),
             Self::UserRemoved { user, .. } => Some(format!(
                 "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
             )),
-            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) | Self::UserKnown(_) => None,
+            Self::Database(_)
+            | Self::Entry(_)
+            | Self::File { .. }
+            | Self::KeyRevoked(_)
+            | Self::UserKnown(_) => None,
         }
     }
 }

@@ -35,7 +35,7 @@ impl Fixture {
     fn invite(&self) -> String {
         let store = self.running().store();
         let carol = "carol".parse().unwrap();
-        let _ = store.add_user(&carol, false);
+        let _ = store.add_user(&carol, false, Timestamp::now());
         store.invite(&carol, Timestamp::now()).unwrap().0.to_string()
     }
 
@@ -147,7 +147,7 @@ fn invites_that_are_none() {
 
     let store = fixture.running().store();
     let dave = "dave".parse().unwrap();
-    store.add_user(&dave, false).unwrap();
+    store.add_user(&dave, false, Timestamp::now()).unwrap();
     let yesterday = Timestamp::now() - SignedDuration::from_secs(86_400);
     let (expired, _) = store.invite(&dave, yesterday).unwrap();
     invited(&expired.to_string()).assert_refused(401, "this invite expired at");

@@ -1,4 +1,4 @@
-//! Reading and replacing the file: permissions, lock, rename.
+//! Reading and replacing a file of the person's: permissions, lock, rename.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Error;
 
 /// The text, or `None` if there is no file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
     let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -24,7 +24,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Replaces the text so that at every moment either the old or the new one is there, whole.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
     let temporary = path.with_extension("toml.new");
     // Left by a process that was killed; made anew, it cannot have kept other permissions.
@@ -36,7 +36,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// The lock that writers hold; released when dropped.
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
+pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         create_private_directory(directory).map_err(io)?;

@@ -13,7 +13,7 @@ use crate::cli::{AddKey, KeyCommand, StoreFolder, UserCommand};
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
         UserCommand::Add { store, user, again } => {
-            made_if_new(&store)?.add_user(&user, again)?;
+            made_if_new(&store)?.add_user(&user, again, Timestamp::now())?;
             say(&format!("{user}\n"))?;
         }
         UserCommand::List { store } => {

@@ -233,7 +233,16 @@ async fn settled<T: Default>(
         return Err(made.err().map_or_else(nothing_here, Failure::from));
     };
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
-    let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
+    let mark = blocking(move || {
+        let now = Timestamp::now();
+        let mark = app.store.settle(&intent, &outcome, now)?;
+        // The change is made and on record; a head that could not be signed is made up for by the next.
+        if let Err(error) = app.heads.keep_up(&app.store, now) {
+            tracing::error!(%error, "no head of the audit log was signed");
+        }
+        Ok::<_, StoreError>(mark)
+    })
+    .await?;
     Ok((made?, mark))
 }
 

@@ -3,7 +3,9 @@
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
+use serde_json::{Map, Value};
 
+use super::audit::{self, Kind};
 use super::{Store, StoreError, parsed, people, time};
 use crate::keys::{Key, NewKey};
 
@@ -65,12 +67,17 @@ impl Store {
             return Err(StoreError::KeyAmbiguous(prefix.to_owned()));
         }
         let id = key.id().to_string();
-        let changed = self
-            .connection()
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = transaction
             .execute("UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", (now.to_string(), &id))?;
         if changed == 0 {
             return Err(StoreError::KeyRevoked(id));
         }
+        let fields = [("action", "revoke"), ("key", &id), ("user", key.user.as_str())];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+        audit::append(&transaction, now, Kind::Key, Map::from_iter(fields))?;
+        transaction.commit()?;
         key.revoked = Some(now);
         Ok(key)
     }
@@ -89,6 +96,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp)
             revoked: known.revoked.is_some(),
         });
     }
+    let action = if known.is_some() { "change" } else { "add" };
     let added = known.map_or(now, |known| known.added);
     transaction.execute(
         "INSERT INTO key (id, public, user, role, label, subject, added, expires)
@@ -106,8 +114,24 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp)
             new.user.as_str(),
         ),
     )?;
+    audit::append(transaction, now, Kind::Key, entry(action, &new))?;
     let NewKey { public, user, role, label, subject, expires } = new;
     Ok(Key { public, user, role, label, subject, added, expires, revoked: None })
+}
+
+/// What the audit log says of a key.
+fn entry(action: &str, new: &NewKey) -> Map<String, Value> {
+    let fields: [(&str, Value); 8] = [
+        ("action", action.into()),
+        ("key", new.public.id().to_string().into()),
+        ("public", new.public.to_string().into()),
+        ("user", new.user.as_str().into()),
+        ("role", new.role.as_str().into()),
+        ("label", new.label.as_deref().into()),
+        ("subject", new.subject.as_deref().into()),
+        ("expires", new.expires.map(|at| at.to_string()).into()),
+    ];
+    Map::from_iter(fields.map(|(name, value)| (name.to_owned(), value)))
 }
 
 pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {

@@ -58,6 +58,8 @@ pub enum Outcome {
 /// What is on record of a publish that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
+    /// The place of its intent in the audit log.
+    pub seq: u64,
     /// When its token was spent, by the server's clock.
     pub time: Timestamp,
     /// The crate.
@@ -182,7 +184,7 @@ impl Store {
         let rows = statement
             .query_map((version.map(|v| v.0), version.map(|v| v.1)), entry)?
             .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(|(_, entry)| Entry::parse(&entry)?.record()).collect()
+        rows.into_iter().map(|(seq, entry)| Entry::parse(&entry)?.record(seq)).collect()
     }
 }
 
@@ -277,8 +279,9 @@ impl Entry {
         })
     }
 
-    fn record(&self) -> Result<Record, StoreError> {
+    fn record(&self, seq: i64) -> Result<Record, StoreError> {
         Ok(Record {
+            seq: u64::try_from(seq).unwrap_or_default(),
             time: time(self.text("time")?)?,
             name: self.text("name")?.to_owned(),
             version: self.text("vers")?.to_owned(),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
-use super::{Store, StoreError, keys, parsed, time};
+use super::{Store, StoreError, audit, keys, parsed, time};
 use crate::enrolment::{EnrolmentError, INVITE_LASTS, InviteCode, ServerKey};
 use crate::keys::{Key, NewKey, Role, User};
 use crate::policy::{self, Refusal};
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UserKnown`], [`StoreError::UserRemoved`].
-    pub fn add_user(&self, user: &User, again: bool) -> Result<(), StoreError> {
+    pub fn add_user(&self, user: &User, again: bool, now: Timestamp) -> Result<(), StoreError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         match find(&transaction, user)? {
@@ -116,6 +116,7 @@ impl Store {
             Some(Some(at)) => return Err(StoreError::UserRemoved { user: user.to_string(), at }),
             Some(None) => return Err(StoreError::UserKnown(user.to_string())),
         }
+        audit::note(&transaction, now, "add-user", user, &[])?;
         Ok(transaction.commit()?)
     }
 
@@ -152,13 +153,14 @@ impl Store {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         present(&transaction, user)?;
-        let (name, now) = (user.as_str(), now.to_string());
-        transaction.execute("UPDATE user SET removed = ? WHERE name = ?", (&now, name))?;
+        let name = user.as_str();
+        transaction.execute("UPDATE user SET removed = ? WHERE name = ?", (now.to_string(), name))?;
         let revoked = transaction.execute(
             "UPDATE key SET revoked = ? WHERE revoked IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
-            (&now, name),
+            (now.to_string(), name),
         )?;
         void_invites(&transaction, user)?;
+        audit::note(&transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
         transaction.commit()?;
         Ok(revoked)
     }
@@ -180,6 +182,7 @@ impl Store {
             "INSERT INTO invite (hash, user, issued, expires) SELECT ?, id, ?, ? FROM user WHERE name = ?",
             (code.hash(), now.to_string(), expires.to_string(), user.as_str()),
         )?;
+        audit::note(&transaction, now, "invite", user, &[("expires", expires.to_string())])?;
         transaction.commit()?;
         Ok((code, expires))
     }
@@ -218,6 +221,11 @@ impl Store {
                 let used = enrolling.now.to_string();
                 transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
             }
+            let right = match &enrolling.right {
+                Right::Invite(_) => "an invite".to_owned(),
+                Right::Endorsement(id) => id.to_string(),
+            };
+            audit::note(&transaction, enrolling.now, "enroll", &user, &[("right", right)])?;
             for key in &enrolling.keys {
                 write(&transaction, key, enrolling, &user, expires)?;
             }

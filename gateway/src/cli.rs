@@ -1,18 +1,32 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use asymmetric_token::PublicKey;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use ipnet::IpNet;
+use registry_gateway::challenge::Challenges;
 use registry_gateway::keys::{Role, User};
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,7 +56,8 @@ pub(crate) struct StoreFolder {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) store: StoreFolder,
-    /// Where to listen. There is no TLS here: stay on loopback, or put a proxy that ends TLS in front
+    /// Where to listen. Without --tls-certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in
+    /// front
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
     pub(crate) listen: SocketAddr,
     /// The registry's base URL as cargo sees it [default: http:// and the listen address]
@@ -57,6 +72,21 @@ pub(crate) struct Serve {
     /// How far in the future a token may be dated, for clocks that differ
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(0..=3_600))]
     pub(crate) skew: u64,
+    /// Whether a token that changes something answers a challenge: off, optional or required
+    #[arg(long, value_name = "HOW", default_value = "off")]
+    pub(crate) challenges: Challenges,
+    /// Speak TLS with this certificate and those that lead from it to a root, in PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Where operators find /metrics, /healthz and /readyz, in plain HTTP
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// A proxy, or a network of them, whose X-Forwarded-For is believed; may be given several times
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
+    pub(crate) trusted_proxy: Vec<IpNet>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,6 +127,11 @@ pub(crate) struct AddKey {
     /// The public key, `k3.public.…`
     #[arg(value_name = "K3PUBLIC")]
     pub(crate) public: PublicKey,
+}
+
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "give an address, or a network such as 10.0.0.0/8")
 }
 
 fn label(text: &str) -> Result<String, &'static str> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use registry_gateway::keys::{Key, NewKey};
 use registry_gateway::store::{Record, Store};
-use registry_gateway::{Config, Gateway, record};
+use registry_gateway::{Config, Gateway, TlsFiles, record};
 
 use crate::cli::{AddKey, Command, KeyCommand, Serve};
 
@@ -28,16 +28,26 @@ pub(crate) fn run(command: Command) -> Outcome {
 fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let farewell = runtime.block_on(async { farewell() })?;
+    let tls = options.tls_certificate.zip(options.tls_key);
+    let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+    let plain = tls.is_none();
     let running = Gateway::start(Config {
         listen: options.listen,
         url: options.url,
         open: options.open,
         window: Duration::from_secs(options.window),
         skew: Duration::from_secs(options.skew),
+        challenges: options.challenges,
+        tls,
+        metrics: options.metrics,
+        trusted_proxies: options.trusted_proxy,
         ..Config::new(options.store.store)
     })?;
-    if !options.listen.ip().is_loopback() {
+    if plain && !options.listen.ip().is_loopback() {
         tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
+    }
+    if let Some(address) = running.metrics_address() {
+        tracing::info!("metrics are on http://{address}/metrics");
     }
     say(&format!("index {}\nready\n", running.index_url()))?;
     runtime.block_on(farewell);

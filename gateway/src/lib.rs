@@ -14,6 +14,7 @@
 //! # Ok::<(), registry_gateway::StartError>(())
 //! ```
 
+pub mod challenge;
 pub mod crate_file;
 pub mod index;
 pub mod keys;
@@ -23,8 +24,16 @@ pub mod record;
 pub mod serve;
 pub mod store;
 
+mod admin;
+mod connections;
 mod http;
+mod limits;
+mod listener;
+mod metrics;
 mod settlement;
+mod tls;
 mod upstream;
+mod verified_reads;
 
 pub use serve::{Config, Gateway, Running, StartError};
+pub use tls::{TlsError, TlsFiles};

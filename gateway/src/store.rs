@@ -1,7 +1,7 @@
 //! The gateway's memory: one SQLite database and the crate files beside it.
 //!
 //! ```text
-//! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
+//! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
 //! DIR/serve.lock                       held while a server runs
@@ -18,6 +18,8 @@ mod crates;
 mod files;
 mod keys;
 mod ledger;
+mod revision;
+mod secret;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,6 +87,10 @@ const SCHEMA: &str = "
         kept_until     INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX spent_kept_until ON spent (kept_until);
+    CREATE TABLE secret (
+        name  TEXT PRIMARY KEY,
+        bytes BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// The store of one registry.
@@ -92,6 +98,8 @@ const SCHEMA: &str = "
 pub struct Store {
     folder: PathBuf,
     connection: Mutex<Connection>,
+    /// Never writes: reads need not wait for a commit to reach the disk, and it notices what all others write.
+    reader: Mutex<Connection>,
 }
 
 /// The database, in the store's folder.
@@ -146,6 +154,9 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -189,7 +200,7 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
-            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
+            Self::Database(_) | Self::File { .. } | Self::Random | Self::KeyRevoked(_) => None,
         }
     }
 }
@@ -234,7 +245,10 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrate(&mut connection)?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection) })
+        let reader = Connection::open(&path)?;
+        reader.busy_timeout(Duration::from_secs(10))?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection), reader: Mutex::new(reader) })
     }
 
     /// Where the store is.
@@ -259,6 +273,10 @@ impl Store {
     /// One statement or transaction at a time. A panic while the lock was held has rolled its transaction back.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

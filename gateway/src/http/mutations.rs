@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use asymmetric_token::CrateName;
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::json;
+use tracing::Instrument as _;
 
 use super::authorization::{Permit, authorize};
 use super::reads::nothing_here;
@@ -25,7 +26,7 @@ use crate::upstream::{Publication, UpstreamError};
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(&parts.headers, body, app.patience);
-    let published = publish_upload(&app, &parts.headers, &mut upload).await;
+    let published = publish_upload(&app, &parts, &mut upload).await;
     if published.is_err() {
         upload.discard().await;
     }
@@ -38,11 +39,11 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
 pub(super) async fn yank(
     State(app): State<Arc<App>>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
     let operation = Operation::Yank { name: name.clone(), version: version.clone() };
-    let permit = authorize(&app, &headers, operation).await?;
+    let permit = authorize(&app, &request, operation).await?;
     set_yanked(&app, permit, name, version, true).await
 }
 
@@ -50,11 +51,11 @@ pub(super) async fn yank(
 pub(super) async fn unyank(
     State(app): State<Arc<App>>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
     let operation = Operation::Unyank { name: name.clone(), version: version.clone() };
-    let permit = authorize(&app, &headers, operation).await?;
+    let permit = authorize(&app, &request, operation).await?;
     set_yanked(&app, permit, name, version, false).await
 }
 
@@ -62,9 +63,9 @@ pub(super) async fn unyank(
 pub(super) async fn list_owners(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
-    let permit = authorize(&app, &headers, owners_of(&name, "GET")?).await?;
+    let permit = authorize(&app, &request, owners_of(&name, "GET")?).await?;
     let name: CrateName = name.parse().map_err(|_| nothing_here())?;
     let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
     let (response, mark) = change(&app, &permit, async move { upstream.owners(&user, &name).await }).await?;
@@ -78,7 +79,7 @@ pub(super) async fn add_owner(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let authorized = authorize(&app, &parts.headers, owners_of(&name, "PUT")?).await;
+    let authorized = authorize(&app, &parts, owners_of(&name, "PUT")?).await;
     Upload::new(&parts.headers, body, app.patience).discard().await;
     authorized?;
     Err(Refusal::OwnersOff.into())
@@ -93,7 +94,7 @@ pub(super) async fn remove_owner(
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let upload = Upload::new(&parts.headers, body, app.patience);
-    let authorized = authorize(&app, &parts.headers, owners_of(&name, "DELETE")?).await;
+    let authorized = authorize(&app, &parts, owners_of(&name, "DELETE")?).await;
     let empty = upload.is_empty();
     upload.discard().await;
     authorized?;
@@ -103,12 +104,8 @@ pub(super) async fn remove_owner(
     Err(Refusal::OwnersOff.into())
 }
 
-async fn publish_upload(
-    app: &Arc<App>,
-    headers: &HeaderMap,
-    upload: &mut Upload,
-) -> Result<((), Mark), Failure> {
-    let permit = authorize(app, headers, Operation::Publish).await?;
+async fn publish_upload(app: &Arc<App>, request: &Parts, upload: &mut Upload) -> Result<((), Mark), Failure> {
+    let permit = authorize(app, request, Operation::Publish).await?;
     let sent = Sent::parse(&upload.json().await?, &app.rules.url)?;
     let spool = {
         let app = app.clone();
@@ -161,7 +158,7 @@ async fn change<T: Send + 'static>(
     make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
 ) -> Result<(T, Mark), Failure> {
     let signed = permit.signed()?;
-    let task = app.changes.spawn(settled(app.clone(), signed, make));
+    let task = app.changes.spawn(settled(app.clone(), signed, make).in_current_span());
     task.await.map_err(Failure::internal)?
 }
 
@@ -179,6 +176,7 @@ async fn settled<T>(
         Ok(_) => Outcome::Done,
         Err(error) => error.outcome(),
     };
+    app.metrics.changed(intent.mutation.kind(), &outcome);
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
     let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
     Ok((made?, mark))

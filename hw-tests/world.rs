@@ -119,7 +119,9 @@ impl Computer {
     ) -> Self {
         let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
         let mut config = Config::new(root.path().join("store"));
-        config.open = reads == Reads::Open;
+        if reads == Reads::Open {
+            config.reads = registry_gateway::config::Reads::Open;
+        }
         change(&mut config);
         let gateway = Gateway::start(config).unwrap();
         let computer = Self { root, gateway, card };

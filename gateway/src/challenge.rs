@@ -20,6 +20,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use serde::Deserialize;
 
 /// How long a challenge is good.
 pub const VALIDITY: Duration = Duration::from_secs(120);
@@ -32,7 +33,8 @@ const TAG_BYTES: usize = 16;
 const BYTES: usize = 8 + NONCE_BYTES + TAG_BYTES;
 
 /// What a registry does about challenges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
 pub enum Challenges {
     /// Issues none, and takes no token that has one.
     #[default]

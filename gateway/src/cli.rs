@@ -1,11 +1,10 @@
 //! The command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use asymmetric_token::PublicKey;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use ipnet::IpNet;
 use registry_gateway::challenge::Challenges;
 use registry_gateway::keys::{Role, User};
 
@@ -31,6 +30,15 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a configuration with comments, a key for credentials, and an empty store
+    Init {
+        /// Where; made if it is not there
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+    /// Keep or forget a user's token for the registry behind
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
     /// Register, list and revoke keys; also while the registry is served
@@ -52,41 +60,64 @@ pub(crate) struct StoreFolder {
     pub(crate) store: PathBuf,
 }
 
+/// What is given here wins over the configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    #[command(flatten)]
-    pub(crate) store: StoreFolder,
-    /// Where to listen. Without --tls-certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in
-    /// front
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
-    pub(crate) listen: SocketAddr,
+    /// The configuration file; `registry-gateway init` makes one
+    #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder with the registry's database and crates; made if it is not there [default: ./registry]
+    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Where to listen. Without a certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in front
+    /// [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     /// The registry's base URL as cargo sees it [default: http:// and the listen address]
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Let everybody read index and crates without a token; changes always need one
     #[arg(long)]
     pub(crate) open: bool,
-    /// How old a token may be
-    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = value_parser!(u64).range(1..=86_400))]
-    pub(crate) window: u64,
-    /// How far in the future a token may be dated, for clocks that differ
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(0..=3_600))]
-    pub(crate) skew: u64,
-    /// Whether a token that changes something answers a challenge: off, optional or required
-    #[arg(long, value_name = "HOW", default_value = "off")]
-    pub(crate) challenges: Challenges,
-    /// Speak TLS with this certificate and those that lead from it to a root, in PEM; read again when it changes
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub(crate) tls_certificate: Option<PathBuf>,
-    /// The certificate's private key, in PEM
-    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Where operators find /metrics, /healthz and /readyz, in plain HTTP
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) metrics: Option<SocketAddr>,
-    /// A proxy, or a network of them, whose X-Forwarded-For is believed; may be given several times
-    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = network)]
-    pub(crate) trusted_proxy: Vec<IpNet>,
+    /// How old a token may be [default: 900]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
+    pub(crate) window: Option<u64>,
+    /// How far in the future a token may be dated, for clocks that differ [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(0..=3_600))]
+    pub(crate) skew: Option<u64>,
+    /// Whether a token that changes something answers a challenge: off, optional or required [default: off]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) challenges: Option<Challenges>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Keep a user's token for the registry behind, from a prompt or standard input; it is encrypted
+    Set {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Whose
+        user: User,
+    },
+    /// Forget it
+    Remove {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Whose
+        user: User,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REGISTRY_GATEWAY_CONFIG",
+        default_value = "./registry-gateway.toml"
+    )]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,11 +158,6 @@ pub(crate) struct AddKey {
     /// The public key, `k3.public.…`
     #[arg(value_name = "K3PUBLIC")]
     pub(crate) public: PublicKey,
-}
-
-fn network(text: &str) -> Result<IpNet, &'static str> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "give an address, or a network such as 10.0.0.0/8")
 }
 
 fn label(text: &str) -> Result<String, &'static str> {

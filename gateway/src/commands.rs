@@ -2,20 +2,30 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use registry_gateway::config::{ConfigError, Reads};
 use registry_gateway::keys::{Key, NewKey};
 use registry_gateway::store::{Record, Store};
-use registry_gateway::{Config, Gateway, TlsFiles, record};
+use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{AddKey, Command, KeyCommand, Serve};
+use crate::cli::{AddKey, Command, CredentialCommand, KeyCommand, Serve};
+use crate::setup;
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
+        Command::Init { folder } => {
+            say(&setup::init(&folder)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Credential(command) => credential(command),
         Command::Serve(options) => serve(options),
         Command::Key(command) => key(command),
         Command::Record { store, version } => {
@@ -28,22 +38,10 @@ pub(crate) fn run(command: Command) -> Outcome {
 fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let farewell = runtime.block_on(async { farewell() })?;
-    let tls = options.tls_certificate.zip(options.tls_key);
-    let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
-    let plain = tls.is_none();
-    let running = Gateway::start(Config {
-        listen: options.listen,
-        url: options.url,
-        open: options.open,
-        window: Duration::from_secs(options.window),
-        skew: Duration::from_secs(options.skew),
-        challenges: options.challenges,
-        tls,
-        metrics: options.metrics,
-        trusted_proxies: options.trusted_proxy,
-        ..Config::new(options.store.store)
-    })?;
-    if plain && !options.listen.ip().is_loopback() {
+    let config = serve_config(options)?;
+    let exposed = config.tls.is_none() && !config.listen.ip().is_loopback();
+    let running = Gateway::start(config)?;
+    if exposed {
         tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
     }
     if let Some(address) = running.metrics_address() {
@@ -53,6 +51,36 @@ fn serve(options: Serve) -> Outcome {
     runtime.block_on(farewell);
     running.stop();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file, and what was given on the command line.
+fn serve_config(options: Serve) -> Result<Config, ConfigError> {
+    let mut config = match &options.config {
+        Some(path) => Config::read(path)?,
+        None => Config { listen: DEFAULT_LISTEN, ..Config::default() },
+    };
+    if let Some(store) = options.store {
+        config.store = store;
+    }
+    if let Some(listen) = options.listen {
+        config.listen = listen;
+    }
+    if options.url.is_some() {
+        config.url = options.url;
+    }
+    if options.open {
+        config.reads = Reads::Open;
+    }
+    if let Some(window) = options.window {
+        config.window = Duration::from_secs(window);
+    }
+    if let Some(challenges) = options.challenges {
+        config.challenges = challenges;
+    }
+    if let Some(skew) = options.skew {
+        config.skew = Duration::from_secs(skew);
+    }
+    Ok(config)
 }
 
 /// Resolves at the first SIGTERM or Ctrl-C; caught from the moment this returns.
@@ -74,6 +102,21 @@ fn farewell() -> io::Result<impl Future<Output = ()>> {
     Ok(async move {
         interrupt.recv().await;
     })
+}
+
+fn credential(command: CredentialCommand) -> Outcome {
+    match command {
+        CredentialCommand::Set { config, user } => {
+            setup::set_credential(&Config::read(&config.config)?, &user)?;
+        }
+        CredentialCommand::Remove { config, user } => {
+            let config = Config::read(&config.config)?;
+            if !Store::open_existing(&config.store)?.remove_credential(&user)? {
+                return Err(format!("there was no credential of {user}").into());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn key(command: KeyCommand) -> Outcome {

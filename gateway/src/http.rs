@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::challenge::Challenges;
+use crate::config::{Owners, Reads};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Rules;
@@ -46,10 +47,14 @@ pub(crate) struct App {
     pub(crate) rules: Rules,
     /// Public, without a final slash.
     pub(crate) base_url: String,
+    /// Where downloads are: a prefix, or a template, as `config.json` has it.
+    pub(crate) dl: String,
     /// The path of the index URL, with a slash at both ends.
     pub(crate) index_path: String,
-    /// Whether reads are anonymous.
-    pub(crate) open: bool,
+    pub(crate) reads: Reads,
+    pub(crate) owners: Owners,
+    /// Addresses of the registry behind that no manifest may depend on.
+    pub(crate) past_the_gateway: Vec<String>,
     /// The largest crate file, in bytes.
     pub(crate) max_crate: u64,
     /// How much is verified for whom.

@@ -103,10 +103,15 @@ impl From<&Dependency> for LineDependency {
 #[must_use]
 pub fn path(name: &str) -> String {
     let name = name.to_ascii_lowercase();
+    format!("{}/{name}", prefix(&name))
+}
+
+/// The folder of a crate's file: `1`, `2`, `3/a`, `ab/cd`, in the case of the name.
+pub(crate) fn prefix(name: &str) -> String {
     match name.len() {
-        0..=2 => format!("{}/{name}", name.len()),
-        3 => format!("3/{}/{name}", &name[..1]),
-        _ => format!("{}/{}/{name}", &name[..2], &name[2..4]),
+        0..=2 => name.len().to_string(),
+        3 => format!("3/{}", &name[..1]),
+        _ => format!("{}/{}", &name[..2], &name[2..4]),
     }
 }
 

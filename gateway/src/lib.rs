@@ -15,6 +15,7 @@
 //! ```
 
 pub mod challenge;
+pub mod config;
 pub mod crate_file;
 pub mod index;
 pub mod keys;
@@ -23,6 +24,7 @@ pub mod policy;
 pub mod record;
 pub mod serve;
 pub mod store;
+pub mod vault;
 
 mod admin;
 mod connections;
@@ -35,5 +37,7 @@ mod tls;
 mod upstream;
 mod verified_reads;
 
-pub use serve::{Config, Gateway, Running, StartError};
+pub use config::Config;
+pub use serve::{Gateway, Running, StartError};
 pub use tls::{TlsError, TlsFiles};
+pub use upstream::RemoteConfigError;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod setup;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -9,8 +10,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::LogFormat;
-use registry_gateway::StartError;
 use registry_gateway::store::StoreError;
+use registry_gateway::vault::VaultError;
+use registry_gateway::{RemoteConfigError, StartError};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -49,6 +51,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref::<VaultError>() {
+        return error.hint();
+    }
     match error.downcast_ref::<StartError>()? {
         StartError::Store(error) => error.hint(),
         StartError::Listen { .. } => {
@@ -59,6 +64,10 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         }
         StartError::Tls(_) => {
             Some("give the chain of certificates and the private key, both in PEM".to_owned())
+        }
+        StartError::Upstream(RemoteConfigError::Vault(error)) => error.hint(),
+        StartError::Upstream(_) | StartError::IndexUrl(_) | StartError::Bypass => {
+            Some("see the configuration's comments, or `registry-gateway init`".to_owned())
         }
         StartError::Unsettled(_) => Some("see that the registry behind answers, and start again".to_owned()),
         StartError::Threads(_) => None,

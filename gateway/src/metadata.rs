@@ -10,6 +10,7 @@ mod compare;
 mod manifest;
 mod older_cargo;
 mod publish_json;
+mod rebuilt_json;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -136,6 +137,11 @@ pub enum MetadataError {
     /// Its Cargo.toml.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A dependency that would lead cargo past the gateway.
+    #[error(
+        "`{0}` depends on the registry behind this gateway by that one's own address, {1}; use this registry's"
+    )]
+    PastTheGateway(String, String),
     /// What cargo sent is something else.
     #[error("{0}: the metadata cargo sent does not match the Cargo.toml you signed")]
     Difference(#[from] Difference),
@@ -164,6 +170,23 @@ pub fn rebuild<R: Read + Seek>(
     let signed = rebuilt.metadata;
     compare::compare(&older_cargo::as_newer(sent.metadata.clone(), &signed), &signed)?;
     Ok(signed)
+}
+
+impl Metadata {
+    /// Refuses dependencies on the registry behind the gateway by these addresses of its own.
+    ///
+    /// # Errors
+    /// [`MetadataError::PastTheGateway`].
+    pub fn must_not_name(&self, addresses: &[String]) -> Result<(), MetadataError> {
+        for dependency in &self.dependencies {
+            if let Registry::Other(url) = &dependency.registry
+                && addresses.contains(url)
+            {
+                return Err(MetadataError::PastTheGateway(dependency.name.clone(), url.clone()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `./README.md` is written in manifests, and `README.md` is in the archive.

@@ -2,19 +2,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
-use crate::challenge::{Challenges, Issuer};
+use crate::challenge::Issuer;
+use crate::config::{Config, Reads, UpstreamConfig};
 use crate::connections::Connections;
 use crate::http::{self, App};
 use crate::limits::Limits;
@@ -23,71 +21,12 @@ use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::settlement;
 use crate::store::{ServeLock, Store, StoreError};
-use crate::tls::{Tls, TlsError, TlsFiles};
-use crate::upstream::{BuiltIn, Upstream};
+use crate::tls::{Tls, TlsError};
+use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
 use crate::verified_reads::VerifiedReads;
 
 /// Connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
-
-/// How to serve a registry.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The store's folder.
-    pub store: PathBuf,
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The public base URL as cargo sees it; by default `http://` and the address that is listened on.
-    pub url: Option<String>,
-    /// Whether index, downloads and search need no token.
-    pub open: bool,
-    /// How old a token may be.
-    pub window: Duration,
-    /// How far in the future a token may be dated.
-    pub skew: Duration,
-    /// The largest crate file, in bytes.
-    pub max_crate: u64,
-    /// How long a TLS handshake, a request's header, the next piece of its body, or the taking of a piece of the answer
-    /// may take.
-    pub patience: Duration,
-    /// Whether mutation tokens answer a challenge.
-    pub challenges: Challenges,
-    /// The certificate to show; without one, plain HTTP is spoken.
-    pub tls: Option<TlsFiles>,
-    /// Where to listen for operators: `/metrics`, `/healthz`, `/readyz`, in plain HTTP.
-    pub metrics: Option<SocketAddr>,
-    /// Addresses whose `X-Forwarded-For` is believed, and whose connections are not counted by address.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Connections at a time; one address may have half of them. A newcomer takes the place of the longest silent.
-    pub connections: usize,
-    /// Signatures verified in a minute for one address (an IPv6 /64 is one). Remembered read tokens do not count.
-    pub verifications_per_peer: NonZeroU32,
-    /// Signatures verified in a minute for one key, as far as they come from one address.
-    pub verifications_per_key: NonZeroU32,
-}
-
-impl Config {
-    /// The defaults, on a free port of 127.0.0.1.
-    pub fn new(store: impl Into<PathBuf>) -> Self {
-        Self {
-            store: store.into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            url: None,
-            open: false,
-            window: Duration::from_secs(900),
-            skew: Duration::from_secs(60),
-            max_crate: 20 << 20,
-            patience: Duration::from_secs(30),
-            challenges: Challenges::Off,
-            tls: None,
-            metrics: None,
-            trusted_proxies: Vec::new(),
-            connections: 512,
-            verifications_per_peer: const { NonZeroU32::new(3000).unwrap() },
-            verifications_per_key: const { NonZeroU32::new(1200).unwrap() },
-        }
-    }
-}
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -111,9 +50,20 @@ pub enum StartError {
         "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
     )]
     Url(String),
+    /// The registry behind.
+    #[error(transparent)]
+    Upstream(#[from] RemoteConfigError),
     /// What was under way at the last end cannot be settled.
     #[error("{0}; until then nobody can be served")]
     Unsettled(String),
+    /// Nowhere to read.
+    #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
+    Bypass,
+    /// The index URL.
+    #[error(
+        "`{0}` cannot be the index URL: it must be `sparse+`, http:// or https://, a host and a path with `/` at its end"
+    )]
+    IndexUrl(String),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -136,19 +86,31 @@ impl Gateway {
         let operators = config.metrics.map(bound).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let base_url = base_url(config.url.unwrap_or_else(|| format!("{scheme}://{address}")))?;
-        let url = format!("sparse+{base_url}/index/");
-        let issuer = Issuer::new(&store.challenge_key()?, &url);
+        let index_url = config.index_url.unwrap_or_else(|| format!("sparse+{base_url}/index/"));
+        let index_path = index_path(&index_url, &base_url)?;
+        let dl = match (config.reads, &config.upstream) {
+            (Reads::Bypass, Some(UpstreamConfig { dl: Some(dl), .. })) => dl.clone(),
+            (Reads::Bypass, _) => return Err(StartError::Bypass),
+            _ => format!("{base_url}/api/v1/crates"),
+        };
+        let issuer = Issuer::new(&store.challenge_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
-        let rules = Rules { url, window, skew, challenges, issuer };
+        let rules = Rules { url: index_url, window, skew, challenges, issuer };
+        let upstream: Arc<dyn Upstream> = match &config.upstream {
+            Some(upstream) => Arc::new(Remote::new(upstream, store.clone())?),
+            None => Arc::new(BuiltIn::new(store.clone())),
+        };
         let metrics = Arc::new(Metrics::new());
-        let upstream: Arc<dyn Upstream> = Arc::new(BuiltIn::new(store.clone()));
         let app = Arc::new(App {
             store: store.clone(),
             upstream,
             rules,
             base_url,
-            index_path: "/index/".to_owned(),
-            open: config.open,
+            dl,
+            index_path,
+            past_the_gateway: config.upstream.map(|upstream| upstream.addresses()).unwrap_or_default(),
+            reads: config.reads,
+            owners: config.owners,
             max_crate: config.max_crate,
             limits: Limits::new(config.verifications_per_peer, config.verifications_per_key),
             verified_reads: VerifiedReads::default(),
@@ -165,7 +127,7 @@ impl Gateway {
             .build()
             .map_err(StartError::Threads)?;
         runtime
-            .block_on(settlement::settle_all(&app.store, app.upstream.as_ref()))
+            .block_on(settlement::settle(&app.store, app.upstream.as_ref(), Timestamp::MAX))
             .map_err(|error| StartError::Unsettled(error.to_string()))?;
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
@@ -287,10 +249,26 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
         proxies: app.trusted_proxies.clone(),
         patience: app.patience,
     };
+    let settling = tokio::spawn(settlement::keep_settling(app.store.clone(), app.upstream.clone()));
     registry.serve(http::router(app.clone()), stopped()).await;
+    settling.abort();
     app.changes.close();
     app.changes.wait().await;
     Ok(())
+}
+
+/// Where the index is served: at the path of its URL if that is here, else where it is by default.
+fn index_path(index_url: &str, base_url: &str) -> Result<String, StartError> {
+    let wrong = || StartError::IndexUrl(index_url.to_owned());
+    let url = index_url.strip_prefix("sparse+").ok_or_else(wrong)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]/+".contains(&byte);
+    if !url.ends_with('/') || !url.bytes().all(plain) {
+        return Err(wrong());
+    }
+    match url.strip_prefix(base_url) {
+        Some(path) if path.starts_with('/') => Ok(path.to_owned()),
+        _ => Ok("/index/".to_owned()),
+    }
 }
 
 fn base_url(url: String) -> Result<String, StartError> {

@@ -15,6 +15,7 @@
 
 mod audit;
 mod crates;
+mod credentials;
 mod files;
 mod keys;
 mod ledger;
@@ -57,6 +58,7 @@ const SCHEMA: &str = "
         entry TEXT NOT NULL,
         hash  TEXT NOT NULL
     ) STRICT;
+    CREATE INDEX audit_version ON audit (json_extract(entry, '$.name'), json_extract(entry, '$.vers'));
     CREATE TABLE open_intent (
         seq INTEGER PRIMARY KEY REFERENCES audit
     ) STRICT;
@@ -81,6 +83,10 @@ const SCHEMA: &str = "
         core     TEXT NOT NULL,
         line     TEXT NOT NULL,
         UNIQUE (crate, core)
+    ) STRICT;
+    CREATE TABLE credential (
+        user   INTEGER PRIMARY KEY REFERENCES user,
+        sealed BLOB NOT NULL
     ) STRICT;
     CREATE TABLE spent (
         single_use_key TEXT PRIMARY KEY,
@@ -157,6 +163,9 @@ pub enum StoreError {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
+    /// There is no user of this name.
+    #[error("there is no user `{0}`")]
+    UserNotFound(String),
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -199,6 +208,7 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::UserNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
             Self::Database(_) | Self::File { .. } | Self::Random | Self::KeyRevoked(_) => None,
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
@@ -16,11 +17,12 @@ use tokio_rustls::rustls::{self, ServerConfig};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where the certificate is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TlsFiles {
     /// The certificate and those that lead from it to a root, in PEM.
     pub certificate: PathBuf,
-    /// Its private key, in PEM.
+    /// Its private key, in PEM. In a configuration file `credential:NAME` is `$CREDENTIALS_DIRECTORY/NAME` (systemd).
     pub key: PathBuf,
 }
 

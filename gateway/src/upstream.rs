@@ -5,12 +5,13 @@
 //! behind decides for itself is what its user may do: it is asked with a credential of that user's own.
 
 mod built_in;
+mod remote;
 
 use std::fmt;
 use std::pin::Pin;
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use semver::Version;
@@ -18,6 +19,8 @@ use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 pub(crate) use built_in::BuiltIn;
+pub use remote::RemoteConfigError;
+pub(crate) use remote::{Remote, RemoteError};
 
 use crate::keys::User;
 use crate::metadata::Metadata;
@@ -68,6 +71,14 @@ pub(crate) trait Upstream: fmt::Debug + Send + Sync {
     /// The owners of a crate, as the reader gets them.
     fn owners<'a>(&'a self, user: &'a User, name: &'a CrateName) -> Answer<'a, Response>;
 
+    /// Adds or removes owners of a crate.
+    fn change_owners<'a>(
+        &'a self,
+        user: &'a User,
+        name: &'a CrateName,
+        change: &'a OwnersChange,
+    ) -> Answer<'a, ()>;
+
     /// What is there of a version, if there is one. This is how an intent without an outcome is settled.
     fn state<'a>(
         &'a self,
@@ -90,6 +101,13 @@ pub(crate) struct Publication {
     pub(crate) checksum: Checksum,
     /// When its token was spent.
     pub(crate) time: Timestamp,
+}
+
+/// Who becomes or ceases to be an owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnersChange {
+    pub(crate) add: bool,
+    pub(crate) users: Vec<String>,
 }
 
 /// A version in the index.
@@ -121,17 +139,31 @@ pub(crate) enum UpstreamError {
     /// There is no such thing there.
     #[error("{0}")]
     NotFound(String),
+    /// Refused there for another reason, in its own words.
+    #[error("{detail}")]
+    Denied {
+        /// A status that says whose fault it is.
+        status: StatusCode,
+        /// One sentence.
+        detail: String,
+    },
+    /// The registry behind does not do its part.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl UpstreamError {
-    /// What is on record of a change that met this.
-    pub(crate) fn outcome(&self) -> Outcome {
+    /// What is on record of a change that met this; `None` if it may have been made all the same.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
-            Self::Refused(_) | Self::Conflict(_) | Self::NotFound(_) => Outcome::Refused(self.to_string()),
-            Self::Store(_) => Outcome::Failed(self.to_string()),
+            Self::Remote(error) if error.leaves_open() => None,
+            Self::Refused(_) | Self::Conflict(_) | Self::NotFound(_) | Self::Denied { .. } => {
+                Some(Outcome::Refused(self.to_string()))
+            }
+            Self::Remote(_) | Self::Store(_) => Some(Outcome::Failed(self.to_string())),
         }
     }
 }

@@ -4,24 +4,14 @@
 
 mod common;
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-use std::{fs, thread};
+use std::process::{Command, Output};
 
 use asymmetric_token::Claims;
-use common::{Fixture, Response, SoftwareKey, Upload};
+use common::served::{Served, program};
+use common::{Fixture, SoftwareKey, Upload};
 use jiff::Timestamp;
-
-fn program(store: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
-    command
-}
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 fn run(store: &Path, arguments: &[&str]) -> Output {
@@ -44,81 +34,6 @@ fn fails(store: &Path, arguments: &[&str]) -> String {
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
-}
-
-/// A served registry; killed if the test fails before it is stopped.
-struct Served {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    index_url: String,
-}
-
-impl Served {
-    fn new(store: &Path, arguments: &[&str]) -> Self {
-        Self::of(program(store), arguments)
-    }
-
-    fn of(mut command: Command, arguments: &[&str]) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = || {
-            let mut line = String::new();
-            out.read_line(&mut line).unwrap();
-            line.trim_end().to_owned()
-        };
-        let index_url = line().strip_prefix("index ").unwrap().to_owned();
-        assert_eq!(line(), "ready");
-        Self { child, out, index_url }
-    }
-
-    fn connect(&self) -> io::Result<TcpStream> {
-        let address = self.index_url.trim_start_matches("sparse+http://").trim_end_matches("/index/");
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        Ok(stream)
-    }
-
-    fn get(&self, path: &str, token: &str) -> Response {
-        let mut stream = self.connect().unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        Response::read(stream)
-    }
-
-    /// Whether the publish was accepted; an error if the server was not there to say so.
-    fn publish(&self, upload: &Upload, token: &str) -> io::Result<bool> {
-        let body = upload.body();
-        let mut stream = self.connect()?;
-        write!(
-            stream,
-            "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            body.len()
-        )?;
-        stream.write_all(&body)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200 "))
-    }
-
-    fn stop(mut self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "");
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It has ended, or the test has failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -174,59 +89,6 @@ fn no_token_in_the_log() {
     let refused = lines.into_iter().find(|line| line["fields"]["status"] == 401).unwrap();
     assert_eq!(refused["span"]["path"], "/index/config.json", "{refused}");
     assert_eq!(refused["span"]["client"], "127.0.0.1", "{refused}");
-}
-
-/// SIGKILL while four clients publish. Whatever was accepted is there afterwards, once, with its file and with its
-/// token used up, and nothing else is.
-#[test]
-fn a_kill_in_the_middle_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("registry");
-    let key = SoftwareKey::new(5);
-    succeeds(&store, &["key", "add", "--user", "alice", "--role", "both", &key.public.to_string()]);
-    let mut served = Served::new(&store, &[]);
-    let (started, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let process = served.child.id().to_string();
-    let publish = || {
-        let mut accepted = Vec::new();
-        loop {
-            let version = format!("1.0.{}", started.fetch_add(1, Ordering::Relaxed));
-            let upload = Upload::new("hello", &version);
-            let token = key.token(&served.index_url, &Claims::mutate(Timestamp::now(), upload.mutation()));
-            match served.publish(&upload, &token) {
-                Ok(true) => accepted.push(version),
-                Ok(false) | Err(_) => return accepted,
-            }
-            if done.fetch_add(1, Ordering::Relaxed) == 30 {
-                assert!(Command::new("kill").args(["-s", "KILL", &process]).status().unwrap().success());
-            }
-        }
-    };
-    let accepted: Vec<String> = thread::scope(|scope| {
-        let clients = [(); 4].map(|()| scope.spawn(publish));
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
-    });
-    served.child.wait().unwrap();
-    assert!(accepted.len() > 30, "{accepted:?}");
-
-    let again = Served::new(&store, &[]);
-    let token = key.token(&again.index_url, &Claims::read(Timestamp::now()));
-    let index = again.get("/index/he/ll/hello", &token).text();
-    let published: Vec<String> = index
-        .lines()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["vers"].as_str().unwrap().to_owned()
-        })
-        .collect();
-    for version in &accepted {
-        assert_eq!(published.iter().filter(|there| *there == version).count(), 1, "{version}: {published:?}");
-    }
-    let files = fs::read_dir(store.join("crates/hello")).unwrap().count();
-    let database = rusqlite::Connection::open(store.join("registry.db")).unwrap();
-    let spent: u32 = database.query_row("SELECT count(*) FROM spent", (), |row| row.get(0)).unwrap();
-    assert_eq!((files, spent as usize), (published.len(), published.len()));
-    assert_eq!(succeeds(&store, &["record"]).matches("  verified ").count(), published.len());
-    again.stop("TERM");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn one_address_has_half() {
 fn an_answer_that_nobody_reads() {
     let fixture = with_operators(|config| {
         config.patience = Duration::from_millis(300);
-        config.open = true;
+        config.reads = registry_gateway::config::Reads::Open;
     });
     let mut state = 1_u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {

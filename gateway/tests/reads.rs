@@ -6,6 +6,7 @@ mod common;
 use std::thread;
 
 use common::{Fixture, Response, Upload};
+use registry_gateway::config::Reads;
 use serde_json::json;
 
 fn with_header(fixture: &Fixture, path: &str, field: &str) -> Response {
@@ -37,7 +38,7 @@ fn the_configuration() {
 
 #[test]
 fn an_open_registry_reads_without_a_token_and_changes_with_one() {
-    let fixture = Fixture::with(|config| config.open = true);
+    let fixture = Fixture::with(|config| config.reads = Reads::Open);
     let upload = Upload::new("hello", "1.0.0");
     fixture.publish(&upload).assert_ok();
     let anonymous = |path: &str| fixture.send("GET", path, None, b"");
@@ -193,7 +194,7 @@ fn other_methods_and_other_routes() {
 /// Over plain HTTP cargo offers to go on with HTTP/2; that is passed over, not taken up.
 #[test]
 fn no_upgrade() {
-    let fixture = Fixture::with(|config| config.open = true);
+    let fixture = Fixture::with(|config| config.reads = Reads::Open);
     let request = "GET /index/config.json HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\
                    Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n";
     fixture.raw(request, b"").assert_ok();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::{Fixture, SoftwareKey};
+use registry_gateway::config::Reads;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -210,7 +211,7 @@ fn a_crates_life_where_reads_need_a_token() {
 
 #[test]
 fn a_crates_life_on_an_open_registry() {
-    a_crates_life(&Fixture::with(|config| config.open = true));
+    a_crates_life(&Fixture::with(|config| config.reads = Reads::Open));
 }
 
 #[test]

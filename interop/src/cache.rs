@@ -56,6 +56,33 @@ pub fn crate_programs(name: &str, version: &str) -> PathBuf {
     root.join("bin")
 }
 
+/// A program that is a crate on crates.io, built once by this cargo with the manifest and the lock file of `interop/NAME/`:
+/// the crate's own lock file may hold what is no longer there.
+///
+/// # Panics
+/// As [`once`].
+pub fn locked_program(name: &str, version: &str) -> PathBuf {
+    let cargo = PathBuf::from(std::env::var_os("CARGO").expect("run by cargo"));
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).join("Cargo.toml");
+    let compiler = rustc_version(&cargo.with_file_name("rustc"));
+    let folder = once(&format!("{name}-{version}-{compiler}"), |folder| {
+        let target = folder.join("target");
+        let mut command = Command::new(cargo);
+        command.args(["build", "--locked", "--package", &format!("{name}@{version}"), "--manifest-path"]);
+        run(command.arg(manifest).arg("--target-dir").arg(&target));
+        std::fs::rename(target.join("debug").join(name), folder.join(name)).expect("what was built");
+        std::fs::remove_dir_all(&target).expect("a folder of our own");
+    });
+    folder.join(name)
+}
+
+/// As in `1.95.0`.
+fn rustc_version(rustc: &Path) -> String {
+    let output = Command::new(rustc).arg("--version").output().expect("rustc is beside cargo");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.split_whitespace().nth(1).expect("a version after the name").to_owned()
+}
+
 fn run(command: &mut Command) {
     let status = command.status().expect("programs of debian-packages.txt");
     assert!(status.success(), "{command:?}: {status}; debian-packages.txt has what these tests need");

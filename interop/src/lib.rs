@@ -2,6 +2,9 @@
 //! crate sees it.
 
 pub mod cache;
+pub mod computer;
+pub mod kellnr;
+pub mod server;
 
 use serde::{Deserialize, Serialize};
 

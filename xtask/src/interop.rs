@@ -26,7 +26,7 @@ pub(crate) fn run() -> Outcome {
     install_packages(&folder.join(PACKAGES))?;
     let target = cache()?.join(format!("interop-{}-{}", env!("CARGO_PKG_VERSION"), rustc_version()?));
     forget_ours(&target)?;
-    let arguments = ["test", "--manifest-path", "interop/Cargo.toml", "--locked"];
+    let arguments = ["test", "--manifest-path", "interop/Cargo.toml", "--workspace", "--locked"];
     headline("Checking: interop");
     say(format_args!("What is built stays in {}", target.display()));
     command(format_args!("cargo {}", arguments.join(" ")));
@@ -41,7 +41,7 @@ pub(crate) fn run() -> Outcome {
 /// from another tree, and cargo, which goes by times, would take it.
 fn forget_ours(target: &Path) -> Outcome {
     let arguments = ["clean", "--quiet", "--manifest-path", "interop/Cargo.toml", "--locked"];
-    let ours = ["--package", "yk-cargo-interop", "--package", "mock-card"];
+    let ours = ["--package", "yk-cargo-interop", "--package", "plain-proxy", "--package", "mock-card"];
     match cargo().args(arguments).args(ours).env("CARGO_TARGET_DIR", target).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(format!("what interop built before could not be removed ({status})"))),

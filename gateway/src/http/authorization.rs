@@ -13,7 +13,9 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 
 use super::client::Client;
+use super::reads::nothing_here;
 use super::{App, Failure, blocking};
+use crate::config::Reads;
 use crate::keys::{Key, User};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::{Signed, StoreError};
@@ -33,10 +35,12 @@ impl Permit {
     }
 }
 
-/// For a read: anonymous on an open registry, where a token is not even looked at.
+/// Who reads: nobody by name on an open registry, where a token is not even looked at.
 pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<User>, Failure> {
-    if app.open {
-        return Ok(None);
+    match app.reads {
+        Reads::Token => {}
+        Reads::Open => return Ok(None),
+        Reads::Bypass => return Err(nothing_here()),
     }
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);

@@ -10,7 +10,7 @@ use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::policy::Refusal;
 use crate::store::{SpendError, StoreError};
-use crate::upstream::UpstreamError;
+use crate::upstream::{RemoteError, UpstreamError};
 
 /// Why a request is not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,17 @@ pub(super) enum Failure {
     /// Too many changes altogether.
     #[error(transparent)]
     Full(SpendError),
+    /// The registry behind refuses, in its own words.
+    #[error("{detail}")]
+    Denied {
+        /// Its status, if that is one for cargo.
+        status: StatusCode,
+        /// One sentence.
+        detail: String,
+    },
+    /// The registry behind does not do its part.
+    #[error(transparent)]
+    Remote(RemoteError),
     /// Not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
@@ -65,6 +76,9 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) | Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Denied { status, .. } => *status,
+            Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Remote(_) => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -98,6 +112,8 @@ impl From<UpstreamError> for Failure {
             UpstreamError::Refused(refusal) => Self::Refused(refusal),
             UpstreamError::Conflict(detail) => Self::Conflict(detail),
             UpstreamError::NotFound(detail) => Self::NotFound(detail),
+            UpstreamError::Denied { status, detail } => Self::Denied { status, detail },
+            UpstreamError::Remote(error) => Self::Remote(error),
             UpstreamError::Store(error) => error.into(),
         }
     }
@@ -109,6 +125,7 @@ impl IntoResponse for Failure {
         let detail = escaped(&self.to_string());
         match &self {
             Self::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "a request failed"),
+            Self::Remote(cause) => tracing::error!(cause = %chain(cause), "the registry behind"),
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });

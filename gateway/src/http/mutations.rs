@@ -3,24 +3,29 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use asymmetric_token::CrateName;
+use asymmetric_token::{CrateName, Mutation, strict_json};
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::Timestamp;
 use semver::Version;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::Instrument as _;
 
 use super::authorization::{Permit, authorize};
 use super::reads::nothing_here;
 use super::upload::{Spooled, Upload};
 use super::{App, Failure, blocking, json};
+use crate::config::Owners;
 use crate::crate_file::{self, CrateFile};
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{Mark, Outcome, Signed};
-use crate::upstream::{Publication, UpstreamError};
+use crate::settlement;
+use crate::store::{Intent, Mark, Outcome, Signed, Store, StoreError};
+use crate::upstream::{OwnersChange, Publication, UpstreamError};
+
+/// The longest list of owners, in bytes.
+const MAX_OWNERS_BYTES: u64 = 16 << 10;
 
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
@@ -72,36 +77,71 @@ pub(super) async fn list_owners(
     Ok(audited(response, &mark))
 }
 
-/// `PUT /api/v1/crates/{name}/owners`: nobody may.
+/// `PUT /api/v1/crates/{name}/owners`: only where the configuration allows it.
 pub(super) async fn add_owner(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    let authorized = authorize(&app, &parts, owners_of(&name, "PUT")?).await;
-    Upload::new(&parts.headers, body, app.patience).discard().await;
-    authorized?;
-    Err(Refusal::OwnersOff.into())
+    change_owners(&app, &name, request, true).await
 }
 
-/// `DELETE /api/v1/crates/{name}/owners`: nobody may. Without a body it is what `cargo owner --remove … --list` sends
-/// when it means to list; nothing is used up by that.
+/// `DELETE /api/v1/crates/{name}/owners`, likewise. Without a body it is what `cargo owner --remove … --list` sends when it
+/// means to list; nothing is used up by that.
 pub(super) async fn remove_owner(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
+    change_owners(&app, &name, request, false).await
+}
+
+async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let upload = Upload::new(&parts.headers, body, app.patience);
-    let authorized = authorize(&app, &parts, owners_of(&name, "DELETE")?).await;
-    let empty = upload.is_empty();
-    upload.discard().await;
-    authorized?;
-    if empty {
+    let mut upload = Upload::new(&parts.headers, body, app.patience);
+    let changed = new_owners(app, name, &parts, &mut upload, add).await;
+    if changed.is_err() {
+        upload.discard().await;
+    }
+    let ((), mark) = changed?;
+    Ok(audited(json(&json!({ "ok": true, "msg": "owners changed" })), &mark))
+}
+
+async fn new_owners(
+    app: &Arc<App>,
+    name: &str,
+    request: &Parts,
+    upload: &mut Upload,
+    add: bool,
+) -> Result<((), Mark), Failure> {
+    let permit = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
+    if !add && upload.is_empty() {
         return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
     }
-    Err(Refusal::OwnersOff.into())
+    if app.owners == Owners::List {
+        return Err(Refusal::OwnersOff.into());
+    }
+    let users = users(&upload.whole(MAX_OWNERS_BYTES).await?)?;
+    let name: CrateName = name.parse().map_err(|_| nothing_here())?;
+    let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
+    let owners = OwnersChange { add, users };
+    change(app, &permit, async move { upstream.change_owners(&user, &name, &owners).await }).await
+}
+
+/// `{"users":[…]}`, read strictly: names without control characters, and nothing else.
+fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
+    let wrong = || Failure::BadRequest("a change of owners is `{\"users\":[…]}`, and nothing more");
+    let text = std::str::from_utf8(body).map_err(|_| wrong())?;
+    let Ok(Value::Object(mut object)) = strict_json::parse(text) else { return Err(wrong()) };
+    let Some(Value::Array(users)) = object.remove("users") else { return Err(wrong()) };
+    let name = |user: Value| match user {
+        Value::String(name) if !name.is_empty() && !name.chars().any(char::is_control) => Ok(name),
+        _ => Err(wrong()),
+    };
+    if users.is_empty() || !object.is_empty() {
+        return Err(wrong());
+    }
+    users.into_iter().map(name).collect()
 }
 
 async fn publish_upload(app: &Arc<App>, request: &Parts, upload: &mut Upload) -> Result<((), Mark), Failure> {
@@ -134,6 +174,7 @@ fn publication(app: &App, sent: &Sent, spooled: Spooled) -> Result<Publication, 
     let mut packed =
         CrateFile::open(packed, length, sent.name(), sent.version()).map_err(MetadataError::CrateFile)?;
     let metadata = metadata::rebuild(&mut packed, sent, &app.rules.url)?;
+    metadata.must_not_name(&app.past_the_gateway)?;
     Ok(Publication { metadata, file, length, checksum, time: Timestamp::now() })
 }
 
@@ -151,8 +192,9 @@ async fn set_yanked(
     Ok(audited(json(&json!({ "ok": true })), &mark))
 }
 
-/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile.
-async fn change<T: Send + 'static>(
+/// Spends the token, makes the change, and writes down what came of it; also when the client goes away meanwhile. If the
+/// answer leaves open what came of it, the index is asked; if that does not tell either, it is settled later.
+async fn change<T: Default + Send + 'static>(
     app: &Arc<App>,
     permit: &Permit,
     make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
@@ -162,7 +204,7 @@ async fn change<T: Send + 'static>(
     task.await.map_err(Failure::internal)?
 }
 
-async fn settled<T>(
+async fn settled<T: Default>(
     app: Arc<App>,
     signed: Signed,
     make: impl Future<Output = Result<T, UpstreamError>>,
@@ -171,15 +213,34 @@ async fn settled<T>(
         let app = app.clone();
         blocking(move || app.store.begin(&signed)).await?
     };
-    let made = make.await;
-    let outcome = match &made {
-        Ok(_) => Outcome::Done,
+    let mut made = make.await;
+    let mut outcome = match &made {
+        Ok(_) => Some(Outcome::Done),
         Err(error) => error.outcome(),
+    };
+    if let Err(error) = &made
+        && may_be_done(&app.store, &intent, error)?
+        && let Ok(Outcome::Done) = settlement::found_out(&app.store, app.upstream.as_ref(), &intent).await
+    {
+        (made, outcome) = (Ok(T::default()), Some(Outcome::Done));
+    }
+    let Some(outcome) = outcome else {
+        tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
+        return Err(made.err().map_or_else(nothing_here, Failure::from));
     };
     app.metrics.changed(intent.mutation.kind(), &outcome);
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
     let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
     Ok((made?, mark))
+}
+
+/// Whether a change that was not made by the answer's word may be there all the same: the answer left it open; or the
+/// version exists because an earlier attempt of the same user came through after it was given up.
+fn may_be_done(store: &Store, intent: &Intent, error: &UpstreamError) -> Result<bool, StoreError> {
+    match (error, &intent.mutation) {
+        (UpstreamError::Conflict(_), Mutation::Publish { .. }) => store.was_tried_before(intent),
+        _ => Ok(error.outcome().is_none()),
+    }
 }
 
 /// Says where in the audit log the outcome is.

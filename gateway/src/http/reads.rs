@@ -15,6 +15,7 @@ use super::authorization::may_read;
 use super::upload::Upload;
 use super::{App, Failure, json};
 use crate::challenge::Challenges;
+use crate::config::Reads;
 use crate::index;
 use crate::upstream::Search;
 
@@ -31,6 +32,9 @@ pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Resu
 }
 
 async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Response, Failure> {
+    if path == "config.json" && app.reads == Reads::Bypass {
+        return Ok(json(&config(app)));
+    }
     let reader = may_read(app, request).await?;
     if path == "config.json" {
         return Ok(json(&config(app)));
@@ -45,14 +49,14 @@ async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Respo
 /// `config.json`, the one file of the index that is always ours.
 fn config(app: &App) -> serde_json::Value {
     let mut config = json!({
-        "dl": format!("{}/api/v1/crates", app.base_url),
+        "dl": app.dl,
         "api": app.base_url,
         "asymmetric": { "window": app.rules.window.as_secs() },
     });
     if app.rules.challenges != Challenges::Off {
         config["asymmetric"]["challenges"] = app.rules.challenges.as_str().into();
     }
-    if !app.open {
+    if app.reads == Reads::Token {
         config["auth-required"] = true.into();
     }
     config

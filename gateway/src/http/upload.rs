@@ -127,6 +127,15 @@ impl Upload {
         Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
     }
 
+    /// All of it, where it is small.
+    pub(super) async fn whole(&mut self, most: u64) -> Result<Vec<u8>, UploadError> {
+        let length = self.length.ok_or(UploadError::NoLength)?;
+        if length > most {
+            return Err(UploadError::TooLarge { what: "the request's body", bytes: length, most });
+        }
+        self.exactly(length as usize).await
+    }
+
     /// Reads and forgets what a client sends without having asked, so that it gets to reading the refusal. A client
     /// that waits for leave to send is simply not given it.
     pub(super) async fn discard(mut self) {

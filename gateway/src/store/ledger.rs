@@ -157,6 +157,27 @@ impl Store {
         rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
     }
 
+    /// Whether the same user tried to publish the same file before.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(crate) fn was_tried_before(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let mutation = &intent.mutation;
+        Ok(self
+            .connection()
+            .prepare_cached(
+                "SELECT 1 FROM audit WHERE json_extract(entry, '$.name') = ? AND json_extract(entry, '$.vers') = ?
+                 AND json_extract(entry, '$.cksum') = ? AND json_extract(entry, '$.user') = ? AND seq < ?",
+            )?
+            .exists((
+                mutation.name().as_str(),
+                mutation.version().map(Version::to_string),
+                mutation.checksum().map(|checksum| checksum.to_string()),
+                intent.user.as_str(),
+                intent.seq,
+            ))?)
+    }
+
     /// What is on record of accepted publishes, oldest first; all, or those of one version.
     ///
     /// # Errors

@@ -13,9 +13,10 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::io::ReaderStream;
 
-use super::{Answer, Publication, Search, Upstream, UpstreamError, VersionState};
+use super::{Answer, OwnersChange, Publication, Search, Upstream, UpstreamError, VersionState};
 use crate::index::Line;
 use crate::keys::User;
+use crate::policy::Refusal;
 use crate::store::{ChangeError, Store, StoreError};
 
 /// See the module.
@@ -156,6 +157,11 @@ impl Upstream for BuiltIn {
             let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
             Ok(json_response(&json!({ "users": users })))
         })
+    }
+
+    /// Whoever publishes first owns a crate here, and that is all there is to it.
+    fn change_owners<'a>(&'a self, _: &'a User, _: &'a CrateName, _: &'a OwnersChange) -> Answer<'a, ()> {
+        Box::pin(async { Err(Refusal::OwnersOff.into()) })
     }
 
     fn state<'a>(

@@ -1,6 +1,9 @@
 //! A running gateway with software keys, an HTTP client that sends what it is told, and crates made by hand.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod bearer_registry;
+pub(crate) mod served;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use mock_card::{MockCard, PinPolicy, TouchPolicy};
+use yk_cargo_interop::computer::Computer;
 
-use crate::computer::Computer;
 use crate::registry::{NAME, Registry, publish_body, rfc_key};
 
 const SLOT: u8 = 0x82;

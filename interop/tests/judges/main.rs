@@ -4,7 +4,6 @@
 #![cfg(unix)]
 
 mod cargo_verifier;
-mod computer;
 mod pyseto;
 mod registry;
 mod yubikey_crate;

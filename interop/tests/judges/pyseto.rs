@@ -6,8 +6,7 @@ use std::sync::OnceLock;
 use mock_card::MockCard;
 use serde_json::{Value, json};
 use yk_cargo_interop::cache;
-
-use crate::computer::{Computer, shown};
+use yk_cargo_interop::computer::{Computer, shown};
 
 const INDEX: &str = "sparse+https://registry.example/index/";
 const DECODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pyseto/decode.py");

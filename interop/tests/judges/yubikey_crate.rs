@@ -8,8 +8,7 @@ use mock_card::{Firmware, MockCard};
 use p384::ecdsa::signature::Verifier as _;
 use p384::ecdsa::{DerSignature, VerifyingKey};
 use yk_cargo_interop::CardReport;
-
-use crate::computer::{Computer, EnrolledKey, PIN, shown};
+use yk_cargo_interop::computer::{Computer, EnrolledKey, PIN, shown};
 
 const PEER: &str = env!("CARGO_BIN_EXE_yubikey-peer");
 const INDEX: &str = "sparse+https://registry.example/index/";

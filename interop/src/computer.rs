@@ -13,46 +13,61 @@ use p384::ecdsa::VerifyingKey;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-pub(crate) const PIN: &str = "654321";
+/// Of every card plugged in.
+pub const PIN: &str = "654321";
 
 /// What no program here needs: a verify build on a busy machine.
 const SECONDS: &str = "300";
 
-pub(crate) struct Computer {
+/// See the module. When it is dropped, all of it is gone.
+pub struct Computer {
     folder: TempDir,
     card: MockCard,
 }
 
 /// `enrollments.toml`, as far as the judges care.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Enrollments {
-    pub(crate) registry: Vec<EnrolledRegistry>,
+pub struct Enrollments {
+    /// One for each index URL.
+    pub registry: Vec<EnrolledRegistry>,
 }
 
+/// What is enrolled for one index URL.
 #[derive(Debug, Deserialize)]
-pub(crate) struct EnrolledRegistry {
-    pub(crate) card: Vec<EnrolledCard>,
+pub struct EnrolledRegistry {
+    /// Each is good for it alone.
+    pub card: Vec<EnrolledCard>,
 }
 
+/// A card that was enrolled.
 #[derive(Debug, Deserialize)]
-pub(crate) struct EnrolledCard {
-    pub(crate) serial: u32,
-    pub(crate) firmware: String,
-    pub(crate) key: Vec<EnrolledKey>,
+pub struct EnrolledCard {
+    /// The YubiKey's number.
+    pub serial: u32,
+    /// As in `5.7.4`.
+    pub firmware: String,
+    /// One for reading and one for publishing, or one for both.
+    pub key: Vec<EnrolledKey>,
 }
 
+/// A key on a card.
 #[derive(Debug, Deserialize)]
-pub(crate) struct EnrolledKey {
-    pub(crate) role: String,
-    pub(crate) slot: String,
-    pub(crate) public: String,
-    pub(crate) pin: String,
-    pub(crate) touch: String,
+pub struct EnrolledKey {
+    /// `read`, `publish` or `both`.
+    pub role: String,
+    /// Two hexadecimal digits.
+    pub slot: String,
+    /// `k3.public.…`
+    pub public: String,
+    /// `never`, `once` or `always`.
+    pub pin: String,
+    /// `never`, `cached` or `always`.
+    pub touch: String,
 }
 
 impl EnrolledKey {
     /// PASERK `k3.public`: the compressed point.
-    pub(crate) fn verifying_key(&self) -> VerifyingKey {
+    pub fn verifying_key(&self) -> VerifyingKey {
         let point = self.public.strip_prefix("k3.public.").expect("a PASERK");
         let point = BASE64_URL_SAFE_NO_PAD.decode(point).unwrap();
         assert_eq!(point.len(), 49, "{}", self.public);
@@ -62,18 +77,19 @@ impl EnrolledKey {
 
 impl Computer {
     /// With this card plugged in. Its PIN becomes [`PIN`].
-    pub(crate) fn with(card: Builder) -> Self {
+    pub fn with(card: Builder) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("home/.cargo")).unwrap();
         Self { folder, card: card.pin(PIN).start().unwrap() }
     }
 
-    pub(crate) fn card(&self) -> &MockCard {
+    /// The YubiKey.
+    pub fn card(&self) -> &MockCard {
         &self.card
     }
 
     /// Where a person keeps projects.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -82,16 +98,22 @@ impl Computer {
     }
 
     /// Writes `$CARGO_HOME/config.toml`.
-    pub(crate) fn configure(&self, config: &str) {
+    pub fn configure(&self, config: &str) {
         std::fs::write(self.cargo_home().join("config.toml"), config).unwrap();
     }
 
-    pub(crate) fn enrollments_file(&self) -> PathBuf {
+    /// What cargo keeps of every registry: index and crates.
+    pub fn forget_downloads(&self) {
+        std::fs::remove_dir_all(self.cargo_home().join("registry")).unwrap();
+    }
+
+    /// Where `yk-cargo` keeps what it enrolled.
+    pub fn enrollments_file(&self) -> PathBuf {
         self.cargo_home().join("yk-cargo/enrollments.toml")
     }
 
     /// The only card of the only enrolment.
-    pub(crate) fn enrolled_card(&self) -> EnrolledCard {
+    pub fn enrolled_card(&self) -> EnrolledCard {
         let text = std::fs::read_to_string(self.enrollments_file()).unwrap();
         let mut enrollments: Enrollments = toml::from_str(&text).unwrap();
         assert_eq!(enrollments.registry.len(), 1, "{text}");
@@ -100,22 +122,23 @@ impl Computer {
     }
 
     /// `yk-cargo ARGUMENTS`: what it printed on stdout, less the last line end. It has to succeed.
-    pub(crate) fn yk_cargo(&self, arguments: &[&str]) -> String {
+    pub fn yk_cargo(&self, arguments: &[&str]) -> String {
         let output = self.run(yk_cargo(), arguments, "");
         assert!(output.status.success(), "yk-cargo {arguments:?}\n{}", shown(&output));
         String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
     }
 
-    /// `cargo ARGUMENTS` in a project. `Err` has what it wrote to stderr.
-    pub(crate) fn cargo(&self, project: &Path, arguments: &[&str]) -> Result<(), String> {
+    /// `cargo ARGUMENTS` in a project. `Ok` has what it wrote to stdout, `Err` what it wrote to stderr.
+    pub fn cargo(&self, project: &Path, arguments: &[&str]) -> Result<String, String> {
         let mut command = self.child(cargo(), arguments);
         let output = command.current_dir(project).stdin(Stdio::null()).output().unwrap();
         eprintln!("$ cargo {}\n{}", arguments.join(" "), shown(&output));
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stderr).unwrap()) }
+        let said = if output.status.success() { Ok(output.stdout) } else { Err(output.stderr) };
+        said.map(|text| String::from_utf8(text).unwrap()).map_err(|text| String::from_utf8(text).unwrap())
     }
 
     /// Runs a program to its end, with this on stdin.
-    pub(crate) fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str], input: &str) -> Output {
+    pub fn run(&self, program: impl AsRef<OsStr>, arguments: &[&str], input: &str) -> Output {
         let mut command = self.child(program, arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -138,7 +161,8 @@ impl Computer {
     }
 }
 
-pub(crate) fn shown(output: &Output) -> String {
+/// All that a program said, for a message.
+pub fn shown(output: &Output) -> String {
     format!(
         "{}{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -163,32 +187,41 @@ fn search_path() -> std::ffi::OsString {
 /// The program under judgement: `YK_CARGO_UNDER_TEST`, else built from this tree.
 fn yk_cargo() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| std::env::var_os("YK_CARGO_UNDER_TEST").map_or_else(build_yk_cargo, PathBuf::from))
+    PROGRAM.get_or_init(|| under_test("YK_CARGO_UNDER_TEST").unwrap_or_else(|| build("yk-cargo")))
 }
 
-fn build_yk_cargo() -> PathBuf {
+/// The gateway: `REGISTRY_GATEWAY_UNDER_TEST`, else built from this tree.
+///
+/// # Panics
+/// If it does not build.
+pub fn registry_gateway() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        under_test("REGISTRY_GATEWAY_UNDER_TEST").unwrap_or_else(|| build("registry-gateway"))
+    })
+}
+
+fn under_test(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from)
+}
+
+/// Builds a package of this tree, which has a program of the same name.
+fn build(package: &str) -> PathBuf {
     #[derive(Deserialize)]
     struct Message {
         executable: Option<PathBuf>,
     }
     let mut command = Command::new(cargo());
-    command.args([
-        "build",
-        "--locked",
-        "--package",
-        "yk-cargo",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
+    command.args(["build", "--locked", "--package", package, "--message-format", "json-render-diagnostics"]);
     command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
     // In the tree's own target folder: the judges' is shared by all trees, and what another one built there would do.
     command.env_remove("CARGO_TARGET_DIR");
     let output = command.stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "yk-cargo does not build");
+    assert!(output.status.success(), "{package} does not build");
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok()?.executable)
-        .find(|program| program.file_name().is_some_and(|name| name == "yk-cargo"))
+        .find(|program| program.file_name().is_some_and(|name| name == package))
         .expect("cargo names the program it built")
 }

@@ -1,0 +1,207 @@
+//! How a gateway is set up: from a TOML file, the command line, or a program that runs one.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::challenge::Challenges;
+use crate::tls::TlsFiles;
+
+/// How to serve a registry. In the file, names have hyphens and durations are seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The store's folder.
+    pub store: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The public base URL as cargo sees it; by default `http://` and the address that is listened on.
+    pub url: Option<String>,
+    /// The index URL as cargo's users have it, if it is not `sparse+URL/index/`: the one that a registry had before, or
+    /// with reads that bypass the gateway, the index of the registry behind.
+    pub index_url: Option<String>,
+    /// Who may read what.
+    pub reads: Reads,
+    /// What `cargo owner` may do.
+    pub owners: Owners,
+    /// How old a token may be.
+    #[serde(deserialize_with = "seconds")]
+    pub window: Duration,
+    /// How far in the future a token may be dated.
+    #[serde(deserialize_with = "seconds")]
+    pub skew: Duration,
+    /// The largest crate file, in bytes.
+    pub max_crate: u64,
+    /// How long a TLS handshake, a request's header, the next piece of its body, or the taking of a piece of the answer
+    /// may take.
+    #[serde(deserialize_with = "seconds")]
+    pub patience: Duration,
+    /// Whether mutation tokens answer a challenge.
+    pub challenges: Challenges,
+    /// The certificate to show; without one, plain HTTP is spoken.
+    pub tls: Option<TlsFiles>,
+    /// Where to listen for operators: `/metrics`, `/healthz`, `/readyz`, in plain HTTP.
+    pub metrics: Option<SocketAddr>,
+    /// Networks whose `X-Forwarded-For` is believed, and whose connections are not counted by address.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections at a time; one address may have half of them. A newcomer takes the place of the longest silent.
+    pub connections: usize,
+    /// Signatures verified in a minute for one address (an IPv6 /64 is one). Remembered read tokens do not count.
+    pub verifications_per_peer: NonZeroU32,
+    /// Signatures verified in a minute for one key, as far as they come from one address.
+    pub verifications_per_key: NonZeroU32,
+    /// The registry behind; without one, the built-in one.
+    pub upstream: Option<UpstreamConfig>,
+}
+
+/// Who may read index and crates.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reads {
+    /// Whoever has an enrolled key.
+    #[default]
+    Token,
+    /// Everybody.
+    Open,
+    /// Nobody reads here: cargo reads at the registry behind, and only its changes come through the gateway. Of the index
+    /// there is `config.json` alone, to be served in the place of the other one.
+    Bypass,
+}
+
+/// What `cargo owner` may do.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owners {
+    /// List, and nothing else: the token says neither whom to add or remove nor which of the two.
+    #[default]
+    List,
+    /// Also add and remove. Whoever holds a live owners token can use it for another person.
+    Change,
+}
+
+/// A registry that takes bearer tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UpstreamConfig {
+    /// Its sparse index, with or without `sparse+`.
+    pub index: String,
+    /// Its API, where its own `config.json` names one that the gateway should not use.
+    pub api: Option<String>,
+    /// Its downloads, likewise; as in `config.json`, a prefix or a template.
+    pub dl: Option<String>,
+    /// Other addresses under which a manifest may name it. A crate that depends on it past the gateway is refused.
+    #[serde(default)]
+    pub also_known_as: Vec<String>,
+    /// The key that the users' credentials are encrypted with: a file of 32 bytes in base64, not open to others.
+    /// `credential:NAME` is `$CREDENTIALS_DIRECTORY/NAME` (systemd).
+    pub key_file: PathBuf,
+    /// More certificate authorities, in PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How long to wait for its answer, and for each next piece of it.
+    #[serde(default = "upstream_timeout", deserialize_with = "seconds")]
+    pub timeout: Duration,
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{} is no configuration", path.display())]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Config {
+    /// The defaults, on a free port of 127.0.0.1.
+    pub fn new(store: impl Into<PathBuf>) -> Self {
+        Self {
+            store: store.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            url: None,
+            index_url: None,
+            reads: Reads::default(),
+            owners: Owners::default(),
+            window: Duration::from_secs(900),
+            skew: Duration::from_secs(60),
+            max_crate: 20 << 20,
+            patience: Duration::from_secs(30),
+            challenges: Challenges::default(),
+            tls: None,
+            metrics: None,
+            trusted_proxies: Vec::new(),
+            connections: 512,
+            verifications_per_peer: const { NonZeroU32::new(3000).unwrap() },
+            verifications_per_key: const { NonZeroU32::new(1200).unwrap() },
+            upstream: None,
+        }
+    }
+
+    /// Reads a configuration file. Paths in it are taken from its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.store = folder.join(&config.store);
+        let secret = |file: &Path| credential(file).unwrap_or_else(|| folder.join(file));
+        if let Some(tls) = &mut config.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = secret(&tls.key);
+        }
+        if let Some(upstream) = &mut config.upstream {
+            upstream.key_file = secret(&upstream.key_file);
+            upstream.ca_file = upstream.ca_file.as_ref().map(|file| folder.join(file));
+        }
+        Ok(config)
+    }
+}
+
+impl UpstreamConfig {
+    /// All addresses by which a manifest may name it.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let index = self.index.strip_prefix("sparse+").unwrap_or(&self.index);
+        let index = format!("sparse+{}/", index.trim_end_matches('/'));
+        std::iter::once(index).chain(self.also_known_as.iter().cloned()).collect()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new("registry")
+    }
+}
+
+/// systemd.exec, "Credentials".
+fn credential(path: &Path) -> Option<PathBuf> {
+    let name = path.to_str()?.strip_prefix("credential:")?;
+    Some(PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name))
+}
+
+fn upstream_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}

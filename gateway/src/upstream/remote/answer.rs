@@ -1,0 +1,111 @@
+//! What the registry behind answers: what of it goes on to cargo, and what a refusal means.
+
+use asymmetric_token::Checksum;
+use axum::body::Body;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::Response;
+use semver::Version;
+use serde_json::Value;
+
+use super::{RemoteError, failed};
+use crate::keys::User;
+use crate::upstream::{UpstreamError, VersionState};
+
+/// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop.
+const PASSED_ON: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::CACHE_CONTROL,
+];
+/// How much of a refusal is read, in bytes.
+const MOST_DETAIL: usize = 64 << 10;
+/// How much of it is shown, in characters.
+const DETAIL_SHOWN: usize = 300;
+
+/// Status, body and the named fields.
+pub(super) fn passed_on(response: reqwest::Response) -> Response {
+    let mut answer = Response::builder().status(response.status());
+    for name in PASSED_ON {
+        if let Some(value) = response.headers().get(&name) {
+            answer = answer.header(name, value);
+        }
+    }
+    let body = axum::http::Response::<reqwest::Body>::from(response).into_body();
+    answer.body(Body::new(body)).expect("a status and fields that were in a response")
+}
+
+/// What an answer other than success means.
+pub(super) async fn refusal(response: reqwest::Response, user: Option<&User>) -> UpstreamError {
+    let status = response.status();
+    let detail = match limited(response, MOST_DETAIL, false).await {
+        Ok(body) => errors_in(&body).unwrap_or_default(),
+        Err(_) => String::new(),
+    };
+    let or = |words: &str| if detail.is_empty() { words.to_owned() } else { detail.clone() };
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            let user = user.map_or_else(|| "anonymous readers".to_owned(), ToString::to_string);
+            tracing::error!(user, detail, "the registry behind refuses our credential");
+            RemoteError::CredentialRefused(user).into()
+        }
+        StatusCode::NOT_FOUND => UpstreamError::NotFound(or("nothing here")),
+        StatusCode::CONFLICT => UpstreamError::Conflict(or("this exists already")),
+        StatusCode::FORBIDDEN
+        | StatusCode::GONE
+        | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS
+        | StatusCode::BAD_REQUEST
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY
+        | StatusCode::TOO_MANY_REQUESTS => {
+            UpstreamError::Denied { status, detail: or("the registry behind this gateway refuses") }
+        }
+        _ => {
+            let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+            RemoteError::Failed { status, detail }.into()
+        }
+    }
+}
+
+/// A body of at most so many bytes.
+pub(super) async fn limited(
+    mut response: reqwest::Response,
+    most: usize,
+    change: bool,
+) -> Result<Vec<u8>, RemoteError> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|error| failed(error.without_url(), change))? {
+        if body.len() + piece.len() > most {
+            return Err(RemoteError::Nonsense(format!("more than {most} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+/// `{"errors":[{"detail":…}]}`, shortened.
+pub(super) fn errors_in(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let errors = answer.get("errors")?.as_array()?;
+    let details: Vec<_> = errors.iter().filter_map(|error| error.get("detail")?.as_str()).collect();
+    let text: String = details.join("; ").chars().take(DETAIL_SHOWN).collect();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The line of a version in an index file. Build metadata is part of the version as it is compared here.
+pub(super) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, UpstreamError> {
+    let nonsense = || RemoteError::Nonsense("a line of its index".to_owned());
+    let wanted = version.to_string();
+    for line in file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        let line: Value = serde_json::from_slice(line).map_err(|_| nonsense())?;
+        if line.get("vers").and_then(Value::as_str) != Some(&wanted) {
+            continue;
+        }
+        let checksum: Option<Checksum> =
+            line.get("cksum").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let yanked = line.get("yanked").and_then(Value::as_bool).unwrap_or(false);
+        return Ok(Some(VersionState { checksum: checksum.ok_or_else(nonsense)?, yanked }));
+    }
+    Ok(None)
+}

@@ -1,0 +1,181 @@
+//! The users' credentials for the registry behind: encrypted, each bound to its user.
+//!
+//! AES-256-GCM with a random 12-byte nonce before the ciphertext and a 16-byte tag after it; the associated data is a
+//! label and the user's name, so that a row moved to another user does not open.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::keys::User;
+
+const LABEL: &[u8] = b"registry-gateway upstream credential v1\0";
+/// The longest credential, in bytes.
+pub const MAX_CREDENTIAL_BYTES: usize = 4096;
+
+/// Opens and closes credentials.
+pub struct Vault(RandomizedNonceKey);
+
+/// Why a vault or a credential cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The key file cannot be read.
+    #[error("cannot read the key file {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others could read the key file.
+    #[error("the key file {} is open to other users of this computer", .0.display())]
+    OpenToOthers(PathBuf),
+    /// Not a key.
+    #[error("the key file {} is not 32 bytes in base64", .0.display())]
+    NotAKey(PathBuf),
+    /// Encrypted with another key, for another user, or damaged.
+    #[error("the credential of {0} does not open with this key file")]
+    Sealed(User),
+    /// Not usable as a header.
+    #[error("a credential is 1 to {MAX_CREDENTIAL_BYTES} printable ASCII characters")]
+    NotACredential,
+}
+
+impl VaultError {
+    /// What to do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File { .. } => Some("`registry-gateway init` makes one".to_owned()),
+            Self::OpenToOthers(path) => Some(format!("run `chmod 600 {}`", path.display())),
+            Self::NotAKey(_) => Some("give the file that `registry-gateway init` made".to_owned()),
+            Self::Sealed(user) => Some(format!("set it again with `registry-gateway credential set {user}`")),
+            Self::NotACredential => Some("copy the token alone".to_owned()),
+        }
+    }
+}
+
+impl Vault {
+    /// Opens the vault with its key file.
+    ///
+    /// # Errors
+    /// [`VaultError::File`], [`VaultError::OpenToOthers`], [`VaultError::NotAKey`].
+    pub fn open(path: &Path) -> Result<Self, VaultError> {
+        let at = |source| VaultError::File { path: path.to_owned(), source };
+        let file = std::fs::File::open(path).map_err(at)?;
+        if open_to_others(&file).map_err(at)? {
+            return Err(VaultError::OpenToOthers(path.to_owned()));
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.take(1024).read_to_string(&mut text).map_err(at)?;
+        let no_key = || VaultError::NotAKey(path.to_owned());
+        let key = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| no_key())?);
+        RandomizedNonceKey::new(&AES_256_GCM, &key).map(Self).map_err(|_| no_key())
+    }
+
+    /// A fresh key for [`open`](Self::open), as text.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn new_key() -> io::Result<Zeroizing<String>> {
+        let mut key = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *key).map_err(io::Error::other)?;
+        Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*key))))
+    }
+
+    /// Encrypts a user's credential: what the registry behind wants in `Authorization`.
+    ///
+    /// # Errors
+    /// [`VaultError::NotACredential`].
+    pub fn seal(&self, user: &User, credential: &str) -> Result<Vec<u8>, VaultError> {
+        let printable = credential.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if credential.is_empty() || credential.len() > MAX_CREDENTIAL_BYTES || !printable {
+            return Err(VaultError::NotACredential);
+        }
+        let mut bytes = credential.as_bytes().to_vec();
+        let nonce = self
+            .0
+            .seal_in_place_append_tag(associated(user), &mut bytes)
+            .map_err(|_| VaultError::NotACredential)?;
+        Ok([nonce.as_ref().as_slice(), &bytes].concat())
+    }
+
+    /// Decrypts a user's credential.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`].
+    pub fn unseal(&self, user: &User, sealed: &[u8]) -> Result<Zeroizing<String>, VaultError> {
+        let failed = || VaultError::Sealed(user.clone());
+        let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
+        let mut bytes = Zeroizing::new(bytes.to_vec());
+        let clear = self.0.open_in_place(nonce, associated(user), &mut bytes).map_err(|_| failed())?;
+        std::str::from_utf8(clear).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| failed())
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(..)")
+    }
+}
+
+fn associated(user: &User) -> Aad<Vec<u8>> {
+    Aad::from([LABEL, user.as_str().as_bytes()].concat())
+}
+
+#[cfg(unix)]
+fn open_to_others(file: &std::fs::File) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &std::fs::File) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Vault, VaultError};
+
+    fn vault() -> Vault {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let key = Vault::new_key().unwrap();
+        std::io::Write::write_all(
+            &mut tempfile::NamedTempFile::new_in(&folder).map(|file| file.persist(&path).unwrap()).unwrap(),
+            key.as_bytes(),
+        )
+        .unwrap();
+        Vault::open(&path).unwrap()
+    }
+
+    #[test]
+    fn a_credential_opens_for_its_user_and_this_key() {
+        let vault = vault();
+        let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        let sealed = vault.seal(&alice, "Bearer secret").unwrap();
+        assert!(!sealed.windows(6).any(|six| six == b"secret"));
+        assert_ne!(sealed, vault.seal(&alice, "Bearer secret").unwrap());
+        assert_eq!(*vault.unseal(&alice, &sealed).unwrap(), "Bearer secret");
+        assert!(matches!(vault.unseal(&bob, &sealed), Err(VaultError::Sealed(_))));
+        assert!(matches!(self::vault().unseal(&alice, &sealed), Err(VaultError::Sealed(_))));
+        for end in 0..sealed.len() {
+            assert!(matches!(vault.unseal(&alice, &sealed[..end]), Err(VaultError::Sealed(_))));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_header_is_no_credential() {
+        let vault = vault();
+        for text in ["", "a\nb", "\u{e9}", &"x".repeat(5000)] {
+            assert!(matches!(vault.seal(&"alice".parse().unwrap(), text), Err(VaultError::NotACredential)));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The program, serving.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use super::Response;
+
+pub(crate) fn program(store: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
+    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    command
+}
+
+/// A served registry; killed if the test fails before it is stopped.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    out: BufReader<ChildStdout>,
+    pub(crate) index_url: String,
+}
+
+impl Served {
+    /// On a free port.
+    pub(crate) fn new(store: &Path, arguments: &[&str]) -> Self {
+        Self::of(program(store), &[&["--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    pub(crate) fn of(mut command: Command, arguments: &[&str]) -> Self {
+        command.arg("serve").args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        };
+        let index_url = line().strip_prefix("index ").unwrap().to_owned();
+        assert_eq!(line(), "ready");
+        Self { child, out, index_url }
+    }
+
+    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
+        let address = self.index_url.trim_start_matches("sparse+http://").trim_end_matches("/index/");
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        Ok(stream)
+    }
+
+    pub(crate) fn get(&self, path: &str, token: &str) -> Response {
+        let mut stream = self.connect().unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        Response::read(stream)
+    }
+
+    pub(crate) fn stop(mut self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It has ended, or the test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

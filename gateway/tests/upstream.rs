@@ -1,0 +1,451 @@
+//! In front of a registry that takes bearer tokens.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use asymmetric_token::{Claims, Mutation};
+use common::bearer_registry::{BearerRegistry, Say};
+use common::{Fixture, Response, SoftwareKey, Upload};
+use jiff::Timestamp;
+use registry_gateway::config::{Config, Owners, Reads, UpstreamConfig};
+use registry_gateway::vault::Vault;
+use registry_gateway::{Gateway, StartError};
+use serde_json::json;
+
+const ALICES: &str = "Bearer alices-upstream-token";
+const BOBS: &str = "bobs-upstream-token";
+
+/// A gateway in front of a registry; Alice and Bob have a credential each.
+struct Front {
+    gateway: Fixture,
+    registry: BearerRegistry,
+}
+
+impl Front {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let registry = BearerRegistry::start();
+        let index = format!("{}/index/", registry.url());
+        let gateway = Fixture::with(|config| {
+            fs::set_permissions(&config.store, fs::Permissions::from_mode(0o700)).unwrap();
+            let key_file = config.store.join("key");
+            fs::write(&key_file, Vault::new_key().unwrap().as_bytes()).unwrap();
+            fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+            config.upstream = Some(upstream(index, key_file));
+            change(config);
+        });
+        let front = Self { gateway, registry };
+        front.set_credential("alice", ALICES);
+        front.set_credential("bob", BOBS);
+        front
+    }
+
+    fn set_credential(&self, user: &str, credential: &str) {
+        let upstream = self.gateway.config.upstream.as_ref().unwrap();
+        let user = user.parse().unwrap();
+        let sealed = Vault::open(&upstream.key_file).unwrap().seal(&user, credential).unwrap();
+        self.gateway.running().store().set_credential(&user, &sealed).unwrap();
+    }
+
+    fn yank(&self) -> Response {
+        let token = self
+            .gateway
+            .token(Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() });
+        self.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"")
+    }
+
+    /// Kinds and outcomes of the audit log's last two entries.
+    fn outcome(&self) -> Option<String> {
+        let database = rusqlite::Connection::open(self.gateway.folder.path().join("registry.db")).unwrap();
+        database
+            .query_row(
+                "SELECT json_extract(entry, '$.outcome') FROM audit ORDER BY seq DESC LIMIT 1",
+                (),
+                |row| row.get(0),
+            )
+            .unwrap()
+    }
+}
+
+fn upstream(index: String, key_file: std::path::PathBuf) -> UpstreamConfig {
+    UpstreamConfig {
+        index,
+        api: None,
+        dl: None,
+        also_known_as: vec!["sparse+https://old.example.org/".to_owned()],
+        key_file,
+        ca_file: None,
+        timeout: Duration::from_secs(5),
+    }
+}
+
+/// JSON and crate file of a publish body.
+fn parts(body: &[u8]) -> (serde_json::Value, &[u8]) {
+    let length = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap()) as usize;
+    let json = length(0);
+    assert_eq!(body.len(), 8 + json + length(4 + json));
+    (serde_json::from_slice(&body[4..4 + json]).unwrap(), &body[8 + json..])
+}
+
+#[test]
+fn a_publish_goes_on_rebuilt_and_with_the_users_own_credential() {
+    let front = Front::new();
+    front.registry.on("PUT /api/v1/crates/new", Say::ok("{}"));
+    let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n[dependencies]\nserde = \"1\"\n";
+    let sent = json!({
+        "name": "hello", "vers": "1.0.0", "from_a_newer_cargo": true,
+        "deps": [{ "name": "serde", "version_req": "1", "registry": "https://github.com/rust-lang/crates.io-index" }],
+    });
+    let upload = Upload::with_manifest("hello", "1.0.0", manifest, &sent);
+    let answer = front.gateway.publish(&upload);
+    answer.assert_ok();
+    assert!(answer.field("x-audit").is_some_and(|mark| mark.starts_with("2 ")), "{}", answer.header);
+    let received = front.registry.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].field("authorization"), Some(ALICES));
+    assert!(!received[0].header.contains("v3.public"), "{}", received[0].header);
+    let (json, file) = parts(&received[0].body);
+    assert_eq!(file, upload.file);
+    assert_eq!(json["from_a_newer_cargo"], json!(null));
+    assert_eq!(json["deps"][0]["version_req"], "^1");
+    assert_eq!(json["deps"][0]["default_features"], true);
+    assert_eq!(front.outcome().as_deref(), Some("done"));
+}
+
+#[test]
+fn each_user_has_a_credential() {
+    let front = Front::new();
+    front.registry.on("GET /index/he/ll/hello", Say::ok("{}"));
+    front.gateway.get("/index/he/ll/hello").assert_ok();
+    let token = front.gateway.bob.token(front.gateway.url(), &Claims::read(Timestamp::now()));
+    front.gateway.send("GET", "/index/he/ll/hello", Some(&token), b"").assert_ok();
+    let credentials: Vec<_> = front
+        .registry
+        .received()
+        .iter()
+        .map(|request| request.field("authorization").unwrap().to_owned())
+        .collect();
+    assert_eq!(credentials, [ALICES, BOBS]);
+}
+
+#[test]
+fn without_a_credential_nothing_is_asked_and_no_token_spent() {
+    let front = Front::new();
+    let carol = SoftwareKey::new(9);
+    front.gateway.add_key(&carol, "carol", registry_gateway::keys::Role::Both);
+    let mutation = Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+    let token = carol.token(front.gateway.url(), &Claims::mutate(Timestamp::now(), mutation));
+    let yank = || front.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"");
+    yank().assert_refused(502, "no credential of carol");
+    assert!(front.registry.received().is_empty());
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::ok(r#"{"ok":true}"#));
+    front.set_credential("carol", "carols");
+    yank().assert_ok();
+    yank().assert_refused(401, "used before");
+}
+
+/// Nothing of a request's header goes on, but the conditions of a read.
+#[test]
+fn hop_by_hop_fields_end_here() {
+    let front = Front::new();
+    front.registry.on("GET /index/he/ll/hello", Say::ok("{}"));
+    let header = format!(
+        "GET /index/he/ll/hello HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\
+         Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nCookie: a=b\r\nX-Forwarded-For: 1.2.3.4\r\n\
+         Accept-Encoding: gzip\r\nIf-None-Match: \"x\"\r\n\r\n",
+        front.gateway.read_token()
+    );
+    front.gateway.raw(&header, b"").assert_ok();
+    let header = front.registry.received()[0].header.to_lowercase();
+    for field in ["upgrade", "http2", "cookie", "forwarded", "encoding", "v3.public"] {
+        assert!(!header.contains(field), "{header}");
+    }
+    assert!(header.contains("if-none-match: \"x\""), "{header}");
+}
+
+#[test]
+fn the_index_is_passed_through() {
+    let front = Front::new();
+    let fields = vec![
+        ("ETag", "\"tag\"".to_owned()),
+        ("Last-Modified", "Fri, 20 Nov 2026 10:00:00 GMT".to_owned()),
+        ("Set-Cookie", "session=1".to_owned()),
+        ("WWW-Authenticate", "Basic".to_owned()),
+    ];
+    let get = || front.gateway.get("/index/he/ll/hello");
+    front
+        .registry
+        .on("GET /index/he/ll/hello", Say::Answer("200 OK", fields.clone(), b"{\"a\":1}\n".to_vec()));
+    let found = get();
+    found.assert_ok();
+    assert_eq!(found.text(), "{\"a\":1}\n");
+    assert_eq!((found.field("etag"), found.field("set-cookie")), (Some("\"tag\""), None));
+    assert_eq!(found.field("last-modified"), Some("Fri, 20 Nov 2026 10:00:00 GMT"));
+    assert_eq!(found.field("www-authenticate"), None);
+    front.registry.on("GET /index/he/ll/hello", Say::Answer("304 Not Modified", fields, Vec::new()));
+    assert_eq!(get().status, 304);
+    for (status, expected) in
+        [("404 Not Found", 404), ("410 Gone", 410), ("451 Unavailable For Legal Reasons", 451)]
+    {
+        front.registry.on("GET /index/he/ll/hello", Say::no(status, "not here"));
+        get().assert_refused(expected, "not here");
+    }
+    front
+        .registry
+        .on("GET /index/he/ll/hello", Say::Answer("302 Found", vec![("Location", "/x".to_owned())], vec![]));
+    get().assert_refused(502, "302");
+}
+
+#[test]
+fn the_config_is_ours() {
+    let front = Front::new();
+    let config = front.gateway.get("/index/config.json").json();
+    let ours = front.gateway.running().base_url().to_owned();
+    assert_eq!(config["api"], json!(ours));
+    assert_eq!(config["dl"], json!(format!("{ours}/api/v1/crates")));
+    assert_eq!(config["auth-required"], true);
+    assert_eq!(config["asymmetric"]["window"], 900);
+}
+
+#[test]
+fn a_download_is_followed_here_and_the_credential_stays() {
+    let front = Front::new();
+    let elsewhere = BearerRegistry::start();
+    let path = "GET /dl/hello/1.0.0/download";
+    let get = || front.gateway.get("/api/v1/crates/hello/1.0.0/download");
+    front.registry.on(path, Say::ok("the file"));
+    assert_eq!(get().text(), "the file");
+    assert_eq!(front.registry.received()[0].field("authorization"), Some(ALICES));
+
+    let to = |url: String| Say::Answer("302 Found", vec![("Location", url)], Vec::new());
+    front.registry.on(path, to("/files/hello".to_owned()));
+    front.registry.on("GET /files/hello", Say::ok("the other file"));
+    assert_eq!(get().text(), "the other file");
+    // A third host would have to be https; over plain HTTP nothing is asked there at all.
+    elsewhere.on("GET /hello", Say::ok("evil"));
+    front.registry.on(path, to(format!("{}/hello", elsewhere.url())));
+    get().assert_refused(502, "a redirect to nowhere");
+    assert!(elsewhere.received().is_empty());
+    front.registry.on(path, to("/dl/hello/1.0.0/download".to_owned()));
+    get().assert_refused(502, "too many redirects");
+    for request in front.registry.received().iter().filter(|request| request.path == "/files/hello") {
+        assert_eq!(request.field("authorization"), None);
+    }
+}
+
+#[test]
+fn refusals_are_told_apart() {
+    let front = Front::new();
+    let yank = "DELETE /api/v1/crates/hello/1.0.0/yank";
+    for (say, status, text, outcome) in [
+        (
+            Say::no("401 Unauthorized", "bad token"),
+            502,
+            "refuses the credential that this gateway has for alice",
+            "failed",
+        ),
+        (Say::no("403 Forbidden", "not an owner"), 403, "not an owner", "refused"),
+        (Say::no("404 Not Found", "no such crate"), 404, "no such crate", "refused"),
+        (Say::no("409 Conflict", "exists"), 409, "exists", "refused"),
+        (Say::no("400 Bad Request", "too big"), 400, "too big", "refused"),
+        (Say::no("200 OK", "as older registries say it"), 422, "as older registries say it", "refused"),
+    ] {
+        front.registry.on(yank, say);
+        front.yank().assert_refused(status, text);
+        assert_eq!(front.outcome().as_deref(), Some(outcome), "{text}");
+    }
+    front.registry.on("GET /index/he/ll/hello", Say::no("401 Unauthorized", "bad token"));
+    front.gateway.get("/index/he/ll/hello").assert_refused(502, "refuses the credential");
+}
+
+/// After an answer that says nothing of the change, the index does.
+#[test]
+fn an_answer_that_leaves_it_open_is_settled_by_the_index() {
+    let front = Front::new();
+    let yank = "DELETE /api/v1/crates/hello/1.0.0/yank";
+    let line = |yanked| {
+        let cksum = "00".repeat(32);
+        Say::ok(json!({ "name": "hello", "vers": "1.0.0", "cksum": cksum, "yanked": yanked }).to_string())
+    };
+    for say in [
+        Say::HangUp,
+        Say::no("500 Internal Server Error", "oops"),
+        Say::Answer("200 OK", vec![], vec![0; 2 << 20]),
+    ] {
+        front.registry.on(yank, say.clone());
+        front.registry.on("GET /index/he/ll/hello", line(true));
+        front.yank().assert_ok();
+        assert_eq!(front.outcome().as_deref(), Some("done"));
+        front.registry.on("GET /index/he/ll/hello", line(false));
+        assert_eq!(front.yank().status, 502);
+        assert_eq!(front.outcome(), None, "the last entry is an intent: it may still come about");
+    }
+    assert_eq!(front.gateway.running().store().open_intents().unwrap().len(), 3);
+}
+
+/// A version that exists is a conflict, whoever has the same file; unless the same user's earlier attempt was given up.
+#[test]
+fn an_attempt_that_came_through_late() {
+    let front = Front::new();
+    let upload = Upload::new("hello", "1.0.0");
+    let line =
+        json!({ "name": "hello", "vers": "1.0.0", "cksum": upload.checksum().to_string() }).to_string();
+    front.registry.on("PUT /api/v1/crates/new", Say::no("409 Conflict", "exists"));
+    front.registry.on("GET /index/he/ll/hello", Say::ok(line.clone()));
+    front.gateway.publish(&upload).assert_refused(409, "exists");
+
+    let front = Front::new();
+    front.registry.on("PUT /api/v1/crates/new", Say::HangUp);
+    assert_eq!(front.gateway.publish(&upload).status, 502);
+    front.registry.on("PUT /api/v1/crates/new", Say::no("409 Conflict", "exists"));
+    front.registry.on("GET /index/he/ll/hello", Say::ok(line));
+    let bobs = Claims::mutate(Timestamp::now(), upload.mutation());
+    let bobs = front.gateway.bob.token(front.gateway.url(), &bobs);
+    front.gateway.put_new(&bobs, &upload).assert_refused(409, "exists");
+    front.gateway.publish(&upload).assert_ok();
+    front.gateway.publish(&upload).assert_refused(409, "exists");
+    assert_eq!(front.gateway.running().store().published(None).unwrap().len(), 1);
+}
+
+#[test]
+fn too_slow() {
+    let mut front =
+        Front::with(|config| config.upstream.as_mut().unwrap().timeout = Duration::from_millis(300));
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Silence);
+    front.yank().assert_refused(504, "see whether the change was made");
+    front.registry.on("GET /index/he/ll/hello", Say::Silence);
+    front.gateway.get("/index/he/ll/hello").assert_refused(504, "did not answer in time");
+    // Nobody is served before the change is settled, and for that the registry must answer.
+    let address = front.gateway.running().address();
+    front.gateway.running.take().unwrap().stop();
+    front.gateway.config.listen = address;
+    let error = Gateway::start(front.gateway.config.clone()).unwrap_err();
+    assert!(matches!(error, StartError::Unsettled(_)), "{error}");
+    front.registry.on("GET /index/he/ll/hello", Say::no("404 Not Found", ""));
+    let running = Gateway::start(front.gateway.config.clone()).unwrap();
+    assert!(running.store().open_intents().unwrap().is_empty());
+    front.gateway.running = Some(running);
+    assert_eq!(front.outcome().as_deref(), Some("failed"));
+}
+
+#[test]
+fn down() {
+    let front = Front::with(|config| {
+        config.upstream.as_mut().unwrap().index = "http://127.0.0.1:9/index/".to_owned();
+    });
+    front.yank().assert_refused(502, "cannot be reached");
+    assert_eq!(front.outcome().as_deref(), Some("failed"));
+    front.gateway.get("/index/he/ll/hello").assert_refused(502, "cannot be reached");
+}
+
+#[test]
+fn an_api_elsewhere_gets_no_credential() {
+    let front = Front::new();
+    let elsewhere = BearerRegistry::start();
+    let config = format!(r#"{{"dl":"{0}/dl","api":"{0}"}}"#, elsewhere.url());
+    front.registry.on("GET /index/config.json", Say::ok(config));
+    front.yank().assert_refused(502, "set `api` in the gateway's [upstream]");
+    front.gateway.get("/api/v1/crates/hello/1.0.0/download").assert_refused(502, "its config.json");
+    assert!(elsewhere.received().is_empty());
+}
+
+#[test]
+fn a_dependency_past_the_gateway() {
+    let front = Front::new();
+    for direct in
+        [format!("sparse+{}/index/", front.registry.url()), "sparse+https://old.example.org/".to_owned()]
+    {
+        let manifest = format!(
+            "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n[dependencies]\nserde = {{ version = \"1\", registry-index = \"{direct}\" }}\n"
+        );
+        let sent = json!({
+            "name": "hello", "vers": "1.0.0",
+            "deps": [{ "name": "serde", "version_req": "^1", "registry": direct }],
+        });
+        let upload = Upload::with_manifest("hello", "1.0.0", &manifest, &sent);
+        front.gateway.publish(&upload).assert_refused(422, "by that one's own address");
+    }
+    assert!(front.registry.received().is_empty());
+}
+
+#[test]
+fn search_goes_on_in_a_query_of_our_own() {
+    let front = Front::new();
+    front.registry.on("GET /api/v1/crates?q=a%26b+c&per_page=100", Say::ok(r#"{"crates":[]}"#));
+    let found = front.gateway.get("/api/v1/crates?q=a%26b%20c&per_page=500&session=x");
+    assert_eq!(found.text(), r#"{"crates":[]}"#);
+}
+
+#[test]
+fn owners_are_listed_and_changed_only_where_that_is_allowed() {
+    let path = "/api/v1/crates/hello/owners";
+    let body = br#"{"users":["carol"]}"#;
+    let token = |front: &Front| front.gateway.token(Mutation::Owners { name: "hello".parse().unwrap() });
+    let front = Front::new();
+    front.registry.on("GET /api/v1/crates/hello/owners", Say::ok(r#"{"users":[]}"#));
+    assert_eq!(front.gateway.send("GET", path, Some(&token(&front)), b"").text(), r#"{"users":[]}"#);
+    front.gateway.send("PUT", path, Some(&token(&front)), body).assert_refused(403, "owners are not changed");
+
+    let front = Front::with(|config| config.owners = Owners::Change);
+    front.registry.on("PUT /api/v1/crates/hello/owners", Say::ok(r#"{"ok":true}"#));
+    front.registry.on("DELETE /api/v1/crates/hello/owners", Say::ok(r#"{"ok":true}"#));
+    let one = token(&front);
+    front.gateway.send("PUT", path, Some(&one), body).assert_ok();
+    front.gateway.send("PUT", path, Some(&one), body).assert_refused(401, "used before");
+    // Cargo sends the same token on its second request.
+    front.gateway.send("DELETE", path, Some(&one), body).assert_ok();
+    for wrong in [
+        &br#"{"users":["a"],"Users":["b"]}"#[..],
+        br#"{"users":[]}"#,
+        br#"{"users":["a"]} {}"#,
+        br#"{"users":["\u0007"]}"#,
+    ] {
+        front
+            .gateway
+            .send("PUT", path, Some(&token(&front)), wrong)
+            .assert_refused(400, "a change of owners is");
+    }
+    let received = front.registry.received();
+    assert_eq!(received.len(), 2);
+    assert!(received.iter().all(|request| request.body == body));
+}
+
+#[test]
+fn reads_that_bypass_the_gateway() {
+    let front = Front::with(|config| {
+        config.reads = Reads::Bypass;
+        let upstream = config.upstream.as_mut().unwrap();
+        config.index_url = Some(format!("sparse+{}", upstream.index));
+        upstream.dl = Some("https://cdn.example.org/dl".to_owned());
+    });
+    assert_eq!(front.gateway.url(), format!("sparse+{}/index/", front.registry.url()));
+    let config = front.gateway.send("GET", "/index/config.json", None, b"").json();
+    assert_eq!(config["dl"], "https://cdn.example.org/dl");
+    assert_eq!(config["api"], json!(front.gateway.running().base_url()));
+    assert_eq!(config["auth-required"], json!(null));
+    front.gateway.get("/index/he/ll/hello").assert_refused(404, "nothing here");
+    front.gateway.get("/api/v1/crates/hello/1.0.0/download").assert_refused(404, "nothing here");
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::ok("{}"));
+    front.yank().assert_ok();
+}
+
+/// A registry that moves behind the gateway keeps its index URL.
+#[test]
+fn the_index_at_a_path_of_its_own() {
+    let front = Front::with(|config| {
+        config.url = Some("https://crates.example.org".to_owned());
+        config.index_url = Some("sparse+https://crates.example.org/api/v1/crates/".to_owned());
+    });
+    assert_eq!(front.gateway.url(), "sparse+https://crates.example.org/api/v1/crates/");
+    front.registry.on("GET /index/he/ll/hello", Say::ok("{}"));
+    front.gateway.get("/api/v1/crates/he/ll/hello").assert_ok();
+    assert_eq!(front.gateway.get("/api/v1/crates/config.json").json()["api"], "https://crates.example.org");
+    front.gateway.get("/index/he/ll/hello").assert_refused(404, "nothing here");
+}

@@ -1,0 +1,1 @@
+//! Nothing of its own: the package is there for its dependency, a program.

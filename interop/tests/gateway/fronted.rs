@@ -1,0 +1,57 @@
+//! Through the gateway: cargo asks `yk-cargo` for a token, the card signs it, and the gateway goes to the registry with a
+//! bearer token of that person's own, which no computer but its own ever sees.
+
+use yk_cargo_interop::kellnr::{Kellnr, Rights};
+
+use crate::direct;
+use crate::everyday::{self, publish, yank};
+use crate::front::Front;
+use crate::project::{Package, REGISTRY};
+
+#[test]
+fn everyday_life_with_a_card() {
+    let front = Front::before(Kellnr::start());
+    everyday::everything(&front.computer("alice", Rights::Publish));
+}
+
+/// The registry decides, and says so itself.
+#[test]
+fn rights_are_still_the_registry_s() {
+    let front = Front::before(Kellnr::start());
+    let alice = front.computer("alice", Rights::Publish);
+    let bob = front.computer("bob", Rights::Publish);
+    let carol = front.computer("carol", Rights::Read);
+
+    publish(&alice, &Package::new(alice.folder(), "hers").library());
+    let refused = yank(&bob, "hers@1.0.0", &[]).unwrap_err();
+    assert!(refused.contains("Not the owner of the crate"), "{refused}");
+
+    let own = Package::new(carol.folder(), "own").depends_on("hers").program();
+    assert_eq!(carol.cargo(&own, &["run"]).unwrap(), "2\n");
+    let refused = carol.cargo(&own, &["publish", "--no-verify", "--registry", REGISTRY]).unwrap_err();
+    assert!(refused.contains("Read-only users cannot modify the registry"), "{refused}");
+
+    yank(&alice, "hers@1.0.0", &[]).unwrap();
+}
+
+#[test]
+fn what_the_registry_takes_the_gateway_does_not() {
+    let front = Front::before(Kellnr::start());
+    let alice = front.computer("alice", Rights::Publish);
+    direct::configure(&alice, front.index(), &front.kellnr().mint_token("alice"));
+    let project = Package::new(alice.folder(), "mine").library();
+    let refused = alice.cargo(&project, &["publish", "--no-verify", "--registry", REGISTRY]).unwrap_err();
+    assert!(refused.contains(&format!("token rejected for `{REGISTRY}`")), "{refused}");
+}
+
+/// Alice cannot mend it, so she is told who can.
+#[test]
+fn a_credential_that_the_registry_refuses_is_the_gateway_s_affair() {
+    let front = Front::before(Kellnr::start());
+    let alice = front.computer("alice", Rights::Publish);
+    publish(&alice, &Package::new(alice.folder(), "hers").library());
+    front.keep_credential("alice", "0123456789abcdef0123456789abcdef");
+    let refused = yank(&alice, "hers@1.0.0", &["--config", "net.retry=0"]).unwrap_err();
+    let why = "refuses the credential that this gateway has for alice; tell its administrator";
+    assert!(refused.contains(why) && refused.contains("502"), "{refused}");
+}

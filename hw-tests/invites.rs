@@ -123,7 +123,7 @@ fn at_a_terminal() {
 
 #[test]
 fn registries_that_want_to_know_the_card() {
-    let world = World::with_registry(requiring(|_| {}), |card| card);
+    let world = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
     let outcome = world.enroll_by_invite(&world.invite()).succeeds();
     outcome.says(&["may publish; made on YubiKey 12345678, firmware 5.7.4"]);
     for key in world.keys_of("alice") {
@@ -139,17 +139,27 @@ fn registries_that_want_to_know_the_card() {
         assert!(!world.registry().cards[0].keys.is_empty(), "the keys are kept");
     };
     let minimum = |config: &mut Config| config.attestation.minimum_firmware = Some("5.7.0".parse().unwrap());
-    let old = World::with_registry(requiring(minimum), |card| card.firmware("5.4.3".parse().unwrap()));
+    let old = World::with_registry(Reads::AuthRequired, requiring(minimum), |card| {
+        card.firmware("5.4.3".parse().unwrap())
+    });
     refused(old, &[], "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later");
-    let weak = World::with_registry(requiring(|_| {}), |card| card);
+    let weak = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
     refused(weak, &["--touch-policy", "never"], "the publish key has the touch policy `never`");
-    let stranger = World::with_registry(|config| config.attestation.policy = Mode::Require, |card| card);
+    let stranger = World::with_registry(
+        Reads::AuthRequired,
+        |config| config.attestation.policy = Mode::Require,
+        |card| card,
+    );
     refused(stranger, &[], "which is no root that is trusted here");
 }
 
 #[test]
 fn a_registry_that_only_records() {
-    let world = World::with_registry(|config| config.attestation.policy = Mode::Record, |card| card);
+    let world = World::with_registry(
+        Reads::AuthRequired,
+        |config| config.attestation.policy = Mode::Record,
+        |card| card,
+    );
     let outcome = world.enroll_by_invite(&world.invite()).succeeds();
     outcome.says(&["its attestation is kept, but the attestation leads to `CN=Mock"]);
 }

@@ -6,18 +6,31 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use asymmetric_token::PublicKey;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::attestation::{Firmware, Mode, Settings};
 use registry_gateway::audit::Point;
+use registry_gateway::challenge::Challenges;
 use registry_gateway::keys::{Role, User};
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,7 +88,7 @@ pub(crate) struct Serve {
     /// The folder with the registry's database and crates; made if it is not there [default: ./registry]
     #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
     pub(crate) store: Option<PathBuf>,
-    /// Where to listen. There is no TLS here: stay on loopback, or put a proxy that ends TLS in front
+    /// Where to listen. Without a certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in front
     /// [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -91,6 +104,9 @@ pub(crate) struct Serve {
     /// How far in the future a token may be dated, for clocks that differ [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(0..=3_600))]
     pub(crate) skew: Option<u64>,
+    /// Whether a token that changes something answers a challenge: off, optional or required [default: off]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) challenges: Option<Challenges>,
     #[command(flatten)]
     pub(crate) attestation: Attestation,
 }

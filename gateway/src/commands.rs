@@ -47,10 +47,13 @@ fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let farewell = runtime.block_on(async { farewell() })?;
     let config = serve_config(options)?;
-    let listen = config.listen;
+    let exposed = config.tls.is_none() && !config.listen.ip().is_loopback();
     let running = Gateway::start(config)?;
-    if !listen.ip().is_loopback() {
+    if exposed {
         tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
+    }
+    if let Some(address) = running.metrics_address() {
+        tracing::info!("metrics are on http://{address}/metrics");
     }
     say(&format!("index {}\nready\n", running.index_url()))?;
     runtime.block_on(farewell);
@@ -78,6 +81,9 @@ fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     }
     if let Some(window) = options.window {
         config.window = Duration::from_secs(window);
+    }
+    if let Some(challenges) = options.challenges {
+        config.challenges = challenges;
     }
     if let Some(skew) = options.skew {
         config.skew = Duration::from_secs(skew);

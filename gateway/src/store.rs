@@ -1,7 +1,7 @@
 //! The gateway's memory: one SQLite database and the crate files beside it.
 //!
 //! ```text
-//! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
+//! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
 //! DIR/heads                            signed heads of the audit log, and the key that signs them:
 //! DIR/heads.key
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
@@ -23,6 +23,8 @@ mod heads;
 mod keys;
 mod ledger;
 mod people;
+mod revision;
+mod secret;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -100,6 +102,10 @@ const SCHEMA: &str = "
         kept_until     INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX spent_kept_until ON spent (kept_until);
+    CREATE TABLE secret (
+        name  TEXT PRIMARY KEY,
+        bytes BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// The store of one registry.
@@ -107,6 +113,8 @@ const SCHEMA: &str = "
 pub struct Store {
     folder: PathBuf,
     connection: Mutex<Connection>,
+    /// Never writes: reads need not wait for a commit to reach the disk, and it notices what all others write.
+    reader: Mutex<Connection>,
 }
 
 /// The database, in the store's folder.
@@ -167,6 +175,9 @@ pub enum StoreError {
     /// The key for the heads of the audit log.
     #[error("the heads of the audit log cannot be signed: {0}")]
     HeadKey(String),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -233,6 +244,7 @@ impl StoreError {
             | Self::Entry(_)
             | Self::File { .. }
             | Self::KeyRevoked(_)
+            | Self::Random
             | Self::UserKnown(_) => None,
         }
     }
@@ -278,7 +290,10 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrate(&mut connection)?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection) })
+        let reader = Connection::open(&path)?;
+        reader.busy_timeout(Duration::from_secs(10))?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection), reader: Mutex::new(reader) })
     }
 
     /// Where the store is.
@@ -303,6 +318,10 @@ impl Store {
     /// One statement or transaction at a time. A panic while the lock was held has rolled its transaction back.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

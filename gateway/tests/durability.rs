@@ -50,6 +50,7 @@ fn the_transaction_has_the_last_word() {
             key: fixture.publish.public.id(),
             mutation: Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
             single_use_key: single_use_key.to_owned(),
+            challenge: None,
             kept_until: now,
             now,
         })
@@ -74,7 +75,7 @@ fn what_was_under_way_is_settled_at_the_start() {
     for (n, mutation) in [still, lost.mutation()].into_iter().enumerate() {
         let key = fixture.publish.public.id();
         let (token, single_use_key) = (String::new(), n.to_string());
-        let signed = Signed { token, key, mutation, single_use_key, kept_until: now, now };
+        let signed = Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now };
         fixture.running().store().begin(&signed).unwrap();
     }
     fixture.restart();

@@ -24,26 +24,10 @@ const MAC: usize = 16;
 pub struct ServerKey([u8; 32]);
 
 impl ServerKey {
-    /// A new one.
-    ///
-    /// # Panics
-    /// Where the operating system has no random numbers.
+    /// From the bytes that are kept.
     #[must_use]
-    pub fn random() -> Self {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).expect("the operating system has random numbers");
+    pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
-    }
-
-    /// From 32 bytes.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-
-    /// For keeping it.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
     }
 
     /// A nonce for the registry with this index URL, and when it expires.
@@ -94,7 +78,7 @@ mod tests {
 
     #[test]
     fn only_ours_and_only_for_ten_minutes() {
-        let (key, url) = (ServerKey::random(), "sparse+https://r.example/");
+        let (key, url) = (ServerKey::new([1; 32]), "sparse+https://r.example/");
         let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         let (nonce, expires) = key.nonce(url, now);
         assert_eq!(expires, "2026-11-20T12:10:00Z".parse().unwrap());
@@ -102,7 +86,7 @@ mod tests {
         assert_eq!(key.check_nonce(&nonce, url, expires), Some(expires));
         assert_eq!(key.check_nonce(&nonce, url, expires + SignedDuration::from_secs(1)), None);
         assert_eq!(key.check_nonce(&nonce, "sparse+https://other.example/", now), None);
-        assert_eq!(ServerKey::random().check_nonce(&nonce, url, now), None);
+        assert_eq!(ServerKey::new([2; 32]).check_nonce(&nonce, url, now), None);
         assert_ne!(key.nonce(url, now).0, nonce);
         for position in 0..nonce.len() {
             let mut changed = nonce.clone().into_bytes();

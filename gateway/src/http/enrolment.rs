@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::authorization::client;
 use super::upload::Upload;
 use super::{App, Failure, blocking, json};
 use crate::attestation::Outcome;
@@ -26,13 +27,14 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
         "attestation": app.attestation.mode.as_str(),
         "min-firmware": app.attestation.minimum_firmware.map(|firmware| firmware.to_string()),
         "window": app.rules.window.as_secs(),
-        "challenges": "off",
+        "challenges": app.rules.challenges.as_str(),
     }))
 }
 
 /// `POST /api/v1/enroll`: keys, for whoever has an invite or somebody's word.
 pub(super) async fn enrol(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
+    app.limits.count(client(&parts)?.0, None)?;
     let mut upload = Upload::new(&parts.headers, body, app.patience);
     let body = match upload.whole("an enrolment", MAX_REQUEST_BYTES).await {
         Ok(body) => body,

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::upload::UploadError;
 use crate::enrolment::EnrolmentError;
+use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::policy::Refusal;
 use crate::store::{NotEnrolled, SpendError, StoreError};
@@ -42,6 +43,12 @@ pub(super) enum Failure {
     /// Taken already.
     #[error("{0}")]
     Conflict(String),
+    /// Too many tokens from there.
+    #[error("too many tokens from this address or for this key; try again in {} s", whole_seconds(.0))]
+    TooMany(Wait),
+    /// Too many changes altogether.
+    #[error(transparent)]
+    Full(SpendError),
     /// The registry behind refuses, in its own words.
     #[error("{detail}")]
     Denied {
@@ -73,6 +80,7 @@ impl Failure {
             Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooMany(_) | Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
@@ -118,8 +126,15 @@ impl From<SpendError> for Failure {
     fn from(error: SpendError) -> Self {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
+            SpendError::Full => Self::Full(error),
             SpendError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Wait> for Failure {
+    fn from(wait: Wait) -> Self {
+        Self::TooMany(wait)
     }
 }
 
@@ -146,8 +161,18 @@ impl IntoResponse for Failure {
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });
-        (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+        let fields = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (status, fields, body.to_string()).into_response();
+        if let Self::TooMany(wait) = &self {
+            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        }
+        response
     }
+}
+
+/// Not too early: a second begun counts.
+fn whole_seconds(wait: &Wait) -> u64 {
+    wait.0.as_secs() + 1
 }
 
 /// Names out of a request are in some sentences; a terminal must not obey them.

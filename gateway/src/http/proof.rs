@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,9 +23,9 @@ use crate::store::{Record, StoreError};
 pub(super) async fn proof(
     State(app): State<Arc<App>>,
     Path((name, version)): Path<(String, String)>,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, Failure> {
-    may_read(&app, &headers).await?;
+    may_read(&app, &parts).await?;
     blocking(move || {
         let none = || Failure::NotFound(format!("there is no proof of {name} {version} here"));
         let record = app.store.published(Some((&name, &version)))?.pop().ok_or_else(none)?;

@@ -35,7 +35,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        find(&self.connection(), id)
+        find(&self.reader(), id)
     }
 
     /// All keys, in the order in which they were registered.

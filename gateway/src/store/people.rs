@@ -22,10 +22,6 @@ pub(super) const SCHEMA: &str = "
         expires TEXT NOT NULL,
         used    TEXT
     ) STRICT;
-    CREATE TABLE secret (
-        name  TEXT PRIMARY KEY,
-        value BLOB NOT NULL
-    ) STRICT;
 ";
 
 /// A user, as registered.
@@ -255,15 +251,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn server_key(&self) -> Result<ServerKey, StoreError> {
-        let connection = self.connection();
-        connection.execute(
-            "INSERT OR IGNORE INTO secret (name, value) VALUES ('server-key', ?)",
-            [ServerKey::random().as_bytes()],
-        )?;
-        let bytes: Vec<u8> =
-            connection
-                .query_row("SELECT value FROM secret WHERE name = 'server-key'", [], |row| row.get(0))?;
-        ServerKey::from_bytes(&bytes).ok_or_else(|| StoreError::Damaged("the server's key".to_owned()))
+        self.secret("server key").map(ServerKey::new)
     }
 }
 

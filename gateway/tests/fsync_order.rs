@@ -32,8 +32,9 @@ struct Traced {
 impl Traced {
     /// `None` without strace.
     fn new() -> Option<Self> {
-        if Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_err() {
-            eprintln!("skipped: strace is not installed");
+        let works = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+        if !works.is_ok_and(|output| output.status.success()) {
+            writeln!(std::io::stderr(), "skipped: strace is not installed, or may not trace").unwrap();
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

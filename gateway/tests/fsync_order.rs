@@ -1,6 +1,7 @@
 //! What is on disk before what is said, as the kernel saw it. Without strace, which other computers than Linux lack, the tests
 //! say so and pass.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -34,7 +35,7 @@ impl Traced {
     fn new() -> Option<Self> {
         let works = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
         if !works.is_ok_and(|output| output.status.success()) {
-            writeln!(std::io::stderr(), "skipped: strace is not installed, or may not trace").unwrap();
+            eprintln!("skipped: strace is not installed, or may not trace");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -11,10 +11,12 @@ use asymmetric_token::KeyIdField;
 use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
 use crate::cli::Enroll;
 use crate::commands::Context;
-use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry};
+use crate::enrollment::{
+    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
+};
 use crate::error::Error;
 use crate::piv::certificate::Description;
-use crate::piv::{ManagementKey, Piv, Version};
+use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy, Version};
 use crate::reader::{AfterReset, Readers, Terms};
 use crate::signer::Signer;
 use crate::ui::{AskError, Ui, escape};
@@ -30,7 +32,7 @@ mod same_keys;
 mod survey;
 
 use plan::{PlannedKey, Start};
-use survey::{CardSurvey, is_still};
+use survey::{CardSurvey, ManagementKeyState, is_still};
 
 /// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
 const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
@@ -40,6 +42,7 @@ const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
 /// # Errors
 /// Whatever stopped it; what was made until then is finished by a rerun.
 pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
+    plan::check_slots(arguments)?;
     let registry = context.cargo.resolve(&arguments.registry)?;
     if is_unprotected(&registry.index) && !arguments.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
@@ -119,6 +122,7 @@ impl Enrollment<'_> {
         self.warn_about_the_card()?;
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
+        self.mention_keys_that_are_there(enrollments);
         if !self.arguments.yes {
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
@@ -179,7 +183,41 @@ impl Enrollment<'_> {
                 if key.start == Start::Begun { "  (begun earlier)" } else { "" }
             ));
         }
+        let read = planned.iter().find(|key| key.role != Role::Publish);
+        self.say_what_it_asks(read.map(|key| (key.pin, key.touch)));
         self.show_replaced();
+    }
+
+    /// Making keys may need the PIN for the management key; the token that is signed as a check, what its key asks for.
+    fn say_what_it_asks(&self, read: Option<(PinPolicy, TouchPolicy)>) {
+        let pin = self.card.management == ManagementKeyState::PinProtected
+            || read.is_some_and(|(pin, _)| pin != PinPolicy::Never);
+        let touch = read.is_some_and(|(_, touch)| touch != TouchPolicy::Never);
+        let asked = match (pin, touch) {
+            (false, false) => "no touch",
+            (true, false) => "the PIN, and no touch",
+            (false, true) => "one touch",
+            (true, true) => "the PIN and one touch",
+        };
+        self.ui.say(format_args!("making and checking them takes {asked}"));
+    }
+
+    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
+    /// else on the card cannot be read stops nothing.
+    fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
+        let found = survey::adoptable(self.readers, &self.card).unwrap_or_default();
+        let ours = found.iter().filter(|key| {
+            let here = key.described.as_ref().is_some_and(|described| described.index == self.registry.index);
+            here && !enrollments.holds(self.card.serial, key.slot)
+        });
+        let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
+        if !slots.is_empty() {
+            self.ui.note(format_args!(
+                "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
+                slots.join(" and "),
+                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+            ));
+        }
     }
 
     /// Notes the key, makes it, describes it in its slot. The note goes when the key is enrolled.

@@ -98,7 +98,7 @@ impl Error {
             }
             Error::CardNotGenuine => "do not use this card",
             Error::CardFull => {
-                "delete certificates or keys that you no longer need: `ykman piv info` lists them"
+                "`ykman piv info` lists certificates and keys: delete what you no longer need, then run the command again"
             }
             Error::Malformed { .. } => "plug the YubiKey in again; if it stays, try another USB port",
             _ => return None,

@@ -15,6 +15,7 @@ mod doctor;
 mod enrolling;
 mod git_index;
 mod hostile;
+mod interruptions;
 mod lying_cards;
 mod moved;
 mod pages;

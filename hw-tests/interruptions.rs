@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mock_card::{Fault, Mishap};
+use mock_card::{Blow, Fault, Mishap};
 use yk_cargo::enrollment::{Enrollments, Role};
 
 use crate::enrolling::roles_and_slots;
@@ -37,23 +37,26 @@ impl World {
     }
 }
 
-/// Unplugged after the n-th command, for every n from just before the first key is made: a second run finishes what
-/// the first began. No key is made twice, and none is left that nobody knows of.
+/// Unplugged just before or just after the n-th command, for every n from shortly before the first key is made: a second
+/// run finishes what the first began. No key is made twice, and none is left that nobody knows of.
 #[test]
 fn unplugged() {
     let (first, all) = commands();
-    for interrupted_after in first - 2..all {
-        let world = World::new();
-        std::thread::scope(|scope| {
-            let enroll = scope.spawn(|| world.yk_cargo(ENROLL).ends());
-            while !world.card.wait_apdus(interrupted_after, Duration::from_millis(20))
-                && !enroll.is_finished()
-            {}
-            world.card.unplug();
-            enroll.join().unwrap();
-        });
-        world.card.plug();
-        world.is_finished_by_a_rerun(&format!("unplugged after {interrupted_after}"));
+    for nth in first - 1..=all {
+        for mishap in [Mishap::Before(Blow::Unplug), Mishap::After(Blow::Unplug)] {
+            let world = World::new();
+            world.card.fault(Fault::Transmit { nth, mishap });
+            let outcome = world.yk_cargo(ENROLL).ends();
+            if !outcome.status.success() {
+                let texts = ["the YubiKey was unplugged, or does not answer", "no YubiKey is plugged in"];
+                assert!(texts.iter().any(|text| outcome.stderr.contains(text)), "{outcome:#?}");
+                outcome.says(&["hint: plug it in"]);
+            }
+            // After the very last command nothing of the card is missed.
+            assert!(!outcome.status.success() || nth == all, "{nth} {mishap:?}: {outcome:#?}");
+            world.card.plug();
+            world.is_finished_by_a_rerun(&format!("{nth} {mishap:?}"));
+        }
     }
 }
 

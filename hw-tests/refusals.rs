@@ -94,6 +94,20 @@ fn no_card() {
         .says(&["no YubiKey is plugged in; this needs YubiKey 12345678 (laptop key)", "hint: plug it in"]);
 }
 
+/// A reader of another make, alone and empty, is left alone; a YubiKey that is laid on it is a YubiKey.
+#[test]
+fn an_empty_reader_of_another_make() {
+    let world =
+        World::with(Reads::AuthRequired, |card| card.reader("ACS ACR122U PICC Interface 00 00")).enroll();
+    let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    world.card.remove();
+    world.card.clear_trace();
+    yank().fails().says(&["no YubiKey is plugged in; this needs YubiKey 12345678 (laptop key)"]);
+    assert!(!Seen::on(&world.card).called("connect"));
+    world.card.insert();
+    yank().succeeds();
+}
+
 /// Another card is noticed by its number, before it sees a PIN.
 #[test]
 fn another_card() {

@@ -116,4 +116,9 @@ impl TransportError {
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TransportError {
         TransportError(cause.into())
     }
+
+    /// The carrier's own error, to who knows its type.
+    pub fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
 }

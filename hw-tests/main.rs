@@ -20,6 +20,7 @@ mod lying_cards;
 mod moved;
 mod pages;
 mod pinentry;
+mod provider_processes;
 mod real_key;
 mod refusals;
 mod replacing;

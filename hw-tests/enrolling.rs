@@ -174,6 +174,25 @@ fn keys_that_are_there_are_mentioned() {
     assert!(!other.stderr.contains("already has keys"), "{other:#?}");
 }
 
+/// What the card made is what is shown, not what it was asked for.
+#[test]
+fn policies_are_shown_as_read_back() {
+    let world = World::new();
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes", "--touch-policy", "cached"]).succeeds();
+    outcome.says(&[
+        "made the read key in slot 82, as read back: PIN never, touch never",
+        "made the publish key in slot 83, as read back: PIN once, touch cached",
+    ]);
+    assert!(!outcome.stderr.contains("needs no PIN"), "{outcome:#?}");
+    let fips = mock_card::Firmware::new(5, 7, 4).fips();
+    let world = World::with(Reads::AuthRequired, |card| card.firmware(fips).pin("87654321"));
+    world.script("pin.sh", "#!/bin/sh\necho 87654321\n");
+    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds().says(&[
+        "made the read key in slot 82, as read back: PIN once, touch never",
+        "note: this card makes no key that needs no PIN: the read key asks for it once",
+    ]);
+}
+
 /// How often somebody will have to be at hand is said before anything is made.
 #[test]
 fn what_enrolling_takes_is_said_first() {

@@ -129,11 +129,19 @@ impl Enrollment<'_> {
         let management = management::key(self)?;
         let last = planned.len() - 1;
         for (position, key) in planned.into_iter().enumerate() {
-            let (role, slot) = (key.role, key.slot);
+            let (role, slot, pin) = (key.role, key.slot, key.pin);
             let label = self.arguments.label.clone();
             let key = self.make_key(key, Arc::clone(&management))?;
             self.enroll(&key, label, position == last)?;
-            self.ui.say(format_args!("made the {role} key in slot {slot}"));
+            self.ui.say(format_args!(
+                "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
+                key.pin, key.touch
+            ));
+            if pin == PinPolicy::Never && key.pin == PinPolicy::Once {
+                self.ui.note(format_args!(
+                    "this card makes no key that needs no PIN: the {role} key asks for it once"
+                ));
+            }
         }
         Ok(())
     }

@@ -174,6 +174,28 @@ fn keys_that_are_there_are_mentioned() {
     assert!(!other.stderr.contains("already has keys"), "{other:#?}");
 }
 
+/// Keys for a mistyped URL would take up slots.
+#[test]
+fn a_mistyped_url_is_mentioned_in_time() {
+    let world = World::new();
+    let index = world.gateway.index_url();
+    let question = |index: &str| {
+        let mut session = world.at_a_terminal(&format!("yk-cargo enroll {index}; echo STATUS $?"));
+        let shown = session.exp_string("Make these keys? [y/N] ").unwrap();
+        session.send_line("n").unwrap();
+        expect(&mut session, &["STATUS 1"]);
+        shown
+    };
+    let mistyped = index.replace("/index/", "/idx/");
+    let warning =
+        format!("warning: there is no index at this URL: {}config.json", &mistyped["sparse+".len()..]);
+    assert!(question(&mistyped).contains(&warning));
+    for index in [index, "sparse+http://127.0.0.1:9/down/"] {
+        let shown = question(index);
+        assert!(!shown.contains("there is no index"), "{shown}");
+    }
+}
+
 /// What the card made is what is shown, not what it was asked for.
 #[test]
 fn policies_are_shown_as_read_back() {

@@ -124,6 +124,7 @@ impl Enrollment<'_> {
         self.show(&planned);
         self.mention_keys_that_are_there(enrollments);
         if !self.arguments.yes {
+            refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
         let management = management::key(self)?;

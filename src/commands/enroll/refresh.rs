@@ -33,11 +33,11 @@ pub(super) fn run(
 /// That nothing answers is no reason: the registry may come later.
 pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
     let Ok(about) = ABOUT.parse::<CrateName>() else { return };
-    match challenge::greet(index, &about, &context.settings) {
-        Err(error @ (challenge::Error::Status { status: ..500, .. } | challenge::Error::Config { .. })) => {
-            ui.warn(format_args!("there is no index at this URL: {error}"));
-        }
-        _ => {}
+    let greeting = challenge::greet(index, &about, &context.settings);
+    if let Err(error @ (challenge::Error::Status { status: ..500, .. } | challenge::Error::Config { .. })) =
+        greeting
+    {
+        ui.warn(format_args!("there is no index at this URL: {error}"));
     }
 }
 

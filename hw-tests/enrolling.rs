@@ -129,6 +129,64 @@ fn a_management_key_of_ones_own() {
     assert_eq!(roles_and_slots(&world).len(), 2);
 }
 
+/// Typed, without echo; 3DES and AES-192.
+#[test]
+fn a_management_key_from_the_terminal() {
+    for firmware in ["5.4.3", "5.7.4"] {
+        let world = World::with(Reads::AuthRequired, |card| {
+            card.firmware(firmware.parse().unwrap()).management_key(&[0xA5; 24])
+        });
+        let mut session = world.at_a_terminal("yk-cargo enroll my-reg --no-configure; echo STATUS $?");
+        expect(&mut session, &["Make these keys? [y/N] "]);
+        session.send_line("y").unwrap();
+        expect(&mut session, &["Management key of YubiKey 12345678 (hexadecimal): "]);
+        session.send_line(&"A5".repeat(24)).unwrap();
+        let shown = session.exp_string("made the publish key").unwrap();
+        assert!(!shown.contains("A5A5"), "it is echoed: {shown}");
+        expect(&mut session, &["STATUS 0"]);
+    }
+}
+
+/// As `ykman piv access change-management-key --protect` leaves it: in the object that the PIN opens, and noted in the
+/// administrative data.
+#[test]
+fn a_management_key_behind_the_pin() {
+    let key = "A5".repeat(24);
+    let world = World::with(Reads::AuthRequired, |card| {
+        card.firmware(mock_card::Firmware::new(5, 4, 3)).management_key(&[0xA5; 24])
+    });
+    for (object, data) in [("0x5fc109", format!("881A8918{key}")), ("0x5fff00", "8003810102".to_owned())] {
+        let mut tool = std::process::Command::new("yubico-piv-tool");
+        world.environment(&mut tool);
+        let file = world.write("object", &data);
+        tool.args([
+            &format!("--key={key}"),
+            "-a",
+            "write-object",
+            "--id",
+            object,
+            "-i",
+            file.to_str().unwrap(),
+        ]);
+        let done = tool.output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+    let enroll = || world.yk_cargo(["enroll", NAME, "--yes"]);
+    enroll().without("YK_CARGO_PIN_COMMAND").fails().says(&["needs its PIN"]);
+    assert!(Enrollments::load(&world.cargo_home()).unwrap().pending.is_empty(), "nothing is begun");
+    world.card.clear_trace();
+    enroll()
+        .succeeds()
+        .says(&["making and checking them takes the PIN, and no touch", "made the publish key"]);
+    assert_eq!(Seen::on(&world.card).pins(), 1);
+    world.card.power_off();
+    world.card.clear_trace();
+    let unchanged =
+        world.yk_cargo(["enroll", OTHER, "--yes", "--management-key-command", &format!("echo {key}")]);
+    unchanged.succeeds().says(&["making and checking them takes no touch"]);
+    assert_eq!(Seen::on(&world.card).pins(), 0, "the command was to be asked");
+}
+
 #[test]
 fn registries_that_cannot_be_enrolled() {
     let world = World::new();

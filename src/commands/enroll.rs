@@ -199,8 +199,9 @@ impl Enrollment<'_> {
 
     /// Making keys may need the PIN for the management key; the token that is signed as a check, what its key asks for.
     fn say_what_it_asks(&self, read: Option<(PinPolicy, TouchPolicy)>) {
-        let pin = self.card.management == ManagementKeyState::PinProtected
-            || read.is_some_and(|(pin, _)| pin != PinPolicy::Never);
+        let behind_pin = self.card.management == ManagementKeyState::PinProtected
+            && self.arguments.management_key_command.is_none();
+        let pin = behind_pin || read.is_some_and(|(pin, _)| pin != PinPolicy::Never);
         let touch = read.is_some_and(|(_, touch)| touch != TouchPolicy::Never);
         let asked = match (pin, touch) {
             (false, false) => "no touch",

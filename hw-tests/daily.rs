@@ -151,6 +151,11 @@ fn colours_are_for_those_who_want_them() {
     assert!(coloured(&fails("CLICOLOR_FORCE", "1")));
     let both = world.yk_cargo(["attest", "nowhere"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").fails();
     assert!(!coloured(&both.stderr), "{both:#?}");
+    for (chosen, expected) in [("always", true), ("never", false), ("auto", true)] {
+        world.write("home/yk-cargo/config.toml", &format!("color = \"{chosen}\"\n"));
+        let variable = if chosen == "always" { "NO_COLOR" } else { "CLICOLOR_FORCE" };
+        assert_eq!(coloured(&fails(variable, "1")), expected, "{chosen}");
+    }
 }
 
 /// `yk-cargo completions bash | head`

@@ -219,7 +219,7 @@ fn a_provider_that_cargo_does_not_ask() {
     world.write("home/config.toml", &config.replace(NAME, "your-reg"));
     assert_eq!(world.doctor().with("failed"), [], "a name is for display");
     world.write("home/config.toml", &config.replace(index, "sparse+https://moved.example/"));
-    assert_eq!(world.doctor().failure().2, "yk-cargo enroll my-reg");
+    assert_eq!(world.doctor().failure().2, "yk-cargo enroll my-reg --same-keys-as my-reg");
     world.write("home/config.toml", &format!("{config}\n[registries.twin]\nindex = \"{index}\"\n"));
     assert!(world.doctor().failure().1.contains("`my-reg` and `twin` have one index URL"));
     world.write("home/config.toml", &config);

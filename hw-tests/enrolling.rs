@@ -1,16 +1,16 @@
 //! `enroll`: what it makes, what it refuses, and what is left when it is interrupted.
 
 use std::fs;
-use std::time::Duration;
 
 use mock_card::MockCard;
 use yk_cargo::enrollment::{Enrollments, Role};
 use yk_cargo::piv::{PinPolicy, TouchPolicy};
 
+use crate::terminal::expect;
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, World};
 
-fn roles_and_slots(world: &World) -> Vec<(Role, String)> {
+pub(crate) fn roles_and_slots(world: &World) -> Vec<(Role, String)> {
     world.registry().cards[0].keys.iter().map(|key| (key.role, key.slot.to_string())).collect()
 }
 
@@ -33,7 +33,9 @@ fn two_keys_and_what_comes_next() {
         assert!(outcome.stdout.contains(&add), "{outcome:#?}");
         assert!(outcome.stdout.contains(&format!("\n  {}\n", key.public)), "{outcome:#?}");
     }
+    outcome.says(&["making and checking them takes no touch"]);
     outcome.says(&["signed and checked one read token", "cargo will use the key once"]);
+    assert!(outcome.stdout.contains("is lost too once PIN and PUK are blocked"), "{outcome:#?}");
     let seen = Seen::on(&world.card);
     assert_eq!((seen.pins(), seen.touches()), (0, 0), "enrolling costs neither PIN nor touch");
     seen.assert_well_mannered();
@@ -96,9 +98,6 @@ fn slots_and_policies_by_request() {
     world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
     let taken = world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--yes", "--slot", "82,90"]).fails();
     taken.says(&["slot 90 of YubiKey 12345678 is not empty; nothing is ever overwritten"]);
-    let foreign =
-        world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--yes", "--slot", "9a,9c"]).fails();
-    foreign.says(&["slot 9a"]);
 }
 
 #[test]
@@ -128,6 +127,64 @@ fn a_management_key_of_ones_own() {
     let right = world.script("right.sh", &format!("#!/bin/sh\necho {}\n", "a5".repeat(24)));
     with(&right).succeeds();
     assert_eq!(roles_and_slots(&world).len(), 2);
+}
+
+/// Typed, without echo; 3DES and AES-192.
+#[test]
+fn a_management_key_from_the_terminal() {
+    for firmware in ["5.4.3", "5.7.4"] {
+        let world = World::with(Reads::AuthRequired, |card| {
+            card.firmware(firmware.parse().unwrap()).management_key(&[0xA5; 24])
+        });
+        let mut session = world.at_a_terminal("yk-cargo enroll my-reg --no-configure; echo STATUS $?");
+        expect(&mut session, &["Make these keys? [y/N] "]);
+        session.send_line("y").unwrap();
+        expect(&mut session, &["Management key of YubiKey 12345678 (hexadecimal): "]);
+        session.send_line(&"A5".repeat(24)).unwrap();
+        let shown = session.exp_string("made the publish key").unwrap();
+        assert!(!shown.contains("A5A5"), "it is echoed: {shown}");
+        expect(&mut session, &["STATUS 0"]);
+    }
+}
+
+/// As `ykman piv access change-management-key --protect` leaves it: in the object that the PIN opens, and noted in the
+/// administrative data.
+#[test]
+fn a_management_key_behind_the_pin() {
+    let key = "A5".repeat(24);
+    let world = World::with(Reads::AuthRequired, |card| {
+        card.firmware(mock_card::Firmware::new(5, 4, 3)).management_key(&[0xA5; 24])
+    });
+    for (object, data) in [("0x5fc109", format!("881A8918{key}")), ("0x5fff00", "8003810102".to_owned())] {
+        let mut tool = std::process::Command::new("yubico-piv-tool");
+        world.environment(&mut tool);
+        let file = world.write("object", &data);
+        tool.args([
+            &format!("--key={key}"),
+            "-a",
+            "write-object",
+            "--id",
+            object,
+            "-i",
+            file.to_str().unwrap(),
+        ]);
+        let done = tool.output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+    let enroll = || world.yk_cargo(["enroll", NAME, "--yes"]);
+    enroll().without("YK_CARGO_PIN_COMMAND").fails().says(&["needs its PIN"]);
+    assert!(Enrollments::load(&world.cargo_home()).unwrap().pending.is_empty(), "nothing is begun");
+    world.card.clear_trace();
+    enroll()
+        .succeeds()
+        .says(&["making and checking them takes the PIN, and no touch", "made the publish key"]);
+    assert_eq!(Seen::on(&world.card).pins(), 1);
+    world.card.power_off();
+    world.card.clear_trace();
+    let unchanged =
+        world.yk_cargo(["enroll", OTHER, "--yes", "--management-key-command", &format!("echo {key}")]);
+    unchanged.succeeds().says(&["making and checking them takes no touch"]);
+    assert_eq!(Seen::on(&world.card).pins(), 0, "the command was to be asked");
 }
 
 #[test]
@@ -160,6 +217,84 @@ fn a_new_computer_finds_its_keys() {
     other.says(&["has no key that could be adopted"]);
 }
 
+/// Somebody on a new computer who does not know of `--existing` is told before two more slots are taken.
+#[test]
+fn keys_that_are_there_are_mentioned() {
+    let world = World::enrolled();
+    let mention = "already has keys for this registry, in slot 82 and 83; to use those: yk-cargo enroll my-reg --existing";
+    fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
+    let mut session = world.at_a_terminal("yk-cargo enroll my-reg; echo STATUS $?");
+    expect(&mut session, &["slot 84", mention, "Make these keys? [y/N] "]);
+    session.send_line("n").unwrap();
+    expect(&mut session, &["STATUS 1"]);
+    world.yk_cargo(["enroll", NAME, "--existing", "--yes"]).succeeds();
+    let other = world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--yes"]).succeeds();
+    assert!(!other.stderr.contains("already has keys"), "{other:#?}");
+}
+
+/// Keys for a mistyped URL would take up slots.
+#[test]
+fn a_mistyped_url_is_mentioned_in_time() {
+    let world = World::new();
+    let index = world.gateway.index_url();
+    let question = |index: &str| {
+        let mut session = world.at_a_terminal(&format!("yk-cargo enroll {index}; echo STATUS $?"));
+        let shown = session.exp_string("Make these keys? [y/N] ").unwrap();
+        session.send_line("n").unwrap();
+        expect(&mut session, &["STATUS 1"]);
+        shown
+    };
+    let mistyped = index.replace("/index/", "/idx/");
+    let warning =
+        format!("warning: there is no index at this URL: {}config.json", &mistyped["sparse+".len()..]);
+    assert!(question(&mistyped).contains(&warning));
+    for index in [index, "sparse+http://127.0.0.1:9/down/"] {
+        let shown = question(index);
+        assert!(!shown.contains("there is no index"), "{shown}");
+    }
+}
+
+/// What the card made is what is shown, not what it was asked for.
+#[test]
+fn policies_are_shown_as_read_back() {
+    let world = World::new();
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes", "--touch-policy", "cached"]).succeeds();
+    outcome.says(&[
+        "made the read key in slot 82, as read back: PIN never, touch never",
+        "made the publish key in slot 83, as read back: PIN once, touch cached",
+    ]);
+    assert!(!outcome.stderr.contains("needs no PIN"), "{outcome:#?}");
+    let fips = mock_card::Firmware::new(5, 7, 4).fips();
+    let world = World::with(Reads::AuthRequired, |card| card.firmware(fips).pin("87654321"));
+    world.script("pin.sh", "#!/bin/sh\necho 87654321\n");
+    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds().says(&[
+        "made the read key in slot 82, as read back: PIN once, touch never",
+        "note: this card makes no key that needs no PIN: the read key asks for it once",
+    ]);
+}
+
+/// How often somebody will have to be at hand is said before anything is made.
+#[test]
+fn what_enrolling_takes_is_said_first() {
+    let world = World::new();
+    let takes = |index: &str, more: &[&'static str], asked: &str| {
+        let outcome = world.yk_cargo([&["enroll", index, "--yes"][..], more].concat()).succeeds();
+        let said = outcome.stderr.find(&format!("making and checking them takes {asked}\n"));
+        assert!(said < outcome.stderr.find("made the ") && said.is_some(), "{outcome:#?}");
+        Seen::on(&world.card).touches()
+    };
+    assert_eq!(takes(OTHER, &["--read-touch", "always"], "one touch"), 1);
+    assert_eq!(takes(NAME, &["--single-key", "--touch-policy", "always"], "the PIN and one touch"), 2);
+    assert_eq!(
+        takes(
+            "sparse+http://localhost:9/third/",
+            &["--single-key", "--touch-policy", "never"],
+            "the PIN, and no touch"
+        ),
+        2
+    );
+}
+
 /// Another program made a new key where ours was, and left our certificate beside it: the certificate speaks of a key
 /// that is gone.
 #[test]
@@ -190,35 +325,6 @@ fn a_backup_card() {
     assert_eq!(registry.cards.iter().map(|card| card.serial.0).collect::<Vec<_>>(), [12_345_678, 23_456_789]);
     on_backup(&["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
     world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
-}
-
-/// Unplugged after the n-th command, for every n from just before the first key is made: a second run finishes what
-/// the first began. No key is made twice, and none is left that nobody knows of.
-#[test]
-fn an_interrupted_enrolment_is_finished_by_a_rerun() {
-    let undisturbed = World::new();
-    undisturbed.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
-    let seen = Seen::on(&undisturbed.card);
-    let all = seen.instructions().len();
-    let first = seen.instructions().iter().position(|name| name.starts_with("GENERATE")).unwrap();
-    for interrupted_after in first - 2..all {
-        let world = World::new();
-        std::thread::scope(|scope| {
-            let enroll = scope.spawn(|| world.yk_cargo(["enroll", NAME, "--yes"]).ends());
-            while !world.card.wait_apdus(interrupted_after, Duration::from_millis(20))
-                && !enroll.is_finished()
-            {}
-            world.card.unplug();
-            enroll.join().unwrap();
-        });
-        world.card.plug();
-        world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
-        let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
-        assert!(enrollments.pending.is_empty(), "{enrollments:#?}");
-        let slots = [(Role::Read, "82".to_owned()), (Role::Publish, "83".to_owned())];
-        assert_eq!(roles_and_slots(&world), slots, "after {interrupted_after}");
-        world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
-    }
 }
 
 const OTHER: &str = "sparse+http://localhost:9/other/";
@@ -331,11 +437,18 @@ fn arguments_that_cannot_be_used() {
         ["--label", &"x".repeat(65)],
         ["--subject", "John Doe"],
         ["--subject", ""],
+        ["--slot", "9a,9c"],
+        ["--slot", "82"],
+        ["--slot", "82,82"],
     ] {
         let outcome = world.yk_cargo([&["enroll", NAME, "--yes"], &arguments[..]].concat()).fails();
         assert_eq!(outcome.status.code(), Some(2), "{outcome:#?}");
     }
+    let foreign = world.yk_cargo(["enroll", NAME, "--yes", "--slot", "9a,9c"]).fails();
+    foreign.says(&["yk-cargo uses the retired slots only, 82 to 95"]);
     assert!(Seen::on(&world.card).nothing());
+    let absent = world.yk_cargo(["enroll", NAME, "--yes", "--serial", "99"]).fails();
+    absent.says(&["YubiKey 12345678 is plugged in, not YubiKey 99", "hint: plug in the one you mean"]);
     let world = World::new().enroll_with(&["--subject", "me"]);
     let other = world.yk_cargo(["enroll", NAME, "--yes", "--subject", "you"]).fails();
     other.says(&["this registry is enrolled with the key subject `me`"]);

@@ -109,6 +109,52 @@ fn a_registry_name_cannot_drive_the_terminal() {
     assert!(!outcome.stderr.contains(['\u{1b}', '\u{7}', '\r']));
 }
 
+/// A label in a certificate that somebody else wrote, which `--existing` takes over.
+#[test]
+fn a_label_on_the_card_cannot_drive_the_terminal() {
+    let world = World::with(Reads::AuthRequired, |card| card.firmware(mock_card::Firmware::new(5, 4, 3)));
+    let world = world.enroll();
+    let tool = |arguments: &[&str]| {
+        let mut tool = std::process::Command::new("yubico-piv-tool");
+        world.environment(&mut tool);
+        let done = tool.args(["-K", "DER", "-s"]).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        done.stdout
+    };
+    for slot in ["82", "83"] {
+        let mut certificate = tool(&[slot, "-a", "read-certificate"]);
+        let labels: Vec<_> =
+            (0..certificate.len()).filter(|&at| certificate[at..].starts_with(b"laptop key")).collect();
+        assert_eq!(labels.len(), 2, "in subject and issuer");
+        for at in labels {
+            certificate[at..at + 10].copy_from_slice(b"\x1b[2J\x07abcde");
+        }
+        let file = world.path("certificate.der");
+        std::fs::write(&file, certificate).unwrap();
+        tool(&[slot, "-a", "import-certificate", "-i", file.to_str().unwrap()]);
+    }
+    std::fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
+    let index = world.gateway.index_url();
+    let shown = |arguments: &[&str]| {
+        let outcome = world.yk_cargo(arguments).succeeds();
+        let shown = outcome.stdout + &outcome.stderr;
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{arguments:?}: {shown}");
+        shown
+    };
+    shown(&["enroll", index, "--yes"]);
+    shown(&["forget", index, "--yes"]);
+    for arguments in [
+        &["enroll", index, "--existing", "--yes"][..],
+        &["list"],
+        &["status"],
+        &["token", index, "--yank", "alpha@0.1.0"],
+        &["attest", index],
+        &["forget", index, "--yes"],
+    ] {
+        assert!(shown(arguments).contains(r"\u{1b}[2J\u{7}abcde"), "{arguments:?}");
+    }
+}
+
 /// Every JSON spelling of a request is one request: escapes are no reason to fail.
 #[test]
 fn escapes_in_the_request() {

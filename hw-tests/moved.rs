@@ -34,8 +34,17 @@ fn same_keys(world: &World, source: &str) -> Run {
 #[test]
 fn the_new_url_is_enrolled_with_the_keys_of_the_old_one() {
     let world = moved();
-    let outcome = same_keys(&world, NAME).succeeds();
     let new = world.gateway.index_url();
+    let doctor = || world.yk_cargo(["doctor"]).fails().stdout;
+    let mend = format!(
+        "`my-reg` now is {new}, but enrolled is {OLD}\n         next: yk-cargo enroll my-reg --same-keys-as my-reg\n"
+    );
+    assert!(doctor().contains(&mend), "{}", doctor());
+    let outcome = same_keys(&world, NAME).succeeds();
+    let mended = format!(
+        "warning  credential provider: {OLD} is still enrolled, and `my-reg` has another URL now\n         next: yk-cargo forget {OLD}\n"
+    );
+    assert!(doctor().contains(&mended), "{}", doctor());
     outcome.says(&[
         &format!("YubiKey 12345678 (laptop key) for {new}, with its keys for {OLD}"),
         &format!("yk-cargo forget {OLD}"),
@@ -53,6 +62,7 @@ fn the_new_url_is_enrolled_with_the_keys_of_the_old_one() {
         same_keys(&world, source).succeeds().says(&["is already enrolled there"]);
     }
     world.yk_cargo(["forget", OLD, "--yes"]).succeeds();
+    assert!(!doctor().contains(OLD), "{}", doctor());
     same_keys(&world, NAME).succeeds().says(&["is already enrolled there"]);
     world.publish(&world.package("beta", "0.1.0", "")).succeeds();
 }

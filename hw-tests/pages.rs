@@ -21,6 +21,19 @@ const ELSEWHERE: [&str; 9] = [
     "ykman ",
 ];
 
+/// The settings that the questions page shows are understood, all of them.
+#[test]
+fn the_settings_of_the_page_are_settings() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faq.md")).unwrap();
+    let (_, block) = page.split_once("```toml\npinentry").unwrap();
+    let settings = format!("pinentry{}", block.split("```").next().unwrap());
+    let world = World::new();
+    world.write("home/yk-cargo/config.toml", &settings);
+    world.yk_cargo(["list"]).succeeds();
+    world.write("home/yk-cargo/config.toml", &settings.replace("insertion", "insert"));
+    world.yk_cargo(["list"]).fails().says(&["unknown field `insert`"]);
+}
+
 /// The commands after a `$` in the console blocks of a page.
 fn commands(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();

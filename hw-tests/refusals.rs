@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use mock_card::{Fault, Mishap, MockCard, Touch};
+use mock_card::{Blow, Fault, Mishap, MockCard, Touch};
 
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
@@ -92,6 +92,20 @@ fn no_card() {
         .yank()
         .fails()
         .says(&["no YubiKey is plugged in; this needs YubiKey 12345678 (laptop key)", "hint: plug it in"]);
+}
+
+/// A reader of another make, alone and empty, is left alone; a YubiKey that is laid on it is a YubiKey.
+#[test]
+fn an_empty_reader_of_another_make() {
+    let world =
+        World::with(Reads::AuthRequired, |card| card.reader("ACS ACR122U PICC Interface 00 00")).enroll();
+    let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    world.card.remove();
+    world.card.clear_trace();
+    yank().fails().says(&["no YubiKey is plugged in; this needs YubiKey 12345678 (laptop key)"]);
+    assert!(!Seen::on(&world.card).called("connect"));
+    world.card.insert();
+    yank().succeeds();
 }
 
 /// Another card is noticed by its number, before it sees a PIN.
@@ -192,6 +206,47 @@ fn no_touch() {
         "YubiKey 12345678 was not touched in time; nothing was signed",
     ]);
     assert_eq!(Seen::on(&world.card).signatures("83"), 0);
+}
+
+/// What Windows says when nobody touches the key. Nothing but a touch that is waited for explains it.
+#[test]
+fn no_touch_and_no_status_word() {
+    let world = World::enrolled();
+    world.card.power_off();
+    let lost = |nth| Fault::Transmit { nth, mishap: Mishap::Fail(0x8010_002F) };
+    world.card.fault(lost(7));
+    let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    yank().fails().says(&["YubiKey 12345678 was not touched in time; nothing was signed"]);
+    world.card.fault(lost(3));
+    yank().fails().says(&["the smart card service failed", "8010002F"]);
+    world.card.fault(lost(3));
+    let read = world.yk_cargo(["token", NAME, "--read"]).fails();
+    read.says(&["the smart card service failed", "8010002F"]);
+    yank().succeeds();
+}
+
+/// Another program resets the card in the middle: everything is done again, once. No PIN is spent on it.
+#[test]
+fn another_program_resets_the_card() {
+    let world = World::enrolled();
+    let reset = |nth, mishap: fn(Blow) -> Mishap| {
+        world.card.fault(Fault::Transmit { nth, mishap: mishap(Blow::Reset) });
+    };
+    let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    for nth in 1..=7 {
+        for mishap in [Mishap::Before as fn(Blow) -> Mishap, Mishap::After] {
+            world.card.power_off();
+            reset(nth, mishap);
+            yank().succeeds();
+        }
+    }
+    world.card.power_off();
+    reset(7, Mishap::Before);
+    reset(11, Mishap::Before);
+    yank()
+        .fails()
+        .says(&["another program reset the YubiKey in the middle of the work", "hint: close other programs"]);
+    assert_eq!(world.card.pin_tries(), 3);
 }
 
 /// A touch that comes while the command waits is enough.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mock_card::settings::CardSettings;
-use mock_card::{Firmware, MockCard};
+use mock_card::{Blow, Fault, Firmware, Mishap, MockCard};
 use yk_cargo::enrollment::Enrollments;
 
 use crate::trace::Seen;
@@ -116,12 +116,8 @@ fn an_interrupted_replacement_is_finished_by_a_rerun() {
     let second_key = seen.instructions().iter().rposition(is_generate).unwrap();
 
     let (world, new) = (World::enrolled(), new_card());
-    std::thread::scope(|scope| {
-        let run = scope.spawn(|| on(&new, replace(&world)).ends());
-        while !new.wait_apdus(second_key, std::time::Duration::from_millis(20)) && !run.is_finished() {}
-        new.unplug();
-        assert!(!run.join().unwrap().status.success());
-    });
+    new.fault(Fault::Transmit { nth: second_key + 1, mishap: Mishap::Before(Blow::Unplug) });
+    on(&new, replace(&world)).fails().says(&["the YubiKey was unplugged"]);
     assert_eq!(serials(&world)[0], SERIAL, "the old card is in use until then");
     new.plug();
     on(&new, replace(&world)).succeeds();

@@ -92,13 +92,16 @@ fn inspect_shows_what_a_token_says() {
 fn forget_leaves_the_keys_on_the_card() {
     let world = World::enrolled();
     let keys = world.registry().cards[0].keys.clone();
-    world.yk_cargo(["forget", NAME]).fails().says(&["there is no terminal to ask on"]);
+    world
+        .yk_cargo(["forget", NAME])
+        .fails()
+        .says(&["there is no terminal to ask on", "ask nothing with --yes"]);
     assert_eq!(world.registry().cards.len(), 1);
     let outcome = world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
     outcome.says(&[
         "the publish key stays in slot 83 of YubiKey 12345678 (laptop key): k3.pid.",
         "removed the enrolment",
-        "have them revoked there",
+        "have them revoked there, or take them back with `yk-cargo enroll my-reg --existing`",
     ]);
     assert!(Seen::on(&world.card).nothing());
     world.yk_cargo(["forget", NAME, "--yes"]).fails().says(&["my-reg is not enrolled"]);

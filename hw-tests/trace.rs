@@ -53,6 +53,11 @@ impl Seen {
         self.0.iter().filter(|entry| entry.call == "begintransaction" && entry.rv == 0).count()
     }
 
+    /// Whether this was called, by its PC/SC name without SCard.
+    pub(crate) fn called(&self, call: &str) -> bool {
+        self.0.iter().any(|entry| entry.call == call)
+    }
+
     /// Whether nothing at all was asked of the daemon.
     pub(crate) fn nothing(&self) -> bool {
         self.0.is_empty()

@@ -271,8 +271,11 @@ fn replace(file: &Path, text: &str) -> Result<(), Error> {
     if let Some(permissions) = permissions {
         new.set_permissions(permissions).map_err(io)?;
     }
-    new.write_all(text.as_bytes()).and_then(|()| new.sync_all()).map_err(io)?;
-    std::fs::rename(&temporary, &target).map_err(io)
+    let written = new.write_all(text.as_bytes()).and_then(|()| new.sync_all());
+    written.and_then(|()| std::fs::rename(&temporary, &target)).map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        io(error)
+    })
 }
 
 /// crates.io under any of the URLs that people know it by.

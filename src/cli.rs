@@ -93,7 +93,7 @@ pub struct Enroll {
     #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
     pub refresh: bool,
     /// The slots for the keys: read, publish. [default: the first empty ones from 82]
-    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',')]
+    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',', value_parser = retired_slot)]
     pub slot: Vec<Slot>,
     /// When the publish key asks for the PIN: never, once, always.
     #[arg(long, value_name = "POLICY", default_value = "once")]
@@ -249,6 +249,14 @@ pub struct Man {
 
 fn serial(text: &str) -> Result<Serial, String> {
     text.parse().map(Serial).map_err(|_| "a serial number is a number, printed on the YubiKey".into())
+}
+
+/// Keys are made and adopted there only; the other slots are for logging in, signing mail and the like.
+fn retired_slot(text: &str) -> Result<Slot, String> {
+    match text.parse() {
+        Ok(slot @ Slot::Retired(_)) => Ok(slot),
+        _ => Err("yk-cargo uses the retired slots only, 82 to 95".into()),
+    }
 }
 
 /// As a certificate's common name holds it (RFC 5280, ub-common-name), and as it can be shown.

@@ -10,6 +10,7 @@ use crate::cli::Command;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::settings::Settings;
+use crate::ui;
 
 pub mod attest;
 mod cards;
@@ -57,6 +58,7 @@ impl Context {
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let home = home::cargo_home_with_cwd(&here).map_err(Error::Stdio)?;
         let settings = Settings::load(&home)?;
+        ui::color(settings.color);
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
     }
 

@@ -304,6 +304,14 @@ pub enum Error {
         /// As it is.
         touch: TouchPolicy,
     },
+    /// A card was chosen by its number, or found, and another one is there.
+    #[error("{} is plugged in, not YubiKey {wanted}", named(found))]
+    NotTheChosenCard {
+        /// What is there, as far as it tells its number.
+        found: Vec<Serial>,
+        /// The chosen one.
+        wanted: Serial,
+    },
     /// The enrolled card is not the one plugged in.
     #[error("{} is plugged in, but this needs {wanted}", named(found))]
     WrongCard {
@@ -371,11 +379,17 @@ impl Error {
             Self::WrongCard { .. } => {
                 "plug in the enrolled one, or enrol this one too: yk-cargo enroll REGISTRY --backup".into()
             }
+            Self::NotTheChosenCard { .. } => {
+                "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
+            }
             Self::NoEmptySlot { .. } => {
                 "`ykman piv info` lists what is there; `ykman piv keys delete SLOT` (firmware 5.7) makes room".into()
             }
             Self::NoKeyForRole { .. } => "enrol again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into(),
-            Self::NoPin { .. } | Self::Ask(AskError::NobodyThere) => format!(
+            Self::Ask(AskError::NobodyThere) => {
+                "run the command in a terminal; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes".into()
+            }
+            Self::NoPin { .. } => format!(
                 "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do",
                 crate::ui::pin_command::VARIABLE
             ),

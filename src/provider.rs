@@ -100,7 +100,7 @@ impl Provider<'_> {
                 "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
             ));
         }
-        let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
+        let settings = self.settings().map_err(|error| to_cargo(&error))?;
         let readers = Readers::start(settings.wait.deadlines());
         let is_read = mutation.is_none();
         let signed = Signer::new(&readers, &settings, self.ui)
@@ -131,7 +131,7 @@ impl Provider<'_> {
     }
 
     fn check_card(&self, registry: &Registry) -> Result<(), Error> {
-        let settings = Settings::load(self.cargo_home)?;
+        let settings = self.settings()?;
         let readers = Readers::start(settings.wait.deadlines());
         let serial = Signer::new(&readers, &settings, self.ui).find_card(registry)?;
         let name = escape(registry.display_name());
@@ -148,10 +148,16 @@ impl Provider<'_> {
         if enrollments.registry(info.index_url).is_none() {
             return Err(CargoError::NotFound);
         }
-        let settings = Settings::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))?;
+        let settings = self.settings().map_err(|error| to_cargo(&error))?;
         forget::forget(self.cargo_home, info.index_url, &settings, self.ui)
             .map_err(|error| to_cargo(&error))?;
         Ok(CredentialResponse::Logout)
+    }
+
+    fn settings(&self) -> Result<Settings, Error> {
+        let settings = Settings::load(self.cargo_home)?;
+        ui::color(settings.color);
+        Ok(settings)
     }
 
     fn ignore(&self, args: &[&str]) {

@@ -19,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::error::COMM_DATA_LOST;
 pub use self::error::{Error, Waiting};
 use self::worker::{Service, Worker};
 use crate::piv::Piv;

@@ -3,6 +3,7 @@
 //! ```toml
 //! pinentry = "pinentry-gnome3" # any program that speaks the protocol; "" for none
 //! touch-notice = 300           # milliseconds before a key with a cached touch is said to blink
+//! color = "auto"               # or always, never
 //!
 //! [wait] # seconds
 //! connect = 25 # more than another cargo waits for its touch
@@ -31,12 +32,28 @@ pub struct Settings {
     /// The program that asks for a PIN where there is no terminal; `None` looks for `pinentry`, empty is for none.
     pub pinentry: Option<String>,
     touch_notice: Option<u32>,
+    /// Whether messages are coloured.
+    #[serde(default)]
+    pub color: Color,
     /// Deadlines.
     #[serde(default)]
     pub wait: Wait,
     /// Cargo's home, where these settings come from and the network's are.
     #[serde(skip)]
     pub cargo_home: PathBuf,
+}
+
+/// Whether messages are coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Color {
+    /// As the terminal and the environment have it (NO_COLOR, CLICOLOR_FORCE).
+    #[default]
+    Auto,
+    /// Also where nothing but a file is written to.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// Deadlines, in whole seconds.

@@ -7,8 +7,11 @@ use std::fmt::{self, Display, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use zeroize::Zeroizing;
+
+use crate::settings::Color;
 
 mod countdown;
 pub mod pin_command;
@@ -22,6 +25,15 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Green.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Sets what people have chosen; what they set for themselves wins over the environment (no-color.org).
+pub fn color(color: Color) {
+    match color {
+        Color::Auto => {}
+        Color::Always => ColorChoice::Always.write_global(),
+        Color::Never => ColorChoice::Never.write_global(),
+    }
+}
 
 /// The way to the person, if there is one.
 #[derive(Clone, Copy, Debug)]

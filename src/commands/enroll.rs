@@ -11,10 +11,12 @@ use asymmetric_token::KeyIdField;
 use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
 use crate::cli::Enroll;
 use crate::commands::Context;
-use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry};
+use crate::enrollment::{
+    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
+};
 use crate::error::Error;
 use crate::piv::certificate::Description;
-use crate::piv::{ManagementKey, Piv, Version};
+use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy, Version};
 use crate::reader::{AfterReset, Readers, Terms};
 use crate::signer::Signer;
 use crate::ui::{AskError, Ui, escape};
@@ -32,7 +34,7 @@ mod survey;
 
 use plan::{PlannedKey, Start};
 use register::Registering;
-use survey::{CardSurvey, is_still};
+use survey::{CardSurvey, ManagementKeyState, is_still};
 
 /// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
 const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
@@ -42,6 +44,7 @@ const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
 /// # Errors
 /// Whatever stopped it; what was made until then is finished by a rerun.
 pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
+    plan::check_slots(arguments)?;
     let registry = context.cargo.resolve(&arguments.registry)?;
     if is_unprotected(&registry.index) && !arguments.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
@@ -129,17 +132,27 @@ impl Enrollment<'_> {
         self.warn_about_the_card()?;
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
+        self.mention_keys_that_are_there(enrollments);
         if !self.arguments.yes {
+            refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
         let management = management::key(self)?;
         let last = planned.len() - 1;
         for (position, key) in planned.into_iter().enumerate() {
-            let (role, slot) = (key.role, key.slot);
+            let (role, slot, pin) = (key.role, key.slot, key.pin);
             let label = self.arguments.label.clone();
             let key = self.make_key(key, Arc::clone(&management))?;
             self.enroll(&key, label, position == last)?;
-            self.ui.say(format_args!("made the {role} key in slot {slot}"));
+            self.ui.say(format_args!(
+                "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
+                key.pin, key.touch
+            ));
+            if pin == PinPolicy::Never && key.pin == PinPolicy::Once {
+                self.ui.note(format_args!(
+                    "this card makes no key that needs no PIN: the {role} key asks for it once"
+                ));
+            }
         }
         Ok(())
     }
@@ -189,7 +202,47 @@ impl Enrollment<'_> {
                 if key.start == Start::Begun { "  (begun earlier)" } else { "" }
             ));
         }
+        self.say_what_it_asks(planned);
         self.show_replaced();
+    }
+
+    /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
+    /// the registry takes the keys itself, each of them signs for that too.
+    fn say_what_it_asks(&self, planned: &[PlannedKey]) {
+        let behind_pin = self.card.management == ManagementKeyState::PinProtected
+            && self.arguments.management_key_command.is_none();
+        let check = planned.iter().find(|key| key.role != Role::Publish);
+        let proofs = planned.iter().filter(|_| self.registering.is_some());
+        let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
+        let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
+        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count();
+        let asked = match (pin, touches) {
+            (false, 0) => "no touch".to_owned(),
+            (true, 0) => "the PIN, and no touch".to_owned(),
+            (false, 1) => "one touch".to_owned(),
+            (true, 1) => "the PIN and one touch".to_owned(),
+            (false, touches) => format!("{touches} touches"),
+            (true, touches) => format!("the PIN and {touches} touches"),
+        };
+        self.ui.say(format_args!("making and checking them takes {asked}"));
+    }
+
+    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
+    /// else on the card cannot be read stops nothing.
+    fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
+        let found = survey::adoptable(self.readers, &self.card).unwrap_or_default();
+        let ours = found.iter().filter(|key| {
+            let here = key.described.as_ref().is_some_and(|described| described.index == self.registry.index);
+            here && !enrollments.holds(self.card.serial, key.slot)
+        });
+        let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
+        if !slots.is_empty() {
+            self.ui.note(format_args!(
+                "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
+                slots.join(" and "),
+                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+            ));
+        }
     }
 
     /// Notes the key, makes it, describes it in its slot. The note goes when the key is enrolled.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::Forget;
 use crate::commands::Context;
-use crate::enrollment::{Edit, Enrollments};
+use crate::enrollment::{Edit, Enrollments, Pending};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::ui::{Ui, escape};
@@ -15,11 +15,24 @@ use crate::ui::{Ui, escape};
 /// [`Error::NotEnrolled`], [`Error::Declined`], or what stopped it.
 pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let index = &context.enrolled(&enrollments, &arguments.registry)?.index;
+    let index = index(&enrollments, &arguments.registry, context)?;
     if arguments.yes {
-        return remove(context.cargo.home(), index, Ui::new(true));
+        return remove(context.cargo.home(), &index, Ui::new(true));
     }
-    forget(context.cargo.home(), index, &context.settings, Ui::new(false))
+    forget(context.cargo.home(), &index, &context.settings, Ui::new(false))
+}
+
+/// Of an enrolment, or of what was only begun: who does not want to go on must be able to leave.
+fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Result<String, Error> {
+    let not_enrolled = match context.enrolled(enrollments, name_or_url) {
+        Ok(registry) => return Ok(registry.index.clone()),
+        Err(error @ Error::NotEnrolled { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    let configured = context.cargo.resolve(name_or_url).map(|registry| registry.index).ok();
+    let is_meant =
+        |pending: &&Pending| pending.index == name_or_url || Some(&pending.index) == configured.as_ref();
+    enrollments.pending.iter().find(is_meant).map(|begun| begun.index.clone()).ok_or(not_enrolled)
 }
 
 /// Removes an enrolment after a typed yes.
@@ -37,6 +50,8 @@ pub fn forget(cargo_home: &Path, index: &str, settings: &Settings, ui: Ui) -> Re
 fn remove(cargo_home: &Path, index: &str, ui: Ui) -> Result<(), Error> {
     let mut edit = Edit::begin(cargo_home)?;
     let removed = edit.enrollments().registry(index).cloned();
+    let begun: Vec<_> =
+        edit.enrollments().pending.iter().filter(|pending| pending.index == index).cloned().collect();
     edit.remove(index)?;
     for card in removed.iter().flat_map(|registry| &registry.cards) {
         for key in &card.keys {
@@ -50,7 +65,17 @@ fn remove(cargo_home: &Path, index: &str, ui: Ui) -> Result<(), Error> {
             ));
         }
     }
+    for Pending { serial, slot, role, .. } in begun {
+        ui.say(format_args!(
+            "slot {slot} of YubiKey {serial} may hold a {role} key that was never enrolled; `ykman piv keys delete {slot}` (firmware 5.7) makes room"
+        ));
+    }
     ui.say(format_args!("removed the enrolment for {}", escape(index)));
-    ui.note("the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll --existing`");
+    if let Some(registry) = removed {
+        ui.note(format_args!(
+            "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
+            escape(registry.display_name())
+        ));
+    }
     Ok(())
 }

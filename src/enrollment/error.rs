@@ -1,5 +1,6 @@
 //! Why the enrolments cannot be used, and what to do then.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Why the enrolments cannot be used.
@@ -68,6 +69,14 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+                ) =>
+            {
+                "make room on that disk, then run the command again: it goes on where this one stopped".into()
+            }
             Self::Io { .. } => "check that the file and its folder belong to you".into(),
             Self::Unsafe { path, .. } => {
                 format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())

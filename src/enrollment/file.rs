@@ -30,8 +30,11 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     // Left by a process that was killed; made anew, it cannot have kept other permissions.
     let _ = fs::remove_file(&temporary);
     let mut file = private().write(true).create_new(true).open(&temporary).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-    fs::rename(&temporary, path).map_err(io)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+        let _ = fs::remove_file(&temporary);
+        return Err(io(error));
+    }
     sync_directory(path).map_err(io)
 }
 

@@ -171,6 +171,10 @@ fn all() -> Vec<Error> {
             pin: piv::PinPolicy::Never,
             touch: piv::TouchPolicy::Cached,
         }],
+        Error::NotTheChosenCard { .. } => [
+            Error::NotTheChosenCard { found: vec![Serial(23_456_789)], wanted: SERIAL },
+            Error::NotTheChosenCard { found: Vec::new(), wanted: SERIAL },
+        ],
         Error::WrongCard { .. } => [
             Error::WrongCard { found: vec![Serial(23_456_789)], wanted: "YubiKey 12345678 (laptop key)".into() },
         ],

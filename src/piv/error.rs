@@ -98,7 +98,7 @@ impl Error {
             }
             Error::CardNotGenuine => "do not use this card",
             Error::CardFull => {
-                "delete certificates or keys that you no longer need: `ykman piv info` lists them"
+                "`ykman piv info` lists certificates and keys: delete what you no longer need, then run the command again"
             }
             Error::Malformed { .. } => "plug the YubiKey in again; if it stays, try another USB port",
             _ => return None,
@@ -115,5 +115,10 @@ impl TransportError {
     /// Wraps the carrier's own error.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TransportError {
         TransportError(cause.into())
+    }
+
+    /// The carrier's own error, to who knows its type.
+    pub fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.0.downcast_ref()
     }
 }

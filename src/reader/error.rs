@@ -105,6 +105,9 @@ impl Error {
     }
 }
 
+/// SCARD_E_COMM_DATA_LOST (winscard.h).
+pub(crate) const COMM_DATA_LOST: u32 = 0x8010_002F;
+
 impl From<pcsc::Error> for Error {
     fn from(error: pcsc::Error) -> Error {
         use pcsc::Error::*;

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::pin::Pin;
 use crate::pin_source::Why;
 use crate::piv::{self, Missing, PinPolicy, PinState, Piv, Serial, TouchPolicy};
+use crate::reader;
 use crate::ui::{Ui, escape};
 
 /// One attempt. It may run twice, when somebody resets the card in between.
@@ -100,6 +101,9 @@ impl Work {
         match signature {
             Ok(signature) => Ok(Attempt::Signed { prepared: Box::new(prepared), signature, issued_at }),
             Err(piv::Error::NotAuthenticated) => self.refusal(piv, card, key, started.elapsed()),
+            Err(piv::Error::Transport(error)) if gave_up(&error) && key.touch != TouchPolicy::Never => {
+                Ok(Attempt::NotTouched { serial: card.serial })
+            }
             Err(piv::Error::NoSuchKey { slot }) => Err(Error::KeyGone { serial: card.serial, slot }),
             Err(error) => Err(error.into()),
         }
@@ -160,6 +164,11 @@ impl Work {
             }
         }
     }
+}
+
+/// Windows answers like this, with no status word, when the time for a touch is over.
+fn gave_up(error: &piv::TransportError) -> bool {
+    matches!(error.cause(), Some(reader::Error::Other { code: reader::COMM_DATA_LOST, .. }))
 }
 
 fn asks_for_something(key: &Key) -> bool {

@@ -27,7 +27,7 @@ pub(super) fn check(
 ) {
     cargo(surroundings, findings);
     for registry in &enrollments.registries {
-        if let Err(error) = provider(registry, &context.cargo, surroundings, findings) {
+        if let Err(error) = provider(registry, enrollments, &context.cargo, surroundings, findings) {
             findings.failed_with(PROVIDER, &error.into());
         }
     }
@@ -63,6 +63,7 @@ fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
 /// Whether cargo asks this program for the tokens of an enrolled registry.
 fn provider(
     registry: &Registry,
+    enrollments: &Enrollments,
     config: &CargoConfig,
     surroundings: &Surroundings,
     findings: &mut Findings,
@@ -102,20 +103,27 @@ fn provider(
             return Ok(());
         }
     } else if names.is_empty() {
-        moved(registry, name, config.home_index(name)?, findings);
+        let index = config.home_index(name)?;
+        let is_enrolled = index.as_ref().is_some_and(|index| enrollments.registry(index).is_some());
+        moved(registry, name, index, is_enrolled, findings);
         return Ok(());
     }
     asks_us(name, config, surroundings, findings)
 }
 
-/// The name is known under another URL, or not at all.
-fn moved(registry: &Registry, name: &str, index: Option<String>, findings: &mut Findings) {
+/// The name is known under another URL, perhaps enrolled by now, or not at all.
+fn moved(registry: &Registry, name: &str, index: Option<String>, is_enrolled: bool, findings: &mut Findings) {
     let shown = escape(name);
     match index {
+        Some(_) if is_enrolled => findings.warn(
+            PROVIDER,
+            format!("{} is still enrolled, and `{shown}` has another URL now", escape(&registry.index)),
+            format!("yk-cargo forget {}", escape(&registry.index)),
+        ),
         Some(index) => {
             let text =
                 format!("`{shown}` now is {}, but enrolled is {}", escape(&index), escape(&registry.index));
-            findings.fail(PROVIDER, text, format!("yk-cargo enroll {shown}"));
+            findings.fail(PROVIDER, text, format!("yk-cargo enroll {shown} --same-keys-as {shown}"));
         }
         None => findings.warn(
             PROVIDER,

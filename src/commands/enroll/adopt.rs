@@ -3,7 +3,7 @@
 //! A new computer rebuilds its enrolment from the slot certificates. A key without a certificate object, imported or made
 //! by another program, is taken only if the person says which role it has, and is then described like our own.
 
-use crate::commands::enroll::plan::{PlannedKey, Start};
+use crate::commands::enroll::plan::{PlannedKey, Start, roles};
 use crate::commands::enroll::survey::{self, FoundKey};
 use crate::commands::enroll::{Enrollment, management};
 use crate::enrollment::{Key, Role};
@@ -58,17 +58,11 @@ impl Enrollment<'_> {
         if !ours.is_empty() {
             return Ok(ours);
         }
-        let roles: &[Role] =
-            if self.arguments.single_key { &[Role::Both] } else { &[Role::Read, Role::Publish] };
+        let roles = roles(self.arguments);
         let nothing = || Error::NothingToAdopt { serial: self.card.serial, index: index.clone() };
         if self.arguments.slot.is_empty() {
             let [key] = <[FoundKey; 1]>::try_from(bare).map_err(|_| nothing())?;
             return if self.arguments.single_key { Ok(vec![(Role::Both, key)]) } else { Err(nothing()) };
-        }
-        if self.arguments.slot.len() != roles.len() {
-            return Err(Error::Usage(
-                "name one slot for each key: --slot READ,PUBLISH, or --single-key --slot SLOT",
-            ));
         }
         let in_slot = |slot| bare.iter().find(|key| key.slot == slot).cloned().ok_or_else(nothing);
         roles.iter().zip(&self.arguments.slot).map(|(role, slot)| Ok((*role, in_slot(*slot)?))).collect()

@@ -16,11 +16,14 @@ use crate::piv::{self, ManagementKey, PinState, Piv};
 pub(super) fn key(enrollment: &Enrollment<'_>) -> Result<Arc<ManagementKey>, Error> {
     let key = match enrollment.card.management {
         ManagementKeyState::Default => ManagementKey::factory_default(),
-        ManagementKeyState::PinProtected => behind_pin(enrollment)?,
-        ManagementKeyState::Own => given(enrollment)?,
-        ManagementKeyState::Untold if enrollment.arguments.management_key_command.is_some() => {
+        // Who names a program wants no other way; what the PIN opens may be an older key.
+        ManagementKeyState::PinProtected | ManagementKeyState::Untold
+            if enrollment.arguments.management_key_command.is_some() =>
+        {
             given(enrollment)?
         }
+        ManagementKeyState::PinProtected => behind_pin(enrollment)?,
+        ManagementKeyState::Own => given(enrollment)?,
         // A wrong one costs nothing.
         ManagementKeyState::Untold => match accepted(enrollment, ManagementKey::factory_default()) {
             Err(Error::Piv(piv::Error::WrongManagementKey)) => given(enrollment)?,

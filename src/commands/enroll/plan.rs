@@ -33,6 +33,22 @@ pub(super) enum Start {
     Adopted(PublicKey),
 }
 
+/// The keys that one card has for a registry.
+pub(super) fn roles(arguments: &Enroll) -> &'static [Role] {
+    if arguments.single_key { &[Role::Both] } else { &[Role::Read, Role::Publish] }
+}
+
+/// Each key has a slot of its own, if slots are named at all.
+pub(super) fn check_slots(arguments: &Enroll) -> Result<(), Error> {
+    match arguments.slot[..] {
+        [] => Ok(()),
+        [_] if arguments.single_key => Ok(()),
+        [read, publish] if !arguments.single_key && read != publish => Ok(()),
+        _ if arguments.single_key => Err(Error::Usage("--single-key takes one slot: --slot 82")),
+        _ => Err(Error::Usage("there are two keys, so two slots: --slot 82,83 (read, publish)")),
+    }
+}
+
 /// The keys that this registry still lacks on this card.
 pub(super) fn keys(
     arguments: &Enroll,
@@ -40,14 +56,7 @@ pub(super) fn keys(
     card: &CardSurvey,
     enrollments: &Enrollments,
 ) -> Result<Vec<PlannedKey>, Error> {
-    let roles: &[Role] = if arguments.single_key { &[Role::Both] } else { &[Role::Read, Role::Publish] };
-    if !arguments.slot.is_empty() && arguments.slot.len() != roles.len() {
-        return Err(Error::Usage(if arguments.single_key {
-            "--single-key takes one slot: --slot 82"
-        } else {
-            "there are two keys, so two slots: --slot 82,83 (read, publish)"
-        }));
-    }
+    let roles = roles(arguments);
     let enrolled = enrollments.registry(index).and_then(|registry| registry.card(card.serial));
     if enrolled.is_some_and(|card| card.keys.iter().any(|key| !roles.contains(&key.role))) {
         return Err(Error::OtherKeysEnrolled { serial: card.serial });

@@ -29,6 +29,18 @@ pub(super) fn run(
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
 
+/// Keys for a mistyped URL would take up slots, so what answers there and is no index is mentioned before they are made.
+/// That nothing answers is no reason: the registry may come later.
+pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
+    let Ok(about) = ABOUT.parse::<CrateName>() else { return };
+    let greeting = challenge::greet(index, &about, &context.settings);
+    if let Err(error @ (challenge::Error::Status { status: ..500, .. } | challenge::Error::Config { .. })) =
+        greeting
+    {
+        ui.warn(format_args!("there is no index at this URL: {error}"));
+    }
+}
+
 /// Asks, says what came out, and notes it in the enrolment. A registry that does not answer stops nothing.
 pub(super) fn what_the_registry_wants(
     registry: &Registry,

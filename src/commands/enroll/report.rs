@@ -29,7 +29,7 @@ pub(super) fn print(
     }
     if registry.cards.len() == 1 {
         lines.push(format!(
-            "A key that cannot be copied can be lost: plug in a second YubiKey and run yk-cargo enroll {} --backup{}",
+            "A key that cannot be copied can be lost, and is lost too once PIN and PUK are blocked: plug in a second YubiKey and run yk-cargo enroll {} --backup{}",
             escape(registry.display_name()),
             if is_registered { format!(" --endorse-with {serial}") } else { String::new() }
         ));

@@ -89,11 +89,10 @@ pub(super) fn choose_card(
         let is_there = found.contains(&wanted);
         cards.retain(|(serial, _)| if is_there { *serial == Some(wanted) } else { serial.is_none() });
         if cards.is_empty() {
-            let wanted = format!("YubiKey {wanted}");
             return Err(if found.is_empty() {
-                Error::NoCard { wanted }
+                Error::NoCard { wanted: format!("YubiKey {wanted}") }
             } else {
-                Error::WrongCard { found, wanted }
+                Error::NotTheChosenCard { found, wanted }
             });
         }
     }
@@ -266,7 +265,7 @@ pub(super) fn is_still(piv: &mut Piv<'_>, card: CardId) -> Result<(), Error> {
 }
 
 fn exchanged(serial: Serial) -> Error {
-    Error::WrongCard { found: Vec::new(), wanted: format!("YubiKey {serial}") }
+    Error::NotTheChosenCard { found: Vec::new(), wanted: serial }
 }
 
 /// A transaction that changes nothing.
@@ -348,9 +347,9 @@ mod tests {
             on(&[("00F8000000", "6D00"), ("00FD000000", version)], |piv| is_still(piv, card))
         };
         assert!(still(Version::new(4, 3, 7), "040307 9000").is_ok());
-        assert!(matches!(still(Version::new(4, 3, 7), "040305 9000"), Err(Error::WrongCard { .. })));
+        assert!(matches!(still(Version::new(4, 3, 7), "040305 9000"), Err(Error::NotTheChosenCard { .. })));
         let numbered = CardId { serial: Serial(1), firmware: Version::new(5, 4, 3) };
         let exchanged = on(&[("00F8000000", "6D00")], |piv| is_still(piv, numbered));
-        assert!(matches!(exchanged, Err(Error::WrongCard { .. })));
+        assert!(matches!(exchanged, Err(Error::NotTheChosenCard { .. })));
     }
 }

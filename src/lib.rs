@@ -15,11 +15,14 @@ pub mod pin_source;
 pub mod piv;
 pub mod provider;
 pub mod reader;
+pub mod sealed;
 pub mod settings;
 pub mod signer;
 pub mod ui;
 
 mod child_process;
 mod error;
+mod key_use;
+mod known_cards;
 
 pub use error::Error;

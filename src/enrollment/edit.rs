@@ -157,10 +157,14 @@ impl Edit {
             .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
     }
 
-    fn save(&mut self) -> Result<(), Error> {
+    pub(super) fn table(&mut self) -> &mut Table {
+        self.document.as_table_mut()
+    }
+
+    pub(super) fn save(&mut self) -> Result<(), Error> {
         self.current = Enrollments::from_document(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
-        file::replace(&self.path, &self.document.to_string())
+        file::replace(&self.path, self.document.to_string().as_bytes())
     }
 }
 
@@ -202,14 +206,14 @@ fn new_key(key: &Key) -> Table {
 }
 
 /// The array of tables of this name, made if it is missing; an inline array of inline tables becomes one.
-fn tables<'a>(parent: &'a mut Table, name: &str) -> &'a mut ArrayOfTables {
+pub(super) fn tables<'a>(parent: &'a mut Table, name: &str) -> &'a mut ArrayOfTables {
     let item = parent.entry(name).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let array = std::mem::take(item).into_array_of_tables().unwrap_or_default();
     *item = Item::ArrayOfTables(array);
     item.as_array_of_tables_mut().expect("made one just now")
 }
 
-fn find_or_push(
+pub(super) fn find_or_push(
     tables: &mut ArrayOfTables,
     wanted: impl Fn(&Table) -> bool,
     new: impl FnOnce() -> Table,
@@ -222,10 +226,10 @@ fn find_or_push(
     tables.get_mut(position).expect("found or pushed just now")
 }
 
-fn has(table: &Table, key: &str, text: &str) -> bool {
+pub(super) fn has(table: &Table, key: &str, text: &str) -> bool {
     table.get(key).and_then(Item::as_str) == Some(text)
 }
 
-fn is_card(table: &Table, serial: Serial) -> bool {
+pub(super) fn is_card(table: &Table, serial: Serial) -> bool {
     table.get("serial").and_then(Item::as_integer) == Some(i64::from(serial.0))
 }

@@ -11,13 +11,16 @@ use crate::settings::Settings;
 pub mod attest;
 mod cards;
 pub mod completions;
+mod configure;
 pub mod doctor;
 pub mod enroll;
 pub mod forget;
 pub mod inspect;
 pub mod list;
+pub mod seal;
 pub mod status;
 pub mod token;
+pub mod unseal;
 
 /// Runs a command of the command line.
 ///
@@ -33,8 +36,10 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::List(arguments) => list::run(&arguments, &Context::load()?),
         Command::Man(arguments) => completions::man(&arguments),
+        Command::Seal(arguments) => seal::run(&arguments, &Context::load()?),
         Command::Status(arguments) => status::run(&arguments, &Context::load()?),
         Command::Token(arguments) => token::run(&arguments, &Context::load()?),
+        Command::Unseal(arguments) => unseal::run(&arguments, &Context::load()?),
     }
 }
 
@@ -51,6 +56,11 @@ impl Context {
     fn load() -> Result<Self, Error> {
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let home = home::cargo_home_with_cwd(&here).map_err(Error::Stdio)?;
+        Self::at(home, here)
+    }
+
+    /// With this cargo home, seen from this working directory.
+    pub(crate) fn at(home: PathBuf, here: PathBuf) -> Result<Self, Error> {
         let settings = Settings::load(&home)?;
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
     }

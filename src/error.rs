@@ -186,6 +186,21 @@ pub enum Error {
         /// The slots that look empty, as `--slot` takes them.
         slots: String,
     },
+    /// A project gives a name another URL than the person's own configuration.
+    #[error(
+        "cargo asks for registry `{}` at\n    {}\nbut in your own configuration it is\n    {}",
+        escape(name),
+        escape(asked),
+        escape(known)
+    )]
+    OtherIndex {
+        /// The name.
+        name: String,
+        /// What cargo says now.
+        asked: String,
+        /// What the person's configuration says.
+        known: String,
+    },
     /// Another card is enrolled, and nobody said that this one be added.
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
     OtherCardEnrolled {
@@ -425,6 +440,9 @@ impl Error {
             }
             Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
+            Self::OtherIndex { .. } => {
+                "leave the project's folder and give the token there; a token belongs to one registry".into()
+            }
             Self::AlreadySealed { registry } => {
                 format!("to put another in its place: yk-cargo seal {registry} --rotate")
             }

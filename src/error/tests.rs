@@ -126,6 +126,11 @@ fn all() -> Vec<Error> {
             firmware: piv::Version::new(5, 2, 7),
             slots: "82,83".into(),
         }],
+        Error::OtherIndex { .. } => [Error::OtherIndex {
+            name: "my-reg".into(),
+            asked: "sparse+https://evil.example/".into(),
+            known: index(),
+        }],
         Error::OtherCardEnrolled { .. } => [
             Error::OtherCardEnrolled { serial: SERIAL, enrolled: "YubiKey 23456789 (safe)".into() },
         ],

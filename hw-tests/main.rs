@@ -25,6 +25,7 @@ mod refusals;
 mod replacing;
 mod sealed;
 mod sealed_refusals;
+mod sealed_shown;
 mod several_cards;
 mod stand_in;
 mod terminal;

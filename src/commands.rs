@@ -18,6 +18,7 @@ pub mod forget;
 pub mod inspect;
 pub mod list;
 pub mod seal;
+mod sealed_tokens;
 pub mod status;
 pub mod token;
 pub mod unseal;

@@ -138,6 +138,9 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// `cargo login` without a token, and nobody to ask for one.
+    #[error("no token was given, and there is no terminal to ask for it")]
+    NoToken,
     /// No token is sealed for this registry.
     #[error("no token is sealed for {}", escape(registry))]
     NotSealed {
@@ -447,6 +450,7 @@ impl Error {
                 format!("to put another in its place: yk-cargo seal {registry} --rotate")
             }
             Self::BearerToken(_) => "copy it again from the registry's page, and give nothing else".into(),
+            Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
             Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
             Self::Sealed { registry, .. } | Self::SealedForOthers { registry } => format!(
                 "make a new token at the registry and seal it: yk-cargo seal {registry} --rotate; then revoke the old one"

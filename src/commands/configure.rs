@@ -62,7 +62,7 @@ pub(super) fn provider(
         let file = context.cargo.set_provider(registry, &program)?;
         ui.say(format_args!("wrote {line} into {}", file.display()));
     } else {
-        ui.note(format_args!("cargo will use the key once $CARGO_HOME/config.toml has\n    {section}"));
+        ui.note(format_args!("cargo will ask this program once $CARGO_HOME/config.toml has\n    {section}"));
     }
     Ok(())
 }

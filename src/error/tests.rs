@@ -104,6 +104,7 @@ fn all() -> Vec<Error> {
         Error::NothingToAdopt { .. } => [Error::NothingToAdopt { serial: SERIAL, index: index() }],
         Error::NoKeyForRole { .. } => [Error::NoKeyForRole { registry: "my-reg".into(), role: "publish" }],
         Error::NoPin { .. } => [Error::NoPin { serial: SERIAL }],
+        Error::NoToken => [Error::NoToken],
         Error::NotSealed { .. } => [Error::NotSealed { registry: "my-reg".into() }],
         Error::NotEnrolled { .. } => [
             Error::NotEnrolled { registry: "my-reg".into() },

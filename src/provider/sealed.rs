@@ -101,12 +101,10 @@ impl Provider<'_> {
                 });
             }
         }
-        let readers = Readers::start(context.settings.wait.deadlines());
-        let making = Making { without_asking: !self.ui.is_interactive(), ..Making::default() };
-        let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
-        sealer.key()?;
+        let interactive = self.ui.is_interactive();
         let token = match &login.token {
             Some(token) => BearerToken::new(Zeroizing::new(token.as_ref().expose().trim().to_owned()))?,
+            None if !interactive => return Err(Error::NoToken),
             None => {
                 if let Some(url) = login.login_url {
                     self.ui.say(format_args!("get a token at {}", escape(url)));
@@ -114,6 +112,9 @@ impl Provider<'_> {
                 ask_at_the_terminal(info.name.unwrap_or(info.index_url), &context, self.ui)?
             }
         };
+        let readers = Readers::start(context.settings.wait.deadlines());
+        let making = Making { without_asking: !interactive, ..Making::default() };
+        let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
         let sealed = sealer.seal(&registry, &token)?;
         sealer.check(&sealed, &token)
     }

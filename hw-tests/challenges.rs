@@ -81,6 +81,42 @@ fn every_mutation_has_its_own_challenge() {
     }
 }
 
+/// The same with the gateway's own challenges: whether it wants them or only takes them, each mutation brings one.
+#[test]
+fn the_gateway_gets_its_challenges_back() {
+    use registry_gateway::challenge::Challenges::{Optional, Required};
+    for (reads, challenges) in [
+        (Reads::AuthRequired, Required),
+        (Reads::AuthRequired, Optional),
+        (Reads::Open, Required),
+        (Reads::Open, Optional),
+    ] {
+        let world = World::asked(reads, challenges).enroll();
+        let source = if reads == Reads::Open { ChallengeSource::Api } else { ChallengeSource::Index };
+        assert_eq!(world.registry().challenge, source, "{reads:?} {challenges:?}");
+        for temperature in ["cold", "warm"] {
+            if temperature == "cold" {
+                world.make_cold();
+            }
+            let package = world.package("alpha", if temperature == "cold" { "0.1.0" } else { "0.2.0" }, "");
+            world.publish(&package).succeeds().says(&["Published alpha"]);
+            for change in [
+                &["yank", "alpha@0.1.0"][..],
+                &["yank", "--undo", "alpha@0.1.0"],
+                &["owner", "--list", "alpha"],
+            ] {
+                world.cargo(&package, [change, &["--registry", NAME]].concat()).succeeds();
+            }
+        }
+        let records = world.gateway.store().published(None).unwrap();
+        for record in &records {
+            let token = asymmetric_token::Untrusted::parse(&record.token).unwrap();
+            assert!(token.unverified_claims().unwrap().challenge.is_some(), "{reads:?} {challenges:?}");
+        }
+        assert_eq!(records.len(), 2);
+    }
+}
+
 #[test]
 fn a_workspace_pays_for_each_crate() {
     let asked = Asked::new(Reads::AuthRequired, Challenges::Required);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use mock_card::{Builder, MockCard};
+use registry_gateway::challenge::Challenges;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::{Config, Gateway, Running};
 use tempfile::TempDir;
@@ -56,8 +57,22 @@ impl World {
     }
 
     pub(crate) fn with(reads: Reads, card: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::with_registry(reads, |_| {}, card)
+    }
+
+    /// The same, with a registry that treats challenges like this.
+    pub(crate) fn asked(reads: Reads, challenges: Challenges) -> Self {
+        Self::with_registry(reads, |config| config.challenges = challenges, |card| card)
+    }
+
+    pub(crate) fn with_registry(
+        reads: Reads,
+        registry: impl FnOnce(&mut Config),
+        card: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let card = card(MockCard::builder().serial(SERIAL).pin(PIN)).start().unwrap();
-        let mut computer = Computer::new(reads, vec![("PCSCLITE_CSOCK_NAME", card.socket().into())]);
+        let card_at = vec![("PCSCLITE_CSOCK_NAME", card.socket().into())];
+        let mut computer = Computer::with_registry(reads, registry, card_at);
         let pin = computer.script("pin.sh", &format!("#!/bin/sh\necho {PIN}\n"));
         computer.card.push(("YK_CARGO_PIN_COMMAND", pin.into()));
         Self { computer, card }
@@ -94,11 +109,20 @@ impl Deref for World {
 impl Computer {
     /// Its children are led to a card by these variables.
     pub(crate) fn new(reads: Reads, card: Vec<(&'static str, OsString)>) -> Self {
+        Self::with_registry(reads, |_| {}, card)
+    }
+
+    pub(crate) fn with_registry(
+        reads: Reads,
+        registry: impl FnOnce(&mut Config),
+        card: Vec<(&'static str, OsString)>,
+    ) -> Self {
         let root = tempfile::Builder::new().prefix("ykc").tempdir().unwrap();
         let mut config = Config::new(root.path().join("store"));
         if reads == Reads::Open {
             config.reads = registry_gateway::config::Reads::Open;
         }
+        registry(&mut config);
         let gateway = Gateway::start(config).unwrap();
         let computer = Self { root, gateway, card };
         fs::create_dir_all(computer.path("work")).unwrap();
@@ -113,7 +137,14 @@ impl Computer {
         for key in registry.cards.iter().flat_map(|card| &card.keys) {
             let role: Role = key.role.as_str().parse().unwrap();
             let subject = registry.subject.clone();
-            let new = NewKey { public: key.public, user: user.parse().unwrap(), role, label: None, subject };
+            let new = NewKey {
+                public: key.public,
+                user: user.parse().unwrap(),
+                role,
+                label: None,
+                subject,
+                expires: None,
+            };
             self.gateway.store().add_key(new, jiff::Timestamp::now()).unwrap();
         }
     }

@@ -106,6 +106,25 @@ pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u3
     }
 }
 
+/// Where a registry's API is, without a final slash: by its `config.json`, or where that needs a token, by what it says
+/// to somebody without one.
+///
+/// # Errors
+/// [`Error`]; [`Error::NoApi`] if it does not say.
+pub fn api(index: &str, settings: &Settings) -> Result<String, Error> {
+    let registry = Asked::new(index, settings)?;
+    let answer = registry.client.get(&registry.config_url, None)?;
+    let api = match answer.status {
+        200 => registry.config(&answer)?.api,
+        401 | 403 => cargos_challenge(&answer, &registry.config_url)?.and_then(|cargo| cargo.enroll),
+        status => return Err(Error::Status { url: registry.config_url, status }),
+    };
+    let api = api.ok_or_else(|| Error::NoApi { url: registry.config_url.clone() })?;
+    let api = api.trim_end_matches('/').to_owned();
+    registry.is_as_protected(&api)?;
+    Ok(api)
+}
+
 /// How far this computer's clock is wrong by a registry's, or `None` if it is right or the registry does not tell.
 ///
 /// # Errors
@@ -127,17 +146,39 @@ fn source(challenge: Option<&String>, asked: ChallengeSource) -> ChallengeSource
 }
 
 /// A registry that is being asked.
-struct Asked {
-    client: Client,
+pub(crate) struct Asked {
+    pub(crate) client: Client,
     config_url: String,
 }
 
 impl Asked {
-    fn new(index: &str, settings: &Settings) -> Result<Self, Error> {
+    pub(crate) fn new(index: &str, settings: &Settings) -> Result<Self, Error> {
         let Some(base) = index.strip_prefix("sparse+") else { return Err(Error::GitIndex) };
         let network = Network::load(base, &settings.cargo_home, |name| std::env::var(name).ok())?;
         let client = Client::new(base, &network, settings.wait.network())?;
         Ok(Self { client, config_url: format!("{base}config.json") })
+    }
+
+    /// Its configuration, as somebody without a token sees it or as the bearer of this one. `None` is for who has a
+    /// token only.
+    pub(crate) fn index_config(&self, token: Option<&str>) -> Result<Option<IndexConfig>, Error> {
+        let answer = self.client.get(&self.config_url, token)?;
+        match answer.status {
+            200 => self.config(&answer).map(Some),
+            401 | 403 if token.is_none() => Ok(None),
+            status => Err(Error::Status { url: self.config_url.clone(), status }),
+        }
+    }
+
+    /// Nothing is sent or believed by a way that is less protected than the index.
+    pub(crate) fn is_as_protected(&self, url: &str) -> Result<(), Error> {
+        let as_private = self.config_url.starts_with("http://")
+            && url.starts_with("http://")
+            && (is_unprotected(&self.config_url) || !is_unprotected(url));
+        if url.starts_with("https://") || as_private {
+            return Ok(());
+        }
+        Err(Error::LessProtected { url: url.to_owned() })
     }
 
     fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
@@ -147,11 +188,7 @@ impl Asked {
 
     fn ask_api(&self, api: &str, about: &CrateName) -> Result<Option<String>, Error> {
         let url = format!("{}/api/v1/crates/{about}/owners", api.trim_end_matches('/'));
-        let https = url.starts_with("https://");
-        let as_private = self.config_url.starts_with("http://") && url.starts_with("http://");
-        if !https && (!as_private || is_unprotected(&url) && !is_unprotected(&self.config_url)) {
-            return Err(Error::Api { url });
-        }
+        self.is_as_protected(&url)?;
         let answer = self.client.get(&url, None)?;
         match answer.status {
             401 | 403 => challenge_in(&answer, &url),
@@ -163,8 +200,11 @@ impl Asked {
 
 /// The index's `config.json` (Cargo book, "Index Configuration"), as far as it matters here.
 #[derive(Deserialize)]
-struct IndexConfig {
-    api: Option<String>,
+pub(crate) struct IndexConfig {
+    pub(crate) api: Option<String>,
+    pub(crate) dl: String,
+    #[serde(rename = "auth-required", default)]
+    pub(crate) auth_required: bool,
     asymmetric: Option<Asymmetric>,
 }
 
@@ -180,9 +220,12 @@ impl IndexConfig {
 }
 
 fn challenge_in(answer: &Answer, url: &str) -> Result<Option<String>, Error> {
+    Ok(cargos_challenge(answer, url)?.and_then(|cargo| cargo.challenge))
+}
+
+fn cargos_challenge(answer: &Answer, url: &str) -> Result<Option<CargoChallenge>, Error> {
     let unusable = |source| Error::Header { url: url.to_owned(), source };
-    let found = CargoChallenge::find(answer.headers.get_all(WWW_AUTHENTICATE)).map_err(unusable)?;
-    Ok(found.and_then(|cargo| cargo.challenge))
+    CargoChallenge::find(answer.headers.get_all(WWW_AUTHENTICATE)).map_err(unusable)
 }
 
 /// A challenge among the headers that cargo passes on with a cold read, each `Name: value`.
@@ -233,9 +276,9 @@ fn rough(seconds: u64) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The API's URL would be less protected than the index.
-    #[error("the index names `{}` as its API, which is less protected than the index itself", escape(url))]
-    Api {
+    /// The API's or the downloads' URL would be less protected than the index.
+    #[error("the index sends us to `{}`, which is less protected than the index itself", escape(url))]
+    LessProtected {
         /// What would have been asked.
         url: String,
     },
@@ -264,6 +307,12 @@ pub enum Error {
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// It does not say where its API is.
+    #[error("{} does not say where the registry's API is", escape(url))]
+    NoApi {
+        /// What was asked.
+        url: String,
+    },
     /// An answer that says nothing.
     #[error("{} answers with status {status}", escape(url))]
     Status {

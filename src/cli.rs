@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use asymmetric_token::CrateName;
+use asymmetric_token::{CrateName, PublicKey};
 use clap::{Args, Parser, Subcommand};
 use semver::Version;
 
@@ -37,6 +37,8 @@ pub enum Command {
     Seal(Seal),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
+    /// Check that a version is the one that a key you trust has signed.
+    Verify(Verify),
     /// Print the card's certificates that it made the enrolled keys itself, in PEM.
     Attest(Attest),
     /// Print a sealed token, or give it back to cargo.
@@ -76,6 +78,14 @@ pub struct Enroll {
     /// Add this card to a registry that is enrolled with another one.
     #[arg(long)]
     pub backup: bool,
+    /// Have the registry take the keys at once, with the code that its administrator gave you: it is the first line of
+    /// standard input, or typed without echo.
+    #[arg(long, conflicts_with_all = ["refresh", "subject"])]
+    pub invite: bool,
+    /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
+    /// one; it asks for its PIN and a touch.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
+    pub endorse_with: Option<Serial>,
     /// Take this card out of the enrolment as soon as another one has its keys there.
     #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
     pub replace: Option<Serial>,
@@ -248,6 +258,35 @@ pub struct Forget {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The crate and its version.
+    #[arg(value_name = "NAME@VERS", value_parser = name_and_version, required_unless_present = "proof")]
+    pub version: Option<(CrateName, Version)>,
+    /// The registry's name in cargo's configuration, or its index URL: it is asked for the proof.
+    #[arg(long, required_unless_present = "proof")]
+    pub registry: Option<String>,
+    /// The crate file. [default: download it from the registry]
+    #[arg(long = "crate", value_name = "FILE.crate")]
+    pub crate_file: Option<PathBuf>,
+    /// A proof that was kept; the registry is not asked.
+    #[arg(long, value_name = "FILE", requires = "crate_file")]
+    pub proof: Option<PathBuf>,
+    /// A key that you trust; may be given more than once.
+    #[arg(long, value_name = "K3PUBLIC")]
+    pub key: Vec<PublicKey>,
+    /// Record the key as trusted for this crate in $CARGO_HOME/yk-cargo/signers.toml, after asking.
+    #[arg(long)]
+    pub remember: bool,
+    /// Do not ask.
+    #[arg(long, requires = "remember")]
+    pub yes: bool,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `attest`.

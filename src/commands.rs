@@ -1,6 +1,9 @@
 //! One use case a file.
 
+use std::io::Read as _;
 use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::cargo_config::{self, CargoConfig};
 use crate::cli::Command;
@@ -22,6 +25,7 @@ mod sealed_tokens;
 pub mod status;
 pub mod token;
 pub mod unseal;
+pub mod verify;
 
 /// Runs a command of the command line.
 ///
@@ -41,6 +45,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Status(arguments) => status::run(&arguments, &Context::load()?),
         Command::Token(arguments) => token::run(&arguments, &Context::load()?),
         Command::Unseal(arguments) => unseal::run(&arguments, &Context::load()?),
+        Command::Verify(arguments) => verify::run(&arguments, &Context::load()?),
     }
 }
 
@@ -87,5 +92,16 @@ fn print(text: impl std::fmt::Display) -> Result<(), Error> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(Error::Stdio),
+    }
+}
+
+fn sha256(file: &mut std::fs::File) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            length => hash.update(&buffer[..length]),
+        }
     }
 }

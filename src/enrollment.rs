@@ -16,7 +16,7 @@ use toml_edit::DocumentMut;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::ui::escape;
 
-mod edit;
+pub(crate) mod edit;
 mod error;
 pub(crate) mod file;
 mod sealing;

@@ -7,7 +7,9 @@ use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, challenge, http, pin, piv, reader, sealed, settings};
+use crate::{
+    cargo_config, challenge, http, pin, piv, proof, reader, registration, sealed, settings, signers,
+};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,14 @@ pub enum Error {
     /// The enrolments file.
     #[error(transparent)]
     Enrollments(#[from] enrollment::Error),
+    /// A registry does not give what it was asked for.
+    #[error("cannot get {what} from the registry")]
+    Fetch {
+        /// What.
+        what: String,
+        /// Why not.
+        source: Box<challenge::Error>,
+    },
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
     File {
@@ -147,6 +157,12 @@ pub enum Error {
         /// Name or URL.
         registry: String,
     },
+    /// A registry without a proof of a version.
+    #[error("the registry has no proof of {version}")]
+    NoProof {
+        /// Crate and version.
+        version: String,
+    },
     /// No such registry here.
     #[error("{} is not enrolled", escape(registry))]
     NotEnrolled {
@@ -170,6 +186,12 @@ pub enum Error {
         file: PathBuf,
         /// Why not.
         reason: String,
+    },
+    /// `verify` found something that does not hold; it has said what.
+    #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
+    NotProven {
+        /// How many checks failed.
+        failed: usize,
     },
     /// The touch did not come.
     #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]
@@ -236,6 +258,9 @@ pub enum Error {
     /// The PIV application.
     #[error(transparent)]
     Piv(#[from] piv::Error),
+    /// A proof that cannot be read.
+    #[error(transparent)]
+    Proof(#[from] proof::Error),
     /// PC/SC.
     #[error(transparent)]
     Reader(#[from] reader::Error),
@@ -247,6 +272,9 @@ pub enum Error {
         /// Which, escaped.
         arguments: String,
     },
+    /// The registry did not take the keys.
+    #[error(transparent)]
+    Registration(#[from] registration::Error),
     /// `--replace` names the card that is to be enrolled.
     #[error("YubiKey {serial} is to be replaced, but no other YubiKey is there to be enrolled")]
     ReplacesItself {
@@ -290,6 +318,9 @@ pub enum Error {
     /// The settings.
     #[error(transparent)]
     Settings(#[from] settings::Error),
+    /// The trusted keys.
+    #[error(transparent)]
+    Signers(#[from] signers::Error),
     /// A slot that was asked for is taken.
     #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
     SlotTaken {
@@ -375,6 +406,7 @@ impl Error {
             Self::Enrollments(error) => error.hint(),
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
+            Self::Registration(error) => error.hint().to_owned(),
             Self::CardSignature(_) => {
                 "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
             },
@@ -464,6 +496,12 @@ impl Error {
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
+            Self::NoProof { .. } => {
+                "only a registry-gateway keeps proofs, and only of what was published through it".into()
+            }
+            Self::NotProven { .. } => "each check says what it found".into(),
+            Self::Proof(proof::Error::Newer { .. }) => "update yk-cargo".into(),
+            Self::Signers(error) => error.hint(),
             Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(

@@ -1,4 +1,4 @@
-//! Anonymous questions to a registry over HTTP: the only user of `ureq`.
+//! Anonymous questions to a registry over HTTP, and one thing that is sent to it: the only user of `ureq`.
 //!
 //! Nothing is set up before the first question, and every answer is bounded: in time, in length, and to the origin that
 //! was asked. There are no cookies. Proxy and certificates come from where cargo takes them (Cargo reference,
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::http::header::{AUTHORIZATION, AsHeaderName, HeaderMap, LOCATION};
+use ureq::http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE, HeaderMap, LOCATION};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
@@ -35,7 +35,7 @@ pub struct Answer {
     pub status: u16,
     /// The answer's header fields.
     pub headers: HeaderMap,
-    /// At most 64 KiB; empty unless the status is 200.
+    /// At most 64 KiB unless more was asked for; to a GET empty unless the status is 200.
     pub body: Vec<u8>,
 }
 
@@ -142,9 +142,17 @@ impl Client {
     /// # Errors
     /// [`Error`]; a status other than 200 is an answer.
     pub fn get(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
+        self.get_up_to(LONGEST_BODY, url, token)
+    }
+
+    /// The same, for a body of up to `longest` bytes.
+    ///
+    /// # Errors
+    /// [`Error`]; a status other than 200 is an answer.
+    pub fn get_up_to(&self, longest: u64, url: &str, token: Option<&str>) -> Result<Answer, Error> {
         let mut target = url.to_owned();
         for _ in 0..=REDIRECTS {
-            let answer = self.ask(&target, token)?;
+            let answer = self.ask(longest, &target, token)?;
             if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -154,21 +162,39 @@ impl Client {
         Err(Error::Elsewhere { url: url.into(), to: target })
     }
 
-    fn ask(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
+    fn ask(&self, longest: u64, url: &str, token: Option<&str>) -> Result<Answer, Error> {
         let failed = |error| self.failure(url, error);
-        let left = self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut request = self.agent.get(url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token);
         }
-        let response = request.config().timeout_global(Some(left)).build().call().map_err(failed)?;
+        let response = request.config().timeout_global(Some(self.left())).build().call().map_err(failed)?;
         let (parts, mut body) = response.into_parts();
         let status = parts.status.as_u16();
         let body = match status {
-            200 => body.with_config().limit(LONGEST_BODY).read_to_vec().map_err(failed)?,
+            200 => body.with_config().limit(longest).read_to_vec().map_err(failed)?,
             _ => Vec::new(),
         };
         Ok(Answer { status, headers: parts.headers, body })
+    }
+
+    /// Sends JSON, once and to this URL only: a redirect is an answer. The body of the answer is there whatever the
+    /// status.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn post(&self, url: &str, json: &str) -> Result<Answer, Error> {
+        let failed = |error| self.failure(url, error);
+        let request = self.agent.post(url).header(CONTENT_TYPE, "application/json");
+        let response =
+            request.config().timeout_global(Some(self.left())).build().send(json).map_err(failed)?;
+        let (parts, mut body) = response.into_parts();
+        let body = body.with_config().limit(LONGEST_BODY).read_to_vec().map_err(failed)?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
     fn failure(&self, url: &str, error: ureq::Error) -> Error {

@@ -13,11 +13,14 @@ pub mod leave;
 pub mod pin;
 pub mod pin_source;
 pub mod piv;
+pub mod proof;
 pub mod provider;
 pub mod reader;
+pub mod registration;
 pub mod sealed;
 pub mod settings;
 pub mod signer;
+pub mod signers;
 pub mod ui;
 
 mod child_process;

@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use asymmetric_token::Mutation;
+use asymmetric_token::{KeyId, Mutation};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 
 use crate::challenge;
-use crate::enrollment::{ChallengeSource, Registry};
+use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
 use crate::key_use::{Attempts, TouchAnnouncement};
 use crate::known_cards::{Finder, KnownCards};
@@ -36,6 +36,35 @@ pub struct Signer<'a> {
     ui: Ui,
 }
 
+/// What a token is to be good for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// Reading.
+    Read,
+    /// One change of one crate.
+    Mutation(Mutation),
+    /// Having keys enrolled, by a key that is one of them or enrolled already.
+    Enrolment {
+        /// The registry's.
+        nonce: String,
+        /// The signing key's.
+        role: Role,
+        /// All keys that are enrolled together.
+        keys: Vec<KeyId>,
+    },
+}
+
+impl Purpose {
+    /// Whether it takes the key for mutations.
+    fn is_for_mutations(&self) -> bool {
+        match self {
+            Self::Read => false,
+            Self::Mutation(_) => true,
+            Self::Enrolment { role, .. } => *role != Role::Read,
+        }
+    }
+}
+
 /// A token, verified with the enrolled key.
 #[derive(Debug)]
 pub struct SignedToken {
@@ -57,21 +86,30 @@ impl<'a> Signer<'a> {
     /// # Errors
     /// [`Error`]: no challenge, no card, not the enrolled one, no PIN, no touch, a card that lies.
     pub fn sign(&mut self, registry: &Registry, mutation: Option<Mutation>) -> Result<SignedToken, Error> {
-        if !registry.cards.iter().any(|card| card.key(mutation.is_some()).is_some()) {
-            return Err(Error::no_key(registry, mutation.is_some()));
+        self.sign_for(registry, mutation.map_or(Purpose::Read, Purpose::Mutation))
+    }
+
+    /// Signs for a purpose, with whichever of the registry's cards is plugged in.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    pub fn sign_for(&mut self, registry: &Registry, purpose: Purpose) -> Result<SignedToken, Error> {
+        let for_mutations = purpose.is_for_mutations();
+        if !registry.cards.iter().any(|card| card.key(for_mutations).is_some()) {
+            return Err(Error::no_key(registry, for_mutations));
         }
-        let mut challenge = self.challenge(registry, mutation.as_ref())?;
+        let mut challenge = self.challenge(registry, &purpose)?;
         let cards = KnownCards::enrolled(&registry.cards);
         let reader = self.finder().reader_with(&cards)?;
         let mut announce = true;
         self.attempts.begin();
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
-                challenge = self.challenge(registry, mutation.as_ref())?;
+                challenge = self.challenge(registry, &purpose)?;
             }
             let mut work = Work {
                 registry: registry.clone(),
-                mutation: mutation.clone(),
+                purpose: purpose.clone(),
                 challenge: challenge.as_ref().map(|challenge| challenge.text.clone()),
                 pin: self.attempts.pin(),
                 announce: std::mem::take(&mut announce),
@@ -87,13 +125,10 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once.
-    fn challenge(
-        &self,
-        registry: &Registry,
-        mutation: Option<&Mutation>,
-    ) -> Result<Option<Challenge>, Error> {
-        let Some(mutation) = mutation else { return Ok(None) };
+    /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an
+    /// enrolment has its nonce.
+    fn challenge(&self, registry: &Registry, purpose: &Purpose) -> Result<Option<Challenge>, Error> {
+        let Purpose::Mutation(mutation) = purpose else { return Ok(None) };
         if registry.challenge == ChallengeSource::None {
             return Ok(None);
         }
@@ -121,6 +156,14 @@ impl<'a> Signer<'a> {
 
     fn finder(&self) -> Finder<'_> {
         Finder { readers: self.readers, ui: self.ui }
+    }
+}
+
+/// ``publish of `alpha 0.1.0` ``
+pub(crate) fn in_words(mutation: &Mutation) -> String {
+    match mutation.version() {
+        Some(version) => format!("{} of `{} {version}`", mutation.kind(), mutation.name()),
+        None => format!("a request about the owners of `{}`", mutation.name()),
     }
 }
 

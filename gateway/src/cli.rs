@@ -1,18 +1,36 @@
 //! The command line.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use asymmetric_token::PublicKey;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use jiff::{SignedDuration, Timestamp};
+use registry_gateway::attestation::{Firmware, Mode, Settings};
+use registry_gateway::audit::Point;
+use registry_gateway::challenge::Challenges;
 use registry_gateway::keys::{Role, User};
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -28,9 +46,23 @@ pub(crate) enum Command {
     Credential(CredentialCommand),
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
+    /// Add, list and remove people; also while the registry is served
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print a code with which a user enrols keys: once, within 24 hours
+    Invite {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// Whom; an invite they did not use is void then
+        #[arg(value_name = "USER")]
+        user: User,
+    },
     /// Register, list and revoke keys; also while the registry is served
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Verify and export the log of everything that was changed here
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show who published what, and verify it again: token against key, file against token
     Record {
         #[command(flatten)]
@@ -56,7 +88,7 @@ pub(crate) struct Serve {
     /// The folder with the registry's database and crates; made if it is not there [default: ./registry]
     #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
     pub(crate) store: Option<PathBuf>,
-    /// Where to listen. There is no TLS here: stay on loopback, or put a proxy that ends TLS in front
+    /// Where to listen. Without a certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in front
     /// [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -72,6 +104,65 @@ pub(crate) struct Serve {
     /// How far in the future a token may be dated, for clocks that differ [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(0..=3_600))]
     pub(crate) skew: Option<u64>,
+    /// Whether a token that changes something answers a challenge: off, optional or required [default: off]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) challenges: Option<Challenges>,
+    #[command(flatten)]
+    pub(crate) attestation: Attestation,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Attestation {
+    /// Whether people who enrol have to show that a YubiKey made their keys: off, record or require [default: off]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) attestation: Option<Mode>,
+    /// A PEM file with more certificates to believe, beside Yubico's: roots, and what stands below them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attestation_roots: Vec<PathBuf>,
+    /// Where attestation is required: refuse YubiKeys with firmware before this one
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) minimum_firmware: Option<Firmware>,
+    /// Take early YubiKeys whose attestation certificate does not say that it may issue
+    #[arg(long)]
+    pub(crate) allow_legacy_devices: bool,
+}
+
+impl Attestation {
+    /// What is given here wins.
+    pub(crate) fn over(self, settings: &mut Settings) {
+        settings.policy = self.attestation.unwrap_or(settings.policy);
+        settings.roots.extend(self.attestation_roots);
+        settings.minimum_firmware = self.minimum_firmware.or(settings.minimum_firmware);
+        settings.allow_legacy_devices |= self.allow_legacy_devices;
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// The name, for good: nobody else will have it
+        #[arg(value_name = "NAME")]
+        user: User,
+        /// It is the person who had this name before
+        #[arg(long)]
+        again: bool,
+    },
+    /// List all users, and how many keys each has
+    List {
+        #[command(flatten)]
+        store: StoreFolder,
+    },
+    /// Remove a user: all their keys are revoked, at once and for ever
+    Remove {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// The name
+        #[arg(value_name = "NAME")]
+        user: User,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,6 +214,38 @@ pub(crate) enum KeyCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Follow the log from its first entry and compare it with its signed heads
+    Verify {
+        #[command(flatten)]
+        store: StoreFolder,
+        /// A head that was kept elsewhere: a file with what /audit/head answered, or `SEQ:HASH` from an X-Audit field
+        #[arg(long, value_name = "FILE|SEQ:HASH")]
+        head: Option<KeptHead>,
+    },
+    /// Print the entries as they are stored, one a line
+    Export {
+        #[command(flatten)]
+        store: StoreFolder,
+    },
+}
+
+/// A head that was kept elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) enum KeptHead {
+    Point(Point),
+    File(PathBuf),
+}
+
+impl FromStr for KeptHead {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::File(text.into()), Self::Point))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AddKey {
     #[command(flatten)]
@@ -139,9 +262,43 @@ pub(crate) struct AddKey {
     /// The `sub` that the key's tokens must carry
     #[arg(long, value_parser = subject)]
     pub(crate) subject: Option<String>,
+    /// From when on the key is good for nothing: a time (RFC 3339), or days from now as 90d
+    #[arg(long, value_name = "TIME|DAYSd")]
+    pub(crate) expires: Option<Expiry>,
     /// The public key, `k3.public.…`
     #[arg(value_name = "K3PUBLIC")]
     pub(crate) public: PublicKey,
+}
+
+/// When a key ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expiry {
+    At(Timestamp),
+    Days(u32),
+}
+
+impl Expiry {
+    /// `None` if that is not in the future.
+    pub(crate) fn after(self, now: Timestamp) -> Option<Timestamp> {
+        let at = match self {
+            Self::At(at) => at,
+            Self::Days(days) => now.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok()?,
+        };
+        (at > now).then_some(at)
+    }
+}
+
+impl FromStr for Expiry {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_suffix('d').map(str::parse) {
+            Some(Ok(days)) => Ok(Self::Days(days)),
+            _ => {
+                text.parse().map(Self::At).map_err(|_| "a time such as 2027-01-31T00:00:00Z, or days as 90d")
+            }
+        }
+    }
 }
 
 fn label(text: &str) -> Result<String, &'static str> {

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use registry_gateway::config::{ConfigError, Reads};
-use registry_gateway::keys::{Key, NewKey};
 use registry_gateway::store::{Record, Store};
 use registry_gateway::{Config, Gateway, record};
 
-use crate::cli::{AddKey, Command, CredentialCommand, KeyCommand, Serve};
+use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
 use crate::setup;
+
+mod audit;
+mod people;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
@@ -27,7 +29,13 @@ pub(crate) fn run(command: Command) -> Outcome {
         }
         Command::Credential(command) => credential(command),
         Command::Serve(options) => serve(options),
-        Command::Key(command) => key(command),
+        Command::User(command) => people::user(command),
+        Command::Invite { store, user } => people::invite(&store, &user),
+        Command::Key(command) => people::key(command),
+        Command::Audit(AuditCommand::Verify { store, head }) => {
+            audit::verify(&Store::open_existing(&store.store)?, head)
+        }
+        Command::Audit(AuditCommand::Export { store }) => audit::export(&Store::open_existing(&store.store)?),
         Command::Record { store, version } => {
             show_records(&Store::open_existing(&store.store)?, version.as_deref())
         }
@@ -39,10 +47,13 @@ fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let farewell = runtime.block_on(async { farewell() })?;
     let config = serve_config(options)?;
-    let listen = config.listen;
+    let exposed = config.tls.is_none() && !config.listen.ip().is_loopback();
     let running = Gateway::start(config)?;
-    if !listen.ip().is_loopback() {
+    if exposed {
         tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
+    }
+    if let Some(address) = running.metrics_address() {
+        tracing::info!("metrics are on http://{address}/metrics");
     }
     say(&format!("index {}\nready\n", running.index_url()))?;
     runtime.block_on(farewell);
@@ -71,9 +82,13 @@ fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     if let Some(window) = options.window {
         config.window = Duration::from_secs(window);
     }
+    if let Some(challenges) = options.challenges {
+        config.challenges = challenges;
+    }
     if let Some(skew) = options.skew {
         config.skew = Duration::from_secs(skew);
     }
+    options.attestation.over(&mut config.attestation);
     Ok(config)
 }
 
@@ -105,46 +120,12 @@ fn credential(command: CredentialCommand) -> Outcome {
         }
         CredentialCommand::Remove { config, user } => {
             let config = Config::read(&config.config)?;
-            if !Store::open_existing(&config.store)?.remove_credential(&user)? {
+            if !Store::open_existing(&config.store)?.remove_credential(&user, Timestamp::now())? {
                 return Err(format!("there was no credential of {user}").into());
             }
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn key(command: KeyCommand) -> Outcome {
-    let now = Timestamp::now();
-    match command {
-        KeyCommand::Add(add) => {
-            let AddKey { store, user, role, label, subject, public } = *add;
-            if !Store::is_in(&store.store) {
-                tracing::warn!("there was no store in {}: a new one is made", store.store.display());
-            }
-            let key =
-                Store::open(&store.store)?.add_key(NewKey { public, user, role, label, subject }, now)?;
-            say(&format!("{}\n", key.id()))?;
-        }
-        KeyCommand::List { store } => {
-            for key in Store::open_existing(&store.store)?.keys()? {
-                say(&key_line(&key))?;
-            }
-        }
-        KeyCommand::Revoke { store, id } => {
-            let key = Store::open_existing(&store.store)?.revoke_key(&id, now)?;
-            say(&format!("{}\n", key.id()))?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Id, user, role, state, label, separated by tabs.
-fn key_line(key: &Key) -> String {
-    let state = match key.revoked {
-        Some(at) => format!("revoked {at:.0}"),
-        None => format!("since {:.0}", key.added),
-    };
-    format!("{}\t{}\t{}\t{state}\t{}\n", key.id(), key.user, key.role, key.label.as_deref().unwrap_or("-"))
 }
 
 fn show_records(store: &Store, version: Option<&str>) -> Outcome {

@@ -1,11 +1,17 @@
 //! How a gateway is set up: from a TOML file, the command line, or a program that runs one.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use ipnet::IpNet;
 use serde::Deserialize;
+
+use crate::attestation;
+use crate::challenge::Challenges;
+use crate::tls::TlsFiles;
 
 /// How to serve a registry. In the file, names have hyphens and durations are seconds.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,11 +36,28 @@ pub struct Config {
     /// How far in the future a token may be dated.
     #[serde(deserialize_with = "seconds")]
     pub skew: Duration,
+    /// What is asked of keys that people enrol themselves. Keys that an administrator adds are not asked.
+    pub attestation: attestation::Settings,
     /// The largest crate file, in bytes.
     pub max_crate: u64,
-    /// How long a request's header, or the next piece of its body, may take.
+    /// How long a TLS handshake, a request's header, the next piece of its body, or the taking of a piece of the answer
+    /// may take.
     #[serde(deserialize_with = "seconds")]
     pub patience: Duration,
+    /// Whether mutation tokens answer a challenge.
+    pub challenges: Challenges,
+    /// The certificate to show; without one, plain HTTP is spoken.
+    pub tls: Option<TlsFiles>,
+    /// Where to listen for operators: `/metrics`, `/healthz`, `/readyz`, in plain HTTP.
+    pub metrics: Option<SocketAddr>,
+    /// Networks whose `X-Forwarded-For` is believed, and whose connections are not counted by address.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections at a time; one address may have half of them. A newcomer takes the place of the longest silent.
+    pub connections: usize,
+    /// Signatures verified in a minute for one address (an IPv6 /64 is one). Remembered read tokens do not count.
+    pub verifications_per_peer: NonZeroU32,
+    /// Signatures verified in a minute for one key, as far as they come from one address.
+    pub verifications_per_key: NonZeroU32,
     /// The registry behind; without one, the built-in one.
     pub upstream: Option<UpstreamConfig>,
 }
@@ -120,8 +143,16 @@ impl Config {
             owners: Owners::default(),
             window: Duration::from_secs(900),
             skew: Duration::from_secs(60),
+            attestation: attestation::Settings::default(),
             max_crate: 20 << 20,
             patience: Duration::from_secs(30),
+            challenges: Challenges::default(),
+            tls: None,
+            metrics: None,
+            trusted_proxies: Vec::new(),
+            connections: 512,
+            verifications_per_peer: const { NonZeroU32::new(3000).unwrap() },
+            verifications_per_key: const { NonZeroU32::new(1200).unwrap() },
             upstream: None,
         }
     }
@@ -137,11 +168,14 @@ impl Config {
             .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.store = folder.join(&config.store);
+        config.attestation.relative_to(folder);
+        let secret = |file: &Path| credential(file).unwrap_or_else(|| folder.join(file));
+        if let Some(tls) = &mut config.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = secret(&tls.key);
+        }
         if let Some(upstream) = &mut config.upstream {
-            upstream.key_file = match credential(&upstream.key_file) {
-                Some(path) => path,
-                None => folder.join(&upstream.key_file),
-            };
+            upstream.key_file = secret(&upstream.key_file);
             upstream.ca_file = upstream.ca_file.as_ref().map(|file| folder.join(file));
         }
         Ok(config)

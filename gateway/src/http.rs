@@ -5,28 +5,42 @@
 //! the store can read one path as two.
 
 mod authorization;
+pub(crate) mod client;
+mod enrolment;
 mod failure;
+mod in_turn;
 mod mutations;
+mod proof;
 mod reads;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn, map_response_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
-
+use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
+use crate::attestation;
+use crate::challenge::Challenges;
 use crate::config::{Owners, Reads};
+use crate::enrolment::ServerKey;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::policy::Rules;
-use crate::store::Store;
+use crate::store::{Heads, Store};
 use crate::upstream::Upstream;
+use crate::verified_reads::VerifiedReads;
+use client::{Client, Peer};
 use failure::Failure;
+pub(crate) use in_turn::InTurn;
 
 const SEARCH: &str = "/api/v1/crates";
 
@@ -34,9 +48,15 @@ const SEARCH: &str = "/api/v1/crates";
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
+    /// What is signed of the store's audit log.
+    pub(crate) heads: Heads,
     /// Where the crates are.
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) rules: Rules,
+    /// What is asked of keys that are enrolled over HTTP.
+    pub(crate) attestation: attestation::Rules,
+    /// By which this registry recognises what it issued.
+    pub(crate) server_key: ServerKey,
     /// Public, without a final slash.
     pub(crate) base_url: String,
     /// Where downloads are: a prefix, or a template, as `config.json` has it.
@@ -49,10 +69,19 @@ pub(crate) struct App {
     pub(crate) past_the_gateway: Vec<String>,
     /// The largest crate file, in bytes.
     pub(crate) max_crate: u64,
+    /// How much is verified for whom.
+    pub(crate) limits: Limits,
+    pub(crate) verified_reads: VerifiedReads,
+    /// Who may say for whom a request is made.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) most_connections: usize,
+    pub(crate) metrics: Arc<Metrics>,
     /// How long the next piece of a body may take.
     pub(crate) patience: Duration,
     /// Changes under way. They go on when the client has gone, and the server ends after them.
     pub(crate) changes: TaskTracker,
+    /// Crates that are being changed.
+    pub(crate) in_turn: InTurn,
 }
 
 /// The whole service.
@@ -61,18 +90,49 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(SEARCH, get(reads::search))
         .route("/api/v1/crates/new", put(mutations::publish))
         .route("/api/v1/crates/{name}/{version}/download", get(reads::download))
+        .route("/api/v1/crates/{name}/{version}/proof", get(proof::proof))
         .route("/api/v1/crates/{name}/{version}/yank", axum::routing::delete(mutations::yank))
         .route("/api/v1/crates/{name}/{version}/unyank", put(mutations::unyank))
         .route(
             "/api/v1/crates/{name}/owners",
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
+        .route("/api/v1/enroll", get(enrolment::terms).post(enrolment::enrol))
+        .route("/audit/head", get(proof::head))
         .route("/me", get(reads::me))
         .fallback(reads::index)
         .method_not_allowed_fallback(reads::index)
         .layer(from_fn(strict_path))
-        .layer(map_response_with_state(app.clone(), say_where_to_log_in))
+        .layer(map_response_with_state(app.clone(), say_how_to_come_in))
+        .layer(from_fn_with_state(app.clone(), known_request))
         .with_state(app)
+}
+
+/// Gives a request the address it comes from and a name in the log, and counts the answer.
+async fn known_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let Some(peer) = request.extensions().get::<Peer>().copied() else { return nowhere() };
+    let client = Client::of(peer, request.headers(), &app.trusted_proxies);
+    request.extensions_mut().insert(client);
+    let id = app.metrics.request_id();
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("request", id, client = %client.0, %method, path);
+    async {
+        let mut response = next.run(request).await;
+        let (status, took) = (response.status().as_u16(), started.elapsed());
+        app.metrics.answered(status, took);
+        tracing::debug!(status, micros = took.as_micros(), "answered");
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("x-request-id", id);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn nowhere() -> Response {
+    Failure::internal(std::io::Error::other("a request without a connection")).into_response()
 }
 
 async fn strict_path(request: Request, next: Next) -> Response {
@@ -94,15 +154,29 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
             .is_some_and(|path| path.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
-/// On every 401, whatever the reason.
-async fn say_where_to_log_in(State(app): State<Arc<App>>, mut response: Response) -> Response {
+/// On every 401, whatever the reason: where to log in, and a challenge for the next mutation token.
+async fn say_how_to_come_in(State(app): State<Arc<App>>, mut response: Response) -> Response {
     if response.status() == StatusCode::UNAUTHORIZED {
-        let challenge = format!("Cargo login_url=\"{}/me\"", app.base_url);
-        if let Ok(value) = HeaderValue::from_str(&challenge) {
+        let mut parameters = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
+        if let Some(challenge) = challenge(&app.rules) {
+            parameters +=
+                &format!(", challenge=\"{challenge}\", challenges=\"{}\"", app.rules.challenges.as_str());
+        }
+        if let Ok(value) = HeaderValue::from_str(&parameters) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }
     }
     response
+}
+
+fn challenge(rules: &Rules) -> Option<String> {
+    if rules.challenges == Challenges::Off {
+        return None;
+    }
+    let mut nonce = [0; 16];
+    // Without random bytes there is no challenge, and whoever needs one is told that he has none.
+    aws_lc_rs::rand::fill(&mut nonce).ok()?;
+    Some(rules.issuer.issue(&nonce, Timestamp::now()))
 }
 
 /// Runs what may wait for the disk or for the database.

@@ -24,6 +24,8 @@ pub struct Key {
     pub subject: Option<String>,
     /// When it was registered.
     pub added: Timestamp,
+    /// From when on it is good for nothing, if that is settled in advance.
+    pub expires: Option<Timestamp>,
     /// Since when it is good for nothing.
     pub revoked: Option<Timestamp>,
 }
@@ -41,6 +43,8 @@ pub struct NewKey {
     pub label: Option<String>,
     /// The `sub` its tokens must carry.
     pub subject: Option<String>,
+    /// From when on it is good for nothing.
+    pub expires: Option<Timestamp>,
 }
 
 impl Key {

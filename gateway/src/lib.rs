@@ -14,8 +14,13 @@
 //! # Ok::<(), registry_gateway::StartError>(())
 //! ```
 
+pub mod attestation;
+pub mod audit;
+pub mod challenge;
 pub mod config;
 pub mod crate_file;
+pub mod doctor;
+pub mod enrolment;
 pub mod index;
 pub mod keys;
 pub mod metadata;
@@ -25,10 +30,18 @@ pub mod serve;
 pub mod store;
 pub mod vault;
 
+mod admin;
+mod connections;
 mod http;
+mod limits;
+mod listener;
+mod metrics;
 mod settlement;
+mod tls;
 mod upstream;
+mod verified_reads;
 
 pub use config::Config;
 pub use serve::{Gateway, Running, StartError};
+pub use tls::{TlsError, TlsFiles};
 pub use upstream::RemoteConfigError;

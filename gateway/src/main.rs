@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use cli::LogFormat;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
 use registry_gateway::{RemoteConfigError, StartError};
@@ -17,7 +18,11 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
     match commands::run(arguments.command) {
         Ok(code) => code,
         Err(error) => {
@@ -57,11 +62,17 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         StartError::Url(_) => {
             Some("give --url as cargo's users will have it, such as https://crates.example.org".to_owned())
         }
+        StartError::Tls(_) => {
+            Some("give the chain of certificates and the private key, both in PEM".to_owned())
+        }
         StartError::Upstream(RemoteConfigError::Vault(error)) => error.hint(),
         StartError::Upstream(_) | StartError::IndexUrl(_) | StartError::Bypass => {
             Some("see the configuration's comments, or `registry-gateway init`".to_owned())
         }
         StartError::Unsettled(_) => Some("see that the registry behind answers, and start again".to_owned()),
+        StartError::Attestation(_) => {
+            Some("--attestation-roots takes PEM files with certificates and nothing else".to_owned())
+        }
         StartError::Threads(_) => None,
     }
 }

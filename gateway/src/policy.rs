@@ -9,6 +9,7 @@ use asymmetric_token::{Checksum, Claims, CrateName, Mutation, Verified};
 use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
+use crate::challenge::{Challenges, Issuer, Unfit};
 use crate::keys::{Key, Role};
 
 /// What this registry asks of every token.
@@ -20,6 +21,10 @@ pub struct Rules {
     pub window: Duration,
     /// How far in the future a token may be dated.
     pub skew: Duration,
+    /// Whether mutation tokens have a challenge.
+    pub challenges: Challenges,
+    /// Whose challenge it must be.
+    pub issuer: Issuer,
 }
 
 /// What a request wants to do, as far as its method and path say it.
@@ -75,6 +80,14 @@ pub enum Refusal {
         /// When.
         at: Timestamp,
     },
+    /// The key was registered for a time, which is over.
+    #[error("the key {id} expired at {at:.0}; enrol a new one")]
+    ExpiredKey {
+        /// The key's id.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
     /// The signature is another key's, or over other bytes.
     #[error("the token's signature does not verify")]
     Signature,
@@ -109,6 +122,22 @@ pub enum Refusal {
     /// A challenge that this registry has not issued.
     #[error("the token answers a challenge that this registry has not issued")]
     Challenge,
+    /// A challenge of ours that is too old.
+    #[error(
+        "the challenge in the token ran out, and it is {now:.0} here; run the command again for a new one"
+    )]
+    ChallengeExpired {
+        /// The server's time.
+        now: Timestamp,
+    },
+    /// A mutation token without a challenge, where every one needs it.
+    #[error(
+        "this registry wants a challenge in every {0} token; run `yk-cargo enroll REGISTRY --refresh`, and the command again"
+    )]
+    ChallengeMissing(&'static str),
+    /// Another token answered this challenge before.
+    #[error("the challenge in the token was used before; run the command again for a new one")]
+    ChallengeUsed,
     /// A mutation token was used before.
     #[error("this {0} token was used before; run the command again for a new one")]
     Replayed(&'static str),
@@ -171,11 +200,15 @@ impl Refusal {
             | Self::Syntax(_)
             | Self::UnknownKey(_)
             | Self::RevokedKey { .. }
+            | Self::ExpiredKey { .. }
             | Self::Signature
             | Self::TooOld { .. }
             | Self::InFuture { .. }
             | Self::Url { .. }
             | Self::Challenge
+            | Self::ChallengeExpired { .. }
+            | Self::ChallengeMissing(_)
+            | Self::ChallengeUsed
             | Self::Replayed(_) => true,
             Self::Role { .. }
             | Self::Subject { .. }
@@ -201,16 +234,9 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let claims = &verified.claims;
-    if let Some(at) = key.revoked {
-        return Err(Refusal::RevokedKey { id: key.id().to_string(), at });
-    }
-    in_time(claims.issued_at, rules, now)?;
-    if verified.footer.url != rules.url {
-        return Err(Refusal::Url { token: cut(&verified.footer.url), ours: rules.url.clone() });
-    }
-    if claims.challenge.is_some() {
-        return Err(Refusal::Challenge);
-    }
+    is_good(key, now)?;
+    is_current(claims.issued_at, &verified.footer.url, rules, now)?;
+    answers_challenge(claims, rules, now)?;
     if claims.subject != key.subject {
         let words =
             |subject: &Option<String>| subject.as_ref().map_or("none".to_owned(), |s| format!("`{s}`"));
@@ -221,6 +247,32 @@ pub fn decide(
         return Err(Refusal::Role { role: key.role, wanted: kind(claims) });
     }
     matches_request(claims, operation)
+}
+
+/// Whether a key is good for anything now.
+///
+/// # Errors
+/// [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`].
+pub fn is_good(key: &Key, now: Timestamp) -> Result<(), Refusal> {
+    if let Some(at) = key.revoked {
+        return Err(Refusal::RevokedKey { id: key.id().to_string(), at });
+    }
+    match key.expires.filter(|at| *at <= now) {
+        Some(at) => Err(Refusal::ExpiredKey { id: key.id().to_string(), at }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a token of this time and URL is one for us, now.
+///
+/// # Errors
+/// [`Refusal::TooOld`], [`Refusal::InFuture`], [`Refusal::Url`].
+pub fn is_current(issued_at: Timestamp, url: &str, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+    in_time(issued_at, rules, now)?;
+    if url != rules.url {
+        return Err(Refusal::Url { token: cut(url), ours: rules.url.clone() });
+    }
+    Ok(())
 }
 
 /// Decides whether an upload is the one that was signed: name, version and checksum byte for byte.
@@ -305,6 +357,22 @@ fn in_time(issued_at: Timestamp, rules: &Rules, now: Timestamp) -> Result<(), Re
         return Err(Refusal::InFuture { issued_at, now });
     }
     Ok(())
+}
+
+/// Cargo uses read tokens again, so they cannot answer anything.
+fn answers_challenge(claims: &Claims, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
+    let Some(mutation) = &claims.mutation else {
+        return if claims.challenge.is_some() { Err(Refusal::Challenge) } else { Ok(()) };
+    };
+    match (&claims.challenge, rules.challenges) {
+        (None, Challenges::Required) => Err(Refusal::ChallengeMissing(mutation.kind())),
+        (None, _) => Ok(()),
+        (Some(_), Challenges::Off) => Err(Refusal::Challenge),
+        (Some(challenge), _) => rules.issuer.check(challenge, now).map_err(|unfit| match unfit {
+            Unfit::Foreign => Refusal::Challenge,
+            Unfit::Expired => Refusal::ChallengeExpired { now },
+        }),
+    }
 }
 
 fn matches_request(claims: &Claims, operation: &Operation) -> Result<(), Refusal> {

@@ -1,37 +1,33 @@
-//! The server: a listener, a thread with its own runtime, and a way to stop.
-//!
-//! HTTP/1.1 without TLS and without upgrades: for loopback, or behind a proxy that ends TLS.
+//! The server: its listeners, a thread with its own runtime, and a way to stop.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::admin;
+use crate::attestation;
+use crate::challenge::Issuer;
 use crate::config::{Config, Reads, UpstreamConfig};
-use crate::http::{self, App};
+use crate::connections::Connections;
+use crate::http::{self, App, InTurn};
+use crate::limits::Limits;
+use crate::listener::Listener;
+use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::settlement;
-use crate::store::{ServeLock, Store, StoreError};
+use crate::store::{Heads, ServeLock, Store, StoreError};
+use crate::tls::{Tls, TlsError};
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
+use crate::verified_reads::VerifiedReads;
 
-/// Connections at a time. More wait in the listener's queue.
-const MAX_CONNECTIONS: usize = 512;
-/// The whole of a request's header, in bytes.
-const MAX_HEADER: usize = 32 << 10;
-const MAX_HEADER_FIELDS: usize = 64;
-/// What requests under way get when the server stops.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Connections to the operators' listener.
+const MOST_OPERATORS: usize = 16;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +43,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The public URL.
     #[error(
         "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
@@ -66,6 +65,9 @@ pub enum StartError {
         "`{0}` cannot be the index URL: it must be `sparse+`, http:// or https://, a host and a path with `/` at its end"
     )]
     IndexUrl(String),
+    /// The certificates for attestation.
+    #[error(transparent)]
+    Attestation(#[from] attestation::SettingsError),
     /// Threads could not be had.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -83,11 +85,11 @@ impl Gateway {
     pub fn start(config: Config) -> Result<Running, StartError> {
         let store = Arc::new(Store::open(&config.store)?);
         let lock = store.recover()?;
-        let listening = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).map_err(listening)?;
-        listener.set_nonblocking(true).map_err(listening)?;
-        let address = listener.local_addr().map_err(listening)?;
-        let base_url = base_url(config.url.unwrap_or_else(|| format!("http://{address}")))?;
+        let tls = config.tls.map(Tls::open).transpose()?;
+        let (listener, address) = bound(config.listen)?;
+        let operators = config.metrics.map(bound).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let base_url = base_url(config.url.unwrap_or_else(|| format!("{scheme}://{address}")))?;
         let index_url = config.index_url.unwrap_or_else(|| format!("sparse+{base_url}/index/"));
         let index_path = index_path(&index_url, &base_url)?;
         let dl = match (config.reads, &config.upstream) {
@@ -95,15 +97,22 @@ impl Gateway {
             (Reads::Bypass, _) => return Err(StartError::Bypass),
             _ => format!("{base_url}/api/v1/crates"),
         };
-        let rules = Rules { url: index_url, window: config.window, skew: config.skew };
+        let issuer = Issuer::new(&store.challenge_key()?, &index_url);
+        let (window, skew, challenges) = (config.window, config.skew, config.challenges);
+        let rules = Rules { url: index_url, window, skew, challenges, issuer };
+        let heads = Heads::open(&store, &rules.url, Timestamp::now())?;
         let upstream: Arc<dyn Upstream> = match &config.upstream {
             Some(upstream) => Arc::new(Remote::new(upstream, store.clone())?),
             None => Arc::new(BuiltIn::new(store.clone())),
         };
+        let metrics = Arc::new(Metrics::new());
         let app = Arc::new(App {
             store: store.clone(),
+            heads,
             upstream,
             rules,
+            attestation: config.attestation.rules()?,
+            server_key: store.server_key()?,
             base_url,
             dl,
             index_path,
@@ -111,8 +120,14 @@ impl Gateway {
             reads: config.reads,
             owners: config.owners,
             max_crate: config.max_crate,
+            limits: Limits::new(config.verifications_per_peer, config.verifications_per_key),
+            verified_reads: VerifiedReads::default(),
+            trusted_proxies: config.trusted_proxies,
+            most_connections: config.connections.max(2),
+            metrics,
             patience: config.patience,
             changes: TaskTracker::new(),
+            in_turn: InTurn::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -123,13 +138,15 @@ impl Gateway {
         runtime
             .block_on(settlement::settle(&app.store, app.upstream.as_ref(), Timestamp::MAX))
             .map_err(|error| StartError::Unsettled(error.to_string()))?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
+        let operators_address = operators.as_ref().map(|(_, address)| *address);
+        let sockets = Sockets { registry: listener, tls, operators: operators.map(|(socket, _)| socket) };
         let serving = app.clone();
         let thread = thread::Builder::new()
             .name("registry-gateway".to_owned())
-            .spawn(move || serve(&runtime, listener, serving, stopped, lock))
+            .spawn(move || serve(&runtime, sockets, serving, stopped, lock))
             .map_err(StartError::Threads)?;
-        Ok(Running { app, address, stop: Some(stop), thread: Some(thread) })
+        Ok(Running { app, address, operators: operators_address, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -138,7 +155,8 @@ impl Gateway {
 pub struct Running {
     app: Arc<App>,
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    operators: Option<SocketAddr>,
+    stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -159,6 +177,12 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for operators, if it does.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.operators
     }
 
     /// The store that is served: keys can be added and revoked while it is.
@@ -187,71 +211,63 @@ impl Drop for Running {
     }
 }
 
-fn serve(
-    runtime: &Runtime,
-    listener: TcpListener,
-    app: Arc<App>,
-    stopped: oneshot::Receiver<()>,
-    lock: ServeLock,
-) {
+/// What is listened on.
+struct Sockets {
+    registry: TcpListener,
+    tls: Option<Tls>,
+    operators: Option<TcpListener>,
+}
+
+fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listening = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(listening)?;
+    listener.set_nonblocking(true).map_err(listening)?;
+    let address = listener.local_addr().map_err(listening)?;
+    Ok((listener, address))
+}
+
+fn serve(runtime: &Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
+    let ending = app.clone();
     runtime.block_on(async {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => accept(listener, app, stopped).await,
-            Err(error) => tracing::error!(%error, "the listener is unusable"),
+        if let Err(error) = serve_all(sockets, app, stopped).await {
+            tracing::error!(%error, "the listener is unusable");
         }
     });
+    if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
+        tracing::error!(%error, "the end of the audit log is not signed");
+    }
     drop(lock);
 }
 
-async fn accept(listener: tokio::net::TcpListener, app: Arc<App>, mut stopped: oneshot::Receiver<()>) {
-    let (patience, changes) = (app.patience, app.changes.clone());
-    let settling = tokio::spawn(settlement::keep_settling(app.store.clone(), app.upstream.clone()));
-    let service = TowerToHyperService::new(http::router(app));
-    let connections = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let (stream, slot) = tokio::select! {
-            accepted = next_connection(&listener, &slots) => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, or a client that left before it was served.
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
-            _ = &mut stopped => break,
+async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>) -> io::Result<()> {
+    // Resolves when the sender is dropped; nothing is ever sent.
+    let stopped = || {
+        let mut stopped = stopped.clone();
+        async move { stopped.changed().await.is_err() }
+    };
+    if let Some(socket) = sockets.operators {
+        let operators = Listener {
+            socket: tokio::net::TcpListener::from_std(socket)?,
+            tls: None,
+            connections: Connections::new(MOST_OPERATORS, MOST_OPERATORS, Arc::new(Metrics::new())),
+            proxies: Vec::new(),
+            patience: app.patience,
         };
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience)
-            .max_headers(MAX_HEADER_FIELDS)
-            .max_buf_size(MAX_HEADER)
-            .serve_connection(TokioIo::new(stream), service.clone());
-        let connection = connections.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection broke");
-            }
-            drop(slot);
-        });
+        tokio::spawn(operators.serve(admin::router(app.clone()), stopped()));
     }
-    drop(listener);
+    let registry = Listener {
+        socket: tokio::net::TcpListener::from_std(sockets.registry)?,
+        tls: sockets.tls,
+        connections: Connections::new(app.most_connections, app.most_connections / 2, app.metrics.clone()),
+        proxies: app.trusted_proxies.clone(),
+        patience: app.patience,
+    };
+    let settling = tokio::spawn(settlement::keep_settling(app.store.clone(), app.upstream.clone()));
+    registry.serve(http::router(app.clone()), stopped()).await;
     settling.abort();
-    if tokio::time::timeout(FAREWELL, connections.shutdown()).await.is_err() {
-        tracing::warn!("connections were cut: they did not end in time");
-    }
-    changes.close();
-    changes.wait().await;
-}
-
-async fn next_connection(
-    listener: &tokio::net::TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    app.changes.close();
+    app.changes.wait().await;
+    Ok(())
 }
 
 /// Where the index is served: at the path of its URL if that is here, else where it is by default.

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
+use jiff::Timestamp;
 use registry_gateway::config::Config;
 use registry_gateway::keys::User;
 use registry_gateway::store::Store;
@@ -46,7 +47,7 @@ pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn
         io::stdin().lock().read_line(&mut line)?;
         line
     };
-    store.set_credential(user, &vault.seal(user, credential.trim())?)?;
+    store.set_credential(user, &vault.seal(user, credential.trim())?, Timestamp::now())?;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! The gateway's memory: one SQLite database and the crate files beside it.
 //!
 //! ```text
-//! DIR/registry.db                      users, keys, single-use keys, the audit log; crates and versions
+//! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
+//! DIR/heads                            signed heads of the audit log, and the key that signs them:
+//! DIR/heads.key
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
 //! DIR/serve.lock                       held while a server runs
@@ -17,8 +19,12 @@ mod audit;
 mod crates;
 mod credentials;
 mod files;
+mod heads;
 mod keys;
 mod ledger;
+mod people;
+mod revision;
+mod secret;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,13 +34,18 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-pub use audit::Mark;
+pub use audit::{AuditError, Mark};
 pub(crate) use crates::ChangeError;
 pub use crates::Found;
+pub(crate) use heads::Heads;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
+pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
 
-/// Layout of the database; goes up with every change of [`SCHEMA`].
-const SCHEMA_VERSION: i64 = 1;
+/// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
+const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];
+
+/// Layout of the database: the number of steps done.
+const SCHEMA_VERSION: i64 = STEPS.len() as i64;
 
 const SCHEMA: &str = "
     CREATE TABLE user (
@@ -91,6 +102,10 @@ const SCHEMA: &str = "
         kept_until     INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX spent_kept_until ON spent (kept_until);
+    CREATE TABLE secret (
+        name  TEXT PRIMARY KEY,
+        bytes BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// The store of one registry.
@@ -98,6 +113,8 @@ const SCHEMA: &str = "
 pub struct Store {
     folder: PathBuf,
     connection: Mutex<Connection>,
+    /// Never writes: reads need not wait for a commit to reach the disk, and it notices what all others write.
+    reader: Mutex<Connection>,
 }
 
 /// The database, in the store's folder.
@@ -152,9 +169,15 @@ pub enum StoreError {
     /// The store holds what it cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    /// There is no user of this name.
-    #[error("there is no user `{0}`")]
-    UserNotFound(String),
+    /// Something that the audit log cannot hold.
+    #[error("the audit log has no room for this: {0}")]
+    Entry(String),
+    /// The key for the heads of the audit log.
+    #[error("the heads of the audit log cannot be signed: {0}")]
+    HeadKey(String),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
     /// The key is registered.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
@@ -177,6 +200,20 @@ pub enum StoreError {
     /// The key is revoked already.
     #[error("the key {0} is revoked already")]
     KeyRevoked(String),
+    /// There is a user of this name.
+    #[error("there is a user {0} already")]
+    UserKnown(String),
+    /// There is no user of this name.
+    #[error("there is no user {0}")]
+    UserUnknown(String),
+    /// The user was removed; the name stays that person's.
+    #[error("the user {user} was removed at {at:.0}")]
+    UserRemoved {
+        /// The name.
+        user: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 impl StoreError {
@@ -197,9 +234,18 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
-            Self::UserNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
-            Self::Database(_) | Self::File { .. } | Self::KeyRevoked(_) => None,
+            Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
+            Self::UserUnknown(user) => Some(format!("`registry-gateway user add {user}` makes one")),
+            Self::UserRemoved { user, .. } => Some(format!(
+                "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
+            )),
+            Self::Database(_)
+            | Self::Entry(_)
+            | Self::File { .. }
+            | Self::KeyRevoked(_)
+            | Self::Random
+            | Self::UserKnown(_) => None,
         }
     }
 }
@@ -244,7 +290,10 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         migrate(&mut connection)?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection) })
+        let reader = Connection::open(&path)?;
+        reader.busy_timeout(Duration::from_secs(10))?;
+        reader.pragma_update(None, "query_only", true)?;
+        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection), reader: Mutex::new(reader) })
     }
 
     /// Where the store is.
@@ -270,15 +319,18 @@ impl Store {
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        SCHEMA_VERSION => return Ok(()),
-        0 => transaction.execute_batch(SCHEMA)?,
-        _ => return Err(StoreError::Newer { found }),
+    let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
+    for step in &STEPS[done.ok_or(StoreError::Newer { found })?..] {
+        transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(transaction.commit()?)

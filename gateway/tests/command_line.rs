@@ -70,15 +70,25 @@ fn no_token_in_the_log() {
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "read", &key.public.to_string()]);
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_LOG", "trace").stderr(std::fs::File::create(&log).unwrap());
-    let served = Served::of(command, &[]);
+    let served = Served::of(command, &["--challenges", "required", "--log-format", "json"]);
     let token = key.token(&served.index_url, &Claims::read(Timestamp::now()));
     served.get("/index/config.json", &token).assert_ok();
+    served.get("/index/config.json", &token).assert_ok();
     served.get("/index/no/ne/none", &token).assert_refused(404, "nothing here");
-    served.get("/index/config.json", &format!("{token}.x")).assert_refused(401, "something follows");
+    let refused = served.get("/index/config.json", &format!("{token}.x"));
+    refused.assert_refused(401, "something follows");
+    let login = refused.field("www-authenticate").unwrap();
+    let challenge = login.split_once("challenge=\"").unwrap().1.split_once('"').unwrap().0;
     served.stop("TERM");
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("something follows the token's footer"), "{log}");
-    assert!(!log.contains("v3.public") && !log.contains(&token[10..40]), "{log}");
+    for secret in ["v3.public", &token[10..40], challenge] {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let refused = lines.into_iter().find(|line| line["fields"]["status"] == 401).unwrap();
+    assert_eq!(refused["span"]["path"], "/index/config.json", "{refused}");
+    assert_eq!(refused["span"]["client"], "127.0.0.1", "{refused}");
 }
 
 #[test]

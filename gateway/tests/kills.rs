@@ -64,6 +64,7 @@ impl Mortal {
             role: Role::Both,
             label: None,
             subject: None,
+            expires: None,
         };
         store.add_key(new, Timestamp::now()).unwrap();
         let config = configure(&store, folder.path());
@@ -246,7 +247,7 @@ fn kills_in_front_of_a_registry() {
         fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
         let alice = "alice".parse().unwrap();
         let sealed = Vault::open(&key_file).unwrap().seal(&alice, "alices").unwrap();
-        store.set_credential(&alice, &sealed).unwrap();
+        store.set_credential(&alice, &sealed, Timestamp::now()).unwrap();
         let config = folder.join("registry-gateway.toml");
         let text = format!("[upstream]\nindex = \"{}/index/\"\nkey-file = \"key\"\n", registry.url());
         fs::write(&config, text).unwrap();

@@ -8,13 +8,20 @@ use std::time::Duration;
 use asymmetric_token::{Claims, Mutation, Untrusted, Verified};
 use common::SoftwareKey;
 use jiff::{SignedDuration, Timestamp};
+use registry_gateway::challenge::{Challenges, Issuer};
 use registry_gateway::keys::{Key, Role};
 use registry_gateway::policy::{Operation, Refusal, Rules, decide, kept_until, single_use_key};
 
 const URL: &str = "sparse+https://crates.example/index/";
 
 fn rules() -> Rules {
-    Rules { url: URL.to_owned(), window: Duration::from_secs(900), skew: Duration::from_secs(60) }
+    Rules {
+        url: URL.to_owned(),
+        window: Duration::from_secs(900),
+        skew: Duration::from_secs(60),
+        challenges: Challenges::Off,
+        issuer: Issuer::new(&[1; 32], URL),
+    }
 }
 
 fn issued() -> Timestamp {
@@ -29,6 +36,7 @@ fn key() -> Key {
         label: None,
         subject: None,
         added: Timestamp::UNIX_EPOCH,
+        expires: None,
         revoked: None,
     }
 }

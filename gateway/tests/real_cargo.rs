@@ -4,93 +4,11 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use common::{Fixture, SoftwareKey};
+use common::Fixture;
+use common::computer::Computer;
 use registry_gateway::config::Reads;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A person's computer: a cargo home, keys in files, folders with crates.
-struct Computer {
-    folder: TempDir,
-}
-
-impl Computer {
-    fn new(fixture: &Fixture) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let home = folder.path().join("cargo-home");
-        fs::create_dir(&home).unwrap();
-        let keys: Vec<PathBuf> = [("read", &fixture.read), ("publish", &fixture.publish)]
-            .into_iter()
-            .map(|(name, key)| key_file(folder.path(), name, key))
-            .collect();
-        let config = format!(
-            "[registries.my-reg]\nindex = {:?}\ncredential-provider = [{:?}, {:?}, {:?}]\n\
-             [net]\nretry = 0\n[build]\njobs = 1\n",
-            fixture.url(),
-            provider(),
-            keys[0],
-            keys[1],
-        );
-        fs::write(home.join("config.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    /// Writes a crate: its manifest after `[package]`, and its library.
-    fn package(&self, name: &str, manifest: &str, lib: &str) -> PathBuf {
-        let folder = self.folder.path().join(name);
-        fs::create_dir_all(folder.join("src")).unwrap();
-        fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-        fs::write(folder.join("src/lib.rs"), lib).unwrap();
-        folder
-    }
-
-    fn cargo(&self, folder: &Path, arguments: &str) -> Output {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CARGO") {
-                command.env_remove(name);
-            }
-        }
-        command
-            .env("CARGO_HOME", self.folder.path().join("cargo-home"))
-            .env("CARGO_TERM_COLOR", "never")
-            .current_dir(folder)
-            .args(arguments.split(' '));
-        command.output().unwrap()
-    }
-
-    /// Runs cargo, which must succeed; returns standard output and standard error.
-    #[track_caller]
-    fn succeeds(&self, folder: &Path, arguments: &str) -> String {
-        let output = self.cargo(folder, arguments);
-        let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
-        assert!(output.status.success(), "cargo {arguments}: {text}");
-        text
-    }
-}
-
-fn key_file(folder: &Path, name: &str, key: &SoftwareKey) -> PathBuf {
-    let path = folder.join(format!("{name}.key"));
-    let hex: String = key.secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(&path, hex).unwrap();
-    path
-}
-
-/// `cargo test` builds examples beside the folder of its test programs.
-fn provider() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let name = format!("software-key-provider{}", std::env::consts::EXE_SUFFIX);
-    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is not built; run `cargo test` without --test, or with --examples",
-        path.display()
-    );
-    path
-}
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(

@@ -41,7 +41,7 @@ fn no_token() {
     let fixture = Fixture::new();
     let response = fixture.send("GET", "/index/config.json", None, b"");
     response.assert_refused(401, "this request needs a token");
-    let login = format!("Cargo login_url=\"{}/me\"", fixture.running().base_url());
+    let login = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", fixture.running().base_url());
     assert_eq!(response.field("www-authenticate"), Some(login.as_str()));
     fixture.send("PUT", "/api/v1/crates/new", None, b"").assert_refused(401, "this request needs a token");
 }
@@ -329,8 +329,14 @@ fn another_subject() {
     let fixture = Fixture::new();
     let key = SoftwareKey::new(7);
     let subject = Some("carol-1".to_owned());
-    let new =
-        NewKey { public: key.public, user: "carol".parse().unwrap(), role: Role::Both, label: None, subject };
+    let new = NewKey {
+        public: key.public,
+        user: "carol".parse().unwrap(),
+        role: Role::Both,
+        label: None,
+        subject,
+        expires: None,
+    };
     fixture.running().store().add_key(new, Timestamp::now()).unwrap();
     let send = |subject: Option<&str>| {
         let claims = Claims { subject: subject.map(str::to_owned), ..Claims::read(Timestamp::now()) };

@@ -83,7 +83,7 @@ mod frame {
             "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\
              Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"
         );
-        fixture.raw(&header, b"").assert_refused(400, "a publish request needs a Content-Length");
+        fixture.raw(&header, b"").assert_refused(400, "this request needs a Content-Length");
     }
 
     /// Two ways to say how long it is could be two readings.
@@ -99,7 +99,7 @@ mod frame {
             body.len()
         );
         let response = fixture.raw(&header, &[&body, &b"\r\n0\r\n\r\n"[..]].concat());
-        response.assert_refused(400, "a publish request needs a Content-Length");
+        response.assert_refused(400, "this request needs a Content-Length");
     }
 
     #[test]

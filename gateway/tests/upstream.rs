@@ -51,7 +51,7 @@ impl Front {
         let upstream = self.gateway.config.upstream.as_ref().unwrap();
         let user = user.parse().unwrap();
         let sealed = Vault::open(&upstream.key_file).unwrap().seal(&user, credential).unwrap();
-        self.gateway.running().store().set_credential(&user, &sealed).unwrap();
+        self.gateway.running().store().set_credential(&user, &sealed, Timestamp::now()).unwrap();
     }
 
     fn yank(&self) -> Response {
@@ -106,7 +106,7 @@ fn a_publish_goes_on_rebuilt_and_with_the_users_own_credential() {
     let upload = Upload::with_manifest("hello", "1.0.0", manifest, &sent);
     let answer = front.gateway.publish(&upload);
     answer.assert_ok();
-    assert!(answer.field("x-audit").is_some_and(|mark| mark.starts_with("2 ")), "{}", answer.header);
+    assert!(answer.field("x-audit").is_some_and(|mark| mark.starts_with("7 ")), "{}", answer.header);
     let received = front.registry.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].field("authorization"), Some(ALICES));

@@ -66,15 +66,24 @@ fn chains(piv: &mut Piv<'_>, card: &Card) -> Result<String, Error> {
         let found = found.into_iter().collect();
         return Err(Error::WrongCard { found, wanted: format!("YubiKey {}", card.serial) });
     }
-    let malformed = piv::Error::Malformed { what: "attestation certificate in slot f9" };
-    let issuer = piv.certificate(Slot::Attestation)?;
-    let issuer = pem(issuer.as_ref().and_then(|object| object.der()).ok_or(malformed)?);
+    let issuer = issuer(piv)?;
     let mut chains = String::new();
     for key in &card.keys {
         chains.push_str(&pem(&attest(piv, card, key)?));
-        chains.push_str(&issuer);
+        chains.push_str(&pem(&issuer));
     }
     Ok(chains)
+}
+
+/// The attestation of a key, and the certificate of slot F9 behind it, in DER.
+pub(super) fn chain(piv: &mut Piv<'_>, card: &Card, key: &Key) -> Result<[Vec<u8>; 2], Error> {
+    Ok([attest(piv, card, key)?, issuer(piv)?])
+}
+
+fn issuer(piv: &mut Piv<'_>) -> Result<Vec<u8>, Error> {
+    let malformed = piv::Error::Malformed { what: "attestation certificate in slot f9" };
+    let issuer = piv.certificate(Slot::Attestation)?;
+    Ok(issuer.as_ref().and_then(|object| object.der()).ok_or(malformed)?.to_vec())
 }
 
 /// The attestation of a key; of that key and no other.

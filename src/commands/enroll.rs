@@ -24,12 +24,14 @@ mod make;
 pub(super) mod management;
 mod plan;
 mod refresh;
+mod register;
 mod replace;
 mod report;
 mod same_keys;
 pub(super) mod survey;
 
 use plan::{PlannedKey, Start};
+use register::Registering;
 use survey::{CardSurvey, is_still};
 
 /// Runs `yk-cargo enroll`.
@@ -47,9 +49,14 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
+    let registering = Registering::begin(arguments, &registry, &enrollments, context, ui)?;
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
     let card = survey::choose_card(&readers, arguments.serial, arguments.replace, context, ui)?;
-    let enrollment = Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced };
+    if let Some(registering) = &registering {
+        registering.may_enrol(card.serial)?;
+    }
+    let enrollment =
+        Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced, registering };
 
     enrollment.may_join(&enrollments)?;
     if let Some(source) = &arguments.same_keys_as {
@@ -72,6 +79,8 @@ struct Enrollment<'a> {
     registry: ConfiguredRegistry,
     /// The card whose place this one takes.
     replaced: Option<Card>,
+    /// The registry takes the keys itself.
+    registering: Option<Registering<'a>>,
 }
 
 impl Enrollment<'_> {
@@ -82,6 +91,7 @@ impl Enrollment<'_> {
             return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
         }
         if self.arguments.backup
+            || self.arguments.endorse_with.is_some()
             || self.replaced.is_some()
             || enrolled.card(self.card.serial).is_some()
             || enrolled.cards.is_empty()
@@ -201,6 +211,14 @@ impl Enrollment<'_> {
         }
     }
 
+    /// One transaction that changes nothing.
+    fn look<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.with_card(AfterReset::Repeat, work)
+    }
+
     fn with_card<T: Send + 'static>(
         &self,
         after_reset: AfterReset,
@@ -238,12 +256,15 @@ impl Enrollment<'_> {
         }
     }
 
-    /// Signs one read token as cargo will have it, sets the provider, says what comes next.
+    /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
     fn finish(&self) -> Result<(), Error> {
         let enrollments = Enrollments::load(self.context.cargo.home())?;
         let registry = enrollments
             .registry(&self.registry.index)
             .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
+        if let Some(registering) = &self.registering {
+            self.register(registering, registry)?;
+        }
         let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
             Ok(signed) => {
                 self.ui.say("signed and checked one read token");
@@ -258,7 +279,7 @@ impl Enrollment<'_> {
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
         let choice = Choice::from_flags(self.arguments.configure, self.arguments.no_configure);
         configure::provider(&self.registry, choice, self.context, self.ui)?;
-        report::print(registry, self.card.serial, self.replaced.as_ref())
+        report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use asymmetric_token::{Claims, Footer, MAX_TOKEN_BYTES, Untrusted};
+use asymmetric_token::{Claims, Enrolment, Footer, MAX_TOKEN_BYTES, Untrusted, enrolment};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -17,6 +17,13 @@ use crate::ui::escape;
 pub fn run(arguments: &Inspect) -> Result<(), Error> {
     let token = if arguments.token == "-" { from_stdin()? } else { arguments.token.clone() };
     let untrusted = Untrusted::parse(token.trim())?;
+    if let Ok(enrolment) = untrusted.unverified_enrolment() {
+        return if arguments.json {
+            print(enrolment_as_json(&enrolment, untrusted.footer()))
+        } else {
+            print(enrolment_as_text(&enrolment, untrusted.footer()))
+        };
+    }
     let claims = untrusted.unverified_claims()?;
     if arguments.json {
         print(as_json(&claims, untrusted.footer()))
@@ -50,6 +57,33 @@ fn as_json(claims: &Claims, footer: &Footer) -> serde_json::Value {
     })
 }
 
+fn enrolment_as_json(enrolment: &Enrolment, footer: &Footer) -> serde_json::Value {
+    json!({
+        "version": 1,
+        "verified": false,
+        "index": footer.url,
+        "key-id": footer.key_id.to_string(),
+        "issued-at": enrolment.issued_at.to_string(),
+        "operation": enrolment::KIND,
+        "role": enrolment.role,
+        "keys": enrolment::sorted(&enrolment.keys),
+        "challenge": enrolment.challenge,
+    })
+}
+
+fn enrolment_as_text(enrolment: &Enrolment, footer: &Footer) -> String {
+    let mut lines = vec![
+        ("registry", escape(&footer.url)),
+        ("key", footer.key_id.to_string()),
+        ("issued", enrolment.issued_at.to_string()),
+        ("good for", enrolment::KIND.to_owned()),
+        ("role", escape(&enrolment.role)),
+    ];
+    lines.extend(enrolment::sorted(&enrolment.keys).into_iter().map(|id| ("enrols", id)));
+    lines.push(("challenge", escape(&enrolment.challenge)));
+    aligned(lines)
+}
+
 fn as_text(claims: &Claims, footer: &Footer) -> String {
     let mutation = claims.mutation.as_ref();
     let mut lines = vec![
@@ -71,6 +105,10 @@ fn as_text(claims: &Claims, footer: &Footer) -> String {
             .as_ref()
             .map(|custom| ("custom", escape(&serde_json::Value::from(custom.clone()).to_string()))),
     );
+    aligned(lines)
+}
+
+fn aligned(mut lines: Vec<(&str, String)>) -> String {
     lines.push((
         "verified",
         "no: anybody can write this; only the registry's copy of the key can tell".into(),

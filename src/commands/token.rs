@@ -6,7 +6,6 @@ use std::path::Path;
 
 use asymmetric_token::{Checksum, Mutation};
 use flate2::read::GzDecoder;
-use sha2::{Digest as _, Sha256};
 
 use crate::cli::{Purpose, Token};
 use crate::commands::{Context, print};
@@ -47,7 +46,7 @@ fn publish(path: &Path) -> Result<Mutation, Error> {
     let io = |source| Error::File { file: path.to_owned(), source };
     let not_a_crate = |reason: String| Error::NotACrate { file: path.to_owned(), reason };
     let mut file = File::open(path).map_err(io)?;
-    let checksum = Checksum(sha256(&mut file).map_err(io)?);
+    let checksum = Checksum(super::sha256(&mut file).map_err(io)?);
     file.rewind().map_err(io)?;
     let manifest = manifest(&file).map_err(|error| not_a_crate(error.to_string()))?;
     let manifest: toml_edit::DocumentMut = manifest
@@ -63,17 +62,6 @@ fn publish(path: &Path) -> Result<Mutation, Error> {
         version: field("version")?.parse().map_err(|_| asymmetric_token::Error::Version)?,
         checksum,
     })
-}
-
-fn sha256(file: &mut File) -> std::io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().into()),
-            length => hash.update(&buffer[..length]),
-        }
-    }
 }
 
 fn manifest(file: &File) -> std::io::Result<Option<String>> {

@@ -206,14 +206,14 @@ fn new_key(key: &Key) -> Table {
 }
 
 /// The array of tables of this name, made if it is missing; an inline array of inline tables becomes one.
-pub(super) fn tables<'a>(parent: &'a mut Table, name: &str) -> &'a mut ArrayOfTables {
+pub(crate) fn tables<'a>(parent: &'a mut Table, name: &str) -> &'a mut ArrayOfTables {
     let item = parent.entry(name).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let array = std::mem::take(item).into_array_of_tables().unwrap_or_default();
     *item = Item::ArrayOfTables(array);
     item.as_array_of_tables_mut().expect("made one just now")
 }
 
-pub(super) fn find_or_push(
+pub(crate) fn find_or_push(
     tables: &mut ArrayOfTables,
     wanted: impl Fn(&Table) -> bool,
     new: impl FnOnce() -> Table,
@@ -226,7 +226,7 @@ pub(super) fn find_or_push(
     tables.get_mut(position).expect("found or pushed just now")
 }
 
-pub(super) fn has(table: &Table, key: &str, text: &str) -> bool {
+pub(crate) fn has(table: &Table, key: &str, text: &str) -> bool {
     table.get(key).and_then(Item::as_str) == Some(text)
 }
 

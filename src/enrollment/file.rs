@@ -1,4 +1,4 @@
-//! Reading and replacing a file that only its owner may write: permissions, lock, rename.
+//! Reading and replacing a file of the person's: permissions, lock, rename.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Error;
 
 /// The text, or `None` if there is no file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
     let Some(bytes) = read_bytes(path, u64::MAX)? else { return Ok(None) };
     let io = |error| Error::Io { action: "read", path: path.to_owned(), source: io::Error::other(error) };
     String::from_utf8(bytes).map(Some).map_err(io)
@@ -31,20 +31,20 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Err
 }
 
 /// Replaces the contents so that at every moment either the old or the new ones are there, whole.
-pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<(), Error> {
+pub(crate) fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
     let mut temporary = path.to_owned().into_os_string();
     temporary.push(".new");
     // Left by a process that was killed; made anew, it cannot have kept other permissions.
     let _ = fs::remove_file(&temporary);
     let mut file = private().write(true).create_new(true).open(&temporary).map_err(io)?;
-    file.write_all(contents).and_then(|()| file.sync_all()).map_err(io)?;
+    file.write_all(contents.as_ref()).and_then(|()| file.sync_all()).map_err(io)?;
     fs::rename(&temporary, path).map_err(io)?;
     sync_directory(path).map_err(io)
 }
 
 /// The lock that writers hold; released when dropped.
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
+pub(crate) fn lock(path: &Path) -> Result<File, Error> {
     let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         create_private_directory(directory).map_err(io)?;

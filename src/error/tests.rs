@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use asymmetric_token::strict_json::StrictJsonError;
 use snapbox::{Assert, Data};
 
 use super::Error;
@@ -16,7 +17,7 @@ use crate::reader::Waiting;
 use crate::settings::Settings;
 use crate::ui::AskError;
 use crate::ui::pin_command::PinCommandError;
-use crate::{cargo_config, enrollment, pin, piv, reader, sealed};
+use crate::{cargo_config, enrollment, pin, piv, proof, reader, registration, sealed, signers};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -74,6 +75,10 @@ fn denied() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "permission denied")
 }
 
+fn refused(status: u16, detail: &str) -> Error {
+    registration::Error::Refused { status, detail: detail.into() }.into()
+}
+
 fn all() -> Vec<Error> {
     let index = || "sparse+https://registry.example/".to_owned();
     let status = || ExitStatus::from_raw(3 << 8);
@@ -93,6 +98,10 @@ fn all() -> Vec<Error> {
         Error::Declined => [Error::Declined],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
         Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
+        Error::Fetch { .. } => [Error::Fetch {
+            what: "the proof of hello 1.0.0".into(),
+            source: Box::new(crate::challenge::Error::LessProtected { url: "http://registry.example/".into() }),
+        }],
         Error::File { .. } => [Error::File { file: "alpha-0.1.0.crate".into(), source: denied() }],
         Error::KeyGone { .. } => [Error::KeyGone { serial: SERIAL, slot: slot() }],
         Error::LastTry { .. } => [Error::LastTry { serial: SERIAL }],
@@ -106,6 +115,7 @@ fn all() -> Vec<Error> {
         Error::NoPin { .. } => [Error::NoPin { serial: SERIAL }],
         Error::NoToken => [Error::NoToken],
         Error::NotSealed { .. } => [Error::NotSealed { registry: "my-reg".into() }],
+        Error::NoProof { .. } => [Error::NoProof { version: "hello 1.0.0".into() }],
         Error::NotEnrolled { .. } => [
             Error::NotEnrolled { registry: "my-reg".into() },
             Error::NotEnrolled { registry: "\u{1b}[31m".into() },
@@ -121,6 +131,7 @@ fn all() -> Vec<Error> {
         Error::NotACrate { .. } => [
             Error::NotACrate { file: "alpha.zip".into(), reason: "it has no Cargo.toml".into() },
         ],
+        Error::NotProven { .. } => [Error::NotProven { failed: 1 }, Error::NotProven { failed: 2 }],
         Error::NotTouched { .. } => [Error::NotTouched { serial: SERIAL }],
         Error::OnlyLooksEmpty { .. } => [Error::OnlyLooksEmpty {
             serial: SERIAL,
@@ -141,8 +152,17 @@ fn all() -> Vec<Error> {
         Error::PinCommand(_) => [PinCommandError::Empty.into()],
         Error::Pinentry(_) => [crate::pin_source::pinentry::PinentryError::Canceled.into()],
         Error::Piv(_) => [piv::Error::PinBlocked.into()],
+        Error::Proof(_) => [proof::Error::Newer { version: 2 }.into()],
         Error::Reader(_) => [reader::Error::NoService.into()],
         Error::ProviderArguments { .. } => [Error::ProviderArguments { arguments: "--evil".into() }],
+        Error::Registration(_) => [
+            registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
+            registration::Error::Api(crate::challenge::Error::GitIndex).into(),
+            registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
+            refused(401, "this invite is not known here"),
+            refused(403, "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later"),
+            refused(409, "the key k3.pid.x is registered already, for bob"),
+        ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
         Error::Sealed { .. } => [sealed_file(sealed::FileError::NotOpened)],
         Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
@@ -151,6 +171,7 @@ fn all() -> Vec<Error> {
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
+        Error::Signers(_) => [signers(enrollment::Problem::NoVersion)],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
         Error::Stdio(_) => [Error::Stdio(denied())],
         Error::Token(_) => [asymmetric_token::Error::NoFooter.into()],
@@ -174,6 +195,7 @@ fn all() -> Vec<Error> {
     errors.extend(of_the_registry());
     errors.extend(of_cargo_config(index()));
     errors.extend(of_enrollments());
+    errors.extend(of_proofs());
     errors.extend(of_the_reader());
     errors.extend(of_the_card());
     errors
@@ -234,7 +256,8 @@ fn of_the_registry() -> Vec<Error> {
     });
     let not_json = || serde_json::from_str::<u8>("no").unwrap_err();
     let asked = every!(E {
-        E::Api { .. } => [E::Api { url: url() }],
+        E::LessProtected { .. } => [E::LessProtected { url: url() }],
+        E::NoApi { .. } => [E::NoApi { url: url() }],
         E::CargoConfig(_) => [E::CargoConfig(cargo_config::Error::Shape { file: "config.toml".into() })],
         E::Config { .. } => [E::Config { url: url(), source: not_json() }],
         E::GitIndex => [E::GitIndex],
@@ -327,6 +350,33 @@ fn of_enrollments() -> Vec<Error> {
         E::Content { .. } => [E::Content { path: path(), problem: P::NoVersion }],
     });
     problems.into_iter().map(content).chain(errors.into_iter().map(Error::from)).collect()
+}
+
+fn signers(problem: enrollment::Problem) -> Error {
+    signers::Error::Content { path: "/home/me/.cargo/yk-cargo/signers.toml".into(), problem }.into()
+}
+
+fn of_proofs() -> Vec<Error> {
+    use proof::Error as P;
+    let proofs = every!(P {
+        P::Json(_) => [P::Json(StrictJsonError::DuplicateName("na\u{1b}me".into()))],
+        P::Newer { .. } => [P::Newer { version: 2 }],
+        P::Shape(_) => [P::Shape("missing field `token`".into())],
+        P::Field { .. } => [P::Field { field: "cksum", reason: "is wrong: \u{1b}".into() }],
+    });
+    use signers::Error as S;
+    let signers = every!(S {
+        S::File(_) => [S::File(enrollment::Error::Io {
+            action: "read",
+            path: "/home/me/.cargo/yk-cargo/signers.toml".into(),
+            source: denied(),
+        })],
+        S::Content { .. } => [S::Content {
+            path: "/home/me/.cargo/yk-cargo/signers.toml".into(),
+            problem: enrollment::Problem::Newer { version: 2 },
+        }],
+    });
+    proofs.into_iter().map(Error::from).chain(signers.into_iter().map(Error::from)).collect()
 }
 
 fn of_the_reader() -> Vec<Error> {

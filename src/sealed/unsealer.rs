@@ -19,6 +19,7 @@ use crate::pin::Pin;
 use crate::piv::{self, P256Point, Piv, Serial};
 use crate::reader::Readers;
 use crate::settings::Settings;
+use crate::signer::in_words;
 use crate::ui::{Ui, escape};
 
 /// Opens sealed tokens.
@@ -116,12 +117,7 @@ impl Occasion<'_> {
             Self::Read => " for reading".to_owned(),
             Self::Check => ", to see that it opens".to_owned(),
             Self::Other(purpose) => format!(" {purpose}"),
-            Self::Mutation(mutation) => {
-                let version = mutation.version().map(|version| format!(" {version}")).unwrap_or_default();
-                let kind =
-                    if mutation.version().is_some() { mutation.kind() } else { "a request about the owners" };
-                format!(" for {kind} of `{}{version}`", mutation.name())
-            }
+            Self::Mutation(mutation) => format!(" for {}", in_words(mutation)),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use asymmetric_token::{Claims, Footer, Mutation, Prepared};
+use asymmetric_token::{Claims, Enrolment, Footer, Prepared};
 use jiff::Timestamp;
 
+use super::{Purpose, in_words};
 use crate::enrollment::{Key, Registry};
 use crate::error::Error;
 use crate::key_use::{Obstacle, PrivateKey, TouchAnnouncement};
@@ -16,7 +17,7 @@ use crate::ui::escape;
 /// One attempt. It may run twice, when somebody resets the card in between.
 pub(super) struct Work {
     pub(super) registry: Registry,
-    pub(super) mutation: Option<Mutation>,
+    pub(super) purpose: Purpose,
     pub(super) challenge: Option<String>,
     pub(super) pin: Option<Arc<Pin>>,
     pub(super) announce: bool,
@@ -37,7 +38,7 @@ impl Work {
                 return Ok(Attempt::Hindered(Obstacle::OtherCard { found: Vec::from_iter(found) }));
             }
         };
-        let mutation = self.mutation.is_some();
+        let mutation = self.purpose.is_for_mutations();
         let no_key = || Error::no_key(&self.registry, mutation);
         let card = self.registry.card(serial).cloned().ok_or_else(no_key)?;
         // A YubiKey's firmware cannot be changed: what was read at enrolment still holds.
@@ -59,17 +60,7 @@ impl Work {
 
     fn sign(&self, piv: &mut Piv<'_>, private: PrivateKey, key: &Key) -> Result<Attempt, Error> {
         let issued_at = Timestamp::now();
-        let mut claims = match &self.mutation {
-            Some(mutation) => Claims::mutate(issued_at, mutation.clone()),
-            None => Claims::read(issued_at),
-        };
-        claims.subject.clone_from(&self.registry.subject);
-        claims.challenge.clone_from(&self.challenge);
-        let footer = Footer {
-            field: self.registry.key_id,
-            ..Footer::new(self.registry.index.clone(), key.public.id())
-        };
-        let prepared = Prepared::new(&key.public, &claims, &footer)?;
+        let prepared = self.prepared(key, issued_at)?;
         let signed = private.operate(piv, self.pin.as_deref(), self.announcing, |piv| {
             piv.sign_p384(key.slot, prepared.digest())
         });
@@ -83,16 +74,34 @@ impl Work {
         }
     }
 
+    fn prepared(&self, key: &Key, issued_at: Timestamp) -> Result<Prepared, Error> {
+        let footer = Footer {
+            field: self.registry.key_id,
+            ..Footer::new(self.registry.index.clone(), key.public.id())
+        };
+        let mut claims = match &self.purpose {
+            Purpose::Read => Claims::read(issued_at),
+            Purpose::Mutation(mutation) => Claims::mutate(issued_at, mutation.clone()),
+            Purpose::Enrolment { nonce, role, keys } => {
+                let (challenge, role, keys) = (nonce.clone(), role.as_str().to_owned(), keys.clone());
+                let enrolment = Enrolment { issued_at, challenge, role, keys };
+                return Ok(Prepared::enrolment(&key.public, &enrolment, &footer)?);
+            }
+        };
+        claims.subject.clone_from(&self.registry.subject);
+        claims.challenge.clone_from(&self.challenge);
+        Ok(Prepared::new(&key.public, &claims, &footer)?)
+    }
+
     fn statement(&self) -> String {
         let registry = escape(self.registry.display_name());
-        match &self.mutation {
-            None => format!("a read token for `{registry}`"),
-            Some(mutation) => {
-                let version = mutation.version().map(|version| format!(" {version}")).unwrap_or_default();
-                let kind =
-                    if mutation.version().is_some() { mutation.kind() } else { "a request about the owners" };
-                format!("{kind} of `{}{version}` for `{registry}`", mutation.name())
+        match &self.purpose {
+            Purpose::Read => format!("a read token for `{registry}`"),
+            Purpose::Enrolment { keys, .. } => {
+                let keys = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
+                format!("the enrolment of {keys} for `{registry}`")
             }
+            Purpose::Mutation(mutation) => format!("{} for `{registry}`", in_words(mutation)),
         }
     }
 }

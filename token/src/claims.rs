@@ -125,10 +125,8 @@ impl Claims {
         if let Some(name) = wire.unknown() {
             return Err(Error::UnknownName { part: Part::Payload, name });
         }
-        if wire.0.remove("v").is_some_and(|version| version != 1) {
-            return Err(Error::UnknownVersion);
-        }
-        let issued_at = rfc3339(&wire.required("iat")?).ok_or(Error::IssuedAt)?;
+        wire.version()?;
+        let issued_at = wire.issued_at()?;
         let subject = wire.string("sub")?;
         printable("sub", subject.as_deref())?;
         let challenge = wire.string("challenge")?;
@@ -258,9 +256,21 @@ fn nibble(digit: u8) -> Result<u8, Error> {
 }
 
 /// A payload's JSON object, from which claims are taken one by one.
-struct Wire(Map<String, Value>);
+pub(crate) struct Wire(pub(crate) Map<String, Value>);
 
 impl Wire {
+    /// Takes `v`, which need not be there.
+    pub(crate) fn version(&mut self) -> Result<(), Error> {
+        match self.0.remove("v") {
+            Some(version) if version != 1 => Err(Error::UnknownVersion),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn issued_at(&mut self) -> Result<Timestamp, Error> {
+        rfc3339(&self.required("iat")?).ok_or(Error::IssuedAt)
+    }
+
     fn unknown(&self) -> Option<String> {
         const KNOWN: [&str; 9] =
             ["iat", "sub", "mutation", "name", "vers", "cksum", "challenge", "v", "custom"];
@@ -275,7 +285,7 @@ impl Wire {
         }
     }
 
-    fn required(&mut self, claim: &'static str) -> Result<String, Error> {
+    pub(crate) fn required(&mut self, claim: &'static str) -> Result<String, Error> {
         self.string(claim)?.ok_or(Error::Missing(claim))
     }
 
@@ -289,6 +299,7 @@ impl Wire {
             Some("yank") => "yank",
             Some("unyank") => "unyank",
             Some("owners") => "owners",
+            Some(crate::enrolment::KIND) => return Err(Error::Enrolment),
             Some(_) => return Err(Error::UnknownMutation),
         };
         let name = self.required("name")?.parse()?;
@@ -317,7 +328,7 @@ impl Wire {
 }
 
 /// RFC 3231: the subject is "non-whitespace printable ASCII"; the same is asked of a challenge.
-fn printable(claim: &'static str, text: Option<&str>) -> Result<(), Error> {
+pub(crate) fn printable(claim: &'static str, text: Option<&str>) -> Result<(), Error> {
     match text {
         Some(text) if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Err(Error::NotPrintable(claim))

@@ -30,6 +30,12 @@ pub enum Error {
         /// Which.
         name: String,
     },
+    /// An `enroll` token, where a token for reading or for a mutation is wanted.
+    #[error("an `enroll` token is good for enrolment and nothing else")]
+    Enrolment,
+    /// The keys in an `enroll` token are not 1 to 4 different ids in the order of their texts.
+    #[error("an `enroll` token names 1 to 4 different key ids, sorted, in `custom.keys`")]
+    EnrolmentKeys,
     /// `iat` is not an RFC 3339 time.
     #[error("`iat` must be an RFC 3339 time with an offset, like 2026-11-20T12:00:00.000000Z")]
     IssuedAt,
@@ -81,6 +87,9 @@ pub enum Error {
     /// Something follows the footer.
     #[error("something follows the token's footer")]
     TrailingBytes,
+    /// Another token, where an `enroll` token is wanted.
+    #[error("not an `enroll` token")]
+    NotEnrolment,
     /// The payload has no room for a 96-byte signature.
     #[error("the payload is too short to hold a signature")]
     Truncated,

@@ -5,7 +5,7 @@ use p384::ecdsa::Signature;
 use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
 use sha2::{Digest as _, Sha384};
 
-use crate::{Claims, Error, Footer, PublicKey, paseto};
+use crate::{Claims, Enrolment, Error, Footer, PublicKey, paseto};
 
 /// A token but for its signature.
 #[derive(Debug)]
@@ -23,10 +23,22 @@ impl Prepared {
     /// # Errors
     /// [`Error::NotPrintable`], [`Error::CustomTooLong`]; [`Error::KeyMismatch`] if the footer names another key.
     pub fn new(public: &PublicKey, claims: &Claims, footer: &Footer) -> Result<Self, Error> {
+        Self::of(public, claims.to_json()?, footer)
+    }
+
+    /// The same for an `enroll` token.
+    ///
+    /// # Errors
+    /// [`Error::NotPrintable`], [`Error::EnrolmentKeys`], [`Error::KeyMismatch`].
+    pub fn enrolment(public: &PublicKey, enrolment: &Enrolment, footer: &Footer) -> Result<Self, Error> {
+        Self::of(public, enrolment.to_json()?, footer)
+    }
+
+    fn of(public: &PublicKey, payload: String, footer: &Footer) -> Result<Self, Error> {
         if footer.key_id != public.id() {
             return Err(Error::KeyMismatch);
         }
-        let (payload, footer) = (claims.to_json()?, footer.to_json());
+        let footer = footer.to_json();
         let signed = paseto::signed_bytes(public.as_bytes(), payload.as_bytes(), footer.as_bytes(), b"");
         let digest = Sha384::digest(&signed).into();
         Ok(Self { public: *public, payload, footer, signed, digest })

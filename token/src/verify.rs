@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha384};
 
 use crate::paseto::{Frame, signed_bytes};
 use crate::strict_json::{self, StrictJsonError};
-use crate::{Claims, Error, Footer, Part, PublicKey};
+use crate::{Claims, Enrolment, Error, Footer, Part, PublicKey};
 
 /// A well-formed token of which nothing is known to be true. Its footer serves to find the key.
 #[derive(Debug)]
@@ -54,6 +54,14 @@ impl Untrusted {
         Claims::from_json(object(&self.frame.payload, Part::Payload)?)
     }
 
+    /// What an `enroll` token says, without any proof.
+    ///
+    /// # Errors
+    /// [`Error::NotEnrolment`], and every error about the payload.
+    pub fn unverified_enrolment(&self) -> Result<Enrolment, Error> {
+        Enrolment::from_json(object(&self.frame.payload, Part::Payload)?)
+    }
+
     /// Verifies with the p384 crate.
     ///
     /// # Errors
@@ -78,14 +86,33 @@ impl Untrusted {
         key: &PublicKey,
         check: impl FnOnce(&[u8; 49], &[u8], &[u8; 96]) -> bool,
     ) -> Result<Verified, Error> {
+        self.is_signed(key, check)?;
+        Ok(Verified { claims: self.unverified_claims()?, footer: self.footer })
+    }
+
+    /// Verifies an `enroll` token; any other is refused.
+    ///
+    /// # Errors
+    /// As [`verify_with`](Self::verify_with), and [`Error::NotEnrolment`].
+    pub fn verify_enrolment_with(
+        self,
+        key: &PublicKey,
+        check: impl FnOnce(&[u8; 49], &[u8], &[u8; 96]) -> bool,
+    ) -> Result<(Enrolment, Footer), Error> {
+        self.is_signed(key, check)?;
+        Ok((self.unverified_enrolment()?, self.footer))
+    }
+
+    fn is_signed(
+        &self,
+        key: &PublicKey,
+        check: impl FnOnce(&[u8; 49], &[u8], &[u8; 96]) -> bool,
+    ) -> Result<(), Error> {
         if self.footer.key_id != key.id() {
             return Err(Error::KeyMismatch);
         }
         let signed = signed_bytes(key.as_bytes(), &self.frame.payload, &self.frame.footer, b"");
-        if !check(key.as_bytes(), &signed, &self.frame.signature) {
-            return Err(Error::BadSignature);
-        }
-        Ok(Verified { claims: self.unverified_claims()?, footer: self.footer })
+        if check(key.as_bytes(), &signed, &self.frame.signature) { Ok(()) } else { Err(Error::BadSignature) }
     }
 }
 

@@ -45,6 +45,21 @@ pub(crate) fn provider() -> Outcome {
     }
 }
 
+/// `cargo xtask bench gateway`: builds `benches/gateway`, which says what it measures.
+///
+/// # Errors
+/// What could not be built or run.
+pub(crate) fn gateway() -> Outcome {
+    prerequisites::provide(&[prerequisites::BUILD])?;
+    headline("Building");
+    built(&["build", "--release", "--manifest-path", "benches/gateway/Cargo.toml", "--target-dir", PEERS])?;
+    match Command::new(root().join(PEERS).join("release/gateway-bench")).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("the measurement failed ({status})"))),
+        Err(error) => Err(Failure::new(format!("cannot start the measurement: {error}"))),
+    }
+}
+
 fn built(arguments: &[&str]) -> Outcome {
     command(format_args!("cargo {}", arguments.join(" ")));
     match cargo().args(arguments).status() {

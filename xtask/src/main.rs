@@ -27,6 +27,8 @@ Commands:
   test     Everything that must hold before a change goes in: format, lints, tests, docs, dependencies
   bench provider
            Measure how long cargo waits for a token, beside other providers (release builds)
+  bench gateway
+           Measure how many tokens the gateway verifies and how many reads it passes on, beside others
   fuzz     Run every fuzz target for ten seconds, or for as many as you say
   interop  Let programs that are not ours judge what we built (interop/)
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz::run(Some(seconds)),
         ["interop"] => interop::run(),
         ["bench", "provider"] => bench::provider(),
+        ["bench", "gateway"] => bench::gateway(),
         ["bench", "provider", "--on-card"] => bench::on_card(),
         ["help" | "-h" | "--help"] => {
             say(USAGE);

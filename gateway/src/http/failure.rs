@@ -6,9 +6,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::upload::UploadError;
+use crate::enrolment::EnrolmentError;
+use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::policy::Refusal;
-use crate::store::{SpendError, StoreError};
+use crate::store::{NotEnrolled, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
 /// Why a request is not answered as asked.
@@ -26,6 +28,9 @@ pub(super) enum Failure {
     /// The crate file, or metadata that does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+    /// Keys that are not enrolled.
+    #[error(transparent)]
+    Enrolment(#[from] EnrolmentError),
     /// A crate name that Windows takes for a device.
     #[error("`{0}` cannot be a crate's name: Windows reserves it")]
     ReservedName(String),
@@ -38,6 +43,12 @@ pub(super) enum Failure {
     /// Taken already.
     #[error("{0}")]
     Conflict(String),
+    /// Too many tokens from there.
+    #[error("too many tokens from this address or for this key; try again in {} s", whole_seconds(.0))]
+    TooMany(Wait),
+    /// Too many changes altogether.
+    #[error(transparent)]
+    Full(SpendError),
     /// The registry behind refuses, in its own words.
     #[error("{detail}")]
     Denied {
@@ -63,15 +74,44 @@ impl Failure {
         match self {
             Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
+            Self::Enrolment(error) => enrolment_status(error),
             Self::Upload(UploadError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Upload(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooMany(_) | Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// As with tokens: 401 where another credential could help, 403 where all is true and not enough.
+fn enrolment_status(error: &EnrolmentError) -> StatusCode {
+    match error {
+        EnrolmentError::Request(_) => StatusCode::BAD_REQUEST,
+        EnrolmentError::Attestation { .. } => StatusCode::FORBIDDEN,
+        EnrolmentError::Endorser(refusal) if !refusal.is_unauthenticated() => StatusCode::FORBIDDEN,
+        EnrolmentError::Nonce { .. }
+        | EnrolmentError::NonceUsed
+        | EnrolmentError::UnknownInvite
+        | EnrolmentError::UsedInvite { .. }
+        | EnrolmentError::ExpiredInvite { .. }
+        | EnrolmentError::Proof { .. }
+        | EnrolmentError::Endorser(_) => StatusCode::UNAUTHORIZED,
+    }
+}
+
+impl From<NotEnrolled> for Failure {
+    fn from(error: NotEnrolled) -> Self {
+        match error {
+            NotEnrolled::Refused(error) => Self::Enrolment(error),
+            NotEnrolled::Store(error @ StoreError::KeyKnown { .. }) => Self::Conflict(error.to_string()),
+            NotEnrolled::Store(error @ StoreError::UserRemoved { .. }) => Self::Conflict(error.to_string()),
+            NotEnrolled::Store(error) => error.into(),
         }
     }
 }
@@ -86,8 +126,15 @@ impl From<SpendError> for Failure {
     fn from(error: SpendError) -> Self {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
+            SpendError::Full => Self::Full(error),
             SpendError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Wait> for Failure {
+    fn from(wait: Wait) -> Self {
+        Self::TooMany(wait)
     }
 }
 
@@ -114,8 +161,18 @@ impl IntoResponse for Failure {
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });
-        (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+        let fields = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (status, fields, body.to_string()).into_response();
+        if let Self::TooMany(wait) = &self {
+            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        }
+        response
     }
+}
+
+/// Not too early: a second begun counts.
+fn whole_seconds(wait: &Wait) -> u64 {
+    wait.0.as_secs() + 1
 }
 
 /// Names out of a request are in some sentences; a terminal must not obey them.

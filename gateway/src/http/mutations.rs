@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use asymmetric_token::{CrateName, Mutation, strict_json};
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::authorization::{Permit, authorize};
 use super::reads::nothing_here;
@@ -30,7 +31,7 @@ const MAX_OWNERS_BYTES: u64 = 16 << 10;
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(&parts.headers, body, app.patience);
-    let published = publish_upload(&app, &parts.headers, &mut upload).await;
+    let published = publish_upload(&app, &parts, &mut upload).await;
     if published.is_err() {
         upload.discard().await;
     }
@@ -43,11 +44,11 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
 pub(super) async fn yank(
     State(app): State<Arc<App>>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
     let operation = Operation::Yank { name: name.clone(), version: version.clone() };
-    let permit = authorize(&app, &headers, operation).await?;
+    let permit = authorize(&app, &request, operation).await?;
     set_yanked(&app, permit, name, version, true).await
 }
 
@@ -55,11 +56,11 @@ pub(super) async fn yank(
 pub(super) async fn unyank(
     State(app): State<Arc<App>>,
     Path(path): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
     let operation = Operation::Unyank { name: name.clone(), version: version.clone() };
-    let permit = authorize(&app, &headers, operation).await?;
+    let permit = authorize(&app, &request, operation).await?;
     set_yanked(&app, permit, name, version, false).await
 }
 
@@ -67,9 +68,9 @@ pub(super) async fn unyank(
 pub(super) async fn list_owners(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
-    let permit = authorize(&app, &headers, owners_of(&name, "GET")?).await?;
+    let permit = authorize(&app, &request, owners_of(&name, "GET")?).await?;
     let name: CrateName = name.parse().map_err(|_| nothing_here())?;
     let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
     let (response, mark) = change(&app, &permit, async move { upstream.owners(&user, &name).await }).await?;
@@ -98,7 +99,7 @@ pub(super) async fn remove_owner(
 async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(&parts.headers, body, app.patience);
-    let changed = new_owners(app, name, &parts.headers, &mut upload, add).await;
+    let changed = new_owners(app, name, &parts, &mut upload, add).await;
     if changed.is_err() {
         upload.discard().await;
     }
@@ -109,18 +110,18 @@ async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) 
 async fn new_owners(
     app: &Arc<App>,
     name: &str,
-    headers: &HeaderMap,
+    request: &Parts,
     upload: &mut Upload,
     add: bool,
 ) -> Result<((), Mark), Failure> {
-    let permit = authorize(app, headers, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
+    let permit = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
     if !add && upload.is_empty() {
         return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
     }
     if app.owners == Owners::List {
         return Err(Refusal::OwnersOff.into());
     }
-    let users = users(&upload.whole(MAX_OWNERS_BYTES).await?)?;
+    let users = users(&upload.whole("the list of owners", MAX_OWNERS_BYTES).await?)?;
     let name: CrateName = name.parse().map_err(|_| nothing_here())?;
     let (user, upstream) = (permit.key.user.clone(), app.upstream.clone());
     let owners = OwnersChange { add, users };
@@ -143,12 +144,8 @@ fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
     users.into_iter().map(name).collect()
 }
 
-async fn publish_upload(
-    app: &Arc<App>,
-    headers: &HeaderMap,
-    upload: &mut Upload,
-) -> Result<((), Mark), Failure> {
-    let permit = authorize(app, headers, Operation::Publish).await?;
+async fn publish_upload(app: &Arc<App>, request: &Parts, upload: &mut Upload) -> Result<((), Mark), Failure> {
+    let permit = authorize(app, request, Operation::Publish).await?;
     let sent = Sent::parse(&upload.json().await?, &app.rules.url)?;
     let spool = {
         let app = app.clone();
@@ -203,7 +200,7 @@ async fn change<T: Default + Send + 'static>(
     make: impl Future<Output = Result<T, UpstreamError>> + Send + 'static,
 ) -> Result<(T, Mark), Failure> {
     let signed = permit.signed()?;
-    let task = app.changes.spawn(settled(app.clone(), signed, make));
+    let task = app.changes.spawn(settled(app.clone(), signed, make).in_current_span());
     task.await.map_err(Failure::internal)?
 }
 
@@ -212,6 +209,7 @@ async fn settled<T: Default>(
     signed: Signed,
     make: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<(T, Mark), Failure> {
+    let _turn = app.in_turn.wait(signed.mutation.name().as_str()).await;
     let intent = {
         let app = app.clone();
         blocking(move || app.store.begin(&signed)).await?
@@ -231,8 +229,18 @@ async fn settled<T: Default>(
         tracing::error!(change = %intent, user = %intent.user, "what becomes of it will be seen later");
         return Err(made.err().map_or_else(nothing_here, Failure::from));
     };
+    app.metrics.changed(intent.mutation.kind(), &outcome);
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
-    let mark = blocking(move || app.store.settle(&intent, &outcome, Timestamp::now())).await?;
+    let mark = blocking(move || {
+        let now = Timestamp::now();
+        let mark = app.store.settle(&intent, &outcome, now)?;
+        // The change is made and on record; a head that could not be signed is made up for by the next.
+        if let Err(error) = app.heads.keep_up(&app.store, now) {
+            tracing::error!(%error, "no head of the audit log was signed");
+        }
+        Ok::<_, StoreError>(mark)
+    })
+    .await?;
     Ok((made?, mark))
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use asymmetric_token::CrateName;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::request::Parts;
+use axum::http::{Method, header};
 use axum::response::{IntoResponse as _, Response};
 use semver::Version;
 use serde_json::json;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::authorization::may_read;
 use super::upload::Upload;
 use super::{App, Failure, json};
+use crate::challenge::Challenges;
 use crate::config::Reads;
 use crate::index;
 use crate::upstream::Search;
@@ -21,7 +23,7 @@ use crate::upstream::Search;
 pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     match parts.uri.path().strip_prefix(app.index_path.as_str()) {
-        Some(path) if parts.method == Method::GET => index_file(&app, path, &parts.headers).await,
+        Some(path) if parts.method == Method::GET => index_file(&app, path, &parts).await,
         _ => {
             Upload::new(&parts.headers, body, app.patience).discard().await;
             Err(nothing_here())
@@ -29,11 +31,11 @@ pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Resu
     }
 }
 
-async fn index_file(app: &Arc<App>, path: &str, headers: &HeaderMap) -> Result<Response, Failure> {
+async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Response, Failure> {
     if path == "config.json" && app.reads == Reads::Bypass {
         return Ok(json(&config(app)));
     }
-    let reader = may_read(app, headers).await?;
+    let reader = may_read(app, request).await?;
     if path == "config.json" {
         return Ok(json(&config(app)));
     }
@@ -41,7 +43,7 @@ async fn index_file(app: &Arc<App>, path: &str, headers: &HeaderMap) -> Result<R
     if index::path(name) != path {
         return Err(nothing_here());
     }
-    Ok(app.upstream.index_file(reader.as_ref(), name, headers).await?)
+    Ok(app.upstream.index_file(reader.as_ref(), name, &request.headers).await?)
 }
 
 /// `config.json`, the one file of the index that is always ours.
@@ -51,6 +53,9 @@ fn config(app: &App) -> serde_json::Value {
         "api": app.base_url,
         "asymmetric": { "window": app.rules.window.as_secs() },
     });
+    if app.rules.challenges != Challenges::Off {
+        config["asymmetric"]["challenges"] = app.rules.challenges.as_str().into();
+    }
     if app.reads == Reads::Token {
         config["auth-required"] = true.into();
     }
@@ -61,9 +66,9 @@ fn config(app: &App) -> serde_json::Value {
 pub(super) async fn download(
     State(app): State<Arc<App>>,
     Path((name, version)): Path<(String, String)>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, Failure> {
-    let reader = may_read(&app, &headers).await?;
+    let reader = may_read(&app, &request).await?;
     let none = || Failure::NotFound(format!("no {name} {version} here"));
     let name: CrateName = name.parse().map_err(|_| none())?;
     let version = Version::parse(&version).map_err(|_| none())?;
@@ -73,10 +78,10 @@ pub(super) async fn download(
 /// `GET /api/v1/crates?q=…&per_page=…`; at most 100 are given.
 pub(super) async fn search(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    request: Parts,
     query: Result<Query<Search>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let reader = may_read(&app, &headers).await?;
+    let reader = may_read(&app, &request).await?;
     let Query(search) =
         query.map_err(|_| Failure::BadRequest("a search has `q` and `per_page`, a number"))?;
     Ok(app.upstream.search(reader.as_ref(), &search).await?)

@@ -1,4 +1,4 @@
-//! The body of a publish request: its length announced, its pieces bounded in size and time.
+//! The body of a request, that of a publish request above all: its length announced, its pieces bounded in size and time.
 //!
 //! Layout: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
@@ -45,7 +45,7 @@ pub(super) struct Spooled {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UploadError {
     /// How long it is must be known.
-    #[error("a publish request needs a Content-Length")]
+    #[error("this request needs a Content-Length")]
     NoLength,
     /// The three lengths disagree.
     #[error("the lengths in the request do not add up to its Content-Length")]
@@ -127,13 +127,13 @@ impl Upload {
         Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
     }
 
-    /// All of it, where it is small.
-    pub(super) async fn whole(&mut self, most: u64) -> Result<Vec<u8>, UploadError> {
+    /// The whole body, if it is no longer than that. `what` names it in a refusal.
+    pub(super) async fn whole(&mut self, what: &'static str, most: u64) -> Result<Vec<u8>, UploadError> {
         let length = self.length.ok_or(UploadError::NoLength)?;
         if length > most {
-            return Err(UploadError::TooLarge { what: "the request's body", bytes: length, most });
+            return Err(UploadError::TooLarge { what, bytes: length, most });
         }
-        self.exactly(length as usize).await
+        self.exactly(usize::try_from(length).unwrap_or(usize::MAX)).await
     }
 
     /// Reads and forgets what a client sends without having asked, so that it gets to reading the refusal. A client

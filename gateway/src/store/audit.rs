@@ -1,14 +1,14 @@
-//! The audit log's table: entries are appended and never touched again.
-//!
-//! An entry is one line of JSON with sorted names. Its hash is the SHA-256 of exactly the stored bytes, and every entry
-//! names the hash of the one before it, so that a change anywhere shows in all that follows.
+//! The audit log's table: entries are appended and never touched again. Their form is that of [`crate::audit`].
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use super::StoreError;
+use super::{Store, StoreError, parsed};
+use crate::audit::{Broken, Chain, Entry, Hash, Point};
+use crate::keys::User;
+
+pub(super) use crate::audit::Kind;
 
 /// Where an entry is, and the SHA-256 of its bytes in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,49 +19,123 @@ pub struct Mark {
     pub hash: String,
 }
 
-/// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A token was spent; the change is about to be made.
-    Intent,
-    /// What came of an intent.
-    Outcome,
+/// Why the log cannot be vouched for.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// It was tampered with.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// It cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// Names before the first entry.
-const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+impl From<rusqlite::Error> for AuditError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
 
-/// Appends an entry within the transaction that it tells of.
+/// Appends an entry within the transaction that it tells of. Fields that are null are left out.
 pub(super) fn append(
     transaction: &Transaction<'_>,
     time: Timestamp,
     kind: Kind,
     mut fields: Map<String, Value>,
 ) -> Result<Mark, StoreError> {
-    let last: Option<(i64, String)> = transaction
-        .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
-        .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (seq, prev) = last.map_or((1, GENESIS.to_owned()), |(seq, hash)| (seq + 1, hash));
-    fields.insert("kind".to_owned(), kind.as_str().into());
-    fields.insert("prev".to_owned(), prev.into());
-    fields.insert("seq".to_owned(), seq.into());
-    fields.insert("time".to_owned(), time.to_string().into());
+    let last = last(transaction)?;
     fields.retain(|_, value| !value.is_null());
-    fields.sort_keys();
-    let entry = Value::Object(fields).to_string();
-    let hash: String = Sha256::digest(&entry).iter().map(|byte| format!("{byte:02x}")).collect();
+    let seq = last.seq + 1;
+    let entry = Entry { seq, time, kind, prev: last.hash, details: fields };
+    let entry = entry.to_json().map_err(|error| StoreError::Entry(error.to_string()))?;
+    let hash = Hash::of(entry.as_bytes()).to_string();
+    let seq = column(seq)?;
     transaction
         .prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)")?
         .execute((seq, &entry, &hash))?;
     Ok(Mark { seq, hash })
 }
 
-impl Kind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Intent => "intent",
-            Self::Outcome => "outcome",
-        }
+/// Notes what an administrator did to a user, or a user by an administrator's leave.
+pub(super) fn note(
+    transaction: &Transaction<'_>,
+    time: Timestamp,
+    action: &str,
+    user: &User,
+    more: &[(&str, String)],
+) -> Result<(), StoreError> {
+    let named = |(name, value): (&str, &str)| (name.to_owned(), Value::from(value));
+    let mut fields = Map::from_iter([("action", action), ("user", user.as_str())].map(named));
+    fields.extend(more.iter().map(|(name, value)| named((name, value))));
+    append(transaction, time, Kind::Admin, fields).map(drop)
+}
+
+impl Store {
+    /// The last entry's place and hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn audit_end(&self) -> Result<Point, StoreError> {
+        last(&self.connection())
     }
+
+    /// The place and hash of one entry, if it is there.
+    pub(super) fn audit_point(&self, seq: u64) -> Result<Option<Point>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT seq, hash FROM audit WHERE seq = ?")?;
+        statement.query_row([column(seq)?], columns).optional()?.map(point).transpose()
+    }
+
+    /// The entries from one to another, both included, as they are stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn audit_entries(&self, from: u64, to: u64) -> Result<Vec<String>, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq")?;
+        let entries = statement.query_map([column(from)?, column(to)?], |row| row.get(0))?;
+        Ok(entries.collect::<Result<_, _>>()?)
+    }
+
+    /// Follows the whole log and compares it with heads of it; returns its end.
+    ///
+    /// # Errors
+    /// [`AuditError::Broken`] with the first thing that does not hold; [`AuditError::Store`].
+    pub fn verify_audit(&self, heads: &[Point]) -> Result<Point, AuditError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT seq, entry, hash FROM audit ORDER BY seq")?;
+        let mut rows = statement.query(())?;
+        let mut chain = Chain::new();
+        while let Some(row) = rows.next()? {
+            let seq: i64 = row.get(0)?;
+            let text = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
+            // What is no hash is not this entry's either.
+            let noted = std::str::from_utf8(text(2)?).ok().and_then(|hash| hash.parse().ok());
+            let seq = u64::try_from(seq).unwrap_or_default();
+            chain.follow(seq, text(1)?, Some(noted.unwrap_or(Hash::NOTHING)))?;
+            heads.iter().try_for_each(|head| chain.passes(*head))?;
+        }
+        heads.iter().try_for_each(|head| chain.reached(*head))?;
+        Ok(chain.last())
+    }
+}
+
+fn last(connection: &Connection) -> Result<Point, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?;
+    statement.query_row((), columns).optional()?.map_or(Ok(Point::START), point)
+}
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn point((seq, hash): (i64, String)) -> Result<Point, StoreError> {
+    let seq = u64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))?;
+    Ok(Point { seq, hash: parsed(&hash)? })
+}
+
+/// SQLite's integers are signed.
+fn column(seq: u64) -> Result<i64, StoreError> {
+    i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
 }

@@ -1,33 +1,46 @@
 //! Credentials for the registry behind, as the vault has sealed them.
 
-use rusqlite::OptionalExtension as _;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, TransactionBehavior};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, audit};
 use crate::keys::User;
 
 impl Store {
     /// Keeps a user's sealed credential in the place of the one before.
     ///
     /// # Errors
-    /// [`StoreError::UserNotFound`], [`StoreError::Database`].
-    pub fn set_credential(&self, user: &User, sealed: &[u8]) -> Result<(), StoreError> {
-        let changed = self.connection().execute(
+    /// [`StoreError::UserUnknown`], [`StoreError::Database`].
+    pub fn set_credential(&self, user: &User, sealed: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = transaction.execute(
             "INSERT INTO credential (user, sealed) SELECT id, ?2 FROM user WHERE name = ?1
              ON CONFLICT (user) DO UPDATE SET sealed = excluded.sealed",
             (user.as_str(), sealed),
         )?;
-        if changed == 0 { Err(StoreError::UserNotFound(user.to_string())) } else { Ok(()) }
+        if changed == 0 {
+            return Err(StoreError::UserUnknown(user.to_string()));
+        }
+        audit::note(&transaction, now, "set-credential", user, &[])?;
+        Ok(transaction.commit()?)
     }
 
     /// Forgets a user's credential; whether there was one.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn remove_credential(&self, user: &User) -> Result<bool, StoreError> {
-        let removed = self.connection().execute(
+    pub fn remove_credential(&self, user: &User, now: Timestamp) -> Result<bool, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let removed = transaction.execute(
             "DELETE FROM credential WHERE user = (SELECT id FROM user WHERE name = ?)",
             [user.as_str()],
         )?;
+        if removed > 0 {
+            audit::note(&transaction, now, "remove-credential", user, &[])?;
+            transaction.commit()?;
+        }
         Ok(removed > 0)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -62,6 +62,15 @@ pub(super) fn private_folder(path: &Path) -> Result<(), StoreError> {
 /// Makes a file that nobody else can read; an existing one is left as it is.
 pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
     open_private(path).map(drop).map_err(at(path))
+}
+
+/// Writes a new file that nobody else can read: whole and durably, or not at all.
+pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder).map_err(at(folder))?;
+    file.write_all(contents).and_then(|()| file.as_file().sync_all()).map_err(at(path))?;
+    file.persist_noclobber(path).map_err(|error| at(path)(error.error))?;
+    sync_folder(folder)
 }
 
 /// Takes the lock of the one server.

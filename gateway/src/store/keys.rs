@@ -2,56 +2,32 @@
 
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
+use serde_json::{Map, Value};
 
-use super::{Store, StoreError, parsed, time};
+use super::audit::{self, Kind};
+use super::{Store, StoreError, parsed, people, time};
 use crate::keys::{Key, NewKey};
 
 /// Characters of a key id that name it; a slip of the hand must not revoke.
 const SHORTEST_PREFIX: usize = 8;
 
-const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.revoked
-     FROM key JOIN user ON user.id = key.user";
+const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.expires,
+     key.revoked FROM key JOIN user ON user.id = key.user";
 
 impl Store {
-    /// Registers a key, and its user if that one is new. A key that its user has already gets the role, label and
-    /// subject given now.
+    /// Registers a key, and its user if that one is new. A key that its user has already gets the role, label, subject
+    /// and expiry given now.
     ///
     /// # Errors
-    /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked.
+    /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked; [`StoreError::UserRemoved`].
     pub fn add_key(&self, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let id = new.public.id();
-        let known = find(&transaction, id)?;
-        if let Some(known) = &known
-            && (known.user != new.user || known.revoked.is_some())
-        {
-            return Err(StoreError::KeyKnown {
-                id: id.to_string(),
-                user: known.user.to_string(),
-                revoked: known.revoked.is_some(),
-            });
-        }
-        let added = known.map_or(now, |known| known.added);
-        transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [new.user.as_str()])?;
-        transaction.execute(
-            "INSERT INTO key (id, public, user, role, label, subject, added)
-             SELECT ?, ?, user.id, ?, ?, ?, ? FROM user WHERE user.name = ?
-             ON CONFLICT (id) DO UPDATE SET role = excluded.role, label = excluded.label, subject = excluded.subject",
-            (
-                id.to_string(),
-                new.public.to_string(),
-                new.role.as_str(),
-                &new.label,
-                &new.subject,
-                added.to_string(),
-                new.user.as_str(),
-            ),
-        )?;
+        people::make_if_new(&transaction, &new.user)?;
+        let key = insert(&transaction, new, now)?;
         transaction.commit()?;
-        let NewKey { public, user, role, label, subject } = new;
-        Ok(Key { public, user, role, label, subject, added, revoked: None })
+        Ok(key)
     }
 
     /// The key with this id, also if it was revoked.
@@ -59,7 +35,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        find(&self.connection(), id)
+        find(&self.reader(), id)
     }
 
     /// All keys, in the order in which they were registered.
@@ -91,15 +67,71 @@ impl Store {
             return Err(StoreError::KeyAmbiguous(prefix.to_owned()));
         }
         let id = key.id().to_string();
-        let changed = self
-            .connection()
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = transaction
             .execute("UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", (now.to_string(), &id))?;
         if changed == 0 {
             return Err(StoreError::KeyRevoked(id));
         }
+        let fields = [("action", "revoke"), ("key", &id), ("user", key.user.as_str())];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+        audit::append(&transaction, now, Kind::Key, Map::from_iter(fields))?;
+        transaction.commit()?;
         key.revoked = Some(now);
         Ok(key)
     }
+}
+
+/// Writes a key of a user who is there; nobody's key becomes another's, and a revoked one stays so.
+pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
+    let id = new.public.id();
+    let known = find(transaction, id)?;
+    if let Some(known) = &known
+        && (known.user != new.user || known.revoked.is_some())
+    {
+        return Err(StoreError::KeyKnown {
+            id: id.to_string(),
+            user: known.user.to_string(),
+            revoked: known.revoked.is_some(),
+        });
+    }
+    let action = if known.is_some() { "change" } else { "add" };
+    let added = known.map_or(now, |known| known.added);
+    transaction.execute(
+        "INSERT INTO key (id, public, user, role, label, subject, added, expires)
+         SELECT ?, ?, user.id, ?, ?, ?, ?, ? FROM user WHERE user.name = ?
+         ON CONFLICT (id) DO UPDATE SET role = excluded.role, label = excluded.label, subject = excluded.subject,
+             expires = excluded.expires",
+        (
+            id.to_string(),
+            new.public.to_string(),
+            new.role.as_str(),
+            &new.label,
+            &new.subject,
+            added.to_string(),
+            new.expires.map(|at| at.to_string()),
+            new.user.as_str(),
+        ),
+    )?;
+    audit::append(transaction, now, Kind::Key, entry(action, &new))?;
+    let NewKey { public, user, role, label, subject, expires } = new;
+    Ok(Key { public, user, role, label, subject, added, expires, revoked: None })
+}
+
+/// What the audit log says of a key.
+fn entry(action: &str, new: &NewKey) -> Map<String, Value> {
+    let fields: [(&str, Value); 8] = [
+        ("action", action.into()),
+        ("key", new.public.id().to_string().into()),
+        ("public", new.public.to_string().into()),
+        ("user", new.user.as_str().into()),
+        ("role", new.role.as_str().into()),
+        ("label", new.label.as_deref().into()),
+        ("subject", new.subject.as_deref().into()),
+        ("expires", new.expires.map(|at| at.to_string()).into()),
+    ];
+    Map::from_iter(fields.map(|(name, value)| (name.to_owned(), value)))
 }
 
 pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {
@@ -115,6 +147,7 @@ struct Columns {
     label: Option<String>,
     subject: Option<String>,
     added: String,
+    expires: Option<String>,
     revoked: Option<String>,
 }
 
@@ -127,7 +160,8 @@ impl Columns {
             label: row.get(3)?,
             subject: row.get(4)?,
             added: row.get(5)?,
-            revoked: row.get(6)?,
+            expires: row.get(6)?,
+            revoked: row.get(7)?,
         })
     }
 }
@@ -143,6 +177,7 @@ impl TryFrom<Columns> for Key {
             label: columns.label,
             subject: columns.subject,
             added: time(&columns.added)?,
+            expires: columns.expires.as_deref().map(time).transpose()?,
             revoked: columns.revoked.as_deref().map(time).transpose()?,
         })
     }

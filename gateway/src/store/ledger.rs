@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::audit::{self, Kind, Mark};
 use super::{Store, StoreError, keys, parsed, time};
 use crate::keys::User;
-use crate::policy::Refusal;
+use crate::policy::{self, Refusal};
 
 /// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
 #[derive(Clone)]
@@ -25,7 +25,9 @@ pub struct Signed {
     pub mutation: Mutation,
     /// See [`policy::single_use_key`](crate::policy::single_use_key).
     pub single_use_key: String,
-    /// Until when a replay must be recognised by the single-use key.
+    /// The challenge it answers; nothing else can answer it again.
+    pub challenge: Option<String>,
+    /// Until when a replay must be recognised by the single-use key, and by the challenge.
     pub kept_until: Timestamp,
     /// The server's time.
     pub now: Timestamp,
@@ -58,6 +60,8 @@ pub enum Outcome {
 /// What is on record of a publish that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
+    /// The place of its intent in the audit log.
+    pub seq: u64,
     /// When its token was spent, by the server's clock.
     pub time: Timestamp,
     /// The crate.
@@ -80,10 +84,16 @@ pub enum SpendError {
     /// The token may not.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// As many as can be remembered were spent lately. Nothing is forgotten before its time to make room.
+    #[error("more changes were made lately than this registry can remember; try again tomorrow")]
+    Full,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// How many single-use keys and challenges are remembered: about 300 MB of them.
+const MOST_SPENT: i64 = 1_000_000;
 
 impl From<rusqlite::Error> for SpendError {
     fn from(error: rusqlite::Error) -> Self {
@@ -92,21 +102,22 @@ impl From<rusqlite::Error> for SpendError {
 }
 
 impl Store {
-    /// Whether a mutation token was used; asked before an upload is read. The answer that counts is given by
-    /// [`begin`](Self::begin).
-    pub(crate) fn is_spent(&self, single_use_key: &str) -> Result<bool, StoreError> {
-        is_spent(&self.connection(), single_use_key)
+    /// Whether a token and its challenge can still be used; asked before an upload is read. The answer that counts is
+    /// given by [`begin`](Self::begin).
+    pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
+        is_unspent(&self.connection(), signed)
     }
 
     /// Uses a token up and writes down what for, durably. The key is looked at again: it may have been revoked while an
     /// upload was on its way.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`], [`Refusal::RevokedKey`], [`Refusal::UnknownKey`]; nothing is written then.
+    /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::UnknownKey`],
+    /// [`SpendError::Full`]; nothing is written then.
     pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let user = spend(&transaction, signed)?;
+        let user = spend(&transaction, signed, MOST_SPENT)?;
         let mutation = &signed.mutation;
         let fields = fields([
             ("mutation", mutation.kind().into()),
@@ -182,7 +193,7 @@ impl Store {
         let rows = statement
             .query_map((version.map(|v| v.0), version.map(|v| v.1)), entry)?
             .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(|(_, entry)| Entry::parse(&entry)?.record()).collect()
+        rows.into_iter().map(|(seq, entry)| Entry::parse(&entry)?.record(seq)).collect()
     }
 }
 
@@ -211,25 +222,38 @@ pub(super) fn settle(
     Ok(mark)
 }
 
-fn spend(transaction: &Transaction<'_>, signed: &Signed) -> Result<User, SpendError> {
+fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {
     let key =
         keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
-    if let Some(at) = key.revoked {
-        return Err(Refusal::RevokedKey { id: signed.key.to_string(), at }.into());
-    }
-    if is_spent(transaction, &signed.single_use_key)? {
-        return Err(Refusal::Replayed(signed.mutation.kind()).into());
-    }
+    policy::is_good(&key, signed.now)?;
+    is_unspent(transaction, signed)?;
     transaction.execute("DELETE FROM spent WHERE kept_until < ?", [signed.now.as_second()])?;
-    transaction.execute(
-        "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)",
-        (&signed.single_use_key, signed.kept_until.as_second() + 1),
-    )?;
+    let kept: i64 = transaction.query_row("SELECT count(*) FROM spent", (), |row| row.get(0))?;
+    if kept >= most {
+        return Err(SpendError::Full);
+    }
+    for spent in [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten() {
+        transaction
+            .prepare_cached("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)")?
+            .execute((spent, signed.kept_until.as_second() + 1))?;
+    }
     Ok(key.user)
 }
 
-fn is_spent(connection: &Connection, single_use_key: &str) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?.exists([single_use_key])?)
+fn is_unspent(connection: &Connection, signed: &Signed) -> Result<(), SpendError> {
+    let mut spent = connection.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?;
+    if spent.exists([&signed.single_use_key])? {
+        return Err(Refusal::Replayed(signed.mutation.kind()).into());
+    }
+    match challenge_key(signed) {
+        Some(challenge) if spent.exists([&challenge])? => Err(Refusal::ChallengeUsed.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A challenge among the single-use keys, which are JSON.
+fn challenge_key(signed: &Signed) -> Option<String> {
+    signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
 }
 
 fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
@@ -279,8 +303,9 @@ impl Entry {
         })
     }
 
-    fn record(&self) -> Result<Record, StoreError> {
+    fn record(&self, seq: i64) -> Result<Record, StoreError> {
         Ok(Record {
+            seq: u64::try_from(seq).unwrap_or_default(),
             time: time(self.text("time")?)?,
             name: self.text("name")?.to_owned(),
             version: self.text("vers")?.to_owned(),
@@ -289,5 +314,51 @@ impl Entry {
             user: self.text("user")?.to_owned(),
             token: self.text("token")?.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{NewKey, Role};
+
+    /// The bound is an argument here: a million rows take a while.
+    #[test]
+    fn a_full_table_fails_closed_until_what_it_holds_is_too_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let secret = p384::ecdsa::SigningKey::from_slice(&[1; 48]).unwrap();
+        let point = secret.verifying_key().to_sec1_point(true);
+        let public = asymmetric_token::PublicKey::from_sec1(point.as_bytes()).unwrap();
+        let new = NewKey {
+            public,
+            user: "alice".parse().unwrap(),
+            role: Role::Both,
+            label: None,
+            subject: None,
+            expires: None,
+        };
+        store.add_key(new, Timestamp::UNIX_EPOCH).unwrap();
+        let signed = |text: &str, second: i64| Signed {
+            token: String::new(),
+            key: public.id(),
+            mutation: Mutation::Owners { name: "hello".parse().unwrap() },
+            single_use_key: text.to_owned(),
+            challenge: None,
+            kept_until: Timestamp::from_second(second + 10).unwrap(),
+            now: Timestamp::from_second(second).unwrap(),
+        };
+        let spend = |signed: &Signed| {
+            let mut connection = store.connection();
+            let transaction = connection.transaction().unwrap();
+            let spent = spend(&transaction, signed, 2);
+            transaction.commit().unwrap();
+            spent
+        };
+        assert!(spend(&signed("a", 0)).is_ok());
+        assert!(spend(&signed("b", 5)).is_ok());
+        assert!(matches!(spend(&signed("c", 9)), Err(SpendError::Full)));
+        assert!(spend(&signed("c", 12)).is_ok(), "a may be forgotten now");
+        assert!(matches!(spend(&signed("b", 12)), Err(SpendError::Refused(Refusal::Replayed(_)))));
     }
 }

@@ -168,15 +168,26 @@ impl Remote {
         {
             return Ok(places.clone());
         }
+        let places = Arc::new(self.ask_for_places(user).await?);
+        *self.places.write().await = Some((Instant::now(), places.clone()));
+        Ok(places)
+    }
+
+    /// Whether whoever reaches it can read its index.
+    pub(crate) async fn is_open_to_all(&self) -> bool {
+        let request = self.client.get(self.index_url("config.json"));
+        send(request, false).await.is_ok_and(|response| response.status() == StatusCode::OK)
+    }
+
+    /// Asks for `config.json`: whether the registry answers, and takes the user's credential.
+    pub(crate) async fn ask_for_places(&self, user: Option<&User>) -> Result<Places, UpstreamError> {
         let request = self.request(Method::GET, self.index_url("config.json"), user)?;
         let response = send(request, false).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, user).await);
         }
         let config = limited(response, MOST_ANSWER, false).await?;
-        let places = Arc::new(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?);
-        *self.places.write().await = Some((Instant::now(), places.clone()));
-        Ok(places)
+        Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
     fn index_url(&self, path: &str) -> Url {

@@ -1,14 +1,17 @@
 //! A running gateway with software keys, an HTTP client that sends what it is told, and crates made by hand.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+#[cfg(unix)]
+pub(crate) mod attested;
 pub(crate) mod bearer_registry;
+pub(crate) mod computer;
 pub(crate) mod served;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use asymmetric_token::{Checksum, Claims, Footer, Mutation, Prepared, PublicKey};
+use asymmetric_token::{Checksum, Claims, Enrolment, Footer, Mutation, Prepared, PublicKey};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
@@ -36,7 +39,21 @@ impl SoftwareKey {
 
     pub(crate) fn token(&self, url: &str, claims: &Claims) -> String {
         let footer = Footer::new(url, self.public.id());
-        let prepared = Prepared::new(&self.public, claims, &footer).expect("printable claims");
+        self.finish(Prepared::new(&self.public, claims, &footer).expect("printable claims"))
+    }
+
+    pub(crate) fn enrolment(&self, url: &str, enrolment: &Enrolment) -> String {
+        let footer = Footer::new(url, self.public.id());
+        self.finish(Prepared::enrolment(&self.public, enrolment, &footer).expect("printable claims"))
+    }
+
+    /// 04 ‖ x ‖ y.
+    pub(crate) fn uncompressed(&self) -> Vec<u8> {
+        let signing = SigningKey::from_slice(&self.secret).expect("a scalar below the group order");
+        signing.verifying_key().to_sec1_point(false).as_bytes().to_vec()
+    }
+
+    fn finish(&self, prepared: Prepared) -> String {
         let signing = SigningKey::from_slice(&self.secret).expect("a scalar below the group order");
         let signature: Signature = signing.sign_prehash(prepared.digest()).expect("48 bytes");
         prepared.finish(&signature.to_bytes().into()).expect("its own signature")
@@ -87,7 +104,7 @@ impl Fixture {
 
     pub(crate) fn add_key(&self, key: &SoftwareKey, user: &str, role: Role) {
         let user = user.parse().expect("a user's name");
-        let new = NewKey { public: key.public, user, role, label: None, subject: None };
+        let new = NewKey { public: key.public, user, role, label: None, subject: None, expires: None };
         self.running().store().add_key(new, Timestamp::now()).expect("a new key");
     }
 

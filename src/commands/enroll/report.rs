@@ -6,8 +6,39 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::ui::escape;
 
-pub(super) fn print(registry: &Registry, serial: Serial, replaced: Option<&Card>) -> Result<(), Error> {
+pub(super) fn print(
+    registry: &Registry,
+    serial: Serial,
+    replaced: Option<&Card>,
+    is_registered: bool,
+) -> Result<(), Error> {
     let Some(card) = registry.card(serial) else { return Ok(()) };
+    let mut lines = if is_registered { Vec::new() } else { keys_to_add(registry, card) };
+    if let Some(replaced) = replaced {
+        lines.push(format!(
+            "YubiKey {} ({}) still holds its keys. To be revoked, once the new ones are there:",
+            replaced.serial,
+            escape(&replaced.label)
+        ));
+        lines.extend(replaced.keys.iter().map(|key| {
+            format!("  registry-gateway key revoke {}  # {}, slot {}", key.public.id(), key.role, key.slot)
+        }));
+    }
+    if !is_registered {
+        lines.extend(bare_keys(registry, card));
+    }
+    if registry.cards.len() == 1 {
+        lines.push(format!(
+            "A key that cannot be copied can be lost: plug in a second YubiKey and run yk-cargo enroll {} --backup{}",
+            escape(registry.display_name()),
+            if is_registered { format!(" --endorse-with {serial}") } else { String::new() }
+        ));
+    }
+    to_stdout(lines.join("\n"))
+}
+
+/// For whoever runs a gateway.
+fn keys_to_add(registry: &Registry, card: &Card) -> Vec<String> {
     let mut lines =
         vec!["For the registry's administrator (registry-gateway), with your user name there:".to_owned()];
     for key in &card.keys {
@@ -20,17 +51,12 @@ pub(super) fn print(registry: &Registry, serial: Serial, replaced: Option<&Card>
             key.public
         ));
     }
-    if let Some(replaced) = replaced {
-        lines.push(format!(
-            "YubiKey {} ({}) still holds its keys. To be revoked, once the new ones are there:",
-            replaced.serial,
-            escape(&replaced.label)
-        ));
-        lines.extend(replaced.keys.iter().map(|key| {
-            format!("  registry-gateway key revoke {}  # {}, slot {}", key.public.id(), key.role, key.slot)
-        }));
-    }
-    lines.push("For any other registry that verifies asymmetric tokens:".to_owned());
+    lines
+}
+
+/// For whoever runs something else.
+fn bare_keys(registry: &Registry, card: &Card) -> Vec<String> {
+    let mut lines = vec!["For any other registry that verifies asymmetric tokens:".to_owned()];
     lines.extend(card.keys.iter().map(|key| format!("  {}", key.public)));
     if card.keys.iter().all(|key| key.role != Role::Both) {
         let name = escape(registry.display_name());
@@ -38,13 +64,7 @@ pub(super) fn print(registry: &Registry, serial: Serial, replaced: Option<&Card>
             "If it takes one key only: yk-cargo forget {name}, then yk-cargo enroll {name} --single-key"
         ));
     }
-    if registry.cards.len() == 1 {
-        lines.push(format!(
-            "A key that cannot be copied can be lost: plug in a second YubiKey and run yk-cargo enroll {} --backup",
-            escape(registry.display_name())
-        ));
-    }
-    to_stdout(lines.join("\n"))
+    lines
 }
 
 /// For a POSIX shell. Labels and subjects come from cards and people.

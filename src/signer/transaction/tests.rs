@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use asymmetric_token::{KeyIdField, PublicKey};
+use asymmetric_token::{KeyIdField, Mutation, PublicKey};
 use p384::ecdsa::SigningKey;
 use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use zeroize::Zeroizing;
@@ -54,7 +54,7 @@ fn work(registry: Registry, pin: Option<&str>) -> Work {
     let pin = pin.map(|pin| Arc::new(Pin::new(Zeroizing::new(pin.to_owned())).unwrap()));
     Work {
         registry,
-        mutation: Some(yank),
+        purpose: Purpose::Mutation(yank),
         challenge: Some("challenge-1".into()),
         pin,
         announce: false,

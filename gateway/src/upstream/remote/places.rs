@@ -14,7 +14,7 @@ use crate::upstream::UpstreamError;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// With a final slash.
     pub(super) api: Url,
     pub(super) dl: String,

@@ -1,0 +1,43 @@
+//! What operators ask, on a listener of its own: metrics, whether the process lives, whether it can do its work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::time::timeout;
+
+use crate::http::App;
+
+/// A store that takes longer to write is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// `GET /metrics`, `GET /healthz` and `GET /readyz`.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state(app)
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text()).into_response()
+}
+
+/// Whether a change could be written down now.
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let store = app.store.clone();
+    let written = tokio::task::spawn_blocking(move || store.write_nothing());
+    let reason = match timeout(READY_WITHIN, written).await {
+        Ok(Ok(Ok(()))) => return "ready\n".into_response(),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(panic)) => panic.to_string(),
+        Err(_) => "the store is too slow".to_owned(),
+    };
+    tracing::warn!(reason, "not ready");
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+}

@@ -1,0 +1,198 @@
+//! Challenges: what a registry asks to find again in the next mutation token.
+//!
+//! Source: RFC 3231, which leaves their form to the registry. Here one is, in base64url without padding,
+//!
+//! ```text
+//! expiry   8 bytes   seconds since 1970, big-endian
+//! nonce   16 bytes
+//! tag     16 bytes   HMAC-SHA-256(key, "cargo-challenge-v1" ‖ index URL ‖ expiry ‖ nonce), its first half
+//! ```
+//!
+//! Nothing is kept of a challenge that is issued: whoever asks for a million costs a million hashes and no memory. Only
+//! one that was used is written down, in the transaction that spends its token.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// How long a challenge is good.
+pub const VALIDITY: Duration = Duration::from_secs(120);
+/// The length of the key, in bytes.
+pub const KEY_BYTES: usize = 32;
+
+const DOMAIN: &[u8] = b"cargo-challenge-v1";
+const NONCE_BYTES: usize = 16;
+const TAG_BYTES: usize = 16;
+const BYTES: usize = 8 + NONCE_BYTES + TAG_BYTES;
+
+/// What a registry does about challenges.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Challenges {
+    /// Issues none, and takes no token that has one.
+    #[default]
+    Off,
+    /// Issues them, and takes mutation tokens without one too.
+    Optional,
+    /// Takes no mutation token without one.
+    Required,
+}
+
+impl Challenges {
+    /// The word for it, in settings and in `WWW-Authenticate`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+}
+
+impl FromStr for Challenges {
+    type Err = BadChallenges;
+
+    fn from_str(word: &str) -> Result<Self, BadChallenges> {
+        let all = [Self::Off, Self::Optional, Self::Required];
+        all.into_iter().find(|challenges| challenges.as_str() == word).ok_or(BadChallenges)
+    }
+}
+
+/// Not a way to treat challenges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("challenges are `off`, `optional` or `required`")]
+pub struct BadChallenges;
+
+/// Issues the challenges of one index URL and knows them again.
+#[derive(Clone)]
+pub struct Issuer {
+    key: hmac::Key,
+    url: String,
+}
+
+/// Why a challenge is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Not one that this registry has issued.
+    Foreign,
+    /// Issued too long ago.
+    Expired,
+}
+
+impl Issuer {
+    /// For the index URL as cargo has it, `sparse+http…/index/`.
+    #[must_use]
+    pub fn new(key: &[u8; KEY_BYTES], url: &str) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), url: url.to_owned() }
+    }
+
+    /// A challenge that is good for [`VALIDITY`] from now: 54 printable characters. The nonce must not come twice.
+    #[must_use]
+    pub fn issue(&self, nonce: &[u8; NONCE_BYTES], now: Timestamp) -> String {
+        let expiry = now.as_second().saturating_add(VALIDITY.as_secs() as i64).max(0) as u64;
+        let expiry = expiry.to_be_bytes();
+        let tag = self.tag(&expiry, nonce);
+        URL_SAFE_NO_PAD.encode([&expiry[..], nonce, &tag].concat())
+    }
+
+    /// Whether a challenge is one of ours and good now. It has one spelling, so that its text can be remembered as used.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn check(&self, challenge: &str, now: Timestamp) -> Result<(), Unfit> {
+        let bytes = URL_SAFE_NO_PAD.decode(challenge).map_err(|_| Unfit::Foreign)?;
+        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| Unfit::Foreign)?;
+        let (expiry, rest) = bytes.split_first_chunk::<8>().ok_or(Unfit::Foreign)?;
+        let (nonce, tag) = rest.split_at(NONCE_BYTES);
+        verify_slices_are_equal(&self.tag(expiry, nonce), tag).map_err(|_| Unfit::Foreign)?;
+        let expiry = i64::try_from(u64::from_be_bytes(*expiry)).map_err(|_| Unfit::Foreign)?;
+        if expiry < now.as_second() { Err(Unfit::Expired) } else { Ok(()) }
+    }
+
+    fn tag(&self, expiry: &[u8; 8], nonce: &[u8]) -> [u8; TAG_BYTES] {
+        let mut hmac = hmac::Context::with_key(&self.key);
+        for part in [DOMAIN, self.url.as_bytes(), expiry, nonce] {
+            hmac.update(part);
+        }
+        *hmac.sign().as_ref().first_chunk().expect("HMAC-SHA-256 has 32 bytes")
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    const URL: &str = "sparse+https://crates.example/index/";
+
+    fn now() -> Timestamp {
+        "2026-11-20T12:00:00.5Z".parse().unwrap()
+    }
+
+    fn after(seconds: i64) -> Timestamp {
+        now() + SignedDuration::from_secs(seconds)
+    }
+
+    fn issuer() -> Issuer {
+        Issuer::new(&[1; 32], URL)
+    }
+
+    /// Computed with Python's `hmac`, from the layout above.
+    #[test]
+    fn has_the_documented_bytes() {
+        assert_eq!(issuer().issue(&[7; 16], now()), "AAAAAGsANrgHBwcHBwcHBwcHBwcHBwcH_k6TFdCcEAf6r4roTHMR9w");
+    }
+
+    #[test]
+    fn is_good_for_two_minutes() {
+        let challenge = issuer().issue(&[7; 16], now());
+        assert_eq!(challenge.len(), 54);
+        for (seconds, expected) in [(0, Ok(())), (120, Ok(())), (121, Err(Unfit::Expired))] {
+            assert_eq!(issuer().check(&challenge, after(seconds)), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn is_good_for_one_registry_and_one_key() {
+        let challenge = issuer().issue(&[7; 16], now());
+        let elsewhere = Issuer::new(&[1; 32], "sparse+https://crates.example/");
+        assert_eq!(elsewhere.check(&challenge, now()), Err(Unfit::Foreign));
+        assert_eq!(Issuer::new(&[2; 32], URL).check(&challenge, now()), Err(Unfit::Foreign));
+    }
+
+    #[test]
+    fn every_bit_counts_and_there_is_one_spelling() {
+        let challenge = issuer().issue(&[7; 16], now());
+        let bytes = URL_SAFE_NO_PAD.decode(&challenge).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut other = bytes.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(issuer().check(&URL_SAFE_NO_PAD.encode(&other), now()), Err(Unfit::Foreign), "{bit}");
+        }
+        // Its last character has four bits that no byte has.
+        let last = challenge.chars().last().unwrap();
+        let twins = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain("-_".chars());
+        for twin in twins.filter(|twin| *twin != last) {
+            let other = format!("{}{twin}", &challenge[..53]);
+            assert_eq!(issuer().check(&other, now()), Err(Unfit::Foreign), "{twin}");
+        }
+        for other in ["", "A", &challenge[..52], &format!("{challenge}=="), &format!("{challenge}AAAA")] {
+            assert_eq!(issuer().check(other, now()), Err(Unfit::Foreign), "{other}");
+        }
+    }
+}

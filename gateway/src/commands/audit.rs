@@ -1,0 +1,68 @@
+//! The audit log on the command line.
+
+use std::fs;
+use std::process::ExitCode;
+
+use registry_gateway::audit::{Head, Point};
+use registry_gateway::store::Store;
+
+use super::{Outcome, say};
+use crate::cli::KeptHead;
+
+/// Entries at a time.
+const BATCH: u64 = 1000;
+
+/// Follows the log and says what that shows.
+pub(super) fn verify(store: &Store, kept: Option<KeptHead>) -> Outcome {
+    let heads = store.heads()?;
+    let mut points: Vec<Point> = heads.iter().map(|head| head.point).collect();
+    let kept = kept.map(|kept| point(kept, store)).transpose()?;
+    points.extend(kept);
+    let end = store.verify_audit(&points)?;
+    let mut text = format!("entries    1 to {}, each follows the one before it\n", end.seq);
+    match heads.last() {
+        Some(last) => text.push_str(&format!(
+            "heads      {}, all of this log; the last is of entry {}, signed {:.0} by {}\n",
+            heads.len(),
+            last.point.seq,
+            last.time,
+            last.key.id()
+        )),
+        None => text.push_str("heads      none is signed yet\n"),
+    }
+    match kept {
+        Some(kept) => text.push_str(&format!("kept head  entry {} is as it was then\n", kept.seq)),
+        None => text.push_str(
+            "kept head  none was given: a log whose end was cut off, or that was written anew with its heads, \
+             looks the same; keep heads elsewhere and give one with --head\n",
+        ),
+    }
+    text.push_str(&format!("end        {end}\n"));
+    say(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the entries' bytes; `prev` of each is the SHA-256 of the line before, without its line break.
+pub(super) fn export(store: &Store) -> Outcome {
+    let end = store.audit_end()?.seq;
+    for from in (1..=end).step_by(BATCH as usize) {
+        let entries = store.audit_entries(from, end.min(from + BATCH - 1))?;
+        say(&entries.iter().map(|entry| format!("{entry}\n")).collect::<String>())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A head in a file counts if this store's key has signed it.
+fn point(kept: KeptHead, store: &Store) -> Result<Point, Box<dyn std::error::Error>> {
+    let path = match kept {
+        KeptHead::Point(point) => return Ok(point),
+        KeptHead::File(path) => path,
+    };
+    let text = fs::read_to_string(&path)
+        .map_err(|error| format!("cannot read {} (a place is written SEQ:HASH): {error}", path.display()))?;
+    let head = Head::parse(&text)?;
+    if store.head_key()? == Some(head.key) {
+        return Ok(head.point);
+    }
+    Err(format!("{} was signed by another key than this store's: {}", path.display(), head.key.id()).into())
+}

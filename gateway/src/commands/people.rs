@@ -1,0 +1,91 @@
+//! Users, their invites and their keys.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use registry_gateway::keys::{Key, NewKey, User};
+use registry_gateway::store::{Person, Store};
+
+use super::{Outcome, say};
+use crate::cli::{AddKey, KeyCommand, StoreFolder, UserCommand};
+
+pub(super) fn user(command: UserCommand) -> Outcome {
+    match command {
+        UserCommand::Add { store, user, again } => {
+            made_if_new(&store)?.add_user(&user, again, Timestamp::now())?;
+            say(&format!("{user}\n"))?;
+        }
+        UserCommand::List { store } => {
+            for person in Store::open_existing(&store.store)?.users()? {
+                say(&person_line(&person))?;
+            }
+        }
+        UserCommand::Remove { store, user } => {
+            let revoked = Store::open_existing(&store.store)?.remove_user(&user, Timestamp::now())?;
+            say(&format!("{user}\t{revoked} keys revoked\n"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The code alone on standard output; it cannot be shown again.
+pub(super) fn invite(store: &StoreFolder, user: &User) -> Outcome {
+    let (code, expires) = Store::open_existing(&store.store)?.invite(user, Timestamp::now())?;
+    say(&format!("{code}\n"))?;
+    let next = format!(
+        "good once, until {expires:.0}; it is not kept. For {user}: yk-cargo enroll REGISTRY --invite\n"
+    );
+    // The code is out; nothing depends on this line.
+    let _ = io::stderr().write_all(next.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn key(command: KeyCommand) -> Outcome {
+    let now = Timestamp::now();
+    match command {
+        KeyCommand::Add(add) => {
+            let AddKey { store, user, role, label, subject, expires, public } = *add;
+            let expires = match expires {
+                Some(expires) => Some(expires.after(now).ok_or("--expires is not in the future")?),
+                None => None,
+            };
+            let new = NewKey { public, user, role, label, subject, expires };
+            say(&format!("{}\n", made_if_new(&store)?.add_key(new, now)?.id()))?;
+        }
+        KeyCommand::List { store } => {
+            for key in Store::open_existing(&store.store)?.keys()? {
+                say(&key_line(&key, now))?;
+            }
+        }
+        KeyCommand::Revoke { store, id } => {
+            let key = Store::open_existing(&store.store)?.revoke_key(&id, now)?;
+            say(&format!("{}\n", key.id()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn made_if_new(store: &StoreFolder) -> Result<Store, registry_gateway::store::StoreError> {
+    if !Store::is_in(&store.store) {
+        tracing::warn!("there was no store in {}: a new one is made", store.store.display());
+    }
+    Store::open(&store.store)
+}
+
+/// Name, state, number of keys, separated by tabs.
+fn person_line(person: &Person) -> String {
+    let state = person.removed.map_or("active".to_owned(), |at| format!("removed {at:.0}"));
+    format!("{}\t{state}\t{} keys\n", person.user, person.keys)
+}
+
+/// Id, user, role, state, label, separated by tabs.
+fn key_line(key: &Key, now: Timestamp) -> String {
+    let state = match (key.revoked, key.expires) {
+        (Some(at), _) => format!("revoked {at:.0}"),
+        (None, Some(at)) if at <= now => format!("expired {at:.0}"),
+        (None, Some(at)) => format!("until {at:.0}"),
+        (None, None) => format!("since {:.0}", key.added),
+    };
+    format!("{}\t{}\t{}\t{state}\t{}\n", key.id(), key.user, key.role, key.label.as_deref().unwrap_or("-"))
+}

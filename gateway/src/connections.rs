@@ -1,0 +1,238 @@
+//! Who is connected, and who has to go when somebody else wants to come in.
+//!
+//! A connection is idle while no request on it is being worked on: before its first request is complete, between two,
+//! and while the other end takes its time to read an answer. When there is no room, the one that has been silent longest
+//! is closed, so that holding connections keeps nobody out.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+use crate::limits::Network;
+use crate::metrics::Metrics;
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    table: Mutex<Table>,
+    freed: Notify,
+    started: Instant,
+    most: usize,
+    most_per_peer: usize,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    peer: Option<Network>,
+    state: Arc<Activity>,
+}
+
+/// What a connection does, as seen from outside.
+#[derive(Debug, Default)]
+struct Activity {
+    /// Milliseconds after the listener's start: the last byte in either direction.
+    last: AtomicU64,
+    works: AtomicBool,
+    close: Notify,
+}
+
+/// One connection's place; leaving is dropping it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    connections: Arc<Connections>,
+    id: u64,
+    activity: Arc<Activity>,
+}
+
+impl Connections {
+    /// Room for `most`, and for `most_per_peer` of one address.
+    pub(crate) fn new(most: usize, most_per_peer: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            table: Mutex::default(),
+            freed: Notify::new(),
+            started: Instant::now(),
+            most,
+            most_per_peer,
+            metrics,
+        })
+    }
+
+    /// A place for a new connection; waits while all are working. A proxy of ours has as many as it wants.
+    ///
+    /// `None`: this address has enough, and works with all of them.
+    pub(crate) async fn place(self: &Arc<Self>, peer: IpAddr, is_proxy: bool) -> Option<Place> {
+        let peer = (!is_proxy).then(|| Network::of(peer));
+        if peer.is_some() {
+            let mut table = self.table();
+            if table.open.values().filter(|entry| entry.peer == peer).count() >= self.most_per_peer {
+                self.evict(&mut table, |entry| entry.peer == peer)?;
+            }
+        }
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut table = self.table();
+                if table.open.len() < self.most || self.evict(&mut table, |_| true).is_some() {
+                    return Some(self.seat(&mut table, peer));
+                }
+            }
+            freed.await;
+        }
+    }
+
+    fn seat(self: &Arc<Self>, table: &mut Table, peer: Option<Network>) -> Place {
+        table.next += 1;
+        let (id, activity) = (table.next, Arc::new(Activity::default()));
+        activity.last.store(self.now(), Relaxed);
+        table.open.insert(id, Entry { peer, state: activity.clone() });
+        self.metrics.connected();
+        Place { connections: self.clone(), id, activity }
+    }
+
+    /// Closes the one among these that has been silent longest.
+    fn evict(&self, table: &mut Table, among: impl Fn(&Entry) -> bool) -> Option<()> {
+        let idle = table.open.iter().filter(|(_, entry)| !entry.state.works.load(Relaxed) && among(entry));
+        let (&id, _) = idle.min_by_key(|(id, entry)| (entry.state.last.load(Relaxed), **id))?;
+        let entry = table.open.remove(&id)?;
+        entry.state.close.notify_one();
+        self.metrics.evicted();
+        Some(())
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// When the connection has to end, to make room.
+    pub(crate) async fn lost(&self) {
+        self.activity.close.notified().await;
+    }
+
+    /// A request is being worked on until this is dropped.
+    pub(crate) fn work(self: &Arc<Self>) -> Work {
+        self.activity.works.store(true, Relaxed);
+        Work(self.clone())
+    }
+
+    /// The stream, watched: an answer that nobody reads for so long ends the connection.
+    pub(crate) fn watch<S>(self: &Arc<Self>, stream: S, patience: Duration) -> Watched<S> {
+        Watched { stream, place: self.clone(), patience, stalled: None }
+    }
+
+    fn progress(&self) {
+        self.activity.last.store(self.connections.now(), Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.table().open.remove(&self.id);
+        self.connections.metrics.disconnected();
+        self.connections.freed.notify_one();
+    }
+}
+
+/// See [`Place::work`].
+#[derive(Debug)]
+pub(crate) struct Work(Arc<Place>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.progress();
+        self.0.activity.works.store(false, Relaxed);
+        // Whoever waits for a place looks again: this connection can be closed now.
+        self.0.connections.freed.notify_one();
+    }
+}
+
+/// See [`Place::watch`].
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    stream: S,
+    place: Arc<Place>,
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Watched<S> {
+    fn written<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            self.place.progress();
+            return result;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.place.progress();
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.written(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

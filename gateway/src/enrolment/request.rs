@@ -1,0 +1,150 @@
+//! The request's JSON: one value, every name once, no name unknown.
+
+use asymmetric_token::{KeyId, PublicKey, enrolment, strict_json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::InviteCode;
+use crate::attestation::MAX_CHAIN;
+use crate::keys::Role;
+
+/// Keys to be enrolled, and by what right.
+#[derive(Debug)]
+pub struct Request {
+    /// The registry's nonce, as it came.
+    pub nonce: String,
+    /// By what right.
+    pub credential: Credential,
+    /// The person's word for the card, 1 to 64 characters.
+    pub label: String,
+    /// One to four keys, all different.
+    pub keys: Vec<RequestedKey>,
+}
+
+/// By what right keys are enrolled.
+#[derive(Debug)]
+pub enum Credential {
+    /// An invite of the administrator's.
+    Invite(InviteCode),
+    /// A token by an enrolled key.
+    Endorsement(String),
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct RequestedKey {
+    /// The key.
+    pub public: PublicKey,
+    /// What it is to sign.
+    pub role: Role,
+    /// Its signature over the request: an `enroll` token.
+    pub proof: String,
+    /// The card's statement and what stands above it, each in DER.
+    pub attestation: Option<Vec<Vec<u8>>>,
+}
+
+/// Why a request makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Not strict JSON of the documented form.
+    #[error("the enrolment request is not as documented: {0}")]
+    Form(String),
+    /// A later version of the protocol.
+    #[error("this registry knows version 1 of the enrolment protocol")]
+    Version,
+    /// Both, or neither.
+    #[error("an enrolment needs an invite or an endorsement, and not both")]
+    Credential,
+    /// Not 24 letters and digits.
+    #[error("this is no invite code: it has six groups of four letters and digits")]
+    InviteCode,
+    /// The label.
+    #[error("a label is 1 to 64 characters, no control characters")]
+    Label,
+    /// Too few, too many, or one twice.
+    #[error("an enrolment is of 1 to 4 different keys")]
+    Keys,
+    /// A key that is none.
+    #[error("a public key cannot be used: {0}")]
+    PublicKey(asymmetric_token::Error),
+    /// Not base64, or too many certificates.
+    #[error("an attestation is up to 6 certificates in base64")]
+    Attestation,
+}
+
+impl Request {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
+        let form = |error: String| RequestError::Form(error);
+        let text = std::str::from_utf8(body).map_err(|error| form(error.to_string()))?;
+        let value = strict_json::parse(text).map_err(|error| form(error.to_string()))?;
+        let wire: Wire = serde_json::from_value(value).map_err(|error| form(error.to_string()))?;
+        if wire.version != 1 {
+            return Err(RequestError::Version);
+        }
+        let credential = match (wire.invite, wire.endorsement) {
+            (Some(code), None) => {
+                Credential::Invite(InviteCode::parse(&code).ok_or(RequestError::InviteCode)?)
+            }
+            (None, Some(token)) => Credential::Endorsement(token),
+            _ => return Err(RequestError::Credential),
+        };
+        if !(1..=64).contains(&wire.label.chars().count()) || wire.label.chars().any(char::is_control) {
+            return Err(RequestError::Label);
+        }
+        let keys: Vec<_> = wire.keys.into_iter().map(WireKey::read).collect::<Result<_, _>>()?;
+        let request = Self { nonce: wire.nonce, credential, label: wire.label, keys };
+        let ids = enrolment::sorted(&request.key_ids());
+        if !(1..=enrolment::MAX_KEYS).contains(&ids.len()) || !ids.is_sorted_by(|a, b| a < b) {
+            return Err(RequestError::Keys);
+        }
+        Ok(request)
+    }
+
+    /// The ids of all keys, computed here.
+    #[must_use]
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.keys.iter().map(|key| key.public.id()).collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    version: u64,
+    nonce: String,
+    invite: Option<String>,
+    endorsement: Option<String>,
+    label: String,
+    keys: Vec<WireKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireKey {
+    role: String,
+    public: String,
+    proof: String,
+    attestation: Option<Vec<String>>,
+}
+
+impl WireKey {
+    fn read(self) -> Result<RequestedKey, RequestError> {
+        let role =
+            self.role.parse().map_err(|error: crate::keys::BadRole| RequestError::Form(error.to_string()))?;
+        let public = self.public.parse().map_err(RequestError::PublicKey)?;
+        let attestation = match self.attestation {
+            Some(chain) if chain.len() > MAX_CHAIN => return Err(RequestError::Attestation),
+            Some(chain) => {
+                let certificates = chain.iter().map(|one| STANDARD.decode(one));
+                Some(certificates.collect::<Result<_, _>>().map_err(|_| RequestError::Attestation)?)
+            }
+            None => None,
+        };
+        Ok(RequestedKey { public, role, proof: self.proof, attestation })
+    }
+}

@@ -1,0 +1,67 @@
+//! Who asks, by address: whose connection it is, or whom a proxy in front of us names.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+/// The other end of the connection; every request has it among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// For whom the request is made, which is the peer unless that is a proxy of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(pub(crate) IpAddr);
+
+impl Client {
+    /// `X-Forwarded-For` is read from its end: each proxy has added the address it saw. The first that is not a proxy of
+    /// ours is the client; what stands before it, anybody may have written.
+    pub(crate) fn of(peer: Peer, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
+        let ours = |address: &IpAddr| proxies.iter().any(|proxies| proxies.contains(address));
+        let mut client = peer.0.to_canonical();
+        let values = headers.get_all("x-forwarded-for").iter().rev();
+        let mut hops = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        while ours(&client) {
+            match hops.next().map(|hop| hop.trim().parse::<IpAddr>()) {
+                Some(Ok(hop)) => client = hop.to_canonical(),
+                Some(Err(_)) | None => break,
+            }
+        }
+        Self(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let proxies = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        Client::of(Peer(peer.parse().unwrap()), &headers, &proxies).0.to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_name_another() {
+        assert_eq!(client("192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
+    }
+
+    #[test]
+    fn our_proxies_are_believed_and_nobody_behind_them() {
+        assert_eq!(client("10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 198.51.100.7"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "198.51.100.7, 10.9.9.9"]), "198.51.100.7");
+        assert_eq!(client("::1", &["2001:db8::5"]), "2001:db8::5");
+        assert_eq!(client("::ffff:10.0.0.1", &["::ffff:198.51.100.7"]), "198.51.100.7");
+    }
+
+    #[test]
+    fn nonsense_ends_it() {
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7, unknown"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7,"]), "10.0.0.1");
+    }
+}

@@ -1,0 +1,131 @@
+//! Enrolment by the people themselves: what the registry asks for, and the keys that come.
+
+use std::sync::Arc;
+
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::authorization::client;
+use super::upload::Upload;
+use super::{App, Failure, blocking, json};
+use crate::attestation::Outcome;
+use crate::enrolment::{self, Credential, EnrolmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
+use crate::keys::Role;
+use crate::policy::Refusal;
+use crate::store::{Enrolled, Enrolling, ProvenKey, Right};
+
+/// `GET /api/v1/enroll`: a nonce, and what is asked of keys. For anybody.
+pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
+    let (nonce, expires) = app.server_key.nonce(&app.rules.url, Timestamp::now());
+    json(&json!({
+        "version": 1,
+        "nonce": nonce,
+        "expires": expires.as_second(),
+        "attestation": app.attestation.mode.as_str(),
+        "min-firmware": app.attestation.minimum_firmware.map(|firmware| firmware.to_string()),
+        "window": app.rules.window.as_secs(),
+        "challenges": app.rules.challenges.as_str(),
+    }))
+}
+
+/// `POST /api/v1/enroll`: keys, for whoever has an invite or somebody's word.
+pub(super) async fn enrol(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    app.limits.count(client(&parts)?.0, None)?;
+    let mut upload = Upload::new(&parts.headers, body, app.patience);
+    let body = match upload.whole("an enrolment", MAX_REQUEST_BYTES).await {
+        Ok(body) => body,
+        Err(error) => {
+            upload.discard().await;
+            return Err(error.into());
+        }
+    };
+    blocking(move || enrol_keys(&app, &body, Timestamp::now())).await
+}
+
+/// What costs little is asked first: nobody without an invite or a key has signatures verified here.
+fn enrol_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failure> {
+    let request = Request::parse(body).map_err(EnrolmentError::from)?;
+    let kept_until = app
+        .server_key
+        .check_nonce(&request.nonce, &app.rules.url, now)
+        .ok_or(EnrolmentError::Nonce { now })?;
+    let right = right(app, &request, now)?;
+    enrolment::prove(&request, &app.rules, now)?;
+    let outcomes = judge(app, &request.keys, now)?;
+    let keys = request.keys.iter().zip(&outcomes).map(|(key, outcome)| {
+        let attestation = key.attestation.clone().filter(|_| *outcome != Outcome::Nothing);
+        ProvenKey { public: key.public, role: key.role, attestation }
+    });
+    let enrolled = app.store.enrol(&Enrolling {
+        right,
+        nonce: (request.nonce.clone(), kept_until),
+        label: request.label.clone(),
+        keys: keys.collect(),
+        now,
+    })?;
+    let ids: Vec<_> = request.key_ids().iter().map(ToString::to_string).collect();
+    tracing::info!(user = %enrolled.user, keys = ?ids, again = enrolled.again, "enrolled");
+    let answer = json!({
+        "version": 1,
+        "user": enrolled.user.as_str(),
+        "keys": ids,
+        "text": text(app, &enrolled, &request.keys, &outcomes),
+    });
+    Ok((StatusCode::CREATED, json(&answer)).into_response())
+}
+
+fn right(app: &App, request: &Request, now: Timestamp) -> Result<Right, Failure> {
+    match &request.credential {
+        Credential::Invite(code) => {
+            let hash = code.hash();
+            if app.store.knows_invite(&hash)? {
+                Ok(Right::Invite(hash))
+            } else {
+                Err(EnrolmentError::UnknownInvite.into())
+            }
+        }
+        Credential::Endorsement(token) => {
+            let id = enrolment::endorser(token)?;
+            let unknown = || EnrolmentError::Endorser(Refusal::UnknownKey(id.to_string()));
+            let key = app.store.key(id)?.ok_or_else(unknown)?;
+            enrolment::endorse(request, token, (&key.public, key.role), &app.rules, now)?;
+            Ok(Right::Endorsement(id))
+        }
+    }
+}
+
+fn judge(app: &App, keys: &[RequestedKey], now: Timestamp) -> Result<Vec<Outcome>, EnrolmentError> {
+    let judged = keys.iter().map(|key| {
+        app.attestation
+            .judge(key.attestation.as_deref(), &key.public, key.role, now)
+            .map_err(|reason| EnrolmentError::Attestation { role: key.role, reason })
+    });
+    judged.collect()
+}
+
+/// For the person, one line each.
+fn text(app: &App, enrolled: &Enrolled, keys: &[RequestedKey], outcomes: &[Outcome]) -> String {
+    let user = &enrolled.user;
+    let mut lines = vec![match enrolled.again {
+        false => format!("enrolled for {user} at {}", app.rules.url),
+        true => format!("enrolled already for {user} at {}", app.rules.url),
+    }];
+    for (key, outcome) in keys.iter().zip(outcomes) {
+        let may = match key.role {
+            Role::Read => "may read",
+            Role::Publish => "may publish",
+            Role::Both => "may read and publish",
+        };
+        let attested = match outcome {
+            Outcome::Nothing => String::new(),
+            Outcome::Attested(statement) => format!("; made on {statement}"),
+            Outcome::Doubtful(reason) => format!("; its attestation is kept, but {reason}"),
+        };
+        lines.push(format!("{} {may}{attested}", key.public.id()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,164 @@
+//! How many signatures are verified for whom. Verifying is what a stranger can make the gateway do, at a quarter of a
+//! millisecond each, so it is counted before it is done.
+//!
+//! Who signed is not known before the signature is verified; a key id in a token is only what somebody wrote there. If
+//! it were counted by itself, whoever had seen one token of a person's could keep that person out. So a key id counts
+//! together with the address it comes from, and each address has a larger account for all its tokens.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use asymmetric_token::KeyId;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+/// Accounts at a time, of each kind. One that is full again is forgotten when room is needed, which takes a minute.
+const MOST_ACCOUNTS: usize = 1 << 16;
+
+/// Both kinds of account. `C` is the clock.
+#[derive(Debug)]
+pub(crate) struct Limits<C: Clock = DefaultClock> {
+    peers: Accounts<Network, C>,
+    keys: Accounts<(KeyId, Network), C>,
+}
+
+/// Too many. In how long the next one will be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl Limits {
+    /// So many verifications a minute, all of which may come at once.
+    pub(crate) fn new(per_peer: NonZeroU32, per_key: NonZeroU32) -> Self {
+        Self::with_clock(per_peer, per_key, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Limits<C> {
+    fn with_clock(per_peer: NonZeroU32, per_key: NonZeroU32, clock: C) -> Self {
+        Self {
+            peers: Accounts::new(per_peer, MOST_ACCOUNTS, clock.clone()),
+            keys: Accounts::new(per_key, MOST_ACCOUNTS, clock),
+        }
+    }
+
+    /// Counts one verification. `key` is the key id in the token, if there is such a key.
+    ///
+    /// # Errors
+    /// [`Wait`]; nothing should be verified then.
+    pub(crate) fn count(&self, peer: IpAddr, key: Option<KeyId>) -> Result<(), Wait> {
+        let network = Network::of(peer);
+        self.peers.count(&network)?;
+        key.map_or(Ok(()), |key| self.keys.count(&(key, network)))
+    }
+}
+
+/// One kind of account.
+#[derive(Debug)]
+struct Accounts<K: Hash + Eq + Clone, C: Clock> {
+    limiter: RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
+    most: usize,
+}
+
+impl<K: Hash + Eq + Clone, C: Clock + Clone> Accounts<K, C> {
+    fn new(per_minute: NonZeroU32, most: usize, clock: C) -> Self {
+        let limiter = RateLimiter::hashmap_with_clock(Quota::per_minute(per_minute), clock.clone());
+        Self { limiter, clock, most }
+    }
+
+    fn count(&self, key: &K) -> Result<(), Wait> {
+        if self.limiter.len() >= self.most {
+            self.limiter.retain_recent();
+            if self.limiter.len() >= self.most {
+                return Err(Wait(Duration::from_secs(60)));
+            }
+        }
+        self.limiter.check_key(key).map_err(|until| Wait(until.wait_time_from(self.clock.now())))
+    }
+}
+
+/// What is handed out to one household: an IPv4 address, or the first 64 bits of an IPv6 address (RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network(IpAddr);
+
+impl Network {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(address.into()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn limits(per_peer: u32, per_key: u32) -> (Limits<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        let number = |n| NonZeroU32::new(n).unwrap();
+        (Limits::with_clock(number(per_peer), number(per_key), clock.clone()), clock)
+    }
+
+    fn peer(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn key(text: &str) -> Option<KeyId> {
+        Some(format!("k3.pid.{}", text.repeat(44)).parse().unwrap())
+    }
+
+    #[test]
+    fn an_account_is_empty_and_fills_again() {
+        let (limits, clock) = limits(60, 6);
+        for _ in 0..6 {
+            assert_eq!(limits.count(peer("192.0.2.1"), key("A")), Ok(()));
+        }
+        assert_eq!(limits.count(peer("192.0.2.1"), key("A")), Err(Wait(Duration::from_secs(10))));
+        assert_eq!(limits.count(peer("192.0.2.1"), key("B")), Ok(()), "another key");
+        assert_eq!(limits.count(peer("192.0.2.2"), key("A")), Ok(()), "the same key, from elsewhere");
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(limits.count(peer("192.0.2.1"), key("A")), Ok(()));
+    }
+
+    #[test]
+    fn an_address_pays_for_all_that_it_sends() {
+        let (limits, _) = limits(6, 60);
+        for _ in 0..6 {
+            assert_eq!(limits.count(peer("192.0.2.1"), None), Ok(()), "a key that nobody has");
+        }
+        assert_eq!(limits.count(peer("192.0.2.1"), key("A")), Err(Wait(Duration::from_secs(10))));
+        assert_eq!(limits.count(peer("::ffff:192.0.2.1"), None), Err(Wait(Duration::from_secs(10))));
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_has_one_account() {
+        assert_eq!(Network::of(peer("2001:db8:1:2::1")), Network::of(peer("2001:db8:1:2:ffff::9")));
+        assert_ne!(Network::of(peer("2001:db8:1:2::1")), Network::of(peer("2001:db8:1:3::1")));
+    }
+
+    #[test]
+    fn accounts_are_bounded() {
+        let clock = FakeRelativeClock::default();
+        let accounts = Accounts::new(NonZeroU32::MIN, 3, clock.clone());
+        for n in 0..3 {
+            assert_eq!(accounts.count(&n), Ok(()));
+        }
+        assert!(
+            accounts.count(&3).is_err(),
+            "no room, and none is made by forgetting who has just been here"
+        );
+        clock.advance(Duration::from_secs(121));
+        assert_eq!(accounts.count(&3), Ok(()));
+        assert_eq!(accounts.limiter.len(), 1, "the others are full again");
+    }
+}

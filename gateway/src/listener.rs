@@ -1,0 +1,143 @@
+//! From a listening socket to requests: HTTP/1.1, within TLS or plain, without upgrades. What may take long is bounded:
+//! the handshake, a request's header, the next byte of an answer that the other end takes.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::connections::{Connections, Place};
+use crate::http::client::Peer;
+use crate::tls::Tls;
+
+/// The whole of a request's header, in bytes.
+const MAX_HEADER: usize = 32 << 10;
+const MAX_HEADER_FIELDS: usize = 64;
+/// What requests under way get when the server stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A listening socket and how to treat who comes.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) connections: Arc<Connections>,
+    /// Whose connections are not counted by address.
+    pub(crate) proxies: Vec<IpNet>,
+    pub(crate) patience: Duration,
+}
+
+impl Listener {
+    /// Serves until `stopped`; then takes nobody, and lets requests under way end within 5 s.
+    pub(crate) async fn serve(self, router: Router, stopped: impl Future) {
+        let graceful = GracefulShutdown::new();
+        let service = TowerToHyperService::new(router);
+        let mut stopped = std::pin::pin!(stopped);
+        loop {
+            let (stream, place) = tokio::select! {
+                accepted = self.next() => match accepted {
+                    Ok(Some(accepted)) => accepted,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        // Out of file descriptors, or a client that left before it was served.
+                        tracing::warn!(%error, "a connection was not accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+                _ = &mut stopped => break,
+            };
+            let acceptor = self.tls.as_ref().map(Tls::acceptor);
+            let connection = Connection {
+                service: service.clone(),
+                place: place.place,
+                peer: place.peer,
+                patience: self.patience,
+                watcher: graceful.watcher(),
+            };
+            tokio::spawn(async move {
+                let place = connection.place.clone();
+                let served = async {
+                    let stream = place.watch(stream, connection.patience);
+                    match acceptor {
+                        None => connection.serve(stream).await,
+                        Some(acceptor) => {
+                            let patience = connection.patience;
+                            match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+                                Ok(Ok(stream)) => connection.serve(stream).await,
+                                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+                                Err(_) => tracing::debug!("no TLS in time"),
+                            }
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = served => {}
+                    () = place.lost() => tracing::debug!("an idle connection made room for another"),
+                }
+            });
+        }
+        drop(self.socket);
+        if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were cut: they did not end in time");
+        }
+    }
+
+    /// `None`: somebody who has enough connections.
+    async fn next(&self) -> io::Result<Option<(TcpStream, Seated)>> {
+        let (stream, address) = self.socket.accept().await?;
+        let peer = address.ip().to_canonical();
+        let is_proxy = self.proxies.iter().any(|proxies| proxies.contains(&peer));
+        let place = self.connections.place(peer, is_proxy).await;
+        Ok(place.map(|place| (stream, Seated { place: Arc::new(place), peer })))
+    }
+}
+
+struct Seated {
+    place: Arc<Place>,
+    peer: IpAddr,
+}
+
+struct Connection {
+    service: TowerToHyperService<Router>,
+    place: Arc<Place>,
+    peer: IpAddr,
+    patience: Duration,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { service, place, peer, patience, watcher } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let work = place.work();
+            request.extensions_mut().insert(Peer(peer));
+            let answer = service.call(request);
+            async move {
+                let answer = answer.await;
+                drop(work);
+                answer
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience)
+            .max_headers(MAX_HEADER_FIELDS)
+            .max_buf_size(MAX_HEADER)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+}

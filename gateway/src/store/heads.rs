@@ -1,0 +1,226 @@
+//! Signed heads of the audit log, in a file of their own beside the database: `heads`, one a line, oldest first. The
+//! key that signs them is `heads.key` (PKCS#8, DER, 0600), made at the first start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use asymmetric_token::PublicKey;
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{Store, StoreError, files};
+use crate::audit::{Broken, Head, HeadKey, Point};
+
+/// No entry is farther from the next head than this.
+const INTERVAL: u64 = 64;
+
+const FILE: &str = "heads";
+const KEY: &str = "heads.key";
+
+/// The heads of the one server of a store.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    key: HeadKey,
+    index: String,
+    path: PathBuf,
+    signed: Mutex<Signed>,
+}
+
+/// What is in the file: for each head its entry and where its line begins.
+#[derive(Debug)]
+struct Signed {
+    file: File,
+    lines: Vec<(u64, u64)>,
+    end: u64,
+}
+
+impl Heads {
+    /// Opens the heads of a store, sees that its log still has the last of them, and signs what came after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the log was cut or written anew; [`StoreError::File`].
+    pub(crate) fn open(store: &Store, index: &str, now: Timestamp) -> Result<Self, StoreError> {
+        let path = store.folder.join(FILE);
+        files::private_file(&path)?;
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(files::at(&path))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(files::at(&path))?;
+        // A line without its end was being written in a crash; it is signed again below.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        text.truncate(whole);
+        file.set_len(whole as u64).map_err(files::at(&path))?;
+        let (mut lines, mut end, mut last) = (Vec::new(), 0, None);
+        for line in text.lines() {
+            let seq = seq_of(line).ok_or_else(|| damaged(&path))?;
+            lines.push((seq, end));
+            end += line.len() as u64 + 1;
+            last = Some(line);
+        }
+        if let Some(line) = last {
+            let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            has(store, head.point)?;
+        }
+        let key = key(&store.folder)?;
+        let signed = Mutex::new(Signed { file, lines, end });
+        let heads = Self { key, index: index.to_owned(), path, signed };
+        heads.sign_end(store, now)?;
+        Ok(heads)
+    }
+
+    /// Signs what is due: a head of every 64th entry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn keep_up(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+        let end = store.audit_end()?;
+        let mut signed = self.signed();
+        let mut due = (signed.last() / INTERVAL + 1) * INTERVAL;
+        while due <= end.seq {
+            let missing = || StoreError::Damaged(Broken::Removed { seq: due }.to_string());
+            self.sign(&mut signed, store.audit_point(due)?.ok_or_else(missing)?, now)?;
+            due += INTERVAL;
+        }
+        Ok(())
+    }
+
+    /// Signs everything up to the last entry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn sign_end(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+        self.keep_up(store, now)?;
+        let end = store.audit_end()?;
+        let mut signed = self.signed();
+        if end.seq > signed.last() { self.sign(&mut signed, end, now) } else { Ok(()) }
+    }
+
+    /// The last head, as its line.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub(crate) fn last(&self) -> Result<Option<String>, StoreError> {
+        let mut signed = self.signed();
+        let Some((_, at)) = signed.lines.last().copied() else { return Ok(None) };
+        signed.line(at).map(Some).map_err(files::at(&self.path))
+    }
+
+    /// The first head of this entry or a later one: the entry that it is of, and its line.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub(crate) fn after(&self, seq: u64) -> Result<Option<(u64, String)>, StoreError> {
+        let mut signed = self.signed();
+        let position = signed.lines.partition_point(|(head, _)| *head < seq);
+        let Some((head, at)) = signed.lines.get(position).copied() else { return Ok(None) };
+        Ok(Some((head, signed.line(at).map_err(files::at(&self.path))?)))
+    }
+
+    fn sign(&self, signed: &mut Signed, point: Point, now: Timestamp) -> Result<(), StoreError> {
+        let head = self.key.sign(&self.index, point, now);
+        let head = head.map_err(|error| StoreError::HeadKey(error.to_string()))?;
+        signed.append(point.seq, &head.to_json()).map_err(files::at(&self.path))
+    }
+
+    fn signed(&self) -> MutexGuard<'_, Signed> {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Signed {
+    fn last(&self) -> u64 {
+        self.lines.last().map_or(0, |(seq, _)| *seq)
+    }
+
+    fn append(&mut self, seq: u64, line: &str) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file.write_all(format!("{line}\n").as_bytes())?;
+        self.file.sync_data()?;
+        self.lines.push((seq, self.end));
+        self.end += line.len() as u64 + 1;
+        Ok(())
+    }
+
+    fn line(&mut self, at: u64) -> io::Result<String> {
+        let position = self.lines.partition_point(|(_, begin)| *begin <= at);
+        let end = self.lines.get(position).map_or(self.end, |(_, begin)| *begin);
+        self.file.seek(SeekFrom::Start(at))?;
+        let mut line = String::new();
+        (&self.file).take(end - at).read_to_string(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+impl Store {
+    /// The public half of the key that signs the heads, once a server has run on this store.
+    ///
+    /// # Errors
+    /// [`StoreError::HeadKey`], [`StoreError::File`].
+    pub fn head_key(&self) -> Result<Option<PublicKey>, StoreError> {
+        Ok(existing_key(&self.folder)?.map(|key| key.public()))
+    }
+
+    /// The heads beside the log, oldest first; each of them verified, and signed by this store's key.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with the first that is not; [`StoreError::File`].
+    pub fn heads(&self) -> Result<Vec<Head>, StoreError> {
+        let path = self.folder.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(files::at(&path)(error)),
+        };
+        let ours = self.head_key()?;
+        let mut heads = Vec::new();
+        for line in text.lines() {
+            let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            if Some(head.key) != ours {
+                let seq = head.point.seq;
+                return Err(StoreError::Damaged(format!(
+                    "the head of entry {seq} was signed by another key"
+                )));
+            }
+            heads.push(head);
+        }
+        Ok(heads)
+    }
+}
+
+fn has(store: &Store, head: Point) -> Result<(), StoreError> {
+    let broken = match store.audit_point(head.seq)? {
+        Some(found) if found == head => return Ok(()),
+        Some(found) => Broken::Rewritten { seq: head.seq, found: found.hash, head: head.hash },
+        None => Broken::CutOff { last: store.audit_end()?.seq, head: head.seq },
+    };
+    Err(StoreError::Damaged(format!("in the audit log, {broken}")))
+}
+
+/// The key of this store, made if it is not there.
+fn key(folder: &Path) -> Result<HeadKey, StoreError> {
+    if let Some(key) = existing_key(folder)? {
+        return Ok(key);
+    }
+    let der = HeadKey::generate().map_err(|error| StoreError::HeadKey(error.to_string()))?;
+    files::write_private(&folder.join(KEY), &der)?;
+    HeadKey::from_pkcs8(&der).map_err(|error| StoreError::HeadKey(error.to_string()))
+}
+
+fn existing_key(folder: &Path) -> Result<Option<HeadKey>, StoreError> {
+    let path = folder.join(KEY);
+    let der = match fs::read(&path) {
+        Ok(der) => Zeroizing::new(der),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(files::at(&path)(error)),
+    };
+    HeadKey::from_pkcs8(&der).map(Some).map_err(|error| StoreError::HeadKey(error.to_string()))
+}
+
+fn seq_of(line: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(line).ok()?.get("seq")?.as_u64()
+}
+
+fn damaged(path: &Path) -> StoreError {
+    StoreError::Damaged(format!("{} has a line that is no head", path.display()))
+}

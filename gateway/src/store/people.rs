@@ -1,0 +1,389 @@
+//! People, their invites, and keys that come by enrolment.
+
+use asymmetric_token::{KeyId, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+use super::{Store, StoreError, audit, keys, parsed, time};
+use crate::enrolment::{EnrolmentError, INVITE_LASTS, InviteCode, ServerKey};
+use crate::keys::{Key, NewKey, Role, User};
+use crate::policy::{self, Refusal};
+
+pub(super) const SCHEMA: &str = "
+    ALTER TABLE user ADD COLUMN removed TEXT;
+    ALTER TABLE key ADD COLUMN expires TEXT;
+    ALTER TABLE key ADD COLUMN attestation TEXT;
+    CREATE TABLE invite (
+        hash    TEXT PRIMARY KEY,
+        user    INTEGER NOT NULL REFERENCES user,
+        issued  TEXT NOT NULL,
+        expires TEXT NOT NULL,
+        used    TEXT
+    ) STRICT;
+";
+
+/// A user, as registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name.
+    pub user: User,
+    /// How many keys are not revoked.
+    pub keys: u64,
+    /// Since when there is no such user any more.
+    pub removed: Option<Timestamp>,
+}
+
+/// By what right keys are enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// An invite, as its [hash](InviteCode::hash).
+    Invite(String),
+    /// An enrolled key that vouched for them.
+    Endorsement(KeyId),
+}
+
+/// Keys to be enrolled together. Everything that can be seen without the database has been seen to.
+#[derive(Clone, Debug)]
+pub struct Enrolling {
+    /// By what right.
+    pub right: Right,
+    /// The nonce they signed, and until when a replay must be recognised.
+    pub nonce: (String, Timestamp),
+    /// What the person calls the card.
+    pub label: String,
+    /// One to four.
+    pub keys: Vec<ProvenKey>,
+    /// The server's time.
+    pub now: Timestamp,
+}
+
+/// A key that has signed its request.
+#[derive(Clone, Debug)]
+pub struct ProvenKey {
+    /// The key.
+    pub public: PublicKey,
+    /// What it is to sign.
+    pub role: Role,
+    /// Its attestation, as far as that is kept: each certificate in DER.
+    pub attestation: Option<Vec<Vec<u8>>>,
+}
+
+/// Keys that are enrolled now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// Whose they are.
+    pub user: User,
+    /// Whether they were enrolled before: the answer to the first request may have been lost.
+    pub again: bool,
+}
+
+/// Why they are not.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEnrolled {
+    /// The invite, the nonce, the endorsement.
+    #[error(transparent)]
+    Refused(#[from] EnrolmentError),
+    /// A key is another user's or was revoked, or the user was removed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for NotEnrolled {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Store {
+    /// Registers a user. A removed one comes back only if `again` is said, and without keys.
+    ///
+    /// # Errors
+    /// [`StoreError::UserKnown`], [`StoreError::UserRemoved`].
+    pub fn add_user(&self, user: &User, again: bool, now: Timestamp) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match find(&transaction, user)? {
+            None => make_if_new(&transaction, user)?,
+            Some(Some(_)) if again => {
+                transaction.execute("UPDATE user SET removed = NULL WHERE name = ?", [user.as_str()])?;
+            }
+            Some(Some(at)) => return Err(StoreError::UserRemoved { user: user.to_string(), at }),
+            Some(None) => return Err(StoreError::UserKnown(user.to_string())),
+        }
+        audit::note(&transaction, now, "add-user", user, &[])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// All users, removed ones too, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn users(&self) -> Result<Vec<Person>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(
+            "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
+             FROM user ORDER BY id",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut people = Vec::new();
+        while let Some(row) = rows.next()? {
+            let removed: Option<String> = row.get(1)?;
+            let keys: i64 = row.get(2)?;
+            people.push(Person {
+                user: parsed(&row.get::<_, String>(0)?)?,
+                keys: u64::try_from(keys).unwrap_or(0),
+                removed: removed.as_deref().map(time).transpose()?,
+            });
+        }
+        Ok(people)
+    }
+
+    /// Removes a user: all their keys are revoked and their invites void, at once. The name stays on record, with what
+    /// was published under it. Returns how many keys were revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
+    pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<usize, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        present(&transaction, user)?;
+        let name = user.as_str();
+        transaction.execute("UPDATE user SET removed = ? WHERE name = ?", (now.to_string(), name))?;
+        let revoked = transaction.execute(
+            "UPDATE key SET revoked = ? WHERE revoked IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
+            (now.to_string(), name),
+        )?;
+        void_invites(&transaction, user)?;
+        audit::note(&transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
+        transaction.commit()?;
+        Ok(revoked)
+    }
+
+    /// Invites a user to enrol keys, once and within a day. Takes the place of an invite that was not used. The code is
+    /// kept as a hash only.
+    ///
+    /// # Errors
+    /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
+    pub fn invite(&self, user: &User, now: Timestamp) -> Result<(InviteCode, Timestamp), StoreError> {
+        let code = InviteCode::random();
+        let lasts = SignedDuration::try_from(INVITE_LASTS).unwrap_or(SignedDuration::ZERO);
+        let expires = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        present(&transaction, user)?;
+        void_invites(&transaction, user)?;
+        transaction.execute(
+            "INSERT INTO invite (hash, user, issued, expires) SELECT ?, id, ?, ? FROM user WHERE name = ?",
+            (code.hash(), now.to_string(), expires.to_string(), user.as_str()),
+        )?;
+        audit::note(&transaction, now, "invite", user, &[("expires", expires.to_string())])?;
+        transaction.commit()?;
+        Ok((code, expires))
+    }
+
+    /// Whether there is, or was, an invite with this hash.
+    pub(crate) fn knows_invite(&self, hash: &str) -> Result<bool, StoreError> {
+        Ok(self.connection().prepare_cached("SELECT 1 FROM invite WHERE hash = ?")?.exists([hash])?)
+    }
+
+    /// Enrols keys, all or none: the nonce and the invite are used up in the same transaction. Keys that are all enrolled
+    /// already, for the same user and roles, are no error and use up no invite. Keys that another one vouched for expire
+    /// with it: nobody outlives a term that was set.
+    ///
+    /// # Errors
+    /// [`EnrolmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
+    /// [`StoreError::UserRemoved`].
+    pub fn enrol(&self, enrolling: &Enrolling) -> Result<Enrolled, NotEnrolled> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        use_nonce(&transaction, enrolling)?;
+        let (user, invite, expires) = match &enrolling.right {
+            Right::Invite(hash) => {
+                let invite = find_invite(&transaction, hash)?.ok_or(EnrolmentError::UnknownInvite)?;
+                (invite.user.clone(), Some((hash, invite)), None)
+            }
+            Right::Endorsement(id) => {
+                let endorser = endorser(&transaction, *id, enrolling.now)?;
+                (endorser.user, None, endorser.expires)
+            }
+        };
+        present(&transaction, &user)?;
+        let again = are_enrolled(&transaction, enrolling, &user)?;
+        if !again {
+            if let Some((hash, invite)) = &invite {
+                invite.is_good(enrolling.now)?;
+                let used = enrolling.now.to_string();
+                transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
+            }
+            let right = match &enrolling.right {
+                Right::Invite(_) => "an invite".to_owned(),
+                Right::Endorsement(id) => id.to_string(),
+            };
+            audit::note(&transaction, enrolling.now, "enroll", &user, &[("right", right)])?;
+            for key in &enrolling.keys {
+                write(&transaction, key, enrolling, &user, expires)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(Enrolled { user, again })
+    }
+
+    /// The attestation that came with a key, each certificate in DER.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn attestation(&self, id: KeyId) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let text: Option<Option<String>> = self
+            .connection()
+            .prepare_cached("SELECT attestation FROM key WHERE id = ?")?
+            .query_row([id.to_string()], |row| row.get(0))
+            .optional()?;
+        let damaged = || StoreError::Damaged(format!("attestation of {id}"));
+        let Some(text) = text.flatten() else { return Ok(None) };
+        let chain = text.split(' ').map(|one| STANDARD.decode(one)).collect::<Result<_, _>>();
+        chain.map(Some).map_err(|_| damaged())
+    }
+
+    /// The key by which this registry recognises what it issued; made the first time it is needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn server_key(&self) -> Result<ServerKey, StoreError> {
+        self.secret("server key").map(ServerKey::new)
+    }
+}
+
+/// A user of this name, unless that one was removed.
+pub(super) fn make_if_new(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
+    transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [user.as_str()])?;
+    present(transaction, user)
+}
+
+fn present(connection: &Connection, user: &User) -> Result<(), StoreError> {
+    match find(connection, user)? {
+        None => Err(StoreError::UserUnknown(user.to_string())),
+        Some(Some(at)) => Err(StoreError::UserRemoved { user: user.to_string(), at }),
+        Some(None) => Ok(()),
+    }
+}
+
+/// `None` if there was never such a user; else when they were removed, if they were.
+fn find(connection: &Connection, user: &User) -> Result<Option<Option<Timestamp>>, StoreError> {
+    let removed: Option<Option<String>> = connection
+        .prepare_cached("SELECT removed FROM user WHERE name = ?")?
+        .query_row([user.as_str()], |row| row.get(0))
+        .optional()?;
+    removed.map(|removed| removed.as_deref().map(time).transpose()).transpose()
+}
+
+fn void_invites(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
+    transaction.execute(
+        "DELETE FROM invite WHERE used IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
+        [user.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Beside the single-use keys of mutations, with which it cannot be confused: those begin with a key id.
+fn use_nonce(transaction: &Transaction<'_>, enrolling: &Enrolling) -> Result<(), NotEnrolled> {
+    let (nonce, kept_until) = &enrolling.nonce;
+    let written = transaction.execute(
+        "INSERT OR IGNORE INTO spent (single_use_key, kept_until) VALUES (?, ?)",
+        (serde_json::json!(["enroll", nonce]).to_string(), kept_until.as_second() + 1),
+    )?;
+    if written == 1 { Ok(()) } else { Err(EnrolmentError::NonceUsed.into()) }
+}
+
+struct Invite {
+    user: User,
+    expires: Timestamp,
+    used: Option<Timestamp>,
+}
+
+impl Invite {
+    fn is_good(&self, now: Timestamp) -> Result<(), EnrolmentError> {
+        if let Some(at) = self.used {
+            return Err(EnrolmentError::UsedInvite { at });
+        }
+        if self.expires <= now {
+            return Err(EnrolmentError::ExpiredInvite { at: self.expires, now });
+        }
+        Ok(())
+    }
+}
+
+fn find_invite(connection: &Connection, hash: &str) -> Result<Option<Invite>, StoreError> {
+    let columns: Option<(String, String, Option<String>)> = connection
+        .prepare_cached(
+            "SELECT user.name, expires, used FROM invite JOIN user ON user.id = invite.user WHERE hash = ?",
+        )?
+        .query_row([hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((user, expires, used)) = columns else { return Ok(None) };
+    Ok(Some(Invite {
+        user: parsed(&user)?,
+        expires: time(&expires)?,
+        used: used.as_deref().map(time).transpose()?,
+    }))
+}
+
+/// The key that vouched, if it is good for that at this moment: what was looked at before the signature may be over.
+fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, NotEnrolled> {
+    let unknown = || EnrolmentError::Endorser(Refusal::UnknownKey(id.to_string()));
+    let key = keys::find(connection, id)?.ok_or_else(unknown)?;
+    policy::is_good(&key, now).map_err(EnrolmentError::Endorser)?;
+    if !key.role.may_mutate() {
+        let refusal = Refusal::Role { role: key.role, wanted: asymmetric_token::enrolment::KIND };
+        return Err(EnrolmentError::Endorser(refusal).into());
+    }
+    Ok(key)
+}
+
+/// A known key keeps its subject, and a term that only an invite can lift.
+fn write(
+    transaction: &Transaction<'_>,
+    key: &ProvenKey,
+    enrolling: &Enrolling,
+    user: &User,
+    expires: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let known = keys::find(transaction, key.public.id())?;
+    let term = known.as_ref().and_then(|known| known.expires);
+    let expires = match enrolling.right {
+        Right::Invite(_) => None,
+        Right::Endorsement(_) => [expires, term].into_iter().flatten().min(),
+    };
+    let new = NewKey {
+        public: key.public,
+        user: user.clone(),
+        role: key.role,
+        label: Some(enrolling.label.clone()),
+        subject: known.and_then(|known| known.subject),
+        expires,
+    };
+    keys::insert(transaction, new, enrolling.now)?;
+    transaction.execute(
+        "UPDATE key SET attestation = ? WHERE id = ?",
+        (key.attestation.as_deref().map(to_text), key.public.id().to_string()),
+    )?;
+    Ok(())
+}
+
+fn are_enrolled(connection: &Connection, enrolling: &Enrolling, user: &User) -> Result<bool, StoreError> {
+    for key in &enrolling.keys {
+        match keys::find(connection, key.public.id())? {
+            Some(known)
+                if known.user == *user
+                    && known.role == key.role
+                    && policy::is_good(&known, enrolling.now).is_ok() => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+fn to_text(chain: &[Vec<u8>]) -> String {
+    chain.iter().map(|one| STANDARD.encode(one)).collect::<Vec<_>>().join(" ")
+}

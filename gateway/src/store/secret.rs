@@ -1,0 +1,40 @@
+//! Secrets that the gateway makes for itself, once, and that no other program has to know.
+
+use rusqlite::TransactionBehavior;
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// The key that challenges are authenticated with. With another one, what was issued until now is good for nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`], [`StoreError::Random`].
+    pub fn challenge_key(&self) -> Result<[u8; 32], StoreError> {
+        self.secret("challenge key")
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
+        let mut new = [0; 32];
+        aws_lc_rs::rand::fill(&mut new).map_err(|_| StoreError::Random)?;
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("INSERT OR IGNORE INTO secret (name, bytes) VALUES (?, ?)", (name, new))?;
+        let bytes: Vec<u8> =
+            transaction.query_row("SELECT bytes FROM secret WHERE name = ?", [name], |row| row.get(0))?;
+        transaction.commit()?;
+        bytes.try_into().map_err(|_| StoreError::Damaged(format!("the {name} has not 32 bytes")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Store;
+
+    #[test]
+    fn is_made_once() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = |folder: &tempfile::TempDir| Store::open(folder.path()).unwrap().challenge_key().unwrap();
+        assert_eq!(key(&folder), key(&folder));
+        assert_ne!(key(&folder), key(&other));
+    }
+}

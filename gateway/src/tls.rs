@@ -1,0 +1,127 @@
+//! TLS by rustls: 1.2 and 1.3, HTTP/1.1 only, with a certificate from files that may be replaced while we serve.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Deserialize;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+/// How often it is looked whether the files have changed, at most.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where the certificate is.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TlsFiles {
+    /// The certificate and those that lead from it to a root, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM. In a configuration file `credential:NAME` is `$CREDENTIALS_DIRECTORY/NAME` (systemd).
+    pub key: PathBuf,
+}
+
+/// Why a certificate cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is not PEM, or does not hold what it should.
+    #[error("{} does not hold what it should, in PEM", path.display())]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: pem::Error,
+    },
+    /// The two files do not fit each other, or cannot be used.
+    #[error("the certificate and its key cannot be used")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// The present certificate.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    files: TlsFiles,
+    present: Mutex<Present>,
+}
+
+#[derive(Debug)]
+struct Present {
+    config: Arc<ServerConfig>,
+    stamp: Stamp,
+    looked: Instant,
+}
+
+/// By what a replaced file is noticed.
+type Stamp = [Option<(SystemTime, u64)>; 2];
+
+impl Tls {
+    /// # Errors
+    /// [`TlsError`].
+    pub(crate) fn open(files: TlsFiles) -> Result<Self, TlsError> {
+        let (stamp, config) = (stamp(&files), load(&files)?);
+        let present = Mutex::new(Present { config, stamp, looked: Instant::now() });
+        Ok(Self { files, present })
+    }
+
+    /// For the next connection. Files that changed are read again; if they cannot be used, the certificate stays.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.looked.elapsed() >= LOOK {
+            present.looked = Instant::now();
+            let stamp = stamp(&self.files);
+            if stamp != present.stamp {
+                present.stamp = stamp;
+                match load(&self.files) {
+                    Ok(config) => {
+                        tracing::info!("a new certificate");
+                        present.config = config;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "the certificate's files changed; the old one stays")
+                    }
+                }
+            }
+        }
+        present.config.clone().into()
+    }
+}
+
+fn stamp(files: &TlsFiles) -> Stamp {
+    [&files.certificate, &files.key].map(|path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
+}
+
+fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        |source| match source {
+            pem::Error::Io(source) => TlsError::File { path, source },
+            source => TlsError::Pem { path, source },
+        }
+    };
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(unreadable(&files.certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable(&files.key))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

@@ -1,0 +1,277 @@
+//! `enroll --invite` and `--endorse-with`: the registry takes the keys itself, and asks for what it wants.
+
+use asymmetric_token::{Enrolment, Footer, Prepared, PublicKey};
+use jiff::Timestamp;
+use mock_card::settings::{CardSettings, Settings};
+use mock_card::{Daemon, authorities};
+use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+use p384::ecdsa::{Signature, SigningKey};
+use registry_gateway::Config;
+use registry_gateway::attestation::Mode;
+use registry_gateway::keys::Key;
+use yk_cargo::piv::Serial;
+
+use crate::asking_registry::{AskingRegistry, Challenges};
+use crate::terminal::expect;
+use crate::trace::Seen;
+use crate::world::{NAME, PIN, Reads, Run, World};
+
+const FIRST: u32 = 12_345_678;
+const SECOND: u32 = 22_222_222;
+
+impl World {
+    /// A code for alice.
+    fn invite(&self) -> String {
+        let store = self.gateway.store();
+        let alice = "alice".parse().unwrap();
+        let _ = store.add_user(&alice, false, Timestamp::now());
+        store.invite(&alice, Timestamp::now()).unwrap().0.to_string()
+    }
+
+    fn enroll_by_invite(&self, code: &str) -> Run {
+        self.yk_cargo(["enroll", NAME, "--yes", "--configure", "--label", "laptop key", "--invite"])
+            .input(&format!("{code}\n"))
+    }
+
+    fn keys_of(&self, user: &str) -> Vec<Key> {
+        let keys = self.gateway.store().keys().unwrap();
+        keys.into_iter().filter(|key| key.user.as_str() == user && key.revoked.is_none()).collect()
+    }
+}
+
+/// A registry that believes the mock's authorities.
+fn requiring(change: impl FnOnce(&mut Config)) -> impl FnOnce(&mut Config) {
+    move |config| {
+        config.attestation.policy = Mode::Require;
+        let pem: String = authorities().iter().map(|authority| pem(&authority.certificate)).collect();
+        let roots = config.store.with_extension("pem");
+        std::fs::write(&roots, pem).unwrap();
+        config.attestation.roots = vec![roots];
+        change(config);
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, der).unwrap()
+}
+
+#[test]
+fn from_a_code_to_the_first_publish() {
+    let world = World::new();
+    let code = world.invite();
+    let outcome = world.enroll_by_invite(&code).succeeds();
+    outcome.says(&[
+        "signing the enrolment of 2 keys for `my-reg`",
+        "enrolled for alice at",
+        "may publish",
+        "a token lasts 900 seconds",
+    ]);
+    assert!(!outcome.stdout.contains("registry-gateway key add"), "{outcome:#?}");
+    assert!(!outcome.stdout.contains(&code) && !outcome.stderr.contains(&code), "{outcome:#?}");
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches()), (1, 1), "the publish key proves itself");
+    seen.assert_well_mannered();
+    assert_eq!(world.registry().reuse, 600);
+    let keys = world.keys_of("alice");
+    assert_eq!(keys.len(), 2);
+    assert!(keys.iter().all(|key| key.label.as_deref() == Some("laptop key")));
+    world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
+
+    // Again, by the same command, with the code that was used: nothing changes.
+    world
+        .enroll_by_invite(&code)
+        .succeeds()
+        .says(&["is already enrolled there", "enrolled already for alice"]);
+    assert_eq!(world.keys_of("alice").len(), 2);
+}
+
+#[test]
+fn a_bad_code_leaves_keys_that_a_good_one_enrols() {
+    let world = World::new();
+    let outcome = world.enroll_by_invite("0000-0000-0000-0000-0000-0000").fails();
+    outcome.says(&[
+        "the registry refuses the enrolment: this invite is not known here",
+        "with a good code, the same command goes on from here",
+    ]);
+    let before = world.registry().cards[0].keys.clone();
+    assert!(world.keys_of("alice").is_empty());
+    let none = world.yk_cargo(["enroll", NAME, "--yes", "--invite"]).fails();
+    none.says(&["--invite: the code is the first line of standard input"]);
+    world.enroll_by_invite(&world.invite()).succeeds();
+    assert_eq!(world.registry().cards[0].keys, before);
+    assert_eq!(world.keys_of("alice").len(), 2);
+}
+
+/// The code is typed without echo, the PIN asked for, and nobody has to be told what to send to whom.
+#[test]
+fn at_a_terminal() {
+    let world = World::new();
+    let code = world.invite();
+    let mut session = world.at_a_terminal(&format!("yk-cargo enroll {NAME} --invite && echo DONE"));
+    expect(&mut session, &["Invite code: "]);
+    session.send_line(&code).unwrap();
+    let shown = session.exp_string("Make these keys?").unwrap();
+    assert!(!shown.contains(&code), "the code is echoed: {shown}");
+    session.send_line("y").unwrap();
+    expect(&mut session, &["signing the enrolment of 2 keys", "PIN of YubiKey 12345678 (3 tries left): "]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["enrolled for alice at", "Write this into"]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["DONE"]);
+    assert_eq!(world.keys_of("alice").len(), 2);
+}
+
+#[test]
+fn registries_that_want_to_know_the_card() {
+    let world = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
+    let outcome = world.enroll_by_invite(&world.invite()).succeeds();
+    outcome.says(&["may publish; made on YubiKey 12345678, firmware 5.7.4"]);
+    for key in world.keys_of("alice") {
+        let chain = world.gateway.store().attestation(key.id()).unwrap().unwrap();
+        assert_eq!(chain.len(), 2);
+    }
+
+    let refused = |world: World, more: &[&str], text: &str| {
+        let enroll = [&["enroll", NAME, "--yes", "--invite"][..], more].concat();
+        let code = world.invite();
+        world.yk_cargo(enroll).input(&code).fails().says(&[text, "its administrator's choice"]);
+        assert!(world.keys_of("alice").is_empty());
+        assert!(!world.registry().cards[0].keys.is_empty(), "the keys are kept");
+    };
+    let minimum = |config: &mut Config| config.attestation.minimum_firmware = Some("5.7.0".parse().unwrap());
+    let old = World::with_registry(Reads::AuthRequired, requiring(minimum), |card| {
+        card.firmware("5.4.3".parse().unwrap())
+    });
+    refused(old, &[], "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later");
+    let weak = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
+    refused(weak, &["--touch-policy", "never"], "the publish key has the touch policy `never`");
+    let stranger = World::with_registry(
+        Reads::AuthRequired,
+        |config| config.attestation.policy = Mode::Require,
+        |card| card,
+    );
+    refused(stranger, &[], "which is no root that is trusted here");
+}
+
+#[test]
+fn a_registry_that_only_records() {
+    let world = World::with_registry(
+        Reads::AuthRequired,
+        |config| config.attestation.policy = Mode::Record,
+        |card| card,
+    );
+    let outcome = world.enroll_by_invite(&world.invite()).succeeds();
+    outcome.says(&["its attestation is kept, but the attestation leads to `CN=Mock"]);
+}
+
+/// Two cards on one computer, the first enrolled by an invite, and only that one plugged in.
+fn two_cards(world: &World) -> Daemon {
+    let card = |serial| CardSettings { serial, pin: Some(PIN.to_owned()), ..CardSettings::default() };
+    let cards = vec![card(FIRST), card(SECOND)];
+    let daemon = Daemon::start(&Settings { cards, ..Settings::default() }).unwrap();
+    daemon.unplug(Some(SECOND)).unwrap();
+    let enroll = world.enroll_by_invite(&world.invite());
+    enroll.env("PCSCLITE_CSOCK_NAME", daemon.socket()).succeeds();
+    daemon
+}
+
+fn assert_alices(world: &World, serial: u32) {
+    let registry = world.registry();
+    let card = registry.card(Serial(serial)).unwrap();
+    assert_eq!(card.keys.len(), 2);
+    for key in &card.keys {
+        assert!(world.keys_of("alice").iter().any(|known| known.public == key.public), "{key:?}");
+    }
+}
+
+/// Both cards are plugged in; the old one vouches with a touch, and no administrator is asked.
+#[test]
+fn a_backup_card_that_the_first_one_vouches_for() {
+    let world = World::new();
+    let daemon = two_cards(&world);
+    let with = |serial: &str, endorser: &str| {
+        let arguments = ["enroll", NAME, "--yes", "--serial", serial, "--endorse-with", endorser];
+        world.yk_cargo(arguments).env("PCSCLITE_CSOCK_NAME", daemon.socket())
+    };
+    let [first, second] = [FIRST, SECOND].map(|serial| serial.to_string());
+    with(&first, &first).fails().says(&["the YubiKey that vouches is the one plugged in"]);
+    with(&second, "1").fails().says(&["YubiKey 1 is not enrolled for"]);
+    daemon.plug(Some(SECOND)).unwrap();
+    let outcome = with(&second, &first).succeeds();
+    outcome.says(&[
+        "signing the enrolment of 2 keys for `my-reg` with YubiKey 22222222",
+        "signing the enrolment of 2 keys for `my-reg` with YubiKey 12345678",
+        "enrolled for alice",
+    ]);
+    assert_alices(&world, SECOND);
+    daemon.unplug(Some(FIRST)).unwrap();
+    with(&second, &first).fails().says(&["this needs YubiKey 12345678"]);
+}
+
+/// One reader: the cards change places while the question stands.
+#[test]
+fn a_backup_card_in_the_same_reader() {
+    let world = World::new();
+    let daemon = two_cards(&world);
+    daemon.unplug(Some(FIRST)).unwrap();
+    daemon.plug(Some(SECOND)).unwrap();
+    let socket = daemon.socket().display();
+    let line =
+        format!("PCSCLITE_CSOCK_NAME={socket} yk-cargo enroll {NAME} --endorse-with {FIRST} && echo DONE");
+    let mut session = world.at_a_terminal(&line);
+    expect(&mut session, &["Make these keys?"]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["PIN of YubiKey 22222222"]);
+    session.send_line(PIN).unwrap();
+    let question = "YubiKey 12345678 (laptop key) has to vouch for the new keys. Is it plugged in now?";
+    expect(&mut session, &[question]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &[question]);
+    daemon.unplug(Some(SECOND)).unwrap();
+    daemon.plug(Some(FIRST)).unwrap();
+    session.send_line("y").unwrap();
+    expect(&mut session, &["PIN of YubiKey 12345678"]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["enrolled for alice at", "DONE"]);
+    assert_alices(&world, SECOND);
+}
+
+#[test]
+fn registries_that_take_no_enrolments() {
+    let world = World::new();
+    for (reads, text) in [
+        (Reads::Open, "this registry takes no enrolments over the network"),
+        (Reads::AuthRequired, "the registry does not say where it enrols keys"),
+    ] {
+        let registry = AskingRegistry::start(reads, Challenges::Off);
+        let index = registry.index_url();
+        let outcome = world.yk_cargo(["enroll", &index, "--yes", "--invite"]).input("x\n").fails();
+        outcome.says(&[text, "enrol without --invite"]);
+    }
+    assert!(Seen::on(&world.card).nothing(), "the registry is asked before anything is done to a card");
+}
+
+#[test]
+fn what_a_key_signed_can_be_read() {
+    let world = World::new();
+    let token = enroll_token();
+    let text = world.yk_cargo(["inspect", &token]).succeeds().stdout;
+    assert!(text.contains("good for  enroll") && text.contains("enrols    k3.pid."), "{text}");
+    let json = world.yk_cargo(["inspect", "--json", &token]).succeeds().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json["operation"].as_str(), json["role"].as_str()), (Some("enroll"), Some("publish")));
+}
+
+/// Of a key in memory.
+fn enroll_token() -> String {
+    let secret = SigningKey::from_slice(&[7; 48]).unwrap();
+    let point = secret.verifying_key().to_sec1_point(true);
+    let public = PublicKey::from_sec1(point.as_bytes()).unwrap();
+    let keys = vec![public.id()];
+    let enrolment =
+        Enrolment { issued_at: Timestamp::now(), challenge: "nonce".into(), role: "publish".into(), keys };
+    let footer = Footer::new("sparse+https://r.example/", public.id());
+    let prepared = Prepared::enrolment(&public, &enrolment, &footer).unwrap();
+    let signature: Signature = secret.sign_prehash(prepared.digest()).unwrap();
+    prepared.finish(&signature.to_bytes().into()).unwrap()
+}

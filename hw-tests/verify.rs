@@ -1,0 +1,223 @@
+//! `verify`: what a registry hands out, against a card's signature and the keys that a person trusts.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use yk_cargo::enrollment::Role;
+
+use crate::world::{NAME, Outcome, Reads, World};
+
+/// Alice has published `alpha` 0.1.0, and the registry was asked for its proof.
+struct Published {
+    world: World,
+    proof: Value,
+    file: PathBuf,
+}
+
+impl Published {
+    fn new() -> Self {
+        let world = World::with(Reads::Open, |card| card).enroll();
+        let package = world.package("alpha", "0.1.0", "");
+        world.publish(&package).succeeds();
+        let file = world.path("work/alpha-0.1.0.crate");
+        fs::copy(world.path("store/crates/alpha/alpha-0.1.0.crate"), &file).unwrap();
+        let proof = ask(&world, "GET", "proof", "");
+        Self { world, proof, file }
+    }
+
+    /// The key that the person has been told is Alice's.
+    fn key(&self) -> String {
+        let registry = self.world.registry();
+        let key = registry.cards[0].keys.iter().find(|key| key.role == Role::Publish);
+        key.unwrap().public.to_string()
+    }
+
+    /// Verifies what was kept, as if it had come with these changes.
+    fn offline(&self, change: impl FnOnce(&mut Value), more: &[&str]) -> Outcome {
+        let mut proof = self.proof.clone();
+        change(&mut proof);
+        let proof = self.world.write("work/proof.json", &proof.to_string());
+        let (proof, file) = (proof.to_str().unwrap(), self.file.to_str().unwrap());
+        let verify = ["verify", "--crate", file, "--proof", proof];
+        self.world.yk_cargo([&verify[..], more].concat()).ends()
+    }
+
+    fn checked(&self, change: impl FnOnce(&mut Value), key: &str) -> [String; 3] {
+        let outcome = self.offline(change, &["--key", key, "--json"]);
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:#?}"));
+        let results = ["file", "signature", "trust"].map(|check| result(&report, check));
+        let holds = results.iter().all(|result| result == "ok");
+        assert_eq!(report["ok"], holds, "{report}");
+        assert_eq!(outcome.status.code(), Some(i32::from(!holds)), "{outcome:#?}");
+        results
+    }
+}
+
+/// What the registry answers about the version.
+fn ask(world: &World, method: &str, what: &str, token: &str) -> Value {
+    let mut stream = TcpStream::connect(world.gateway.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let header = format!("Host: x\r\nAuthorization: {token}\r\nConnection: close");
+    write!(stream, "{method} /api/v1/crates/alpha/0.1.0/{what} HTTP/1.1\r\n{header}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (header, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(header.starts_with("HTTP/1.1 200 "), "{answer}");
+    serde_json::from_str(body).unwrap()
+}
+
+fn result(report: &Value, check: &str) -> String {
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|found| found["check"] == check).unwrap();
+    found["result"].as_str().unwrap().to_owned()
+}
+
+const OTHER_KEY: &str = "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
+
+#[test]
+fn each_of_the_three_verdicts_stands_by_itself() {
+    let published = Published::new();
+    let key = published.key();
+    assert_eq!(published.checked(|_| {}, &key), ["ok", "ok", "ok"]);
+    assert_eq!(published.checked(|_| {}, OTHER_KEY), ["ok", "ok", "failed"]);
+    for (field, value) in [("index", "sparse+https://other.example/"), ("name", "beta"), ("vers", "0.1.1")] {
+        let results = published.checked(|proof| proof[field] = value.into(), &key);
+        assert_eq!(results, ["ok", "failed", "ok"], "{field}");
+    }
+    let other_key = published.checked(|proof| proof["public"] = OTHER_KEY.into(), &key);
+    assert_eq!(other_key, ["ok", "failed", "failed"]);
+    let mut bytes = fs::read(&published.file).unwrap();
+    bytes.push(0);
+    fs::write(&published.file, &bytes).unwrap();
+    assert_eq!(published.checked(|_| {}, &key), ["failed", "ok", "ok"]);
+    // The registry goes along with the other file; the card has not signed it.
+    let tampered: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let results = published.checked(|proof| proof["cksum"] = tampered.into(), &key);
+    assert_eq!(results, ["ok", "failed", "ok"]);
+}
+
+#[test]
+fn the_registry_is_asked_for_proof_and_file() {
+    let published = Published::new();
+    let world = &published.world;
+    let verify = ["verify", "alpha@0.1.0", "--registry", NAME];
+    world.yk_cargo(verify).fails().says(&["1 check does not hold"]);
+    let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).succeeds();
+    let lines: Vec<_> = outcome.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("ok       file: what the registry serves has the checksum "),
+        "{outcome:#?}"
+    );
+    assert!(
+        lines[1].starts_with("ok       signature: the key below signed this checksum as alpha 0.1.0 for ")
+    );
+    assert_eq!(lines[2], format!("ok       trust: the key {} is given with --key", published.key()));
+    assert!(
+        lines[3].starts_with("note     audit log: entry 3, said by the gateway to be of 20"),
+        "{outcome:#?}"
+    );
+    assert!(lines[3].ends_with("and of alice; the gateway has not signed its log up to there yet"));
+    world.yk_cargo(["verify", "alpha@9.9.9", "--registry", NAME]).fails().says(&["no proof of alpha 9.9.9"]);
+    // No card was needed for any of it.
+    let served = world.path("store/crates/alpha/alpha-0.1.0.crate");
+    fs::write(served, b"another file").unwrap();
+    let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).fails();
+    assert!(outcome.stdout.starts_with("failed   file: what the registry serves has the checksum "));
+    let file = ["--crate", published.file.to_str().unwrap(), "--key", &published.key()];
+    world.yk_cargo([&verify[..], &file].concat()).succeeds();
+}
+
+#[test]
+fn a_closed_registry_is_read_with_the_enrolled_key() {
+    let world = World::enrolled();
+    let package = world.package("alpha", "0.1.0", "");
+    world.publish(&package).succeeds();
+    let key = world.registry().cards[0].keys[1].public.to_string();
+    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--key", &key]).succeeds();
+    let index = world.gateway.index_url().to_owned();
+    fs::remove_file(world.enrollments_file()).unwrap();
+    world
+        .yk_cargo(["verify", "alpha@0.1.0", "--registry", &index, "--key", &key])
+        .fails()
+        .says(&["is not enrolled"]);
+}
+
+#[test]
+fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
+    let published = Published::new();
+    let world = &published.world;
+    let signers = world.path("home/yk-cargo/signers.toml");
+    let tampered = |proof: &mut Value| proof["vers"] = "0.1.1".into();
+    assert!(!published.offline(tampered, &["--remember", "--yes"]).status.success());
+    assert!(!signers.exists(), "what does not hold is not remembered");
+    // There is nobody to ask.
+    assert!(!published.offline(|_| {}, &["--remember"]).status.success());
+    assert!(!signers.exists());
+    let outcome = published.offline(|_| {}, &["--remember", "--yes"]);
+    assert!(outcome.status.success(), "{outcome:#?}");
+    assert!(fs::read_to_string(&signers).unwrap().contains(&published.key()));
+    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
+
+    let other = fs::read_to_string(&signers).unwrap().replace(&published.key(), OTHER_KEY);
+    fs::write(&signers, other).unwrap();
+    let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails();
+    assert!(outcome.stdout.contains("is not one of those in signers.toml for this crate"), "{outcome:#?}");
+    fs::write(&signers, "version = 2\n").unwrap();
+    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails().says(&["a newer yk-cargo wrote"]);
+}
+
+/// Gateway and yk-cargo have each their own reading of the log; here they meet.
+#[test]
+fn the_audit_log_leads_to_what_the_gateway_signed() {
+    let mut published = Published::new();
+    let world = &published.world;
+    // Administration fills the log, and the next change has a head signed.
+    for _ in 0..31 {
+        world.add_keys("alice");
+    }
+    let token = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds().stdout;
+    ask(world, "DELETE", "yank", token.trim());
+    published.proof = ask(world, "GET", "proof", "");
+    let key = published.key();
+    let report = |change: &dyn Fn(&mut Value)| {
+        let outcome = published.offline(change, &["--key", &key, "--json"]);
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        (outcome.status.code(), result(&report, "audit log"), report["audit"]["head"]["seq"].clone())
+    };
+    assert_eq!(report(&|_| {}), (Some(0), "ok".into(), json!(64)));
+    let failed = (Some(1), "failed".to_owned(), Value::Null);
+    assert_eq!(report(&|proof| _ = proof["audit"]["path"].as_array_mut().unwrap().pop()), failed);
+    assert_eq!(report(&|proof| _ = proof["audit"]["path"].as_array_mut().unwrap().remove(0)), failed);
+    let renamed = |proof: &mut Value| {
+        let entry = proof["audit"]["entry"].as_str().unwrap().replace("alice", "mallory");
+        proof["audit"]["entry"] = entry.into();
+    };
+    assert_eq!(report(&renamed), failed);
+    let later = |proof: &mut Value| {
+        let head = proof["audit"]["head"].as_str().unwrap().replace("\"seq\":64", "\"seq\":65");
+        proof["audit"]["head"] = head.into();
+    };
+    assert_eq!(report(&later), failed);
+}
+
+#[test]
+fn a_hostile_proof_is_refused_and_cannot_drive_the_terminal() {
+    let published = Published::new();
+    let evil = "sparse+https://evil.example/\u{1b}[31m";
+    let outcome = published.offline(|proof| proof["index"] = evil.into(), &[]);
+    assert_eq!(outcome.status.code(), Some(1));
+    assert!(outcome.stdout.contains(r"\u{1b}[31m") && !outcome.stdout.contains('\u{1b}'), "{outcome:#?}");
+    let outcome = published.offline(|proof| proof["role"] = "\u{1b}[31m".into(), &[]);
+    assert!(!outcome.status.success() && !outcome.stderr.contains('\u{1b}'), "{outcome:#?}");
+    published.offline(|proof| proof["version"] = 2.into(), &[]).says(&["version 2", "update yk-cargo"]);
+    let big = json!({ "version": 1, "padding": "x".repeat(2 << 20) });
+    published.offline(|proof| *proof = big, &[]).says(&["the proof is not strict JSON"]);
+    for usage in [vec!["verify"], vec!["verify", "alpha@0.1.0"], vec!["verify", "--proof", "proof.json"]] {
+        assert_eq!(published.world.yk_cargo(usage).ends().status.code(), Some(2));
+    }
+}

@@ -1,0 +1,197 @@
+//! `--invite` and `--endorse-with`: the registry takes the keys itself.
+//!
+//! Each key signs the registry's nonce and the ids of all of them: the publish key asks for its PIN and a touch for
+//! that. The right to it comes from the administrator, as a code, or from the person's other card, which signs the
+//! same. Nothing is lost when this stops half-way: the keys are made and enrolled here, and the same command goes on.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+
+use asymmetric_token::KeyId;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::cargo_config::ConfiguredRegistry;
+use crate::cli::Enroll;
+use crate::commands::Context;
+use crate::commands::attest::chain;
+use crate::commands::enroll::Enrollment;
+use crate::commands::enroll::survey::is_still;
+use crate::enrollment::{Card, Enrollments, Registry};
+use crate::error::Error;
+use crate::piv::{self, Serial};
+use crate::registration::{Credential, ProvenKey, Registration};
+use crate::signer::{Purpose, Signer};
+use crate::ui::{Ui, escape};
+
+/// Longer than any code.
+const LONGEST_CODE: u64 = 256;
+
+/// A registry that is to take the keys.
+pub(super) struct Registering<'a> {
+    registration: Registration<'a>,
+    right: Right,
+}
+
+enum Right {
+    Invite(Zeroizing<String>),
+    /// The word of another card of the same person.
+    Endorsement(Serial),
+}
+
+impl<'a> Registering<'a> {
+    /// Asks the registry whether it takes keys, and the person for the code, before anything is done to a card.
+    pub(super) fn begin(
+        arguments: &Enroll,
+        registry: &ConfiguredRegistry,
+        enrollments: &Enrollments,
+        context: &'a Context,
+        ui: Ui,
+    ) -> Result<Option<Self>, Error> {
+        let endorser = arguments.endorse_with;
+        if !arguments.invite && endorser.is_none() {
+            return Ok(None);
+        }
+        if let Some(serial) = endorser {
+            let enrolled = enrollments.registry(&registry.index);
+            if enrolled.and_then(|registry| registry.card(serial)).is_none() {
+                return Err(Error::NotOneOfItsCards {
+                    serial,
+                    index: registry.index.clone(),
+                    enrolled: enrolled.map(Registry::cards_for_display).unwrap_or_default(),
+                });
+            }
+        }
+        let registration = Registration::find(&registry.index, &context.settings)?;
+        registration.terms()?;
+        let right = match endorser {
+            Some(serial) => Right::Endorsement(serial),
+            None => Right::Invite(code(context, ui)?),
+        };
+        Ok(Some(Self { registration, right }))
+    }
+
+    /// The card that vouches is not the one that is enrolled.
+    pub(super) fn may_enrol(&self, serial: Serial) -> Result<(), Error> {
+        match self.right {
+            Right::Endorsement(endorser) if endorser == serial => Err(Error::Usage(
+                "the YubiKey that vouches is the one plugged in: plug in the new one first, the other is asked for later",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Enrollment<'_> {
+    /// Sends all keys that this card has for the registry.
+    pub(super) fn register(&self, with: &Registering<'_>, registry: &Registry) -> Result<(), Error> {
+        let card = registry
+            .card(self.card.serial)
+            .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
+        let terms = with.registration.terms()?;
+        let chains = if terms.wants_attestation() { self.chains(card)? } else { vec![None; card.keys.len()] };
+        let ids: Vec<KeyId> = card.keys.iter().map(|key| key.public.id()).collect();
+        let mut signer = Signer::new(self.readers, &self.context.settings, self.ui);
+        let mut proven = Vec::new();
+        for (key, attestation) in card.keys.iter().zip(chains) {
+            let purpose =
+                Purpose::Enrolment { nonce: terms.nonce.clone(), role: key.role, keys: ids.clone() };
+            let alone = Card { keys: vec![*key], ..card.clone() };
+            let proof = signer.sign_for(&with_card_alone(registry, alone), purpose)?.token;
+            proven.push(ProvenKey { key: *key, proof, attestation });
+        }
+        let endorsement;
+        let credential = match &with.right {
+            Right::Invite(code) => Credential::Invite(code),
+            Right::Endorsement(serial) => {
+                endorsement = self.endorsement(&mut signer, registry, *serial, &terms.nonce, &ids)?;
+                Credential::Endorsement(&endorsement)
+            }
+        };
+        let accepted = with.registration.submit(&terms.nonce, &credential, &card.label, &proven)?;
+        for line in accepted.lines() {
+            self.ui.say(line);
+        }
+        Ok(())
+    }
+
+    /// What the other card signs. Where there is one reader only, the cards have to change places.
+    fn endorsement(
+        &self,
+        signer: &mut Signer<'_>,
+        registry: &Registry,
+        serial: Serial,
+        nonce: &str,
+        ids: &[KeyId],
+    ) -> Result<String, Error> {
+        let not_enrolled = || Error::NotOneOfItsCards {
+            serial,
+            index: registry.index.clone(),
+            enrolled: registry.cards_for_display(),
+        };
+        let endorser = registry.card(serial).ok_or_else(not_enrolled)?;
+        let role = endorser.key(true).ok_or_else(|| Error::no_key(registry, true))?.role;
+        let alone = with_card_alone(registry, endorser.clone());
+        loop {
+            let purpose = Purpose::Enrolment { nonce: nonce.to_owned(), role, keys: ids.to_vec() };
+            match signer.sign_for(&alone, purpose) {
+                Ok(signed) => return Ok(signed.token),
+                Err(Error::WrongCard { .. } | Error::NoCard { .. }) if self.ui.is_interactive() => {
+                    self.confirm(&format!(
+                        "YubiKey {serial} ({}) has to vouch for the new keys. Is it plugged in now?",
+                        escape(&endorser.label)
+                    ))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Of each key in its order; `None` for one of which the card has nothing to say.
+    fn chains(&self, card: &Card) -> Result<Vec<Option<Vec<String>>>, Error> {
+        let (id, of) = (self.card.id(), card.clone());
+        let chains = self.look(move |piv| {
+            is_still(piv, id)?;
+            let chains = of.keys.iter().map(|key| match chain(piv, &of, key) {
+                Ok(chain) => Ok(Some(chain.map(|der| STANDARD.encode(der)).to_vec())),
+                Err(Error::Piv(
+                    piv::Error::NotAttestable { .. }
+                    | piv::Error::Unsupported { .. }
+                    | piv::Error::Malformed { .. },
+                )) => Ok(None),
+                Err(error) => Err(error),
+            });
+            chains.collect::<Result<Vec<_>, _>>()
+        })?;
+        for (key, _) in card.keys.iter().zip(&chains).filter(|(_, chain)| chain.is_none()) {
+            self.ui.note(format_args!(
+                "the {} key goes without attestation: YubiKey {} cannot say that it made it",
+                key.role, card.serial
+            ));
+        }
+        Ok(chains)
+    }
+}
+
+/// So that no other card or key signs.
+fn with_card_alone(registry: &Registry, card: Card) -> Registry {
+    Registry { cards: vec![card], ..registry.clone() }
+}
+
+/// The first line of standard input, or typed without echo. Never an argument: those can be seen by others.
+fn code(context: &Context, ui: Ui) -> Result<Zeroizing<String>, Error> {
+    let mut code = Zeroizing::new(String::new());
+    if !std::io::stdin().is_terminal() {
+        std::io::stdin().lock().take(LONGEST_CODE).read_line(&mut code).map_err(Error::Stdio)?;
+    }
+    if code.trim().is_empty() && ui.is_interactive() {
+        code = ui.ask_hidden("Invite code: ", context.settings.wait.pin_prompt())?;
+    }
+    let code = Zeroizing::new(code.trim().to_owned());
+    if code.is_empty() {
+        return Err(Error::Usage(
+            "--invite: the code is the first line of standard input, or typed in a terminal",
+        ));
+    }
+    Ok(code)
+}

@@ -1,0 +1,328 @@
+//! `verify`: whether a version is the one that somebody trusted has signed.
+//!
+//! Three things have to hold, and each is said by itself: the file has the checksum; the key signed this checksum for
+//! this registry, name and version; the key is trusted. The registry's word counts for none of them.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use asymmetric_token::{Checksum, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::Verify;
+use crate::commands::{Context, print};
+use crate::enrollment::{Enrollments, Registry};
+use crate::error::Error;
+use crate::piv::attestation::Attestation;
+use crate::proof::{self, Logged, Proof};
+use crate::signers::{self, Signers, Trust};
+use crate::ui::{Ui, escape};
+
+mod fetch;
+
+use fetch::Remote;
+
+/// Runs `yk-cargo verify`.
+///
+/// # Errors
+/// [`Error::NotProven`] if something does not hold; what is to be verified cannot be had or read.
+pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
+    let Evidence { proof, file, source, index } = evidence(arguments, context)?;
+    let mut findings = Findings::default();
+    findings.file(&proof, file, &source);
+    findings.signature(&proof, arguments, index.as_deref());
+    let home = context.cargo.home();
+    let mut trust = trust(&proof, arguments, &Signers::load(home)?);
+    if arguments.remember && findings.failed() == 0 && trust.is_err() {
+        if !arguments.yes {
+            agreed(&proof, context)?;
+        }
+        signers::remember(home, &proof.index, &proof.name, &proof.public)?;
+        trust = Ok(format!("recorded now in {}", signers::path(home).display()));
+    }
+    findings.trust(&proof, trust);
+    findings.audit_log(&proof);
+    findings.attestation(&proof);
+    findings.report(arguments.json, &proof)
+}
+
+/// What is to be verified.
+struct Evidence {
+    proof: Proof,
+    /// Of the crate file.
+    file: Checksum,
+    /// Where the crate file is from, safe to show.
+    source: String,
+    /// The registry's index URL, if one was named.
+    index: Option<String>,
+}
+
+fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let registry = match &arguments.registry {
+        Some(name_or_url) => Some(registry(name_or_url, &enrollments, context)?),
+        None => None,
+    };
+    let index = registry.as_ref().map(|(index, _)| index.clone());
+    if let (Some(proof), Some(file)) = (&arguments.proof, &arguments.crate_file) {
+        let proof = Proof::parse(&read(proof)?)?;
+        return Ok(Evidence { proof, file: checksum(file)?, source: shown(file), index });
+    }
+    let (Some((name, version)), Some((index_url, enrolled))) = (&arguments.version, registry) else {
+        return Err(Error::Usage("give NAME@VERS and --registry, or --crate and --proof"));
+    };
+    let remote = Remote::open(&index_url, enrolled, context)?;
+    let proof = Proof::parse(&remote.proof(name, version)?)?;
+    let (file, source) = match &arguments.crate_file {
+        Some(file) => (checksum(file)?, shown(file)),
+        None => {
+            let bytes = remote.crate_file(name, version, proof.checksum)?;
+            (Checksum(Sha256::digest(bytes).into()), "what the registry serves".into())
+        }
+    };
+    Ok(Evidence { proof, file, source, index })
+}
+
+/// The index URL that a person means, and its enrolment if there is one.
+fn registry<'a>(
+    name_or_url: &str,
+    enrollments: &'a Enrollments,
+    context: &Context,
+) -> Result<(String, Option<&'a Registry>), Error> {
+    match context.enrolled(enrollments, name_or_url) {
+        Ok(registry) => Ok((registry.index.clone(), Some(registry))),
+        Err(Error::NotEnrolled { .. }) => Ok((context.cargo.resolve(name_or_url)?.index, None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(proof::LONGEST).read_to_end(&mut bytes))
+        .map_err(|source| Error::File { file: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn checksum(path: &Path) -> Result<Checksum, Error> {
+    File::open(path)
+        .and_then(|mut file| super::sha256(&mut file))
+        .map(Checksum)
+        .map_err(|source| Error::File { file: path.to_owned(), source })
+}
+
+fn shown(path: &Path) -> String {
+    escape(&path.display().to_string())
+}
+
+/// Why the key is trusted, or why not.
+fn trust(proof: &Proof, arguments: &Verify, signers: &Signers) -> Result<String, &'static str> {
+    if arguments.key.contains(&proof.public) {
+        return Ok("given with --key".into());
+    }
+    match signers.trust(&proof.index, &proof.name, &proof.public) {
+        Trust::Trusted => Ok("named in signers.toml for this crate".into()),
+        Trust::OthersAreTrusted => Err("is not one of those in signers.toml for this crate"),
+        Trust::Unknown if arguments.key.is_empty() => Err("is nobody's that you have said you trust"),
+        Trust::Unknown => Err("is not the one given with --key"),
+    }
+}
+
+/// The person says yes to this key, having seen what it is for.
+fn agreed(proof: &Proof, context: &Context) -> Result<(), Error> {
+    let ui = Ui::new(false);
+    ui.say(format_args!("{}\n{}", proof.public, proof.public.id()));
+    ui.note("the registry says that this is the key; only whoever publishes the crate can tell you");
+    let question = format!("Trust this key to publish `{}` at {}?", proof.name, escape(&proof.index));
+    if ui.confirm(&question, context.settings.wait.pin_prompt())? { Ok(()) } else { Err(Error::Declined) }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    /// It proves nothing, either way.
+    Note,
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    /// One sentence, safe to show.
+    text: String,
+    next: Option<&'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn file(&mut self, proof: &Proof, found: Checksum, source: &str) {
+        if found == proof.checksum {
+            self.add("file", Verdict::Ok, format!("{source} has the checksum {found}"));
+        } else {
+            let text = format!("{source} has the checksum {found}, the proof is for {}", proof.checksum);
+            self.add("file", Verdict::Failed, text);
+        }
+    }
+
+    fn signature(&mut self, proof: &Proof, arguments: &Verify, index: Option<&str>) {
+        let Proof { name, version, .. } = proof;
+        let shown = escape(&proof.index);
+        let asked = arguments.version.as_ref().is_none_or(|asked| *asked == (name.clone(), version.clone()))
+            && index.is_none_or(|index| index == proof.index);
+        let (verdict, text) = match proof.signed() {
+            _ if !asked => (Verdict::Failed, format!("the proof is one for {name} {version} of {shown}")),
+            Ok(signed) => {
+                let at = in_seconds(signed.at);
+                let text = format!(
+                    "the key below signed this checksum as {name} {version} for {shown}, at {at} by the signer's clock"
+                );
+                (Verdict::Ok, text)
+            }
+            Err(error) => (Verdict::Failed, format!("{error}; the proof is for {name} {version} of {shown}")),
+        };
+        self.add("signature", verdict, text);
+    }
+
+    fn trust(&mut self, proof: &Proof, trust: Result<String, &'static str>) {
+        let key = proof.public;
+        match trust {
+            Ok(why) => self.add("trust", Verdict::Ok, format!("the key {key} is {why}")),
+            Err(why) => {
+                self.add("trust", Verdict::Failed, format!("the key {key} {why}"));
+                self.next("have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC, or --remember to be asked once");
+            }
+        }
+    }
+
+    fn audit_log(&mut self, proof: &Proof) {
+        match proof.logged() {
+            None => {}
+            Some(Ok(logged)) => {
+                let verdict = if logged.head.is_some() { Verdict::Ok } else { Verdict::Note };
+                self.add("audit log", verdict, logged_text(&logged));
+            }
+            Some(Err(error)) => self.add("audit log", Verdict::Failed, error.to_string()),
+        }
+    }
+
+    /// What a certificate in the proof says of the key; its chain is not looked at, so it decides nothing.
+    fn attestation(&mut self, proof: &Proof) {
+        let Some(certificates) = &proof.attestation else { return };
+        let first = certificates.first().and_then(|text| STANDARD.decode(text).ok());
+        let read = first.and_then(|der| Attestation::read(&der).ok());
+        let point = read.as_ref().and_then(|read| read.p384_point);
+        let is_of_key =
+            point.is_some_and(|point| PublicKey::from_uncompressed(&point).ok() == Some(proof.public));
+        let text = match read.filter(|_| is_of_key) {
+            None => "it is not about this key".to_owned(),
+            Some(read) => {
+                let serial = read.serial.map_or(String::new(), |serial| format!(" {serial}"));
+                format!(
+                    "it says that YubiKey{serial}, firmware {}, made the key, with PIN {}, touch {}; that is not checked here, and does not say whose key it is",
+                    read.firmware, read.pin, read.touch
+                )
+            }
+        };
+        self.add("attestation", Verdict::Note, text);
+    }
+
+    fn add(&mut self, check: &'static str, verdict: Verdict, text: String) {
+        self.0.push(Finding { check, verdict, text, next: None });
+    }
+
+    /// What to do about the finding that was added last.
+    fn next(&mut self, next: &'static str) {
+        if let Some(finding) = self.0.last_mut() {
+            finding.next = Some(next);
+        }
+    }
+
+    fn failed(&self) -> usize {
+        self.0.iter().filter(|finding| finding.verdict == Verdict::Failed).count()
+    }
+
+    fn report(&self, as_json: bool, proof: &Proof) -> Result<(), Error> {
+        let failed = self.failed();
+        if as_json {
+            print(self.json(proof))?;
+        } else {
+            self.0.iter().try_for_each(|finding| print(finding.line()))?;
+        }
+        if failed == 0 { Ok(()) } else { Err(Error::NotProven { failed }) }
+    }
+
+    fn json(&self, proof: &Proof) -> Value {
+        let logged = proof.logged().and_then(Result::ok);
+        json!({
+            "version": 1,
+            "ok": self.failed() == 0,
+            "index": proof.index,
+            "name": proof.name.as_str(),
+            "vers": proof.version.to_string(),
+            "cksum": proof.checksum.to_string(),
+            "public": proof.public.to_string(),
+            "key-id": proof.public.id().to_string(),
+            "role": proof.role.as_str(),
+            "signed-at": proof.signed().ok().map(|signed| signed.at.to_string()),
+            "checks": self.0.iter().map(Finding::json).collect::<Vec<_>>(),
+            "audit": logged.map(|logged| json!({
+                "seq": logged.seq,
+                "time": logged.time.to_string(),
+                "user": logged.user,
+                "head": logged.head.map(|head| json!({
+                    "seq": head.seq,
+                    "hash": head.hash.to_string(),
+                    "time": head.time.to_string(),
+                    "key-id": head.key.to_string(),
+                })),
+            })),
+        })
+    }
+}
+
+impl Finding {
+    fn line(&self) -> String {
+        let next = self.next.map(|next| format!("\n{:9}next: {next}", "")).unwrap_or_default();
+        format!("{:<9}{}: {}{next}", self.verdict.as_str(), self.check, self.text)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "check": self.check, "result": self.verdict.as_str(), "text": self.text, "next": self.next })
+    }
+}
+
+impl Verdict {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+fn logged_text(logged: &Logged) -> String {
+    let Logged { seq, time, user, head } = logged;
+    let entry =
+        format!("entry {seq}, said by the gateway to be of {} and of {}", in_seconds(*time), escape(user));
+    match head {
+        Some(head) => format!(
+            "{entry}, is in what the gateway signed: the head of entry {}, by its key {}",
+            head.seq, head.key
+        ),
+        None => format!("{entry}; the gateway has not signed its log up to there yet"),
+    }
+}
+
+fn in_seconds(time: Timestamp) -> String {
+    format!("{time:.0}")
+}

@@ -1,0 +1,127 @@
+//! What is verified, from the registry: the proof and the crate file. Neither is believed because of where it is from.
+
+use asymmetric_token::{Checksum, CrateName};
+use semver::Version;
+
+use crate::challenge::{self, Asked, IndexConfig};
+use crate::commands::Context;
+use crate::enrollment::Registry;
+use crate::error::Error;
+use crate::proof;
+use crate::reader::Readers;
+use crate::signer::Signer;
+use crate::ui::Ui;
+
+/// No registry takes larger crate files, in bytes.
+const LONGEST_CRATE: u64 = 64 << 20;
+
+/// A registry that hands out proofs and crate files.
+pub(super) struct Remote<'a> {
+    index: &'a str,
+    context: &'a Context,
+    config: IndexConfig,
+    token: Option<String>,
+}
+
+impl<'a> Remote<'a> {
+    /// Reads its configuration; where that needs a token, with the read key that is enrolled there.
+    pub(super) fn open(
+        index: &'a str,
+        enrolled: Option<&Registry>,
+        context: &'a Context,
+    ) -> Result<Self, Error> {
+        let failed = |error| cannot_get("the configuration of the index".into(), error);
+        let ask = |token| Asked::new(index, &context.settings)?.index_config(token);
+        if let Some(config) = ask(None).map_err(failed)?.filter(|config| !config.auth_required) {
+            return Ok(Self { index, context, config, token: None });
+        }
+        let enrolled = enrolled.ok_or_else(|| Error::NotEnrolled { registry: index.to_owned() })?;
+        let readers = Readers::start(context.settings.wait.deadlines());
+        let token = Signer::new(&readers, &context.settings, Ui::new(false)).sign(enrolled, None)?.token;
+        let config =
+            ask(Some(&token)).map_err(failed)?.expect("with a token there is a configuration or an error");
+        Ok(Self { index, context, config, token: Some(token) })
+    }
+
+    /// The proof of a version.
+    pub(super) fn proof(&self, name: &CrateName, version: &Version) -> Result<Vec<u8>, Error> {
+        let missing = || Error::NoProof { version: format!("{name} {version}") };
+        let api = self.config.api.as_deref().ok_or_else(missing)?.trim_end_matches('/');
+        let url = format!("{api}/api/v1/crates/{name}/{version}/proof");
+        match self.get(proof::LONGEST, &url) {
+            Err(challenge::Error::Status { status: 404, .. }) => Err(missing()),
+            Err(error) => Err(cannot_get(format!("the proof of {name} {version}"), error)),
+            Ok(bytes) => Ok(bytes),
+        }
+    }
+
+    /// The file of a version, whatever its checksum.
+    pub(super) fn crate_file(
+        &self,
+        name: &CrateName,
+        version: &Version,
+        checksum: Checksum,
+    ) -> Result<Vec<u8>, Error> {
+        let url = download_url(&self.config.dl, name, version, checksum);
+        self.get(LONGEST_CRATE, &url)
+            .map_err(|error| cannot_get(format!("the crate file of {name} {version}"), error))
+    }
+
+    fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, challenge::Error> {
+        let asked = Asked::new(self.index, &self.context.settings)?;
+        asked.is_as_protected(url)?;
+        let answer = asked.client.get_up_to(longest, url, self.token.as_deref())?;
+        match answer.status {
+            200 => Ok(answer.body),
+            status => Err(challenge::Error::Status { url: url.to_owned(), status }),
+        }
+    }
+}
+
+fn cannot_get(what: String, error: challenge::Error) -> Error {
+    Error::Fetch { what, source: Box::new(error) }
+}
+
+/// Cargo book, "Index Configuration": a template, or the beginning of the usual path.
+fn download_url(dl: &str, name: &CrateName, version: &Version, checksum: Checksum) -> String {
+    let prefix = prefix(name.as_str());
+    let markers = [
+        ("{crate}", name.to_string()),
+        ("{version}", version.to_string()),
+        ("{prefix}", prefix.clone()),
+        ("{lowerprefix}", prefix.to_ascii_lowercase()),
+        ("{sha256-checksum}", checksum.to_string()),
+    ];
+    if !markers.iter().any(|(marker, _)| dl.contains(marker)) {
+        return format!("{dl}/{name}/{version}/download");
+    }
+    markers.iter().fold(dl.to_owned(), |url, (marker, value)| url.replace(marker, value))
+}
+
+/// The folder of a crate in an index, its name in its own case.
+fn prefix(name: &str) -> String {
+    match name.len() {
+        1 | 2 => name.len().to_string(),
+        3 => format!("3/{}", &name[..1]),
+        _ => format!("{}/{}", &name[..2], &name[2..4]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downloads_are_where_cargo_looks() {
+        let url = |dl, name: &str| {
+            let version = Version::parse("1.0.0+b").unwrap();
+            download_url(dl, &name.parse().unwrap(), &version, Checksum([0xab; 32]))
+        };
+        assert_eq!(url("https://r.example/dl", "Hello"), "https://r.example/dl/Hello/1.0.0+b/download");
+        assert_eq!(url("https://r.example/{prefix}/{crate}.x", "Hello"), "https://r.example/He/ll/Hello.x");
+        assert_eq!(url("/{lowerprefix}/{version}", "Hello"), "/he/ll/1.0.0+b");
+        assert_eq!(url("/{prefix}", "abc"), "/3/a");
+        assert_eq!(url("/{prefix}", "ab"), "/2");
+        assert_eq!(url("/{sha256-checksum}", "a"), format!("/{}", "ab".repeat(32)));
+    }
+}

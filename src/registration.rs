@@ -1,0 +1,215 @@
+//! Enrolment at a registry over HTTP: what it asks for, and what it makes of the keys that it is sent.
+//!
+//! `GET {api}/api/v1/enroll` gives a nonce and the registry's terms, `POST` takes the keys with their proofs. What a
+//! registry answers is foreign text: bounded, and escaped before it is shown.
+
+use asymmetric_token::strict_json;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::challenge;
+use crate::enrollment::Key;
+use crate::http::{self, Client, Network};
+use crate::settings::Settings;
+use crate::ui::escape;
+
+/// The most lines of a registry's text that are shown.
+const LINES: usize = 20;
+
+/// A registry that enrols keys over HTTP.
+pub struct Registration<'a> {
+    url: String,
+    settings: &'a Settings,
+}
+
+/// What a registry asks for.
+#[derive(Debug, Deserialize)]
+pub struct Terms {
+    version: u64,
+    /// To be signed by every key.
+    pub nonce: String,
+    attestation: String,
+}
+
+impl Terms {
+    /// Whether it wants to know which card made the keys.
+    #[must_use]
+    pub fn wants_attestation(&self) -> bool {
+        self.attestation != "off"
+    }
+}
+
+/// A key to be enrolled.
+#[derive(Debug)]
+pub struct ProvenKey {
+    /// The key.
+    pub key: Key,
+    /// Its `enroll` token.
+    pub proof: String,
+    /// The card's certificates, each in base64.
+    pub attestation: Option<Vec<String>>,
+}
+
+/// By what right.
+#[derive(Debug)]
+pub enum Credential<'a> {
+    /// The administrator's code.
+    Invite(&'a str),
+    /// The token of a key that is enrolled there.
+    Endorsement(&'a str),
+}
+
+/// What a registry says of keys that it has taken.
+#[derive(Debug, Deserialize)]
+pub struct Accepted {
+    /// Whose they are there.
+    pub user: String,
+    text: String,
+}
+
+impl Accepted {
+    /// The registry's words, safe to show, line by line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.text.lines().take(LINES).map(escape)
+    }
+}
+
+impl<'a> Registration<'a> {
+    /// Asks a registry where keys are enrolled.
+    ///
+    /// # Errors
+    /// [`Error::Api`].
+    pub fn find(index: &str, settings: &'a Settings) -> Result<Self, Error> {
+        let api = challenge::api(index, settings).map_err(Error::Api)?;
+        Ok(Self { url: format!("{api}/api/v1/enroll"), settings })
+    }
+
+    /// Asks for the terms, and for a fresh nonce.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::Http`].
+    pub fn terms(&self) -> Result<Terms, Error> {
+        let answer = self.client()?.get(&self.url, None)?;
+        match answer.status {
+            200 => {}
+            404 | 405 => return Err(Error::NotOffered { url: self.url.clone() }),
+            status => return Err(self.refused(status, &answer.body)),
+        }
+        let terms: Terms = self.read(&answer.body)?;
+        if terms.version != 1 {
+            return Err(Error::Answer { url: self.url.clone() });
+        }
+        Ok(terms)
+    }
+
+    /// Sends the keys.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the registry's reason, [`Error::Answer`], [`Error::Http`].
+    pub fn submit(
+        &self,
+        nonce: &str,
+        credential: &Credential<'_>,
+        label: &str,
+        keys: &[ProvenKey],
+    ) -> Result<Accepted, Error> {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|proven| {
+                json!({
+                    "role": proven.key.role.as_str(),
+                    "public": proven.key.public.to_string(),
+                    "proof": proven.proof,
+                    "attestation": proven.attestation,
+                })
+            })
+            .collect();
+        let mut request = json!({ "version": 1, "nonce": nonce, "label": label, "keys": keys });
+        match credential {
+            Credential::Invite(code) => request["invite"] = Value::from(*code),
+            Credential::Endorsement(token) => request["endorsement"] = Value::from(*token),
+        }
+        let answer = self.client()?.post(&self.url, &request.to_string())?;
+        match answer.status {
+            201 => self.read(&answer.body),
+            status => Err(self.refused(status, &answer.body)),
+        }
+    }
+
+    fn client(&self) -> Result<Client, Error> {
+        let network = Network::load(&self.url, &self.settings.cargo_home, |name| std::env::var(name).ok())
+            .map_err(Error::CargoConfig)?;
+        Ok(Client::new(&self.url, &network, self.settings.wait.network())?)
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(&self, body: &[u8]) -> Result<T, Error> {
+        let value = std::str::from_utf8(body).ok().and_then(|text| strict_json::parse(text).ok());
+        let read = value.and_then(|value| serde_json::from_value(value).ok());
+        read.ok_or_else(|| Error::Answer { url: self.url.clone() })
+    }
+
+    /// With the sentence that cargo would show.
+    fn refused(&self, status: u16, body: &[u8]) -> Error {
+        let detail = self.read::<Value>(body).ok();
+        let detail = detail.as_ref().and_then(|value| value["errors"][0]["detail"].as_str());
+        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), escape) }
+    }
+}
+
+/// Why keys are not enrolled at a registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What it answers is not what the protocol has.
+    #[error("{} does not answer as a registry that enrols keys", escape(url))]
+    Answer {
+        /// What was asked.
+        url: String,
+    },
+    /// It does not say where its API is.
+    #[error("the registry does not say where it enrols keys")]
+    Api(#[source] challenge::Error),
+    /// Cargo's configuration.
+    #[error(transparent)]
+    CargoConfig(crate::cargo_config::Error),
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// There is no such thing there.
+    #[error("this registry takes no enrolments over the network ({})", escape(url))]
+    NotOffered {
+        /// What was asked.
+        url: String,
+    },
+    /// It says no.
+    #[error("the registry refuses the enrolment: {detail}")]
+    Refused {
+        /// The answer's status.
+        status: u16,
+        /// Its reason, escaped.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotOffered { .. }
+            | Self::Api(challenge::Error::NoApi { .. } | challenge::Error::GitIndex) => {
+                "enrol without --invite, and send its administrator the lines that are printed"
+            }
+            Self::Refused { status: 409, .. } => {
+                "if another user's keys are on this card: make new ones in other slots, with --slot"
+            }
+            Self::Refused { status: 403, .. } => {
+                "what the registry asks for is its administrator's choice; keys that were made stay on the card"
+            }
+            Self::Refused { status: 401, .. } => {
+                "keys that were made are kept: with a good code, the same command goes on from here"
+            }
+            _ => "keys that were made are kept: the same command goes on from here when the registry answers",
+        }
+    }
+}

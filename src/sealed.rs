@@ -19,6 +19,6 @@ mod unsealer;
 
 pub use age_file::{AgeFile, FileError, LONGEST_FILE};
 pub use contents::{BearerToken, TokenError};
-pub use piv_p256::{NoRecipient, Recipient};
+pub use piv_p256::{NoRecipient, Recipient, SharedSecret};
 pub use store::{directory, keep, load, path, remove};
 pub use unsealer::{Occasion, Unsealer};

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::contents::{self, BearerToken, Unfit};
 use super::piv_p256::{Recipient, SharedSecret, WrappedKey};
+use crate::piv::P256Point;
 
 /// A file longer than this is not one of ours, in bytes.
 pub const LONGEST_FILE: usize = 32 * 1024;
@@ -98,6 +99,20 @@ impl AgeFile {
         self.keys.iter().find(|key| key.is_for(recipient))
     }
 
+    /// The token, if it belongs to this registry; `agree` does what the recipient's key does with the point it is given.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn open_with(
+        &self,
+        index: &str,
+        recipient: &Recipient,
+        agree: impl FnOnce(&P256Point) -> SharedSecret,
+    ) -> Result<BearerToken, FileError> {
+        let key = self.key_for(recipient).ok_or(FileError::NotOpened)?;
+        self.open(index, recipient, &agree(&key.ephemeral_point()))
+    }
+
     /// The token, if the card's secret opens the file and it belongs to this registry.
     pub(crate) fn open(
         &self,
@@ -169,9 +184,8 @@ mod tests {
     }
 
     fn open(file: &AgeFile, seed: u8, index: &str) -> Result<String, FileError> {
-        let key = file.key_for(&recipient(seed)).ok_or(FileError::NotOpened)?;
-        let secret = agree(seed, &key.ephemeral_point());
-        file.open(index, &recipient(seed), &secret).map(|token| token.expose().to_owned())
+        let opened = file.open_with(index, &recipient(seed), |point| agree(seed, point));
+        opened.map(|token| token.expose().to_owned())
     }
 
     #[test]

@@ -25,8 +25,8 @@ const NAME: &str = "piv-p256";
 const RECIPIENT: Hrp = Hrp::parse_unchecked("age1yubikey");
 const IDENTITY: Hrp = Hrp::parse_unchecked("age-plugin-yubikey-");
 
-/// The x coordinate on which two keys agree.
-pub(crate) type SharedSecret = Zeroizing<[u8; 32]>;
+/// The x coordinate on which two keys agree. Wiped when dropped.
+pub type SharedSecret = Zeroizing<[u8; 32]>;
 
 /// A P-256 key on a card to which tokens are sealed: its compressed point. Written as `age1yubikey1…`.
 #[derive(Clone, Copy, PartialEq, Eq)]

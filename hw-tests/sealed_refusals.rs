@@ -139,6 +139,18 @@ fn a_name_that_leads_elsewhere() {
     assert!(refused["Err"]["message"].to_string().contains("takes no arguments"), "{refused}");
 }
 
+/// With the most talkative of logs: neither the token, nor the secret that opens the file.
+#[test]
+fn the_log_keeps_the_secrets() {
+    let sealed = Sealed::new(Reads::Open);
+    let outcome = sealed.yank().env("YK_CARGO_LOG", "trace").env("RUST_LOG", "trace").succeeds();
+    outcome.says(&["yk_cargo::apdu"]);
+    assert!(!outcome.stderr.contains(TOKEN) && !outcome.stderr.contains(PIN));
+    let mut lines = outcome.stderr.lines().skip_while(|line| !line.contains("> 00871195"));
+    let answer = lines.nth(1).unwrap();
+    assert!(answer.ends_with("< [36 bytes not shown] 9000"), "{answer}");
+}
+
 #[test]
 fn what_is_no_token_is_not_sealed() {
     let sealed = Sealed::unsealed(Reads::Open, |card| card);

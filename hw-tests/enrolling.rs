@@ -34,7 +34,7 @@ fn two_keys_and_what_comes_next() {
         assert!(outcome.stdout.contains(&format!("\n  {}\n", key.public)), "{outcome:#?}");
     }
     outcome.says(&["making and checking them takes no touch"]);
-    outcome.says(&["signed and checked one read token", "cargo will use the key once"]);
+    outcome.says(&["signed and checked one read token", "cargo will ask this program once"]);
     assert!(outcome.stdout.contains("is lost too once PIN and PUK are blocked"), "{outcome:#?}");
     let seen = Seen::on(&world.card);
     assert_eq!((seen.pins(), seen.touches()), (0, 0), "enrolling costs neither PIN nor touch");

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod asking_registry;
+mod bearer_registry;
 mod cargo_commands;
 mod challenges;
 mod daily;
@@ -25,6 +26,9 @@ mod provider_processes;
 mod real_key;
 mod refusals;
 mod replacing;
+mod sealed;
+mod sealed_refusals;
+mod sealed_shown;
 mod several_cards;
 mod stand_in;
 mod terminal;

@@ -62,7 +62,7 @@ impl World {
     fn obey(&self, line: &str) {
         let mut session = self.at_a_terminal(&format!("cd alpha; {line}; echo STATUS $?"));
         let questions = || {
-            let texts = ["[y/N] ", "Type yes to go on: ", "left): ", "STATUS "];
+            let texts = ["[y/N] ", "Type yes to go on: ", "Token of `crates-io`: ", "left): ", "STATUS "];
             texts.map(|text| ReadUntil::String(text.to_owned())).into()
         };
         let mut shown = String::new();
@@ -73,6 +73,7 @@ impl World {
             let answer = match found.as_str() {
                 "[y/N] " => "y",
                 "Type yes to go on: " => "yes",
+                "Token of `crates-io`: " => "cioPretendToBeSecret",
                 "left): " => PIN,
                 _ => break,
             };

@@ -283,7 +283,11 @@ fn login_at_a_registry_that_is_not_enrolled() {
     let world = World::new();
     world.configure_provider();
     let login = world.cargo(&world.path("work"), ["login", "--registry", NAME]).fails();
-    login.says(&["my-reg is not enrolled", "yk-cargo enroll my-reg"]);
+    login.says(&[
+        "no token was given, and there is no terminal to ask for it",
+        "give the token on standard input",
+    ]);
+    assert!(Seen::on(&world.card).nothing());
 }
 
 impl World {

@@ -113,7 +113,7 @@ fn only_the_one_key_is_used() {
     skipped.says(&["skipped: no real key, since YK_CARGO_HW_SERIAL is not set"]);
 }
 
-fn somebodys_key() -> ImportedKey {
+pub(crate) fn somebodys_key() -> ImportedKey {
     let key = p384::SecretKey::from_slice(&[7; 48]).unwrap();
     let der = p384::pkcs8::EncodePrivateKey::to_pkcs8_der(&key).unwrap();
     ImportedKey::from_pkcs8(der.as_bytes()).unwrap()

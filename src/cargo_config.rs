@@ -8,9 +8,11 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use toml_edit::{Array, DocumentMut, Item, Table, Value, value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
+use zeroize::Zeroizing;
 
 use crate::http;
+use crate::sealed::BearerToken;
 
 mod error;
 pub mod view;
@@ -27,6 +29,9 @@ pub struct CargoConfig {
     working_directory: PathBuf,
 }
 
+/// What cargo calls crates.io.
+pub const CRATES_IO_NAME: &str = "crates-io";
+
 /// A registry as a person's own configuration knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredRegistry {
@@ -34,6 +39,38 @@ pub struct ConfiguredRegistry {
     pub index: String,
     /// Under which name, if it has one.
     pub name: Option<String>,
+}
+
+impl ConfiguredRegistry {
+    /// crates.io.
+    #[must_use]
+    pub fn crates_io() -> Self {
+        Self { index: CRATES_IO.to_owned(), name: Some(CRATES_IO_NAME.to_owned()) }
+    }
+
+    /// Whether it is crates.io, which cargo configures in a place of its own.
+    #[must_use]
+    pub fn is_crates_io(&self) -> bool {
+        self.index == CRATES_IO
+    }
+
+    /// The header of its table in cargo's configuration; `None` if it has no name.
+    #[must_use]
+    pub fn section(&self) -> Option<String> {
+        if self.is_crates_io() {
+            return Some("[registry]".to_owned());
+        }
+        self.name.as_ref().map(|name| format!("[registries.{name}]"))
+    }
+
+    /// The keys that lead to its table.
+    fn table(&self) -> Result<Vec<&str>, Error> {
+        match &self.name {
+            _ if self.is_crates_io() => Ok(vec!["registry"]),
+            Some(name) => Ok(vec!["registries", name]),
+            None => Err(Error::NoName),
+        }
+    }
 }
 
 impl CargoConfig {
@@ -86,12 +123,31 @@ impl CargoConfig {
         Ok(ConfiguredRegistry { index, name: Some(name_or_url.to_owned()) })
     }
 
+    /// The same, and crates.io too, for what can be done there: by its name, or any URL that people know it by.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), but for [`Error::CratesIo`].
+    pub fn resolve_any(&self, name_or_url: &str) -> Result<ConfiguredRegistry, Error> {
+        match self.resolve(name_or_url) {
+            Err(Error::CratesIo) => Ok(ConfiguredRegistry::crates_io()),
+            resolved => resolved,
+        }
+    }
+
     /// The provider configured for a registry in cargo's home, as it is written there.
     ///
     /// # Errors
     /// Unreadable configuration.
-    pub fn provider(&self, name: &str) -> Result<Option<String>, Error> {
-        value_in(&self.home_file(), name, "credential-provider")
+    pub fn provider_of(&self, registry: &ConfiguredRegistry) -> Result<Option<String>, Error> {
+        let file = self.home_file();
+        match &registry.name {
+            _ if registry.is_crates_io() => {
+                let document = read(&file)?.unwrap_or_default();
+                Ok(document.get("registry").and_then(|table| Some(text(table.get("credential-provider")?))))
+            }
+            Some(name) => value_in(&file, name, "credential-provider"),
+            None => Ok(None),
+        }
     }
 
     /// Whether a configured provider is this program, however it is written.
@@ -109,22 +165,54 @@ impl CargoConfig {
     /// # Errors
     /// Unreadable configuration, or it cannot be written.
     pub fn set_provider(&self, registry: &ConfiguredRegistry, program: &Path) -> Result<PathBuf, Error> {
-        let name = registry.name.as_deref().ok_or(Error::NoName)?;
         let file = self.home_file();
         let mut document = read(&file)?.unwrap_or_default();
-        let registries = document.entry("registries").or_insert_with(|| {
-            let mut table = Table::new();
-            table.set_implicit(true);
-            Item::Table(table)
-        });
-        let registries = registries.as_table_like_mut().ok_or_else(|| Error::Shape { file: file.clone() })?;
-        let entry = registries.entry(name).or_insert_with(|| Item::Table(Table::new()));
-        let entry = entry.as_table_like_mut().ok_or_else(|| Error::Shape { file: file.clone() })?;
-        if entry.get("index").is_none() && self.own_index(name)?.is_none() {
+        let entry = table_at(&mut document, &registry.table()?).ok_or_else(|| shape(&file))?;
+        let needs_index = !registry.is_crates_io() && entry.get("index").is_none();
+        if needs_index
+            && registry.name.as_deref().map(|name| self.own_index(name)).transpose()?.flatten().is_none()
+        {
             entry.insert("index", value(&registry.index));
         }
         entry.insert("credential-provider", Item::Value(provider(program)));
         replace(&file, &document.to_string())?;
+        Ok(file)
+    }
+
+    /// Takes a registry's `credential-provider` out again, if it is this program. False if it was not.
+    ///
+    /// # Errors
+    /// Unreadable configuration, or it cannot be written.
+    pub fn unset_provider(&self, registry: &ConfiguredRegistry) -> Result<bool, Error> {
+        let file = self.home_file();
+        let Some(mut document) = read(&file)? else { return Ok(false) };
+        let Some(entry) = table_at(&mut document, &registry.table()?) else { return Ok(false) };
+        let ours = entry.get("credential-provider").is_some_and(|item| Self::is_ours(&text(item)));
+        if ours {
+            entry.remove("credential-provider");
+            replace(&file, &document.to_string())?;
+        }
+        Ok(ours)
+    }
+
+    /// Puts a token in clear into cargo's credentials, as cargo's own provider does; 0600 from the first byte.
+    ///
+    /// # Errors
+    /// Unreadable credentials, or they cannot be written.
+    pub fn store_token(&self, registry: &ConfiguredRegistry, token: &BearerToken) -> Result<PathBuf, Error> {
+        let [old, new] = self.credentials_files();
+        let file = if old.is_file() { old } else { new };
+        let mut document = read(&file)?.unwrap_or_default();
+        let entry = table_at(&mut document, &registry.table()?).ok_or_else(|| shape(&file))?;
+        entry.insert("token", value(token.expose()));
+        let text = Zeroizing::new(document.to_string());
+        let target = file.canonicalize().unwrap_or_else(|_| file.clone());
+        crate::enrollment::file::replace(&target, text.as_bytes()).map_err(|error| match error {
+            crate::enrollment::Error::Io { source, .. } => {
+                Error::Io { action: "write", file: file.clone(), source }
+            }
+            error => Error::Io { action: "write", file: file.clone(), source: io::Error::other(error) },
+        })?;
         Ok(file)
     }
 
@@ -242,9 +330,32 @@ fn includes(document: &DocumentMut, directory: &Path) -> Vec<PathBuf> {
     }
 }
 
+/// The table at these keys, made if it is missing; `None` if something else is there.
+fn table_at<'a>(document: &'a mut DocumentMut, keys: &[&str]) -> Option<&'a mut dyn TableLike> {
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    for (depth, key) in keys.iter().enumerate() {
+        let implicit = depth + 1 < keys.len();
+        let item = table.entry(key).or_insert_with(|| {
+            let mut table = Table::new();
+            table.set_implicit(implicit);
+            Item::Table(table)
+        });
+        table = item.as_table_like_mut()?;
+    }
+    Some(table)
+}
+
+fn shape(file: &Path) -> Error {
+    Error::Shape { file: file.to_owned() }
+}
+
+/// A value as it is written.
+fn text(item: &Item) -> String {
+    item.as_str().map_or_else(|| item.to_string().trim().to_owned(), str::to_owned)
+}
+
 fn entry(document: &DocumentMut, name: &str, key: &str) -> Option<String> {
-    let item = document.get("registries")?.get(name)?.get(key)?;
-    Some(item.as_str().map_or_else(|| item.to_string().trim().to_owned(), str::to_owned))
+    document.get("registries")?.get(name)?.get(key).map(text)
 }
 
 /// A bare word where PATH finds this program by it; else an array, since cargo splits a string at blanks.

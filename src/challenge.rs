@@ -49,6 +49,23 @@ pub enum Reads {
     Open,
 }
 
+impl Reads {
+    /// As in the enrolments file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthRequired => "auth-required",
+            Self::Open => "open",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::AuthRequired, Self::Open].into_iter().find(|reads| reads.as_str() == name)
+    }
+}
+
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
 /// read is the one that every API has and that changes nothing.
 ///

@@ -33,12 +33,16 @@ pub enum Command {
     List(List),
     /// Show what a token says, without judging it.
     Inspect(Inspect),
+    /// Seal a bearer token to a YubiKey, for registries that take nothing else, such as crates.io.
+    Seal(Seal),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
     /// Check that a version is the one that a key you trust has signed.
     Verify(Verify),
     /// Print the card's certificates that it made the enrolled keys itself, in PEM.
     Attest(Attest),
+    /// Print a sealed token, or give it back to cargo.
+    Unseal(Unseal),
     /// Remove an enrolment from this computer; the keys stay on their cards.
     Forget(Forget),
     /// Print a completion script for a shell.
@@ -154,6 +158,65 @@ pub struct Inspect {
     /// One JSON object on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `seal`.
+#[derive(Debug, Args)]
+pub struct Seal {
+    /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    ///
+    /// The token is asked for at the terminal, without echo; where standard input is no terminal, it is its first line.
+    #[arg(required_unless_present = "add_card")]
+    pub registry: Option<String>,
+    /// Put a new token in place of the sealed one.
+    #[arg(long)]
+    pub rotate: bool,
+    /// Have every sealed token open with one more card, which gets a key for it.
+    #[arg(long, conflicts_with_all = ["registry", "rotate", "configure", "no_configure", "insecure_http"])]
+    pub add_card: bool,
+    /// Do not open the token again to see that it opens, which takes PIN and touch.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to make the key on, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call that YubiKey, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
+    pub label: String,
+    /// The slot for the key. [default: the last empty one, from 95 downward]
+    #[arg(long, value_name = "SLOT")]
+    pub slot: Option<Slot>,
+    /// Make a key although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
+    #[arg(long, value_name = "COMMAND")]
+    pub management_key_command: Option<String>,
+    /// Allow a registry without TLS that is not on this computer.
+    #[arg(long)]
+    pub insecure_http: bool,
+    /// Set `credential-provider` for this registry in $CARGO_HOME/config.toml, without asking.
+    #[arg(long, overrides_with = "no_configure")]
+    pub configure: bool,
+    /// Leave $CARGO_HOME/config.toml alone, without asking.
+    #[arg(long, overrides_with = "configure")]
+    pub no_configure: bool,
+}
+
+/// Arguments of `unseal`.
+#[derive(Debug, Args)]
+pub struct Unseal {
+    /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    pub registry: String,
+    /// Write the token into cargo's credentials in place of sealing it, and have cargo use it from there.
+    #[arg(long)]
+    pub restore: bool,
+    /// Do not ask.
+    #[arg(long, requires = "restore")]
+    pub yes: bool,
 }
 
 /// Arguments of `token`.

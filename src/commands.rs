@@ -15,13 +15,17 @@ use crate::ui;
 pub mod attest;
 mod cards;
 pub mod completions;
+mod configure;
 pub mod doctor;
 pub mod enroll;
 pub mod forget;
 pub mod inspect;
 pub mod list;
+pub mod seal;
+mod sealed_tokens;
 pub mod status;
 pub mod token;
+pub mod unseal;
 pub mod verify;
 
 /// Runs a command of the command line.
@@ -38,8 +42,10 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::List(arguments) => list::run(&arguments, &Context::load()?),
         Command::Man(arguments) => completions::man(&arguments),
+        Command::Seal(arguments) => seal::run(&arguments, &Context::load()?),
         Command::Status(arguments) => status::run(&arguments, &Context::load()?),
         Command::Token(arguments) => token::run(&arguments, &Context::load()?),
+        Command::Unseal(arguments) => unseal::run(&arguments, &Context::load()?),
         Command::Verify(arguments) => verify::run(&arguments, &Context::load()?),
     }
 }
@@ -57,6 +63,11 @@ impl Context {
     fn load() -> Result<Self, Error> {
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let home = home::cargo_home_with_cwd(&here).map_err(Error::Stdio)?;
+        Self::at(home, here)
+    }
+
+    /// With this cargo home, seen from this working directory.
+    pub(crate) fn at(home: PathBuf, here: PathBuf) -> Result<Self, Error> {
         let settings = Settings::load(&home)?;
         ui::color(settings.color);
         Ok(Self { cargo: CargoConfig::new(home, here), settings })

@@ -1,6 +1,6 @@
 //! Enrolments: which key on which card signs for which index URL.
 //!
-//! `$CARGO_HOME/yk-cargo/enrollments.toml` is the only authority for signing. Cargo's registry *name*, the project's
+//! `$CARGO_HOME/yk-cargo/enrollments.toml` is the only authority for signing, and for whose sealed token is opened. Cargo's registry *name*, the project's
 //! configuration and provider arguments are all in the hands of whoever wrote the project; the exact index URL is
 //! what a token is bound to, so it is the key here.
 //!
@@ -19,10 +19,12 @@ use crate::ui::escape;
 pub(crate) mod edit;
 mod error;
 pub(crate) mod file;
+mod sealing;
 mod wire;
 
 pub use edit::Edit;
 pub use error::{Error, Problem};
+pub use sealing::{PendingSealingKey, SealedToken, SealingKey};
 
 /// Seconds of reuse where nothing is known of the registry's window: short enough for one of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
@@ -39,6 +41,12 @@ pub struct Enrollments {
     pub pending: Vec<Pending>,
     /// Slots with a key of ours that could not be deleted (firmware before 5.7) and may be generated over.
     pub reusable: Vec<Reusable>,
+    /// Registries whose bearer token is sealed, one entry per index URL, in file order.
+    pub sealed: Vec<SealedToken>,
+    /// The keys to which tokens are sealed, one per card, in the order in which they are tried.
+    pub sealing_keys: Vec<SealingKey>,
+    /// Such keys being made.
+    pub pending_sealing_keys: Vec<PendingSealingKey>,
 }
 
 /// One registry.
@@ -182,6 +190,12 @@ impl Enrollments {
         self.registries.iter().find(|registry| registry.index == index)
     }
 
+    /// The sealed token of the registry with exactly this index URL.
+    #[must_use]
+    pub fn sealed(&self, index: &str) -> Option<&SealedToken> {
+        self.sealed.iter().find(|token| token.index == index)
+    }
+
     /// Whether a slot has a key of ours, made or in the making.
     #[must_use]
     pub fn holds(&self, serial: Serial, slot: Slot) -> bool {
@@ -189,6 +203,8 @@ impl Enrollments {
         let mut enrolled = cards.filter(|card| card.serial == serial).flat_map(|card| &card.keys);
         enrolled.any(|key| key.slot == slot)
             || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
+            || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
+            || self.pending_sealing_keys.contains(&PendingSealingKey { serial, slot })
     }
 
     /// A registry enrolled under this name, perhaps with another URL. For messages only.

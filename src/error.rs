@@ -7,12 +7,20 @@ use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
 use crate::ui::{AskError, escape};
-use crate::{cargo_config, challenge, http, pin, piv, proof, reader, registration, settings, signers};
+use crate::{
+    cargo_config, challenge, http, pin, piv, proof, reader, registration, sealed, settings, signers,
+};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The registry has a sealed token already.
+    #[error("a token is sealed for `{registry}` already")]
+    AlreadySealed {
+        /// Its name, escaped.
+        registry: String,
+    },
     /// A question found no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -24,6 +32,9 @@ pub enum Error {
         /// The slot.
         slot: Slot,
     },
+    /// A text that cannot be a bearer token.
+    #[error(transparent)]
+    BearerToken(#[from] sealed::TokenError),
     /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
@@ -137,6 +148,15 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// `cargo login` without a token, and nobody to ask for one.
+    #[error("no token was given, and there is no terminal to ask for it")]
+    NoToken,
+    /// No token is sealed for this registry.
+    #[error("no token is sealed for {}", escape(registry))]
+    NotSealed {
+        /// Name or URL.
+        registry: String,
+    },
     /// A registry without a proof of a version.
     #[error("the registry has no proof of {version}")]
     NoProof {
@@ -174,7 +194,7 @@ pub enum Error {
         failed: usize,
     },
     /// The touch did not come.
-    #[error("YubiKey {serial} was not touched in time; nothing was signed")]
+    #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]
     NotTouched {
         /// The card.
         serial: Serial,
@@ -190,6 +210,21 @@ pub enum Error {
         firmware: piv::Version,
         /// The slots that look empty, as `--slot` takes them.
         slots: String,
+    },
+    /// A project gives a name another URL than the person's own configuration.
+    #[error(
+        "cargo asks for registry `{}` at\n    {}\nbut in your own configuration it is\n    {}",
+        escape(name),
+        escape(asked),
+        escape(known)
+    )]
+    OtherIndex {
+        /// The name.
+        name: String,
+        /// What cargo says now.
+        asked: String,
+        /// What the person's configuration says.
+        known: String,
     },
     /// Another card is enrolled, and nobody said that this one be added.
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
@@ -246,6 +281,31 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// A sealed token cannot be used.
+    #[error("the sealed token of `{registry}` cannot be used ({})", file.display())]
+    Sealed {
+        /// The registry's name, escaped.
+        registry: String,
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        problem: sealed::FileError,
+    },
+    /// The file is sealed for keys that this computer does not know.
+    #[error("the token of `{registry}` is sealed for no card that is known here")]
+    SealedForOthers {
+        /// The registry's name, escaped.
+        registry: String,
+    },
+    /// A key that tokens are sealed to is no longer there.
+    #[error("slot {slot} of YubiKey {serial} no longer holds the key that tokens are sealed to")]
+    SealingKeyGone {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+    },
     /// Several cards and no choice.
     #[error("several YubiKeys are plugged in: {}", list(found))]
     SeveralCards {
@@ -268,6 +328,12 @@ pub enum Error {
         serial: Serial,
         /// The slot.
         slot: Slot,
+    },
+    /// This registry verifies signed tokens; a bearer token would be the weaker thing.
+    #[error("{} is enrolled: its tokens are signed, and there is nothing to seal", escape(registry))]
+    Signs {
+        /// Name or URL.
+        registry: String,
     },
     /// Standard input or output.
     #[error("standard input or output failed")]
@@ -377,7 +443,7 @@ impl Error {
             }
             Self::NoCard { .. } => "plug it in and try again".into(),
             Self::WrongCard { .. } => {
-                "plug in the enrolled one, or enrol this one too: yk-cargo enroll REGISTRY --backup".into()
+                "plug in the right one, or add this one too: yk-cargo enroll REGISTRY --backup (for sealed tokens: yk-cargo seal --add-card)".into()
             }
             Self::NotTheChosenCard { .. } => {
                 "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
@@ -423,6 +489,25 @@ impl Error {
             }
             Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
+            Self::OtherIndex { .. } => {
+                "leave the project's folder and give the token there; a token belongs to one registry".into()
+            }
+            Self::AlreadySealed { registry } => {
+                format!("to put another in its place: yk-cargo seal {registry} --rotate")
+            }
+            Self::BearerToken(_) => "copy it again from the registry's page, and give nothing else".into(),
+            Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
+            Self::Sealed { registry, .. } | Self::SealedForOthers { registry } => format!(
+                "make a new token at the registry and seal it: yk-cargo seal {registry} --rotate; then revoke the old one"
+            ),
+            Self::SealingKeyGone { .. } => {
+                "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`"
+                    .into()
+            }
+            Self::Signs { registry } => {
+                format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
+            }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
             Self::NoProof { .. } => {

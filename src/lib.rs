@@ -17,6 +17,7 @@ pub mod proof;
 pub mod provider;
 pub mod reader;
 pub mod registration;
+pub mod sealed;
 pub mod settings;
 pub mod signer;
 pub mod signers;
@@ -24,5 +25,7 @@ pub mod ui;
 
 mod child_process;
 mod error;
+mod key_use;
+mod known_cards;
 
 pub use error::Error;

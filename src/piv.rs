@@ -12,6 +12,7 @@ mod keys;
 mod management_key;
 mod metadata;
 mod objects;
+mod p256_keys;
 mod policy;
 mod slot;
 mod status;
@@ -38,6 +39,9 @@ pub use self::{
 
 /// An uncompressed P-384 point as SEC 1 writes it: `04`, x, y.
 pub type P384Point = [u8; 97];
+
+/// An uncompressed P-256 point as SEC 1 writes it: `04`, x, y.
+pub type P256Point = [u8; 65];
 
 /// The way to a card: one command APDU in, one response APDU (data and status word) out.
 pub trait Transmit {

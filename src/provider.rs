@@ -11,10 +11,11 @@ use std::str::FromStr;
 use asymmetric_token::Mutation;
 use cargo_credential::{
     Action, CacheControl, CredentialHello, CredentialRequest, CredentialResponse, Error as CargoError,
-    Operation, PROTOCOL_VERSION_1, RegistryInfo, Secret,
+    LoginOptions, Operation, PROTOCOL_VERSION_1, RegistryInfo, Secret,
 };
 use semver::Version;
 use serde::Deserialize as _;
+use zeroize::Zeroizing;
 
 use crate::challenge;
 use crate::child_process;
@@ -26,6 +27,8 @@ use crate::reader::Readers;
 use crate::settings::Settings;
 use crate::signer::Signer;
 use crate::ui::{self, Ui, causes, escape};
+
+mod sealed;
 
 /// A request longer than this is not from cargo, in bytes.
 const LONGEST_REQUEST: u64 = 1 << 20;
@@ -40,7 +43,8 @@ const CARGO_RENEWS_EARLY: i64 = 60;
 pub fn serve(cargo_home: io::Result<std::path::PathBuf>, ui: Ui) -> io::Result<()> {
     answer_panics();
     write_line(&CredentialHello { v: vec![PROTOCOL_VERSION_1] })?;
-    let mut line = Vec::new();
+    // A login's token is in it.
+    let mut line = Zeroizing::new(Vec::new());
     io::stdin().lock().take(LONGEST_REQUEST + 1).read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(());
@@ -67,7 +71,7 @@ fn answer(line: &[u8], cargo_home: &Path, ui: Ui) -> Result<CredentialResponse, 
     let provider = Provider { cargo_home, ui };
     match &request.action {
         Action::Get(operation) => provider.get(&request.registry, operation, &request.args),
-        Action::Login(_) => provider.login(&request.registry, &request.args),
+        Action::Login(login) => provider.login(&request.registry, login, &request.args),
         Action::Logout => provider.logout(&request.registry, &request.args),
         _ => Err(CargoError::OperationNotSupported),
     }
@@ -87,13 +91,28 @@ impl Provider<'_> {
     ) -> Result<CredentialResponse, CargoError> {
         let mutation = mutation(operation)?;
         let enrollments = self.enrollments()?;
-        let Some(registry) = enrollments.registry(info.index_url) else {
+        let registry = enrollments.registry(info.index_url);
+        let sealed = enrollments.sealed(info.index_url);
+        if registry.is_none() && sealed.is_none() {
             self.explain_unknown(&enrollments, info, mutation.is_some());
             return Err(CargoError::NotFound);
-        };
+        }
         if !args.is_empty() {
             return Err(to_cargo(&Error::ProviderArguments { arguments: escape(&args.join(" ")) }));
         }
+        match (registry, sealed) {
+            (Some(registry), _) => self.get_signed(registry, info, mutation),
+            (None, Some(token)) => self.get_sealed(&enrollments, token, info, mutation.as_ref()),
+            (None, None) => Err(CargoError::NotFound),
+        }
+    }
+
+    fn get_signed(
+        &self,
+        registry: &Registry,
+        info: &RegistryInfo<'_>,
+        mutation: Option<Mutation>,
+    ) -> Result<CredentialResponse, CargoError> {
         if registry.challenge == ChallengeSource::None && challenge::in_cargos_headers(&info.headers) {
             let name = escape(registry.display_name());
             self.ui.warn(format_args!(
@@ -118,15 +137,21 @@ impl Provider<'_> {
         Ok(CredentialResponse::Get { token: Secret::from(signed.token), cache, operation_independent: false })
     }
 
-    /// Checks that an enrolled card is there; there is nothing to store.
-    fn login(&self, info: &RegistryInfo<'_>, args: &[&str]) -> Result<CredentialResponse, CargoError> {
+    /// Where tokens are signed there is nothing to store, so only the card is looked for; anywhere else the token is
+    /// sealed.
+    fn login(
+        &self,
+        info: &RegistryInfo<'_>,
+        login: &LoginOptions<'_>,
+        args: &[&str],
+    ) -> Result<CredentialResponse, CargoError> {
         self.ignore(args);
         let enrollments = self.enrollments()?;
-        let Some(registry) = enrollments.registry(info.index_url) else {
-            let error = Error::NotEnrolled { registry: info.name.unwrap_or(info.index_url).to_owned() };
-            return Err(to_cargo(&error));
+        let done = match enrollments.registry(info.index_url) {
+            Some(registry) => self.check_card(registry),
+            None => self.login_sealed(info, login),
         };
-        self.check_card(registry).map_err(|error| to_cargo(&error))?;
+        done.map_err(|error| to_cargo(&error))?;
         Ok(CredentialResponse::Login)
     }
 
@@ -145,6 +170,10 @@ impl Provider<'_> {
     fn logout(&self, info: &RegistryInfo<'_>, args: &[&str]) -> Result<CredentialResponse, CargoError> {
         self.ignore(args);
         let enrollments = self.enrollments()?;
+        if let Some(token) = enrollments.sealed(info.index_url) {
+            self.logout_sealed(&enrollments, token).map_err(|error| to_cargo(&error))?;
+            return Ok(CredentialResponse::Logout);
+        }
         if enrollments.registry(info.index_url).is_none() {
             return Err(CargoError::NotFound);
         }
@@ -172,18 +201,21 @@ impl Provider<'_> {
 
     /// Not ours, perhaps another provider's: cargo goes on. What a person may have meant is said on the way.
     fn explain_unknown(&self, enrollments: &Enrollments, info: &RegistryInfo<'_>, mutation: bool) {
-        let known = info.name.and_then(|name| enrollments.named(name));
+        let known = info.name.and_then(|name| {
+            let sealed = enrollments.sealed.iter().find(|token| token.name.as_deref() == Some(name));
+            enrollments.named(name).map(|registry| &registry.index).or(sealed.map(|token| &token.index))
+        });
         if let (Some(name), Some(known)) = (info.name, known) {
             self.ui.warn(format_args!(
-                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed. Does this project redefine it?",
+                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed or opened. Does this project redefine it?",
                 escape(name),
-                escape(&known.index),
+                escape(known),
                 escape(info.index_url)
             ));
         } else if mutation {
             let target = info.name.unwrap_or(info.index_url);
             self.ui.note(format_args!(
-                "to sign with a YubiKey, enrol this registry: yk-cargo enroll {}",
+                "to sign with a YubiKey, enrol this registry: yk-cargo enroll {0}; or seal its token: yk-cargo seal {0}",
                 escape(target)
             ));
         }
@@ -225,7 +257,7 @@ fn to_cargo(error: &Error) -> CargoError {
 }
 
 fn write_line(message: &impl serde::Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
+    let mut line = Zeroizing::new(serde_json::to_vec(message)?);
     line.push(b'\n');
     let mut stdout = io::stdout().lock();
     stdout.write_all(&line)?;

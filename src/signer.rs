@@ -5,7 +5,6 @@
 //! answer, and the time of the token is taken when everything else is ready. With the PIN already verified this is one
 //! transaction of four APDUs: SELECT, GET SERIAL, VERIFY query, GENERAL AUTHENTICATE.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use asymmetric_token::{KeyId, Mutation};
@@ -15,17 +14,15 @@ use jiff::Timestamp;
 use crate::challenge;
 use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
-use crate::pin_source::PinSource;
+use crate::key_use::{Attempts, TouchAnnouncement};
+use crate::known_cards::{Finder, KnownCards};
 use crate::piv::Serial;
-use crate::reader::{AfterReset, ReaderName, Readers, Terms};
+use crate::reader::Readers;
 use crate::settings::Settings;
 use crate::ui::{Ui, escape};
 
-pub(crate) mod identity;
-mod touch_notice;
 mod transaction;
 
-use identity::{Identity, identify};
 use transaction::{Attempt, Work};
 
 /// A challenge that has grown older than this, at a prompt, is fetched again: registries let them die after minutes.
@@ -35,7 +32,7 @@ const CHALLENGE_KEEPS: Duration = Duration::from_secs(60);
 pub struct Signer<'a> {
     readers: &'a Readers,
     settings: &'a Settings,
-    pins: PinSource<'a>,
+    attempts: Attempts<'a>,
     ui: Ui,
 }
 
@@ -81,7 +78,7 @@ impl<'a> Signer<'a> {
     /// A signer that asks for PINs in the documented order.
     #[must_use]
     pub fn new(readers: &'a Readers, settings: &'a Settings, ui: Ui) -> Self {
-        Self { readers, settings, pins: PinSource::new(settings, ui), ui }
+        Self { readers, settings, attempts: Attempts::new(settings, ui), ui }
     }
 
     /// Signs a read token, or a token for one mutation.
@@ -102,10 +99,10 @@ impl<'a> Signer<'a> {
             return Err(Error::no_key(registry, for_mutations));
         }
         let mut challenge = self.challenge(registry, &purpose)?;
-        let reader = self.reader_with(registry)?;
-        let mut pin = None;
+        let cards = KnownCards::enrolled(&registry.cards);
+        let reader = self.finder().reader_with(&cards)?;
         let mut announce = true;
-        let mut touch_again = true;
+        self.attempts.begin();
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
                 challenge = self.challenge(registry, &purpose)?;
@@ -114,29 +111,16 @@ impl<'a> Signer<'a> {
                 registry: registry.clone(),
                 purpose: purpose.clone(),
                 challenge: challenge.as_ref().map(|challenge| challenge.text.clone()),
-                pin: pin.clone(),
+                pin: self.attempts.pin(),
                 announce: std::mem::take(&mut announce),
-                touch_notice: self.settings.touch_notice(),
-                ui: self.ui,
+                announcing: TouchAnnouncement { ui: self.ui, delay: self.settings.touch_notice() },
             };
-            match self.readers.with_card(&reader, self.terms(), move |piv| work.run(piv))? {
+            match self.readers.with_card(&reader, self.finder().terms(), move |piv| work.run(piv))? {
                 Attempt::Signed { prepared, signature, issued_at } => {
                     let token = prepared.finish_with(&signature, is_signed).map_err(Error::CardSignature)?;
                     return Ok(SignedToken { token, issued_at });
                 }
-                Attempt::NeedsPin { serial, tries, why } => {
-                    pin = Some(Arc::new(self.pins.pin(serial, tries, why)?));
-                }
-                Attempt::WrongPin { tries } => {
-                    pin = None;
-                    self.pins.was_wrong(tries)?;
-                }
-                Attempt::NotTouched { .. } if touch_again && self.pins.somebody_is_there() => {
-                    touch_again = false;
-                    self.ui.warn("it was not touched in time; once more");
-                }
-                Attempt::NotTouched { serial } => return Err(Error::NotTouched { serial }),
-                Attempt::OtherCard { found } => return Err(Error::wrong_card(registry, &found)),
+                Attempt::Hindered(obstacle) => self.attempts.overcome(obstacle, &cards)?,
             }
         }
     }
@@ -162,67 +146,24 @@ impl<'a> Signer<'a> {
         Ok(greeting.challenge.map(|text| Challenge { text, fetched: Instant::now() }))
     }
 
-    /// The reader with the enrolled card that comes first in file order. A single reader is taken unseen: the
-    /// transaction itself identifies the card.
-    fn reader_with(&self, registry: &Registry) -> Result<ReaderName, Error> {
-        let mut readers = self.readers.yubikeys()?;
-        if readers.is_empty() && self.ui.is_interactive() {
-            readers = self.wait_for_insertion(registry)?;
-        }
-        if readers.len() > 1 {
-            return self.first_in_file_order(readers, registry);
-        }
-        readers.pop().ok_or_else(|| Error::NoCard { wanted: registry.cards_for_display() })
-    }
-
-    fn wait_for_insertion(&self, registry: &Registry) -> Result<Vec<ReaderName>, Error> {
-        let text = format!("plug in {}", registry.cards_for_display());
-        let _countdown = self.ui.count_down(text, self.readers.deadlines().insertion);
-        Ok(self.readers.wait_for_insertion(&[])?)
-    }
-
     /// The enrolled card that a signature would be asked of.
     ///
     /// # Errors
     /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
     pub fn find_card(&self, registry: &Registry) -> Result<Serial, Error> {
-        match self.identity_of(&self.reader_with(registry)?, registry)? {
-            Identity::Enrolled(serial) => Ok(serial),
-            Identity::Other(found) => Err(Error::wrong_card(registry, &Vec::from_iter(found))),
-        }
+        self.finder().card(&KnownCards::enrolled(&registry.cards))
     }
 
-    fn identity_of(&self, reader: &ReaderName, registry: &Registry) -> Result<Identity, Error> {
-        let registry = registry.clone();
-        self.readers.with_card(reader, self.terms(), move |piv| Ok(identify(piv, &registry)?))
+    fn finder(&self) -> Finder<'_> {
+        Finder { readers: self.readers, ui: self.ui }
     }
+}
 
-    /// Signing changes nothing on the card, so it may be done again after somebody's reset.
-    fn terms(&self) -> Terms {
-        Terms { limit: self.readers.deadlines().touch, after_reset: AfterReset::Repeat }
-    }
-
-    fn first_in_file_order(
-        &self,
-        readers: Vec<ReaderName>,
-        registry: &Registry,
-    ) -> Result<ReaderName, Error> {
-        let mut enrolled = Vec::new();
-        let mut others = Vec::new();
-        let mut failure = None;
-        for reader in readers {
-            match self.identity_of(&reader, registry) {
-                Ok(Identity::Enrolled(serial)) => enrolled.push((serial, reader)),
-                Ok(Identity::Other(found)) => others.extend(found),
-                Err(error) => failure = Some(error),
-            }
-        }
-        let position = |serial: Serial| registry.cards.iter().position(|card| card.serial == serial);
-        match (enrolled.into_iter().min_by_key(|(serial, _)| position(*serial)), failure) {
-            (Some((_, reader)), _) => Ok(reader),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(Error::wrong_card(registry, &others)),
-        }
+/// ``publish of `alpha 0.1.0` ``
+pub(crate) fn in_words(mutation: &Mutation) -> String {
+    match mutation.version() {
+        Some(version) => format!("{} of `{} {version}`", mutation.kind(), mutation.name()),
+        None => format!("a request about the owners of `{}`", mutation.name()),
     }
 }
 

@@ -83,8 +83,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::CratesIo => {
-                "asymmetric tokens need a registry that verifies them: see README, \"Which registries\""
-                    .into()
+                "keep its bearer token sealed to the card instead: yk-cargo seal crates-io".into()
             }
             Self::ProjectDisagrees { .. } => {
                 "leave the project's folder, or give the index URL instead of the name if you trust it".into()

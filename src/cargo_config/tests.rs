@@ -83,9 +83,9 @@ fn setting_the_provider_keeps_the_rest() {
     let setup = Setup::new(&before, "");
     let config = setup.config();
     let registry = config.resolve("my-reg").unwrap();
-    assert_eq!(config.provider("my-reg").unwrap(), None);
+    assert_eq!(config.provider_of(&registry).unwrap(), None);
     let file = config.set_provider(&registry, Path::new("/opt/my tools/yk-cargo")).unwrap();
-    assert_eq!(config.provider("my-reg").unwrap().unwrap(), "[\"/opt/my tools/yk-cargo\"]");
+    assert_eq!(config.provider_of(&registry).unwrap().unwrap(), "[\"/opt/my tools/yk-cargo\"]");
     let after = std::fs::read_to_string(file).unwrap();
     for ours in ["yk-cargo", "/opt/bin/yk-cargo", "[\"/opt/my tools/yk-cargo\"]", "C:/bin/yk-cargo.exe"] {
         assert!(CargoConfig::is_ours(ours), "{ours}");

@@ -130,7 +130,7 @@ impl CargoConfig {
         Ok(found)
     }
 
-    fn credentials_files(&self) -> [PathBuf; 2] {
+    pub(super) fn credentials_files(&self) -> [PathBuf; 2] {
         ["credentials", "credentials.toml"].map(|name| self.home().join(name))
     }
 

@@ -10,10 +10,10 @@ use crate::cli::Attest;
 use crate::commands::{Context, cards, print};
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
+use crate::known_cards::KnownCards;
 use crate::piv::attestation::Attestation;
 use crate::piv::{self, Piv, Slot};
 use crate::reader::Readers;
-use crate::signer::identity::number;
 use crate::ui::{Ui, escape};
 
 /// Runs `yk-cargo attest`.
@@ -61,7 +61,7 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
 }
 
 fn chains(piv: &mut Piv<'_>, card: &Card) -> Result<String, Error> {
-    let found = number(piv, std::slice::from_ref(card))?;
+    let found = KnownCards::enrolled([card]).number(piv)?;
     if found != Some(card.serial) {
         let found = found.into_iter().collect();
         return Err(Error::WrongCard { found, wanted: format!("YubiKey {}", card.serial) });

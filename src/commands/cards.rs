@@ -2,9 +2,9 @@
 
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
+use crate::known_cards::KnownCards;
 use crate::piv::{PinState, Piv, SERIAL_SINCE, Serial, Version};
 use crate::reader::{AfterReset, ReaderName, Readers, Terms};
-use crate::signer::identity::number;
 
 /// A reader, and the card in it if that could be read.
 pub(super) struct PluggedIn {
@@ -45,12 +45,12 @@ impl CardState {
 /// [`Error::Reader`] if there is no smart card service to ask.
 pub(super) fn plugged_in(readers: &Readers, enrollments: &Enrollments) -> Result<Vec<PluggedIn>, Error> {
     let cards = enrollments.registries.iter().flat_map(|registry| &registry.cards);
-    let old: Vec<_> = cards.filter(|card| card.firmware < SERIAL_SINCE).cloned().collect();
+    let known = KnownCards::enrolled(cards).and(KnownCards::sealing(&enrollments.sealing_keys));
     let names = readers.yubikeys()?;
     let state = |reader: &ReaderName| {
-        let old = old.clone();
+        let known = known.clone();
         look(readers, reader, move |piv| {
-            Ok(CardState { serial: number(piv, &old)?, firmware: piv.version()?, pin: piv.pin_state()? })
+            Ok(CardState { serial: known.number(piv)?, firmware: piv.version()?, pin: piv.pin_state()? })
         })
     };
     Ok(names.into_iter().map(|reader| PluggedIn { card: state(&reader), reader }).collect())

@@ -14,6 +14,7 @@ use crate::ui::escape;
 mod cards;
 mod cargo;
 mod clock;
+mod sealed;
 mod service;
 mod surroundings;
 
@@ -31,6 +32,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     let found = service::check(&readers, &enrollments, &surroundings, &mut findings);
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
+    sealed::check(context, &enrollments, &mut findings);
     for registry in &enrollments.registries {
         clock::check(registry, &context.settings, &mut findings);
     }

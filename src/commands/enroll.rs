@@ -3,7 +3,6 @@
 //! Nothing on the card is ever overwritten, and nothing is left half: each key is noted in the enrolments file before
 //! it is made, so that a rerun finishes what an interruption left.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use asymmetric_token::KeyIdField;
@@ -11,33 +10,31 @@ use asymmetric_token::KeyIdField;
 use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
 use crate::cli::Enroll;
 use crate::commands::Context;
+use crate::commands::configure::{self, Choice};
 use crate::enrollment::{
     Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
 };
 use crate::error::Error;
 use crate::piv::certificate::Description;
-use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy, Version};
+use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy};
 use crate::reader::{AfterReset, Readers, Terms};
 use crate::signer::Signer;
 use crate::ui::{AskError, Ui, escape};
 
 mod adopt;
 mod make;
-mod management;
+pub(super) mod management;
 mod plan;
 mod refresh;
 mod register;
 mod replace;
 mod report;
 mod same_keys;
-mod survey;
+pub(super) mod survey;
 
 use plan::{PlannedKey, Start};
 use register::Registering;
 use survey::{CardSurvey, ManagementKeyState, is_still};
-
-/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
-const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
 
 /// Runs `yk-cargo enroll`.
 ///
@@ -129,7 +126,7 @@ impl Enrollment<'_> {
             self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
             return Ok(());
         }
-        self.warn_about_the_card()?;
+        self.card.is_fit(self.arguments.allow_default_pin, self.ui)?;
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
         self.mention_keys_that_are_there(enrollments);
@@ -137,7 +134,7 @@ impl Enrollment<'_> {
             refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
-        let management = management::key(self)?;
+        let management = management::key(self.asking())?;
         let last = planned.len() - 1;
         for (position, key) in planned.into_iter().enumerate() {
             let (role, slot, pin) = (key.role, key.slot, key.pin);
@@ -153,19 +150,6 @@ impl Enrollment<'_> {
                     "this card makes no key that needs no PIN: the {role} key asks for it once"
                 ));
             }
-        }
-        Ok(())
-    }
-
-    fn warn_about_the_card(&self) -> Result<(), Error> {
-        if self.card.has_default_pin && !self.arguments.allow_default_pin {
-            return Err(Error::DefaultPin { serial: self.card.serial });
-        }
-        if self.card.firmware < EUCLEAK_MENDED {
-            self.ui.warn(format_args!(
-                "YubiKey {} has firmware {}: who holds it in a laboratory can extract its keys (YSA-2024-03); keep it in sight, or use firmware 5.7",
-                self.card.serial, self.card.firmware
-            ));
         }
         Ok(())
     }
@@ -270,6 +254,16 @@ impl Enrollment<'_> {
         made
     }
 
+    fn asking(&self) -> management::Asking<'_> {
+        management::Asking {
+            card: &self.card,
+            command: self.arguments.management_key_command.as_deref(),
+            readers: self.readers,
+            settings: &self.context.settings,
+            ui: self.ui,
+        }
+    }
+
     /// One transaction that changes nothing.
     fn look<T: Send + 'static>(
         &self,
@@ -336,44 +330,9 @@ impl Enrollment<'_> {
             Err(error) => return Err(error),
         };
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
-        self.configure()?;
+        let choice = Choice::from_flags(self.arguments.configure, self.arguments.no_configure);
+        configure::provider(&self.registry, choice, self.context, self.ui)?;
         report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())
-    }
-
-    fn configure(&self) -> Result<(), Error> {
-        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("yk-cargo"));
-        let line = crate::cargo_config::CargoConfig::provider_line(&program);
-        let Some(name) = &self.registry.name else {
-            self.ui
-                .note(format_args!("put `{line}` into this registry's section of $CARGO_HOME/config.toml"));
-            return Ok(());
-        };
-        let configured = self.context.cargo.provider(name)?;
-        if configured
-            .as_deref()
-            .is_some_and(|provider| line.ends_with(provider) || line.contains(&format!("{provider:?}")))
-        {
-            return Ok(());
-        }
-        if let Some(other) = configured.filter(|_| !self.arguments.configure) {
-            self.ui.warn(format_args!("cargo asks `{}` for tokens of this registry now", escape(&other)));
-        }
-        let section = format!("[registries.{}]\n    {line}", escape(name));
-        let configure = self.arguments.configure
-            || (!self.arguments.no_configure
-                && self.ui.is_interactive()
-                && self.ui.confirm(
-                    &format!("Write this into $CARGO_HOME/config.toml?\n    {section}\n"),
-                    self.context.settings.wait.pin_prompt(),
-                )?);
-        if configure {
-            let file = self.context.cargo.set_provider(&self.registry, &program)?;
-            self.ui.say(format_args!("wrote {line} into {}", file.display()));
-        } else {
-            self.ui
-                .note(format_args!("cargo will use the key once $CARGO_HOME/config.toml has\n    {section}"));
-        }
-        Ok(())
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {

@@ -1,9 +1,9 @@
-//! `list`: what is enrolled. It reads the file only, no card.
+//! `list`: what is enrolled, and what is sealed. It reads files only, no card.
 
 use serde_json::json;
 
 use crate::cli::List;
-use crate::commands::{Context, print};
+use crate::commands::{Context, print, sealed_tokens};
 use crate::enrollment::{Card, Enrollments, Key, Pending, Registry};
 use crate::error::Error;
 use crate::ui::{Ui, escape};
@@ -19,10 +19,14 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
             "version": 1,
             "registries": enrollments.registries.iter().map(registry_json).collect::<Vec<_>>(),
             "unfinished": enrollments.pending.iter().map(pending_json).collect::<Vec<_>>(),
+            "sealed": enrollments.sealed.iter().map(|token| {
+                sealed_tokens::json(token, &enrollments, context.cargo.home())
+            }).collect::<Vec<_>>(),
+            "sealing-keys": enrollments.sealing_keys.iter().map(sealed_tokens::key_json).collect::<Vec<_>>(),
         }));
     }
     let ui = Ui::new(true);
-    if enrollments.registries.is_empty() {
+    if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
     }
     for registry in &enrollments.registries {
@@ -33,6 +37,21 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
                 escape(registry.display_name())
             ));
         }
+    }
+    for token in &enrollments.sealed {
+        print(sealed_tokens::text(token, &enrollments, context.cargo.home()))?;
+    }
+    for key in &enrollments.sealing_keys {
+        print(sealed_tokens::key_text(key))?;
+    }
+    if !enrollments.sealed.is_empty() && enrollments.sealing_keys.len() == 1 {
+        ui.note("sealed tokens open with one card; if it is lost, so are they: yk-cargo seal --add-card");
+    }
+    for pending in &enrollments.pending_sealing_keys {
+        ui.warn(format_args!(
+            "slot {} of YubiKey {} was not finished: yk-cargo seal REGISTRY",
+            pending.slot, pending.serial
+        ));
     }
     for pending in &enrollments.pending {
         ui.warn(format_args!(

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::cli::Status;
 use crate::commands::cards::{self, CardState, PluggedIn};
-use crate::commands::{Context, print};
-use crate::enrollment::{Card, Enrollments, Registry};
+use crate::commands::{Context, print, sealed_tokens};
+use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
 use crate::reader::Readers;
@@ -20,7 +20,7 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let readers = Readers::start(context.settings.wait.deadlines());
     let found = cards::plugged_in(&readers, &enrollments);
     if arguments.json {
-        return print(as_json(&enrollments, &found));
+        return print(as_json(&enrollments, &found, context));
     }
     let ui = Ui::new(true);
     match &found {
@@ -32,7 +32,10 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     for registry in &enrollments.registries {
         print(registry_text(registry, &found))?;
     }
-    if enrollments.registries.is_empty() {
+    for token in &enrollments.sealed {
+        print(sealed_text(token, &enrollments, &found, context))?;
+    }
+    if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
     }
     Ok(())
@@ -66,6 +69,15 @@ impl Asks {
             }
         };
         Some(asks)
+    }
+
+    /// For a change at a registry whose token is sealed.
+    fn opening(key: &SealingKey, pin: PinState) -> Self {
+        let verified = key.pin == PinPolicy::Once && pin == PinState::Verified;
+        Self {
+            pins: u32::from(key.pin != PinPolicy::Never && !verified),
+            touches: u32::from(key.touch != TouchPolicy::Never),
+        }
     }
 }
 
@@ -102,7 +114,18 @@ impl Outlook {
         let Some(CardState { serial: Some(serial), pin, .. }) = cards::first_of(registry, found) else {
             return Self::NoCard;
         };
-        let asks = registry.card(serial).and_then(|card| Asks::next_publish(card, pin));
+        Self::with(serial, pin, registry.card(serial).and_then(|card| Asks::next_publish(card, pin)))
+    }
+
+    /// With the first of a sealed token's keys whose card is here.
+    fn of_sealed(keys: &[&SealingKey], found: &[PluggedIn]) -> Self {
+        let states: Vec<_> = found.iter().filter_map(|found| found.card.as_ref().ok()).collect();
+        let here = |key: &&&SealingKey| states.iter().find(|state| state.serial == Some(key.serial));
+        let first = keys.iter().find_map(|key| here(&key).map(|state| (key, state.pin)));
+        first.map_or(Self::NoCard, |(key, pin)| Self::with(key.serial, pin, Some(Asks::opening(key, pin))))
+    }
+
+    fn with(serial: Serial, pin: PinState, asks: Option<Asks>) -> Self {
         match asks {
             None => Self::NoKey { serial },
             Some(Asks { pins: 1.., .. }) if pin == PinState::Blocked => Self::Blocked { serial },
@@ -110,7 +133,7 @@ impl Outlook {
         }
     }
 
-    fn text(&self, registry: &Registry) -> String {
+    fn text(&self, cards: &str) -> String {
         match self {
             Self::Asks { serial, asks, verified } => format!(
                 "the next `cargo publish` asks for {asks} (YubiKey {serial}{})",
@@ -124,7 +147,7 @@ impl Outlook {
             Self::NoKey { serial } => {
                 format!("cannot publish: no publish key is enrolled on YubiKey {serial}")
             }
-            Self::NoCard => format!("to publish, plug in {}", registry.cards_for_display()),
+            Self::NoCard => format!("to publish, plug in {cards}"),
         }
     }
 
@@ -169,15 +192,37 @@ fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
         let here = if is_here(card, found) { "plugged in" } else { "not plugged in" };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));
     }
-    lines.push(format!("  {}", Outlook::of(registry, found).text(registry)));
+    lines.push(format!("  {}", Outlook::of(registry, found).text(&registry.cards_for_display())));
     lines.join("\n")
+}
+
+fn sealed_text(
+    token: &SealedToken,
+    enrollments: &Enrollments,
+    found: &[PluggedIn],
+    context: &Context,
+) -> String {
+    let home = context.cargo.home();
+    let mut text = sealed_tokens::text(token, enrollments, home);
+    if let Ok(keys) = sealed_tokens::keys(token, enrollments, home) {
+        text += "\n  ";
+        text += &Outlook::of_sealed(&keys, found).text(&sealed_tokens::cards_for_display(&keys));
+    }
+    text
 }
 
 fn is_here(card: &Card, found: &[PluggedIn]) -> bool {
     found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == Some(card.serial))
 }
 
-fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>) -> Value {
+fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, context: &Context) -> Value {
+    let home = context.cargo.home();
+    let sealed = |token| {
+        let mut value = sealed_tokens::json(token, enrollments, home);
+        let keys = sealed_tokens::keys(token, enrollments, home).unwrap_or_default();
+        value["next-publish"] = Outlook::of_sealed(&keys, found.as_deref().unwrap_or_default()).json();
+        value
+    };
     let cards = found.as_deref().unwrap_or_default();
     json!({
         "version": 1,
@@ -193,6 +238,7 @@ fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>) -> 
             })).collect::<Vec<_>>(),
             "next-publish": Outlook::of(registry, cards).json(),
         })).collect::<Vec<_>>(),
+        "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),
     })
 }
 

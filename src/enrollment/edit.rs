@@ -157,10 +157,14 @@ impl Edit {
             .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
     }
 
-    fn save(&mut self) -> Result<(), Error> {
+    pub(super) fn table(&mut self) -> &mut Table {
+        self.document.as_table_mut()
+    }
+
+    pub(super) fn save(&mut self) -> Result<(), Error> {
         self.current = Enrollments::from_document(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
-        file::replace(&self.path, &self.document.to_string())
+        file::replace(&self.path, self.document.to_string().as_bytes())
     }
 }
 
@@ -226,6 +230,6 @@ pub(crate) fn has(table: &Table, key: &str, text: &str) -> bool {
     table.get(key).and_then(Item::as_str) == Some(text)
 }
 
-fn is_card(table: &Table, serial: Serial) -> bool {
+pub(super) fn is_card(table: &Table, serial: Serial) -> bool {
     table.get("serial").and_then(Item::as_integer) == Some(i64::from(serial.0))
 }

@@ -18,7 +18,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Group or others may write the file or its folder, or it belongs to somebody else.
-    #[error("{} {problem}: somebody else could have chosen the keys in it", path.display())]
+    #[error("{} {problem}: somebody else could have written it", path.display())]
     Unsafe {
         /// The file or folder.
         path: PathBuf,

@@ -8,8 +8,15 @@ use super::Error;
 
 /// The text, or `None` if there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
+    let Some(bytes) = read_bytes(path, u64::MAX)? else { return Ok(None) };
+    let io = |error| Error::Io { action: "read", path: path.to_owned(), source: io::Error::other(error) };
+    String::from_utf8(bytes).map(Some).map_err(io)
+}
+
+/// The first bytes, as many as `limit`; `None` if there is no file.
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
@@ -18,19 +25,20 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
         only_we_may_write(directory, &fs::metadata(directory).map_err(io)?)?;
     }
     only_we_may_write(path, &file.metadata().map_err(io)?)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(io)?;
-    Ok(Some(text))
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(io)?;
+    Ok(Some(bytes))
 }
 
-/// Replaces the text so that at every moment either the old or the new one is there, whole.
-pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+/// Replaces the contents so that at every moment either the old or the new ones are there, whole.
+pub(crate) fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
-    let temporary = path.with_extension("toml.new");
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(".new");
     // Left by a process that was killed; made anew, it cannot have kept other permissions.
     let _ = fs::remove_file(&temporary);
     let mut file = private().write(true).create_new(true).open(&temporary).map_err(io)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = file.write_all(contents.as_ref()).and_then(|()| file.sync_all());
     if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
         let _ = fs::remove_file(&temporary);
         return Err(io(error));
@@ -64,13 +72,13 @@ fn private() -> OpenOptions {
 }
 
 #[cfg(unix)]
-fn create_private_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 #[cfg(not(unix))]
-fn create_private_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 

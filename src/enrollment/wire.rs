@@ -5,6 +5,7 @@ use std::str::FromStr;
 use asymmetric_token::{KeyIdField, PublicKey};
 use serde::Deserialize;
 
+use super::sealing::{WireKey, WirePending, WireToken};
 use super::{ChallengeSource, Problem, Role};
 use crate::piv::{Serial, Version};
 
@@ -16,6 +17,12 @@ pub(super) struct File {
     pending: Vec<Pending>,
     #[serde(default)]
     reuse: Vec<Reusable>,
+    #[serde(default)]
+    sealed: Vec<WireToken>,
+    #[serde(default, rename = "sealing-key")]
+    sealing_key: Vec<WireKey>,
+    #[serde(default, rename = "pending-sealing-key")]
+    pending_sealing_key: Vec<WirePending>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +92,12 @@ impl TryFrom<File> for super::Enrollments {
                 return Err(Problem::Duplicate(registry.index.clone()));
             }
         }
+        let sealed: Vec<super::SealedToken> = all(file.sealed)?;
+        for (position, token) in sealed.iter().enumerate() {
+            if sealed[..position].iter().any(|earlier| earlier.index == token.index) {
+                return Err(Problem::Duplicate(token.index.clone()));
+            }
+        }
         let pending = file.pending.into_iter().map(|pending| {
             Ok(super::Pending {
                 serial: Serial(pending.serial),
@@ -100,6 +113,9 @@ impl TryFrom<File> for super::Enrollments {
             registries,
             pending: pending.collect::<Result<_, Problem>>()?,
             reusable: reusable.collect::<Result<_, Problem>>()?,
+            sealed,
+            sealing_keys: all(file.sealing_key)?,
+            pending_sealing_keys: all(file.pending_sealing_key)?,
         })
     }
 }
@@ -151,7 +167,11 @@ impl TryFrom<Key> for super::Key {
     }
 }
 
-fn firmware(text: &str) -> Result<Version, Problem> {
+fn all<W, T: TryFrom<W, Error = Problem>>(entries: Vec<W>) -> Result<Vec<T>, Problem> {
+    entries.into_iter().map(T::try_from).collect()
+}
+
+pub(super) fn firmware(text: &str) -> Result<Version, Problem> {
     let numbers: Result<Vec<u8>, _> = text.split('.').map(str::parse).collect();
     match numbers.as_deref() {
         Ok([major, minor, patch]) => Ok(Version::new(*major, *minor, *patch)),
@@ -159,6 +179,6 @@ fn firmware(text: &str) -> Result<Version, Problem> {
     }
 }
 
-fn value<T: FromStr<Err: std::fmt::Display>>(key: &'static str, text: &str) -> Result<T, Problem> {
+pub(super) fn value<T: FromStr<Err: std::fmt::Display>>(key: &'static str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error: T::Err| Problem::Value { key, reason: format!("is wrong: {error}") })
 }

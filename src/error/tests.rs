@@ -17,7 +17,7 @@ use crate::reader::Waiting;
 use crate::settings::Settings;
 use crate::ui::AskError;
 use crate::ui::pin_command::PinCommandError;
-use crate::{cargo_config, enrollment, pin, piv, proof, reader, registration, signers};
+use crate::{cargo_config, enrollment, pin, piv, proof, reader, registration, sealed, signers};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -83,7 +83,9 @@ fn all() -> Vec<Error> {
     let index = || "sparse+https://registry.example/".to_owned();
     let status = || ExitStatus::from_raw(3 << 8);
     let mut errors = every!(Error {
+        Error::AlreadySealed { .. } => [Error::AlreadySealed { registry: "my-reg".into() }],
         Error::Ask(_) => [AskError::Nothing.into()],
+        Error::BearerToken(_) => [sealed::TokenError::Empty.into()],
         Error::CargoConfig(_) => [cargo_config::Error::NoName.into()],
         Error::CargoRequest(_) => [Error::CargoRequest(asymmetric_token::Error::CrateName)],
         Error::CardSignature(_) => [Error::CardSignature(asymmetric_token::Error::BadSignature)],
@@ -111,6 +113,8 @@ fn all() -> Vec<Error> {
         Error::NothingToAdopt { .. } => [Error::NothingToAdopt { serial: SERIAL, index: index() }],
         Error::NoKeyForRole { .. } => [Error::NoKeyForRole { registry: "my-reg".into(), role: "publish" }],
         Error::NoPin { .. } => [Error::NoPin { serial: SERIAL }],
+        Error::NoToken => [Error::NoToken],
+        Error::NotSealed { .. } => [Error::NotSealed { registry: "my-reg".into() }],
         Error::NoProof { .. } => [Error::NoProof { version: "hello 1.0.0".into() }],
         Error::NotEnrolled { .. } => [
             Error::NotEnrolled { registry: "my-reg".into() },
@@ -134,6 +138,11 @@ fn all() -> Vec<Error> {
             firmware: piv::Version::new(5, 2, 7),
             slots: "82,83".into(),
         }],
+        Error::OtherIndex { .. } => [Error::OtherIndex {
+            name: "my-reg".into(),
+            asked: "sparse+https://evil.example/".into(),
+            known: index(),
+        }],
         Error::OtherCardEnrolled { .. } => [
             Error::OtherCardEnrolled { serial: SERIAL, enrolled: "YubiKey 23456789 (safe)".into() },
         ],
@@ -155,9 +164,13 @@ fn all() -> Vec<Error> {
             refused(409, "the key k3.pid.x is registered already, for bob"),
         ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
+        Error::Sealed { .. } => [sealed_file(sealed::FileError::NotOpened)],
+        Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
+        Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [settings()],
+        Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
         Error::Signers(_) => [signers(enrollment::Problem::NoVersion)],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
         Error::Stdio(_) => [Error::Stdio(denied())],
@@ -181,6 +194,7 @@ fn all() -> Vec<Error> {
         Error::WrongPin { .. } => [Error::WrongPin { tries: 2 }, Error::WrongPin { tries: 1 }],
     });
     errors.extend(of_people());
+    errors.extend(of_sealed_tokens(index()));
     errors.extend(of_pinentry());
     errors.extend(of_the_registry());
     errors.extend(of_cargo_config(index()));
@@ -261,6 +275,32 @@ fn of_the_registry() -> Vec<Error> {
         .chain(http)
         .map(|source| Error::Challenge { registry: "my-reg".into(), source })
         .collect()
+}
+
+fn of_sealed_tokens(index: String) -> Vec<Error> {
+    use sealed::{FileError as F, TokenError as T};
+    let file = every!(F {
+        F::Damaged => [F::Damaged],
+        F::Missing => [F::Missing],
+        F::TooLong => [F::TooLong],
+        F::NotOpened => [F::NotOpened],
+        F::Contents => [F::Contents],
+        F::OtherRegistry { .. } => [F::OtherRegistry { index }],
+        F::Encryption => [F::Encryption],
+    });
+    let token = every!(T {
+        T::Empty => [T::Empty],
+        T::TooLong => [T::TooLong],
+        T::NotPrintable => [T::NotPrintable],
+        T::HeaderName => [T::HeaderName],
+        T::Asymmetric => [T::Asymmetric],
+    });
+    file.into_iter().map(sealed_file).chain(token.into_iter().map(Error::from)).collect()
+}
+
+fn sealed_file(problem: sealed::FileError) -> Error {
+    let file = "/home/me/.cargo/yk-cargo/sealed/registry.example-0123456789abcdef.age".into();
+    Error::Sealed { registry: "my-reg".into(), file, problem }
 }
 
 fn of_cargo_config(index: String) -> Vec<Error> {

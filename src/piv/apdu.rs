@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Error, Status, Transmit};
+use super::{Error, KeyAlgorithm, Status, Transmit};
 
 /// Data bytes that one short command carries.
 const PART: usize = 255;
@@ -90,7 +90,10 @@ impl Command {
     fn asks_for_a_secret(&self) -> bool {
         match self.instruction {
             instruction::GET_DATA => self.names_printed_information(),
-            instruction::GENERAL_AUTHENTICATE => self.p2 == MANAGEMENT_KEY,
+            // With P-256 nothing is signed here: the answer is what two keys agree on.
+            instruction::GENERAL_AUTHENTICATE => {
+                self.p2 == MANAGEMENT_KEY || self.p1 == KeyAlgorithm::P256_BYTE
+            }
             _ => false,
         }
     }
@@ -346,6 +349,7 @@ mod tests {
             (Command::new(0x24, 0, 0x80).data(secret.to_vec()), vec![ok]),
             (Command::new(0x2C, 0, 0x80).data(secret.to_vec()), vec![ok]),
             (Command::new(0x87, 0x0A, 0x9B).data(secret.to_vec()).expects_data(), vec!["C0FFEE 9000"]),
+            (Command::new(0x87, 0x11, 0x95).data(vec![4]).expects_data(), vec!["7C05 8203 C0FFEE 9000"]),
             (Command::new(0xFE, 0x14, 0x82).data(secret.to_vec()), vec![ok]),
             (Command::new(0xFF, 0xFF, 0xFF).data(secret.to_vec()), vec![ok]),
             (Command::new(0xDB, 0x3F, 0xFF).data(long), vec![ok, ok]),

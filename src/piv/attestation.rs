@@ -6,7 +6,7 @@
 use der::{Decode, oid::ObjectIdentifier};
 use x509_cert::Certificate;
 
-use super::{Error, P384Point, PinPolicy, Serial, TouchPolicy, Version};
+use super::{Error, P256Point, P384Point, PinPolicy, Serial, TouchPolicy, Version};
 
 const FIRMWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.3");
 const SERIAL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.7");
@@ -26,6 +26,8 @@ pub struct Attestation {
     pub touch: TouchPolicy,
     /// The attested key; `None` if it is not P-384.
     pub p384_point: Option<P384Point>,
+    /// The attested key; `None` if it is not P-256.
+    pub p256_point: Option<P256Point>,
 }
 
 impl Attestation {
@@ -44,6 +46,7 @@ impl Attestation {
             pin: PinPolicy::from_byte(pin)?,
             touch: TouchPolicy::from_byte(touch)?,
             p384_point: p384_point(&certificate),
+            p256_point: p256_point(&certificate),
         })
     }
 }
@@ -71,6 +74,14 @@ pub(super) fn p384_point(certificate: &Certificate) -> Option<P384Point> {
     let info = certificate.tbs_certificate().subject_public_key_info();
     let key = p384::PublicKey::from_public_key_der(&der::Encode::to_der(info).ok()?).ok()?;
     p384::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&key, false).as_bytes().try_into().ok()
+}
+
+/// The subject's key, if it is an uncompressed P-256 point on the curve.
+pub(super) fn p256_point(certificate: &Certificate) -> Option<P256Point> {
+    use p256::pkcs8::DecodePublicKey;
+    let info = certificate.tbs_certificate().subject_public_key_info();
+    let key = p256::PublicKey::from_public_key_der(&der::Encode::to_der(info).ok()?).ok()?;
+    p256::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&key, false).as_bytes().try_into().ok()
 }
 
 #[cfg(test)]

@@ -26,13 +26,13 @@ use x509_cert::{
     },
     name::{Name, RdnSequence, RelativeDistinguishedName},
     serial_number::SerialNumber,
-    spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef},
+    spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef},
     time::{Time, Validity},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    P384Point, PinPolicy, TouchPolicy,
+    P256Point, P384Point, PinPolicy, TouchPolicy,
     attestation::{self, POLICIES},
 };
 
@@ -40,7 +40,7 @@ const PRODUCT: &str = "yk-cargo";
 const FORMAT: &str = "v1";
 const ROLES: [&str; 4] = ["read", "publish", "both", SEALED];
 /// The one role without an index URL.
-const SEALED: &str = "sealed";
+pub(crate) const SEALED: &str = "sealed";
 /// RFC 5280, appendix A.1: ub-common-name.
 const LONGEST_LABEL: usize = 64;
 /// A clock that is a little slow elsewhere must not call the certificate "not yet valid".
@@ -84,7 +84,7 @@ pub enum CertificateError {
     #[error("no slot certificate has the role `{0}` with these data")]
     Role(String),
     /// The key is not on the curve.
-    #[error("the public key is not a point of P-384")]
+    #[error("the public key is not a point of its curve")]
     Key,
     /// The system has no random numbers.
     #[error("the system gives no random numbers")]
@@ -106,9 +106,33 @@ impl Description {
         touch: TouchPolicy,
         now: SystemTime,
     ) -> Result<Vec<u8>, CertificateError> {
-        self.check()?;
         let key = p384::PublicKey::from_sec1_bytes(key).map_err(|_| CertificateError::Key)?;
-        let key = SubjectPublicKeyInfo::from_key(&key).map_err(encoding)?;
+        self.issue(SubjectPublicKeyInfo::from_key(&key).map_err(encoding)?, pin, touch, now)
+    }
+
+    /// The same for the key to which tokens are sealed, which is of P-256.
+    ///
+    /// # Errors
+    /// As [`certificate`](Self::certificate).
+    pub fn sealed_certificate(
+        &self,
+        key: &P256Point,
+        pin: PinPolicy,
+        touch: TouchPolicy,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, CertificateError> {
+        let key = p256::PublicKey::from_sec1_bytes(key).map_err(|_| CertificateError::Key)?;
+        self.issue(SubjectPublicKeyInfo::from_key(&key).map_err(encoding)?, pin, touch, now)
+    }
+
+    fn issue(
+        &self,
+        key: SubjectPublicKeyInfoOwned,
+        pin: PinPolicy,
+        touch: TouchPolicy,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, CertificateError> {
+        self.check()?;
         let contents = Contents {
             name: self.name().map_err(encoding)?,
             extensions: self.extensions(pin, touch).map_err(encoding)?,
@@ -183,6 +207,11 @@ pub fn read(der: &[u8]) -> SlotCertificate {
 /// The key of a DER certificate, known to be on the curve; `None` for keys of other kinds.
 pub(super) fn p384_point(der: &[u8]) -> Option<P384Point> {
     attestation::p384_point(&Certificate::from_der(der).ok()?)
+}
+
+/// The same for P-256.
+pub(super) fn p256_point(der: &[u8]) -> Option<P256Point> {
+    attestation::p256_point(&Certificate::from_der(der).ok()?)
 }
 
 /// Both bytes of Yubico's policy extension.

@@ -5,7 +5,7 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Error, ManagementAlgorithm, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
+    Error, ManagementAlgorithm, P256Point, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
     apdu::{self, Command, instruction},
     refusal, tlv,
 };
@@ -39,6 +39,17 @@ impl SlotMetadata {
         }
         super::keys::p384_point(&self.public_key).map(Some)
     }
+
+    /// The public key of a P-256 key, known to be on the curve.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the algorithm is P-256 and the public key is not. `None` for other algorithms.
+    pub fn p256_point(&self) -> Result<Option<P256Point>, Error> {
+        if self.algorithm != KeyAlgorithm::P256 {
+            return Ok(None);
+        }
+        super::p256_keys::point(&self.public_key).map(Some)
+    }
 }
 
 /// The algorithm of an asymmetric key.
@@ -53,11 +64,12 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
+    pub(crate) const P256_BYTE: u8 = 0x11;
     pub(crate) const P384_BYTE: u8 = 0x14;
 
     fn from_byte(byte: u8) -> KeyAlgorithm {
         match byte {
-            0x11 => KeyAlgorithm::P256,
+            KeyAlgorithm::P256_BYTE => KeyAlgorithm::P256,
             KeyAlgorithm::P384_BYTE => KeyAlgorithm::P384,
             other => KeyAlgorithm::Other(other),
         }

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Error, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
+    Error, P256Point, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
     apdu::{Command, instruction},
     certificate::{self, SlotCertificate},
     keys, refusal, tlv,
@@ -30,6 +30,11 @@ impl CertificateObject {
     /// The P-384 key that the certificate names, if it does. The slot may hold another one.
     pub fn p384_point(&self) -> Option<P384Point> {
         certificate::p384_point(self.der()?)
+    }
+
+    /// The P-256 key that the certificate names, if it does. The slot may hold another one.
+    pub fn p256_point(&self) -> Option<P256Point> {
+        certificate::p256_point(self.der()?)
     }
 
     /// The policies that the certificate repeats, where Yubico's extension is in it.

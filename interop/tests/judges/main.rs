@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod age;
 mod cargo_verifier;
 mod pyseto;
 mod registry;

@@ -4,12 +4,12 @@ use std::process::{Command, Stdio};
 
 use semver::Version;
 
+use super::Findings;
 use super::surroundings::Surroundings;
-use super::{Findings, name};
 use crate::cargo_config::view::{ConfiguredProvider, PlaintextToken, from_variable, variable};
-use crate::cargo_config::{self, CargoConfig};
+use crate::cargo_config::{self, CRATES_IO, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry};
 use crate::commands::Context;
-use crate::enrollment::{Enrollments, Registry};
+use crate::enrollment::Enrollments;
 use crate::ui::escape;
 
 const CARGO: &str = "cargo";
@@ -26,13 +26,14 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     cargo(surroundings, findings);
-    for registry in &enrollments.registries {
+    let served = served(enrollments);
+    for registry in &served {
         if let Err(error) = provider(registry, enrollments, &context.cargo, surroundings, findings) {
             findings.failed_with(PROVIDER, &error.into());
         }
     }
-    for name in enrollments.registries.iter().filter_map(|registry| registry.name.as_ref()) {
-        let token = variable(name, "token");
+    for name in served.iter().filter_map(|registry| registry.name) {
+        let token = own_variable(name, "token");
         if surroundings.variable(&token).is_some() {
             let text = format!(
                 "{token} is set: every program that you start can read it, and cargo does not need it"
@@ -41,9 +42,49 @@ pub(super) fn check(
         }
     }
     match context.cargo.plaintext_tokens() {
-        Ok(tokens) => leftover_tokens(&tokens, enrollments, findings),
+        Ok(tokens) => leftover_tokens(&tokens, &served, findings),
         Err(error) => findings.failed_with(TOKEN, &error.into()),
     }
+}
+
+/// A registry whose tokens this program gives: signs them, or opens the sealed one.
+struct Served<'a> {
+    index: &'a str,
+    name: Option<&'a str>,
+    /// The command that sets cargo up for it.
+    command: &'static str,
+}
+
+impl Served<'_> {
+    fn is_crates_io(&self) -> bool {
+        self.index == CRATES_IO
+    }
+
+    fn configured(&self) -> ConfiguredRegistry {
+        ConfiguredRegistry { index: self.index.to_owned(), name: self.name.map(str::to_owned) }
+    }
+}
+
+fn served(enrollments: &Enrollments) -> Vec<Served<'_>> {
+    let enrolled = enrollments.registries.iter().map(|registry| Served {
+        index: &registry.index,
+        name: registry.name.as_deref(),
+        command: "enroll",
+    });
+    let sealed = enrollments
+        .sealed
+        .iter()
+        .filter(|token| enrollments.registry(&token.index).is_none())
+        .map(|token| Served { index: &token.index, name: token.name.as_deref(), command: "seal" });
+    enrolled.chain(sealed).collect()
+}
+
+/// crates.io has variables of its own.
+fn own_variable(name: &str, key: &str) -> String {
+    if name == CRATES_IO_NAME {
+        return format!("CARGO_REGISTRY_{key}").to_uppercase().replace('-', "_");
+    }
+    variable(name, key)
 }
 
 fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
@@ -62,13 +103,16 @@ fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
 
 /// Whether cargo asks this program for the tokens of an enrolled registry.
 fn provider(
-    registry: &Registry,
+    registry: &Served<'_>,
     enrollments: &Enrollments,
     config: &CargoConfig,
     surroundings: &Surroundings,
     findings: &mut Findings,
 ) -> Result<(), cargo_config::Error> {
-    let names = config.names_of(&registry.index)?;
+    if registry.is_crates_io() {
+        return asks_us_for_crates_io(registry, config, surroundings, findings);
+    }
+    let names = config.names_of(registry.index)?;
     if let [first, second, ..] = &names[..] {
         let text = format!(
             "`{}` and `{}` have one index URL, and cargo refuses to use either",
@@ -82,8 +126,8 @@ fn provider(
         );
         return Ok(());
     }
-    let Some(name) = names.first().or(registry.name.as_ref()) else {
-        let text = format!("{} has no name in cargo's configuration", escape(&registry.index));
+    let Some(name) = names.first().map(String::as_str).or(registry.name) else {
+        let text = format!("{} has no name in cargo's configuration", escape(registry.index));
         findings.note(PROVIDER, text);
         return Ok(());
     };
@@ -108,39 +152,88 @@ fn provider(
         moved(registry, name, index, is_enrolled, findings);
         return Ok(());
     }
-    asks_us(name, config, surroundings, findings)
+    asks_us(registry, name, config, surroundings, findings)
+}
+
+fn asks_us_for_crates_io(
+    registry: &Served<'_>,
+    config: &CargoConfig,
+    surroundings: &Surroundings,
+    findings: &mut Findings,
+) -> Result<(), cargo_config::Error> {
+    let by_variable = "CARGO_REGISTRY_CREDENTIAL_PROVIDER";
+    if let Some(value) = surroundings.variable(by_variable) {
+        if from_variable(value).is_ours() {
+            findings.ok(PROVIDER, format!("{by_variable} has cargo ask this program for crates.io"));
+        } else {
+            let text = format!("{by_variable} has cargo ask another program for crates.io");
+            findings.fail(PROVIDER, text, format!("unset {by_variable}"));
+        }
+        return Ok(());
+    }
+    let ours = match config.provider_of(&registry.configured())? {
+        Some(provider) => CargoConfig::is_ours(&provider),
+        None => config.global_providers()?.iter().any(ConfiguredProvider::is_ours),
+    };
+    if ours {
+        findings.ok(PROVIDER, "cargo asks this program for crates.io");
+    } else {
+        let next = "yk-cargo seal crates-io --rotate --configure";
+        findings.fail(PROVIDER, "cargo does not ask this program for crates.io", next);
+    }
+    Ok(())
 }
 
 /// The name is known under another URL, perhaps enrolled by now, or not at all.
-fn moved(registry: &Registry, name: &str, index: Option<String>, is_enrolled: bool, findings: &mut Findings) {
+fn moved(
+    registry: &Served<'_>,
+    name: &str,
+    index: Option<String>,
+    is_enrolled: bool,
+    findings: &mut Findings,
+) {
     let shown = escape(name);
     match index {
         Some(_) if is_enrolled => findings.warn(
             PROVIDER,
-            format!("{} is still enrolled, and `{shown}` has another URL now", escape(&registry.index)),
-            format!("yk-cargo forget {}", escape(&registry.index)),
+            format!("{} is still enrolled, and `{shown}` has another URL now", escape(registry.index)),
+            format!("yk-cargo forget {}", escape(registry.index)),
         ),
         Some(index) => {
             let text =
-                format!("`{shown}` now is {}, but enrolled is {}", escape(&index), escape(&registry.index));
-            findings.fail(PROVIDER, text, format!("yk-cargo enroll {shown} --same-keys-as {shown}"));
+                format!("`{shown}` now is {}, but enrolled is {}", escape(&index), escape(registry.index));
+            let next = match registry.command {
+                "enroll" => format!("yk-cargo enroll {shown} --same-keys-as {shown}"),
+                command => format!("yk-cargo {command} {shown}"),
+            };
+            findings.fail(PROVIDER, text, next);
         }
         None => findings.warn(
             PROVIDER,
             format!("`{shown}` is enrolled, but cargo's configuration does not know it"),
-            format!("yk-cargo forget {}", escape(&registry.index)),
+            forget(registry),
         ),
     }
 }
 
+/// The command by which this computer forgets a registry.
+fn forget(registry: &Served<'_>) -> String {
+    match registry.command {
+        "seal" => format!("yk-cargo unseal {} --restore", escape(registry.index)),
+        _ => format!("yk-cargo forget {}", escape(registry.index)),
+    }
+}
+
 fn asks_us(
+    registry: &Served<'_>,
     name: &str,
     config: &CargoConfig,
     surroundings: &Surroundings,
     findings: &mut Findings,
 ) -> Result<(), cargo_config::Error> {
     let shown = escape(name);
-    let configure = format!("yk-cargo enroll {shown} --configure");
+    let rotate = if registry.command == "seal" { " --rotate" } else { "" };
+    let configure = format!("yk-cargo {} {shown}{rotate} --configure", registry.command);
     let by_variable = variable(name, "credential-provider");
     if let Some(value) = surroundings.variable(&by_variable) {
         if from_variable(value).is_ours() {
@@ -194,35 +287,29 @@ fn judge(
     }
 }
 
-/// A token for an enrolled registry is what the keys are there to replace. Those of others are not our business, but
+/// A token for one of our registries is what cards are there to replace. Those of others are not our business, but
 /// worth a word.
-fn leftover_tokens(tokens: &[PlaintextToken], enrollments: &Enrollments, findings: &mut Findings) {
-    let enrolled = |token: &PlaintextToken| {
-        enrollments
-            .registries
-            .iter()
-            .find(|registry| registry.name.is_some() && registry.name == token.registry)
-    };
+fn leftover_tokens(tokens: &[PlaintextToken], served: &[Served<'_>], findings: &mut Findings) {
     if tokens.is_empty() {
         findings.ok(TOKEN, "none in cargo's home");
     }
     for token in tokens {
         let file = escape(&token.file.display().to_string());
-        match (enrolled(token), &token.registry) {
-            (Some(registry), Some(configured)) => {
-                let text = format!(
-                    "{file} still has a token for `{}`: revoke it at the registry, and remove it",
-                    name(registry)
-                );
-                findings.fail(TOKEN, text, logout(configured));
-            }
-            (_, Some(other)) => findings.note(TOKEN, format!("{file} has a token for `{}`", escape(other))),
-            (_, None) => findings.note(TOKEN, format!("{file} has a token for crates.io")),
+        let name = token.registry.as_deref().unwrap_or(CRATES_IO_NAME);
+        let shown =
+            token.registry.as_deref().map_or("crates.io".into(), |name| format!("`{}`", escape(name)));
+        if served.iter().any(|registry| registry.name == Some(name)) {
+            let text =
+                format!("{file} still has a token for {shown}: revoke it at the registry, and remove it");
+            findings.fail(TOKEN, text, logout(name));
+        } else {
+            findings.note(TOKEN, format!("{file} has a token for {shown}"));
         }
     }
 }
 
 /// Has cargo's own provider remove what it stored; plain `cargo logout` would ask this program.
 fn logout(name: &str) -> String {
-    format!("{}=cargo:token cargo logout --registry {}", variable(name, "credential-provider"), escape(name))
+    let provider = own_variable(name, "credential-provider");
+    format!("{provider}=cargo:token cargo logout --registry {}", escape(name))
 }

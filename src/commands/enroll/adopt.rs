@@ -71,6 +71,6 @@ impl Enrollment<'_> {
     fn describe(&self, role: Role, found: &FoundKey) -> Result<(), Error> {
         let start = Start::Adopted(found.public);
         let planned = PlannedKey { role, slot: found.slot, pin: found.pin, touch: found.touch, start };
-        self.make_key(planned, management::key(self)?).map(|_| ())
+        self.make_key(planned, management::key(self.asking())?).map(|_| ())
     }
 }

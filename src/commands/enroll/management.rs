@@ -5,38 +5,58 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::commands::enroll::Enrollment;
-use crate::commands::enroll::survey::{CardId, ManagementKeyState, is_still};
+use crate::commands::enroll::survey::{self, CardId, CardSurvey, ManagementKeyState, is_still};
 use crate::error::Error;
 use crate::pin::Pin;
 use crate::pin_source::{PinSource, Why};
 use crate::piv::{self, ManagementKey, PinState, Piv};
+use crate::reader::Readers;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// A card that is asked for leave, and where its management key could come from.
+#[derive(Clone, Copy)]
+pub(in crate::commands) struct Asking<'a> {
+    pub(in crate::commands) card: &'a CardSurvey,
+    /// `--management-key-command`
+    pub(in crate::commands) command: Option<&'a str>,
+    pub(in crate::commands) readers: &'a Readers,
+    pub(in crate::commands) settings: &'a Settings,
+    pub(in crate::commands) ui: Ui,
+}
+
+impl Asking<'_> {
+    fn look<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        survey::read(self.readers, &self.card.reader, work)
+    }
+}
 
 /// The card's management key, which the card has just accepted: a wrong one must not leave anything begun.
-pub(super) fn key(enrollment: &Enrollment<'_>) -> Result<Arc<ManagementKey>, Error> {
-    let key = match enrollment.card.management {
+pub(in crate::commands) fn key(asking: Asking<'_>) -> Result<Arc<ManagementKey>, Error> {
+    let key = match asking.card.management {
         ManagementKeyState::Default => ManagementKey::factory_default(),
         // Who names a program wants no other way; what the PIN opens may be an older key.
-        ManagementKeyState::PinProtected | ManagementKeyState::Untold
-            if enrollment.arguments.management_key_command.is_some() =>
-        {
-            given(enrollment)?
+        ManagementKeyState::PinProtected | ManagementKeyState::Untold if asking.command.is_some() => {
+            given(asking)?
         }
-        ManagementKeyState::PinProtected => behind_pin(enrollment)?,
-        ManagementKeyState::Own => given(enrollment)?,
+        ManagementKeyState::PinProtected => behind_pin(asking)?,
+        ManagementKeyState::Own => given(asking)?,
         // A wrong one costs nothing.
-        ManagementKeyState::Untold => match accepted(enrollment, ManagementKey::factory_default()) {
-            Err(Error::Piv(piv::Error::WrongManagementKey)) => given(enrollment)?,
+        ManagementKeyState::Untold => match accepted(asking, ManagementKey::factory_default()) {
+            Err(Error::Piv(piv::Error::WrongManagementKey)) => given(asking)?,
             result => return result,
         },
     };
-    accepted(enrollment, key)
+    accepted(asking, key)
 }
 
-fn accepted(enrollment: &Enrollment<'_>, key: ManagementKey) -> Result<Arc<ManagementKey>, Error> {
+fn accepted(asking: Asking<'_>, key: ManagementKey) -> Result<Arc<ManagementKey>, Error> {
     let key = Arc::new(key);
-    let (card, tried) = (enrollment.card.id(), Arc::clone(&key));
-    enrollment.look(move |piv| {
+    let (card, tried) = (asking.card.id(), Arc::clone(&key));
+    asking.look(move |piv| {
         is_still(piv, card)?;
         Ok(piv.authenticate_management(&tried)?)
     })?;
@@ -44,13 +64,13 @@ fn accepted(enrollment: &Enrollment<'_>, key: ManagementKey) -> Result<Arc<Manag
 }
 
 /// From the command, or typed.
-fn given(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
-    let serial = enrollment.card.serial;
-    let hex = match &enrollment.arguments.management_key_command {
+fn given(asking: Asking<'_>) -> Result<ManagementKey, Error> {
+    let serial = asking.card.serial;
+    let hex = match asking.command {
         Some(command) => output_of(command)?,
-        None if enrollment.ui.is_interactive() => enrollment.ui.ask_hidden(
+        None if asking.ui.is_interactive() => asking.ui.ask_hidden(
             &format!("Management key of YubiKey {serial} (hexadecimal): "),
-            enrollment.context.settings.wait.pin_prompt(),
+            asking.settings.wait.pin_prompt(),
         )?,
         None => return Err(Error::ManagementKeyNeeded { serial }),
     };
@@ -85,14 +105,14 @@ fn from_hex(hex: &str) -> Result<ManagementKey, Error> {
 }
 
 /// The card gives it out for its PIN.
-fn behind_pin(enrollment: &Enrollment<'_>) -> Result<ManagementKey, Error> {
-    let serial = enrollment.card.serial;
-    let mut pins = PinSource::new(&enrollment.context.settings, enrollment.ui);
-    let card = enrollment.card.id();
+fn behind_pin(asking: Asking<'_>) -> Result<ManagementKey, Error> {
+    let serial = asking.card.serial;
+    let mut pins = PinSource::new(asking.settings, asking.ui);
+    let card = asking.card.id();
     let mut pin: Option<Pin> = None;
     loop {
         let given = pin.take();
-        match enrollment.look(move |piv| unlock(piv, card, given.as_ref()))? {
+        match asking.look(move |piv| unlock(piv, card, given.as_ref()))? {
             Unlocked::Key(key) => return Ok(key),
             Unlocked::Nothing => return Err(Error::ManagementKeyNeeded { serial }),
             Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries, Why::NotVerified)?),

@@ -14,24 +14,27 @@ use crate::piv::{
 use crate::reader::{AfterReset, ReaderName, Readers, Terms};
 use crate::ui::Ui;
 
+/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
+const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
+
 /// Firmware before this tells of keys only what it attests (Yubico PIV extensions, GET METADATA).
 const METADATA_SINCE: Version = Version::new(5, 3, 0);
 
 /// One card, as surveyed in one transaction.
-pub(super) struct CardSurvey {
-    pub(super) reader: ReaderName,
-    pub(super) serial: Serial,
-    pub(super) firmware: Version,
+pub(in crate::commands) struct CardSurvey {
+    pub(in crate::commands) reader: ReaderName,
+    pub(in crate::commands) serial: Serial,
+    pub(in crate::commands) firmware: Version,
     /// As far as metadata tell (5.3 and later); the PIN is never tried.
-    pub(super) has_default_pin: bool,
-    pub(super) management: ManagementKeyState,
+    pub(in crate::commands) has_default_pin: bool,
+    pub(in crate::commands) management: ManagementKeyState,
     /// The retired slots, in order.
-    pub(super) slots: Vec<(Slot, Occupancy)>,
+    pub(in crate::commands) slots: Vec<(Slot, Occupancy)>,
 }
 
 /// How keys can be made on this card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ManagementKeyState {
+pub(in crate::commands) enum ManagementKeyState {
     Default,
     /// The card keeps it behind the PIN.
     PinProtected,
@@ -61,7 +64,7 @@ pub(super) struct Described {
 }
 
 /// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace.
-pub(super) fn choose_card(
+pub(in crate::commands) fn choose_card(
     readers: &Readers,
     wanted: Option<Serial>,
     replaced: Option<Serial>,
@@ -243,20 +246,34 @@ pub(super) fn key_in(
 
 /// What tells one card from another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CardId {
+pub(in crate::commands) struct CardId {
     serial: Serial,
     firmware: Version,
 }
 
 impl CardSurvey {
-    pub(super) fn id(&self) -> CardId {
+    /// Refuses a card that anybody could use, and says what its keys are worth.
+    pub(in crate::commands) fn is_fit(&self, allow_default_pin: bool, ui: Ui) -> Result<(), Error> {
+        if self.has_default_pin && !allow_default_pin {
+            return Err(Error::DefaultPin { serial: self.serial });
+        }
+        if self.firmware < EUCLEAK_MENDED {
+            ui.warn(format_args!(
+                "YubiKey {} has firmware {}: who holds it in a laboratory can extract its keys (YSA-2024-03); keep it in sight, or use firmware 5.7",
+                self.serial, self.firmware
+            ));
+        }
+        Ok(())
+    }
+
+    pub(in crate::commands) fn id(&self) -> CardId {
         CardId { serial: self.serial, firmware: self.firmware }
     }
 }
 
 /// The card may have been exchanged while a person was thinking. One that does not tell its number is known by its
 /// firmware at least.
-pub(super) fn is_still(piv: &mut Piv<'_>, card: CardId) -> Result<(), Error> {
+pub(in crate::commands) fn is_still(piv: &mut Piv<'_>, card: CardId) -> Result<(), Error> {
     let same = match told_serial(piv)? {
         Some(found) => found == card.serial,
         None => card.firmware < SERIAL_SINCE && piv.version()? == card.firmware,
@@ -269,7 +286,7 @@ fn exchanged(serial: Serial) -> Error {
 }
 
 /// A transaction that changes nothing.
-fn read<T: Send + 'static>(
+pub(in crate::commands) fn read<T: Send + 'static>(
     readers: &Readers,
     reader: &ReaderName,
     work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,

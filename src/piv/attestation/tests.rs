@@ -84,6 +84,7 @@ fn reads_a_statement() {
             pin: PinPolicy::Once,
             touch: TouchPolicy::Cached,
             p384_point: Some(point.as_bytes().try_into().unwrap()),
+            p256_point: None,
         }
     );
 }

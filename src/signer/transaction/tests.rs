@@ -1,6 +1,6 @@
 //! Transcripts of whole transactions, on every generation of firmware.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use asymmetric_token::{KeyIdField, Mutation, PublicKey};
 use p384::ecdsa::SigningKey;
@@ -8,11 +8,13 @@ use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::enrollment::{ChallengeSource, Role};
+use crate::enrollment::{Card, ChallengeSource, Role};
+use crate::pin_source::Why;
 use crate::piv::certificate::Description;
 use crate::piv::script::Script;
 use crate::piv::{P384Point, Version};
 use crate::signer::is_signed;
+use crate::ui::Ui;
 
 const SELECT: (&str, &str) =
     ("00A4040009A0000003080000100000", "61114F0600000001000079074F05A000000308 9000");
@@ -56,8 +58,7 @@ fn work(registry: Registry, pin: Option<&str>) -> Work {
         challenge: Some("challenge-1".into()),
         pin,
         announce: false,
-        touch_notice: Duration::from_secs(60),
-        ui: Ui::new(true),
+        announcing: TouchAnnouncement { ui: Ui::new(true), delay: Duration::from_secs(60) },
     }
 }
 
@@ -89,10 +90,13 @@ fn a_card_is_known_by_its_number() {
     let attempt = run(once(), &[SERIAL, (PIN_STATE, "63C2")]).unwrap();
     let serial = piv::Serial(12_345_678);
     assert!(
-        matches!(attempt, Attempt::NeedsPin { serial: s, tries: 2, why: Why::NotVerified } if s == serial)
+        matches!(attempt, Attempt::Hindered(Obstacle::NeedsPin { serial: s, tries: 2, why: Why::NotVerified }) if s == serial)
     );
     let other = run(once(), &[("00F8000000", "00000001 9000")]).unwrap();
-    assert!(matches!(other, Attempt::OtherCard { found } if found == [piv::Serial(1)]), "before any VERIFY");
+    assert!(
+        matches!(other, Attempt::Hindered(Obstacle::OtherCard { found }) if found == [piv::Serial(1)]),
+        "before any VERIFY"
+    );
 }
 
 /// Firmware 4 does not tell its number; the key that the certificate names is as good.
@@ -101,21 +105,26 @@ fn a_card_without_a_number_is_known_by_its_key() {
     let old = |pin| work(registry(Version::new(4, 3, 7), PinPolicy::Once), pin);
     let [ours, theirs] = [7, 8].map(certificate);
     let attempt = run(old(None), &[NO_SERIAL, (GET_CERTIFICATE_82, &ours), (PIN_STATE, "63C3")]).unwrap();
-    assert!(matches!(attempt, Attempt::NeedsPin { tries: 3, .. }));
+    assert!(matches!(attempt, Attempt::Hindered(Obstacle::NeedsPin { tries: 3, .. })));
     for not_ours in [theirs.as_str(), "6A82", "5300 9000", "5303 7001AA 9000"] {
         let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, not_ours)]).unwrap();
-        assert!(matches!(attempt, Attempt::OtherCard { found } if found.is_empty()), "{not_ours}");
+        assert!(
+            matches!(attempt, Attempt::Hindered(Obstacle::OtherCard { found }) if found.is_empty()),
+            "{not_ours}"
+        );
     }
     // A card enrolled with a number has to tell it.
     let new = work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
-    assert!(matches!(run(new, &[NO_SERIAL]).unwrap(), Attempt::OtherCard { found } if found.is_empty()));
+    assert!(
+        matches!(run(new, &[NO_SERIAL]).unwrap(), Attempt::Hindered(Obstacle::OtherCard { found }) if found.is_empty())
+    );
 }
 
 #[test]
 fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
     let metadata = ("00F7008000", "0101FF 050100 06020303 9000");
     let attempt = run(work(registry(Version::new(5, 3, 1), PinPolicy::Once), None), &[SERIAL, metadata]);
-    assert!(matches!(attempt.unwrap(), Attempt::NeedsPin { tries: 3, .. }));
+    assert!(matches!(attempt.unwrap(), Attempt::Hindered(Obstacle::NeedsPin { tries: 3, .. })));
 }
 
 /// The PIN goes to the card just before the signature, and what was verified earlier does not count.
@@ -123,7 +132,10 @@ fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
 fn a_key_that_always_asks() {
     let always = |pin| work(registry(Version::new(5, 7, 4), PinPolicy::Always), pin);
     let attempt = run(always(None), &[SERIAL, (PIN_STATE, "9000")]).unwrap();
-    assert!(matches!(attempt, Attempt::NeedsPin { tries: u8::MAX, why: Why::EveryTime, .. }));
+    assert!(matches!(
+        attempt,
+        Attempt::Hindered(Obstacle::NeedsPin { tries: u8::MAX, why: Why::EveryTime, .. })
+    ));
     let mut card = Script::answers(&[SELECT.1, SERIAL.1, "9000", "7C0A 8208 3006 020101 020102 9000"]);
     let attempt = always(Some("123456")).run(&mut Piv::select(&mut card).unwrap()).unwrap();
     card.assert_finished();
@@ -137,7 +149,7 @@ fn a_wrong_pin_ends_the_transaction() {
         let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), Some("111111"));
         run(work, &[SERIAL, (verify, answer)])
     };
-    assert!(matches!(wrong("63C1").unwrap(), Attempt::WrongPin { tries: 1 }));
+    assert!(matches!(wrong("63C1").unwrap(), Attempt::Hindered(Obstacle::WrongPin { tries: 1 })));
     assert!(matches!(wrong("63C0"), Err(Error::Piv(piv::Error::PinBlocked))));
 }
 

@@ -1,0 +1,199 @@
+//! A small registry on loopback that takes one bearer token, byte for byte, and remembers whatever else it was shown.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use asymmetric_token::Checksum;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::world::Reads;
+
+pub(crate) struct BearerRegistry {
+    base: String,
+    state: Arc<Mutex<State>>,
+}
+
+/// What it knows, and what tests may change while it runs.
+pub(crate) struct State {
+    pub(crate) reads: Reads,
+    pub(crate) token: String,
+    /// What was done with the right token, such as `publish alpha 0.1.0`.
+    pub(crate) done: Vec<String>,
+    /// Every other `Authorization` that came.
+    pub(crate) strange_tokens: Vec<String>,
+    /// Reads of the index and of crates with the right token.
+    pub(crate) reads_with_token: usize,
+    index: BTreeMap<String, Vec<Value>>,
+    files: BTreeMap<String, Vec<u8>>,
+    base: String,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    token: Option<String>,
+    body: Vec<u8>,
+}
+
+type Reply = (&'static str, Vec<u8>);
+
+impl BearerRegistry {
+    pub(crate) fn start(reads: Reads, token: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::new(Mutex::new(State {
+            reads,
+            token: token.to_owned(),
+            done: Vec::new(),
+            strange_tokens: Vec::new(),
+            reads_with_token: 0,
+            index: BTreeMap::new(),
+            files: BTreeMap::new(),
+            base: base.clone(),
+        }));
+        let shared = Arc::clone(&state);
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                std::thread::spawn(move || serve(stream, &shared));
+            }
+        });
+        Self { base, state }
+    }
+
+    pub(crate) fn index_url(&self) -> String {
+        format!("sparse+{}/index/", self.base)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// What was done since the last call.
+    pub(crate) fn done(&self) -> Vec<String> {
+        let mut state = self.state();
+        assert_eq!(state.strange_tokens, Vec::<String>::new(), "it was shown what is not its token");
+        std::mem::take(&mut state.done)
+    }
+}
+
+fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+    let Some(request) = read(&stream) else { return };
+    let mut state = state.lock().unwrap();
+    let (status, body) = state.answer(&request);
+    let login = if status.starts_with("401") {
+        format!("WWW-Authenticate: Cargo login_url=\"{}/me\"\r\n", state.base)
+    } else {
+        String::new()
+    };
+    drop(state);
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{login}\r\n", body.len());
+    // The other side may have gone.
+    let _ = stream.write_all(&[head.as_bytes(), &body].concat()).and_then(|()| stream.flush());
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    let (mut token, mut length) = (None, 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "authorization" => token = Some(value.to_owned()),
+            "content-length" => length = value.parse().ok()?,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { method, path, token, body })
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Reply {
+        let known = request.token.as_ref() == Some(&self.token);
+        if let Some(strange) = request.token.as_ref().filter(|_| !known) {
+            self.strange_tokens.push(strange.clone());
+            return refusal("403 Forbidden", "this is not the token");
+        }
+        let parts: Vec<_> = request.path.trim_start_matches('/').split('/').collect();
+        let is_read = matches!(parts[0], "index" | "dl");
+        if !known && (!is_read || self.reads == Reads::AuthRequired) {
+            return refusal("401 Unauthorized", "a token is needed");
+        }
+        self.reads_with_token += usize::from(is_read && known);
+        match (request.method.as_str(), &parts[..]) {
+            ("GET", ["index", "config.json"]) => ("200 OK", self.config().to_string().into()),
+            ("GET", ["index", .., name]) => match self.index.get(*name) {
+                Some(lines) => {
+                    ("200 OK", lines.iter().map(|line| format!("{line}\n")).collect::<String>().into())
+                }
+                None => ("404 Not Found", Vec::new()),
+            },
+            ("GET", ["dl", name, version, "download"]) => {
+                match self.files.get(&format!("{name}/{version}")) {
+                    Some(file) => ("200 OK", file.clone()),
+                    None => ("404 Not Found", Vec::new()),
+                }
+            }
+            ("PUT", ["api", "v1", "crates", "new"]) => self.publish(&request.body),
+            ("DELETE", ["api", "v1", "crates", name, version, "yank"]) => {
+                self.note(format!("yank {name} {version}"))
+            }
+            ("PUT", ["api", "v1", "crates", name, version, "unyank"]) => {
+                self.note(format!("unyank {name} {version}"))
+            }
+            ("GET", ["api", "v1", "crates", name, "owners"]) => self.note(format!("owners {name}")),
+            _ => refusal("404 Not Found", "no such thing"),
+        }
+    }
+
+    fn config(&self) -> Value {
+        json!({
+            "dl": format!("{}/dl", self.base), "api": self.base, "auth-required": self.reads == Reads::AuthRequired,
+        })
+    }
+
+    fn note(&mut self, what: String) -> Reply {
+        self.done.push(what);
+        let answer =
+            json!({"ok": true, "users": [{"id": 1, "login": "alice", "name": null}], "warnings": {}});
+        ("200 OK", answer.to_string().into())
+    }
+
+    fn publish(&mut self, body: &[u8]) -> Reply {
+        let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
+        let (metadata, file) = body[4..].split_at(length);
+        let (metadata, file) = (serde_json::from_slice::<Value>(metadata).unwrap(), &file[4..]);
+        let (name, version) = (metadata["name"].as_str().unwrap(), metadata["vers"].as_str().unwrap());
+        let deps = metadata["deps"].as_array().unwrap().iter().map(|dep| {
+            json!({
+                "name": dep["name"], "req": dep["version_req"], "features": [], "optional": false,
+                "default_features": true, "target": null, "kind": "normal",
+            })
+        });
+        let line = json!({
+            "name": name, "vers": version, "deps": deps.collect::<Vec<_>>(),
+            "cksum": Checksum(Sha256::digest(file).into()).to_string(), "features": {}, "yanked": false,
+        });
+        self.index.entry(name.to_owned()).or_default().push(line);
+        self.files.insert(format!("{name}/{version}"), file.to_vec());
+        self.note(format!("publish {name} {version}"))
+    }
+}
+
+fn refusal(status: &'static str, detail: &str) -> Reply {
+    (status, json!({"errors": [{"detail": detail}]}).to_string().into())
+}

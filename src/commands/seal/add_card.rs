@@ -1,0 +1,67 @@
+//! `seal --add-card`: every sealed token opens with one more card.
+//!
+//! The tokens are opened first, with a card that has them, and kept in memory while the new card gets its key; so both
+//! may be plugged in, or one after the other.
+
+use crate::commands::cards;
+use crate::commands::seal::{Sealer, key};
+use crate::enrollment::{Enrollments, SealedToken};
+use crate::error::Error;
+use crate::piv::Serial;
+use crate::sealed::{BearerToken, Occasion};
+use crate::ui::escape;
+
+pub(super) fn run(sealer: &Sealer<'_>, no_check: bool) -> Result<(), Error> {
+    let enrollments = Enrollments::load(sealer.context.cargo.home())?;
+    if enrollments.sealing_keys.is_empty() {
+        return key::on_a_card(sealer, sealer.making.serial);
+    }
+    let tokens = open_all(sealer, &enrollments)?;
+    let new = match sealer.making.serial {
+        Some(serial) => serial,
+        None => new_card(sealer, &enrollments)?,
+    };
+    key::on_a_card(sealer, Some(new))?;
+    for (sealed, token) in &tokens {
+        sealer.reseal(sealed, token)?;
+        sealer.ui.say(format_args!("`{}` opens with YubiKey {new} too", escape(sealed.display_name())));
+    }
+    match tokens.first() {
+        Some((sealed, token)) if !no_check => sealer.check(sealed, token),
+        _ => Ok(()),
+    }
+}
+
+fn open_all(
+    sealer: &Sealer<'_>,
+    enrollments: &Enrollments,
+) -> Result<Vec<(SealedToken, BearerToken)>, Error> {
+    let open = |sealed: &SealedToken| {
+        let token = sealer.unseal(sealed, Occasion::Other("to seal it for another card too"))?;
+        Ok((sealed.clone(), token))
+    };
+    enrollments.sealed.iter().map(open).collect()
+}
+
+/// The card that has no such key yet; a person is asked to plug it in.
+fn new_card(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Serial, Error> {
+    let known = |serial: &Serial| enrollments.sealing_keys.iter().any(|key| key.serial == *serial);
+    let readers = sealer.readers;
+    let mut found = serials(sealer, enrollments)?;
+    if found.iter().all(known) && sealer.ui.is_interactive() {
+        let _countdown =
+            sealer.ui.count_down("plug in the other YubiKey".into(), readers.deadlines().insertion);
+        readers.wait_for_insertion(&readers.yubikeys()?)?;
+        found = serials(sealer, enrollments)?;
+    }
+    match found.iter().filter(|serial| !known(serial)).collect::<Vec<_>>()[..] {
+        [] => Err(Error::NoCard { wanted: "another YubiKey than those that open the tokens already".into() }),
+        [one] => Ok(*one),
+        ref several => Err(Error::SeveralCards { found: several.iter().map(|serial| **serial).collect() }),
+    }
+}
+
+fn serials(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Vec<Serial>, Error> {
+    let found = cards::plugged_in(sealer.readers, enrollments)?;
+    Ok(found.into_iter().filter_map(|found| found.card.ok()?.serial).collect())
+}

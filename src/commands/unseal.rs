@@ -1,0 +1,71 @@
+//! `unseal`: a sealed token given out, or given back to cargo.
+
+use std::path::PathBuf;
+
+use crate::cargo_config::{self, ConfiguredRegistry};
+use crate::cli::Unseal;
+use crate::commands::{Context, print};
+use crate::enrollment::{Enrollments, SealedToken};
+use crate::error::Error;
+use crate::reader::Readers;
+use crate::sealed::{self, BearerToken, Occasion, Unsealer};
+use crate::ui::{Ui, escape};
+
+/// Runs `yk-cargo unseal`.
+///
+/// # Errors
+/// [`Error::NotSealed`], [`Error::Declined`], [`Error::Ask`] if nobody is there, and everything that stops a token from
+/// being opened.
+pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let token = named(&enrollments, &arguments.registry, context)?;
+    let ui = Ui::new(arguments.yes);
+    let shown = escape(token.display_name());
+    let question = if arguments.restore {
+        format!("Write the token of `{shown}` in clear into cargo's credentials?")
+    } else {
+        format!("Print the token of `{shown}` in clear?")
+    };
+    if !arguments.yes && !ui.typed_yes(&question, context.settings.wait.pin_prompt())? {
+        return Err(Error::Declined);
+    }
+    let readers = Readers::start(context.settings.wait.deadlines());
+    // A PIN may be asked for even where no question is.
+    let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::new(false));
+    let occasion = if arguments.restore { "to give it back to cargo" } else { "to print it" };
+    let opened = unsealer.unseal(&enrollments, token, Occasion::Other(occasion))?;
+    if arguments.restore { restore(token, &opened, context, ui) } else { print(opened.expose()) }
+}
+
+/// The sealed token that a person means. The name in cargo's configuration counts, and where it has gone from there, the
+/// one that it was sealed under.
+fn named<'a>(
+    enrollments: &'a Enrollments,
+    name_or_url: &str,
+    context: &Context,
+) -> Result<&'a SealedToken, Error> {
+    if let Some(token) = enrollments.sealed(name_or_url) {
+        return Ok(token);
+    }
+    let found = match context.cargo.resolve_any(name_or_url) {
+        Ok(configured) => enrollments.sealed(&configured.index),
+        Err(cargo_config::Error::UnknownRegistry { .. }) => {
+            enrollments.sealed.iter().find(|token| token.name.as_deref() == Some(name_or_url))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    found.ok_or_else(|| Error::NotSealed { registry: name_or_url.to_owned() })
+}
+
+/// The token is in both places before the sealed one goes, so that it is never in neither.
+fn restore(token: &SealedToken, opened: &BearerToken, context: &Context, ui: Ui) -> Result<(), Error> {
+    let registry = ConfiguredRegistry { index: token.index.clone(), name: token.name.clone() };
+    let file: PathBuf = context.cargo.store_token(&registry, opened)?;
+    ui.say(format_args!("wrote the token of `{}` into {}", escape(token.display_name()), file.display()));
+    if context.cargo.unset_provider(&registry)? {
+        ui.say("cargo asks this program for it no more");
+    }
+    sealed::remove(context.cargo.home(), &token.index)?;
+    ui.warn("whoever reads that file can publish in your name");
+    Ok(())
+}

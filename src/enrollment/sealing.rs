@@ -1,0 +1,221 @@
+//! The part of the file about sealed bearer tokens: which registries have one, and to which keys they are sealed.
+//!
+//! ```toml
+//! [[sealed]]
+//! index = "https://github.com/rust-lang/crates.io-index" # exact; one entry per URL
+//! name = "crates-io"                                     # display only
+//! reads = "open"                                         # open | auth-required
+//! since = "2026-11-20T18:00:00Z"
+//! [[sealing-key]]                                        # one per card, for all registries
+//! serial = 12345678
+//! firmware = "5.7.4"
+//! label = "laptop key"
+//! slot = "95"
+//! recipient = "age1yubikey1…"
+//! pin = "once"                                           # as read back from the card
+//! touch = "cached"
+//! ```
+//!
+//! `[[pending-sealing-key]]`, with `serial` and `slot`, is there while such a key is being made.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use toml_edit::{Table, value};
+
+use super::edit::{Edit, find_or_push, has, is_card, tables};
+use super::wire::{self, firmware};
+use super::{Error, Problem};
+use crate::challenge::Reads;
+use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
+use crate::sealed::Recipient;
+
+/// A registry whose bearer token is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedToken {
+    /// The index URL, byte for byte as cargo has it.
+    pub index: String,
+    /// Cargo's name for it. For display only.
+    pub name: Option<String>,
+    /// Whether index and downloads need the token too.
+    pub reads: Reads,
+    /// When this token was sealed first.
+    pub since: Timestamp,
+}
+
+/// A P-256 key on a card to which tokens are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealingKey {
+    /// The YubiKey's number.
+    pub serial: Serial,
+    /// When the key was made.
+    pub firmware: Version,
+    /// What its owner calls the card.
+    pub label: String,
+    /// Where the key is.
+    pub slot: Slot,
+    /// Its public half.
+    pub recipient: Recipient,
+    /// As read back from the card.
+    pub pin: PinPolicy,
+    /// As read back from the card.
+    pub touch: TouchPolicy,
+}
+
+/// A slot in which such a key is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingSealingKey {
+    /// On this card.
+    pub serial: Serial,
+    /// In this slot.
+    pub slot: Slot,
+}
+
+impl SealedToken {
+    /// Its name, or its URL if it has none.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.index)
+    }
+}
+
+impl Edit {
+    /// Notes that a key is about to be made. False if the slot is promised to another key, or enrolled.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn add_pending_sealing_key(&mut self, pending: PendingSealingKey) -> Result<bool, Error> {
+        if self.enrollments().pending_sealing_keys.contains(&pending) {
+            return Ok(true);
+        }
+        if self.enrollments().holds(pending.serial, pending.slot) {
+            return Ok(false);
+        }
+        let mut entry = Table::new();
+        entry["serial"] = value(i64::from(pending.serial.0));
+        entry["slot"] = value(pending.slot.to_string());
+        tables(self.table(), "pending-sealing-key").push(entry);
+        self.save().map(|()| true)
+    }
+
+    /// Drops the note: the key was not made.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_pending_sealing_key(&mut self, pending: PendingSealingKey) -> Result<(), Error> {
+        self.forget_pending_sealing_key(pending.serial, pending.slot);
+        self.save()
+    }
+
+    /// Adds a key in place of the card's former one, and drops the note that it was being made, in one write.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn add_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
+        self.forget_pending_sealing_key(key.serial, key.slot);
+        let keys = tables(self.table(), "sealing-key");
+        let table = find_or_push(keys, |table| is_card(table, key.serial), Table::new);
+        table["serial"] = value(i64::from(key.serial.0));
+        table["firmware"] = value(key.firmware.to_string());
+        table["label"] = value(&key.label);
+        table["slot"] = value(key.slot.to_string());
+        table["recipient"] = value(key.recipient.to_string());
+        table["pin"] = value(key.pin.as_str());
+        table["touch"] = value(key.touch.as_str());
+        self.save()
+    }
+
+    /// Notes that a registry's token is sealed, or sealed anew.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
+        let entries = tables(self.table(), "sealed");
+        let table = find_or_push(entries, |table| has(table, "index", &token.index), Table::new);
+        table["index"] = value(&token.index);
+        match &token.name {
+            Some(name) => table["name"] = value(name),
+            None => drop(table.remove("name")),
+        }
+        table["reads"] = value(token.reads.as_str());
+        table["since"] = value(token.since.to_string());
+        self.save()
+    }
+
+    /// Drops a registry's entry. Its file is the caller's business.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_sealed(&mut self, index: &str) -> Result<(), Error> {
+        tables(self.table(), "sealed").retain(|table| !has(table, "index", index));
+        self.save()
+    }
+
+    fn forget_pending_sealing_key(&mut self, serial: Serial, slot: Slot) {
+        tables(self.table(), "pending-sealing-key")
+            .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireToken {
+    index: String,
+    name: Option<String>,
+    reads: String,
+    since: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireKey {
+    serial: u32,
+    firmware: String,
+    label: String,
+    slot: String,
+    recipient: String,
+    pin: String,
+    touch: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WirePending {
+    serial: u32,
+    slot: String,
+}
+
+impl TryFrom<WireToken> for SealedToken {
+    type Error = Problem;
+
+    fn try_from(token: WireToken) -> Result<Self, Problem> {
+        let reads = Reads::from_name(&token.reads);
+        let neither = || Problem::Value { key: "reads", reason: "is neither open nor auth-required".into() };
+        Ok(Self {
+            index: token.index,
+            name: token.name,
+            reads: reads.ok_or_else(neither)?,
+            since: wire::value("since", &token.since)?,
+        })
+    }
+}
+
+impl TryFrom<WireKey> for SealingKey {
+    type Error = Problem;
+
+    fn try_from(key: WireKey) -> Result<Self, Problem> {
+        Ok(Self {
+            serial: Serial(key.serial),
+            firmware: firmware(&key.firmware)?,
+            label: key.label,
+            slot: wire::value("slot", &key.slot)?,
+            recipient: wire::value("recipient", &key.recipient)?,
+            pin: wire::value("pin", &key.pin)?,
+            touch: wire::value("touch", &key.touch)?,
+        })
+    }
+}
+
+impl TryFrom<WirePending> for PendingSealingKey {
+    type Error = Problem;
+
+    fn try_from(pending: WirePending) -> Result<Self, Problem> {
+        Ok(Self { serial: Serial(pending.serial), slot: wire::value("slot", &pending.slot)? })
+    }
+}

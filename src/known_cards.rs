@@ -1,0 +1,256 @@
+//! The cards that would do for something, and which of them is plugged in.
+//!
+//! A card is known by its number, or where the firmware has none to tell, by the key that a slot's certificate names.
+//! It is identified before it sees a PIN, so that a wrong card's tries are never spent.
+
+use asymmetric_token::PublicKey;
+
+use crate::enrollment::{Card, SealingKey};
+use crate::error::Error;
+use crate::piv::{self, Piv, SERIAL_SINCE, Serial, Slot, Version};
+use crate::reader::{AfterReset, ReaderName, Readers, Terms};
+use crate::sealed::Recipient;
+use crate::ui::{Ui, escape};
+
+/// Cards of which any will do, in the order in which they are tried.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownCards(Vec<KnownCard>);
+
+#[derive(Clone, Debug)]
+struct KnownCard {
+    serial: Serial,
+    firmware: Version,
+    label: String,
+    keys: Vec<(Slot, KnownKey)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum KnownKey {
+    Signing(PublicKey),
+    Sealing(Recipient),
+}
+
+/// Whose card it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// One of those that would do.
+    Known(Serial),
+    /// Another one, with its number if it tells.
+    Other(Option<Serial>),
+}
+
+impl KnownCards {
+    /// Those with keys that sign.
+    pub(crate) fn enrolled<'a>(cards: impl IntoIterator<Item = &'a Card>) -> Self {
+        let known = cards.into_iter().map(|card| KnownCard {
+            serial: card.serial,
+            firmware: card.firmware,
+            label: card.label.clone(),
+            keys: card.keys.iter().map(|key| (key.slot, KnownKey::Signing(key.public))).collect(),
+        });
+        Self(known.collect())
+    }
+
+    /// Those with keys to which tokens are sealed.
+    pub(crate) fn sealing<'a>(keys: impl IntoIterator<Item = &'a SealingKey>) -> Self {
+        let known = keys.into_iter().map(|key| KnownCard {
+            serial: key.serial,
+            firmware: key.firmware,
+            label: key.label.clone(),
+            keys: vec![(key.slot, KnownKey::Sealing(key.recipient))],
+        });
+        Self(known.collect())
+    }
+
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// As a person knows them: `YubiKey 12345678 (laptop key) or YubiKey 23456789 (safe)`.
+    pub(crate) fn for_display(&self) -> String {
+        let cards = self.0.iter().map(|card| format!("YubiKey {} ({})", card.serial, escape(&card.label)));
+        cards.collect::<Vec<_>>().join(" or ")
+    }
+
+    pub(crate) fn wrong_card(&self, found: &[Serial]) -> Error {
+        Error::WrongCard { found: found.to_vec(), wanted: self.for_display() }
+    }
+
+    /// Identifies the card in hand.
+    ///
+    /// # Errors
+    /// What the card answers instead.
+    pub(crate) fn identify(&self, piv: &mut Piv<'_>) -> Result<Identity, piv::Error> {
+        Ok(match self.number(piv)? {
+            Some(serial) if self.position(serial).is_some() => Identity::Known(serial),
+            other => Identity::Other(other),
+        })
+    }
+
+    /// A card's number: as it tells, or where it cannot, that of the known card whose key the certificate in a slot
+    /// names. Whether that key is in the slot, its use will show.
+    ///
+    /// # Errors
+    /// What the card answers instead.
+    pub(crate) fn number(&self, piv: &mut Piv<'_>) -> Result<Option<Serial>, piv::Error> {
+        match piv.serial() {
+            Ok(serial) => return Ok(Some(serial)),
+            Err(piv::Error::Unsupported { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let old = self.0.iter().filter(|card| card.firmware < SERIAL_SINCE);
+        for (card, (slot, key)) in old.flat_map(|card| card.keys.iter().map(move |key| (card, key))) {
+            if key.is_named_in(piv, *slot)? {
+                return Ok(Some(card.serial));
+            }
+        }
+        Ok(None)
+    }
+
+    fn position(&self, serial: Serial) -> Option<usize> {
+        self.0.iter().position(|card| card.serial == serial)
+    }
+}
+
+impl KnownKey {
+    fn is_named_in(self, piv: &mut Piv<'_>, slot: Slot) -> Result<bool, piv::Error> {
+        let Some(object) = piv.certificate(slot)? else { return Ok(false) };
+        Ok(match self {
+            Self::Signing(key) => {
+                object.p384_point().is_some_and(|point| PublicKey::from_uncompressed(&point) == Ok(key))
+            }
+            Self::Sealing(key) => {
+                object.p256_point().is_some_and(|point| Recipient::from_point(&point) == Ok(key))
+            }
+        })
+    }
+}
+
+/// Finds one of some cards among those that are plugged in.
+#[derive(Clone, Copy)]
+pub(crate) struct Finder<'a> {
+    pub(crate) readers: &'a Readers,
+    pub(crate) ui: Ui,
+}
+
+impl Finder<'_> {
+    /// The reader with the card that comes first in order. A single reader is taken unseen: the transaction itself
+    /// identifies the card.
+    ///
+    /// # Errors
+    /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
+    pub(crate) fn reader_with(&self, cards: &KnownCards) -> Result<ReaderName, Error> {
+        let mut readers = self.readers.yubikeys()?;
+        if readers.is_empty() && self.ui.is_interactive() {
+            readers = self.wait_for_insertion(cards)?;
+        }
+        if readers.len() > 1 {
+            return self.first_in_order(readers, cards);
+        }
+        readers.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
+    }
+
+    /// The card that would be used.
+    ///
+    /// # Errors
+    /// As [`reader_with`](Self::reader_with).
+    pub(crate) fn card(&self, cards: &KnownCards) -> Result<Serial, Error> {
+        match self.identity_of(&self.reader_with(cards)?, cards)? {
+            Identity::Known(serial) => Ok(serial),
+            Identity::Other(found) => Err(cards.wrong_card(&Vec::from_iter(found))),
+        }
+    }
+
+    /// For work that changes nothing on the card: it may be done again after somebody's reset.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { limit: self.readers.deadlines().touch, after_reset: AfterReset::Repeat }
+    }
+
+    fn wait_for_insertion(&self, cards: &KnownCards) -> Result<Vec<ReaderName>, Error> {
+        let text = format!("plug in {}", cards.for_display());
+        let _countdown = self.ui.count_down(text, self.readers.deadlines().insertion);
+        Ok(self.readers.wait_for_insertion(&[])?)
+    }
+
+    fn identity_of(&self, reader: &ReaderName, cards: &KnownCards) -> Result<Identity, Error> {
+        let cards = cards.clone();
+        self.readers.with_card(reader, self.terms(), move |piv| Ok(cards.identify(piv)?))
+    }
+
+    fn first_in_order(&self, readers: Vec<ReaderName>, cards: &KnownCards) -> Result<ReaderName, Error> {
+        let mut known = Vec::new();
+        let mut others = Vec::new();
+        let mut failure = None;
+        for reader in readers {
+            match self.identity_of(&reader, cards) {
+                Ok(Identity::Known(serial)) => known.push((serial, reader)),
+                Ok(Identity::Other(found)) => others.extend(found),
+                Err(error) => failure = Some(error),
+            }
+        }
+        match (known.into_iter().min_by_key(|(serial, _)| cards.position(*serial)), failure) {
+            (Some((_, reader)), _) => Ok(reader),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(cards.wrong_card(&others)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use p384::elliptic_curve::sec1::ToSec1Point as _;
+
+    use super::*;
+    use crate::enrollment::{Card, Key, Role};
+    use crate::piv::certificate::Description;
+    use crate::piv::script::Script;
+    use crate::piv::{P384Point, PinPolicy, TouchPolicy};
+
+    const SELECTED: &str = "61114F0600001000010079074F05A000000308 9000";
+
+    fn point(secret: u8) -> P384Point {
+        let key = p384::SecretKey::from_slice(&[secret; 48]).unwrap().public_key();
+        key.to_sec1_point(false).as_bytes().try_into().unwrap()
+    }
+
+    fn card(secret: u8) -> Card {
+        let public = PublicKey::from_uncompressed(&point(secret)).unwrap();
+        let slot = "82".parse().unwrap();
+        let key = Key { role: Role::Both, slot, public, pin: PinPolicy::Once, touch: TouchPolicy::Always };
+        let firmware = Version::new(4, 3, 7);
+        Card { serial: Serial(5_000_000), firmware, label: "old".into(), keys: vec![key] }
+    }
+
+    fn known(secret: u8) -> KnownCards {
+        KnownCards::enrolled(&[card(secret)])
+    }
+
+    /// The answer to GET DATA for the certificate object of a slot with this key.
+    fn certificate(secret: u8) -> String {
+        let description = Description { role: "both".into(), label: "old".into(), index: Some("x:".into()) };
+        let now = SystemTime::now();
+        let der = description.certificate(&point(secret), PinPolicy::Once, TouchPolicy::Always, now).unwrap();
+        let object = long(0x53, &long(0x70, &der));
+        object.iter().map(|byte| format!("{byte:02X}")).collect::<String>() + "9000"
+    }
+
+    /// A tag, a length in two bytes, and the value.
+    fn long(tag: u8, value: &[u8]) -> Vec<u8> {
+        [&[tag, 0x82][..], &(value.len() as u16).to_be_bytes(), value].concat()
+    }
+
+    #[test]
+    fn a_card_that_does_not_tell_its_number_is_known_by_its_keys() {
+        let number = |secret| {
+            let mut script = Script::answers(&[SELECTED, "6D00", &certificate(secret)]);
+            known(5).number(&mut Piv::select(&mut script).unwrap()).unwrap()
+        };
+        assert_eq!(number(5), Some(Serial(5_000_000)));
+        assert_eq!(number(6), None);
+        let mut empty = Script::answers(&[SELECTED, "6D00", "6A82"]);
+        assert_eq!(known(5).number(&mut Piv::select(&mut empty).unwrap()).unwrap(), None);
+    }
+}

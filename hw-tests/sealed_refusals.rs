@@ -256,6 +256,9 @@ fn a_key_that_was_begun_is_finished() {
         assert_eq!(enrollments.pending_sealing_keys, []);
         let slots: Vec<_> = enrollments.sealing_keys.iter().map(|key| key.slot.to_string()).collect();
         assert_eq!(slots, ["95"], "interrupted at {nth}");
+        let seen = Seen::on(&sealed.world.card);
+        let made = seen.instructions().iter().filter(|name| name.starts_with("GENERATE ASYMMETRIC")).count();
+        assert_eq!(made, 1, "interrupted at {nth}: the key that was begun is the one that is used");
         sealed.yank().succeeds();
     }
 }

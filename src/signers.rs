@@ -122,7 +122,7 @@ pub fn remember(cargo_home: &Path, index: &str, name: &CrateName, key: &PublicKe
     );
     let keys = signer["keys"].as_array_mut().ok_or_else(|| content(Problem::Toml("keys".into())))?;
     keys.push(key.to_string());
-    Ok(file::replace(&path, &document.to_string())?)
+    Ok(file::replace(&path, document.to_string())?)
 }
 
 /// The file.

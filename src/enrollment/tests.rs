@@ -127,3 +127,25 @@ fn a_file_that_others_may_write_is_refused() {
         fs::set_permissions(&target, fs::Permissions::from_mode(right)).unwrap();
     }
 }
+
+#[test]
+fn sealed_tokens_and_their_keys() {
+    let recipient = "age1yubikey1qd43050juykyy3lchnnw2caygre8wqmasyk7kvaq7jsnj3wcnrpfvpkgk82";
+    let sealed =
+        format!("[[sealed]]\nindex = \"{URL}\"\nreads = \"open\"\nsince = \"2026-11-20T18:00:00Z\"\n");
+    let key = format!(
+        "[[sealing-key]]\nserial = 1\nfirmware = \"5.7.4\"\nlabel = \"k\"\nslot = \"95\"\nrecipient = \"{recipient}\"\n\
+         pin = \"once\"\ntouch = \"cached\"\n[[pending-sealing-key]]\nserial = 2\nslot = \"94\"\n"
+    );
+    let enrollments = Enrollments::parse(&format!("version = 1\n{sealed}{key}")).unwrap();
+    assert_eq!(enrollments.sealing_keys[0].recipient.to_string(), recipient);
+    assert!(enrollments.sealed(URL).is_some() && enrollments.sealed("my-reg").is_none());
+    for (serial, slot, held) in [(1, "95", true), (1, "94", false), (2, "94", true), (2, "95", false)] {
+        assert_eq!(enrollments.holds(Serial(serial), slot.parse().unwrap()), held, "{serial} {slot}");
+    }
+    assert_eq!(problem(&format!("version = 1\n{sealed}{sealed}")), Problem::Duplicate(URL.into()));
+    let reads = problem(&format!("version = 1\n{}", sealed.replace("open", "maybe")));
+    assert!(matches!(reads, Problem::Value { key: "reads", .. }));
+    let other = problem(&format!("version = 1\n{}", key.replace("age1yubikey1q", "age1q")));
+    assert!(matches!(other, Problem::Value { key: "recipient", .. }));
+}

@@ -79,13 +79,9 @@ struct Dialogue {
 
 impl Dialogue {
     fn begin(program: &PathBuf, limit: Duration) -> Result<Self, PinentryError> {
-        let mut child = Command::new(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
+        let mut child = Owned::spawn(Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()))
             .map_err(|source| PinentryError::Start { program: program.clone(), source })?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let child = Owned::new(child);
+        let pipes = child.0.stdin.take().zip(child.0.stdout.take());
         let (input, output) = pipes.ok_or(PinentryError::Gone)?;
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || read_lines(output, |line| sender.send(line).is_ok()));

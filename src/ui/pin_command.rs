@@ -26,14 +26,10 @@ const LONGEST_LINE: usize = 256;
 pub fn run(command: &str, serial: Serial, deadline: Duration) -> Result<Zeroizing<String>, PinCommandError> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or(PinCommandError::Empty)?;
-    let child = Command::new(program)
-        .args(words)
-        .env("YK_CARGO_SERIAL", serial.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
+    let mut command = Command::new(program);
+    command.args(words).env("YK_CARGO_SERIAL", serial.to_string());
+    let mut child = Owned::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
         .map_err(|source| PinCommandError::Start { program: program.to_owned(), source })?;
-    let mut child = Owned::new(child);
     let stdout = child.0.stdout.take();
     let (sender, line) = mpsc::channel();
     std::thread::spawn(move || {

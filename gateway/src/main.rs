@@ -9,7 +9,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::LogFormat;
+use cli::{Command, LogFormat, PlaceError};
+use registry_gateway::doctor::ExamineError;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
 use registry_gateway::{RemoteConfigError, StartError};
@@ -17,7 +18,9 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // What `doctor` finds, it says itself.
+    let level = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "warn" };
+    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match arguments.log_format {
         LogFormat::Text => log.init(),
@@ -52,6 +55,12 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<VaultError>() {
+        return error.hint();
+    }
+    if let Some(PlaceError::Store(error)) = error.downcast_ref::<PlaceError>() {
+        return error.hint();
+    }
+    if let Some(ExamineError::Store(error)) = error.downcast_ref::<ExamineError>() {
         return error.hint();
     }
     match error.downcast_ref::<StartError>()? {

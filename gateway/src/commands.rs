@@ -106,6 +106,7 @@ fn credential(command: CredentialCommand) -> Outcome {
     match command {
         CredentialCommand::Set { place, user } => {
             setup::set_credential(&place.config()?, &user)?;
+            say(&format!("{user}\n"))?;
         }
         CredentialCommand::Remove { place, user } => {
             if !place.store()?.remove_credential(&user, Timestamp::now())? {

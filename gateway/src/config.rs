@@ -224,7 +224,8 @@ mod tests {
 
     /// The lines of the file that are settings, those that are commented out too.
     fn settings() -> impl Iterator<Item = &'static str> {
-        let setting = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase() || first == '[');
+        let setting =
+            |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase() || first == '[');
         FILE.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).filter(setting)
     }
 
@@ -235,7 +236,11 @@ mod tests {
     /// What may stand in a table of the configuration, as the parser says it.
     fn names(table: &str) -> Vec<String> {
         let refused = toml::from_str::<Config>(&format!("{table}\nno-such-setting = 1\n")).unwrap_err();
-        let (_, names) = refused.message().split_once("expected one of ").or(refused.message().split_once("expected ")).unwrap();
+        let (_, names) = refused
+            .message()
+            .split_once("expected one of ")
+            .or(refused.message().split_once("expected "))
+            .unwrap();
         names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     }
 
@@ -245,7 +250,8 @@ mod tests {
             let names = names(table);
             assert!(names.len() > 1, "{names:?}");
             for name in names {
-                let shown = |line: &str| line.starts_with(&format!("{name} = ")) || line == format!("[{name}]");
+                let shown =
+                    |line: &str| line.starts_with(&format!("{name} = ")) || line == format!("[{name}]");
                 assert!(settings().any(shown), "{table} {name}");
             }
         }

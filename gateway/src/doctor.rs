@@ -142,7 +142,8 @@ async fn behind(
     crates: &[CrateName],
     findings: &mut Vec<Finding>,
 ) -> Result<(), StoreError> {
-    let opened = Vault::open(&upstream.key_file).and_then(|vault| with_credentials(store, &vault, keys, findings));
+    let opened =
+        Vault::open(&upstream.key_file).and_then(|vault| with_credentials(store, &vault, keys, findings));
     let users = match opened {
         Ok(users) => users,
         Err(error) => {
@@ -222,7 +223,9 @@ async fn lines_past_the_gateway(
     let (mut leading_past, mut unread) = (Vec::new(), Vec::new());
     for name in names {
         match index_file(remote, user, name).await {
-            Some(file) => leading_past.extend(versions_past(&file, addresses).map(|vers| format!("{name} {vers}"))),
+            Some(file) => {
+                leading_past.extend(versions_past(&file, addresses).map(|vers| format!("{name} {vers}")))
+            }
             None => unread.push(name.as_str()),
         }
     }
@@ -238,10 +241,7 @@ async fn lines_past_the_gateway(
             "see that these crates are in the registry behind",
         );
     }
-    good(format!(
-        "no crate depends on the registry behind by its own address (looked at: {})",
-        names.len()
-    ))
+    good(format!("no crate depends on the registry behind by its own address (looked at: {})", names.len()))
 }
 
 async fn index_file(remote: &Remote, user: &User, name: &str) -> Option<Bytes> {

@@ -55,7 +55,8 @@ impl Desk {
     }
 
     fn configure_for(&self, lines: &str, index: &str) {
-        let upstream = "also-known-as = [\"sparse+https://old.example.org/\"]\nkey-file = \"credentials.key\"\n";
+        let upstream =
+            "also-known-as = [\"sparse+https://old.example.org/\"]\nkey-file = \"credentials.key\"\n";
         let text = format!("{lines}\n[upstream]\nindex = \"{index}\"\n{upstream}");
         fs::write(self.file(), text).unwrap();
     }
@@ -174,7 +175,10 @@ fn the_registry_behind() {
     let desk = Desk::new();
     desk.configure(&format!("{CONFIG}reads = \"open\""));
     desk.assert_to_do(&[], "nobody can read", "reads = \"token\"");
-    desk.registry.on("GET /index/config.json", Say::ok("{\"dl\":\"http://localhost/dl\",\"api\":\"http://localhost\"}"));
+    desk.registry.on(
+        "GET /index/config.json",
+        Say::ok("{\"dl\":\"http://localhost/dl\",\"api\":\"http://localhost\"}"),
+    );
     desk.assert_well(&[], "can be read without a token");
     desk.configure(CONFIG);
     desk.assert_to_do(&[], "gives its crates to everybody", "let only the gateway reach it");
@@ -198,7 +202,11 @@ fn index_lines_that_lead_around_the_gateway() {
     desk.registry.on("GET /index/ot/he/other", Say::ok(elsewhere));
     desk.assert_well(&["other"], "(looked at: 1)");
     desk.assert_to_do(&["hello", "other"], "the dependencies of hello 1.0.0, hello 1.0.1", "yank those");
-    desk.assert_to_do(&["other", "typo"], "the index files of typo cannot be read", "are in the registry behind");
+    desk.assert_to_do(
+        &["other", "typo"],
+        "the index files of typo cannot be read",
+        "are in the registry behind",
+    );
 }
 
 #[test]
@@ -216,7 +224,11 @@ fn a_change_whose_outcome_is_not_known() {
         now,
     };
     desk.store().begin(&signed).unwrap();
-    desk.assert_to_do(&[], "changes on record whose outcome is not known: 1", "they are settled within minutes");
+    desk.assert_to_do(
+        &[],
+        "changes on record whose outcome is not known: 1",
+        "they are settled within minutes",
+    );
 }
 
 #[test]
@@ -230,5 +242,8 @@ fn a_store_that_is_not_there() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("error: there is no store in ") && text.contains("hint: give its folder"), "{text}");
+    assert!(
+        text.contains("error: there is no store in ") && text.contains("hint: give its folder"),
+        "{text}"
+    );
 }

@@ -56,7 +56,10 @@ fn init_makes_what_is_needed_and_overwrites_nothing() {
     let arguments = ["init", "--store", "var/its \"store\"", "etc/gateway"];
     let said = succeeds(gateway(folder.path(), &arguments), "");
     assert_eq!(said.matches(": made\n").count(), 3, "{said}");
-    assert!(said.ends_with("Next: registry-gateway serve --config etc/gateway/registry-gateway.toml\n"), "{said}");
+    assert!(
+        said.ends_with("Next: registry-gateway serve --config etc/gateway/registry-gateway.toml\n"),
+        "{said}"
+    );
     assert_eq!(mode(&etc.join("credentials.key")), 0o600);
     assert_eq!(mode(&etc.join("registry-gateway.toml")) & 0o400, 0o400);
     assert_eq!(mode(&etc.join("registry-gateway.toml")), mode(&etc) & 0o666, "a service reads both");
@@ -129,7 +132,10 @@ fn a_key_that_systemd_hands_over() {
     assert!(set(None).status.success(), "an administrator's command takes the file beside the configuration");
     fs::set_permissions(folder.path().join("credentials.key"), fs::Permissions::from_mode(0o640)).unwrap();
     let refused = String::from_utf8(set(None).stderr).unwrap();
-    assert!(refused.contains("is open to other users") && refused.contains("hint: run `chmod 600 "), "{refused}");
+    assert!(
+        refused.contains("is open to other users") && refused.contains("hint: run `chmod 600 "),
+        "{refused}"
+    );
     fs::remove_file(&key).unwrap();
     let refused = String::from_utf8(set(Some(credentials.path())).stderr).unwrap();
     assert!(refused.contains("cannot read the key file"), "{refused}");

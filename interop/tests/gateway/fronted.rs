@@ -43,7 +43,9 @@ fn when_the_registry_is_away_its_users_are_told() {
     front.stop_kellnr();
     for refused in [
         yank(&alice, "hers@1.0.0", &[]).unwrap_err(),
-        alice.cargo(&package, &["publish", "--no-verify", "--allow-dirty", "--registry", REGISTRY]).unwrap_err(),
+        alice
+            .cargo(&package, &["publish", "--no-verify", "--allow-dirty", "--registry", REGISTRY])
+            .unwrap_err(),
     ] {
         assert!(refused.contains("the registry behind this gateway cannot be reached"), "{refused}");
     }

@@ -11,6 +11,7 @@ use axum::http::HeaderMap;
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
+use url::{Host, Url};
 
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::keys::{Key, User};
@@ -82,8 +83,12 @@ fn address(config: &Config) -> Finding {
 }
 
 fn loopback(url: &str) -> bool {
-    let host = url.trim_start_matches("http://");
-    ["127.", "localhost", "[::1]"].iter().any(|start| host.starts_with(start))
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Without a certificate, an https:// address means a proxy that ends TLS.

@@ -137,6 +137,8 @@ fn the_address() {
     desk.assert_to_do(&[], "no `url` is set", "set `url`");
     desk.configure("url = \"http://crates.example.org\"");
     desk.assert_to_do(&[], "http://crates.example.org is plain HTTP", "https://");
+    desk.configure("url = \"http://localhost.example.org\"");
+    desk.assert_to_do(&[], "http://localhost.example.org is plain HTTP", "https://");
     desk.configure("url = \"http://127.0.0.1:8000\"");
     desk.assert_well(&[], "the registry is http://127.0.0.1:8000");
     desk.configure("url = \"https://crates.example.org\"");
@@ -175,10 +177,8 @@ fn the_registry_behind() {
     let desk = Desk::new();
     desk.configure(&format!("{CONFIG}reads = \"open\""));
     desk.assert_to_do(&[], "nobody can read", "reads = \"token\"");
-    desk.registry.on(
-        "GET /index/config.json",
-        Say::ok("{\"dl\":\"http://localhost/dl\",\"api\":\"http://localhost\"}"),
-    );
+    let places = format!(r#"{{"dl":"{0}/dl","api":"{0}"}}"#, desk.registry.url());
+    desk.registry.on("GET /index/config.json", Say::ok(places));
     desk.assert_well(&[], "can be read without a token");
     desk.configure(CONFIG);
     desk.assert_to_do(&[], "gives its crates to everybody", "let only the gateway reach it");

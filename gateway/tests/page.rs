@@ -156,7 +156,10 @@ fn every_piece_of_configuration_is_understood() {
         }
         read += 1;
     }
-    for setting in page.split('`').skip(1).step_by(2).filter(|text| text.contains(" = ")) {
+    let outside = page.split("```").step_by(2);
+    for setting in
+        outside.flat_map(|text| text.split('`').skip(1).step_by(2)).filter(|text| text.contains(" = "))
+    {
         // `key` and `dl` belong into a table.
         let table = if setting.starts_with("key = ") {
             "[tls]\ncertificate = \"x\"\n"

@@ -42,8 +42,7 @@ impl Front {
 
         let computer = Computer::with(MockCard::builder());
         computer.configure(&format!("[registries.{REGISTRY}]\nindex = \"{}\"\n", self.index));
-        let said = computer.yk_cargo_told(&["enroll", REGISTRY, "--yes", "--configure", "--invite"], &code);
-        assert!(said.contains(&format!("enrolled for {user} at")), "{said}");
+        computer.yk_cargo_told(&["enroll", REGISTRY, "--yes", "--configure", "--invite"], &code);
         computer
     }
 

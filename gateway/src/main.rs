@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::{Command, LogFormat, PlaceError};
+use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
@@ -57,8 +58,13 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<VaultError>() {
         return error.hint();
     }
-    if let Some(PlaceError::Store(error)) = error.downcast_ref::<PlaceError>() {
-        return error.hint();
+    match error.downcast_ref::<PlaceError>() {
+        Some(PlaceError::Store(error)) => return error.hint(),
+        Some(PlaceError::Config(error)) => return hint(error),
+        None => {}
+    }
+    if let Some(ConfigError::File { .. }) = error.downcast_ref::<ConfigError>() {
+        return Some("`registry-gateway init` makes one".to_owned());
     }
     if let Some(ExamineError::Store(error)) = error.downcast_ref::<ExamineError>() {
         return error.hint();

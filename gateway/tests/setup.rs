@@ -111,6 +111,18 @@ fn every_command_finds_the_store_by_the_configuration() {
     }
 }
 
+#[test]
+fn a_configuration_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["doctor", "record", "serve"] {
+        let output = run(gateway(folder.path(), &[command, "--config", "typo.toml"]), "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("error: cannot read typo.toml\n  because: "), "{said}");
+        assert!(said.ends_with("hint: `registry-gateway init` makes one\n"), "{said}");
+    }
+}
+
 /// What systemd's LoadCredential= gives: since systemd 254 with an ACL, which `stat` shows as a right of the group.
 #[test]
 fn a_key_that_systemd_hands_over() {

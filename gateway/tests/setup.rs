@@ -111,6 +111,18 @@ fn every_command_finds_the_store_by_the_configuration() {
     }
 }
 
+/// For a journal or a file, there are no colours.
+#[test]
+fn the_log_is_plain_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(gateway(folder.path(), &["user", "add", "alice", "--store", "new"]), "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("there was no store in new: a new one is made") && !said.contains('\x1b'),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_configuration_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ const SECOND: u32 = 22_222_222;
 
 impl World {
     /// A code for alice.
-    fn invite(&self) -> String {
+    pub(crate) fn invite(&self) -> String {
         let store = self.gateway.store();
         let alice = "alice".parse().unwrap();
         let _ = store.add_user(&alice, false, Timestamp::now());

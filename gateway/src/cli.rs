@@ -2,16 +2,21 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use asymmetric_token::PublicKey;
+use asymmetric_token::{CrateName, PublicKey};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::attestation::{Firmware, Mode, Settings};
 use registry_gateway::audit::Point;
 use registry_gateway::challenge::Challenges;
+use registry_gateway::config::{Config, ConfigError};
 use registry_gateway::keys::{Role, User};
+use registry_gateway::store::{Store, StoreError};
+
+/// What `init` makes, and what is read where no other is named.
+pub(crate) const CONFIG_FILE: &str = "registry-gateway.toml";
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
 #[derive(Debug, Parser)]
@@ -37,6 +42,9 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Make a configuration with comments, a key for credentials, and an empty store
     Init {
+        /// The folder for the store, if it is not to be `registry` beside the configuration
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
         /// Where; made if it is not there
         #[arg(value_name = "DIR", default_value = ".")]
         folder: PathBuf,
@@ -44,6 +52,14 @@ pub(crate) enum Command {
     /// Keep or forget a user's token for the registry behind
     #[command(subcommand)]
     Credential(CredentialCommand),
+    /// Look at everything that users would stumble over later; exits with 1 if something is to be done
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+        /// Crates whose index files are looked at, besides those that were published here
+        #[arg(value_name = "CRATE")]
+        crates: Vec<CrateName>,
+    },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
     /// Add, list and remove people; also while the registry is served
@@ -52,7 +68,7 @@ pub(crate) enum Command {
     /// Print a code with which a user enrols keys: once, within 24 hours
     Invite {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
         /// Whom; an invite they did not use is void then
         #[arg(value_name = "USER")]
         user: User,
@@ -66,28 +82,55 @@ pub(crate) enum Command {
     /// Show who published what, and verify it again: token against key, file against token
     Record {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
         /// One version, as NAME@VERS; without it all
         version: Option<String>,
     },
 }
 
+/// Which gateway is meant: by its configuration, or by its store alone.
 #[derive(Debug, Args)]
-pub(crate) struct StoreFolder {
-    /// The folder with the registry's database and crates; made if it is not there
-    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE", default_value = "./registry")]
-    pub(crate) store: PathBuf,
+pub(crate) struct Place {
+    /// The configuration file [default: ./registry-gateway.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The store's folder; wins over the one in the configuration [default: ./registry]
+    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+impl Place {
+    /// The configuration, with the store that is meant.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        let here = Path::new(CONFIG_FILE);
+        let file = self.config.as_deref().or_else(|| here.is_file().then_some(here));
+        let mut config = file.map(Config::read).transpose()?.unwrap_or_default();
+        if let Some(store) = &self.store {
+            config.store.clone_from(store);
+        }
+        Ok(config)
+    }
+
+    /// Its store, which has to be there.
+    pub(crate) fn store(&self) -> Result<Store, PlaceError> {
+        Ok(Store::open_existing(&self.config()?.store)?)
+    }
+}
+
+/// Why there is no store to work on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What is given here wins over the configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// The configuration file; `registry-gateway init` makes one
-    #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// The folder with the registry's database and crates; made if it is not there [default: ./registry]
-    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
-    pub(crate) store: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Where to listen. Without a certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in front
     /// [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -142,7 +185,7 @@ pub(crate) enum UserCommand {
     /// Add a user
     Add {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
         /// The name, for good: nobody else will have it
         #[arg(value_name = "NAME")]
         user: User,
@@ -153,12 +196,12 @@ pub(crate) enum UserCommand {
     /// List all users, and how many keys each has
     List {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
     },
     /// Remove a user: all their keys are revoked, at once and for ever
     Remove {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
         /// The name
         #[arg(value_name = "NAME")]
         user: User,
@@ -170,29 +213,17 @@ pub(crate) enum CredentialCommand {
     /// Keep a user's token for the registry behind, from a prompt or standard input; it is encrypted
     Set {
         #[command(flatten)]
-        config: ConfigFile,
+        place: Place,
         /// Whose
         user: User,
     },
     /// Forget it
     Remove {
         #[command(flatten)]
-        config: ConfigFile,
+        place: Place,
         /// Whose
         user: User,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConfigFile {
-    /// The configuration file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "REGISTRY_GATEWAY_CONFIG",
-        default_value = "./registry-gateway.toml"
-    )]
-    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -202,12 +233,12 @@ pub(crate) enum KeyCommand {
     /// List all keys
     List {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
     },
     /// Revoke a key, at once and for ever
     Revoke {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
         /// The key's id, `k3.pid.…`, or as much of its beginning as no other has
         #[arg(value_name = "KEYID")]
         id: String,
@@ -219,7 +250,7 @@ pub(crate) enum AuditCommand {
     /// Follow the log from its first entry and compare it with its signed heads
     Verify {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
         /// A head that was kept elsewhere: a file with what /audit/head answered, or `SEQ:HASH` from an X-Audit field
         #[arg(long, value_name = "FILE|SEQ:HASH")]
         head: Option<KeptHead>,
@@ -227,7 +258,7 @@ pub(crate) enum AuditCommand {
     /// Print the entries as they are stored, one a line
     Export {
         #[command(flatten)]
-        store: StoreFolder,
+        place: Place,
     },
 }
 
@@ -249,7 +280,7 @@ impl FromStr for KeptHead {
 #[derive(Debug, Args)]
 pub(crate) struct AddKey {
     #[command(flatten)]
-    pub(crate) store: StoreFolder,
+    pub(crate) place: Place,
     /// Whose key it is; the user is made if new
     #[arg(long, value_name = "NAME")]
     pub(crate) user: User,

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,30 +14,26 @@ use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
 use crate::setup;
 
 mod audit;
+mod doctor;
 mod people;
-
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
-        Command::Init { folder } => {
-            say(&setup::init(&folder)?)?;
+        Command::Init { store, folder } => {
+            say(&setup::init(&folder, store.as_deref())?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Credential(command) => credential(command),
+        Command::Doctor { place, crates } => doctor::examine(&place, &crates),
         Command::Serve(options) => serve(options),
         Command::User(command) => people::user(command),
-        Command::Invite { store, user } => people::invite(&store, &user),
+        Command::Invite { place, user } => people::invite(&place, &user),
         Command::Key(command) => people::key(command),
-        Command::Audit(AuditCommand::Verify { store, head }) => {
-            audit::verify(&Store::open_existing(&store.store)?, head)
-        }
-        Command::Audit(AuditCommand::Export { store }) => audit::export(&Store::open_existing(&store.store)?),
-        Command::Record { store, version } => {
-            show_records(&Store::open_existing(&store.store)?, version.as_deref())
-        }
+        Command::Audit(AuditCommand::Verify { place, head }) => audit::verify(&place.store()?, head),
+        Command::Audit(AuditCommand::Export { place }) => audit::export(&place.store()?),
+        Command::Record { place, version } => show_records(&place.store()?, version.as_deref()),
     }
 }
 
@@ -63,13 +58,7 @@ fn serve(options: Serve) -> Outcome {
 
 /// The file, and what was given on the command line.
 fn serve_config(options: Serve) -> Result<Config, ConfigError> {
-    let mut config = match &options.config {
-        Some(path) => Config::read(path)?,
-        None => Config { listen: DEFAULT_LISTEN, ..Config::default() },
-    };
-    if let Some(store) = options.store {
-        config.store = store;
-    }
+    let mut config = options.place.config()?;
     if let Some(listen) = options.listen {
         config.listen = listen;
     }
@@ -115,12 +104,12 @@ fn farewell() -> io::Result<impl Future<Output = ()>> {
 
 fn credential(command: CredentialCommand) -> Outcome {
     match command {
-        CredentialCommand::Set { config, user } => {
-            setup::set_credential(&Config::read(&config.config)?, &user)?;
+        CredentialCommand::Set { place, user } => {
+            setup::set_credential(&place.config()?, &user)?;
+            say(&format!("{user}\n"))?;
         }
-        CredentialCommand::Remove { config, user } => {
-            let config = Config::read(&config.config)?;
-            if !Store::open_existing(&config.store)?.remove_credential(&user, Timestamp::now())? {
+        CredentialCommand::Remove { place, user } => {
+            if !place.store()?.remove_credential(&user, Timestamp::now())? {
                 return Err(format!("there was no credential of {user}").into());
             }
         }

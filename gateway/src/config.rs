@@ -101,7 +101,8 @@ pub struct UpstreamConfig {
     #[serde(default)]
     pub also_known_as: Vec<String>,
     /// The key that the users' credentials are encrypted with: a file of 32 bytes in base64, not open to others.
-    /// `credential:NAME` is `$CREDENTIALS_DIRECTORY/NAME` (systemd).
+    /// `credential:NAME` is `$CREDENTIALS_DIRECTORY/NAME` (systemd), or without that variable NAME beside the
+    /// configuration.
     pub key_file: PathBuf,
     /// More certificate authorities, in PEM.
     pub ca_file: Option<PathBuf>,
@@ -169,7 +170,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.store = folder.join(&config.store);
         config.attestation.relative_to(folder);
-        let secret = |file: &Path| credential(file).unwrap_or_else(|| folder.join(file));
+        let secret = |file: &Path| credential(file, folder).unwrap_or_else(|| folder.join(file));
         if let Some(tls) = &mut config.tls {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = secret(&tls.key);
@@ -193,14 +194,14 @@ impl UpstreamConfig {
 
 impl Default for Config {
     fn default() -> Self {
-        Self::new("registry")
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8000)), ..Self::new("registry") }
     }
 }
 
-/// systemd.exec, "Credentials".
-fn credential(path: &Path) -> Option<PathBuf> {
+/// systemd.exec, "Credentials". An administrator's command is not started by systemd: for it, the file lies in the folder.
+fn credential(path: &Path, folder: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix("credential:")?;
-    Some(PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name))
+    Some(std::env::var_os("CREDENTIALS_DIRECTORY").map_or(folder.to_owned(), PathBuf::from).join(name))
 }
 
 fn upstream_timeout() -> Duration {
@@ -209,4 +210,65 @@ fn upstream_timeout() -> Duration {
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use crate::attestation::Rules;
+
+    const FILE: &str = include_str!("registry-gateway.toml");
+
+    /// What has no default: the file shows an example.
+    const EXAMPLES: [&str; 4] = ["url", "index-url", "metrics", "trusted-proxies"];
+
+    /// The lines of the file that are settings, those that are commented out too.
+    fn settings() -> impl Iterator<Item = &'static str> {
+        let setting =
+            |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase() || first == '[');
+        FILE.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).filter(setting)
+    }
+
+    fn text(lines: impl Iterator<Item = &'static str>) -> String {
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
+    /// What may stand in a table of the configuration, as the parser says it.
+    fn names(table: &str) -> Vec<String> {
+        let refused = toml::from_str::<Config>(&format!("{table}\nno-such-setting = 1\n")).unwrap_err();
+        let (_, names) = refused
+            .message()
+            .split_once("expected one of ")
+            .or(refused.message().split_once("expected "))
+            .unwrap();
+        names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_file_that_init_makes_shows_every_setting() {
+        for table in ["", "[attestation]", "[tls]", "[upstream]"] {
+            let names = names(table);
+            assert!(names.len() > 1, "{names:?}");
+            for name in names {
+                let shown =
+                    |line: &str| line.starts_with(&format!("{name} = ")) || line == format!("[{name}]");
+                assert!(settings().any(shown), "{table} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_it_shows_is_valid_and_the_default() {
+        let all: Config = toml::from_str(&text(settings())).unwrap();
+        assert!(all.upstream.is_some() && all.tls.is_some());
+        let (shown, usual) = (all.attestation.rules().unwrap(), Rules::default());
+        assert_eq!((shown.read, shown.publish), (usual.read, usual.publish));
+
+        let is_default = |line: &&str| !EXAMPLES.iter().any(|name| line.starts_with(&format!("{name} = ")));
+        let defaults = settings().take_while(|line| !line.starts_with('[')).filter(is_default);
+        let defaults: Config = toml::from_str(&text(defaults)).unwrap();
+        assert_eq!(format!("{defaults:?}"), format!("{:?}", Config::default()));
+        let untouched: Config = toml::from_str(FILE).unwrap();
+        assert_eq!(format!("{untouched:?}"), format!("{:?}", Config::default()));
+    }
 }

@@ -1,17 +1,22 @@
 //! What an administrator should know of a gateway before its users do.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
+use asymmetric_token::CrateName;
+use axum::body::Bytes;
 use axum::http::HeaderMap;
 use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
 use serde_json::Value;
+use url::{Host, Url};
 
 use crate::config::{Config, Reads, UpstreamConfig};
-use crate::keys::{Role, User};
+use crate::keys::{Key, User};
 use crate::store::{Store, StoreError};
-use crate::upstream::{Remote, Upstream as _};
+use crate::upstream::{Remote, RemoteError, Upstream as _, UpstreamError};
 use crate::vault::Vault;
 
 /// The longest index file that is looked at, in bytes.
@@ -30,18 +35,22 @@ pub struct Finding {
 ///
 /// # Errors
 /// If there is no store to look at, or no thread to look with.
-pub fn examine(config: &Config, crates: &[String]) -> Result<Vec<Finding>, ExamineError> {
+pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, ExamineError> {
     let store = Arc::new(Store::open_existing(&config.store)?);
     let mut findings = vec![address(config)];
-    findings.extend(keys(&store)?);
+    findings.extend(proxy(config));
+    let mut keys = store.keys()?;
+    let now = Timestamp::now();
+    keys.retain(|key| key.revoked.is_none() && key.expires.is_none_or(|end| now < end));
+    findings.push(in_use(&keys));
     if let Some(upstream) = &config.upstream {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(behind(config, upstream, &store, crates, &mut findings))?;
+        runtime.block_on(behind(config, upstream, &store, &keys, crates, &mut findings))?;
     }
     findings.push(match store.open_intents()?.len() {
         0 => good("every change on record has an outcome"),
         open => bad(
-            format!("{open} changes on record have no outcome yet"),
+            format!("changes on record whose outcome is not known: {open}"),
             "they are settled within minutes, or when the gateway starts; see its log if they are not",
         ),
     });
@@ -74,30 +83,72 @@ fn address(config: &Config) -> Finding {
 }
 
 fn loopback(url: &str) -> bool {
-    let host = url.trim_start_matches("http://");
-    ["127.", "localhost", "[::1]"].iter().any(|start| host.starts_with(start))
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
-fn keys(store: &Store) -> Result<Vec<Finding>, StoreError> {
-    let keys = store.keys()?;
-    let live = keys.iter().filter(|key| key.revoked.is_none()).count();
-    Ok(vec![match live {
+/// Without a certificate, an https:// address means a proxy that ends TLS.
+fn proxy(config: &Config) -> Option<Finding> {
+    let https = config.url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    (https && config.tls.is_none() && config.trusted_proxies.is_empty()).then(|| {
+        bad(
+            "all users share one address, that of the proxy which ends TLS, and its limits",
+            "name the proxy in `trusted-proxies`",
+        )
+    })
+}
+
+fn in_use(keys: &[Key]) -> Finding {
+    match keys.len() {
         0 => bad(
             "nobody has a key",
             "run `registry-gateway invite USER`, or `registry-gateway key add` with what `yk-cargo enroll` prints",
         ),
-        _ => good(format!("{live} keys are in use")),
-    }])
+        1 => good("1 key is in use"),
+        many => good(format!("{many} keys are in use")),
+    }
+}
+
+fn no_answer(error: &UpstreamError) -> Finding {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    bad(text, "see that it runs, and that `index` in [upstream] is the address of its index")
+}
+
+/// Here, and at the registry behind.
+fn who_may_read(here: Reads, index: &str, open: bool) -> Finding {
+    match (here, open) {
+        (Reads::Token, true) => bad(
+            format!("{index} gives its crates to everybody who reaches it"),
+            "let only the gateway reach it, or have it ask for a token",
+        ),
+        (Reads::Open, false) => bad(
+            format!("nobody can read: here it needs no token, but {index} asks for one"),
+            "set `reads = \"token\"`, or let the registry behind be read without a token",
+        ),
+        (_, true) => good(format!("{index} can be read without a token")),
+        (_, false) => good(format!("{index} gives nothing without a token")),
+    }
 }
 
 async fn behind(
     config: &Config,
     upstream: &UpstreamConfig,
     store: &Arc<Store>,
-    crates: &[String],
+    keys: &[Key],
+    crates: &[CrateName],
     findings: &mut Vec<Finding>,
 ) -> Result<(), StoreError> {
-    let opened = Vault::open(&upstream.key_file).and_then(|vault| with_credentials(store, &vault, findings));
+    let opened =
+        Vault::open(&upstream.key_file).and_then(|vault| with_credentials(store, &vault, keys, findings));
     let users = match opened {
         Ok(users) => users,
         Err(error) => {
@@ -113,54 +164,52 @@ async fn behind(
             return Ok(());
         }
     };
-    if remote.is_open_to_all().await {
-        findings.push(if config.reads == Reads::Token {
-            bad(
-                format!("{} gives its crates to everybody who reaches it", upstream.index),
-                "let only the gateway reach it, or have it ask for a token",
-            )
-        } else {
-            good(format!("{} can be read without a token, like this gateway", upstream.index))
-        });
+    match remote.is_open_to_all().await {
+        Ok(open) => findings.push(who_may_read(config.reads, &upstream.index, open)),
+        Err(error) => {
+            findings.push(no_answer(&error));
+            return Ok(());
+        }
     }
     for user in &users {
         findings.push(match remote.ask_for_places(Some(user)).await {
             Ok(_) => good(format!("the registry behind takes the credential of {user}")),
-            Err(error) => bad(
-                error.to_string(),
-                format!("see that it runs, or set the credential again with `registry-gateway credential set {user}`"),
+            Err(UpstreamError::Remote(RemoteError::CredentialRefused(_))) => bad(
+                format!("the registry behind refuses the credential of {user}"),
+                format!("make a token for {user} there, and run `registry-gateway credential set {user}`"),
             ),
+            Err(error) => no_answer(&error),
         });
     }
     if let Some(user) = users.first() {
-        let mut names: BTreeSet<String> = crates.iter().cloned().collect();
+        let mut names: BTreeSet<String> = crates.iter().map(CrateName::to_string).collect();
         names.extend(store.published(None)?.into_iter().map(|record| record.name));
         findings.push(lines_past_the_gateway(&remote, user, &names, &upstream.addresses()).await);
     }
     Ok(())
 }
 
-/// Users who can change something, and whose credential opens.
+/// Users who have a key, and whose credential opens.
 fn with_credentials(
     store: &Store,
     vault: &Vault,
+    keys: &[Key],
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<User>, crate::vault::VaultError> {
     let mut users = Vec::new();
     let mut seen = BTreeSet::new();
-    for key in store.keys().unwrap_or_default() {
-        if key.revoked.is_some() || !seen.insert(key.user.to_string()) {
+    for key in keys {
+        if !seen.insert(key.user.as_str()) {
             continue;
         }
         match store.credential(&key.user) {
             Ok(Some(sealed)) => match vault.unseal(&key.user, &sealed) {
-                Ok(_) => users.push(key.user),
+                Ok(_) => users.push(key.user.clone()),
                 Err(error) => findings.push(bad(error.to_string(), error.hint().unwrap_or_default())),
             },
             _ => {
-                let what = if key.role == Role::Read { "read" } else { "do anything" };
                 findings.push(bad(
-                    format!("{} cannot {what}: there is no credential for the registry behind", key.user),
+                    format!("{} can do nothing: there is no credential for the registry behind", key.user),
                     format!("run `registry-gateway credential set {}`", key.user),
                 ));
             }
@@ -176,31 +225,45 @@ async fn lines_past_the_gateway(
     names: &BTreeSet<String>,
     addresses: &[String],
 ) -> Finding {
-    let mut leading_past = Vec::new();
+    let (mut leading_past, mut unread) = (Vec::new(), Vec::new());
     for name in names {
-        let Ok(response) = remote.index_file(Some(user), name, &HeaderMap::new()).await else { continue };
-        let Ok(body) = Limited::new(response.into_body(), MOST_INDEX).collect().await else { continue };
-        for line in body.to_bytes().split(|byte| *byte == b'\n') {
-            let line: Value = serde_json::from_slice(line).unwrap_or_default();
-            let dependencies = line["deps"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let past = |dependency: &Value| {
-                dependency["registry"].as_str().is_some_and(|url| addresses.iter().any(|one| one == url))
-            };
-            if dependencies.iter().any(past) {
-                leading_past.push(format!("{name} {}", line["vers"].as_str().unwrap_or("?")));
+        match index_file(remote, user, name).await {
+            Some(file) => {
+                leading_past.extend(versions_past(&file, addresses).map(|vers| format!("{name} {vers}")))
             }
+            None => unread.push(name.as_str()),
         }
     }
-    if leading_past.is_empty() {
-        return good(format!(
-            "no version of {} crates depends on the registry behind by its own address",
-            names.len()
-        ));
+    if !leading_past.is_empty() {
+        return bad(
+            format!("cargo is led around this gateway by the dependencies of {}", leading_past.join(", ")),
+            "publish new versions that name this registry's index URL, and yank those",
+        );
     }
-    bad(
-        format!("cargo is led around this gateway by the dependencies of {}", leading_past.join(", ")),
-        "publish new versions that name this registry's index URL, and yank those",
-    )
+    if !unread.is_empty() {
+        return bad(
+            format!("the index files of {} cannot be read", unread.join(", ")),
+            "see that these crates are in the registry behind",
+        );
+    }
+    good(format!("no crate depends on the registry behind by its own address (looked at: {})", names.len()))
+}
+
+async fn index_file(remote: &Remote, user: &User, name: &str) -> Option<Bytes> {
+    let response = remote.index_file(Some(user), name, &HeaderMap::new()).await.ok()?;
+    let body = Limited::new(response.into_body(), MOST_INDEX).collect().await.ok()?;
+    Some(body.to_bytes())
+}
+
+/// The versions in an index file with a dependency on one of these registries.
+fn versions_past(file: &[u8], addresses: &[String]) -> impl Iterator<Item = String> {
+    file.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line: Value = serde_json::from_slice(line).ok()?;
+        let past = line["deps"].as_array()?.iter().any(|dependency| {
+            dependency["registry"].as_str().is_some_and(|url| addresses.iter().any(|one| one == url))
+        });
+        past.then(|| line["vers"].as_str().unwrap_or("?").to_owned())
+    })
 }
 
 fn good(text: impl Into<String>) -> Finding {

@@ -5,11 +5,13 @@ mod commands;
 mod setup;
 
 use std::error::Error;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use cli::LogFormat;
+use cli::{Command, LogFormat, PlaceError};
+use registry_gateway::config::ConfigError;
+use registry_gateway::doctor::ExamineError;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
 use registry_gateway::{RemoteConfigError, StartError};
@@ -17,8 +19,11 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // What `doctor` finds, it says itself.
+    let level = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "warn" };
+    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = log.with_ansi(io::stderr().is_terminal());
     match arguments.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -52,6 +57,17 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<VaultError>() {
+        return error.hint();
+    }
+    match error.downcast_ref::<PlaceError>() {
+        Some(PlaceError::Store(error)) => return error.hint(),
+        Some(PlaceError::Config(error)) => return hint(error),
+        None => {}
+    }
+    if let Some(ConfigError::File { .. }) = error.downcast_ref::<ConfigError>() {
+        return Some("`registry-gateway init` makes one".to_owned());
+    }
+    if let Some(ExamineError::Store(error)) = error.downcast_ref::<ExamineError>() {
         return error.hint();
     }
     match error.downcast_ref::<StartError>()? {

@@ -1,7 +1,7 @@
 //! `init` and `credential`: what an administrator does before anybody is served.
 
 use std::error::Error;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
@@ -12,28 +12,52 @@ use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use zeroize::Zeroizing;
 
+use crate::cli::CONFIG_FILE;
+
 /// The configuration with its comments; the defaults are what the comments say.
 const EXAMPLE: &str = include_str!("registry-gateway.toml");
-const CONFIG: &str = "registry-gateway.toml";
 const KEY: &str = "credentials.key";
 
-/// Makes a folder with a configuration, a key for the credentials, and an empty store. Nothing is overwritten.
-pub(crate) fn init(folder: &Path) -> Result<String, Box<dyn Error>> {
-    Store::open(&folder.join("registry"))?;
+/// The line of it that says where the store is.
+const STORE: &str = "store = \"registry\"";
+
+/// Makes a folder with a configuration, a key for the credentials, and an empty store: `registry` in it, or the one that is
+/// given. Nothing is overwritten. The configuration has no secrets, and a service that is not root reads it.
+pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dyn Error>> {
+    fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    let (config, key) = (folder.join(CONFIG_FILE), folder.join(KEY));
     let mut text = String::new();
-    for (name, content) in [(CONFIG, Zeroizing::new(EXAMPLE.to_owned())), (KEY, Vault::new_key()?)] {
-        let path = folder.join(name);
-        let made = match new_private_file(&path) {
-            Ok(mut file) => file.write_all(content.as_bytes()).map(|()| "made"),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok("was there already"),
-            Err(error) => Err(error),
-        };
-        let made = made.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        text.push_str(&format!("{}: {made}\n", path.display()));
-    }
-    let config = folder.join(CONFIG);
+    text.push_str(&made(&config, OpenOptions::new().write(true), &example(store)?)?);
+    text.push_str(&made(&key, &private(), &Vault::new_key()?)?);
+    // The one that the file names, which may have been there.
+    let store = Config::read(&config)?.store;
+    let there = Store::is_in(&store);
+    Store::open(&store)?;
+    text.push_str(&format!("{}: {}\n", store.display(), if there { THERE } else { MADE }));
     text.push_str(&format!("Next: registry-gateway serve --config {}\n", config.display()));
     Ok(text)
+}
+
+const MADE: &str = "made";
+const THERE: &str = "was there already";
+
+/// The configuration, with this store.
+fn example(store: Option<&Path>) -> Result<String, Box<dyn Error>> {
+    let Some(store) = store else { return Ok(EXAMPLE.to_owned()) };
+    let store = std::path::absolute(store)?;
+    let store = store.to_str().ok_or_else(|| format!("{} is not UTF-8", store.display()))?;
+    Ok(EXAMPLE.replacen(STORE, &format!("store = {}", toml::Value::from(store)), 1))
+}
+
+fn made(path: &Path, how: &OpenOptions, content: &str) -> Result<String, String> {
+    let mut how = how.clone();
+    let outcome = match how.create_new(true).open(path) {
+        Ok(mut file) => file.write_all(content.as_bytes()).map(|()| MADE),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(THERE),
+        Err(error) => Err(error),
+    };
+    let outcome = outcome.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(format!("{}: {outcome}\n", path.display()))
 }
 
 /// Takes a user's token for the registry behind from a hidden prompt or from the first line of standard input.
@@ -58,13 +82,18 @@ fn vault(config: &Config) -> Result<Vault, Box<dyn Error>> {
     Ok(Vault::open(&upstream.key_file)?)
 }
 
+/// For a file that nobody else can read.
 #[cfg(unix)]
-fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
+fn private() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
 }
 
 #[cfg(not(unix))]
-fn new_private_file(path: &Path) -> io::Result<std::fs::File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    options
 }

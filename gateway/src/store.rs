@@ -223,7 +223,7 @@ impl StoreError {
         match self {
             Self::OpenToOthers { path } => Some(format!("run `chmod 700 {}`", path.display())),
             Self::Missing { .. } => {
-                Some("give its folder with --store, or set REGISTRY_GATEWAY_STORE".to_owned())
+                Some("give its folder with --store, or the configuration with --config".to_owned())
             }
             Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),

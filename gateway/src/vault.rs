@@ -68,7 +68,7 @@ impl Vault {
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let at = |source| VaultError::File { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(at)?;
-        if open_to_others(&file).map_err(at)? {
+        if !is_systemd_credential(path) && open_to_others(&file).map_err(at)? {
             return Err(VaultError::OpenToOthers(path.to_owned()));
         }
         let mut text = Zeroizing::new(String::new());
@@ -127,6 +127,12 @@ impl fmt::Debug for Vault {
 
 fn associated(user: &User) -> Aad<Vec<u8>> {
     Aad::from([LABEL, user.as_str().as_bytes()].concat())
+}
+
+/// In a folder of the service's own. Since systemd 254 the file has an ACL there, which looks like a group's right to read
+/// (systemd issue 29435).
+fn is_systemd_credential(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
 }
 
 #[cfg(unix)]

@@ -123,11 +123,11 @@ impl Computer {
 
     /// `yk-cargo ARGUMENTS`: what it printed on stdout, less the last line end. It has to succeed.
     pub fn yk_cargo(&self, arguments: &[&str]) -> String {
-        self.yk_cargo_reading(arguments, "")
+        self.yk_cargo_told(arguments, "")
     }
 
-    /// The same, with this on stdin.
-    pub fn yk_cargo_reading(&self, arguments: &[&str], input: &str) -> String {
+    /// The same, with this on standard input.
+    pub fn yk_cargo_told(&self, arguments: &[&str], input: &str) -> String {
         let output = self.run(yk_cargo(), arguments, input);
         assert!(output.status.success(), "yk-cargo {arguments:?}\n{}", shown(&output));
         String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()

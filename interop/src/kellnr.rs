@@ -61,18 +61,8 @@ impl Kellnr {
         let data = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(program());
         command.arg("start").current_dir(data.path()).env_clear();
-        for (name, value) in [
-            ("REGISTRY__DATA_DIR", data.path().to_str().expect("UTF-8")),
-            ("REGISTRY__AUTH_REQUIRED", "true"),
-            ("LOCAL__IP", &address.ip().to_string()),
-            ("LOCAL__PORT", &address.port().to_string()),
-            ("ORIGIN__HOSTNAME", &address.ip().to_string()),
-            ("ORIGIN__PORT", &address.port().to_string()),
-            ("SETUP__ADMIN_PWD", PASSWORD),
-            ("PROXY__ENABLED", "false"),
-            ("DOCS__ENABLED", "false"),
-        ] {
-            command.env(format!("KELLNR_{name}"), value);
+        for (name, value) in settings(address, data.path().to_str().expect("UTF-8")) {
+            command.env(name, value);
         }
         let (server, ()) = Server::start(&mut command, |line| line.contains(READY).then_some(()))?;
         let agent = Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
@@ -131,7 +121,26 @@ impl Kellnr {
     }
 }
 
-fn free_port() -> SocketAddr {
+/// Kellnr's settings for a gateway in front of it, as docs/gateway.md has them, and a password.
+pub fn settings(address: SocketAddr, data: &str) -> [(&'static str, String); 9] {
+    [
+        ("KELLNR_LOCAL__IP", address.ip().to_string()),
+        ("KELLNR_LOCAL__PORT", address.port().to_string()),
+        ("KELLNR_ORIGIN__HOSTNAME", address.ip().to_string()),
+        ("KELLNR_ORIGIN__PORT", address.port().to_string()),
+        ("KELLNR_REGISTRY__AUTH_REQUIRED", "true".to_owned()),
+        ("KELLNR_REGISTRY__DATA_DIR", data.to_owned()),
+        ("KELLNR_SETUP__ADMIN_PWD", PASSWORD.to_owned()),
+        ("KELLNR_PROXY__ENABLED", "false".to_owned()),
+        ("KELLNR_DOCS__ENABLED", "false".to_owned()),
+    ]
+}
+
+/// One of loopback's that nobody listens on.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address")
 }

@@ -8,21 +8,21 @@ use registry_gateway::keys::{Key, NewKey, User};
 use registry_gateway::store::{Person, Store};
 
 use super::{Outcome, say};
-use crate::cli::{AddKey, KeyCommand, StoreFolder, UserCommand};
+use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
 
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
-        UserCommand::Add { store, user, again } => {
-            made_if_new(&store)?.add_user(&user, again, Timestamp::now())?;
+        UserCommand::Add { place, user, again } => {
+            made_if_new(&place)?.add_user(&user, again, Timestamp::now())?;
             say(&format!("{user}\n"))?;
         }
-        UserCommand::List { store } => {
-            for person in Store::open_existing(&store.store)?.users()? {
+        UserCommand::List { place } => {
+            for person in place.store()?.users()? {
                 say(&person_line(&person))?;
             }
         }
-        UserCommand::Remove { store, user } => {
-            let revoked = Store::open_existing(&store.store)?.remove_user(&user, Timestamp::now())?;
+        UserCommand::Remove { place, user } => {
+            let revoked = place.store()?.remove_user(&user, Timestamp::now())?;
             say(&format!("{user}\t{revoked} keys revoked\n"))?;
         }
     }
@@ -30,8 +30,8 @@ pub(super) fn user(command: UserCommand) -> Outcome {
 }
 
 /// The code alone on standard output; it cannot be shown again.
-pub(super) fn invite(store: &StoreFolder, user: &User) -> Outcome {
-    let (code, expires) = Store::open_existing(&store.store)?.invite(user, Timestamp::now())?;
+pub(super) fn invite(place: &Place, user: &User) -> Outcome {
+    let (code, expires) = place.store()?.invite(user, Timestamp::now())?;
     say(&format!("{code}\n"))?;
     let next = format!(
         "good once, until {expires:.0}; it is not kept. For {user}: yk-cargo enroll REGISTRY --invite\n"
@@ -45,32 +45,33 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
     let now = Timestamp::now();
     match command {
         KeyCommand::Add(add) => {
-            let AddKey { store, user, role, label, subject, expires, public } = *add;
+            let AddKey { place, user, role, label, subject, expires, public } = *add;
             let expires = match expires {
                 Some(expires) => Some(expires.after(now).ok_or("--expires is not in the future")?),
                 None => None,
             };
             let new = NewKey { public, user, role, label, subject, expires };
-            say(&format!("{}\n", made_if_new(&store)?.add_key(new, now)?.id()))?;
+            say(&format!("{}\n", made_if_new(&place)?.add_key(new, now)?.id()))?;
         }
-        KeyCommand::List { store } => {
-            for key in Store::open_existing(&store.store)?.keys()? {
+        KeyCommand::List { place } => {
+            for key in place.store()?.keys()? {
                 say(&key_line(&key, now))?;
             }
         }
-        KeyCommand::Revoke { store, id } => {
-            let key = Store::open_existing(&store.store)?.revoke_key(&id, now)?;
+        KeyCommand::Revoke { place, id } => {
+            let key = place.store()?.revoke_key(&id, now)?;
             say(&format!("{}\n", key.id()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn made_if_new(store: &StoreFolder) -> Result<Store, registry_gateway::store::StoreError> {
-    if !Store::is_in(&store.store) {
-        tracing::warn!("there was no store in {}: a new one is made", store.store.display());
+fn made_if_new(place: &Place) -> Result<Store, PlaceError> {
+    let folder = place.config()?.store;
+    if !Store::is_in(&folder) {
+        tracing::warn!("there was no store in {}: a new one is made", folder.display());
     }
-    Store::open(&store.store)
+    Ok(Store::open(&folder)?)
 }
 
 /// Name, state, number of keys, separated by tabs.

@@ -174,9 +174,9 @@ impl Remote {
     }
 
     /// Whether whoever reaches it can read its index.
-    pub(crate) async fn is_open_to_all(&self) -> bool {
+    pub(crate) async fn is_open_to_all(&self) -> Result<bool, UpstreamError> {
         let request = self.client.get(self.index_url("config.json"));
-        send(request, false).await.is_ok_and(|response| response.status() == StatusCode::OK)
+        Ok(send(request, false).await?.status() == StatusCode::OK)
     }
 
     /// Asks for `config.json`: whether the registry answers, and takes the user's credential.

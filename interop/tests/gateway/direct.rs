@@ -2,7 +2,7 @@
 
 use mock_card::MockCard;
 use yk_cargo_interop::computer::Computer;
-use yk_cargo_interop::kellnr::{Kellnr, Rights};
+use yk_cargo_interop::kellnr::{self, Kellnr, Rights};
 
 use crate::everyday::{self, publish, yank};
 use crate::project::{Package, REGISTRY};
@@ -58,4 +58,15 @@ fn a_wrong_token_is_good_for_nothing() {
     let project = Package::new(computer.folder(), "mine").library();
     let refused = computer.cargo(&project, &["publish", "--no-verify", "--registry", REGISTRY]).unwrap_err();
     assert!(refused.contains(&format!("token rejected for `{REGISTRY}`")), "{refused}");
+}
+
+/// What the documentation has people set is what is set here.
+#[test]
+fn settings_of_the_documentation() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/gateway.md")).unwrap();
+    let shown: Vec<_> = page.lines().filter(|line| line.starts_with("KELLNR_")).collect();
+    let ours = kellnr::settings(([127, 0, 0, 1], 8001).into(), "/var/lib/kellnr");
+    let ours = ours.map(|(name, value)| format!("{name}={value}"));
+    assert_eq!(shown, &ours[..shown.len()]);
+    assert!(shown.len() >= 6, "{shown:?}");
 }

@@ -14,6 +14,45 @@ fn everyday_life_with_a_card() {
     everyday::everything(&front.computer("alice", Rights::Publish));
 }
 
+/// What is in between, the registry does not know.
+#[test]
+fn from_an_invite_to_a_proof() {
+    let front = Front::before(Kellnr::start());
+    let alice = front.computer("alice", Rights::Publish);
+    publish(&alice, &Package::new(alice.folder(), "hers").library());
+    yank(&alice, "hers@1.0.0", &[]).unwrap();
+
+    let card = alice.enrolled_card();
+    let key = card.key.iter().find(|key| key.role == "publish").unwrap();
+    let verified = alice.yk_cargo(&["verify", "hers@1.0.0", "--registry", REGISTRY, "--key", &key.public]);
+    for holds in ["file", "signature", "trust"] {
+        assert!(verified.lines().any(|line| line.contains(holds) && line.contains("ok")), "{verified}");
+    }
+    let (well, said) = front.doctor();
+    assert!(well, "{said}");
+    assert!(said.contains("takes the credential of alice") && said.contains("looked at: 1"), "{said}");
+}
+
+/// Cargo tries again by itself; the reason is not lost by that.
+#[test]
+fn when_the_registry_is_away_its_users_are_told() {
+    let mut front = Front::before(Kellnr::start());
+    let alice = front.computer("alice", Rights::Publish);
+    let package = Package::new(alice.folder(), "hers").library();
+    publish(&alice, &package);
+    front.stop_kellnr();
+    for refused in [
+        yank(&alice, "hers@1.0.0", &[]).unwrap_err(),
+        alice
+            .cargo(&package, &["publish", "--no-verify", "--allow-dirty", "--registry", REGISTRY])
+            .unwrap_err(),
+    ] {
+        assert!(refused.contains("the registry behind this gateway cannot be reached"), "{refused}");
+    }
+    let (well, said) = front.doctor();
+    assert!(!well && said.contains("to do  the registry behind this gateway cannot be reached"), "{said}");
+}
+
 /// The registry decides, and says so itself.
 #[test]
 fn rights_are_still_the_registry_s() {

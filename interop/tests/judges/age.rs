@@ -17,7 +17,7 @@ fn sealed(firmware: Firmware) -> (Computer, Value) {
     let computer = Computer::with(MockCard::builder().firmware(firmware));
     computer.configure(&format!("[registries.somewhere]\nindex = \"{INDEX}\"\n"));
     let seal = ["seal", "somewhere", "--yes", "--no-check", "--no-configure", "--label", "judged"];
-    computer.yk_cargo_reading(&seal, &format!("{TOKEN}\n"));
+    computer.yk_cargo_told(&seal, &format!("{TOKEN}\n"));
     let list = serde_json::from_str(&computer.yk_cargo(&["list", "--json"])).unwrap();
     (computer, list)
 }

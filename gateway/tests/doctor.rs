@@ -1,0 +1,249 @@
+//! `registry-gateway doctor`: what an administrator should know before the users do. Each finding is seen once as it should
+//! be, and once as it should not.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use asymmetric_token::Mutation;
+use common::SoftwareKey;
+use common::bearer_registry::{BearerRegistry, Say};
+use jiff::{SignedDuration, Timestamp};
+use registry_gateway::config::Config;
+use registry_gateway::keys::{NewKey, Role};
+use registry_gateway::store::{Signed, Store};
+use registry_gateway::vault::Vault;
+use tempfile::TempDir;
+
+const CREDENTIAL: &str = "alices-upstream-token";
+const CONFIG: &str = "url = \"https://crates.example.org\"\ntrusted-proxies = [\"127.0.0.1/32\"]\n";
+
+/// A gateway as `init` makes it, in front of a registry that wants Alice's token even for reading. She has a key.
+struct Desk {
+    folder: TempDir,
+    registry: BearerRegistry,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let registry = BearerRegistry::start();
+        let places = format!(r#"{{"dl":"{0}/dl","api":"{0}","auth-required":true}}"#, registry.url());
+        registry.on(
+            "GET /index/config.json",
+            Say::Ask(Arc::new(move |request| match request.field("authorization") {
+                Some(CREDENTIAL) => Say::ok(places.clone()),
+                _ => Say::no("401 Unauthorized", "who are you?"),
+            })),
+        );
+        let desk = Self { folder: tempfile::tempdir().unwrap(), registry };
+        let mut init = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
+        assert!(init.arg("init").arg(desk.folder.path()).output().unwrap().status.success());
+        desk.configure(CONFIG);
+        desk.add_key(2, None);
+        desk.set_credential(CREDENTIAL);
+        desk
+    }
+
+    /// These lines, and the registry behind.
+    fn configure(&self, lines: &str) {
+        self.configure_for(lines, &format!("{}/index/", self.registry.url()));
+    }
+
+    fn configure_for(&self, lines: &str, index: &str) {
+        let upstream =
+            "also-known-as = [\"sparse+https://old.example.org/\"]\nkey-file = \"credentials.key\"\n";
+        let text = format!("{lines}\n[upstream]\nindex = \"{index}\"\n{upstream}");
+        fs::write(self.file(), text).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("registry-gateway.toml")
+    }
+
+    fn store(&self) -> Store {
+        Store::open_existing(&Config::read(&self.file()).unwrap().store).unwrap()
+    }
+
+    /// One of Alice's, for publishing.
+    fn add_key(&self, seed: u8, expires: Option<Timestamp>) {
+        let (public, user) = (SoftwareKey::new(seed).public, "alice".parse().unwrap());
+        let key = NewKey { public, user, role: Role::Publish, label: None, subject: None, expires };
+        self.store().add_key(key, Timestamp::now() - SignedDuration::from_hours(2)).unwrap();
+    }
+
+    fn set_credential(&self, credential: &str) {
+        let vault = Vault::open(&self.folder.path().join("credentials.key")).unwrap();
+        let alice = "alice".parse().unwrap();
+        let sealed = vault.seal(&alice, credential).unwrap();
+        self.store().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+    }
+
+    /// Status and standard output.
+    fn doctor(&self, crates: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
+        command.args(["doctor", "--config"]).arg(self.file()).args(crates);
+        command.env_remove("REGISTRY_GATEWAY_STORE").env_remove("REGISTRY_GATEWAY_LOG");
+        let output = command.output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// That this, and nothing else, is to be done.
+    #[track_caller]
+    fn assert_to_do(&self, crates: &[&str], text: &str, advice: &str) {
+        let (status, said) = self.doctor(crates);
+        let to_do: Vec<_> = said.lines().filter(|line| !line.starts_with("ok     ")).collect();
+        assert_eq!(status, Some(1), "{said}");
+        assert_eq!(to_do.len(), 2, "{said}");
+        assert!(to_do[0].starts_with("to do  ") && to_do[0].contains(text), "{said}");
+        assert!(to_do[1].starts_with("       ") && to_do[1].contains(advice), "{said}");
+    }
+
+    #[track_caller]
+    fn assert_well(&self, crates: &[&str], text: &str) {
+        let (status, said) = self.doctor(crates);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.lines().any(|line| line.starts_with("ok     ") && line.contains(text)), "{said}");
+    }
+}
+
+#[test]
+fn all_is_well() {
+    let desk = Desk::new();
+    let index = format!("{}/index/", desk.registry.url());
+    let (status, said) = desk.doctor(&[]);
+    let all = [
+        "the registry is https://crates.example.org",
+        "1 key is in use",
+        &format!("{index} gives nothing without a token"),
+        "the registry behind takes the credential of alice",
+        "no crate depends on the registry behind by its own address (looked at: 0)",
+        "every change on record has an outcome",
+    ];
+    let all: String = all.iter().map(|text| format!("ok     {text}\n")).collect();
+    assert_eq!((status, said), (Some(0), all));
+    assert!(desk.registry.received().is_empty(), "nothing was changed there");
+}
+
+#[test]
+fn the_address() {
+    let desk = Desk::new();
+    desk.configure("");
+    desk.assert_to_do(&[], "no `url` is set", "set `url`");
+    desk.configure("url = \"http://crates.example.org\"");
+    desk.assert_to_do(&[], "http://crates.example.org is plain HTTP", "https://");
+    desk.configure("url = \"http://localhost.example.org\"");
+    desk.assert_to_do(&[], "http://localhost.example.org is plain HTTP", "https://");
+    desk.configure("url = \"http://127.0.0.1:8000\"");
+    desk.assert_well(&[], "the registry is http://127.0.0.1:8000");
+    desk.configure("url = \"https://crates.example.org\"");
+    desk.assert_to_do(&[], "share one address", "`trusted-proxies`");
+}
+
+#[test]
+fn keys_that_are_of_use() {
+    let desk = Desk::new();
+    desk.store().revoke_key(&SoftwareKey::new(2).public.id().to_string(), Timestamp::now()).unwrap();
+    desk.assert_to_do(&[], "nobody has a key", "registry-gateway invite USER");
+    desk.add_key(3, Some(Timestamp::now() - SignedDuration::from_hours(1)));
+    desk.assert_to_do(&[], "nobody has a key", "registry-gateway invite USER");
+    desk.add_key(4, Some(Timestamp::now() + SignedDuration::from_hours(1)));
+    desk.add_key(5, None);
+    desk.assert_well(&[], "2 keys are in use");
+}
+
+#[test]
+fn the_vault_and_what_is_in_it() {
+    let desk = Desk::new();
+    let alice = "alice".parse().unwrap();
+    desk.store().remove_credential(&alice, Timestamp::now()).unwrap();
+    desk.assert_to_do(&[], "alice can do nothing", "registry-gateway credential set alice");
+    desk.set_credential("another");
+    desk.assert_to_do(&[], "refuses the credential of alice", "registry-gateway credential set alice");
+    let key = desk.folder.path().join("credentials.key");
+    fs::write(&key, Vault::new_key().unwrap().as_bytes()).unwrap();
+    desk.assert_to_do(&[], "the credential of alice does not open with this key file", "set it again");
+    fs::remove_file(&key).unwrap();
+    desk.assert_to_do(&[], "cannot read the key file", "registry-gateway init");
+}
+
+#[test]
+fn the_registry_behind() {
+    let desk = Desk::new();
+    desk.configure(&format!("{CONFIG}reads = \"open\""));
+    desk.assert_to_do(&[], "nobody can read", "reads = \"token\"");
+    let places = format!(r#"{{"dl":"{0}/dl","api":"{0}"}}"#, desk.registry.url());
+    desk.registry.on("GET /index/config.json", Say::ok(places));
+    desk.assert_well(&[], "can be read without a token");
+    desk.configure(CONFIG);
+    desk.assert_to_do(&[], "gives its crates to everybody", "let only the gateway reach it");
+    desk.configure_for(CONFIG, "http://127.0.0.1:9/index/");
+    desk.assert_to_do(&[], "the registry behind this gateway cannot be reached: ", "see that it runs");
+    desk.configure_for(CONFIG, "ftp://127.0.0.1/index/");
+    desk.assert_to_do(&[], "`ftp://127.0.0.1/index/` cannot be an address", "see [upstream]");
+}
+
+#[test]
+fn index_lines_that_lead_around_the_gateway() {
+    let desk = Desk::new();
+    let line = |vers: &str, registry: &str| {
+        let dependency = serde_json::json!({ "name": "other", "registry": registry });
+        serde_json::json!({ "name": "hello", "vers": vers, "deps": [dependency] }).to_string()
+    };
+    let own = format!("sparse+{}/index/", desk.registry.url());
+    let elsewhere = line("0.9.0", "https://github.com/rust-lang/crates.io-index");
+    let lines = [elsewhere.clone(), line("1.0.0", &own), line("1.0.1", "sparse+https://old.example.org/")];
+    desk.registry.on("GET /index/he/ll/hello", Say::ok(lines.join("\n")));
+    desk.registry.on("GET /index/ot/he/other", Say::ok(elsewhere));
+    desk.assert_well(&["other"], "(looked at: 1)");
+    desk.assert_to_do(&["hello", "other"], "the dependencies of hello 1.0.0, hello 1.0.1", "yank those");
+    desk.assert_to_do(
+        &["other", "typo"],
+        "the index files of typo cannot be read",
+        "are in the registry behind",
+    );
+}
+
+#[test]
+fn a_change_whose_outcome_is_not_known() {
+    let desk = Desk::new();
+    let now = Timestamp::now();
+    let mutation = Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+    let signed = Signed {
+        token: "v3.public.".to_owned(),
+        key: SoftwareKey::new(2).public.id(),
+        mutation,
+        single_use_key: "once".to_owned(),
+        challenge: None,
+        kept_until: now + SignedDuration::from_hours(1),
+        now,
+    };
+    desk.store().begin(&signed).unwrap();
+    desk.assert_to_do(
+        &[],
+        "changes on record whose outcome is not known: 1",
+        "they are settled within minutes",
+    );
+}
+
+#[test]
+fn a_store_that_is_not_there() {
+    let desk = Desk::new();
+    fs::remove_dir_all(desk.folder.path().join("registry")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_registry-gateway"))
+        .args(["doctor", "--config"])
+        .arg(desk.file())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("error: there is no store in ") && text.contains("hint: give its folder"),
+        "{text}"
+    );
+}

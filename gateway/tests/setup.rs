@@ -1,0 +1,166 @@
+//! What an administrator does before anybody is served, and that every command finds the gateway by its configuration.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::SoftwareKey;
+use tempfile::TempDir;
+
+fn gateway(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).args(arguments);
+    command.env_remove("REGISTRY_GATEWAY_STORE").env_remove("REGISTRY_GATEWAY_CONFIG");
+    command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(mut command: Command, input: &str) -> Output {
+    let mut child = command.spawn().unwrap();
+    // A command that fails may not read it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(command: Command, input: &str) -> String {
+    let output = run(command, input);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// With an [upstream], so that credentials can be kept.
+fn initialised(key_file: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    succeeds(gateway(folder.path(), &["init"]), "");
+    let upstream = format!("\n[upstream]\nindex = \"http://127.0.0.1:9/\"\nkey-file = \"{key_file}\"\n");
+    let file = folder.path().join("registry-gateway.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap() + &upstream).unwrap();
+    folder
+}
+
+#[test]
+fn init_makes_what_is_needed_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (etc, store) = (folder.path().join("etc/gateway"), folder.path().join("var/its \"store\""));
+    let arguments = ["init", "--store", "var/its \"store\"", "etc/gateway"];
+    let said = succeeds(gateway(folder.path(), &arguments), "");
+    assert_eq!(said.matches(": made\n").count(), 3, "{said}");
+    assert!(
+        said.ends_with("Next: registry-gateway serve --config etc/gateway/registry-gateway.toml\n"),
+        "{said}"
+    );
+    assert_eq!(mode(&etc.join("credentials.key")), 0o600);
+    assert_eq!(mode(&etc.join("registry-gateway.toml")) & 0o400, 0o400);
+    assert_eq!(mode(&etc.join("registry-gateway.toml")), mode(&etc) & 0o666, "a service reads both");
+    assert_eq!(mode(&store), 0o700);
+
+    let key = fs::read(etc.join("credentials.key")).unwrap();
+    let said = succeeds(gateway(folder.path(), &["init", "etc/gateway"]), "");
+    assert_eq!(said.matches(": was there already\n").count(), 3, "{said}");
+    assert_eq!(fs::read(etc.join("credentials.key")).unwrap(), key);
+    assert!(!etc.join("registry").exists(), "the store is where the configuration says");
+    let users = ["user", "list", "--config", "etc/gateway/registry-gateway.toml"];
+    assert_eq!(succeeds(gateway(folder.path(), &users), ""), "");
+}
+
+/// By `--config`, by the variable, or because it is here; and `--store` is stronger.
+#[test]
+fn every_command_finds_the_store_by_the_configuration() {
+    let folder = initialised("credentials.key");
+    let file = folder.path().join("registry-gateway.toml");
+    let file = file.to_str().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let public = SoftwareKey::new(5).public;
+    let id = public.id().to_string();
+    let public = public.to_string();
+    for (arguments, said) in [
+        (&["user", "add", "alice"][..], "alice"),
+        (&["user", "list"], "alice\tactive\t0 keys"),
+        (&["invite", "alice"], "-"),
+        (&["credential", "set", "alice"], ""),
+        (&["credential", "remove", "alice"], ""),
+        (&["key", "add", "--user", "alice", "--role", "both", &public], &id),
+        (&["key", "list"], &id),
+        (&["key", "revoke", &id], &id),
+        (&["audit", "verify"], "each follows the one before it"),
+        (&["audit", "export"], "{"),
+        (&["record"], ""),
+    ] {
+        let named = gateway(elsewhere.path(), &[arguments, &["--config", file]].concat());
+        assert!(succeeds(named, "token\n").contains(said), "{arguments:?}");
+    }
+    for arguments in [&["user", "list"][..], &["key", "list"], &["audit", "export"]] {
+        let mut by_variable = gateway(elsewhere.path(), arguments);
+        by_variable.env("REGISTRY_GATEWAY_CONFIG", file);
+        assert!(succeeds(by_variable, "").contains("alice"), "{arguments:?}");
+        assert!(succeeds(gateway(folder.path(), arguments), "").contains("alice"), "{arguments:?}");
+        let store = run(gateway(folder.path(), &[arguments, &["--store", "other"]].concat()), "");
+        let said = String::from_utf8(store.stderr).unwrap();
+        assert!(said.contains("there is no store in other"), "{said}");
+    }
+}
+
+/// For a journal or a file, there are no colours.
+#[test]
+fn the_log_is_plain_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(gateway(folder.path(), &["user", "add", "alice", "--store", "new"]), "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("there was no store in new: a new one is made") && !said.contains('\x1b'),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_configuration_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["doctor", "record", "serve"] {
+        let output = run(gateway(folder.path(), &[command, "--config", "typo.toml"]), "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("error: cannot read typo.toml\n  because: "), "{said}");
+        assert!(said.ends_with("hint: `registry-gateway init` makes one\n"), "{said}");
+    }
+}
+
+/// What systemd's LoadCredential= gives: since systemd 254 with an ACL, which `stat` shows as a right of the group.
+#[test]
+fn a_key_that_systemd_hands_over() {
+    let folder = initialised("credential:credentials.key");
+    let credentials = tempfile::tempdir().unwrap();
+    let key = credentials.path().join("credentials.key");
+    let set = |directory: Option<&Path>| {
+        let mut command = gateway(folder.path(), &["credential", "set", "alice"]);
+        match directory {
+            Some(directory) => command.env("CREDENTIALS_DIRECTORY", directory),
+            None => command.env_remove("CREDENTIALS_DIRECTORY"),
+        };
+        run(command, "token\n")
+    };
+    succeeds(gateway(folder.path(), &["user", "add", "alice"]), "");
+    fs::copy(folder.path().join("credentials.key"), &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o440)).unwrap();
+    assert!(set(Some(credentials.path())).status.success());
+    assert!(set(None).status.success(), "an administrator's command takes the file beside the configuration");
+    fs::set_permissions(folder.path().join("credentials.key"), fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = String::from_utf8(set(None).stderr).unwrap();
+    assert!(
+        refused.contains("is open to other users") && refused.contains("hint: run `chmod 600 "),
+        "{refused}"
+    );
+    fs::remove_file(&key).unwrap();
+    let refused = String::from_utf8(set(Some(credentials.path())).stderr).unwrap();
+    assert!(refused.contains("cannot read the key file"), "{refused}");
+}

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 
 use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
@@ -109,8 +110,9 @@ impl<R: Read + Seek> CrateFile<R> {
         walk(&mut self.packed, self.limit, |name, content| {
             if name == wanted.as_bytes() {
                 found = Some(read_text(content, &wanted, MAX_README, "a readme of more than 2 MiB")?);
+                return Ok(ControlFlow::Break(()));
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)
     }
@@ -137,16 +139,17 @@ fn look_through(packed: &mut (impl Read + Seek), limit: u64, root: &str) -> Resu
             }
             _ => {}
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     manifest.ok_or_else(|| CrateFileError::NoManifest(root.to_owned()))
 }
 
-/// Goes over the plain files of an archive, with their whole paths, and sees that nothing else is in it.
+/// Goes over the plain files of an archive, with their whole paths, and sees that nothing else is in it. What comes after
+/// a break is not looked at.
 fn walk(
     packed: &mut (impl Read + Seek),
     limit: u64,
-    mut file: impl FnMut(&[u8], &mut dyn Read) -> Result<(), CrateFileError>,
+    mut file: impl FnMut(&[u8], &mut dyn Read) -> Result<ControlFlow<()>, CrateFileError>,
 ) -> Result<(), CrateFileError> {
     packed.seek(SeekFrom::Start(0)).map_err(CrateFileError::Archive)?;
     let mut unpacked = Bounded { inner: GzDecoder::new(BufReader::new(packed)), left: limit };
@@ -162,7 +165,9 @@ fn walk(
             EntryType::GNULongName if long_name.is_none() => long_name = Some(read_long_name(&mut entry)?),
             EntryType::Regular => {
                 let path = long_name.take().unwrap_or_else(|| header.path_bytes().into_owned());
-                file(&path, &mut entry)?;
+                if file(&path, &mut entry)?.is_break() {
+                    return Ok(());
+                }
             }
             other => {
                 let path = long_name.unwrap_or_else(|| header.path_bytes().into_owned());

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use ipnet::IpNet;
@@ -102,8 +102,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/me", get(reads::me))
         .fallback(reads::index)
         .method_not_allowed_fallback(reads::index)
-        .layer(from_fn(strict_path))
-        .layer(map_response_with_state(app.clone(), say_how_to_come_in))
         .layer(from_fn_with_state(app.clone(), known_request))
         .with_state(app)
 }
@@ -118,7 +116,7 @@ async fn known_request(State(app): State<Arc<App>>, mut request: Request, next: 
     let (method, path) = (request.method(), request.uri().path());
     let span = tracing::info_span!("request", id, client = %client.0, %method, path);
     async {
-        let mut response = next.run(request).await;
+        let mut response = answer(&app, request, next).await;
         let (status, took) = (response.status().as_u16(), started.elapsed());
         app.metrics.answered(status, took);
         tracing::debug!(status, micros = took.as_micros(), "answered");
@@ -135,12 +133,13 @@ fn nowhere() -> Response {
     Failure::internal(std::io::Error::other("a request without a connection")).into_response()
 }
 
-async fn strict_path(request: Request, next: Next) -> Response {
-    if is_strict(request.method(), request.uri()) {
-        next.run(request).await
-    } else {
-        Failure::NotFound("nothing here; paths are plain ASCII without escapes".to_owned()).into_response()
+async fn answer(app: &App, request: Request, next: Next) -> Response {
+    if !is_strict(request.method(), request.uri()) {
+        let only = "nothing here; paths are plain ASCII without escapes";
+        return Failure::NotFound(only.to_owned()).into_response();
     }
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED { say_how_to_come_in(app, response) } else { response }
 }
 
 fn is_strict(method: &Method, uri: &Uri) -> bool {
@@ -155,16 +154,14 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
 }
 
 /// On every 401, whatever the reason: where to log in, and a challenge for the next mutation token.
-async fn say_how_to_come_in(State(app): State<Arc<App>>, mut response: Response) -> Response {
-    if response.status() == StatusCode::UNAUTHORIZED {
-        let mut parameters = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
-        if let Some(challenge) = challenge(&app.rules) {
-            parameters +=
-                &format!(", challenge=\"{challenge}\", challenges=\"{}\"", app.rules.challenges.as_str());
-        }
-        if let Ok(value) = HeaderValue::from_str(&parameters) {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-        }
+fn say_how_to_come_in(app: &App, mut response: Response) -> Response {
+    let mut parameters = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
+    if let Some(challenge) = challenge(&app.rules) {
+        parameters +=
+            &format!(", challenge=\"{challenge}\", challenges=\"{}\"", app.rules.challenges.as_str());
+    }
+    if let Ok(value) = HeaderValue::from_str(&parameters) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
     response
 }

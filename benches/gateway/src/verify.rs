@@ -42,6 +42,7 @@ pub(crate) fn measure() {
         label: None,
         subject: None,
         added: Timestamp::UNIX_EPOCH,
+        expires: None,
         revoked: None,
     };
     let rules = Rules {

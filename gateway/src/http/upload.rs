@@ -11,13 +11,15 @@ use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metadata::MAX_JSON_BYTES;
 
 /// How often the patience for one piece is granted to a whole body.
 const PIECES: u32 = 20;
+/// How much of a crate file is written at once, in bytes: each time, a thread is waited for.
+const TO_DISK: usize = 256 << 10;
 /// How much of an unwanted body is read, so that the client gets to reading the answer.
 const DISCARDED: usize = 2 << 20;
 
@@ -114,7 +116,7 @@ impl Upload {
         if length > most {
             return Err(UploadError::TooLarge { what: "the crate file", bytes: length, most });
         }
-        let mut disk = tokio::fs::File::from_std(file.reopen()?);
+        let mut disk = BufWriter::with_capacity(TO_DISK, tokio::fs::File::from_std(file.reopen()?));
         let mut hash = Sha256::new();
         let mut left = length;
         while left > 0 {

@@ -50,7 +50,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub fn credential(&self, user: &User) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self
-            .connection()
+            .reader()
             .prepare_cached("SELECT sealed FROM credential JOIN user ON user.id = user WHERE name = ?")?
             .query_row([user.as_str()], |row| row.get(0))
             .optional()?)

@@ -5,6 +5,7 @@
 //! and the downloads that the configuration names or that the index's own origin has, and never anywhere else.
 
 mod answer;
+mod credentials;
 mod places;
 
 use std::error::Error as _;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use asymmetric_token::{CrateName, Mutation};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use reqwest::{Client, RequestBuilder, redirect};
 use semver::Version;
@@ -31,6 +32,7 @@ use crate::keys::User;
 use crate::store::Store;
 use crate::vault::{Vault, VaultError};
 use answer::{limited, passed_on, refusal};
+use credentials::Credentials;
 use places::Places;
 
 /// How long the registry's own `config.json` is believed.
@@ -41,6 +43,8 @@ const MOST_REDIRECTS: usize = 5;
 const MOST_INDEX: usize = 64 << 20;
 /// The longest answer to a change, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
+/// How much of a crate file is read at once, in bytes: each time, a thread is waited for.
+const FROM_DISK: usize = 256 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -51,8 +55,7 @@ pub(crate) struct Remote {
     api: Option<Url>,
     dl: Option<String>,
     places: RwLock<Option<(Instant, Arc<Places>)>>,
-    vault: Vault,
-    store: Arc<Store>,
+    credentials: Credentials,
 }
 
 /// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
@@ -153,8 +156,7 @@ impl Remote {
             api: config.api.as_deref().map(folder).transpose()?,
             dl: config.dl.clone(),
             places: RwLock::new(None),
-            vault: Vault::open(&config.key_file)?,
-            store,
+            credentials: Credentials::new(store, Vault::open(&config.key_file)?),
         })
     }
 
@@ -204,12 +206,7 @@ impl Remote {
     ) -> Result<RequestBuilder, UpstreamError> {
         let request = self.client.request(method, url);
         let Some(user) = user else { return Ok(request) };
-        let sealed = self.store.credential(user)?.ok_or_else(|| RemoteError::NoCredential(user.clone()))?;
-        let credential = self.vault.unseal(user, &sealed).map_err(RemoteError::from)?;
-        let mut value =
-            HeaderValue::from_str(&credential).map_err(|_| RemoteError::Vault(VaultError::NotACredential))?;
-        value.set_sensitive(true);
-        Ok(request.header(header::AUTHORIZATION, value))
+        Ok(request.header(header::AUTHORIZATION, self.credentials.of(user)?))
     }
 
     /// Sends a change to the API and sees that it was made.
@@ -325,9 +322,10 @@ impl Upstream for Remote {
     /// Nothing is known here of what it would refuse, except without a credential.
     fn refuses<'a>(&'a self, user: &'a User, _: &'a Mutation) -> Answer<'a, ()> {
         Box::pin(async move {
-            match self.store.credential(user)? {
-                Some(_) => Ok(()),
-                None => Err(RemoteError::NoCredential(user.clone()).into()),
+            if self.credentials.has(user)? {
+                Ok(())
+            } else {
+                Err(RemoteError::NoCredential(user.clone()).into())
             }
         })
     }
@@ -346,7 +344,7 @@ impl Upstream for Remote {
             head.extend(file_length.to_le_bytes());
             let whole = head.len() as u64 + length;
             let opened = tokio::fs::File::from_std(file.reopen().map_err(disk)?);
-            let body = ReaderStream::with_capacity(io::Cursor::new(head).chain(opened), 64 << 10);
+            let body = ReaderStream::with_capacity(io::Cursor::new(head).chain(opened), FROM_DISK);
             self.change(user, Method::PUT, "api/v1/crates/new", |request| {
                 request
                     .header(header::CONTENT_TYPE, "application/octet-stream")

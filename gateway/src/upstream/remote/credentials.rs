@@ -1,0 +1,130 @@
+//! The users' credentials, opened, as they go into a request's header.
+//!
+//! What was opened is kept in memory as long as nothing at all is written to the store, so that in a burst of reads the
+//! database is asked once and not with each. Setting or removing a credential is such a write, by whichever process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::HeaderValue;
+
+use super::RemoteError;
+use crate::keys::User;
+use crate::store::{Store, StoreError};
+use crate::upstream::UpstreamError;
+use crate::vault::{Vault, VaultError};
+
+/// See the module.
+pub(super) struct Credentials {
+    store: Arc<Store>,
+    vault: Vault,
+    opened: Mutex<Opened>,
+}
+
+/// What was opened at one revision of the store. By user name; there are no more than users.
+#[derive(Default)]
+struct Opened {
+    revision: i64,
+    values: HashMap<String, HeaderValue>,
+}
+
+impl Credentials {
+    pub(super) fn new(store: Arc<Store>, vault: Vault) -> Self {
+        Self { store, vault, opened: Mutex::default() }
+    }
+
+    /// Whether there is one, which may not be one that opens.
+    pub(super) fn has(&self, user: &User) -> Result<bool, StoreError> {
+        Ok(self.store.credential(user)?.is_some())
+    }
+
+    /// What goes into `Authorization`.
+    pub(super) fn of(&self, user: &User) -> Result<HeaderValue, UpstreamError> {
+        // Before it is read: what is written meanwhile has another revision.
+        let revision = self.store.revision()?;
+        if let Some(value) = self.opened_at(revision, user) {
+            return Ok(value);
+        }
+        let sealed = self.store.credential(user)?.ok_or_else(|| RemoteError::NoCredential(user.clone()))?;
+        let credential = self.vault.unseal(user, &sealed).map_err(RemoteError::from)?;
+        let mut value =
+            HeaderValue::from_str(&credential).map_err(|_| RemoteError::Vault(VaultError::NotACredential))?;
+        value.set_sensitive(true);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.revision != revision {
+            *opened = Opened { revision, values: HashMap::new() };
+        }
+        opened.values.insert(user.as_str().to_owned(), value.clone());
+        Ok(value)
+    }
+
+    fn opened_at(&self, revision: i64, user: &User) -> Option<HeaderValue> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.values.get(user.as_str()).filter(|_| opened.revision == revision).cloned()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use jiff::Timestamp;
+    use tempfile::{NamedTempFile, TempDir};
+
+    use super::*;
+
+    /// A store with Alice, opened as a server does; and the vault, for whoever else has the key file.
+    fn credentials(folder: &TempDir) -> (Credentials, Vault) {
+        let mut key = NamedTempFile::new_in(folder).unwrap();
+        key.write_all(Vault::new_key().unwrap().as_bytes()).unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        store.add_user(&alice(), false, Timestamp::now()).unwrap();
+        let vault = || Vault::open(key.path()).unwrap();
+        (Credentials::new(Arc::new(store), vault()), vault())
+    }
+
+    fn alice() -> User {
+        "alice".parse().unwrap()
+    }
+
+    #[test]
+    fn what_another_process_changes_holds_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (credentials, vault) = credentials(&folder);
+        let other = Store::open(&folder.path().join("store")).unwrap();
+        for credential in ["first", "second"] {
+            let sealed = vault.seal(&alice(), credential).unwrap();
+            other.set_credential(&alice(), &sealed, Timestamp::now()).unwrap();
+            assert_eq!(credentials.of(&alice()).unwrap(), credential);
+            assert_eq!(credentials.of(&alice()).unwrap(), credential, "kept");
+        }
+        other.remove_credential(&alice(), Timestamp::now()).unwrap();
+        let refused = credentials.of(&alice());
+        assert!(matches!(refused, Err(UpstreamError::Remote(RemoteError::NoCredential(_)))));
+    }
+
+    #[test]
+    fn each_user_gets_their_own_and_no_log_shows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (credentials, vault) = credentials(&folder);
+        let bob = "bob".parse().unwrap();
+        credentials.store.add_user(&bob, false, Timestamp::now()).unwrap();
+        for user in [&alice(), &bob] {
+            let sealed = vault.seal(user, user.as_str()).unwrap();
+            credentials.store.set_credential(user, &sealed, Timestamp::now()).unwrap();
+        }
+        for user in [&alice(), &bob, &alice()] {
+            let value = credentials.of(user).unwrap();
+            assert_eq!(value, user.as_str());
+            assert!(value.is_sensitive());
+        }
+        assert_eq!(format!("{credentials:?}"), "Credentials(..)");
+    }
+}

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Document, DocumentMut, Item, TableLike};
 use zeroize::Zeroizing;
 
 use super::{
@@ -188,11 +188,15 @@ fn without(text: &str, keys: &[String]) -> Option<String> {
     let mut table: &dyn TableLike = document.as_table();
     for (depth, key) in keys.iter().enumerate() {
         let (name, item) = table.get_key_value(key)?;
-        if let Some(inline) = item.as_inline_table() {
-            let mut rest = inline.clone();
+        if item.is_inline_table() {
+            // One that knows its place in the text has forgotten how it is written.
+            let editable: DocumentMut = text.parse().ok()?;
+            let table = keys[..=depth].iter().try_fold(editable.as_item(), |item, key| item.get(key))?;
+            let mut rest = table.as_inline_table()?.clone();
             remove_from(&mut rest, &keys[depth + 1..])?;
+            rest.decor_mut().clear();
             let at = item.span()?;
-            return Some([&text[..at.start], rest.to_string().trim(), &text[at.end..]].concat());
+            return Some([&text[..at.start], &rest.to_string(), &text[at.end..]].concat());
         }
         if depth + 1 < keys.len() {
             table = item.as_table_like()?;

@@ -18,6 +18,8 @@ mod git_index;
 mod hostile;
 mod invites;
 mod lying_cards;
+mod migrating;
+mod migrating_killed;
 mod moved;
 mod pages;
 mod pinentry;

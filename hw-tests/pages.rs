@@ -6,6 +6,7 @@ use std::path::Path;
 use mock_card::MockCard;
 use rexpect::ReadUntil;
 
+use crate::sealed::TOKEN;
 use crate::world::{NAME, PIN, World};
 
 /// What these tests do not run: it installs, needs a real key, or belongs to another package, which tests it.
@@ -39,6 +40,9 @@ impl World {
         if line.contains("--replace") {
             self.exchange_card(another(34_567_890));
         }
+        if line.starts_with("yk-cargo migrate") {
+            self.write("home/credentials.toml", &format!("[registry]\ntoken = \"{TOKEN}\"\n"));
+        }
         if line.contains("--same-keys-as") {
             let moved = format!("[registries.{NAME}]\nindex = \"sparse+http://localhost:9/moved/\"\n");
             self.write("home/config.toml", &moved);
@@ -49,7 +53,7 @@ impl World {
     fn obey(&self, line: &str) {
         let mut session = self.at_a_terminal(&format!("cd alpha; {line}; echo STATUS $?"));
         let questions = || {
-            let texts = ["[y/N] ", "Type yes to go on: ", "left): ", "STATUS "];
+            let texts = ["[y/N] ", "Type yes to go on: ", "left): ", "Token of `crates-io`: ", "STATUS "];
             texts.map(|text| ReadUntil::String(text.to_owned())).into()
         };
         let mut shown = String::new();
@@ -61,6 +65,7 @@ impl World {
                 "[y/N] " => "y",
                 "Type yes to go on: " => "yes",
                 "left): " => PIN,
+                "Token of `crates-io`: " => TOKEN,
                 _ => break,
             };
             session.send_line(answer).unwrap();

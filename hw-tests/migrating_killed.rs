@@ -143,6 +143,7 @@ impl Person {
         let started = Instant::now();
         while !self.has_come(moment) && has_not_ended(&mut child) {
             assert!(started.elapsed() < LIMIT, "it hangs before {moment:?}");
+            self.hides_its_temporary_files();
             std::thread::yield_now();
         }
         for _ in 0..self.chance.below(20_000) {
@@ -150,6 +151,14 @@ impl Person {
         }
         child.kill().unwrap();
         child.wait().unwrap().code().is_none()
+    }
+
+    /// As often as one can look, while it runs.
+    fn hides_its_temporary_files(&self) {
+        for name in ["config.toml.new", "credentials.new", "credentials.toml.new"] {
+            let Ok(metadata) = fs::metadata(self.home().join(name)) else { continue };
+            assert_eq!(metadata.permissions().mode() & 0o077, 0, "{name}");
+        }
     }
 
     fn has_come(&self, moment: Moment) -> bool {

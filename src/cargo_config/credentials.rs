@@ -250,5 +250,6 @@ fn obstacle(metadata: &fs::Metadata) -> Option<&'static str> {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

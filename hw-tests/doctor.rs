@@ -266,8 +266,10 @@ fn a_token_that_was_left() {
     assert!(text.contains("credentials.toml still has a token for `my-reg`"), "{text}");
     assert!(!diagnosis.0.to_string().contains("sesame"));
     let notes: Vec<_> = diagnosis.with("note").iter().map(|note| note.1.to_owned()).collect();
-    assert!(notes.iter().any(|note| note.ends_with("has a token for `other`")), "{notes:?}");
-    assert!(notes.iter().any(|note| note.ends_with("has a token for crates.io")), "{notes:?}");
+    for name in ["`other`", "crates.io"] {
+        let end = format!("has a token for {name}; `yk-cargo migrate` seals it");
+        assert!(notes.iter().any(|note| note.ends_with(&end)), "{notes:?}");
+    }
     world.shell(next);
     assert_eq!(world.doctor().with("failed"), []);
     let credentials = std::fs::read_to_string(world.path("home/credentials.toml")).unwrap();

@@ -19,6 +19,8 @@ mod hostile;
 mod interruptions;
 mod invites;
 mod lying_cards;
+mod migrating;
+mod migrating_killed;
 mod moved;
 mod pages;
 mod pinentry;

@@ -6,6 +6,7 @@ use std::path::Path;
 use mock_card::MockCard;
 use rexpect::ReadUntil;
 
+use crate::sealed::TOKEN;
 use crate::world::{NAME, PIN, World};
 
 /// What these tests do not run: it installs, needs a real key, or belongs to another package, which tests it.
@@ -56,6 +57,9 @@ impl World {
         if line.contains("--replace") {
             self.exchange_card(another(34_567_890));
         }
+        if line.starts_with("yk-cargo migrate") {
+            self.write("home/credentials.toml", &format!("[registry]\ntoken = \"{TOKEN}\"\n"));
+        }
         if line.contains("--same-keys-as") {
             let moved = format!("[registries.{NAME}]\nindex = \"sparse+http://localhost:9/moved/\"\n");
             self.write("home/config.toml", &moved);
@@ -85,7 +89,7 @@ impl World {
             let answer = match found.as_str() {
                 "[y/N] " => "y",
                 "Type yes to go on: " => "yes",
-                "Token of `crates-io`: " => "cioPretendToBeSecret",
+                "Token of `crates-io`: " => TOKEN,
                 "left): " => PIN,
                 "Invite code: " => &code,
                 _ => break,

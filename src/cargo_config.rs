@@ -4,8 +4,7 @@
 //! `.cargo/config.toml` comes with the project: where it gives the name another URL, the person is told and nothing is
 //! done (docs: Cargo reference, "Configuration", hierarchical structure).
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::http;
 use crate::sealed::BearerToken;
 
+pub mod credentials;
 mod error;
 pub mod view;
 
@@ -205,14 +205,7 @@ impl CargoConfig {
         let mut document = read(&file)?.unwrap_or_default();
         let entry = table_at(&mut document, &registry.table()?).ok_or_else(|| shape(&file))?;
         entry.insert("token", value(token.expose()));
-        let text = Zeroizing::new(document.to_string());
-        let target = file.canonicalize().unwrap_or_else(|_| file.clone());
-        crate::enrollment::file::replace(&target, text.as_bytes()).map_err(|error| match error {
-            crate::enrollment::Error::Io { source, .. } => {
-                Error::Io { action: "write", file: file.clone(), source }
-            }
-            error => Error::Io { action: "write", file: file.clone(), source: io::Error::other(error) },
-        })?;
+        replace_private(&file, &Zeroizing::new(document.to_string()))?;
         Ok(file)
     }
 
@@ -273,11 +266,13 @@ fn same_directory(one: &Path, other: &Path) -> bool {
 }
 
 fn read(file: &Path) -> Result<Option<DocumentMut>, Error> {
+    read_text(file)?.map(|text| parse(file, &text)).transpose()
+}
+
+/// The text, which may have tokens in it; `None` if there is no file.
+fn read_text(file: &Path) -> Result<Option<Zeroizing<String>>, Error> {
     match std::fs::read_to_string(file) {
-        Ok(text) => text.parse().map(Some).map_err(|error: toml_edit::TomlError| Error::Toml {
-            file: file.to_owned(),
-            reason: error.message().to_owned(),
-        }),
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
         Err(error)
             if error.kind() == io::ErrorKind::NotFound || error.kind() == io::ErrorKind::NotADirectory =>
         {
@@ -285,6 +280,13 @@ fn read(file: &Path) -> Result<Option<DocumentMut>, Error> {
         }
         Err(source) => Err(Error::Io { action: "read", file: file.to_owned(), source }),
     }
+}
+
+fn parse(file: &Path, text: &str) -> Result<DocumentMut, Error> {
+    text.parse().map_err(|error: toml_edit::TomlError| Error::Toml {
+        file: file.to_owned(),
+        reason: error.message().to_owned(),
+    })
 }
 
 /// How deep files may include files.
@@ -371,21 +373,22 @@ fn provider(program: &Path) -> Value {
     Value::Array(Array::from_iter([program.to_string_lossy().as_ref()]))
 }
 
+/// With the permissions of the old file, but not before it is in place: it may have tokens in it.
 fn replace(file: &Path, text: &str) -> Result<(), Error> {
+    let permissions = std::fs::metadata(file).ok().map(|metadata| metadata.permissions());
+    replace_private(file, text)?;
+    let io = |source| Error::Io { action: "write", file: file.to_owned(), source };
+    permissions.map_or(Ok(()), |permissions| std::fs::set_permissions(file, permissions).map_err(io))
+}
+
+/// 0600 from the first byte.
+fn replace_private(file: &Path, text: &str) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", file: file.to_owned(), source };
     // A link, perhaps into somebody's dotfiles, stays a link.
     let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let temporary = target.with_extension("yk-cargo.new");
-    let permissions = std::fs::metadata(&target).ok().map(|metadata| metadata.permissions());
-    let _ = std::fs::remove_file(&temporary);
-    let mut new = File::create_new(&temporary).map_err(io)?;
-    if let Some(permissions) = permissions {
-        new.set_permissions(permissions).map_err(io)?;
-    }
-    let written = new.write_all(text.as_bytes()).and_then(|()| new.sync_all());
-    written.and_then(|()| std::fs::rename(&temporary, &target)).map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        io(error)
+    crate::enrollment::file::replace(&target, text.as_bytes()).map_err(|error| match error {
+        crate::enrollment::Error::Io { source, .. } => io(source),
+        error => io(io::Error::other(error)),
     })
 }
 

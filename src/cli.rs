@@ -35,6 +35,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Seal a bearer token to a YubiKey, for registries that take nothing else, such as crates.io.
     Seal(Seal),
+    /// Seal the tokens that lie in clear in cargo's files, and remove them there.
+    Migrate(Migrate),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
     /// Check that a version is the one that a key you trust has signed.
@@ -204,6 +206,34 @@ pub struct Seal {
     /// Leave $CARGO_HOME/config.toml alone, without asking.
     #[arg(long, overrides_with = "configure")]
     pub no_configure: bool,
+}
+
+/// Arguments of `migrate`.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Only the token of this registry: crates-io, its name in cargo's configuration, or its index URL.
+    ///
+    /// With it, a token in a project's `.cargo/config.toml` is migrated too.
+    #[arg(long)]
+    pub registry: Option<String>,
+    /// The tokens of all registries; so it is without --registry.
+    #[arg(long, conflicts_with = "registry")]
+    pub all: bool,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Never ask: take the defaults, and fail where a default would be unsafe. Needs --registry or --all.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to make the key on, by the number printed on it, if there is no key yet.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// Make a key although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
+    #[arg(long, value_name = "COMMAND")]
+    pub management_key_command: Option<String>,
 }
 
 /// Arguments of `unseal`.

@@ -21,6 +21,7 @@ pub mod enroll;
 pub mod forget;
 pub mod inspect;
 pub mod list;
+pub mod migrate;
 pub mod seal;
 mod sealed_tokens;
 pub mod status;
@@ -42,6 +43,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::List(arguments) => list::run(&arguments, &Context::load()?),
         Command::Man(arguments) => completions::man(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments, &Context::load()?),
         Command::Seal(arguments) => seal::run(&arguments, &Context::load()?),
         Command::Status(arguments) => status::run(&arguments, &Context::load()?),
         Command::Token(arguments) => token::run(&arguments, &Context::load()?),

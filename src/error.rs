@@ -298,6 +298,12 @@ pub enum Error {
         /// The registry's name, escaped.
         registry: String,
     },
+    /// What is sealed is not what lies in clear.
+    #[error("the sealed token of `{registry}` is not the one in clear")]
+    SealedIsAnother {
+        /// The registry's name, escaped.
+        registry: String,
+    },
     /// A key that tokens are sealed to is no longer there.
     #[error("slot {slot} of YubiKey {serial} no longer holds the key that tokens are sealed to")]
     SealingKeyGone {
@@ -500,6 +506,9 @@ impl Error {
             Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
             Self::Sealed { registry, .. } | Self::SealedForOthers { registry } => format!(
                 "make a new token at the registry and seal it: yk-cargo seal {registry} --rotate; then revoke the old one"
+            ),
+            Self::SealedIsAnother { registry } => format!(
+                "`yk-cargo seal {registry} --rotate` seals another; or revoke the one in clear, and remove it there"
             ),
             Self::SealingKeyGone { .. } => {
                 "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`"

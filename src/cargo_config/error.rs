@@ -7,6 +7,35 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Another program is configured to give a registry's tokens.
+    #[error(
+        "cargo asks `{}` for the tokens of `{}`, and does not read this one",
+        crate::ui::escape(provider),
+        crate::ui::escape(name)
+    )]
+    AsksAnother {
+        /// The registry's name.
+        name: String,
+        /// The provider, as it is written.
+        provider: String,
+    },
+    /// Somebody else has changed a file meanwhile.
+    #[error("{} was changed meanwhile", file.display())]
+    Changed {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The credentials name a provider too.
+    #[error(
+        "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
+        file.display(), crate::ui::escape(name)
+    )]
+    CredentialsNameAProvider {
+        /// The file.
+        file: PathBuf,
+        /// The registry's name.
+        name: String,
+    },
     /// crates.io takes bearer tokens only.
     #[error("crates.io takes bearer tokens only, no asymmetric ones")]
     CratesIo,
@@ -39,6 +68,14 @@ pub enum Error {
         "this registry has no name in cargo's configuration, so no credential provider can be set for it"
     )]
     NoName,
+    /// A file that is not simply the person's own.
+    #[error("{} {problem}", file.display())]
+    NotOurs {
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        problem: &'static str,
+    },
     /// A project gives the name another URL than the person's own configuration.
     #[error(
         "{} says that registry `{}` is\n    {}\nbut your own configuration says that it is\n    {}",
@@ -94,6 +131,15 @@ impl Error {
             ),
             Self::NoName => {
                 "add `[registries.NAME]` with its `index` to $CARGO_HOME/config.toml first".into()
+            }
+            Self::AsksAnother { name, .. } => format!(
+                "revoke it and remove it; or, to have it sealed all the same: yk-cargo migrate --registry {}",
+                crate::ui::escape(name)
+            ),
+            Self::Changed { .. } => "the token is sealed and still there in clear: run it again".into(),
+            Self::CredentialsNameAProvider { .. } => "remove that line first".into(),
+            Self::NotOurs { .. } => {
+                "make it a file of your own that you may write; or seal the token with `yk-cargo seal REGISTRY`, and remove it there yourself".into()
             }
             Self::Toml { .. } | Self::Shape { .. } => "mend the file; cargo cannot read it either".into(),
             Self::DeepInclude { .. } => "look at `include` in that file".into(),

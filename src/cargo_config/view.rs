@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item, TableLike};
 
-use super::{CargoConfig, Error, config_file, entry, read};
+use super::{CRATES_IO_NAME, CargoConfig, Error, config_file, entry, read};
 
 /// The program that cargo runs for a registry's tokens, and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +46,12 @@ impl ConfiguredProvider {
     }
 }
 
-/// The environment variable that stands for a key of `[registries.NAME]`.
+/// The environment variable that stands for a key of `[registries.NAME]`, or of `[registry]` for crates.io.
 #[must_use]
 pub fn variable(name: &str, key: &str) -> String {
-    format!("CARGO_REGISTRIES_{name}_{key}").to_uppercase().replace('-', "_")
+    let table =
+        if name == CRATES_IO_NAME { "CARGO_REGISTRY".to_owned() } else { format!("CARGO_REGISTRIES_{name}") };
+    format!("{table}_{key}").to_uppercase().replace('-', "_")
 }
 
 impl CargoConfig {
@@ -229,5 +231,6 @@ mod tests {
             config(&[("config.toml", "[registries]\na.index = 'x'\nb.index = 'x'\nc.index = 'y'\n")]);
         assert_eq!(config.names_of("x").unwrap(), ["a", "b"]);
         assert_eq!(variable("my-reg", "index"), "CARGO_REGISTRIES_MY_REG_INDEX");
+        assert_eq!(variable("crates-io", "credential-provider"), "CARGO_REGISTRY_CREDENTIAL_PROVIDER");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cargo_config::CRATES_IO_NAME;
 use crate::cli::Status;
 use crate::commands::cards::{self, CardState, PluggedIn};
 use crate::commands::{Context, print, sealed_tokens};
@@ -37,6 +38,12 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     }
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
+    }
+    // What is wrong with cargo's files is told by `doctor`.
+    for token in context.cargo.plaintext_tokens().unwrap_or_default() {
+        let name = escape(token.registry.as_deref().unwrap_or(CRATES_IO_NAME));
+        let file = escape(&token.file.display().to_string());
+        ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {name}"));
     }
     Ok(())
 }
@@ -239,6 +246,10 @@ fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, con
             "next-publish": Outlook::of(registry, cards).json(),
         })).collect::<Vec<_>>(),
         "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),
+        "in-clear": context.cargo.plaintext_tokens().unwrap_or_default().iter().map(|token| json!({
+            "registry": token.registry.as_deref().unwrap_or(CRATES_IO_NAME),
+            "file": token.file,
+        })).collect::<Vec<_>>(),
     })
 }
 

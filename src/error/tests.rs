@@ -166,6 +166,7 @@ fn all() -> Vec<Error> {
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
         Error::Sealed { .. } => [sealed_file(sealed::FileError::NotOpened)],
         Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
+        Error::SealedIsAnother { .. } => [Error::SealedIsAnother { registry: "my-reg".into() }],
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
@@ -306,11 +307,22 @@ fn sealed_file(problem: sealed::FileError) -> Error {
 fn of_cargo_config(index: String) -> Vec<Error> {
     use cargo_config::Error as E;
     let errors = every!(E {
+        E::AsksAnother { .. } => [
+            E::AsksAnother { name: "my-reg".into(), provider: "cargo:libsecret".into() },
+        ],
+        E::Changed { .. } => [E::Changed { file: "/home/me/.cargo/credentials.toml".into() }],
         E::CratesIo => [E::CratesIo],
+        E::CredentialsNameAProvider { .. } => [E::CredentialsNameAProvider {
+            file: "/home/me/.cargo/credentials.toml".into(),
+            name: "my-reg".into(),
+        }],
         E::DeepInclude { .. } => [E::DeepInclude { file: "/home/me/project/.cargo/config.toml".into() }],
         E::IndexUrl { .. } => [E::IndexUrl { index, reason: "the URL of a sparse index ends in a slash" }],
         E::Io { .. } => [E::Io { action: "read", file: "/home/me/.cargo/config.toml".into(), source: denied() }],
         E::NoName => [E::NoName],
+        E::NotOurs { .. } => [
+            E::NotOurs { file: "/home/me/.cargo/credentials.toml".into(), problem: "is read-only" },
+        ],
         E::ProjectDisagrees { .. } => [
             E::ProjectDisagrees {
                 name: "my-reg".into(),

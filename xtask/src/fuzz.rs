@@ -9,15 +9,15 @@ use crate::{Failure, Outcome, prerequisites};
 /// Long enough to see that a target still runs, and finds nothing at once.
 const SECONDS: u32 = 10;
 
-/// Runs each target this many seconds.
+/// Runs each target this many seconds, or those that are named.
 ///
 /// # Errors
 /// What is missing, or that a target found something.
-pub(crate) fn run(seconds: Option<&str>) -> Outcome {
+pub(crate) fn run(seconds: Option<&str>, wanted: &[&str]) -> Outcome {
     let seconds = match seconds {
         None => SECONDS,
         Some(text) => {
-            text.parse().map_err(|_| Failure::new("how many seconds? cargo xtask fuzz [SECONDS]"))?
+            text.parse().map_err(|_| Failure::new("how many seconds? cargo xtask fuzz [SECONDS [TARGET…]]"))?
         }
     };
     prerequisites::provide(&[prerequisites::BUILD, prerequisites::FUZZ])?;
@@ -27,6 +27,9 @@ pub(crate) fn run(seconds: Option<&str>) -> Outcome {
     for target in targets.flatten() {
         let path = target.path();
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        if !wanted.is_empty() && !wanted.contains(&name) {
+            continue;
+        }
         let corpus = folder.join("target/corpus").join(name);
         fs::create_dir_all(&corpus)
             .map_err(|error| Failure::new(format!("{} cannot be made: {error}", corpus.display())))?;
@@ -36,6 +39,7 @@ pub(crate) fn run(seconds: Option<&str>) -> Outcome {
             "--release".to_owned(),
             "--locked".to_owned(),
             format!("--bin={name}"),
+            format!("--features={name}"),
             "--".to_owned(),
             format!("-max_total_time={seconds}"),
             "-timeout=25".to_owned(),

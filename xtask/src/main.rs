@@ -29,7 +29,7 @@ Commands:
            Measure how long cargo waits for a token, beside other providers (release builds)
   bench gateway
            Measure how many tokens the gateway verifies and how many reads it passes on, beside others
-  fuzz     Run every fuzz target for ten seconds, or for as many as you say
+  fuzz     Run every fuzz target for ten seconds, or for as many as you say; or those targets that you name
   interop  Let programs that are not ours judge what we built (interop/)
 
 What these need from the system is installed with apt-get where that can be done without asking.";
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["demo"] => demo::run(),
         ["test"] => checks::run(),
-        ["fuzz"] => fuzz::run(None),
-        ["fuzz", seconds] => fuzz::run(Some(seconds)),
+        ["fuzz"] => fuzz::run(None, &[]),
+        ["fuzz", seconds, targets @ ..] => fuzz::run(Some(seconds), targets),
         ["interop"] => interop::run(),
         ["bench", "provider"] => bench::provider(),
         ["bench", "gateway"] => bench::gateway(),

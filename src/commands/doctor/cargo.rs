@@ -33,7 +33,7 @@ pub(super) fn check(
         }
     }
     for name in served.iter().filter_map(|registry| registry.name) {
-        let token = own_variable(name, "token");
+        let token = variable(name, "token");
         if surroundings.variable(&token).is_some() {
             let text = format!(
                 "{token} is set: every program that you start can read it, and cargo does not need it"
@@ -60,6 +60,10 @@ impl Served<'_> {
         self.index == CRATES_IO
     }
 
+    fn is_sealed(&self) -> bool {
+        self.command == "seal"
+    }
+
     fn configured(&self) -> ConfiguredRegistry {
         ConfiguredRegistry { index: self.index.to_owned(), name: self.name.map(str::to_owned) }
     }
@@ -77,14 +81,6 @@ fn served(enrollments: &Enrollments) -> Vec<Served<'_>> {
         .filter(|token| enrollments.registry(&token.index).is_none())
         .map(|token| Served { index: &token.index, name: token.name.as_deref(), command: "seal" });
     enrolled.chain(sealed).collect()
-}
-
-/// crates.io has variables of its own.
-fn own_variable(name: &str, key: &str) -> String {
-    if name == CRATES_IO_NAME {
-        return format!("CARGO_REGISTRY_{key}").to_uppercase().replace('-', "_");
-    }
-    variable(name, key)
 }
 
 fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
@@ -298,18 +294,22 @@ fn leftover_tokens(tokens: &[PlaintextToken], served: &[Served<'_>], findings: &
         let name = token.registry.as_deref().unwrap_or(CRATES_IO_NAME);
         let shown =
             token.registry.as_deref().map_or("crates.io".into(), |name| format!("`{}`", escape(name)));
-        if served.iter().any(|registry| registry.name == Some(name)) {
-            let text =
-                format!("{file} still has a token for {shown}: revoke it at the registry, and remove it");
-            findings.fail(TOKEN, text, logout(name));
-        } else {
-            findings.note(TOKEN, format!("{file} has a token for {shown}"));
+        match served.iter().find(|registry| registry.name == Some(name)) {
+            Some(registry) => {
+                let text =
+                    format!("{file} still has a token for {shown}: revoke it at the registry, and remove it");
+                let migrate = format!("yk-cargo migrate --registry {}", escape(name));
+                findings.fail(TOKEN, text, if registry.is_sealed() { migrate } else { logout(name) });
+            }
+            None => {
+                findings.note(TOKEN, format!("{file} has a token for {shown}; `yk-cargo migrate` seals it"))
+            }
         }
     }
 }
 
 /// Has cargo's own provider remove what it stored; plain `cargo logout` would ask this program.
 fn logout(name: &str) -> String {
-    let provider = own_variable(name, "credential-provider");
+    let provider = variable(name, "credential-provider");
     format!("{provider}=cargo:token cargo logout --registry {}", escape(name))
 }

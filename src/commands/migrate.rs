@@ -1,0 +1,112 @@
+//! `migrate`: tokens that lie in clear in cargo's files are sealed, and taken out of there.
+//!
+//! The order is what makes it safe to be stopped anywhere: seal, see that it opens, have cargo ask this program, and only
+//! then remove what is in clear. Up to the last step the token is in its old place too; a rerun goes on from there.
+
+use crate::cargo_config::CargoConfig;
+use crate::cargo_config::credentials::ClearToken;
+use crate::cli::Migrate;
+use crate::commands::Context;
+use crate::commands::configure::{self, Choice};
+use crate::commands::seal::{Making, Sealer};
+use crate::enrollment::{Enrollments, SealedToken};
+use crate::error::Error;
+use crate::reader::Readers;
+use crate::sealed::{BearerToken, Occasion};
+use crate::ui::{Ui, escape};
+
+mod plan;
+
+use plan::{Move, Plan};
+
+/// Runs `yk-cargo migrate`.
+///
+/// # Errors
+/// Whatever stopped it. A token that was not reached lies where it lay.
+pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
+    if arguments.yes && arguments.registry.is_none() && !arguments.all {
+        return Err(Error::Usage("--yes asks nobody: say which with --registry, or --all"));
+    }
+    let ui = Ui::new(arguments.yes);
+    let plan = Plan::make(arguments.registry.as_deref(), context)?;
+    plan.show(context, ui)?;
+    if plan.moves.is_empty() || arguments.dry_run {
+        return Ok(());
+    }
+    if !arguments.yes && !ui.confirm("Go on?", context.settings.wait.pin_prompt())? {
+        return Err(Error::Declined);
+    }
+    let readers = Readers::start(context.settings.wait.deadlines());
+    // A PIN may be asked for even where no question is.
+    let sealer = Sealer { context, readers: &readers, ui: Ui::new(false), making: Making::from(arguments) };
+    for moving in &plan.moves {
+        migrate(moving, &sealer).inspect_err(|_| {
+            ui.note(format_args!("the token of `{}` is still in clear in {}", moving.name(), moving.files()));
+        })?;
+    }
+    advise(&plan.moves, &sealer)
+}
+
+impl<'a> From<&'a Migrate> for Making<'a> {
+    fn from(arguments: &'a Migrate) -> Self {
+        Self {
+            serial: arguments.serial,
+            slot: None,
+            label: None,
+            allow_default_pin: arguments.allow_default_pin,
+            management_key_command: arguments.management_key_command.as_deref(),
+            without_asking: true,
+        }
+    }
+}
+
+fn migrate(moving: &Move, sealer: &Sealer<'_>) -> Result<(), Error> {
+    let ui = sealer.ui;
+    let sealed = match Enrollments::load(sealer.context.cargo.home())?.sealed(&moving.registry.index) {
+        Some(sealed) => sealed.clone(),
+        None => sealer.seal(&moving.registry, &moving.token)?,
+    };
+    see_that_it_opens(&sealed, moving, sealer)?;
+    let provider = sealer.context.cargo.provider_of(&moving.registry)?;
+    if !provider.as_deref().is_some_and(CargoConfig::is_ours) {
+        configure::provider(&moving.registry, Choice::Write, sealer.context, ui)?;
+    }
+    for copy in &moving.copies {
+        copy.remove()?;
+        ui.say(format_args!("removed the token of `{}` from {}", moving.name(), shown_file(copy)));
+    }
+    Ok(())
+}
+
+/// Nothing is removed on trust: not even where nobody is there to give the PIN.
+fn see_that_it_opens(sealed: &SealedToken, moving: &Move, sealer: &Sealer<'_>) -> Result<(), Error> {
+    let opened: BearerToken = sealer.unseal(sealed, Occasion::Check)?;
+    if opened.expose() != moving.token.expose() {
+        return Err(Error::SealedIsAnother { registry: moving.name() });
+    }
+    sealer.ui.say("opened it again: it is the same");
+    Ok(())
+}
+
+/// What happened, and what a person should do now.
+fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
+    let ui = sealer.ui;
+    for moving in moves {
+        let name = moving.name();
+        ui.warn(format_args!(
+            "cargo now gets the token of `{name}` from the card alone; the way back: yk-cargo unseal {name} --restore"
+        ));
+        ui.warn(format_args!(
+            "it lay in clear, and backups may still have it: make a new one at the registry, revoke this one, and then: yk-cargo seal {name} --rotate"
+        ));
+        moving.tell_what_shadows_it(ui);
+    }
+    if Enrollments::load(sealer.context.cargo.home())?.sealing_keys.len() == 1 {
+        ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
+    }
+    Ok(())
+}
+
+fn shown_file(token: &ClearToken) -> String {
+    escape(&token.file.display().to_string())
+}

@@ -21,8 +21,10 @@ use semver::Version;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::RwLock;
+use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
+use zeroize::Zeroizing;
 
 use super::{Answer, OwnersChange, Publication, Search, Upstream, UpstreamError, VersionState};
 use crate::config::UpstreamConfig;
@@ -30,7 +32,7 @@ use crate::index;
 use crate::keys::User;
 use crate::store::Store;
 use crate::vault::{Vault, VaultError};
-use answer::{limited, passed_on, refusal};
+use answer::{Quoted, limited, passed_on, refusal};
 use places::Places;
 
 /// How long the registry's own `config.json` is believed.
@@ -53,6 +55,7 @@ pub(crate) struct Remote {
     places: RwLock<Option<(Instant, Arc<Places>)>>,
     vault: Vault,
     store: Arc<Store>,
+    timeout: Duration,
 }
 
 /// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
@@ -155,6 +158,7 @@ impl Remote {
             places: RwLock::new(None),
             vault: Vault::open(&config.key_file)?,
             store,
+            timeout: config.timeout,
         })
     }
 
@@ -184,9 +188,9 @@ impl Remote {
         let request = self.request(Method::GET, self.index_url("config.json"), user)?;
         let response = send(request, false).await?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(response, user).await);
+            return Err(self.refusal(response, user).await);
         }
-        let config = limited(response, MOST_ANSWER, false).await?;
+        let config = self.whole(response, MOST_ANSWER, false).await?;
         Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
@@ -204,12 +208,26 @@ impl Remote {
     ) -> Result<RequestBuilder, UpstreamError> {
         let request = self.client.request(method, url);
         let Some(user) = user else { return Ok(request) };
-        let sealed = self.store.credential(user)?.ok_or_else(|| RemoteError::NoCredential(user.clone()))?;
-        let credential = self.vault.unseal(user, &sealed).map_err(RemoteError::from)?;
+        let credential = self.credential(user)?;
         let mut value =
             HeaderValue::from_str(&credential).map_err(|_| RemoteError::Vault(VaultError::NotACredential))?;
         value.set_sensitive(true);
         Ok(request.header(header::AUTHORIZATION, value))
+    }
+
+    fn credential(&self, user: &User) -> Result<Zeroizing<String>, UpstreamError> {
+        let sealed = self.store.credential(user)?.ok_or_else(|| RemoteError::NoCredential(user.clone()))?;
+        Ok(self.vault.unseal(user, &sealed).map_err(RemoteError::from)?)
+    }
+
+    /// What the user's credential must not be shown in: the words of a registry that quotes it.
+    fn quoted(&self, user: Option<&User>) -> Option<Quoted> {
+        user.and_then(|user| self.credential(user).ok()).map(Quoted)
+    }
+
+    /// What an answer other than success means.
+    async fn refusal(&self, response: reqwest::Response, user: Option<&User>) -> UpstreamError {
+        refusal(response, user, self.quoted(user).as_ref()).await
     }
 
     /// Sends a change to the API and sees that it was made.
@@ -224,14 +242,25 @@ impl Remote {
         let request = self.request(method, places.api(path), Some(user))?;
         let response = send(body(request), true).await?;
         if !response.status().is_success() {
-            return Err(refusal(response, Some(user)).await);
+            return Err(self.refusal(response, Some(user)).await);
         }
-        let answer = limited(response, MOST_ANSWER, true).await?;
-        match answer::errors_in(&answer) {
+        let answer = self.whole(response, MOST_ANSWER, true).await?;
+        match answer::errors_in(&answer, self.quoted(Some(user)).as_ref()) {
             // What older registries said with 200.
             Some(detail) => Err(UpstreamError::Denied { status: StatusCode::UNPROCESSABLE_ENTITY, detail }),
             None => Ok(()),
         }
+    }
+
+    /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
+    async fn whole(
+        &self,
+        response: reqwest::Response,
+        most: usize,
+        change: bool,
+    ) -> Result<Vec<u8>, RemoteError> {
+        let slow = |_| RemoteError::Slow { change };
+        timeout(self.timeout, limited(response, most, change)).await.map_err(slow)?
     }
 
     /// A download, through as many redirects as it takes. The credential stays with the first origin.
@@ -248,7 +277,7 @@ impl Remote {
                 return if response.status() == StatusCode::OK {
                     Ok(passed_on(response))
                 } else {
-                    Err(refusal(response, user.filter(|_| trusted)).await)
+                    Err(self.refusal(response, user.filter(|_| trusted)).await)
                 };
             }
             let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
@@ -284,7 +313,7 @@ impl Upstream for Remote {
             let response = send(request, false).await?;
             match response.status() {
                 StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(passed_on(response)),
-                _ => Err(refusal(response, reader).await),
+                _ => Err(self.refusal(response, reader).await),
             }
         })
     }
@@ -317,7 +346,7 @@ impl Upstream for Remote {
             let response = send(self.request(Method::GET, url, reader)?, false).await?;
             match response.status() {
                 StatusCode::OK => Ok(passed_on(response)),
-                _ => Err(refusal(response, reader).await),
+                _ => Err(self.refusal(response, reader).await),
             }
         })
     }
@@ -377,7 +406,7 @@ impl Upstream for Remote {
             let response = send(self.request(Method::GET, url, Some(user))?, false).await?;
             match response.status() {
                 StatusCode::OK => Ok(passed_on(response)),
-                _ => Err(refusal(response, Some(user)).await),
+                _ => Err(self.refusal(response, Some(user)).await),
             }
         })
     }
@@ -423,9 +452,9 @@ impl Remote {
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
                 return Ok(None);
             }
-            _ => return Err(refusal(response, user).await),
+            _ => return Err(self.refusal(response, user).await),
         }
-        let file = limited(response, MOST_INDEX, false).await?;
+        let file = self.whole(response, MOST_INDEX, false).await?;
         answer::version_state(&file, version)
     }
 }

@@ -5,6 +5,8 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
@@ -316,6 +318,31 @@ fn an_attempt_that_came_through_late() {
     assert_eq!(front.gateway.running().store().published(None).unwrap().len(), 1);
 }
 
+/// An attempt is settled before the next one is judged by what is there.
+#[test]
+fn changes_of_one_crate_are_made_one_after_another() {
+    let front = Front::new();
+    let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, highest) = (at_work.clone(), most.clone());
+    let say = Say::Ask(Arc::new(move |_| {
+        highest.fetch_max(counted.fetch_add(1, SeqCst) + 1, SeqCst);
+        // Long enough for the other one to come, if it were let.
+        std::thread::sleep(Duration::from_millis(300));
+        counted.fetch_sub(1, SeqCst);
+        Say::ok("{}")
+    }));
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", say.clone());
+    front.registry.on("PUT /api/v1/crates/hello/2.0.0/unyank", say);
+    let other = Mutation::Unyank { name: "hello".parse().unwrap(), version: "2.0.0".parse().unwrap() };
+    let other = front.gateway.token(other);
+    let unyank = || front.gateway.send("PUT", "/api/v1/crates/hello/2.0.0/unyank", Some(&other), b"");
+    std::thread::scope(|scope| {
+        scope.spawn(|| unyank().assert_ok());
+        front.yank().assert_ok();
+    });
+    assert_eq!((most.load(SeqCst), at_work.load(SeqCst)), (1, 0));
+}
+
 #[test]
 fn too_slow() {
     let mut front =
@@ -357,7 +384,7 @@ fn a_change_that_cannot_be_settled_holds_up_its_user_alone() {
     assert_eq!(front.yank().status, 502);
     front.registry.on(
         "GET /index/he/ll/hello",
-        Say::Ask(std::sync::Arc::new(|request| match request.field("authorization") {
+        Say::Ask(Arc::new(|request| match request.field("authorization") {
             Some(BOBS) => Say::no("401 Unauthorized", "revoked"),
             _ => Say::no("404 Not Found", ""),
         })),

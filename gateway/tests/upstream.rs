@@ -242,6 +242,23 @@ fn a_download_is_followed_here_and_the_credential_stays() {
     }
 }
 
+/// Whoever can write `config.json` cannot send credentials where he likes; the gateway's own configuration can.
+#[test]
+fn downloads_at_another_origin() {
+    let elsewhere = BearerRegistry::start();
+    elsewhere.on("GET /dl/hello/1.0.0/download", Say::ok("the file"));
+    let dl = format!("{}/dl", elsewhere.url());
+    let get = |front: &Front| front.gateway.get("/api/v1/crates/hello/1.0.0/download");
+    let front = Front::new();
+    let config = json!({ "dl": dl, "api": front.registry.url() });
+    front.registry.on("GET /index/config.json", Say::ok(config.to_string()));
+    get(&front).assert_refused(502, "downloads elsewhere, over plain HTTP");
+    assert!(elsewhere.received().is_empty());
+    let front = Front::with(|config| config.upstream.as_mut().unwrap().dl = Some(dl));
+    assert_eq!(get(&front).text(), "the file");
+    assert_eq!(elsewhere.received()[0].field("authorization"), Some(ALICES));
+}
+
 #[test]
 fn refusals_are_told_apart() {
     let front = Front::new();

@@ -164,7 +164,10 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
 
     let other = fs::read_to_string(&signers).unwrap().replace(&published.key(), OTHER_KEY);
-    fs::write(&signers, other).unwrap();
+    fs::write(&signers, &other).unwrap();
+    // Another key than the trusted one is what this is there to notice: `--yes` does not wave it through.
+    assert!(!published.offline(|_| {}, &["--remember", "--yes"]).status.success());
+    assert_eq!(fs::read_to_string(&signers).unwrap(), other);
     let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails();
     assert!(outcome.stdout.contains("is not one of those in signers.toml for this crate"), "{outcome:#?}");
     fs::write(&signers, "version = 2\n").unwrap();

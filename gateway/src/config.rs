@@ -71,8 +71,9 @@ pub enum Reads {
     Token,
     /// Everybody.
     Open,
-    /// Nobody reads here: cargo reads at the registry behind, and only its changes come through the gateway. Of the index
-    /// there is `config.json` alone, to be served in the place of the other one.
+    /// Nobody reads index or crates here: cargo reads at the registry behind, and only what it asks of the API comes
+    /// through the gateway; searches, and proofs, are for everybody. Of the index there is `config.json` alone, to be
+    /// served in the place of the other one.
     Bypass,
 }
 

@@ -136,7 +136,7 @@ impl Gateway {
             .build()
             .map_err(StartError::Threads)?;
         runtime
-            .block_on(settlement::settle(&app.store, app.upstream.as_ref(), Timestamp::MAX))
+            .block_on(settlement::settle(&app.store, app.upstream.as_ref(), &app.in_turn, Timestamp::MAX))
             .map_err(|error| StartError::Unsettled(error.to_string()))?;
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
@@ -262,7 +262,10 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
         proxies: app.trusted_proxies.clone(),
         patience: app.patience,
     };
-    let settling = tokio::spawn(settlement::keep_settling(app.store.clone(), app.upstream.clone()));
+    let settling = tokio::spawn({
+        let app = app.clone();
+        async move { settlement::keep_settling(&app.store, app.upstream.as_ref(), &app.in_turn).await }
+    });
     registry.serve(http::router(app.clone()), stopped()).await;
     settling.abort();
     app.changes.close();

@@ -1,12 +1,13 @@
-//! Intents that a crash left without an outcome: the registry behind is asked what became of them.
+//! Intents without an outcome, left by a crash or by an answer that said nothing: the registry behind is asked what
+//! became of them.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use asymmetric_token::Mutation;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::http::InTurn;
 use crate::store::{Intent, Outcome, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -26,32 +27,54 @@ pub(crate) enum SettlementError {
     Store(#[from] StoreError),
 }
 
-/// Settles every open intent that was begun before this time.
+/// Settles every open intent that was begun before this time, each in its crate's turn: whoever has the turn is at work
+/// on an intent of his own, and tells what became of it himself.
+///
+/// What only one user's credential could tell, and does not any more, stays open and holds up nobody else.
+///
+/// # Errors
+/// The first [`SettlementError`], after all of them were tried.
 pub(crate) async fn settle(
     store: &Store,
     upstream: &dyn Upstream,
+    in_turn: &InTurn,
     before: Timestamp,
 ) -> Result<(), SettlementError> {
+    let mut unsettled = Ok(());
     for intent in store.open_intents()?.into_iter().filter(|intent| intent.time < before) {
-        let outcome = found_out(store, upstream, &intent)
-            .await
-            .map_err(|source| SettlementError::Upstream { intent: intent.to_string(), source })?;
-        tracing::warn!(change = %intent, ?outcome, "was under way when the gateway ended");
-        store.settle(&intent, &outcome, Timestamp::now())?;
+        let _turn = in_turn.wait(intent.mutation.name().as_str()).await;
+        if !store.is_open(&intent)? {
+            continue;
+        }
+        match found_out(store, upstream, &intent).await {
+            Ok(outcome) => {
+                tracing::warn!(change = %intent, ?outcome, "was left open");
+                store.settle(&intent, &outcome, Timestamp::now())?;
+            }
+            Err(error) if error.is_of_one_user() => {
+                tracing::error!(change = %intent, user = %intent.user, %error, "stays open");
+            }
+            Err(source) => {
+                let error = SettlementError::Upstream { intent: intent.to_string(), source };
+                unsettled = unsettled.and(Err(error));
+            }
+        }
     }
-    Ok(())
+    unsettled
 }
 
-/// How old an open intent is before it is taken for abandoned. No change takes as long.
+/// How old an open intent is before it is taken for abandoned: the registry behind may still be at work on it, after the
+/// gateway has given up waiting.
 const ABANDONED: SignedDuration = SignedDuration::from_mins(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Settles, while a gateway runs, what the registry behind left open. Never ends.
-pub(crate) async fn keep_settling(store: Arc<Store>, upstream: Arc<dyn Upstream>) {
+pub(crate) async fn keep_settling(store: &Store, upstream: &dyn Upstream, in_turn: &InTurn) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        if let Err(error) = settle(&store, upstream.as_ref(), Timestamp::now() - ABANDONED).await {
+        let before = Timestamp::now() - ABANDONED;
+        if let Err(error) = settle(store, upstream, in_turn, before).await {
             tracing::error!(%error, "still open");
         }
     }
@@ -89,5 +112,54 @@ impl fmt::Display for Intent {
             Some(version) => write!(f, " {version}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::keys::{NewKey, Role};
+    use crate::store::Signed;
+    use crate::upstream::BuiltIn;
+
+    fn begun(store: &Store) -> Intent {
+        let key = p384::ecdsa::SigningKey::from_slice(&[1; 48]).unwrap();
+        let point = key.verifying_key().to_sec1_point(true);
+        let public = asymmetric_token::PublicKey::from_sec1(point.as_bytes()).unwrap();
+        let user = "alice".parse().unwrap();
+        let new = NewKey { public, user, role: Role::Both, label: None, subject: None, expires: None };
+        store.add_key(new, Timestamp::UNIX_EPOCH).unwrap();
+        let signed = Signed {
+            token: String::new(),
+            key: public.id(),
+            mutation: Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
+            single_use_key: "one".to_owned(),
+            challenge: None,
+            kept_until: Timestamp::MAX,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        store.begin(&signed).unwrap()
+    }
+
+    /// However old it is: its upload may have taken all the time there is, before it was begun.
+    #[tokio::test]
+    async fn a_change_under_way_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let (upstream, in_turn) = (BuiltIn::new(store.clone()), InTurn::default());
+        let intent = begun(&store);
+        let turn = in_turn.wait("hello").await;
+        let mut settling = pin!(settle(&store, &upstream, &in_turn, Timestamp::MAX));
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut settling).await;
+        assert!(early.is_err(), "it waits for the turn");
+        store.settle(&intent, &Outcome::Done, Timestamp::now()).unwrap();
+        drop(turn);
+        settling.await.unwrap();
+        assert!(store.open_intents().unwrap().is_empty());
+        let entries = store.audit_entries(1, 99).unwrap();
+        assert_eq!(entries.iter().filter(|entry| entry.contains("outcome")).count(), 1, "{entries:?}");
     }
 }

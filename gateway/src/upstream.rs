@@ -156,6 +156,15 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Whether it is the user's credential that is wanting, and not the registry.
+    pub(crate) fn is_of_one_user(&self) -> bool {
+        let Self::Remote(error) = self else { return false };
+        matches!(
+            error,
+            RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_)
+        )
+    }
+
     /// What is on record of a change that met this; `None` if it may have been made all the same.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {

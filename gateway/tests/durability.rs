@@ -3,11 +3,11 @@
 
 mod common;
 
-use std::fs;
-use std::thread;
+use std::io::{Read as _, Write as _};
+use std::{fs, thread};
 
 use asymmetric_token::Mutation;
-use common::{Fixture, Upload};
+use common::{Fixture, Response, Upload};
 use jiff::Timestamp;
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, StoreError};
@@ -187,4 +187,29 @@ fn the_database_has_a_write_ahead_log() {
     let fixture = Fixture::new();
     let mode: String = database(&fixture).pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
+}
+
+/// The key is looked at again when the token is used up: an upload takes its time.
+#[test]
+fn a_key_that_is_revoked_while_its_upload_is_on_the_way() {
+    let fixture = Fixture::new();
+    let upload = Upload::new("hello", "1.0.0");
+    let body = upload.body();
+    let mut stream = fixture.connect();
+    let header = format!(
+        "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        fixture.publish_token(&upload),
+        body.len()
+    );
+    stream.write_all(header.as_bytes()).unwrap();
+    let mut leave = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut leave).unwrap();
+    assert!(leave.starts_with(b"HTTP/1.1 100 "), "the token was good: {leave:?}");
+    let id = fixture.publish.public.id().to_string();
+    fixture.running().store().revoke_key(&id, Timestamp::now()).unwrap();
+    stream.write_all(&body).unwrap();
+    Response::read(stream).assert_refused(401, "was revoked at");
+    assert!(fixture.running().store().published(None).unwrap().is_empty());
+    assert!(fixture.running().store().open_intents().unwrap().is_empty());
 }

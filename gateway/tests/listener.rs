@@ -244,3 +244,29 @@ mod tls {
         assert_eq!(start(tls), "the certificate and its key cannot be used");
     }
 }
+
+/// Each piece in time, and there is no end of them: a body as a whole has its time too.
+#[test]
+fn an_upload_that_comes_byte_by_byte() {
+    let fixture = Fixture::with(|config| config.patience = Duration::from_millis(100));
+    let upload = Upload::new("hello", "1.0.0");
+    let mut stream = fixture.connect();
+    let header = format!(
+        "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: 100000\r\n\r\n",
+        fixture.publish_token(&upload),
+    );
+    stream.write_all(header.as_bytes()).unwrap();
+    stream.write_all(&50_000_u32.to_le_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let begun = Instant::now();
+    let mut answer = [0; 64];
+    let length = loop {
+        assert!(begun.elapsed() < LIMIT, "it is still listened to");
+        match stream.read(&mut answer) {
+            Ok(length) => break length,
+            // Not yet: one byte more.
+            Err(_) => stream.write_all(b" ").unwrap(),
+        }
+    };
+    assert!(answer[..length].starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&answer));
+}

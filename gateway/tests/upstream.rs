@@ -5,6 +5,8 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
@@ -240,6 +242,23 @@ fn a_download_is_followed_here_and_the_credential_stays() {
     }
 }
 
+/// Whoever can write `config.json` cannot send credentials where he likes; the gateway's own configuration can.
+#[test]
+fn downloads_at_another_origin() {
+    let elsewhere = BearerRegistry::start();
+    elsewhere.on("GET /dl/hello/1.0.0/download", Say::ok("the file"));
+    let dl = format!("{}/dl", elsewhere.url());
+    let get = |front: &Front| front.gateway.get("/api/v1/crates/hello/1.0.0/download");
+    let front = Front::new();
+    let config = json!({ "dl": dl, "api": front.registry.url() });
+    front.registry.on("GET /index/config.json", Say::ok(config.to_string()));
+    get(&front).assert_refused(502, "downloads elsewhere, over plain HTTP");
+    assert!(elsewhere.received().is_empty());
+    let front = Front::with(|config| config.upstream.as_mut().unwrap().dl = Some(dl));
+    assert_eq!(get(&front).text(), "the file");
+    assert_eq!(elsewhere.received()[0].field("authorization"), Some(ALICES));
+}
+
 #[test]
 fn refusals_are_told_apart() {
     let front = Front::new();
@@ -252,6 +271,8 @@ fn refusals_are_told_apart() {
             "failed",
         ),
         (Say::no("403 Forbidden", "not an owner"), 403, "not an owner", "refused"),
+        (Say::no("403 Forbidden", "alices-upstream-token may not"), 403, "\u{2026} may not", "refused"),
+        (Say::no("200 OK", "no: alices-upstream-token"), 422, "no: \u{2026}", "refused"),
         (Say::no("404 Not Found", "no such crate"), 404, "no such crate", "refused"),
         (Say::no("409 Conflict", "exists"), 409, "exists", "refused"),
         (Say::no("400 Bad Request", "too big"), 400, "too big", "refused"),
@@ -314,12 +335,41 @@ fn an_attempt_that_came_through_late() {
     assert_eq!(front.gateway.running().store().published(None).unwrap().len(), 1);
 }
 
+/// An attempt is settled before the next one is judged by what is there.
+#[test]
+fn changes_of_one_crate_are_made_one_after_another() {
+    let front = Front::new();
+    let (at_work, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, highest) = (at_work.clone(), most.clone());
+    let say = Say::Ask(Arc::new(move |_| {
+        highest.fetch_max(counted.fetch_add(1, SeqCst) + 1, SeqCst);
+        // Long enough for the other one to come, if it were let.
+        std::thread::sleep(Duration::from_millis(300));
+        counted.fetch_sub(1, SeqCst);
+        Say::ok("{}")
+    }));
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", say.clone());
+    front.registry.on("PUT /api/v1/crates/hello/2.0.0/unyank", say);
+    let other = Mutation::Unyank { name: "hello".parse().unwrap(), version: "2.0.0".parse().unwrap() };
+    let other = front.gateway.token(other);
+    let unyank = || front.gateway.send("PUT", "/api/v1/crates/hello/2.0.0/unyank", Some(&other), b"");
+    std::thread::scope(|scope| {
+        scope.spawn(|| unyank().assert_ok());
+        front.yank().assert_ok();
+    });
+    assert_eq!((most.load(SeqCst), at_work.load(SeqCst)), (1, 0));
+}
+
 #[test]
 fn too_slow() {
     let mut front =
         Front::with(|config| config.upstream.as_mut().unwrap().timeout = Duration::from_millis(300));
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Silence);
     front.yank().assert_refused(504, "see whether the change was made");
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Endless("200 OK"));
+    front.yank().assert_refused(504, "see whether the change was made");
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Endless("403 Forbidden"));
+    front.yank().assert_refused(403, "the registry behind this gateway refuses");
     front.registry.on("GET /index/he/ll/hello", Say::Silence);
     front.gateway.get("/index/he/ll/hello").assert_refused(504, "did not answer in time");
     // Nobody is served before the change is settled, and for that the registry must answer.
@@ -333,6 +383,33 @@ fn too_slow() {
     assert!(running.store().open_intents().unwrap().is_empty());
     front.gateway.running = Some(running);
     assert_eq!(front.outcome().as_deref(), Some("failed"));
+}
+
+/// One user's change that only that user's lost credential could settle keeps nobody out.
+#[test]
+fn a_change_that_cannot_be_settled_holds_up_its_user_alone() {
+    let mut front = Front::new();
+    let yank = "DELETE /api/v1/crates/hello/1.0.0/yank";
+    front.registry.on(yank, Say::HangUp);
+    let claims = Claims::mutate(
+        Timestamp::now(),
+        Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
+    );
+    let bobs = front.gateway.bob.token(front.gateway.url(), &claims);
+    front.registry.on("GET /index/he/ll/hello", Say::no("500 Internal Server Error", ""));
+    front.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&bobs), b"").assert_refused(502, "");
+    assert_eq!(front.yank().status, 502);
+    front.registry.on(
+        "GET /index/he/ll/hello",
+        Say::Ask(Arc::new(|request| match request.field("authorization") {
+            Some(BOBS) => Say::no("401 Unauthorized", "revoked"),
+            _ => Say::no("404 Not Found", ""),
+        })),
+    );
+    front.gateway.restart();
+    let open = front.gateway.running().store().open_intents().unwrap();
+    let users: Vec<_> = open.iter().map(|intent| intent.user.as_str()).collect();
+    assert_eq!(users, ["bob"]);
 }
 
 #[test]
@@ -434,6 +511,15 @@ fn reads_that_bypass_the_gateway() {
     front.gateway.get("/api/v1/crates/hello/1.0.0/download").assert_refused(404, "nothing here");
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::ok("{}"));
     front.yank().assert_ok();
+    // What cargo and `yk-cargo verify` ask of the API, they ask here, and without a token.
+    front.registry.on("GET /api/v1/crates?q=hello&per_page=10", Say::ok("found"));
+    let ask = |path| front.gateway.send("GET", path, None, b"");
+    assert_eq!(ask("/api/v1/crates?q=hello").text(), "found");
+    assert_eq!(front.registry.received().last().unwrap().field("authorization"), None);
+    let upload = Upload::new("hello", "1.0.0");
+    front.registry.on("PUT /api/v1/crates/new", Say::ok("{}"));
+    front.gateway.publish(&upload).assert_ok();
+    assert_eq!(ask("/api/v1/crates/hello/1.0.0/proof").json()["name"], "hello");
 }
 
 /// A registry that moves behind the gateway keeps its index URL.

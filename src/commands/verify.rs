@@ -37,10 +37,12 @@ pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     findings.file(&proof, file, &source);
     findings.signature(&proof, arguments, index.as_deref());
     let home = context.cargo.home();
-    let mut trust = trust(&proof, arguments, &Signers::load(home)?);
-    if arguments.remember && findings.failed() == 0 && trust.is_err() {
+    let known = Signers::load(home)?.trust(&proof.index, &proof.name, &proof.public);
+    let mut trust = trust(known, &proof, arguments);
+    let holds = findings.failed() == 0;
+    if arguments.remember && holds && trust.is_err() && may_be_recorded(known, arguments.yes) {
         if !arguments.yes {
-            agreed(&proof, context)?;
+            agreed(known, &proof, context)?;
         }
         signers::remember(home, &proof.index, &proof.name, &proof.public)?;
         trust = Ok(format!("recorded now in {}", signers::path(home).display()));
@@ -121,11 +123,11 @@ fn shown(path: &Path) -> String {
 }
 
 /// Why the key is trusted, or why not.
-fn trust(proof: &Proof, arguments: &Verify, signers: &Signers) -> Result<String, &'static str> {
+fn trust(known: Trust, proof: &Proof, arguments: &Verify) -> Result<String, &'static str> {
     if arguments.key.contains(&proof.public) {
         return Ok("given with --key".into());
     }
-    match signers.trust(&proof.index, &proof.name, &proof.public) {
+    match known {
         Trust::Trusted => Ok("named in signers.toml for this crate".into()),
         Trust::OthersAreTrusted => Err("is not one of those in signers.toml for this crate"),
         Trust::Unknown if arguments.key.is_empty() => Err("is nobody's that you have said you trust"),
@@ -133,9 +135,18 @@ fn trust(proof: &Proof, arguments: &Verify, signers: &Signers) -> Result<String,
     }
 }
 
+/// A crate that suddenly comes with another key than the trusted ones is what all this is there to notice: nobody is to
+/// miss it by having said `--yes` beforehand.
+fn may_be_recorded(known: Trust, yes: bool) -> bool {
+    !(yes && known == Trust::OthersAreTrusted)
+}
+
 /// The person says yes to this key, having seen what it is for.
-fn agreed(proof: &Proof, context: &Context) -> Result<(), Error> {
+fn agreed(known: Trust, proof: &Proof, context: &Context) -> Result<(), Error> {
     let ui = Ui::new(false);
+    if known == Trust::OthersAreTrusted {
+        ui.note("until now you trust other keys for this crate, and not this one");
+    }
     ui.say(format_args!("{}\n{}", proof.public, proof.public.id()));
     ui.note("the registry says that this is the key; only whoever publishes the crate can tell you");
     let question = format!("Trust this key to publish `{}` at {}?", proof.name, escape(&proof.index));
@@ -325,4 +336,16 @@ fn logged_text(logged: &Logged) -> String {
 
 fn in_seconds(time: Timestamp) -> String {
     format!("{time:.0}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_key_than_the_trusted_ones_is_recorded_only_after_a_question() {
+        assert!(may_be_recorded(Trust::Unknown, true), "the first one");
+        assert!(may_be_recorded(Trust::OthersAreTrusted, false), "it is asked for then");
+        assert!(!may_be_recorded(Trust::OthersAreTrusted, true));
+    }
 }

@@ -16,9 +16,9 @@ const SECONDS: u32 = 10;
 pub(crate) fn run(seconds: Option<&str>, wanted: &[&str]) -> Outcome {
     let seconds = match seconds {
         None => SECONDS,
-        Some(text) => {
-            text.parse().map_err(|_| Failure::new("how many seconds? cargo xtask fuzz [SECONDS [TARGET…]]"))?
-        }
+        Some(text) => text
+            .parse()
+            .map_err(|_| Failure::new("how many seconds? cargo xtask fuzz [SECONDS [TARGET…]]"))?,
     };
     prerequisites::provide(&[prerequisites::BUILD, prerequisites::FUZZ])?;
     let folder = root().join("fuzz");

@@ -36,11 +36,12 @@ What these need from the system is installed with apt-get where that can be done
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let outcome = match *arguments {
         ["demo"] => demo::run(),
         ["test"] => checks::run(),
         ["fuzz"] => fuzz::run(None, &[]),
-        ["fuzz", seconds, targets @ ..] => fuzz::run(Some(seconds), targets),
+        ["fuzz", seconds, ref targets @ ..] => fuzz::run(Some(seconds), targets),
         ["interop"] => interop::run(),
         ["bench", "provider"] => bench::provider(),
         ["bench", "gateway"] => bench::gateway(),

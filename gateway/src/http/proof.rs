@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::authorization::may_read;
+use super::authorization::may_ask;
 use super::reads::nothing_here;
 use super::{App, Failure, blocking, json};
 use crate::audit::Entry;
@@ -25,7 +25,7 @@ pub(super) async fn proof(
     Path((name, version)): Path<(String, String)>,
     parts: Parts,
 ) -> Result<Response, Failure> {
-    may_read(&app, &parts).await?;
+    may_ask(&app, &parts).await?;
     blocking(move || {
         let none = || Failure::NotFound(format!("there is no proof of {name} {version} here"));
         let record = app.store.published(Some((&name, &version)))?.pop().ok_or_else(none)?;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use semver::Version;
 use serde_json::json;
 
-use super::authorization::may_read;
+use super::authorization::{may_ask, may_read};
 use super::upload::Upload;
 use super::{App, Failure, json};
 use crate::challenge::Challenges;
@@ -81,7 +81,7 @@ pub(super) async fn search(
     request: Parts,
     query: Result<Query<Search>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let reader = may_read(&app, &request).await?;
+    let reader = may_ask(&app, &request).await?;
     let Query(search) =
         query.map_err(|_| Failure::BadRequest("a search has `q` and `per_page`, a number"))?;
     Ok(app.upstream.search(reader.as_ref(), &search).await?)

@@ -159,6 +159,12 @@ impl Store {
         rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
     }
 
+    /// Whether an intent is still without an outcome.
+    pub(crate) fn is_open(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let connection = self.connection();
+        Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([intent.seq])?)
+    }
+
     /// Whether the same user tried to publish the same file before.
     ///
     /// # Errors

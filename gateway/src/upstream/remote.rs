@@ -22,6 +22,7 @@ use semver::Version;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::RwLock;
+use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
 
@@ -31,7 +32,7 @@ use crate::index;
 use crate::keys::User;
 use crate::store::Store;
 use crate::vault::{Vault, VaultError};
-use answer::{limited, passed_on, refusal};
+use answer::{Quoted, limited, passed_on, refusal};
 use credentials::Credentials;
 use places::Places;
 
@@ -56,6 +57,7 @@ pub(crate) struct Remote {
     dl: Option<String>,
     places: RwLock<Option<(Instant, Arc<Places>)>>,
     credentials: Credentials,
+    timeout: Duration,
 }
 
 /// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
@@ -157,6 +159,7 @@ impl Remote {
             dl: config.dl.clone(),
             places: RwLock::new(None),
             credentials: Credentials::new(store, Vault::open(&config.key_file)?),
+            timeout: config.timeout,
         })
     }
 
@@ -186,9 +189,9 @@ impl Remote {
         let request = self.request(Method::GET, self.index_url("config.json"), user)?;
         let response = send(request, false).await?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(response, user).await);
+            return Err(self.refusal(response, user).await);
         }
-        let config = limited(response, MOST_ANSWER, false).await?;
+        let config = self.whole(response, MOST_ANSWER, false).await?;
         Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
@@ -209,6 +212,16 @@ impl Remote {
         Ok(request.header(header::AUTHORIZATION, self.credentials.of(user)?))
     }
 
+    /// What the user's credential must not be shown in: the words of a registry that quotes it.
+    fn quoted(&self, user: Option<&User>) -> Option<Quoted> {
+        user.and_then(|user| self.credentials.of(user).ok()).map(Quoted)
+    }
+
+    /// What an answer other than success means.
+    async fn refusal(&self, response: reqwest::Response, user: Option<&User>) -> UpstreamError {
+        refusal(response, user, self.quoted(user).as_ref()).await
+    }
+
     /// Sends a change to the API and sees that it was made.
     async fn change(
         &self,
@@ -221,14 +234,25 @@ impl Remote {
         let request = self.request(method, places.api(path), Some(user))?;
         let response = send(body(request), true).await?;
         if !response.status().is_success() {
-            return Err(refusal(response, Some(user)).await);
+            return Err(self.refusal(response, Some(user)).await);
         }
-        let answer = limited(response, MOST_ANSWER, true).await?;
-        match answer::errors_in(&answer) {
+        let answer = self.whole(response, MOST_ANSWER, true).await?;
+        match answer::errors_in(&answer, self.quoted(Some(user)).as_ref()) {
             // What older registries said with 200.
             Some(detail) => Err(UpstreamError::Denied { status: StatusCode::UNPROCESSABLE_ENTITY, detail }),
             None => Ok(()),
         }
+    }
+
+    /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
+    async fn whole(
+        &self,
+        response: reqwest::Response,
+        most: usize,
+        change: bool,
+    ) -> Result<Vec<u8>, RemoteError> {
+        let slow = |_| RemoteError::Slow { change };
+        timeout(self.timeout, limited(response, most, change)).await.map_err(slow)?
     }
 
     /// A download, through as many redirects as it takes. The credential stays with the first origin.
@@ -245,7 +269,7 @@ impl Remote {
                 return if response.status() == StatusCode::OK {
                     Ok(passed_on(response))
                 } else {
-                    Err(refusal(response, user.filter(|_| trusted)).await)
+                    Err(self.refusal(response, user.filter(|_| trusted)).await)
                 };
             }
             let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
@@ -281,7 +305,7 @@ impl Upstream for Remote {
             let response = send(request, false).await?;
             match response.status() {
                 StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(passed_on(response)),
-                _ => Err(refusal(response, reader).await),
+                _ => Err(self.refusal(response, reader).await),
             }
         })
     }
@@ -314,7 +338,7 @@ impl Upstream for Remote {
             let response = send(self.request(Method::GET, url, reader)?, false).await?;
             match response.status() {
                 StatusCode::OK => Ok(passed_on(response)),
-                _ => Err(refusal(response, reader).await),
+                _ => Err(self.refusal(response, reader).await),
             }
         })
     }
@@ -375,7 +399,7 @@ impl Upstream for Remote {
             let response = send(self.request(Method::GET, url, Some(user))?, false).await?;
             match response.status() {
                 StatusCode::OK => Ok(passed_on(response)),
-                _ => Err(refusal(response, Some(user)).await),
+                _ => Err(self.refusal(response, Some(user)).await),
             }
         })
     }
@@ -421,9 +445,9 @@ impl Remote {
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
                 return Ok(None);
             }
-            _ => return Err(refusal(response, user).await),
+            _ => return Err(self.refusal(response, user).await),
         }
-        let file = limited(response, MOST_INDEX, false).await?;
+        let file = self.whole(response, MOST_INDEX, false).await?;
         answer::version_state(&file, version)
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) enum Say {
     HangUp,
     /// Nothing, with the connection kept open.
     Silence,
+    /// This status line, and a body of which there is always one byte more.
+    Endless(&'static str),
 }
 
 type Answers = Arc<Mutex<HashMap<String, Say>>>;
@@ -132,6 +135,16 @@ fn serve(stream: TcpStream, answers: &Answers, sender: &mpsc::Sender<Received>) 
                 stream.write_all(&body).ok()?;
             }
             Say::HangUp => return None,
+            Say::Endless(status) => {
+                stream
+                    .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 1000000\r\n\r\n").as_bytes())
+                    .ok()?;
+                stream.set_read_timeout(Some(Duration::from_millis(50))).ok()?;
+                while reader.read(&mut [0]).is_err() {
+                    stream.write_all(b" ").ok()?;
+                }
+                return None;
+            }
             Say::Silence => {
                 // Until the other side gives up.
                 let _ = reader.read_line(&mut String::new());

@@ -1,11 +1,14 @@
 //! What the registry behind answers: what of it goes on to cargo, and what a refusal means.
 
+use std::time::Duration;
+
 use asymmetric_token::Checksum;
 use axum::body::Body;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use semver::Version;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{RemoteError, failed};
 use crate::keys::User;
@@ -21,6 +24,10 @@ const PASSED_ON: [HeaderName; 5] = [
 ];
 /// How much of a refusal is read, in bytes.
 const MOST_DETAIL: usize = 64 << 10;
+/// In bytes.
+const SHORTEST_SECRET: usize = 6;
+/// How long the status waits for the words.
+const DETAIL_WAITED_FOR: Duration = Duration::from_secs(2);
 /// How much of it is shown, in characters.
 const DETAIL_SHOWN: usize = 300;
 
@@ -37,11 +44,15 @@ pub(super) fn passed_on(response: reqwest::Response) -> Response {
 }
 
 /// What an answer other than success means.
-pub(super) async fn refusal(response: reqwest::Response, user: Option<&User>) -> UpstreamError {
+pub(super) async fn refusal(
+    response: reqwest::Response,
+    user: Option<&User>,
+    quoted: Option<&Quoted>,
+) -> UpstreamError {
     let status = response.status();
-    let detail = match limited(response, MOST_DETAIL, false).await {
-        Ok(body) => errors_in(&body).unwrap_or_default(),
-        Err(_) => String::new(),
+    let detail = match timeout(DETAIL_WAITED_FOR, limited(response, MOST_DETAIL, false)).await {
+        Ok(Ok(body)) => errors_in(&body, quoted).unwrap_or_default(),
+        Ok(Err(_)) | Err(_) => String::new(),
     };
     let or = |words: &str| if detail.is_empty() { words.to_owned() } else { detail.clone() };
     match status {
@@ -84,12 +95,33 @@ pub(super) async fn limited(
     Ok(body)
 }
 
+/// A credential that a registry may quote, as in "the token … is not valid". Its words go on to people and to the log.
+pub(super) struct Quoted(pub(super) HeaderValue);
+
+impl Quoted {
+    /// Without the scheme, which is no secret; nor is what is too short to be one.
+    fn without(&self, words: &str) -> String {
+        match self
+            .0
+            .to_str()
+            .ok()
+            .and_then(|value| value.rsplit(' ').next())
+            .filter(|secret| secret.len() >= SHORTEST_SECRET)
+        {
+            Some(secret) => words.replace(secret, "…"),
+            None => words.to_owned(),
+        }
+    }
+}
+
 /// `{"errors":[{"detail":…}]}`, shortened.
-pub(super) fn errors_in(body: &[u8]) -> Option<String> {
+pub(super) fn errors_in(body: &[u8], quoted: Option<&Quoted>) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let errors = answer.get("errors")?.as_array()?;
     let details: Vec<_> = errors.iter().filter_map(|error| error.get("detail")?.as_str()).collect();
-    let text: String = details.join("; ").chars().take(DETAIL_SHOWN).collect();
+    let text = details.join("; ");
+    let text = quoted.map_or_else(|| text.clone(), |quoted| quoted.without(&text));
+    let text: String = text.chars().take(DETAIL_SHOWN).collect();
     Some(text).filter(|text| !text.is_empty())
 }
 

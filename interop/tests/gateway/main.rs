@@ -8,3 +8,4 @@ mod everyday;
 mod front;
 mod fronted;
 mod project;
+mod sealed;

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -91,14 +92,39 @@ impl Traced {
         let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap();
         assert!(Command::new("kill").args(["-s", "TERM", children.trim()]).status().unwrap().success());
         assert_eq!(served.child.wait().unwrap().code(), Some(0));
-        Calls(fs::read_to_string(&trace).unwrap().lines().map(str::to_owned).collect())
+        Calls::of(&fs::read_to_string(&trace).unwrap())
     }
 }
 
-/// One line a call. One that was interrupted by another thread's has two; the second says when it was over.
+/// One line a call, at the place where what it says was so: what is sent, when the call began; all else, when it was over.
 struct Calls(Vec<String>);
 
 impl Calls {
+    /// Where another thread came in between, strace writes two lines for a call.
+    fn of(trace: &str) -> Self {
+        let mut begun: HashMap<&str, Option<&str>> = HashMap::new();
+        let mut calls = Vec::new();
+        for line in trace.lines() {
+            let (thread, call) = line.split_once(' ').unwrap_or_default();
+            let call = call.trim_start();
+            if let Some(begin) = call.strip_suffix("<unfinished ...>") {
+                let sends = ["send", "write"].iter().any(|name| begin.starts_with(name));
+                begun.insert(thread, (!sends).then_some(begin));
+                if sends {
+                    calls.push(line.to_owned());
+                }
+            } else if let Some((_, end)) = call.split_once(" resumed>").filter(|_| call.starts_with("<... "))
+            {
+                if let Some(begin) = begun.remove(thread).flatten() {
+                    calls.push(format!("{thread} {begin}{end}"));
+                }
+            } else {
+                calls.push(line.to_owned());
+            }
+        }
+        Self(calls)
+    }
+
     /// The place of the first call after `from` that has all these texts.
     #[track_caller]
     fn after(&self, from: usize, texts: &[&str]) -> usize {

@@ -9,6 +9,7 @@ pub(crate) mod served;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use asymmetric_token::{Checksum, Claims, Enrolment, Footer, Mutation, Prepared, PublicKey};
@@ -58,6 +59,15 @@ impl SoftwareKey {
         let signature: Signature = signing.sign_prehash(prepared.digest()).expect("48 bytes");
         prepared.finish(&signature.to_bytes().into()).expect("its own signature")
     }
+}
+
+/// The time, another microsecond for each that asks: two tokens of one microsecond that say the same are one.
+fn now() -> Timestamp {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    let now = Timestamp::now().as_microsecond();
+    let next = |last: i64| Some(now.max(last + 1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).expect("it is always some");
+    Timestamp::from_microsecond(now.max(last + 1)).expect("within the next thousands of years")
 }
 
 /// A gateway on loopback; Alice has a read and a publish key, Bob has one for both.
@@ -118,7 +128,7 @@ impl Fixture {
 
     /// A mutation token by Alice's publish key.
     pub(crate) fn token(&self, mutation: Mutation) -> String {
-        self.publish.token(self.url(), &Claims::mutate(Timestamp::now(), mutation))
+        self.publish.token(self.url(), &Claims::mutate(now(), mutation))
     }
 
     pub(crate) fn read_token(&self) -> String {

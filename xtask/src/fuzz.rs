@@ -24,12 +24,16 @@ pub(crate) fn run(seconds: Option<&str>, wanted: &[&str]) -> Outcome {
     let folder = root().join("fuzz");
     let targets = fs::read_dir(folder.join("fuzz_targets"))
         .map_err(|error| Failure::new(format!("fuzz/ cannot be read: {error}")))?;
+    let mut found = 0;
     for target in targets.flatten() {
         let path = target.path();
-        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".rs")) else {
+            continue;
+        };
         if !wanted.is_empty() && !wanted.contains(&name) {
             continue;
         }
+        found += 1;
         let corpus = folder.join("target/corpus").join(name);
         fs::create_dir_all(&corpus)
             .map_err(|error| Failure::new(format!("{} cannot be made: {error}", corpus.display())))?;
@@ -62,6 +66,9 @@ pub(crate) fn run(seconds: Option<&str>, wanted: &[&str]) -> Outcome {
             }
             Err(error) => return Err(Failure::new(format!("cargo could not be started: {error}"))),
         }
+    }
+    if found < wanted.len() {
+        return Err(Failure::new(format!("not all of {} are in fuzz/fuzz_targets", wanted.join(", "))));
     }
     Ok(())
 }

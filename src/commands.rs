@@ -18,6 +18,7 @@ pub mod completions;
 mod configure;
 pub mod doctor;
 pub mod enroll;
+mod finding;
 pub mod forget;
 pub mod inspect;
 pub mod list;

@@ -407,10 +407,6 @@ impl Error {
             role: if mutation { "publish" } else { "read" },
         }
     }
-
-    pub(crate) fn wrong_card(registry: &Registry, found: &[Serial]) -> Self {
-        Self::WrongCard { found: found.to_vec(), wanted: registry.cards_for_display() }
-    }
 }
 
 fn named(serials: &[Serial]) -> String {

@@ -56,7 +56,7 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
         _ if attested => Ok(()),
         Some(failure) => Err(failure),
         None if serials.is_empty() => Err(Error::NoCard { wanted: registry.cards_for_display() }),
-        None => Err(Error::wrong_card(registry, &serials)),
+        None => Err(KnownCards::enrolled(&registry.cards).wrong_card(&serials)),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What stops cargo is a failure, and comes with one command to run. What only should be better is a warning.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::Doctor;
 use crate::commands::{Context, print};
@@ -18,6 +18,7 @@ mod sealed;
 mod service;
 mod surroundings;
 
+use super::finding::{Finding, Verdict};
 use surroundings::Surroundings;
 
 /// Runs `yk-cargo doctor`.
@@ -37,26 +38,6 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
         clock::check(registry, &context.settings, &mut findings);
     }
     findings.report(arguments.json)
-}
-
-/// One thing that was looked at.
-#[derive(Debug)]
-struct Finding {
-    check: &'static str,
-    verdict: Verdict,
-    /// One sentence, safe to show.
-    text: String,
-    /// One command line that mends it; for what no command can mend, what to do.
-    next: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ok,
-    /// It could not be looked at, or is as it is.
-    Note,
-    Warning,
-    Failed,
 }
 
 /// What was found until now, in the order of looking.
@@ -98,28 +79,6 @@ impl Findings {
             self.0.iter().try_for_each(|finding| print(finding.line()))?;
         }
         if failed == 0 { Ok(()) } else { Err(Error::Unwell { failed }) }
-    }
-}
-
-impl Finding {
-    fn line(&self) -> String {
-        let next = self.next.as_ref().map(|next| format!("\n{:9}next: {next}", "")).unwrap_or_default();
-        format!("{:<9}{}: {}{next}", self.verdict.as_str(), self.check, self.text)
-    }
-
-    fn json(&self) -> Value {
-        json!({ "check": self.check, "result": self.verdict.as_str(), "text": self.text, "next": self.next })
-    }
-}
-
-impl Verdict {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Failed => "failed",
-        }
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::Verify;
+use crate::commands::finding::{Finding, Verdict};
 use crate::commands::{Context, print};
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
@@ -153,24 +154,6 @@ fn agreed(known: Trust, proof: &Proof, context: &Context) -> Result<(), Error> {
     if ui.confirm(&question, context.settings.wait.pin_prompt())? { Ok(()) } else { Err(Error::Declined) }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Ok,
-    /// It proves nothing, either way.
-    Note,
-    Failed,
-}
-
-/// One thing that was looked at.
-#[derive(Debug)]
-struct Finding {
-    check: &'static str,
-    verdict: Verdict,
-    /// One sentence, safe to show.
-    text: String,
-    next: Option<&'static str>,
-}
-
 #[derive(Debug, Default)]
 struct Findings(Vec<Finding>);
 
@@ -253,7 +236,7 @@ impl Findings {
     /// What to do about the finding that was added last.
     fn next(&mut self, next: &'static str) {
         if let Some(finding) = self.0.last_mut() {
-            finding.next = Some(next);
+            finding.next = Some(next.to_owned());
         }
     }
 
@@ -297,27 +280,6 @@ impl Findings {
                 })),
             })),
         })
-    }
-}
-
-impl Finding {
-    fn line(&self) -> String {
-        let next = self.next.map(|next| format!("\n{:9}next: {next}", "")).unwrap_or_default();
-        format!("{:<9}{}: {}{next}", self.verdict.as_str(), self.check, self.text)
-    }
-
-    fn json(&self) -> Value {
-        json!({ "check": self.check, "result": self.verdict.as_str(), "text": self.text, "next": self.next })
-    }
-}
-
-impl Verdict {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Note => "note",
-            Self::Failed => "failed",
-        }
     }
 }
 

@@ -109,8 +109,9 @@ impl From<NotEnrolled> for Failure {
     fn from(error: NotEnrolled) -> Self {
         match error {
             NotEnrolled::Refused(error) => Self::Enrolment(error),
-            NotEnrolled::Store(error @ StoreError::KeyKnown { .. }) => Self::Conflict(error.to_string()),
-            NotEnrolled::Store(error @ StoreError::UserRemoved { .. }) => Self::Conflict(error.to_string()),
+            NotEnrolled::Store(error @ (StoreError::KeyKnown { .. } | StoreError::UserRemoved { .. })) => {
+                Self::Conflict(error.to_string())
+            }
             NotEnrolled::Store(error) => error.into(),
         }
     }

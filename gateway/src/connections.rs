@@ -10,15 +10,15 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep};
 
 use crate::limits::Network;
 use crate::metrics::Metrics;
+use crate::patience::{Patience, Silent};
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Place {
 
     /// The stream, watched: an answer that nobody reads for so long ends the connection.
     pub(crate) fn watch<S>(self: &Arc<Self>, stream: S, patience: Duration) -> Watched<S> {
-        Watched { stream, place: self.clone(), patience, stalled: None }
+        Watched { stream, place: self.clone(), patience: Patience::new(patience) }
     }
 
     fn progress(&self) {
@@ -172,21 +172,16 @@ impl Drop for Work {
 pub(crate) struct Watched<S> {
     stream: S,
     place: Arc<Place>,
-    patience: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 impl<S> Watched<S> {
     fn written<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.stalled = None;
             self.place.progress();
-            return result;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let in_time = self.patience.poll(context, result);
+        in_time.map(|in_time| in_time.unwrap_or_else(|Silent| Err(io::ErrorKind::TimedOut.into())))
     }
 }
 

@@ -16,7 +16,7 @@ use url::{Host, Url};
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::keys::{Key, User};
 use crate::store::{Store, StoreError};
-use crate::upstream::{Remote, RemoteError, Upstream as _, UpstreamError};
+use crate::upstream::{Reader, Remote, RemoteError, Upstream as _, UpstreamError};
 use crate::vault::Vault;
 
 /// The longest index file that is looked at, in bytes.
@@ -172,8 +172,8 @@ async fn behind(
         }
     }
     for user in &users {
-        findings.push(match remote.ask_for_places(Some(user)).await {
-            Ok(_) => good(format!("the registry behind takes the credential of {user}")),
+        findings.push(match remote.takes(user).await {
+            Ok(()) => good(format!("the registry behind takes the credential of {user}")),
             Err(UpstreamError::Remote(RemoteError::CredentialRefused(_))) => bad(
                 format!("the registry behind refuses the credential of {user}"),
                 format!("make a token for {user} there, and run `registry-gateway credential set {user}`"),
@@ -181,10 +181,11 @@ async fn behind(
             Err(error) => no_answer(&error),
         });
     }
-    if let Some(user) = users.first() {
+    if let Some(user) = users.into_iter().next() {
+        let reader = Reader { user, revision: store.revision()? };
         let mut names: BTreeSet<String> = crates.iter().map(CrateName::to_string).collect();
         names.extend(store.published(None)?.into_iter().map(|record| record.name));
-        findings.push(lines_past_the_gateway(&remote, user, &names, &upstream.addresses()).await);
+        findings.push(lines_past_the_gateway(&remote, &reader, &names, &upstream.addresses()).await);
     }
     Ok(())
 }
@@ -221,13 +222,13 @@ fn with_credentials(
 /// A dependency on the registry behind by its own address leads cargo around the gateway.
 async fn lines_past_the_gateway(
     remote: &Remote,
-    user: &User,
+    reader: &Reader,
     names: &BTreeSet<String>,
     addresses: &[String],
 ) -> Finding {
     let (mut leading_past, mut unread) = (Vec::new(), Vec::new());
     for name in names {
-        match index_file(remote, user, name).await {
+        match index_file(remote, reader, name).await {
             Some(file) => {
                 leading_past.extend(versions_past(&file, addresses).map(|vers| format!("{name} {vers}")))
             }
@@ -249,8 +250,8 @@ async fn lines_past_the_gateway(
     good(format!("no crate depends on the registry behind by its own address (looked at: {})", names.len()))
 }
 
-async fn index_file(remote: &Remote, user: &User, name: &str) -> Option<Bytes> {
-    let response = remote.index_file(Some(user), name, &HeaderMap::new()).await.ok()?;
+async fn index_file(remote: &Remote, reader: &Reader, name: &str) -> Option<Bytes> {
+    let response = remote.index_file(Some(reader), name, &HeaderMap::new()).await.ok()?;
     let body = Limited::new(response.into_body(), MOST_INDEX).collect().await.ok()?;
     Some(body.to_bytes())
 }

@@ -36,6 +36,7 @@ mod http;
 mod limits;
 mod listener;
 mod metrics;
+mod patience;
 mod settlement;
 mod tls;
 mod upstream;

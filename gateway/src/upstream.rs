@@ -37,7 +37,7 @@ pub(crate) trait Upstream: fmt::Debug + Send + Sync {
     /// One crate's index file, or 304 if the conditions in the request's header say that the reader has it.
     fn index_file<'a>(
         &'a self,
-        reader: Option<&'a User>,
+        reader: Option<&'a Reader>,
         name: &'a str,
         conditions: &'a HeaderMap,
     ) -> Answer<'a, Response>;
@@ -45,13 +45,13 @@ pub(crate) trait Upstream: fmt::Debug + Send + Sync {
     /// One version's crate file.
     fn download<'a>(
         &'a self,
-        reader: Option<&'a User>,
+        reader: Option<&'a Reader>,
         name: &'a CrateName,
         version: &'a Version,
     ) -> Answer<'a, Response>;
 
     /// What `cargo search` shows.
-    fn search<'a>(&'a self, reader: Option<&'a User>, search: &'a Search) -> Answer<'a, Response>;
+    fn search<'a>(&'a self, reader: Option<&'a Reader>, search: &'a Search) -> Answer<'a, Response>;
 
     /// Whether a change would be refused, as far as that can be known without trying. Asked before a token is spent.
     fn refuses<'a>(&'a self, user: &'a User, mutation: &'a Mutation) -> Answer<'a, ()>;
@@ -86,6 +86,14 @@ pub(crate) trait Upstream: fmt::Debug + Send + Sync {
         name: &'a CrateName,
         version: &'a Version,
     ) -> Answer<'a, Option<VersionState>>;
+}
+
+/// Who reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    pub(crate) user: User,
+    /// The store's [revision](crate::store::Store::revision) that they were let in at.
+    pub(crate) revision: i64,
 }
 
 /// A version about to be published, all of it from the signed crate file.

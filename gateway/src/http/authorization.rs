@@ -16,9 +16,10 @@ use super::client::Client;
 use super::reads::nothing_here;
 use super::{App, Failure, blocking};
 use crate::config::Reads;
-use crate::keys::{Key, User};
+use crate::keys::Key;
 use crate::policy::{self, Operation, Refusal};
 use crate::store::{Signed, StoreError};
+use crate::upstream::Reader;
 use crate::verified_reads::{TokenHash, VerifiedRead};
 
 /// A token that allows the request it came with. Not printable: it is not used up yet.
@@ -36,7 +37,7 @@ impl Permit {
 }
 
 /// Who reads: nobody by name on an open registry, where a token is not even looked at.
-pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<User>, Failure> {
+pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<Reader>, Failure> {
     match app.reads {
         Reads::Token => {}
         Reads::Open => return Ok(None),
@@ -44,19 +45,19 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<U
     }
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
-    if let Some(user) = known_reader(app, hash, Timestamp::now())? {
-        return Ok(Some(user));
-    }
     let revision = app.store.revision()?;
+    if let Some(reader) = known_reader(app, hash, revision, Timestamp::now())? {
+        return Ok(Some(reader));
+    }
     let Permit { verified, key, .. } = authorize(app, request, Operation::Read).await?;
-    let user = key.user.clone();
+    let reader = Reader { user: key.user.clone(), revision };
     app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
-    Ok(Some(user))
+    Ok(Some(reader))
 }
 
 /// Who asks what has nothing of a crate in it. Where reads bypass the gateway, the index behind is open to whoever
 /// reaches it, and cargo has no token for what it asks here.
-pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<User>, Failure> {
+pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Reader>, Failure> {
     match app.reads {
         Reads::Bypass => Ok(None),
         Reads::Open | Reads::Token => may_read(app, request).await,
@@ -65,9 +66,13 @@ pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Us
 
 /// Who reads, if the token's signature was verified before and it still allows reading. If it does not, the long way
 /// says why.
-fn known_reader(app: &App, hash: TokenHash, now: Timestamp) -> Result<Option<User>, StoreError> {
+fn known_reader(
+    app: &App,
+    hash: TokenHash,
+    revision: i64,
+    now: Timestamp,
+) -> Result<Option<Reader>, StoreError> {
     let Some(mut read) = app.verified_reads.find(&hash) else { return Ok(None) };
-    let revision = app.store.revision()?;
     if read.revision != revision {
         let Some(key) = app.store.key(read.key.id())? else { return Ok(None) };
         let verified = read.verified.clone();
@@ -76,7 +81,7 @@ fn known_reader(app: &App, hash: TokenHash, now: Timestamp) -> Result<Option<Use
     let allowed = policy::decide(&read.verified, &read.key, &app.rules, &Operation::Read, now).is_ok();
     Ok(allowed.then(|| {
         app.metrics.known_read();
-        read.key.user.clone()
+        Reader { user: read.key.user.clone(), revision }
     }))
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::io::ReaderStream;
 
-use super::{Answer, OwnersChange, Publication, Search, Upstream, UpstreamError, VersionState};
+use super::{Answer, OwnersChange, Publication, Reader, Search, Upstream, UpstreamError, VersionState};
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
@@ -46,7 +46,7 @@ impl BuiltIn {
 impl Upstream for BuiltIn {
     fn index_file<'a>(
         &'a self,
-        _: Option<&'a User>,
+        _: Option<&'a Reader>,
         name: &'a str,
         conditions: &'a HeaderMap,
     ) -> Answer<'a, Response> {
@@ -74,7 +74,7 @@ impl Upstream for BuiltIn {
 
     fn download<'a>(
         &'a self,
-        _: Option<&'a User>,
+        _: Option<&'a Reader>,
         name: &'a CrateName,
         version: &'a Version,
     ) -> Answer<'a, Response> {
@@ -94,7 +94,7 @@ impl Upstream for BuiltIn {
         })
     }
 
-    fn search<'a>(&'a self, _: Option<&'a User>, search: &'a Search) -> Answer<'a, Response> {
+    fn search<'a>(&'a self, _: Option<&'a Reader>, search: &'a Search) -> Answer<'a, Response> {
         Box::pin(async move {
             let (text, limit) = (search.q.clone(), search.per_page.unwrap_or(10).min(100));
             let (found, total) = self.ask(move |store| store.search(&text, limit)).await?;

@@ -5,19 +5,19 @@
 //! and the downloads that the configuration names or that the index's own origin has, and never anywhere else.
 
 mod answer;
+mod client;
 mod credentials;
+mod error;
 mod places;
 
-use std::error::Error as _;
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fs, io};
 
 use asymmetric_token::{CrateName, Mutation};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
 use axum::response::Response;
-use reqwest::{Client, RequestBuilder, redirect};
 use semver::Version;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -26,14 +26,17 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
 
-use super::{Answer, OwnersChange, Publication, Search, Upstream, UpstreamError, VersionState};
+use super::{Answer, OwnersChange, Publication, Reader, Search, Upstream, UpstreamError, VersionState};
 use crate::config::UpstreamConfig;
 use crate::index;
 use crate::keys::User;
 use crate::store::Store;
-use crate::vault::{Vault, VaultError};
-use answer::{Quoted, limited, passed_on, refusal};
-use credentials::Credentials;
+use crate::vault::Vault;
+use answer::{limited, refusal};
+use client::{Client, InTime};
+use credentials::{Caller, Credentials};
+pub use error::RemoteConfigError;
+pub(crate) use error::RemoteError;
 use places::Places;
 
 /// How long the registry's own `config.json` is believed.
@@ -46,6 +49,7 @@ const MOST_INDEX: usize = 64 << 20;
 const MOST_ANSWER: usize = 1 << 20;
 /// How much of a crate file is read at once, in bytes: each time, a thread is waited for.
 const FROM_DISK: usize = 256 << 10;
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("registry-gateway/", env!("CARGO_PKG_VERSION")));
 
 /// See the module.
 #[derive(Debug)]
@@ -60,91 +64,6 @@ pub(crate) struct Remote {
     timeout: Duration,
 }
 
-/// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RemoteError {
-    /// It cannot be reached; nothing was sent.
-    #[error("the registry behind this gateway cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
-    /// It did not answer in time.
-    #[error(
-        "the registry behind this gateway did not answer in time{}",
-        if *.change { "; see whether the change was made before you try again" } else { "" }
-    )]
-    Slow {
-        /// Whether a change was on its way.
-        change: bool,
-    },
-    /// The connection broke.
-    #[error(
-        "the connection to the registry behind this gateway broke{}",
-        if *.change { "; see whether the change was made before you try again" } else { "" }
-    )]
-    Broken {
-        /// Whether a change was on its way.
-        change: bool,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// It answers, but not what a registry answers.
-    #[error("the registry behind this gateway answers nonsense: {0}")]
-    Nonsense(String),
-    /// It failed.
-    #[error("the registry behind this gateway failed ({status}){detail}")]
-    Failed {
-        /// Its status.
-        status: StatusCode,
-        /// Its words, after a colon, or nothing.
-        detail: String,
-    },
-    /// It does not take the user's credential.
-    #[error(
-        "the registry behind this gateway refuses the credential that this gateway has for {0}; tell its administrator"
-    )]
-    CredentialRefused(String),
-    /// There is no credential for this user.
-    #[error("this gateway has no credential of {0} for the registry behind it; tell its administrator")]
-    NoCredential(User),
-    /// The credential cannot be opened.
-    #[error("this gateway cannot open its credential for the registry behind it; tell its administrator")]
-    Vault(#[from] VaultError),
-}
-
-impl RemoteError {
-    /// Whether the change may have been made all the same.
-    pub(crate) fn leaves_open(&self) -> bool {
-        match self {
-            Self::Slow { change } | Self::Broken { change, .. } => *change,
-            Self::Failed { .. } | Self::Nonsense(_) => true,
-            Self::Unreachable(_) | Self::CredentialRefused(_) | Self::NoCredential(_) | Self::Vault(_) => {
-                false
-            }
-        }
-    }
-}
-
-/// Why a registry cannot be put behind a gateway.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteConfigError {
-    /// Not a URL that can be one.
-    #[error("`{0}` cannot be an address of the registry behind: it must be http:// or https://")]
-    Url(String),
-    /// The vault.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// The certificate authorities.
-    #[error("cannot use the certificates in {}", path.display())]
-    Certificates {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The HTTP client.
-    #[error("cannot make an HTTP client")]
-    Client(#[from] reqwest::Error),
-}
-
 impl Remote {
     /// Opens the vault and prepares connections; asks nothing yet.
     ///
@@ -153,7 +72,7 @@ impl Remote {
     pub(crate) fn new(config: &UpstreamConfig, store: Arc<Store>) -> Result<Self, RemoteConfigError> {
         let index = config.index.strip_prefix("sparse+").unwrap_or(&config.index);
         Ok(Self {
-            client: client(config)?,
+            client: Client::new(config.timeout, config.ca_file.as_deref())?,
             index: folder(index)?,
             api: config.api.as_deref().map(folder).transpose()?,
             dl: config.dl.clone(),
@@ -164,7 +83,7 @@ impl Remote {
     }
 
     /// Where API and downloads are, by the registry's own `config.json`.
-    async fn places(&self, user: Option<&User>) -> Result<Arc<Places>, UpstreamError> {
+    async fn places(&self, caller: &Caller<'_>) -> Result<Arc<Places>, UpstreamError> {
         if let (Some(api), Some(dl)) = (&self.api, &self.dl) {
             return Ok(Arc::new(Places { api: api.clone(), dl: dl.clone() }));
         }
@@ -173,53 +92,49 @@ impl Remote {
         {
             return Ok(places.clone());
         }
-        let places = Arc::new(self.ask_for_places(user).await?);
+        let places = Arc::new(self.ask_for_places(caller).await?);
         *self.places.write().await = Some((Instant::now(), places.clone()));
         Ok(places)
     }
 
     /// Whether whoever reaches it can read its index.
     pub(crate) async fn is_open_to_all(&self) -> Result<bool, UpstreamError> {
-        let request = self.client.get(self.index_url("config.json"));
-        Ok(send(request, false).await?.status() == StatusCode::OK)
+        let response = self.get(&self.index_url("config.json"), &Caller::nobody()).await?;
+        Ok(response.status() == StatusCode::OK)
     }
 
-    /// Asks for `config.json`: whether the registry answers, and takes the user's credential.
-    pub(crate) async fn ask_for_places(&self, user: Option<&User>) -> Result<Places, UpstreamError> {
-        let request = self.request(Method::GET, self.index_url("config.json"), user)?;
-        let response = send(request, false).await?;
+    /// Asks for `config.json` as a user: whether the registry answers, and takes the user's credential.
+    pub(crate) async fn takes(&self, user: &User) -> Result<(), UpstreamError> {
+        self.ask_for_places(&self.credentials.user(user)?).await.map(drop)
+    }
+
+    async fn ask_for_places(&self, caller: &Caller<'_>) -> Result<Places, UpstreamError> {
+        let response = self.get(&self.index_url("config.json"), caller).await?;
         if response.status() != StatusCode::OK {
-            return Err(self.refusal(response, user).await);
+            return Err(refusal(response, caller).await);
         }
         let config = self.whole(response, MOST_ANSWER, false).await?;
         Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
-    fn index_url(&self, path: &str) -> Url {
-        let mut url = self.index.clone();
-        url.set_path(&format!("{}{path}", self.index.path()));
-        url
+    /// Paths in an index are plain ASCII.
+    fn index_url(&self, path: &str) -> String {
+        format!("{}{path}", self.index)
     }
 
-    fn request(
+    async fn get(&self, url: &str, caller: &Caller<'_>) -> Result<client::Response, RemoteError> {
+        self.send(request(Method::GET, url, caller), Body::empty(), false).await
+    }
+
+    async fn send(
         &self,
-        method: Method,
-        url: Url,
-        user: Option<&User>,
-    ) -> Result<RequestBuilder, UpstreamError> {
-        let request = self.client.request(method, url);
-        let Some(user) = user else { return Ok(request) };
-        Ok(request.header(header::AUTHORIZATION, self.credentials.of(user)?))
-    }
-
-    /// What the user's credential must not be shown in: the words of a registry that quotes it.
-    fn quoted(&self, user: Option<&User>) -> Option<Quoted> {
-        user.and_then(|user| self.credentials.of(user).ok()).map(Quoted)
-    }
-
-    /// What an answer other than success means.
-    async fn refusal(&self, response: reqwest::Response, user: Option<&User>) -> UpstreamError {
-        refusal(response, user, self.quoted(user).as_ref()).await
+        request: request::Builder,
+        body: Body,
+        change: bool,
+    ) -> Result<client::Response, RemoteError> {
+        let request = request.body(body);
+        let request = request.map_err(|_| RemoteError::Nonsense("an address that is none".to_owned()))?;
+        self.client.send(request, change).await
     }
 
     /// Sends a change to the API and sees that it was made.
@@ -228,26 +143,33 @@ impl Remote {
         user: &User,
         method: Method,
         path: &str,
-        body: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        fields: impl FnOnce(request::Builder) -> request::Builder,
+        body: Body,
     ) -> Result<(), UpstreamError> {
-        let places = self.places(Some(user)).await?;
-        let request = self.request(method, places.api(path), Some(user))?;
-        let response = send(body(request), true).await?;
+        let caller = self.credentials.user(user)?;
+        let places = self.places(&caller).await?;
+        let request = fields(request(method, places.api(path).as_str(), &caller));
+        let response = self.send(request, body, true).await?;
         if !response.status().is_success() {
-            return Err(self.refusal(response, Some(user)).await);
+            return Err(refusal(response, &caller).await);
         }
         let answer = self.whole(response, MOST_ANSWER, true).await?;
-        match answer::errors_in(&answer, self.quoted(Some(user)).as_ref()) {
+        match answer::errors_in(&answer, &caller) {
             // What older registries said with 200.
             Some(detail) => Err(UpstreamError::Denied { status: StatusCode::UNPROCESSABLE_ENTITY, detail }),
             None => Ok(()),
         }
     }
 
+    /// What the registry answers goes on to whoever reads.
+    fn passed_on(&self, response: client::Response) -> Response {
+        answer::passed_on(response.map(|body| InTime::new(body, self.timeout)))
+    }
+
     /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
     async fn whole(
         &self,
-        response: reqwest::Response,
+        response: client::Response,
         most: usize,
         change: bool,
     ) -> Result<Vec<u8>, RemoteError> {
@@ -256,27 +178,28 @@ impl Remote {
     }
 
     /// A download, through as many redirects as it takes. The credential stays with the first origin.
-    async fn fetch(&self, url: Url, user: Option<&User>) -> Result<Response, UpstreamError> {
+    async fn fetch(&self, url: Url, caller: &Caller<'_>) -> Result<Response, UpstreamError> {
+        let nobody = Caller::nobody();
         let trusted = self.trusts(&url.origin());
         if !trusted && url.scheme() != "https" {
             return Err(RemoteError::Nonsense("downloads elsewhere, over plain HTTP".to_owned()).into());
         }
-        let mut request = self.request(Method::GET, url.clone(), user.filter(|_| trusted))?;
         let mut at = url;
+        let mut asking = if trusted { caller } else { &nobody };
         for _ in 0..=MOST_REDIRECTS {
-            let response = send(request, false).await?;
+            let response = self.get(at.as_str(), asking).await?;
             if !response.status().is_redirection() {
                 return if response.status() == StatusCode::OK {
-                    Ok(passed_on(response))
+                    Ok(self.passed_on(response))
                 } else {
-                    Err(self.refusal(response, user.filter(|_| trusted)).await)
+                    Err(refusal(response, asking).await)
                 };
             }
             let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
             let next = next.and_then(|location| at.join(location).ok());
             let next = next.filter(|next| next.scheme() == "https" || next.origin() == at.origin());
             at = next.ok_or_else(|| RemoteError::Nonsense("a redirect to nowhere".to_owned()))?;
-            request = self.client.get(at.clone());
+            asking = &nobody;
         }
         Err(RemoteError::Nonsense("too many redirects".to_owned()).into())
     }
@@ -291,54 +214,57 @@ impl Remote {
 impl Upstream for Remote {
     fn index_file<'a>(
         &'a self,
-        reader: Option<&'a User>,
+        reader: Option<&'a Reader>,
         name: &'a str,
         conditions: &'a HeaderMap,
     ) -> Answer<'a, Response> {
         Box::pin(async move {
-            let mut request = self.request(Method::GET, self.index_url(&index::path(name)), reader)?;
+            let caller = self.credentials.reader(reader)?;
+            let mut request = request(Method::GET, &self.index_url(&index::path(name)), &caller);
             for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
                 if let Some(value) = conditions.get(&condition) {
                     request = request.header(condition, value);
                 }
             }
-            let response = send(request, false).await?;
+            let response = self.send(request, Body::empty(), false).await?;
             match response.status() {
-                StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(passed_on(response)),
-                _ => Err(self.refusal(response, reader).await),
+                StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response)),
+                _ => Err(refusal(response, &caller).await),
             }
         })
     }
 
     fn download<'a>(
         &'a self,
-        reader: Option<&'a User>,
+        reader: Option<&'a Reader>,
         name: &'a CrateName,
         version: &'a Version,
     ) -> Answer<'a, Response> {
         Box::pin(async move {
-            let places = self.places(reader).await?;
+            let caller = self.credentials.reader(reader)?;
+            let places = self.places(&caller).await?;
             let checksum = if places.needs_checksum() {
-                let state = self.version_state(reader, name, version).await?;
+                let state = self.version_state(&caller, name, version).await?;
                 let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
                 Some(state.ok_or_else(none)?.checksum)
             } else {
                 None
             };
-            self.fetch(places.download(name, version, checksum)?, reader).await
+            self.fetch(places.download(name, version, checksum)?, &caller).await
         })
     }
 
-    fn search<'a>(&'a self, reader: Option<&'a User>, search: &'a Search) -> Answer<'a, Response> {
+    fn search<'a>(&'a self, reader: Option<&'a Reader>, search: &'a Search) -> Answer<'a, Response> {
         Box::pin(async move {
-            let places = self.places(reader).await?;
+            let caller = self.credentials.reader(reader)?;
+            let places = self.places(&caller).await?;
             let mut url = places.api("api/v1/crates");
             let limit = search.per_page.unwrap_or(10).min(100);
             url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
-            let response = send(self.request(Method::GET, url, reader)?, false).await?;
+            let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
-                StatusCode::OK => Ok(passed_on(response)),
-                _ => Err(self.refusal(response, reader).await),
+                StatusCode::OK => Ok(self.passed_on(response)),
+                _ => Err(refusal(response, &caller).await),
             }
         })
     }
@@ -369,13 +295,12 @@ impl Upstream for Remote {
             let whole = head.len() as u64 + length;
             let opened = tokio::fs::File::from_std(file.reopen().map_err(disk)?);
             let body = ReaderStream::with_capacity(io::Cursor::new(head).chain(opened), FROM_DISK);
-            self.change(user, Method::PUT, "api/v1/crates/new", |request| {
+            let fields = |request: request::Builder| {
                 request
                     .header(header::CONTENT_TYPE, "application/octet-stream")
                     .header(header::CONTENT_LENGTH, whole)
-                    .body(reqwest::Body::wrap_stream(body))
-            })
-            .await
+            };
+            self.change(user, Method::PUT, "api/v1/crates/new", fields, Body::from_stream(body)).await
         })
     }
 
@@ -389,17 +314,19 @@ impl Upstream for Remote {
         let (method, verb) = if yanked { (Method::DELETE, "yank") } else { (Method::PUT, "unyank") };
         Box::pin(async move {
             let path = format!("api/v1/crates/{name}/{version}/{verb}");
-            self.change(user, method, &path, |request| request.body("")).await
+            let fields = |request: request::Builder| request.header(header::CONTENT_LENGTH, 0);
+            self.change(user, method, &path, fields, Body::empty()).await
         })
     }
 
     fn owners<'a>(&'a self, user: &'a User, name: &'a CrateName) -> Answer<'a, Response> {
         Box::pin(async move {
-            let url = self.places(Some(user)).await?.api(&format!("api/v1/crates/{name}/owners"));
-            let response = send(self.request(Method::GET, url, Some(user))?, false).await?;
+            let caller = self.credentials.user(user)?;
+            let url = self.places(&caller).await?.api(&format!("api/v1/crates/{name}/owners"));
+            let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
-                StatusCode::OK => Ok(passed_on(response)),
-                _ => Err(self.refusal(response, Some(user)).await),
+                StatusCode::OK => Ok(self.passed_on(response)),
+                _ => Err(refusal(response, &caller).await),
             }
         })
     }
@@ -414,10 +341,8 @@ impl Upstream for Remote {
         Box::pin(async move {
             let body = json!({ "users": change.users }).to_string();
             let path = format!("api/v1/crates/{name}/owners");
-            self.change(user, method, &path, |request| {
-                request.header(header::CONTENT_TYPE, "application/json").body(body)
-            })
-            .await
+            let fields = |request: request::Builder| request.header(header::CONTENT_TYPE, "application/json");
+            self.change(user, method, &path, fields, Body::from(body)).await
         })
     }
 
@@ -427,66 +352,36 @@ impl Upstream for Remote {
         name: &'a CrateName,
         version: &'a Version,
     ) -> Answer<'a, Option<VersionState>> {
-        Box::pin(self.version_state(Some(user), name, version))
+        Box::pin(async move { self.version_state(&self.credentials.user(user)?, name, version).await })
     }
 }
 
 impl Remote {
     async fn version_state(
         &self,
-        user: Option<&User>,
+        caller: &Caller<'_>,
         name: &CrateName,
         version: &Version,
     ) -> Result<Option<VersionState>, UpstreamError> {
-        let url = self.index_url(&index::path(name.as_str()));
-        let response = send(self.request(Method::GET, url, user)?, false).await?;
+        let response = self.get(&self.index_url(&index::path(name.as_str())), caller).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
                 return Ok(None);
             }
-            _ => return Err(self.refusal(response, user).await),
+            _ => return Err(refusal(response, caller).await),
         }
         let file = self.whole(response, MOST_INDEX, false).await?;
         answer::version_state(&file, version)
     }
 }
 
-async fn send(request: RequestBuilder, change: bool) -> Result<reqwest::Response, RemoteError> {
-    request.send().await.map_err(|error| failed(error.without_url(), change))
-}
-
-fn failed(error: reqwest::Error, change: bool) -> RemoteError {
-    if error.is_connect() {
-        RemoteError::Unreachable(error)
-    } else if error.is_timeout() {
-        RemoteError::Slow { change }
-    } else {
-        tracing::debug!(cause = ?error.source(), "the connection upstream broke");
-        RemoteError::Broken { change, source: error }
+fn request(method: Method, url: &str, caller: &Caller<'_>) -> request::Builder {
+    let request = Request::builder().method(method).uri(url).header(header::USER_AGENT, AGENT);
+    match &caller.credential {
+        Some(credential) => request.header(header::AUTHORIZATION, credential),
+        None => request,
     }
-}
-
-fn client(config: &UpstreamConfig) -> Result<Client, RemoteConfigError> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("registry-gateway/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .connect_timeout(config.timeout)
-        .read_timeout(config.timeout)
-        .http1_only()
-        .no_proxy()
-        .referer(false);
-    if let Some(path) = &config.ca_file {
-        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| RemoteConfigError::Certificates {
-            path: path.clone(),
-            source,
-        };
-        let pem = fs::read(path).map_err(|error| unusable(error.into()))?;
-        let certificates =
-            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.into()))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    Ok(builder.build()?)
 }
 
 /// A URL that others are put below.

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use asymmetric_token::Checksum;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{self, HeaderName, StatusCode, header};
 use axum::response::Response;
+use http_body_util::BodyExt as _;
 use semver::Version;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{RemoteError, failed};
-use crate::keys::User;
+use super::RemoteError;
+use super::client::{self, InTime, broken};
+use super::credentials::Caller;
 use crate::upstream::{UpstreamError, VersionState};
 
 /// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop.
@@ -24,40 +26,35 @@ const PASSED_ON: [HeaderName; 5] = [
 ];
 /// How much of a refusal is read, in bytes.
 const MOST_DETAIL: usize = 64 << 10;
-/// In bytes.
-const SHORTEST_SECRET: usize = 6;
 /// How long the status waits for the words.
 const DETAIL_WAITED_FOR: Duration = Duration::from_secs(2);
 /// How much of it is shown, in characters.
 const DETAIL_SHOWN: usize = 300;
 
 /// Status, body and the named fields.
-pub(super) fn passed_on(response: reqwest::Response) -> Response {
-    let mut answer = Response::builder().status(response.status());
+pub(super) fn passed_on(response: http::Response<InTime>) -> Response {
+    let (parts, body) = response.into_parts();
+    let mut answer = Response::new(Body::new(body));
+    *answer.status_mut() = parts.status;
     for name in PASSED_ON {
-        if let Some(value) = response.headers().get(&name) {
-            answer = answer.header(name, value);
+        if let Some(value) = parts.headers.get(&name) {
+            answer.headers_mut().insert(name, value.clone());
         }
     }
-    let body = axum::http::Response::<reqwest::Body>::from(response).into_body();
-    answer.body(Body::new(body)).expect("a status and fields that were in a response")
+    answer
 }
 
 /// What an answer other than success means.
-pub(super) async fn refusal(
-    response: reqwest::Response,
-    user: Option<&User>,
-    quoted: Option<&Quoted>,
-) -> UpstreamError {
+pub(super) async fn refusal(response: client::Response, caller: &Caller<'_>) -> UpstreamError {
     let status = response.status();
     let detail = match timeout(DETAIL_WAITED_FOR, limited(response, MOST_DETAIL, false)).await {
-        Ok(Ok(body)) => errors_in(&body, quoted).unwrap_or_default(),
+        Ok(Ok(body)) => errors_in(&body, caller).unwrap_or_default(),
         Ok(Err(_)) | Err(_) => String::new(),
     };
     let or = |words: &str| if detail.is_empty() { words.to_owned() } else { detail.clone() };
     match status {
         StatusCode::UNAUTHORIZED => {
-            let user = user.map_or_else(|| "anonymous readers".to_owned(), ToString::to_string);
+            let user = caller.user.map_or_else(|| "anonymous readers".to_owned(), ToString::to_string);
             tracing::error!(user, detail, "the registry behind refuses our credential");
             RemoteError::CredentialRefused(user).into()
         }
@@ -81,12 +78,14 @@ pub(super) async fn refusal(
 
 /// A body of at most so many bytes.
 pub(super) async fn limited(
-    mut response: reqwest::Response,
+    response: client::Response,
     most: usize,
     change: bool,
 ) -> Result<Vec<u8>, RemoteError> {
+    let mut incoming = response.into_body();
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| failed(error.without_url(), change))? {
+    while let Some(frame) = incoming.frame().await {
+        let piece = frame.map_err(|error| broken(error, change))?.into_data().unwrap_or_default();
         if body.len() + piece.len() > most {
             return Err(RemoteError::Nonsense(format!("more than {most} bytes")));
         }
@@ -95,32 +94,12 @@ pub(super) async fn limited(
     Ok(body)
 }
 
-/// A credential that a registry may quote, as in "the token … is not valid". Its words go on to people and to the log.
-pub(super) struct Quoted(pub(super) HeaderValue);
-
-impl Quoted {
-    /// Without the scheme, which is no secret; nor is what is too short to be one.
-    fn without(&self, words: &str) -> String {
-        match self
-            .0
-            .to_str()
-            .ok()
-            .and_then(|value| value.rsplit(' ').next())
-            .filter(|secret| secret.len() >= SHORTEST_SECRET)
-        {
-            Some(secret) => words.replace(secret, "…"),
-            None => words.to_owned(),
-        }
-    }
-}
-
 /// `{"errors":[{"detail":…}]}`, shortened.
-pub(super) fn errors_in(body: &[u8], quoted: Option<&Quoted>) -> Option<String> {
+pub(super) fn errors_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let errors = answer.get("errors")?.as_array()?;
     let details: Vec<_> = errors.iter().filter_map(|error| error.get("detail")?.as_str()).collect();
-    let text = details.join("; ");
-    let text = quoted.map_or_else(|| text.clone(), |quoted| quoted.without(&text));
+    let text = caller.without_credential(&details.join("; "));
     let text: String = text.chars().take(DETAIL_SHOWN).collect();
     Some(text).filter(|text| !text.is_empty())
 }

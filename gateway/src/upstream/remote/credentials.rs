@@ -12,8 +12,34 @@ use axum::http::HeaderValue;
 use super::RemoteError;
 use crate::keys::User;
 use crate::store::{Store, StoreError};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Reader, UpstreamError};
 use crate::vault::{Vault, VaultError};
+
+/// In bytes.
+const SHORTEST_SECRET: usize = 6;
+
+/// For whom the registry is asked, and what it knows them by. Not printable.
+pub(super) struct Caller<'a> {
+    pub(super) user: Option<&'a User>,
+    /// What goes into `Authorization`.
+    pub(super) credential: Option<HeaderValue>,
+}
+
+impl Caller<'_> {
+    pub(super) fn nobody() -> Self {
+        Self { user: None, credential: None }
+    }
+
+    /// Words of a registry without the credential that it may quote, as in "the token … is not valid": they go on to
+    /// people and to the log. The scheme is no secret; nor is what is too short to be one.
+    pub(super) fn without_credential(&self, words: &str) -> String {
+        let value = self.credential.as_ref().and_then(|credential| credential.to_str().ok());
+        match value.and_then(|value| value.rsplit(' ').next()) {
+            Some(secret) if secret.len() >= SHORTEST_SECRET => words.replace(secret, "…"),
+            _ => words.to_owned(),
+        }
+    }
+}
 
 /// See the module.
 pub(super) struct Credentials {
@@ -39,10 +65,20 @@ impl Credentials {
         Ok(self.store.credential(user)?.is_some())
     }
 
-    /// What goes into `Authorization`.
-    pub(super) fn of(&self, user: &User) -> Result<HeaderValue, UpstreamError> {
-        // Before it is read: what is written meanwhile has another revision.
+    /// For whoever reads, who may be nobody.
+    pub(super) fn reader<'a>(&self, reader: Option<&'a Reader>) -> Result<Caller<'a>, UpstreamError> {
+        let Some(Reader { user, revision }) = reader else { return Ok(Caller::nobody()) };
+        Ok(Caller { user: Some(user), credential: Some(self.at(*revision, user)?) })
+    }
+
+    /// For a user.
+    pub(super) fn user<'a>(&self, user: &'a User) -> Result<Caller<'a>, UpstreamError> {
         let revision = self.store.revision()?;
+        Ok(Caller { user: Some(user), credential: Some(self.at(revision, user)?) })
+    }
+
+    /// The credential as it is or was at a revision that is read before it: what is written meanwhile has another.
+    fn at(&self, revision: i64, user: &User) -> Result<HeaderValue, UpstreamError> {
         if let Some(value) = self.opened_at(revision, user) {
             return Ok(value);
         }
@@ -102,11 +138,12 @@ mod tests {
         for credential in ["first", "second"] {
             let sealed = vault.seal(&alice(), credential).unwrap();
             other.set_credential(&alice(), &sealed, Timestamp::now()).unwrap();
-            assert_eq!(credentials.of(&alice()).unwrap(), credential);
-            assert_eq!(credentials.of(&alice()).unwrap(), credential, "kept");
+            for look in ["opened", "kept"] {
+                assert_eq!(credentials.user(&alice()).unwrap().credential.unwrap(), credential, "{look}");
+            }
         }
         other.remove_credential(&alice(), Timestamp::now()).unwrap();
-        let refused = credentials.of(&alice());
+        let refused = credentials.user(&alice()).map(drop);
         assert!(matches!(refused, Err(UpstreamError::Remote(RemoteError::NoCredential(_)))));
     }
 
@@ -121,7 +158,7 @@ mod tests {
             credentials.store.set_credential(user, &sealed, Timestamp::now()).unwrap();
         }
         for user in [&alice(), &bob, &alice()] {
-            let value = credentials.of(user).unwrap();
+            let value = credentials.user(user).unwrap().credential.unwrap();
             assert_eq!(value, user.as_str());
             assert!(value.is_sensitive());
         }

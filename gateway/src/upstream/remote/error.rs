@@ -1,0 +1,97 @@
+//! What can be wrong with the registry behind.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use axum::http::StatusCode;
+use tokio_rustls::rustls;
+
+use crate::keys::User;
+use crate::vault::VaultError;
+
+/// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RemoteError {
+    /// It cannot be reached; nothing was sent.
+    #[error("the registry behind this gateway cannot be reached")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// It did not answer in time.
+    #[error(
+        "the registry behind this gateway did not answer in time{}",
+        if *.change { "; see whether the change was made before you try again" } else { "" }
+    )]
+    Slow {
+        /// Whether a change was on its way.
+        change: bool,
+    },
+    /// The connection broke.
+    #[error(
+        "the connection to the registry behind this gateway broke{}",
+        if *.change { "; see whether the change was made before you try again" } else { "" }
+    )]
+    Broken {
+        /// Whether a change was on its way.
+        change: bool,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// It answers, but not what a registry answers.
+    #[error("the registry behind this gateway answers nonsense: {0}")]
+    Nonsense(String),
+    /// It failed.
+    #[error("the registry behind this gateway failed ({status}){detail}")]
+    Failed {
+        /// Its status.
+        status: StatusCode,
+        /// Its words, after a colon, or nothing.
+        detail: String,
+    },
+    /// It does not take the user's credential.
+    #[error(
+        "the registry behind this gateway refuses the credential that this gateway has for {0}; tell its administrator"
+    )]
+    CredentialRefused(String),
+    /// There is no credential for this user.
+    #[error("this gateway has no credential of {0} for the registry behind it; tell its administrator")]
+    NoCredential(User),
+    /// The credential cannot be opened.
+    #[error("this gateway cannot open its credential for the registry behind it; tell its administrator")]
+    Vault(#[from] VaultError),
+}
+
+impl RemoteError {
+    /// Whether the change may have been made all the same.
+    pub(crate) fn leaves_open(&self) -> bool {
+        match self {
+            Self::Slow { change } | Self::Broken { change, .. } => *change,
+            Self::Failed { .. } | Self::Nonsense(_) => true,
+            Self::Unreachable(_) | Self::CredentialRefused(_) | Self::NoCredential(_) | Self::Vault(_) => {
+                false
+            }
+        }
+    }
+}
+
+/// Why a registry cannot be put behind a gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteConfigError {
+    /// Not a URL that can be one.
+    #[error("`{0}` cannot be an address of the registry behind: it must be http:// or https://")]
+    Url(String),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The certificate authorities of `ca-file`.
+    #[error("cannot use the certificates in {}", path.display())]
+    Certificates {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The system's certificate authorities.
+    #[error(
+        "this system has no certificate authorities; install its package ca-certificates, or set `ca-file` in [upstream]"
+    )]
+    NoAuthorities(#[source] rustls::Error),
+}

@@ -1,27 +1,41 @@
 //! What operators ask, on a listener of its own: metrics, whether the process lives, whether it can do its work.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::http::App;
+use crate::http::{App, routed};
+use crate::listener::Service;
 
 /// A store that takes longer to write is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// `GET /metrics`, `GET /healthz` and `GET /readyz`.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .with_state(app)
+#[derive(Clone)]
+pub(crate) struct Operators(Router);
+
+impl Operators {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(async || "alive\n"))
+            .route("/readyz", get(ready));
+        Self(router.with_state(app))
+    }
+}
+
+impl Service for Operators {
+    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response {
+        routed(&self.0, request).await
+    }
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {

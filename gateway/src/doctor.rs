@@ -14,6 +14,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use crate::config::{Config, Reads, UpstreamConfig};
+use crate::index;
 use crate::keys::{Key, User};
 use crate::store::{Store, StoreError};
 use crate::upstream::{Reader, Remote, RemoteError, Upstream as _, UpstreamError};
@@ -251,7 +252,7 @@ async fn lines_past_the_gateway(
 }
 
 async fn index_file(remote: &Remote, reader: &Reader, name: &str) -> Option<Bytes> {
-    let response = remote.index_file(Some(reader), name, &HeaderMap::new()).await.ok()?;
+    let response = remote.index_file(Some(reader), &index::path(name), &HeaderMap::new()).await.ok()?;
     let body = Limited::new(response.into_body(), MOST_INDEX).collect().await.ok()?;
     Some(body.to_bytes())
 }

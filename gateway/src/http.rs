@@ -14,15 +14,18 @@ mod proof;
 mod reads;
 mod upload;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
+use hyper::body::Incoming;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
@@ -33,12 +36,13 @@ use crate::challenge::Challenges;
 use crate::config::{Owners, Reads};
 use crate::enrolment::ServerKey;
 use crate::limits::Limits;
+use crate::listener::Service;
 use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::store::{Heads, Store};
 use crate::upstream::Upstream;
 use crate::verified_reads::VerifiedReads;
-use client::{Client, Peer};
+use client::Client;
 use failure::Failure;
 pub(crate) use in_turn::InTurn;
 
@@ -84,8 +88,69 @@ pub(crate) struct App {
     pub(crate) in_turn: InTurn,
 }
 
-/// The whole service.
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// The registry, as it is served.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    app: Arc<App>,
+    /// All but the index.
+    api: Router,
+}
+
+impl Registry {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self { api: api(app.clone()), app }
+    }
+
+    async fn answer_known(&self, request: Request<Incoming>) -> Response {
+        if !is_strict(request.method(), request.uri()) {
+            let only = "nothing here; paths are plain ASCII without escapes";
+            return Failure::NotFound(only.to_owned()).into_response();
+        }
+        // In a build cargo asks for hundreds of files of the index.
+        let (request, body) = request.into_parts();
+        let response = match reads::index_path(&self.app, &request) {
+            Some(path) => reads::index_file(&self.app, path, &request).await.into_response(),
+            None => routed(&self.api, Request::from_parts(request, body)).await,
+        };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            say_how_to_come_in(&self.app, response)
+        } else {
+            response
+        }
+    }
+}
+
+impl Service for Registry {
+    /// Gives a request the address it comes from and a name in the log, and counts the answer.
+    async fn answer(&self, peer: IpAddr, mut request: Request<Incoming>) -> Response {
+        let (app, started) = (&self.app, Instant::now());
+        let client = Client::of(peer, request.headers(), &app.trusted_proxies);
+        request.extensions_mut().insert(client);
+        let id = app.metrics.request_id();
+        let (method, path) = (request.method(), request.uri().path());
+        let span = tracing::info_span!("request", id, client = %client.0, %method, path);
+        async {
+            let mut response = self.answer_known(request).await;
+            let (status, took) = (response.status().as_u16(), started.elapsed());
+            app.metrics.answered(status, took);
+            tracing::debug!(status, micros = took.as_micros(), "answered");
+            if let Ok(id) = HeaderValue::try_from(id) {
+                response.headers_mut().insert("x-request-id", id);
+            }
+            response
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+/// What a router answers.
+pub(crate) async fn routed(router: &Router, request: Request<Incoming>) -> Response {
+    let answer = TowerToHyperService::new(router.clone()).call(request.map(Body::new)).await;
+    answer.unwrap_or_else(|never| match never {})
+}
+
+fn api(app: Arc<App>) -> Router {
     Router::new()
         .route(SEARCH, get(reads::search))
         .route("/api/v1/crates/new", put(mutations::publish))
@@ -100,46 +165,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/enroll", get(enrolment::terms).post(enrolment::enrol))
         .route("/audit/head", get(proof::head))
         .route("/me", get(reads::me))
-        .fallback(reads::index)
-        .method_not_allowed_fallback(reads::index)
-        .layer(from_fn_with_state(app.clone(), known_request))
+        .fallback(reads::nothing)
+        .method_not_allowed_fallback(reads::nothing)
         .with_state(app)
-}
-
-/// Gives a request the address it comes from and a name in the log, and counts the answer.
-async fn known_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let Some(peer) = request.extensions().get::<Peer>().copied() else { return nowhere() };
-    let client = Client::of(peer, request.headers(), &app.trusted_proxies);
-    request.extensions_mut().insert(client);
-    let id = app.metrics.request_id();
-    let (method, path) = (request.method(), request.uri().path());
-    let span = tracing::info_span!("request", id, client = %client.0, %method, path);
-    async {
-        let mut response = answer(&app, request, next).await;
-        let (status, took) = (response.status().as_u16(), started.elapsed());
-        app.metrics.answered(status, took);
-        tracing::debug!(status, micros = took.as_micros(), "answered");
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert("x-request-id", id);
-        }
-        response
-    }
-    .instrument(span)
-    .await
-}
-
-fn nowhere() -> Response {
-    Failure::internal(std::io::Error::other("a request without a connection")).into_response()
-}
-
-async fn answer(app: &App, request: Request, next: Next) -> Response {
-    if !is_strict(request.method(), request.uri()) {
-        let only = "nothing here; paths are plain ASCII without escapes";
-        return Failure::NotFound(only.to_owned()).into_response();
-    }
-    let response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED { say_how_to_come_in(app, response) } else { response }
 }
 
 fn is_strict(method: &Method, uri: &Uri) -> bool {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use asymmetric_token::{KeyId, PublicKey};
 use jiff::Timestamp;
@@ -57,7 +58,7 @@ impl Key {
 
 /// A person's name here: 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User(String);
+pub struct User(Arc<str>);
 
 impl User {
     /// The name.
@@ -73,7 +74,7 @@ impl FromStr for User {
     fn from_str(name: &str) -> Result<Self, BadUser> {
         let fits = (1..=64).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte));
-        if fits { Ok(Self(name.to_owned())) } else { Err(BadUser) }
+        if fits { Ok(Self(name.into())) } else { Err(BadUser) }
     }
 }
 

@@ -1,24 +1,23 @@
 //! From a listening socket to requests: HTTP/1.1, within TLS or plain, without upgrades. What may take long is bounded:
 //! the handshake, a request's header, the next byte of an answer that the other end takes.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::http::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::connections::{Connections, Place};
-use crate::http::client::Peer;
 use crate::tls::Tls;
 
 /// The whole of a request's header, in bytes.
@@ -26,6 +25,12 @@ const MAX_HEADER: usize = 32 << 10;
 const MAX_HEADER_FIELDS: usize = 64;
 /// What requests under way get when the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What is served.
+pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// Answers a request that came from an address.
+    fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+}
 
 /// A listening socket and how to treat who comes.
 #[derive(Debug)]
@@ -40,9 +45,8 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Serves until `stopped`; then takes nobody, and lets requests under way end within 5 s.
-    pub(crate) async fn serve(self, router: Router, stopped: impl Future) {
+    pub(crate) async fn serve(self, service: impl Service, stopped: impl Future) {
         let graceful = GracefulShutdown::new();
-        let service = TowerToHyperService::new(router);
         let mut stopped = std::pin::pin!(stopped);
         loop {
             let (stream, place) = tokio::select! {
@@ -109,25 +113,23 @@ struct Seated {
     peer: IpAddr,
 }
 
-struct Connection {
-    service: TowerToHyperService<Router>,
+struct Connection<S> {
+    service: S,
     place: Arc<Place>,
     peer: IpAddr,
     patience: Duration,
     watcher: Watcher,
 }
 
-impl Connection {
+impl<S: Service> Connection<S> {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { service, place, peer, patience, watcher } = self;
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let work = place.work();
-            request.extensions_mut().insert(Peer(peer));
-            let answer = service.call(request);
+        let service = service_fn(move |request| {
+            let (service, work) = (service.clone(), place.work());
             async move {
-                let answer = answer.await;
+                let answer = service.answer(peer, request).await;
                 drop(work);
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()

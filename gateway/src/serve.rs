@@ -10,12 +10,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::admin;
+use crate::admin::Operators;
 use crate::attestation;
 use crate::challenge::Issuer;
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::connections::Connections;
-use crate::http::{self, App, InTurn};
+use crate::http::{App, InTurn, Registry};
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
@@ -253,7 +253,7 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
             proxies: Vec::new(),
             patience: app.patience,
         };
-        tokio::spawn(operators.serve(admin::router(app.clone()), stopped()));
+        tokio::spawn(operators.serve(Operators::new(app.clone()), stopped()));
     }
     let registry = Listener {
         socket: tokio::net::TcpListener::from_std(sockets.registry)?,
@@ -266,7 +266,7 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
         let app = app.clone();
         async move { settlement::keep_settling(&app.store, app.upstream.as_ref(), &app.in_turn).await }
     });
-    registry.serve(http::router(app.clone()), stopped()).await;
+    registry.serve(Registry::new(app.clone()), stopped()).await;
     settling.abort();
     app.changes.close();
     app.changes.wait().await;

@@ -40,6 +40,7 @@ pub use crates::Found;
 pub(crate) use heads::Heads;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
+pub use revision::Revision;
 
 /// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
 const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];
@@ -113,12 +114,17 @@ const SCHEMA: &str = "
 pub struct Store {
     folder: PathBuf,
     connection: Mutex<Connection>,
-    /// Never writes: reads need not wait for a commit to reach the disk, and it notices what all others write.
+    /// Never writes: reads need not wait for a commit to reach the disk.
     reader: Mutex<Connection>,
+    #[cfg(target_os = "linux")]
+    wal_index: revision::WalIndex,
 }
 
 /// The database, in the store's folder.
 const DATABASE: &str = "registry.db";
+/// What SQLite puts beside it.
+#[cfg(target_os = "linux")]
+const WAL_INDEX: &str = "registry.db-shm";
 
 /// Why the store cannot be used or changed.
 #[derive(Debug, thiserror::Error)]
@@ -293,7 +299,13 @@ impl Store {
         let reader = Connection::open(&path)?;
         reader.busy_timeout(Duration::from_secs(10))?;
         reader.pragma_update(None, "query_only", true)?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection), reader: Mutex::new(reader) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            connection: Mutex::new(connection),
+            reader: Mutex::new(reader),
+            #[cfg(target_os = "linux")]
+            wal_index: revision::WalIndex::default(),
+        })
     }
 
     /// Where the store is.

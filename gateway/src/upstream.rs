@@ -25,7 +25,7 @@ pub(crate) use remote::{Remote, RemoteError};
 use crate::keys::User;
 use crate::metadata::Metadata;
 use crate::policy::Refusal;
-use crate::store::{Outcome, StoreError};
+use crate::store::{Outcome, Revision, StoreError};
 
 /// What comes of asking, later.
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, UpstreamError>> + Send + 'a>>;
@@ -34,11 +34,11 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, UpstreamEr
 ///
 /// Reads answer with what the reader gets, status and all; a reader without a name is anonymous.
 pub(crate) trait Upstream: fmt::Debug + Send + Sync {
-    /// One crate's index file, or 304 if the conditions in the request's header say that the reader has it.
+    /// One crate's file of the index, by its path there, or 304 if the conditions in the request's header say that the reader has it.
     fn index_file<'a>(
         &'a self,
         reader: Option<&'a Reader>,
-        name: &'a str,
+        path: &'a str,
         conditions: &'a HeaderMap,
     ) -> Answer<'a, Response>;
 
@@ -93,7 +93,7 @@ pub(crate) trait Upstream: fmt::Debug + Send + Sync {
 pub(crate) struct Reader {
     pub(crate) user: User,
     /// The store's [revision](crate::store::Store::revision) that they were let in at.
-    pub(crate) revision: i64,
+    pub(crate) revision: Revision,
 }
 
 /// A version about to be published, all of it from the signed crate file.

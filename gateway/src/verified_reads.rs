@@ -11,6 +11,7 @@ use asymmetric_token::Verified;
 use sha2::{Digest as _, Sha256};
 
 use crate::keys::Key;
+use crate::store::Revision;
 
 /// Tokens in each of two generations; about a kilobyte each.
 const GENERATION: usize = 2048;
@@ -21,7 +22,7 @@ pub(crate) struct VerifiedRead {
     pub(crate) verified: Verified,
     pub(crate) key: Key,
     /// The store's revision when the key was looked up; see [`Store::revision`](crate::store::Store::revision).
-    pub(crate) revision: i64,
+    pub(crate) revision: Revision,
 }
 
 /// A bounded table. When the younger generation is full, the older one is forgotten.

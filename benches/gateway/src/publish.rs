@@ -42,7 +42,7 @@ pub(crate) fn measure() {
     let kept = folder("kept");
     let upstream = {
         let kept = kept.clone();
-        serve(move |request| published(kept.clone(), request))
+        serve("upstream", move |request| published(kept.clone(), request))
     };
     let front = Front::of(upstream);
     let file = crate_file();

@@ -18,7 +18,7 @@ use super::{App, Failure, blocking};
 use crate::config::Reads;
 use crate::keys::Key;
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{Signed, StoreError};
+use crate::store::{Revision, Signed, StoreError};
 use crate::upstream::Reader;
 use crate::verified_reads::{TokenHash, VerifiedRead};
 
@@ -69,7 +69,7 @@ pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Re
 fn known_reader(
     app: &App,
     hash: TokenHash,
-    revision: i64,
+    revision: Revision,
     now: Timestamp,
 ) -> Result<Option<Reader>, StoreError> {
     let Some(mut read) = app.verified_reads.find(&hash) else { return Ok(None) };

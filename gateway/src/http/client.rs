@@ -5,20 +5,17 @@ use std::net::IpAddr;
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// The other end of the connection; every request has it among its extensions.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
-/// For whom the request is made, which is the peer unless that is a proxy of ours.
+/// For whom the request is made, which is the other end of the connection unless that is a proxy of ours. Every request
+/// has it among its extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client(pub(crate) IpAddr);
 
 impl Client {
     /// `X-Forwarded-For` is read from its end: each proxy has added the address it saw. The first that is not a proxy of
     /// ours is the client; what stands before it, anybody may have written.
-    pub(crate) fn of(peer: Peer, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
+    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
         let ours = |address: &IpAddr| proxies.iter().any(|proxies| proxies.contains(address));
-        let mut client = peer.0.to_canonical();
+        let mut client = peer.to_canonical();
         let values = headers.get_all("x-forwarded-for").iter().rev();
         let mut hops = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
         while ours(&client) {
@@ -41,7 +38,7 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().unwrap());
         }
-        Client::of(Peer(peer.parse().unwrap()), &headers, &proxies).0.to_string()
+        Client::of(peer.parse().unwrap(), &headers, &proxies).0.to_string()
     }
 
     #[test]

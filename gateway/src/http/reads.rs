@@ -19,31 +19,33 @@ use crate::config::Reads;
 use crate::index;
 use crate::upstream::Search;
 
-/// Whatever has no route of its own: a file of the index, or nothing.
-pub(super) async fn index(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    match parts.uri.path().strip_prefix(app.index_path.as_str()) {
-        Some(path) if parts.method == Method::GET => index_file(&app, path, &parts).await,
-        _ => {
-            Upload::new(&parts.headers, body, app.patience).discard().await;
-            Err(nothing_here())
-        }
-    }
+const CONFIG: &str = "config.json";
+
+/// The path of a file within the index, if the request asks for one that could be there.
+pub(super) fn index_path<'a>(app: &App, request: &'a Parts) -> Option<&'a str> {
+    let path = request.uri.path().strip_prefix(app.index_path.as_str())?;
+    let name = path.rsplit('/').next()?;
+    let could_be = path == CONFIG || index::path(name) == path;
+    (could_be && request.method == Method::GET).then_some(path)
 }
 
-async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Response, Failure> {
-    if path == "config.json" && app.reads == Reads::Bypass {
+/// A file of the index.
+pub(super) async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Response, Failure> {
+    if path == CONFIG {
+        if app.reads != Reads::Bypass {
+            may_read(app, request).await?;
+        }
         return Ok(json(&config(app)));
     }
     let reader = may_read(app, request).await?;
-    if path == "config.json" {
-        return Ok(json(&config(app)));
-    }
-    let name = path.rsplit('/').next().unwrap_or_default();
-    if index::path(name) != path {
-        return Err(nothing_here());
-    }
-    Ok(app.upstream.index_file(reader.as_ref(), name, &request.headers).await?)
+    Ok(app.upstream.index_file(reader.as_ref(), path, &request.headers).await?)
+}
+
+/// Whatever has no route.
+pub(super) async fn nothing(State(app): State<Arc<App>>, request: Request) -> Failure {
+    let (parts, body) = request.into_parts();
+    Upload::new(&parts.headers, body, app.patience).discard().await;
+    nothing_here()
 }
 
 /// `config.json`, the one file of the index that is always ours.

@@ -47,11 +47,11 @@ impl Upstream for BuiltIn {
     fn index_file<'a>(
         &'a self,
         _: Option<&'a Reader>,
-        name: &'a str,
+        path: &'a str,
         conditions: &'a HeaderMap,
     ) -> Answer<'a, Response> {
         Box::pin(async move {
-            let wanted = name.to_owned();
+            let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
             let file = self.ask(move |store| store.index_file(&wanted)).await?;
             let file = file.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))?;
             let tag = entity_tag(&file.lines);

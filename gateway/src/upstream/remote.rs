@@ -215,12 +215,12 @@ impl Upstream for Remote {
     fn index_file<'a>(
         &'a self,
         reader: Option<&'a Reader>,
-        name: &'a str,
+        path: &'a str,
         conditions: &'a HeaderMap,
     ) -> Answer<'a, Response> {
         Box::pin(async move {
             let caller = self.credentials.reader(reader)?;
-            let mut request = request(Method::GET, &self.index_url(&index::path(name)), &caller);
+            let mut request = request(Method::GET, &self.index_url(path), &caller);
             for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
                 if let Some(value) = conditions.get(&condition) {
                     request = request.header(condition, value);

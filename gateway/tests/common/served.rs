@@ -36,7 +36,10 @@ impl Served {
             out.read_line(&mut line).unwrap();
             line.trim_end().to_owned()
         };
-        let index_url = line().strip_prefix("index ").unwrap().to_owned();
+        let first = line();
+        let Some(index_url) = first.strip_prefix("index ").map(ToOwned::to_owned) else {
+            panic!("{first:?}, and then {:?}", child.wait());
+        };
         assert_eq!(line(), "ready");
         Self { child, out, index_url }
     }

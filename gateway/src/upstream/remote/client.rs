@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::Request;
+use axum::http::{Request, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -76,12 +76,15 @@ impl Client {
     }
 
     /// The time to wait begins anew with each piece of the body that is taken.
-    async fn upload(&self, request: Request<Body>) -> Result<Result<Response, legacy::Error>, Silent> {
+    async fn upload(&self, mut request: Request<Body>) -> Result<Result<Response, legacy::Error>, Silent> {
         let (taken, last) = watch::channel(Instant::now());
         let noting = move |frame| {
             taken.send_replace(Instant::now());
             frame
         };
+        if let Some(length) = request.body().size_hint().exact() {
+            request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        }
         let request = request.map(|body| Body::new(body.map_frame(noting)));
         let mut answer = pin!(self.pool.request(request));
         loop {

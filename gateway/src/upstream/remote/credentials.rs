@@ -11,7 +11,7 @@ use axum::http::HeaderValue;
 
 use super::RemoteError;
 use crate::keys::User;
-use crate::store::{Store, StoreError};
+use crate::store::{Revision, Store, StoreError};
 use crate::upstream::{Reader, UpstreamError};
 use crate::vault::{Vault, VaultError};
 
@@ -51,7 +51,7 @@ pub(super) struct Credentials {
 /// What was opened at one revision of the store. By user name; there are no more than users.
 #[derive(Default)]
 struct Opened {
-    revision: i64,
+    revision: Revision,
     values: HashMap<String, HeaderValue>,
 }
 
@@ -78,7 +78,7 @@ impl Credentials {
     }
 
     /// The credential as it is or was at a revision that is read before it: what is written meanwhile has another.
-    fn at(&self, revision: i64, user: &User) -> Result<HeaderValue, UpstreamError> {
+    fn at(&self, revision: Revision, user: &User) -> Result<HeaderValue, UpstreamError> {
         if let Some(value) = self.opened_at(revision, user) {
             return Ok(value);
         }
@@ -95,7 +95,7 @@ impl Credentials {
         Ok(value)
     }
 
-    fn opened_at(&self, revision: i64, user: &User) -> Option<HeaderValue> {
+    fn opened_at(&self, revision: Revision, user: &User) -> Option<HeaderValue> {
         let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.values.get(user.as_str()).filter(|_| opened.revision == revision).cloned()
     }

@@ -5,6 +5,8 @@
 pub(crate) mod attested;
 pub(crate) mod bearer_registry;
 pub(crate) mod computer;
+#[cfg(unix)]
+pub(crate) mod crafted;
 pub(crate) mod served;
 
 use std::io::{Read as _, Write as _};

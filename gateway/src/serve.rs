@@ -130,7 +130,7 @@ impl Gateway {
             in_turn: InTurn::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(worker_threads())
             .thread_name("registry-gateway")
             .enable_all()
             .build()
@@ -209,6 +209,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+/// One for each processor that this process may use: requests are verified, hashed and passed on side by side. At least two:
+/// what little waits for the database on one of them must not keep everybody else waiting.
+fn worker_threads() -> usize {
+    thread::available_parallelism().map_or(2, |processors| processors.get().max(2))
 }
 
 /// What is listened on.

@@ -25,6 +25,7 @@ mod ledger;
 mod people;
 mod revision;
 mod secret;
+mod unrecorded;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,8 +39,10 @@ pub use audit::{AuditError, Mark};
 pub(crate) use crates::ChangeError;
 pub use crates::Found;
 pub(crate) use heads::Heads;
+pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
+use unrecorded::Unrecorded;
 
 /// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
 const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];
@@ -115,6 +118,7 @@ pub struct Store {
     connection: Mutex<Connection>,
     /// Never writes: reads need not wait for a commit to reach the disk, and it notices what all others write.
     reader: Mutex<Connection>,
+    unrecorded: Unrecorded,
 }
 
 /// The database, in the store's folder.
@@ -293,7 +297,12 @@ impl Store {
         let reader = Connection::open(&path)?;
         reader.busy_timeout(Duration::from_secs(10))?;
         reader.pragma_update(None, "query_only", true)?;
-        Ok(Self { folder: folder.to_owned(), connection: Mutex::new(connection), reader: Mutex::new(reader) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            connection: Mutex::new(connection),
+            reader: Mutex::new(reader),
+            unrecorded: Unrecorded::default(),
+        })
     }
 
     /// Where the store is.

@@ -144,7 +144,7 @@ impl Gateway {
         let serving = app.clone();
         let thread = thread::Builder::new()
             .name("registry-gateway".to_owned())
-            .spawn(move || serve(&runtime, sockets, serving, stopped, lock))
+            .spawn(move || serve(runtime, sockets, serving, stopped, lock))
             .map_err(StartError::Threads)?;
         Ok(Running { app, address, operators: operators_address, stop: Some(stop), thread: Some(thread) })
     }
@@ -232,13 +232,15 @@ fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     Ok((listener, address))
 }
 
-fn serve(runtime: &Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
+fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
     let ending = app.clone();
     runtime.block_on(async {
         if let Err(error) = serve_all(sockets, app, stopped).await {
             tracing::error!(%error, "the listener is unusable");
         }
     });
+    // Who was too slow to end in time may still be served. Nothing is written to the store once it is another's.
+    drop(runtime);
     if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
         tracing::error!(%error, "the end of the audit log is not signed");
     }

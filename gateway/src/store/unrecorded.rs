@@ -70,3 +70,52 @@ impl Store {
         Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.connection(), intent)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use asymmetric_token::{Mutation, PublicKey};
+
+    use super::*;
+    use crate::keys::{NewKey, Role};
+    use crate::store::Signed;
+
+    fn outcomes(store: &Store) -> usize {
+        store
+            .audit_entries(1, 99)
+            .unwrap()
+            .iter()
+            .filter(|entry| entry.contains(r#""outcome":"done""#))
+            .count()
+    }
+
+    /// A commit that failed may have reached the disk; its outcome is not written twice, and keeps nobody from going on.
+    #[test]
+    fn what_is_on_record_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let key = p384::ecdsa::SigningKey::from_slice(&[1; 48]).unwrap();
+        let public = PublicKey::from_sec1(key.verifying_key().to_sec1_point(true).as_bytes()).unwrap();
+        let user = "alice".parse().unwrap();
+        let new = NewKey { public, user, role: Role::Both, label: None, subject: None, expires: None };
+        let now = Timestamp::UNIX_EPOCH;
+        store.add_key(new, now).unwrap();
+        let begin = |single_use_key: &str| {
+            let mutation = Mutation::Owners { name: "hello".parse().unwrap() };
+            let (token, single_use_key) = (String::new(), single_use_key.to_owned());
+            let (key, kept_until) = (public.id(), Timestamp::MAX);
+            store
+                .begin(&Signed { token, key, mutation, single_use_key, challenge: None, kept_until, now })
+                .unwrap()
+        };
+        let first = begin("one");
+        store.settle(&first, &Outcome::Done, now).unwrap();
+        store.unrecorded.remember(&first, &Outcome::Done);
+        let second = begin("two");
+        assert!(store.unrecorded.list().is_empty());
+        store.unrecorded.remember(&first, &Outcome::Done);
+        store.unrecorded.remember(&second, &Outcome::Done);
+        store.record_known(now).unwrap();
+        assert!(store.unrecorded.list().is_empty());
+        assert_eq!(outcomes(&store), 2);
+    }
+}

@@ -165,6 +165,15 @@ fn an_intent_that_cannot_be_written_down() {
     send().assert_refused(401, "used before");
 }
 
+/// Without the folder that uploads are kept in, as when the disk is gone.
+#[test]
+fn an_upload_that_has_no_place() {
+    let fixture = Fixture::new();
+    fs::remove_dir(fixture.folder.path().join("tmp")).unwrap();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_refused(500, NOTHING_CHANGED);
+    assert!(log(&fixture).is_empty());
+}
+
 /// It is not the client's fault that the disk is full.
 #[test]
 fn an_upload_that_the_disk_does_not_take() {

@@ -149,7 +149,7 @@ async fn publish_upload(app: &Arc<App>, request: &Parts, upload: &mut Upload) ->
     let sent = Sent::parse(&upload.json().await?, &app.rules.url)?;
     let spool = {
         let app = app.clone();
-        blocking(move || app.store.upload()).await?
+        blocking(move || app.store.upload()).await.map_err(Failure::before_the_change)?
     };
     let spooled = upload.spool(spool, app.max_crate).await?;
     policy::upload_is_signed(&permit.verified.claims, sent.name(), sent.version(), spooled.checksum)?;

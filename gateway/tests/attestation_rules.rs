@@ -12,7 +12,8 @@ use common::crafted::{
 };
 use jiff::Timestamp;
 use registry_gateway::attestation::{
-    AttestationError, Mode, Outcome, PinPolicy, Requirement, Rules, Statement, TouchPolicy, Trust, verify,
+    AttestationError, Mode, Outcome, PinPolicy, Requirement, Rules, Settings, Statement, TouchPolicy, Trust,
+    verify,
 };
 use registry_gateway::keys::Role;
 
@@ -323,4 +324,45 @@ fn recorded_with_what_is_wrong_with_it() {
     let judge = |role| rules.judge(Some(&crafted.chain()), &crafted.public(), role, now());
     assert!(matches!(judge(Role::Read), Ok(Outcome::Attested(_))));
     assert!(matches!(judge(Role::Publish), Ok(Outcome::Doubtful(AttestationError::Pin { .. }))));
+}
+
+/// What cannot be read as one is not kept for one.
+#[test]
+fn half_an_attestation_is_not_recorded() {
+    let crafted = Crafted::new();
+    let rules = Rules { mode: Mode::Record, trust: trust(&crafted), ..Rules::default() };
+    let refused = rules.judge(Some(&crafted.chain()[..1]), &crafted.public(), Role::Read, now());
+    assert_eq!(refused, Err(AttestationError::Length(1)));
+}
+
+/// Of a key that may publish a PIN in each session and a touch within 15 seconds; of a read key nothing.
+#[test]
+fn what_is_asked_where_nothing_is_set() {
+    let judged = |pin: u8, touch: u8, role| {
+        let crafted = Crafted::with(|crafted| crafted.statement.extensions[2] = yubico(8, &[pin, touch]));
+        let rules = Rules { mode: Mode::Require, trust: trust(&crafted), ..Rules::default() };
+        rules.judge(Some(&crafted.chain()), &crafted.public(), role, now()).map(drop)
+    };
+    assert_eq!(judged(1, 1, Role::Read), Ok(()));
+    for role in [Role::Publish, Role::Both] {
+        assert_eq!(judged(2, 3, role), Ok(()));
+        assert!(matches!(judged(1, 3, role), Err(AttestationError::Pin { .. })));
+        assert!(matches!(judged(2, 1, role), Err(AttestationError::Touch { .. })));
+    }
+}
+
+/// As the configuration has them: beside it, unless their paths are absolute.
+#[test]
+fn roots_of_the_configuration() {
+    let crafted = Crafted::new();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("roots.pem"), pem(&crafted.root())).unwrap();
+    let read = Some(Requirement { pin: PinPolicy::Always, touch: TouchPolicy::Never });
+    let (policy, roots) = (Mode::Require, vec!["roots.pem".into()]);
+    let mut settings = Settings { policy, roots, read, ..Settings::default() };
+    settings.relative_to(folder.path());
+    let rules = settings.rules().unwrap();
+    let judge = |role| rules.judge(Some(&crafted.chain()), &crafted.public(), role, now());
+    assert!(matches!(judge(Role::Publish), Ok(Outcome::Attested(_))), "{:?}", judge(Role::Publish));
+    assert!(matches!(judge(Role::Read), Err(AttestationError::Pin { .. })), "{:?}", judge(Role::Read));
 }

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use asymmetric_token::{Claims, Mutation};
 use common::bearer_registry::Say;
+use common::computer::Computer;
 use common::front::Front;
 use common::served::Served;
 use common::{Fixture, Response, SoftwareKey, Upload, crate_file};
@@ -90,6 +91,23 @@ fn a_publish_that_cannot_be_written_down() {
     assert_eq!(records.iter().map(|record| &record.token).collect::<Vec<_>>(), [&token]);
     fixture.get("/api/v1/crates/hello/1.0.0/proof").assert_ok();
     assert!(!has_open_intents(&fixture));
+}
+
+#[test]
+fn as_cargo_shows_it() {
+    let fixture = Fixture::new();
+    let alice = Computer::new(&fixture);
+    let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2024\"\ndescription = \"H\"\n\
+                    license = \"MIT\"\n";
+    let folder = alice.package("hello", manifest, "//! Nothing.\n");
+    let says = |text: &str| {
+        let publish = alice.cargo(&folder, "publish --registry my-reg");
+        let said = String::from_utf8_lossy(&publish.stderr).into_owned();
+        assert!(!publish.status.success() && said.contains(text), "{said}");
+    };
+    fail(&fixture, "outcome");
+    says(&format!("the publish of hello 1.0.0 {CARRIED_OUT}"));
+    says("hello@1.0.0 already exists");
 }
 
 /// What was known is forgotten then, and is found out.

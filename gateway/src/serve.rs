@@ -130,7 +130,7 @@ impl Gateway {
             in_turn: InTurn::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(worker_threads())
             .thread_name("registry-gateway")
             .enable_all()
             .build()
@@ -144,7 +144,7 @@ impl Gateway {
         let serving = app.clone();
         let thread = thread::Builder::new()
             .name("registry-gateway".to_owned())
-            .spawn(move || serve(&runtime, sockets, serving, stopped, lock))
+            .spawn(move || serve(runtime, sockets, serving, stopped, lock))
             .map_err(StartError::Threads)?;
         Ok(Running { app, address, operators: operators_address, stop: Some(stop), thread: Some(thread) })
     }
@@ -211,6 +211,12 @@ impl Drop for Running {
     }
 }
 
+/// One for each processor that this process may use: requests are verified, hashed and passed on side by side. At least two:
+/// what little waits for the database on one of them must not keep everybody else waiting.
+fn worker_threads() -> usize {
+    thread::available_parallelism().map_or(2, |processors| processors.get().max(2))
+}
+
 /// What is listened on.
 struct Sockets {
     registry: TcpListener,
@@ -226,13 +232,15 @@ fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     Ok((listener, address))
 }
 
-fn serve(runtime: &Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
+fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
     let ending = app.clone();
     runtime.block_on(async {
         if let Err(error) = serve_all(sockets, app, stopped).await {
             tracing::error!(%error, "the listener is unusable");
         }
     });
+    // Who was too slow to end in time may still be served. Nothing is written to the store once it is another's.
+    drop(runtime);
     if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
         tracing::error!(%error, "the end of the audit log is not signed");
     }

@@ -8,7 +8,7 @@ use asymmetric_token::Mutation;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::http::InTurn;
-use crate::store::{Intent, Outcome, Store, StoreError};
+use crate::store::{INTERRUPTED, Intent, Outcome, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamError};
 
 /// Why an intent cannot be settled.
@@ -33,17 +33,19 @@ pub(crate) enum SettlementError {
 /// What only one user's credential could tell, and does not any more, stays open and holds up nobody else.
 ///
 /// # Errors
-/// The first [`SettlementError`], after all of them were tried.
+/// [`SettlementError::Upstream`] with the first that the registry behind does not tell of, after all were asked for;
+/// [`SettlementError::Store`] at once.
 pub(crate) async fn settle(
     store: &Store,
     upstream: &dyn Upstream,
     in_turn: &InTurn,
     before: Timestamp,
 ) -> Result<(), SettlementError> {
+    store.record_known(Timestamp::now())?;
     let mut unsettled = Ok(());
     for intent in store.open_intents()?.into_iter().filter(|intent| intent.time < before) {
         let _turn = in_turn.wait(intent.mutation.name().as_str()).await;
-        if !store.is_open(&intent)? {
+        if !store.is_in_doubt(&intent)? {
             continue;
         }
         match found_out(store, upstream, &intent).await {
@@ -73,11 +75,19 @@ const PAUSE: Duration = Duration::from_secs(60);
 pub(crate) async fn keep_settling(store: &Store, upstream: &dyn Upstream, in_turn: &InTurn) {
     loop {
         tokio::time::sleep(PAUSE).await;
-        let before = Timestamp::now() - ABANDONED;
-        if let Err(error) = settle(store, upstream, in_turn, before).await {
+        if let Err(error) = settle_abandoned(store, upstream, in_turn, Timestamp::now()).await {
             tracing::error!(%error, "still open");
         }
     }
+}
+
+async fn settle_abandoned(
+    store: &Store,
+    upstream: &dyn Upstream,
+    in_turn: &InTurn,
+    now: Timestamp,
+) -> Result<(), SettlementError> {
+    settle(store, upstream, in_turn, now - ABANDONED).await
 }
 
 /// What became of a change, by what is there now. A version is published by one token: if another is on record for it, this
@@ -101,16 +111,15 @@ pub(crate) async fn found_out(
         Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
         Mutation::Owners { .. } => false,
     };
-    Ok(if done { Outcome::Done } else { Outcome::Failed("interrupted".to_owned()) })
+    Ok(if done { Outcome::Done } else { Outcome::Failed(INTERRUPTED.to_owned()) })
 }
 
 impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mutation = &self.mutation;
-        write!(f, "the {} of {}", mutation.kind(), mutation.name())?;
         match mutation.version() {
-            Some(version) => write!(f, " {version}"),
-            None => Ok(()),
+            Some(version) => write!(f, "the {} of {} {version}", mutation.kind(), mutation.name()),
+            None => write!(f, "the {} request for {}", mutation.kind(), mutation.name()),
         }
     }
 }
@@ -125,7 +134,15 @@ mod tests {
     use crate::store::Signed;
     use crate::upstream::BuiltIn;
 
+    /// One that is not done at the registry.
     fn begun(store: &Store) -> Intent {
+        begun_with(
+            store,
+            Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
+        )
+    }
+
+    fn begun_with(store: &Store, mutation: Mutation) -> Intent {
         let key = p384::ecdsa::SigningKey::from_slice(&[1; 48]).unwrap();
         let point = key.verifying_key().to_sec1_point(true);
         let public = asymmetric_token::PublicKey::from_sec1(point.as_bytes()).unwrap();
@@ -135,7 +152,7 @@ mod tests {
         let signed = Signed {
             token: String::new(),
             key: public.id(),
-            mutation: Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
+            mutation,
             single_use_key: "one".to_owned(),
             challenge: None,
             kept_until: Timestamp::MAX,
@@ -159,7 +176,57 @@ mod tests {
         drop(turn);
         settling.await.unwrap();
         assert!(store.open_intents().unwrap().is_empty());
+        assert_eq!(outcomes(&store), ["done"]);
+    }
+
+    fn outcomes(store: &Store) -> Vec<String> {
         let entries = store.audit_entries(1, 99).unwrap();
-        assert_eq!(entries.iter().filter(|entry| entry.contains("outcome")).count(), 1, "{entries:?}");
+        let word = |entry: &String| {
+            let entry: serde_json::Value = serde_json::from_str(entry).unwrap();
+            entry["outcome"].as_str().map(ToOwned::to_owned)
+        };
+        entries.iter().filter_map(word).collect()
+    }
+
+    /// The registry behind may still be at work on what is younger.
+    #[tokio::test]
+    async fn a_change_is_abandoned_after_ten_minutes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let (upstream, in_turn) = (BuiltIn::new(store.clone()), InTurn::default());
+        let intent = begun(&store);
+        let ten_minutes = intent.time + SignedDuration::from_mins(10);
+        let a_year_before = intent.time - SignedDuration::from_hours(24 * 365);
+        for now in [a_year_before, intent.time, ten_minutes] {
+            settle_abandoned(&store, &upstream, &in_turn, now).await.unwrap();
+            assert_eq!(store.open_intents().unwrap(), std::slice::from_ref(&intent), "at {now}");
+        }
+        let later = ten_minutes + SignedDuration::from_micros(1);
+        settle_abandoned(&store, &upstream, &in_turn, later).await.unwrap();
+        assert_eq!(store.open_intents().unwrap(), []);
+        assert_eq!(outcomes(&store), ["failed"]);
+    }
+
+    /// Nobody is asked for what is known, however young it is: the answer could only be worse.
+    #[tokio::test]
+    async fn a_known_outcome_is_written_down_when_that_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let (upstream, in_turn) = (BuiltIn::new(store.clone()), InTurn::default());
+        let intent = begun_with(&store, Mutation::Owners { name: "hello".parse().unwrap() });
+        let database = rusqlite::Connection::open(folder.path().join("registry.db")).unwrap();
+        let full = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END";
+        database.execute_batch(full).unwrap();
+        assert!(store.settle(&intent, &Outcome::Done, intent.time).is_err());
+        assert!(!store.is_in_doubt(&intent).unwrap());
+        for now in [intent.time, Timestamp::MAX] {
+            assert!(settle_abandoned(&store, &upstream, &in_turn, now).await.is_err());
+        }
+        database.execute_batch("DROP TRIGGER full").unwrap();
+        for _ in 0..2 {
+            settle_abandoned(&store, &upstream, &in_turn, intent.time).await.unwrap();
+            assert_eq!(outcomes(&store), ["done"]);
+        }
+        assert_eq!(store.open_intents().unwrap(), []);
     }
 }

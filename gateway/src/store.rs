@@ -25,6 +25,7 @@ mod ledger;
 mod people;
 mod revision;
 mod secret;
+mod unrecorded;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,9 +39,11 @@ pub use audit::{AuditError, Mark};
 pub(crate) use crates::ChangeError;
 pub use crates::Found;
 pub(crate) use heads::Heads;
+pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
 pub use revision::Revision;
+use unrecorded::Unrecorded;
 
 /// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
 const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];
@@ -118,6 +121,7 @@ pub struct Store {
     reader: Mutex<Connection>,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
+    unrecorded: Unrecorded,
 }
 
 /// The database, in the store's folder.
@@ -305,6 +309,7 @@ impl Store {
             reader: Mutex::new(reader),
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
+            unrecorded: Unrecorded::default(),
         })
     }
 

@@ -6,7 +6,7 @@ mod common;
 
 use asymmetric_token::PublicKey;
 use common::SoftwareKey;
-use common::attested::{AttestedKey, card, mock_authorities, pem, resigned};
+use common::attested::{AttestedKey, card, mock_authorities, pem};
 use jiff::Timestamp;
 use mock_card::{Attestation, PinPolicy as Pin, TouchPolicy as Touch};
 use registry_gateway::attestation::{
@@ -242,21 +242,4 @@ fn files_that_are_no_certificates() {
     for bad in ["", "5", "5.7", "5.7.4.1", "5.7.x", "5.7.256"] {
         assert!(bad.parse::<Firmware>().is_err(), "{bad}");
     }
-}
-
-/// RFC 5280, 6.1.4: the number of authorities below one, and what has to be understood.
-#[test]
-fn what_authorities_say_of_themselves() {
-    const CRITICAL_UNKNOWN: [u8; 11] = [0x30, 9, 6, 2, 0x2A, 3, 1, 1, 0xFF, 4, 0];
-    let check_below = |path_length, more: &[u8]| {
-        let (key, root) = resigned(path_length, more);
-        let mut trust = Trust::yubico();
-        trust.add_pem(pem(&root).as_bytes()).unwrap();
-        check(&key, &trust)
-    };
-    assert!(check_below(1, &[]).is_ok(), "{:?}", check_below(1, &[]));
-    let too_many = check_below(0, &[]);
-    assert!(matches!(too_many, Err(AttestationError::PathLength { .. })), "{too_many:?}");
-    let unknown = check_below(1, &CRITICAL_UNKNOWN);
-    assert!(matches!(unknown, Err(AttestationError::CriticalExtension { .. })), "{unknown:?}");
 }

@@ -70,7 +70,8 @@ fn no_token_in_the_log() {
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "read", &key.public.to_string()]);
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_LOG", "trace").stderr(std::fs::File::create(&log).unwrap());
-    let served = Served::of(command, &["--challenges", "required", "--log-format", "json"]);
+    let arguments = ["--listen", "127.0.0.1:0", "--challenges", "required", "--log-format", "json"];
+    let served = Served::of(command, &arguments);
     let token = key.token(&served.index_url, &Claims::read(Timestamp::now()));
     served.get("/index/config.json", &token).assert_ok();
     served.get("/index/config.json", &token).assert_ok();

@@ -9,6 +9,7 @@ use std::{fs, thread};
 use asymmetric_token::Mutation;
 use common::{Fixture, Response, Upload};
 use jiff::Timestamp;
+use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, StoreError};
 use registry_gateway::{Gateway, StartError};
@@ -189,27 +190,81 @@ fn the_database_has_a_write_ahead_log() {
     assert_eq!(mode, "wal");
 }
 
+/// An upload whose token was found to be good, and whose body is still to come.
+struct OnTheWay {
+    stream: std::net::TcpStream,
+    body: Vec<u8>,
+}
+
+impl OnTheWay {
+    fn begin(fixture: &Fixture, upload: &Upload) -> Self {
+        let body = upload.body();
+        let mut stream = fixture.connect();
+        let header = format!(
+            "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {}\r\n\
+             Expect: 100-continue\r\nConnection: close\r\n\r\n",
+            fixture.publish_token(upload),
+            body.len()
+        );
+        stream.write_all(header.as_bytes()).unwrap();
+        let mut leave = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut leave).unwrap();
+        assert!(leave.starts_with(b"HTTP/1.1 100 "), "the token was good: {leave:?}");
+        Self { stream, body }
+    }
+
+    fn end(mut self) -> Response {
+        self.stream.write_all(&self.body).unwrap();
+        Response::read(self.stream)
+    }
+}
+
 /// The key is looked at again when the token is used up: an upload takes its time.
 #[test]
 fn a_key_that_is_revoked_while_its_upload_is_on_the_way() {
     let fixture = Fixture::new();
-    let upload = Upload::new("hello", "1.0.0");
-    let body = upload.body();
-    let mut stream = fixture.connect();
-    let header = format!(
-        "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {}\r\n\
-         Expect: 100-continue\r\nConnection: close\r\n\r\n",
-        fixture.publish_token(&upload),
-        body.len()
-    );
-    stream.write_all(header.as_bytes()).unwrap();
-    let mut leave = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
-    stream.read_exact(&mut leave).unwrap();
-    assert!(leave.starts_with(b"HTTP/1.1 100 "), "the token was good: {leave:?}");
+    let upload = OnTheWay::begin(&fixture, &Upload::new("hello", "1.0.0"));
     let id = fixture.publish.public.id().to_string();
     fixture.running().store().revoke_key(&id, Timestamp::now()).unwrap();
-    stream.write_all(&body).unwrap();
-    Response::read(stream).assert_refused(401, "was revoked at");
+    upload.end().assert_refused(401, "was revoked at");
     assert!(fixture.running().store().published(None).unwrap().is_empty());
     assert!(fixture.running().store().open_intents().unwrap().is_empty());
+}
+
+#[test]
+fn a_key_that_becomes_a_read_key_while_its_upload_is_on_the_way() {
+    let fixture = Fixture::new();
+    let upload = OnTheWay::begin(&fixture, &Upload::new("hello", "1.0.0"));
+    fixture.add_key(&fixture.publish, "alice", Role::Read);
+    upload.end().assert_refused(403, "has the role `read` here, a publish token needs another");
+    assert!(fixture.running().store().published(None).unwrap().is_empty());
+}
+
+/// What counts is the time when the token is spent.
+#[test]
+fn a_key_that_expires_while_its_upload_is_on_the_way() {
+    let fixture = Fixture::new();
+    let upload = OnTheWay::begin(&fixture, &Upload::new("hello", "1.0.0"));
+    let (public, user, now) = (fixture.publish.public, "alice".parse().unwrap(), Timestamp::now());
+    let new = NewKey { public, user, role: Role::Publish, label: None, subject: None, expires: Some(now) };
+    fixture.running().store().add_key(new, now).unwrap();
+    upload.end().assert_refused(401, "expired at");
+    assert!(fixture.running().store().published(None).unwrap().is_empty());
+}
+
+/// An entry has the time at which it was written. A slow upload's intent is not as old as its request.
+#[test]
+fn the_log_is_in_the_order_of_its_times() {
+    let fixture = Fixture::new();
+    let slow = OnTheWay::begin(&fixture, &Upload::new("hello", "1.0.0"));
+    fixture.publish(&Upload::new("other", "1.0.0")).assert_ok();
+    slow.end().assert_ok();
+    let entries = fixture.running().store().audit_entries(1, 99).unwrap();
+    let times: Vec<String> = entries
+        .iter()
+        .map(|entry| {
+            serde_json::from_str::<serde_json::Value>(entry).unwrap()["time"].as_str().unwrap().into()
+        })
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
 }

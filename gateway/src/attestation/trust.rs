@@ -143,3 +143,31 @@ fn may_issue(certificate: &Certificate, below: usize, legacy: bool) -> Result<()
         None | Some((false, _)) => Err(AttestationError::NotAuthority { subject: subject() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root is one by itself; what stands between leads to one. Their fingerprints are pinned by `tests/attestation.rs`.
+    #[test]
+    fn each_of_yubicos_certificates_is_in_its_place() {
+        let Trust { roots, between, legacy_devices } = Trust::yubico();
+        let names: Vec<_> = roots.iter().map(Certificate::subject).collect();
+        assert_eq!(
+            names,
+            [
+                "CN=Yubico PIV Root CA Serial 263751",
+                "CN=Yubico U2F Root CA Serial 457200631",
+                "CN=Yubico Attestation Root 1"
+            ]
+        );
+        assert!(roots.iter().all(|root| root.is_issued_by(root)));
+        assert_eq!(between.len(), 5);
+        for one in &between {
+            assert!(!one.names_as_issuer(one), "{}", one.subject());
+            let mut above = roots.iter().chain(&between);
+            assert!(above.any(|other| one.is_issued_by(other)), "{}", one.subject());
+        }
+        assert!(!legacy_devices);
+    }
+}

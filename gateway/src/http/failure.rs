@@ -60,6 +60,22 @@ pub(super) enum Failure {
     /// The registry behind does not do its part.
     #[error(transparent)]
     Remote(RemoteError),
+    /// The store failed before anything was changed.
+    #[error(
+        "the registry failed before anything was changed; its log says why, so try again when it is mended"
+    )]
+    NothingChanged(Box<dyn Error + Send + Sync>),
+    /// The store failed after a change.
+    #[error(
+        "{change} was carried out; that is not in the audit log yet, and will be written there as soon as it can be: there \
+         is nothing to do, so do not run the command again"
+    )]
+    NotOnRecord {
+        /// What, in words.
+        change: String,
+        /// Why it is not on record.
+        cause: Box<dyn Error + Send + Sync>,
+    },
     /// Not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
@@ -70,12 +86,29 @@ impl Failure {
         Self::Internal(Box::new(error))
     }
 
+    /// Whatever went wrong with the store while a token was to be spent.
+    pub(super) fn before_the_change(self) -> Self {
+        match self {
+            Self::Internal(cause) => Self::NothingChanged(cause),
+            other => other,
+        }
+    }
+
+    pub(super) fn not_on_record(change: String, failure: Self) -> Self {
+        let cause = match failure {
+            Self::Internal(cause) => cause,
+            other => Box::new(other),
+        };
+        Self::NotOnRecord { change, cause }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::Enrolment(error) => enrolment_status(error),
             Self::Upload(UploadError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Upload(UploadError::Disk(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upload(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -84,7 +117,9 @@ impl Failure {
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NothingChanged(_) | Self::NotOnRecord { .. } | Self::Internal(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }
@@ -157,7 +192,15 @@ impl IntoResponse for Failure {
         let status = self.status();
         let detail = escaped(&self.to_string());
         match &self {
-            Self::Internal(cause) => tracing::error!(cause = %chain(cause.as_ref()), "a request failed"),
+            Self::Internal(cause) | Self::NothingChanged(cause) => {
+                tracing::error!(cause = %chain(cause.as_ref()), "a request failed");
+            }
+            Self::NotOnRecord { change, cause } => {
+                tracing::error!(change, cause = %chain(cause.as_ref()), "was made, and is not on record yet");
+            }
+            Self::Upload(UploadError::Disk(cause)) => {
+                tracing::error!(cause = %chain(cause), "an upload could not be stored");
+            }
             Self::Remote(cause) => tracing::error!(cause = %chain(cause), "the registry behind"),
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }

@@ -21,7 +21,7 @@ use crate::crate_file::{self, CrateFile};
 use crate::metadata::{self, MetadataError, Sent};
 use crate::policy::{self, Operation, Refusal};
 use crate::settlement;
-use crate::store::{Intent, Mark, Outcome, Signed, Store, StoreError};
+use crate::store::{Intent, Mark, Outcome, Signed, StoreError};
 use crate::upstream::{OwnersChange, Publication, UpstreamError};
 
 /// The longest list of owners, in bytes.
@@ -149,7 +149,7 @@ async fn publish_upload(app: &Arc<App>, request: &Parts, upload: &mut Upload) ->
     let sent = Sent::parse(&upload.json().await?, &app.rules.url)?;
     let spool = {
         let app = app.clone();
-        blocking(move || app.store.upload()).await?
+        blocking(move || app.store.upload()).await.map_err(Failure::before_the_change)?
     };
     let spooled = upload.spool(spool, app.max_crate).await?;
     policy::upload_is_signed(&permit.verified.claims, sent.name(), sent.version(), spooled.checksum)?;
@@ -206,13 +206,17 @@ async fn change<T: Default + Send + 'static>(
 
 async fn settled<T: Default>(
     app: Arc<App>,
-    signed: Signed,
+    mut signed: Signed,
     make: impl Future<Output = Result<T, UpstreamError>>,
 ) -> Result<(T, Mark), Failure> {
     let _turn = app.in_turn.wait(signed.mutation.name().as_str()).await;
     let intent = {
         let app = app.clone();
-        blocking(move || app.store.begin(&signed)).await?
+        let begun = blocking(move || {
+            signed.now = Timestamp::now();
+            app.store.begin(&signed)
+        });
+        begun.await.map_err(Failure::before_the_change)?
     };
     let mut made = make.await;
     let mut outcome = match &made {
@@ -220,7 +224,7 @@ async fn settled<T: Default>(
         Err(error) => error.outcome(),
     };
     if let Err(error) = &made
-        && may_be_done(&app.store, &intent, error)?
+        && may_be_done(&app, &intent, error).await
         && let Ok(Outcome::Done) = settlement::found_out(&app.store, app.upstream.as_ref(), &intent).await
     {
         (made, outcome) = (Ok(T::default()), Some(Outcome::Done));
@@ -231,25 +235,40 @@ async fn settled<T: Default>(
     };
     app.metrics.changed(intent.mutation.kind(), &outcome);
     tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
-    let mark = blocking(move || {
-        let now = Timestamp::now();
-        let mark = app.store.settle(&intent, &outcome, now)?;
-        // The change is made and on record; a head that could not be signed is made up for by the next.
-        if let Err(error) = app.heads.keep_up(&app.store, now) {
-            tracing::error!(%error, "no head of the audit log was signed");
+    let change = intent.to_string();
+    let recorded = blocking(move || record(&app, &intent, &outcome)).await;
+    match (made, recorded) {
+        (Ok(made), Ok(mark)) => Ok((made, mark)),
+        (Ok(_), Err(cause)) => Err(Failure::not_on_record(change, cause)),
+        (Err(refusal), recorded) => {
+            if recorded.is_err() {
+                tracing::error!(change, "was not made, and that is not on record yet");
+            }
+            Err(refusal.into())
         }
-        Ok::<_, StoreError>(mark)
-    })
-    .await?;
-    Ok((made?, mark))
+    }
+}
+
+fn record(app: &App, intent: &Intent, outcome: &Outcome) -> Result<Mark, StoreError> {
+    let now = Timestamp::now();
+    let mark = app.store.settle(intent, outcome, now)?;
+    // The change is made and on record; a head that could not be signed is made up for by the next.
+    if let Err(error) = app.heads.keep_up(&app.store, now) {
+        tracing::error!(%error, "no head of the audit log was signed");
+    }
+    Ok(mark)
 }
 
 /// Whether a change that was not made by the answer's word may be there all the same: the answer left it open; or the
 /// version exists because an earlier attempt of the same user came through after it was given up.
-fn may_be_done(store: &Store, intent: &Intent, error: &UpstreamError) -> Result<bool, StoreError> {
+async fn may_be_done(app: &Arc<App>, intent: &Intent, error: &UpstreamError) -> bool {
     match (error, &intent.mutation) {
-        (UpstreamError::Conflict(_), Mutation::Publish { .. }) => store.was_tried_before(intent),
-        _ => Ok(error.outcome().is_none()),
+        (UpstreamError::Conflict(_), Mutation::Publish { .. }) => {
+            let (app, intent) = (app.clone(), intent.clone());
+            // What cannot be seen here is left to the answer's word.
+            blocking(move || app.store.was_left_in_doubt(&intent)).await.unwrap_or(false)
+        }
+        _ => error.outcome().is_none(),
     }
 }
 

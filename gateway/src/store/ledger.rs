@@ -1,11 +1,12 @@
 //! What tokens were spent on. A mutation goes in three steps: [`begin`](Store::begin) uses the token up and writes down
 //! what is about to be done, in one transaction; then it is done, here or at the registry behind; then
 //! [`settle`](Store::settle) writes down what came of it. A crash between leaves an intent without an outcome, which is
-//! settled before the next start serves anybody.
+//! settled before the next start serves anybody. If only the writing down fails, the outcome is kept in mind and is on
+//! record before the next token is spent.
 
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 use semver::Version;
 use serde_json::{Map, Value};
 
@@ -29,7 +30,7 @@ pub struct Signed {
     pub challenge: Option<String>,
     /// Until when a replay must be recognised by the single-use key, and by the challenge.
     pub kept_until: Timestamp,
-    /// The server's time.
+    /// The server's time when it is spent. Not when it came: an upload takes its time.
     pub now: Timestamp,
 }
 
@@ -92,6 +93,9 @@ pub enum SpendError {
     Store(#[from] StoreError),
 }
 
+/// What an attempt failed of, if it was in doubt what became of it, and it was not there when that was looked at.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
 /// How many single-use keys and challenges are remembered: about 300 MB of them.
 const MOST_SPENT: i64 = 1_000_000;
 
@@ -109,14 +113,15 @@ impl Store {
     }
 
     /// Uses a token up and writes down what for, durably. The key is looked at again: it may have been revoked while an
-    /// upload was on its way.
+    /// upload was on its way, or have expired, or have become a read key.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::UnknownKey`],
-    /// [`SpendError::Full`]; nothing is written then.
+    /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
+    /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`]; nothing is written then.
     pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let recorded = self.unrecorded.write(&transaction, signed.now)?;
         let user = spend(&transaction, signed, MOST_SPENT)?;
         let mutation = &signed.mutation;
         let fields = fields([
@@ -131,14 +136,23 @@ impl Store {
         let Mark { seq, .. } = audit::append(&transaction, signed.now, Kind::Intent, fields)?;
         transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
         transaction.commit()?;
+        self.unrecorded.forget(&recorded);
         Ok(Intent { seq, mutation: mutation.clone(), user, time: signed.now })
     }
 
     /// Writes down what came of an intent.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`].
+    /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
     pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
+        let settled = self.write_outcome(intent, outcome, now);
+        if !matches!(settled, Ok(_) | Err(StoreError::Damaged(_))) {
+            self.unrecorded.remember(intent, outcome);
+        }
+        settled
+    }
+
+    fn write_outcome(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mark = settle(&transaction, intent, outcome, now)?;
@@ -159,31 +173,34 @@ impl Store {
         rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
     }
 
-    /// Whether an intent is still without an outcome.
-    pub(crate) fn is_open(&self, intent: &Intent) -> Result<bool, StoreError> {
-        let connection = self.connection();
-        Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([intent.seq])?)
-    }
-
-    /// Whether the same user tried to publish the same file before.
+    /// Whether the same user tried to publish the same file before, and it was in doubt what became of it. A try that was
+    /// refused made nothing.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub(crate) fn was_tried_before(&self, intent: &Intent) -> Result<bool, StoreError> {
+    pub(crate) fn was_left_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let connection = self.connection();
         let mutation = &intent.mutation;
-        Ok(self
-            .connection()
-            .prepare_cached(
-                "SELECT 1 FROM audit WHERE json_extract(entry, '$.name') = ? AND json_extract(entry, '$.vers') = ?
-                 AND json_extract(entry, '$.cksum') = ? AND json_extract(entry, '$.user') = ? AND seq < ?",
-            )?
-            .exists((
+        let mut tries = connection.prepare_cached(
+            "SELECT seq FROM audit WHERE json_extract(entry, '$.name') = ? AND json_extract(entry, '$.vers') = ?
+             AND json_extract(entry, '$.cksum') = ? AND json_extract(entry, '$.user') = ? AND seq < ?",
+        )?;
+        let tries = tries.query_map(
+            (
                 mutation.name().as_str(),
                 mutation.version().map(Version::to_string),
                 mutation.checksum().map(|checksum| checksum.to_string()),
                 intent.user.as_str(),
                 intent.seq,
-            ))?)
+            ),
+            |row| row.get(0),
+        )?;
+        for seq in tries {
+            if matches!(outcome(&connection, seq?)?.as_deref(), None | Some(INTERRUPTED)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What is on record of accepted publishes, oldest first; all, or those of one version.
@@ -232,6 +249,9 @@ fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<Us
     let key =
         keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
     policy::is_good(&key, signed.now)?;
+    if !key.role.may_mutate() {
+        return Err(Refusal::Role { role: key.role, wanted: signed.mutation.kind() }.into());
+    }
     is_unspent(transaction, signed)?;
     transaction.execute("DELETE FROM spent WHERE kept_until < ?", [signed.now.as_second()])?;
     let kept: i64 = transaction.query_row("SELECT count(*) FROM spent", (), |row| row.get(0))?;
@@ -260,6 +280,22 @@ fn is_unspent(connection: &Connection, signed: &Signed) -> Result<(), SpendError
 /// A challenge among the single-use keys, which are JSON.
 fn challenge_key(signed: &Signed) -> Option<String> {
     signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
+}
+
+pub(super) fn is_open(connection: &Connection, intent: &Intent) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([intent.seq])?)
+}
+
+/// What is said of the outcome of the intent at this place: empty if it is done, `None` if it has no outcome. It stands
+/// somewhere behind the intent, most often not far.
+fn outcome(connection: &Connection, seq: i64) -> Result<Option<String>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT coalesce(json_extract(entry, '$.detail'), '') FROM audit
+             WHERE seq > ?1 AND json_extract(entry, '$.intent') = ?1 ORDER BY seq LIMIT 1",
+        )?
+        .query_row([seq], |row| row.get(0))
+        .optional()?)
 }
 
 fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {

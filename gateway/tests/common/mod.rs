@@ -5,6 +5,10 @@
 pub(crate) mod attested;
 pub(crate) mod bearer_registry;
 pub(crate) mod computer;
+#[cfg(unix)]
+pub(crate) mod crafted;
+#[cfg(unix)]
+pub(crate) mod front;
 pub(crate) mod served;
 
 use std::io::{Read as _, Write as _};

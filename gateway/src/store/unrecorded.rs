@@ -1,0 +1,121 @@
+//! Outcomes that are known and not on record, because the store failed between a change and its outcome. They are written
+//! down before the next token is spent, or within a minute, whichever comes first. If the server ends before, the intent is
+//! an open one, and the registry behind is asked what became of it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::ledger::{self, Intent, Outcome};
+use super::{Store, StoreError};
+
+/// In the order in which they came to be known.
+#[derive(Debug, Default)]
+pub(super) struct Unrecorded(Mutex<Vec<(Intent, Outcome)>>);
+
+impl Unrecorded {
+    pub(super) fn remember(&self, intent: &Intent, outcome: &Outcome) {
+        self.list().push((intent.clone(), outcome.clone()));
+    }
+
+    /// Writes down all of them, and returns the places of their intents, to be forgotten once that is committed.
+    pub(super) fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<i64>, StoreError> {
+        let list = self.list().clone();
+        for (intent, outcome) in &list {
+            // A commit that failed may have reached the disk all the same.
+            if ledger::is_open(transaction, intent)? {
+                ledger::settle(transaction, intent, outcome, now)?;
+            }
+        }
+        Ok(list.into_iter().map(|(intent, _)| intent.seq).collect())
+    }
+
+    pub(super) fn forget(&self, written: &[i64]) {
+        self.list().retain(|(intent, _)| !written.contains(&intent.seq));
+    }
+
+    fn knows(&self, intent: &Intent) -> bool {
+        self.list().iter().any(|(known, _)| known.seq == intent.seq)
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<(Intent, Outcome)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Writes down the outcomes that are known and not on record.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; they are known for another time then.
+    pub(crate) fn record_known(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        if self.unrecorded.list().is_empty() {
+            return Ok(());
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = self.unrecorded.write(&transaction, now)?;
+        transaction.commit()?;
+        self.unrecorded.forget(&written);
+        Ok(())
+    }
+
+    /// Whether what became of an intent is neither on record nor known.
+    pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
+        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.connection(), intent)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use asymmetric_token::{Mutation, PublicKey};
+
+    use super::*;
+    use crate::keys::{NewKey, Role};
+    use crate::store::Signed;
+
+    fn outcomes(store: &Store) -> usize {
+        store
+            .audit_entries(1, 99)
+            .unwrap()
+            .iter()
+            .filter(|entry| entry.contains(r#""outcome":"done""#))
+            .count()
+    }
+
+    /// A commit that failed may have reached the disk; its outcome is not written twice, and keeps nobody from going on.
+    #[test]
+    fn what_is_on_record_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let key = p384::ecdsa::SigningKey::from_slice(&[1; 48]).unwrap();
+        let public = PublicKey::from_sec1(key.verifying_key().to_sec1_point(true).as_bytes()).unwrap();
+        let user = "alice".parse().unwrap();
+        let new = NewKey { public, user, role: Role::Both, label: None, subject: None, expires: None };
+        let now = Timestamp::UNIX_EPOCH;
+        store.add_key(new, now).unwrap();
+        let begin = |single_use_key: &str| {
+            let mutation = Mutation::Owners { name: "hello".parse().unwrap() };
+            let (token, single_use_key) = (String::new(), single_use_key.to_owned());
+            let (key, kept_until) = (public.id(), Timestamp::MAX);
+            store
+                .begin(&Signed { token, key, mutation, single_use_key, challenge: None, kept_until, now })
+                .unwrap()
+        };
+        let first = begin("one");
+        store.settle(&first, &Outcome::Done, now).unwrap();
+        store.unrecorded.remember(&first, &Outcome::Done);
+        let second = begin("two");
+        assert!(store.unrecorded.list().is_empty());
+        store.unrecorded.remember(&first, &Outcome::Done);
+        store.unrecorded.remember(&second, &Outcome::Done);
+        store.record_known(now).unwrap();
+        assert!(store.unrecorded.list().is_empty());
+        assert_eq!(outcomes(&store), 2);
+    }
+}

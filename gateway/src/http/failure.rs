@@ -9,6 +9,7 @@ use super::upload::UploadError;
 use crate::enrolment::EnrolmentError;
 use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
+use crate::metrics::Trouble;
 use crate::policy::Refusal;
 use crate::store::{NotEnrolled, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
@@ -21,7 +22,7 @@ pub(super) enum Failure {
     Refused(#[from] Refusal),
     /// The body could not be had.
     #[error(transparent)]
-    Upload(#[from] UploadError),
+    Upload(UploadError),
     /// The JSON part of a publish request.
     #[error(transparent)]
     PublishJson(#[from] PublishJsonError),
@@ -117,6 +118,16 @@ impl From<NotEnrolled> for Failure {
     }
 }
 
+/// A disk of ours that is full is not a malformed request.
+impl From<UploadError> for Failure {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Disk(_) => Self::internal(error),
+            other => Self::Upload(other),
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::internal(error)
@@ -164,10 +175,24 @@ impl IntoResponse for Failure {
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });
         let fields = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (status, fields, body.to_string()).into_response();
+        if let Self::Remote(error) = &self {
+            response.extensions_mut().insert(trouble(error));
+        }
         if let Self::TooMany(wait) = &self {
             response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
         }
         response
+    }
+}
+
+fn trouble(error: &RemoteError) -> Trouble {
+    match error {
+        RemoteError::Unreachable(_) => Trouble::Unreachable,
+        RemoteError::Slow { .. } => Trouble::Slow,
+        RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_) => {
+            Trouble::Credential
+        }
+        RemoteError::Broken { .. } | RemoteError::Nonsense(_) | RemoteError::Failed { .. } => Trouble::Failed,
     }
 }
 
@@ -192,4 +217,22 @@ fn chain(mut error: &dyn Error) -> String {
         error = cause;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use axum::http::StatusCode;
+
+    use super::{Failure, UploadError};
+
+    #[test]
+    fn a_full_disk_is_the_registrys_fault_and_a_short_body_the_clients() {
+        let full = Failure::from(UploadError::Disk(io::ErrorKind::StorageFull.into()));
+        assert_eq!(full.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let Failure::Internal(cause) = full else { panic!("{full}") };
+        assert!(super::chain(cause.as_ref()).contains("no storage space"), "{cause}");
+        assert_eq!(Failure::from(UploadError::Ended).status(), StatusCode::BAD_REQUEST);
+    }
 }

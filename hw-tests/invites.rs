@@ -103,6 +103,20 @@ fn a_bad_code_leaves_keys_that_a_good_one_enrols() {
     assert_eq!(world.keys_of("alice").len(), 2);
 }
 
+/// No token would be good there, so no slot is used up for it.
+#[test]
+fn another_spelling_of_the_url_is_noticed_before_keys_are_made() {
+    let world = World::new();
+    let url = world.gateway.index_url().replace("127.0.0.1", "localhost");
+    let refused = world.yk_cargo(["enroll", &url, "--yes", "--invite"]);
+    refused.input(&format!("{}\n", world.invite())).fails().says(&[
+        &format!("this registry's index URL is {}, and not {url}", world.gateway.index_url()),
+        "put the registry's own into $CARGO_HOME/config.toml",
+    ]);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+    assert!(!world.yk_cargo(["list"]).succeeds().stdout.contains("slot"));
+}
+
 /// The code is typed without echo, the PIN asked for, and nobody has to be told what to send to whom.
 #[test]
 fn at_a_terminal() {

@@ -18,6 +18,7 @@ const LINES: usize = 20;
 
 /// A registry that enrols keys over HTTP.
 pub struct Registration<'a> {
+    index: String,
     url: String,
     settings: &'a Settings,
 }
@@ -26,6 +27,8 @@ pub struct Registration<'a> {
 #[derive(Debug, Deserialize)]
 pub struct Terms {
     version: u64,
+    /// Its index URL; older gateways do not say it.
+    index: Option<String>,
     /// To be signed by every key.
     pub nonce: String,
     attestation: String,
@@ -81,13 +84,14 @@ impl<'a> Registration<'a> {
     /// [`Error::Api`].
     pub fn find(index: &str, settings: &'a Settings) -> Result<Self, Error> {
         let api = challenge::api(index, settings).map_err(Error::Api)?;
-        Ok(Self { url: format!("{api}/api/v1/enroll"), settings })
+        Ok(Self { index: index.to_owned(), url: format!("{api}/api/v1/enroll"), settings })
     }
 
-    /// Asks for the terms, and for a fresh nonce.
+    /// Asks for the terms, and for a fresh nonce. A registry that goes by another URL than ours takes no token of ours, which
+    /// is better known before keys are made for it.
     ///
     /// # Errors
-    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::Http`].
+    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::OtherIndex`], [`Error::Http`].
     pub fn terms(&self) -> Result<Terms, Error> {
         let answer = self.client()?.get(&self.url, None)?;
         match answer.status {
@@ -99,7 +103,12 @@ impl<'a> Registration<'a> {
         if terms.version != 1 {
             return Err(Error::Answer { url: self.url.clone() });
         }
-        Ok(terms)
+        match &terms.index {
+            Some(theirs) if *theirs != self.index => {
+                Err(Error::OtherIndex { ours: self.index.clone(), theirs: theirs.clone() })
+            }
+            _ => Ok(terms),
+        }
     }
 
     /// Sends the keys.
@@ -181,6 +190,14 @@ pub enum Error {
         /// What was asked.
         url: String,
     },
+    /// It has another index URL than the one it was reached by.
+    #[error("this registry's index URL is {}, and not {}", escape(theirs), escape(ours))]
+    OtherIndex {
+        /// The one that is configured here.
+        ours: String,
+        /// What it says.
+        theirs: String,
+    },
     /// It says no.
     #[error("the registry refuses the enrolment: {detail}")]
     Refused {
@@ -200,13 +217,17 @@ impl Error {
             | Self::Api(challenge::Error::NoApi { .. } | challenge::Error::GitIndex) => {
                 "enrol without --invite, and send its administrator the lines that are printed"
             }
+            Self::OtherIndex { .. } => {
+                "every token names the URL, letter by letter: put the registry's own into $CARGO_HOME/config.toml"
+            }
             Self::Refused { status: 409, .. } => {
-                "if another user's keys are on this card: make new ones in other slots, with --slot"
+                "revoked keys and those of other users stay what they are: `yk-cargo forget REGISTRY`, then enrol again, and \
+                 new ones are made in empty slots"
             }
             Self::Refused { status: 403, .. } => {
                 "what the registry asks for is its administrator's choice; keys that were made stay on the card"
             }
-            Self::Refused { status: 401, .. } => {
+            Self::Refused { status: 400 | 401, .. } => {
                 "keys that were made are kept: with a good code, the same command goes on from here"
             }
             _ => "keys that were made are kept: the same command goes on from here when the registry answers",

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::http::{App, routed};
 use crate::listener::Service;
 
-/// A store that takes longer to write is not ready.
+/// A store that takes longer is not ready, and is not waited for.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// `GET /metrics`, `GET /healthz` and `GET /readyz`.
@@ -39,7 +39,10 @@ impl Service for Operators {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text()).into_response()
+    let store = app.store.clone();
+    let open = tokio::task::spawn_blocking(move || store.open_intents().map(|open| open.len() as u64));
+    let open = timeout(READY_WITHIN, open).await.ok().and_then(Result::ok).and_then(Result::ok);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text(open)).into_response()
 }
 
 /// Whether a change could be written down now.

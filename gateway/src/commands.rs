@@ -42,8 +42,13 @@ fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let farewell = runtime.block_on(async { farewell() })?;
     let config = serve_config(options)?;
+    let is_new = !Store::is_in(&config.store);
     let exposed = config.tls.is_none() && !config.listen.ip().is_loopback();
+    let folder = config.store.clone();
     let running = Gateway::start(config)?;
+    if is_new {
+        people::tell_of_new_store(&folder);
+    }
     if exposed {
         tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
     }
@@ -107,6 +112,7 @@ fn credential(command: CredentialCommand) -> Outcome {
         CredentialCommand::Set { place, user } => {
             setup::set_credential(&place.config()?, &user)?;
             say(&format!("{user}\n"))?;
+            people::note("`registry-gateway doctor` tells whether the registry behind takes it\n");
         }
         CredentialCommand::Remove { place, user } => {
             if !place.store()?.remove_credential(&user, Timestamp::now())? {
@@ -148,8 +154,17 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
             let revoked = checked.key.revoked.map(|at| format!(", revoked {at:.0}")).unwrap_or_default();
             text.push_str(&format!(
                 "  public     {}\n  role       {}{label}{revoked}\n  signed     {:.0} for {}\n\
-                 \x20 verified   the key signed this checksum, and the stored file has it\n",
-                checked.key.public, checked.key.role, checked.claims.issued_at, checked.index_url,
+                 \x20 verified   {}\n",
+                checked.key.public,
+                checked.key.role,
+                checked.claims.issued_at,
+                checked.index_url,
+                match checked.file_is_here {
+                    true => "the key signed this checksum, and the stored file has it",
+                    false => {
+                        "the key signed this checksum; `yk-cargo verify` compares the file, which is in the registry behind"
+                    }
+                },
             ));
             (text, true)
         }

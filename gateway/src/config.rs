@@ -1,6 +1,6 @@
 //! How a gateway is set up: from a TOML file, the command line, or a program that runs one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +8,11 @@ use std::{fs, io};
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use serde::de::{Error as _, Unexpected};
 
 use crate::attestation;
 use crate::challenge::Challenges;
+use crate::policy::{LONGEST_SKEW, LONGEST_WINDOW};
 use crate::tls::TlsFiles;
 
 /// How to serve a registry. In the file, names have hyphens and durations are seconds.
@@ -20,6 +22,7 @@ pub struct Config {
     /// The store's folder.
     pub store: PathBuf,
     /// Where to listen; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// The public base URL as cargo sees it; by default `http://` and the address that is listened on.
     pub url: Option<String>,
@@ -49,8 +52,11 @@ pub struct Config {
     /// The certificate to show; without one, plain HTTP is spoken.
     pub tls: Option<TlsFiles>,
     /// Where to listen for operators: `/metrics`, `/healthz`, `/readyz`, in plain HTTP.
+    #[serde(deserialize_with = "some_address")]
     pub metrics: Option<SocketAddr>,
-    /// Networks whose `X-Forwarded-For` is believed, and whose connections are not counted by address.
+    /// Networks whose `X-Forwarded-For` is believed, and whose connections are not counted by address. In the file, an address
+    /// alone is a network of one.
+    #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Connections at a time; one address may have half of them. A newcomer takes the place of the longest silent.
     pub connections: usize,
@@ -133,6 +139,19 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "`registry-gateway init` makes one",
+            Self::Syntax { .. } => {
+                "`registry-gateway init DIR`, in a folder of its own, makes one that explains every setting"
+            }
+        }
+    }
+}
+
 impl Config {
     /// The defaults, on a free port of 127.0.0.1.
     pub fn new(store: impl Into<PathBuf>) -> Self {
@@ -182,6 +201,37 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// Whether every number is one that a gateway can serve with. What was spent is remembered for as long as the longest
+    /// window and skew, so a longer one would let it be spent again.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`], of the first that is not.
+    pub(crate) fn is_within_bounds(&self) -> Result<(), OutOfBounds> {
+        let timeout = self.upstream.as_ref().map(|upstream| upstream.timeout);
+        let bounds = [
+            (!self.window.is_zero() && self.window <= LONGEST_WINDOW, "window", "1 to 86400 seconds"),
+            (self.skew <= LONGEST_SKEW, "skew", "0 to 3600 seconds"),
+            (is_a_wait(self.patience), "patience", WAIT),
+            (timeout.is_none_or(is_a_wait), "timeout", WAIT),
+            ((1..=u64::from(u32::MAX)).contains(&self.max_crate), "max-crate", "1 to 4294967295 bytes"),
+            (self.connections >= 2, "connections", "2 or more"),
+        ];
+        match bounds.into_iter().find(|(is_within, ..)| !is_within) {
+            Some((_, name, bounds)) => Err(OutOfBounds { name, bounds }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A setting with which a gateway would not do what it is for.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` must be {bounds}")]
+pub struct OutOfBounds {
+    /// The setting's name in the file.
+    pub name: &'static str,
+    /// In words, after "must be".
+    pub bounds: &'static str,
 }
 
 impl UpstreamConfig {
@@ -205,8 +255,35 @@ fn credential(path: &Path, folder: &Path) -> Option<PathBuf> {
     Some(std::env::var_os("CREDENTIALS_DIRECTORY").map_or(folder.to_owned(), PathBuf::from).join(name))
 }
 
+const WAIT: &str = "1 to 3600 seconds";
+
+/// Fractions of a second are for programs that run a gateway.
+fn is_a_wait(duration: Duration) -> bool {
+    !duration.is_zero() && duration <= Duration::from_secs(3600)
+}
+
 fn upstream_timeout() -> Duration {
     Duration::from_secs(30)
+}
+
+fn some_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(deserializer).map(Some)
+}
+
+/// The parser's own words for it, "invalid socket address syntax", help nobody who wrote a name or left out the port.
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let like = "an address and a port, such as \"127.0.0.1:8000\" or \"[::1]:8000\"";
+    text.parse().map_err(|_| D::Error::invalid_value(Unexpected::Str(&text), &like))
+}
+
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let like = "an address, or a network such as \"10.0.0.0/8\"";
+    let network = |text: &String| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| D::Error::invalid_value(Unexpected::Str(text), &like))
+    };
+    Vec::<String>::deserialize(deserializer)?.iter().map(network).collect()
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -255,6 +332,44 @@ mod tests {
                     |line: &str| line.starts_with(&format!("{name} = ")) || line == format!("[{name}]");
                 assert!(settings().any(shown), "{table} {name}");
             }
+        }
+    }
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        let config: Config =
+            toml::from_str("trusted-proxies = [\"127.0.0.1\", \"10.0.0.0/8\", \"::1\"]").unwrap();
+        let proxies: Vec<_> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]);
+        for (wrong, like) in [
+            ("listen = \"localhost:8000\"", "\"localhost:8000\", expected an address and a port, such as"),
+            ("metrics = \"9100\"", "\"9100\", expected an address and a port, such as"),
+            ("trusted-proxies = [\"proxy\"]", "\"proxy\", expected an address, or a network such as"),
+        ] {
+            let refused = toml::from_str::<Config>(wrong).unwrap_err().to_string();
+            assert!(refused.contains(like), "{refused}");
+        }
+    }
+
+    #[test]
+    fn no_number_makes_the_gateway_useless_or_forgetful() {
+        let upstream = "[upstream]\nindex = \"x\"\nkey-file = \"x\"\n";
+        for (wrong, name) in [
+            ("window = 0", "window"),
+            ("window = 86401", "window"),
+            ("skew = 3601", "skew"),
+            ("patience = 0", "patience"),
+            ("patience = 9223372036854775807", "patience"),
+            ("max-crate = 0", "max-crate"),
+            ("max-crate = 4294967296", "max-crate"),
+            ("connections = 1", "connections"),
+            (&format!("{upstream}timeout = 0"), "timeout"),
+        ] {
+            let config: Config = toml::from_str(wrong).unwrap();
+            assert_eq!(config.is_within_bounds().unwrap_err().name, name, "{wrong}");
+        }
+        for good in ["", "window = 86400\nskew = 3600", "skew = 0", "connections = 2", upstream] {
+            toml::from_str::<Config>(good).unwrap().is_within_bounds().unwrap();
         }
     }
 

@@ -1,7 +1,9 @@
 //! What an administrator should know of a gateway before its users do.
 
+mod address;
+
 use std::collections::BTreeSet;
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -11,7 +13,6 @@ use axum::http::HeaderMap;
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
-use url::{Host, Url};
 
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::index;
@@ -38,15 +39,17 @@ pub struct Finding {
 /// If there is no store to look at, or no thread to look with.
 pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, ExamineError> {
     let store = Arc::new(Store::open_existing(&config.store)?);
-    let mut findings = vec![address(config)];
-    findings.extend(proxy(config));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut findings, addresses) = address::configured(config);
+    if let Some(addresses) = addresses {
+        findings.extend(runtime.block_on(address::reached(config, &addresses)));
+    }
     let mut keys = store.keys()?;
     let now = Timestamp::now();
     keys.retain(|key| key.revoked.is_none() && key.expires.is_none_or(|end| now < end));
     findings.push(in_use(&keys));
     if let Some(upstream) = &config.upstream {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(behind(config, upstream, &store, &keys, crates, &mut findings))?;
+        runtime.block_on(behind(config, upstream, &store, crates, &mut findings))?;
     }
     findings.push(match store.open_intents()?.len() {
         0 => good("every change on record has an outcome"),
@@ -69,40 +72,6 @@ pub enum ExamineError {
     Runtime(#[from] io::Error),
 }
 
-fn address(config: &Config) -> Finding {
-    match &config.url {
-        None => bad(
-            "no `url` is set: users would have to reach the address that is listened on",
-            "set `url` to the registry's address as cargo's users will have it; it cannot be changed later",
-        ),
-        Some(url) if url.starts_with("http://") && !loopback(url) => bad(
-            format!("{url} is plain HTTP: crates and read tokens can be read and changed on the way"),
-            "put a proxy that ends TLS in front, and set `url` to its https:// address",
-        ),
-        Some(url) => good(format!("the registry is {url}")),
-    }
-}
-
-fn loopback(url: &str) -> bool {
-    match Url::parse(url).ok().as_ref().and_then(Url::host) {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// Without a certificate, an https:// address means a proxy that ends TLS.
-fn proxy(config: &Config) -> Option<Finding> {
-    let https = config.url.as_ref().is_some_and(|url| url.starts_with("https://"));
-    (https && config.tls.is_none() && config.trusted_proxies.is_empty()).then(|| {
-        bad(
-            "all users share one address, that of the proxy which ends TLS, and its limits",
-            "name the proxy in `trusted-proxies`",
-        )
-    })
-}
-
 fn in_use(keys: &[Key]) -> Finding {
     match keys.len() {
         0 => bad(
@@ -115,14 +84,10 @@ fn in_use(keys: &[Key]) -> Finding {
 }
 
 fn no_answer(error: &UpstreamError) -> Finding {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    bad(text, "see that it runs, and that `index` in [upstream] is the address of its index")
+    bad(with_causes(error), SEE_INDEX)
 }
+
+const SEE_INDEX: &str = "see that it runs, and that `index` in [upstream] is the address of its index";
 
 /// Here, and at the registry behind.
 fn who_may_read(here: Reads, index: &str, open: bool) -> Finding {
@@ -144,14 +109,11 @@ async fn behind(
     config: &Config,
     upstream: &UpstreamConfig,
     store: &Arc<Store>,
-    keys: &[Key],
     crates: &[CrateName],
     findings: &mut Vec<Finding>,
 ) -> Result<(), StoreError> {
-    let opened =
-        Vault::open(&upstream.key_file).and_then(|vault| with_credentials(store, &vault, keys, findings));
-    let users = match opened {
-        Ok(users) => users,
+    let users = match Vault::open(&upstream.key_file) {
+        Ok(vault) => with_credentials(store, &vault, findings)?,
         Err(error) => {
             let advice = error.hint().unwrap_or_default();
             findings.push(bad(error.to_string(), advice));
@@ -172,18 +134,25 @@ async fn behind(
             return Ok(());
         }
     }
+    let mut reader = None;
     for user in &users {
         findings.push(match remote.takes(user).await {
-            Ok(()) => good(format!("the registry behind takes the credential of {user}")),
+            Ok(()) => {
+                reader = reader.or(Some(user));
+                good(format!("the registry behind takes the credential of {user}"))
+            }
             Err(UpstreamError::Remote(RemoteError::CredentialRefused(_))) => bad(
                 format!("the registry behind refuses the credential of {user}"),
                 format!("make a token for {user} there, and run `registry-gateway credential set {user}`"),
             ),
+            Err(UpstreamError::NotFound(_)) => {
+                bad(format!("there is no config.json below {}", upstream.index), SEE_INDEX)
+            }
             Err(error) => no_answer(&error),
         });
     }
-    if let Some(user) = users.into_iter().next() {
-        let reader = Reader { user, revision: store.revision()? };
+    if let Some(user) = reader {
+        let reader = Reader { user: user.clone(), revision: store.revision()? };
         let mut names: BTreeSet<String> = crates.iter().map(CrateName::to_string).collect();
         names.extend(store.published(None)?.into_iter().map(|record| record.name));
         findings.push(lines_past_the_gateway(&remote, &reader, &names, &upstream.addresses()).await);
@@ -191,30 +160,22 @@ async fn behind(
     Ok(())
 }
 
-/// Users who have a key, and whose credential opens.
+/// Users whose credential opens, also those who have no key yet.
 fn with_credentials(
     store: &Store,
     vault: &Vault,
-    keys: &[Key],
     findings: &mut Vec<Finding>,
-) -> Result<Vec<User>, crate::vault::VaultError> {
+) -> Result<Vec<User>, StoreError> {
     let mut users = Vec::new();
-    let mut seen = BTreeSet::new();
-    for key in keys {
-        if !seen.insert(key.user.as_str()) {
-            continue;
-        }
-        match store.credential(&key.user) {
-            Ok(Some(sealed)) => match vault.unseal(&key.user, &sealed) {
-                Ok(_) => users.push(key.user.clone()),
-                Err(error) => findings.push(bad(error.to_string(), error.hint().unwrap_or_default())),
-            },
-            _ => {
-                findings.push(bad(
-                    format!("{} can do nothing: there is no credential for the registry behind", key.user),
-                    format!("run `registry-gateway credential set {}`", key.user),
-                ));
-            }
+    for user in store.users()?.into_iter().filter(|person| person.removed.is_none()).map(|person| person.user)
+    {
+        match store.credential(&user)?.map(|sealed| vault.unseal(&user, &sealed)) {
+            Some(Ok(_)) => users.push(user),
+            Some(Err(error)) => findings.push(bad(error.to_string(), error.hint().unwrap_or_default())),
+            None => findings.push(bad(
+                format!("{user} can do nothing: there is no credential for the registry behind"),
+                format!("run `registry-gateway credential set {user}`"),
+            )),
         }
     }
     Ok(users)
@@ -266,6 +227,16 @@ fn versions_past(file: &[u8], addresses: &[String]) -> impl Iterator<Item = Stri
         });
         past.then(|| line["vers"].as_str().unwrap_or("?").to_owned())
     })
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
 }
 
 fn good(text: impl Into<String>) -> Finding {

@@ -29,7 +29,7 @@ use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::attestation;
 use crate::challenge::Challenges;
@@ -133,6 +133,9 @@ impl Service for Registry {
             let mut response = self.answer_known(request).await;
             let (status, took) = (response.status().as_u16(), started.elapsed());
             app.metrics.answered(status, took);
+            if let Some(trouble) = response.extensions().get() {
+                app.metrics.trouble(*trouble);
+            }
             tracing::debug!(status, micros = took.as_micros(), "answered");
             if let Ok(id) = HeaderValue::try_from(id) {
                 response.headers_mut().insert("x-request-id", id);
@@ -204,13 +207,14 @@ fn challenge(rules: &Rules) -> Option<String> {
     Some(rules.issuer.issue(&nonce, Timestamp::now()))
 }
 
-/// Runs what may wait for the disk or for the database.
+/// Runs what may wait for the disk or for the database. What it logs belongs to the same request.
 async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Failure>
 where
     T: Send + 'static,
     E: Into<Failure> + Send + 'static,
 {
-    match tokio::task::spawn_blocking(work).await {
+    let request = Span::current();
+    match tokio::task::spawn_blocking(move || request.in_scope(work)).await {
         Ok(result) => result.map_err(Into::into),
         Err(panic) => Err(Failure::internal(panic)),
     }

@@ -36,6 +36,7 @@ mod http;
 mod limits;
 mod listener;
 mod metrics;
+mod outbound;
 mod patience;
 mod settlement;
 mod tls;
@@ -43,6 +44,7 @@ mod upstream;
 mod verified_reads;
 
 pub use config::Config;
+pub use outbound::AuthoritiesError;
 pub use serve::{Gateway, Running, StartError};
 pub use tls::{TlsError, TlsFiles};
 pub use upstream::RemoteConfigError;

@@ -10,11 +10,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::{Command, LogFormat, PlaceError};
+use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
-use registry_gateway::{RemoteConfigError, StartError};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -42,7 +42,8 @@ fn report(error: &(dyn Error + 'static)) {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text.push_str(&format!("  because: {inner}\n"));
+        // TOML's errors end with a line break.
+        text.push_str(&format!("  because: {}\n", inner.to_string().trim_end()));
         cause = inner.source();
     }
     if let Some(hint) = hint(error) {
@@ -64,31 +65,11 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         Some(PlaceError::Config(error)) => return hint(error),
         None => {}
     }
-    if let Some(ConfigError::File { .. }) = error.downcast_ref::<ConfigError>() {
-        return Some("`registry-gateway init` makes one".to_owned());
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return Some(error.hint().to_owned());
     }
     if let Some(ExamineError::Store(error)) = error.downcast_ref::<ExamineError>() {
         return error.hint();
     }
-    match error.downcast_ref::<StartError>()? {
-        StartError::Store(error) => error.hint(),
-        StartError::Listen { .. } => {
-            Some("another program may have this port; try --listen 127.0.0.1:0".to_owned())
-        }
-        StartError::Url(_) => {
-            Some("give --url as cargo's users will have it, such as https://crates.example.org".to_owned())
-        }
-        StartError::Tls(_) => {
-            Some("give the chain of certificates and the private key, both in PEM".to_owned())
-        }
-        StartError::Upstream(RemoteConfigError::Vault(error)) => error.hint(),
-        StartError::Upstream(_) | StartError::IndexUrl(_) | StartError::Bypass => {
-            Some("see the configuration's comments, or `registry-gateway init`".to_owned())
-        }
-        StartError::Unsettled(_) => Some("see that the registry behind answers, and start again".to_owned()),
-        StartError::Attestation(_) => {
-            Some("--attestation-roots takes PEM files with certificates and nothing else".to_owned())
-        }
-        StartError::Threads(_) => None,
-    }
+    error.downcast_ref::<StartError>()?.hint()
 }

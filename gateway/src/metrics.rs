@@ -10,6 +10,21 @@ use crate::store::Outcome;
 const STATUSES: usize = 500;
 const MUTATIONS: [&str; 4] = ["publish", "yank", "unyank", "owners"];
 const OUTCOMES: [&str; 3] = ["done", "refused", "failed"];
+const TROUBLES: [&str; 4] = ["unreachable", "slow", "credential", "failed"];
+
+/// What was wrong with the registry behind, as far as operators do different things about it. Rides on the answer from where
+/// it is known to where answers are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nothing was sent.
+    Unreachable,
+    /// No answer in time.
+    Slow,
+    /// It refuses what we have for a user, or we have nothing.
+    Credential,
+    /// It failed, hung up, or answered nonsense.
+    Failed,
+}
 
 /// Counters of one gateway since its start.
 #[derive(Debug)]
@@ -19,6 +34,7 @@ pub(crate) struct Metrics {
     verifications: AtomicU64,
     known_reads: AtomicU64,
     changes: [[AtomicU64; OUTCOMES.len()]; MUTATIONS.len()],
+    troubles: [AtomicU64; TROUBLES.len()],
     accepted: AtomicU64,
     evicted: AtomicU64,
     open: AtomicU64,
@@ -38,6 +54,7 @@ impl Metrics {
             verifications: AtomicU64::new(0),
             known_reads: AtomicU64::new(0),
             changes: Default::default(),
+            troubles: Default::default(),
             accepted: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             open: AtomicU64::new(0),
@@ -79,6 +96,11 @@ impl Metrics {
         }
     }
 
+    /// The registry behind did not do its part.
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        self.troubles[trouble as usize].fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn connected(&self) {
         self.accepted.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
@@ -93,8 +115,8 @@ impl Metrics {
         self.evicted.fetch_add(1, Relaxed);
     }
 
-    /// All of it.
-    pub(crate) fn text(&self) -> String {
+    /// All of it. The number of changes whose outcome is not known yet is the store's to say, if it can.
+    pub(crate) fn text(&self, changes_open: Option<u64>) -> String {
         let mut text = String::new();
         head(&mut text, "requests_total", "counter", "Answers by status.");
         for (at, count) in self.answers.iter().enumerate() {
@@ -115,6 +137,20 @@ impl Metrics {
                 let labels = format!("{{mutation=\"{mutation}\",outcome=\"{outcome}\"}}");
                 line(&mut text, "changes_total", &labels, count.load(Relaxed));
             }
+        }
+        if let Some(open) = changes_open {
+            head(&mut text, "changes_open", "gauge", "Changes under way, or whose outcome is not known yet.");
+            line(&mut text, "changes_open", "", open);
+        }
+        head(
+            &mut text,
+            "behind_failures_total",
+            "counter",
+            "Answers that the registry behind is to blame for.",
+        );
+        for (trouble, count) in TROUBLES.iter().zip(&self.troubles) {
+            let labels = format!("{{reason=\"{trouble}\"}}");
+            line(&mut text, "behind_failures_total", &labels, count.load(Relaxed));
         }
         for (name, kind, help, count) in [
             ("verifications_total", "counter", "Signatures verified.", &self.verifications),

@@ -21,6 +21,9 @@ pub struct Checked {
     pub claims: Claims,
     /// For which index URL.
     pub index_url: String,
+    /// Whether the file is in the store and has the checksum that was signed. If not, it is in the registry behind, which
+    /// was not asked.
+    pub file_is_here: bool,
 }
 
 /// Why a record does not verify.
@@ -51,7 +54,8 @@ pub enum RecordError {
     },
 }
 
-/// Verifies a record of a publish again: token against key, claims against record, crate file against claims.
+/// Verifies a record of a publish again: token against key, claims against record, and where the store has the version,
+/// crate file against claims.
 ///
 /// # Errors
 /// [`RecordError`]; each variant is one thing that does not hold.
@@ -70,11 +74,14 @@ pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
     if !same {
         return Err(RecordError::Claims(format!("{name} {version} {signed}")));
     }
-    let found = checksum_of(&mut File::open(store.crate_file(&record.name, &version.to_string()))?)?;
-    if found != signed {
-        return Err(RecordError::Checksum { found, signed });
+    let file_is_here = store.line(&record.name, &record.version)?.is_some();
+    if file_is_here {
+        let found = checksum_of(&mut File::open(store.crate_file(&record.name, &record.version))?)?;
+        if found != signed {
+            return Err(RecordError::Checksum { found, signed });
+        }
     }
-    Ok(Checked { key, claims: verified.claims, index_url: verified.footer.url })
+    Ok(Checked { key, claims: verified.claims, index_url: verified.footer.url, file_is_here })
 }
 
 fn checksum_of(file: &mut File) -> io::Result<Checksum> {

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Operators;
 use crate::attestation;
 use crate::challenge::Issuer;
-use crate::config::{Config, Reads, UpstreamConfig};
+use crate::config::{Config, OutOfBounds};
 use crate::connections::Connections;
 use crate::http::{App, InTurn, Registry};
 use crate::limits::Limits;
@@ -25,6 +25,9 @@ use crate::store::{Heads, ServeLock, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
 use crate::verified_reads::VerifiedReads;
+pub(crate) use addresses::Addresses;
+
+mod addresses;
 
 /// Connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
@@ -35,6 +38,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A number in the configuration.
+    #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
     /// The address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -55,8 +61,8 @@ pub enum StartError {
     #[error(transparent)]
     Upstream(#[from] RemoteConfigError),
     /// What was under way at the last end cannot be settled.
-    #[error("{0}; until then nobody can be served")]
-    Unsettled(String),
+    #[error("it is not known what became of a change, and until it is nobody can be served")]
+    Unsettled(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nowhere to read.
     #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
     Bypass,
@@ -73,6 +79,40 @@ pub enum StartError {
     Threads(#[source] io::Error),
 }
 
+impl StartError {
+    /// What to do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Store(error) => return error.hint(),
+            Self::Upstream(RemoteConfigError::Vault(error)) => return error.hint(),
+            Self::Threads(_) => return None,
+            Self::Listen { source, .. } => return Some(instead_of_listening(source).to_owned()),
+            Self::Url(_) => "give --url as cargo's users will have it, such as https://crates.example.org",
+            Self::Tls(_) => "give the chain of certificates and the private key, both in PEM",
+            Self::Bounds(_) | Self::Upstream(_) | Self::IndexUrl(_) | Self::Bypass => {
+                "see the comments in the configuration that `registry-gateway init` makes"
+            }
+            Self::Unsettled(_) => "see that the registry behind answers, and start again; nothing is lost",
+            Self::Attestation(_) => "--attestation-roots takes PEM files with certificates and nothing else",
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn instead_of_listening(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has this port, unless `listen` and `metrics` are the same; stop it, or take another port"
+        }
+        io::ErrorKind::AddrNotAvailable => "`listen` and `metrics` must be addresses of this computer",
+        io::ErrorKind::PermissionDenied => {
+            "a port below 1024 wants CAP_NET_BIND_SERVICE; take a higher one, with a proxy in front"
+        }
+        _ => "take another address or port",
+    }
+}
+
 /// The gateway.
 #[derive(Debug)]
 pub struct Gateway;
@@ -83,20 +123,13 @@ impl Gateway {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config) -> Result<Running, StartError> {
+        config.is_within_bounds()?;
         let store = Arc::new(Store::open(&config.store)?);
         let lock = store.recover()?;
-        let tls = config.tls.map(Tls::open).transpose()?;
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
         let (listener, address) = bound(config.listen)?;
         let operators = config.metrics.map(bound).transpose()?;
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let base_url = base_url(config.url.unwrap_or_else(|| format!("{scheme}://{address}")))?;
-        let index_url = config.index_url.unwrap_or_else(|| format!("sparse+{base_url}/index/"));
-        let index_path = index_path(&index_url, &base_url)?;
-        let dl = match (config.reads, &config.upstream) {
-            (Reads::Bypass, Some(UpstreamConfig { dl: Some(dl), .. })) => dl.clone(),
-            (Reads::Bypass, _) => return Err(StartError::Bypass),
-            _ => format!("{base_url}/api/v1/crates"),
-        };
+        let Addresses { base_url, index_url, index_path, dl } = Addresses::of(&config, address)?;
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
@@ -123,7 +156,7 @@ impl Gateway {
             limits: Limits::new(config.verifications_per_peer, config.verifications_per_key),
             verified_reads: VerifiedReads::default(),
             trusted_proxies: config.trusted_proxies,
-            most_connections: config.connections.max(2),
+            most_connections: config.connections,
             metrics,
             patience: config.patience,
             changes: TaskTracker::new(),
@@ -137,7 +170,7 @@ impl Gateway {
             .map_err(StartError::Threads)?;
         runtime
             .block_on(settlement::settle(&app.store, app.upstream.as_ref(), &app.in_turn, Timestamp::MAX))
-            .map_err(|error| StartError::Unsettled(error.to_string()))?;
+            .map_err(|error| StartError::Unsettled(error.into()))?;
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
         let sockets = Sockets { registry: listener, tls, operators: operators.map(|(socket, _)| socket) };
@@ -279,32 +312,4 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
     app.changes.close();
     app.changes.wait().await;
     Ok(())
-}
-
-/// Where the index is served: at the path of its URL if that is here, else where it is by default.
-fn index_path(index_url: &str, base_url: &str) -> Result<String, StartError> {
-    let wrong = || StartError::IndexUrl(index_url.to_owned());
-    let url = index_url.strip_prefix("sparse+").ok_or_else(wrong)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]/+".contains(&byte);
-    if !url.ends_with('/') || !url.bytes().all(plain) {
-        return Err(wrong());
-    }
-    match url.strip_prefix(base_url) {
-        Some(path) if path.starts_with('/') => Ok(path.to_owned()),
-        _ => Ok("/index/".to_owned()),
-    }
-}
-
-fn base_url(url: String) -> Result<String, StartError> {
-    let base = url.strip_suffix('/').unwrap_or(&url);
-    let host = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://"));
-    let plain = |text: &str| {
-        !text.is_empty()
-            && !text.starts_with(':')
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte))
-    };
-    match host {
-        Some(host) if plain(host) => Ok(base.to_owned()),
-        _ => Err(StartError::Url(url)),
-    }
 }

@@ -51,7 +51,11 @@ impl VaultError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::File { .. } => Some("`registry-gateway init` makes one".to_owned()),
+            Self::File { .. } => Some(
+                "see `key-file` in [upstream]; `registry-gateway init` makes a new one, for which each credential has to \
+                 be set again"
+                    .to_owned(),
+            ),
             Self::OpenToOthers(path) => Some(format!("run `chmod 600 {}`", path.display())),
             Self::NotAKey(_) => Some("give the file that `registry-gateway init` made".to_owned()),
             Self::Sealed(user) => Some(format!("set it again with `registry-gateway credential set {user}`")),

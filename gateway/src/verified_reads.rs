@@ -82,3 +82,54 @@ impl VerifiedReads {
         generations[0].insert(token, read);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use asymmetric_token::{Claims, Footer, Prepared, PublicKey, Untrusted};
+    use jiff::Timestamp;
+    use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+    use p384::ecdsa::{Signature, SigningKey};
+
+    use super::*;
+    use crate::keys::Role;
+
+    fn read() -> VerifiedRead {
+        let signing = SigningKey::from_slice(&[1; 48]).unwrap();
+        let point = signing.verifying_key().to_sec1_point(true);
+        let public = PublicKey::from_sec1(point.as_bytes()).unwrap();
+        let claims = Claims::read(Timestamp::UNIX_EPOCH);
+        let footer = Footer::new("sparse+https://crates.example.org/index/", public.id());
+        let prepared = Prepared::new(&public, &claims, &footer).unwrap();
+        let signature: Signature = signing.sign_prehash(prepared.digest()).unwrap();
+        let token = prepared.finish(&signature.to_bytes().into()).unwrap();
+        let key = Key {
+            public,
+            user: "alice".parse().unwrap(),
+            role: Role::Read,
+            label: None,
+            subject: None,
+            added: Timestamp::UNIX_EPOCH,
+            revoked: None,
+            expires: None,
+        };
+        VerifiedRead {
+            verified: Untrusted::parse(&token).unwrap().verify(&public).unwrap(),
+            key,
+            revision: Revision::default(),
+        }
+    }
+
+    #[test]
+    fn is_bounded_and_keeps_what_is_asked_for() {
+        let table = VerifiedReads::new(2);
+        let hash = |n: u8| TokenHash([n; 32]);
+        for n in 0..100 {
+            table.remember(hash(n), read());
+            assert!(table.find(&hash(0)).is_some(), "asked for each time, it was never the oldest");
+            let held: usize = table.generations.lock().unwrap().iter().map(HashMap::len).sum();
+            assert!(held <= 4, "{held} after {n}");
+        }
+        assert!(table.find(&hash(50)).is_none());
+        assert!(table.find(&hash(99)).is_some());
+    }
+}

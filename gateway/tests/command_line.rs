@@ -9,9 +9,12 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use asymmetric_token::Claims;
+use common::bearer_registry::{BearerRegistry, Say};
 use common::served::{Served, program};
 use common::{Fixture, SoftwareKey, Upload};
 use jiff::Timestamp;
+use registry_gateway::store::Store;
+use registry_gateway::vault::Vault;
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 fn run(store: &Path, arguments: &[&str]) -> Output {
@@ -92,6 +95,80 @@ fn no_token_in_the_log() {
     assert_eq!(refused["span"]["client"], "127.0.0.1", "{refused}");
 }
 
+/// What the gateway shows to the registry behind is nobody else's affair, also when that one quotes it.
+#[test]
+fn no_credential_in_the_log_nor_in_an_answer() {
+    const SECRET: &str = "0123456789abcdefSECRET";
+    let folder = tempfile::tempdir().unwrap();
+    let (log, config) = (folder.path().join("log"), folder.path().join("registry-gateway.toml"));
+    let (store, registry) = (folder.path().join("registry"), BearerRegistry::start());
+    succeeds(&store, &["init", folder.path().to_str().unwrap()]);
+    let upstream =
+        format!("[upstream]\nindex = \"{}/index/\"\nkey-file = \"credentials.key\"\n", registry.url());
+    std::fs::write(&config, upstream).unwrap();
+    let key = SoftwareKey::new(5);
+    succeeds(&store, &["key", "add", "--user", "alice", "--role", "both", &key.public.to_string()]);
+    let vault = Vault::open(&folder.path().join("credentials.key")).unwrap();
+    let alice = "alice".parse().unwrap();
+    let sealed = vault.seal(&alice, &format!("Bearer {SECRET}")).unwrap();
+    Store::open_existing(&store).unwrap().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+
+    let mut command = program(&store);
+    command.env("REGISTRY_GATEWAY_CONFIG", &config).env("REGISTRY_GATEWAY_LOG", "trace");
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
+    let quoted = format!("the token {SECRET} is not good");
+    let elsewhere = vec![("Location", "/file".to_owned())];
+    registry.on("GET /index/he/ll/hello", Say::ok("{}"));
+    registry.on("GET /dl/hello/1.0.0/download", Say::Answer("302 Found", elsewhere, Vec::new()));
+    registry.on("GET /file", Say::no("403 Forbidden", &quoted));
+    registry.on("GET /index/ot/he/other", Say::no("401 Unauthorized", &quoted));
+    registry.on("GET /index/th/ir/third", Say::no("500 Internal Server Error", &quoted));
+    registry.on("PUT /api/v1/crates/new", Say::ok("{}"));
+    let upload = Upload::new("hello", "1.0.0");
+    let publish = key.token(&served.index_url, &Claims::mutate(Timestamp::now(), upload.mutation()));
+    let mut answers = vec![served.send("PUT", "/api/v1/crates/new", &publish, &upload.body())];
+    answers[0].assert_ok();
+    let read = key.token(&served.index_url, &Claims::read(Timestamp::now()));
+    let download = "/api/v1/crates/hello/1.0.0/download";
+    for path in ["/index/he/ll/hello", download, "/index/ot/he/other", "/index/th/ir/third"] {
+        answers.push(served.get(path, &read));
+    }
+    served.stop("TERM");
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 403, 502, 502]);
+    assert!(registry.received().iter().any(|request| request.header.contains(SECRET)), "it was shown there");
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("the registry behind refuses our credential") && !log.contains(SECRET), "{log}");
+    for answer in answers {
+        assert!(!answer.header.contains(SECRET) && !answer.text().contains(SECRET), "{answer:?}");
+    }
+}
+
+/// Whatever is logged on the way, on whichever thread.
+#[test]
+fn the_log_says_for_which_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, store) = (folder.path().join("log"), folder.path().join("registry"));
+    let key = SoftwareKey::new(5);
+    succeeds(&store, &["key", "add", "--user", "alice", "--role", "both", &key.public.to_string()]);
+    let mut command = program(&store);
+    command.env("REGISTRY_GATEWAY_LOG", "info").stderr(std::fs::File::create(&log).unwrap());
+    let served = Served::of(command, &["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let mut upload = Upload::new("hello", "1.0.0");
+    upload.json = br#"{"name":"hello","vers":"1.0.0","from_a_newer_cargo":true}"#.to_vec();
+    let token = key.token(&served.index_url, &Claims::mutate(Timestamp::now(), upload.mutation()));
+    let answer = served.send("PUT", "/api/v1/crates/new", &token, &upload.body());
+    answer.assert_ok();
+    let id = answer.field("x-request-id").unwrap().to_owned();
+    served.stop("TERM");
+    let log = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for message in ["unknown names in the metadata were dropped", "settled"] {
+        let line = lines.iter().find(|line| line["fields"]["message"] == message).unwrap();
+        assert_eq!(line["span"]["id"], *id, "{line}");
+    }
+}
+
 #[test]
 fn one_server_a_store() {
     let folder = tempfile::tempdir().unwrap();
@@ -109,7 +186,9 @@ fn a_port_in_use() {
     let address = taken.local_addr().unwrap().to_string();
     let text = fails(folder.path(), &["serve", "--listen", &address]);
     assert!(text.starts_with(&format!("error: cannot listen on {address}\n  because: ")), "{text}");
-    assert!(text.contains("hint: another program may have this port"), "{text}");
+    assert!(text.contains("hint: another program has this port"), "{text}");
+    let elsewhere = fails(folder.path(), &["serve", "--listen", "192.0.2.1:8000"]);
+    assert!(elsewhere.contains("must be addresses of this computer"), "{elsewhere}");
 }
 
 #[test]

@@ -27,6 +27,8 @@ const CONFIG: &str = "url = \"https://crates.example.org\"\ntrusted-proxies = [\
 struct Desk {
     folder: TempDir,
     registry: BearerRegistry,
+    /// What cargo's users reach: it answers as the gateway does, for the URL that is configured.
+    front: BearerRegistry,
 }
 
 impl Desk {
@@ -40,7 +42,7 @@ impl Desk {
                 _ => Say::no("401 Unauthorized", "who are you?"),
             })),
         );
-        let desk = Self { folder: tempfile::tempdir().unwrap(), registry };
+        let desk = Self { folder: tempfile::tempdir().unwrap(), registry, front: BearerRegistry::start() };
         let mut init = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
         assert!(init.arg("init").arg(desk.folder.path()).output().unwrap().status.success());
         desk.configure(CONFIG);
@@ -57,8 +59,19 @@ impl Desk {
     fn configure_for(&self, lines: &str, index: &str) {
         let upstream =
             "also-known-as = [\"sparse+https://old.example.org/\"]\nkey-file = \"credentials.key\"\n";
-        let text = format!("{lines}\n[upstream]\nindex = \"{index}\"\n{upstream}");
+        let front = format!("index-url = \"sparse+{}/index/\"", self.front.url());
+        let text = format!("{front}\n{lines}\n[upstream]\nindex = \"{index}\"\n{upstream}");
         fs::write(self.file(), text).unwrap();
+        if let Ok(config) = Config::read(&self.file()) {
+            self.answer_as(config.url.as_deref().unwrap_or("http://127.0.0.1:8000"));
+        }
+    }
+
+    /// From now on, what cargo's users reach is a gateway of this URL.
+    fn answer_as(&self, url: &str) {
+        let login = format!("Cargo login_url=\"{url}/me\", enroll=\"{url}\"");
+        let no = Say::Answer("401 Unauthorized", vec![("WWW-Authenticate", login)], Vec::new());
+        self.front.on("GET /index/config.json", no);
     }
 
     fn file(&self) -> PathBuf {
@@ -119,6 +132,7 @@ fn all_is_well() {
     let (status, said) = desk.doctor(&[]);
     let all = [
         "the registry is https://crates.example.org",
+        &format!("cargo finds this gateway at {}/index/", desk.front.url()),
         "1 key is in use",
         &format!("{index} gives nothing without a token"),
         "the registry behind takes the credential of alice",
@@ -146,6 +160,50 @@ fn the_address() {
 }
 
 #[test]
+fn what_cargo_finds_there() {
+    let desk = Desk::new();
+    let config = |api: &str| format!(r#"{{"dl":"{api}/dl","api":"{api}","asymmetric":{{"window":900}}}}"#);
+    desk.front.on("GET /index/config.json", Say::ok(config("https://crates.example.org")));
+    desk.assert_well(&[], "cargo finds this gateway at ");
+    desk.front.on("GET /index/config.json", Say::ok(config("https://old.example.org")));
+    desk.assert_to_do(&[], "is not this gateway with this configuration (200 OK)", "restart the gateway");
+    desk.answer_as("https://old.example.org");
+    desk.assert_to_do(&[], "is not this gateway with this configuration (401", "to 127.0.0.1:8000 unchanged");
+    desk.front.on("GET /index/config.json", Say::no("502 Bad Gateway", "no upstream"));
+    desk.assert_to_do(&[], "is not this gateway with this configuration (502 Bad Gateway)", "have the proxy");
+    desk.front.on("GET /index/config.json", Say::HangUp);
+    desk.assert_to_do(&[], "cargo gets no answer at ", "see that the gateway runs");
+}
+
+/// Whatever `serve` would stop at, but for the port.
+#[test]
+fn a_configuration_that_does_not_start() {
+    let desk = Desk::new();
+    let tls = "[tls]\ncertificate = \"no.pem\"\nkey = \"no.pem\"";
+    let no_file = format!("cannot read {}: No such file", desk.folder.path().join("no.pem").display());
+    for (wrong, text, advice) in [
+        ("window = 90000", "`window` must be 1 to 86400 seconds", "registry-gateway init"),
+        ("reads = \"bypass\"", "with reads that bypass the gateway, `dl`", "registry-gateway init"),
+        (tls, &no_file, "both in PEM"),
+        ("[attestation]\nroots = [\"no.pem\"]", &no_file, "takes PEM files"),
+    ] {
+        desk.configure(&format!("{CONFIG}{wrong}"));
+        desk.assert_to_do(&[], &format!("the gateway does not start: {text}"), advice);
+    }
+}
+
+/// They would be the next to stumble.
+#[test]
+fn people_without_a_key_are_looked_at_too() {
+    let desk = Desk::new();
+    let bob = "bob".parse().unwrap();
+    desk.store().add_user(&bob, false, Timestamp::now()).unwrap();
+    desk.assert_to_do(&[], "bob can do nothing", "registry-gateway credential set bob");
+    desk.store().remove_user(&bob, Timestamp::now()).unwrap();
+    desk.assert_well(&[], "takes the credential of alice");
+}
+
+#[test]
 fn keys_that_are_of_use() {
     let desk = Desk::new();
     desk.store().revoke_key(&SoftwareKey::new(2).public.id().to_string(), Timestamp::now()).unwrap();
@@ -164,7 +222,7 @@ fn the_vault_and_what_is_in_it() {
     desk.store().remove_credential(&alice, Timestamp::now()).unwrap();
     desk.assert_to_do(&[], "alice can do nothing", "registry-gateway credential set alice");
     desk.set_credential("another");
-    desk.assert_to_do(&[], "refuses the credential of alice", "registry-gateway credential set alice");
+    desk.assert_to_do(&["hello"], "refuses the credential of alice", "registry-gateway credential set alice");
     let key = desk.folder.path().join("credentials.key");
     fs::write(&key, Vault::new_key().unwrap().as_bytes()).unwrap();
     desk.assert_to_do(&[], "the credential of alice does not open with this key file", "set it again");
@@ -184,6 +242,8 @@ fn the_registry_behind() {
     desk.assert_to_do(&[], "gives its crates to everybody", "let only the gateway reach it");
     desk.configure_for(CONFIG, "http://127.0.0.1:9/index/");
     desk.assert_to_do(&[], "the registry behind this gateway cannot be reached: ", "see that it runs");
+    desk.configure_for(CONFIG, &format!("{}/indx/", desk.registry.url()));
+    desk.assert_to_do(&[], "there is no config.json below http", "`index` in [upstream] is the address");
     desk.configure_for(CONFIG, "ftp://127.0.0.1/index/");
     desk.assert_to_do(&[], "`ftp://127.0.0.1/index/` cannot be an address", "see [upstream]");
 }

@@ -99,6 +99,7 @@ fn the_terms() {
     let terms = fixture.terms();
     let expires = terms["expires"].as_i64().unwrap() - Timestamp::now().as_second();
     assert!((590..=600).contains(&expires), "{terms}");
+    assert_eq!(terms["index"], fixture.url());
     assert_eq!((&terms["version"], &terms["attestation"]), (&json!(1), &json!("require")));
     assert_eq!((&terms["min-firmware"], &terms["window"]), (&json!("5.7.0"), &json!(900)));
     assert_ne!(fixture.nonce(), fixture.nonce());

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -47,12 +48,57 @@ fn what_happened_is_counted() {
         "registry_gateway_verifications_total 3",
         "registry_gateway_known_reads_total 2",
         "registry_gateway_connections_total 6",
+        "registry_gateway_changes_open 0",
+        "registry_gateway_behind_failures_total{reason=\"unreachable\"} 0",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
     }
     for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(fixture.get(path).status, 404, "{path} is not for cargo's users");
     }
+}
+
+/// Prometheus' text format 0.0.4, and the rules that `promtool check metrics` adds.
+#[test]
+fn prometheus_can_read_it() {
+    let fixture = fixture();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let text = asked(&fixture, "/metrics").text();
+    assert!(text.ends_with('\n') && !text.contains("\n\n"), "{text}");
+    let (mut seen, mut announced, mut family) = (HashSet::new(), "", ("", ""));
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let words;
+            (announced, words) = help.split_once(' ').unwrap();
+            assert!(words.ends_with('.'), "{line}");
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            family = kind.split_once(' ').unwrap();
+            assert!(family.0 == announced && seen.insert(format!("# {announced}")), "{line}");
+            assert!(announced.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
+            assert!(matches!(family.1, "counter" | "gauge" | "summary"), "{line}");
+            assert_eq!(family.1 == "counter", announced.ends_with("_total"), "{line}");
+        } else {
+            assert!(is_sample_of(family, line), "{line}");
+            assert!(seen.insert(line.rsplit_once(' ').unwrap().0.to_owned()), "{line} is there twice");
+        }
+    }
+    assert!(seen.len() > 30, "{seen:?}");
+}
+
+/// `NAME{LABEL="VALUE",…} NUMBER`
+fn is_sample_of((family, kind): (&str, &str), line: &str) -> bool {
+    let (series, value) = line.rsplit_once(' ').unwrap();
+    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+    let of_family = match kind {
+        "summary" => [format!("{family}_sum"), format!("{family}_count")].iter().any(|one| one == name),
+        _ => name == family,
+    };
+    let labels = labels.strip_suffix('}').unwrap();
+    let good = |label: &str| {
+        label.split_once("=\"").is_some_and(|(_, value)| value.find('"') == Some(value.len() - 1))
+    };
+    let labels = labels.split(',').filter(|label| !label.is_empty()).all(good);
+    of_family && labels && value.parse::<f64>().is_ok_and(|value| value >= 0.0)
 }
 
 /// A key that is not here costs as much as one that is.

@@ -42,6 +42,8 @@ fn blocks<'a>(page: &'a str, kind: &'a str) -> impl Iterator<Item = &'a str> {
 struct Host {
     folder: TempDir,
     registry: BearerRegistry,
+    /// What is at the URL: it answers as the gateway does.
+    front: BearerRegistry,
     config: Option<PathBuf>,
 }
 
@@ -54,7 +56,10 @@ impl Host {
             _ => Say::no("401 Unauthorized", "who are you?"),
         }));
         registry.on("GET /api/v1/crates/config.json", asking);
-        Self { folder: tempfile::tempdir().unwrap(), registry, config: None }
+        let front = BearerRegistry::start();
+        let places = format!(r#"{{"dl":"{0}/dl","api":"{0}","asymmetric":{{"window":900}}}}"#, front.url());
+        front.on("GET /index/config.json", Say::ok(places));
+        Self { folder: tempfile::tempdir().unwrap(), registry, front, config: None }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -67,6 +72,7 @@ impl Host {
         text.replace("/etc/registry-gateway", &format!("{root}/etc"))
             .replace("/var/lib/registry-gateway", &format!("{root}/var"))
             .replace("http://127.0.0.1:8001", &self.registry.url())
+            .replace("https://crates.example.org", &self.front.url())
             .replace("127.0.0.1:8000", "127.0.0.1:0")
     }
 
@@ -188,6 +194,11 @@ fn the_unit_fits_the_page() {
     assert!(
         unit.contains("StateDirectory=registry-gateway\n")
             && page.contains("store = \"/var/lib/registry-gateway\"")
+    );
+    // A start that waits for the registry behind fails at once: five of them, two seconds apart, would be the last.
+    assert!(
+        unit.contains("\nRestart=on-failure\n") && unit.contains("\nStartLimitIntervalSec=0\n"),
+        "{unit}"
     );
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no", concat!(env!("CARGO_MANIFEST_DIR"), "/dist/registry-gateway.service")])

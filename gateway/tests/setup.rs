@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -133,6 +133,64 @@ fn a_configuration_that_is_not_there() {
         assert!(said.starts_with("error: cannot read typo.toml\n  because: "), "{said}");
         assert!(said.ends_with("hint: `registry-gateway init` makes one\n"), "{said}");
     }
+}
+
+/// A slip is shown where it is, and so are the bounds that keep a spent token spent.
+#[test]
+fn a_configuration_with_a_slip() {
+    let folder = initialised("credentials.key");
+    let file = folder.path().join("registry-gateway.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    for (slip, reason, hint) in [
+        ("widnow = 900", "unknown field `widnow`", "explains every setting"),
+        ("window = \"15 min\"", "expected u64", "explains every setting"),
+        ("listen = \"[::1]:8000\"", "duplicate key", "explains every setting"),
+        ("window = 90000", "error: `window` must be 1 to 86400 seconds", "see the comments"),
+        ("index-url = \"sparse+crates.example.org/\"", "cannot be the index URL", "see the comments"),
+    ] {
+        fs::write(&file, format!("{slip}\n{good}")).unwrap();
+        let output = run(gateway(folder.path(), &["serve", "--listen", "127.0.0.1:0"]), "");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(reason) && said.lines().last().unwrap().contains(hint), "{said}");
+        assert!(!said.contains("\n\n"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_still_to_be_done_is_said_beside_the_data() {
+    let folder = initialised("credentials.key");
+    let said = |arguments: &[&str]| {
+        let output = run(gateway(folder.path(), arguments), "token\n");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    said(&["user", "add", "alice"]);
+    let (out, note) = said(&["credential", "set", "alice"]);
+    assert!(out == "alice\n" && note.contains("registry-gateway doctor"), "{out}{note}");
+    let (out, note) = said(&["user", "remove", "alice"]);
+    assert!(
+        out.contains("0 keys revoked") && note.contains("registry-gateway credential remove alice"),
+        "{note}"
+    );
+    said(&["credential", "remove", "alice"]);
+    said(&["user", "add", "--again", "alice"]);
+    assert_eq!(said(&["user", "remove", "alice"]).1, "");
+}
+
+/// A server makes the store it is given, so that a first try needs nothing; a slip in a name has to be noticed.
+#[test]
+fn a_new_store_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = || {
+        let mut serve = gateway(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--store", "here"]);
+        let mut child = serve.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        while lines.next().unwrap().unwrap() != "ready" {}
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+    };
+    assert!(serve().contains("there was no store in here: a new one is made"));
+    assert_eq!(serve(), "");
 }
 
 /// What systemd's LoadCredential= gives: since systemd 254 with an ACL, which `stat` shows as a right of the group.

@@ -3,17 +3,19 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
 use common::bearer_registry::{BearerRegistry, Say};
 use common::front::{ALICES, BOBS, Front};
-use common::{SoftwareKey, Upload};
+use common::{Response, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::config::{Owners, Reads};
-use registry_gateway::{Gateway, StartError};
+use registry_gateway::{Gateway, StartError, record};
 use serde_json::json;
 
 /// JSON and crate file of a publish body.
@@ -47,6 +49,45 @@ fn a_publish_goes_on_rebuilt_and_with_the_users_own_credential() {
     assert_eq!(json["deps"][0]["version_req"], "^1");
     assert_eq!(json["deps"][0]["default_features"], true);
     assert_eq!(front.outcome().as_deref(), Some("done"));
+
+    // The file is in the registry behind; that it is not here is no contradiction.
+    let store = front.gateway.running().store();
+    let records = store.published(None).unwrap();
+    let checked = record::check(store, &records[0]).unwrap();
+    assert_eq!((checked.key.user.as_str(), checked.file_is_here), ("alice", false));
+}
+
+#[test]
+fn what_the_registry_behind_is_to_blame_for_is_counted() {
+    let front = Front::with(|config| config.metrics = Some("127.0.0.1:0".parse().unwrap()));
+    let get = || front.gateway.get("/index/he/ll/hello").status;
+    for (say, status) in [
+        (Say::no("401 Unauthorized", "bad token"), 502),
+        (Say::HangUp, 502),
+        (Say::no("500 Internal Server Error", ""), 502),
+        (Say::no("404 Not Found", ""), 404),
+    ] {
+        front.registry.on("GET /index/he/ll/hello", say);
+        assert_eq!(get(), status);
+    }
+    let carol = SoftwareKey::new(9);
+    front.gateway.add_key(&carol, "carol", registry_gateway::keys::Role::Both);
+    let token = carol.token(front.gateway.url(), &Claims::read(Timestamp::now()));
+    assert_eq!(front.gateway.send("GET", "/index/he/ll/hello", Some(&token), b"").status, 502);
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::HangUp);
+    assert_eq!(front.yank().status, 502);
+
+    let mut operators = TcpStream::connect(front.gateway.running().metrics_address().unwrap()).unwrap();
+    operators.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let text = Response::read(operators).text();
+    for line in [
+        "registry_gateway_behind_failures_total{reason=\"unreachable\"} 0",
+        "registry_gateway_behind_failures_total{reason=\"credential\"} 2",
+        "registry_gateway_behind_failures_total{reason=\"failed\"} 3",
+        "registry_gateway_changes_open 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");
+    }
 }
 
 #[test]
@@ -311,12 +352,55 @@ fn too_slow() {
     front.gateway.running.take().unwrap().stop();
     front.gateway.config.listen = address;
     let error = Gateway::start(front.gateway.config.clone()).unwrap_err();
-    assert!(matches!(error, StartError::Unsettled(_)), "{error}");
+    let StartError::Unsettled(why) = error else { panic!("{error}") };
+    assert!(why.to_string().starts_with("what became of the yank of hello 1.0.0"), "{why}");
+    assert!(why.source().unwrap().to_string().contains("did not answer in time"), "{why:?}");
     front.registry.on("GET /index/he/ll/hello", Say::no("404 Not Found", ""));
     let running = Gateway::start(front.gateway.config.clone()).unwrap();
     assert!(running.store().open_intents().unwrap().is_empty());
     front.gateway.running = Some(running);
     assert_eq!(front.outcome().as_deref(), Some("failed"));
+}
+
+/// Who is told to stop takes nobody new, ends what was begun, and writes down what came of it; also if nobody waits for the
+/// answer any more.
+#[test]
+fn a_change_under_way_is_ended_before_the_server() {
+    for stays in [true, false] {
+        let mut front = Front::new();
+        let (begun, has_begun) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let may_go_on = Mutex::new(may_go_on);
+        let slowly = Say::Ask(Arc::new(move |_| {
+            begun.send(()).unwrap();
+            may_go_on.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+            Say::ok("{}")
+        }));
+        front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", slowly);
+        let mutation = Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+        let token = front.gateway.token(mutation);
+        let mut client = front.gateway.connect();
+        let path = "/api/v1/crates/hello/1.0.0/yank";
+        let header = format!("DELETE {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n");
+        client.write_all(header.as_bytes()).unwrap();
+        has_begun.recv_timeout(Duration::from_secs(20)).unwrap();
+        let client = Some(client).filter(|_| stays);
+
+        let running = front.gateway.running.take().unwrap();
+        let address = running.address();
+        std::thread::scope(|scope| {
+            let stop = scope.spawn(|| running.stop());
+            while TcpStream::connect(address).is_ok() {
+                std::thread::yield_now();
+            }
+            go_on.send(()).unwrap();
+            stop.join().unwrap();
+        });
+        assert_eq!(front.outcome().as_deref(), Some("done"), "{stays}");
+        if let Some(client) = client {
+            Response::read(client).assert_ok();
+        }
+    }
 }
 
 /// One user's change that only that user's lost credential could settle keeps nobody out.
@@ -423,6 +507,11 @@ fn owners_are_listed_and_changed_only_where_that_is_allowed() {
             .send("PUT", path, Some(&token(&front)), wrong)
             .assert_refused(400, "a change of owners is");
     }
+    let many = json!({ "users": vec!["somebody"; 2000] }).to_string();
+    front
+        .gateway
+        .send("PUT", path, Some(&token(&front)), many.as_bytes())
+        .assert_refused(413, "the list of owners has");
     let received = front.registry.received();
     assert_eq!(received.len(), 2);
     assert!(received.iter().all(|request| request.body == body));

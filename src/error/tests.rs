@@ -159,6 +159,11 @@ fn all() -> Vec<Error> {
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::Api(crate::challenge::Error::GitIndex).into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
+            registration::Error::OtherIndex {
+                ours: "sparse+https://localhost/index/".into(),
+                theirs: "sparse+https://registry.example/index/".into(),
+            }
+            .into(),
             refused(401, "this invite is not known here"),
             refused(403, "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later"),
             refused(409, "the key k3.pid.x is registered already, for bob"),

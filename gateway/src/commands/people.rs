@@ -1,6 +1,7 @@
 //! Users, their invites and their keys.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -22,8 +23,15 @@ pub(super) fn user(command: UserCommand) -> Outcome {
             }
         }
         UserCommand::Remove { place, user } => {
-            let revoked = place.store()?.remove_user(&user, Timestamp::now())?;
+            let store = place.store()?;
+            let revoked = store.remove_user(&user, Timestamp::now())?;
             say(&format!("{user}\t{revoked} keys revoked\n"))?;
+            if store.credential(&user)?.is_some() {
+                note(&format!(
+                    "{user}'s token for the registry behind is still good there: revoke it there, and run \
+                     `registry-gateway credential remove {user}`\n"
+                ));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -33,12 +41,15 @@ pub(super) fn user(command: UserCommand) -> Outcome {
 pub(super) fn invite(place: &Place, user: &User) -> Outcome {
     let (code, expires) = place.store()?.invite(user, Timestamp::now())?;
     say(&format!("{code}\n"))?;
-    let next = format!(
+    note(&format!(
         "good once, until {expires:.0}; it is not kept. For {user}: yk-cargo enroll REGISTRY --invite\n"
-    );
-    // The code is out; nothing depends on this line.
-    let _ = io::stderr().write_all(next.as_bytes());
+    ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to do next, beside the data. It is done already; nothing depends on this line.
+pub(super) fn note(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 pub(super) fn key(command: KeyCommand) -> Outcome {
@@ -69,9 +80,14 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
 fn made_if_new(place: &Place) -> Result<Store, PlaceError> {
     let folder = place.config()?.store;
     if !Store::is_in(&folder) {
-        tracing::warn!("there was no store in {}: a new one is made", folder.display());
+        tell_of_new_store(&folder);
     }
     Ok(Store::open(&folder)?)
+}
+
+/// A slip in its name is seen by this, and by nothing else before people are refused.
+pub(super) fn tell_of_new_store(folder: &Path) {
+    tracing::warn!("there was no store in {}: a new one is made", folder.display());
 }
 
 /// Name, state, number of keys, separated by tabs.

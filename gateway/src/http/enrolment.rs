@@ -22,6 +22,7 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
     let (nonce, expires) = app.server_key.nonce(&app.rules.url, Timestamp::now());
     json(&json!({
         "version": 1,
+        "index": app.rules.url,
         "nonce": nonce,
         "expires": expires.as_second(),
         "attestation": app.attestation.mode.as_str(),

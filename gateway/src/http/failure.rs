@@ -9,6 +9,7 @@ use super::upload::UploadError;
 use crate::enrolment::EnrolmentError;
 use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
+use crate::metrics::Trouble;
 use crate::policy::Refusal;
 use crate::store::{NotEnrolled, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
@@ -207,10 +208,24 @@ impl IntoResponse for Failure {
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });
         let fields = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (status, fields, body.to_string()).into_response();
+        if let Self::Remote(error) = &self {
+            response.extensions_mut().insert(trouble(error));
+        }
         if let Self::TooMany(wait) = &self {
             response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
         }
         response
+    }
+}
+
+fn trouble(error: &RemoteError) -> Trouble {
+    match error {
+        RemoteError::Unreachable(_) => Trouble::Unreachable,
+        RemoteError::Slow { .. } => Trouble::Slow,
+        RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_) => {
+            Trouble::Credential
+        }
+        RemoteError::Broken { .. } | RemoteError::Nonsense(_) | RemoteError::Failed { .. } => Trouble::Failed,
     }
 }
 
@@ -235,4 +250,20 @@ fn chain(mut error: &dyn Error) -> String {
         error = cause;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use axum::http::StatusCode;
+
+    use super::{Failure, UploadError};
+
+    #[test]
+    fn a_full_disk_is_the_registrys_fault_and_a_short_body_the_clients() {
+        let full = UploadError::Disk(io::ErrorKind::StorageFull.into());
+        assert_eq!(Failure::Upload(full).status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(Failure::Upload(UploadError::Ended).status(), StatusCode::BAD_REQUEST);
+    }
 }

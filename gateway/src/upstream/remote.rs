@@ -5,7 +5,6 @@
 //! and the downloads that the configuration names or that the index's own origin has, and never anywhere else.
 
 mod answer;
-mod client;
 mod credentials;
 mod error;
 mod places;
@@ -30,10 +29,10 @@ use super::{Answer, OwnersChange, Publication, Reader, Search, Upstream, Upstrea
 use crate::config::UpstreamConfig;
 use crate::index;
 use crate::keys::User;
+use crate::outbound::{self, Client, InTime};
 use crate::store::Store;
 use crate::vault::Vault;
 use answer::{limited, refusal};
-use client::{Client, InTime};
 use credentials::{Caller, Credentials};
 pub use error::RemoteConfigError;
 pub(crate) use error::RemoteError;
@@ -122,7 +121,7 @@ impl Remote {
         format!("{}{path}", self.index)
     }
 
-    async fn get(&self, url: &str, caller: &Caller<'_>) -> Result<client::Response, RemoteError> {
+    async fn get(&self, url: &str, caller: &Caller<'_>) -> Result<outbound::Response, RemoteError> {
         self.send(request(Method::GET, url, caller), Body::empty(), false).await
     }
 
@@ -131,10 +130,10 @@ impl Remote {
         request: request::Builder,
         body: Body,
         change: bool,
-    ) -> Result<client::Response, RemoteError> {
+    ) -> Result<outbound::Response, RemoteError> {
         let request = request.body(body);
         let request = request.map_err(|_| RemoteError::Nonsense("an address that is none".to_owned()))?;
-        self.client.send(request, change).await
+        self.client.send(request).await.map_err(|no_answer| RemoteError::new(no_answer, change))
     }
 
     /// Sends a change to the API and sees that it was made.
@@ -162,14 +161,14 @@ impl Remote {
     }
 
     /// What the registry answers goes on to whoever reads.
-    fn passed_on(&self, response: client::Response) -> Response {
+    fn passed_on(&self, response: outbound::Response) -> Response {
         answer::passed_on(response.map(|body| InTime::new(body, self.timeout)))
     }
 
     /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
     async fn whole(
         &self,
-        response: client::Response,
+        response: outbound::Response,
         most: usize,
         change: bool,
     ) -> Result<Vec<u8>, RemoteError> {
@@ -185,14 +184,16 @@ impl Remote {
             return Err(RemoteError::Nonsense("downloads elsewhere, over plain HTTP".to_owned()).into());
         }
         let mut at = url;
-        let mut asking = if trusted { caller } else { &nobody };
+        // A registry may quote the credential wherever it leads.
+        let known = if trusted { caller } else { &nobody };
+        let mut asking = known;
         for _ in 0..=MOST_REDIRECTS {
             let response = self.get(at.as_str(), asking).await?;
             if !response.status().is_redirection() {
                 return if response.status() == StatusCode::OK {
                     Ok(self.passed_on(response))
                 } else {
-                    Err(refusal(response, asking).await)
+                    Err(refusal(response, known).await)
                 };
             }
             let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());

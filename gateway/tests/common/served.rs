@@ -52,10 +52,18 @@ impl Served {
     }
 
     pub(crate) fn get(&self, path: &str, token: &str) -> Response {
+        self.send("GET", path, token, b"")
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Response {
         let mut stream = self.connect().unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
+        let length =
+            if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let header = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n{length}Connection: close\r\n\r\n"
+        );
+        stream.write_all(header.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
         Response::read(stream)
     }
 

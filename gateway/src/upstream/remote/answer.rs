@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::RemoteError;
-use super::client::{self, InTime, broken};
 use super::credentials::Caller;
+use crate::outbound::{self, InTime};
 use crate::upstream::{UpstreamError, VersionState};
 
 /// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop.
@@ -45,7 +45,7 @@ pub(super) fn passed_on(response: http::Response<InTime>) -> Response {
 }
 
 /// What an answer other than success means.
-pub(super) async fn refusal(response: client::Response, caller: &Caller<'_>) -> UpstreamError {
+pub(super) async fn refusal(response: outbound::Response, caller: &Caller<'_>) -> UpstreamError {
     let status = response.status();
     let detail = match timeout(DETAIL_WAITED_FOR, limited(response, MOST_DETAIL, false)).await {
         Ok(Ok(body)) => errors_in(&body, caller).unwrap_or_default(),
@@ -78,14 +78,17 @@ pub(super) async fn refusal(response: client::Response, caller: &Caller<'_>) -> 
 
 /// A body of at most so many bytes.
 pub(super) async fn limited(
-    response: client::Response,
+    response: outbound::Response,
     most: usize,
     change: bool,
 ) -> Result<Vec<u8>, RemoteError> {
     let mut incoming = response.into_body();
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
-        let piece = frame.map_err(|error| broken(error, change))?.into_data().unwrap_or_default();
+        let piece = frame
+            .map_err(|error| RemoteError::Broken { change, source: error.into() })?
+            .into_data()
+            .unwrap_or_default();
         if body.len() + piece.len() > most {
             return Err(RemoteError::Nonsense(format!("more than {most} bytes")));
         }

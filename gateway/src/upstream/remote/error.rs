@@ -1,12 +1,11 @@
 //! What can be wrong with the registry behind.
 
 use std::error::Error;
-use std::path::PathBuf;
 
 use axum::http::StatusCode;
-use tokio_rustls::rustls;
 
 use crate::keys::User;
+use crate::outbound::{AuthoritiesError, NoAnswer};
 use crate::vault::VaultError;
 
 /// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
@@ -60,6 +59,15 @@ pub(crate) enum RemoteError {
 }
 
 impl RemoteError {
+    /// `change`: what was asked for may have been done although no answer came.
+    pub(super) fn new(no_answer: NoAnswer, change: bool) -> Self {
+        match no_answer {
+            NoAnswer::Unreachable(error) => Self::Unreachable(error.into()),
+            NoAnswer::Silent => Self::Slow { change },
+            NoAnswer::Broken(source) => Self::Broken { change, source },
+        }
+    }
+
     /// Whether the change may have been made all the same.
     pub(crate) fn leaves_open(&self) -> bool {
         match self {
@@ -81,17 +89,7 @@ pub enum RemoteConfigError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The certificate authorities of `ca-file`.
-    #[error("cannot use the certificates in {}", path.display())]
-    Certificates {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// The system's certificate authorities.
-    #[error(
-        "this system has no certificate authorities; install its package ca-certificates, or set `ca-file` in [upstream]"
-    )]
-    NoAuthorities(#[source] rustls::Error),
+    /// The certificate authorities.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
 }

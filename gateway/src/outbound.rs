@@ -1,7 +1,8 @@
-//! HTTP to the registry behind: HTTP/1.1 over connections that are kept, TLS by rustls with the system's certificate
-//! authorities and perhaps more; no redirects, no proxies, and nobody is waited for without end.
+//! What we ask others: HTTP/1.1 over connections that are kept, TLS by rustls with the system's certificate authorities and
+//! perhaps more; no redirects, no proxies, and nobody is waited for without end.
 
-use std::path::Path;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,15 +24,44 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{self, ClientConfig};
 
-use super::{RemoteConfigError, RemoteError};
 use crate::patience::{Patience, Silent};
 
 /// An answer whose body is yet to come.
-pub(super) type Response = axum::http::Response<Incoming>;
+pub(crate) type Response = axum::http::Response<Incoming>;
+
+/// Why there is no answer, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// No connection: nothing was sent.
+    #[error("no connection")]
+    Unreachable(#[source] legacy::Error),
+    /// Nothing came for too long.
+    #[error("no answer in time")]
+    Silent,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why there are no certificate authorities.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthoritiesError {
+    /// Those of a file.
+    #[error("cannot use the certificates in {}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The system's.
+    #[error("this system has no certificate authorities; install its package ca-certificates")]
+    None(#[source] rustls::Error),
+}
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     pool: legacy::Client<HttpsConnector<HttpConnector>, Body>,
     patience: Duration,
 }
@@ -41,7 +71,7 @@ impl Client {
     ///
     /// # Errors
     /// Certificate authorities that cannot be had.
-    pub(super) fn new(patience: Duration, ca_file: Option<&Path>) -> Result<Self, RemoteConfigError> {
+    pub(crate) fn new(patience: Duration, ca_file: Option<&Path>) -> Result<Self, AuthoritiesError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -57,26 +87,20 @@ impl Client {
         Ok(Self { pool, patience })
     }
 
-    /// Sends a request and waits for the answer's header. `change`: what is asked for may have been done although no
-    /// answer came.
-    pub(super) async fn send(&self, request: Request<Body>, change: bool) -> Result<Response, RemoteError> {
+    /// Sends a request and waits for the answer's header.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, NoAnswer> {
         let answer = if request.body().is_end_stream() {
-            timeout(self.patience, self.pool.request(request)).await.map_err(|_| Silent)
+            timeout(self.patience, self.pool.request(request)).await.map_err(|_| NoAnswer::Silent)
         } else {
             self.upload(request).await
         };
-        let answer = answer.map_err(|Silent| RemoteError::Slow { change })?;
-        answer.map_err(|error| {
-            if error.is_connect() {
-                RemoteError::Unreachable(error.into())
-            } else {
-                RemoteError::Broken { change, source: error.into() }
-            }
+        answer?.map_err(|error| {
+            if error.is_connect() { NoAnswer::Unreachable(error) } else { NoAnswer::Broken(error.into()) }
         })
     }
 
     /// The time to wait begins anew with each piece of the body that is taken.
-    async fn upload(&self, mut request: Request<Body>) -> Result<Result<Response, legacy::Error>, Silent> {
+    async fn upload(&self, mut request: Request<Body>) -> Result<Result<Response, legacy::Error>, NoAnswer> {
         let (taken, last) = watch::channel(Instant::now());
         let noting = move |frame| {
             taken.send_replace(Instant::now());
@@ -92,16 +116,16 @@ impl Client {
             match timeout_at(until, &mut answer).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) if *last.borrow() + self.patience > until => {}
-                Err(_) => return Err(Silent),
+                Err(_) => return Err(NoAnswer::Silent),
             }
         }
     }
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, RemoteConfigError> {
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, AuthoritiesError> {
     let unusable = |error: rustls::Error| match ca_file {
-        None => RemoteConfigError::NoAuthorities(error),
-        Some(path) => RemoteConfigError::Certificates { path: path.to_owned(), source: error.into() },
+        None => AuthoritiesError::None(error),
+        Some(path) => AuthoritiesError::File { path: path.to_owned(), source: error.into() },
     };
     let authorities = ca_file.map(authorities).transpose()?.unwrap_or_default();
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -114,37 +138,36 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, RemoteConfigError> {
         .with_no_client_auth())
 }
 
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, RemoteConfigError> {
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesError> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    certificates
-        .map_err(|source| RemoteConfigError::Certificates { path: path.to_owned(), source: source.into() })
+    certificates.map_err(|source| AuthoritiesError::File { path: path.to_owned(), source: source.into() })
 }
 
 /// A body of which each next piece comes in time.
 #[derive(Debug)]
-pub(super) struct InTime {
+pub(crate) struct InTime {
     body: Incoming,
     patience: Patience,
 }
 
 impl InTime {
-    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
+    pub(crate) fn new(body: Incoming, patience: Duration) -> Self {
         Self { body, patience: Patience::new(patience) }
     }
 }
 
 impl hyper::body::Body for InTime {
     type Data = Bytes;
-    type Error = RemoteError;
+    type Error = NoAnswer;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RemoteError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, NoAnswer>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         Poll::Ready(match ready!(self.patience.poll(context, polled)) {
-            Ok(frame) => frame.map(|frame| frame.map_err(|error| broken(error, false))),
-            Err(Silent) => Some(Err(RemoteError::Slow { change: false })),
+            Ok(frame) => frame.map(|frame| frame.map_err(|error| NoAnswer::Broken(error.into()))),
+            Err(Silent) => Some(Err(NoAnswer::Silent)),
         })
     }
 
@@ -155,9 +178,4 @@ impl hyper::body::Body for InTime {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-/// A connection that broke within an answer's body.
-pub(super) fn broken(error: hyper::Error, change: bool) -> RemoteError {
-    RemoteError::Broken { change, source: error.into() }
 }

@@ -1,0 +1,130 @@
+//! Whether the gateway starts with this configuration, and whether cargo's users find it there.
+
+use std::error::Error;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::Value;
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use super::{Finding, bad, good, with_causes};
+use crate::config::Config;
+use crate::outbound::{Client, Response};
+use crate::serve::{Addresses, StartError};
+use crate::tls::Tls;
+
+/// For an answer of the gateway's own, which asks nobody for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// In bytes.
+const MOST_CONFIG: usize = 64 << 10;
+
+/// What can be said without asking anybody; and the addresses, if there are any.
+pub(super) fn configured(config: &Config) -> (Vec<Finding>, Option<Addresses>) {
+    let mut findings = vec![url(config)];
+    findings.extend(proxy(config));
+    match usable(config) {
+        Ok(addresses) => (findings, Some(addresses)),
+        Err(error) => {
+            let advice = error.hint().unwrap_or_default();
+            findings.push(bad(format!("the gateway does not start: {}", with_causes(&error)), advice));
+            (findings, None)
+        }
+    }
+}
+
+/// What a start checks of the configuration, except for the port and the registry behind.
+fn usable(config: &Config) -> Result<Addresses, StartError> {
+    config.is_within_bounds()?;
+    config.tls.clone().map(Tls::open).transpose()?;
+    config.attestation.rules()?;
+    Addresses::of(config, config.listen)
+}
+
+fn url(config: &Config) -> Finding {
+    match &config.url {
+        None => bad(
+            "no `url` is set: users would have to reach the address that is listened on",
+            "set `url` to the registry's address as cargo's users will have it; it cannot be changed later",
+        ),
+        Some(url) if url.starts_with("http://") && !loopback(url) => bad(
+            format!("{url} is plain HTTP: crates and read tokens can be read and changed on the way"),
+            "put a proxy that ends TLS in front, and set `url` to its https:// address",
+        ),
+        Some(url) => good(format!("the registry is {url}")),
+    }
+}
+
+fn loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Without a certificate, an https:// address means a proxy that ends TLS.
+fn proxy(config: &Config) -> Option<Finding> {
+    let https = config.url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    (https && config.tls.is_none() && config.trusted_proxies.is_empty()).then(|| {
+        bad(
+            "all users share one address, that of the proxy which ends TLS, and its limits",
+            "name the proxy in `trusted-proxies`",
+        )
+    })
+}
+
+/// Asks as cargo does first, without a token. `None`: the port is not known before the gateway starts.
+pub(super) async fn reached(config: &Config, addresses: &Addresses) -> Option<Finding> {
+    if config.url.is_none() && config.listen.port() == 0 {
+        return None;
+    }
+    let index = addresses.index_url.strip_prefix("sparse+").unwrap_or(&addresses.index_url);
+    let listen = config.listen;
+    let response = match ask(&format!("{index}config.json")).await {
+        Ok(response) => response,
+        Err(error) => {
+            return Some(bad(
+                format!("cargo gets no answer at {index}: {}", with_causes(error.as_ref())),
+                format!(
+                    "see that the gateway runs, that name and proxy lead to {listen}, and that the certificate is good"
+                ),
+            ));
+        }
+    };
+    let status = response.status();
+    if is_ours(response, &addresses.base_url).await {
+        return Some(good(format!("cargo finds this gateway at {index}")));
+    }
+    Some(bad(
+        format!("what answers at {index} is not this gateway with this configuration ({status})"),
+        format!(
+            "restart the gateway if `url` was changed, and have the proxy pass each path on to {listen} unchanged"
+        ),
+    ))
+}
+
+async fn ask(url: &str) -> Result<Response, Box<dyn Error>> {
+    Ok(Client::new(PATIENCE, None)?.send(Request::get(url).body(Body::empty())?).await?)
+}
+
+/// Both answers that cargo can get name the gateway's URL.
+async fn is_ours(response: Response, base_url: &str) -> bool {
+    match response.status() {
+        StatusCode::UNAUTHORIZED => {
+            let asked = response.headers().get(header::WWW_AUTHENTICATE);
+            let login = format!("login_url=\"{base_url}/me\"");
+            asked.and_then(|asked| asked.to_str().ok()).is_some_and(|asked| asked.contains(&login))
+        }
+        StatusCode::OK => {
+            let body = timeout(PATIENCE, Limited::new(response.into_body(), MOST_CONFIG).collect()).await;
+            let body = body.ok().and_then(Result::ok);
+            let config: Option<Value> = body.and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+            config.is_some_and(|config| config["api"] == base_url && !config["asymmetric"].is_null())
+        }
+        _ => false,
+    }
+}

@@ -131,8 +131,7 @@ pub(crate) enum PlaceError {
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Where to listen. Without a certificate it is plain HTTP: stay on loopback, or put a proxy that ends TLS in front
-    /// [default: 127.0.0.1:8000]
+    /// Where to listen; without a certificate it must be a loopback address, for a proxy that ends TLS [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// The registry's base URL as cargo sees it [default: http:// and the listen address]

@@ -43,14 +43,10 @@ fn serve(options: Serve) -> Outcome {
     let farewell = runtime.block_on(async { farewell() })?;
     let config = serve_config(options)?;
     let is_new = !Store::is_in(&config.store);
-    let exposed = config.tls.is_none() && !config.listen.ip().is_loopback();
     let folder = config.store.clone();
     let running = Gateway::start(config)?;
     if is_new {
         people::tell_of_new_store(&folder);
-    }
-    if exposed {
-        tracing::warn!("this port speaks plain HTTP to the network; put a proxy that ends TLS in front");
     }
     if let Some(address) = running.metrics_address() {
         tracing::info!("metrics are on http://{address}/metrics");

@@ -49,6 +49,8 @@ pub struct Config {
     pub patience: Duration,
     /// Whether mutation tokens answer a challenge.
     pub challenges: Challenges,
+    /// Whether plain HTTP may be spoken to others than this computer. Only for a proxy that ends TLS, on a network of its own.
+    pub plain_http: bool,
     /// The certificate to show; without one, plain HTTP is spoken.
     pub tls: Option<TlsFiles>,
     /// Where to listen for operators: `/metrics`, `/healthz`, `/readyz`, in plain HTTP.
@@ -169,6 +171,7 @@ impl Config {
             patience: Duration::from_secs(30),
             challenges: Challenges::default(),
             tls: None,
+            plain_http: false,
             metrics: None,
             trusted_proxies: Vec::new(),
             connections: 512,
@@ -202,7 +205,12 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether every number is one that a gateway can serve with. What was spent is remembered for as long as the longest
+    /// Whether whoever is on the way could read and change what is said.
+    fn speaks_plainly_to_a_network(&self) -> bool {
+        self.tls.is_none() && !self.plain_http && !self.listen.ip().is_loopback()
+    }
+
+    /// Whether every setting is one that a gateway can serve with. What was spent is remembered for as long as the longest
     /// window and skew, so a longer one would let it be spent again.
     ///
     /// # Errors
@@ -216,6 +224,11 @@ impl Config {
             (timeout.is_none_or(is_a_wait), "timeout", WAIT),
             ((1..=u64::from(u32::MAX)).contains(&self.max_crate), "max-crate", "1 to 4294967295 bytes"),
             (self.connections >= 2, "connections", "2 or more"),
+            (
+                !self.speaks_plainly_to_a_network(),
+                "listen",
+                "a loopback address, as long as there is no [tls]",
+            ),
         ];
         match bounds.into_iter().find(|(is_within, ..)| !is_within) {
             Some((_, name, bounds)) => Err(OutOfBounds { name, bounds }),
@@ -363,12 +376,24 @@ mod tests {
             ("max-crate = 0", "max-crate"),
             ("max-crate = 4294967296", "max-crate"),
             ("connections = 1", "connections"),
+            ("listen = \"0.0.0.0:8000\"", "listen"),
+            ("listen = \"[2001:db8::1]:8000\"", "listen"),
             (&format!("{upstream}timeout = 0"), "timeout"),
         ] {
             let config: Config = toml::from_str(wrong).unwrap();
             assert_eq!(config.is_within_bounds().unwrap_err().name, name, "{wrong}");
         }
-        for good in ["", "window = 86400\nskew = 3600", "skew = 0", "connections = 2", upstream] {
+        let network = "listen = \"0.0.0.0:443\"\n";
+        for good in [
+            "",
+            "window = 86400\nskew = 3600",
+            "skew = 0",
+            "connections = 2",
+            upstream,
+            "listen = \"[::1]:8000\"",
+            &format!("{network}plain-http = true"),
+            &format!("{network}[tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\""),
+        ] {
             toml::from_str::<Config>(good).unwrap().is_within_bounds().unwrap();
         }
     }

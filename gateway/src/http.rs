@@ -29,6 +29,7 @@ use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::attestation;
@@ -128,7 +129,8 @@ impl Service for Registry {
         request.extensions_mut().insert(client);
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
-        let span = tracing::info_span!("request", id, client = %client.0, %method, path);
+        let (user, key) = (Empty, Empty);
+        let span = tracing::info_span!("request", id, client = %client.0, %method, path, user, key);
         async {
             let mut response = self.answer_known(request).await;
             let (status, took) = (response.status().as_u16(), started.elapsed());

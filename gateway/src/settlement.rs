@@ -65,6 +65,9 @@ pub(crate) async fn settle(
     unsettled
 }
 
+/// What is on record of a change of owners that nobody answered.
+const UNKNOWN: &str = "interrupted; see who the owners are";
+
 /// How old an open intent is before it is taken for abandoned: the registry behind may still be at work on it, after the
 /// gateway has given up waiting.
 const ABANDONED: SignedDuration = SignedDuration::from_mins(10);
@@ -109,7 +112,8 @@ pub(crate) async fn found_out(
         }
         Mutation::Yank { .. } => state.is_some_and(|state| state.yanked),
         Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
-        Mutation::Owners { .. } => false,
+        // The token does not say whose they were to be.
+        Mutation::Owners { .. } => return Ok(Outcome::Failed(UNKNOWN.to_owned())),
     };
     Ok(if done { Outcome::Done } else { Outcome::Failed(INTERRUPTED.to_owned()) })
 }

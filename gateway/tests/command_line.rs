@@ -160,12 +160,27 @@ fn the_log_says_for_which_request() {
     let answer = served.send("PUT", "/api/v1/crates/new", &token, &upload.body());
     answer.assert_ok();
     let id = answer.field("x-request-id").unwrap().to_owned();
+    served.send("PUT", "/api/v1/crates/new", &token, &upload.body()).assert_refused(401, "was used before");
     served.stop("TERM");
     let log = std::fs::read_to_string(&log).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = |message: &str| lines.iter().find(|line| line["fields"]["message"] == message).unwrap();
     for message in ["unknown names in the metadata were dropped", "settled"] {
-        let line = lines.iter().find(|line| line["fields"]["message"] == message).unwrap();
-        assert_eq!(line["span"]["id"], *id, "{line}");
+        assert_eq!(said(message)["span"]["id"], *id, "{message}");
+    }
+    for message in ["settled", "refused"] {
+        let span = &said(message)["span"];
+        assert_eq!((&span["user"], &span["key"]), (&"alice".into(), &key.public.id().to_string().into()));
+    }
+}
+
+#[test]
+fn plain_http_stays_on_this_computer_unless_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let text = fails(folder.path(), &["serve", "--listen", address]);
+        assert!(text.starts_with("error: `listen` must be a loopback address"), "{text}");
+        assert!(text.contains("\nhint: put a proxy that ends TLS in front"), "{text}");
     }
 }
 
@@ -187,7 +202,10 @@ fn a_port_in_use() {
     let text = fails(folder.path(), &["serve", "--listen", &address]);
     assert!(text.starts_with(&format!("error: cannot listen on {address}\n  because: ")), "{text}");
     assert!(text.contains("hint: another program has this port"), "{text}");
-    let elsewhere = fails(folder.path(), &["serve", "--listen", "192.0.2.1:8000"]);
+    let config = folder.path().join("registry-gateway.toml");
+    std::fs::write(&config, "plain-http = true\n").unwrap();
+    let elsewhere =
+        fails(folder.path(), &["serve", "--config", config.to_str().unwrap(), "--listen", "192.0.2.1:8000"]);
     assert!(elsewhere.contains("must be addresses of this computer"), "{elsewhere}");
 }
 

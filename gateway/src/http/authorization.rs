@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
+use tracing::{Span, field};
 
 use super::client::Client;
 use super::reads::nothing_here;
@@ -121,6 +122,8 @@ fn permit(
     let key = app.store.key(id)?;
     app.limits.count(client.0, key.as_ref().map(|_| id))?;
     app.metrics.verification();
+    // Which key is claimed; the user is on record once that is true.
+    Span::current().record("key", field::display(id));
     let Some(key) = key else {
         verify_nothing(&token);
         return Err(Refusal::UnknownKey(id.to_string()).into());
@@ -129,6 +132,7 @@ fn permit(
         TokenError::BadSignature => Refusal::Signature,
         other => Refusal::Syntax(other),
     })?;
+    Span::current().record("user", key.user.as_str());
     policy::decide(&verified, &key, &app.rules, operation, now)?;
     let signed = match (&verified.claims.mutation, policy::single_use_key(&verified, operation)) {
         (Some(mutation), Some(single_use_key)) => {

@@ -94,9 +94,10 @@ pub(super) async fn me(State(app): State<Arc<App>>) -> Response {
     let text = format!(
         "This registry takes asymmetric tokens (RFC 3231). Cargo makes them with a credential provider and a key\n\
          that is enrolled here; there is no token to copy.\n\n\
-         1. yk-cargo enroll {}\n\
-         2. Send the `registry-gateway key add …` line it prints to whoever runs this registry.\n",
-        app.rules.url
+         With an invite of whoever runs this registry:  yk-cargo enroll {index} --invite\n\
+         Without one:                                   yk-cargo enroll {index}\n\
+         and send them the `registry-gateway key add …` line that it prints.\n",
+        index = app.rules.url
     );
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }

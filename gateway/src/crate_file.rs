@@ -27,6 +27,8 @@ pub const MAX_README: u64 = 2 << 20;
 
 const MANIFEST: &str = "Cargo.toml";
 const MAX_PATH: u64 = 4096;
+/// How much of a crate file is read at once, in bytes.
+const FROM_DISK: usize = 64 << 10;
 
 /// A crate file that was looked through.
 #[derive(Debug)]
@@ -152,7 +154,7 @@ fn walk(
     mut file: impl FnMut(&[u8], &mut dyn Read) -> Result<ControlFlow<()>, CrateFileError>,
 ) -> Result<(), CrateFileError> {
     packed.seek(SeekFrom::Start(0)).map_err(CrateFileError::Archive)?;
-    let mut unpacked = Bounded { inner: GzDecoder::new(BufReader::new(packed)), left: limit };
+    let mut unpacked = Bounded { inner: GzDecoder::new(BufReader::with_capacity(FROM_DISK, packed)), left: limit };
     let mut archive = Archive::new(&mut unpacked);
     let mut long_name = None;
     for entry in archive.entries().map_err(archive_error)?.raw(true) {

@@ -4,7 +4,8 @@ use std::fs;
 
 use yk_cargo::enrollment::{ChallengeSource, Enrollments, Registry};
 
-use crate::asking_registry::{AskingRegistry, Challenges, answering};
+use crate::asking_registry::{AskingRegistry, Challenges};
+use crate::loopback::answering;
 use crate::trace::Seen;
 use crate::world::{NAME, Outcome, Reads, Run, World};
 

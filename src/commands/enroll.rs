@@ -93,10 +93,12 @@ impl Enrollment<'_> {
         if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
             return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
         }
+        if let Some(card) = enrolled.card(self.card.serial) {
+            return plan::check_enrolled_slots(self.arguments, card);
+        }
         if self.arguments.backup
             || self.arguments.endorse_with.is_some()
             || self.replaced.is_some()
-            || enrolled.card(self.card.serial).is_some()
             || enrolled.cards.is_empty()
         {
             return Ok(());

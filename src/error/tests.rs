@@ -97,6 +97,9 @@ fn all() -> Vec<Error> {
         }],
         Error::Declined => [Error::Declined],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
+        Error::EnrolledElsewhere { .. } => [
+            Error::EnrolledElsewhere { serial: SERIAL, role: enrollment::Role::Read, slot: slot() },
+        ],
         Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
         Error::Fetch { .. } => [Error::Fetch {
             what: "the proof of hello 1.0.0".into(),

@@ -340,6 +340,19 @@ fn a_registry_behind_tls() {
     token().succeeds();
 }
 
+/// The address is right, and the scheme is not.
+#[test]
+fn https_where_there_is_no_tls() {
+    let world = World::new();
+    let address = answering(std::iter::once(answer("400 Bad Request")));
+    let index = format!("sparse+https://{address}/index/");
+    let outcome = world.yk_cargo(["enroll", &index, "--yes"]).succeeds();
+    outcome.says(&[&format!(
+        "what https://{address}/index/config.json answers is not TLS; look at the registry's URL: is it http://, or another port?"
+    )]);
+    assert!(!outcome.stderr.contains("InvalidContentType"), "{outcome:#?}");
+}
+
 /// A certificate for localhost, in PEM, and a server that shows it.
 fn for_localhost() -> (String, rustls::ServerConfig) {
     use der::asn1::Ia5String;

@@ -5,16 +5,14 @@
 //! cargo, which knows nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use asymmetric_token::{Claims, PublicKey, Untrusted};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
 use crate::git_index::GitIndex;
+use crate::loopback::{self, Reply, Request};
 use crate::world::Reads;
 
 /// What a registry does about challenges.
@@ -50,19 +48,6 @@ pub(crate) struct State {
     git: Option<GitIndex>,
 }
 
-struct Request {
-    method: String,
-    path: String,
-    token: Option<String>,
-    body: Vec<u8>,
-}
-
-struct Reply {
-    status: &'static str,
-    challenge: Option<String>,
-    body: Vec<u8>,
-}
-
 impl AskingRegistry {
     pub(crate) fn start(reads: Reads, challenges: Challenges) -> Self {
         Self::serve(reads, challenges, None, None)
@@ -74,21 +59,11 @@ impl AskingRegistry {
 
     /// The same, as `https://localhost`.
     pub(crate) fn start_tls(reads: Reads, challenges: Challenges, tls: ServerConfig) -> Self {
-        Self::serve(reads, challenges, Some(Arc::new(tls)), None)
+        Self::serve(reads, challenges, Some(tls), None)
     }
 
-    fn serve(
-        reads: Reads,
-        challenges: Challenges,
-        tls: Option<Arc<ServerConfig>>,
-        git: Option<GitIndex>,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let base = match tls {
-            None => format!("http://{address}"),
-            Some(_) => format!("https://localhost:{}", address.port()),
-        };
+    fn serve(reads: Reads, challenges: Challenges, tls: Option<ServerConfig>, git: Option<GitIndex>) -> Self {
+        let (listener, base) = loopback::bind(tls.is_some());
         let index_url = git.as_ref().map_or_else(|| format!("sparse+{base}/index/"), GitIndex::url);
         let state = State {
             reads,
@@ -108,19 +83,7 @@ impl AskingRegistry {
         state.commit();
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (shared, tls) = (Arc::clone(&shared), tls.clone());
-                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-                std::thread::spawn(move || match tls {
-                    None => serve(stream, &shared),
-                    Some(tls) => {
-                        serve(StreamOwned::new(ServerConnection::new(tls).unwrap(), stream), &shared)
-                    }
-                });
-            }
-        });
+        loopback::serve(listener, tls, move |request| shared.lock().unwrap().dated_answer(request));
         Self { index_url, state }
     }
 
@@ -133,46 +96,15 @@ impl AskingRegistry {
     }
 }
 
-fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
-    let Some(request) = read(&mut stream) else { return };
-    let mut state = state.lock().unwrap();
-    let reply = state.answer(&request);
-    let date = state.date.map(|date| format!("Date: {date}\r\n")).unwrap_or_default();
-    drop(state);
-    let asks = reply.challenge.map(|challenge| format!("WWW-Authenticate: {challenge}\r\n"));
-    let head = format!(
-        "HTTP/1.1 {}\r\nContent-Length: {}\r\nConnection: close\r\n{date}{}\r\n",
-        reply.status,
-        reply.body.len(),
-        asks.unwrap_or_default()
-    );
-    // The other side may have gone.
-    let _ = stream.write_all(&[head.as_bytes(), &reply.body].concat()).and_then(|()| stream.flush());
-}
-
-fn read(stream: impl Read) -> Option<Request> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (method, path) = (words.next()?, words.next()?);
-    let (mut token, mut length) = (None, 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "authorization" => token = Some(value.to_owned()),
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
+impl State {
+    fn dated_answer(&mut self, request: &Request) -> Reply {
+        let reply = self.answer(request);
+        match self.date {
+            Some(date) => reply.with("Date", date.to_owned()),
+            None => reply,
         }
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, token, body })
-}
 
-impl State {
     fn answer(&mut self, request: &Request) -> Reply {
         let parts: Vec<_> = request.path.trim_start_matches('/').split('/').collect();
         match (request.method.as_str(), &parts[..]) {
@@ -181,7 +113,7 @@ impl State {
                     return self.unauthorized("a token is needed");
                 }
                 match rest {
-                    ["config.json"] => Reply::ok(self.config().to_string()),
+                    ["config.json"] => ok(self.config().to_string()),
                     _ => self.index_file(rest.last().copied().unwrap_or_default()),
                 }
             }
@@ -190,21 +122,21 @@ impl State {
                     return self.unauthorized("a token is needed");
                 }
                 let file = self.files.get(&format!("{name}/{version}")).cloned().unwrap_or_default();
-                Reply { status: "200 OK", challenge: None, body: file }
+                ok(file)
             }
             ("GET", ["api", "v1", search]) if search.starts_with("crates?") => {
                 if self.reads == Reads::AuthRequired && self.claims(request).is_none() {
                     return self.unauthorized("a token is needed");
                 }
-                Reply::ok(self.all_crates().to_string())
+                ok(self.all_crates().to_string())
             }
             ("PUT", ["api", "v1", "crates", "new"]) => {
-                self.mutation(request, "publish", |state| state.add(&request.body))
+                self.mutation(request, "publish", |state| state.add(request))
             }
             ("DELETE", ["api", "v1", "crates", _, _, "yank"]) => self.mutation(request, "yank", |_| {}),
             ("PUT", ["api", "v1", "crates", _, _, "unyank"]) => self.mutation(request, "unyank", |_| {}),
             ("GET", ["api", "v1", "crates", _, "owners"]) => self.mutation(request, "owners", |_| {}),
-            _ => Reply { status: "404 Not Found", challenge: None, body: b"{}".to_vec() },
+            _ => Reply::new("404 Not Found", "{}"),
         }
     }
 
@@ -236,8 +168,8 @@ impl State {
 
     fn index_file(&self, name: &str) -> Reply {
         match self.index.get(name) {
-            Some(lines) => Reply::ok(lines.iter().map(|line| format!("{line}\n")).collect::<String>()),
-            None => Reply { status: "404 Not Found", challenge: None, body: Vec::new() },
+            Some(lines) => ok(lines.iter().map(|line| format!("{line}\n")).collect::<String>()),
+            None => Reply::new("404 Not Found", ""),
         }
     }
 
@@ -254,10 +186,8 @@ impl State {
         }
         self.mutations += 1;
         act(self);
-        Reply::ok(
-            json!({"ok": true, "users": [{"id": 1, "login": "alice", "name": null}], "warnings": {}})
-                .to_string(),
-        )
+        ok(json!({"ok": true, "users": [{"id": 1, "login": "alice", "name": null}], "warnings": {}})
+            .to_string())
     }
 
     fn claims(&self, request: &Request) -> Option<Claims> {
@@ -275,15 +205,12 @@ impl State {
             header += &format!(", challenge=\"{challenge}\", challenges=\"required\"");
             self.open.insert(challenge);
         }
-        let body = json!({"errors": [{"detail": detail}]}).to_string().into_bytes();
-        Reply { status: "401 Unauthorized", challenge: Some(header), body }
+        let body = json!({"errors": [{"detail": detail}]}).to_string();
+        Reply::new("401 Unauthorized", body).with("WWW-Authenticate", header)
     }
 
-    fn add(&mut self, body: &[u8]) {
-        let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
-        let (metadata, file) = body[4..].split_at(length);
-        let metadata: Value = serde_json::from_slice(metadata).unwrap();
-        let file = &file[4..];
+    fn add(&mut self, request: &Request) {
+        let (metadata, file) = request.published();
         let checksum = asymmetric_token::Checksum(sha256(file));
         let line = json!({
             "name": metadata["name"], "vers": metadata["vers"], "deps": [], "cksum": checksum.to_string(),
@@ -301,29 +228,6 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-impl Reply {
-    fn ok(body: String) -> Self {
-        Self { status: "200 OK", challenge: None, body: body.into_bytes() }
-    }
-}
-
-/// Something on loopback that answers every connection with the same bytes, one piece after the other, and then holds
-/// it open until the other side lets go.
-pub(crate) fn answering(pieces: impl Iterator<Item = Vec<u8>> + Clone + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let pieces = pieces.clone();
-            std::thread::spawn(move || {
-                for piece in pieces {
-                    if stream.write_all(&piece).is_err() {
-                        return;
-                    }
-                }
-                let _ = stream.read_to_end(&mut Vec::new());
-            });
-        }
-    });
-    address
+fn ok(body: impl Into<Vec<u8>>) -> Reply {
+    Reply::new("200 OK", body)
 }

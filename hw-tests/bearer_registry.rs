@@ -1,15 +1,13 @@
 //! A small registry on loopback that takes one bearer token, byte for byte, and remembers whatever else it was shown.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use asymmetric_token::Checksum;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::loopback::{self, Reply, Request};
 use crate::world::Reads;
 
 pub(crate) struct BearerRegistry {
@@ -32,19 +30,9 @@ pub(crate) struct State {
     base: String,
 }
 
-struct Request {
-    method: String,
-    path: String,
-    token: Option<String>,
-    body: Vec<u8>,
-}
-
-type Reply = (&'static str, Vec<u8>);
-
 impl BearerRegistry {
     pub(crate) fn start(reads: Reads, token: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (listener, base) = loopback::bind(false);
         let state = Arc::new(Mutex::new(State {
             reads,
             token: token.to_owned(),
@@ -56,14 +44,7 @@ impl BearerRegistry {
             base: base.clone(),
         }));
         let shared = Arc::clone(&state);
-        // Ends with the test's process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-                std::thread::spawn(move || serve(stream, &shared));
-            }
-        });
+        loopback::serve(listener, None, move |request| shared.lock().unwrap().answer(request));
         Self { base, state }
     }
 
@@ -83,44 +64,6 @@ impl BearerRegistry {
     }
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<State>) {
-    let Some(request) = read(&stream) else { return };
-    let mut state = state.lock().unwrap();
-    let (status, body) = state.answer(&request);
-    let login = if status.starts_with("401") {
-        format!("WWW-Authenticate: Cargo login_url=\"{}/me\"\r\n", state.base)
-    } else {
-        String::new()
-    };
-    drop(state);
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{login}\r\n", body.len());
-    // The other side may have gone.
-    let _ = stream.write_all(&[head.as_bytes(), &body].concat()).and_then(|()| stream.flush());
-}
-
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let mut words = line.split_whitespace().map(str::to_owned);
-    let (method, path) = (words.next()?, words.next()?);
-    let (mut token, mut length) = (None, 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "authorization" => token = Some(value.to_owned()),
-            "content-length" => length = value.parse().ok()?,
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, path, token, body })
-}
-
 impl State {
     fn answer(&mut self, request: &Request) -> Reply {
         let known = request.token.as_ref() == Some(&self.token);
@@ -131,24 +74,25 @@ impl State {
         let parts: Vec<_> = request.path.trim_start_matches('/').split('/').collect();
         let is_read = matches!(parts[0], "index" | "dl");
         if !known && (!is_read || self.reads == Reads::AuthRequired) {
-            return refusal("401 Unauthorized", "a token is needed");
+            let login = format!("Cargo login_url=\"{}/me\"", self.base);
+            return refusal("401 Unauthorized", "a token is needed").with("WWW-Authenticate", login);
         }
         self.reads_with_token += usize::from(is_read && known);
         match (request.method.as_str(), &parts[..]) {
-            ("GET", ["index", "config.json"]) => ("200 OK", self.config().to_string().into()),
+            ("GET", ["index", "config.json"]) => Reply::new("200 OK", self.config().to_string()),
             ("GET", ["index", .., name]) => match self.index.get(*name) {
                 Some(lines) => {
-                    ("200 OK", lines.iter().map(|line| format!("{line}\n")).collect::<String>().into())
+                    Reply::new("200 OK", lines.iter().map(|line| format!("{line}\n")).collect::<String>())
                 }
-                None => ("404 Not Found", Vec::new()),
+                None => Reply::new("404 Not Found", ""),
             },
             ("GET", ["dl", name, version, "download"]) => {
                 match self.files.get(&format!("{name}/{version}")) {
-                    Some(file) => ("200 OK", file.clone()),
-                    None => ("404 Not Found", Vec::new()),
+                    Some(file) => Reply::new("200 OK", file.clone()),
+                    None => Reply::new("404 Not Found", ""),
                 }
             }
-            ("PUT", ["api", "v1", "crates", "new"]) => self.publish(&request.body),
+            ("PUT", ["api", "v1", "crates", "new"]) => self.publish(request),
             ("DELETE", ["api", "v1", "crates", name, version, "yank"]) => {
                 self.note(format!("yank {name} {version}"))
             }
@@ -170,13 +114,11 @@ impl State {
         self.done.push(what);
         let answer =
             json!({"ok": true, "users": [{"id": 1, "login": "alice", "name": null}], "warnings": {}});
-        ("200 OK", answer.to_string().into())
+        Reply::new("200 OK", answer.to_string())
     }
 
-    fn publish(&mut self, body: &[u8]) -> Reply {
-        let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
-        let (metadata, file) = body[4..].split_at(length);
-        let (metadata, file) = (serde_json::from_slice::<Value>(metadata).unwrap(), &file[4..]);
+    fn publish(&mut self, request: &Request) -> Reply {
+        let (metadata, file) = request.published();
         let (name, version) = (metadata["name"].as_str().unwrap(), metadata["vers"].as_str().unwrap());
         let deps = metadata["deps"].as_array().unwrap().iter().map(|dep| {
             json!({
@@ -195,5 +137,5 @@ impl State {
 }
 
 fn refusal(status: &'static str, detail: &str) -> Reply {
-    (status, json!({"errors": [{"detail": detail}]}).to_string().into())
+    Reply::new(status, json!({"errors": [{"detail": detail}]}).to_string())
 }

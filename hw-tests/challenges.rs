@@ -4,7 +4,8 @@ use std::fs;
 
 use yk_cargo::enrollment::{ChallengeSource, Enrollments, Registry};
 
-use crate::asking_registry::{AskingRegistry, Challenges, answering};
+use crate::asking_registry::{AskingRegistry, Challenges};
+use crate::loopback::answering;
 use crate::trace::Seen;
 use crate::world::{NAME, Outcome, Reads, Run, World};
 
@@ -337,6 +338,19 @@ fn a_registry_behind_tls() {
     let config = fs::read_to_string(asked.world.path("home/config.toml")).unwrap();
     asked.world.write("home/config.toml", &format!("{config}[http]\ncainfo = {:?}\n", file));
     token().succeeds();
+}
+
+/// The address is right, and the scheme is not.
+#[test]
+fn https_where_there_is_no_tls() {
+    let world = World::new();
+    let address = answering(std::iter::once(answer("400 Bad Request")));
+    let index = format!("sparse+https://{address}/index/");
+    let outcome = world.yk_cargo(["enroll", &index, "--yes"]).succeeds();
+    outcome.says(&[&format!(
+        "what https://{address}/index/config.json answers is not TLS; look at the registry's URL: is it http://, or another port?"
+    )]);
+    assert!(!outcome.stderr.contains("InvalidContentType"), "{outcome:#?}");
 }
 
 /// A certificate for localhost, in PEM, and a server that shows it.

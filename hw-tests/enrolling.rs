@@ -53,6 +53,29 @@ fn again_changes_nothing() {
     assert!(!seen.changed_anything(), "{:?}", seen.instructions());
 }
 
+/// A key stays where it is: who names other slots is told, also with `--existing`, and may do what the hint says.
+#[test]
+fn again_with_other_slots() {
+    let world = World::enrolled();
+    let slots = |slots, more: &[&'static str]| {
+        world.yk_cargo([&["enroll", NAME, "--yes", "--slot", slots][..], more].concat())
+    };
+    slots("82,83", &[]).succeeds().says(&["is already enrolled there"]);
+    for (named, more, said) in [
+        ("90,91", &[][..], "the read key for this registry is in slot 82 of"),
+        ("82,90", &[], "the publish key for this registry is in slot 83 of"),
+        ("90,91", &["--existing"], "the read key for this registry is in slot 82 of"),
+    ] {
+        slots(named, more).fails().says(&[said, "leave out --slot to go on with it"]);
+    }
+    assert_eq!(roles_and_slots(&world), [(Role::Read, "82".to_owned()), (Role::Publish, "83".to_owned())]);
+    let seen = Seen::on(&world.card);
+    assert!(!seen.changed_anything(), "{:?}", seen.instructions());
+    world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
+    slots("90,91", &[]).succeeds();
+    assert_eq!(roles_and_slots(&world), [(Role::Read, "90".to_owned()), (Role::Publish, "91".to_owned())]);
+}
+
 #[test]
 fn one_key_for_registries_that_take_one() {
     let world = World::new().enroll_with(&["--single-key", "--subject", "me@work"]);

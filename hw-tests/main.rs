@@ -18,6 +18,7 @@ mod git_index;
 mod hostile;
 mod interruptions;
 mod invites;
+mod loopback;
 mod lying_cards;
 mod migrating;
 mod migrating_killed;

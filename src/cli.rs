@@ -113,18 +113,9 @@ pub struct Enroll {
     /// Enrol although the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
-    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
-    #[arg(long, value_name = "COMMAND")]
-    pub management_key_command: Option<String>,
-    /// Allow a registry without TLS that is not on this computer.
-    #[arg(long)]
-    pub insecure_http: bool,
-    /// Set `credential-provider` for this registry in $CARGO_HOME/config.toml, without asking.
-    #[arg(long, overrides_with = "no_configure")]
-    pub configure: bool,
-    /// Leave $CARGO_HOME/config.toml alone, without asking.
-    #[arg(long, overrides_with = "configure")]
-    pub no_configure: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
 }
 
 /// Arguments of `status`.
@@ -194,6 +185,14 @@ pub struct Seal {
     /// Make a key although the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
+}
+
+/// What `enroll` and `seal` may be told about card, registry and cargo.
+#[derive(Debug, Args)]
+pub struct Setup {
     /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
     #[arg(long, value_name = "COMMAND")]
     pub management_key_command: Option<String>,

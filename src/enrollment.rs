@@ -6,9 +6,9 @@
 //!
 //! The file holds no secret, but whoever can write it can have another key asked for: it is refused if others may.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use asymmetric_token::Role;
 use asymmetric_token::{KeyIdField, PublicKey};
 use serde::Deserialize;
 use toml_edit::DocumentMut;
@@ -94,18 +94,6 @@ pub struct Key {
     pub pin: PinPolicy,
     /// As read back from the card.
     pub touch: TouchPolicy,
-}
-
-/// What a key may sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Read tokens.
-    Read,
-    /// Mutation tokens.
-    Publish,
-    /// Either, for registries that take one key.
-    Both,
 }
 
 /// Where a registry's challenges come from.
@@ -245,30 +233,6 @@ impl Card {
             .iter()
             .find(|key| key.role == role)
             .or_else(|| self.keys.iter().find(|key| key.role == Role::Both))
-    }
-}
-
-impl Role {
-    /// As in the file, in the certificate and on the command line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Publish => "publish",
-            Self::Both => "both",
-        }
-    }
-
-    /// The role with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Read, Self::Publish, Self::Both].into_iter().find(|role| role.as_str() == name)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

@@ -4,7 +4,7 @@ mod hint;
 
 use std::path::PathBuf;
 
-use crate::enrollment::{self, Registry};
+use crate::enrollment::{self, Registry, Role};
 use crate::pin_source::pinentry::PinentryError;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::ui::pin_command::PinCommandError;
@@ -63,6 +63,16 @@ pub enum Error {
     DefaultPin {
         /// The card.
         serial: Serial,
+    },
+    /// `--slot` names another slot than the one with the enrolled key.
+    #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
+    EnrolledElsewhere {
+        /// The card.
+        serial: Serial,
+        /// The key's role.
+        role: Role,
+        /// The slot.
+        slot: Slot,
     },
     /// The enrolments file.
     #[error(transparent)]

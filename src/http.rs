@@ -205,9 +205,16 @@ impl Client {
             ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
                 Error::NotHttp { url, source: Box::new(error) }
             }
+            ureq::Error::Io(error) if is_no_tls(&error) => Error::NotTls { url },
             error => Error::Unreachable { url, source: Box::new(error) },
         }
     }
+}
+
+/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1): so answers who speaks plain HTTP.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    cause == Some(&rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
 }
 
 /// Where a redirect leads, if that is still the same scheme, host and port.
@@ -272,6 +279,15 @@ pub enum Error {
         url: String,
         /// What is wrong with it.
         source: Box<ureq::Error>,
+    },
+    /// Something answers, but not in TLS.
+    #[error(
+        "what {} answers is not TLS; look at the registry's URL: is it http://, or another port?",
+        escape(url)
+    )]
+    NotTls {
+        /// What was asked.
+        url: String,
     },
     /// The proxy set for cargo.
     #[error("cannot use the proxy that is set for cargo")]

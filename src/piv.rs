@@ -7,6 +7,7 @@
 mod apdu;
 pub mod attestation;
 pub mod certificate;
+mod curve;
 mod error;
 mod keys;
 mod management_key;
@@ -26,6 +27,7 @@ use std::fmt;
 
 use self::apdu::{Answer, Command, instruction};
 pub use self::{
+    curve::{Curve, P256, P384},
     error::{Error, TransportError},
     keys::{Missing, Occupancy},
     management_key::{ManagementAlgorithm, ManagementKey, WrongKeyLength},

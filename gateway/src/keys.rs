@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+pub use asymmetric_token::Role;
 use asymmetric_token::{KeyId, PublicKey};
 use jiff::Timestamp;
 
@@ -88,57 +89,3 @@ impl fmt::Display for User {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a user name is 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`")]
 pub struct BadUser;
-
-/// What a key may sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Reads and nothing else, ever.
-    Read,
-    /// Mutations and nothing else.
-    Publish,
-    /// Reads and mutations: for registries where a person has one key.
-    Both,
-}
-
-impl Role {
-    /// Whether read tokens by this key are accepted.
-    #[must_use]
-    pub fn may_read(self) -> bool {
-        self != Self::Publish
-    }
-
-    /// Whether mutation tokens by this key are accepted.
-    #[must_use]
-    pub fn may_mutate(self) -> bool {
-        self != Self::Read
-    }
-
-    /// The word for it on the command line and in the store.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Publish => "publish",
-            Self::Both => "both",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = BadRole;
-
-    fn from_str(word: &str) -> Result<Self, BadRole> {
-        [Self::Read, Self::Publish, Self::Both].into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Not a role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a role is `read`, `publish` or `both`")]
-pub struct BadRole;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cargo_config::{CargoConfig, ConfiguredRegistry};
+use crate::cli::Setup;
 use crate::commands::Context;
 use crate::error::Error;
 use crate::ui::{Ui, escape};
@@ -16,8 +17,8 @@ pub(super) enum Choice {
 }
 
 impl Choice {
-    pub(super) fn from_flags(configure: bool, no_configure: bool) -> Self {
-        match (configure, no_configure) {
+    pub(super) fn of(setup: &Setup) -> Self {
+        match (setup.configure, setup.no_configure) {
             (true, _) => Self::Write,
             (false, true) => Self::Leave,
             (false, false) => Self::Ask,

@@ -43,7 +43,7 @@ use survey::{CardSurvey, ManagementKeyState, is_still};
 pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     plan::check_slots(arguments)?;
     let registry = context.cargo.resolve(&arguments.registry)?;
-    if is_unprotected(&registry.index) && !arguments.insecure_http {
+    if is_unprotected(&registry.index) && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
     let enrollments = Enrollments::load(context.cargo.home())?;
@@ -93,10 +93,12 @@ impl Enrollment<'_> {
         if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
             return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
         }
+        if let Some(card) = enrolled.card(self.card.serial) {
+            return plan::check_enrolled_slots(self.arguments, card);
+        }
         if self.arguments.backup
             || self.arguments.endorse_with.is_some()
             || self.replaced.is_some()
-            || enrolled.card(self.card.serial).is_some()
             || enrolled.cards.is_empty()
         {
             return Ok(());
@@ -194,7 +196,7 @@ impl Enrollment<'_> {
     /// the registry takes the keys itself, each of them signs for that too.
     fn say_what_it_asks(&self, planned: &[PlannedKey]) {
         let behind_pin = self.card.management == ManagementKeyState::PinProtected
-            && self.arguments.management_key_command.is_none();
+            && self.arguments.setup.management_key_command.is_none();
         let check = planned.iter().find(|key| key.role != Role::Publish);
         let proofs = planned.iter().filter(|_| self.registering.is_some());
         let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
@@ -257,7 +259,7 @@ impl Enrollment<'_> {
     fn asking(&self) -> management::Asking<'_> {
         management::Asking {
             card: &self.card,
-            command: self.arguments.management_key_command.as_deref(),
+            command: self.arguments.setup.management_key_command.as_deref(),
             readers: self.readers,
             settings: &self.context.settings,
             ui: self.ui,
@@ -330,8 +332,7 @@ impl Enrollment<'_> {
             Err(error) => return Err(error),
         };
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
-        let choice = Choice::from_flags(self.arguments.configure, self.arguments.no_configure);
-        configure::provider(&self.registry, choice, self.context, self.ui)?;
+        configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui)?;
         report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())
     }
 

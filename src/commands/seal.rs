@@ -42,7 +42,7 @@ pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
         return add_card::run(&sealer, arguments.no_check);
     };
     let registry = context.cargo.resolve_any(registry)?;
-    if is_unprotected(&registry.index) && !arguments.insecure_http {
+    if is_unprotected(&registry.index) && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
     sealer.may_seal(&registry, arguments.rotate)?;
@@ -52,12 +52,7 @@ pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
     if !arguments.no_check {
         sealer.check(&sealed, &token)?;
     }
-    configure::provider(
-        &registry,
-        Choice::from_flags(arguments.configure, arguments.no_configure),
-        context,
-        ui,
-    )?;
+    configure::provider(&registry, Choice::of(&arguments.setup), context, ui)?;
     sealer.advise(&registry)
 }
 
@@ -93,7 +88,7 @@ impl<'a> From<&'a Seal> for Making<'a> {
             slot: arguments.slot,
             label: Some(&arguments.label),
             allow_default_pin: arguments.allow_default_pin,
-            management_key_command: arguments.management_key_command.as_deref(),
+            management_key_command: arguments.setup.management_key_command.as_deref(),
             without_asking: arguments.yes,
         }
     }

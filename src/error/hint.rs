@@ -111,6 +111,9 @@ impl Error {
                 format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::EnrolledElsewhere { .. } => {
+                "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enrol again".into()
+            }
             Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
             Self::NoProof { .. } => {
                 "only a registry-gateway keeps proofs, and only of what was published through it".into()

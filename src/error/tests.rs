@@ -97,6 +97,9 @@ fn all() -> Vec<Error> {
         }],
         Error::Declined => [Error::Declined],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
+        Error::EnrolledElsewhere { .. } => [
+            Error::EnrolledElsewhere { serial: SERIAL, role: enrollment::Role::Read, slot: slot() },
+        ],
         Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
         Error::Fetch { .. } => [Error::Fetch {
             what: "the proof of hello 1.0.0".into(),
@@ -259,6 +262,7 @@ fn of_the_registry() -> Vec<Error> {
         H::Certificates { .. } => [H::Certificates { path: "/etc/ca.pem".into(), source: denied() }],
         H::Elsewhere { .. } => [H::Elsewhere { url: url(), to: "https://evil.example/".into() }],
         H::NotHttp { .. } => [H::NotHttp { url: url(), source: Box::new(ureq::Error::StatusCode(99)) }],
+        H::NotTls { .. } => [H::NotTls { url: url() }],
         H::Proxy { .. } => [H::Proxy { source: Box::new(ureq::Error::InvalidProxyUrl) }],
         H::TooLong { .. } => [H::TooLong { url: url() }],
         H::TooSlow { .. } => [H::TooSlow { url: url(), limit: Duration::from_secs(10) }],

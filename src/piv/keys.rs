@@ -1,9 +1,9 @@
-//! Private keys in slots: GENERATE, sign, delete, attest (SP 800-73-4 part 2, 3.2.4 and 3.3.2; Yubico's extensions).
+//! Private keys in slots: sign, delete, attest (SP 800-73-4 part 2, 3.2.4 and 3.3.2; Yubico's extensions).
 
 use std::time::Duration;
 
 use super::{
-    Error, KeyAlgorithm, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy, Version,
+    Error, KeyAlgorithm, Piv, Slot, Status, Version,
     apdu::{Command, instruction},
     refusal, tlv,
 };
@@ -52,52 +52,11 @@ impl Piv<'_> {
     /// # Errors
     /// [`Error::NotAuthenticated`] for no PIN or no touch, [`Error::NoSuchKey`] for a slot without a P-384 key.
     pub fn sign_p384(&mut self, slot: Slot, digest: &[u8; 48]) -> Result<[u8; 96], Error> {
-        let mut request = Vec::new();
-        tlv::push(&mut request, 0x82, &[]);
-        tlv::push(&mut request, 0x81, digest);
-        let mut template = Vec::new();
-        tlv::push(&mut template, 0x7C, &request);
-        let command =
-            Command::new(instruction::GENERAL_AUTHENTICATE, KeyAlgorithm::P384_BYTE, slot.reference())
-                .data(template)
-                .expects_data();
-        let answer = self.exchange(&command)?;
-        match answer.status {
-            Status::SuccessfulExecution => {}
-            Status::IncorrectData | Status::WrongParameters | Status::ReferencedDataNotFound => {
-                return Err(Error::NoSuchKey { slot });
-            }
-            status => return Err(refusal("GENERAL AUTHENTICATE", status)),
-        }
         const WHAT: &str = "signature";
-        let signature = tlv::only(tlv::only(&answer.data, 0x7C, WHAT)?, 0x82, WHAT)?;
+        let signature = self.use_private_key(KeyAlgorithm::P384_BYTE, slot, (0x81, digest), WHAT)?;
         let signature =
-            p384::ecdsa::Signature::from_der(signature).map_err(|_| Error::Malformed { what: WHAT })?;
+            p384::ecdsa::Signature::from_der(&signature).map_err(|_| Error::Malformed { what: WHAT })?;
         Ok(signature.to_bytes().into())
-    }
-
-    /// Makes a new P-384 key in a slot, **destroying the one that is there**; a certificate object stays. Needs
-    /// [`Piv::authenticate_management`]. The answer is the public key, known to be on the curve.
-    ///
-    /// # Errors
-    /// [`Error::NotAuthenticated`]; [`Error::Refused`] with `6A80` where the card does not allow a policy.
-    pub fn generate_p384(
-        &mut self,
-        slot: Slot,
-        pin: PinPolicy,
-        touch: TouchPolicy,
-    ) -> Result<P384Point, Error> {
-        refuse_attestation_slot(slot)?;
-        let mut request = Vec::new();
-        tlv::push(&mut request, 0x80, &[KeyAlgorithm::P384_BYTE]);
-        tlv::push(&mut request, 0xAA, &[pin as u8]);
-        tlv::push(&mut request, 0xAB, &[touch as u8]);
-        let mut template = Vec::new();
-        tlv::push(&mut template, 0xAC, &request);
-        let command =
-            Command::new(instruction::GENERATE_ASYMMETRIC, 0, slot.reference()).data(template).expects_data();
-        let answer = self.ask("GENERATE ASYMMETRIC KEY PAIR", &command)?;
-        p384_point(tlv::only(&answer, 0x7F49, "public key")?)
     }
 
     /// Deletes the private key in a slot (firmware 5.7 and later). Needs [`Piv::authenticate_management`].
@@ -156,21 +115,13 @@ pub(super) fn refuse_attestation_slot(slot: Slot) -> Result<(), Error> {
     if slot == Slot::Attestation { Err(Error::AttestationSlot) } else { Ok(()) }
 }
 
-/// The content of a public key template (`86 61 04 …`), if it is an uncompressed point on the curve.
-pub(super) fn p384_point(template: &[u8]) -> Result<P384Point, Error> {
-    const WHAT: &str = "P-384 point";
-    let point = tlv::only(template, 0x86, WHAT)?;
-    let point: P384Point = point.try_into().map_err(|_| Error::Malformed { what: WHAT })?;
-    p384::PublicKey::from_sec1_bytes(&point).map_err(|_| Error::Malformed { what: WHAT })?;
-    Ok(point)
-}
-
 #[cfg(test)]
 mod tests {
     use p384::ecdsa::{SigningKey, signature::hazmat::PrehashSigner};
 
     use super::*;
     use crate::piv::script::{Script, hex};
+    use crate::piv::{P384, P384Point, PinPolicy, TouchPolicy};
 
     fn piv(card: &mut Script) -> Piv<'_> {
         Piv { card, version: None }
@@ -263,7 +214,7 @@ mod tests {
         let generate = "004700820B AC09 800114 AA0102 AB0102 00";
         let answer = format!("7F4963 8661{} 9000", text(&point()));
         let mut card = Script::new(&[(generate, &answer)]);
-        let made = piv(&mut card).generate_p384(slot(), PinPolicy::Once, TouchPolicy::Always).unwrap();
+        let made = piv(&mut card).generate(&P384, slot(), PinPolicy::Once, TouchPolicy::Always).unwrap();
         assert_eq!(made, point());
         card.assert_finished();
     }
@@ -280,7 +231,8 @@ mod tests {
             format!("7F4963 8661{}", "9000"),
             format!("7F4965 8661{}0500 9000", text(&point())),
         ] {
-            let made = piv(&mut Script::answers(&[&lie])).generate_p384(
+            let made = piv(&mut Script::answers(&[&lie])).generate(
+                &P384,
                 slot(),
                 PinPolicy::Once,
                 TouchPolicy::Always,
@@ -292,7 +244,7 @@ mod tests {
     #[test]
     fn generation_may_be_refused() {
         let generate = |status| {
-            piv(&mut Script::answers(&[status])).generate_p384(slot(), PinPolicy::Never, TouchPolicy::Never)
+            piv(&mut Script::answers(&[status])).generate(&P384, slot(), PinPolicy::Never, TouchPolicy::Never)
         };
         assert!(matches!(generate("6982"), Err(Error::NotAuthenticated)));
         assert!(matches!(generate("6A80"), Err(Error::Refused { status: Status::IncorrectData, .. })));
@@ -302,7 +254,7 @@ mod tests {
     fn never_writes_to_the_attestation_slot() {
         let mut card = Script::new(&[]);
         let mut piv = piv(&mut card);
-        let generated = piv.generate_p384(Slot::Attestation, PinPolicy::Once, TouchPolicy::Always);
+        let generated = piv.generate(&P384, Slot::Attestation, PinPolicy::Once, TouchPolicy::Always);
         assert!(matches!(generated, Err(Error::AttestationSlot)));
         assert!(matches!(piv.delete_key(Slot::Attestation), Err(Error::AttestationSlot)));
         assert!(matches!(piv.put_certificate(Slot::Attestation, &[1]), Err(Error::AttestationSlot)));

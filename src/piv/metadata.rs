@@ -5,7 +5,7 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Error, ManagementAlgorithm, P256Point, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
+    Error, ManagementAlgorithm, P256, P256Point, P384, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
     apdu::{self, Command, instruction},
     refusal, tlv,
 };
@@ -37,7 +37,7 @@ impl SlotMetadata {
         if self.algorithm != KeyAlgorithm::P384 {
             return Ok(None);
         }
-        super::keys::p384_point(&self.public_key).map(Some)
+        P384.point(&self.public_key).map(Some)
     }
 
     /// The public key of a P-256 key, known to be on the curve.
@@ -48,7 +48,7 @@ impl SlotMetadata {
         if self.algorithm != KeyAlgorithm::P256 {
             return Ok(None);
         }
-        super::p256_keys::point(&self.public_key).map(Some)
+        P256.point(&self.public_key).map(Some)
     }
 }
 

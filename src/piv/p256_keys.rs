@@ -1,13 +1,8 @@
-//! P-256 keys for key agreement: GENERATE, and ECDH by GENERAL AUTHENTICATE (SP 800-73-4 part 2, 3.2.4 and appendix A.5).
+//! P-256 keys for key agreement: ECDH by GENERAL AUTHENTICATE (SP 800-73-4 part 2, 3.2.4 and appendix A.5).
 
 use zeroize::Zeroizing;
 
-use super::{
-    Error, KeyAlgorithm, P256Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
-    apdu::{Command, instruction},
-    keys::refuse_attestation_slot,
-    refusal, tlv,
-};
+use super::{Error, KeyAlgorithm, P256Point, Piv, Slot};
 
 impl Piv<'_> {
     /// The x coordinate, 32 bytes, of the point that the key in a slot and another point agree on.
@@ -15,60 +10,10 @@ impl Piv<'_> {
     /// # Errors
     /// [`Error::NotAuthenticated`] for no PIN or no touch, [`Error::NoSuchKey`] for a slot without a P-256 key.
     pub fn agree_p256(&mut self, slot: Slot, point: &P256Point) -> Result<Zeroizing<[u8; 32]>, Error> {
-        let mut request = Vec::new();
-        tlv::push(&mut request, 0x82, &[]);
-        tlv::push(&mut request, 0x85, point);
-        let mut template = Vec::new();
-        tlv::push(&mut template, 0x7C, &request);
-        let command =
-            Command::new(instruction::GENERAL_AUTHENTICATE, KeyAlgorithm::P256_BYTE, slot.reference())
-                .data(template)
-                .expects_data();
-        let answer = self.exchange(&command)?;
-        match answer.status {
-            Status::SuccessfulExecution => {}
-            Status::IncorrectData | Status::WrongParameters | Status::ReferencedDataNotFound => {
-                return Err(Error::NoSuchKey { slot });
-            }
-            status => return Err(refusal("GENERAL AUTHENTICATE", status)),
-        }
         const WHAT: &str = "shared secret";
-        let secret = tlv::only(tlv::only(&answer.data, 0x7C, WHAT)?, 0x82, WHAT)?;
-        Ok(Zeroizing::new(secret.try_into().map_err(|_| Error::Malformed { what: WHAT })?))
+        let secret = self.use_private_key(KeyAlgorithm::P256_BYTE, slot, (0x85, point), WHAT)?;
+        Ok(Zeroizing::new(secret.as_slice().try_into().map_err(|_| Error::Malformed { what: WHAT })?))
     }
-
-    /// Makes a new P-256 key in a slot, **destroying the one that is there**; a certificate object stays. Needs
-    /// [`Piv::authenticate_management`]. The answer is the public key, known to be on the curve.
-    ///
-    /// # Errors
-    /// [`Error::NotAuthenticated`]; [`Error::Refused`] with `6A80` where the card does not allow a policy.
-    pub fn generate_p256(
-        &mut self,
-        slot: Slot,
-        pin: PinPolicy,
-        touch: TouchPolicy,
-    ) -> Result<P256Point, Error> {
-        refuse_attestation_slot(slot)?;
-        let mut request = Vec::new();
-        tlv::push(&mut request, 0x80, &[KeyAlgorithm::P256_BYTE]);
-        tlv::push(&mut request, 0xAA, &[pin as u8]);
-        tlv::push(&mut request, 0xAB, &[touch as u8]);
-        let mut template = Vec::new();
-        tlv::push(&mut template, 0xAC, &request);
-        let command =
-            Command::new(instruction::GENERATE_ASYMMETRIC, 0, slot.reference()).data(template).expects_data();
-        let answer = self.ask("GENERATE ASYMMETRIC KEY PAIR", &command)?;
-        point(tlv::only(&answer, 0x7F49, "public key")?)
-    }
-}
-
-/// The content of a public key template (`86 41 04 …`), if it is an uncompressed point on the curve.
-pub(super) fn point(template: &[u8]) -> Result<P256Point, Error> {
-    const WHAT: &str = "P-256 point";
-    let point = tlv::only(template, 0x86, WHAT)?;
-    let point: P256Point = point.try_into().map_err(|_| Error::Malformed { what: WHAT })?;
-    p256::PublicKey::from_sec1_bytes(&point).map_err(|_| Error::Malformed { what: WHAT })?;
-    Ok(point)
 }
 
 #[cfg(test)]
@@ -77,6 +22,7 @@ mod tests {
 
     use super::*;
     use crate::piv::script::Script;
+    use crate::piv::{P256, PinPolicy, TouchPolicy};
 
     fn piv(card: &mut Script) -> Piv<'_> {
         Piv { card, version: None }
@@ -134,17 +80,21 @@ mod tests {
     fn generates_with_both_policies() {
         let answer = format!("7F4943 8641{} 9000", text(&other_point()));
         let mut card = Script::new(&[("004700950B AC09 800111 AA0102 AB0103 00", &answer)]);
-        let made = piv(&mut card).generate_p256(slot(), PinPolicy::Once, TouchPolicy::Cached).unwrap();
+        let made = piv(&mut card).generate(&P256, slot(), PinPolicy::Once, TouchPolicy::Cached).unwrap();
         assert_eq!(made, other_point());
         card.assert_finished();
         let mut off_curve = other_point();
         off_curve[64] ^= 1;
         let lie = format!("7F4943 8641{} 9000", text(&off_curve));
         let made =
-            piv(&mut Script::answers(&[&lie])).generate_p256(slot(), PinPolicy::Once, TouchPolicy::Cached);
+            piv(&mut Script::answers(&[&lie])).generate(&P256, slot(), PinPolicy::Once, TouchPolicy::Cached);
         assert!(matches!(made, Err(Error::Malformed { .. })));
-        let forbidden =
-            piv(&mut Script::new(&[])).generate_p256(Slot::Attestation, PinPolicy::Once, TouchPolicy::Cached);
+        let forbidden = piv(&mut Script::new(&[])).generate(
+            &P256,
+            Slot::Attestation,
+            PinPolicy::Once,
+            TouchPolicy::Cached,
+        );
         assert!(matches!(forbidden, Err(Error::AttestationSlot)));
     }
 }

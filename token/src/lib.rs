@@ -33,6 +33,7 @@ pub mod enrolment;
 pub mod footer;
 pub mod paserk;
 pub mod paseto;
+pub mod role;
 pub mod sign;
 pub mod strict_json;
 pub mod verify;
@@ -45,6 +46,7 @@ pub use enrolment::Enrolment;
 pub use error::{Error, Part};
 pub use footer::{Footer, KeyIdField};
 pub use paserk::{KeyId, PublicKey};
+pub use role::{BadRole, Role};
 pub use sign::Prepared;
 pub use verify::{Untrusted, Verified};
 

@@ -1,6 +1,6 @@
 //! The request's JSON: one value, every name once, no name unknown.
 
-use asymmetric_token::{KeyId, PublicKey, enrolment, strict_json};
+use asymmetric_token::{BadRole, KeyId, PublicKey, enrolment, strict_json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -134,8 +134,7 @@ struct WireKey {
 
 impl WireKey {
     fn read(self) -> Result<RequestedKey, RequestError> {
-        let role =
-            self.role.parse().map_err(|error: crate::keys::BadRole| RequestError::Form(error.to_string()))?;
+        let role = self.role.parse().map_err(|error: BadRole| RequestError::Form(error.to_string()))?;
         let public = self.public.parse().map_err(RequestError::PublicKey)?;
         let attestation = match self.attestation {
             Some(chain) if chain.len() > MAX_CHAIN => return Err(RequestError::Attestation),

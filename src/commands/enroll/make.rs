@@ -10,7 +10,7 @@ use crate::commands::enroll::survey::key_in;
 use crate::enrollment::Key;
 use crate::error::Error;
 use crate::piv::certificate::{Description, SlotCertificate};
-use crate::piv::{self, Occupancy, Origin, P384Point, PinPolicy, Piv, Serial, TouchPolicy};
+use crate::piv::{self, Occupancy, Origin, P384, P384Point, PinPolicy, Piv, Serial, TouchPolicy};
 
 /// Makes a key, or takes the one that is rightly there, and writes its certificate.
 pub(super) fn on_card(
@@ -99,9 +99,9 @@ fn adopted(piv: &mut Piv<'_>, planned: &PlannedKey, public: PublicKey) -> Result
 
 /// FIPS cards refuse the PIN policy "never"; there the read key asks once.
 fn generate(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<P384Point, Error> {
-    match piv.generate_p384(planned.slot, planned.pin, planned.touch) {
+    match piv.generate(&P384, planned.slot, planned.pin, planned.touch) {
         Err(piv::Error::Refused { .. }) if planned.pin == PinPolicy::Never => {
-            Ok(piv.generate_p384(planned.slot, PinPolicy::Once, planned.touch)?)
+            Ok(piv.generate(&P384, planned.slot, PinPolicy::Once, planned.touch)?)
         }
         result => Ok(result?),
     }

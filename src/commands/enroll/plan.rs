@@ -4,7 +4,7 @@ use asymmetric_token::PublicKey;
 
 use crate::cli::Enroll;
 use crate::commands::enroll::survey::CardSurvey;
-use crate::enrollment::{Enrollments, Reusable, Role};
+use crate::enrollment::{Card, Enrollments, Reusable, Role};
 use crate::error::Error;
 use crate::piv::{Occupancy, PinPolicy, Slot, TouchPolicy};
 
@@ -47,6 +47,16 @@ pub(super) fn check_slots(arguments: &Enroll) -> Result<(), Error> {
         _ if arguments.single_key => Err(Error::Usage("--single-key takes one slot: --slot 82")),
         _ => Err(Error::Usage("there are two keys, so two slots: --slot 82,83 (read, publish)")),
     }
+}
+
+/// A key stays in the slot that it was made in: `--slot` can only name that one again.
+pub(super) fn check_enrolled_slots(arguments: &Enroll, card: &Card) -> Result<(), Error> {
+    for (role, slot) in roles(arguments).iter().zip(&arguments.slot) {
+        if let Some(key) = card.keys.iter().find(|key| key.role == *role && key.slot != *slot) {
+            return Err(Error::EnrolledElsewhere { serial: card.serial, role: *role, slot: key.slot });
+        }
+    }
+    Ok(())
 }
 
 /// The keys that this registry still lacks on this card.

@@ -198,7 +198,7 @@ fn found_key(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<FoundKey>, Error> {
         Some(object) if object.p384_point() != Some(key.point) => return Ok(None),
         Some(object) => match object.read() {
             SlotCertificate::Ours(Description { role, label, index: Some(index) }) => {
-                let Some(role) = Role::from_name(&role) else { return Ok(None) };
+                let Ok(role) = role.parse() else { return Ok(None) };
                 Some(Described { role, label, index })
             }
             _ => return Ok(None),

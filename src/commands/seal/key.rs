@@ -12,7 +12,7 @@ use crate::enrollment::{Edit, Enrollments, PendingSealingKey, Reusable, SealingK
 use crate::error::Error;
 use crate::piv::attestation::Attestation;
 use crate::piv::certificate::{Description, SEALED, SlotCertificate};
-use crate::piv::{self, Occupancy, Origin, P256Point, PinPolicy, Piv, Serial, Slot, TouchPolicy};
+use crate::piv::{self, Occupancy, Origin, P256, P256Point, PinPolicy, Piv, Serial, Slot, TouchPolicy};
 use crate::reader::{AfterReset, Terms};
 use crate::sealed::Recipient;
 use crate::ui::AskError;
@@ -218,7 +218,7 @@ fn make(
     };
     let point = match left {
         Some(point) => point,
-        None => piv.generate_p256(slot, PIN, TOUCH)?,
+        None => piv.generate(&P256, slot, PIN, TOUCH)?,
     };
     // Read back: what the card does counts, not what it was asked for.
     let (pin, touch) = key_in(piv, slot)?.map_or((PIN, TOUCH), |key| (key.pin, key.touch));

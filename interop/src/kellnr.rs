@@ -1,7 +1,7 @@
 //! [Kellnr](https://kellnr.io): a registry that takes bearer tokens, for the gateway to stand in front of.
 //!
-//! The release on crates.io, its code unmodified, built once by the lock file of `interop/kellnr/`, and without the one library
-//! that builds documentation. It listens on loopback and keeps everything in a temporary folder.
+//! The release on crates.io, unmodified, built once by the lock file of `interop/kellnr/`. It listens on loopback and keeps
+//! everything in a temporary folder.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `cargo xtask interop`: programs that are not ours judge what we built.
 //!
 //! They are heavy and change seldom, so what was built of them stays in the person's cache folder, one folder for each
-//! version and compiler.
+//! version and compiler. A machine that is used once names the tree's own with `CARGO_TARGET_DIR`: part of it is there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,8 +24,7 @@ pub(crate) fn run() -> Outcome {
     }
     prerequisites::provide(&[prerequisites::BUILD])?;
     install_packages(&folder.join(PACKAGES))?;
-    let target = cache()?.join(format!("interop-{}-{}", env!("CARGO_PKG_VERSION"), rustc_version()?));
-    forget_ours(&target)?;
+    let target = target_folder()?;
     let arguments = ["test", "--manifest-path", "interop/Cargo.toml", "--workspace", "--locked"];
     headline("Checking: interop");
     say(format_args!("What is built stays in {}", target.display()));
@@ -35,6 +34,18 @@ pub(crate) fn run() -> Outcome {
         Ok(status) => Err(Failure::new(format!("interop failed ({status})"))),
         Err(error) => Err(Failure::new(format!("cargo could not be started: {error}"))),
     }
+}
+
+/// `CARGO_TARGET_DIR` where that is set, else one that outlives the tree.
+fn target_folder() -> Outcome<PathBuf> {
+    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty()) {
+        // A relative one counts from here; cargo is started in the workspace's folder.
+        return std::path::absolute(folder)
+            .map_err(|error| Failure::new(format!("CARGO_TARGET_DIR cannot be found: {error}")));
+    }
+    let folder = cache()?.join(format!("interop-{}-{}", env!("CARGO_PKG_VERSION"), rustc_version()?));
+    forget_ours(&folder)?;
+    Ok(folder)
 }
 
 /// The folder is shared by all trees of this version. What is foreign in it does not change; what is ours may have been built

@@ -1,4 +1,4 @@
-//! What we ask others: HTTP/1.1 over connections that are kept, TLS by rustls with the system's certificate authorities and
+//! What we ask others: HTTP/1.1 over connections that are kept for what is read, TLS by rustls with the system's certificate authorities and
 //! perhaps more; no redirects, no proxies, and nobody is waited for without end.
 
 use std::error::Error;
@@ -9,20 +9,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, header};
+use axum::http::{Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_platform_verifier::Verifier;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{self, ClientConfig};
+use tower_service::Service;
 
 use crate::patience::{Patience, Silent};
 
@@ -59,10 +61,14 @@ pub enum AuthoritiesError {
     None(#[source] rustls::Error),
 }
 
+type Connections = legacy::Client<Connector, Body>;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pool: legacy::Client<HttpsConnector<HttpConnector>, Body>,
+    kept: Connections,
+    /// One for each request.
+    fresh: Connections,
     patience: Duration,
 }
 
@@ -75,24 +81,46 @@ impl Client {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Before the whole request's time is over: then it is known that nothing was sent.
+        // All addresses of a name are tried within that.
         tcp.set_connect_timeout(Some(patience / 2));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(ca_file)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let pool =
-            legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(Self { pool, patience })
+        let connector = Connector { connector, patience: patience * 3 / 4 };
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        let kept = builder.pool_timer(TokioTimer::new()).build(connector.clone());
+        let fresh = builder.pool_max_idle_per_host(0).build(connector);
+        Ok(Self { kept, fresh, patience })
     }
 
-    /// Sends a request and waits for the answer's header.
+    /// Sends a request and waits for the answer's header. A GET has no body.
+    ///
+    /// The other end may close a kept connection when a request is on its way already. What changes nothing is asked again
+    /// then (RFC 9112, 9.3.1); what may change something is given a connection of its own, and is sent once.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, NoAnswer> {
+        if request.method() != Method::GET {
+            return self.send_over(&self.fresh, request).await;
+        }
+        let mut again = Request::new(Body::empty());
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        match self.send_over(&self.kept, request).await {
+            Err(NoAnswer::Broken(_)) => self.send_over(&self.fresh, again).await,
+            answer => answer,
+        }
+    }
+
+    async fn send_over(
+        &self,
+        connections: &Connections,
+        request: Request<Body>,
+    ) -> Result<Response, NoAnswer> {
         let answer = if request.body().is_end_stream() {
-            timeout(self.patience, self.pool.request(request)).await.map_err(|_| NoAnswer::Silent)
+            timeout(self.patience, connections.request(request)).await.map_err(|_| NoAnswer::Silent)
         } else {
-            self.upload(request).await
+            self.upload(connections, request).await
         };
         answer?.map_err(|error| {
             if error.is_connect() { NoAnswer::Unreachable(error) } else { NoAnswer::Broken(error.into()) }
@@ -100,7 +128,11 @@ impl Client {
     }
 
     /// The time to wait begins anew with each piece of the body that is taken.
-    async fn upload(&self, mut request: Request<Body>) -> Result<Result<Response, legacy::Error>, NoAnswer> {
+    async fn upload(
+        &self,
+        connections: &Connections,
+        mut request: Request<Body>,
+    ) -> Result<Result<Response, legacy::Error>, NoAnswer> {
         let (taken, last) = watch::channel(Instant::now());
         let noting = move |frame| {
             taken.send_replace(Instant::now());
@@ -110,7 +142,7 @@ impl Client {
             request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
         }
         let request = request.map(|body| Body::new(body.map_frame(noting)));
-        let mut answer = pin!(self.pool.request(request));
+        let mut answer = pin!(connections.request(request));
         loop {
             let until = *last.borrow() + self.patience;
             match timeout_at(until, &mut answer).await {
@@ -119,6 +151,28 @@ impl Client {
                 Err(_) => return Err(NoAnswer::Silent),
             }
         }
+    }
+}
+
+/// Name, TCP and TLS, all before the whole request's time is over: then it is known that nothing was sent.
+#[derive(Clone, Debug)]
+struct Connector {
+    connector: HttpsConnector<HttpConnector>,
+    patience: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        let connecting = timeout(self.patience, self.connector.call(address));
+        Box::pin(async move { connecting.await? })
     }
 }
 
@@ -139,8 +193,10 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, AuthoritiesError> {
 }
 
 fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesError> {
+    let unusable = |source| AuthoritiesError::File { path: path.to_owned(), source };
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    certificates.map_err(|source| AuthoritiesError::File { path: path.to_owned(), source: source.into() })
+    let certificates = certificates.map_err(|error| unusable(error.into()))?;
+    if certificates.is_empty() { Err(unusable("there are none, in PEM".into())) } else { Ok(certificates) }
 }
 
 /// A body of which each next piece comes in time.

@@ -215,3 +215,33 @@ fn an_older_store_is_brought_up() {
     assert_eq!(store.key(key.public.id()).unwrap().unwrap().expires, None);
     store.invite(&"alice".parse().unwrap(), Timestamp::now()).unwrap();
 }
+
+/// Whatever becomes of the write-ahead log meanwhile, the next request is judged by what another process has written.
+#[test]
+fn a_revocation_by_another_process_holds_for_the_next_request() {
+    let fixture = Fixture::new();
+    let store = fixture.folder.path();
+    // What shares a process with the server must not take its locks away when it opens the same store, or closes it.
+    let mut same_process = Some(Store::open(store).unwrap());
+    let other = rusqlite::Connection::open(store.join("registry.db")).unwrap();
+    let mut modes = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"].iter().cycle();
+    for seed in 10..210 {
+        let key = SoftwareKey::new(seed);
+        fixture.add_key(&key, "carol", Role::Read);
+        let token = key.token(fixture.url(), &Claims::read(Timestamp::now()));
+        let read = || fixture.send("GET", "/index/config.json", Some(&token), b"");
+        read().assert_ok();
+        if seed % 3 == 0 {
+            let checkpoint = format!("PRAGMA wal_checkpoint({})", modes.next().unwrap());
+            other.query_row(&checkpoint, (), |_| Ok(())).unwrap();
+            read().assert_ok();
+        }
+        if seed % 50 == 0 {
+            other.execute_batch("VACUUM").unwrap();
+            same_process = same_process.is_none().then(|| Store::open(store).unwrap());
+            read().assert_ok();
+        }
+        succeeds(store, &["key", "revoke", &key.public.id().to_string()]);
+        read().assert_refused(401, "was revoked at");
+    }
+}

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::thread;
 
 use common::{Fixture, Response, Upload};
@@ -198,6 +199,49 @@ fn no_upgrade() {
     let request = "GET /index/config.json HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\
                    Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n";
     fixture.raw(request, b"").assert_ok();
+}
+
+/// Statuses of all that is answered on one connection. An end that is not a clean one counts as an end.
+fn statuses(fixture: &Fixture, requests: &str) -> (Vec<String>, String) {
+    let mut stream = fixture.connect();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let mut answers = Vec::new();
+    let _ = stream.read_to_end(&mut answers);
+    let text = String::from_utf8_lossy(&answers).into_owned();
+    let statuses = text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].to_owned());
+    (statuses.collect(), text)
+}
+
+/// What follows a request is the next one; what is in the body of one is none. At whichever path the index is.
+#[test]
+fn many_requests_on_one_connection() {
+    for index in ["/index/", "/api/v1/crates/"] {
+        let fixture = Fixture::with(|config| {
+            config.url = Some("https://crates.example".to_owned());
+            config.index_url = Some(format!("sparse+https://crates.example{index}"));
+        });
+        let token = fixture.read_token();
+        let request = |line: &str, fields: &str, body: &str| {
+            let length =
+                if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+            format!("{line} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n{fields}{length}\r\n{body}")
+        };
+        let config = format!("GET {index}config.json");
+        let last = request(&config, "Connection: close\r\n", "");
+        let inner = "GET /me HTTP/1.1\r\nHost: x\r\n\r\n";
+        let new = "PUT /api/v1/crates/new";
+        for (first, expected) in [
+            (request(&config, "", ""), &["200", "200"][..]),
+            (request(&format!("HEAD {index}config.json"), "", ""), &["404", "200"]),
+            (request(&format!("GET {index}he/ll/Hello"), "", ""), &["404", "200"]),
+            (request(&config, "", inner), &["200", "200"]),
+            (request(new, "", inner), &["403", "200"]),
+            (request(new, "Expect: 100-continue\r\n", inner), &["403", "200"]),
+        ] {
+            let (statuses, text) = statuses(&fixture, &(first.clone() + &last));
+            assert!(statuses == expected && !text.contains("Cargo makes them"), "{first}\n{text}");
+        }
+    }
 }
 
 #[test]

@@ -225,7 +225,10 @@ fn trouble(error: &RemoteError) -> Trouble {
         RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_) => {
             Trouble::Credential
         }
-        RemoteError::Broken { .. } | RemoteError::Nonsense(_) | RemoteError::Failed { .. } => Trouble::Failed,
+        RemoteError::Broken { .. }
+        | RemoteError::Nonsense(_)
+        | RemoteError::Failed { .. }
+        | RemoteError::NothingSent(_) => Trouble::Failed,
     }
 }
 

@@ -59,8 +59,12 @@ pub(super) fn private_folder(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a file that nobody else can read; an existing one is left as it is.
+/// Makes a file that nobody else can read; an existing one is not even opened: closing it would take from this process the
+/// locks that SQLite has on it, for another store in the same folder (sqlite.org/howtocorrupt.html, 2.2).
 pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
+    if path.exists() {
+        return Ok(());
+    }
     open_private(path).map(drop).map_err(at(path))
 }
 

@@ -105,29 +105,34 @@ mod tests {
         assert!(![first, second, third].contains(&fourth), "the first frame of a new log");
     }
 
-    /// Without the lock that a connection has on the WAL-index as long as it is open, another process would take it for left
-    /// over and empty it.
+    /// Without the locks that a connection has on both files as long as it is open, another process would take them for left
+    /// over: it would empty the WAL-index, or remove the log when it ends.
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_store_that_is_closed_leaves_others_their_locks() {
+    fn a_store_that_is_opened_or_closed_leaves_others_their_locks() {
+        use std::os::unix::fs::MetadataExt as _;
+
         let folder = tempfile::tempdir().unwrap();
-        let (one, _other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
-        let locks = || {
-            let index = folder.path().join(super::super::WAL_INDEX);
-            let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(index).unwrap()).to_string();
-            let ours = std::process::id().to_string();
-            let locks = fs::read_to_string("/proc/locks").unwrap();
-            let mine = locks.lines().filter(|lock| {
-                let mut words = lock.split_whitespace().skip(1);
-                words.next() == Some("POSIX")
-                    && words.nth(2) == Some(&ours)
-                    && words.next().is_some_and(|file| file.rsplit(':').next() == Some(&inode))
-            });
-            mine.count()
+        let ours = std::process::id().to_string();
+        let are_locked = || {
+            [super::super::DATABASE, super::super::WAL_INDEX].map(|file| {
+                let inode = fs::metadata(folder.path().join(file)).unwrap().ino().to_string();
+                let locks = fs::read_to_string("/proc/locks").unwrap();
+                locks.lines().any(|lock| {
+                    let mut words = lock.split_whitespace().skip(1);
+                    words.next() == Some("POSIX")
+                        && words.nth(2) == Some(&ours)
+                        && words.next().is_some_and(|file| file.rsplit(':').next() == Some(&inode))
+                })
+            })
         };
+        let one = Store::open(folder.path()).unwrap();
         one.revision().unwrap();
-        assert_ne!(locks(), 0);
+        assert_eq!(are_locked(), [true, true], "open");
+        let other = Store::open(folder.path()).unwrap();
+        assert_eq!(are_locked(), [true, true], "another is opened");
         drop(one);
-        assert_ne!(locks(), 0);
+        assert_eq!(are_locked(), [true, true], "one is closed");
+        other.revision().unwrap();
     }
 }

@@ -146,7 +146,7 @@ impl Remote {
         body: Body,
     ) -> Result<(), UpstreamError> {
         let caller = self.credentials.user(user)?;
-        let places = self.places(&caller).await?;
+        let places = self.places(&caller).await.map_err(RemoteError::nothing_sent)?;
         let request = fields(request(method, places.api(path).as_str(), &caller));
         let response = self.send(request, body, true).await?;
         if !response.status().is_success() {
@@ -323,11 +323,12 @@ impl Upstream for Remote {
     fn owners<'a>(&'a self, user: &'a User, name: &'a CrateName) -> Answer<'a, Response> {
         Box::pin(async move {
             let caller = self.credentials.user(user)?;
-            let url = self.places(&caller).await?.api(&format!("api/v1/crates/{name}/owners"));
+            let places = self.places(&caller).await.map_err(RemoteError::nothing_sent)?;
+            let url = places.api(&format!("api/v1/crates/{name}/owners"));
             let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
                 StatusCode::OK => Ok(self.passed_on(response)),
-                _ => Err(refusal(response, &caller).await),
+                _ => Err(RemoteError::nothing_sent(refusal(response, &caller).await)),
             }
         })
     }

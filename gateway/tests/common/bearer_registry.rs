@@ -23,6 +23,8 @@ pub(crate) enum Say {
     Answer(&'static str, Vec<(&'static str, String)>, Vec<u8>),
     /// What this says, when it is asked.
     Ask(Arc<dyn Fn(&Received) -> Say + Send + Sync>),
+    /// These bytes as they are; then the connection is closed.
+    Bytes(Vec<u8>),
     /// Nothing: the connection is closed after the request was read.
     HangUp,
     /// Nothing, with the connection kept open.
@@ -133,6 +135,10 @@ fn serve(stream: TcpStream, answers: &Answers, sender: &mpsc::Sender<Received>) 
                 };
                 stream.write_all(format!("HTTP/1.1 {status}\r\n{fields}{length}\r\n").as_bytes()).ok()?;
                 stream.write_all(&body).ok()?;
+            }
+            Say::Bytes(bytes) => {
+                stream.write_all(&bytes).ok()?;
+                return None;
             }
             Say::HangUp => return None,
             Say::Endless(status) => {

@@ -16,14 +16,10 @@ use super::credentials::Caller;
 use crate::outbound::{self, InTime};
 use crate::upstream::{UpstreamError, VersionState};
 
-/// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop.
-const PASSED_ON: [HeaderName; 5] = [
-    header::CONTENT_TYPE,
-    header::CONTENT_LENGTH,
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::CACHE_CONTROL,
-];
+/// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop; and
+/// Content-Length, which is made anew from the body: beside a Transfer-Encoding it is a lie (RFC 9112, 6.3).
+const PASSED_ON: [HeaderName; 4] =
+    [header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED, header::CACHE_CONTROL];
 /// How much of a refusal is read, in bytes.
 const MOST_DETAIL: usize = 64 << 10;
 /// How long the status waits for the words.

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 
 use crate::keys::User;
 use crate::outbound::{AuthoritiesError, NoAnswer};
+use crate::upstream::UpstreamError;
 use crate::vault::VaultError;
 
 /// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
@@ -45,6 +46,9 @@ pub(crate) enum RemoteError {
         /// Its words, after a colon, or nothing.
         detail: String,
     },
+    /// It failed or answered nonsense when no change was on its way yet.
+    #[error("{0}; nothing was changed")]
+    NothingSent(String),
     /// It does not take the user's credential.
     #[error(
         "the registry behind this gateway refuses the credential that this gateway has for {0}; tell its administrator"
@@ -68,14 +72,26 @@ impl RemoteError {
         }
     }
 
+    /// What was met before a change was sent, or where there was none to send: it leaves nothing open.
+    pub(super) fn nothing_sent(error: UpstreamError) -> UpstreamError {
+        match error {
+            UpstreamError::Remote(error @ (Self::Failed { .. } | Self::Nonsense(_))) => {
+                Self::NothingSent(error.to_string()).into()
+            }
+            other => other,
+        }
+    }
+
     /// Whether the change may have been made all the same.
     pub(crate) fn leaves_open(&self) -> bool {
         match self {
             Self::Slow { change } | Self::Broken { change, .. } => *change,
             Self::Failed { .. } | Self::Nonsense(_) => true,
-            Self::Unreachable(_) | Self::CredentialRefused(_) | Self::NoCredential(_) | Self::Vault(_) => {
-                false
-            }
+            Self::Unreachable(_)
+            | Self::NothingSent(_)
+            | Self::CredentialRefused(_)
+            | Self::NoCredential(_)
+            | Self::Vault(_) => false,
         }
     }
 }

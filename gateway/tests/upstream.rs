@@ -149,6 +149,7 @@ fn the_index_is_passed_through() {
         ("Last-Modified", "Fri, 20 Nov 2026 10:00:00 GMT".to_owned()),
         ("Set-Cookie", "session=1".to_owned()),
         ("WWW-Authenticate", "Basic".to_owned()),
+        ("Cache-Control", "public, max-age=600".to_owned()),
     ];
     let get = || front.gateway.get("/index/he/ll/hello");
     front
@@ -159,7 +160,7 @@ fn the_index_is_passed_through() {
     assert_eq!(found.text(), "{\"a\":1}\n");
     assert_eq!((found.field("etag"), found.field("set-cookie")), (Some("\"tag\""), None));
     assert_eq!(found.field("last-modified"), Some("Fri, 20 Nov 2026 10:00:00 GMT"));
-    assert_eq!(found.field("www-authenticate"), None);
+    assert_eq!((found.field("www-authenticate"), found.field("cache-control")), (None, None));
     front.registry.on("GET /index/he/ll/hello", Say::Answer("304 Not Modified", fields, Vec::new()));
     assert_eq!(get().status, 304);
     for (status, expected) in

@@ -16,10 +16,10 @@ use super::credentials::Caller;
 use crate::outbound::{self, InTime};
 use crate::upstream::{UpstreamError, VersionState};
 
-/// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop; and
+/// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop;
+/// Cache-Control, by which a cache in front could give to everybody what somebody's token was for (RFC 9111, 3.5); and
 /// Content-Length, which is made anew from the body: beside a Transfer-Encoding it is a lie (RFC 9112, 6.3).
-const PASSED_ON: [HeaderName; 4] =
-    [header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED, header::CACHE_CONTROL];
+const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED];
 /// How much of a refusal is read, in bytes.
 const MOST_DETAIL: usize = 64 << 10;
 /// How long the status waits for the words.

@@ -154,7 +154,8 @@ fn walk(
     mut file: impl FnMut(&[u8], &mut dyn Read) -> Result<ControlFlow<()>, CrateFileError>,
 ) -> Result<(), CrateFileError> {
     packed.seek(SeekFrom::Start(0)).map_err(CrateFileError::Archive)?;
-    let mut unpacked = Bounded { inner: GzDecoder::new(BufReader::with_capacity(FROM_DISK, packed)), left: limit };
+    let mut unpacked =
+        Bounded { inner: GzDecoder::new(BufReader::with_capacity(FROM_DISK, packed)), left: limit };
     let mut archive = Archive::new(&mut unpacked);
     let mut long_name = None;
     for entry in archive.entries().map_err(archive_error)?.raw(true) {

@@ -1,5 +1,5 @@
-//! What we ask others: HTTP/1.1 over connections that are kept for what is read, TLS by rustls with the system's certificate authorities and
-//! perhaps more; no redirects, no proxies, and nobody is waited for without end.
+//! What we ask others: HTTP/1.1 over connections that are kept for what is read, TLS by rustls with the system's certificate
+//! authorities and perhaps more; no redirects, no proxies, and nobody is waited for without end.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -72,6 +72,7 @@ fn again_with_other_slots() {
     let seen = Seen::on(&world.card);
     assert!(!seen.changed_anything(), "{:?}", seen.instructions());
     world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
+    slots("90,91", &["--existing"]).fails().says(&["the read key for this registry is in slot 82 of"]);
     slots("90,91", &[]).succeeds();
     assert_eq!(roles_and_slots(&world), [(Role::Read, "90".to_owned()), (Role::Publish, "91".to_owned())]);
 }

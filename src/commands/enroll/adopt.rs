@@ -55,10 +55,18 @@ impl Enrollment<'_> {
                 Some((described.role, key))
             })
             .collect();
-        if !ours.is_empty() {
-            return Ok(ours);
-        }
         let roles = roles(self.arguments);
+        if !ours.is_empty() {
+            let named = |role| roles.iter().zip(&self.arguments.slot).find(|(named, _)| **named == role);
+            let elsewhere =
+                ours.iter().find(|(role, key)| named(*role).is_some_and(|(_, slot)| *slot != key.slot));
+            return match elsewhere {
+                Some((role, key)) => {
+                    Err(Error::EnrolledElsewhere { serial: self.card.serial, role: *role, slot: key.slot })
+                }
+                None => Ok(ours),
+            };
+        }
         let nothing = || Error::NothingToAdopt { serial: self.card.serial, index: index.clone() };
         if self.arguments.slot.is_empty() {
             let [key] = <[FoundKey; 1]>::try_from(bare).map_err(|_| nothing())?;

@@ -106,6 +106,13 @@ pub fn path(name: &str) -> String {
     format!("{}/{name}", prefix(&name))
 }
 
+/// Whether a crate's file could have this path, of ASCII characters.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(folder, name)| {
+        folder == prefix(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+    })
+}
+
 /// The folder of a crate's file: `1`, `2`, `3/a`, `ab/cd`, in the case of the name.
 pub(crate) fn prefix(name: &str) -> String {
     match name.len() {
@@ -122,7 +129,7 @@ fn is_new(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::path;
+    use super::{is_path, path};
 
     #[test]
     fn paths_follow_the_length_of_the_name_in_lower_case() {
@@ -134,6 +141,11 @@ mod tests {
             ("Hello-x", "he/ll/hello-x"),
         ] {
             assert_eq!(path(name), expected);
+            assert!(is_path(expected));
+        }
+        for other in ["a", "1/ab", "2/Ab", "3/b/abc", "a_/bc/a_bd/a_bc", "he/ll/Hello-x", "he/lo/hello-x", ""]
+        {
+            assert!(!is_path(other), "{other}");
         }
     }
 }

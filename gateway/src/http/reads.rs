@@ -24,8 +24,7 @@ const CONFIG: &str = "config.json";
 /// The path of a file within the index, if the request asks for one that could be there.
 pub(super) fn index_path<'a>(app: &App, request: &'a Parts) -> Option<&'a str> {
     let path = request.uri.path().strip_prefix(app.index_path.as_str())?;
-    let name = path.rsplit('/').next()?;
-    let could_be = path == CONFIG || index::path(name) == path;
+    let could_be = path == CONFIG || index::is_path(path);
     (could_be && request.method == Method::GET).then_some(path)
 }
 

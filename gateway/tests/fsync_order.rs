@@ -8,7 +8,6 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -74,19 +73,7 @@ impl Traced {
         let mut served = Served::of(strace, &arguments);
         let upload = Upload::new("hello", "1.0.0");
         let token = self.key.token(&served.index_url, &Claims::mutate(Timestamp::now(), upload.mutation()));
-        let body = upload.body();
-        let mut stream = served.connect().unwrap();
-        write!(
-            stream,
-            "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            body.len()
-        )
-        .unwrap();
-        stream.write_all(&body).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        served.send("PUT", "/api/v1/crates/new", &token, &upload.body()).assert_ok();
         // strace ends when the gateway does; a signal to itself would only make it let go.
         let strace = served.child.id();
         let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap();

@@ -6,7 +6,6 @@
 mod common;
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -220,17 +219,7 @@ fn an_upload_that_the_disk_does_not_take() {
         let file = crate_file("hello", version, &entries);
         let upload = Upload::of("hello", version, &json!({ "name": "hello", "vers": version }), &file);
         let token = key.token(&served.index_url, &Claims::mutate(Timestamp::now(), upload.mutation()));
-        let body = upload.body();
-        let mut stream = served.connect().unwrap();
-        write!(
-            stream,
-            "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            body.len()
-        )
-        .unwrap();
-        stream.write_all(&body).unwrap();
-        Response::read(stream)
+        served.send("PUT", "/api/v1/crates/new", &token, &upload.body())
     };
     publish("1.0.0", 3 << 20).assert_refused(500, "the upload could not be stored");
     assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0, "it takes no room");

@@ -3,7 +3,6 @@
 mod address;
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::causes::with_causes;
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::index;
 use crate::keys::{Key, User};
@@ -227,16 +227,6 @@ fn versions_past(file: &[u8], addresses: &[String]) -> impl Iterator<Item = Stri
         });
         past.then(|| line["vers"].as_str().unwrap_or("?").to_owned())
     })
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }
 
 fn good(text: impl Into<String>) -> Finding {

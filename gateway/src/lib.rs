@@ -31,6 +31,7 @@ pub mod store;
 pub mod vault;
 
 mod admin;
+mod causes;
 mod connections;
 mod http;
 mod limits;

@@ -14,7 +14,7 @@ use common::bearer_registry::Say;
 use common::computer::Computer;
 use common::front::Front;
 use common::served::Served;
-use common::{Fixture, Response, SoftwareKey, Upload, crate_file};
+use common::{Fixture, SoftwareKey, Upload, crate_file};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::{Finding, bad, good, with_causes};
+use super::{Finding, bad, good};
+use crate::causes::with_causes;
 use crate::config::Config;
 use crate::outbound::{Client, Response};
 use crate::serve::{Addresses, StartError};

@@ -6,6 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::upload::UploadError;
+use crate::causes::with_causes;
 use crate::enrolment::EnrolmentError;
 use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
@@ -194,15 +195,15 @@ impl IntoResponse for Failure {
         let detail = escaped(&self.to_string());
         match &self {
             Self::Internal(cause) | Self::NothingChanged(cause) => {
-                tracing::error!(cause = %chain(cause.as_ref()), "a request failed");
+                tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed");
             }
             Self::NotOnRecord { change, cause } => {
-                tracing::error!(change, cause = %chain(cause.as_ref()), "was made, and is not on record yet");
+                tracing::error!(change, cause = %with_causes(cause.as_ref()), "was made, and is not on record yet");
             }
             Self::Upload(UploadError::Disk(cause)) => {
-                tracing::error!(cause = %chain(cause), "an upload could not be stored");
+                tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
             }
-            Self::Remote(cause) => tracing::error!(cause = %chain(cause), "the registry behind"),
+            Self::Remote(cause) => tracing::error!(cause = %with_causes(cause), "the registry behind"),
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });
@@ -244,15 +245,6 @@ fn escaped(text: &str) -> String {
         if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
     }
     escaped
-}
-
-fn chain(mut error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    while let Some(cause) = error.source() {
-        text = format!("{text}: {cause}");
-        error = cause;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -273,6 +273,23 @@ fn a_slot_that_is_taken() {
     sealed.seal(&[]).succeeds().says(&["in slot 94"]);
 }
 
+/// As for keys that sign: what is in the slot is looked at again when the key is made.
+#[test]
+fn a_slot_that_is_filled_while_the_question_stands() {
+    for firmware in [Firmware::new(5, 7, 4), Firmware::new(5, 2, 7)] {
+        let sealed = Sealed::unsealed(Reads::Open, |card| card.firmware(firmware));
+        let world = &sealed.world;
+        let mut session = world.at_a_terminal("yk-cargo seal my-reg --slot 95 && echo DONE || echo FAILED");
+        expect(&mut session, &["in slot 95 of YubiKey 12345678"]);
+        let other = ["enroll", "sparse+http://localhost:9/other/", "--yes", "--slot", "95,94"];
+        world.yk_cargo(other).env("CARGO_HOME", world.path("other")).succeeds();
+        world.card.clear_trace();
+        session.send_line("y").unwrap();
+        expect(&mut session, &["slot 95 of YubiKey 12345678 is not empty", "FAILED"]);
+        assert!(!Seen::on(&world.card).changed_anything(), "{firmware:?}");
+    }
+}
+
 /// Every generation of firmware, also where the card does not tell its number, and where it cannot tell an empty slot.
 #[test]
 fn every_firmware() {

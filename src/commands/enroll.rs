@@ -34,7 +34,7 @@ pub(super) mod survey;
 
 use plan::{PlannedKey, Start};
 use register::Registering;
-use survey::{CardSurvey, ManagementKeyState, is_still};
+use survey::{CardSurvey, ManagementKeyState, Vacancy, is_still};
 
 /// Runs `yk-cargo enroll`.
 ///
@@ -158,7 +158,9 @@ impl Enrollment<'_> {
 
     /// Nothing is ever overwritten; where the card cannot tell, somebody who knows has to. To name the slots is to know.
     fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
-        if !self.arguments.slot.is_empty() || planned.iter().all(|key| key.start != Start::LooksEmpty) {
+        if !self.arguments.slot.is_empty()
+            || planned.iter().all(|key| key.start != Start::Free(Vacancy::LooksEmpty))
+        {
             return Ok(());
         }
         let slots: Vec<_> = planned.iter().map(|key| key.slot.to_string()).collect();

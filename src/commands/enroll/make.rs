@@ -52,13 +52,9 @@ enum Content {
 
 fn content(piv: &mut Piv<'_>, planned: &PlannedKey, description: &Description) -> Result<Content, Error> {
     match planned.start {
-        Start::Empty => {
-            Ok(if piv.occupancy(planned.slot)? == Occupancy::Empty { Content::Free } else { Content::Taken })
+        Start::Free(vacancy) => {
+            Ok(if vacancy.is_still(piv, planned.slot)? { Content::Free } else { Content::Taken })
         }
-        Start::LooksEmpty => {
-            Ok(if piv.occupancy(planned.slot)? == Occupancy::Used { Content::Taken } else { Content::Free })
-        }
-        Start::Reused => Ok(Content::Free),
         Start::Begun => begun_earlier(piv, planned, description),
         Start::Adopted(public) => adopted(piv, planned, public),
     }
@@ -128,6 +124,7 @@ fn vigilance(policy: TouchPolicy) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::enroll::survey::Vacancy;
     use crate::enrollment::Role;
     use crate::piv::script::Script;
 
@@ -143,7 +140,8 @@ mod tests {
         let made = |generated: u8, shown: u8| {
             let slot = "82".parse().unwrap();
             let (pin, touch) = (PinPolicy::Never, TouchPolicy::Never);
-            let planned = PlannedKey { role: Role::Read, slot, pin, touch, start: Start::Reused };
+            let planned =
+                PlannedKey { role: Role::Read, slot, pin, touch, start: Start::Free(Vacancy::Reused) };
             let mut card = Script::answers(&[
                 "61114F0600000001000079074F05A000000308 9000",
                 &format!("7F4963 8661{} 9000", point(generated)),

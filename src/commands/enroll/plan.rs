@@ -3,10 +3,10 @@
 use asymmetric_token::PublicKey;
 
 use crate::cli::Enroll;
-use crate::commands::enroll::survey::CardSurvey;
-use crate::enrollment::{Card, Enrollments, Reusable, Role};
+use crate::commands::enroll::survey::{CardSurvey, Vacancy};
+use crate::enrollment::{Card, Enrollments, Role};
 use crate::error::Error;
-use crate::piv::{Occupancy, PinPolicy, Slot, TouchPolicy};
+use crate::piv::{PinPolicy, Slot, TouchPolicy};
 
 /// A key to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +21,8 @@ pub(super) struct PlannedKey {
 /// What is believed to be in the slot before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// Nothing.
-    Empty,
-    /// Nothing that firmware before 5.3 would show; a person has to agree.
-    LooksEmpty,
-    /// A key of ours that could not be deleted and may be generated over.
-    Reused,
+    /// Nothing that has to stay.
+    Free(Vacancy),
     /// What an earlier run noted and did not finish.
     Begun,
     /// This key, which the person wants to use.
@@ -99,19 +95,10 @@ pub(super) fn keys(
     Ok(planned)
 }
 
-/// How a key could begin in this slot; `None` if it is taken or promised. Only retired slots are ever used.
+/// How a key could begin in this slot; `None` if it is taken, promised, or planned for another.
 fn free(slot: Slot, card: &CardSurvey, enrollments: &Enrollments, planned: &[PlannedKey]) -> Option<Start> {
-    if planned.iter().any(|key| key.slot == slot) || enrollments.holds(card.serial, slot) {
-        return None;
-    }
-    if enrollments.reusable.contains(&Reusable { serial: card.serial, slot }) {
-        return Some(Start::Reused);
-    }
-    match card.slots.iter().find(|(known, _)| *known == slot)?.1 {
-        Occupancy::Empty => Some(Start::Empty),
-        Occupancy::LooksEmpty => Some(Start::LooksEmpty),
-        Occupancy::Used => None,
-    }
+    let planned = planned.iter().any(|key| key.slot == slot);
+    card.vacancy(slot, enrollments).filter(|_| !planned).map(Start::Free)
 }
 
 fn policies(arguments: &Enroll, role: Role) -> (PinPolicy, TouchPolicy) {

@@ -3,7 +3,7 @@
 use asymmetric_token::PublicKey;
 
 use crate::commands::Context;
-use crate::enrollment::Role;
+use crate::enrollment::{Enrollments, Reusable, Role};
 use crate::error::Error;
 use crate::piv::attestation::Attestation;
 use crate::piv::certificate::{Description, SlotCertificate};
@@ -30,6 +30,45 @@ pub(in crate::commands) struct CardSurvey {
     pub(in crate::commands) management: ManagementKeyState,
     /// The retired slots, in order.
     pub(in crate::commands) slots: Vec<(Slot, Occupancy)>,
+}
+
+/// Why a slot can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::commands) enum Vacancy {
+    /// There is nothing in it.
+    Empty,
+    /// Nothing that firmware before 5.3 would show, which hides imported keys; a person has to agree.
+    LooksEmpty,
+    /// A key of ours that could not be deleted and may be generated over.
+    Reused,
+}
+
+impl Vacancy {
+    /// Whether the card says so still, in the transaction in which the key is made.
+    pub(in crate::commands) fn is_still(self, piv: &mut Piv<'_>, slot: Slot) -> Result<bool, piv::Error> {
+        Ok(match self {
+            Self::Empty => piv.occupancy(slot)? == Occupancy::Empty,
+            Self::LooksEmpty => piv.occupancy(slot)? != Occupancy::Used,
+            Self::Reused => true,
+        })
+    }
+}
+
+impl CardSurvey {
+    /// Whether a key can be made in this slot; `None` if it is taken or promised. Only retired slots are ever used.
+    pub(in crate::commands) fn vacancy(&self, slot: Slot, enrollments: &Enrollments) -> Option<Vacancy> {
+        if enrollments.holds(self.serial, slot) {
+            return None;
+        }
+        if enrollments.reusable.contains(&Reusable { serial: self.serial, slot }) {
+            return Some(Vacancy::Reused);
+        }
+        match self.slots.iter().find(|(known, _)| *known == slot)?.1 {
+            Occupancy::Empty => Some(Vacancy::Empty),
+            Occupancy::LooksEmpty => Some(Vacancy::LooksEmpty),
+            Occupancy::Used => None,
+        }
+    }
 }
 
 /// How keys can be made on this card.

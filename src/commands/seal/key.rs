@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::commands::enroll::management::{self, Asking};
-use crate::commands::enroll::survey::{self, CardSurvey, is_still};
+use crate::commands::enroll::survey::{self, CardSurvey, Vacancy, is_still};
 use crate::commands::seal::Sealer;
-use crate::enrollment::{Edit, Enrollments, PendingSealingKey, Reusable, SealingKey};
+use crate::enrollment::{Edit, Enrollments, PendingSealingKey, SealingKey};
 use crate::error::Error;
 use crate::piv::attestation::Attestation;
 use crate::piv::certificate::{Description, SEALED, SlotCertificate};
@@ -27,10 +27,7 @@ const LABEL: &str = "yk-cargo";
 /// What is believed to be in the slot before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    Empty,
-    /// Firmware before 5.3 does not show imported keys; a person has agreed.
-    LooksEmpty,
-    Reused,
+    Free(Vacancy),
     Begun,
 }
 
@@ -146,28 +143,14 @@ fn plan(sealer: &Sealer<'_>, card: &CardSurvey, enrollments: &Enrollments) -> Re
             Err(Error::BegunElsewhere { serial: card.serial, slot: pending.slot })
         }
         (Some(pending), _) => Ok((pending.slot, Start::Begun)),
-        (None, Some(slot)) => free(slot, card, enrollments)
-            .map(|start| (slot, start))
+        (None, Some(slot)) => card
+            .vacancy(slot, enrollments)
+            .map(|vacancy| (slot, Start::Free(vacancy)))
             .ok_or(Error::SlotTaken { serial: card.serial, slot }),
         (None, None) => Slot::retired()
             .rev()
-            .find_map(|slot| free(slot, card, enrollments).map(|start| (slot, start)))
+            .find_map(|slot| Some((slot, Start::Free(card.vacancy(slot, enrollments)?))))
             .ok_or(Error::NoEmptySlot { serial: card.serial, wanted: 1 }),
-    }
-}
-
-/// How a key could begin in this slot; `None` if it is taken or promised. Only retired slots are ever used.
-fn free(slot: Slot, card: &CardSurvey, enrollments: &Enrollments) -> Option<Start> {
-    if enrollments.holds(card.serial, slot) {
-        return None;
-    }
-    if enrollments.reusable.contains(&Reusable { serial: card.serial, slot }) {
-        return Some(Start::Reused);
-    }
-    match card.slots.iter().find(|(known, _)| *known == slot)?.1 {
-        Occupancy::Empty => Some(Start::Empty),
-        Occupancy::LooksEmpty => Some(Start::LooksEmpty),
-        Occupancy::Used => None,
     }
 }
 
@@ -181,7 +164,7 @@ fn agree(sealer: &Sealer<'_>, card: &CardSurvey, slot: Slot, start: Start) -> Re
             Err(Error::Declined)
         }
     };
-    if start == Start::LooksEmpty && sealer.making.slot.is_none() {
+    if start == Start::Free(Vacancy::LooksEmpty) && sealer.making.slot.is_none() {
         let question = format!(
             "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slot}?"
         );
@@ -211,9 +194,8 @@ fn make(
 ) -> Result<KeyInSlot, Error> {
     let taken = || Error::SlotTaken { serial, slot };
     let left = match start {
-        Start::Empty if piv.occupancy(slot)? != Occupancy::Empty => return Err(taken()),
-        Start::LooksEmpty if piv.occupancy(slot)? == Occupancy::Used => return Err(taken()),
-        Start::Empty | Start::LooksEmpty | Start::Reused => None,
+        Start::Free(vacancy) if vacancy.is_still(piv, slot)? => None,
+        Start::Free(_) => return Err(taken()),
         Start::Begun => begun_earlier(piv, slot)?.ok_or_else(taken)?,
     };
     let point = match left {

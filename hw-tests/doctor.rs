@@ -70,7 +70,7 @@ fn nothing_to_be_mended() {
     let world = World::well();
     let text = world.yk_cargo(["doctor"]).succeeds().stdout;
     for line in [
-        "ok       enrolments: 1 registry",
+        "ok       enrollments: 1 registry",
         "ok       smart card service: it answers",
         "ok       firmware: YubiKey 12345678 has firmware 5.7.4",
         "ok       management key: YubiKey 12345678 has one of its own (AES-192)",
@@ -274,7 +274,7 @@ fn a_token_that_was_left() {
     assert_eq!(world.doctor().with("failed"), []);
     let credentials = std::fs::read_to_string(world.path("home/credentials.toml")).unwrap();
     assert!(!credentials.contains("sesame") && credentials.contains("\"x\""), "{credentials}");
-    assert_eq!(world.registry().cards.len(), 1, "the enrolment stays");
+    assert_eq!(world.registry().cards.len(), 1, "the enrollment stays");
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_provider_in_both_files() {
 }
 
 #[test]
-fn enrolments_that_are_unfinished_or_unsafe() {
+fn enrollments_that_are_unfinished_or_unsafe() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::well();
     let file = world.enrollments_file();
@@ -299,7 +299,7 @@ fn enrolments_that_are_unfinished_or_unsafe() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
     let diagnosis = world.doctor();
     let (check, text, next) = diagnosis.failure();
-    assert_eq!(check, "enrolments");
+    assert_eq!(check, "enrollments");
     assert!(text.contains("may be written by others"), "{text}");
     world.shell(next.split_once("then: ").unwrap().1);
     assert_eq!(world.doctor().with("failed"), []);

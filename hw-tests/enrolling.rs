@@ -359,9 +359,9 @@ fn other_slots(world: &World) -> Vec<String> {
     keys.iter().map(|key| key.slot.to_string()).collect()
 }
 
-/// Two enrolments at once want the same empty slots. Whoever comes second stops, and finds others when it runs again.
+/// Two enrollments at once want the same empty slots. Whoever comes second stops, and finds others when it runs again.
 #[test]
-fn two_enrolments_at_once_share_no_slot() {
+fn two_enrollments_at_once_share_no_slot() {
     let world = World::new();
     std::thread::scope(|scope| {
         let one = scope.spawn(|| world.yk_cargo(["enroll", NAME, "--yes"]).ends());
@@ -421,7 +421,7 @@ fn weaker_on(world: World, firmware: &str) {
     let strict = ["enroll", NAME, "--yes", "--single-key", "--slot", "82", "--serial", "12345678"];
     let weak = [&strict[..], &["--pin-policy", "never", "--touch-policy", "never"]].concat();
     world.yk_cargo(&weak).succeeds();
-    // As if that run had been killed before it wrote its enrolment.
+    // As if that run had been killed before it wrote its enrollment.
     let note = format!(
         "version = 1\n[[pending]]\nserial = 12345678\nslot = \"82\"\nrole = \"both\"\nindex = \"{}\"\n",
         world.gateway.index_url()

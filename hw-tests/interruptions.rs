@@ -81,7 +81,7 @@ fn killed() {
     }
 }
 
-/// The disk has room for so many bytes of the enrolments, and for no more: the write fails, nothing of it stays, and what
+/// The disk has room for so many bytes of the enrollments, and for no more: the write fails, nothing of it stays, and what
 /// was there before does.
 #[test]
 fn disk_full() {

@@ -1,6 +1,6 @@
 //! `enroll --invite` and `--endorse-with`: the registry takes the keys itself, and asks for what it wants.
 
-use asymmetric_token::{Enrolment, Footer, Prepared, PublicKey};
+use asymmetric_token::{Enrollment, Footer, Prepared, PublicKey};
 use jiff::Timestamp;
 use mock_card::settings::{CardSettings, Settings};
 use mock_card::{Daemon, authorities};
@@ -62,7 +62,7 @@ fn from_a_code_to_the_first_publish() {
     let outcome = world.enroll_by_invite(&code).succeeds();
     outcome.says(&[
         "making and checking them takes the PIN and one touch",
-        "signing the enrolment of 2 keys for `my-reg`",
+        "signing the enrollment of 2 keys for `my-reg`",
         "enrolled for alice at",
         "may publish",
         "a token lasts 900 seconds",
@@ -87,11 +87,11 @@ fn from_a_code_to_the_first_publish() {
 }
 
 #[test]
-fn a_bad_code_leaves_keys_that_a_good_one_enrols() {
+fn a_bad_code_leaves_keys_that_a_good_one_enrolls() {
     let world = World::new();
     let outcome = world.enroll_by_invite("0000-0000-0000-0000-0000-0000").fails();
     outcome.says(&[
-        "the registry refuses the enrolment: this invite is not known here",
+        "the registry refuses the enrollment: this invite is not known here",
         "with a good code, the same command goes on from here",
     ]);
     let before = world.registry().cards[0].keys.clone();
@@ -128,7 +128,7 @@ fn at_a_terminal() {
     let shown = session.exp_string("Make these keys?").unwrap();
     assert!(!shown.contains(&code), "the code is echoed: {shown}");
     session.send_line("y").unwrap();
-    expect(&mut session, &["signing the enrolment of 2 keys", "PIN of YubiKey 12345678 (3 tries left): "]);
+    expect(&mut session, &["signing the enrollment of 2 keys", "PIN of YubiKey 12345678 (3 tries left): "]);
     session.send_line(PIN).unwrap();
     expect(&mut session, &["enrolled for alice at", "Write this into"]);
     session.send_line("y").unwrap();
@@ -214,8 +214,8 @@ fn a_backup_card_that_the_first_one_vouches_for() {
     daemon.plug(Some(SECOND)).unwrap();
     let outcome = with(&second, &first).succeeds();
     outcome.says(&[
-        "signing the enrolment of 2 keys for `my-reg` with YubiKey 22222222",
-        "signing the enrolment of 2 keys for `my-reg` with YubiKey 12345678",
+        "signing the enrollment of 2 keys for `my-reg` with YubiKey 22222222",
+        "signing the enrollment of 2 keys for `my-reg` with YubiKey 12345678",
         "enrolled for alice",
     ]);
     assert_alices(&world, SECOND);
@@ -252,16 +252,16 @@ fn a_backup_card_in_the_same_reader() {
 }
 
 #[test]
-fn registries_that_take_no_enrolments() {
+fn registries_that_take_no_enrollments() {
     let world = World::new();
     for (reads, text) in [
-        (Reads::Open, "this registry takes no enrolments over the network"),
-        (Reads::AuthRequired, "the registry does not say where it enrols keys"),
+        (Reads::Open, "this registry takes no enrollments over the network"),
+        (Reads::AuthRequired, "the registry does not say where it enrolls keys"),
     ] {
         let registry = AskingRegistry::start(reads, Challenges::Off);
         let index = registry.index_url();
         let outcome = world.yk_cargo(["enroll", &index, "--yes", "--invite"]).input("x\n").fails();
-        outcome.says(&[text, "enrol without --invite"]);
+        outcome.says(&[text, "enroll without --invite"]);
     }
     assert!(Seen::on(&world.card).nothing(), "the registry is asked before anything is done to a card");
 }
@@ -271,7 +271,7 @@ fn what_a_key_signed_can_be_read() {
     let world = World::new();
     let token = enroll_token();
     let text = world.yk_cargo(["inspect", &token]).succeeds().stdout;
-    assert!(text.contains("good for  enroll") && text.contains("enrols    k3.pid."), "{text}");
+    assert!(text.contains("good for  enroll") && text.contains("enrolls    k3.pid."), "{text}");
     let json = world.yk_cargo(["inspect", "--json", &token]).succeeds().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((json["operation"].as_str(), json["role"].as_str()), (Some("enroll"), Some("publish")));
@@ -283,10 +283,10 @@ fn enroll_token() -> String {
     let point = secret.verifying_key().to_sec1_point(true);
     let public = PublicKey::from_sec1(point.as_bytes()).unwrap();
     let keys = vec![public.id()];
-    let enrolment =
-        Enrolment { issued_at: Timestamp::now(), challenge: "nonce".into(), role: "publish".into(), keys };
+    let enrollment =
+        Enrollment { issued_at: Timestamp::now(), challenge: "nonce".into(), role: "publish".into(), keys };
     let footer = Footer::new("sparse+https://r.example/", public.id());
-    let prepared = Prepared::enrolment(&public, &enrolment, &footer).unwrap();
+    let prepared = Prepared::enrollment(&public, &enrollment, &footer).unwrap();
     let signature: Signature = secret.sign_prehash(prepared.digest()).unwrap();
     prepared.finish(&signature.to_bytes().into()).unwrap()
 }

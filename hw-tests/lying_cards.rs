@@ -92,7 +92,7 @@ fn what_a_lie_is_called() {
     }
 }
 
-/// The first command of each kind that `enroll` sends, with every lie: either it stops, or it enrols the keys that are
+/// The first command of each kind that `enroll` sends, with every lie: either it stops, or it enrolls the keys that are
 /// on the card; and an honest run afterwards finishes.
 #[test]
 fn no_wrong_key_is_enrolled() {

@@ -274,7 +274,7 @@ fn a_registry_that_is_not_enrolled() {
     });
     let outcome = world.provider(&yank.to_string()).succeeds();
     assert_eq!(outcome.answer(), serde_json::json!({"Err": {"kind": "not-found"}}));
-    outcome.says(&["note: to sign with a YubiKey, enrol this registry: yk-cargo enroll my-reg"]);
+    outcome.says(&["note: to sign with a YubiKey, enroll this registry: yk-cargo enroll my-reg"]);
     assert!(Seen::on(&world.card).nothing());
 }
 
@@ -291,7 +291,7 @@ fn login_at_a_registry_that_is_not_enrolled() {
 }
 
 impl World {
-    /// With these enrolments nothing is signed, and the card is not even asked.
+    /// With these enrollments nothing is signed, and the card is not even asked.
     #[track_caller]
     fn signs_nothing_with(&self, enrollments: &str, says: &[&str]) {
         fs::write(self.enrollments_file(), enrollments).unwrap();
@@ -305,7 +305,7 @@ impl World {
 }
 
 #[test]
-fn enrolments_that_are_damaged() {
+fn enrollments_that_are_damaged() {
     let world = World::with_a_crate();
     let good = world.enrollments_text();
     for (text, says) in [
@@ -321,7 +321,7 @@ fn enrolments_that_are_damaged() {
 }
 
 #[test]
-fn enrolments_of_a_newer_version() {
+fn enrollments_of_a_newer_version() {
     let world = World::with_a_crate();
     let newer = world.enrollments_text().replacen("version = 1", "version = 2", 1);
     world.signs_nothing_with(
@@ -331,7 +331,7 @@ fn enrolments_of_a_newer_version() {
 }
 
 #[test]
-fn enrolments_that_others_may_write() {
+fn enrollments_that_others_may_write() {
     let world = World::with_a_crate();
     let text = world.enrollments_text();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -61,7 +61,7 @@ fn the_old_card_may_be_plugged_in_too() {
     assert_eq!(serials(&world), [NEW]);
 }
 
-/// The keys are there: nothing but the enrolment changes.
+/// The keys are there: nothing but the enrollment changes.
 #[test]
 fn a_backup_card_takes_over() {
     let (world, new) = (World::enrolled(), new_card());

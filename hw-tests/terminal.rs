@@ -148,7 +148,7 @@ fn enroll_asks_before_it_does_anything() {
 fn logout_takes_a_typed_yes() {
     let world = World::enrolled();
     let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
-    expect(&mut session, &["Remove the enrolment for sparse+http://", "Type yes to go on: "]);
+    expect(&mut session, &["Remove the enrollment for sparse+http://", "Type yes to go on: "]);
     session.send_line("no").unwrap();
     expect(&mut session, &["nothing was changed", "FAILED"]);
     assert_eq!(world.registry().cards.len(), 1);
@@ -214,7 +214,7 @@ fn the_terminal_echoes_while_the_prompt_is_stopped() {
 }
 
 /// While the question stands, another program may have used the slot: it is not generated over. Whether it is one that our
-/// enrolments tell of or not, and where the card does not show everything.
+/// enrollments tell of or not, and where the card does not show everything.
 #[test]
 fn a_slot_that_is_filled_while_the_question_stands() {
     for (firmware, home) in [("5.7.4", "cargo-home"), ("5.7.4", "other"), ("5.2.7", "other")] {

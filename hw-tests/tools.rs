@@ -100,7 +100,7 @@ fn forget_leaves_the_keys_on_the_card() {
     let outcome = world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
     outcome.says(&[
         "the publish key stays in slot 83 of YubiKey 12345678 (laptop key): k3.pid.",
-        "removed the enrolment",
+        "removed the enrollment",
         "have them revoked there, or take them back with `yk-cargo enroll my-reg --existing`",
     ]);
     assert!(Seen::on(&world.card).nothing());

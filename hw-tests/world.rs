@@ -149,7 +149,7 @@ impl Computer {
         }
     }
 
-    /// This registry's enrolment, as the program reads it.
+    /// This registry's enrollment, as the program reads it.
     pub(crate) fn registry(&self) -> Registry {
         let enrollments = Enrollments::load(&self.cargo_home()).unwrap();
         enrollments.registry(self.gateway.index_url()).unwrap().clone()

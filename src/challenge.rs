@@ -50,7 +50,7 @@ pub enum Reads {
 }
 
 impl Reads {
-    /// As in the enrolments file.
+    /// As in the enrollments file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -45,7 +45,7 @@ pub enum Command {
     Attest(Attest),
     /// Print a sealed token, or give it back to cargo.
     Unseal(Unseal),
-    /// Remove an enrolment from this computer; the keys stay on their cards.
+    /// Remove an enrollment from this computer; the keys stay on their cards.
     Forget(Forget),
     /// Print a completion script for a shell.
     Completions(Completions),
@@ -88,7 +88,7 @@ pub struct Enroll {
     /// one; it asks for its PIN and a touch.
     #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
     pub endorse_with: Option<Serial>,
-    /// Take this card out of the enrolment as soon as another one has its keys there.
+    /// Take this card out of the enrollment as soon as another one has its keys there.
     #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
     pub replace: Option<Serial>,
     /// Use the keys that this card has for another registry: for one whose URL has changed.
@@ -110,7 +110,7 @@ pub struct Enroll {
     /// When the read key asks for a touch: never, cached, always.
     #[arg(long, value_name = "POLICY", default_value = "never")]
     pub read_touch: TouchPolicy,
-    /// Enrol although the card still has its default PIN.
+    /// Enroll although the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
     /// Card, registry and cargo.

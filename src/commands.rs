@@ -76,7 +76,7 @@ impl Context {
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
     }
 
-    /// The enrolment that a person means by an index URL or a name. The name in cargo's configuration counts, and where
+    /// The enrollment that a person means by an index URL or a name. The name in cargo's configuration counts, and where
     /// it has gone from there, the one it was enrolled under.
     fn enrolled<'a>(&self, enrollments: &'a Enrollments, name_or_url: &str) -> Result<&'a Registry, Error> {
         if let Some(registry) = enrollments.registry(name_or_url) {

@@ -1,4 +1,4 @@
-//! Enrolments: which key on which card signs for which index URL.
+//! Enrollments: which key on which card signs for which index URL.
 //!
 //! `$CARGO_HOME/yk-cargo/enrollments.toml` is the only authority for signing, and for whose sealed token is opened. Cargo's registry *name*, the project's
 //! configuration and provider arguments are all in the hands of whoever wrote the project; the exact index URL is
@@ -32,7 +32,7 @@ pub const DEFAULT_REUSE: u32 = 45;
 /// The only version of the file that this program writes and reads.
 pub const FILE_VERSION: i64 = 1;
 
-/// All enrolments, as read.
+/// All enrollments, as read.
 #[derive(Debug, Default)]
 pub struct Enrollments {
     /// One entry per index URL, in file order.
@@ -142,7 +142,7 @@ pub struct Reusable {
 }
 
 impl Enrollments {
-    /// Reads the enrolments; a missing file means none.
+    /// Reads the enrollments; a missing file means none.
     ///
     /// # Errors
     /// [`Error`]: unreadable, unsafe permissions, not TOML, a newer version, values that make no sense. Nothing is
@@ -242,7 +242,7 @@ pub fn directory(cargo_home: &Path) -> PathBuf {
     cargo_home.join("yk-cargo")
 }
 
-/// The file with the enrolments.
+/// The file with the enrollments.
 #[must_use]
 pub fn path(cargo_home: &Path) -> PathBuf {
     directory(cargo_home).join("enrollments.toml")

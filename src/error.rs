@@ -74,7 +74,7 @@ pub enum Error {
         /// The slot.
         slot: Slot,
     },
-    /// The enrolments file.
+    /// The enrollments file.
     #[error(transparent)]
     Enrollments(#[from] enrollment::Error),
     /// A registry does not give what it was asked for.
@@ -144,7 +144,7 @@ pub enum Error {
         /// The registry.
         index: String,
     },
-    /// The enrolment has no key for this.
+    /// The enrollment has no key for this.
     #[error("no {role} key is enrolled for `{registry}`")]
     NoKeyForRole {
         /// The registry.

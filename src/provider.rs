@@ -215,7 +215,7 @@ impl Provider<'_> {
         } else if mutation {
             let target = info.name.unwrap_or(info.index_url);
             self.ui.note(format_args!(
-                "to sign with a YubiKey, enrol this registry: yk-cargo enroll {0}; or seal its token: yk-cargo seal {0}",
+                "to sign with a YubiKey, enroll this registry: yk-cargo enroll {0}; or seal its token: yk-cargo seal {0}",
                 escape(target)
             ));
         }

@@ -1,4 +1,4 @@
-//! Enrolment at a registry over HTTP: what it asks for, and what it makes of the keys that it is sent.
+//! Enrollment at a registry over HTTP: what it asks for, and what it makes of the keys that it is sent.
 //!
 //! `GET {api}/api/v1/enroll` gives a nonce and the registry's terms, `POST` takes the keys with their proofs. What a
 //! registry answers is foreign text: bounded, and escaped before it is shown.
@@ -16,7 +16,7 @@ use crate::ui::escape;
 /// The most lines of a registry's text that are shown.
 const LINES: usize = 20;
 
-/// A registry that enrols keys over HTTP.
+/// A registry that enrolls keys over HTTP.
 pub struct Registration<'a> {
     index: String,
     url: String,
@@ -170,13 +170,13 @@ impl<'a> Registration<'a> {
 #[non_exhaustive]
 pub enum Error {
     /// What it answers is not what the protocol has.
-    #[error("{} does not answer as a registry that enrols keys", escape(url))]
+    #[error("{} does not answer as a registry that enrolls keys", escape(url))]
     Answer {
         /// What was asked.
         url: String,
     },
     /// It does not say where its API is.
-    #[error("the registry does not say where it enrols keys")]
+    #[error("the registry does not say where it enrolls keys")]
     Api(#[source] challenge::Error),
     /// Cargo's configuration.
     #[error(transparent)]
@@ -185,7 +185,7 @@ pub enum Error {
     #[error(transparent)]
     Http(#[from] http::Error),
     /// There is no such thing there.
-    #[error("this registry takes no enrolments over the network ({})", escape(url))]
+    #[error("this registry takes no enrollments over the network ({})", escape(url))]
     NotOffered {
         /// What was asked.
         url: String,
@@ -199,7 +199,7 @@ pub enum Error {
         theirs: String,
     },
     /// It says no.
-    #[error("the registry refuses the enrolment: {detail}")]
+    #[error("the registry refuses the enrollment: {detail}")]
     Refused {
         /// The answer's status.
         status: u16,
@@ -215,13 +215,13 @@ impl Error {
         match self {
             Self::NotOffered { .. }
             | Self::Api(challenge::Error::NoApi { .. } | challenge::Error::GitIndex) => {
-                "enrol without --invite, and send its administrator the lines that are printed"
+                "enroll without --invite, and send its administrator the lines that are printed"
             }
             Self::OtherIndex { .. } => {
                 "every token names the URL, letter by letter: put the registry's own into $CARGO_HOME/config.toml"
             }
             Self::Refused { status: 409, .. } => {
-                "revoked keys and those of other users stay what they are: `yk-cargo forget REGISTRY`, then enrol again, and \
+                "revoked keys and those of other users stay what they are: `yk-cargo forget REGISTRY`, then enroll again, and \
                  new ones are made in empty slots"
             }
             Self::Refused { status: 403, .. } => {

@@ -6,7 +6,7 @@
 //! registry, and is as good there as any other.
 //!
 //! * [`BearerToken::new`] takes a token, [`AgeFile::seal`] seals it for [`Recipient`]s (no card needed), [`keep`] writes
-//!   the file and its entry in the enrolments.
+//!   the file and its entry in the enrollments.
 //! * [`Unsealer::unseal`] opens the token of a [`SealedToken`](crate::enrollment::SealedToken); [`remove`] removes both.
 //! * Which keys there are is in [`Enrollments::sealing_keys`](crate::enrollment::Enrollments::sealing_keys); the command
 //!   `seal` makes them.

@@ -44,7 +44,7 @@ pub enum Purpose {
     /// One change of one crate.
     Mutation(Mutation),
     /// Having keys enrolled, by a key that is one of them or enrolled already.
-    Enrolment {
+    Enrollment {
         /// The registry's.
         nonce: String,
         /// The signing key's.
@@ -60,7 +60,7 @@ impl Purpose {
         match self {
             Self::Read => false,
             Self::Mutation(_) => true,
-            Self::Enrolment { role, .. } => *role != Role::Read,
+            Self::Enrollment { role, .. } => *role != Role::Read,
         }
     }
 }
@@ -126,7 +126,7 @@ impl<'a> Signer<'a> {
     }
 
     /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an
-    /// enrolment has its nonce.
+    /// enrollment has its nonce.
     fn challenge(&self, registry: &Registry, purpose: &Purpose) -> Result<Option<Challenge>, Error> {
         let Purpose::Mutation(mutation) = purpose else { return Ok(None) };
         if registry.challenge == ChallengeSource::None {

@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// Add, list and remove people; also while the registry is served
     #[command(subcommand)]
     User(UserCommand),
-    /// Print a code with which a user enrols keys: once, within 24 hours
+    /// Print a code with which a user enrolls keys: once, within 24 hours
     Invite {
         #[command(flatten)]
         place: Place,
@@ -155,7 +155,7 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Attestation {
-    /// Whether people who enrol have to show that a YubiKey made their keys: off, record or require [default: off]
+    /// Whether people who enroll have to show that a YubiKey made their keys: off, record or require [default: off]
     #[arg(long, value_name = "POLICY")]
     pub(crate) attestation: Option<Mode>,
     /// A PEM file with more certificates to believe, beside Yubico's: roots, and what stands below them

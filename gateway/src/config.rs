@@ -39,7 +39,7 @@ pub struct Config {
     /// How far in the future a token may be dated.
     #[serde(deserialize_with = "seconds")]
     pub skew: Duration,
-    /// What is asked of keys that people enrol themselves. Keys that an administrator adds are not asked.
+    /// What is asked of keys that people enroll themselves. Keys that an administrator adds are not asked.
     pub attestation: attestation::Settings,
     /// The largest crate file, in bytes.
     pub max_crate: u64,

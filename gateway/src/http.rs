@@ -6,7 +6,7 @@
 
 mod authorization;
 pub(crate) mod client;
-mod enrolment;
+mod enrollment;
 mod failure;
 mod in_turn;
 mod mutations;
@@ -35,7 +35,7 @@ use tracing::{Instrument as _, Span};
 use crate::attestation;
 use crate::challenge::Challenges;
 use crate::config::{Owners, Reads};
-use crate::enrolment::ServerKey;
+use crate::enrollment::ServerKey;
 use crate::limits::Limits;
 use crate::listener::Service;
 use crate::metrics::Metrics;
@@ -167,7 +167,7 @@ fn api(app: Arc<App>) -> Router {
             "/api/v1/crates/{name}/owners",
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
-        .route("/api/v1/enroll", get(enrolment::terms).post(enrolment::enrol))
+        .route("/api/v1/enroll", get(enrollment::terms).post(enrollment::enroll))
         .route("/audit/head", get(proof::head))
         .route("/me", get(reads::me))
         .fallback(reads::nothing)

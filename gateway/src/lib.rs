@@ -20,7 +20,7 @@ pub mod challenge;
 pub mod config;
 pub mod crate_file;
 pub mod doctor;
-pub mod enrolment;
+pub mod enrollment;
 pub mod index;
 pub mod keys;
 pub mod metadata;

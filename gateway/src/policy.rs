@@ -73,7 +73,7 @@ pub enum Refusal {
     #[error("the key {0} is not known here; an administrator adds it with `registry-gateway key add`")]
     UnknownKey(String),
     /// The key was known once.
-    #[error("the key {id} was revoked at {at:.0}; enrol a new one")]
+    #[error("the key {id} was revoked at {at:.0}; enroll a new one")]
     RevokedKey {
         /// The key's id.
         id: String,
@@ -81,7 +81,7 @@ pub enum Refusal {
         at: Timestamp,
     },
     /// The key was registered for a time, which is over.
-    #[error("the key {id} expired at {at:.0}; enrol a new one")]
+    #[error("the key {id} expired at {at:.0}; enroll a new one")]
     ExpiredKey {
         /// The key's id.
         id: String,

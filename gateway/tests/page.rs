@@ -102,7 +102,7 @@ impl Host {
         assert!(output.status.success(), "{line}: {output:?}");
         match words[0] {
             "init" => self.configure(page),
-            "invite" => self.enrol(),
+            "invite" => self.enroll(),
             _ => {}
         }
     }
@@ -119,7 +119,7 @@ impl Host {
     }
 
     /// What Alice does with her invite.
-    fn enrol(&self) {
+    fn enroll(&self) {
         let (public, user) = (SoftwareKey::new(7).public, "alice".parse().unwrap());
         let key = NewKey { public, user, role: Role::Both, label: None, subject: None, expires: None };
         Store::open_existing(&self.path("var")).unwrap().add_key(key, Timestamp::now()).unwrap();

@@ -112,7 +112,7 @@ impl Computer {
         self.cargo_home().join("yk-cargo/enrollments.toml")
     }
 
-    /// The only card of the only enrolment.
+    /// The only card of the only enrollment.
     pub fn enrolled_card(&self) -> EnrolledCard {
         let text = std::fs::read_to_string(self.enrollments_file()).unwrap();
         let mut enrollments: Enrollments = toml::from_str(&text).unwrap();

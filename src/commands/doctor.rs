@@ -89,7 +89,7 @@ fn sentence(error: &dyn std::error::Error) -> String {
 
 /// What is enrolled; if that cannot be told, the rest is looked at as if nothing were.
 fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
-    const CHECK: &str = "enrolments";
+    const CHECK: &str = "enrollments";
     let enrollments = match Enrollments::load(context.cargo.home()) {
         Ok(enrollments) => enrollments,
         Err(error) => {

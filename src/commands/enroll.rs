@@ -1,6 +1,6 @@
 //! `enroll`: keys on a card for one registry.
 //!
-//! Nothing on the card is ever overwritten, and nothing is left half: each key is noted in the enrolments file before
+//! Nothing on the card is ever overwritten, and nothing is left half: each key is noted in the enrollments file before
 //! it is made, so that a rerun finishes what an interruption left.
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
     let card = survey::choose_card(&readers, arguments.serial, arguments.replace, context, ui)?;
     if let Some(registering) = &registering {
-        registering.may_enrol(card.serial)?;
+        registering.may_enroll(card.serial)?;
     }
     let enrollment =
         Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced, registering };

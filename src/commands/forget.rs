@@ -1,4 +1,4 @@
-//! `forget`, and cargo's logout: the enrolment goes, the keys stay.
+//! `forget`, and cargo's logout: the enrollment goes, the keys stay.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     forget(context.cargo.home(), &index, &context.settings, Ui::new(false))
 }
 
-/// Of an enrolment, or of what was only begun: who does not want to go on must be able to leave.
+/// Of an enrollment, or of what was only begun: who does not want to go on must be able to leave.
 fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Result<String, Error> {
     let not_enrolled = match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => return Ok(registry.index.clone()),
@@ -35,12 +35,12 @@ fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Res
     enrollments.pending.iter().find(is_meant).map(|begun| begun.index.clone()).ok_or(not_enrolled)
 }
 
-/// Removes an enrolment after a typed yes.
+/// Removes an enrollment after a typed yes.
 ///
 /// # Errors
 /// [`Error::Declined`], [`Error::Ask`] if nobody is there, or what stopped it.
 pub fn forget(cargo_home: &Path, index: &str, settings: &Settings, ui: Ui) -> Result<(), Error> {
-    let question = format!("Remove the enrolment for {}?", escape(index));
+    let question = format!("Remove the enrollment for {}?", escape(index));
     if !ui.typed_yes(&question, settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
@@ -70,7 +70,7 @@ fn remove(cargo_home: &Path, index: &str, ui: Ui) -> Result<(), Error> {
             "slot {slot} of YubiKey {serial} may hold a {role} key that was never enrolled; `ykman piv keys delete {slot}` (firmware 5.7) makes room"
         ));
     }
-    ui.say(format_args!("removed the enrolment for {}", escape(index)));
+    ui.say(format_args!("removed the enrollment for {}", escape(index)));
     if let Some(registry) = removed {
         ui.note(format_args!(
             "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",

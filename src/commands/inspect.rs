@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use asymmetric_token::{Claims, Enrolment, Footer, MAX_TOKEN_BYTES, Untrusted, enrolment};
+use asymmetric_token::{Claims, Enrollment, Footer, MAX_TOKEN_BYTES, Untrusted, enrollment};
 use serde_json::json;
 
 use crate::cli::Inspect;
@@ -17,11 +17,11 @@ use crate::ui::escape;
 pub fn run(arguments: &Inspect) -> Result<(), Error> {
     let token = if arguments.token == "-" { from_stdin()? } else { arguments.token.clone() };
     let untrusted = Untrusted::parse(token.trim())?;
-    if let Ok(enrolment) = untrusted.unverified_enrolment() {
+    if let Ok(enrollment) = untrusted.unverified_enrollment() {
         return if arguments.json {
-            print(enrolment_as_json(&enrolment, untrusted.footer()))
+            print(enrollment_as_json(&enrollment, untrusted.footer()))
         } else {
-            print(enrolment_as_text(&enrolment, untrusted.footer()))
+            print(enrollment_as_text(&enrollment, untrusted.footer()))
         };
     }
     let claims = untrusted.unverified_claims()?;
@@ -57,30 +57,30 @@ fn as_json(claims: &Claims, footer: &Footer) -> serde_json::Value {
     })
 }
 
-fn enrolment_as_json(enrolment: &Enrolment, footer: &Footer) -> serde_json::Value {
+fn enrollment_as_json(enrollment: &Enrollment, footer: &Footer) -> serde_json::Value {
     json!({
         "version": 1,
         "verified": false,
         "index": footer.url,
         "key-id": footer.key_id.to_string(),
-        "issued-at": enrolment.issued_at.to_string(),
-        "operation": enrolment::KIND,
-        "role": enrolment.role,
-        "keys": enrolment::sorted(&enrolment.keys),
-        "challenge": enrolment.challenge,
+        "issued-at": enrollment.issued_at.to_string(),
+        "operation": enrollment::KIND,
+        "role": enrollment.role,
+        "keys": enrollment::sorted(&enrollment.keys),
+        "challenge": enrollment.challenge,
     })
 }
 
-fn enrolment_as_text(enrolment: &Enrolment, footer: &Footer) -> String {
+fn enrollment_as_text(enrollment: &Enrollment, footer: &Footer) -> String {
     let mut lines = vec![
         ("registry", escape(&footer.url)),
         ("key", footer.key_id.to_string()),
-        ("issued", enrolment.issued_at.to_string()),
-        ("good for", enrolment::KIND.to_owned()),
-        ("role", escape(&enrolment.role)),
+        ("issued", enrollment.issued_at.to_string()),
+        ("good for", enrollment::KIND.to_owned()),
+        ("role", escape(&enrollment.role)),
     ];
-    lines.extend(enrolment::sorted(&enrolment.keys).into_iter().map(|id| ("enrols", id)));
-    lines.push(("challenge", escape(&enrolment.challenge)));
+    lines.extend(enrollment::sorted(&enrollment.keys).into_iter().map(|id| ("enrolls", id)));
+    lines.push(("challenge", escape(&enrollment.challenge)));
     aligned(lines)
 }
 

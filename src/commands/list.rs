@@ -11,7 +11,7 @@ use crate::ui::{Ui, escape};
 /// Runs `yk-cargo list`.
 ///
 /// # Errors
-/// The enrolments cannot be read.
+/// The enrollments cannot be read.
 pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     if arguments.json {

@@ -15,7 +15,7 @@ use crate::ui::{Ui, escape};
 /// Runs `yk-cargo status`.
 ///
 /// # Errors
-/// The enrolments cannot be read. Cards that cannot be read are part of the answer.
+/// The enrollments cannot be read. Cards that cannot be read are part of the answer.
 pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = Readers::start(context.settings.wait.deadlines());

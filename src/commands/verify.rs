@@ -91,7 +91,7 @@ fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
     Ok(Evidence { proof, file, source, index })
 }
 
-/// The index URL that a person means, and its enrolment if there is one.
+/// The index URL that a person means, and its enrollment if there is one.
 fn registry<'a>(
     name_or_url: &str,
     enrollments: &'a Enrollments,

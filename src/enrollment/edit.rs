@@ -9,7 +9,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 use super::{Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Registry, file};
 use crate::piv::{Serial, Slot};
 
-/// The enrolments, locked for changing. Each change is on disk, lastingly, when its method returns.
+/// The enrollments, locked for changing. Each change is on disk, lastingly, when its method returns.
 pub struct Edit {
     path: PathBuf,
     document: DocumentMut,
@@ -72,7 +72,7 @@ impl Edit {
         self.save()
     }
 
-    /// Enrols a key: its registry and card are added if they are new, and the note that it was being made goes, in one
+    /// Enrolls a key: its registry and card are added if they are new, and the note that it was being made goes, in one
     /// write.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Edit {
         self.save()
     }
 
-    /// Enrols a key as [`Edit::enroll`] does, and takes another card out of that registry in the same write.
+    /// Enrolls a key as [`Edit::enroll`] does, and takes another card out of that registry in the same write.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -1,9 +1,9 @@
-//! Why the enrolments cannot be used, and what to do then.
+//! Why the enrollments cannot be used, and what to do then.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-/// Why the enrolments cannot be used.
+/// Why the enrollments cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -50,7 +50,7 @@ impl Error {
             Self::NoEmptySlot { .. } => {
                 "`ykman piv info` lists what is there; `ykman piv keys delete SLOT` (firmware 5.7) makes room".into()
             }
-            Self::NoKeyForRole { .. } => "enrol again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into(),
+            Self::NoKeyForRole { .. } => "enroll again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into(),
             Self::Ask(AskError::NobodyThere) => {
                 "run the command in a terminal; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes".into()
             }
@@ -67,17 +67,17 @@ impl Error {
             }
             Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
             Self::NotACrate { .. } => "`cargo package` makes one: target/package/NAME-VERSION.crate".into(),
-            Self::NothingToAdopt { .. } => "enrol new keys: the same command without --existing".into(),
+            Self::NothingToAdopt { .. } => "enroll new keys: the same command without --existing".into(),
             Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
             Self::OnlyLooksEmpty { slots, .. } => {
                 format!("if you never imported a key there, name the slots: --slot {slots}")
             }
             Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
             Self::OtherSubject { .. } => {
-                "to change it: `yk-cargo forget REGISTRY`, then enrol with --existing --subject".into()
+                "to change it: `yk-cargo forget REGISTRY`, then enroll with --existing --subject".into()
             }
             Self::OtherKeysEnrolled { .. } => {
-                "to change from two keys to one or back, or to those of another URL: `yk-cargo forget REGISTRY`, then enrol again".into()
+                "to change from two keys to one or back, or to those of another URL: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
             Self::PinCommand(_) => format!(
                 "{} is to name a program that prints the PIN alone; unset it to be asked at the terminal",
@@ -112,7 +112,7 @@ impl Error {
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::EnrolledElsewhere { .. } => {
-                "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enrol again".into()
+                "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
             Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
             Self::NoProof { .. } => {

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use super::Error;
 
-/// When a private key asks for the PIN. The text form is that of the enrolments file and the command line.
+/// When a private key asks for the PIN. The text form is that of the enrollments file and the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PinPolicy {
@@ -44,7 +44,7 @@ impl PinPolicy {
     }
 }
 
-/// When a private key asks for a touch. The text form is that of the enrolments file and the command line.
+/// When a private key asks for a touch. The text form is that of the enrollments file and the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum TouchPolicy {

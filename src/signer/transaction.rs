@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use asymmetric_token::{Claims, Enrolment, Footer, Prepared};
+use asymmetric_token::{Claims, Enrollment, Footer, Prepared};
 use jiff::Timestamp;
 
 use super::{Purpose, in_words};
@@ -41,7 +41,7 @@ impl Work {
         let mutation = self.purpose.is_for_mutations();
         let no_key = || Error::no_key(&self.registry, mutation);
         let card = self.registry.card(serial).cloned().ok_or_else(no_key)?;
-        // A YubiKey's firmware cannot be changed: what was read at enrolment still holds.
+        // A YubiKey's firmware cannot be changed: what was read at enrollment still holds.
         piv.assume_version(card.firmware);
         let key = *card.key(mutation).ok_or_else(no_key)?;
         if std::mem::take(&mut self.announce) && (mutation || asks_for_something(&key)) {
@@ -82,10 +82,10 @@ impl Work {
         let mut claims = match &self.purpose {
             Purpose::Read => Claims::read(issued_at),
             Purpose::Mutation(mutation) => Claims::mutate(issued_at, mutation.clone()),
-            Purpose::Enrolment { nonce, role, keys } => {
+            Purpose::Enrollment { nonce, role, keys } => {
                 let (challenge, role, keys) = (nonce.clone(), role.as_str().to_owned(), keys.clone());
-                let enrolment = Enrolment { issued_at, challenge, role, keys };
-                return Ok(Prepared::enrolment(&key.public, &enrolment, &footer)?);
+                let enrollment = Enrollment { issued_at, challenge, role, keys };
+                return Ok(Prepared::enrollment(&key.public, &enrollment, &footer)?);
             }
         };
         claims.subject.clone_from(&self.registry.subject);
@@ -97,9 +97,9 @@ impl Work {
         let registry = escape(self.registry.display_name());
         match &self.purpose {
             Purpose::Read => format!("a read token for `{registry}`"),
-            Purpose::Enrolment { keys, .. } => {
+            Purpose::Enrollment { keys, .. } => {
                 let keys = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
-                format!("the enrolment of {keys} for `{registry}`")
+                format!("the enrollment of {keys} for `{registry}`")
             }
             Purpose::Mutation(mutation) => format!("{} for `{registry}`", in_words(mutation)),
         }

@@ -17,7 +17,7 @@ const MAX_CHALLENGES: usize = 16;
 /// The parameters of the scheme `Cargo`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CargoChallenge {
-    /// `login_url`: where a person gets a token or enrols a key. As the server wrote it: escape it before showing it.
+    /// `login_url`: where a person gets a token or enrolls a key. As the server wrote it: escape it before showing it.
     pub login_url: Option<String>,
     /// `challenge`: goes into the next mutation token, byte for byte. Printable ASCII without blanks.
     pub challenge: Option<String>,

@@ -299,7 +299,7 @@ impl Wire {
             Some("yank") => "yank",
             Some("unyank") => "unyank",
             Some("owners") => "owners",
-            Some(crate::enrolment::KIND) => return Err(Error::Enrolment),
+            Some(crate::enrollment::KIND) => return Err(Error::Enrollment),
             Some(_) => return Err(Error::UnknownMutation),
         };
         let name = self.required("name")?.parse()?;

@@ -31,11 +31,11 @@ pub enum Error {
         name: String,
     },
     /// An `enroll` token, where a token for reading or for a mutation is wanted.
-    #[error("an `enroll` token is good for enrolment and nothing else")]
-    Enrolment,
+    #[error("an `enroll` token is good for enrollment and nothing else")]
+    Enrollment,
     /// The keys in an `enroll` token are not 1 to 4 different ids in the order of their texts.
     #[error("an `enroll` token names 1 to 4 different key ids, sorted, in `custom.keys`")]
-    EnrolmentKeys,
+    EnrollmentKeys,
     /// `iat` is not an RFC 3339 time.
     #[error("`iat` must be an RFC 3339 time with an offset, like 2026-11-20T12:00:00.000000Z")]
     IssuedAt,
@@ -89,7 +89,7 @@ pub enum Error {
     TrailingBytes,
     /// Another token, where an `enroll` token is wanted.
     #[error("not an `enroll` token")]
-    NotEnrolment,
+    NotEnrollment,
     /// The payload has no room for a 96-byte signature.
     #[error("the payload is too short to hold a signature")]
     Truncated,

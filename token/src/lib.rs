@@ -29,7 +29,7 @@
 
 pub mod challenge;
 pub mod claims;
-pub mod enrolment;
+pub mod enrollment;
 pub mod footer;
 pub mod paserk;
 pub mod paseto;
@@ -42,7 +42,7 @@ mod error;
 
 pub use challenge::{CargoChallenge, ChallengeError, Requirement};
 pub use claims::{Checksum, Claims, CrateName, Mutation};
-pub use enrolment::Enrolment;
+pub use enrollment::Enrollment;
 pub use error::{Error, Part};
 pub use footer::{Footer, KeyIdField};
 pub use paserk::{KeyId, PublicKey};

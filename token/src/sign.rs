@@ -5,7 +5,7 @@ use p384::ecdsa::Signature;
 use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
 use sha2::{Digest as _, Sha384};
 
-use crate::{Claims, Enrolment, Error, Footer, PublicKey, paseto};
+use crate::{Claims, Enrollment, Error, Footer, PublicKey, paseto};
 
 /// A token but for its signature.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ impl Prepared {
     /// The same for an `enroll` token.
     ///
     /// # Errors
-    /// [`Error::NotPrintable`], [`Error::EnrolmentKeys`], [`Error::KeyMismatch`].
-    pub fn enrolment(public: &PublicKey, enrolment: &Enrolment, footer: &Footer) -> Result<Self, Error> {
-        Self::of(public, enrolment.to_json()?, footer)
+    /// [`Error::NotPrintable`], [`Error::EnrollmentKeys`], [`Error::KeyMismatch`].
+    pub fn enrollment(public: &PublicKey, enrollment: &Enrollment, footer: &Footer) -> Result<Self, Error> {
+        Self::of(public, enrollment.to_json()?, footer)
     }
 
     fn of(public: &PublicKey, payload: String, footer: &Footer) -> Result<Self, Error> {

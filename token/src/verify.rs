@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha384};
 
 use crate::paseto::{Frame, signed_bytes};
 use crate::strict_json::{self, StrictJsonError};
-use crate::{Claims, Enrolment, Error, Footer, Part, PublicKey};
+use crate::{Claims, Enrollment, Error, Footer, Part, PublicKey};
 
 /// A well-formed token of which nothing is known to be true. Its footer serves to find the key.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ impl Untrusted {
     /// What an `enroll` token says, without any proof.
     ///
     /// # Errors
-    /// [`Error::NotEnrolment`], and every error about the payload.
-    pub fn unverified_enrolment(&self) -> Result<Enrolment, Error> {
-        Enrolment::from_json(object(&self.frame.payload, Part::Payload)?)
+    /// [`Error::NotEnrollment`], and every error about the payload.
+    pub fn unverified_enrollment(&self) -> Result<Enrollment, Error> {
+        Enrollment::from_json(object(&self.frame.payload, Part::Payload)?)
     }
 
     /// Verifies with the p384 crate.
@@ -93,14 +93,14 @@ impl Untrusted {
     /// Verifies an `enroll` token; any other is refused.
     ///
     /// # Errors
-    /// As [`verify_with`](Self::verify_with), and [`Error::NotEnrolment`].
-    pub fn verify_enrolment_with(
+    /// As [`verify_with`](Self::verify_with), and [`Error::NotEnrollment`].
+    pub fn verify_enrollment_with(
         self,
         key: &PublicKey,
         check: impl FnOnce(&[u8; 49], &[u8], &[u8; 96]) -> bool,
-    ) -> Result<(Enrolment, Footer), Error> {
+    ) -> Result<(Enrollment, Footer), Error> {
         self.is_signed(key, check)?;
-        Ok((self.unverified_enrolment()?, self.footer))
+        Ok((self.unverified_enrollment()?, self.footer))
     }
 
     fn is_signed(

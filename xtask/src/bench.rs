@@ -80,7 +80,7 @@ struct Contender {
     times: Vec<Duration>,
 }
 
-/// Enrols the card that `mock-card exec` has put there, and measures.
+/// Enrolls the card that `mock-card exec` has put there, and measures.
 ///
 /// # Errors
 /// A provider that gives no token.
@@ -103,7 +103,7 @@ fn measure(home: &Path) -> Outcome {
     ];
     headline(format_args!("One read token, from spawn to answer, {ROUNDS} times in turns"));
     say(
-        "   yk-cargo: reads its enrolments, finds the reader; in one transaction SELECT, GET SERIAL, GENERAL AUTHENTICATE",
+        "   yk-cargo: reads its enrollments, finds the reader; in one transaction SELECT, GET SERIAL, GENERAL AUTHENTICATE",
     );
     say(
         "   the peer: told card, slot and key; lists the readers, asks the card for version and number, signs",
@@ -152,7 +152,7 @@ fn enroll(ours: &Path, home: &Path) -> Outcome<String> {
     let file = fs::read_to_string(home.join("yk-cargo/enrollments.toml")).unwrap_or_default();
     let key = file.lines().find_map(|line| line.trim().strip_prefix("public = \"")?.strip_suffix('"'));
     key.map(str::to_owned).ok_or_else(|| {
-        Failure::new(format!("yk-cargo did not enrol: {}", String::from_utf8_lossy(&output.stderr)))
+        Failure::new(format!("yk-cargo did not enroll: {}", String::from_utf8_lossy(&output.stderr)))
     })
 }
 

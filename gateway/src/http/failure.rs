@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::upload::UploadError;
 use crate::causes::with_causes;
-use crate::enrolment::EnrolmentError;
+use crate::enrollment::EnrollmentError;
 use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::metrics::Trouble;
@@ -32,7 +32,7 @@ pub(super) enum Failure {
     Metadata(#[from] MetadataError),
     /// Keys that are not enrolled.
     #[error(transparent)]
-    Enrolment(#[from] EnrolmentError),
+    Enrollment(#[from] EnrollmentError),
     /// A crate name that Windows takes for a device.
     #[error("`{0}` cannot be a crate's name: Windows reserves it")]
     ReservedName(String),
@@ -108,7 +108,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
-            Self::Enrolment(error) => enrolment_status(error),
+            Self::Enrollment(error) => enrollment_status(error),
             Self::Upload(UploadError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Upload(UploadError::Disk(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upload(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -127,25 +127,25 @@ impl Failure {
 }
 
 /// As with tokens: 401 where another credential could help, 403 where all is true and not enough.
-fn enrolment_status(error: &EnrolmentError) -> StatusCode {
+fn enrollment_status(error: &EnrollmentError) -> StatusCode {
     match error {
-        EnrolmentError::Request(_) => StatusCode::BAD_REQUEST,
-        EnrolmentError::Attestation { .. } => StatusCode::FORBIDDEN,
-        EnrolmentError::Endorser(refusal) if !refusal.is_unauthenticated() => StatusCode::FORBIDDEN,
-        EnrolmentError::Nonce { .. }
-        | EnrolmentError::NonceUsed
-        | EnrolmentError::UnknownInvite
-        | EnrolmentError::UsedInvite { .. }
-        | EnrolmentError::ExpiredInvite { .. }
-        | EnrolmentError::Proof { .. }
-        | EnrolmentError::Endorser(_) => StatusCode::UNAUTHORIZED,
+        EnrollmentError::Request(_) => StatusCode::BAD_REQUEST,
+        EnrollmentError::Attestation { .. } => StatusCode::FORBIDDEN,
+        EnrollmentError::Endorser(refusal) if !refusal.is_unauthenticated() => StatusCode::FORBIDDEN,
+        EnrollmentError::Nonce { .. }
+        | EnrollmentError::NonceUsed
+        | EnrollmentError::UnknownInvite
+        | EnrollmentError::UsedInvite { .. }
+        | EnrollmentError::ExpiredInvite { .. }
+        | EnrollmentError::Proof { .. }
+        | EnrollmentError::Endorser(_) => StatusCode::UNAUTHORIZED,
     }
 }
 
 impl From<NotEnrolled> for Failure {
     fn from(error: NotEnrolled) -> Self {
         match error {
-            NotEnrolled::Refused(error) => Self::Enrolment(error),
+            NotEnrolled::Refused(error) => Self::Enrollment(error),
             NotEnrolled::Store(error @ (StoreError::KeyKnown { .. } | StoreError::UserRemoved { .. })) => {
                 Self::Conflict(error.to_string())
             }

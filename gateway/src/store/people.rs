@@ -1,4 +1,4 @@
-//! People, their invites, and keys that come by enrolment.
+//! People, their invites, and keys that come by enrollment.
 
 use asymmetric_token::{KeyId, PublicKey};
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::{Store, StoreError, audit, keys, parsed, time};
-use crate::enrolment::{EnrolmentError, INVITE_LASTS, InviteCode, ServerKey};
+use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode, ServerKey};
 use crate::keys::{Key, NewKey, Role, User};
 use crate::policy::{self, Refusal};
 
@@ -84,7 +84,7 @@ pub struct Enrolled {
 pub enum NotEnrolled {
     /// The invite, the nonce, the endorsement.
     #[error(transparent)]
-    Refused(#[from] EnrolmentError),
+    Refused(#[from] EnrollmentError),
     /// A key is another user's or was revoked, or the user was removed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -161,7 +161,7 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Invites a user to enrol keys, once and within a day. Takes the place of an invite that was not used. The code is
+    /// Invites a user to enroll keys, once and within a day. Takes the place of an invite that was not used. The code is
     /// kept as a hash only.
     ///
     /// # Errors
@@ -188,20 +188,20 @@ impl Store {
         Ok(self.connection().prepare_cached("SELECT 1 FROM invite WHERE hash = ?")?.exists([hash])?)
     }
 
-    /// Enrols keys, all or none: the nonce and the invite are used up in the same transaction. Keys that are all enrolled
+    /// Enrolls keys, all or none: the nonce and the invite are used up in the same transaction. Keys that are all enrolled
     /// already, for the same user and roles, are no error and use up no invite. Keys that another one vouched for expire
     /// with it: nobody outlives a term that was set.
     ///
     /// # Errors
-    /// [`EnrolmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
+    /// [`EnrollmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
     /// [`StoreError::UserRemoved`].
-    pub fn enrol(&self, enrolling: &Enrolling) -> Result<Enrolled, NotEnrolled> {
+    pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, NotEnrolled> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         use_nonce(&transaction, enrolling)?;
         let (user, invite, expires) = match &enrolling.right {
             Right::Invite(hash) => {
-                let invite = find_invite(&transaction, hash)?.ok_or(EnrolmentError::UnknownInvite)?;
+                let invite = find_invite(&transaction, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
                 (invite.user.clone(), Some((hash, invite)), None)
             }
             Right::Endorsement(id) => {
@@ -293,7 +293,7 @@ fn use_nonce(transaction: &Transaction<'_>, enrolling: &Enrolling) -> Result<(),
         "INSERT OR IGNORE INTO spent (single_use_key, kept_until) VALUES (?, ?)",
         (serde_json::json!(["enroll", nonce]).to_string(), kept_until.as_second() + 1),
     )?;
-    if written == 1 { Ok(()) } else { Err(EnrolmentError::NonceUsed.into()) }
+    if written == 1 { Ok(()) } else { Err(EnrollmentError::NonceUsed.into()) }
 }
 
 struct Invite {
@@ -303,12 +303,12 @@ struct Invite {
 }
 
 impl Invite {
-    fn is_good(&self, now: Timestamp) -> Result<(), EnrolmentError> {
+    fn is_good(&self, now: Timestamp) -> Result<(), EnrollmentError> {
         if let Some(at) = self.used {
-            return Err(EnrolmentError::UsedInvite { at });
+            return Err(EnrollmentError::UsedInvite { at });
         }
         if self.expires <= now {
-            return Err(EnrolmentError::ExpiredInvite { at: self.expires, now });
+            return Err(EnrollmentError::ExpiredInvite { at: self.expires, now });
         }
         Ok(())
     }
@@ -331,12 +331,12 @@ fn find_invite(connection: &Connection, hash: &str) -> Result<Option<Invite>, St
 
 /// The key that vouched, if it is good for that at this moment: what was looked at before the signature may be over.
 fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, NotEnrolled> {
-    let unknown = || EnrolmentError::Endorser(Refusal::UnknownKey(id.to_string()));
+    let unknown = || EnrollmentError::Endorser(Refusal::UnknownKey(id.to_string()));
     let key = keys::find(connection, id)?.ok_or_else(unknown)?;
-    policy::is_good(&key, now).map_err(EnrolmentError::Endorser)?;
+    policy::is_good(&key, now).map_err(EnrollmentError::Endorser)?;
     if !key.role.may_mutate() {
-        let refusal = Refusal::Role { role: key.role, wanted: asymmetric_token::enrolment::KIND };
-        return Err(EnrolmentError::Endorser(refusal).into());
+        let refusal = Refusal::Role { role: key.role, wanted: asymmetric_token::enrollment::KIND };
+        return Err(EnrollmentError::Endorser(refusal).into());
     }
     Ok(key)
 }

@@ -16,7 +16,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use asymmetric_token::{Checksum, Claims, Enrolment, Footer, Mutation, Prepared, PublicKey};
+use asymmetric_token::{Checksum, Claims, Enrollment, Footer, Mutation, Prepared, PublicKey};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
@@ -47,9 +47,9 @@ impl SoftwareKey {
         self.finish(Prepared::new(&self.public, claims, &footer).expect("printable claims"))
     }
 
-    pub(crate) fn enrolment(&self, url: &str, enrolment: &Enrolment) -> String {
+    pub(crate) fn enrollment(&self, url: &str, enrollment: &Enrollment) -> String {
         let footer = Footer::new(url, self.public.id());
-        self.finish(Prepared::enrolment(&self.public, enrolment, &footer).expect("printable claims"))
+        self.finish(Prepared::enrollment(&self.public, enrollment, &footer).expect("printable claims"))
     }
 
     /// 04 ‖ x ‖ y.

@@ -1,6 +1,6 @@
 //! `--existing`: keys that are on the card already, described by our certificate or by nothing.
 //!
-//! A new computer rebuilds its enrolment from the slot certificates. A key without a certificate object, imported or made
+//! A new computer rebuilds its enrollment from the slot certificates. A key without a certificate object, imported or made
 //! by another program, is taken only if the person says which role it has, and is then described like our own.
 
 use crate::commands::enroll::plan::{PlannedKey, Start, roles};

@@ -1,4 +1,4 @@
-//! What a registry wants of its tokens: asked at the end of every enrolment, and again with `--refresh`.
+//! What a registry wants of its tokens: asked at the end of every enrollment, and again with `--refresh`.
 
 use asymmetric_token::CrateName;
 
@@ -41,7 +41,7 @@ pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
     }
 }
 
-/// Asks, says what came out, and notes it in the enrolment. A registry that does not answer stops nothing.
+/// Asks, says what came out, and notes it in the enrollment. A registry that does not answer stops nothing.
 pub(super) fn what_the_registry_wants(
     registry: &Registry,
     read_token: Option<&str>,

@@ -72,7 +72,7 @@ impl<'a> Registering<'a> {
     }
 
     /// The card that vouches is not the one that is enrolled.
-    pub(super) fn may_enrol(&self, serial: Serial) -> Result<(), Error> {
+    pub(super) fn may_enroll(&self, serial: Serial) -> Result<(), Error> {
         match self.right {
             Right::Endorsement(endorser) if endorser == serial => Err(Error::Usage(
                 "the YubiKey that vouches is the one plugged in: plug in the new one first, the other is asked for later",
@@ -95,7 +95,7 @@ impl Enrollment<'_> {
         let mut proven = Vec::new();
         for (key, attestation) in card.keys.iter().zip(chains) {
             let purpose =
-                Purpose::Enrolment { nonce: terms.nonce.clone(), role: key.role, keys: ids.clone() };
+                Purpose::Enrollment { nonce: terms.nonce.clone(), role: key.role, keys: ids.clone() };
             let alone = Card { keys: vec![*key], ..card.clone() };
             let proof = signer.sign_for(&with_card_alone(registry, alone), purpose)?.token;
             proven.push(ProvenKey { key: *key, proof, attestation });
@@ -133,7 +133,7 @@ impl Enrollment<'_> {
         let role = endorser.key(true).ok_or_else(|| Error::no_key(registry, true))?.role;
         let alone = with_card_alone(registry, endorser.clone());
         loop {
-            let purpose = Purpose::Enrolment { nonce: nonce.to_owned(), role, keys: ids.to_vec() };
+            let purpose = Purpose::Enrollment { nonce: nonce.to_owned(), role, keys: ids.to_vec() };
             match signer.sign_for(&alone, purpose) {
                 Ok(signed) => return Ok(signed.token),
                 Err(Error::WrongCard { .. } | Error::NoCard { .. }) if self.ui.is_interactive() => {

@@ -40,7 +40,7 @@ impl Enrollment<'_> {
     /// The whole question.
     pub(super) fn and_take_out(&self, this: &str) -> String {
         match &self.replaced {
-            Some(card) => format!("{this}, and take YubiKey {} out of the enrolment?", card.serial),
+            Some(card) => format!("{this}, and take YubiKey {} out of the enrollment?", card.serial),
             None => format!("{this}?"),
         }
     }
@@ -52,7 +52,7 @@ impl Enrollment<'_> {
         self.ui.say(format_args!("YubiKey {} is enrolled for {}", self.card.serial, escape(index)));
         self.show_replaced();
         if !self.arguments.yes {
-            self.confirm(&format!("Take YubiKey {} out of the enrolment?", replaced.serial))?;
+            self.confirm(&format!("Take YubiKey {} out of the enrollment?", replaced.serial))?;
         }
         Ok(Edit::begin(self.context.cargo.home())?.remove_card(index, replaced.serial)?)
     }

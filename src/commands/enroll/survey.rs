@@ -151,7 +151,7 @@ pub(in crate::commands) fn choose_card(
         cards = vec![cards.swap_remove(choice)];
     }
     let (serial, reader) =
-        cards.pop().ok_or_else(|| Error::NoCard { wanted: "the YubiKey to enrol".into() })?;
+        cards.pop().ok_or_else(|| Error::NoCard { wanted: "the YubiKey to enroll".into() })?;
     let serial = match serial.or(wanted) {
         Some(serial) => serial,
         None => printed_serial(context, ui)?,

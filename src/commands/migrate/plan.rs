@@ -46,7 +46,7 @@ impl Plan {
     /// For one registry, which then must be possible, or for all.
     ///
     /// # Errors
-    /// Unreadable configuration or enrolments, a file that cannot be changed; with a name, whatever forbids to seal it.
+    /// Unreadable configuration or enrollments, a file that cannot be changed; with a name, whatever forbids to seal it.
     pub(super) fn make(name: Option<&str>, context: &Context) -> Result<Self, Error> {
         let enrollments = Enrollments::load(context.cargo.home())?;
         let named = name.map(|name| name_of(name, context)).transpose()?;

@@ -1,4 +1,4 @@
-//! Enrolment by the people themselves: what the registry asks for, and the keys that come.
+//! Enrollment by the people themselves: what the registry asks for, and the keys that come.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::authorization::client;
 use super::upload::Upload;
 use super::{App, Failure, blocking, json};
 use crate::attestation::Outcome;
-use crate::enrolment::{self, Credential, EnrolmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
+use crate::enrollment::{self, Credential, EnrollmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
 use crate::keys::Role;
 use crate::policy::Refusal;
 use crate::store::{Enrolled, Enrolling, ProvenKey, Right};
@@ -33,35 +33,35 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `POST /api/v1/enroll`: keys, for whoever has an invite or somebody's word.
-pub(super) async fn enrol(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
+pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     app.limits.count(client(&parts)?.0, None)?;
     let mut upload = Upload::new(&parts.headers, body, app.patience);
-    let body = match upload.whole("an enrolment", MAX_REQUEST_BYTES).await {
+    let body = match upload.whole("an enrollment", MAX_REQUEST_BYTES).await {
         Ok(body) => body,
         Err(error) => {
             upload.discard().await;
             return Err(error.into());
         }
     };
-    blocking(move || enrol_keys(&app, &body, Timestamp::now())).await
+    blocking(move || enroll_keys(&app, &body, Timestamp::now())).await
 }
 
 /// What costs little is asked first: nobody without an invite or a key has signatures verified here.
-fn enrol_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failure> {
-    let request = Request::parse(body).map_err(EnrolmentError::from)?;
+fn enroll_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failure> {
+    let request = Request::parse(body).map_err(EnrollmentError::from)?;
     let kept_until = app
         .server_key
         .check_nonce(&request.nonce, &app.rules.url, now)
-        .ok_or(EnrolmentError::Nonce { now })?;
+        .ok_or(EnrollmentError::Nonce { now })?;
     let right = right(app, &request, now)?;
-    enrolment::prove(&request, &app.rules, now)?;
+    enrollment::prove(&request, &app.rules, now)?;
     let outcomes = judge(app, &request.keys, now)?;
     let keys = request.keys.iter().zip(&outcomes).map(|(key, outcome)| {
         let attestation = key.attestation.clone().filter(|_| *outcome != Outcome::Nothing);
         ProvenKey { public: key.public, role: key.role, attestation }
     });
-    let enrolled = app.store.enrol(&Enrolling {
+    let enrolled = app.store.enroll(&Enrolling {
         right,
         nonce: (request.nonce.clone(), kept_until),
         label: request.label.clone(),
@@ -86,24 +86,24 @@ fn right(app: &App, request: &Request, now: Timestamp) -> Result<Right, Failure>
             if app.store.knows_invite(&hash)? {
                 Ok(Right::Invite(hash))
             } else {
-                Err(EnrolmentError::UnknownInvite.into())
+                Err(EnrollmentError::UnknownInvite.into())
             }
         }
         Credential::Endorsement(token) => {
-            let id = enrolment::endorser(token)?;
-            let unknown = || EnrolmentError::Endorser(Refusal::UnknownKey(id.to_string()));
+            let id = enrollment::endorser(token)?;
+            let unknown = || EnrollmentError::Endorser(Refusal::UnknownKey(id.to_string()));
             let key = app.store.key(id)?.ok_or_else(unknown)?;
-            enrolment::endorse(request, token, (&key.public, key.role), &app.rules, now)?;
+            enrollment::endorse(request, token, (&key.public, key.role), &app.rules, now)?;
             Ok(Right::Endorsement(id))
         }
     }
 }
 
-fn judge(app: &App, keys: &[RequestedKey], now: Timestamp) -> Result<Vec<Outcome>, EnrolmentError> {
+fn judge(app: &App, keys: &[RequestedKey], now: Timestamp) -> Result<Vec<Outcome>, EnrollmentError> {
     let judged = keys.iter().map(|key| {
         app.attestation
             .judge(key.attestation.as_deref(), &key.public, key.role, now)
-            .map_err(|reason| EnrolmentError::Attestation { role: key.role, reason })
+            .map_err(|reason| EnrollmentError::Attestation { role: key.role, reason })
     });
     judged.collect()
 }

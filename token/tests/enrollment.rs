@@ -4,7 +4,7 @@
 
 mod support;
 
-use asymmetric_token::{Claims, Enrolment, Error, Footer, Part, Prepared, Untrusted};
+use asymmetric_token::{Claims, Enrollment, Error, Footer, Part, Prepared, Untrusted};
 use p384::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use p384::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha384};
@@ -12,8 +12,8 @@ use support::SoftwareKey;
 
 const IAT: &str = r#""iat":"2026-11-20T12:00:00Z""#;
 
-fn enrolment() -> Enrolment {
-    Enrolment {
+fn enrollment() -> Enrollment {
+    Enrollment {
         issued_at: "2026-11-20T12:00:00Z".parse().unwrap(),
         challenge: "nonce".into(),
         role: "publish".into(),
@@ -26,18 +26,18 @@ fn sign(key: &SoftwareKey, prepared: Prepared) -> String {
     prepared.finish(&signature.to_bytes().into()).unwrap()
 }
 
-fn verify(token: &str) -> Result<Enrolment, Error> {
+fn verify(token: &str) -> Result<Enrollment, Error> {
     let key = SoftwareKey::new(7).public();
     let check = |public: &[u8; 49], message: &[u8], signature: &[u8; 96]| {
         let public = VerifyingKey::from_sec1_bytes(public).unwrap();
         let signature = Signature::from_slice(signature).unwrap();
         public.verify_prehash(&Sha384::digest(message), &signature).is_ok()
     };
-    Untrusted::parse(token)?.verify_enrolment_with(&key, check).map(|(enrolment, _)| enrolment)
+    Untrusted::parse(token)?.verify_enrollment_with(&key, check).map(|(enrollment, _)| enrollment)
 }
 
-/// The enrolment in a correctly signed token with this payload.
-fn payload(json: &str) -> Result<Enrolment, Error> {
+/// The enrollment in a correctly signed token with this payload.
+fn payload(json: &str) -> Result<Enrollment, Error> {
     let key = SoftwareKey::new(7);
     verify(&key.forge(json, key.footer()))
 }
@@ -46,15 +46,15 @@ fn payload(json: &str) -> Result<Enrolment, Error> {
 fn comes_back_as_it_was_with_sorted_keys() {
     let key = SoftwareKey::new(7);
     let footer = Footer::new("sparse+https://r.example/", key.public().id());
-    let prepared = Prepared::enrolment(&key.public(), &enrolment(), &footer).unwrap();
-    let mut expected = enrolment();
+    let prepared = Prepared::enrollment(&key.public(), &enrollment(), &footer).unwrap();
+    let mut expected = enrollment();
     expected.keys.sort_by_key(ToString::to_string);
     assert_eq!(verify(&sign(&key, prepared)).unwrap(), expected);
     for count in [0, 5] {
         let id = key.public().id();
-        let keys = Enrolment { keys: vec![id; count], ..enrolment() };
-        let refused = Prepared::enrolment(&key.public(), &keys, &footer);
-        assert_eq!(refused.unwrap_err(), Error::EnrolmentKeys);
+        let keys = Enrollment { keys: vec![id; count], ..enrollment() };
+        let refused = Prepared::enrollment(&key.public(), &keys, &footer);
+        assert_eq!(refused.unwrap_err(), Error::EnrollmentKeys);
     }
 }
 
@@ -62,13 +62,13 @@ fn comes_back_as_it_was_with_sorted_keys() {
 fn neither_is_taken_for_the_other() {
     let key = SoftwareKey::new(7);
     let footer = Footer::new("sparse+https://r.example/", key.public().id());
-    let enroll = sign(&key, Prepared::enrolment(&key.public(), &enrolment(), &footer).unwrap());
+    let enroll = sign(&key, Prepared::enrollment(&key.public(), &enrollment(), &footer).unwrap());
     let untrusted = Untrusted::parse(&enroll).unwrap();
-    assert_eq!(untrusted.unverified_claims(), Err(Error::Enrolment));
-    assert_eq!(untrusted.verify(&key.public()), Err(Error::Enrolment));
+    assert_eq!(untrusted.unverified_claims(), Err(Error::Enrollment));
+    assert_eq!(untrusted.verify(&key.public()), Err(Error::Enrollment));
     let read = Claims::read("2026-11-20T12:00:00Z".parse().unwrap());
     let read = sign(&key, Prepared::new(&key.public(), &read, &footer).unwrap());
-    assert_eq!(verify(&read), Err(Error::NotEnrolment));
+    assert_eq!(verify(&read), Err(Error::NotEnrollment));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn nothing_but_its_own_claims() {
         format!(r#""{a}""#),
         "null".to_owned(),
     ] {
-        assert_eq!(keys(&bad), Err(Error::EnrolmentKeys), "{bad}");
+        assert_eq!(keys(&bad), Err(Error::EnrollmentKeys), "{bad}");
     }
     assert_eq!(keys(r#"["k3.pid.x"]"#), Err(Error::KeyIdSyntax));
     assert_eq!(of("", r#"{"keys":[]}"#), Err(Error::Missing("role")));

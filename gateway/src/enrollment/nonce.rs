@@ -1,6 +1,6 @@
 //! Nonces that need not be remembered: what the registry issued it recognises by a MAC. Only one that was used is kept.
 //!
-//! base64url(expiry, u64 big-endian ‖ 16 random bytes ‖ HMAC-SHA-256(server key, "cargo-enrolment-v1" ‖ index URL ‖
+//! base64url(expiry, u64 big-endian ‖ 16 random bytes ‖ HMAC-SHA-256(server key, "cargo-enrollment-v1" ‖ index URL ‖
 //! expiry ‖ random)[..16])
 
 use std::fmt;
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 /// How long a nonce is good: time to find the PIN, and another card.
 pub const NONCE_LASTS: Duration = Duration::from_secs(600);
 
-const PURPOSE: &[u8] = b"cargo-enrolment-v1";
+const PURPOSE: &[u8] = b"cargo-enrollment-v1";
 /// Of the expiry and the random part together.
 const SAID: usize = 24;
 const MAC: usize = 16;

@@ -1,12 +1,12 @@
-//! Enrolment by the people themselves: a registry's nonce, and keys that sign it.
+//! Enrollment by the people themselves: a registry's nonce, and keys that sign it.
 //!
-//! Who may enrol keys shows an invite, which the administrator gave out for a user, or an endorsement: a signature over
+//! Who may enroll keys shows an invite, which the administrator gave out for a user, or an endorsement: a signature over
 //! the same keys by a publish key that is enrolled already. Each new key signs the nonce and the ids of all keys in the
-//! request, so that nobody enrols a key that is not in their hands, or one out of another's request.
+//! request, so that nobody enrolls a key that is not in their hands, or one out of another's request.
 //!
 //! Pure: the time and the server's key are arguments. What may be said once is kept by the [store](crate::store).
 
-use asymmetric_token::{Error as TokenError, Footer, KeyId, PublicKey, Untrusted, enrolment};
+use asymmetric_token::{Error as TokenError, Footer, KeyId, PublicKey, Untrusted, enrollment};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 
@@ -27,20 +27,20 @@ pub const MAX_REQUEST_BYTES: u64 = 256 << 10;
 
 /// Why keys are not enrolled.
 #[derive(Debug, thiserror::Error)]
-pub enum EnrolmentError {
+pub enum EnrollmentError {
     /// The request makes no sense.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// A nonce from elsewhere, or one too old.
     #[error(
-        "the nonce is not one of this registry's, or older than 10 minutes (it is {now:.0} here); start the enrolment again"
+        "the nonce is not one of this registry's, or older than 10 minutes (it is {now:.0} here); start the enrollment again"
     )]
     Nonce {
         /// The server's time.
         now: Timestamp,
     },
     /// A nonce that did its work.
-    #[error("the nonce was used before; start the enrolment again")]
+    #[error("the nonce was used before; start the enrollment again")]
     NonceUsed,
     /// No such invite.
     #[error("this invite is not known here; ask the registry's administrator for a new one")]
@@ -82,7 +82,7 @@ pub enum EnrolmentError {
     },
 }
 
-/// What is wrong with a signature over an enrolment.
+/// What is wrong with a signature over an enrollment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// Not an `enroll` token by this key.
@@ -105,15 +105,15 @@ pub enum ProofError {
 /// Verifies that each key of a request signed it.
 ///
 /// # Errors
-/// [`EnrolmentError::Proof`].
-pub fn prove(request: &Request, rules: &policy::Rules, now: Timestamp) -> Result<(), EnrolmentError> {
+/// [`EnrollmentError::Proof`].
+pub fn prove(request: &Request, rules: &policy::Rules, now: Timestamp) -> Result<(), EnrollmentError> {
     let ids = request.key_ids();
     for key in &request.keys {
         let whose = || format!("proof of the {} key", key.role);
         let consent = Consent { nonce: &request.nonce, role: key.role, keys: &ids };
         consent
             .is_in(&key.proof, &key.public, rules, now)
-            .map_err(|reason| EnrolmentError::Proof { whose: whose(), reason })?;
+            .map_err(|reason| EnrollmentError::Proof { whose: whose(), reason })?;
     }
     Ok(())
 }
@@ -121,27 +121,27 @@ pub fn prove(request: &Request, rules: &policy::Rules, now: Timestamp) -> Result
 /// Verifies an endorsement of a request by an enrolled key.
 ///
 /// # Errors
-/// [`EnrolmentError::Proof`].
+/// [`EnrollmentError::Proof`].
 pub fn endorse(
     request: &Request,
     token: &str,
     (endorser, role): (&PublicKey, Role),
     rules: &policy::Rules,
     now: Timestamp,
-) -> Result<(), EnrolmentError> {
+) -> Result<(), EnrollmentError> {
     let ids = request.key_ids();
     Consent { nonce: &request.nonce, role, keys: &ids }
         .is_in(token, endorser, rules, now)
-        .map_err(|reason| EnrolmentError::Proof { whose: "endorsement".to_owned(), reason })
+        .map_err(|reason| EnrollmentError::Proof { whose: "endorsement".to_owned(), reason })
 }
 
 /// The key that a token says it is by, to look it up.
 ///
 /// # Errors
-/// [`EnrolmentError::Proof`].
-pub fn endorser(token: &str) -> Result<KeyId, EnrolmentError> {
+/// [`EnrollmentError::Proof`].
+pub fn endorser(token: &str) -> Result<KeyId, EnrollmentError> {
     let untrusted = Untrusted::parse(token)
-        .map_err(|error| EnrolmentError::Proof { whose: "endorsement".to_owned(), reason: error.into() })?;
+        .map_err(|error| EnrollmentError::Proof { whose: "endorsement".to_owned(), reason: error.into() })?;
     Ok(untrusted.footer().key_id)
 }
 
@@ -160,12 +160,12 @@ impl Consent<'_> {
         rules: &policy::Rules,
         now: Timestamp,
     ) -> Result<(), ProofError> {
-        let (signed, Footer { url, .. }) = Untrusted::parse(token)?.verify_enrolment_with(key, is_signed)?;
+        let (signed, Footer { url, .. }) = Untrusted::parse(token)?.verify_enrollment_with(key, is_signed)?;
         policy::is_current(signed.issued_at, &url, rules, now)?;
         if signed.challenge != self.nonce {
             return Err(ProofError::Nonce);
         }
-        if enrolment::sorted(&signed.keys) != enrolment::sorted(self.keys) {
+        if enrollment::sorted(&signed.keys) != enrollment::sorted(self.keys) {
             return Err(ProofError::Keys);
         }
         if signed.role != self.role.as_str() {

@@ -1,4 +1,4 @@
-//! Enrolment over HTTP: by an invite, by another key's word, and each way to be refused.
+//! Enrollment over HTTP: by an invite, by another key's word, and each way to be refused.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
 
@@ -6,7 +6,7 @@ mod common;
 
 use std::thread;
 
-use asymmetric_token::{Claims, Enrolment, KeyId, Mutation};
+use asymmetric_token::{Claims, Enrollment, KeyId, Mutation};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::attested::{AttestedKey, card, mock_authorities};
@@ -14,7 +14,7 @@ use common::{Fixture, Response, SoftwareKey};
 use jiff::{SignedDuration, Timestamp};
 use mock_card::{PinPolicy, TouchPolicy};
 use registry_gateway::attestation::Mode;
-use registry_gateway::enrolment::InviteCode;
+use registry_gateway::enrollment::InviteCode;
 use registry_gateway::keys::{NewKey, Role};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ impl Fixture {
         store.invite(&carol, Timestamp::now()).unwrap().0.to_string()
     }
 
-    fn enrol(&self, request: &Value) -> Response {
+    fn enroll(&self, request: &Value) -> Response {
         self.send("POST", PATH, None, request.to_string().as_bytes())
     }
 
@@ -59,9 +59,9 @@ fn carols() -> [(SoftwareKey, Role); 2] {
     [(SoftwareKey::new(11), Role::Read), (SoftwareKey::new(12), Role::Publish)]
 }
 
-fn consent(nonce: &str, role: Role, keys: &[KeyId]) -> Enrolment {
+fn consent(nonce: &str, role: Role, keys: &[KeyId]) -> Enrollment {
     let (challenge, role) = (nonce.to_owned(), role.to_string());
-    Enrolment { issued_at: Timestamp::now(), challenge, role, keys: keys.to_vec() }
+    Enrollment { issued_at: Timestamp::now(), challenge, role, keys: keys.to_vec() }
 }
 
 fn ids(keys: &[(SoftwareKey, Role)]) -> Vec<KeyId> {
@@ -77,7 +77,7 @@ fn request(url: &str, nonce: &str, keys: &[(SoftwareKey, Role)]) -> Value {
             json!({
                 "role": role.as_str(),
                 "public": key.public.to_string(),
-                "proof": key.enrolment(url, &consent(nonce, *role, &all)),
+                "proof": key.enrollment(url, &consent(nonce, *role, &all)),
                 "attestation": null,
             })
         })
@@ -113,7 +113,7 @@ fn an_invite_is_good_once() {
     let fixture = Fixture::new();
     let (code, nonce) = (fixture.invite(), fixture.nonce());
     let good = with(request(fixture.url(), &nonce, &carols()), "invite", code.clone());
-    let response = fixture.enrol(&good);
+    let response = fixture.enroll(&good);
     assert_eq!(response.status, 201, "{}", response.text());
     let answer = response.json();
     let expected: Vec<_> = ids(&carols()).iter().map(ToString::to_string).collect();
@@ -122,14 +122,14 @@ fn an_invite_is_good_once() {
     let read = SoftwareKey::new(11).token(fixture.url(), &Claims::read(Timestamp::now()));
     fixture.send("GET", "/index/config.json", Some(&read), b"").assert_ok();
 
-    fixture.enrol(&good).assert_refused(401, "the nonce was used before");
+    fixture.enroll(&good).assert_refused(401, "the nonce was used before");
     let other = [(SoftwareKey::new(13), Role::Both)];
     let again = with(request(fixture.url(), &fixture.nonce(), &other), "invite", code.clone());
-    fixture.enrol(&again).assert_refused(401, "this invite was used at");
+    fixture.enroll(&again).assert_refused(401, "this invite was used at");
 
     // The answer to the first request may have been lost: the same keys are no error.
     let repeated = with(request(fixture.url(), &fixture.nonce(), &carols()), "invite", code);
-    let response = fixture.enrol(&repeated);
+    let response = fixture.enroll(&repeated);
     assert_eq!(response.status, 201, "{}", response.text());
     assert!(response.json()["text"].as_str().unwrap().contains("enrolled already for carol"));
 }
@@ -139,7 +139,7 @@ fn invites_that_are_none() {
     let fixture = Fixture::new();
     let nonce = fixture.nonce();
     let good = request(fixture.url(), &nonce, &carols());
-    let invited = |code: &str| fixture.enrol(&with(good.clone(), "invite", code));
+    let invited = |code: &str| fixture.enroll(&with(good.clone(), "invite", code));
     invited(&InviteCode::random().to_string()).assert_refused(401, "this invite is not known here");
     invited("ABCD").assert_refused(400, "this is no invite code");
     let first = fixture.invite();
@@ -174,7 +174,7 @@ fn of_two_at_once_one_wins() {
         .collect();
     let statuses: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> =
-            requests.iter().map(|request| scope.spawn(|| fixture.enrol(request).status)).collect();
+            requests.iter().map(|request| scope.spawn(|| fixture.enroll(request).status)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
@@ -189,7 +189,7 @@ fn the_nonce_is_ours_and_fresh() {
     let code = fixture.invite();
     for nonce in ["x".to_owned(), elsewhere.nonce()] {
         let wrong = with(request(fixture.url(), &nonce, &carols()), "invite", code.clone());
-        fixture.enrol(&wrong).assert_refused(401, "the nonce is not one of this registry's");
+        fixture.enroll(&wrong).assert_refused(401, "the nonce is not one of this registry's");
     }
 }
 
@@ -205,35 +205,35 @@ fn a_proof_counts_for_one_request_only() {
     let proven = |proof: String| {
         let mut request = good.clone();
         request["keys"][1]["proof"] = proof.into();
-        fixture.enrol(&request)
+        fixture.enroll(&request)
     };
     let consent = |nonce: &str, role, keys: &[KeyId]| consent(nonce, role, keys);
     let says = |response: Response, text: &str| response.assert_refused(401, text);
 
     says(proven("x".into()), "the proof of the publish key does not hold: not an asymmetric token");
-    let forged = keys[0].0.enrolment(url, &consent(&nonce, Role::Publish, &all));
+    let forged = keys[0].0.enrollment(url, &consent(&nonce, Role::Publish, &all));
     says(proven(forged), "the token was made by another key");
-    let stolen = publish.enrolment(url, &consent(&nonce, Role::Publish, &all[1..]));
+    let stolen = publish.enrollment(url, &consent(&nonce, Role::Publish, &all[1..]));
     says(proven(stolen), "it was signed for other keys");
-    let other_nonce = publish.enrolment(url, &consent(&fixture.nonce(), Role::Publish, &all));
+    let other_nonce = publish.enrollment(url, &consent(&fixture.nonce(), Role::Publish, &all));
     says(proven(other_nonce), "it was signed for another nonce");
-    let other_role = publish.enrolment(url, &consent(&nonce, Role::Both, &all));
+    let other_role = publish.enrollment(url, &consent(&nonce, Role::Both, &all));
     says(proven(other_role), "it was signed for another role");
-    let other_url = publish.enrolment("sparse+https://evil.example/", &consent(&nonce, Role::Publish, &all));
+    let other_url = publish.enrollment("sparse+https://evil.example/", &consent(&nonce, Role::Publish, &all));
     says(proven(other_url), "this registry is");
     let mut old = consent(&nonce, Role::Publish, &all);
     old.issued_at -= SignedDuration::from_secs(1000);
-    says(proven(publish.enrolment(url, &old)), "is the clock right?");
+    says(proven(publish.enrollment(url, &old)), "is the clock right?");
     let read = Claims { challenge: Some(nonce.clone()), ..Claims::read(Timestamp::now()) };
     says(proven(publish.token(url, &read)), "not an `enroll` token");
-    let token = publish.enrolment(url, &consent(&nonce, Role::Publish, &all));
+    let token = publish.enrollment(url, &consent(&nonce, Role::Publish, &all));
     let (head, rest) = token.split_at(30);
     says(
         proven(format!("{head}{}{}", if rest.starts_with('A') { "B" } else { "A" }, &rest[1..])),
         "does not hold",
     );
     assert_eq!(fixture.owner_of(publish), None);
-    assert_eq!(fixture.enrol(&good).status, 201);
+    assert_eq!(fixture.enroll(&good).status, 201);
 }
 
 #[test]
@@ -241,8 +241,8 @@ fn a_request_has_one_reading() {
     let fixture = Fixture::new();
     let keys = carols();
     let good = with(request(fixture.url(), &fixture.nonce(), &keys), "invite", fixture.invite());
-    let refused = |request: &Value, text: &str| fixture.enrol(request).assert_refused(400, text);
-    refused(&with(good.clone(), "version", 2), "version 1 of the enrolment protocol");
+    let refused = |request: &Value, text: &str| fixture.enroll(request).assert_refused(400, text);
+    refused(&with(good.clone(), "version", 2), "version 1 of the enrollment protocol");
     refused(&with(good.clone(), "more", 1), "unknown field `more`");
     refused(&with(good.clone(), "label", ""), "a label is");
     refused(&with(good.clone(), "label", "a\u{1b}"), "a label is");
@@ -275,7 +275,7 @@ fn a_request_has_one_reading() {
     fixture.send("POST", PATH, None, format!("{text}x").as_bytes()).assert_refused(400, "not as documented");
     fixture.send("POST", PATH, None, b"\xFF").assert_refused(400, "not as documented");
     let long = format!("{text}{}", " ".repeat(256 << 10));
-    fixture.send("POST", PATH, None, long.as_bytes()).assert_refused(413, "an enrolment has");
+    fixture.send("POST", PATH, None, long.as_bytes()).assert_refused(413, "an enrollment has");
     assert_eq!(fixture.owner_of(&keys[1].0), None);
 }
 
@@ -284,19 +284,19 @@ fn a_key_belongs_to_one_user() {
     let fixture = Fixture::new();
     let alices = [(SoftwareKey::new(2), Role::Publish)];
     let taken = with(request(fixture.url(), &fixture.nonce(), &alices), "invite", fixture.invite());
-    fixture.enrol(&taken).assert_refused(409, "is registered already, for alice");
+    fixture.enroll(&taken).assert_refused(409, "is registered already, for alice");
     let both = [(SoftwareKey::new(14), Role::Read), (SoftwareKey::new(2), Role::Publish)];
     let code = fixture.invite();
     let half = with(request(fixture.url(), &fixture.nonce(), &both), "invite", code.clone());
-    fixture.enrol(&half).assert_refused(409, "is registered already, for alice");
+    fixture.enroll(&half).assert_refused(409, "is registered already, for alice");
     assert_eq!(fixture.owner_of(&SoftwareKey::new(14)), None, "all or none");
     let good = with(request(fixture.url(), &fixture.nonce(), &carols()), "invite", code);
-    assert_eq!(fixture.enrol(&good).status, 201, "the invite was not used up");
+    assert_eq!(fixture.enroll(&good).status, 201, "the invite was not used up");
 
     let carol = carols()[1].0.public.id().to_string();
     fixture.running().store().revoke_key(&carol, Timestamp::now()).unwrap();
     let back = with(request(fixture.url(), &fixture.nonce(), &carols()), "invite", fixture.invite());
-    fixture.enrol(&back).assert_refused(409, "for carol, and revoked");
+    fixture.enroll(&back).assert_refused(409, "for carol, and revoked");
 }
 
 #[test]
@@ -304,19 +304,19 @@ fn a_publish_key_can_vouch() {
     let fixture = Fixture::new();
     let url = fixture.url();
     let new = [(SoftwareKey::new(15), Role::Both)];
-    let vouched = |endorser: &SoftwareKey, role, change: &dyn Fn(&mut Enrolment)| {
+    let vouched = |endorser: &SoftwareKey, role, change: &dyn Fn(&mut Enrollment)| {
         let nonce = fixture.nonce();
         let mut word = consent(&nonce, role, &ids(&new));
         change(&mut word);
-        fixture.enrol(&with(request(url, &nonce, &new), "endorsement", endorser.enrolment(url, &word)))
+        fixture.enroll(&with(request(url, &nonce, &new), "endorsement", endorser.enrollment(url, &word)))
     };
-    let as_is = |_: &mut Enrolment| {};
+    let as_is = |_: &mut Enrollment| {};
     vouched(&fixture.read, Role::Read, &as_is).assert_refused(403, "the key has the role `read` here");
     vouched(&fixture.read, Role::Publish, &as_is).assert_refused(401, "it was signed for another role");
     vouched(&SoftwareKey::new(16), Role::Publish, &as_is).assert_refused(401, "is not known here");
-    let others = |word: &mut Enrolment| word.keys = vec![SoftwareKey::new(17).public.id()];
+    let others = |word: &mut Enrollment| word.keys = vec![SoftwareKey::new(17).public.id()];
     vouched(&fixture.publish, Role::Publish, &others).assert_refused(401, "it was signed for other keys");
-    let late = |word: &mut Enrolment| word.challenge = "x".into();
+    let late = |word: &mut Enrollment| word.challenge = "x".into();
     vouched(&fixture.publish, Role::Publish, &late).assert_refused(401, "it was signed for another nonce");
     assert_eq!(fixture.owner_of(&new[0].0), None);
 
@@ -336,8 +336,8 @@ fn who_was_vouched_for_goes_with_the_voucher() {
     fixture.add_key_until(&temp, "erin", until);
     let new = [(SoftwareKey::new(41), Role::Both)];
     let nonce = fixture.nonce();
-    let word = temp.enrolment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
-    let response = fixture.enrol(&with(request(fixture.url(), &nonce, &new), "endorsement", word));
+    let word = temp.enrollment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
+    let response = fixture.enroll(&with(request(fixture.url(), &nonce, &new), "endorsement", word));
     assert_eq!(response.status, 201, "{}", response.text());
     let enrolled = fixture.running().store().key(new[0].0.public.id()).unwrap().unwrap();
     assert_eq!(enrolled.expires, Some(until));
@@ -346,8 +346,8 @@ fn who_was_vouched_for_goes_with_the_voucher() {
     let short = Timestamp::now() + SignedDuration::from_secs(60);
     fixture.add_key_until(&new[0].0, "erin", short);
     let nonce = fixture.nonce();
-    let word = temp.enrolment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
-    assert_eq!(fixture.enrol(&with(request(fixture.url(), &nonce, &new), "endorsement", word)).status, 201);
+    let word = temp.enrollment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
+    assert_eq!(fixture.enroll(&with(request(fixture.url(), &nonce, &new), "endorsement", word)).status, 201);
     let enrolled = fixture.running().store().key(new[0].0.public.id()).unwrap().unwrap();
     assert_eq!((enrolled.role, enrolled.expires), (Role::Both, Some(short)));
 }
@@ -357,7 +357,7 @@ fn an_enroll_token_opens_no_other_door() {
     let fixture = Fixture::new();
     let token = fixture
         .publish
-        .enrolment(fixture.url(), &consent(&fixture.nonce(), Role::Publish, &[fixture.publish.public.id()]));
+        .enrollment(fixture.url(), &consent(&fixture.nonce(), Role::Publish, &[fixture.publish.public.id()]));
     for (method, path) in [
         ("GET", "/index/config.json"),
         ("PUT", "/api/v1/crates/new"),
@@ -365,13 +365,13 @@ fn an_enroll_token_opens_no_other_door() {
         ("GET", "/api/v1/crates/a/owners"),
     ] {
         let response = fixture.send(method, path, Some(&token), b"");
-        response.assert_refused(401, "an `enroll` token is good for enrolment and nothing else");
+        response.assert_refused(401, "an `enroll` token is good for enrollment and nothing else");
     }
     let name = "a".parse().unwrap();
     let owners = fixture.token(Mutation::Owners { name });
     let nonce = fixture.nonce();
     let other = with(request(fixture.url(), &nonce, &carols()), "endorsement", owners);
-    fixture.enrol(&other).assert_refused(401, "not an `enroll` token");
+    fixture.enroll(&other).assert_refused(401, "not an `enroll` token");
 }
 
 fn attested(url: &str, nonce: &str, key: &AttestedKey, proof: &SoftwareKey, role: Role) -> Value {
@@ -380,7 +380,7 @@ fn attested(url: &str, nonce: &str, key: &AttestedKey, proof: &SoftwareKey, role
     json!({ "version": 1, "nonce": nonce, "label": "x", "keys": [{
         "role": role.as_str(),
         "public": key.public.to_string(),
-        "proof": proof.enrolment(url, &consent),
+        "proof": proof.enrollment(url, &consent),
         "attestation": chain,
     }]})
 }
@@ -399,7 +399,7 @@ fn attestation_is_asked_for() {
     let (code, url) = (fixture.invite(), fixture.url());
     let without = with(request(url, &fixture.nonce(), &carols()), "invite", code.clone());
     fixture
-        .enrol(&without)
+        .enroll(&without)
         .assert_refused(403, "the read key is not enrolled: this registry wants the YubiKey's attestation");
     let mut borrowed =
         AttestedKey::made(&mut card("5.7.4", None), 0x82, PinPolicy::Once, TouchPolicy::Always);
@@ -407,6 +407,6 @@ fn attestation_is_asked_for() {
     let nonce = fixture.nonce();
     borrowed.public = software.public;
     let borrowed = with(attested(url, &nonce, &borrowed, &software, Role::Publish), "invite", code);
-    fixture.enrol(&borrowed).assert_refused(403, "the attestation is about another key");
+    fixture.enroll(&borrowed).assert_refused(403, "the attestation is about another key");
     assert_eq!(fixture.owner_of(&software), None);
 }

@@ -1,6 +1,6 @@
 //! What a key signs to be enrolled at a registry: that it is there, for which role, and in which company.
 //!
-//! It is a token like the others, with `mutation` = `enroll`, and yet none of them: it reads as an [`Enrolment`] only, so
+//! It is a token like the others, with `mutation` = `enroll`, and yet none of them: it reads as an [`Enrollment`] only, so
 //! that no route which takes [`Claims`](crate::Claims) can take one by mistake, nor the other way round.
 //!
 //! ```json
@@ -24,7 +24,7 @@ pub const MAX_KEYS: usize = 4;
 
 /// A key's consent to be enrolled, or an enrolled key's to have others enrolled beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enrolment {
+pub struct Enrollment {
     /// `iat`.
     pub issued_at: Timestamp,
     /// The registry's nonce.
@@ -35,11 +35,11 @@ pub struct Enrolment {
     pub keys: Vec<KeyId>,
 }
 
-impl Enrolment {
+impl Enrollment {
     pub(crate) fn to_json(&self) -> Result<String, Error> {
         printable("challenge", Some(&self.challenge))?;
         if !(1..=MAX_KEYS).contains(&self.keys.len()) {
-            return Err(Error::EnrolmentKeys);
+            return Err(Error::EnrollmentKeys);
         }
         let payload = json!({
             "iat": DateTimePrinter::new().precision(Some(6)).timestamp_to_string(&self.issued_at),
@@ -52,7 +52,7 @@ impl Enrolment {
 
     pub(crate) fn from_json(object: Map<String, Value>) -> Result<Self, Error> {
         if object.get("mutation").and_then(Value::as_str) != Some(KIND) {
-            return Err(Error::NotEnrolment);
+            return Err(Error::NotEnrollment);
         }
         let mut wire = Wire(object);
         wire.0.remove("mutation");
@@ -68,12 +68,12 @@ impl Enrolment {
         let role = custom.required("role")?;
         let keys = match custom.0.remove("keys") {
             Some(Value::Array(keys)) if (1..=MAX_KEYS).contains(&keys.len()) => keys,
-            _ => return Err(Error::EnrolmentKeys),
+            _ => return Err(Error::EnrollmentKeys),
         };
-        let texts = keys.iter().map(|key| key.as_str().ok_or(Error::EnrolmentKeys));
+        let texts = keys.iter().map(|key| key.as_str().ok_or(Error::EnrollmentKeys));
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
         if !texts.is_sorted_by(|a, b| a < b) {
-            return Err(Error::EnrolmentKeys);
+            return Err(Error::EnrollmentKeys);
         }
         if let Some(name) = wire.0.into_iter().chain(custom.0).next().map(|(name, _)| name) {
             return Err(Error::UnknownName { part: Part::Payload, name });

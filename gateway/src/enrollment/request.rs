@@ -1,6 +1,6 @@
 //! The request's JSON: one value, every name once, no name unknown.
 
-use asymmetric_token::{BadRole, KeyId, PublicKey, enrolment, strict_json};
+use asymmetric_token::{BadRole, KeyId, PublicKey, enrollment, strict_json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -48,13 +48,13 @@ pub struct RequestedKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// Not strict JSON of the documented form.
-    #[error("the enrolment request is not as documented: {0}")]
+    #[error("the enrollment request is not as documented: {0}")]
     Form(String),
     /// A later version of the protocol.
-    #[error("this registry knows version 1 of the enrolment protocol")]
+    #[error("this registry knows version 1 of the enrollment protocol")]
     Version,
     /// Both, or neither.
-    #[error("an enrolment needs an invite or an endorsement, and not both")]
+    #[error("an enrollment needs an invite or an endorsement, and not both")]
     Credential,
     /// Not 24 letters and digits.
     #[error("this is no invite code: it has six groups of four letters and digits")]
@@ -63,7 +63,7 @@ pub enum RequestError {
     #[error("a label is 1 to 64 characters, no control characters")]
     Label,
     /// Too few, too many, or one twice.
-    #[error("an enrolment is of 1 to 4 different keys")]
+    #[error("an enrollment is of 1 to 4 different keys")]
     Keys,
     /// A key that is none.
     #[error("a public key cannot be used: {0}")]
@@ -98,8 +98,8 @@ impl Request {
         }
         let keys: Vec<_> = wire.keys.into_iter().map(WireKey::read).collect::<Result<_, _>>()?;
         let request = Self { nonce: wire.nonce, credential, label: wire.label, keys };
-        let ids = enrolment::sorted(&request.key_ids());
-        if !(1..=enrolment::MAX_KEYS).contains(&ids.len()) || !ids.is_sorted_by(|a, b| a < b) {
+        let ids = enrollment::sorted(&request.key_ids());
+        if !(1..=enrollment::MAX_KEYS).contains(&ids.len()) || !ids.is_sorted_by(|a, b| a < b) {
             return Err(RequestError::Keys);
         }
         Ok(request)

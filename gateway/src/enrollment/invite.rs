@@ -12,7 +12,7 @@ pub const INVITE_LASTS: Duration = Duration::from_secs(86_400);
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: usize = 24;
 
-/// A code of 120 random bits: six groups of four letters and digits. Whoever has it can enrol keys for the invited user,
+/// A code of 120 random bits: six groups of four letters and digits. Whoever has it can enroll keys for the invited user,
 /// once. It is not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteCode(String);

@@ -32,7 +32,8 @@ Commands:
   fuzz     Run every fuzz target for ten seconds, or for as many as you say; or those targets that you name
   interop  Let programs that are not ours judge what we built (interop/)
 
-What these need from the system is installed with apt-get where that can be done without asking.";
+What these need from the system is installed with apt-get where that can be done without asking, and what they need of
+Rust with rustup.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();

@@ -1,6 +1,7 @@
 //! Text for people: foreign text made safe to show, an error's causes, a mutation in words.
 
 use std::fmt::{Display, Write as _};
+use std::path::Path;
 
 use asymmetric_token::Mutation;
 use icu_properties::props::{
@@ -96,6 +97,18 @@ fn category(character: char) -> GeneralCategory {
     CodePointMapData::<GeneralCategory>::new().get(character)
 }
 
+/// A path as one word of a shell's command, so that what is pasted runs.
+#[must_use]
+pub fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// ``publish of `alpha 0.1.0` ``
 pub fn in_words(mutation: &Mutation) -> String {
     match mutation.version() {
@@ -168,6 +181,17 @@ mod tests {
         assert_eq!(escape("my-r\u{435}g"), r"my-r\u{435}g");
         assert_eq!(escape("\u{3bf}range"), r"\u{3bf}range");
         assert_eq!(escape("東京tower"), "東京tower");
+    }
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        for (path, word) in [
+            ("/home/me/.cargo/config.toml", "/home/me/.cargo/config.toml"),
+            ("/home/me/my cargo", "'/home/me/my cargo'"),
+            ("/it's; rm -rf $HOME", r"'/it'\''s; rm -rf $HOME'"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
     }
 
     proptest! {

@@ -24,19 +24,19 @@ mod fault;
 pub mod hex;
 mod mock;
 mod pcscd;
-pub mod profile;
 pub mod settings;
 pub mod trace;
 
-pub use applet::attestation::{Attestation, Authority, authorities};
+pub use applet::attestation::{Authority, authorities};
+pub use applet::firmware::{Firmware, FirmwareError};
 pub use applet::key::{Algorithm, ImportedKey, ImportedKeyError, PublicKey};
 pub use applet::management_key::ManagementAlgorithm;
 pub use applet::policy::{PinPolicy, TouchPolicy};
+pub use applet::traits::{Attestation, LastTry, ShortLe, Traits};
 pub use applet::{Card, CardError};
 pub use fault::{Blow, Fault, Mishap};
 pub use mock::{Builder, MockCard, OneCard};
 pub use pcscd::{Condition, Daemon, Hold, OutsideError};
-pub use profile::{Firmware, LastTry, ShortLe, Traits};
 pub use settings::{CardSettings, StartError, Touch};
 
 /// The examples in the documentation compile, and run.

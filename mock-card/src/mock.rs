@@ -6,11 +6,12 @@ use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::applet::firmware::Firmware;
 use crate::applet::key::ImportedKey;
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::Traits;
 use crate::fault::Fault;
 use crate::pcscd::{Condition, Daemon};
-use crate::profile::{Firmware, Traits};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 use crate::trace::Entry;
 pub use one_card::OneCard;

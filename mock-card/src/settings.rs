@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::Traits;
 use crate::applet::{Card, CardError};
-use crate::profile::{Firmware, Traits};
 
 /// Who touches the card when its light blinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

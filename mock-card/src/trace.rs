@@ -13,6 +13,7 @@ use serde::Serialize;
 
 pub(crate) use redaction::Redactor;
 
+use crate::applet::instruction::Instruction;
 use crate::hex;
 
 /// One call, or one thing done to the card from outside. Fields that make no sense for a call are absent.
@@ -143,30 +144,9 @@ impl Shown {
     }
 }
 
-/// The name of a command's instruction, as the standard or Yubico's documents have it.
+/// The name of a command's instruction, or its two digits.
 fn name(command: &[u8]) -> String {
-    let ins = command.get(1).copied().unwrap_or_default();
-    match ins {
-        0x1D => "READ CONFIG",
-        0x20 => "VERIFY",
-        0x24 => "CHANGE REFERENCE DATA",
-        0x2C => "RESET RETRY COUNTER",
-        0x47 => "GENERATE ASYMMETRIC KEY PAIR",
-        0x87 => "GENERAL AUTHENTICATE",
-        0xA4 => "SELECT",
-        0xC0 => "GET RESPONSE",
-        0xCB => "GET DATA",
-        0xDB => "PUT DATA",
-        0xF6 => "MOVE KEY",
-        0xF7 => "GET METADATA",
-        0xF8 => "GET SERIAL",
-        0xF9 => "ATTEST",
-        0xFA => "SET PIN RETRIES",
-        0xFB => "RESET",
-        0xFD => "GET VERSION",
-        0xFE => "IMPORT ASYMMETRIC KEY",
-        0xFF => "SET MANAGEMENT KEY",
-        _ => return format!("{ins:02X}"),
-    }
-    .to_owned()
+    let byte = command.get(1).copied().unwrap_or_default();
+    Instruction::parse(byte)
+        .map_or_else(|| format!("{byte:02X}"), |instruction| instruction.name().to_owned())
 }

@@ -2,8 +2,35 @@
 
 use super::status::Status;
 
-/// The tags inside `bytes` in order. Anything that does not add up is wrong data.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<(u8, &[u8])>, Status> {
+/// The tags that commands use.
+pub(crate) mod tag {
+    /// The dynamic authentication template of GENERAL AUTHENTICATE; four elements of it follow (part 2, table 7).
+    pub(crate) const AUTHENTICATION_TEMPLATE: u8 = 0x7C;
+    pub(crate) const WITNESS: u8 = 0x80;
+    pub(crate) const CHALLENGE: u8 = 0x81;
+    pub(crate) const RESPONSE: u8 = 0x82;
+    pub(crate) const PEER_POINT: u8 = 0x85;
+
+    /// The control reference template of GENERATE ASYMMETRIC KEY PAIR (part 2, table 9).
+    pub(crate) const CONTROL_TEMPLATE: u8 = 0xAC;
+    pub(crate) const ALGORITHM: u8 = 0x80;
+    /// Yubico's elements of that template, and of IMPORT ASYMMETRIC KEY.
+    pub(crate) const PIN_POLICY: u8 = 0xAA;
+    pub(crate) const TOUCH_POLICY: u8 = 0xAB;
+
+    /// The name of a data object.
+    pub(crate) const TAG_LIST: u8 = 0x5C;
+    /// The content of a data object.
+    pub(crate) const DATA: u8 = 0x53;
+    /// The certificate in the content of a certificate object (part 1, table 10).
+    pub(crate) const CERTIFICATE: u8 = 0x70;
+}
+
+/// Elements in their order, each with its tag and value.
+pub(crate) type Elements<'a> = Vec<(u8, &'a [u8])>;
+
+/// Reads all elements of `bytes`. Bytes that are not made of whole elements are wrong data.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Elements<'_>, Status> {
     let mut elements = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {

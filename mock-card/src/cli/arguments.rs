@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::applet::attestation::Attestation;
+use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::Attestation;
+use crate::applet::traits::{LastTry, ShortLe};
 use crate::hex;
-use crate::profile::{Firmware, LastTry, ShortLe};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
 /// A YubiKey in software that every PC/SC program takes for a real one.
@@ -277,7 +278,7 @@ fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use crate::profile::Traits;
+    use crate::applet::traits::Traits;
 
     use super::*;
 

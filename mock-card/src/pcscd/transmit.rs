@@ -14,6 +14,7 @@ use super::waiting::ConnectionId;
 use super::wire::Message;
 use super::{Gone, Shared, State};
 use crate::applet::Exchange;
+use crate::applet::instruction::Instruction;
 use crate::fault::Blow;
 use crate::settings::Touch;
 use crate::trace::{Entry, Shown};
@@ -224,10 +225,9 @@ fn more_and_more() -> Vec<u8> {
 
 /// The card carries the command out. If it needs more memory afterwards, that is taken back.
 fn exchange_on_full_card(reader: &mut Reader, command: &[u8], now: Duration) -> Exchange {
-    /// PUT DATA, GENERATE ASYMMETRIC KEY PAIR, IMPORT ASYMMETRIC KEY, MOVE KEY.
-    const STORING: [u8; 4] = [0xDB, 0x47, 0xFE, 0xF6];
     const MEMORY_FULL: [u8; 2] = [0x6A, 0x84];
-    if !command.get(1).is_some_and(|ins| STORING.contains(ins)) {
+    let instruction = command.get(1).and_then(|byte| Instruction::parse(*byte));
+    if !instruction.is_some_and(Instruction::stores) {
         return reader.card.exchange(command, now);
     }
     let before = reader.card.save();

@@ -5,7 +5,7 @@
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use rsa::{BoxedUint, RsaPrivateKey, hazmat};
 
-use crate::applet::random::Stretched;
+use crate::applet::random::SeededRandom;
 use crate::applet::status::Status;
 
 /// 65537, as certificates and answers write it.
@@ -14,9 +14,8 @@ const EXPONENT_NUMBER: u64 = 65_537;
 
 /// A new key with a modulus of `size` bytes. It takes a tenth of a second for 2048 bits, and seconds for 4096.
 pub(super) fn generate(size: usize, random: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
-    let mut stretched = Stretched::from_source(random);
-    let key =
-        RsaPrivateKey::new_unchecked(&mut stretched, size * 8).expect("the size is one of four good ones");
+    let mut random = SeededRandom::from_source(random);
+    let key = RsaPrivateKey::new_unchecked(&mut random, size * 8).expect("the size is one of four good ones");
     primes(&key, size)
 }
 
@@ -61,7 +60,7 @@ pub(super) fn power(secret: &[u8], block: &[u8]) -> Result<Vec<u8>, Status> {
     }
     let number = number(block).ok_or(Status::WrongData)?;
     let key = key(secret).expect(CHECKED);
-    let result = hazmat::rsa_decrypt::<Stretched>(None, &key, &number).map_err(|_| Status::WrongData)?;
+    let result = hazmat::rsa_decrypt::<SeededRandom>(None, &key, &number).map_err(|_| Status::WrongData)?;
     Ok(padded(&result, secret.len()))
 }
 

@@ -1,7 +1,7 @@
 //! The card as a function from bytes to bytes: no input or output, no clock, no thread.
 //!
-//! A command that needs a touch does not wait here. [`Card::exchange`] answers [`Exchange::TouchWanted`], and the caller gives
-//! or refuses the touch with [`Card::finish`].
+//! A command that needs a touch does not wait here. [`Card::exchange`] answers [`Exchange::TouchWanted`], and the
+//! caller gives or refuses the touch with [`Card::finish`].
 
 mod apdu;
 pub(crate) mod attestation;
@@ -147,8 +147,8 @@ impl Card {
         }
     }
 
-    /// Answers one command at the time `now`, which must not go back. If the card still waits for a touch, that command is
-    /// given up.
+    /// Answers one command at the time `now`, which must not go back. If the card still waits for a touch, that command
+    /// is given up.
     pub fn exchange(&mut self, command: &[u8], now: Duration) -> Exchange {
         self.deferred = None;
         let (result, longest_answer) = match CommandApdu::parse(command) {
@@ -172,8 +172,8 @@ impl Card {
         }
     }
 
-    /// Ends the wait for a touch at the time `now`, and answers the command. Without a touch the answer is 6982, which also
-    /// means that a PIN is missing.
+    /// Ends the wait for a touch at the time `now`, and answers the command. Without a touch the answer is 6982, which
+    /// also means that a PIN is missing.
     pub fn finish(&mut self, touched: bool, now: Duration) -> Vec<u8> {
         match self.deferred.take() {
             Some((deferred, longest_answer)) if touched => match self.piv.answer_touched(deferred, now) {
@@ -349,8 +349,8 @@ impl Card {
         }
     }
 
-    /// SELECT by name. On the YubiKey 5, selecting the application that is selected already changes nothing, and neither does
-    /// a name that no application has.
+    /// SELECT by name. On the YubiKey 5, selecting the application that is selected already changes nothing, and
+    /// neither does a name that no application has.
     fn select(&mut self, command: &CommandApdu) -> Result<Vec<u8>, Status> {
         self.piv.forget_last_command();
         if (command.p1, command.p2) != (0x04, 0x00) {
@@ -402,8 +402,8 @@ impl Application {
     const MANAGEMENT: [u8; 8] = [0xA0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17];
     const OTP: [u8; 7] = [0xA0, 0, 0, 5, 0x27, 0x20, 1];
 
-    /// The application that an AID selects. PIV answers to the first 5 bytes of its AID and more. Yubico's applications share
-    /// their first bytes, so all of them are needed.
+    /// The application that an AID selects. PIV answers to the first 5 bytes of its AID and more. Yubico's applications
+    /// share their first bytes, so all of them are needed.
     fn named(aid: &[u8]) -> Option<Self> {
         if aid.len() >= 5 && Self::PIV.starts_with(aid) {
             return Some(Self::Piv);

@@ -134,9 +134,13 @@ fn control_lines_are_answered() {
         ("fault transmit 1 after unplug 8", "error there is no card 8"),
         ("fault touch never", "ok"),
         ("fault touch late 0.5 7", "ok"),
+        ("fault transmit 1 before hold transaction 7", "ok"),
+        ("fault mute", "ok"),
+        ("remove", "ok"),
+        ("insert 7", "ok"),
         ("fault full", "ok"),
         ("fault refuse", "ok"),
-        ("fault transmit 0 sw 6F00", "error write fault transmit N or connect N, N from 1, the next"),
+        ("fault transmit 0 sw 6F00", "error write fault transmit N or connect N, where N is 1 for the next"),
         ("clear faults", "ok"),
         ("clear trace", "ok"),
         ("clear everything", "error write clear, clear faults or clear trace"),
@@ -147,6 +151,18 @@ fn control_lines_are_answered() {
     let state = mock.ask("state");
     assert!(state.starts_with("ok {") && state.contains("\"pin-tries\":1"), "{state}");
     assert!(mock.ask("dance").starts_with("error no such command; there are touch, "));
+    assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
+}
+
+#[test]
+fn the_daemon_can_be_told_to_die() {
+    let mut mock = Serving::start(&["serve"]);
+    let client = UnixStream::connect(&mock.socket).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(mock.ask("fault gone"), "ok");
+    assert_eq!((&client).read(&mut [0]).unwrap(), 0);
+    assert!(!mock.socket.exists());
     assert_eq!(mock.ask("quit"), "ok");
     mock.assert_ends();
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use mock_card::{Blow, Fault, ImportedKey, Mishap, MockCard, PinPolicy, Touch, TouchPolicy, hex};
+use mock_card::{Effect, Event, Fault, ImportedKey, MockCard, PinPolicy, Touch, TouchPolicy, hex};
 use p256::pkcs8::EncodePrivateKey as _;
 use support::real_daemon::RealDaemon;
 use support::{Client, PATIENCE};
@@ -213,7 +213,7 @@ fn no_daemon_and_a_daemon_that_goes() {
 #[test]
 fn refused_as_by_polkit() {
     let card = start();
-    card.fault(Fault::Refuse);
+    card.inject(Fault::Refuse);
     // Closed before it has spoken, a client would sometimes find the daemon gone instead.
     for _ in 0..10 {
         assert_eq!(Client::unconnected(card.socket()).ask("establish"), "error SecurityViolation");
@@ -227,7 +227,7 @@ fn a_daemon_that_dies_in_mid_call() {
     let card = start();
     let mut client = Client::start(&card);
     assert_eq!(client.ask("connect shared"), "ok");
-    card.fault(Fault::Transmit { nth: 2, mishap: Mishap::After(Blow::DaemonGone) });
+    card.inject(Fault::Transmit { nth: 2, effect: Effect::After(Event::DaemonGone) });
     assert_eq!(client.ask(SELECT), format!("ok {SELECTED}"));
     assert_eq!(client.ask("transmit 00FD0000"), "error CommError");
     assert_eq!(client.ask("establish"), "error NoService");
@@ -238,8 +238,8 @@ fn a_card_pulled_in_mid_call() {
     let card = start();
     let mut client = Client::start(&card);
     assert_eq!(client.ask("connect shared"), "ok");
-    card.fault(Fault::Transmit { nth: 1, mishap: Mishap::LoseAnswer(0x8010_0016) });
-    card.fault(Fault::Transmit { nth: 1, mishap: Mishap::After(Blow::Unplug) });
+    card.inject(Fault::Transmit { nth: 1, effect: Effect::LoseAnswer(0x8010_0016) });
+    card.inject(Fault::Transmit { nth: 1, effect: Effect::After(Event::Unplug) });
     assert_eq!(client.ask(SELECT), "error NotTransacted");
     assert_eq!(client.ask(SELECT), "error InvalidValue");
     assert_eq!(client.ask("readers"), "error NoReadersAvailable");

@@ -18,8 +18,8 @@ impl CommandApdu {
     /// Bit 5 of the class: more parts follow (ISO/IEC 7816-4 section 5.3.3).
     pub(crate) const CHAINING: u8 = 0x10;
 
-    /// Reads all seven cases of the standard. Where Le is missing, the answer may be as long as the form allows: YubiKeys
-    /// answer so, and clients rely on it.
+    /// Reads all seven cases of the standard. Where Le is missing, the answer may be as long as the form allows:
+    /// YubiKeys answer so, and clients rely on it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Status> {
         let [class, ins, p1, p2, body @ ..] = bytes else { return Err(Status::WrongLength) };
         let (data, longest_answer) = match body {

@@ -1,7 +1,7 @@
 //! Attestation (Yubico, "PIV attestation"): certificates that say that a card made a key itself.
 //!
-//! They are signed by the key in slot F9, whose certificate is data object 5FFF01. Both are on a card when it leaves the
-//! factory, and an authority signed that certificate.
+//! They are signed by the key in slot F9, whose certificate is data object 5FFF01. Both are on a card when it leaves
+//! the factory, and an authority signed that certificate.
 
 mod authority;
 mod certificate;

@@ -1,4 +1,5 @@
-//! Device information: what a YubiKey is and which of its applications are on (Yubico, "YubiKey 5 management application").
+//! Device information: what a YubiKey is and which of its applications are on (Yubico, "YubiKey 5 management
+//! application").
 
 use super::profile::Profile;
 use super::tlv;

@@ -13,8 +13,8 @@ pub(crate) fn select(firmware: Firmware) -> Vec<u8> {
     format!("Virtual mgr - FW version {major}.{minor}.{patch}").into_bytes()
 }
 
-/// READ CONFIG: a page of device information, whose number is in P1. `is_fips_approved` tells whether the PIV application
-/// is in FIPS approved mode.
+/// READ CONFIG: a page of device information, whose number is in P1. `is_fips_approved` tells whether the PIV
+/// application is in FIPS approved mode.
 pub(crate) fn handle(
     apdu: &CommandApdu,
     profile: Profile,

@@ -1,4 +1,5 @@
-//! What survives power loss: PIN, PUK, management key, private keys and data objects. The state file has the same content.
+//! What survives power loss: PIN, PUK, management key, private keys and data objects. The state file has the same
+//! content.
 
 use std::collections::BTreeMap;
 

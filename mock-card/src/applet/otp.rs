@@ -1,5 +1,5 @@
-//! The OTP application (Yubico, "YubiKey OTP API"), as far as it tells the serial number. On the YubiKey 4 there is no other
-//! way to it.
+//! The OTP application (Yubico, "YubiKey OTP API"), as far as it tells the serial number. On the YubiKey 4 there is no
+//! other way to it.
 
 use super::apdu::CommandApdu;
 use super::firmware::Firmware;

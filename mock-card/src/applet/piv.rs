@@ -154,8 +154,8 @@ impl Piv {
         deferred.answer
     }
 
-    /// Yubico's RESET: everything but the attestation key and its certificate is as on a new card. PIN and PUK have to be
-    /// blocked before.
+    /// Yubico's RESET: everything but the attestation key and its certificate is as on a new card. PIN and PUK have to
+    /// be blocked before.
     fn reset(&mut self) -> Result<(), Status> {
         if self.memory.pin.left > 0 || self.memory.puk.left > 0 {
             return Err(Status::ConditionsNotSatisfied);

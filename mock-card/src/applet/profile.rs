@@ -127,7 +127,8 @@ impl Profile {
         self.from(4, 3, 2)
     }
 
-    /// Whether the PIV application knows an instruction. GET SERIAL came with 5.0, GET METADATA with 5.3, MOVE KEY with 5.7.
+    /// Whether the PIV application knows an instruction. GET SERIAL came with 5.0, GET METADATA with 5.3, MOVE KEY with
+    /// 5.7.
     pub(crate) fn has_instruction(self, instruction: Instruction) -> bool {
         match instruction {
             Instruction::GetSerial => self.tells_serial(),

@@ -5,7 +5,7 @@ use crate::{
     EXCLUSIVE, PATIENCE, READER, REMOVED_CARD, RESET_CARD, SELECT, SHARED, SHARING_VIOLATION, SUCCESS, T1,
     UNKNOWN_READER,
 };
-use mock_card::{CardSettings, Firmware, MockCard, OneCard, Touch, hex};
+use mock_card::{CardSettings, Event, Firmware, Hold, MockCard, Touch, hex};
 
 const SECOND: &str = "Yubico YubiKey OTP+FIDO+CCID 01 00";
 const THIRD: &str = "A reader of another kind";
@@ -63,17 +63,16 @@ fn a_pulled_card_takes_only_its_own_handles() {
 
 #[test]
 fn what_is_done_to_one_card_is_told_to_its_handles_only() {
-    let done: [(fn(OneCard<'_>), u32); 4] = [
-        (|card| card.remove(), REMOVED_CARD),
-        (|card| card.reset(), RESET_CARD),
-        (|card| card.power_off(), RESET_CARD),
-        (|card| card.hold_transaction(), SHARING_VIOLATION),
-    ];
-    for (act, expected) in done {
+    for (event, expected) in [
+        (Event::Remove, REMOVED_CARD),
+        (Event::Reset, RESET_CARD),
+        (Event::PowerOff, RESET_CARD),
+        (Event::Hold(Hold::Transaction), SHARING_VIOLATION),
+    ] {
         let card = three();
         let mut client = Client::establish(&card, 4);
         let (second, third) = (open(&mut client, SECOND), open(&mut client, THIRD));
-        act(card.on(3));
+        card.on(3).cause(event);
         assert_eq!(client.status(second), SUCCESS);
         assert_eq!(client.status(third), expected);
     }

@@ -91,7 +91,8 @@ pub(super) fn name(common_name: &str) -> Vec<u8> {
     sequence(&element(&[SET], &sequence(&attribute)))
 }
 
-/// A Validity. Times are written as in `20241201000000Z`; from the year 2050 on they have another type (RFC 5280, 4.1.2.5).
+/// A Validity. Times are written as in `20241201000000Z`; from the year 2050 on they have another type (RFC 5280,
+/// 4.1.2.5).
 pub(super) fn validity(from: &str, until: &str) -> Vec<u8> {
     let time = |text: &str| match text {
         early if early < "2050" => element(&[UTC_TIME], &early.as_bytes()[2..]),

@@ -1,5 +1,5 @@
-//! Yubico's certificate extensions, 1.3.6.1.4.1.41482.3.x. They are never critical, and the bytes of most have no type of
-//! their own.
+//! Yubico's certificate extensions, 1.3.6.1.4.1.41482.3.x. They are never critical, and the bytes of most have no type
+//! of their own.
 
 use super::certificate;
 use crate::applet::profile::Profile;

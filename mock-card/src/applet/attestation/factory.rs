@@ -12,8 +12,8 @@ use crate::applet::random::SeededRandom;
 use crate::applet::tlv::{self, tag};
 use crate::applet::traits::Attestation;
 
-/// The attestation key and its certificate. They are made from the card's serial number, so that a card has the same ones in
-/// every process.
+/// The attestation key and its certificate. They are made from the card's serial number, so that a card has the same
+/// ones in every process.
 pub(in crate::applet) struct Factory {
     pub(in crate::applet) key: SlotKey,
     /// The content of the certificate object.

@@ -9,11 +9,11 @@ use crate::applet::status::Status;
 use crate::applet::tlv::{self, tag};
 
 impl Piv {
-    /// Nothing has to be proven for it. There is no statement about a key that was imported or about an empty slot, and none
-    /// from a card without an attestation key.
+    /// Nothing has to be proven for it. There is no statement about a key that was imported or about an empty slot, and
+    /// none from a card without an attestation key.
     ///
-    /// The issuer is whoever the certificate object says. A client can overwrite that object; a compressed certificate is not
-    /// read.
+    /// The issuer is whoever the certificate object says. A client can overwrite that object; a compressed certificate
+    /// is not read.
     pub(super) fn attest(&mut self, slot: u8) -> Result<Vec<u8>, Status> {
         let serial_number = self.draw(Statement::SERIAL_NUMBER_LENGTH);
         let key = self.key(slot).filter(|key| key.origin == Origin::Generated).ok_or(Status::WrongData)?;

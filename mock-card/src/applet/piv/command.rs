@@ -1,5 +1,5 @@
-//! The commands of the PIV application: what the parameters and the data of each mean. An APDU is read here once; everything
-//! else works with the values.
+//! The commands of the PIV application: what the parameters and the data of each mean. An APDU is read here once;
+//! everything else works with the values.
 
 use crate::applet::apdu::CommandApdu;
 use crate::applet::instruction::Instruction;

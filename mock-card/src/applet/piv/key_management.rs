@@ -1,5 +1,5 @@
-//! Making and moving private keys: GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4 part 2, 3.3.2), and Yubico's IMPORT ASYMMETRIC
-//! KEY and MOVE KEY. The certificate object of a slot stays as it is, whatever happens to the key.
+//! Making and moving private keys: GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4 part 2, 3.3.2), and Yubico's IMPORT
+//! ASYMMETRIC KEY and MOVE KEY. The certificate object of a slot stays as it is, whatever happens to the key.
 
 use super::{Piv, Policies};
 use crate::applet::key::{Algorithm, ImportedKey, Origin, SlotKey};

@@ -1,5 +1,5 @@
-//! The management key: how a client proves that it has it (SP 800-73-4 part 2, 3.2.4 and appendix A.1), and Yubico's SET
-//! MANAGEMENT KEY.
+//! The management key: how a client proves that it has it (SP 800-73-4 part 2, 3.2.4 and appendix A.1), and Yubico's
+//! SET MANAGEMENT KEY.
 
 use super::session::{Deferred, Outcome, Pending};
 use super::{Authentication, Piv};

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `exec`, control lines, files.
+//! The command line: `serve`, `exec`, control lines and files.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -20,7 +20,7 @@ fn mock_card() -> Command {
     Command::new(env!("CARGO_BIN_EXE_mock-card"))
 }
 
-/// `mock-card serve`, spoken to line by line.
+/// A running `mock-card serve` and its control lines.
 struct Serving {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -50,7 +50,7 @@ impl Serving {
         kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
     }
 
-    /// Ends by itself, leaving nothing behind.
+    /// Asserts that it ends by itself, and leaves nothing behind.
     fn assert_ends(mut self) {
         assert!(self.child.wait().unwrap().success());
         assert!(!self.socket.exists());
@@ -76,7 +76,7 @@ fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// The next line that is no event.
+/// The next line that does not begin with `event `.
 fn answer(lines: &Receiver<String>) -> String {
     loop {
         let line = lines.recv_timeout(PATIENCE).expect("an answer in time");
@@ -86,7 +86,7 @@ fn answer(lines: &Receiver<String>) -> String {
     }
 }
 
-/// `mock-card exec OPTIONS -- sh -c SCRIPT`.
+/// Runs `mock-card exec OPTIONS -- sh -c SCRIPT`.
 fn exec(options: &[&str], script: &str) -> Output {
     mock_card().arg("exec").args(options).args(["--", "sh", "-c", script]).output().unwrap()
 }

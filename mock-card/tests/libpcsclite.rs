@@ -1,7 +1,8 @@
 //! The mock behind the real libpcsclite.
 //!
-//! The library reads `PCSCLITE_CSOCK_NAME` once per process, so every client is a child: this test program
-//! again, told by its environment to be one. It takes a command a line and gives an answer a line.
+//! The library reads `PCSCLITE_CSOCK_NAME` once in each process, so every client is a child process. It is this test
+//! program again, with a variable that tells it to be a client. It reads one command in a line, and answers it in a
+//! line.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -18,7 +19,7 @@ const SELECTED: &str = "61114F0600001000010079074F05A0000003089000";
 const VERIFY: &str = "transmit 0020008008313233343536FFFF";
 const READER: &str = "Yubico YubiKey OTP+FIDO+CCID 00 00";
 
-/// Not a test: the client, when this program is started as one.
+/// The client, if this program was started as one. It is no test.
 #[test]
 fn client_process() {
     support::be_a_client_if_told();
@@ -83,7 +84,8 @@ fn one_clients_transaction_makes_another_wait() {
     assert_eq!(one.ask("end leave"), "ok");
     assert_eq!(two.answer(), "ok");
     assert_eq!(two.ask("transmit 00FD0000"), "ok 0507049000");
-    // One handle's transaction refuses the other's commands; the library tries again until they go through.
+    // While one handle has a transaction, commands of the other are refused. The library tries again until they are
+    // not.
     one.tell("transmit 00F80000");
     assert_eq!(two.ask("end leave"), "ok");
     assert_eq!(one.answer(), "ok 00BC614E9000");
@@ -214,7 +216,8 @@ fn no_daemon_and_a_daemon_that_goes() {
 fn refused_as_by_polkit() {
     let card = start();
     card.inject(Fault::Refuse);
-    // Closed before it has spoken, a client would sometimes find the daemon gone instead.
+    // If the connection were closed before the client's message, the client would sometimes take the daemon for one
+    // that is not there.
     for _ in 0..10 {
         assert_eq!(Client::unconnected(card.socket()).ask("establish"), "error SecurityViolation");
     }
@@ -280,7 +283,7 @@ fn twenty_mocks_serve_sixty_clients_without_mixing_them_up() {
     }
 }
 
-/// Who does it (`1`, `2` or the world), and what.
+/// In each line a client (`1` or `2`) or the world, and what it does.
 const SCRIPT: &str = "
     1 connect unknown-reader
     1 connect no-protocol
@@ -377,7 +380,7 @@ fn play(socket: &std::path::Path, mut world: impl FnMut(&str)) -> Vec<String> {
         std::thread::yield_now();
     }
     let mut clients = [Client::start_at(socket), Client::start_at(socket)];
-    // The real daemon sees a card a little later than its reader.
+    // The real daemon notices the card a little later than the reader.
     while clients[0].ask("look") != "ok PRESENT" {
         assert!(begun.elapsed() < PATIENCE, "there is no card");
     }

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, and that it goes wrong only there.
+//! Injected faults have their effect, and no other.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ fn a_slow_card_keeps_only_its_own_client_waiting() {
         std::thread::yield_now();
     }
     assert_eq!(other.status(handle), SUCCESS);
-    // It does not blink, and a finger does not help.
+    // The card does not wait for a touch.
     assert!(!card.wait_touch(Duration::ZERO));
     card.unplug();
     assert_eq!(slow.receive_transmit(), Err(READER_UNAVAILABLE));
@@ -159,7 +159,8 @@ fn connections_are_closed_unread() {
     let (mut before, handle) = client(&card);
     card.inject(Fault::Refuse);
     let mut refused = Client::connect(&card);
-    // Who is in stays in. Meanwhile nothing closes what has not said all of its first message.
+    // The client that was connected before is still served. The new one is not closed before its first message is
+    // complete.
     for part in [to_bytes(&[12, 0x11]), to_bytes(&[4, 4, 0])] {
         for _ in 0..200 {
             assert_eq!(before.status(handle), SUCCESS);
@@ -167,7 +168,7 @@ fn connections_are_closed_unread() {
         refused.stream.write_all(&part).unwrap();
     }
     refused.assert_closed();
-    // One that never speaks must not keep the mock from ending.
+    // A client that never sends anything does not keep the mock from ending.
     let silent = Client::connect(&card);
     card.clear_faults();
     Client::establish(&card, 4);
@@ -247,7 +248,7 @@ fn a_full_card_takes_nothing_more_but_gives_room_back() {
     assert_eq!(client.transmit(handle, "00CB3FFF055C035FC10500"), Ok("6A82".to_owned()));
 }
 
-/// Single authentication: the card's challenge, encrypted (SP 800-73-4 part 2, A.1).
+/// Single authentication: the client encrypts the card's challenge (SP 800-73-4 part 2, A.1).
 fn authenticate(client: &mut Client, handle: u32, key: &[u8]) {
     use aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
     let challenge = client.transmit(handle, "00870A9B047C028100").unwrap();

@@ -1,4 +1,4 @@
-//! Several readers with a card each: what happens to one leaves the others alone.
+//! Several readers with a card each. What happens to one does not concern the others.
 
 use crate::client::Client;
 use crate::{
@@ -16,7 +16,7 @@ fn three() -> MockCard {
     MockCard::builder().serial(1).another_card(second).another_card(third).start().unwrap()
 }
 
-/// The names in the list, slot by slot.
+/// The names in the reader list, in their order.
 fn names(client: &mut Client) -> Vec<String> {
     let list = client.list(4);
     let name = |record: &[u8]| {
@@ -88,7 +88,7 @@ fn locks_are_a_readers_own() {
     assert_eq!(rv, SUCCESS);
     assert_eq!(one.open_named(SECOND, SHARED, T1).2, SHARING_VIOLATION);
     assert!(two.transmit(second, SELECT).is_ok());
-    // Gone with a lock on one: only that one is reset.
+    // The client is gone with a lock on one card. Only that card is reset.
     drop(one);
     let again = open(&mut two, READER);
     assert_eq!(two.status(again), SUCCESS);

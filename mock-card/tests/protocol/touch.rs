@@ -1,4 +1,4 @@
-//! Commands that wait for a finger.
+//! Commands that wait for a touch.
 
 use crate::client::{Client, to_bytes, to_words};
 use crate::{

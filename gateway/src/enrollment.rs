@@ -168,7 +168,7 @@ impl Consent<'_> {
         if enrollment::sorted(&signed.keys) != enrollment::sorted(self.keys) {
             return Err(ProofError::Keys);
         }
-        if signed.role != self.role.as_str() {
+        if signed.role != self.role {
             return Err(ProofError::Role);
         }
         Ok(())

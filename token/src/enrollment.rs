@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::object::Object;
 use crate::paserk::KeyId;
 use crate::payload::{is_printable, issued_at_text, take_issued_at, take_printable};
+use crate::role::Role;
 
 /// The word in the `mutation` claim.
 pub const KIND: &str = "enroll";
@@ -30,8 +31,8 @@ pub struct Enrollment {
     pub issued_at: Timestamp,
     /// The registry's nonce.
     pub challenge: String,
-    /// What the signing key may sign: `read`, `publish` or `both`.
-    pub role: String,
+    /// What the signing key may sign.
+    pub role: Role,
     /// All keys of the request, 1 to 4. In any order; they are written in the order of their texts.
     pub keys: Vec<KeyId>,
 }
@@ -46,7 +47,7 @@ impl Enrollment {
             "iat": issued_at_text(&self.issued_at),
             "mutation": KIND,
             "challenge": self.challenge,
-            "custom": { "role": self.role, "keys": sorted(&self.keys) },
+            "custom": { "role": self.role.as_str(), "keys": sorted(&self.keys) },
         });
         Ok(payload.to_string())
     }
@@ -58,7 +59,7 @@ impl Enrollment {
         let issued_at = take_issued_at(&mut payload)?;
         let challenge = take_printable(&mut payload, "challenge")?.ok_or(Error::Missing("challenge"))?;
         let mut custom = payload.object("custom")?.ok_or(Error::Missing("custom"))?;
-        let role = custom.required("role")?;
+        let role = custom.required("role")?.parse()?;
         let keys = match custom.take("keys") {
             Some(Value::Array(keys)) if (1..=MAX_KEYS).contains(&keys.len()) => keys,
             _ => return Err(Error::EnrollmentKeys),

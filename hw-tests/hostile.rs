@@ -1,8 +1,12 @@
 //! Input that somebody chose in order to get a signature, a prompt, or the terminal.
 
+use std::fs::File;
 use std::io::{BufRead as _, Read as _};
+use std::path::Path;
 
 use mock_card::Touch;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use serde_json::json;
 
 use crate::trace::Seen;
@@ -264,11 +268,21 @@ fn a_cargo_that_is_gone_leaves_no_question_behind() {
         };
         let mut child = run.starts();
         let mut said = String::new();
-        let mut pipe = std::io::BufReader::new(std::fs::File::open(alive).unwrap());
+        let mut pipe = std::io::BufReader::new(open_once_written_to(&alive));
         pipe.read_line(&mut said).unwrap();
         drop(child.stdin.take());
         pipe.read_to_string(&mut said).unwrap();
         assert_eq!(said, "asking\n", "{way}");
         assert!(child.wait().unwrap().success());
     }
+}
+
+/// A named pipe for reading, as soon as somebody has written to it.
+fn open_once_written_to(path: &Path) -> File {
+    let at_most = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let pipe = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let mut ready = [PollFd::new(&pipe, PollFlags::IN)];
+    assert_eq!(poll(&mut ready, Some(&at_most)), Ok(1), "nobody writes to {}", path.display());
+    fcntl_setfl(&pipe, OFlags::empty()).unwrap();
+    pipe.into()
 }

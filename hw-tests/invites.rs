@@ -271,7 +271,7 @@ fn what_a_key_signed_can_be_read() {
     let world = World::new();
     let token = enroll_token();
     let text = world.yk_cargo(["inspect", &token]).succeeds().stdout;
-    assert!(text.contains("good for  enroll") && text.contains("enrolls    k3.pid."), "{text}");
+    assert!(text.contains("good for  enroll") && text.contains("enrolls   k3.pid."), "{text}");
     let json = world.yk_cargo(["inspect", "--json", &token]).succeeds().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((json["operation"].as_str(), json["role"].as_str()), (Some("enroll"), Some("publish")));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mock_card::MockCard;
 use serde_json::json;
-use yk_cargo::cargo_config::CRATES_IO;
+use yk_cargo::index_url::CRATES_IO;
 
 use crate::migrating::CRATES_IO_TOKEN;
 use crate::sealed::{Sealed, TOKEN};

@@ -44,7 +44,7 @@ impl Sealed {
     }
 
     pub(crate) fn file(&self) -> PathBuf {
-        yk_cargo::sealed::path(&self.world.cargo_home(), &self.registry.index_url())
+        yk_cargo::sealed_files::path(&self.world.cargo_home(), &self.registry.index_url().parse().unwrap())
     }
 
     pub(crate) fn enrollments(&self) -> Enrollments {

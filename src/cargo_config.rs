@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value, value};
 use zeroize::Zeroizing;
 
-use crate::http;
+use crate::folder;
+use crate::index_url::{self, IndexUrl};
 use crate::sealed::BearerToken;
 
 pub mod credentials;
@@ -18,9 +19,6 @@ mod error;
 pub mod view;
 
 pub use error::Error;
-
-/// crates.io's index URL, as cargo gives it to credential providers, sparse index or not.
-pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
 
 /// Where configuration is looked for.
 #[derive(Debug)]
@@ -35,8 +33,8 @@ pub const CRATES_IO_NAME: &str = "crates-io";
 /// A registry as a person's own configuration knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredRegistry {
-    /// Byte for byte as configured.
-    pub index: String,
+    /// As cargo passes it on.
+    pub index: IndexUrl,
     /// Under which name, if it has one.
     pub name: Option<String>,
 }
@@ -45,13 +43,13 @@ impl ConfiguredRegistry {
     /// crates.io.
     #[must_use]
     pub fn crates_io() -> Self {
-        Self { index: CRATES_IO.to_owned(), name: Some(CRATES_IO_NAME.to_owned()) }
+        Self { index: IndexUrl::crates_io(), name: Some(CRATES_IO_NAME.to_owned()) }
     }
 
     /// Whether it is crates.io, which cargo configures in a place of its own.
     #[must_use]
     pub fn is_crates_io(&self) -> bool {
-        self.index == CRATES_IO
+        self.index.is_crates_io()
     }
 
     /// The header of its table in cargo's configuration; `None` if it has no name.
@@ -92,22 +90,19 @@ impl CargoConfig {
     /// [`Error::UnknownRegistry`], [`Error::ProjectDisagrees`], [`Error::CratesIo`], [`Error::IndexUrl`], and
     /// unreadable configuration.
     pub fn resolve(&self, name_or_url: &str) -> Result<ConfiguredRegistry, Error> {
-        if name_or_url == "crates-io" || is_crates_io(name_or_url) {
+        if name_or_url == CRATES_IO_NAME {
             return Err(Error::CratesIo);
         }
         if name_or_url.contains("://") {
-            check_index_url(name_or_url)?;
-            // A git index has an http URL too, but whoever types one has mostly forgotten the prefix.
-            if name_or_url.starts_with("http") {
-                return Err(Error::IndexUrl {
-                    index: name_or_url.to_owned(),
-                    reason: "a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
-                });
+            let index = index_url(name_or_url)?;
+            if index.is_crates_io() {
+                return Err(Error::CratesIo);
             }
-            return Ok(ConfiguredRegistry {
-                index: name_or_url.to_owned(),
-                name: self.name_of(name_or_url)?,
-            });
+            // A git index has an http URL too, but whoever types one has mostly forgotten the prefix.
+            if index.starts_with("http") {
+                return Err(Error::NoSparsePrefix { index });
+            }
+            return Ok(ConfiguredRegistry { name: self.name_of(&index)?, index });
         }
         let own = self.own_index(name_or_url)?;
         if let Some((file, theirs)) = self.project_index(name_or_url)?
@@ -116,8 +111,8 @@ impl CargoConfig {
             return Err(Error::ProjectDisagrees { name: name_or_url.to_owned(), own, file, theirs });
         }
         let index = own.ok_or_else(|| Error::UnknownRegistry { name: name_or_url.to_owned() })?;
-        check_index_url(&index)?;
-        if is_crates_io(&index) {
+        let index = index_url(&index)?;
+        if index.is_crates_io() {
             return Err(Error::CratesIo);
         }
         Ok(ConfiguredRegistry { index, name: Some(name_or_url.to_owned()) })
@@ -172,7 +167,7 @@ impl CargoConfig {
         if needs_index
             && registry.name.as_deref().map(|name| self.own_index(name)).transpose()?.flatten().is_none()
         {
-            entry.insert("index", value(&registry.index));
+            entry.insert("index", value(&*registry.index));
         }
         entry.insert("credential-provider", Item::Value(provider(program)));
         replace(&file, &document.to_string())?;
@@ -215,12 +210,15 @@ impl CargoConfig {
         format!("credential-provider = {}", provider(program))
     }
 
-    fn name_of(&self, index: &str) -> Result<Option<String>, Error> {
+    fn name_of(&self, index: &IndexUrl) -> Result<Option<String>, Error> {
         let Some(document) = read(&self.home_file())? else { return Ok(None) };
         let registries = document.get("registries").and_then(Item::as_table_like);
         Ok(registries.and_then(|registries| {
-            let found =
-                registries.iter().find(|(_, entry)| entry.get("index").and_then(Item::as_str) == Some(index));
+            let is_it = |entry: &Item| {
+                entry.get("index").and_then(Item::as_str).and_then(|url| url.parse().ok()).as_ref()
+                    == Some(index)
+            };
+            let found = registries.iter().find(|(_, entry)| is_it(entry));
             found.map(|(name, _)| name.to_owned())
         }))
     }
@@ -383,48 +381,17 @@ fn replace(file: &Path, text: &str) -> Result<(), Error> {
 
 /// 0600 from the first byte.
 fn replace_private(file: &Path, text: &str) -> Result<(), Error> {
-    let io = |source| Error::Io { action: "write", file: file.to_owned(), source };
     // A link, perhaps into somebody's dotfiles, stays a link.
     let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    crate::enrollment::file::replace(&target, text.as_bytes()).map_err(|error| match error {
-        crate::enrollment::Error::Io { source, .. } => io(source),
-        error => io(io::Error::other(error)),
-    })
+    Ok(folder::replace(&target, text.as_bytes())?)
 }
 
-/// crates.io under any of the URLs that people know it by.
-fn is_crates_io(index: &str) -> bool {
-    let host = http::host(index.strip_prefix("sparse+").unwrap_or(index)).to_ascii_lowercase();
-    index == CRATES_IO || host == "crates.io" || host.ends_with(".crates.io")
-}
-
-/// What cargo itself would refuse later, and what would send tokens about in clear is the caller's to decide.
-fn check_index_url(index: &str) -> Result<(), Error> {
-    let wrong = |reason| Err(Error::IndexUrl { index: index.to_owned(), reason });
-    if let Some(sparse) = index.strip_prefix("sparse+") {
-        if !sparse.starts_with("http://") && !sparse.starts_with("https://") {
-            return wrong("a sparse index is at an http or https URL");
-        }
-        if !sparse.ends_with('/') {
-            return wrong("the URL of a sparse index ends in a slash");
-        }
-    }
-    if index.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'\\') {
-        return wrong("it has blanks, backslashes, control or non-ASCII characters");
-    }
-    Ok(())
-}
-
-/// Whether a token for this index would cross a network in clear.
-#[must_use]
-pub fn is_unprotected(index: &str) -> bool {
-    let url = index.strip_prefix("sparse+").unwrap_or(index);
-    if !url.starts_with("http://") {
-        return false;
-    }
-    let host = http::host(url);
-    let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    !(loopback || host == "localhost" || host.ends_with(".localhost"))
+/// Parses a URL in cargo's configuration, or as a person typed it.
+///
+/// # Errors
+/// [`Error::IndexUrl`].
+pub fn index_url(text: &str) -> Result<IndexUrl, Error> {
+    text.parse().map_err(|problem| Error::IndexUrl { index: index_url::without_password(text), problem })
 }
 
 /// The `[http]` table of the configuration in cargo's home.

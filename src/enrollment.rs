@@ -13,12 +13,13 @@ use asymmetric_token::{KeyIdField, PublicKey};
 use serde::Deserialize;
 use toml_edit::DocumentMut;
 
+use crate::folder;
+use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
-use crate::ui::escape;
+use crate::text::escape;
 
 pub(crate) mod edit;
 mod error;
-pub(crate) mod file;
 mod sealing;
 mod wire;
 
@@ -52,8 +53,8 @@ pub struct Enrollments {
 /// One registry.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    /// The index URL, byte for byte as cargo has it.
-    pub index: String,
+    /// The index URL, as cargo passes it on.
+    pub index: IndexUrl,
     /// Cargo's name for it. For display only.
     pub name: Option<String>,
     /// `sub` of every token.
@@ -119,6 +120,32 @@ impl ChallengeSource {
     }
 }
 
+/// Whether index and downloads need a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Yes.
+    AuthRequired,
+    /// No.
+    Open,
+}
+
+impl Reads {
+    /// As in the enrollments file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthRequired => "auth-required",
+            Self::Open => "open",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::AuthRequired, Self::Open].into_iter().find(|reads| reads.as_str() == name)
+    }
+}
+
 /// A slot whose key is being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -129,7 +156,7 @@ pub struct Pending {
     /// For this role.
     pub role: Role,
     /// At this registry.
-    pub index: String,
+    pub index: IndexUrl,
 }
 
 /// A slot that may be generated over.
@@ -149,7 +176,7 @@ impl Enrollments {
     /// signed then.
     pub fn load(cargo_home: &Path) -> Result<Self, Error> {
         let path = path(cargo_home);
-        match file::read(&path)? {
+        match folder::read(&path)? {
             None => Ok(Self::default()),
             Some(text) => Self::parse(&text).map_err(|problem| Error::Content { path, problem }),
         }
@@ -175,13 +202,13 @@ impl Enrollments {
     /// The registry with exactly this index URL.
     #[must_use]
     pub fn registry(&self, index: &str) -> Option<&Registry> {
-        self.registries.iter().find(|registry| registry.index == index)
+        self.registries.iter().find(|registry| registry.index == *index)
     }
 
     /// The sealed token of the registry with exactly this index URL.
     #[must_use]
     pub fn sealed(&self, index: &str) -> Option<&SealedToken> {
-        self.sealed.iter().find(|token| token.index == index)
+        self.sealed.iter().find(|token| token.index == *index)
     }
 
     /// Whether a slot has a key of ours, made or in the making.
@@ -236,16 +263,10 @@ impl Card {
     }
 }
 
-/// The folder of this program in cargo's home.
-#[must_use]
-pub fn directory(cargo_home: &Path) -> PathBuf {
-    cargo_home.join("yk-cargo")
-}
-
 /// The file with the enrollments.
 #[must_use]
 pub fn path(cargo_home: &Path) -> PathBuf {
-    directory(cargo_home).join("enrollments.toml")
+    folder::in_cargo_home(cargo_home).join("enrollments.toml")
 }
 
 #[cfg(test)]

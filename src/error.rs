@@ -5,11 +5,16 @@ mod hint;
 use std::path::PathBuf;
 
 use crate::enrollment::{self, Registry, Role};
-use crate::pin_source::pinentry::PinentryError;
+use crate::folder;
+use crate::index_url::IndexUrl;
+use crate::piv::pin;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
-use crate::ui::pin_command::PinCommandError;
-use crate::ui::{AskError, escape};
-use crate::{cargo_config, challenge, pin, piv, proof, reader, registration, sealed, settings, signers};
+use crate::process::secret_program;
+use crate::registry::{enrollment as registration, greeting};
+use crate::text::escape;
+use crate::ui::AskError;
+use crate::ui::pinentry::PinentryError;
+use crate::{cargo_config, piv, proof, reader, sealed, settings, trusted_keys};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +58,7 @@ pub enum Error {
         /// Its name, escaped.
         registry: String,
         /// Why not.
-        source: challenge::Error,
+        source: greeting::Error,
     },
     /// The person said no.
     #[error("nothing was changed")]
@@ -83,7 +88,7 @@ pub enum Error {
         /// What.
         what: String,
         /// Why not.
-        source: Box<challenge::Error>,
+        source: Box<greeting::Error>,
     },
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
@@ -93,6 +98,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// A file of this program cannot be read, written or trusted.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
     /// A key that was enrolled is no longer there.
     #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
     KeyGone {
@@ -106,12 +114,6 @@ pub enum Error {
     LastTry {
         /// The card.
         serial: Serial,
-    },
-    /// The command for the management key failed.
-    #[error("the command for the management key failed ({status})")]
-    ManagementKeyCommand {
-        /// Its status.
-        status: std::process::ExitStatus,
     },
     /// The management key is needed and not known.
     #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
@@ -142,7 +144,7 @@ pub enum Error {
         /// The card.
         serial: Serial,
         /// The registry.
-        index: String,
+        index: IndexUrl,
     },
     /// The enrollment has no key for this.
     #[error("no {role} key is enrolled for `{registry}`")]
@@ -185,7 +187,7 @@ pub enum Error {
         /// The card.
         serial: Serial,
         /// The registry.
-        index: String,
+        index: IndexUrl,
         /// The cards that are enrolled there; empty if there are none.
         enrolled: String,
     },
@@ -232,9 +234,9 @@ pub enum Error {
         /// The name.
         name: String,
         /// What cargo says now.
-        asked: String,
+        asked: IndexUrl,
         /// What the person's configuration says.
-        known: String,
+        known: IndexUrl,
     },
     /// Another card is enrolled, and nobody said that this one be added.
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
@@ -259,9 +261,6 @@ pub enum Error {
     /// A PIN that cannot be one.
     #[error(transparent)]
     Pin(#[from] pin::PinError),
-    /// The PIN command.
-    #[error(transparent)]
-    PinCommand(#[from] PinCommandError),
     /// The pinentry program.
     #[error(transparent)]
     Pinentry(#[from] PinentryError),
@@ -336,7 +335,10 @@ pub enum Error {
     Settings(#[from] settings::Error),
     /// The trusted keys.
     #[error(transparent)]
-    Signers(#[from] signers::Error),
+    TrustedKeys(#[from] trusted_keys::Error),
+    /// A program that was to print a secret.
+    #[error(transparent)]
+    SecretProgram(#[from] secret_program::Error),
     /// A slot that was asked for is taken.
     #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
     SlotTaken {
@@ -361,7 +363,7 @@ pub enum Error {
     #[error("{} is not protected by TLS", escape(index))]
     Unprotected {
         /// The registry.
-        index: String,
+        index: IndexUrl,
     },
     /// `doctor` found something that has to be mended; it has said what.
     #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]

@@ -4,28 +4,28 @@
 //! [`provider`] for what cargo talks to, [`signer`] for how a token comes about, [`piv`] for what the card is told.
 
 pub mod cargo_config;
-pub mod challenge;
 pub mod cli;
 pub mod commands;
+pub mod context;
 pub mod enrollment;
-pub mod http;
-pub mod leave;
-pub mod pin;
-pub mod pin_source;
+pub mod folder;
+pub mod index_url;
 pub mod piv;
+pub mod process;
 pub mod proof;
 pub mod provider;
 pub mod reader;
-pub mod registration;
+pub mod registry;
 pub mod sealed;
+pub mod sealed_files;
 pub mod settings;
 pub mod signer;
-pub mod signers;
+pub mod text;
+pub mod trusted_keys;
 pub mod ui;
 
-mod child_process;
+pub mod card;
 mod error;
-mod key_use;
-mod known_cards;
+pub mod unsealer;
 
 pub use error::Error;

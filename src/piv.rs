@@ -14,6 +14,7 @@ mod management_key;
 mod metadata;
 mod objects;
 mod p256_keys;
+pub mod pin;
 mod policy;
 mod slot;
 mod status;

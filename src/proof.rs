@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::enrollment::Role;
-use crate::ui::escape;
+use crate::text::escape;
 
 mod audit;
 

@@ -17,16 +17,17 @@ use semver::Version;
 use serde::Deserialize as _;
 use zeroize::Zeroizing;
 
-use crate::challenge;
-use crate::child_process;
 use crate::commands::forget;
 use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
-use crate::leave::leave;
+use crate::process::child;
+use crate::process::leave;
 use crate::reader::Readers;
+use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::signer::Signer;
-use crate::ui::{self, Ui, causes, escape};
+use crate::text::{causes, escape};
+use crate::ui::{self, Ui};
 
 mod sealed;
 
@@ -113,7 +114,7 @@ impl Provider<'_> {
         info: &RegistryInfo<'_>,
         mutation: Option<Mutation>,
     ) -> Result<CredentialResponse, CargoError> {
-        if registry.challenge == ChallengeSource::None && challenge::in_cargos_headers(&info.headers) {
+        if registry.challenge == ChallengeSource::None && greeting::in_cargos_headers(&info.headers) {
             let name = escape(registry.display_name());
             self.ui.warn(format_args!(
                 "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
@@ -174,11 +175,9 @@ impl Provider<'_> {
             self.logout_sealed(&enrollments, token).map_err(|error| to_cargo(&error))?;
             return Ok(CredentialResponse::Logout);
         }
-        if enrollments.registry(info.index_url).is_none() {
-            return Err(CargoError::NotFound);
-        }
+        let Some(registry) = enrollments.registry(info.index_url) else { return Err(CargoError::NotFound) };
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
-        forget::forget(self.cargo_home, info.index_url, &settings, self.ui)
+        forget::forget(self.cargo_home, &registry.index, &settings, self.ui)
             .map_err(|error| to_cargo(&error))?;
         Ok(CredentialResponse::Logout)
     }
@@ -253,7 +252,7 @@ fn to_cargo(error: &Error) -> CargoError {
     if let Some(hint) = error.hint() {
         message = format!("{message}\nhint: {hint}");
     }
-    ui::tame(message).into()
+    crate::text::tame(message).into()
 }
 
 fn write_line(message: &impl serde::Serialize) -> io::Result<()> {
@@ -271,7 +270,7 @@ fn exit_when_cargo_is_gone() {
         let mut stdin = io::stdin().lock();
         while matches!(stdin.read(&mut rest), Ok(1..)) {}
         ui::restore_terminal();
-        child_process::end();
+        child::end();
         leave(0);
     });
 }

@@ -5,20 +5,15 @@
 //! the change that is named and forgotten again. This is weaker than a signature: the token itself still goes to the
 //! registry, and is as good there as any other.
 //!
-//! * [`BearerToken::new`] takes a token, [`AgeFile::seal`] seals it for [`Recipient`]s (no card needed), [`keep`] writes
-//!   the file and its entry in the enrollments.
-//! * [`Unsealer::unseal`] opens the token of a [`SealedToken`](crate::enrollment::SealedToken); [`remove`] removes both.
+//! * [`BearerToken::new`] takes a token, [`AgeFile::seal`] seals it for [`Recipient`]s (no card needed).
+
 //! * Which keys there are is in [`Enrollments::sealing_keys`](crate::enrollment::Enrollments::sealing_keys); the command
 //!   `seal` makes them.
 
 mod age_file;
 mod contents;
 mod piv_p256;
-mod store;
-mod unsealer;
 
 pub use age_file::{AgeFile, FileError, LONGEST_FILE};
 pub use contents::{BearerToken, TokenError};
 pub use piv_p256::{NoRecipient, Recipient, SharedSecret};
-pub use store::{directory, keep, load, path, remove};
-pub use unsealer::{Occasion, Unsealer};

@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::enrollment;
+use crate::folder;
 use crate::reader::Deadlines;
+use crate::ui::Color;
 
 /// A key whose touch is cached may answer at once; a notice before this would cry wolf.
 const TOUCH_NOTICE: Duration = Duration::from_millis(300);
@@ -41,19 +42,6 @@ pub struct Settings {
     /// Cargo's home, where these settings come from and the network's are.
     #[serde(skip)]
     pub cargo_home: PathBuf,
-}
-
-/// Whether messages are coloured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Color {
-    /// As the terminal and the environment have it (NO_COLOR, CLICOLOR_FORCE).
-    #[default]
-    Auto,
-    /// Also where nothing but a file is written to.
-    Always,
-    /// Nowhere.
-    Never,
 }
 
 /// Deadlines, in whole seconds.
@@ -113,7 +101,7 @@ impl Settings {
     /// # Errors
     /// [`Error`].
     pub fn load(cargo_home: &Path) -> Result<Self, Error> {
-        let path = enrollment::directory(cargo_home).join("config.toml");
+        let path = folder::in_cargo_home(cargo_home).join("config.toml");
         let settings = match std::fs::read_to_string(&path) {
             Ok(text) => toml_edit::de::from_str(&text)
                 .map_err(|error| Error { path, reason: error.message().to_owned() })?,

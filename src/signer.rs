@@ -11,15 +11,17 @@ use asymmetric_token::{KeyId, Mutation};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 
-use crate::challenge;
+use crate::card::choose::Finder;
+use crate::card::key_use::{Attempts, TouchAnnouncement};
+use crate::card::known::KnownCards;
 use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
-use crate::key_use::{Attempts, TouchAnnouncement};
-use crate::known_cards::{Finder, KnownCards};
 use crate::piv::Serial;
 use crate::reader::Readers;
+use crate::registry::greeting;
 use crate::settings::Settings;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 mod transaction;
 
@@ -133,7 +135,7 @@ impl<'a> Signer<'a> {
             return Ok(None);
         }
         let name = escape(registry.display_name());
-        let greeting = challenge::greet(&registry.index, mutation.name(), self.settings)
+        let greeting = greeting::greet(&registry.index, mutation.name(), self.settings)
             .map_err(|source| Error::Challenge { registry: name.clone(), source })?;
         if let Some(clock) = greeting.clock {
             self.ui.warn(format_args!("{clock}; it may refuse the token"));
@@ -156,14 +158,6 @@ impl<'a> Signer<'a> {
 
     fn finder(&self) -> Finder<'_> {
         Finder { readers: self.readers, ui: self.ui }
-    }
-}
-
-/// ``publish of `alpha 0.1.0` ``
-pub(crate) fn in_words(mutation: &Mutation) -> String {
-    match mutation.version() {
-        Some(version) => format!("{} of `{} {version}`", mutation.kind(), mutation.name()),
-        None => format!("a request about the owners of `{}`", mutation.name()),
     }
 }
 

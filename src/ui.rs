@@ -3,18 +3,19 @@
 //! Text goes to stderr, questions to the controlling terminal; stdout belongs to data and to cargo's protocol. Cargo
 //! leaves half-drawn progress bars behind, so a line on a terminal begins by wiping what stands there.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::settings::Color;
+use crate::text::{causes, tame};
 
 mod countdown;
-pub mod pin_command;
+pub mod pinentry;
 mod terminal;
 
 pub use countdown::Countdown;
@@ -25,6 +26,19 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Green.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Whether messages are coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Color {
+    /// As the terminal and the environment have it (NO_COLOR, CLICOLOR_FORCE).
+    #[default]
+    Auto,
+    /// Also where nothing but a file is written to.
+    Always,
+    /// Nowhere.
+    Never,
+}
 
 /// Sets what people have chosen; what they set for themselves wins over the environment (no-color.org).
 pub fn color(color: Color) {
@@ -43,10 +57,16 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Speaks on stderr, and asks on the controlling terminal unless `never_ask`.
+    /// Speaks on stderr, and asks on the controlling terminal.
     #[must_use]
-    pub fn new(never_ask: bool) -> Self {
-        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: !never_ask }
+    pub fn asking() -> Self {
+        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: true }
+    }
+
+    /// Speaks on stderr, and asks nothing.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { may_ask: false, ..Self::asking() }
     }
 
     /// Whether a question would reach somebody: there is a controlling terminal and we are in its foreground.
@@ -164,63 +184,4 @@ pub enum AskError {
     /// The terminal failed.
     #[error("the terminal failed")]
     Terminal(#[source] std::io::Error),
-}
-
-/// What lies behind an error, outermost first.
-pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = &dyn std::error::Error> {
-    std::iter::successors(error.source(), |cause| cause.source())
-}
-
-/// A whole message, with its line breaks, and without anything that could drive a terminal: the last line of defence
-/// behind [`escape`], for text that came along inside an error.
-#[must_use]
-pub fn tame(message: impl Display) -> String {
-    let mut safe = String::new();
-    for character in message.to_string().chars() {
-        if character == '\n'
-            || !character.escape_debug().to_string().starts_with("\\u") && !character.is_control()
-        {
-            safe.push(character);
-        } else {
-            let _ = write!(safe, "{}", character.escape_unicode());
-        }
-    }
-    safe
-}
-
-/// Makes foreign text safe to show: whatever is not a plain letter, digit, ASCII sign or blank is written as
-/// `\u{…}`, and the text is cut at 2000 characters.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    const LONGEST: usize = 2000;
-    let mut safe = String::new();
-    for (position, character) in text.chars().enumerate() {
-        if position == LONGEST {
-            safe.push('…');
-            break;
-        }
-        if character.is_alphanumeric() || character.is_ascii_graphic() || character == ' ' {
-            safe.push(character);
-        } else {
-            let _ = write!(safe, "{}", character.escape_unicode());
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_text_cannot_drive_the_terminal() {
-        assert_eq!(escape("sparse+https://r.example/ü-1.0+b"), "sparse+https://r.example/ü-1.0+b");
-        assert_eq!(escape("a\x1b[31m\r\nb"), r"a\u{1b}[31m\u{d}\u{a}b");
-        assert_eq!(escape("evil\u{202e}lve"), r"evil\u{202e}lve");
-        assert_eq!(
-            tame("two\nlines: \x1b]0;x\x07 \u{202e} ü 'ok' \"ok\" \\"),
-            "two\nlines: \\u{1b}]0;x\\u{7} \\u{202e} ü 'ok' \"ok\" \\"
-        );
-        assert_eq!(escape(&"x".repeat(3000)), format!("{}…", "x".repeat(2000)));
-    }
 }

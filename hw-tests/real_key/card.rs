@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use yk_cargo::Error;
-use yk_cargo::pin::Pin;
+use yk_cargo::piv::pin::Pin;
 use yk_cargo::piv::{self, ManagementKey, Occupancy, Piv, Serial, Slot, Version};
+use yk_cargo::process::secret_program::{Secret, SecretProgram};
 use yk_cargo::reader::{AfterReset, Deadlines, ReaderName, Readers, Terms};
-use yk_cargo::ui::pin_command;
 
 /// Prints the management key in hexadecimal, where it is neither the factory's nor behind the PIN.
 pub(super) const MANAGEMENT_KEY_COMMAND: &str = "YK_CARGO_HW_MANAGEMENT_KEY_COMMAND";
@@ -113,7 +113,9 @@ fn management_key(
     if !on(readers, reader, AfterReset::Repeat, is_protected).unwrap() {
         return ManagementKey::factory_default();
     }
-    let pin = pin_command::run(pin_command, serial, PIN_COMMAND_TAKES_AT_MOST).unwrap();
+    let variables = [("YK_CARGO_SERIAL", serial.to_string())];
+    let program = SecretProgram { prints: Secret::Pin, command: pin_command, variables: &variables };
+    let pin = program.first_line(PIN_COMMAND_TAKES_AT_MOST).unwrap();
     let pin = Pin::new(pin).unwrap();
     let behind_pin = move |piv: &mut Piv<'_>| {
         piv.verify_pin(&pin)?;

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::folder;
+use crate::index_url::{self, IndexUrl};
+
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,8 +13,8 @@ pub enum Error {
     /// Another program is configured to give a registry's tokens.
     #[error(
         "cargo asks `{}` for the tokens of `{}`, and does not read this one",
-        crate::ui::escape(provider),
-        crate::ui::escape(name)
+        crate::text::escape(provider),
+        crate::text::escape(name)
     )]
     AsksAnother {
         /// The registry's name.
@@ -28,7 +31,7 @@ pub enum Error {
     /// The credentials name a provider too.
     #[error(
         "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
-        file.display(), crate::ui::escape(name)
+        file.display(), crate::text::escape(name)
     )]
     CredentialsNameAProvider {
         /// The file.
@@ -46,13 +49,16 @@ pub enum Error {
         file: PathBuf,
     },
     /// Cargo would not take this index URL.
-    #[error("`{}` is no index URL: {reason}", crate::ui::escape(index))]
+    #[error("`{}` is no index URL: {problem}", crate::text::escape(index))]
     IndexUrl {
-        /// The URL.
+        /// The URL, without its password if it had one.
         index: String,
         /// Why not.
-        reason: &'static str,
+        problem: index_url::Error,
     },
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
     /// A file cannot be read or written.
     #[error("cannot {action} {}", file.display())]
     Io {
@@ -68,6 +74,15 @@ pub enum Error {
         "this registry has no name in cargo's configuration, so no credential provider can be set for it"
     )]
     NoName,
+    /// A URL of a git index, or of a sparse one without its prefix.
+    #[error(
+        "`{}` is no index URL: a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
+        crate::text::escape(index)
+    )]
+    NoSparsePrefix {
+        /// The URL.
+        index: IndexUrl,
+    },
     /// A file that is not simply the person's own.
     #[error("{} {problem}", file.display())]
     NotOurs {
@@ -79,8 +94,8 @@ pub enum Error {
     /// A project gives the name another URL than the person's own configuration.
     #[error(
         "{} says that registry `{}` is\n    {}\nbut your own configuration says that it is\n    {}",
-        file.display(), crate::ui::escape(name), crate::ui::escape(theirs),
-        own.as_deref().map_or_else(|| "(not configured)".into(), crate::ui::escape)
+        file.display(), crate::text::escape(name), crate::text::escape(theirs),
+        own.as_deref().map_or_else(|| "(not configured)".into(), crate::text::escape)
     )]
     ProjectDisagrees {
         /// The name.
@@ -107,7 +122,7 @@ pub enum Error {
         reason: String,
     },
     /// Nobody knows this name.
-    #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", crate::ui::escape(name))]
+    #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", crate::text::escape(name))]
     UnknownRegistry {
         /// The name.
         name: String,
@@ -127,14 +142,14 @@ impl Error {
             }
             Self::UnknownRegistry { name } => format!(
                 "add `[registries.{0}]` with its `index` to $CARGO_HOME/config.toml, or give the index URL (sparse+https://…/)",
-                crate::ui::escape(name)
+                crate::text::escape(name)
             ),
             Self::NoName => {
                 "add `[registries.NAME]` with its `index` to $CARGO_HOME/config.toml first".into()
             }
             Self::AsksAnother { name, .. } => format!(
                 "revoke it and remove it; or, to have it sealed all the same: yk-cargo migrate --registry {}",
-                crate::ui::escape(name)
+                crate::text::escape(name)
             ),
             Self::Changed { .. } => "the token is sealed and still there in clear: run it again".into(),
             Self::CredentialsNameAProvider { .. } => "remove that line first".into(),
@@ -143,7 +158,8 @@ impl Error {
             }
             Self::Toml { .. } | Self::Shape { .. } => "mend the file; cargo cannot read it either".into(),
             Self::DeepInclude { .. } => "look at `include` in that file".into(),
-            Self::IndexUrl { .. } => "copy it from your registry's documentation: sparse+https://…/".into(),
+            Self::IndexUrl { .. } | Self::NoSparsePrefix { .. } => "copy it from your registry's documentation: sparse+https://…/".into(),
+            Self::Folder(error) => error.hint(),
             Self::Io { .. } => return None,
         })
     }

@@ -6,15 +6,17 @@
 use asymmetric_token::PublicKey;
 use der::pem::{LineEnding, encode_string};
 
+use crate::card::known::KnownCards;
 use crate::cli::Attest;
-use crate::commands::{Context, cards, print};
+use crate::commands::{cards, print};
+use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
-use crate::known_cards::KnownCards;
 use crate::piv::attestation::Attestation;
 use crate::piv::{self, Piv, Slot};
 use crate::reader::Readers;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// Runs `yk-cargo attest`.
 ///
@@ -38,7 +40,7 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
         };
         serials.extend(serial);
         let Some(card) = serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
-        let ui = Ui::new(true);
+        let ui = Ui::silent();
         for key in &card.keys {
             ui.say(format_args!(
                 "{} key in slot {} of YubiKey {} ({}): {}",

@@ -1,8 +1,8 @@
 //! What the plugged-in cards say of themselves, without a PIN and at no cost.
 
+use crate::card::known::KnownCards;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::known_cards::KnownCards;
 use crate::piv::{PinState, Piv, SERIAL_SINCE, Serial, Version};
 use crate::reader::{AfterReset, ReaderName, Readers, Terms};
 

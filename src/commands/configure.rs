@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use crate::cargo_config::{CargoConfig, ConfiguredRegistry};
 use crate::cli::Setup;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::error::Error;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// `--configure`, `--no-configure`, or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,12 @@
 use serde_json::json;
 
 use crate::cli::Doctor;
-use crate::commands::{Context, print};
+use crate::commands::print;
+use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::reader::Readers;
-use crate::ui::escape;
+use crate::text::escape;
 
 mod cards;
 mod cargo;
@@ -84,7 +85,7 @@ impl Findings {
 
 /// An error and what lies behind it.
 fn sentence(error: &dyn std::error::Error) -> String {
-    crate::ui::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    crate::text::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What is enrolled; if that cannot be told, the rest is looked at as if nothing were.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use asymmetric_token::KeyIdField;
 
-use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
+use crate::cargo_config::ConfiguredRegistry;
 use crate::cli::Enroll;
-use crate::commands::Context;
 use crate::commands::configure::{self, Choice};
+use crate::context::Context;
 use crate::enrollment::{
     Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
 };
@@ -19,7 +19,8 @@ use crate::piv::certificate::Description;
 use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy};
 use crate::reader::{AfterReset, Readers, Terms};
 use crate::signer::Signer;
-use crate::ui::{AskError, Ui, escape};
+use crate::text::escape;
+use crate::ui::{AskError, Ui};
 
 mod adopt;
 mod make;
@@ -43,12 +44,12 @@ use survey::{CardSurvey, ManagementKeyState, Vacancy, is_still};
 pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     plan::check_slots(arguments)?;
     let registry = context.cargo.resolve(&arguments.registry)?;
-    if is_unprotected(&registry.index) && !arguments.setup.insecure_http {
+    if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = Readers::start(context.settings.wait.deadlines());
-    let ui = Ui::new(arguments.yes);
+    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
@@ -220,7 +221,8 @@ impl Enrollment<'_> {
     fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
         let found = survey::adoptable(self.readers, &self.card).unwrap_or_default();
         let ours = found.iter().filter(|key| {
-            let here = key.described.as_ref().is_some_and(|described| described.index == self.registry.index);
+            let here =
+                key.described.as_ref().is_some_and(|described| *described.index == *self.registry.index);
             here && !enrollments.holds(self.card.serial, key.slot)
         });
         let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
@@ -309,7 +311,7 @@ impl Enrollment<'_> {
         Description {
             role: planned.role.as_str().to_owned(),
             label: self.arguments.label.clone(),
-            index: Some(self.registry.index.clone()),
+            index: Some(self.registry.index.to_string()),
         }
     }
 
@@ -318,7 +320,7 @@ impl Enrollment<'_> {
         let enrollments = Enrollments::load(self.context.cargo.home())?;
         let registry = enrollments
             .registry(&self.registry.index)
-            .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
+            .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.to_string() })?;
         if let Some(registering) = &self.registering {
             self.register(registering, registry)?;
         }

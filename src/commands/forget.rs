@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use crate::cli::Forget;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::enrollment::{Edit, Enrollments, Pending};
 use crate::error::Error;
+use crate::index_url::IndexUrl;
 use crate::settings::Settings;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// Runs `yk-cargo forget`.
 ///
@@ -17,13 +19,13 @@ pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let index = index(&enrollments, &arguments.registry, context)?;
     if arguments.yes {
-        return remove(context.cargo.home(), &index, Ui::new(true));
+        return remove(context.cargo.home(), &index, Ui::silent());
     }
-    forget(context.cargo.home(), &index, &context.settings, Ui::new(false))
+    forget(context.cargo.home(), &index, &context.settings, Ui::asking())
 }
 
 /// Of an enrollment, or of what was only begun: who does not want to go on must be able to leave.
-fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Result<String, Error> {
+fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Result<IndexUrl, Error> {
     let not_enrolled = match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => return Ok(registry.index.clone()),
         Err(error @ Error::NotEnrolled { .. }) => error,
@@ -39,7 +41,7 @@ fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Res
 ///
 /// # Errors
 /// [`Error::Declined`], [`Error::Ask`] if nobody is there, or what stopped it.
-pub fn forget(cargo_home: &Path, index: &str, settings: &Settings, ui: Ui) -> Result<(), Error> {
+pub fn forget(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> Result<(), Error> {
     let question = format!("Remove the enrollment for {}?", escape(index));
     if !ui.typed_yes(&question, settings.wait.pin_prompt())? {
         return Err(Error::Declined);
@@ -47,11 +49,11 @@ pub fn forget(cargo_home: &Path, index: &str, settings: &Settings, ui: Ui) -> Re
     remove(cargo_home, index, ui)
 }
 
-fn remove(cargo_home: &Path, index: &str, ui: Ui) -> Result<(), Error> {
+fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
     let mut edit = Edit::begin(cargo_home)?;
     let removed = edit.enrollments().registry(index).cloned();
     let begun: Vec<_> =
-        edit.enrollments().pending.iter().filter(|pending| pending.index == index).cloned().collect();
+        edit.enrollments().pending.iter().filter(|pending| pending.index == *index).cloned().collect();
     edit.remove(index)?;
     for card in removed.iter().flat_map(|registry| &registry.cards) {
         for key in &card.keys {

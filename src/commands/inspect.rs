@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::Inspect;
 use crate::commands::print;
 use crate::error::Error;
-use crate::ui::escape;
+use crate::text::escape;
 
 /// Runs `yk-cargo inspect`.
 ///

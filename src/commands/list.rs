@@ -3,10 +3,12 @@
 use serde_json::json;
 
 use crate::cli::List;
-use crate::commands::{Context, print, sealed_tokens};
+use crate::commands::{print, sealed_tokens};
+use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key, Pending, Registry};
 use crate::error::Error;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// Runs `yk-cargo list`.
 ///
@@ -25,7 +27,7 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
             "sealing-keys": enrollments.sealing_keys.iter().map(sealed_tokens::key_json).collect::<Vec<_>>(),
         }));
     }
-    let ui = Ui::new(true);
+    let ui = Ui::silent();
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
     }

@@ -6,14 +6,16 @@
 use crate::cargo_config::CargoConfig;
 use crate::cargo_config::credentials::ClearToken;
 use crate::cli::Migrate;
-use crate::commands::Context;
 use crate::commands::configure::{self, Choice};
 use crate::commands::seal::{Making, Sealer};
+use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::reader::Readers;
-use crate::sealed::{BearerToken, Occasion};
-use crate::ui::{Ui, escape};
+use crate::sealed::BearerToken;
+use crate::text::escape;
+use crate::ui::Ui;
+use crate::unsealer::Occasion;
 
 mod plan;
 
@@ -27,7 +29,7 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     if arguments.yes && arguments.registry.is_none() && !arguments.all {
         return Err(Error::Usage("--yes asks nobody: say which with --registry, or --all"));
     }
-    let ui = Ui::new(arguments.yes);
+    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let plan = Plan::make(arguments.registry.as_deref(), context)?;
     plan.show(context, ui)?;
     if plan.moves.is_empty() || arguments.dry_run {
@@ -38,7 +40,7 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     }
     let readers = Readers::start(context.settings.wait.deadlines());
     // A PIN may be asked for even where no question is.
-    let sealer = Sealer { context, readers: &readers, ui: Ui::new(false), making: Making::from(arguments) };
+    let sealer = Sealer { context, readers: &readers, ui: Ui::asking(), making: Making::from(arguments) };
     for moving in &plan.moves {
         migrate(moving, &sealer).inspect_err(|_| {
             ui.note(format_args!("the token of `{}` is still in clear in {}", moving.name(), moving.files()));

@@ -9,17 +9,21 @@ use asymmetric_token::CrateName;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::cargo_config::{ConfiguredRegistry, is_unprotected};
-use crate::challenge::{self, Reads};
+use crate::cargo_config::ConfiguredRegistry;
 use crate::cli::Seal;
-use crate::commands::Context;
 use crate::commands::configure::{self, Choice};
+use crate::context::Context;
+use crate::enrollment::Reads;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
 use crate::reader::Readers;
-use crate::sealed::{self, AgeFile, BearerToken, Occasion, Recipient, TokenError, Unsealer};
-use crate::ui::{Ui, causes, escape};
+use crate::registry::greeting;
+use crate::sealed::{self, AgeFile, BearerToken, Recipient, TokenError};
+use crate::sealed_files;
+use crate::text::{causes, escape};
+use crate::ui::Ui;
+use crate::unsealer::{Occasion, Unsealer};
 
 mod add_card;
 mod key;
@@ -36,13 +40,13 @@ const ABOUT: &str = "yk-cargo";
 /// Whatever stopped it. A token that was sealed stays sealed, even if it could not be opened as a check.
 pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
     let readers = Readers::start(context.settings.wait.deadlines());
-    let ui = Ui::new(arguments.yes);
+    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let sealer = Sealer { context, readers: &readers, ui, making: Making::from(arguments) };
     let Some(registry) = &arguments.registry else {
         return add_card::run(&sealer, arguments.no_check);
     };
     let registry = context.cargo.resolve_any(registry)?;
-    if is_unprotected(&registry.index) && !arguments.setup.insecure_http {
+    if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
     sealer.may_seal(&registry, arguments.rotate)?;
@@ -101,7 +105,7 @@ impl Sealer<'_> {
     /// [`Error::Signs`]; [`Error::AlreadySealed`] without `rotate`, [`Error::NotSealed`] with it.
     pub(crate) fn may_seal(&self, registry: &ConfiguredRegistry, rotate: bool) -> Result<(), Error> {
         let enrollments = self.enrollments()?;
-        let shown = || registry.name.clone().unwrap_or_else(|| registry.index.clone());
+        let shown = || registry.name.clone().unwrap_or_else(|| registry.index.to_string());
         if enrollments.registry(&registry.index).is_some() {
             return Err(Error::Signs { registry: shown() });
         }
@@ -163,7 +167,7 @@ impl Sealer<'_> {
             }
             Ok(_) => Err(Error::Sealed {
                 registry: escape(sealed.display_name()),
-                file: sealed::path(self.context.cargo.home(), &sealed.index),
+                file: sealed_files::path(self.context.cargo.home(), &sealed.index),
                 problem: sealed::FileError::Contents,
             }),
             Err(Error::NoPin { .. }) => {
@@ -189,10 +193,10 @@ impl Sealer<'_> {
         let recipients: Vec<Recipient> = keys.iter().map(|key| key.recipient).collect();
         let file = AgeFile::seal(token, &sealed.index, &recipients).map_err(|problem| Error::Sealed {
             registry: escape(sealed.display_name()),
-            file: sealed::path(home, &sealed.index),
+            file: sealed_files::path(home, &sealed.index),
             problem,
         })?;
-        sealed::keep(home, sealed, &file)
+        sealed_files::keep(home, sealed, &file)
     }
 
     /// Whether reads need the token too. Where that cannot be found out, they do: cargo would fail otherwise.
@@ -204,7 +208,7 @@ impl Sealer<'_> {
             Ok(about) => about,
             Err(_) => return Reads::AuthRequired,
         };
-        match challenge::greet(&registry.index, &about, &self.context.settings) {
+        match greeting::greet(&registry.index, &about, &self.context.settings) {
             Ok(greeting) => greeting.reads,
             Err(error) => {
                 let because: String = causes(&error).map(|cause| format!(": {cause}")).collect();

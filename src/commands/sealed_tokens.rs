@@ -5,11 +5,11 @@ use std::path::Path;
 use jiff::{Timestamp, Unit};
 use serde_json::{Value, json};
 
+use crate::card::known::KnownCards;
 use crate::enrollment::{Enrollments, SealedToken, SealingKey};
 use crate::error::Error;
-use crate::known_cards::KnownCards;
-use crate::sealed;
-use crate::ui::escape;
+use crate::sealed_files;
+use crate::text::escape;
 
 /// The keys that open a token, in the order in which they are tried.
 ///
@@ -20,7 +20,7 @@ pub(super) fn keys<'a>(
     enrollments: &'a Enrollments,
     cargo_home: &Path,
 ) -> Result<Vec<&'a SealingKey>, Error> {
-    let file = sealed::load(cargo_home, token)?;
+    let file = sealed_files::load(cargo_home, token)?;
     let keys: Vec<_> = enrollments.sealing_keys.iter().filter(|key| file.is_for(&key.recipient)).collect();
     if keys.is_empty() {
         return Err(Error::SealedForOthers { registry: escape(token.display_name()) });
@@ -63,7 +63,7 @@ pub(super) fn text(token: &SealedToken, enrollments: &Enrollments, cargo_home: &
 
 /// An error and what lies behind it.
 pub(super) fn sentence(error: &Error) -> String {
-    crate::ui::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    crate::text::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What age needs to seal for a key, and to find it.
@@ -88,7 +88,7 @@ pub(super) fn json(token: &SealedToken, enrollments: &Enrollments, cargo_home: &
         "name": token.name,
         "reads": token.reads.as_str(),
         "since": token.since.to_string(),
-        "file": sealed::path(cargo_home, &token.index).display().to_string(),
+        "file": sealed_files::path(cargo_home, &token.index).display().to_string(),
         "cards": keys.iter().flatten().map(|key| key.serial.0).collect::<Vec<_>>(),
         "error": keys.as_ref().err().map(sentence),
     })
@@ -110,7 +110,7 @@ pub(super) fn key_json(key: &SealingKey) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::challenge::Reads;
+    use crate::enrollment::Reads;
 
     #[test]
     fn a_day_is_whole() {
@@ -118,7 +118,7 @@ mod tests {
         let sealed = |since: &str| {
             age(
                 &SealedToken {
-                    index: "x".into(),
+                    index: "x:y".parse().unwrap(),
                     name: None,
                     reads: Reads::Open,
                     since: since.parse().unwrap(),

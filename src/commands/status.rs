@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use crate::cargo_config::CRATES_IO_NAME;
 use crate::cli::Status;
 use crate::commands::cards::{self, CardState, PluggedIn};
-use crate::commands::{Context, print, sealed_tokens};
+use crate::commands::{print, sealed_tokens};
+use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
 use crate::reader::Readers;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// Runs `yk-cargo status`.
 ///
@@ -23,7 +25,7 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     if arguments.json {
         return print(as_json(&enrollments, &found, context));
     }
-    let ui = Ui::new(true);
+    let ui = Ui::silent();
     match &found {
         Ok(found) if found.is_empty() => print("no YubiKey is plugged in")?,
         Ok(found) => found.iter().try_for_each(|found| print(card_text(found)))?,

@@ -8,7 +8,8 @@ use asymmetric_token::{Checksum, Mutation};
 use flate2::read::GzDecoder;
 
 use crate::cli::{Purpose, Token};
-use crate::commands::{Context, print};
+use crate::commands::print;
+use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::reader::Readers;
@@ -27,7 +28,7 @@ pub fn run(arguments: &Token, context: &Context) -> Result<(), Error> {
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
     let mutation = mutation(&arguments.purpose)?;
     let readers = Readers::start(context.settings.wait.deadlines());
-    let signed = Signer::new(&readers, &context.settings, Ui::new(false)).sign(registry, mutation)?;
+    let signed = Signer::new(&readers, &context.settings, Ui::asking()).sign(registry, mutation)?;
     print(signed.token)
 }
 

@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use crate::cargo_config::{self, ConfiguredRegistry};
 use crate::cli::Unseal;
-use crate::commands::{Context, print};
+use crate::commands::print;
+use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::reader::Readers;
-use crate::sealed::{self, BearerToken, Occasion, Unsealer};
-use crate::ui::{Ui, escape};
+use crate::sealed::BearerToken;
+use crate::sealed_files;
+use crate::text::escape;
+use crate::ui::Ui;
+use crate::unsealer::{Occasion, Unsealer};
 
 /// Runs `yk-cargo unseal`.
 ///
@@ -19,7 +23,7 @@ use crate::ui::{Ui, escape};
 pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let token = named(&enrollments, &arguments.registry, context)?;
-    let ui = Ui::new(arguments.yes);
+    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let shown = escape(token.display_name());
     let question = if arguments.restore {
         format!("Write the token of `{shown}` in clear into cargo's credentials?")
@@ -31,7 +35,7 @@ pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     }
     let readers = Readers::start(context.settings.wait.deadlines());
     // A PIN may be asked for even where no question is.
-    let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::new(false));
+    let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::asking());
     let occasion = if arguments.restore { "to give it back to cargo" } else { "to print it" };
     let opened = unsealer.unseal(&enrollments, token, Occasion::Other(occasion))?;
     if arguments.restore { restore(token, &opened, context, ui) } else { print(opened.expose()) }
@@ -65,7 +69,7 @@ fn restore(token: &SealedToken, opened: &BearerToken, context: &Context, ui: Ui)
     if context.cargo.unset_provider(&registry)? {
         ui.say("cargo asks this program for it no more");
     }
-    sealed::remove(context.cargo.home(), &token.index)?;
+    sealed_files::remove(context.cargo.home(), &token.index)?;
     ui.warn("whoever reads that file can publish in your name");
     Ok(())
 }

@@ -16,13 +16,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cli::Verify;
 use crate::commands::finding::{Finding, Verdict};
-use crate::commands::{Context, print};
+use crate::commands::print;
+use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
+use crate::index_url::IndexUrl;
 use crate::piv::attestation::Attestation;
 use crate::proof::{self, Logged, Proof};
-use crate::signers::{self, Signers, Trust};
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::trusted_keys::{self, Trust, TrustedKeys};
+use crate::ui::Ui;
 
 mod fetch;
 
@@ -38,15 +41,15 @@ pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     findings.file(&proof, file, &source);
     findings.signature(&proof, arguments, index.as_deref());
     let home = context.cargo.home();
-    let known = Signers::load(home)?.trust(&proof.index, &proof.name, &proof.public);
+    let known = TrustedKeys::load(home)?.trust(&proof.index, &proof.name, &proof.public);
     let mut trust = trust(known, &proof, arguments);
     let holds = findings.failed() == 0;
     if arguments.remember && holds && trust.is_err() && may_be_recorded(known, arguments.yes) {
         if !arguments.yes {
             agreed(known, &proof, context)?;
         }
-        signers::remember(home, &proof.index, &proof.name, &proof.public)?;
-        trust = Ok(format!("recorded now in {}", signers::path(home).display()));
+        trusted_keys::remember(home, &proof.index, &proof.name, &proof.public)?;
+        trust = Ok(format!("recorded now in {}", trusted_keys::path(home).display()));
     }
     findings.trust(&proof, trust);
     findings.audit_log(&proof);
@@ -62,7 +65,7 @@ struct Evidence {
     /// Where the crate file is from, safe to show.
     source: String,
     /// The registry's index URL, if one was named.
-    index: Option<String>,
+    index: Option<IndexUrl>,
 }
 
 fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
@@ -96,7 +99,7 @@ fn registry<'a>(
     name_or_url: &str,
     enrollments: &'a Enrollments,
     context: &Context,
-) -> Result<(String, Option<&'a Registry>), Error> {
+) -> Result<(IndexUrl, Option<&'a Registry>), Error> {
     match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => Ok((registry.index.clone(), Some(registry))),
         Err(Error::NotEnrolled { .. }) => Ok((context.cargo.resolve(name_or_url)?.index, None)),
@@ -144,7 +147,7 @@ fn may_be_recorded(known: Trust, yes: bool) -> bool {
 
 /// The person says yes to this key, having seen what it is for.
 fn agreed(known: Trust, proof: &Proof, context: &Context) -> Result<(), Error> {
-    let ui = Ui::new(false);
+    let ui = Ui::asking();
     if known == Trust::OthersAreTrusted {
         ui.note("until now you trust other keys for this crate, and not this one");
     }

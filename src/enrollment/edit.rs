@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use asymmetric_token::KeyIdField;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use super::{Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Registry, file};
+use super::{Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Registry};
+use crate::folder;
+use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
 
 /// The enrollments, locked for changing. Each change is on disk, lastingly, when its method returns.
@@ -24,8 +26,8 @@ impl Edit {
     /// As [`Enrollments::load`].
     pub fn begin(cargo_home: &Path) -> Result<Self, Error> {
         let path = super::path(cargo_home);
-        let lock = file::lock(&path)?;
-        let document: DocumentMut = match file::read(&path)? {
+        let lock = folder::lock(&path)?;
+        let document: DocumentMut = match folder::read(&path)? {
             Some(text) => text.parse().map_err(|error: toml_edit::TomlError| Error::Content {
                 path: path.clone(),
                 problem: Problem::Toml(error.to_string()),
@@ -58,7 +60,7 @@ impl Edit {
         entry["serial"] = value(i64::from(pending.serial.0));
         entry["slot"] = value(pending.slot.to_string());
         entry["role"] = value(pending.role.as_str());
-        entry["index"] = value(&pending.index);
+        entry["index"] = value(&*pending.index);
         tables(self.document.as_table_mut(), "pending").push(entry);
         self.save().map(|()| true)
     }
@@ -102,7 +104,7 @@ impl Edit {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_card(&mut self, index: &str, serial: Serial) -> Result<(), Error> {
+    pub fn remove_card(&mut self, index: &IndexUrl, serial: Serial) -> Result<(), Error> {
         self.take_out(index, serial);
         self.save()
     }
@@ -110,8 +112,7 @@ impl Edit {
     fn add(&mut self, registry: &Registry, card: &Card, key: &Key) {
         self.forget_pending(card.serial, key.slot);
         let registries = tables(self.document.as_table_mut(), "registry");
-        let registry =
-            find_or_push(registries, |table| has(table, "index", &registry.index), || new(registry));
+        let registry = find_or_push(registries, |table| is_of(table, &registry.index), || new(registry));
         let cards = tables(registry, "card");
         let card = find_or_push(cards, |table| is_card(table, card.serial), || new_card(card));
         let keys = tables(card, "key");
@@ -119,10 +120,10 @@ impl Edit {
         keys.push(new_key(key));
     }
 
-    fn take_out(&mut self, index: &str, serial: Serial) {
+    fn take_out(&mut self, index: &IndexUrl, serial: Serial) {
         let document = self.document.as_table_mut();
-        tables(document, "pending").retain(|table| !(is_card(table, serial) && has(table, "index", index)));
-        for registry in tables(document, "registry").iter_mut().filter(|table| has(table, "index", index)) {
+        tables(document, "pending").retain(|table| !(is_card(table, serial) && is_of(table, index)));
+        for registry in tables(document, "registry").iter_mut().filter(|table| is_of(table, index)) {
             tables(registry, "card").retain(|table| !is_card(table, serial));
         }
     }
@@ -131,9 +132,9 @@ impl Edit {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn refresh(&mut self, index: &str, challenge: ChallengeSource, reuse: u32) -> Result<(), Error> {
+    pub fn refresh(&mut self, index: &IndexUrl, challenge: ChallengeSource, reuse: u32) -> Result<(), Error> {
         for table in tables(self.document.as_table_mut(), "registry").iter_mut() {
-            if has(table, "index", index) {
+            if is_of(table, index) {
                 table["challenge"] = value(challenge.as_str());
                 table["reuse"] = value(i64::from(reuse));
             }
@@ -145,9 +146,9 @@ impl Edit {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove(&mut self, index: &str) -> Result<(), Error> {
+    pub fn remove(&mut self, index: &IndexUrl) -> Result<(), Error> {
         for name in ["registry", "pending"] {
-            tables(self.document.as_table_mut(), name).retain(|table| !has(table, "index", index));
+            tables(self.document.as_table_mut(), name).retain(|table| !is_of(table, index));
         }
         self.save()
     }
@@ -164,13 +165,13 @@ impl Edit {
     pub(super) fn save(&mut self) -> Result<(), Error> {
         self.current = Enrollments::from_document(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
-        file::replace(&self.path, self.document.to_string().as_bytes())
+        Ok(folder::replace(&self.path, self.document.to_string().as_bytes())?)
     }
 }
 
 fn new(registry: &Registry) -> Table {
     let mut table = Table::new();
-    table["index"] = value(&registry.index);
+    table["index"] = value(&*registry.index);
     if let Some(name) = &registry.name {
         table["name"] = value(name);
     }
@@ -228,6 +229,12 @@ pub(crate) fn find_or_push(
 
 pub(crate) fn has(table: &Table, key: &str, text: &str) -> bool {
     table.get(key).and_then(Item::as_str) == Some(text)
+}
+
+/// Whether an entry is about the registry at this URL, however it is written there.
+pub(super) fn is_of(table: &Table, index: &IndexUrl) -> bool {
+    let written = table.get("index").and_then(Item::as_str);
+    written.and_then(|text| text.parse::<IndexUrl>().ok()).is_some_and(|written| written == *index)
 }
 
 pub(super) fn is_card(table: &Table, serial: Serial) -> bool {

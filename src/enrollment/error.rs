@@ -1,30 +1,16 @@
 //! Why the enrollments cannot be used, and what to do then.
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
+
+use crate::folder;
 
 /// Why the enrollments cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// `read`, `write`, `lock`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Group or others may write the file or its folder, or it belongs to somebody else.
-    #[error("{} {problem}: somebody else could have written it", path.display())]
-    Unsafe {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
+    /// The file cannot be read, written or trusted.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
     /// The file is read, but cannot be used.
     #[error("{} {problem}", path.display())]
     Content {
@@ -69,18 +55,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Io { source, .. }
-                if matches!(
-                    source.kind(),
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-                ) =>
-            {
-                "make room on that disk, then run the command again: it goes on where this one stopped".into()
-            }
-            Self::Io { .. } => "check that the file and its folder belong to you".into(),
-            Self::Unsafe { path, .. } => {
-                format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())
-            }
+            Self::Folder(error) => error.hint(),
             Self::Content { problem: Problem::Newer { .. }, .. } => {
                 "update yk-cargo to the version that wrote it, or a later one".into()
             }

@@ -22,18 +22,18 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use toml_edit::{Table, value};
 
-use super::edit::{Edit, find_or_push, has, is_card, tables};
+use super::edit::{Edit, find_or_push, has, is_card, is_of, tables};
 use super::wire::{self, firmware};
-use super::{Error, Problem};
-use crate::challenge::Reads;
+use super::{Error, Problem, Reads};
+use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::sealed::Recipient;
 
 /// A registry whose bearer token is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedToken {
-    /// The index URL, byte for byte as cargo has it.
-    pub index: String,
+    /// The index URL, as cargo passes it on.
+    pub index: IndexUrl,
     /// Cargo's name for it. For display only.
     pub name: Option<String>,
     /// Whether index and downloads need the token too.
@@ -130,8 +130,8 @@ impl Edit {
     /// [`Error::Io`].
     pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
         let entries = tables(self.table(), "sealed");
-        let table = find_or_push(entries, |table| has(table, "index", &token.index), Table::new);
-        table["index"] = value(&token.index);
+        let table = find_or_push(entries, |table| is_of(table, &token.index), Table::new);
+        table["index"] = value(&*token.index);
         match &token.name {
             Some(name) => table["name"] = value(name),
             None => drop(table.remove("name")),
@@ -145,8 +145,8 @@ impl Edit {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_sealed(&mut self, index: &str) -> Result<(), Error> {
-        tables(self.table(), "sealed").retain(|table| !has(table, "index", index));
+    pub fn remove_sealed(&mut self, index: &IndexUrl) -> Result<(), Error> {
+        tables(self.table(), "sealed").retain(|table| !is_of(table, index));
         self.save()
     }
 
@@ -188,7 +188,7 @@ impl TryFrom<WireToken> for SealedToken {
         let reads = Reads::from_name(&token.reads);
         let neither = || Problem::Value { key: "reads", reason: "is neither open nor auth-required".into() };
         Ok(Self {
-            index: token.index,
+            index: wire::value("index", &token.index)?,
             name: token.name,
             reads: reads.ok_or_else(neither)?,
             since: wire::value("since", &token.since)?,

@@ -87,8 +87,12 @@ fn an_edit_keeps_what_it_does_not_know() {
     let mut edit = Edit::begin(home.path()).unwrap();
     let registry = edit.enrollments().registry(URL).unwrap().clone();
     let read = Key { role: Role::Read, slot: "83".parse().unwrap(), ..registry.cards[0].keys[0] };
-    let pending =
-        Pending { serial: Serial(12_345_678), slot: read.slot, role: Role::Read, index: URL.into() };
+    let pending = Pending {
+        serial: Serial(12_345_678),
+        slot: read.slot,
+        role: Role::Read,
+        index: URL.parse().unwrap(),
+    };
     edit.add_pending(&pending).unwrap();
     assert_eq!(Enrollments::load(home.path()).unwrap().pending, [pending]);
     edit.enroll(&registry, &registry.cards[0], &read).unwrap();
@@ -104,7 +108,7 @@ fn an_edit_keeps_what_it_does_not_know() {
     assert_eq!(after.registry(URL).unwrap().cards.len(), 1);
 
     let mut edit = Edit::begin(home.path()).unwrap();
-    edit.remove(URL).unwrap();
+    edit.remove(&URL.parse().unwrap()).unwrap();
     assert!(Enrollments::load(home.path()).unwrap().registry(URL).is_none());
 }
 
@@ -115,14 +119,17 @@ fn a_file_that_others_may_write_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let file = path(home.path());
     let mut edit = Edit::begin(home.path()).unwrap();
-    edit.remove("nothing").unwrap();
+    edit.remove(&"no:thing".parse().unwrap()).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&file), mode(&directory(home.path()))), (0o600, 0o700));
+    assert_eq!((mode(&file), mode(&folder::in_cargo_home(home.path()))), (0o600, 0o700));
     assert!(Enrollments::load(home.path()).is_ok());
-    for (target, right) in [(file.clone(), 0o600), (directory(home.path()), 0o700)] {
+    for (target, right) in [(file.clone(), 0o600), (folder::in_cargo_home(home.path()), 0o700)] {
         for wrong in [right | 0o020, right | 0o002] {
             fs::set_permissions(&target, fs::Permissions::from_mode(wrong)).unwrap();
-            assert!(matches!(Enrollments::load(home.path()), Err(Error::Unsafe { .. })), "{wrong:o}");
+            assert!(
+                matches!(Enrollments::load(home.path()), Err(Error::Folder(folder::Error::Unsafe { .. }))),
+                "{wrong:o}"
+            );
         }
         fs::set_permissions(&target, fs::Permissions::from_mode(right)).unwrap();
     }

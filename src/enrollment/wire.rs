@@ -89,13 +89,13 @@ impl TryFrom<File> for super::Enrollments {
             file.registry.into_iter().map(super::Registry::try_from).collect::<Result<Vec<_>, _>>()?;
         for (position, registry) in registries.iter().enumerate() {
             if registries[..position].iter().any(|earlier| earlier.index == registry.index) {
-                return Err(Problem::Duplicate(registry.index.clone()));
+                return Err(Problem::Duplicate(registry.index.to_string()));
             }
         }
         let sealed: Vec<super::SealedToken> = all(file.sealed)?;
         for (position, token) in sealed.iter().enumerate() {
             if sealed[..position].iter().any(|earlier| earlier.index == token.index) {
-                return Err(Problem::Duplicate(token.index.clone()));
+                return Err(Problem::Duplicate(token.index.to_string()));
             }
         }
         let pending = file.pending.into_iter().map(|pending| {
@@ -103,7 +103,7 @@ impl TryFrom<File> for super::Enrollments {
                 serial: Serial(pending.serial),
                 slot: value("slot", &pending.slot)?,
                 role: pending.role,
-                index: pending.index,
+                index: value("index", &pending.index)?,
             })
         });
         let reusable = file.reuse.into_iter().map(|reuse| {
@@ -125,7 +125,7 @@ impl TryFrom<Registry> for super::Registry {
 
     fn try_from(registry: Registry) -> Result<Self, Problem> {
         Ok(Self {
-            index: registry.index,
+            index: value("index", &registry.index)?,
             name: registry.name,
             subject: registry.subject,
             key_id: match registry.key_id {

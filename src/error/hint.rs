@@ -1,8 +1,11 @@
 //! What to do next, for each error where that is known.
 
 use super::Error;
-use crate::ui::{AskError, escape};
-use crate::{challenge, http, proof};
+use crate::card::pin_source::PIN_COMMAND;
+use crate::proof;
+use crate::registry::{greeting, http};
+use crate::text::escape;
+use crate::ui::AskError;
 
 impl Error {
     /// What to do next.
@@ -11,15 +14,16 @@ impl Error {
         Some(match self {
             Self::CargoConfig(error) => return error.hint(),
             Self::Enrollments(error) => error.hint(),
+            Self::Folder(error) => error.hint(),
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().to_owned(),
             Self::Registration(error) => error.hint().to_owned(),
             Self::CardSignature(_) => {
                 "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
             },
-            Self::Challenge { source: challenge::Error::CargoConfig(error), .. } => return error.hint(),
+            Self::Challenge { source: greeting::Error::CargoConfig(error), .. } => return error.hint(),
             Self::Challenge {
-                source: challenge::Error::Http(http::Error::Certificates { .. } | http::Error::Proxy { .. }),
+                source: greeting::Error::Http(http::Error::Network(_)),
                 ..
             } => {
                 "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into()
@@ -36,7 +40,6 @@ impl Error {
             Self::LastTry { .. } => {
                 "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
             }
-            Self::ManagementKeyCommand { .. } => "run it by itself to see why".into(),
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
             }
@@ -55,8 +58,7 @@ impl Error {
                 "run the command in a terminal; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes".into()
             }
             Self::NoPin { .. } => format!(
-                "run the command in a terminal, or let a program give the PIN: {}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do",
-                crate::ui::pin_command::VARIABLE
+                "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do"
             ),
             Self::Pinentry(_) => {
                 "run the command in a terminal, or name another program: pinentry = \"…\" in $CARGO_HOME/yk-cargo/config.toml".into()
@@ -79,10 +81,7 @@ impl Error {
             Self::OtherKeysEnrolled { .. } => {
                 "to change from two keys to one or back, or to those of another URL: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
-            Self::PinCommand(_) => format!(
-                "{} is to name a program that prints the PIN alone; unset it to be asked at the terminal",
-                crate::ui::pin_command::VARIABLE
-            ),
+            Self::SecretProgram(error) => error.hint().into(),
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
@@ -120,7 +119,7 @@ impl Error {
             }
             Self::NotProven { .. } => "each check says what it found".into(),
             Self::Proof(proof::Error::Newer { .. }) => "update yk-cargo".into(),
-            Self::Signers(error) => error.hint(),
+            Self::TrustedKeys(error) => error.hint(),
             Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(

@@ -11,13 +11,16 @@ use asymmetric_token::strict_json::StrictJsonError;
 use snapbox::{Assert, Data};
 
 use super::Error;
+use crate::index_url::{self, IndexUrl};
 use crate::piv::certificate::CertificateError;
+use crate::piv::pin;
 use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
+use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
+use crate::registry::enrollment as registration;
 use crate::settings::Settings;
 use crate::ui::AskError;
-use crate::ui::pin_command::PinCommandError;
-use crate::{cargo_config, enrollment, pin, piv, proof, reader, registration, sealed, signers};
+use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, trusted_keys};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -42,7 +45,7 @@ fn every_error_is_as_approved() {
 /// As [`crate::ui::Ui::error`] shows it.
 fn shown(error: &Error) -> String {
     let mut text = format!("error: {error}\n");
-    for cause in crate::ui::causes(error) {
+    for cause in crate::text::causes(error) {
         text += &format!("caused by: {cause}\n");
     }
     if let Some(hint) = error.hint() {
@@ -67,6 +70,10 @@ fn errors_begin_small_and_end_without_a_full_stop() {
 
 const SERIAL: Serial = Serial(12_345_678);
 
+fn folder_error(path: &str) -> folder::Error {
+    folder::Error::Io { action: "lock", path: path.into(), source: denied() }
+}
+
 fn slot() -> Slot {
     "82".parse().unwrap()
 }
@@ -80,8 +87,7 @@ fn refused(status: u16, detail: &str) -> Error {
 }
 
 fn all() -> Vec<Error> {
-    let index = || "sparse+https://registry.example/".to_owned();
-    let status = || ExitStatus::from_raw(3 << 8);
+    let index = || "sparse+https://registry.example/".parse::<IndexUrl>().unwrap();
     let mut errors = every!(Error {
         Error::AlreadySealed { .. } => [Error::AlreadySealed { registry: "my-reg".into() }],
         Error::Ask(_) => [AskError::Nothing.into()],
@@ -93,7 +99,7 @@ fn all() -> Vec<Error> {
         Error::BegunElsewhere { .. } => [Error::BegunElsewhere { serial: SERIAL, slot: slot() }],
         Error::Challenge { .. } => [Error::Challenge {
             registry: "my-reg".into(),
-            source: crate::challenge::Error::Status { url: "https://registry.example/".into(), status: 500 },
+            source: crate::registry::greeting::Error::Status { url: "https://registry.example/".into(), status: 500 },
         }],
         Error::Declined => [Error::Declined],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
@@ -103,12 +109,12 @@ fn all() -> Vec<Error> {
         Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
         Error::Fetch { .. } => [Error::Fetch {
             what: "the proof of hello 1.0.0".into(),
-            source: Box::new(crate::challenge::Error::LessProtected { url: "http://registry.example/".into() }),
+            source: Box::new(crate::registry::greeting::Error::LessProtected { url: "http://registry.example/".into() }),
         }],
         Error::File { .. } => [Error::File { file: "alpha-0.1.0.crate".into(), source: denied() }],
+        Error::Folder(_) => [folder_error("/home/me/.cargo/yk-cargo/last-pin").into()],
         Error::KeyGone { .. } => [Error::KeyGone { serial: SERIAL, slot: slot() }],
         Error::LastTry { .. } => [Error::LastTry { serial: SERIAL }],
-        Error::ManagementKeyCommand { .. } => [Error::ManagementKeyCommand { status: status() }],
         Error::ManagementKeyNeeded { .. } => [Error::ManagementKeyNeeded { serial: SERIAL }],
         Error::ManagementKeySyntax => [Error::ManagementKeySyntax],
         Error::NoCard { .. } => [Error::NoCard { wanted: "YubiKey 12345678 (laptop key)".into() }],
@@ -143,7 +149,7 @@ fn all() -> Vec<Error> {
         }],
         Error::OtherIndex { .. } => [Error::OtherIndex {
             name: "my-reg".into(),
-            asked: "sparse+https://evil.example/".into(),
+            asked: "sparse+https://evil.example/".parse().unwrap(),
             known: index(),
         }],
         Error::OtherCardEnrolled { .. } => [
@@ -152,15 +158,15 @@ fn all() -> Vec<Error> {
         Error::OtherKeysEnrolled { .. } => [Error::OtherKeysEnrolled { serial: SERIAL }],
         Error::OtherSubject { .. } => [Error::OtherSubject { enrolled: "me@work".into() }],
         Error::Pin(_) => [pin::PinError::TooShort.into()],
-        Error::PinCommand(_) => [PinCommandError::Empty.into()],
-        Error::Pinentry(_) => [crate::pin_source::pinentry::PinentryError::Canceled.into()],
+        Error::SecretProgram(_) => [secret_program::Error::Empty { program: Secret::Pin }.into()],
+        Error::Pinentry(_) => [crate::ui::pinentry::PinentryError::Canceled.into()],
         Error::Piv(_) => [piv::Error::PinBlocked.into()],
         Error::Proof(_) => [proof::Error::Newer { version: 2 }.into()],
         Error::Reader(_) => [reader::Error::NoService.into()],
         Error::ProviderArguments { .. } => [Error::ProviderArguments { arguments: "--evil".into() }],
         Error::Registration(_) => [
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
-            registration::Error::Api(crate::challenge::Error::GitIndex).into(),
+            registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),
@@ -180,11 +186,11 @@ fn all() -> Vec<Error> {
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
-        Error::Signers(_) => [signers(enrollment::Problem::NoVersion)],
+        Error::TrustedKeys(_) => [signers(enrollment::Problem::NoVersion)],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
         Error::Stdio(_) => [Error::Stdio(denied())],
         Error::Token(_) => [asymmetric_token::Error::NoFooter.into()],
-        Error::Unprotected { .. } => [Error::Unprotected { index: "sparse+http://registry.example/".into() }],
+        Error::Unprotected { .. } => [Error::Unprotected { index: "sparse+http://registry.example/".parse().unwrap() }],
         Error::Unwell { .. } => [Error::Unwell { failed: 1 }, Error::Unwell { failed: 2 }],
         Error::Usage(_) => [Error::Usage("--slot takes one slot with --single-key")],
         Error::WeakerKey { .. } => [Error::WeakerKey {
@@ -203,7 +209,7 @@ fn all() -> Vec<Error> {
         Error::WrongPin { .. } => [Error::WrongPin { tries: 2 }, Error::WrongPin { tries: 1 }],
     });
     errors.extend(of_people());
-    errors.extend(of_sealed_tokens(index()));
+    errors.extend(of_sealed_tokens(index().to_string()));
     errors.extend(of_pinentry());
     errors.extend(of_the_registry());
     errors.extend(of_cargo_config(index()));
@@ -228,19 +234,24 @@ fn of_people() -> Vec<Error> {
         pin::PinError::LooksLikeOtp => [pin::PinError::LooksLikeOtp],
         pin::PinError::NotPrintable => [pin::PinError::NotPrintable],
     });
-    let command = every!(PinCommandError {
-        PinCommandError::Declined { .. } => [PinCommandError::Declined { status: ExitStatus::from_raw(3 << 8) }],
-        PinCommandError::Empty => [PinCommandError::Empty],
-        PinCommandError::Start { .. } => [PinCommandError::Start { program: "pin.sh".into(), source: denied() }],
-        PinCommandError::TooLate(_) => [PinCommandError::TooLate(limit)],
-        PinCommandError::Unreadable => [PinCommandError::Unreadable],
+    use secret_program::Error as E;
+    let (program, status) = (Secret::Pin, ExitStatus::from_raw(3 << 8));
+    let command = every!(E {
+        E::Declined { .. } => [
+            E::Declined { program, status },
+            E::Declined { program: Secret::ManagementKey, status },
+        ],
+        E::Empty { .. } => [E::Empty { program }],
+        E::Start { .. } => [E::Start { program, name: "pin.sh".into(), source: denied() }],
+        E::TooLate { .. } => [E::TooLate { program, limit }],
+        E::Unreadable { .. } => [E::Unreadable { program }],
     });
     let ask = ask.into_iter().map(Error::from);
     ask.chain(pin.into_iter().map(Error::from)).chain(command.into_iter().map(Error::from)).collect()
 }
 
 fn of_pinentry() -> Vec<Error> {
-    use crate::pin_source::pinentry::PinentryError as E;
+    use crate::ui::pinentry::PinentryError as E;
     let errors = every!(E {
         E::Canceled => [E::Canceled],
         E::Gone => [E::Gone],
@@ -254,16 +265,19 @@ fn of_pinentry() -> Vec<Error> {
 
 /// Nothing here comes from a person, so every URL is one that could drive a terminal if it were not escaped.
 fn of_the_registry() -> Vec<Error> {
-    use crate::challenge::Error as E;
-    use crate::http::Error as H;
+    use crate::registry::greeting::Error as E;
+    use crate::registry::http::Error as H;
+    use crate::registry::network::Error as N;
     let url = || "https://registry.example/\u{1b}[2J".to_owned();
     let cause = || Box::new(ureq::Error::HostNotFound);
     let http = every!(H {
-        H::Certificates { .. } => [H::Certificates { path: "/etc/ca.pem".into(), source: denied() }],
+        H::Network(_) => [
+            N::Certificates { path: "/etc/ca.pem".into(), source: denied() }.into(),
+            N::Proxy { source: Box::new(ureq::Error::InvalidProxyUrl) }.into(),
+        ],
         H::Elsewhere { .. } => [H::Elsewhere { url: url(), to: "https://evil.example/".into() }],
         H::NotHttp { .. } => [H::NotHttp { url: url(), source: Box::new(ureq::Error::StatusCode(99)) }],
         H::NotTls { .. } => [H::NotTls { url: url() }],
-        H::Proxy { .. } => [H::Proxy { source: Box::new(ureq::Error::InvalidProxyUrl) }],
         H::TooLong { .. } => [H::TooLong { url: url() }],
         H::TooSlow { .. } => [H::TooSlow { url: url(), limit: Duration::from_secs(10) }],
         H::Unreachable { .. } => [H::Unreachable { url: url(), source: cause() }],
@@ -313,7 +327,7 @@ fn sealed_file(problem: sealed::FileError) -> Error {
     Error::Sealed { registry: "my-reg".into(), file, problem }
 }
 
-fn of_cargo_config(index: String) -> Vec<Error> {
+fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
     use cargo_config::Error as E;
     let errors = every!(E {
         E::AsksAnother { .. } => [
@@ -326,7 +340,9 @@ fn of_cargo_config(index: String) -> Vec<Error> {
             name: "my-reg".into(),
         }],
         E::DeepInclude { .. } => [E::DeepInclude { file: "/home/me/project/.cargo/config.toml".into() }],
-        E::IndexUrl { .. } => [E::IndexUrl { index, reason: "the URL of a sparse index ends in a slash" }],
+        E::Folder(_) => [folder_error("/home/me/.cargo/config.toml").into()],
+        E::IndexUrl { .. } => [E::IndexUrl { index: index.to_string(), problem: index_url::Error::NoFinalSlash }],
+        E::NoSparsePrefix { .. } => [E::NoSparsePrefix { index }],
         E::Io { .. } => [E::Io { action: "read", file: "/home/me/.cargo/config.toml".into(), source: denied() }],
         E::NoName => [E::NoName],
         E::NotOurs { .. } => [
@@ -337,13 +353,13 @@ fn of_cargo_config(index: String) -> Vec<Error> {
                 name: "my-reg".into(),
                 own: Some("sparse+https://good.example/".into()),
                 file: "/home/me/project/.cargo/config.toml".into(),
-                theirs: "sparse+https://evil.example/".into(),
+                theirs: "sparse+https://evil.example/".parse().unwrap(),
             },
             E::ProjectDisagrees {
                 name: "my-reg".into(),
                 own: None,
                 file: "/home/me/project/.cargo/config.toml".into(),
-                theirs: "sparse+https://evil.example/".into(),
+                theirs: "sparse+https://evil.example/".parse().unwrap(),
             },
         ],
         E::Shape { .. } => [E::Shape { file: "/home/me/.cargo/config.toml".into() }],
@@ -370,15 +386,17 @@ fn of_enrollments() -> Vec<Error> {
         P::Value { .. } => [P::Value { key: "firmware", reason: "is not three numbers".into() }],
     });
     let errors = every!(E {
-        E::Io { .. } => [E::Io { action: "lock", path: path(), source: denied() }],
-        E::Unsafe { .. } => [E::Unsafe { path: path(), problem: "may be written by others" }],
+        E::Folder(_) => [
+            folder_error("/home/me/.cargo/yk-cargo/enrollments.toml").into(),
+            folder::Error::Unsafe { path: path(), problem: "may be written by others" }.into(),
+        ],
         E::Content { .. } => [E::Content { path: path(), problem: P::NoVersion }],
     });
     problems.into_iter().map(content).chain(errors.into_iter().map(Error::from)).collect()
 }
 
 fn signers(problem: enrollment::Problem) -> Error {
-    signers::Error::Content { path: "/home/me/.cargo/yk-cargo/signers.toml".into(), problem }.into()
+    trusted_keys::Error::Content { path: "/home/me/.cargo/yk-cargo/signers.toml".into(), problem }.into()
 }
 
 fn of_proofs() -> Vec<Error> {
@@ -389,13 +407,9 @@ fn of_proofs() -> Vec<Error> {
         P::Shape(_) => [P::Shape("missing field `token`".into())],
         P::Field { .. } => [P::Field { field: "cksum", reason: "is wrong: \u{1b}".into() }],
     });
-    use signers::Error as S;
+    use trusted_keys::Error as S;
     let signers = every!(S {
-        S::File(_) => [S::File(enrollment::Error::Io {
-            action: "read",
-            path: "/home/me/.cargo/yk-cargo/signers.toml".into(),
-            source: denied(),
-        })],
+        S::File(_) => [S::File(folder_error("/home/me/.cargo/yk-cargo/signers.toml"))],
         S::Content { .. } => [S::Content {
             path: "/home/me/.cargo/yk-cargo/signers.toml".into(),
             problem: enrollment::Problem::Newer { version: 2 },

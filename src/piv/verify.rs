@@ -7,7 +7,7 @@ use super::{
     apdu::{Command, instruction},
     refusal,
 };
-use crate::pin::Pin;
+use crate::piv::pin::Pin;
 
 /// Key reference of the PIV application PIN.
 const APPLICATION_PIN: u8 = 0x80;

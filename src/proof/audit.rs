@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::Proof;
-use crate::ui::escape;
+use crate::text::escape;
 
 /// A head is signed every 64 entries at the latest, so no way to one is longer.
 const LONGEST_WAY: usize = 64;

@@ -11,16 +11,18 @@ use cargo_credential::{
 use zeroize::Zeroizing;
 
 use super::{Provider, to_cargo};
-use crate::cargo_config::ConfiguredRegistry;
-use crate::challenge::Reads;
-use crate::commands::Context;
+use crate::cargo_config::{ConfiguredRegistry, index_url};
 use crate::commands::seal::{Making, Sealer, ask_at_the_terminal};
+use crate::context::Context;
+use crate::enrollment::Reads;
 use crate::enrollment::{Edit, Enrollments, SealedToken};
 use crate::error::Error;
 use crate::reader::Readers;
-use crate::sealed::{self, BearerToken, Occasion, Unsealer};
+use crate::sealed::BearerToken;
+use crate::sealed_files;
 use crate::settings::Settings;
-use crate::ui::escape;
+use crate::text::escape;
+use crate::unsealer::{Occasion, Unsealer};
 
 /// What stands for a read token where reads need none. Cargo does not send it; a registry would refuse it.
 const PLACEHOLDER: &str = "yk-cargo-opens-the-token-for-changes-only";
@@ -66,7 +68,7 @@ impl Provider<'_> {
     /// Cargo passes headers on only if the index has just refused a read without a token; so it needs one now, whatever
     /// it did when the token was sealed.
     fn reads(&self, token: &SealedToken, info: &RegistryInfo<'_>) -> Result<Reads, Error> {
-        let refused = !info.headers.is_empty() && token.index != crate::cargo_config::CRATES_IO;
+        let refused = !info.headers.is_empty() && !token.index.is_crates_io();
         if token.reads == Reads::AuthRequired || !refused {
             return Ok(token.reads);
         }
@@ -87,8 +89,8 @@ impl Provider<'_> {
         let context = Context::at(self.cargo_home.to_owned(), here)?;
         // A project can give a known name another URL, and a person would type the token of the one that they know.
         let registry =
-            ConfiguredRegistry { index: info.index_url.to_owned(), name: info.name.map(str::to_owned) };
-        if crate::cargo_config::is_unprotected(&registry.index) {
+            ConfiguredRegistry { index: index_url(info.index_url)?, name: info.name.map(str::to_owned) };
+        if registry.index.is_unprotected() {
             return Err(Error::Unprotected { index: registry.index });
         }
         if let Some(name) = &registry.name {
@@ -121,7 +123,7 @@ impl Provider<'_> {
 
     /// `cargo logout`: the token goes, and whoever has a copy of it can still use it.
     pub(super) fn logout_sealed(&self, enrollments: &Enrollments, token: &SealedToken) -> Result<(), Error> {
-        sealed::remove(self.cargo_home, &token.index)?;
+        sealed_files::remove(self.cargo_home, &token.index)?;
         self.ui.say(format_args!("removed the sealed token of `{}`", escape(token.display_name())));
         self.ui.note("it is still good at the registry: revoke it there if you need it no more");
         for key in &enrollments.sealing_keys {

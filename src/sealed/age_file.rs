@@ -41,7 +41,7 @@ pub enum FileError {
     #[error("what is in it is not a token and the index URL that it belongs to")]
     Contents,
     /// It opens, and belongs to another registry.
-    #[error("the token in it belongs to {}", crate::ui::escape(index))]
+    #[error("the token in it belongs to {}", crate::text::escape(index))]
     OtherRegistry {
         /// That registry's index URL.
         index: String,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use asymmetric_token::{Claims, Enrollment, Footer, Prepared};
 use jiff::Timestamp;
 
-use super::{Purpose, in_words};
+use super::Purpose;
+use crate::card::key_use::{Obstacle, PrivateKey, TouchAnnouncement};
+use crate::card::known::{Identity, KnownCards};
 use crate::enrollment::{Key, Registry};
 use crate::error::Error;
-use crate::key_use::{Obstacle, PrivateKey, TouchAnnouncement};
-use crate::known_cards::{Identity, KnownCards};
-use crate::pin::Pin;
+use crate::piv::pin::Pin;
 use crate::piv::{self, PinPolicy, Piv, TouchPolicy};
-use crate::ui::escape;
+use crate::text::escape;
+use crate::text::in_words;
 
 /// One attempt. It may run twice, when somebody resets the card in between.
 pub(super) struct Work {
@@ -77,7 +78,7 @@ impl Work {
     fn prepared(&self, key: &Key, issued_at: Timestamp) -> Result<Prepared, Error> {
         let footer = Footer {
             field: self.registry.key_id,
-            ..Footer::new(self.registry.index.clone(), key.public.id())
+            ..Footer::new(self.registry.index.to_string(), key.public.id())
         };
         let mut claims = match &self.purpose {
             Purpose::Read => Claims::read(issued_at),

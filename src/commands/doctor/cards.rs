@@ -9,7 +9,7 @@ use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
 use crate::piv::{self, ManagementKeyMetadata, PinState, Piv, Version};
 use crate::reader::{self, Readers};
-use crate::ui::escape;
+use crate::text::escape;
 
 /// Metadata came with this firmware.
 const METADATA: Version = Version::new(5, 3, 0);

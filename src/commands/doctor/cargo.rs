@@ -7,10 +7,11 @@ use semver::Version;
 use super::Findings;
 use super::surroundings::Surroundings;
 use crate::cargo_config::view::{ConfiguredProvider, PlaintextToken, from_variable, variable};
-use crate::cargo_config::{self, CRATES_IO, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry};
-use crate::commands::Context;
+use crate::cargo_config::{self, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry};
+use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::ui::escape;
+use crate::index_url::IndexUrl;
+use crate::text::escape;
 
 const CARGO: &str = "cargo";
 const PROVIDER: &str = "credential provider";
@@ -49,7 +50,7 @@ pub(super) fn check(
 
 /// A registry whose tokens this program gives: signs them, or opens the sealed one.
 struct Served<'a> {
-    index: &'a str,
+    index: &'a IndexUrl,
     name: Option<&'a str>,
     /// The command that sets cargo up for it.
     command: &'static str,
@@ -57,7 +58,7 @@ struct Served<'a> {
 
 impl Served<'_> {
     fn is_crates_io(&self) -> bool {
-        self.index == CRATES_IO
+        self.index.is_crates_io()
     }
 
     fn is_sealed(&self) -> bool {
@@ -65,7 +66,7 @@ impl Served<'_> {
     }
 
     fn configured(&self) -> ConfiguredRegistry {
-        ConfiguredRegistry { index: self.index.to_owned(), name: self.name.map(str::to_owned) }
+        ConfiguredRegistry { index: self.index.clone(), name: self.name.map(str::to_owned) }
     }
 }
 
@@ -130,7 +131,7 @@ fn provider(
     let shown = escape(name);
     let index = variable(name, "index");
     if let Some(url) = surroundings.variable(&index) {
-        if url != registry.index {
+        if *registry.index != *url {
             let text = format!("{index} gives `{shown}` the URL {}, which is not enrolled", escape(url));
             findings.fail(PROVIDER, text, format!("unset {index}"));
             return Ok(());

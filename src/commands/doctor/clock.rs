@@ -1,23 +1,23 @@
 //! This computer's clock beside a registry's: a token is good for minutes, counted from the time in it.
 
 use super::{Findings, name};
-use crate::challenge;
 use crate::enrollment::Registry;
+use crate::registry::greeting;
 use crate::settings::Settings;
-use crate::ui::{causes, escape};
+use crate::text::{causes, escape};
 
 const CHECK: &str = "clock";
 
 pub(super) fn check(registry: &Registry, settings: &Settings, findings: &mut Findings) {
     let name = name(registry);
-    match challenge::clock(&registry.index, settings) {
+    match greeting::clock(&registry.index, settings) {
         Ok(None) => findings.ok(CHECK, format!("it does not contradict that of `{name}`")),
         Ok(Some(wrong)) => findings.fail(
             CHECK,
             format!("{wrong} `{name}`: it will refuse tokens that are dated too far off"),
             "sudo timedatectl set-ntp true",
         ),
-        Err(challenge::Error::GitIndex) => {
+        Err(greeting::Error::GitIndex) => {
             findings
                 .note(CHECK, format!("not compared with that of `{name}`: its index is a git repository"));
         }

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::Findings;
-use crate::commands::{Context, sealed_tokens};
+use crate::commands::sealed_tokens;
+use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::ui::escape;
+use crate::text::escape;
 
 const TOKEN: &str = "sealed token";
 

@@ -6,7 +6,7 @@ use crate::commands::cards::{self, PluggedIn};
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::reader::{self, Readers};
-use crate::ui::escape;
+use crate::text::escape;
 
 const CHECK: &str = "smart card service";
 const READER: &str = "reader";

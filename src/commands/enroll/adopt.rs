@@ -9,7 +9,7 @@ use crate::commands::enroll::{Enrollment, management};
 use crate::enrollment::{Key, Role};
 use crate::error::Error;
 use crate::piv::Origin;
-use crate::ui::escape;
+use crate::text::escape;
 
 impl Enrollment<'_> {
     pub(super) fn adopt(&self) -> Result<(), Error> {
@@ -51,7 +51,7 @@ impl Enrollment<'_> {
         let ours: Vec<_> = described
             .into_iter()
             .filter_map(|key| {
-                let described = key.described.as_ref().filter(|described| described.index == *index)?;
+                let described = key.described.as_ref().filter(|described| *index == *described.index)?;
                 Some((described.role, key))
             })
             .collect();

@@ -1,15 +1,15 @@
 //! Getting leave to make keys: the management key, by the state the card reports. It is never changed.
 
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::card::pin_source::{PinSource, Why};
 use crate::commands::enroll::survey::{self, CardId, CardSurvey, ManagementKeyState, is_still};
 use crate::error::Error;
-use crate::pin::Pin;
-use crate::pin_source::{PinSource, Why};
+use crate::piv::pin::Pin;
 use crate::piv::{self, ManagementKey, PinState, Piv};
+use crate::process::secret_program::{Secret, SecretProgram};
 use crate::reader::Readers;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -67,7 +67,8 @@ fn accepted(asking: Asking<'_>, key: ManagementKey) -> Result<Arc<ManagementKey>
 fn given(asking: Asking<'_>) -> Result<ManagementKey, Error> {
     let serial = asking.card.serial;
     let hex = match asking.command {
-        Some(command) => output_of(command)?,
+        Some(command) => SecretProgram { prints: Secret::ManagementKey, command, variables: &[] }
+            .first_line(asking.settings.wait.pin_command())?,
         None if asking.ui.is_interactive() => asking.ui.ask_hidden(
             &format!("Management key of YubiKey {serial} (hexadecimal): "),
             asking.settings.wait.pin_prompt(),
@@ -75,23 +76,6 @@ fn given(asking: Asking<'_>) -> Result<ManagementKey, Error> {
         None => return Err(Error::ManagementKeyNeeded { serial }),
     };
     from_hex(hex.trim())
-}
-
-fn output_of(command: &str) -> Result<Zeroizing<String>, Error> {
-    let mut words = command.split_whitespace();
-    let program = words.next().ok_or(Error::ManagementKeySyntax)?;
-    let output = Command::new(program)
-        .args(words)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|source| Error::File { file: program.into(), source })?;
-    let stdout = Zeroizing::new(output.stdout);
-    if !output.status.success() {
-        return Err(Error::ManagementKeyCommand { status: output.status });
-    }
-    let text = std::str::from_utf8(&stdout).map_err(|_| Error::ManagementKeySyntax)?;
-    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 fn from_hex(hex: &str) -> Result<ManagementKey, Error> {

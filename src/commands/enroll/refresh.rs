@@ -3,13 +3,15 @@
 use asymmetric_token::CrateName;
 
 use crate::cargo_config::ConfiguredRegistry;
-use crate::challenge::{self, Reads};
-use crate::commands::Context;
+use crate::context::Context;
+use crate::enrollment::Reads;
 use crate::enrollment::{ChallengeSource, Edit, Enrollments, Registry};
 use crate::error::Error;
 use crate::reader::Readers;
+use crate::registry::greeting;
 use crate::signer::Signer;
-use crate::ui::{Ui, causes, escape};
+use crate::text::{causes, escape};
+use crate::ui::Ui;
 
 /// A crate to ask an open registry's API about. It need not exist there: who asks without a token is refused first.
 const ABOUT: &str = "yk-cargo";
@@ -24,7 +26,7 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let enrolled = enrollments
         .registry(&registry.index)
-        .ok_or_else(|| Error::NotEnrolled { registry: registry.index.clone() })?;
+        .ok_or_else(|| Error::NotEnrolled { registry: registry.index.to_string() })?;
     let token = Signer::new(readers, &context.settings, ui).sign(enrolled, None)?.token;
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
@@ -33,8 +35,8 @@ pub(super) fn run(
 /// That nothing answers is no reason: the registry may come later.
 pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
     let Ok(about) = ABOUT.parse::<CrateName>() else { return };
-    let greeting = challenge::greet(index, &about, &context.settings);
-    if let Err(error @ (challenge::Error::Status { status: ..500, .. } | challenge::Error::Config { .. })) =
+    let greeting = greeting::greet(index, &about, &context.settings);
+    if let Err(error @ (greeting::Error::Status { status: ..500, .. } | greeting::Error::Config { .. })) =
         greeting
     {
         ui.warn(format_args!("there is no index at this URL: {error}"));
@@ -50,9 +52,9 @@ pub(super) fn what_the_registry_wants(
 ) -> Result<(), Error> {
     let index = &registry.index;
     let about: CrateName = ABOUT.parse()?;
-    let mut greeting = match challenge::greet(index, &about, &context.settings) {
+    let mut greeting = match greeting::greet(index, &about, &context.settings) {
         Ok(greeting) => greeting,
-        Err(challenge::Error::GitIndex) => {
+        Err(greeting::Error::GitIndex) => {
             ui.note(
                 "its index is a git repository, which tells nothing of challenges: tokens will carry none",
             );
@@ -76,7 +78,7 @@ pub(super) fn what_the_registry_wants(
         && let Some(token) = read_token
     {
         // It answers only once it knows the key, which is later for most.
-        greeting.window = challenge::window(index, token, &context.settings).ok().flatten();
+        greeting.window = greeting::window(index, token, &context.settings).ok().flatten();
     }
     let reads = match greeting.reads {
         Reads::AuthRequired => "needs a token for reads",
@@ -89,6 +91,6 @@ pub(super) fn what_the_registry_wants(
     let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
     ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
     // What it does not say now it may have said before.
-    let reuse = if greeting.window.is_some() { challenge::reuse(greeting.window) } else { registry.reuse };
+    let reuse = if greeting.window.is_some() { greeting::reuse(greeting.window) } else { registry.reuse };
     Ok(Edit::begin(context.cargo.home())?.refresh(index, greeting.source, reuse)?)
 }

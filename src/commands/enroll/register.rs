@@ -13,16 +13,17 @@ use zeroize::Zeroizing;
 
 use crate::cargo_config::ConfiguredRegistry;
 use crate::cli::Enroll;
-use crate::commands::Context;
 use crate::commands::attest::chain;
 use crate::commands::enroll::Enrollment;
 use crate::commands::enroll::survey::is_still;
+use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry};
 use crate::error::Error;
 use crate::piv::{self, Serial};
-use crate::registration::{Credential, ProvenKey, Registration};
+use crate::registry::enrollment::{Credential, ProvenKey, Registration};
 use crate::signer::{Purpose, Signer};
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// Longer than any code.
 const LONGEST_CODE: u64 = 256;
@@ -87,7 +88,7 @@ impl Enrollment<'_> {
     pub(super) fn register(&self, with: &Registering<'_>, registry: &Registry) -> Result<(), Error> {
         let card = registry
             .card(self.card.serial)
-            .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.clone() })?;
+            .ok_or_else(|| Error::NotEnrolled { registry: self.registry.index.to_string() })?;
         let terms = with.registration.terms()?;
         let chains = if terms.wants_attestation() { self.chains(card)? } else { vec![None; card.keys.len()] };
         let ids: Vec<KeyId> = card.keys.iter().map(|key| key.public.id()).collect();

@@ -3,13 +3,14 @@
 use crate::commands::enroll::Enrollment;
 use crate::enrollment::{Card, Edit, Enrollments, Registry};
 use crate::error::Error;
+use crate::index_url::IndexUrl;
 use crate::piv::Serial;
-use crate::ui::escape;
+use crate::text::escape;
 
 /// The card to be replaced, if there is to be one.
 pub(super) fn card(
     serial: Option<Serial>,
-    index: &str,
+    index: &IndexUrl,
     enrollments: &Enrollments,
 ) -> Result<Option<Card>, Error> {
     let Some(serial) = serial else { return Ok(None) };
@@ -18,7 +19,7 @@ pub(super) fn card(
         Some(card) => Ok(Some(card.clone())),
         None => Err(Error::NotOneOfItsCards {
             serial,
-            index: index.to_owned(),
+            index: index.clone(),
             enrolled: registry.map(Registry::cards_for_display).unwrap_or_default(),
         }),
     }

@@ -4,7 +4,7 @@ use crate::commands::print as to_stdout;
 use crate::enrollment::{Card, Registry, Role};
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::ui::escape;
+use crate::text::escape;
 
 pub(super) fn print(
     registry: &Registry,

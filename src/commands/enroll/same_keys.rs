@@ -4,7 +4,7 @@
 use crate::commands::enroll::Enrollment;
 use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Registry};
 use crate::error::Error;
-use crate::ui::escape;
+use crate::text::escape;
 
 impl Enrollment<'_> {
     pub(super) fn share(&self, name: &str, enrollments: &Enrollments) -> Result<(), Error> {

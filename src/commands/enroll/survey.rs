@@ -2,7 +2,7 @@
 
 use asymmetric_token::PublicKey;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::enrollment::{Enrollments, Reusable, Role};
 use crate::error::Error;
 use crate::piv::attestation::Attestation;

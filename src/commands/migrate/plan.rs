@@ -6,12 +6,13 @@
 use super::shown_file;
 use crate::cargo_config::credentials::{ClearToken, Owner};
 use crate::cargo_config::view::{from_variable, variable};
-use crate::cargo_config::{self, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry, is_unprotected};
-use crate::commands::Context;
+use crate::cargo_config::{self, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry};
+use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::sealed::BearerToken;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::ui::Ui;
 
 /// Everything that was found in clear.
 pub(super) struct Plan {
@@ -135,7 +136,7 @@ impl Move {
         if enrollments.registry(&registry.index).is_some() {
             return Err(Error::Signs { registry: token.registry.clone() });
         }
-        if is_unprotected(&registry.index) {
+        if registry.index.is_unprotected() {
             return Err(Error::Unprotected { index: registry.index });
         }
         if let Some(file) = context.cargo.credentials_with_a_provider(&registry)? {

@@ -8,8 +8,9 @@ use crate::commands::seal::{Sealer, key};
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::sealed::{BearerToken, Occasion};
-use crate::ui::escape;
+use crate::sealed::BearerToken;
+use crate::text::escape;
+use crate::unsealer::Occasion;
 
 pub(super) fn run(sealer: &Sealer<'_>, no_check: bool) -> Result<(), Error> {
     let enrollments = Enrollments::load(sealer.context.cargo.home())?;

@@ -3,12 +3,12 @@
 use asymmetric_token::{Checksum, CrateName};
 use semver::Version;
 
-use crate::challenge::{self, Asked, IndexConfig};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::enrollment::Registry;
 use crate::error::Error;
 use crate::proof;
 use crate::reader::Readers;
+use crate::registry::greeting::{self, Asked, IndexConfig};
 use crate::signer::Signer;
 use crate::ui::Ui;
 
@@ -37,7 +37,7 @@ impl<'a> Remote<'a> {
         }
         let enrolled = enrolled.ok_or_else(|| Error::NotEnrolled { registry: index.to_owned() })?;
         let readers = Readers::start(context.settings.wait.deadlines());
-        let token = Signer::new(&readers, &context.settings, Ui::new(false)).sign(enrolled, None)?.token;
+        let token = Signer::new(&readers, &context.settings, Ui::asking()).sign(enrolled, None)?.token;
         let config =
             ask(Some(&token)).map_err(failed)?.expect("with a token there is a configuration or an error");
         Ok(Self { index, context, config, token: Some(token) })
@@ -49,7 +49,7 @@ impl<'a> Remote<'a> {
         let api = self.config.api.as_deref().ok_or_else(missing)?.trim_end_matches('/');
         let url = format!("{api}/api/v1/crates/{name}/{version}/proof");
         match self.get(proof::LONGEST, &url) {
-            Err(challenge::Error::Status { status: 404, .. }) => Err(missing()),
+            Err(greeting::Error::Status { status: 404, .. }) => Err(missing()),
             Err(error) => Err(cannot_get(format!("the proof of {name} {version}"), error)),
             Ok(bytes) => Ok(bytes),
         }
@@ -67,18 +67,18 @@ impl<'a> Remote<'a> {
             .map_err(|error| cannot_get(format!("the crate file of {name} {version}"), error))
     }
 
-    fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, challenge::Error> {
+    fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, greeting::Error> {
         let asked = Asked::new(self.index, &self.context.settings)?;
         asked.is_as_protected(url)?;
         let answer = asked.client.get_up_to(longest, url, self.token.as_deref())?;
         match answer.status {
             200 => Ok(answer.body),
-            status => Err(challenge::Error::Status { url: url.to_owned(), status }),
+            status => Err(greeting::Error::Status { url: url.to_owned(), status }),
         }
     }
 }
 
-fn cannot_get(what: String, error: challenge::Error) -> Error {
+fn cannot_get(what: String, error: greeting::Error) -> Error {
     Error::Fetch { what, source: Box::new(error) }
 }
 

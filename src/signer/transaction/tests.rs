@@ -8,8 +8,8 @@ use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::card::pin_source::Why;
 use crate::enrollment::{Card, ChallengeSource, Role};
-use crate::pin_source::Why;
 use crate::piv::certificate::Description;
 use crate::piv::script::Script;
 use crate::piv::{P384Point, Version};
@@ -39,7 +39,7 @@ fn registry(firmware: Version, pin: PinPolicy) -> Registry {
     let key = Key { role: Role::Publish, slot, public, pin, touch: TouchPolicy::Never };
     let card = Card { serial: piv::Serial(12_345_678), firmware, label: "laptop".into(), keys: vec![key] };
     Registry {
-        index: INDEX.into(),
+        index: INDEX.parse().unwrap(),
         name: None,
         subject: None,
         key_id: KeyIdField::Both,
@@ -58,7 +58,7 @@ fn work(registry: Registry, pin: Option<&str>) -> Work {
         challenge: Some("challenge-1".into()),
         pin,
         announce: false,
-        announcing: TouchAnnouncement { ui: Ui::new(true), delay: Duration::from_secs(60) },
+        announcing: TouchAnnouncement { ui: Ui::silent(), delay: Duration::from_secs(60) },
     }
 }
 

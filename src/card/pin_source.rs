@@ -2,16 +2,17 @@
 //! is not asked.
 
 use crate::error::Error;
-use crate::pin::Pin;
 use crate::piv::Serial;
+use crate::piv::pin::Pin;
+use crate::process::secret_program::{Secret, SecretProgram};
 use crate::settings::Settings;
-use crate::ui::pin_command::{self, VARIABLE};
+use crate::ui::pinentry::Pinentry;
 use crate::ui::{AskError, Ui};
 
 mod earlier;
-pub mod pinentry;
 
-use pinentry::Pinentry;
+/// The environment variable with the PIN command, for machines where nobody can be asked.
+pub const PIN_COMMAND: &str = "YK_CARGO_PIN_COMMAND";
 
 /// Asks for PINs in the documented order, and remembers what was tried.
 pub struct PinSource<'a> {
@@ -37,7 +38,7 @@ impl<'a> PinSource<'a> {
     /// The command and what pinentry needs come from the environment.
     #[must_use]
     pub fn new(settings: &'a Settings, ui: Ui) -> Self {
-        let command = std::env::var(VARIABLE).ok();
+        let command = std::env::var(PIN_COMMAND).ok();
         Self { settings, ui, command, pinentry: None, asked: None, mistake: None }
     }
 
@@ -52,8 +53,10 @@ impl<'a> PinSource<'a> {
         if tries > 1
             && let Some(command) = self.command.take()
         {
-            self.ui.note(format_args!("asking {VARIABLE} for the PIN of YubiKey {serial}"));
-            let line = pin_command::run(&command, serial, self.settings.wait.pin_command())?;
+            self.ui.note(format_args!("asking {PIN_COMMAND} for the PIN of YubiKey {serial}"));
+            let variables = [("YK_CARGO_SERIAL", serial.to_string())];
+            let program = SecretProgram { prints: Secret::Pin, command: &command, variables: &variables };
+            let line = program.first_line(self.settings.wait.pin_command())?;
             return Ok(Pin::new(line)?);
         }
         let reason = self.reason(serial, why);

@@ -19,7 +19,8 @@ use asymmetric_token::{CrateName, PublicKey};
 use serde::Deserialize;
 use toml_edit::{Array, DocumentMut, Table, value};
 
-use crate::enrollment::{self, Problem, edit, file};
+use crate::enrollment::{Problem, edit};
+use crate::folder;
 
 /// The only version of the file that this program writes and reads.
 const FILE_VERSION: i64 = 1;
@@ -29,7 +30,7 @@ const EVERY: &str = "*";
 
 /// All trusted keys, as read.
 #[derive(Debug, Default)]
-pub struct Signers(Vec<Signer>);
+pub struct TrustedKeys(Vec<Signer>);
 
 #[derive(Debug)]
 struct Signer {
@@ -55,14 +56,14 @@ pub enum Trust {
     Unknown,
 }
 
-impl Signers {
+impl TrustedKeys {
     /// Reads the file; a missing one means that nobody is trusted.
     ///
     /// # Errors
     /// [`Error`]: unreadable, unsafe permissions, not TOML, a newer version, values that make no sense.
     pub fn load(cargo_home: &Path) -> Result<Self, Error> {
         let path = path(cargo_home);
-        match file::read(&path)? {
+        match folder::read(&path)? {
             None => Ok(Self::default()),
             Some(text) => document(&text)
                 .and_then(|document| Self::from_document(&document))
@@ -98,16 +99,16 @@ impl Signers {
 /// Records that a key may publish a crate. What this program does not know in the file is kept, comments too.
 ///
 /// # Errors
-/// As [`Signers::load`], and if the file cannot be written.
+/// As [`TrustedKeys::load`], and if the file cannot be written.
 pub fn remember(cargo_home: &Path, index: &str, name: &CrateName, key: &PublicKey) -> Result<(), Error> {
     let path = path(cargo_home);
-    let _lock: File = file::lock(&path)?;
+    let _lock: File = folder::lock(&path)?;
     let content = |problem| Error::Content { path: path.clone(), problem };
-    let mut document = match file::read(&path)? {
+    let mut document = match folder::read(&path)? {
         Some(text) => document(&text).map_err(content)?,
         None => Table::from_iter([("version", value(FILE_VERSION))]).into(),
     };
-    let signers = Signers::from_document(&document).map_err(content)?;
+    let signers = TrustedKeys::from_document(&document).map_err(content)?;
     if signers.trust(index, name, key) == Trust::Trusted {
         return Ok(());
     }
@@ -122,13 +123,13 @@ pub fn remember(cargo_home: &Path, index: &str, name: &CrateName, key: &PublicKe
     );
     let keys = signer["keys"].as_array_mut().ok_or_else(|| content(Problem::Toml("keys".into())))?;
     keys.push(key.to_string());
-    Ok(file::replace(&path, document.to_string())?)
+    Ok(folder::replace(&path, document.to_string())?)
 }
 
 /// The file.
 #[must_use]
 pub fn path(cargo_home: &Path) -> PathBuf {
-    enrollment::directory(cargo_home).join("signers.toml")
+    folder::in_cargo_home(cargo_home).join("signers.toml")
 }
 
 fn document(text: &str) -> Result<DocumentMut, Problem> {
@@ -183,7 +184,7 @@ impl TryFrom<WireSigner> for Signer {
 pub enum Error {
     /// The file or its permissions.
     #[error(transparent)]
-    File(#[from] enrollment::Error),
+    File(#[from] folder::Error),
     /// The file is read, but cannot be used.
     #[error("{} {problem}", path.display())]
     Content {
@@ -226,8 +227,8 @@ mod tests {
         PublicKey::from_sec1(key.verifying_key().to_sec1_point(true).as_bytes()).unwrap()
     }
 
-    fn parse(text: &str) -> Result<Signers, Problem> {
-        document(text).and_then(|document| Signers::from_document(&document))
+    fn parse(text: &str) -> Result<TrustedKeys, Problem> {
+        document(text).and_then(|document| TrustedKeys::from_document(&document))
     }
 
     #[test]
@@ -267,7 +268,7 @@ mod tests {
     fn what_is_remembered_is_added_and_the_rest_is_kept() {
         let home = tempfile::tempdir().unwrap();
         let key: PublicKey = KEY.parse().unwrap();
-        let trust = |name, key| Signers::load(home.path()).unwrap().trust(INDEX, &name, &key);
+        let trust = |name, key| TrustedKeys::load(home.path()).unwrap().trust(INDEX, &name, &key);
         assert_eq!(trust(name("hello"), key), Trust::Unknown);
         remember(home.path(), INDEX, &name("hello"), &key).unwrap();
         assert_eq!(trust(name("hello"), key), Trust::Trusted);
@@ -291,7 +292,7 @@ mod tests {
         let mode = std::fs::metadata(path(home.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::set_permissions(path(home.path()), std::fs::Permissions::from_mode(0o620)).unwrap();
-        let refused = Signers::load(home.path()).unwrap_err();
-        assert!(matches!(refused, Error::File(enrollment::Error::Unsafe { .. })), "{refused}");
+        let refused = TrustedKeys::load(home.path()).unwrap_err();
+        assert!(matches!(refused, Error::File(folder::Error::Unsafe { .. })), "{refused}");
     }
 }

@@ -4,22 +4,19 @@
 //! GET of the index's `config.json`, or where that is open, of one harmless read of the API (RFC 3231, "the
 //! authentication process": a challenge comes in a 401 or 403). The answer's time shows whether our clock is right.
 
-use std::fmt;
-use std::time::Duration;
-
 use asymmetric_token::{CargoChallenge, ChallengeError, CrateName};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
-use ureq::http::header::{AGE, DATE, WWW_AUTHENTICATE};
+use ureq::http::header::WWW_AUTHENTICATE;
 
-use crate::cargo_config::{self, is_unprotected};
-use crate::enrollment::{ChallengeSource, DEFAULT_REUSE};
-use crate::http::{self, Answer, Client, Network};
+use super::clock::ClockError;
+use super::http::{self, Answer, Client};
+use super::network::Network;
+use crate::cargo_config;
+use crate::enrollment::{ChallengeSource, DEFAULT_REUSE, Reads};
+use crate::index_url::is_unprotected;
 use crate::settings::Settings;
-use crate::ui::escape;
-
-/// Clocks that differ by less are nobody's concern: registries allow a minute at least.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
+use crate::text::escape;
 
 /// What a token loses of a registry's window on its way, in seconds, and the most that is useful.
 const MARGIN: u32 = 60;
@@ -38,32 +35,6 @@ pub struct Greeting {
     pub window: Option<u32>,
     /// How far our clock is wrong, if it is.
     pub clock: Option<ClockError>,
-}
-
-/// Whether index and downloads need a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// Yes.
-    AuthRequired,
-    /// No.
-    Open,
-}
-
-impl Reads {
-    /// As in the enrollments file.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AuthRequired => "auth-required",
-            Self::Open => "open",
-        }
-    }
-
-    /// The one with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::AuthRequired, Self::Open].into_iter().find(|reads| reads.as_str() == name)
-    }
 }
 
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
@@ -237,41 +208,6 @@ pub fn in_cargos_headers(headers: &[impl AsRef<str>]) -> bool {
     found.is_ok_and(|found| found.is_some_and(|cargo| cargo.challenge.is_some()))
 }
 
-/// How far this computer's clock is from a registry's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockError(SignedDuration);
-
-impl ClockError {
-    /// From the answer's `Date`, and its `Age` where a cache gave it (RFC 9110, 6.6.1; RFC 9111, 5.1).
-    fn of(answer: &Answer, now: Timestamp) -> Option<Self> {
-        Self::between(answer.header(DATE)?, answer.header(AGE), now)
-    }
-
-    fn between(date: &str, age: Option<&str>, now: Timestamp) -> Option<Self> {
-        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-        let age = age.map_or(Ok(0), |age| age.trim().parse::<u32>()).ok()?;
-        let ahead = now.duration_since(date) - SignedDuration::from_secs(age.into());
-        (ahead.abs() >= CLOCK_TOLERANCE).then_some(Self(ahead))
-    }
-}
-
-impl fmt::Display for ClockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = if self.0.is_negative() { "behind" } else { "ahead of" };
-        let seconds = Duration::from_secs(self.0.as_secs().unsigned_abs()).as_secs();
-        write!(f, "this computer's clock is {} {direction} the registry's", rough(seconds))
-    }
-}
-
-fn rough(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} seconds"),
-        120..7200 => format!("{} minutes", seconds / 60),
-        7200..172_800 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
 /// Why a registry did not say what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -333,25 +269,6 @@ mod tests {
         assert_eq!(reuse(Some(300)), 240);
         assert_eq!(reuse(Some(30)), 0);
         assert_eq!(reuse(None), 45);
-    }
-
-    #[test]
-    fn clocks_are_compared_by_the_date() {
-        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
-        let text = |date, age| ClockError::between(date, age, now).map(|clock| clock.to_string());
-        assert_eq!(text("Fri, 20 Nov 2026 12:00:29 GMT", None), None);
-        assert_eq!(text("Fri, 20 Nov 2026 11:50:00 GMT", Some("590")), None, "an old answer from a cache");
-        assert_eq!(
-            text("Fri, 20 Nov 2026 12:01:35 GMT", None).unwrap(),
-            "this computer's clock is 95 seconds behind the registry's"
-        );
-        assert_eq!(
-            text("Fri, 20 Nov 2026 10:30:00 GMT", None).unwrap(),
-            "this computer's clock is 90 minutes ahead of the registry's"
-        );
-        for nonsense in ["", "soon", "Fri, 99 Nov 2026 10:30:00 GMT"] {
-            assert_eq!(text(nonsense, None), None);
-        }
     }
 
     #[test]

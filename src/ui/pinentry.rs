@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::child_process::Owned;
+use crate::process::child::Owned;
 
 const LONGEST_LINE: u64 = 1000;
 /// Answers before one that counts; a real pinentry gives a few status lines.
@@ -150,7 +150,7 @@ impl Dialogue {
         match number.map(|number| number as u16) {
             Some(CANCELED) => PinentryError::Canceled,
             Some(TIMEOUT) => PinentryError::TooLate(self.limit),
-            _ => PinentryError::Refused { reason: crate::ui::escape(error) },
+            _ => PinentryError::Refused { reason: crate::text::escape(error) },
         }
     }
 }

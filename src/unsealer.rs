@@ -9,18 +9,20 @@ use std::sync::Arc;
 
 use asymmetric_token::Mutation;
 
-use super::piv_p256::SharedSecret;
-use super::{AgeFile, BearerToken, store};
+use crate::card::choose::Finder;
+use crate::card::key_use::{Attempts, Obstacle, PrivateKey, TouchAnnouncement};
+use crate::card::known::{Identity, KnownCards};
 use crate::enrollment::{Enrollments, SealedToken, SealingKey};
 use crate::error::Error;
-use crate::key_use::{Attempts, Obstacle, PrivateKey, TouchAnnouncement};
-use crate::known_cards::{Finder, Identity, KnownCards};
-use crate::pin::Pin;
+use crate::piv::pin::Pin;
 use crate::piv::{self, P256Point, Piv, Serial};
 use crate::reader::Readers;
+use crate::sealed::{AgeFile, BearerToken, SharedSecret};
+use crate::sealed_files;
 use crate::settings::Settings;
-use crate::signer::in_words;
-use crate::ui::{Ui, escape};
+use crate::text::escape;
+use crate::text::in_words;
+use crate::ui::Ui;
 
 /// Opens sealed tokens.
 pub struct Unsealer<'a> {
@@ -60,7 +62,7 @@ impl<'a> Unsealer<'a> {
         token: &SealedToken,
         occasion: Occasion<'_>,
     ) -> Result<BearerToken, Error> {
-        let file = store::load(self.cargo_home(), token)?;
+        let file = sealed_files::load(self.cargo_home(), token)?;
         let name = escape(token.display_name());
         let keys: Vec<_> =
             enrollments.sealing_keys.iter().filter(|key| file.is_for(&key.recipient)).cloned().collect();
@@ -71,7 +73,7 @@ impl<'a> Unsealer<'a> {
         let (key, secret) = self.agree(&file, keys, &statement)?;
         file.open(&token.index, &key.recipient, &secret).map_err(|problem| Error::Sealed {
             registry: name,
-            file: store::path(self.cargo_home(), &token.index),
+            file: sealed_files::path(self.cargo_home(), &token.index),
             problem,
         })
     }

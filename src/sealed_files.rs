@@ -9,27 +9,27 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::age_file::{AgeFile, FileError, LONGEST_FILE};
-use crate::cargo_config::CRATES_IO;
-use crate::enrollment::{self, Edit, SealedToken, file};
+use crate::enrollment::{Edit, SealedToken};
 use crate::error::Error;
-use crate::http;
-use crate::ui::escape;
+use crate::folder;
+use crate::index_url::{CRATES_IO, IndexUrl};
+use crate::sealed::{AgeFile, FileError, LONGEST_FILE};
+use crate::text::escape;
 
 /// The folder with the files.
 #[must_use]
 pub fn directory(cargo_home: &Path) -> PathBuf {
-    enrollment::directory(cargo_home).join("sealed")
+    folder::in_cargo_home(cargo_home).join("sealed")
 }
 
 /// The file for an index URL, whether it is there or not.
 #[must_use]
-pub fn path(cargo_home: &Path, index: &str) -> PathBuf {
-    let url = index.strip_prefix("sparse+").unwrap_or(index);
-    let host = if index == CRATES_IO { "crates.io" } else { http::host(url) };
+pub fn path(cargo_home: &Path, index: &IndexUrl) -> PathBuf {
+    let host = if *index == CRATES_IO { "crates.io".to_owned() } else { index.host() };
     let plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
     let host: String = host.chars().filter(plain).take(40).collect();
-    let hash: String = Sha256::digest(index).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String =
+        Sha256::digest(index.as_str()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     directory(cargo_home).join(format!("{}-{hash}.age", host.trim_start_matches('.').to_ascii_lowercase()))
 }
 
@@ -42,7 +42,7 @@ pub fn load(cargo_home: &Path, token: &SealedToken) -> Result<AgeFile, Error> {
     let unusable =
         |problem| Error::Sealed { registry: escape(token.display_name()), file: path.clone(), problem };
     let bytes =
-        file::read_bytes(&path, LONGEST_FILE as u64 + 1)?.ok_or_else(|| unusable(FileError::Missing))?;
+        folder::read_bytes(&path, LONGEST_FILE as u64 + 1)?.ok_or_else(|| unusable(FileError::Missing))?;
     AgeFile::parse(bytes).map_err(unusable)
 }
 
@@ -53,9 +53,9 @@ pub fn load(cargo_home: &Path, token: &SealedToken) -> Result<AgeFile, Error> {
 pub fn keep(cargo_home: &Path, token: &SealedToken, sealed: &AgeFile) -> Result<PathBuf, Error> {
     let path = path(cargo_home, &token.index);
     let mut edit = Edit::begin(cargo_home)?;
-    let io = |source| enrollment::Error::Io { action: "make", path: directory(cargo_home), source };
-    file::create_private_directory(&directory(cargo_home)).map_err(io)?;
-    file::replace(&path, sealed.as_bytes())?;
+    let io = |source| folder::Error::Io { action: "make", path: directory(cargo_home), source };
+    folder::create_private_directory(&directory(cargo_home)).map_err(io)?;
+    folder::replace(&path, sealed.as_bytes())?;
     edit.set_sealed(token)?;
     Ok(path)
 }
@@ -64,12 +64,12 @@ pub fn keep(cargo_home: &Path, token: &SealedToken, sealed: &AgeFile) -> Result<
 ///
 /// # Errors
 /// [`Error::Enrollments`] with the file that cannot be changed.
-pub fn remove(cargo_home: &Path, index: &str) -> Result<(), Error> {
+pub fn remove(cargo_home: &Path, index: &IndexUrl) -> Result<(), Error> {
     let path = path(cargo_home, index);
     Edit::begin(cargo_home)?.remove_sealed(index)?;
     match fs::remove_file(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(enrollment::Error::Io { action: "remove", path, source }.into())
+            Err(folder::Error::Io { action: "remove", path, source }.into())
         }
         _ => Ok(()),
     }
@@ -81,15 +81,16 @@ mod tests {
 
     #[test]
     fn a_name_for_every_url() {
-        let name =
-            |index: &str| path(Path::new("/c"), index).file_name().unwrap().to_str().unwrap().to_owned();
+        let name = |index: &str| {
+            path(Path::new("/c"), &index.parse().unwrap()).file_name().unwrap().to_str().unwrap().to_owned()
+        };
         assert!(name(CRATES_IO).starts_with("crates.io-"), "{}", name(CRATES_IO));
         assert!(name("sparse+https://R.Example:8080/a/").starts_with("r.example-"));
         let urls = ["sparse+https://r/a/", "sparse+https://r/b/", "https://r/a/", "sparse+https://R/a/"];
         let names: std::collections::BTreeSet<_> = urls.map(name).into();
         assert_eq!(names.len(), urls.len());
-        for evil in ["sparse+https://../../x/", "sparse+https://%2e%2e%2f/", "ssh://git@[::1]/..", "", "/"] {
-            let path = path(Path::new("/c"), evil);
+        for evil in ["sparse+https://../../x/", "ssh://git@[::1]/..", "file:///../x"] {
+            let path = path(Path::new("/c"), &evil.parse().unwrap());
             assert_eq!(path.parent(), Some(Path::new("/c/yk-cargo/sealed")), "{evil}");
             assert!(!name(evil).starts_with('.'), "{evil}");
         }

@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use crate::enrollment;
+use crate::folder;
 use crate::piv::Serial;
 
 /// Whether our parent's last child to ask wanted this PIN too; notes that it now does. Where nothing can be noted, the
 /// answer is no.
 pub(super) fn was_asked(cargo_home: &Path, serial: Serial) -> bool {
     let Some(parent) = parent() else { return false };
-    let file = enrollment::directory(cargo_home).join("last-pin");
+    let file = folder::in_cargo_home(cargo_home).join("last-pin");
     let note = format!("{parent} {serial}\n");
     if std::fs::read_to_string(&file).is_ok_and(|earlier| earlier == note) {
         return true;

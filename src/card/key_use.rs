@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::card::known::KnownCards;
+use crate::card::pin_source::{PinSource, Why};
 use crate::error::Error;
-use crate::known_cards::KnownCards;
-use crate::pin::Pin;
-use crate::pin_source::{PinSource, Why};
+use crate::piv::pin::Pin;
 use crate::piv::{self, Missing, PinPolicy, PinState, Piv, Serial, TouchPolicy};
 use crate::reader;
 use crate::settings::Settings;

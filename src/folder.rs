@@ -1,20 +1,75 @@
-//! Reading and replacing a file of the person's: permissions, lock, rename.
+//! Files in a folder of the person's own: who may write them, the lock that writers hold, replacing one as a whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::Error;
+/// The folder of this program in cargo's home.
+#[must_use]
+pub fn in_cargo_home(cargo_home: &Path) -> PathBuf {
+    cargo_home.join("yk-cargo")
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read`, `write`, `lock`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Group or others may write the file or its folder, or it belongs to somebody else.
+    #[error("{} {problem}: somebody else could have written it", path.display())]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+                ) =>
+            {
+                "make room on that disk, then run the command again: it goes on where this one stopped".into()
+            }
+            Self::Io { .. } => "check that the file and its folder belong to you".into(),
+            Self::Unsafe { path, .. } => {
+                format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())
+            }
+        }
+    }
+}
 
 /// The text, or `None` if there is no file.
-pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
+///
+/// # Errors
+/// [`Error`].
+pub fn read(path: &Path) -> Result<Option<String>, Error> {
     let Some(bytes) = read_bytes(path, u64::MAX)? else { return Ok(None) };
     let io = |error| Error::Io { action: "read", path: path.to_owned(), source: io::Error::other(error) };
     String::from_utf8(bytes).map(Some).map_err(io)
 }
 
 /// The first bytes, as many as `limit`; `None` if there is no file.
-pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+///
+/// # Errors
+/// [`Error`].
+pub fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -31,7 +86,10 @@ pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Err
 }
 
 /// Replaces the contents so that at every moment either the old or the new ones are there, whole.
-pub(crate) fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
     let io = |source| Error::Io { action: "write", path: path.to_owned(), source };
     let mut temporary = path.to_owned().into_os_string();
     temporary.push(".new");
@@ -47,7 +105,10 @@ pub(crate) fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Err
 }
 
 /// The lock that writers hold; released when dropped.
-pub(crate) fn lock(path: &Path) -> Result<File, Error> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn lock(path: &Path) -> Result<File, Error> {
     let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
     if let Some(directory) = path.parent() {
         create_private_directory(directory).map_err(io)?;
@@ -71,14 +132,22 @@ fn private() -> OpenOptions {
     OpenOptions::new()
 }
 
+/// Makes a folder and those above it, for its owner alone.
+///
+/// # Errors
+/// It cannot be made.
 #[cfg(unix)]
-pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// It cannot be made.
 #[cfg(not(unix))]
-pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 

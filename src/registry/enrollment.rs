@@ -7,11 +7,12 @@ use asymmetric_token::strict_json;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::challenge;
+use super::greeting;
+use super::http::{self, Client};
+use super::network::Network;
 use crate::enrollment::Key;
-use crate::http::{self, Client, Network};
 use crate::settings::Settings;
-use crate::ui::escape;
+use crate::text::escape;
 
 /// The most lines of a registry's text that are shown.
 const LINES: usize = 20;
@@ -83,7 +84,7 @@ impl<'a> Registration<'a> {
     /// # Errors
     /// [`Error::Api`].
     pub fn find(index: &str, settings: &'a Settings) -> Result<Self, Error> {
-        let api = challenge::api(index, settings).map_err(Error::Api)?;
+        let api = greeting::api(index, settings).map_err(Error::Api)?;
         Ok(Self { index: index.to_owned(), url: format!("{api}/api/v1/enroll"), settings })
     }
 
@@ -177,7 +178,7 @@ pub enum Error {
     },
     /// It does not say where its API is.
     #[error("the registry does not say where it enrolls keys")]
-    Api(#[source] challenge::Error),
+    Api(#[source] greeting::Error),
     /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(crate::cargo_config::Error),
@@ -214,7 +215,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NotOffered { .. }
-            | Self::Api(challenge::Error::NoApi { .. } | challenge::Error::GitIndex) => {
+            | Self::Api(greeting::Error::NoApi { .. } | greeting::Error::GitIndex) => {
                 "enroll without --invite, and send its administrator the lines that are printed"
             }
             Self::OtherIndex { .. } => {

@@ -1,0 +1,235 @@
+//! A program that prints a secret: the PIN command, and the command for the management key.
+//!
+//! It is split at blanks and run without a shell. The first line of its standard output is the secret; a status other
+//! than zero means that it declined. A line and an exit are enough: a child that it leaves behind, with the same standard
+//! output open, is not waited for.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::child::Owned;
+use crate::text::escape;
+
+/// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
+const LONGEST_LINE: usize = 256;
+
+/// How long nothing may come before it is looked whether the program still runs. What it has written is read by then.
+const A_WHILE: Duration = Duration::from_millis(250);
+
+/// What a program is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// A card's PIN.
+    Pin,
+    /// A card's management key, in hexadecimal.
+    ManagementKey,
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pin => "the PIN command",
+            Self::ManagementKey => "the command for the management key",
+        })
+    }
+}
+
+/// Which program, and for what.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretProgram<'a> {
+    /// What it prints.
+    pub prints: Secret,
+    /// The program and its arguments, separated by blanks.
+    pub command: &'a str,
+    /// Further environment variables, none of them secret.
+    pub variables: &'a [(&'a str, String)],
+}
+
+impl SecretProgram<'_> {
+    /// Runs the program and gives the first line of what it prints, without its end.
+    ///
+    /// # Errors
+    /// [`Error`]. None of them carries anything the program printed.
+    pub fn first_line(&self, deadline: Duration) -> Result<Zeroizing<String>, Error> {
+        let secret = self.prints;
+        let until = Instant::now() + deadline;
+        let mut words = self.command.split_whitespace();
+        let name = words.next().ok_or(Error::Empty { program: secret })?;
+        let mut command = Command::new(name);
+        command.args(words).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let mut child = Owned::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
+            .map_err(|source| Error::Start { program: secret, name: name.to_owned(), source })?;
+        let too_late = || Error::TooLate { program: secret, limit: deadline };
+        let pieces = begin_reading(child.0.stdout.take());
+        let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE));
+        loop {
+            match pieces.recv_timeout(A_WHILE.min(until.saturating_duration_since(Instant::now()))) {
+                Ok(piece) => line.extend_from_slice(&piece),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if matches!(child.0.try_wait(), Ok(Some(_))) => break,
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= until => return Err(too_late()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        let status = end(&mut child.0, until).ok_or_else(too_late)?;
+        if !status.success() {
+            return Err(Error::Declined { program: secret, status });
+        }
+        let text = std::str::from_utf8(&line).ok().filter(|_| line.len() < LONGEST_LINE);
+        let text = text.ok_or(Error::Unreadable { program: secret })?;
+        Ok(Zeroizing::new(text.trim_end_matches('\r').to_owned()))
+    }
+}
+
+/// The pieces of the first line. What follows is read and dropped: a program must not fail for having more to say.
+fn begin_reading(stdout: Option<ChildStdout>) -> Receiver<Zeroizing<Vec<u8>>> {
+    let (sender, pieces) = mpsc::channel();
+    std::thread::spawn(move || {
+        let Some(mut stdout) = stdout else { return };
+        let mut buffer = Zeroizing::new([0; LONGEST_LINE]);
+        let mut length = 0;
+        while length < LONGEST_LINE {
+            let Ok(more @ 1..) = stdout.read(&mut buffer[length..]) else { return };
+            let piece = &buffer[length..length + more];
+            let end = piece.iter().position(|byte| *byte == b'\n');
+            let _ = sender.send(Zeroizing::new(piece[..end.unwrap_or(more)].to_vec()));
+            length += more;
+            if end.is_some() {
+                break;
+            }
+        }
+        drop(sender);
+        let _ = io::copy(&mut stdout, &mut io::sink());
+    });
+    pieces
+}
+
+/// The child's status, unless it outlives the deadline.
+fn end(child: &mut Child, until: Instant) -> Option<ExitStatus> {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
+            _ => return None,
+        }
+    }
+}
+
+/// Why a program gave no secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It ended with a status other than zero.
+    #[error("{program} declined ({status})")]
+    Declined {
+        /// What it is run for.
+        program: Secret,
+        /// Its status.
+        status: ExitStatus,
+    },
+    /// No program was named.
+    #[error("{program} is empty")]
+    Empty {
+        /// What it is run for.
+        program: Secret,
+    },
+    /// It could not be started.
+    #[error("cannot run {program} `{}`", escape(name))]
+    Start {
+        /// What it is run for.
+        program: Secret,
+        /// The first word of the command.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not end in time, and was killed.
+    #[error("{program} gave no answer within {} seconds", limit.as_secs())]
+    TooLate {
+        /// What it is run for.
+        program: Secret,
+        /// For how long it was waited for.
+        limit: Duration,
+    },
+    /// What it printed is not text, or its first line is too long.
+    #[error("the answer of {program} cannot be read")]
+    Unreadable {
+        /// What it is run for.
+        program: Secret,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        let (Self::Declined { program, .. }
+        | Self::Empty { program }
+        | Self::Start { program, .. }
+        | Self::TooLate { program, .. }
+        | Self::Unreadable { program }) = self;
+        match program {
+            Secret::Pin => {
+                "YK_CARGO_PIN_COMMAND names a program that prints the PIN alone; unset it to be asked at the terminal"
+            }
+            Secret::ManagementKey => {
+                "run it by itself to see why; it prints the key in hexadecimal, and nothing else"
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn ask(command: &str) -> Result<Zeroizing<String>, Error> {
+        ask_within(command, Duration::from_secs(60))
+    }
+
+    fn ask_within(command: &str, deadline: Duration) -> Result<Zeroizing<String>, Error> {
+        let variables = [("YK_CARGO_SERIAL", "123".to_owned())];
+        SecretProgram { prints: Secret::Pin, command, variables: &variables }.first_line(deadline)
+    }
+
+    #[test]
+    fn the_first_line_is_the_secret() {
+        assert_eq!(*ask("printf 654321\\r\\nmore\\n").unwrap(), "654321");
+        assert_eq!(*ask("printf 654321").unwrap(), "654321");
+        assert_eq!(*ask("seq 100000 200000").unwrap(), "100000", "it may say more than a pipe holds");
+        assert_eq!(*ask("printenv YK_CARGO_SERIAL").unwrap(), "123");
+        assert_eq!(*ask("echo $HOME;x").unwrap(), "$HOME;x", "no shell");
+        assert_eq!(*ask("true").unwrap(), "");
+    }
+
+    #[test]
+    fn no_secret_is_an_error() {
+        assert!(matches!(ask("  "), Err(Error::Empty { .. })));
+        assert!(matches!(ask("false"), Err(Error::Declined { .. })));
+        assert!(matches!(ask("/no/such/program"), Err(Error::Start { .. })));
+        assert!(matches!(ask("printf \\377\\n"), Err(Error::Unreadable { .. })));
+        assert!(matches!(ask("printf %0256d 1"), Err(Error::Unreadable { .. })));
+        let late = ask_within("sleep 60", Duration::ZERO);
+        assert!(matches!(late, Err(Error::TooLate { .. })), "{late:?}");
+    }
+
+    #[test]
+    fn a_child_that_is_left_behind_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for end in ["", "\\n"] {
+            let script = folder.path().join("pin.sh");
+            std::fs::write(&script, format!("sleep 600 &\necho $! > $1\nprintf '654321{end}'\n")).unwrap();
+            let pid = folder.path().join("pid");
+            let command = format!("sh {} {}", script.display(), pid.display());
+            assert_eq!(*ask(&command).unwrap(), "654321");
+            let pid = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::config::{Config, Reads, UpstreamConfig};
 use crate::index;
 use crate::keys::{Key, User};
 use crate::store::{Store, StoreError};
-use crate::upstream::{Reader, Remote, RemoteError, Upstream as _, UpstreamError};
+use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
 use crate::vault::Vault;
 
 /// The longest index file that is looked at, in bytes.

@@ -36,7 +36,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use audit::{AuditError, Mark};
-pub(crate) use crates::ChangeError;
+pub(crate) use crates::CratesError;
 pub use crates::Found;
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;

@@ -13,8 +13,7 @@ use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use tracing::{Span, field};
 
-use super::client::Client;
-use super::reads::nothing_here;
+use super::client_address::ClientAddress;
 use super::{App, Failure, blocking};
 use crate::config::Reads;
 use crate::keys::Key;
@@ -42,7 +41,7 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<R
     match app.reads {
         Reads::Token => {}
         Reads::Open => return Ok(None),
-        Reads::Bypass => return Err(nothing_here()),
+        Reads::Bypass => return Err(Failure::nothing_here()),
     }
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
@@ -105,15 +104,15 @@ pub(super) async fn authorize(
 }
 
 /// Whose verifications a request counts as.
-pub(super) fn client(request: &Parts) -> Result<Client, Failure> {
-    let client = request.extensions.get::<Client>().copied();
+pub(super) fn client(request: &Parts) -> Result<ClientAddress, Failure> {
+    let client = request.extensions.get::<ClientAddress>().copied();
     client.ok_or_else(|| Failure::internal(std::io::Error::other("a request from nobody")))
 }
 
 fn permit(
     app: &App,
     token: String,
-    client: Client,
+    client: ClientAddress,
     operation: &Operation,
     now: Timestamp,
 ) -> Result<Permit, Failure> {

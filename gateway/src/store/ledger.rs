@@ -4,6 +4,8 @@
 //! settled before the next start serves anybody. If only the writing down fails, the outcome is kept in mind and is on
 //! record before the next token is spent.
 
+use std::fmt;
+
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
@@ -45,6 +47,17 @@ pub struct Intent {
     pub user: User,
     /// When the token was spent.
     pub time: Timestamp,
+}
+
+/// In words, for the log and for people.
+impl fmt::Display for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mutation = &self.mutation;
+        match mutation.version() {
+            Some(version) => write!(f, "the {} of {} {version}", mutation.kind(), mutation.name()),
+            None => write!(f, "the {} request for {}", mutation.kind(), mutation.name()),
+        }
+    }
 }
 
 /// What came of an intent.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::RemoteError;
 use super::credentials::Caller;
-use crate::outbound;
+use crate::http_client;
 use crate::upstream::{UpstreamError, VersionState};
 
 /// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop;
@@ -41,7 +41,7 @@ pub(super) fn passed_on(response: Response) -> Response {
 }
 
 /// What an answer other than success means.
-pub(super) async fn refusal(response: outbound::Response, caller: &Caller<'_>) -> UpstreamError {
+pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
     let status = response.status();
     let detail = match timeout(DETAIL_WAITED_FOR, limited(response.into_body(), MOST_DETAIL, false)).await {
         Ok(Ok(body)) => errors_in(&body, caller).unwrap_or_default(),

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use axum::http::StatusCode;
 
+use crate::http_client::{AuthoritiesError, NoAnswer};
 use crate::keys::User;
-use crate::outbound::{AuthoritiesError, NoAnswer};
 use crate::upstream::UpstreamError;
 use crate::vault::VaultError;
 

@@ -41,6 +41,7 @@ mod listener;
 mod metrics;
 mod operators;
 mod patience;
+mod private;
 mod tls;
 mod upstream;
 mod verified_reads;

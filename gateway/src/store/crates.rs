@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _};
 use semver::Version;
 use tempfile::NamedTempFile;
 
@@ -99,21 +99,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), CratesError> {
         let (name, version) = (line.name.as_str(), line.vers.as_str());
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let core = publishable(&transaction, user, name, version)?;
-        transaction.execute(
-            "INSERT INTO crate (folded, name, owner, description, changed)
-             SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
-             ON CONFLICT (folded) DO UPDATE SET description = ?4, changed = ?5",
-            (fold(name), name, user.as_str(), description, now.as_second()),
-        )?;
-        transaction.execute(
-            "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
-            (fold(name), version, core, line.to_json()),
-        )?;
-        self.keep(file, name, version)?;
-        Ok(transaction.commit()?)
+        self.write(|transaction| {
+            let core = publishable(transaction, user, name, version)?;
+            transaction.execute(
+                "INSERT INTO crate (folded, name, owner, description, changed)
+                 SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
+                 ON CONFLICT (folded) DO UPDATE SET description = ?4, changed = ?5",
+                (fold(name), name, user.as_str(), description, now.as_second()),
+            )?;
+            transaction.execute(
+                "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
+                (fold(name), version, core, line.to_json()),
+            )?;
+            Ok(self.keep(file, name, version)?)
+        })
     }
 
     /// Whether a user could yank or unyank this version, as things stand.
@@ -136,14 +135,14 @@ impl Store {
         yanked: bool,
         now: Timestamp,
     ) -> Result<(), CratesError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (id, mut line) = yankable(&transaction, user, name, version)?;
-        line.yanked = yanked;
-        transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
-        transaction
-            .execute("UPDATE crate SET changed = ? WHERE folded = ?", (now.as_second(), fold(name)))?;
-        Ok(transaction.commit()?)
+        self.write(|transaction| {
+            let (id, mut line) = yankable(transaction, user, name, version)?;
+            line.yanked = yanked;
+            transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
+            transaction
+                .execute("UPDATE crate SET changed = ? WHERE folded = ?", (now.as_second(), fold(name)))?;
+            Ok(())
+        })
     }
 
     /// The index file of the crate whose name in lower case is this.

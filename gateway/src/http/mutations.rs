@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use semver::Version;
 use serde_json::{Value, json};
 
-use super::authorization::{Permit, authorize};
+use super::authorization::authorize;
 use super::body::RequestBody;
 use super::{App, Failure, blocking};
 use crate::background;
@@ -19,6 +19,7 @@ use crate::changes::{Change, ChangeError};
 use crate::config::Owners;
 use crate::metadata::{self, Sent};
 use crate::policy::{self, Operation, Refusal};
+use crate::store::Signed;
 use crate::upstream::{OwnersChange, Publication};
 
 /// The longest list of owners, in bytes.
@@ -29,10 +30,10 @@ pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(&parts.headers, body, app.patience);
     match publication(&app, &parts, &mut body).await {
-        Ok((permit, publication)) => {
+        Ok((signed, publication)) => {
             let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
             let said = json!({ "warnings": warnings });
-            carry_out(&app, &permit, Change::Publish(publication), &said).await
+            carry_out(&app, signed, Change::Publish(publication), &said).await
         }
         Err(failure) => {
             body.discard().await;
@@ -46,14 +47,14 @@ async fn publication(
     app: &Arc<App>,
     request: &Parts,
     body: &mut RequestBody,
-) -> Result<(Permit, Publication), Failure> {
-    let permit = authorize(app, request, Operation::Publish).await?;
+) -> Result<(Signed, Publication), Failure> {
+    let signed = authorize(app, request, Operation::Publish).await?;
     let sent = Sent::parse(&body.json().await?, &app.rules.url)?;
     let store = app.store.clone();
     let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
     let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
     let spooled = body.spool(spool, app.max_crate).await?;
-    policy::upload_is_signed(&permit.verified.claims, sent.name(), sent.version(), spooled.checksum)?;
+    policy::upload_is_signed(&signed.mutation, sent.name(), sent.version(), spooled.checksum)?;
     if !sent.unknown.is_empty() {
         tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
     }
@@ -65,7 +66,7 @@ async fn publication(
         metadata.must_not_name(&app.past_the_gateway)?;
         Ok::<_, Failure>(Publication { metadata, file, length, checksum, time: Timestamp::now() })
     });
-    Ok((permit, publication.await?))
+    Ok((signed, publication.await?))
 }
 
 /// `DELETE /api/v1/crates/{name}/{version}/yank`.
@@ -75,9 +76,9 @@ pub(super) async fn yank(
     request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let permit = authorize(&app, &request, Operation::Yank { name, version: version.clone() }).await?;
+    let signed = authorize(&app, &request, Operation::Yank { name, version: version.clone() }).await?;
     let change = Change::SetYanked { version, yanked: true };
-    carry_out(&app, &permit, change, &json!({ "ok": true })).await
+    carry_out(&app, signed, change, &json!({ "ok": true })).await
 }
 
 /// `PUT /api/v1/crates/{name}/{version}/unyank`.
@@ -87,9 +88,9 @@ pub(super) async fn unyank(
     request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let permit = authorize(&app, &request, Operation::Unyank { name, version: version.clone() }).await?;
+    let signed = authorize(&app, &request, Operation::Unyank { name, version: version.clone() }).await?;
     let change = Change::SetYanked { version, yanked: false };
-    carry_out(&app, &permit, change, &json!({ "ok": true })).await
+    carry_out(&app, signed, change, &json!({ "ok": true })).await
 }
 
 /// `GET /api/v1/crates/{name}/owners`.
@@ -98,8 +99,8 @@ pub(super) async fn list_owners(
     Path(name): Path<String>,
     request: Parts,
 ) -> Result<Response, Failure> {
-    let permit = authorize(&app, &request, owners_of(&name, "GET")?).await?;
-    carry_out(&app, &permit, Change::ListOwners, &Value::Null).await
+    let signed = authorize(&app, &request, owners_of(&name, "GET")?).await?;
+    carry_out(&app, signed, Change::ListOwners, &Value::Null).await
 }
 
 /// `PUT /api/v1/crates/{name}/owners`: only where the configuration allows it.
@@ -125,9 +126,9 @@ async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) 
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(&parts.headers, body, app.patience);
     match new_owners(app, name, &parts, &mut body, add).await {
-        Ok((permit, users)) => {
+        Ok((signed, users)) => {
             let change = Change::ChangeOwners(OwnersChange { add, users });
-            carry_out(app, &permit, change, &json!({ "ok": true, "msg": "owners changed" })).await
+            carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
         }
         Err(failure) => {
             body.discard().await;
@@ -142,15 +143,15 @@ async fn new_owners(
     request: &Parts,
     body: &mut RequestBody,
     add: bool,
-) -> Result<(Permit, Vec<String>), Failure> {
-    let permit = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
+) -> Result<(Signed, Vec<String>), Failure> {
+    let signed = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
     if !add && body.is_empty() {
         return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
     }
     if app.owners == Owners::List {
         return Err(Refusal::OwnersOff.into());
     }
-    Ok((permit, users(&body.whole("the list of owners", MAX_OWNERS_BYTES).await?)?))
+    Ok((signed, users(&body.whole("the list of owners", MAX_OWNERS_BYTES).await?)?))
 }
 
 /// `{"users":[…]}`, read strictly: names without control characters, and nothing else.
@@ -170,8 +171,8 @@ fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
 }
 
 /// Has a change made, and answers as cargo expects it; the header says where in the audit log the outcome is.
-async fn carry_out(app: &App, permit: &Permit, change: Change, said: &Value) -> Result<Response, Failure> {
-    let made = app.changes.carry_out(permit.signed()?, change).await?;
+async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> Result<Response, Failure> {
+    let made = app.changes.carry_out(signed, change).await?;
     let body = made.owners.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     if let Ok(value) = format!("{} {}", made.mark.seq, made.mark.hash).try_into() {

@@ -19,6 +19,7 @@ pub(crate) use built_in::BuiltIn;
 pub use remote::RemoteConfigError;
 pub(crate) use remote::{Remote, RemoteError};
 
+use crate::index::VersionState;
 use crate::keys::User;
 use crate::metadata::Metadata;
 use crate::policy::Refusal;
@@ -168,15 +169,6 @@ pub(crate) struct Publication {
 pub(crate) struct OwnersChange {
     pub(crate) add: bool,
     pub(crate) users: Vec<String>,
-}
-
-/// A version in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct VersionState {
-    /// The crate file's SHA-256.
-    pub(crate) checksum: Checksum,
-    /// Whether it is out of resolution.
-    pub(crate) yanked: bool,
 }
 
 /// What `cargo search` asks.

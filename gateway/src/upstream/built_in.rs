@@ -17,9 +17,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use super::{Publication, Search, UpstreamError, VersionState};
+use super::{Publication, Search, UpstreamError};
 use crate::background::blocking;
-use crate::index::Line;
+use crate::index::{Line, VersionState};
 use crate::keys::User;
 use crate::store::{CratesError, Store, StoreError};
 

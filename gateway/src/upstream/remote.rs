@@ -7,7 +7,6 @@
 mod answer;
 mod credentials;
 mod error;
-mod places;
 
 use std::io;
 use std::sync::Arc;
@@ -26,10 +25,10 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
 
-use super::{OwnersChange, Publication, Reader, Search, UpstreamError, VersionState};
+use super::{OwnersChange, Publication, Reader, Search, UpstreamError};
 use crate::config::UpstreamConfig;
 use crate::http_client::{self, Client, InTime};
-use crate::index;
+use crate::index::{self, RegistryConfig, VersionState, folder};
 use crate::keys::User;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -37,10 +36,9 @@ use answer::{limited, refusal};
 use credentials::{Caller, Credentials};
 pub use error::RemoteConfigError;
 pub(crate) use error::RemoteError;
-use places::Places;
 
 /// How long the registry's own `config.json` is believed.
-const PLACES_KEPT: Duration = Duration::from_secs(300);
+const CONFIG_KEPT: Duration = Duration::from_secs(300);
 /// Hops from a download to where the file is.
 const MOST_REDIRECTS: usize = 5;
 /// The longest index file that is read to see what is there of a version, in bytes.
@@ -61,7 +59,7 @@ pub(crate) struct Remote {
     index: Url,
     api: Option<Url>,
     dl: Option<String>,
-    places: RwLock<Option<(Instant, Arc<Places>)>>,
+    registry_config: RwLock<Option<(Instant, Arc<RegistryConfig>)>>,
     credentials: Credentials,
     timeout: Duration,
 }
@@ -72,31 +70,32 @@ impl Remote {
     /// # Errors
     /// [`RemoteConfigError`].
     pub(crate) fn new(config: &UpstreamConfig, store: Arc<Store>) -> Result<Self, RemoteConfigError> {
+        let url = |text: &str| folder(text).ok_or_else(|| RemoteConfigError::Url(text.to_owned()));
         let index = config.index.strip_prefix("sparse+").unwrap_or(&config.index);
         Ok(Self {
             client: Client::new(config.timeout, config.ca_file.as_deref())?,
-            index: folder(index)?,
-            api: config.api.as_deref().map(folder).transpose()?,
+            index: url(index)?,
+            api: config.api.as_deref().map(url).transpose()?,
             dl: config.dl.clone(),
-            places: RwLock::new(None),
+            registry_config: RwLock::new(None),
             credentials: Credentials::new(store, Vault::open(&config.key_file)?),
             timeout: config.timeout,
         })
     }
 
     /// Where API and downloads are, by the registry's own `config.json`.
-    async fn places(&self, caller: &Caller<'_>) -> Result<Arc<Places>, UpstreamError> {
+    async fn registry_config(&self, caller: &Caller<'_>) -> Result<Arc<RegistryConfig>, UpstreamError> {
         if let (Some(api), Some(dl)) = (&self.api, &self.dl) {
-            return Ok(Arc::new(Places { api: api.clone(), dl: dl.clone() }));
+            return Ok(Arc::new(RegistryConfig { api: api.clone(), dl: dl.clone() }));
         }
-        if let Some((at, places)) = &*self.places.read().await
-            && at.elapsed() < PLACES_KEPT
+        if let Some((at, registry)) = &*self.registry_config.read().await
+            && at.elapsed() < CONFIG_KEPT
         {
-            return Ok(places.clone());
+            return Ok(registry.clone());
         }
-        let places = Arc::new(self.ask_for_places(caller).await?);
-        *self.places.write().await = Some((Instant::now(), places.clone()));
-        Ok(places)
+        let registry = Arc::new(self.ask_for_config(caller).await?);
+        *self.registry_config.write().await = Some((Instant::now(), registry.clone()));
+        Ok(registry)
     }
 
     /// Whether whoever reaches it can read its index.
@@ -107,16 +106,16 @@ impl Remote {
 
     /// Asks for `config.json` as a user: whether the registry answers, and takes the user's credential.
     pub(crate) async fn takes(&self, user: &User) -> Result<(), UpstreamError> {
-        self.ask_for_places(&self.credentials.user(user)?).await.map(drop)
+        self.ask_for_config(&self.credentials.user(user)?).await.map(drop)
     }
 
-    async fn ask_for_places(&self, caller: &Caller<'_>) -> Result<Places, UpstreamError> {
+    async fn ask_for_config(&self, caller: &Caller<'_>) -> Result<RegistryConfig, UpstreamError> {
         let response = self.get(&self.index_url("config.json"), caller).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, caller).await);
         }
         let config = self.whole(response.into_body(), MOST_ANSWER, false).await?;
-        Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
+        Ok(RegistryConfig::read(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
     /// Paths in an index are plain ASCII.
@@ -149,8 +148,8 @@ impl Remote {
         body: Body,
     ) -> Result<(), UpstreamError> {
         let caller = self.credentials.user(user)?;
-        let places = self.places(&caller).await.map_err(RemoteError::nothing_sent)?;
-        let request = fields(request(method, places.api(path).as_str(), &caller));
+        let registry = self.registry_config(&caller).await.map_err(RemoteError::nothing_sent)?;
+        let request = fields(request(method, registry.api(path).as_str(), &caller));
         let response = self.send(request, body, true).await?;
         if !response.status().is_success() {
             return Err(refusal(response, &caller).await);
@@ -242,15 +241,15 @@ impl Remote {
         version: &Version,
     ) -> Result<Response, UpstreamError> {
         let caller = self.credentials.reader(reader)?;
-        let places = self.places(&caller).await?;
-        let checksum = if places.needs_checksum() {
+        let registry = self.registry_config(&caller).await?;
+        let checksum = if registry.needs_checksum() {
             let state = self.version_state(&caller, name, version).await?;
             let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
             Some(state.ok_or_else(none)?.checksum)
         } else {
             None
         };
-        self.fetch(places.download(name, version, checksum)?, &caller).await
+        self.fetch(registry.download(name, version, checksum)?, &caller).await
     }
 
     pub(super) async fn search(
@@ -259,8 +258,8 @@ impl Remote {
         search: &Search,
     ) -> Result<Response, UpstreamError> {
         let caller = self.credentials.reader(reader)?;
-        let places = self.places(&caller).await?;
-        let mut url = places.api("api/v1/crates");
+        let registry = self.registry_config(&caller).await?;
+        let mut url = registry.api("api/v1/crates");
         let limit = search.per_page.unwrap_or(10).min(100);
         url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
         let response = self.get(url.as_str(), &caller).await?;
@@ -314,8 +313,8 @@ impl Remote {
     pub(super) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
         let caller = self.credentials.user(user)?;
         let listed = async {
-            let places = self.places(&caller).await?;
-            let url = places.api(&format!("api/v1/crates/{name}/owners"));
+            let registry = self.registry_config(&caller).await?;
+            let url = registry.api(&format!("api/v1/crates/{name}/owners"));
             let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
                 StatusCode::OK => Ok(self.whole(response.into_body(), MOST_ANSWER, false).await?),
@@ -362,7 +361,7 @@ impl Remote {
             _ => return Err(refusal(response, caller).await),
         }
         let file = self.whole(response.into_body(), MOST_INDEX, false).await?;
-        answer::version_state(&file, version)
+        Ok(index::version_state(&file, version)?)
     }
 }
 
@@ -372,24 +371,6 @@ fn request(method: Method, url: &str, caller: &Caller<'_>) -> request::Builder {
         Some(credential) => request.header(header::AUTHORIZATION, credential),
         None => request,
     }
-}
-
-/// A URL that others are put below.
-fn folder(text: &str) -> Result<Url, RemoteConfigError> {
-    let wrong = || RemoteConfigError::Url(text.to_owned());
-    let mut url = Url::parse(text).map_err(|_| wrong())?;
-    let plain = matches!(url.scheme(), "http" | "https")
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    if !plain {
-        return Err(wrong());
-    }
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Ok(url)
 }
 
 fn disk(source: io::Error) -> UpstreamError {

@@ -244,6 +244,36 @@ fn the_pin_is_nowhere_to_be_seen() {
     }
 }
 
+/// A crash while a touch is waited for must not leave the PIN in a file.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_core_file_is_written() {
+    let world = World::enrolled();
+    world.card.power_off();
+    let limits = world.path("limits");
+    let script =
+        format!("#!/bin/sh\ncat /proc/$PPID/limits > {}\necho {}\n", limits.display(), crate::world::PIN);
+    let program = world.script("looks.sh", &script);
+    world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).env("YK_CARGO_PIN_COMMAND", program).succeeds();
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"], "{core}");
+}
+
+/// The settings name a program that is run and asked for the PIN, so nobody else may have written them.
+#[test]
+fn settings_that_others_may_write_are_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::enrolled();
+    world.write("home/yk-cargo/config.toml", "pinentry = \"pinentry-of-somebody-else\"\n");
+    let file = world.path("home/yk-cargo/config.toml");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let outcome = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).fails();
+    outcome.says(&["config.toml may be written by others", "chmod go-w"]);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+}
+
 /// Neither does a PIN command or a pinentry that is still asking when cargo is killed.
 #[test]
 fn a_cargo_that_is_gone_leaves_no_question_behind() {

@@ -1,6 +1,6 @@
 //! `enroll --invite` and `--endorse-with`: the registry takes the keys itself, and asks for what it wants.
 
-use asymmetric_token::{Enrollment, Footer, Prepared, PublicKey};
+use asymmetric_token::{Enrollment, Footer, Prepared, PublicKey, Role};
 use jiff::Timestamp;
 use mock_card::settings::{CardSettings, Settings};
 use mock_card::{Daemon, Event, authorities};
@@ -284,7 +284,7 @@ fn enroll_token() -> String {
     let public = PublicKey::from_sec1(point.as_bytes()).unwrap();
     let keys = vec![public.id()];
     let enrollment =
-        Enrollment { issued_at: Timestamp::now(), challenge: "nonce".into(), role: "publish".into(), keys };
+        Enrollment { issued_at: Timestamp::now(), challenge: "nonce".into(), role: Role::Publish, keys };
     let footer = Footer::new("sparse+https://r.example/", public.id());
     let prepared = Prepared::enrollment(&public, &enrollment, &footer).unwrap();
     let signature: Signature = secret.sign_prehash(prepared.digest()).unwrap();

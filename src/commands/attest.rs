@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
 use crate::piv::attestation::Attestation;
-use crate::piv::{self, Piv, Slot};
+use crate::piv::{self, P384, Piv, Slot};
 use crate::reader::Readers;
 use crate::text::escape;
 use crate::ui::Ui;
@@ -91,7 +91,7 @@ fn issuer(piv: &mut Piv<'_>) -> Result<Vec<u8>, Error> {
 /// The attestation of a key; of that key and no other.
 fn attest(piv: &mut Piv<'_>, card: &Card, key: &Key) -> Result<Vec<u8>, Error> {
     let attestation = piv.attest(key.slot)?;
-    let point = Attestation::read(&attestation)?.p384_point;
+    let point = Attestation::read(&attestation)?.point(&P384);
     match point.map(|point| PublicKey::from_uncompressed(&point)).transpose()? {
         Some(public) if public == key.public => Ok(attestation),
         _ => Err(Error::KeyGone { serial: card.serial, slot: key.slot }),

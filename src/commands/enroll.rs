@@ -15,7 +15,7 @@ use crate::enrollment::{
     Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
 };
 use crate::error::Error;
-use crate::piv::certificate::Description;
+use crate::piv::certificate::{Description, KeyPurpose};
 use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy};
 use crate::reader::{AfterReset, Readers, Terms};
 use crate::signer::Signer;
@@ -309,9 +309,8 @@ impl Enrollment<'_> {
 
     fn description(&self, planned: &PlannedKey) -> Description {
         Description {
-            role: planned.role.as_str().to_owned(),
+            purpose: KeyPurpose::Signing { role: planned.role, index: self.registry.index.to_string() },
             label: self.arguments.label.clone(),
-            index: Some(self.registry.index.to_string()),
         }
     }
 

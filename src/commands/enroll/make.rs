@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use asymmetric_token::PublicKey;
 
 use crate::commands::enroll::plan::{PlannedKey, Start};
-use crate::commands::enroll::survey::key_in;
 use crate::enrollment::Key;
 use crate::error::Error;
 use crate::piv::certificate::{Description, SlotCertificate};
@@ -26,7 +25,7 @@ pub(super) fn on_card(
         Content::Taken => return Err(Error::SlotTaken { serial, slot }),
     };
     // Read back: what the card does counts, not what it was asked for.
-    let key = key_in(piv, slot, None)?;
+    let key = piv.key(&P384, slot, None)?;
     if key.as_ref().is_some_and(|key| key.point != point) {
         return Err(piv::Error::Malformed { what: "public key" }.into());
     }
@@ -34,7 +33,7 @@ pub(super) fn on_card(
     if strictness(pin) < strictness(planned.pin) || vigilance(touch) < vigilance(planned.touch) {
         return Err(Error::WeakerKey { serial, slot, pin, touch });
     }
-    let certificate = description.certificate(&point, pin, touch, SystemTime::now())?;
+    let certificate = description.certificate(&P384, &point, pin, touch, SystemTime::now())?;
     piv.put_certificate(slot, &certificate)?;
     let public = PublicKey::from_uncompressed(&point)?;
     Ok(Key { role: planned.role, slot, public, pin, touch })
@@ -67,14 +66,13 @@ fn begun_earlier(
     description: &Description,
 ) -> Result<Content, Error> {
     let certificate = piv.certificate(planned.slot)?;
-    let described = certificate.as_ref().and_then(|object| object.p384_point());
+    let described = certificate.as_ref().and_then(|object| object.point(&P384));
     match certificate.as_ref().map(|object| object.read()) {
         None => {}
-        Some(SlotCertificate::Ours(ours))
-            if (&ours.role, &ours.index) == (&description.role, &description.index) => {}
+        Some(SlotCertificate::Ours(ours)) if ours.purpose == description.purpose => {}
         Some(_) => return Ok(Content::Taken),
     }
-    Ok(match key_in(piv, planned.slot, certificate.as_ref())? {
+    Ok(match piv.key(&P384, planned.slot, certificate.as_ref())? {
         Some(key) if key.origin == Origin::Generated && described.is_none_or(|point| point == key.point) => {
             Content::Key(key.point)
         }
@@ -88,7 +86,7 @@ fn adopted(piv: &mut Piv<'_>, planned: &PlannedKey, public: PublicKey) -> Result
     if piv.certificate(planned.slot)?.is_some() {
         return Ok(Content::Taken);
     }
-    let point = key_in(piv, planned.slot, None)?.map(|key| key.point);
+    let point = piv.key(&P384, planned.slot, None)?.map(|key| key.point);
     let same = |point: &P384Point| PublicKey::from_uncompressed(point).is_ok_and(|found| found == public);
     Ok(point.filter(same).map_or(Content::Taken, Content::Key))
 }
@@ -126,6 +124,7 @@ mod tests {
     use super::*;
     use crate::commands::enroll::survey::Vacancy;
     use crate::enrollment::Role;
+    use crate::piv::certificate::KeyPurpose;
     use crate::piv::script::Script;
 
     fn point(secret: u8) -> String {
@@ -150,8 +149,10 @@ mod tests {
                 "9000",
                 "9000",
             ]);
-            let description =
-                Description { role: "read".into(), label: "x".into(), index: Some("x:".into()) };
+            let description = Description {
+                purpose: KeyPurpose::Signing { role: Role::Read, index: "x:".into() },
+                label: "x".into(),
+            };
             on_card(&mut Piv::select(&mut card).unwrap(), Serial(1), &planned, &description)
         };
         assert!(made(7, 7).is_ok());

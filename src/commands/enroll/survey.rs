@@ -5,20 +5,13 @@ use asymmetric_token::PublicKey;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Reusable, Role};
 use crate::error::Error;
-use crate::piv::attestation::Attestation;
-use crate::piv::certificate::{Description, SlotCertificate};
+use crate::piv::certificate::{Description, KeyPurpose, SlotCertificate};
 use crate::piv::{
-    self, CertificateObject, Occupancy, Origin, P384Point, PinPolicy, Piv, SERIAL_SINCE, Serial, Slot,
-    TouchPolicy, Version,
+    self, EUCLEAK_MENDED, METADATA_SINCE, Occupancy, Origin, P384, PinPolicy, Piv, SERIAL_SINCE, Serial,
+    Slot, TouchPolicy, Version,
 };
 use crate::reader::{AfterReset, ReaderName, Readers, Terms};
 use crate::ui::Ui;
-
-/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
-const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
-
-/// Firmware before this tells of keys only what it attests (Yubico PIV extensions, GET METADATA).
-const METADATA_SINCE: Version = Version::new(5, 3, 0);
 
 /// One card, as surveyed in one transaction.
 pub(in crate::commands) struct CardSurvey {
@@ -231,13 +224,12 @@ pub(super) fn adoptable(readers: &Readers, card: &CardSurvey) -> Result<Vec<Foun
 
 fn found_key(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<FoundKey>, Error> {
     let certificate = piv.certificate(slot)?;
-    let Some(key) = key_in(piv, slot, certificate.as_ref())? else { return Ok(None) };
+    let Some(key) = piv.key(&P384, slot, certificate.as_ref())? else { return Ok(None) };
     let described = match certificate {
         None => None,
-        Some(object) if object.p384_point() != Some(key.point) => return Ok(None),
+        Some(object) if object.point(&P384) != Some(key.point) => return Ok(None),
         Some(object) => match object.read() {
-            SlotCertificate::Ours(Description { role, label, index: Some(index) }) => {
-                let Ok(role) = role.parse() else { return Ok(None) };
+            SlotCertificate::Ours(Description { purpose: KeyPurpose::Signing { role, index }, label }) => {
                 Some(Described { role, label, index })
             }
             _ => return Ok(None),
@@ -245,42 +237,6 @@ fn found_key(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<FoundKey>, Error> {
     };
     let public = PublicKey::from_uncompressed(&key.point)?;
     Ok(Some(FoundKey { slot, public, pin: key.pin, touch: key.touch, origin: key.origin, described }))
-}
-
-/// A P-384 key as the card tells of it.
-pub(super) struct KeyInSlot {
-    pub(super) point: P384Point,
-    pub(super) pin: PinPolicy,
-    pub(super) touch: TouchPolicy,
-    pub(super) origin: Origin,
-}
-
-/// The P-384 key in a slot. Before metadata the card attests what it generated, and of an imported key only the
-/// certificate beside it says anything.
-pub(super) fn key_in(
-    piv: &mut Piv<'_>,
-    slot: Slot,
-    certificate: Option<&CertificateObject>,
-) -> Result<Option<KeyInSlot>, Error> {
-    let key = |point, pin, touch, origin| KeyInSlot { point, pin, touch, origin };
-    match piv.metadata(slot) {
-        Ok(None) => return Ok(None),
-        Ok(Some(found)) => {
-            return Ok(found.p384_point()?.map(|point| key(point, found.pin, found.touch, found.origin)));
-        }
-        Err(piv::Error::Unsupported { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match piv.attest(slot) {
-        Ok(der) => {
-            let found = Attestation::read(&der)?;
-            Ok(found.p384_point.map(|point| key(point, found.pin, found.touch, Origin::Generated)))
-        }
-        Err(piv::Error::NotAttestable { .. } | piv::Error::Refused { .. }) => Ok(certificate
-            .and_then(|object| object.p384_point().zip(object.policies()))
-            .map(|(point, (pin, touch))| key(point, pin, touch, Origin::Imported))),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What tells one card from another.
@@ -339,6 +295,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::piv::P384Point;
     use crate::piv::script::Script;
 
     const SELECT: (&str, &str) =
@@ -376,13 +333,10 @@ mod tests {
             let secret = p384::ecdsa::SigningKey::from_slice(&[7; 48]).unwrap();
             secret.verifying_key().to_sec1_point(false).as_bytes().try_into().unwrap()
         };
-        let description = Description {
-            role: "publish".into(),
-            label: "old".into(),
-            index: Some("sparse+https://r/".into()),
-        };
+        let purpose = KeyPurpose::Signing { role: Role::Publish, index: "sparse+https://r/".into() };
+        let description = Description { purpose, label: "old".into() };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let der = description.certificate(&point, PinPolicy::Once, TouchPolicy::Cached, now).unwrap();
+        let der = description.certificate(&P384, &point, PinPolicy::Once, TouchPolicy::Cached, now).unwrap();
         let hex: String = der.iter().map(|byte| format!("{byte:02X}")).collect();
         let object = format!("5382{:04X} 7082{:04X} {hex} 710100 FE00 9000", der.len() + 9, der.len());
         let slot: Slot = "82".parse().unwrap();

@@ -10,9 +10,10 @@ use crate::commands::enroll::survey::{self, CardSurvey, Vacancy, is_still};
 use crate::commands::seal::Sealer;
 use crate::enrollment::{Edit, Enrollments, PendingSealingKey, SealingKey};
 use crate::error::Error;
-use crate::piv::attestation::Attestation;
-use crate::piv::certificate::{Description, SEALED, SlotCertificate};
-use crate::piv::{self, Occupancy, Origin, P256, P256Point, PinPolicy, Piv, Serial, Slot, TouchPolicy};
+use crate::piv::certificate::{Description, KeyPurpose, SlotCertificate};
+use crate::piv::{
+    self, KeyInSlot, Occupancy, Origin, P256, P256Point, PinPolicy, Piv, Serial, Slot, TouchPolicy,
+};
 use crate::reader::{AfterReset, Terms};
 use crate::sealed::Recipient;
 use crate::ui::AskError;
@@ -29,15 +30,6 @@ const LABEL: &str = "yk-cargo";
 enum Start {
     Free(Vacancy),
     Begun,
-}
-
-/// A P-256 key as the card tells of it.
-#[derive(Clone, Copy)]
-struct KeyInSlot {
-    point: P256Point,
-    pin: PinPolicy,
-    touch: TouchPolicy,
-    origin: Origin,
 }
 
 /// Takes the key that the card has, or makes one, and notes it.
@@ -71,7 +63,7 @@ pub(super) fn on_a_card(sealer: &Sealer<'_>, serial: Option<Serial>) -> Result<(
     if !Edit::begin(home)?.add_pending_sealing_key(pending)? {
         return Err(Error::SlotTaken { serial: card.serial, slot });
     }
-    let description = Description { role: SEALED.to_owned(), label: label.clone(), index: None };
+    let description = Description { purpose: KeyPurpose::Sealing, label: label.clone() };
     let (id, serial) = (card.id(), card.serial);
     let terms = Terms { limit: sealer.readers.deadlines().touch, after_reset: AfterReset::GiveUp };
     let management = Arc::clone(&management);
@@ -94,7 +86,7 @@ fn note(
     card: &CardSurvey,
     label: String,
     slot: Slot,
-    key: KeyInSlot,
+    key: KeyInSlot<65>,
 ) -> Result<(), Error> {
     let recipient =
         Recipient::from_point(&key.point).map_err(|_| piv::Error::Malformed { what: "P-256 point" })?;
@@ -104,7 +96,7 @@ fn note(
 }
 
 /// A key that this program made, perhaps on another computer, and that never was anywhere but on the card.
-fn made_earlier(sealer: &Sealer<'_>, card: &CardSurvey) -> Result<Option<(Slot, KeyInSlot)>, Error> {
+fn made_earlier(sealer: &Sealer<'_>, card: &CardSurvey) -> Result<Option<(Slot, KeyInSlot<65>)>, Error> {
     let used: Vec<_> = card
         .slots
         .iter()
@@ -120,8 +112,8 @@ fn made_earlier(sealer: &Sealer<'_>, card: &CardSurvey) -> Result<Option<(Slot, 
             if !is_ours(&certificate.read()) {
                 continue;
             }
-            let described = certificate.p256_point();
-            match key_in(piv, *slot)? {
+            let described = certificate.point(&P256);
+            match piv.key(&P256, *slot, None)? {
                 Some(key) if key.origin == Origin::Generated && described == Some(key.point) => {
                     return Ok(Some((*slot, key)));
                 }
@@ -133,7 +125,7 @@ fn made_earlier(sealer: &Sealer<'_>, card: &CardSurvey) -> Result<Option<(Slot, 
 }
 
 fn is_ours(certificate: &SlotCertificate) -> bool {
-    matches!(certificate, SlotCertificate::Ours(Description { role, .. }) if role == SEALED)
+    matches!(certificate, SlotCertificate::Ours(Description { purpose: KeyPurpose::Sealing, .. }))
 }
 
 fn plan(sealer: &Sealer<'_>, card: &CardSurvey, enrollments: &Enrollments) -> Result<(Slot, Start), Error> {
@@ -191,7 +183,7 @@ fn make(
     slot: Slot,
     start: Start,
     description: &Description,
-) -> Result<KeyInSlot, Error> {
+) -> Result<KeyInSlot<65>, Error> {
     let taken = || Error::SlotTaken { serial, slot };
     let left = match start {
         Start::Free(vacancy) if vacancy.is_still(piv, slot)? => None,
@@ -203,11 +195,11 @@ fn make(
         None => piv.generate(&P256, slot, PIN, TOUCH)?,
     };
     // Read back: what the card does counts, not what it was asked for.
-    let (pin, touch) = key_in(piv, slot)?.map_or((PIN, TOUCH), |key| (key.pin, key.touch));
+    let (pin, touch) = piv.key(&P256, slot, None)?.map_or((PIN, TOUCH), |key| (key.pin, key.touch));
     if pin == PinPolicy::Never || touch == TouchPolicy::Never {
         return Err(Error::WeakerKey { serial, slot, pin, touch });
     }
-    let certificate = description.sealed_certificate(&point, pin, touch, SystemTime::now())?;
+    let certificate = description.certificate(&P256, &point, pin, touch, SystemTime::now())?;
     piv.put_certificate(slot, &certificate)?;
     Ok(KeyInSlot { point, pin, touch, origin: Origin::Generated })
 }
@@ -218,34 +210,12 @@ fn begun_earlier(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<Option<P256Poin
     if certificate.as_ref().is_some_and(|object| !is_ours(&object.read())) {
         return Ok(None);
     }
-    let described = certificate.as_ref().and_then(|object| object.p256_point());
-    Ok(match key_in(piv, slot)? {
+    let described = certificate.as_ref().and_then(|object| object.point(&P256));
+    Ok(match piv.key(&P256, slot, None)? {
         Some(key) if key.origin == Origin::Generated && described.is_none_or(|point| point == key.point) => {
             Some(Some(key.point))
         }
         None if piv.occupancy(slot)? != Occupancy::Used => Some(None),
         _ => None,
     })
-}
-
-/// The P-256 key in a slot. Before metadata (firmware 5.3) the card attests what it generated.
-fn key_in(piv: &mut Piv<'_>, slot: Slot) -> Result<Option<KeyInSlot>, Error> {
-    match piv.metadata(slot) {
-        Ok(None) => return Ok(None),
-        Ok(Some(found)) => {
-            let (pin, touch, origin) = (found.pin, found.touch, found.origin);
-            return Ok(found.p256_point()?.map(|point| KeyInSlot { point, pin, touch, origin }));
-        }
-        Err(piv::Error::Unsupported { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    match piv.attest(slot) {
-        Ok(der) => {
-            let found = Attestation::read(&der)?;
-            let (pin, touch, origin) = (found.pin, found.touch, Origin::Generated);
-            Ok(found.p256_point.map(|point| KeyInSlot { point, pin, touch, origin }))
-        }
-        Err(piv::Error::NotAttestable { .. } | piv::Error::Refused { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::card::pin_source::Why;
 use crate::enrollment::{Card, ChallengeSource, Role};
-use crate::piv::certificate::Description;
+use crate::piv::certificate::{Description, KeyPurpose};
 use crate::piv::script::Script;
-use crate::piv::{P384Point, Version};
+use crate::piv::{P384, P384Point, Version};
 use crate::signer::is_signed;
 use crate::ui::Ui;
 
@@ -76,10 +76,10 @@ fn text(bytes: &[u8]) -> String {
 
 /// An object with our certificate for this key.
 fn certificate(seed: u8) -> String {
-    let description =
-        Description { role: "publish".into(), label: "laptop".into(), index: Some(INDEX.into()) };
+    let purpose = KeyPurpose::Signing { role: Role::Publish, index: INDEX.into() };
+    let description = Description { purpose, label: "laptop".into() };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let der = description.certificate(&point(seed), PinPolicy::Once, TouchPolicy::Never, now).unwrap();
+    let der = description.certificate(&P384, &point(seed), PinPolicy::Once, TouchPolicy::Never, now).unwrap();
     let content = format!("7082{:04X}{}710100FE00", der.len(), text(&der));
     format!("5382{:04X}{content} 9000", content.len() / 2)
 }

@@ -100,7 +100,7 @@ fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
     };
     for pending in &enrollments.pending {
         let text = format!("slot {} of YubiKey {} was not finished", pending.slot, pending.serial);
-        findings.fail(CHECK, text, format!("yk-cargo enroll {}", escape(&pending.index)));
+        findings.fail(CHECK, text, pending.next_command());
     }
     match enrollments.registries.len() {
         0 => findings.note(CHECK, "nothing is enrolled yet: yk-cargo enroll REGISTRY"),

@@ -12,7 +12,7 @@ use crate::cli::Enroll;
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::{
-    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
+    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Purpose, Registry, Role,
 };
 use crate::error::Error;
 use crate::piv::certificate::{Description, KeyPurpose};
@@ -240,8 +240,7 @@ impl Enrollment<'_> {
         let pending = Pending {
             serial: self.card.serial,
             slot: planned.slot,
-            role: planned.role,
-            index: self.registry.index.clone(),
+            purpose: Purpose::Signing { role: planned.role, index: self.registry.index.clone() },
         };
         if !Edit::begin(self.context.cargo.home())?.add_pending(&pending)? {
             return Err(Error::SlotTaken { serial: pending.serial, slot: pending.slot });
@@ -253,9 +252,9 @@ impl Enrollment<'_> {
             piv.authenticate_management(&management)?;
             make::on_card(piv, serial, &planned, &description)
         });
-        if let Err(Error::SlotTaken { serial, slot }) = &made {
+        if let Err(Error::SlotTaken { .. }) = &made {
             // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
-            Edit::begin(self.context.cargo.home())?.remove_pending(*serial, *slot)?;
+            Edit::begin(self.context.cargo.home())?.remove_pending(&pending)?;
         }
         made
     }

@@ -140,9 +140,12 @@ mod tests {
             let slot = "82".parse().unwrap();
             let (pin, touch) = (PinPolicy::Never, TouchPolicy::Never);
             let planned =
-                PlannedKey { role: Role::Read, slot, pin, touch, start: Start::Free(Vacancy::Reused) };
+                PlannedKey { role: Role::Read, slot, pin, touch, start: Start::Free(Vacancy::Empty) };
             let mut card = Script::answers(&[
                 "61114F0600000001000079074F05A000000308 9000",
+                "6A82",
+                "050704 9000",
+                "6A88",
                 &format!("7F4963 8661{} 9000", point(generated)),
                 &format!("010114 02020101 030101 0463 8661{} 9000", point(shown)),
                 "9000",

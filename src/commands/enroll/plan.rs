@@ -4,8 +4,9 @@ use asymmetric_token::PublicKey;
 
 use crate::cli::Enroll;
 use crate::commands::enroll::survey::{CardSurvey, Vacancy};
-use crate::enrollment::{Card, Enrollments, Role};
+use crate::enrollment::{Card, Enrollments, Purpose, Role};
 use crate::error::Error;
+use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Slot, TouchPolicy};
 
 /// A key to be made.
@@ -58,7 +59,7 @@ pub(super) fn check_enrolled_slots(arguments: &Enroll, card: &Card) -> Result<()
 /// The keys that this registry still lacks on this card.
 pub(super) fn keys(
     arguments: &Enroll,
-    index: &str,
+    index: &IndexUrl,
     card: &CardSurvey,
     enrollments: &Enrollments,
 ) -> Result<Vec<PlannedKey>, Error> {
@@ -72,16 +73,13 @@ pub(super) fn keys(
 
     let mut planned: Vec<PlannedKey> = Vec::new();
     for (position, role) in roles.iter().copied().enumerate().filter(|(_, role)| missing(role)) {
-        let noted = enrollments
-            .pending
-            .iter()
-            .find(|pending| pending.serial == card.serial && pending.role == role && pending.index == index);
+        let noted = enrollments.begun(card.serial, &Purpose::Signing { role, index: index.clone() });
         let asked_for = arguments.slot.get(position).copied();
         let (slot, start) = match (noted, asked_for) {
-            (Some(pending), Some(slot)) if slot != pending.slot => {
-                return Err(Error::BegunElsewhere { serial: card.serial, slot: pending.slot });
+            (Some(begun), Some(slot)) if slot != begun => {
+                return Err(Error::BegunElsewhere { serial: card.serial, slot: begun });
             }
-            (Some(pending), _) => (pending.slot, Start::Begun),
+            (Some(begun), _) => (begun, Start::Begun),
             (None, Some(slot)) => free(slot, card, enrollments, &planned)
                 .map(|start| (slot, start))
                 .ok_or(Error::SlotTaken { serial: card.serial, slot })?,

@@ -3,7 +3,7 @@
 use asymmetric_token::PublicKey;
 
 use crate::context::Context;
-use crate::enrollment::{Enrollments, Reusable, Role};
+use crate::enrollment::{Enrollments, Role};
 use crate::error::Error;
 use crate::piv::certificate::{Description, KeyPurpose, SlotCertificate};
 use crate::piv::{
@@ -32,8 +32,6 @@ pub(in crate::commands) enum Vacancy {
     Empty,
     /// Nothing that firmware before 5.3 would show, which hides imported keys; a person has to agree.
     LooksEmpty,
-    /// A key of ours that could not be deleted and may be generated over.
-    Reused,
 }
 
 impl Vacancy {
@@ -42,7 +40,6 @@ impl Vacancy {
         Ok(match self {
             Self::Empty => piv.occupancy(slot)? == Occupancy::Empty,
             Self::LooksEmpty => piv.occupancy(slot)? != Occupancy::Used,
-            Self::Reused => true,
         })
     }
 }
@@ -52,9 +49,6 @@ impl CardSurvey {
     pub(in crate::commands) fn vacancy(&self, slot: Slot, enrollments: &Enrollments) -> Option<Vacancy> {
         if enrollments.holds(self.serial, slot) {
             return None;
-        }
-        if enrollments.reusable.contains(&Reusable { serial: self.serial, slot }) {
-            return Some(Vacancy::Reused);
         }
         match self.slots.iter().find(|(known, _)| *known == slot)?.1 {
             Occupancy::Empty => Some(Vacancy::Empty),

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use crate::commands::enroll::management::{self, Asking};
 use crate::commands::enroll::survey::{self, CardSurvey, Vacancy, is_still};
 use crate::commands::seal::Sealer;
-use crate::enrollment::{Edit, Enrollments, PendingSealingKey, SealingKey};
+use crate::enrollment::{Edit, Enrollments, Pending, Purpose, SealingKey};
 use crate::error::Error;
 use crate::piv::certificate::{Description, KeyPurpose, SlotCertificate};
 use crate::piv::{
@@ -37,7 +37,7 @@ pub(super) fn on_a_card(sealer: &Sealer<'_>, serial: Option<Serial>) -> Result<(
     let card = survey::choose_card(sealer.readers, serial, None, sealer.context, sealer.ui)?;
     let label = sealer.making.label.unwrap_or(LABEL).to_owned();
     let enrollments = Enrollments::load(sealer.context.cargo.home())?;
-    let found = if enrollments.pending_sealing_keys.iter().any(|pending| pending.serial == card.serial) {
+    let found = if enrollments.begun(card.serial, &Purpose::Sealing).is_some() {
         None
     } else {
         made_earlier(sealer, &card)?
@@ -58,9 +58,9 @@ pub(super) fn on_a_card(sealer: &Sealer<'_>, serial: Option<Serial>) -> Result<(
         settings: &sealer.context.settings,
         ui: sealer.ui,
     })?;
-    let pending = PendingSealingKey { serial: card.serial, slot };
+    let pending = Pending { serial: card.serial, slot, purpose: Purpose::Sealing };
     let home = sealer.context.cargo.home();
-    if !Edit::begin(home)?.add_pending_sealing_key(pending)? {
+    if !Edit::begin(home)?.add_pending(&pending)? {
         return Err(Error::SlotTaken { serial: card.serial, slot });
     }
     let description = Description { purpose: KeyPurpose::Sealing, label: label.clone() };
@@ -74,7 +74,7 @@ pub(super) fn on_a_card(sealer: &Sealer<'_>, serial: Option<Serial>) -> Result<(
     });
     if let Err(Error::SlotTaken { .. }) = &made {
         // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
-        Edit::begin(home)?.remove_pending_sealing_key(pending)?;
+        Edit::begin(home)?.remove_pending(&pending)?;
     }
     note(sealer, &card, label, slot, made?)?;
     sealer.ui.say(format_args!("made the key for sealed tokens in slot {slot} of YubiKey {serial}"));
@@ -129,12 +129,12 @@ fn is_ours(certificate: &SlotCertificate) -> bool {
 }
 
 fn plan(sealer: &Sealer<'_>, card: &CardSurvey, enrollments: &Enrollments) -> Result<(Slot, Start), Error> {
-    let begun = enrollments.pending_sealing_keys.iter().find(|pending| pending.serial == card.serial);
+    let begun = enrollments.begun(card.serial, &Purpose::Sealing);
     match (begun, sealer.making.slot) {
-        (Some(pending), Some(slot)) if slot != pending.slot => {
-            Err(Error::BegunElsewhere { serial: card.serial, slot: pending.slot })
+        (Some(begun), Some(slot)) if slot != begun => {
+            Err(Error::BegunElsewhere { serial: card.serial, slot: begun })
         }
-        (Some(pending), _) => Ok((pending.slot, Start::Begun)),
+        (Some(begun), _) => Ok((begun, Start::Begun)),
         (None, Some(slot)) => card
             .vacancy(slot, enrollments)
             .map(|vacancy| (slot, Start::Free(vacancy)))

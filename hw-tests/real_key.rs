@@ -25,7 +25,7 @@ use leave_nothing::LeaveNothing;
 const SERIAL: &str = "YK_CARGO_HW_SERIAL";
 /// `--slot` of `enroll`, for firmware that does not show whether a slot is empty.
 const SLOTS: &str = "YK_CARGO_HW_SLOTS";
-const PIN_COMMAND: &str = yk_cargo::card::pin_source::PIN_COMMAND;
+const PIN_COMMAND: &str = yk_cargo::process::secret_program::PIN_COMMAND;
 const LABEL: &str = "device test";
 
 /// What a PIN command may need of its surroundings, and libpcsclite.

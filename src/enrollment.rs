@@ -15,6 +15,7 @@ use toml_edit::DocumentMut;
 
 use crate::folder;
 use crate::index_url::IndexUrl;
+use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::text::escape;
 
@@ -242,6 +243,15 @@ impl Purpose {
         match self {
             Self::Signing { index, .. } => Some(index),
             Self::Sealing => None,
+        }
+    }
+}
+
+impl From<&Purpose> for KeyPurpose {
+    fn from(purpose: &Purpose) -> Self {
+        match purpose {
+            Purpose::Signing { role, index } => Self::Signing { role: *role, index: index.to_string() },
+            Purpose::Sealing => Self::Sealing,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use asymmetric_token::PublicKey;
 
+use super::identity::told_serial;
 use crate::enrollment::{Card, SealingKey};
 use crate::error::Error;
 use crate::piv::{self, P256, P384, Piv, SERIAL_SINCE, Serial, Slot, Version};
@@ -93,10 +94,8 @@ impl KnownCards {
     /// # Errors
     /// What the card answers instead.
     pub(crate) fn number(&self, piv: &mut Piv<'_>) -> Result<Option<Serial>, piv::Error> {
-        match piv.serial() {
-            Ok(serial) => return Ok(Some(serial)),
-            Err(piv::Error::Unsupported { .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(serial) = told_serial(piv)? {
+            return Ok(Some(serial));
         }
         let old = self.0.iter().filter(|card| card.firmware < SERIAL_SINCE);
         for (card, (slot, key)) in old.flat_map(|card| card.keys.iter().map(move |key| (card, key))) {

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::reader::Readers;
-use crate::text::escape;
+use crate::text::{escape, sentence};
 
 mod cards;
 mod cargo;
@@ -81,11 +81,6 @@ impl Findings {
         }
         if failed == 0 { Ok(()) } else { Err(Error::Unwell { failed }) }
     }
-}
-
-/// An error and what lies behind it.
-fn sentence(error: &dyn std::error::Error) -> String {
-    crate::text::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What is enrolled; if that cannot be told, the rest is looked at as if nothing were.

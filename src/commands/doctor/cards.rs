@@ -4,7 +4,7 @@ use asymmetric_token::PublicKey;
 
 use super::surroundings::Surroundings;
 use super::{Findings, name, sentence};
-use crate::commands::cards::{CardState, PluggedIn, look};
+use crate::card::plugged_in::{CardState, PluggedIn};
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
 use crate::piv::{
@@ -37,7 +37,7 @@ pub(super) fn check(
             Ok(state) => {
                 firmware(state, findings);
                 pin(state, findings);
-                match look(readers, &plugged_in.reader, defaults) {
+                match readers.look(&plugged_in.reader, defaults) {
                     Ok(defaults) => report_defaults(state, &defaults, findings),
                     Err(error) => findings.failed_with("card", &error),
                 }
@@ -173,7 +173,7 @@ fn keys(
     for registry in &enrollments.registries {
         let Some(enrolled) = state.serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
         let (card, name) = (state.name(), name(registry));
-        match look(readers, &plugged_in.reader, move |piv| missing(piv, &enrolled)) {
+        match readers.look(&plugged_in.reader, move |piv| missing(piv, &enrolled)) {
             Ok(None) => findings.note("keys", format!("{card} does not tell which keys it has")),
             Ok(Some(missing)) if missing.is_empty() => {
                 findings.ok("keys", format!("{card} has its keys for `{name}`"));

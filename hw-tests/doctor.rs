@@ -3,12 +3,17 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use mock_card::MockCard;
 use serde_json::Value;
 
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
+
+/// No request takes longer than this to arrive.
+const LIMIT: Duration = Duration::from_secs(60);
 
 impl World {
     /// Nothing to be mended, on a card whose owner has changed what came from the factory.
@@ -315,17 +320,21 @@ fn a_clock_that_is_wrong() {
     let key = ["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"];
     world.yk_cargo([&["enroll", &index, "--yes"][..], &key].concat()).succeeds();
     let listener = TcpListener::bind(address).unwrap();
-    let registry = std::thread::spawn(move || {
+    let (requests, received) = mpsc::channel();
+    std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = String::new();
         BufReader::new(&stream).read_line(&mut request).unwrap();
         let date = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
         write!(stream, "HTTP/1.1 401 Unauthorized\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n").unwrap();
-        request
+        // The registry is gone before the test goes on.
+        drop((stream, listener));
+        requests.send(request).unwrap();
     });
     let diagnosis = world.doctor();
-    assert_eq!(registry.join().unwrap(), "GET /late/config.json HTTP/1.1\r\n");
+    let request = received.recv_timeout(LIMIT).expect("doctor asks the registry");
+    assert_eq!(request, "GET /late/config.json HTTP/1.1\r\n");
     let (check, text, next) = diagnosis.failure();
     assert_eq!((check, next), ("clock", "sudo timedatectl set-ntp true"));
     assert!(

@@ -1,8 +1,12 @@
 //! Input that somebody chose in order to get a signature, a prompt, or the terminal.
 
+use std::fs::File;
 use std::io::{BufRead as _, Read as _};
+use std::path::Path;
 
 use mock_card::Touch;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use serde_json::json;
 
 use crate::trace::Seen;
@@ -240,6 +244,36 @@ fn the_pin_is_nowhere_to_be_seen() {
     }
 }
 
+/// A crash while a touch is waited for must not leave the PIN in a file.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_core_file_is_written() {
+    let world = World::enrolled();
+    world.card.power_off();
+    let limits = world.path("limits");
+    let script =
+        format!("#!/bin/sh\ncat /proc/$PPID/limits > {}\necho {}\n", limits.display(), crate::world::PIN);
+    let program = world.script("looks.sh", &script);
+    world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).env("YK_CARGO_PIN_COMMAND", program).succeeds();
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"], "{core}");
+}
+
+/// The settings name a program that is run and asked for the PIN, so nobody else may have written them.
+#[test]
+fn settings_that_others_may_write_are_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::enrolled();
+    world.write("home/yk-cargo/config.toml", "pinentry = \"pinentry-of-somebody-else\"\n");
+    let file = world.path("home/yk-cargo/config.toml");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let outcome = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).fails();
+    outcome.says(&["config.toml may be written by others", "chmod go-w"]);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+}
+
 /// Neither does a PIN command or a pinentry that is still asking when cargo is killed.
 #[test]
 fn a_cargo_that_is_gone_leaves_no_question_behind() {
@@ -264,11 +298,21 @@ fn a_cargo_that_is_gone_leaves_no_question_behind() {
         };
         let mut child = run.starts();
         let mut said = String::new();
-        let mut pipe = std::io::BufReader::new(std::fs::File::open(alive).unwrap());
+        let mut pipe = std::io::BufReader::new(open_once_written_to(&alive));
         pipe.read_line(&mut said).unwrap();
         drop(child.stdin.take());
         pipe.read_to_string(&mut said).unwrap();
         assert_eq!(said, "asking\n", "{way}");
         assert!(child.wait().unwrap().success());
     }
+}
+
+/// A named pipe for reading, as soon as somebody has written to it.
+fn open_once_written_to(path: &Path) -> File {
+    let at_most = Timespec { tv_sec: 60, tv_nsec: 0 };
+    let pipe = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let mut ready = [PollFd::new(&pipe, PollFlags::IN)];
+    assert_eq!(poll(&mut ready, Some(&at_most)), Ok(1), "nobody writes to {}", path.display());
+    fcntl_setfl(&pipe, OFlags::empty()).unwrap();
+    pipe.into()
 }

@@ -1,7 +1,7 @@
 //! What an `enroll` that did not come to its end leaves behind, and how the next one goes on from there.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_card::{Blow, Fault, Mishap};
 use yk_cargo::enrollment::{Enrollments, Role};
@@ -71,9 +71,12 @@ fn killed() {
         world.environment(&mut enroll);
         enroll.args(ENROLL).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut enroll = enroll.spawn().unwrap();
+        let started = Instant::now();
         while !world.card.wait_apdus(nth - 1, Duration::from_millis(20))
             && enroll.try_wait().unwrap().is_none()
-        {}
+        {
+            assert!(started.elapsed() < Duration::from_secs(60), "it hangs before command {nth}");
+        }
         enroll.kill().unwrap();
         enroll.wait().unwrap();
         world.card.clear_faults();

@@ -7,6 +7,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod asked;
 mod asking_registry;
 mod bearer_registry;
 mod cargo_commands;
@@ -15,6 +16,7 @@ mod daily;
 mod doctor;
 mod enrolling;
 mod git_index;
+mod git_registry;
 mod hostile;
 mod interruptions;
 mod invites;

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rexpect::session::{PtySession, spawn_command};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, World};
@@ -100,22 +101,22 @@ fn what_is_no_pin_is_asked_again() {
 /// Ctrl-C and a kill at the prompt: the terminal echoes again, and nothing was signed.
 #[test]
 fn the_terminal_echoes_after_an_interruption() {
-    for (signal, status) in [("INT", 130), ("TERM", 143), ("QUIT", 131)] {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::QUIT, 131)] {
         let world = World::enrolled().forgets_its_pin();
         let mut session = world.at_a_terminal(
             "trap : INT; sh -c 'echo pid $$; exec yk-cargo token my-reg --yank alpha@0.1.0'; echo status $?; stty -a",
         );
         let (_, pid) = session.exp_regex(r"pid \d+").unwrap();
         expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
-        if signal == "INT" {
+        if signal == Signal::INT {
             session.send_control('c').unwrap();
         } else {
-            let (signal, pid) = (format!("-{signal}"), pid.trim_start_matches("pid "));
-            assert!(Command::new("kill").args([&signal, pid]).status().unwrap().success());
+            let pid = pid.trim_start_matches("pid ").parse().unwrap();
+            kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
         }
         expect(&mut session, &[&format!("status {status}")]);
         let settings = session.exp_eof().unwrap();
-        assert!(settings.contains(" echo ") && !settings.contains("-echo "), "{signal}: {settings}");
+        assert!(settings.contains(" echo ") && !settings.contains("-echo "), "{signal:?}: {settings}");
         assert_eq!(Seen::on(&world.card).all_signatures(), 0);
     }
 }

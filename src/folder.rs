@@ -1,8 +1,24 @@
 //! Files in a folder of the person's own: who may write them, the lock that writers hold, replacing one as a whole.
+//!
+//! Whoever can write these files can have another key asked for, or another program run, so a file or folder that somebody else
+//! could have written is not read. On a file system that keeps no permissions (FAT, a Windows drive in WSL) that cannot be
+//! told, and would be no protection: cargo's own configuration lies beside it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::text::shell_word;
+
+/// More than any file of ours has, in bytes: forty thousand enrolled keys.
+const LONGEST_TEXT: u64 = 64 << 20;
+
+/// How long another writer is waited for; it holds the lock while it writes.
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
+/// How long it is waited for without a word.
+const LOCK_SILENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// The folder of this program in cargo's home.
 #[must_use]
@@ -10,57 +26,15 @@ pub fn in_cargo_home(cargo_home: &Path) -> PathBuf {
     cargo_home.join("yk-cargo")
 }
 
-/// Why a file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// It cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// `read`, `write`, `lock`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Group or others may write the file or its folder, or it belongs to somebody else.
-    #[error("{} {problem}: somebody else could have written it", path.display())]
-    Unsafe {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-}
-
-impl Error {
-    /// What to do next.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Io { source, .. }
-                if matches!(
-                    source.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-                ) =>
-            {
-                "make room on that disk, then run the command again: it goes on where this one stopped".into()
-            }
-            Self::Io { .. } => "check that the file and its folder belong to you".into(),
-            Self::Unsafe { path, .. } => {
-                format!("look into it, then: chown $(id -u) '{0}' && chmod go-w '{0}'", path.display())
-            }
-        }
-    }
-}
-
 /// The text, or `None` if there is no file.
 ///
 /// # Errors
 /// [`Error`].
 pub fn read(path: &Path) -> Result<Option<String>, Error> {
-    let Some(bytes) = read_bytes(path, u64::MAX)? else { return Ok(None) };
+    let Some(bytes) = read_bytes(path, LONGEST_TEXT + 1)? else { return Ok(None) };
+    if bytes.len() as u64 > LONGEST_TEXT {
+        return Err(Error::TooLong { path: path.to_owned() });
+    }
     let io = |error| Error::Io { action: "read", path: path.to_owned(), source: io::Error::other(error) };
     String::from_utf8(bytes).map(Some).map_err(io)
 }
@@ -71,15 +45,19 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
 /// [`Error`].
 pub fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
-    let file = match File::open(path) {
+    let file = match without_waiting().read(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
     };
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(Error::NoFile { path: path.to_owned() });
+    }
     if let Some(directory) = path.parent() {
         only_we_may_write(directory, &fs::metadata(directory).map_err(io)?)?;
     }
-    only_we_may_write(path, &file.metadata().map_err(io)?)?;
+    only_we_may_write(path, &metadata)?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes).map_err(io)?;
     Ok(Some(bytes))
@@ -104,19 +82,95 @@ pub fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
     sync_directory(path).map_err(io)
 }
 
-/// The lock that writers hold; released when dropped.
+/// Makes the folder if it is missing, for its owner alone.
 ///
 /// # Errors
-/// [`Error::Io`].
-pub fn lock(path: &Path) -> Result<File, Error> {
-    let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
-    if let Some(directory) = path.parent() {
-        create_private_directory(directory).map_err(io)?;
+/// [`Error::Io`], [`Error::Unsafe`] if it is there and others may write it.
+pub fn create(directory: &Path) -> Result<(), Error> {
+    let io = |source| Error::Io { action: "make", path: directory.to_owned(), source };
+    create_private_directory(directory).map_err(io)?;
+    only_we_may_write(directory, &fs::metadata(directory).map_err(io)?)
+}
+
+/// The lock that writers of a file hold; released when dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+    /// What stands for the lock where files cannot be locked.
+    stand_in: Option<PathBuf>,
+}
+
+impl Lock {
+    /// Takes the lock for writing to `path`, and makes its folder if it is missing. `waiting` is called once if another
+    /// process has held it for a second.
+    ///
+    /// Where the file system has no locks (NFS, some containers) a file that only one process can create stands for it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] after half a minute, [`Error::Unsafe`], [`Error::Io`].
+    pub fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self, Error> {
+        let mut waiting = Some(waiting);
+        let started = Instant::now();
+        if let Some(directory) = path.parent() {
+            create(directory)?;
+        }
+        let path = path.with_extension("lock");
+        loop {
+            match Self::try_take(&path)? {
+                Some(lock) => return Ok(lock),
+                None if started.elapsed() >= LOCK_LIMIT => return Err(Error::Locked { path }),
+                None if started.elapsed() >= LOCK_SILENCE => waiting.take().into_iter().for_each(|say| say()),
+                None => {}
+            }
+            std::thread::sleep(LOCK_POLL);
+        }
     }
-    let file =
-        private().write(true).create(true).truncate(false).open(path.with_extension("lock")).map_err(io)?;
-    file.lock().map_err(io)?;
-    Ok(file)
+
+    fn try_take(path: &Path) -> Result<Option<Self>, Error> {
+        let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
+        let mut options = private();
+        let file = not_through_a_link(&mut options).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() {
+            return Err(Error::NoFile { path: path.to_owned() });
+        }
+        only_we_may_write(path, &metadata)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file, stand_in: None })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) if has_no_locks(&error) => {
+                let stand_in = path.with_extension("locked");
+                match private().write(true).create_new(true).open(&stand_in) {
+                    Ok(_) => Ok(Some(Self { _file: file, stand_in: Some(stand_in) })),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+                    Err(error) => Err(io(error)),
+                }
+            }
+            Err(fs::TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(stand_in) = &self.stand_in {
+            let _ = fs::remove_file(stand_in);
+        }
+    }
+}
+
+/// flock(2) on a file system without it; so answer NFS without a lock daemon, 9p and FUSE.
+#[cfg(unix)]
+fn has_no_locks(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errors = [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOLCK];
+    errors.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(not(unix))]
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
 }
 
 #[cfg(unix)]
@@ -132,22 +186,41 @@ fn private() -> OpenOptions {
     OpenOptions::new()
 }
 
-/// Makes a folder and those above it, for its owner alone.
-///
-/// # Errors
-/// It cannot be made.
+/// A FIFO in the place of a file opens at once, to be told from one.
 #[cfg(unix)]
-pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+fn without_waiting() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = OpenOptions::new();
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options
+}
+
+#[cfg(not(unix))]
+fn without_waiting() -> OpenOptions {
+    OpenOptions::new()
+}
+
+/// What a planted link leads to is not created, nor written.
+#[cfg(unix)]
+fn not_through_a_link(options: &mut OpenOptions) -> &mut OpenOptions {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+}
+
+#[cfg(not(unix))]
+fn not_through_a_link(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+#[cfg(unix)]
+fn create_private_directory(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// Makes a folder and those above it.
-///
-/// # Errors
-/// It cannot be made.
 #[cfg(not(unix))]
-pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+fn create_private_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
@@ -165,12 +238,13 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn only_we_may_write(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
-    let problem = |problem| Err(Error::Unsafe { path: path.to_owned(), problem });
+    let others = |problem| Err(Error::Unsafe { path: path.to_owned(), problem });
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return problem("belongs to another user");
+        return others(if rustix::process::geteuid().is_root() { Others::NotRoot } else { Others::Own });
     }
-    if metadata.mode() & 0o022 != 0 {
-        return problem("may be written by others");
+    let folder = if metadata.is_dir() { Some(path) } else { path.parent() };
+    if metadata.mode() & OTHERS_MAY_WRITE != 0 && !folder.is_some_and(keeps_no_permissions) {
+        return others(Others::MayWrite);
     }
     Ok(())
 }
@@ -178,4 +252,176 @@ fn only_we_may_write(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> 
 #[cfg(not(unix))]
 fn only_we_may_write(_: &Path, _: &fs::Metadata) -> Result<(), Error> {
     Ok(())
+}
+
+#[cfg(unix)]
+const OTHERS_MAY_WRITE: u32 = 0o022;
+
+/// Whether a file made for its owner alone is open to others all the same.
+#[cfg(unix)]
+fn keeps_no_permissions(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let probe = folder.join(format!(".permissions-{}", std::process::id()));
+    let made = private().write(true).create_new(true).open(&probe).and_then(|file| file.metadata());
+    let _ = fs::remove_file(&probe);
+    made.is_ok_and(|metadata| metadata.mode() & OTHERS_MAY_WRITE != 0)
+}
+
+/// Who else could have written a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// It belongs to another user.
+    Own,
+    /// It belongs to another user, and this program runs as root.
+    NotRoot,
+    /// Its permissions allow it to the group or to everybody.
+    MayWrite,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// `read`, `write`, `lock`, `make` or `remove`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process is writing, and does not come to an end.
+    #[error("another yk-cargo has held {} for {} seconds", path.display(), LOCK_LIMIT.as_secs())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A folder, a pipe or a device is in the place of the file.
+    #[error("{} is no ordinary file", path.display())]
+    NoFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// It is longer than anything that this program writes.
+    #[error("{} has more than {} MB", path.display(), LONGEST_TEXT >> 20)]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Group or others may write the file or its folder, or it belongs to somebody else.
+    #[error("{} {}: somebody else could have written it", path.display(), match problem {
+        Others::Own | Others::NotRoot => "belongs to another user",
+        Others::MayWrite => "may be written by others",
+    })]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// Who could have written it.
+        problem: Others,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+                ) =>
+            {
+                "make room on that disk, then run the command again: it goes on where this one stopped".into()
+            }
+            Self::Io { .. } => "check that the file and its folder belong to you".into(),
+            Self::Locked { path } => format!(
+                "end the other one; if there is none: rm -f {}",
+                shell_word(&path.with_extension("locked"))
+            ),
+            Self::NoFile { path } | Self::TooLong { path } => {
+                format!("move it away: mv {0} {0}.old", shell_word(path))
+            }
+            // As root, chown would take it away from the person it belongs to.
+            Self::Unsafe { problem: Others::NotRoot, .. } => {
+                "run this as the user it belongs to (sudo -u USER), or with a CARGO_HOME of root's own".into()
+            }
+            Self::Unsafe { path, problem: Others::Own } => {
+                format!("look into it; if it is yours: sudo chown \"$(id -u)\" {}", shell_word(path))
+            }
+            Self::Unsafe { path, problem: Others::MayWrite } => {
+                format!("look into it, then: chmod go-w {}", shell_word(path))
+            }
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("yk-cargo/enrollments.toml");
+        (folder, file)
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_from_one() {
+        let (_folder, file) = file();
+        create(file.parent().unwrap()).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &file, fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        assert!(matches!(read(&file), Err(Error::NoFile { .. })));
+        fs::rename(&file, file.with_extension("lock")).unwrap();
+        assert!(Lock::take(&file, || ()).is_err());
+        fs::create_dir(&file).unwrap();
+        assert!(matches!(read(&file), Err(Error::NoFile { .. })));
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_it() {
+        let (_folder, file) = file();
+        create(file.parent().unwrap()).unwrap();
+        private().write(true).create_new(true).open(&file).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(read(&file), Err(Error::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let (folder, file) = file();
+        create(file.parent().unwrap()).unwrap();
+        let planted = folder.path().join("planted");
+        std::os::unix::fs::symlink(&planted, file.with_extension("lock")).unwrap();
+        assert!(matches!(Lock::take(&file, || ()), Err(Error::Io { action: "lock", .. })));
+        assert!(!planted.exists());
+    }
+
+    #[test]
+    fn nothing_is_written_into_a_folder_that_is_open_to_others() {
+        let (_folder, file) = file();
+        let directory = file.parent().unwrap();
+        create(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Lock::take(&file, || ()), Err(Error::Unsafe { problem: Others::MayWrite, .. })));
+        assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_writer_waits_for_the_one_before_it_and_says_so() {
+        let (_folder, file) = file();
+        let first = Lock::take(&file, || ()).unwrap();
+        let (said, hears) = std::sync::mpsc::channel();
+        let second = {
+            let file = file.clone();
+            std::thread::spawn(move || Lock::take(&file, move || said.send(()).unwrap()).map(drop))
+        };
+        hears.recv().unwrap();
+        drop(first);
+        second.join().unwrap().unwrap();
+    }
 }

@@ -2,12 +2,13 @@
 
 use clap::Parser as _;
 use yk_cargo::cli::Cli;
-use yk_cargo::process::leave;
-use yk_cargo::ui::Ui;
+use yk_cargo::process::{keep_memory_to_ourselves, leave};
+use yk_cargo::ui::{self, Ui};
 use yk_cargo::{Error, commands, provider};
 
 fn main() {
-    env_logger::Builder::from_env("YK_CARGO_LOG").init();
+    ui::log::init();
+    keep_memory_to_ourselves();
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "--cargo-plugin") {
         leave(i32::from(provider::serve(home::cargo_home(), Ui::asking()).is_err()));
     }

@@ -11,3 +11,18 @@ pub fn leave(status: i32) -> ! {
     #[cfg(not(unix))]
     std::process::exit(status)
 }
+
+/// Sees to it that no PIN and no token ends up in a core file, and that no other process of the same user can read this one's
+/// memory (Linux). Where that cannot be had, the rest works all the same.
+pub fn keep_memory_to_ourselves() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+}

@@ -53,8 +53,7 @@ pub fn load(cargo_home: &Path, token: &SealedToken) -> Result<AgeFile, Error> {
 pub fn keep(cargo_home: &Path, token: &SealedToken, sealed: &AgeFile) -> Result<PathBuf, Error> {
     let path = path(cargo_home, &token.index);
     let mut edit = Edit::begin(cargo_home)?;
-    let io = |source| folder::Error::Io { action: "make", path: directory(cargo_home), source };
-    folder::create_private_directory(&directory(cargo_home)).map_err(io)?;
+    folder::create(&directory(cargo_home))?;
     folder::replace(&path, sealed.as_bytes())?;
     edit.set_sealed(token)?;
     Ok(path)

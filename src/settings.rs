@@ -102,11 +102,10 @@ impl Settings {
     /// [`Error`].
     pub fn load(cargo_home: &Path) -> Result<Self, Error> {
         let path = folder::in_cargo_home(cargo_home).join("config.toml");
-        let settings = match std::fs::read_to_string(&path) {
-            Ok(text) => toml_edit::de::from_str(&text)
-                .map_err(|error| Error { path, reason: error.message().to_owned() })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
-            Err(error) => return Err(Error { path, reason: error.to_string() }),
+        let settings = match folder::read(&path)? {
+            Some(text) => toml_edit::de::from_str(&text)
+                .map_err(|error| Error::Content { path, reason: error.message().to_owned() })?,
+            None => Self::default(),
         };
         Ok(Self { cargo_home: cargo_home.to_owned(), ..settings })
     }
@@ -116,10 +115,19 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// The settings cannot be read.
+/// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the settings in {}: {reason}", path.display())]
-pub struct Error {
-    path: PathBuf,
-    reason: String,
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read, or others may write it: it names a program that is run and asked for the PIN.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// The file is read, but cannot be used.
+    #[error("cannot use the settings in {}: {reason}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }

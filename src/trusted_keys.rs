@@ -12,7 +12,6 @@
 //! Only the person, or `verify --remember` after asking, writes it. It holds no secret, but whoever can write it can
 //! have another key trusted: it is refused if others may.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use asymmetric_token::{CrateName, PublicKey};
@@ -20,7 +19,8 @@ use serde::Deserialize;
 use toml_edit::{Array, DocumentMut, Table, value};
 
 use crate::enrollment::{Problem, edit};
-use crate::folder;
+use crate::folder::{self, Lock};
+use crate::ui::Ui;
 
 /// The only version of the file that this program writes and reads.
 const FILE_VERSION: i64 = 1;
@@ -102,7 +102,9 @@ impl TrustedKeys {
 /// As [`TrustedKeys::load`], and if the file cannot be written.
 pub fn remember(cargo_home: &Path, index: &str, name: &CrateName, key: &PublicKey) -> Result<(), Error> {
     let path = path(cargo_home);
-    let _lock: File = folder::lock(&path)?;
+    let _lock = Lock::take(&path, || {
+        Ui::silent().note("waiting for another yk-cargo, which is changing the trusted keys")
+    })?;
     let content = |problem| Error::Content { path: path.clone(), problem };
     let mut document = match folder::read(&path)? {
         Some(text) => document(&text).map_err(content)?,

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::text::{causes, tame};
 
 mod countdown;
+pub mod log;
 pub mod pinentry;
 mod terminal;
 

@@ -8,6 +8,7 @@
 
 mod compare;
 mod manifest;
+mod nesting;
 mod older_cargo;
 mod publish_json;
 mod rebuilt_json;
@@ -200,19 +201,17 @@ fn requirement(text: &str) -> Option<String> {
 }
 
 /// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes.
-fn target(text: &str) -> String {
-    match text.parse::<cargo_platform::Platform>() {
-        Ok(platform) => platform.to_string(),
-        Err(_) => {
-            let mut quoted = false;
-            text.chars()
-                .filter(|c| {
-                    quoted ^= *c == '"';
-                    quoted || !c.is_whitespace()
-                })
-                .collect()
-        }
+fn target(text: &str) -> Result<String, nesting::TooDeep> {
+    nesting::of_platform(text)?;
+    if let Ok(platform) = text.parse::<cargo_platform::Platform>() {
+        return Ok(platform.to_string());
     }
+    let mut quoted = false;
+    let is_kept = |c: &char| {
+        quoted ^= *c == '"';
+        quoted || !c.is_whitespace()
+    };
+    Ok(text.chars().filter(is_kept).collect())
 }
 
 fn registry(url: Option<&str>, absent: Registry, index_url: &str) -> Registry {

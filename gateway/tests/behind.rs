@@ -87,14 +87,18 @@ fn a_connection_that_is_closed_when_it_is_used_again() {
     assert!(sent("GET") > 5, "{requests:?}");
 }
 
-/// Whoever gets a part of a file can see that it is one.
+/// Whoever gets a part of a file can see that it is one. A small file is not begun before all of it is there.
 #[test]
 fn answers_that_end_early() {
     let front = Front::new();
     let ask = || front.gateway.get("/index/he/ll/hello");
-    front.registry.on(INDEX_FILE, Say::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello".to_vec()));
+    let early =
+        |length: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nhello").into_bytes();
+    front.registry.on(INDEX_FILE, Say::Bytes(early("11")));
+    ask().assert_refused(502, "the connection to the registry behind this gateway broke");
+    front.registry.on(INDEX_FILE, Say::Bytes(early("70000")));
     let found = ask();
-    assert_eq!((found.field("content-length"), found.text().as_str()), (Some("11"), "hello"));
+    assert_eq!((found.field("content-length"), found.text().as_str()), (Some("70000"), "hello"));
     let half = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo";
     front.registry.on(INDEX_FILE, Say::Bytes(half.to_vec()));
     let found = ask();

@@ -9,7 +9,7 @@ use common::{archive, gzip};
 use proptest::prelude::*;
 use registry_gateway::crate_file::CrateFile;
 use registry_gateway::index;
-use registry_gateway::metadata::Sent;
+use registry_gateway::metadata::{self, Sent};
 
 const URL: &str = "sparse+https://crates.example/index/";
 const MANIFEST: &str = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n";
@@ -17,6 +17,22 @@ const MANIFEST: &str = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n";
 fn open(file: Vec<u8>) -> Option<String> {
     let length = file.len() as u64;
     CrateFile::open(Cursor::new(file), length, "hello", "1.0.0").ok().map(|file| file.manifest().to_owned())
+}
+
+/// Pieces of a text, most of them repeated: what opens something is as good as never closed again.
+fn deep(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let run = (proptest::sample::select(pieces), proptest::sample::select(&[1, 2, 20, 60, 2000][..]));
+    let run = run.prop_map(|(piece, times)| piece.repeat(times));
+    proptest::collection::vec(run, 0..8).prop_map(|runs| runs.concat())
+}
+
+/// What the metadata of a crate with this Cargo.toml and this JSON comes to: whatever it is, it comes.
+fn rebuild(manifest: &str, sent: &serde_json::Value) {
+    let file = gzip(&archive([("hello-1.0.0/Cargo.toml".to_owned(), manifest.as_bytes())]));
+    let length = file.len() as u64;
+    let Ok(mut file) = CrateFile::open(Cursor::new(file), length, "hello", "1.0.0") else { return };
+    let Ok(sent) = Sent::parse(sent.to_string().as_bytes(), URL) else { return };
+    let _ = metadata::rebuild(&mut file, &sent, URL);
 }
 
 proptest! {
@@ -54,6 +70,30 @@ proptest! {
         if let Some(read) = open(gzip(&tar)) {
             prop_assert_eq!(read.into_bytes(), manifest);
         }
+    }
+
+    #[test]
+    fn platforms_of_any_depth(
+        platform in deep(&["not(", "all(", "any(a,", "all(a=\")\",", "unix", "\"", ",", ")", "(", " "]),
+    ) {
+        let platform = format!("cfg({platform}");
+        let plain = serde_json::json!({ "name": "hello", "vers": "1.0.0" });
+        let dependency = serde_json::json!({ "name": "a", "version_req": "*", "target": platform });
+        let mut with_platform = plain.clone();
+        with_platform["deps"] = vec![dependency].into();
+        rebuild(MANIFEST, &with_platform);
+        rebuild(&format!("{MANIFEST}[target.'{platform}'.dependencies]\na = \"1\"\n"), &plain);
+    }
+
+    /// One of the keys alone has as many dots as the parser allows.
+    #[test]
+    fn toml_of_any_depth(
+        text in deep(&["[", "]", "{a = ", "{KEY = ", "[{KEY = [", "}", "KEY", "\nKEY = ", "\n[KEY]\n", "1", ",", "\""]),
+    ) {
+        let text = text.replace("KEY", &format!("{}a", "a.".repeat(78)));
+        let plain = serde_json::json!({ "name": "hello", "vers": "1.0.0" });
+        rebuild(&format!("{MANIFEST}{text}"), &plain);
+        rebuild(&format!("{MANIFEST}[metadata]\nx = {text}"), &plain);
     }
 
     #[test]

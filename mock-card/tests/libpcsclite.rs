@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mock_card::{Blow, Fault, ImportedKey, Mishap, MockCard, PinPolicy, Touch, TouchPolicy, hex};
 use p256::pkcs8::EncodePrivateKey as _;
@@ -371,12 +371,16 @@ fn the_library_finds_a_real_daemon_no_different() {
 }
 
 fn play(socket: &std::path::Path, mut world: impl FnMut(&str)) -> Vec<String> {
+    let begun = Instant::now();
     while std::os::unix::net::UnixStream::connect(socket).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nobody listens");
         std::thread::yield_now();
     }
     let mut clients = [Client::start_at(socket), Client::start_at(socket)];
     // The real daemon sees a card a little later than its reader.
-    while clients[0].ask("look") != "ok PRESENT" {}
+    while clients[0].ask("look") != "ok PRESENT" {
+        assert!(begun.elapsed() < PATIENCE, "there is no card");
+    }
     let lines = SCRIPT.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
         .map(|line| {

@@ -1,6 +1,5 @@
 //! Changing the file under its lock. What this program does not know is kept, comments too.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use asymmetric_token::KeyIdField;
@@ -9,9 +8,10 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 use super::{
     Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Purpose, Registry,
 };
-use crate::folder;
+use crate::folder::{self, Lock};
 use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
+use crate::ui::Ui;
 
 /// The notes of keys that are being made, to sign and to open sealed tokens.
 const PENDING: &str = "pending";
@@ -22,7 +22,7 @@ pub struct Edit {
     path: PathBuf,
     document: DocumentMut,
     current: Enrollments,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Edit {
@@ -32,7 +32,7 @@ impl Edit {
     /// As [`Enrollments::load`].
     pub fn begin(cargo_home: &Path) -> Result<Self, Error> {
         let path = super::path(cargo_home);
-        let lock = folder::lock(&path)?;
+        let lock = Lock::take(&path, waiting_for_another)?;
         let document: DocumentMut = match folder::read(&path)? {
             Some(text) => text.parse().map_err(|error: toml_edit::TomlError| Error::Content {
                 path: path.clone(),
@@ -181,6 +181,10 @@ impl Edit {
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
         Ok(folder::replace(&self.path, self.document.to_string().as_bytes())?)
     }
+}
+
+fn waiting_for_another() {
+    Ui::silent().note("waiting for another yk-cargo, which is changing the enrollments");
 }
 
 fn new(registry: &Registry) -> Table {

@@ -2,10 +2,10 @@
 
 use super::Error;
 use crate::process::secret_program::PIN_COMMAND;
-use crate::proof;
 use crate::registry::{greeting, http};
 use crate::text::escape;
 use crate::ui::AskError;
+use crate::{proof, settings};
 
 impl Error {
     /// What to do next.
@@ -120,6 +120,7 @@ impl Error {
             Self::NotProven { .. } => "each check says what it found".into(),
             Self::Proof(proof::Error::Newer { .. }) => "update yk-cargo".into(),
             Self::TrustedKeys(error) => error.hint(),
+            Self::Settings(settings::Error::Folder(error)) => error.hint(),
             Self::Settings(_) => "mend the file, or remove it to have the defaults".into(),
             Self::SlotTaken { .. } => "run the command again, without --slot, to use the next empty one".into(),
             Self::WeakerKey { slot, .. } => format!(

@@ -18,9 +18,8 @@ use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
 use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
 use crate::registry::enrollment as registration;
-use crate::settings::Settings;
 use crate::ui::AskError;
-use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, trusted_keys};
+use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, settings, trusted_keys};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -184,7 +183,7 @@ fn all() -> Vec<Error> {
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
-        Error::Settings(_) => [settings()],
+        Error::Settings(_) => [unusable_settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
         Error::TrustedKeys(_) => [signers(enrollment::Problem::NoVersion)],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
@@ -214,6 +213,7 @@ fn all() -> Vec<Error> {
     errors.extend(of_the_registry());
     errors.extend(of_cargo_config(index()));
     errors.extend(of_enrollments());
+    errors.extend(of_files());
     errors.extend(of_proofs());
     errors.extend(of_the_reader());
     errors.extend(of_the_card());
@@ -375,6 +375,23 @@ fn content(problem: enrollment::Problem) -> Error {
     enrollment::Error::Content { path: "/home/me/.cargo/yk-cargo/enrollments.toml".into(), problem }.into()
 }
 
+fn of_files() -> Vec<Error> {
+    use folder::{Error as E, Others};
+    let path = || "/home/me/my cargo/yk-cargo/enrollments.toml".into();
+    let errors = every!(E {
+        E::Io { .. } => [E::Io { action: "write", path: path(), source: io::ErrorKind::StorageFull.into() }],
+        E::Locked { .. } => [E::Locked { path: "/home/me/.cargo/yk-cargo/enrollments.lock".into() }],
+        E::NoFile { .. } => [E::NoFile { path: path() }],
+        E::TooLong { .. } => [E::TooLong { path: path() }],
+        E::Unsafe { .. } => [
+            E::Unsafe { path: path(), problem: Others::Own },
+            E::Unsafe { path: path(), problem: Others::NotRoot },
+            E::Unsafe { path: path(), problem: Others::MayWrite },
+        ],
+    });
+    errors.into_iter().map(Error::from).collect()
+}
+
 fn of_enrollments() -> Vec<Error> {
     use enrollment::{Error as E, Problem as P};
     let path = || "/home/me/.cargo/yk-cargo/enrollments.toml".into();
@@ -388,7 +405,6 @@ fn of_enrollments() -> Vec<Error> {
     let errors = every!(E {
         E::Folder(_) => [
             folder_error("/home/me/.cargo/yk-cargo/enrollments.toml").into(),
-            folder::Error::Unsafe { path: path(), problem: "may be written by others" }.into(),
         ],
         E::Content { .. } => [E::Content { path: path(), problem: P::NoVersion }],
     });
@@ -474,8 +490,7 @@ fn of_the_card() -> Vec<Error> {
     errors.into_iter().map(Error::from).chain(certificate.into_iter().map(Error::from)).collect()
 }
 
-/// Settings that cannot be used, below a folder that is always the same.
-fn settings() -> Error {
-    let error = Settings::load(Path::new("src/error/examples")).unwrap_err();
-    error.into()
+fn unusable_settings() -> Error {
+    let path = "/home/me/.cargo/yk-cargo/config.toml".into();
+    settings::Error::Content { path, reason: "unknown field `pinentri`".into() }.into()
 }

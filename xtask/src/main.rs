@@ -9,6 +9,7 @@ use std::process::ExitCode;
 mod bench;
 mod checks;
 mod demo;
+mod floors;
 mod fuzz;
 mod interop;
 mod prerequisites;
@@ -25,6 +26,8 @@ Usage: cargo xtask <COMMAND>
 Commands:
   demo     Publish a crate with a mock YubiKey to a registry on this computer, and build against it
   test     Everything that must hold before a change goes in: format, lints, tests, docs, dependencies
+  floors   Show which rooms of a crate are on which floor, and which files import which against it; all crates, or those
+           whose path begins as you say: cargo xtask floors mock-card
   bench provider
            Measure how long cargo waits for a token, beside other providers (release builds)
   bench gateway
@@ -32,7 +35,8 @@ Commands:
   fuzz     Run every fuzz target for ten seconds, or for as many as you say; or those targets that you name
   interop  Let programs that are not ours judge what we built (interop/)
 
-What these need from the system is installed with apt-get where that can be done without asking.";
+What these need from the system is installed with apt-get where that can be done without asking, and what they need of
+Rust with rustup.";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -40,6 +44,8 @@ fn main() -> ExitCode {
     let outcome = match *arguments {
         ["demo"] => demo::run(),
         ["test"] => checks::run(),
+        ["floors"] => floors::show(""),
+        ["floors", crates] => floors::show(crates),
         ["fuzz"] => fuzz::run(None, &[]),
         ["fuzz", seconds, ref targets @ ..] => fuzz::run(Some(seconds), targets),
         ["interop"] => interop::run(),

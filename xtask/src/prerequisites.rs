@@ -3,15 +3,24 @@
 use std::process::{Command, Stdio};
 
 use crate::say::{command, say};
-use crate::workspace::succeeds;
+use crate::workspace::{cargo_program, root, succeeds};
 use crate::{Failure, Outcome};
+use Source::{Debian, Rustup};
 
 /// Something the system must have.
 pub(crate) struct Need {
     name: &'static str,
     why: &'static str,
-    packages: &'static [&'static str],
+    from: Source,
     is_there: fn() -> bool,
+}
+
+/// Where something that is missing comes from.
+enum Source {
+    /// Debian packages.
+    Debian(&'static [&'static str]),
+    /// A component of the Rust toolchain.
+    Rustup(&'static str),
 }
 
 /// To build the workspace.
@@ -19,19 +28,19 @@ pub(crate) const BUILD: &[Need] = &[
     Need {
         name: "a C compiler",
         why: "the gateway's cryptography and SQLite are C",
-        packages: &["gcc", "libc6-dev"],
+        from: Debian(&["gcc", "libc6-dev"]),
         is_there: has_c_compiler,
     },
     Need {
         name: "pkg-config",
         why: "it tells the build where libpcsclite is",
-        packages: &["pkgconf"],
+        from: Debian(&["pkgconf"]),
         is_there: || names_pcsclite() || pkg_config(&["--version"]),
     },
     Need {
         name: "libpcsclite",
         why: "yk-cargo talks to smart cards through it",
-        packages: &["libpcsclite-dev"],
+        from: Debian(&["libpcsclite-dev"]),
         is_there: || names_pcsclite() || pkg_config(&["--exists", "libpcsclite"]),
     },
 ];
@@ -40,28 +49,40 @@ pub(crate) const BUILD: &[Need] = &[
 pub(crate) const FUZZ: &[Need] = &[Need {
     name: "a C++ compiler",
     why: "libFuzzer is C++",
-    packages: &["g++"],
+    from: Debian(&["g++"]),
     is_there: || succeeds("c++", &["--version"]),
 }];
 
 /// To run the tests as well.
 pub(crate) const TEST: &[Need] = &[
     Need {
+        name: "rustfmt",
+        why: "the format is checked",
+        from: Rustup("rustfmt"),
+        is_there: || succeeds(cargo_program(), &["fmt", "--version"]),
+    },
+    Need {
+        name: "clippy",
+        why: "the lints are checked",
+        from: Rustup("clippy"),
+        is_there: || succeeds(cargo_program(), &["clippy", "--version"]),
+    },
+    Need {
         name: "opensc-tool",
         why: "the tests let it judge the mock card",
-        packages: &["opensc"],
+        from: Debian(&["opensc"]),
         is_there: || succeeds("opensc-tool", &["--version"]),
     },
     Need {
         name: "pinentry-curses",
         why: "the tests enter a PIN into it",
-        packages: &["pinentry-curses"],
+        from: Debian(&["pinentry-curses"]),
         is_there: || succeeds("pinentry-curses", &["--version"]),
     },
     Need {
         name: "yubico-piv-tool",
         why: "the tests let it judge the mock card",
-        packages: &["yubico-piv-tool"],
+        from: Debian(&["yubico-piv-tool"]),
         is_there: || succeeds("yubico-piv-tool", &["--version"]),
     },
 ];
@@ -79,10 +100,37 @@ pub(crate) fn provide(needs: &[&[Need]]) -> Outcome {
     for need in &wanted {
         say(format_args!("Missing: {} ({})", need.name, need.why));
     }
-    install(&wanted.iter().flat_map(|need| need.packages.iter().copied()).collect::<Vec<_>>())?;
+    let (mut packages, mut components) = (Vec::new(), Vec::new());
+    for need in &wanted {
+        match need.from {
+            Debian(names) => packages.extend_from_slice(names),
+            Rustup(name) => components.push(name),
+        }
+    }
+    if !components.is_empty() {
+        add_components(&components)?;
+    }
+    if !packages.is_empty() {
+        install(&packages)?;
+    }
     match missing()[..] {
         [] => Ok(()),
         [need, ..] => Err(Failure::new(format!("{} was installed, and is still not found", need.name))),
+    }
+}
+
+/// Adds components to the toolchain that runs us.
+fn add_components(components: &[&str]) -> Outcome {
+    let arguments = [&["component", "add"], components].concat();
+    command(format_args!("rustup {}", arguments.join(" ")));
+    let status = Command::new("rustup").args(&arguments).current_dir(root()).stdin(Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Failure::new(format!("rustup could not add: {}", components.join(" ")))),
+        Err(_) => Err(Failure::new(format!(
+            "there is no rustup here; install these parts of Rust as your system does, then run this again: {}",
+            components.join(" ")
+        ))),
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use asymmetric_token::CrateName;
 use toml::{Table, Value};
 
+use super::nesting::{self, NotRead};
 use super::{Dependency, Description, Kind, Metadata, Registry};
 
 /// Why a Cargo.toml is not one that cargo packaged.
@@ -16,6 +17,12 @@ pub enum ManifestError {
     /// Not TOML.
     #[error("the Cargo.toml in the crate file is not TOML: {0}")]
     Syntax(String),
+    /// Nested too deep.
+    #[error(
+        "the Cargo.toml in the crate file, or a platform in it, is nested deeper than {} levels",
+        nesting::MOST
+    )]
+    TooDeep,
     /// A field is missing.
     #[error("the Cargo.toml in the crate file has no `{0}`")]
     Missing(&'static str),
@@ -52,6 +59,10 @@ pub(super) struct Manifest {
 
 /// Reads the text of a Cargo.toml.
 pub(super) fn read(text: &str, index_url: &str) -> Result<Manifest, ManifestError> {
+    nesting::of_toml(text).map_err(|error| match error {
+        NotRead::TooDeep => ManifestError::TooDeep,
+        NotRead::Syntax(reason) => ManifestError::Syntax(reason),
+    })?;
     let manifest: Table =
         text.parse().map_err(|error: toml::de::Error| ManifestError::Syntax(error.message().to_owned()))?;
     refuse(&manifest, "", &["project", "workspace", "patch", "replace", "cargo-features"])?;
@@ -179,7 +190,7 @@ fn dependency(
         features: fields.strings("features")?,
         optional: fields.boolean("optional")?.unwrap_or(false),
         default_features: default_features(&fields)?,
-        target: platform.map(super::target),
+        target: platform.map(super::target).transpose().map_err(|_| ManifestError::TooDeep)?,
         kind,
         registry: super::registry(fields.string("registry-index")?.as_deref(), Registry::CratesIo, index_url),
     })

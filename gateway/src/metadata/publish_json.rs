@@ -10,7 +10,7 @@ use asymmetric_token::strict_json;
 use semver::Version;
 use serde_json::{Map, Value};
 
-use super::{Dependency, Description, Kind, Metadata, Registry};
+use super::{Dependency, Description, Kind, Metadata, Registry, nesting};
 
 /// The longest JSON part, in bytes. The readme is in it.
 pub const MAX_BYTES: usize = 2 << 20;
@@ -39,6 +39,9 @@ pub enum PublishJsonError {
     /// Nested too deep.
     #[error("the metadata is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// A platform that is nested too deep.
+    #[error("a `target` in the metadata is nested deeper than {} levels", nesting::MOST)]
+    TargetTooDeep,
     /// Two names that differ in case alone.
     #[error("`{0}` stands twice in one object of the metadata, in different case")]
     CaseTwin(String),
@@ -138,7 +141,11 @@ fn dependency(object: Map<String, Value>, index_url: &str) -> Result<Dependency,
         features: fields.strings("features")?,
         optional: fields.boolean("optional")?.unwrap_or(false),
         default_features: fields.boolean("default_features")?.unwrap_or(true),
-        target: fields.string("target")?.as_deref().map(super::target),
+        target: fields
+            .string("target")?
+            .map(|target| super::target(&target))
+            .transpose()
+            .map_err(|_| PublishJsonError::TargetTooDeep)?,
         kind: kind(&mut fields)?,
         registry: super::registry(fields.string("registry")?.as_deref(), Registry::Same, index_url),
     };

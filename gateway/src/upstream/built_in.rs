@@ -1,5 +1,8 @@
 //! The built-in registry: index, crate files and owners in the gateway's own store.
 
+use std::fs::File;
+use std::io::{self, Cursor, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
@@ -11,6 +14,7 @@ use jiff::fmt::rfc2822;
 use semver::Version;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use super::{Answer, OwnersChange, Publication, Reader, Search, Upstream, UpstreamError, VersionState};
@@ -18,6 +22,9 @@ use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
 use crate::store::{ChangeError, Store, StoreError};
+
+/// How much of a crate file is read at once, in bytes: a thread is waited for each time.
+const PIECE: usize = 256 << 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -81,16 +88,17 @@ impl Upstream for BuiltIn {
         Box::pin(async move {
             let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
             let (crate_name, number) = (name.to_string(), version.to_string());
-            let path = self.ask(move |store| store.published_file(&crate_name, &number)).await?;
-            let path = path.ok_or_else(none)?;
-            let at = |source| StoreError::File { path: path.clone(), source };
-            let file = tokio::fs::File::open(&path).await.map_err(at)?;
-            let length = file.metadata().await.map_err(at)?.len();
+            let opened = self.ask(move |store| {
+                let path = store.published_file(&crate_name, &number)?;
+                path.map(|path| Opened::new(&path).map_err(|source| StoreError::File { path, source }))
+                    .transpose()
+            });
+            let opened = opened.await?.ok_or_else(none)?;
             let fields = [
                 (header::CONTENT_TYPE, "application/gzip".to_owned()),
-                (header::CONTENT_LENGTH, length.to_string()),
+                (header::CONTENT_LENGTH, opened.length.to_string()),
             ];
-            Ok((fields, Body::from_stream(ReaderStream::new(file))).into_response())
+            Ok((fields, opened.body()).into_response())
         })
     }
 
@@ -179,6 +187,29 @@ impl Upstream for BuiltIn {
                 .map_err(|_| StoreError::Damaged(format!("the checksum of {name} {version}")))?;
             Ok::<_, StoreError>(Some(VersionState { checksum, yanked: line.yanked }))
         }))
+    }
+}
+
+/// A crate file whose first piece is read, so that a small one leaves together with the answer's head.
+struct Opened {
+    length: u64,
+    begin: Vec<u8>,
+    rest: File,
+}
+
+impl Opened {
+    fn new(path: &Path) -> io::Result<Self> {
+        let mut rest = File::open(path)?;
+        let length = rest.metadata()?.len();
+        let mut begin = Vec::new();
+        rest.by_ref().take(PIECE as u64).read_to_end(&mut begin)?;
+        Ok(Self { length, begin, rest })
+    }
+
+    fn body(self) -> Body {
+        let rest = tokio::fs::File::from_std(self.rest);
+        let whole = AsyncReadExt::chain(Cursor::new(self.begin), rest);
+        Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
     }
 }
 

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use asymmetric_token::{CrateName, Mutation};
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
+use axum::http::{self, HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
 use axum::response::Response;
+use hyper::body::{Body as _, Incoming};
 use semver::Version;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -46,6 +47,8 @@ const MOST_REDIRECTS: usize = 5;
 const MOST_INDEX: usize = 64 << 20;
 /// The longest answer to a change, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
+/// The longest body that is waited for, in bytes.
+const SMALL: u64 = 64 << 10;
 /// How much of a crate file is read at once, in bytes: each time, a thread is waited for.
 const FROM_DISK: usize = 256 << 10;
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("registry-gateway/", env!("CARGO_PKG_VERSION")));
@@ -112,7 +115,7 @@ impl Remote {
         if response.status() != StatusCode::OK {
             return Err(refusal(response, caller).await);
         }
-        let config = self.whole(response, MOST_ANSWER, false).await?;
+        let config = self.whole(response.into_body(), MOST_ANSWER, false).await?;
         Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
@@ -152,7 +155,7 @@ impl Remote {
         if !response.status().is_success() {
             return Err(refusal(response, &caller).await);
         }
-        let answer = self.whole(response, MOST_ANSWER, true).await?;
+        let answer = self.whole(response.into_body(), MOST_ANSWER, true).await?;
         match answer::errors_in(&answer, &caller) {
             // What older registries said with 200.
             Some(detail) => Err(UpstreamError::Denied { status: StatusCode::UNPROCESSABLE_ENTITY, detail }),
@@ -160,20 +163,21 @@ impl Remote {
         }
     }
 
-    /// What the registry answers goes on to whoever reads.
-    fn passed_on(&self, response: outbound::Response) -> Response {
-        answer::passed_on(response.map(|body| InTime::new(body, self.timeout)))
+    /// What the registry answers goes on to whoever reads. A small body is waited for, so that it leaves together with its
+    /// head, or what is wrong with it is told.
+    async fn passed_on(&self, response: outbound::Response) -> Result<Response, RemoteError> {
+        if response.body().size_hint().exact().is_none_or(|length| length > SMALL) {
+            return Ok(answer::passed_on(response.map(|body| Body::new(InTime::new(body, self.timeout)))));
+        }
+        let (head, body) = response.into_parts();
+        let body = self.whole(body, SMALL as usize, false).await?;
+        Ok(answer::passed_on(http::Response::from_parts(head, Body::from(body))))
     }
 
     /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
-    async fn whole(
-        &self,
-        response: outbound::Response,
-        most: usize,
-        change: bool,
-    ) -> Result<Vec<u8>, RemoteError> {
+    async fn whole(&self, body: Incoming, most: usize, change: bool) -> Result<Vec<u8>, RemoteError> {
         let slow = |_| RemoteError::Slow { change };
-        timeout(self.timeout, limited(response, most, change)).await.map_err(slow)?
+        timeout(self.timeout, limited(body, most, change)).await.map_err(slow)?
     }
 
     /// A download, through as many redirects as it takes. The credential stays with the first origin.
@@ -191,7 +195,7 @@ impl Remote {
             let response = self.get(at.as_str(), asking).await?;
             if !response.status().is_redirection() {
                 return if response.status() == StatusCode::OK {
-                    Ok(self.passed_on(response))
+                    Ok(self.passed_on(response).await?)
                 } else {
                     Err(refusal(response, known).await)
                 };
@@ -229,7 +233,7 @@ impl Upstream for Remote {
             }
             let response = self.send(request, Body::empty(), false).await?;
             match response.status() {
-                StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response)),
+                StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
                 _ => Err(refusal(response, &caller).await),
             }
         })
@@ -264,7 +268,7 @@ impl Upstream for Remote {
             url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
             let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
-                StatusCode::OK => Ok(self.passed_on(response)),
+                StatusCode::OK => Ok(self.passed_on(response).await?),
                 _ => Err(refusal(response, &caller).await),
             }
         })
@@ -327,7 +331,7 @@ impl Upstream for Remote {
             let url = places.api(&format!("api/v1/crates/{name}/owners"));
             let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
-                StatusCode::OK => Ok(self.passed_on(response)),
+                StatusCode::OK => Ok(self.passed_on(response).await?),
                 _ => Err(RemoteError::nothing_sent(refusal(response, &caller).await)),
             }
         })
@@ -373,7 +377,7 @@ impl Remote {
             }
             _ => return Err(refusal(response, caller).await),
         }
-        let file = self.whole(response, MOST_INDEX, false).await?;
+        let file = self.whole(response.into_body(), MOST_INDEX, false).await?;
         answer::version_state(&file, version)
     }
 }

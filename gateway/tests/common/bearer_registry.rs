@@ -100,6 +100,7 @@ impl Received {
 }
 
 fn serve(stream: TcpStream, answers: &Answers, sender: &mpsc::Sender<Received>) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {

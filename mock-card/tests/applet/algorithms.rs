@@ -1,7 +1,5 @@
 //! Every algorithm: made on the card or brought to it, used, and the result checked under the public key.
 
-use std::convert::Infallible;
-
 use mock_card::{Card, Firmware, ImportedKey, PinPolicy, PublicKey, TouchPolicy, hex};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use rsa::pkcs8::EncodePrivateKey as _;
@@ -9,8 +7,7 @@ use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use rsa::{BoxedUint, Pkcs1v15Encrypt, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 use sha2::{Digest as _, Sha256};
 
-use crate::transcripts::{authenticate, bytes};
-use crate::{card, known_key};
+use crate::cards::{Random, authenticate, bytes, card, known_key};
 
 /// A command with any amount of data, extended.
 pub(crate) fn command(header: [u8; 4], data: &[u8]) -> Vec<u8> {
@@ -266,28 +263,3 @@ fn keys_from_files() {
     let odd = RsaPrivateKey::new_unchecked(&mut Random(5), 1536).unwrap();
     assert!(ImportedKey::from_pkcs8(odd.to_pkcs8_der().unwrap().as_bytes()).is_err());
 }
-
-/// Enough for tests: a congruential generator.
-pub(crate) struct Random(pub(crate) u64);
-
-impl rand_core::TryRng for Random {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.try_next_u64()? as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Ok(self.0 ^ (self.0 >> 31))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.try_next_u64()?.to_be_bytes()[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Random {}

@@ -9,8 +9,7 @@ use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::BasicConstraints;
 
-use crate::transcripts::{authenticate, bytes};
-use crate::{card, known_key};
+use crate::cards::{authenticate, bytes, card, known_key};
 
 const RSA: &str = "1.2.840.113549.1.1.11";
 const ECDSA: &str = "1.2.840.10045.4.3.2";

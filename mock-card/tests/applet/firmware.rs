@@ -2,11 +2,7 @@
 
 use mock_card::{Card, Firmware, Traits};
 
-use crate::transcripts::{authenticate, bytes};
-use crate::{card, known_key};
-
-/// Every one that is modelled.
-pub(crate) const FIRMWARES: [&str; 7] = ["4.3.7", "5.2.7", "5.3.1", "5.4.3", "5.7.1", "5.7.4", "5.7.4-fips"];
+use crate::cards::{FIRMWARES, authenticate, bytes, card, known_key};
 
 /// The firmware, then a question and its answer for each column.
 fn differ(column: &str, question: impl Fn(&mut Card) -> Vec<u8>, answers: [&str; 7]) {

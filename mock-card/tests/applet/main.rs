@@ -4,38 +4,12 @@
 
 mod algorithms;
 mod attestation;
+mod cards;
 mod firmware;
 mod transcripts;
 
-use mock_card::{Algorithm, Card, Firmware, ImportedKey, PinPolicy, TouchPolicy};
-use p256::pkcs8::EncodePrivateKey as _;
-use transcripts::{authenticate, bytes};
-
-/// A card that draws 5A bytes only.
-fn card(firmware: Firmware) -> Card {
-    Card::with_random(firmware, 12_345_678, Box::new(|bytes| bytes.fill(0x5A))).unwrap()
-}
-
-/// Of fixed bytes, through a file.
-fn known_key(algorithm: &str) -> ImportedKey {
-    let of_25519 = |oid: u8| bytes(&format!("302E 020100 3005 06032B65{oid:02X} 0422 0420 [5A*32]"));
-    let der = match algorithm {
-        "p256" => {
-            p256::SecretKey::from_slice(&[0x5A; 32]).unwrap().to_pkcs8_der().unwrap().as_bytes().to_vec()
-        }
-        "p384" => {
-            p384::SecretKey::from_slice(&[0x5A; 48]).unwrap().to_pkcs8_der().unwrap().as_bytes().to_vec()
-        }
-        "ed25519" => of_25519(0x70),
-        "x25519" => of_25519(0x6E),
-        "rsa1024" => {
-            let key = rsa::RsaPrivateKey::new_unchecked(&mut algorithms::Random(3), 1024).unwrap();
-            key.to_pkcs8_der().unwrap().as_bytes().to_vec()
-        }
-        _ => panic!("{algorithm}"),
-    };
-    ImportedKey::from_pkcs8(&der).unwrap()
-}
+use cards::{authenticate, bytes, card, known_key};
+use mock_card::{Algorithm, Card, Firmware, PinPolicy, TouchPolicy};
 
 #[test]
 fn what_is_saved_is_restored() {

@@ -8,13 +8,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aes::Aes192;
-use cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use mock_card::applet::Exchange;
 use mock_card::{Attestation, Card, Firmware, LastTry, PinPolicy, ShortLe, TouchPolicy, Traits, hex};
 
-use crate::firmware::FIRMWARES;
-use crate::{card, known_key};
+use crate::cards::{FIRMWARES, authenticate, bytes, card, known_key};
 
 #[test]
 fn of_the_newest_firmware() {
@@ -130,40 +127,6 @@ impl Play {
             _ => panic!("no such directive: {words:?}"),
         }
     }
-}
-
-/// Hexadecimal with `[5A*16]` for repetitions.
-pub(crate) fn bytes(text: &str) -> Vec<u8> {
-    let mut plain = String::new();
-    for part in text.split('[') {
-        match part.split_once(']') {
-            Some((repeated, after)) => {
-                let (byte, times) = repeated.split_once('*').unwrap();
-                plain.push_str(&byte.repeat(times.parse().unwrap()));
-                plain.push_str(after);
-            }
-            None => plain.push_str(part),
-        }
-    }
-    hex::decode(&plain).unwrap_or_else(|| panic!("not hexadecimal: {text}"))
-}
-
-/// Selects the application and proves the default management key, 3DES or AES-192.
-pub(crate) fn authenticate(card: &mut Card) {
-    const DEFAULT: &[u8; 24] = &[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
-    assert!(card.transmit(&bytes("00A4040005A000000308")).ends_with(&[0x90, 0]));
-    let challenge = card.transmit(&bytes("00870A9B047C028100"));
-    let command = if challenge.ends_with(&[0x90, 0]) {
-        let mut block = Array::try_from(&challenge[4..20]).unwrap();
-        Aes192::new(DEFAULT.into()).encrypt_block(&mut block);
-        [bytes("00870A9B147C128210"), block.to_vec()].concat()
-    } else {
-        let challenge = card.transmit(&bytes("0087039B047C028100"));
-        let mut block = Array::try_from(&challenge[4..12]).unwrap();
-        des::TdesEde3::new(DEFAULT.into()).encrypt_block(&mut block);
-        [bytes("0087039B0C7C0A8208"), block.to_vec()].concat()
-    };
-    assert_eq!(card.transmit(&command), [0x90, 0]);
 }
 
 /// Objects from 5F0000 on with this many bytes altogether.

@@ -14,10 +14,10 @@ pub(super) fn was_asked(cargo_home: &Path, serial: Serial) -> bool {
     let Some(parent) = parent() else { return false };
     let file = folder::in_cargo_home(cargo_home).join("last-pin");
     let note = format!("{parent} {serial}\n");
-    if std::fs::read_to_string(&file).is_ok_and(|earlier| earlier == note) {
+    if folder::read(&file).is_ok_and(|earlier| earlier.as_ref() == Some(&note)) {
         return true;
     }
-    let _ = std::fs::write(file, note);
+    let _ = folder::replace(&file, note);
     false
 }
 

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use asymmetric_token::Checksum;
-use axum::body::Body;
-use axum::http::{self, HeaderName, StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use semver::Version;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::RemoteError;
 use super::credentials::Caller;
-use crate::outbound::{self, InTime};
+use crate::outbound;
 use crate::upstream::{UpstreamError, VersionState};
 
 /// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop;
@@ -28,9 +28,9 @@ const DETAIL_WAITED_FOR: Duration = Duration::from_secs(2);
 const DETAIL_SHOWN: usize = 300;
 
 /// Status, body and the named fields.
-pub(super) fn passed_on(response: http::Response<InTime>) -> Response {
+pub(super) fn passed_on(response: Response) -> Response {
     let (parts, body) = response.into_parts();
-    let mut answer = Response::new(Body::new(body));
+    let mut answer = Response::new(body);
     *answer.status_mut() = parts.status;
     for name in PASSED_ON {
         if let Some(value) = parts.headers.get(&name) {
@@ -43,7 +43,7 @@ pub(super) fn passed_on(response: http::Response<InTime>) -> Response {
 /// What an answer other than success means.
 pub(super) async fn refusal(response: outbound::Response, caller: &Caller<'_>) -> UpstreamError {
     let status = response.status();
-    let detail = match timeout(DETAIL_WAITED_FOR, limited(response, MOST_DETAIL, false)).await {
+    let detail = match timeout(DETAIL_WAITED_FOR, limited(response.into_body(), MOST_DETAIL, false)).await {
         Ok(Ok(body)) => errors_in(&body, caller).unwrap_or_default(),
         Ok(Err(_)) | Err(_) => String::new(),
     };
@@ -74,11 +74,10 @@ pub(super) async fn refusal(response: outbound::Response, caller: &Caller<'_>) -
 
 /// A body of at most so many bytes.
 pub(super) async fn limited(
-    response: outbound::Response,
+    mut incoming: Incoming,
     most: usize,
     change: bool,
 ) -> Result<Vec<u8>, RemoteError> {
-    let mut incoming = response.into_body();
     let mut body = Vec::new();
     while let Some(frame) = incoming.frame().await {
         let piece = frame

@@ -9,7 +9,6 @@ use crate::context::Context;
 use crate::error::Error;
 
 pub mod attest;
-mod cards;
 pub mod completions;
 mod configure;
 pub mod doctor;

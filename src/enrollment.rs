@@ -15,6 +15,7 @@ use toml_edit::DocumentMut;
 
 use crate::folder;
 use crate::index_url::IndexUrl;
+use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::text::escape;
 
@@ -25,7 +26,7 @@ mod wire;
 
 pub use edit::Edit;
 pub use error::{Error, Problem};
-pub use sealing::{PendingSealingKey, SealedToken, SealingKey};
+pub use sealing::{SealedToken, SealingKey};
 
 /// Seconds of reuse where nothing is known of the registry's window: short enough for one of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
@@ -40,14 +41,10 @@ pub struct Enrollments {
     pub registries: Vec<Registry>,
     /// Keys being made: written before GENERATE, gone once the certificate stands.
     pub pending: Vec<Pending>,
-    /// Slots with a key of ours that could not be deleted (firmware before 5.7) and may be generated over.
-    pub reusable: Vec<Reusable>,
     /// Registries whose bearer token is sealed, one entry per index URL, in file order.
     pub sealed: Vec<SealedToken>,
     /// The keys to which tokens are sealed, one per card, in the order in which they are tried.
     pub sealing_keys: Vec<SealingKey>,
-    /// Such keys being made.
-    pub pending_sealing_keys: Vec<PendingSealingKey>,
 }
 
 /// One registry.
@@ -153,19 +150,22 @@ pub struct Pending {
     pub serial: Serial,
     /// In this slot.
     pub slot: Slot,
-    /// For this role.
-    pub role: Role,
-    /// At this registry.
-    pub index: IndexUrl,
+    /// What it will be for.
+    pub purpose: Purpose,
 }
 
-/// A slot that may be generated over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reusable {
-    /// On this card.
-    pub serial: Serial,
-    /// This slot.
-    pub slot: Slot,
+/// What a key is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signing for a registry.
+    Signing {
+        /// What it may sign.
+        role: Role,
+        /// The registry.
+        index: IndexUrl,
+    },
+    /// Opening sealed tokens, of all registries.
+    Sealing,
 }
 
 impl Enrollments {
@@ -219,13 +219,51 @@ impl Enrollments {
         enrolled.any(|key| key.slot == slot)
             || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
             || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
-            || self.pending_sealing_keys.contains(&PendingSealingKey { serial, slot })
+    }
+
+    /// The slot in which a key for this purpose was begun on a card, and not finished.
+    #[must_use]
+    pub fn begun(&self, serial: Serial, purpose: &Purpose) -> Option<Slot> {
+        let begun =
+            self.pending.iter().find(|pending| (pending.serial, &pending.purpose) == (serial, purpose));
+        begun.map(|pending| pending.slot)
     }
 
     /// A registry enrolled under this name, perhaps with another URL. For messages only.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Registry> {
         self.registries.iter().find(|registry| registry.name.as_deref() == Some(name))
+    }
+}
+
+impl Purpose {
+    /// The registry for which such a key signs.
+    #[must_use]
+    pub fn index(&self) -> Option<&IndexUrl> {
+        match self {
+            Self::Signing { index, .. } => Some(index),
+            Self::Sealing => None,
+        }
+    }
+}
+
+impl From<&Purpose> for KeyPurpose {
+    fn from(purpose: &Purpose) -> Self {
+        match purpose {
+            Purpose::Signing { role, index } => Self::Signing { role: *role, index: index.to_string() },
+            Purpose::Sealing => Self::Sealing,
+        }
+    }
+}
+
+impl Pending {
+    /// The command that finishes it.
+    #[must_use]
+    pub fn next_command(&self) -> String {
+        match &self.purpose {
+            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", escape(index)),
+            Purpose::Sealing => "yk-cargo seal REGISTRY".to_owned(),
+        }
     }
 }
 

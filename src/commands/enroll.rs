@@ -5,37 +5,39 @@
 
 use std::sync::Arc;
 
-use asymmetric_token::KeyIdField;
+use asymmetric_token::{KeyIdField, PublicKey};
 
+use crate::card::access::Access;
+use crate::card::choose;
+use crate::card::found_keys::{FoundKey, found_keys};
+use crate::card::key_making::{NewKey, Start};
+use crate::card::survey::{ManagementKeyState, SurveyedCard};
+use crate::card::vacancy::Vacancy;
 use crate::cargo_config::ConfiguredRegistry;
 use crate::cli::Enroll;
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::{
-    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
+    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Purpose, Registry, Role,
 };
 use crate::error::Error;
-use crate::piv::certificate::Description;
-use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy};
-use crate::reader::{AfterReset, Readers, Terms};
+use crate::piv::certificate::KeyPurpose;
+use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
+use crate::reader::Readers;
 use crate::signer::Signer;
 use crate::text::escape;
 use crate::ui::{AskError, Ui};
 
 mod adopt;
-mod make;
-pub(super) mod management;
 mod plan;
 mod refresh;
 mod register;
 mod replace;
 mod report;
 mod same_keys;
-pub(super) mod survey;
 
-use plan::{PlannedKey, Start};
+use plan::PlannedKey;
 use register::Registering;
-use survey::{CardSurvey, ManagementKeyState, Vacancy, is_still};
 
 /// Runs `yk-cargo enroll`.
 ///
@@ -55,7 +57,8 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     }
     let registering = Registering::begin(arguments, &registry, &enrollments, context, ui)?;
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
-    let card = survey::choose_card(&readers, arguments.serial, arguments.replace, context, ui)?;
+    let access = Access { readers: &readers, settings: &context.settings, ui };
+    let card = choose::card(access, arguments.serial, arguments.replace)?;
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
@@ -79,7 +82,7 @@ struct Enrollment<'a> {
     context: &'a Context,
     readers: &'a Readers,
     ui: Ui,
-    card: CardSurvey,
+    card: SurveyedCard<'a>,
     registry: ConfiguredRegistry,
     /// The card whose place this one takes.
     replaced: Option<Card>,
@@ -129,7 +132,7 @@ impl Enrollment<'_> {
             self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
             return Ok(());
         }
-        self.card.is_fit(self.arguments.allow_default_pin, self.ui)?;
+        self.card.is_fit(self.arguments.allow_default_pin)?;
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
         self.mention_keys_that_are_there(enrollments);
@@ -137,12 +140,12 @@ impl Enrollment<'_> {
             refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
-        let management = management::key(self.asking())?;
+        let management = self.management_key()?;
         let last = planned.len() - 1;
         for (position, key) in planned.into_iter().enumerate() {
             let (role, slot, pin) = (key.role, key.slot, key.pin);
             let label = self.arguments.label.clone();
-            let key = self.make_key(key, Arc::clone(&management))?;
+            let key = self.make_key(key, &management)?;
             self.enroll(&key, label, position == last)?;
             self.ui.say(format_args!(
                 "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
@@ -157,21 +160,13 @@ impl Enrollment<'_> {
         Ok(())
     }
 
-    /// Nothing is ever overwritten; where the card cannot tell, somebody who knows has to. To name the slots is to know.
+    /// To name the slots is to know that they are empty.
     fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
-        if !self.arguments.slot.is_empty()
-            || planned.iter().all(|key| key.start != Start::Free(Vacancy::LooksEmpty))
-        {
+        let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
+        if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {
             return Ok(());
         }
-        let slots: Vec<_> = planned.iter().map(|key| key.slot.to_string()).collect();
-        let (serial, firmware, slots) = (self.card.serial, self.card.firmware, slots.join(","));
-        match self.confirm(&format!(
-            "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slots}?"
-        )) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OnlyLooksEmpty { serial, firmware, slots }),
-            answer => answer,
-        }
+        self.card.confirm_that_empty(&planned.iter().map(|key| key.slot).collect::<Vec<_>>())
     }
 
     fn show(&self, planned: &[PlannedKey]) {
@@ -188,7 +183,7 @@ impl Enrollment<'_> {
                 key.slot,
                 key.pin,
                 key.touch,
-                if key.start == Start::Begun { "  (begun earlier)" } else { "" }
+                if key.start == Start::Vacant(Vacancy::Begun) { "  (begun earlier)" } else { "" }
             ));
         }
         self.say_what_it_asks(planned);
@@ -198,7 +193,7 @@ impl Enrollment<'_> {
     /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
     /// the registry takes the keys itself, each of them signs for that too.
     fn say_what_it_asks(&self, planned: &[PlannedKey]) {
-        let behind_pin = self.card.management == ManagementKeyState::PinProtected
+        let behind_pin = self.card.management_key == ManagementKeyState::PinProtected
             && self.arguments.setup.management_key_command.is_none();
         let check = planned.iter().find(|key| key.role != Role::Publish);
         let proofs = planned.iter().filter(|_| self.registering.is_some());
@@ -219,11 +214,12 @@ impl Enrollment<'_> {
     /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
     /// else on the card cannot be read stops nothing.
     fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
-        let found = survey::adoptable(self.readers, &self.card).unwrap_or_default();
-        let ours = found.iter().filter(|key| {
-            let here =
-                key.described.as_ref().is_some_and(|described| *described.index == *self.registry.index);
-            here && !enrollments.holds(self.card.serial, key.slot)
+        let found = keys_for_signing(&self.card).unwrap_or_default();
+        let ours = found.iter().filter(|found| {
+            let here = found.described.as_ref().is_some_and(|described| {
+                matches!(&described.purpose, KeyPurpose::Signing { index, .. } if self.registry.index == index.as_str())
+            });
+            here && !enrollments.holds(self.card.serial, found.slot)
         });
         let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
         if !slots.is_empty() {
@@ -235,56 +231,18 @@ impl Enrollment<'_> {
         }
     }
 
-    /// Notes the key, makes it, describes it in its slot. The note goes when the key is enrolled.
-    fn make_key(&self, planned: PlannedKey, management: Arc<ManagementKey>) -> Result<Key, Error> {
-        let pending = Pending {
-            serial: self.card.serial,
-            slot: planned.slot,
-            role: planned.role,
-            index: self.registry.index.clone(),
-        };
-        if !Edit::begin(self.context.cargo.home())?.add_pending(&pending)? {
-            return Err(Error::SlotTaken { serial: pending.serial, slot: pending.slot });
-        }
-        let (serial, card) = (self.card.serial, self.card.id());
-        let description = self.description(&planned);
-        let made = self.with_card(AfterReset::GiveUp, move |piv| {
-            is_still(piv, card)?;
-            piv.authenticate_management(&management)?;
-            make::on_card(piv, serial, &planned, &description)
-        });
-        if let Err(Error::SlotTaken { serial, slot }) = &made {
-            // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
-            Edit::begin(self.context.cargo.home())?.remove_pending(*serial, *slot)?;
-        }
-        made
+    fn make_key(&self, planned: PlannedKey, management: &Arc<ManagementKey>) -> Result<Key, Error> {
+        let PlannedKey { role, slot, pin, touch, start } = planned;
+        let purpose = Purpose::Signing { role, index: self.registry.index.clone() };
+        let label = self.arguments.label.clone();
+        let key = NewKey { curve: &P384, purpose, label, slot, start, pin, touch };
+        let key = key.make(&self.card, management, self.context.cargo.home())?;
+        let public = PublicKey::from_uncompressed(&key.point)?;
+        Ok(Key { role, slot, public, pin: key.pin, touch: key.touch })
     }
 
-    fn asking(&self) -> management::Asking<'_> {
-        management::Asking {
-            card: &self.card,
-            command: self.arguments.setup.management_key_command.as_deref(),
-            readers: self.readers,
-            settings: &self.context.settings,
-            ui: self.ui,
-        }
-    }
-
-    /// One transaction that changes nothing.
-    fn look<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.with_card(AfterReset::Repeat, work)
-    }
-
-    fn with_card<T: Send + 'static>(
-        &self,
-        after_reset: AfterReset,
-        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let terms = Terms { limit: self.readers.deadlines().touch, after_reset };
-        self.readers.with_card(&self.card.reader, terms, work)
+    fn management_key(&self) -> Result<Arc<ManagementKey>, Error> {
+        self.card.management_key(self.arguments.setup.management_key_command.as_deref())
     }
 
     /// With the last key the card that is replaced goes, in the same write.
@@ -305,14 +263,6 @@ impl Enrollment<'_> {
             None => edit.enroll(&registry, &card, key)?,
         }
         Ok(())
-    }
-
-    fn description(&self, planned: &PlannedKey) -> Description {
-        Description {
-            role: planned.role.as_str().to_owned(),
-            label: self.arguments.label.clone(),
-            index: Some(self.registry.index.to_string()),
-        }
     }
 
     /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
@@ -341,10 +291,17 @@ impl Enrollment<'_> {
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {
-        if self.ui.confirm(question, self.context.settings.wait.pin_prompt())? {
-            Ok(())
-        } else {
-            Err(Error::Declined)
-        }
+        self.access().confirm(question)
     }
+
+    fn access(&self) -> Access<'_> {
+        Access { readers: self.readers, settings: &self.context.settings, ui: self.ui }
+    }
+}
+
+/// Keys that sign, for whichever registry, and such as nothing describes.
+fn keys_for_signing(card: &SurveyedCard<'_>) -> Result<Vec<FoundKey<97>>, Error> {
+    found_keys(card, &P384, |described| {
+        described.is_none_or(|described| matches!(described.purpose, KeyPurpose::Signing { .. }))
+    })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::Forget;
 use crate::context::Context;
-use crate::enrollment::{Edit, Enrollments, Pending};
+use crate::enrollment::{Edit, Enrollments, Pending, Purpose};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
 use crate::settings::Settings;
@@ -32,9 +32,9 @@ fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Res
         Err(error) => return Err(error),
     };
     let configured = context.cargo.resolve(name_or_url).map(|registry| registry.index).ok();
-    let is_meant =
-        |pending: &&Pending| pending.index == name_or_url || Some(&pending.index) == configured.as_ref();
-    enrollments.pending.iter().find(is_meant).map(|begun| begun.index.clone()).ok_or(not_enrolled)
+    let is_meant = |index: &&IndexUrl| **index == name_or_url || Some(*index) == configured.as_ref();
+    let mut begun = enrollments.pending.iter().filter_map(|pending| pending.purpose.index());
+    begun.find(is_meant).cloned().ok_or(not_enrolled)
 }
 
 /// Removes an enrollment after a typed yes.
@@ -52,8 +52,7 @@ pub fn forget(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) 
 fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
     let mut edit = Edit::begin(cargo_home)?;
     let removed = edit.enrollments().registry(index).cloned();
-    let begun: Vec<_> =
-        edit.enrollments().pending.iter().filter(|pending| pending.index == *index).cloned().collect();
+    let begun = edit.enrollments().pending.clone();
     edit.remove(index)?;
     for card in removed.iter().flat_map(|registry| &registry.cards) {
         for key in &card.keys {
@@ -67,7 +66,11 @@ fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
             ));
         }
     }
-    for Pending { serial, slot, role, .. } in begun {
+    for Pending { serial, slot, purpose } in begun {
+        let Purpose::Signing { role, index: of } = purpose else { continue };
+        if of != *index {
+            continue;
+        }
         ui.say(format_args!(
             "slot {slot} of YubiKey {serial} may hold a {role} key that was never enrolled; `ykman piv keys delete {slot}` (firmware 5.7) makes room"
         ));

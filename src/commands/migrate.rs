@@ -7,12 +7,13 @@ use crate::cargo_config::CargoConfig;
 use crate::cargo_config::credentials::ClearToken;
 use crate::cli::Migrate;
 use crate::commands::configure::{self, Choice};
-use crate::commands::seal::{Making, Sealer};
+use crate::commands::seal;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::reader::Readers;
 use crate::sealed::BearerToken;
+use crate::sealer::{Making, Sealer};
 use crate::text::escape;
 use crate::ui::Ui;
 use crate::unsealer::Occasion;
@@ -103,10 +104,7 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
         ));
         moving.tell_what_shadows_it(ui);
     }
-    if Enrollments::load(sealer.context.cargo.home())?.sealing_keys.len() == 1 {
-        ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
-    }
-    Ok(())
+    seal::warn_of_one_card(sealer.context, ui)
 }
 
 fn shown_file(token: &ClearToken) -> String {

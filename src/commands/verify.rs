@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
+use crate::piv::P384;
 use crate::piv::attestation::Attestation;
 use crate::proof::{self, Logged, Proof};
 use crate::text::escape;
@@ -216,7 +217,7 @@ impl Findings {
         let Some(certificates) = &proof.attestation else { return };
         let first = certificates.first().and_then(|text| STANDARD.decode(text).ok());
         let read = first.and_then(|der| Attestation::read(&der).ok());
-        let point = read.as_ref().and_then(|read| read.p384_point);
+        let point = read.as_ref().and_then(|read| read.point(&P384));
         let is_of_key =
             point.is_some_and(|point| PublicKey::from_uncompressed(&point).ok() == Some(proof.public));
         let text = match read.filter(|_| is_of_key) {

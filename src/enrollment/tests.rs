@@ -87,12 +87,8 @@ fn an_edit_keeps_what_it_does_not_know() {
     let mut edit = Edit::begin(home.path()).unwrap();
     let registry = edit.enrollments().registry(URL).unwrap().clone();
     let read = Key { role: Role::Read, slot: "83".parse().unwrap(), ..registry.cards[0].keys[0] };
-    let pending = Pending {
-        serial: Serial(12_345_678),
-        slot: read.slot,
-        role: Role::Read,
-        index: URL.parse().unwrap(),
-    };
+    let purpose = Purpose::Signing { role: Role::Read, index: URL.parse().unwrap() };
+    let pending = Pending { serial: Serial(12_345_678), slot: read.slot, purpose };
     edit.add_pending(&pending).unwrap();
     assert_eq!(Enrollments::load(home.path()).unwrap().pending, [pending]);
     edit.enroll(&registry, &registry.cards[0], &read).unwrap();

@@ -1,28 +1,28 @@
 //! The file as serde sees it.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use asymmetric_token::{KeyIdField, PublicKey};
 use serde::Deserialize;
 
-use super::sealing::{WireKey, WirePending, WireToken};
-use super::{ChallengeSource, Problem, Role};
+use super::{ChallengeSource, Problem, Purpose, Reads, Role};
+use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Version};
 
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct File {
     #[serde(default)]
     registry: Vec<Registry>,
     #[serde(default)]
     pending: Vec<Pending>,
     #[serde(default)]
-    reuse: Vec<Reusable>,
+    sealed: Vec<SealedToken>,
     #[serde(default)]
-    sealed: Vec<WireToken>,
-    #[serde(default, rename = "sealing-key")]
-    sealing_key: Vec<WireKey>,
-    #[serde(default, rename = "pending-sealing-key")]
-    pending_sealing_key: Vec<WirePending>,
+    sealing_key: Vec<SealingKey>,
+    #[serde(default)]
+    pending_sealing_key: Vec<PendingSealingKey>,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +76,26 @@ struct Pending {
 }
 
 #[derive(Deserialize)]
-struct Reusable {
+struct SealedToken {
+    index: String,
+    name: Option<String>,
+    reads: String,
+    since: String,
+}
+
+#[derive(Deserialize)]
+struct SealingKey {
+    serial: u32,
+    firmware: String,
+    label: String,
+    slot: String,
+    recipient: String,
+    pin: String,
+    touch: String,
+}
+
+#[derive(Deserialize)]
+struct PendingSealingKey {
     serial: u32,
     slot: String,
 }
@@ -85,37 +104,17 @@ impl TryFrom<File> for super::Enrollments {
     type Error = Problem;
 
     fn try_from(file: File) -> Result<Self, Problem> {
-        let registries =
-            file.registry.into_iter().map(super::Registry::try_from).collect::<Result<Vec<_>, _>>()?;
-        for (position, registry) in registries.iter().enumerate() {
-            if registries[..position].iter().any(|earlier| earlier.index == registry.index) {
-                return Err(Problem::Duplicate(registry.index.to_string()));
-            }
-        }
+        let registries: Vec<super::Registry> = all(file.registry)?;
+        only_once(registries.iter().map(|registry| &registry.index))?;
         let sealed: Vec<super::SealedToken> = all(file.sealed)?;
-        for (position, token) in sealed.iter().enumerate() {
-            if sealed[..position].iter().any(|earlier| earlier.index == token.index) {
-                return Err(Problem::Duplicate(token.index.to_string()));
-            }
-        }
-        let pending = file.pending.into_iter().map(|pending| {
-            Ok(super::Pending {
-                serial: Serial(pending.serial),
-                slot: value("slot", &pending.slot)?,
-                role: pending.role,
-                index: value("index", &pending.index)?,
-            })
-        });
-        let reusable = file.reuse.into_iter().map(|reuse| {
-            Ok(super::Reusable { serial: Serial(reuse.serial), slot: value("slot", &reuse.slot)? })
-        });
+        only_once(sealed.iter().map(|token| &token.index))?;
+        let pending: Vec<super::Pending> = all(file.pending)?;
+        let pending_sealing_keys: Vec<super::Pending> = all(file.pending_sealing_key)?;
         Ok(Self {
             registries,
-            pending: pending.collect::<Result<_, Problem>>()?,
-            reusable: reusable.collect::<Result<_, Problem>>()?,
+            pending: [pending, pending_sealing_keys].concat(),
             sealed,
             sealing_keys: all(file.sealing_key)?,
-            pending_sealing_keys: all(file.pending_sealing_key)?,
         })
     }
 }
@@ -135,7 +134,7 @@ impl TryFrom<Registry> for super::Registry {
             },
             challenge: registry.challenge,
             reuse: registry.reuse.unwrap_or(super::DEFAULT_REUSE),
-            cards: registry.card.into_iter().map(super::Card::try_from).collect::<Result<_, _>>()?,
+            cards: all(registry.card)?,
         })
     }
 }
@@ -148,7 +147,7 @@ impl TryFrom<Card> for super::Card {
             serial: Serial(card.serial),
             firmware: firmware(&card.firmware)?,
             label: card.label,
-            keys: card.key.into_iter().map(super::Key::try_from).collect::<Result<_, _>>()?,
+            keys: all(card.key)?,
         })
     }
 }
@@ -167,11 +166,70 @@ impl TryFrom<Key> for super::Key {
     }
 }
 
+impl TryFrom<Pending> for super::Pending {
+    type Error = Problem;
+
+    fn try_from(pending: Pending) -> Result<Self, Problem> {
+        let purpose = Purpose::Signing { role: pending.role, index: value("index", &pending.index)? };
+        Ok(Self { serial: Serial(pending.serial), slot: value("slot", &pending.slot)?, purpose })
+    }
+}
+
+impl TryFrom<PendingSealingKey> for super::Pending {
+    type Error = Problem;
+
+    fn try_from(pending: PendingSealingKey) -> Result<Self, Problem> {
+        let slot = value("slot", &pending.slot)?;
+        Ok(Self { serial: Serial(pending.serial), slot, purpose: Purpose::Sealing })
+    }
+}
+
+impl TryFrom<SealedToken> for super::SealedToken {
+    type Error = Problem;
+
+    fn try_from(token: SealedToken) -> Result<Self, Problem> {
+        let neither = || Problem::Value { key: "reads", reason: "is neither open nor auth-required".into() };
+        Ok(Self {
+            index: value("index", &token.index)?,
+            name: token.name,
+            reads: Reads::from_name(&token.reads).ok_or_else(neither)?,
+            since: value("since", &token.since)?,
+        })
+    }
+}
+
+impl TryFrom<SealingKey> for super::SealingKey {
+    type Error = Problem;
+
+    fn try_from(key: SealingKey) -> Result<Self, Problem> {
+        Ok(Self {
+            serial: Serial(key.serial),
+            firmware: firmware(&key.firmware)?,
+            label: key.label,
+            slot: value("slot", &key.slot)?,
+            recipient: value("recipient", &key.recipient)?,
+            pin: value("pin", &key.pin)?,
+            touch: value("touch", &key.touch)?,
+        })
+    }
+}
+
+/// There is one entry for each URL.
+fn only_once<'a>(indexes: impl Iterator<Item = &'a IndexUrl>) -> Result<(), Problem> {
+    let mut seen = BTreeSet::new();
+    for index in indexes {
+        if !seen.insert(index) {
+            return Err(Problem::Duplicate(index.to_string()));
+        }
+    }
+    Ok(())
+}
+
 fn all<W, T: TryFrom<W, Error = Problem>>(entries: Vec<W>) -> Result<Vec<T>, Problem> {
     entries.into_iter().map(T::try_from).collect()
 }
 
-pub(super) fn firmware(text: &str) -> Result<Version, Problem> {
+fn firmware(text: &str) -> Result<Version, Problem> {
     let numbers: Result<Vec<u8>, _> = text.split('.').map(str::parse).collect();
     match numbers.as_deref() {
         Ok([major, minor, patch]) => Ok(Version::new(*major, *minor, *patch)),
@@ -179,6 +237,6 @@ pub(super) fn firmware(text: &str) -> Result<Version, Problem> {
     }
 }
 
-pub(super) fn value<T: FromStr<Err: std::fmt::Display>>(key: &'static str, text: &str) -> Result<T, Problem> {
+fn value<T: FromStr<Err: std::fmt::Display>>(key: &'static str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error: T::Err| Problem::Value { key, reason: format!("is wrong: {error}") })
 }

@@ -1,7 +1,7 @@
 //! What to do next, for each error where that is known.
 
 use super::Error;
-use crate::card::pin_source::PIN_COMMAND;
+use crate::process::secret_program::PIN_COMMAND;
 use crate::registry::{greeting, http};
 use crate::text::escape;
 use crate::ui::AskError;

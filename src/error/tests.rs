@@ -483,7 +483,6 @@ fn of_the_card() -> Vec<Error> {
     let certificate = every!(CertificateError {
         CertificateError::Label(_) => [CertificateError::Label(65)],
         CertificateError::Index => [CertificateError::Index],
-        CertificateError::Role(_) => [CertificateError::Role("owner".into())],
         CertificateError::Key => [CertificateError::Key],
         CertificateError::Random(_) => [CertificateError::Random(getrandom::Error::UNSUPPORTED)],
         CertificateError::Encoding(_) => [CertificateError::Encoding("a date".into())],

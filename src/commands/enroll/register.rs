@@ -11,11 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::card::attested::{attestation, issuer};
 use crate::cargo_config::ConfiguredRegistry;
 use crate::cli::Enroll;
-use crate::commands::attest::chain;
 use crate::commands::enroll::Enrollment;
-use crate::commands::enroll::survey::is_still;
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry};
 use crate::error::Error;
@@ -150,17 +149,18 @@ impl Enrollment<'_> {
 
     /// Of each key in its order; `None` for one of which the card has nothing to say.
     fn chains(&self, card: &Card) -> Result<Vec<Option<Vec<String>>>, Error> {
-        let (id, of) = (self.card.id(), card.clone());
-        let chains = self.look(move |piv| {
-            is_still(piv, id)?;
-            let chains = of.keys.iter().map(|key| match chain(piv, &of, key) {
-                Ok(chain) => Ok(Some(chain.map(|der| STANDARD.encode(der)).to_vec())),
-                Err(Error::Piv(
-                    piv::Error::NotAttestable { .. }
-                    | piv::Error::Unsupported { .. }
-                    | piv::Error::Malformed { .. },
-                )) => Ok(None),
-                Err(error) => Err(error),
+        let of = card.clone();
+        let chains = self.card.look(move |piv| {
+            let chains = of.keys.iter().map(|key| {
+                match attestation(piv, &of, key).and_then(|key| Ok([key, issuer(piv)?])) {
+                    Ok(chain) => Ok(Some(chain.map(|der| STANDARD.encode(der)).to_vec())),
+                    Err(Error::Piv(
+                        piv::Error::NotAttestable { .. }
+                        | piv::Error::Unsupported { .. }
+                        | piv::Error::Malformed { .. },
+                    )) => Ok(None),
+                    Err(error) => Err(error),
+                }
             });
             chains.collect::<Result<Vec<_>, _>>()
         })?;

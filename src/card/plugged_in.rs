@@ -1,37 +1,35 @@
 //! What the plugged-in cards say of themselves, without a PIN and at no cost.
 
-use crate::card::known::KnownCards;
+use super::choose;
+use super::known::KnownCards;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::piv::{PinState, Piv, SERIAL_SINCE, Serial, Version};
-use crate::reader::{AfterReset, ReaderName, Readers, Terms};
+use crate::piv::{PinState, SERIAL_SINCE, Serial, Version};
+use crate::reader::{ReaderName, Readers};
 
 /// A reader, and the card in it if that could be read.
-pub(super) struct PluggedIn {
-    pub(super) reader: ReaderName,
-    pub(super) card: Result<CardState, Error>,
+pub(crate) struct PluggedIn {
+    pub(crate) reader: ReaderName,
+    pub(crate) card: Result<CardState, Error>,
 }
 
 /// A card that answered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CardState {
+pub(crate) struct CardState {
     /// Old firmware does not tell it; then it is that of the enrolled card with the same keys.
-    pub(super) serial: Option<Serial>,
-    pub(super) firmware: Version,
-    pub(super) pin: PinState,
+    pub(crate) serial: Option<Serial>,
+    pub(crate) firmware: Version,
+    pub(crate) pin: PinState,
 }
 
 impl CardState {
     /// As a person knows it.
-    pub(super) fn name(&self) -> String {
-        match self.serial {
-            Some(serial) => format!("YubiKey {serial}"),
-            None => "a YubiKey that does not tell its number".into(),
-        }
+    pub(crate) fn name(&self) -> String {
+        choose::name(self.serial)
     }
 
     /// `ykman`, made to mean this card where its number is known.
-    pub(super) fn ykman(&self, arguments: &str) -> String {
+    pub(crate) fn ykman(&self, arguments: &str) -> String {
         match self.serial {
             Some(serial) if self.firmware >= SERIAL_SINCE => format!("ykman --device {serial} {arguments}"),
             _ => format!("ykman {arguments}"),
@@ -43,34 +41,21 @@ impl CardState {
 ///
 /// # Errors
 /// [`Error::Reader`] if there is no smart card service to ask.
-pub(super) fn plugged_in(readers: &Readers, enrollments: &Enrollments) -> Result<Vec<PluggedIn>, Error> {
+pub(crate) fn cards(readers: &Readers, enrollments: &Enrollments) -> Result<Vec<PluggedIn>, Error> {
     let cards = enrollments.registries.iter().flat_map(|registry| &registry.cards);
     let known = KnownCards::enrolled(cards).and(KnownCards::sealing(&enrollments.sealing_keys));
     let names = readers.yubikeys()?;
     let state = |reader: &ReaderName| {
         let known = known.clone();
-        look(readers, reader, move |piv| {
+        readers.look(reader, move |piv| {
             Ok(CardState { serial: known.number(piv)?, firmware: piv.version()?, pin: piv.pin_state()? })
         })
     };
     Ok(names.into_iter().map(|reader| PluggedIn { card: state(&reader), reader }).collect())
 }
 
-/// One transaction that changes nothing.
-///
-/// # Errors
-/// What the look returned, or [`Error::Reader`].
-pub(super) fn look<T: Send + 'static>(
-    readers: &Readers,
-    reader: &ReaderName,
-    work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let terms = Terms { limit: readers.deadlines().connect, after_reset: AfterReset::Repeat };
-    readers.with_card(reader, terms, work)
-}
-
 /// The state of the card that a signature would be asked of: the first enrolled one in file order.
-pub(super) fn first_of(registry: &Registry, found: &[PluggedIn]) -> Option<CardState> {
+pub(crate) fn first_of(registry: &Registry, found: &[PluggedIn]) -> Option<CardState> {
     let states: Vec<_> = found.iter().filter_map(|found| found.card.as_ref().ok()).collect();
     registry
         .cards

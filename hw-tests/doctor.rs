@@ -172,7 +172,7 @@ fn cards_and_services_out_of_reach() {
     let text = "to sign for `my-reg`, plug in YubiKey 12345678 (laptop key)";
     assert!(diagnosis.with("note").iter().any(|note| note.1 == text), "{diagnosis:#?}");
     world.card.plug();
-    world.card.fault(mock_card::Fault::Refuse);
+    world.card.inject(mock_card::Fault::Refuse);
     let diagnosis = world.doctor();
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "smart card service");

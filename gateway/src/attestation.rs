@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 mod certificate;
 mod error;
+mod key_policies;
 mod policy;
 mod settings;
 mod statement;
@@ -29,9 +30,10 @@ mod trust;
 
 pub use certificate::Certificate;
 pub use error::AttestationError;
+pub use key_policies::{PinPolicy, TouchPolicy};
 pub use policy::{Mode, Outcome, Requirement, Rules};
 pub use settings::{Settings, SettingsError};
-pub use statement::{PinPolicy, Statement, TouchPolicy};
+pub use statement::Statement;
 pub use trust::{Trust, TrustError};
 
 /// The most certificates that are looked at. The longest chain of Yubico's has five, of which a card sends two.

@@ -11,14 +11,13 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::causes::with_causes;
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::index;
 use crate::keys::{Key, User};
 use crate::store::{Store, StoreError};
-use crate::upstream::{Reader, Remote, RemoteError, Upstream as _, UpstreamError};
+use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
 use crate::vault::Vault;
 
 /// The longest index file that is looked at, in bytes.
@@ -191,9 +190,8 @@ async fn lines_past_the_gateway(
     let (mut leading_past, mut unread) = (Vec::new(), Vec::new());
     for name in names {
         match index_file(remote, reader, name).await {
-            Some(file) => {
-                leading_past.extend(versions_past(&file, addresses).map(|vers| format!("{name} {vers}")))
-            }
+            Some(file) => leading_past
+                .extend(index::depending_on(&file, addresses).map(|vers| format!("{name} {vers}"))),
             None => unread.push(name.as_str()),
         }
     }
@@ -216,17 +214,6 @@ async fn index_file(remote: &Remote, reader: &Reader, name: &str) -> Option<Byte
     let response = remote.index_file(Some(reader), &index::path(name), &HeaderMap::new()).await.ok()?;
     let body = Limited::new(response.into_body(), MOST_INDEX).collect().await.ok()?;
     Some(body.to_bytes())
-}
-
-/// The versions in an index file with a dependency on one of these registries.
-fn versions_past(file: &[u8], addresses: &[String]) -> impl Iterator<Item = String> {
-    file.split(|byte| *byte == b'\n').filter_map(|line| {
-        let line: Value = serde_json::from_slice(line).ok()?;
-        let past = line["deps"].as_array()?.iter().any(|dependency| {
-            dependency["registry"].as_str().is_some_and(|url| addresses.iter().any(|one| one == url))
-        });
-        past.then(|| line["vers"].as_str().unwrap_or("?").to_owned())
-    })
 }
 
 fn good(text: impl Into<String>) -> Finding {

@@ -7,11 +7,10 @@
 //! Pure: the time and the server's key are arguments. What may be said once is kept by the [store](crate::store).
 
 use asymmetric_token::{Error as TokenError, Footer, KeyId, PublicKey, Untrusted, enrollment};
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 
 use crate::attestation::AttestationError;
-use crate::keys::Role;
+use crate::keys::{Role, is_signed};
 use crate::policy::{self, Refusal};
 
 mod invite;
@@ -168,13 +167,9 @@ impl Consent<'_> {
         if enrollment::sorted(&signed.keys) != enrollment::sorted(self.keys) {
             return Err(ProofError::Keys);
         }
-        if signed.role != self.role.as_str() {
+        if signed.role != self.role {
             return Err(ProofError::Role);
         }
         Ok(())
     }
-}
-
-fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {
-    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).is_ok()
 }

@@ -5,47 +5,43 @@
 //! the store can read one path as two.
 
 mod authorization;
-pub(crate) mod client;
+mod body;
+mod client_address;
 mod enrollment;
 mod failure;
-mod in_turn;
 mod mutations;
 mod proof;
 mod reads;
-mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use hyper::body::Incoming;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use jiff::Timestamp;
-use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
 
 use crate::attestation;
+use crate::background;
 use crate::challenge::Challenges;
+use crate::changes::Changes;
 use crate::config::{Owners, Reads};
 use crate::enrollment::ServerKey;
 use crate::limits::Limits;
-use crate::listener::Service;
+use crate::listener::{Service, routed};
 use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::store::{Heads, Store};
 use crate::upstream::Upstream;
 use crate::verified_reads::VerifiedReads;
-use client::Client;
+use client_address::ClientAddress;
 use failure::Failure;
-pub(crate) use in_turn::InTurn;
 
 const SEARCH: &str = "/api/v1/crates";
 
@@ -54,9 +50,10 @@ const SEARCH: &str = "/api/v1/crates";
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     /// What is signed of the store's audit log.
-    pub(crate) heads: Heads,
+    pub(crate) heads: Arc<Heads>,
     /// Where the crates are.
-    pub(crate) upstream: Arc<dyn Upstream>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) changes: Arc<Changes>,
     pub(crate) rules: Rules,
     /// What is asked of keys that are enrolled over HTTP.
     pub(crate) attestation: attestation::Rules,
@@ -83,10 +80,6 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// How long the next piece of a body may take.
     pub(crate) patience: Duration,
-    /// Changes under way. They go on when the client has gone, and the server ends after them.
-    pub(crate) changes: TaskTracker,
-    /// Crates that are being changed.
-    pub(crate) in_turn: InTurn,
 }
 
 /// The registry, as it is served.
@@ -125,7 +118,7 @@ impl Service for Registry {
     /// Gives a request the address it comes from and a name in the log, and counts the answer.
     async fn answer(&self, peer: IpAddr, mut request: Request<Incoming>) -> Response {
         let (app, started) = (&self.app, Instant::now());
-        let client = Client::of(peer, request.headers(), &app.trusted_proxies);
+        let client = ClientAddress::of(peer, request.headers(), &app.trusted_proxies);
         request.extensions_mut().insert(client);
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
@@ -147,12 +140,6 @@ impl Service for Registry {
         .instrument(span)
         .await
     }
-}
-
-/// What a router answers.
-pub(crate) async fn routed(router: &Router, request: Request<Incoming>) -> Response {
-    let answer = TowerToHyperService::new(router.clone()).call(request.map(Body::new)).await;
-    answer.unwrap_or_else(|never| match never {})
 }
 
 fn api(app: Arc<App>) -> Router {
@@ -209,17 +196,13 @@ fn challenge(rules: &Rules) -> Option<String> {
     Some(rules.issuer.issue(&nonce, Timestamp::now()))
 }
 
-/// Runs what may wait for the disk or for the database. What it logs belongs to the same request.
+/// Runs what may wait for the disk or for the database.
 async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Failure>
 where
     T: Send + 'static,
     E: Into<Failure> + Send + 'static,
 {
-    let request = Span::current();
-    match tokio::task::spawn_blocking(move || request.in_scope(work)).await {
-        Ok(result) => result.map_err(Into::into),
-        Err(panic) => Err(Failure::internal(panic)),
-    }
+    background::blocking(work).await.map_err(Failure::internal)?.map_err(Into::into)
 }
 
 fn json(value: &serde_json::Value) -> Response {

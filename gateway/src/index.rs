@@ -4,12 +4,22 @@
 //! never from what the client sent. A renamed dependency is the other way round here than in a publish request:
 //! `name` is the new name and `package` the crate.
 
+mod lines;
+mod registry_config;
+
 use std::collections::BTreeMap;
 
 use asymmetric_token::Checksum;
 use serde::{Deserialize, Serialize};
 
 use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry};
+pub(crate) use lines::{VersionState, depending_on, version_state};
+pub(crate) use registry_config::{RegistryConfig, folder};
+
+/// What another registry's index has, and should not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Malformed(pub(crate) String);
 
 /// One version of a crate, as cargo resolves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

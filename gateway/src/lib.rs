@@ -30,22 +30,24 @@ pub mod serve;
 pub mod store;
 pub mod vault;
 
-mod admin;
+mod background;
 mod causes;
+mod changes;
 mod connections;
 mod http;
+mod http_client;
 mod limits;
 mod listener;
 mod metrics;
-mod outbound;
+mod operators;
 mod patience;
-mod settlement;
+mod private;
 mod tls;
 mod upstream;
 mod verified_reads;
 
 pub use config::Config;
-pub use outbound::AuthoritiesError;
+pub use http_client::AuthoritiesError;
 pub use serve::{Gateway, Running, StartError};
 pub use tls::{TlsError, TlsFiles};
 pub use upstream::RemoteConfigError;

@@ -7,12 +7,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +33,12 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(crate) trait Service: Clone + Send + Sync + 'static {
     /// Answers a request that came from an address.
     fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+}
+
+/// What a router answers.
+pub(crate) async fn routed(router: &Router, request: Request<Incoming>) -> Response {
+    let answer = TowerToHyperService::new(router.clone()).call(request.map(Body::new)).await;
+    answer.unwrap_or_else(|never| match never {})
 }
 
 /// A listening socket and how to treat who comes.

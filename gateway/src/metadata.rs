@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
-use crate::crate_file::{CrateFile, CrateFileError};
+use crate::crate_file::{self, CrateFile, CrateFileError};
 
 pub use compare::Difference;
 pub use manifest::ManifestError;
@@ -138,6 +138,9 @@ pub enum MetadataError {
     /// Its Cargo.toml.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A crate name that Windows takes for a device.
+    #[error("`{0}` cannot be a crate's name: Windows reserves it")]
+    ReservedName(String),
     /// A dependency that would lead cargo past the gateway.
     #[error(
         "`{0}` depends on the registry behind this gateway by that one's own address, {1}; use this registry's"
@@ -146,6 +149,23 @@ pub enum MetadataError {
     /// What cargo sent is something else.
     #[error("{0}: the metadata cargo sent does not match the Cargo.toml you signed")]
     Difference(#[from] Difference),
+}
+
+/// The metadata of an upload, a crate file of a length in bytes. See [`rebuild`].
+///
+/// # Errors
+/// [`MetadataError`].
+pub fn of_upload<R: Read + Seek>(
+    file: R,
+    length: u64,
+    sent: &Sent,
+    index_url: &str,
+) -> Result<Metadata, MetadataError> {
+    if crate_file::is_reserved_name(sent.name()) {
+        return Err(MetadataError::ReservedName(sent.name().to_owned()));
+    }
+    let mut file = CrateFile::open(file, length, sent.name(), sent.version())?;
+    rebuild(&mut file, sent, index_url)
 }
 
 /// The metadata of a crate file, after a comparison with what was sent. `index_url` is the registry's own.

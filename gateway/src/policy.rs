@@ -280,15 +280,15 @@ pub fn is_current(issued_at: Timestamp, url: &str, rules: &Rules, now: Timestamp
 /// # Errors
 /// [`Refusal::Claim`] naming the first difference; [`Refusal::Kind`] for any token but a publish token.
 pub fn upload_is_signed(
-    claims: &Claims,
+    mutation: &Mutation,
     name: &str,
     version: &str,
     checksum: Checksum,
 ) -> Result<(), Refusal> {
-    let Some(Mutation::Publish { name: signed_name, version: signed_version, checksum: signed_checksum }) =
-        &claims.mutation
+    let Mutation::Publish { name: signed_name, version: signed_version, checksum: signed_checksum } =
+        mutation
     else {
-        return Err(Refusal::Kind { token: kind(claims), request: Operation::Publish.verb() });
+        return Err(Refusal::Kind { token: mutation.kind(), request: Operation::Publish.verb() });
     };
     same("crate", signed_name.as_str(), name)?;
     same("version", &signed_version.to_string(), version)?;

@@ -8,19 +8,18 @@ use std::thread::{self, JoinHandle};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 
-use crate::admin::Operators;
 use crate::attestation;
 use crate::challenge::Issuer;
+use crate::changes::Changes;
 use crate::config::{Config, OutOfBounds};
 use crate::connections::Connections;
-use crate::http::{App, InTurn, Registry};
+use crate::http::{App, Registry};
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
+use crate::operators::Operators;
 use crate::policy::Rules;
-use crate::settlement;
 use crate::store::{Heads, ServeLock, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
@@ -136,16 +135,18 @@ impl Gateway {
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
-        let heads = Heads::open(&store, &rules.url, Timestamp::now())?;
-        let upstream: Arc<dyn Upstream> = match &config.upstream {
-            Some(upstream) => Arc::new(Remote::new(upstream, store.clone())?),
-            None => Arc::new(BuiltIn::new(store.clone())),
-        };
+        let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
+        let upstream = Arc::new(match &config.upstream {
+            Some(upstream) => Upstream::Remote(Box::new(Remote::new(upstream, store.clone())?)),
+            None => Upstream::BuiltIn(BuiltIn::new(store.clone())),
+        });
         let metrics = Arc::new(Metrics::new());
+        let changes = Changes::new(store.clone(), heads.clone(), upstream.clone(), metrics.clone());
         let app = Arc::new(App {
             store: store.clone(),
             heads,
             upstream,
+            changes,
             rules,
             attestation: config.attestation.rules()?,
             server_key: store.server_key()?,
@@ -162,8 +163,6 @@ impl Gateway {
             most_connections: config.connections,
             metrics,
             patience: config.patience,
-            changes: TaskTracker::new(),
-            in_turn: InTurn::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(worker_threads())
@@ -172,7 +171,7 @@ impl Gateway {
             .build()
             .map_err(StartError::Threads)?;
         runtime
-            .block_on(settlement::settle(&app.store, app.upstream.as_ref(), &app.in_turn, Timestamp::MAX))
+            .block_on(app.changes.settle(Timestamp::MAX))
             .map_err(|error| StartError::Unsettled(error.into()))?;
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
@@ -297,7 +296,7 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
             proxies: Vec::new(),
             patience: app.patience,
         };
-        tokio::spawn(operators.serve(Operators::new(app.clone()), stopped()));
+        tokio::spawn(operators.serve(Operators::new(app.store.clone(), app.metrics.clone()), stopped()));
     }
     let registry = Listener {
         socket: tokio::net::TcpListener::from_std(sockets.registry)?,
@@ -306,13 +305,10 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
         proxies: app.trusted_proxies.clone(),
         patience: app.patience,
     };
-    let settling = tokio::spawn({
-        let app = app.clone();
-        async move { settlement::keep_settling(&app.store, app.upstream.as_ref(), &app.in_turn).await }
-    });
+    let changes = app.changes.clone();
+    let settling = tokio::spawn(async move { changes.keep_settling().await });
     registry.serve(Registry::new(app.clone()), stopped()).await;
     settling.abort();
-    app.changes.close();
-    app.changes.wait().await;
+    app.changes.end().await;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `init` and `credential`: what an administrator does before anybody is served.
 
 use std::error::Error;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
@@ -27,19 +27,16 @@ pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dy
     fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let (config, key) = (folder.join(CONFIG_FILE), folder.join(KEY));
     let mut text = String::new();
-    text.push_str(&made(&config, OpenOptions::new().write(true), &example(store)?)?);
-    text.push_str(&made(&key, &private(), &Vault::new_key()?)?);
+    text.push_str(&made(&config, make_config(&config, &example(store)?))?);
+    text.push_str(&made(&key, Vault::make_key(&key))?);
     // The one that the file names, which may have been there.
     let store = Config::read(&config)?.store;
     let there = Store::is_in(&store);
     Store::open(&store)?;
-    text.push_str(&format!("{}: {}\n", store.display(), if there { THERE } else { MADE }));
+    text.push_str(&made(&store, Ok(!there))?);
     text.push_str(&format!("Next: registry-gateway serve --config {}\n", config.display()));
     Ok(text)
 }
-
-const MADE: &str = "made";
-const THERE: &str = "was there already";
 
 /// The configuration, with this store.
 fn example(store: Option<&Path>) -> Result<String, Box<dyn Error>> {
@@ -49,15 +46,18 @@ fn example(store: Option<&Path>) -> Result<String, Box<dyn Error>> {
     Ok(EXAMPLE.replacen(STORE, &format!("store = {}", toml::Value::from(store)), 1))
 }
 
-fn made(path: &Path, how: &OpenOptions, content: &str) -> Result<String, String> {
-    let mut how = how.clone();
-    let outcome = match how.create_new(true).open(path) {
-        Ok(mut file) => file.write_all(content.as_bytes()).map(|()| MADE),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(THERE),
+fn make_config(path: &Path, content: &str) -> io::Result<bool> {
+    match File::create_new(path) {
+        Ok(mut file) => file.write_all(content.as_bytes()).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
-    };
-    let outcome = outcome.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    Ok(format!("{}: {outcome}\n", path.display()))
+    }
+}
+
+/// A line for the administrator.
+fn made(path: &Path, made: io::Result<bool>) -> Result<String, String> {
+    let made = made.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(format!("{}: {}\n", path.display(), if made { "made" } else { "was there already" }))
 }
 
 /// Takes a user's token for the registry behind from a hidden prompt or from the first line of standard input.
@@ -80,20 +80,4 @@ fn vault(config: &Config) -> Result<Vault, Box<dyn Error>> {
     let upstream =
         upstream.ok_or("this gateway has no [upstream]: its built-in registry needs no credentials")?;
     Ok(Vault::open(&upstream.key_file)?)
-}
-
-/// For a file that nobody else can read.
-#[cfg(unix)]
-fn private() -> OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    options
-}
-
-#[cfg(not(unix))]
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    options
 }

@@ -18,14 +18,16 @@
 mod audit;
 mod crates;
 mod credentials;
+mod enrolling;
 mod files;
 mod heads;
 mod keys;
 mod ledger;
-mod people;
 mod revision;
+mod schema;
 mod secret;
 mod unrecorded;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,84 +35,18 @@ use std::time::Duration;
 use std::{fs, io};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use audit::{AuditError, Mark};
-pub(crate) use crates::ChangeError;
+pub(crate) use crates::CratesError;
 pub use crates::Found;
+pub use enrolling::{Enrolled, Enrolling, NotEnrolled, ProvenKey, Right};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
-pub use people::{Enrolled, Enrolling, NotEnrolled, Person, ProvenKey, Right};
 pub use revision::Revision;
 use unrecorded::Unrecorded;
-
-/// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
-const STEPS: [&str; 2] = [SCHEMA, people::SCHEMA];
-
-/// Layout of the database: the number of steps done.
-const SCHEMA_VERSION: i64 = STEPS.len() as i64;
-
-const SCHEMA: &str = "
-    CREATE TABLE user (
-        id   INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE
-    ) STRICT;
-    CREATE TABLE key (
-        id      TEXT PRIMARY KEY,
-        public  TEXT NOT NULL UNIQUE,
-        user    INTEGER NOT NULL REFERENCES user,
-        role    TEXT NOT NULL CHECK (role IN ('read', 'publish', 'both')),
-        label   TEXT,
-        subject TEXT,
-        added   TEXT NOT NULL,
-        revoked TEXT
-    ) STRICT;
-    CREATE TABLE audit (
-        seq   INTEGER PRIMARY KEY,
-        entry TEXT NOT NULL,
-        hash  TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX audit_version ON audit (json_extract(entry, '$.name'), json_extract(entry, '$.vers'));
-    CREATE TABLE open_intent (
-        seq INTEGER PRIMARY KEY REFERENCES audit
-    ) STRICT;
-    CREATE TABLE published (
-        name    TEXT NOT NULL,
-        version TEXT NOT NULL,
-        intent  INTEGER NOT NULL UNIQUE REFERENCES audit,
-        outcome INTEGER NOT NULL REFERENCES audit,
-        PRIMARY KEY (name, version, intent)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE crate (
-        folded      TEXT PRIMARY KEY,
-        name        TEXT NOT NULL,
-        owner       INTEGER NOT NULL REFERENCES user,
-        description TEXT,
-        changed     INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE version (
-        id       INTEGER PRIMARY KEY,
-        crate    TEXT NOT NULL REFERENCES crate,
-        version  TEXT NOT NULL,
-        core     TEXT NOT NULL,
-        line     TEXT NOT NULL,
-        UNIQUE (crate, core)
-    ) STRICT;
-    CREATE TABLE credential (
-        user   INTEGER PRIMARY KEY REFERENCES user,
-        sealed BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE spent (
-        single_use_key TEXT PRIMARY KEY,
-        kept_until     INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX spent_kept_until ON spent (kept_until);
-    CREATE TABLE secret (
-        name  TEXT PRIMARY KEY,
-        bytes BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID;
-";
+pub use users::Person;
 
 /// The store of one registry.
 #[derive(Debug)]
@@ -152,7 +88,8 @@ pub enum StoreError {
     },
     /// The database has a layout this program does not know.
     #[error(
-        "the store was written by a newer registry-gateway (layout {found}, this one knows {SCHEMA_VERSION})"
+        "the store was written by a newer registry-gateway (layout {found}, this one knows {})",
+        schema::VERSION
     )]
     Newer {
         /// The database's `user_version`.
@@ -299,7 +236,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        migrate(&mut connection)?;
+        schema::migrate(&mut connection)?;
         let reader = Connection::open(&path)?;
         reader.busy_timeout(Duration::from_secs(10))?;
         reader.pragma_update(None, "query_only", true)?;
@@ -337,20 +274,21 @@ impl Store {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One writing transaction: all of it, or nothing.
+    fn write<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = work(&transaction)?;
+        transaction.commit()?;
+        Ok(written)
+    }
+
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
-    for step in &STEPS[done.ok_or(StoreError::Newer { found })?..] {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    Ok(transaction.commit()?)
 }
 
 /// A column that this program wrote in a textual form.

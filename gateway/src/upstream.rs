@@ -1,14 +1,11 @@
-//! The registry behind the gateway: where crates and their index are. Either the built-in one, or any registry that
-//! takes bearer tokens.
+//! The registry behind the gateway: where crates and their index are. It is either the built-in one, or any registry
+//! that takes bearer tokens.
 //!
-//! The gateway has decided everything before it asks here: the token, the role, the claims, the body. What the registry
-//! behind decides for itself is what its user may do: it is asked with a credential of that user's own.
+//! The gateway has decided everything before it asks here: the token, the role, the claims, the body. The registry behind
+//! decides for itself what its user may do: it is asked with a credential of that user's own.
 
 mod built_in;
 mod remote;
-
-use std::fmt;
-use std::pin::Pin;
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
 use axum::http::{HeaderMap, StatusCode};
@@ -22,70 +19,126 @@ pub(crate) use built_in::BuiltIn;
 pub use remote::RemoteConfigError;
 pub(crate) use remote::{Remote, RemoteError};
 
+use crate::index::VersionState;
 use crate::keys::User;
 use crate::metadata::Metadata;
 use crate::policy::Refusal;
 use crate::store::{Outcome, Revision, StoreError};
 
-/// What comes of asking, later.
-pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, UpstreamError>> + Send + 'a>>;
-
 /// A registry behind the gateway.
-///
-/// Reads answer with what the reader gets, status and all; a reader without a name is anonymous.
-pub(crate) trait Upstream: fmt::Debug + Send + Sync {
-    /// One crate's file of the index, by its path there, or 304 if the conditions in the request's header say that the reader has it.
-    fn index_file<'a>(
-        &'a self,
-        reader: Option<&'a Reader>,
-        path: &'a str,
-        conditions: &'a HeaderMap,
-    ) -> Answer<'a, Response>;
+#[derive(Debug)]
+pub(crate) enum Upstream {
+    /// In the gateway's own store.
+    BuiltIn(BuiltIn),
+    /// Another server.
+    Remote(Box<Remote>),
+}
+
+/// Reads are answered with what the reader gets, status and all; a reader without a name is anonymous.
+impl Upstream {
+    /// One crate's file of the index, by its path there, or 304 if the conditions in the request's header say that the
+    /// reader has it.
+    pub(crate) async fn index_file(
+        &self,
+        reader: Option<&Reader>,
+        path: &str,
+        conditions: &HeaderMap,
+    ) -> Result<Response, UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.index_file(path, conditions).await,
+            Self::Remote(remote) => remote.index_file(reader, path, conditions).await,
+        }
+    }
 
     /// One version's crate file.
-    fn download<'a>(
-        &'a self,
-        reader: Option<&'a Reader>,
-        name: &'a CrateName,
-        version: &'a Version,
-    ) -> Answer<'a, Response>;
+    pub(crate) async fn download(
+        &self,
+        reader: Option<&Reader>,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Response, UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.download(name, version).await,
+            Self::Remote(remote) => remote.download(reader, name, version).await,
+        }
+    }
 
     /// What `cargo search` shows.
-    fn search<'a>(&'a self, reader: Option<&'a Reader>, search: &'a Search) -> Answer<'a, Response>;
+    pub(crate) async fn search(
+        &self,
+        reader: Option<&Reader>,
+        search: &Search,
+    ) -> Result<Response, UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.search(search).await,
+            Self::Remote(remote) => remote.search(reader, search).await,
+        }
+    }
 
     /// Whether a change would be refused, as far as that can be known without trying. Asked before a token is spent.
-    fn refuses<'a>(&'a self, user: &'a User, mutation: &'a Mutation) -> Answer<'a, ()>;
+    pub(crate) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.refuses(user, mutation).await,
+            Self::Remote(remote) => remote.refuses(user),
+        }
+    }
 
     /// Publishes a version.
-    fn publish<'a>(&'a self, user: &'a User, publication: Publication) -> Answer<'a, ()>;
+    pub(crate) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.publish(user, publication).await,
+            Self::Remote(remote) => remote.publish(user, publication).await,
+        }
+    }
 
     /// Yanks or unyanks a version.
-    fn set_yanked<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        version: &'a Version,
+    pub(crate) async fn set_yanked(
+        &self,
+        user: &User,
+        name: &CrateName,
+        version: &Version,
         yanked: bool,
-    ) -> Answer<'a, ()>;
+    ) -> Result<(), UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.set_yanked(user, name, version, yanked).await,
+            Self::Remote(remote) => remote.set_yanked(user, name, version, yanked).await,
+        }
+    }
 
-    /// The owners of a crate, as the reader gets them.
-    fn owners<'a>(&'a self, user: &'a User, name: &'a CrateName) -> Answer<'a, Response>;
+    /// The owners of a crate, in the JSON of the Cargo book, "Registry Web API".
+    pub(crate) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.owners(name).await,
+            Self::Remote(remote) => remote.owners(user, name).await,
+        }
+    }
 
     /// Adds or removes owners of a crate.
-    fn change_owners<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        change: &'a OwnersChange,
-    ) -> Answer<'a, ()>;
+    pub(crate) async fn change_owners(
+        &self,
+        user: &User,
+        name: &CrateName,
+        change: &OwnersChange,
+    ) -> Result<(), UpstreamError> {
+        match self {
+            // Whoever publishes a crate first owns it there, and that does not change.
+            Self::BuiltIn(_) => Err(Refusal::OwnersOff.into()),
+            Self::Remote(remote) => remote.change_owners(user, name, change).await,
+        }
+    }
 
     /// What is there of a version, if there is one. This is how an intent without an outcome is settled.
-    fn state<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        version: &'a Version,
-    ) -> Answer<'a, Option<VersionState>>;
+    pub(crate) async fn state(
+        &self,
+        user: &User,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Option<VersionState>, UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.state(name, version).await,
+            Self::Remote(remote) => remote.state(user, name, version).await,
+        }
+    }
 }
 
 /// Who reads.
@@ -116,15 +169,6 @@ pub(crate) struct Publication {
 pub(crate) struct OwnersChange {
     pub(crate) add: bool,
     pub(crate) users: Vec<String>,
-}
-
-/// A version in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct VersionState {
-    /// The crate file's SHA-256.
-    pub(crate) checksum: Checksum,
-    /// Whether it is out of resolution.
-    pub(crate) yanked: bool,
 }
 
 /// What `cargo search` asks.

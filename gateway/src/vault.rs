@@ -4,7 +4,7 @@
 //! label and the user's name, so that a row moved to another user does not open.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::keys::User;
+use crate::private;
 
 const LABEL: &[u8] = b"registry-gateway upstream credential v1\0";
 /// The longest credential, in bytes.
@@ -72,7 +73,7 @@ impl Vault {
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let at = |source| VaultError::File { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(at)?;
-        if !is_systemd_credential(path) && open_to_others(&file).map_err(at)? {
+        if !is_systemd_credential(path) && private::is_open_to_others(&file.metadata().map_err(at)?) {
             return Err(VaultError::OpenToOthers(path.to_owned()));
         }
         let mut text = Zeroizing::new(String::new());
@@ -80,6 +81,18 @@ impl Vault {
         let no_key = || VaultError::NotAKey(path.to_owned());
         let key = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| no_key())?);
         RandomizedNonceKey::new(&AES_256_GCM, &key).map(Self).map_err(|_| no_key())
+    }
+
+    /// Makes the file of a fresh key, unless there is a file already; whether it is made.
+    ///
+    /// # Errors
+    /// If it cannot be written, or if the system has no random numbers.
+    pub fn make_key(path: &Path) -> io::Result<bool> {
+        match private::file().create_new(true).open(path) {
+            Ok(mut file) => file.write_all(Self::new_key()?.as_bytes()).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A fresh key for [`open`](Self::open), as text.
@@ -137,17 +150,6 @@ fn associated(user: &User) -> Aad<Vec<u8>> {
 /// (systemd issue 29435).
 fn is_systemd_credential(path: &Path) -> bool {
     std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
-}
-
-#[cfg(unix)]
-fn open_to_others(file: &std::fs::File) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn open_to_others(_: &std::fs::File) -> io::Result<bool> {
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use common::{Fixture, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
+use rustix::process::Signal;
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 fn run(store: &Path, arguments: &[&str]) -> Output {
@@ -60,8 +61,8 @@ fn serve_until_a_signal_and_administer_meanwhile() {
     assert_eq!(succeeds(&store, &["key", "revoke", &id[7..17]]), format!("{id}\n"));
     served.get("/index/config.json", &token).assert_refused(401, "was revoked at ");
     assert!(succeeds(&store, &["key", "list"]).contains("\trevoked 20"));
-    served.stop("TERM");
-    Served::new(&store, &["--open"]).stop("INT");
+    served.stop(Signal::TERM);
+    Served::new(&store, &["--open"]).stop(Signal::INT);
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn no_token_in_the_log() {
     refused.assert_refused(401, "something follows");
     let login = refused.field("www-authenticate").unwrap();
     let challenge = login.split_once("challenge=\"").unwrap().1.split_once('"').unwrap().0;
-    served.stop("TERM");
+    served.stop(Signal::TERM);
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("something follows the token's footer"), "{log}");
     for secret in ["v3.public", &token[10..40], challenge] {
@@ -134,7 +135,7 @@ fn no_credential_in_the_log_nor_in_an_answer() {
     for path in ["/index/he/ll/hello", download, "/index/ot/he/other", "/index/th/ir/third"] {
         answers.push(served.get(path, &read));
     }
-    served.stop("TERM");
+    served.stop(Signal::TERM);
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 403, 502, 502]);
     assert!(registry.received().iter().any(|request| request.header.contains(SECRET)), "it was shown there");
     let log = std::fs::read_to_string(&log).unwrap();
@@ -161,7 +162,7 @@ fn the_log_says_for_which_request() {
     answer.assert_ok();
     let id = answer.field("x-request-id").unwrap().to_owned();
     served.send("PUT", "/api/v1/crates/new", &token, &upload.body()).assert_refused(401, "was used before");
-    served.stop("TERM");
+    served.stop(Signal::TERM);
     let log = std::fs::read_to_string(&log).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said = |message: &str| lines.iter().find(|line| line["fields"]["message"] == message).unwrap();
@@ -191,7 +192,7 @@ fn one_server_a_store() {
     let text = fails(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
     assert!(text.starts_with("error: another registry-gateway serves "), "{text}");
     assert!(text.contains("\nhint: stop the other one"), "{text}");
-    served.stop("TERM");
+    served.stop(Signal::TERM);
 }
 
 #[test]
@@ -306,7 +307,7 @@ fn the_store_is_private() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("registry");
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    Served::new(&store, &[]).stop("TERM");
+    Served::new(&store, &[]).stop(Signal::TERM);
     assert_eq!(mode(&store), 0o700);
     assert_eq!(mode(&store.join("crates")), 0o700);
     assert_eq!(mode(&store.join("registry.db")), 0o600);

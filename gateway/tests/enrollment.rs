@@ -60,8 +60,7 @@ fn carols() -> [(SoftwareKey, Role); 2] {
 }
 
 fn consent(nonce: &str, role: Role, keys: &[KeyId]) -> Enrollment {
-    let (challenge, role) = (nonce.to_owned(), role.to_string());
-    Enrollment { issued_at: Timestamp::now(), challenge, role, keys: keys.to_vec() }
+    Enrollment { issued_at: Timestamp::now(), challenge: nonce.to_owned(), role, keys: keys.to_vec() }
 }
 
 fn ids(keys: &[(SoftwareKey, Role)]) -> Vec<KeyId> {

@@ -14,12 +14,13 @@ use std::process::Command;
 
 use asymmetric_token::Claims;
 use common::bearer_registry::{BearerRegistry, Say};
-use common::served::Served;
+use common::served::{Served, signal};
 use common::{SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
+use rustix::process::Signal;
 
 const PUT: &str = "\"PUT /api/v1/crates/new";
 const OK: &str = "\"HTTP/1.1 200 OK";
@@ -77,7 +78,7 @@ impl Traced {
         // strace ends when the gateway does; a signal to itself would only make it let go.
         let strace = served.child.id();
         let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap();
-        assert!(Command::new("kill").args(["-s", "TERM", children.trim()]).status().unwrap().success());
+        signal(children.trim().parse().unwrap(), Signal::TERM);
         assert_eq!(served.child.wait().unwrap().code(), Some(0));
         Calls::of(&fs::read_to_string(&trace).unwrap())
     }

@@ -12,7 +12,6 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -20,16 +19,19 @@ use std::time::Duration;
 
 use asymmetric_token::Claims;
 use common::bearer_registry::{BearerRegistry, Received, Say};
-use common::served::{Served, program};
+use common::served::{Served, program, signal};
 use common::{SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
+use rustix::process::Signal;
 
 const VERSIONS: usize = 500;
 /// One publish in so many ends in a kill.
 const ODDS: u64 = 40;
+/// Of one version. A test that has lost a thread comes to an end by it: nothing that the thread was to do succeeds any more.
+const MOST_TRIES: usize = 100;
 
 /// A gateway that is started again whenever it was killed.
 struct Mortal {
@@ -82,6 +84,8 @@ impl Mortal {
     fn alive(&self) {
         let mut served = self.served.lock().unwrap();
         if self.process.load(Ordering::SeqCst) == 0 {
+            // Whoever was to kill it may have failed.
+            served.child.kill().unwrap();
             served.child.wait().unwrap();
             *served = start(&self.folder, &self.address, self.config.as_deref());
             self.process.store(served.child.id(), Ordering::SeqCst);
@@ -136,7 +140,10 @@ impl Mortal {
                     return accepted;
                 }
                 let upload = Upload::new("hello", &format!("1.0.{number}"));
+                let mut tries = 0;
                 loop {
+                    tries += 1;
+                    assert!(tries <= MOST_TRIES, "{} cannot be published", upload.version);
                     let moment = match dice.roll() % ODDS {
                         0 => Some(Moment::HalfOfTheBody),
                         1 => Some(Moment::AllOfTheBody),
@@ -200,7 +207,7 @@ fn start(folder: &tempfile::TempDir, address: &str, config: Option<&std::path::P
 fn kill(process: &AtomicU32) {
     let id = process.swap(0, Ordering::SeqCst);
     if id != 0 {
-        assert!(Command::new("kill").args(["-s", "KILL", &id.to_string()]).status().unwrap().success());
+        signal(id, Signal::KILL);
     }
 }
 

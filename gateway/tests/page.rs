@@ -1,6 +1,7 @@
 //! docs/gateway.md, followed word by word by an administrator: each command of the gateway's is run, each piece of
 //! configuration is read. What `yk-cargo` and cargo do there is tested with the other pages.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(unix)]
 
 mod common;
@@ -12,10 +13,12 @@ use std::process::{Command, Stdio};
 
 use common::SoftwareKey;
 use common::bearer_registry::{BearerRegistry, Say};
+use common::served::signal;
 use jiff::Timestamp;
 use registry_gateway::config::Config;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// What changes the host, or is somebody else's.
@@ -132,7 +135,7 @@ fn serves(mut command: Command) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().starts_with("index sparse+"));
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    signal(child.id(), Signal::TERM);
     assert!(child.wait().unwrap().code().is_none_or(|code| code == 0 || code == 124));
 }
 
@@ -203,8 +206,10 @@ fn the_unit_fits_the_page() {
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no", concat!(env!("CARGO_MANIFEST_DIR"), "/dist/registry-gateway.service")])
         .output();
-    // Where there is no systemd, nothing can be said.
-    let Ok(output) = verified else { return };
+    let Ok(output) = verified else {
+        eprintln!("skipped: systemd-analyze is not installed");
+        return;
+    };
     let said = String::from_utf8_lossy(&output.stderr);
     let complaints = said.lines().filter(|line| line.contains("registry-gateway.service"));
     let complaints: Vec<_> = complaints.filter(|line| !line.contains("is not executable")).collect();

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::SoftwareKey;
+use common::served::signal;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 fn gateway(folder: &Path, arguments: &[&str]) -> Command {
@@ -186,7 +188,7 @@ fn a_new_store_is_told_of() {
         let mut child = serve.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         while lines.next().unwrap().unwrap() != "ready" {}
-        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        signal(child.id(), Signal::TERM);
         String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
     };
     assert!(serve().contains("there was no store in here: a new one is made"));

@@ -76,7 +76,7 @@ fn enrollment_as_json(enrollment: &Enrollment, footer: &Footer) -> serde_json::V
         "key-id": footer.key_id.to_string(),
         "issued-at": enrollment.issued_at.to_string(),
         "operation": enrollment::KIND,
-        "role": enrollment.role,
+        "role": enrollment.role.as_str(),
         "keys": enrollment::sorted(&enrollment.keys),
         "challenge": enrollment.challenge,
     })
@@ -88,7 +88,7 @@ fn enrollment_as_text(enrollment: &Enrollment, footer: &Footer) -> String {
         ("key", footer.key_id.to_string()),
         ("issued", enrollment.issued_at.to_string()),
         ("good for", enrollment::KIND.to_owned()),
-        ("role", escape(&enrollment.role)),
+        ("role", enrollment.role.to_string()),
     ];
     lines.extend(enrollment::sorted(&enrollment.keys).into_iter().map(|id| ("enrolls", id)));
     lines.push(("challenge", escape(&enrollment.challenge)));

@@ -41,7 +41,7 @@ impl Signing {
             Purpose::Read => Claims::read(issued_at),
             Purpose::Mutation(mutation) => Claims::mutate(issued_at, mutation.clone()),
             Purpose::Enrollment { nonce, role, keys } => {
-                let (challenge, role, keys) = (nonce.clone(), role.as_str().to_owned(), keys.clone());
+                let (challenge, role, keys) = (nonce.clone(), *role, keys.clone());
                 let enrollment = Enrollment { issued_at, challenge, role, keys };
                 return Ok(Prepared::enrollment(&key.public, &enrollment, &footer)?);
             }

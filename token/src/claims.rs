@@ -7,12 +7,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
 use semver::Version;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Error, Part};
+use crate::enrollment;
+use crate::error::Error;
+use crate::object::Object;
+use crate::payload::{is_printable, issued_at_text, take_issued_at, take_printable};
 
 /// The longest `custom`, as compact JSON, in bytes.
 pub const MAX_CUSTOM_BYTES: usize = 1024;
@@ -103,12 +105,12 @@ impl Claims {
             custom: Option<&'a Map<String, Value>>,
         }
         for (claim, text) in [("sub", &self.subject), ("challenge", &self.challenge)] {
-            printable(claim, text.as_deref())?;
+            is_printable(claim, text.as_deref())?;
         }
         custom_fits(self.custom.as_ref())?;
         let mutation = self.mutation.as_ref();
         let wire = Wire {
-            iat: DateTimePrinter::new().precision(Some(6)).timestamp_to_string(&self.issued_at),
+            iat: issued_at_text(&self.issued_at),
             sub: self.subject.as_deref(),
             mutation: mutation.map(Mutation::kind),
             name: mutation.map(|mutation| mutation.name().as_str()),
@@ -120,24 +122,18 @@ impl Claims {
         Ok(serde_json::to_string(&wire).expect("a struct of strings serialises"))
     }
 
-    pub(crate) fn from_json(object: Map<String, Value>) -> Result<Self, Error> {
-        let mut wire = Wire(object);
-        if let Some(name) = wire.unknown() {
-            return Err(Error::UnknownName { part: Part::Payload, name });
-        }
-        wire.version()?;
-        let issued_at = wire.issued_at()?;
-        let subject = wire.string("sub")?;
-        printable("sub", subject.as_deref())?;
-        let challenge = wire.string("challenge")?;
-        printable("challenge", challenge.as_deref())?;
-        let custom = match wire.0.remove("custom") {
-            None => None,
-            Some(Value::Object(custom)) => Some(custom),
-            Some(_) => return Err(Error::WrongType("custom")),
-        };
+    pub(crate) fn of(mut payload: Object) -> Result<Self, Error> {
+        let issued_at = take_issued_at(&mut payload)?;
+        let subject = take_printable(&mut payload, "sub")?;
+        let challenge = take_printable(&mut payload, "challenge")?;
+        let custom = payload.object("custom")?.map(Object::into_members);
         custom_fits(custom.as_ref())?;
-        let mutation = wire.mutation()?;
+        let mutation = take_mutation(&mut payload)?;
+        if let Some(claim) = ["name", "vers", "cksum"].into_iter().find(|claim| payload.has(claim)) {
+            let kind = mutation.as_ref().map_or("read", Mutation::kind);
+            return Err(Error::UnexpectedClaim { claim, kind });
+        }
+        payload.is_empty()?;
         Ok(Self { issued_at, subject, mutation, challenge, custom })
     }
 }
@@ -255,114 +251,30 @@ fn nibble(digit: u8) -> Result<u8, Error> {
     }
 }
 
-/// A payload's JSON object, from which claims are taken one by one.
-pub(crate) struct Wire(pub(crate) Map<String, Value>);
-
-impl Wire {
-    /// Takes `v`, which need not be there.
-    pub(crate) fn version(&mut self) -> Result<(), Error> {
-        match self.0.remove("v") {
-            Some(version) if version != 1 => Err(Error::UnknownVersion),
-            _ => Ok(()),
+/// Takes what says which change a token is for.
+fn take_mutation(payload: &mut Object) -> Result<Option<Mutation>, Error> {
+    let Some(kind) = payload.string("mutation")? else { return Ok(None) };
+    let mut name = || payload.required("name")?.parse();
+    let mutation = match kind.as_str() {
+        "publish" => {
+            let (name, version) = (name()?, take_version(payload)?);
+            Mutation::Publish { name, version, checksum: payload.required("cksum")?.parse()? }
         }
-    }
-
-    pub(crate) fn issued_at(&mut self) -> Result<Timestamp, Error> {
-        rfc3339(&self.required("iat")?).ok_or(Error::IssuedAt)
-    }
-
-    fn unknown(&self) -> Option<String> {
-        const KNOWN: [&str; 9] =
-            ["iat", "sub", "mutation", "name", "vers", "cksum", "challenge", "v", "custom"];
-        self.0.keys().find(|name| !KNOWN.contains(&name.as_str())).cloned()
-    }
-
-    fn string(&mut self, claim: &'static str) -> Result<Option<String>, Error> {
-        match self.0.remove(claim) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Error::WrongType(claim)),
-        }
-    }
-
-    pub(crate) fn required(&mut self, claim: &'static str) -> Result<String, Error> {
-        self.string(claim)?.ok_or(Error::Missing(claim))
-    }
-
-    fn mutation(&mut self) -> Result<Option<Mutation>, Error> {
-        let kind = match self.string("mutation")?.as_deref() {
-            None => {
-                self.absent("read", &["name", "vers", "cksum"])?;
-                return Ok(None);
-            }
-            Some("publish") => "publish",
-            Some("yank") => "yank",
-            Some("unyank") => "unyank",
-            Some("owners") => "owners",
-            Some(crate::enrollment::KIND) => return Err(Error::Enrollment),
-            Some(_) => return Err(Error::UnknownMutation),
-        };
-        let name = self.required("name")?.parse()?;
-        if kind == "owners" {
-            self.absent(kind, &["vers", "cksum"])?;
-            return Ok(Some(Mutation::Owners { name }));
-        }
-        let version = self.required("vers")?.parse().map_err(|_| Error::Version)?;
-        if kind == "publish" {
-            let checksum = self.required("cksum")?.parse()?;
-            return Ok(Some(Mutation::Publish { name, version, checksum }));
-        }
-        self.absent(kind, &["cksum"])?;
-        Ok(Some(match kind {
-            "yank" => Mutation::Yank { name, version },
-            _ => Mutation::Unyank { name, version },
-        }))
-    }
-
-    fn absent(&self, kind: &'static str, claims: &[&'static str]) -> Result<(), Error> {
-        match claims.iter().find(|claim| self.0.contains_key(**claim)) {
-            Some(claim) => Err(Error::UnexpectedClaim { claim, kind }),
-            None => Ok(()),
-        }
-    }
+        "yank" => Mutation::Yank { name: name()?, version: take_version(payload)? },
+        "unyank" => Mutation::Unyank { name: name()?, version: take_version(payload)? },
+        "owners" => Mutation::Owners { name: name()? },
+        enrollment::KIND => return Err(Error::Enrollment),
+        _ => return Err(Error::UnknownMutation),
+    };
+    Ok(Some(mutation))
 }
 
-/// RFC 3231: the subject is "non-whitespace printable ASCII"; the same is asked of a challenge.
-pub(crate) fn printable(claim: &'static str, text: Option<&str>) -> Result<(), Error> {
-    match text {
-        Some(text) if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Err(Error::NotPrintable(claim))
-        }
-        _ => Ok(()),
-    }
+fn take_version(payload: &mut Object) -> Result<Version, Error> {
+    payload.required("vers")?.parse().map_err(|_| Error::Version)
 }
 
 fn custom_fits(custom: Option<&Map<String, Value>>) -> Result<(), Error> {
     let bytes =
         custom.map_or(0, |custom| serde_json::to_string(custom).map_or(usize::MAX, |json| json.len()));
     if bytes > MAX_CUSTOM_BYTES { Err(Error::CustomTooLong { bytes }) } else { Ok(()) }
-}
-
-/// jiff reads more than RFC 3339 (a date with an offset and no minutes, time-zone annotations, weeks), so the shape
-/// is checked first.
-fn rfc3339(text: &str) -> Option<Timestamp> {
-    let (moment, offset) = match text.strip_suffix('Z') {
-        Some(moment) => (moment, "+00:00"),
-        None => text.split_at_checked(text.len().checked_sub(6)?)?,
-    };
-    let (whole, fraction) = moment.split_once('.').unwrap_or((moment, "0"));
-    let fits = shaped(whole, "dddd-dd-ddTdd:dd:dd")
-        && (1..=9).contains(&fraction.len())
-        && fraction.bytes().all(|byte| byte.is_ascii_digit())
-        && (shaped(offset, "+dd:dd") || shaped(offset, "-dd:dd"));
-    if fits { text.parse().ok() } else { None }
-}
-
-/// Whether text has this shape, `d` standing for a decimal digit.
-fn shaped(text: &str, shape: &str) -> bool {
-    text.len() == shape.len()
-        && text.bytes().zip(shape.bytes()).all(|(byte, like)| match like {
-            b'd' => byte.is_ascii_digit(),
-            _ => byte == like,
-        })
 }

@@ -10,11 +10,13 @@
 //! Every key of a request signs the ids of all of them: a proof taken from one request is worth nothing in another.
 
 use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::claims::{Wire, printable};
-use crate::{Error, KeyId, Part};
+use crate::error::Error;
+use crate::object::Object;
+use crate::paserk::KeyId;
+use crate::payload::{is_printable, issued_at_text, take_issued_at, take_printable};
+use crate::role::Role;
 
 /// The word in the `mutation` claim.
 pub const KIND: &str = "enroll";
@@ -29,44 +31,36 @@ pub struct Enrollment {
     pub issued_at: Timestamp,
     /// The registry's nonce.
     pub challenge: String,
-    /// What the signing key may sign: `read`, `publish` or `both`.
-    pub role: String,
+    /// What the signing key may sign.
+    pub role: Role,
     /// All keys of the request, 1 to 4. In any order; they are written in the order of their texts.
     pub keys: Vec<KeyId>,
 }
 
 impl Enrollment {
     pub(crate) fn to_json(&self) -> Result<String, Error> {
-        printable("challenge", Some(&self.challenge))?;
+        is_printable("challenge", Some(&self.challenge))?;
         if !(1..=MAX_KEYS).contains(&self.keys.len()) {
             return Err(Error::EnrollmentKeys);
         }
         let payload = json!({
-            "iat": DateTimePrinter::new().precision(Some(6)).timestamp_to_string(&self.issued_at),
+            "iat": issued_at_text(&self.issued_at),
             "mutation": KIND,
             "challenge": self.challenge,
-            "custom": { "role": self.role, "keys": sorted(&self.keys) },
+            "custom": { "role": self.role.as_str(), "keys": sorted(&self.keys) },
         });
         Ok(payload.to_string())
     }
 
-    pub(crate) fn from_json(object: Map<String, Value>) -> Result<Self, Error> {
-        if object.get("mutation").and_then(Value::as_str) != Some(KIND) {
+    pub(crate) fn of(mut payload: Object) -> Result<Self, Error> {
+        if payload.take("mutation") != Some(KIND.into()) {
             return Err(Error::NotEnrollment);
         }
-        let mut wire = Wire(object);
-        wire.0.remove("mutation");
-        wire.version()?;
-        let issued_at = wire.issued_at()?;
-        let challenge = wire.required("challenge")?;
-        printable("challenge", Some(&challenge))?;
-        let mut custom = match wire.0.remove("custom") {
-            Some(Value::Object(custom)) => Wire(custom),
-            Some(_) => return Err(Error::WrongType("custom")),
-            None => return Err(Error::Missing("custom")),
-        };
-        let role = custom.required("role")?;
-        let keys = match custom.0.remove("keys") {
+        let issued_at = take_issued_at(&mut payload)?;
+        let challenge = take_printable(&mut payload, "challenge")?.ok_or(Error::Missing("challenge"))?;
+        let mut custom = payload.object("custom")?.ok_or(Error::Missing("custom"))?;
+        let role = custom.required("role")?.parse()?;
+        let keys = match custom.take("keys") {
             Some(Value::Array(keys)) if (1..=MAX_KEYS).contains(&keys.len()) => keys,
             _ => return Err(Error::EnrollmentKeys),
         };
@@ -75,9 +69,8 @@ impl Enrollment {
         if !texts.is_sorted_by(|a, b| a < b) {
             return Err(Error::EnrollmentKeys);
         }
-        if let Some(name) = wire.0.into_iter().chain(custom.0).next().map(|(name, _)| name) {
-            return Err(Error::UnknownName { part: Part::Payload, name });
-        }
+        payload.is_empty()?;
+        custom.is_empty()?;
         let keys = texts.into_iter().map(str::parse).collect::<Result<_, _>>()?;
         Ok(Self { issued_at, challenge, role, keys })
     }

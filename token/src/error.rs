@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::role::BadRole;
+
 /// Why bytes are not a token, a key or a key id, or why a token was not accepted.
 ///
 /// Each variant is one cause, so that a registry can name it and a test can match it. None of them holds more of the
@@ -84,6 +86,9 @@ pub enum Error {
         /// Length of the token.
         bytes: usize,
     },
+    /// The role in an `enroll` token is none.
+    #[error(transparent)]
+    Role(#[from] BadRole),
     /// Something follows the footer.
     #[error("something follows the token's footer")]
     TrailingBytes,

@@ -4,9 +4,10 @@
 //! or both, never two different ones.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use crate::{Error, KeyId, Part};
+use crate::error::Error;
+use crate::object::Object;
+use crate::paserk::KeyId;
 
 /// What a token says of itself in clear. Attacker's text until the token is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,17 +57,10 @@ impl Footer {
         serde_json::to_string(&wire).expect("a struct of strings serialises")
     }
 
-    pub(crate) fn from_json(mut object: Map<String, Value>) -> Result<Self, Error> {
-        let mut string = |name| match object.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Error::WrongType(name)),
-        };
-        let url = string("url")?.ok_or(Error::Missing("url"))?;
-        let (kip, kid) = (string("kip")?, string("kid")?);
-        if let Some(name) = object.into_iter().next().map(|(name, _)| name) {
-            return Err(Error::UnknownName { part: Part::Footer, name });
-        }
+    pub(crate) fn of(mut object: Object) -> Result<Self, Error> {
+        let url = object.required("url")?;
+        let (kip, kid) = (object.string("kip")?, object.string("kid")?);
+        object.is_empty()?;
         let (id, field) = match (kip, kid) {
             (None, None) => return Err(Error::Missing("kip")),
             (Some(kip), None) => (kip, KeyIdField::Kip),

@@ -39,6 +39,8 @@ pub mod strict_json;
 pub mod verify;
 
 mod error;
+mod object;
+mod payload;
 
 pub use challenge::{CargoChallenge, ChallengeError, Requirement};
 pub use claims::{Checksum, Claims, CrateName, Mutation};
@@ -46,9 +48,7 @@ pub use enrollment::Enrollment;
 pub use error::{Error, Part};
 pub use footer::{Footer, KeyIdField};
 pub use paserk::{KeyId, PublicKey};
+pub use paseto::MAX_TOKEN_BYTES;
 pub use role::{BadRole, Role};
 pub use sign::Prepared;
 pub use verify::{Untrusted, Verified};
-
-/// The longest token that is looked at, in bytes. A publish token is about 610 bytes long.
-pub const MAX_TOKEN_BYTES: usize = 4096;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p384::ecdsa::VerifyingKey;
 use sha2::{Digest as _, Sha384};
 
-use crate::Error;
+use crate::error::Error;
 
 const PUBLIC: &str = "k3.public.";
 const ID: &str = "k3.pid.";

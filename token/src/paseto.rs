@@ -6,7 +6,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::{Error, MAX_TOKEN_BYTES, Part};
+use crate::error::{Error, Part};
+
+/// The longest token that is looked at, in bytes. A publish token is about 610 bytes long.
+pub const MAX_TOKEN_BYTES: usize = 4096;
 
 /// What every token of this version and purpose begins with.
 pub const HEADER: &str = "v3.public.";

@@ -5,7 +5,12 @@ use p384::ecdsa::Signature;
 use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
 use sha2::{Digest as _, Sha384};
 
-use crate::{Claims, Enrollment, Error, Footer, PublicKey, paseto};
+use crate::claims::Claims;
+use crate::enrollment::Enrollment;
+use crate::error::Error;
+use crate::footer::Footer;
+use crate::paserk::PublicKey;
+use crate::paseto;
 
 /// A token but for its signature.
 #[derive(Debug)]
@@ -81,7 +86,7 @@ impl Prepared {
             return Err(Error::BadSignature);
         }
         let token = paseto::encode(self.payload.as_bytes(), &signature, self.footer.as_bytes());
-        if token.len() > crate::MAX_TOKEN_BYTES {
+        if token.len() > paseto::MAX_TOKEN_BYTES {
             return Err(Error::TooLong { bytes: token.len() });
         }
         Ok(token)

@@ -2,12 +2,15 @@
 
 use p384::ecdsa::Signature;
 use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha384};
 
+use crate::claims::Claims;
+use crate::enrollment::Enrollment;
+use crate::error::{Error, Part};
+use crate::footer::Footer;
+use crate::object::Object;
+use crate::paserk::PublicKey;
 use crate::paseto::{Frame, signed_bytes};
-use crate::strict_json::{self, StrictJsonError};
-use crate::{Claims, Enrollment, Error, Footer, Part, PublicKey};
 
 /// A well-formed token of which nothing is known to be true. Its footer serves to find the key.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ impl Untrusted {
         if frame.footer.is_empty() {
             return Err(Error::NoFooter);
         }
-        let footer = Footer::from_json(object(&frame.footer, Part::Footer)?)?;
+        let footer = Footer::of(Object::parse(&frame.footer, Part::Footer)?)?;
         Ok(Self { frame, footer })
     }
 
@@ -51,7 +54,7 @@ impl Untrusted {
     /// # Errors
     /// Every error about the payload.
     pub fn unverified_claims(&self) -> Result<Claims, Error> {
-        Claims::from_json(object(&self.frame.payload, Part::Payload)?)
+        Claims::of(Object::parse(&self.frame.payload, Part::Payload)?)
     }
 
     /// What an `enroll` token says, without any proof.
@@ -59,7 +62,7 @@ impl Untrusted {
     /// # Errors
     /// [`Error::NotEnrollment`], and every error about the payload.
     pub fn unverified_enrollment(&self) -> Result<Enrollment, Error> {
-        Enrollment::from_json(object(&self.frame.payload, Part::Payload)?)
+        Enrollment::of(Object::parse(&self.frame.payload, Part::Payload)?)
     }
 
     /// Verifies with the p384 crate.
@@ -113,14 +116,5 @@ impl Untrusted {
         }
         let signed = signed_bytes(key.as_bytes(), &self.frame.payload, &self.frame.footer, b"");
         if check(key.as_bytes(), &signed, &self.frame.signature) { Ok(()) } else { Err(Error::BadSignature) }
-    }
-}
-
-fn object(bytes: &[u8], part: Part) -> Result<Map<String, Value>, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::NotUtf8(part))?;
-    match strict_json::parse(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) | Err(StrictJsonError::Syntax(_)) => Err(Error::NotJson(part)),
-        Err(StrictJsonError::DuplicateName(name)) => Err(Error::DuplicateName { part, name }),
     }
 }

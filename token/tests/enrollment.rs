@@ -4,7 +4,7 @@
 
 mod support;
 
-use asymmetric_token::{Claims, Enrollment, Error, Footer, Part, Prepared, Untrusted};
+use asymmetric_token::{BadRole, Claims, Enrollment, Error, Footer, Part, Prepared, Role, Untrusted};
 use p384::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use p384::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha384};
@@ -16,7 +16,7 @@ fn enrollment() -> Enrollment {
     Enrollment {
         issued_at: "2026-11-20T12:00:00Z".parse().unwrap(),
         challenge: "nonce".into(),
-        role: "publish".into(),
+        role: Role::Publish,
         keys: (1..=3).map(|seed| SoftwareKey::new(seed).public().id()).collect(),
     }
 }
@@ -112,6 +112,7 @@ fn nothing_but_its_own_claims() {
     }
     assert_eq!(keys(r#"["k3.pid.x"]"#), Err(Error::KeyIdSyntax));
     assert_eq!(of("", r#"{"keys":[]}"#), Err(Error::Missing("role")));
+    assert_eq!(of("", &good.replace("read", "admin")), Err(Error::Role(BadRole)));
     assert_eq!(of("", "[]"), Err(Error::WrongType("custom")));
     let extra = format!(r#"{{"role":"read","keys":["{a}"],"more":1}}"#);
     assert!(matches!(of("", &extra), Err(Error::UnknownName { .. })));

@@ -5,9 +5,8 @@ use std::fmt;
 use asymmetric_token::PublicKey;
 use der::Decode as _;
 use der::asn1::ObjectIdentifier;
-use serde::Deserialize;
 
-use super::{AttestationError, Certificate, Firmware};
+use super::{AttestationError, Certificate, Firmware, PinPolicy, TouchPolicy};
 
 /// Three bytes.
 pub(super) const FIRMWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.3");
@@ -71,72 +70,4 @@ impl fmt::Display for Statement {
 
 fn bytes<const LENGTH: usize>(certificate: &Certificate, id: ObjectIdentifier) -> Option<[u8; LENGTH]> {
     certificate.extension(id)?.try_into().ok()
-}
-
-/// When a key asks for the PIN, from rarely to often. For a fingerprint instead of a PIN the same words count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PinPolicy {
-    /// Never.
-    Never,
-    /// Once in a session.
-    Once,
-    /// For every signature.
-    Always,
-}
-
-impl PinPolicy {
-    /// Yubico, "PIN policy"; 4 and 5 are "match", on keys with a fingerprint reader.
-    fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Never,
-            2 | 4 => Self::Once,
-            3 | 5 => Self::Always,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for PinPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Never => "never",
-            Self::Once => "once",
-            Self::Always => "always",
-        })
-    }
-}
-
-/// When a key asks for a touch, from rarely to often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TouchPolicy {
-    /// Never.
-    Never,
-    /// Unless there was one within 15 seconds.
-    Cached,
-    /// For every signature.
-    Always,
-}
-
-impl TouchPolicy {
-    /// Yubico, "touch policy".
-    fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Never,
-            2 => Self::Always,
-            3 => Self::Cached,
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for TouchPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Never => "never",
-            Self::Cached => "cached",
-            Self::Always => "always",
-        })
-    }
 }

@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::{Finding, bad, good};
 use crate::causes::with_causes;
 use crate::config::Config;
-use crate::outbound::{Client, Response};
+use crate::http_client::{Client, Response};
 use crate::serve::{Addresses, StartError};
 use crate::tls::Tls;
 

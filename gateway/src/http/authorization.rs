@@ -7,42 +7,26 @@
 use std::sync::Arc;
 
 use asymmetric_token::{Error as TokenError, MAX_TOKEN_BYTES, Untrusted, Verified};
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use tracing::{Span, field};
 
-use super::client::Client;
-use super::reads::nothing_here;
+use super::client_address::ClientAddress;
 use super::{App, Failure, blocking};
 use crate::config::Reads;
-use crate::keys::Key;
+use crate::keys::{Key, is_signed};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::{Revision, Signed, StoreError};
 use crate::upstream::Reader;
 use crate::verified_reads::{TokenHash, VerifiedRead};
-
-/// A token that allows the request it came with. Not printable: it is not used up yet.
-pub(super) struct Permit {
-    pub(super) verified: Verified,
-    pub(super) key: Key,
-    signed: Option<Signed>,
-}
-
-impl Permit {
-    /// What is spent on a mutation. A permit for a mutation always has it.
-    pub(super) fn signed(&self) -> Result<Signed, Refusal> {
-        self.signed.clone().ok_or(Refusal::Kind { token: "read", request: "change anything" })
-    }
-}
 
 /// Who reads: nobody by name on an open registry, where a token is not even looked at.
 pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<Reader>, Failure> {
     match app.reads {
         Reads::Token => {}
         Reads::Open => return Ok(None),
-        Reads::Bypass => return Err(nothing_here()),
+        Reads::Bypass => return Err(Failure::nothing_here()),
     }
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
@@ -50,10 +34,14 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<R
     if let Some(reader) = known_reader(app, hash, revision, Timestamp::now())? {
         return Ok(Some(reader));
     }
-    let Permit { verified, key, .. } = authorize(app, request, Operation::Read).await?;
-    let reader = Reader { user: key.user.clone(), revision };
-    app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
-    Ok(Some(reader))
+    let (app, token, client) = (app.clone(), token.to_owned(), client(request)?);
+    blocking(move || {
+        let (verified, key) = verified(&app, &token, client, &Operation::Read, Timestamp::now())?;
+        let reader = Reader { user: key.user.clone(), revision };
+        app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
+        Ok::<_, Failure>(Some(reader))
+    })
+    .await
 }
 
 /// Who asks what has nothing of a crate in it. Where reads bypass the gateway, the index behind is open to whoever
@@ -86,38 +74,56 @@ fn known_reader(
     }))
 }
 
-/// Verifies the request's token and decides whether it allows the operation now.
+/// Verifies the request's token and decides whether it allows a change now. What is to be spent on it has not been spent yet:
+/// that, and what the registry behind would refuse, is asked here and again when it counts.
 pub(super) async fn authorize(
     app: &Arc<App>,
     request: &Parts,
     operation: Operation,
-) -> Result<Permit, Failure> {
-    let token = bare_token(&request.headers)?.to_owned();
-    let client = client(request)?;
-    let permit = {
-        let app = app.clone();
-        blocking(move || permit(&app, token, client, &operation, Timestamp::now())).await?
-    };
-    if let Some(signed) = &permit.signed {
-        app.upstream.refuses(&permit.key.user, &signed.mutation).await?;
-    }
-    Ok(permit)
+) -> Result<Signed, Failure> {
+    let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
+    let (user, signed) = blocking(move || {
+        let now = Timestamp::now();
+        let (verified, key) = verified(&asked, &token, client, &operation, now)?;
+        let no_change = Refusal::Kind { token: "read", request: "change anything" };
+        let signed = signed(token, &verified, &operation, now).ok_or(no_change)?;
+        asked.store.is_unspent(&signed)?;
+        Ok::<_, Failure>((key.user, signed))
+    })
+    .await?;
+    app.upstream.refuses(&user, &signed.mutation).await?;
+    Ok(signed)
+}
+
+/// What is spent on a mutation; `None` for any other token.
+fn signed(token: String, verified: &Verified, operation: &Operation, now: Timestamp) -> Option<Signed> {
+    let claims = &verified.claims;
+    Some(Signed {
+        token,
+        key: verified.footer.key_id,
+        mutation: claims.mutation.clone()?,
+        single_use_key: policy::single_use_key(verified, operation)?,
+        challenge: claims.challenge.clone(),
+        kept_until: policy::kept_until(claims),
+        now,
+    })
 }
 
 /// Whose verifications a request counts as.
-pub(super) fn client(request: &Parts) -> Result<Client, Failure> {
-    let client = request.extensions.get::<Client>().copied();
+pub(super) fn client(request: &Parts) -> Result<ClientAddress, Failure> {
+    let client = request.extensions.get::<ClientAddress>().copied();
     client.ok_or_else(|| Failure::internal(std::io::Error::other("a request from nobody")))
 }
 
-fn permit(
+/// What a token says, and the key that says it, if that allows the operation now.
+fn verified(
     app: &App,
-    token: String,
-    client: Client,
+    token: &str,
+    client: ClientAddress,
     operation: &Operation,
     now: Timestamp,
-) -> Result<Permit, Failure> {
-    let untrusted = Untrusted::parse(&token).map_err(Refusal::Syntax)?;
+) -> Result<(Verified, Key), Failure> {
+    let untrusted = Untrusted::parse(token).map_err(Refusal::Syntax)?;
     let id = untrusted.footer().key_id;
     let key = app.store.key(id)?;
     app.limits.count(client.0, key.as_ref().map(|_| id))?;
@@ -125,7 +131,7 @@ fn permit(
     // Which key is claimed; the user is on record once that is true.
     Span::current().record("key", field::display(id));
     let Some(key) = key else {
-        verify_nothing(&token);
+        verify_nothing(token);
         return Err(Refusal::UnknownKey(id.to_string()).into());
     };
     let verified = untrusted.verify_with(&key.public, is_signed).map_err(|error| match error {
@@ -134,21 +140,7 @@ fn permit(
     })?;
     Span::current().record("user", key.user.as_str());
     policy::decide(&verified, &key, &app.rules, operation, now)?;
-    let signed = match (&verified.claims.mutation, policy::single_use_key(&verified, operation)) {
-        (Some(mutation), Some(single_use_key)) => {
-            let (mutation, challenge) = (mutation.clone(), verified.claims.challenge.clone());
-            let kept_until = policy::kept_until(&verified.claims);
-            let signed = Signed { token, key: id, mutation, single_use_key, challenge, kept_until, now };
-            app.store.is_unspent(&signed)?;
-            Some(signed)
-        }
-        _ => None,
-    };
-    Ok(Permit { verified, key, signed })
-}
-
-fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {
-    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).is_ok()
+    Ok((verified, key))
 }
 
 /// As much work as verifying a token, for one that names a key that is not here: which keys there are cannot be told

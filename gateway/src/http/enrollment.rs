@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::authorization::client;
-use super::upload::Upload;
+use super::body::RequestBody;
 use super::{App, Failure, blocking, json};
 use crate::attestation::Outcome;
 use crate::enrollment::{self, Credential, EnrollmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
@@ -36,11 +36,11 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
 pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     app.limits.count(client(&parts)?.0, None)?;
-    let mut upload = Upload::new(&parts.headers, body, app.patience);
-    let body = match upload.whole("an enrollment", MAX_REQUEST_BYTES).await {
+    let mut unread = RequestBody::new(&parts.headers, body, app.patience);
+    let body = match unread.whole("an enrollment", MAX_REQUEST_BYTES).await {
         Ok(body) => body,
         Err(error) => {
-            upload.discard().await;
+            unread.discard().await;
             return Err(error.into());
         }
     };

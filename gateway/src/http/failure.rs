@@ -5,8 +5,9 @@ use std::error::Error;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::upload::UploadError;
+use super::body::BodyError;
 use crate::causes::with_causes;
+use crate::changes::ChangeError;
 use crate::enrollment::EnrollmentError;
 use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
@@ -23,7 +24,7 @@ pub(super) enum Failure {
     Refused(#[from] Refusal),
     /// The body could not be had.
     #[error(transparent)]
-    Upload(#[from] UploadError),
+    Body(#[from] BodyError),
     /// The JSON part of a publish request.
     #[error(transparent)]
     PublishJson(#[from] PublishJsonError),
@@ -33,9 +34,6 @@ pub(super) enum Failure {
     /// Keys that are not enrolled.
     #[error(transparent)]
     Enrollment(#[from] EnrollmentError),
-    /// A crate name that Windows takes for a device.
-    #[error("`{0}` cannot be a crate's name: Windows reserves it")]
-    ReservedName(String),
     /// The path names nothing.
     #[error("{0}")]
     NotFound(String),
@@ -48,9 +46,6 @@ pub(super) enum Failure {
     /// Too many tokens from there.
     #[error("too many tokens from this address or for this key; try again in {} s", whole_seconds(.0))]
     TooMany(Wait),
-    /// Too many changes altogether.
-    #[error(transparent)]
-    Full(SpendError),
     /// The registry behind refuses, in its own words.
     #[error("{detail}")]
     Denied {
@@ -62,22 +57,9 @@ pub(super) enum Failure {
     /// The registry behind does not do its part.
     #[error(transparent)]
     Remote(RemoteError),
-    /// The store failed before anything was changed.
-    #[error(
-        "the registry failed before anything was changed; its log says why, so try again when it is mended"
-    )]
-    NothingChanged(Box<dyn Error + Send + Sync>),
-    /// The store failed after a change.
-    #[error(
-        "{change} was carried out; that is not in the audit log yet, and will be written there as soon as it can be: there \
-         is nothing to do, so do not run the command again"
-    )]
-    NotOnRecord {
-        /// What, in words.
-        change: String,
-        /// Why it is not on record.
-        cause: Box<dyn Error + Send + Sync>,
-    },
+    /// The store failed before a change, or after it.
+    #[error(transparent)]
+    Change(ChangeError),
     /// Not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
@@ -88,20 +70,9 @@ impl Failure {
         Self::Internal(Box::new(error))
     }
 
-    /// Whatever went wrong with the store while a token was to be spent.
-    pub(super) fn before_the_change(self) -> Self {
-        match self {
-            Self::Internal(cause) => Self::NothingChanged(cause),
-            other => other,
-        }
-    }
-
-    pub(super) fn not_on_record(change: String, failure: Self) -> Self {
-        let cause = match failure {
-            Self::Internal(cause) => cause,
-            other => Box::new(other),
-        };
-        Self::NotOnRecord { change, cause }
+    /// The path names nothing.
+    pub(super) fn nothing_here() -> Self {
+        Self::NotFound("nothing here".to_owned())
     }
 
     fn status(&self) -> StatusCode {
@@ -109,19 +80,17 @@ impl Failure {
             Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::Enrollment(error) => enrollment_status(error),
-            Self::Upload(UploadError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Upload(UploadError::Disk(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Upload(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Metadata(_) | Self::ReservedName(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::Disk(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Body(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Metadata(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooMany(_) | Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
-            Self::NothingChanged(_) | Self::NotOnRecord { .. } | Self::Internal(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Change(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -164,8 +133,21 @@ impl From<SpendError> for Failure {
     fn from(error: SpendError) -> Self {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
-            SpendError::Full => Self::Full(error),
+            SpendError::Full => Self::Change(ChangeError::Full(error)),
             SpendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for Failure {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => Self::Refused(refusal),
+            ChangeError::Upstream(error) => error.into(),
+            ChangeError::Panicked(panic) => Self::internal(panic),
+            ChangeError::Full(_) | ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. } => {
+                Self::Change(error)
+            }
         }
     }
 }
@@ -194,13 +176,13 @@ impl IntoResponse for Failure {
         let status = self.status();
         let detail = escaped(&self.to_string());
         match &self {
-            Self::Internal(cause) | Self::NothingChanged(cause) => {
-                tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed");
+            Self::Internal(cause) => {
+                tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")
             }
-            Self::NotOnRecord { change, cause } => {
-                tracing::error!(change, cause = %with_causes(cause.as_ref()), "was made, and is not on record yet");
+            Self::Change(cause @ (ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. })) => {
+                tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
-            Self::Upload(UploadError::Disk(cause)) => {
+            Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
             }
             Self::Remote(cause) => tracing::error!(cause = %with_causes(cause), "the registry behind"),
@@ -253,12 +235,12 @@ mod tests {
 
     use axum::http::StatusCode;
 
-    use super::{Failure, UploadError};
+    use super::{BodyError, Failure};
 
     #[test]
     fn a_full_disk_is_the_registrys_fault_and_a_short_body_the_clients() {
-        let full = UploadError::Disk(io::ErrorKind::StorageFull.into());
-        assert_eq!(Failure::Upload(full).status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(Failure::Upload(UploadError::Ended).status(), StatusCode::BAD_REQUEST);
+        let full = BodyError::Disk(io::ErrorKind::StorageFull.into());
+        assert_eq!(Failure::Body(full).status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(Failure::Body(BodyError::Ended).status(), StatusCode::BAD_REQUEST);
     }
 }

@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::authorization::may_ask;
-use super::reads::nothing_here;
 use super::{App, Failure, blocking, json};
 use crate::audit::Entry;
 use crate::policy::Rules;
@@ -51,7 +50,7 @@ pub(super) async fn proof(
 
 /// `GET /audit/head`: for everybody, so that anybody can keep it.
 pub(super) async fn head(State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let head = blocking(move || app.heads.last()).await?.ok_or_else(nothing_here)?;
+    let head = blocking(move || app.heads.last()).await?.ok_or_else(Failure::nothing_here)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], head).into_response())
 }
 

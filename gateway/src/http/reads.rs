@@ -12,7 +12,7 @@ use semver::Version;
 use serde_json::json;
 
 use super::authorization::{may_ask, may_read};
-use super::upload::Upload;
+use super::body::RequestBody;
 use super::{App, Failure, json};
 use crate::challenge::Challenges;
 use crate::config::Reads;
@@ -43,8 +43,8 @@ pub(super) async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> R
 /// Whatever has no route.
 pub(super) async fn nothing(State(app): State<Arc<App>>, request: Request) -> Failure {
     let (parts, body) = request.into_parts();
-    Upload::new(&parts.headers, body, app.patience).discard().await;
-    nothing_here()
+    RequestBody::new(&parts.headers, body, app.patience).discard().await;
+    Failure::nothing_here()
 }
 
 /// `config.json`, the one file of the index that is always ours.
@@ -99,9 +99,4 @@ pub(super) async fn me(State(app): State<Arc<App>>) -> Response {
         index = app.rules.url
     );
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
-}
-
-/// The answer for a path that names nothing.
-pub(super) fn nothing_here() -> Failure {
-    Failure::NotFound("nothing here".to_owned())
 }

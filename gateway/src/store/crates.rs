@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _};
 use semver::Version;
 use tempfile::NamedTempFile;
 
@@ -43,7 +43,7 @@ pub(crate) struct Owner {
 
 /// Why the built-in registry does not make a change.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ChangeError {
+pub(crate) enum CratesError {
     /// The user may not.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -71,7 +71,7 @@ pub(crate) enum ChangeError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for ChangeError {
+impl From<rusqlite::Error> for CratesError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
@@ -82,14 +82,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), ChangeError> {
+    pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
         publishable(&self.connection(), user, name, version).map(drop)
     }
 
     /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
     ///
     /// # Errors
-    /// [`Refusal::NotOwner`], [`ChangeError::NameTaken`], [`ChangeError::VersionExists`].
+    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`].
     pub(crate) fn publish(
         &self,
         user: &User,
@@ -97,37 +97,36 @@ impl Store {
         description: Option<&str>,
         file: NamedTempFile,
         now: Timestamp,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<(), CratesError> {
         let (name, version) = (line.name.as_str(), line.vers.as_str());
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let core = publishable(&transaction, user, name, version)?;
-        transaction.execute(
-            "INSERT INTO crate (folded, name, owner, description, changed)
-             SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
-             ON CONFLICT (folded) DO UPDATE SET description = ?4, changed = ?5",
-            (fold(name), name, user.as_str(), description, now.as_second()),
-        )?;
-        transaction.execute(
-            "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
-            (fold(name), version, core, line.to_json()),
-        )?;
-        self.keep(file, name, version)?;
-        Ok(transaction.commit()?)
+        self.write(|transaction| {
+            let core = publishable(transaction, user, name, version)?;
+            transaction.execute(
+                "INSERT INTO crate (folded, name, owner, description, changed)
+                 SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
+                 ON CONFLICT (folded) DO UPDATE SET description = ?4, changed = ?5",
+                (fold(name), name, user.as_str(), description, now.as_second()),
+            )?;
+            transaction.execute(
+                "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
+                (fold(name), version, core, line.to_json()),
+            )?;
+            Ok(self.keep(file, name, version)?)
+        })
     }
 
     /// Whether a user could yank or unyank this version, as things stand.
     ///
     /// # Errors
     /// As [`set_yanked`](Self::set_yanked).
-    pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), ChangeError> {
+    pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
         yankable(&self.connection(), user, name, version).map(drop)
     }
 
     /// Yanks or unyanks a version; by its owner, and again is no error.
     ///
     /// # Errors
-    /// [`ChangeError::NotFound`], [`Refusal::NotOwner`].
+    /// [`CratesError::NotFound`], [`Refusal::NotOwner`].
     pub(crate) fn set_yanked(
         &self,
         user: &User,
@@ -135,15 +134,15 @@ impl Store {
         version: &str,
         yanked: bool,
         now: Timestamp,
-    ) -> Result<(), ChangeError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let (id, mut line) = yankable(&transaction, user, name, version)?;
-        line.yanked = yanked;
-        transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
-        transaction
-            .execute("UPDATE crate SET changed = ? WHERE folded = ?", (now.as_second(), fold(name)))?;
-        Ok(transaction.commit()?)
+    ) -> Result<(), CratesError> {
+        self.write(|transaction| {
+            let (id, mut line) = yankable(transaction, user, name, version)?;
+            line.yanked = yanked;
+            transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
+            transaction
+                .execute("UPDATE crate SET changed = ? WHERE folded = ?", (now.as_second(), fold(name)))?;
+            Ok(())
+        })
     }
 
     /// The index file of the crate whose name in lower case is this.
@@ -259,12 +258,12 @@ fn publishable(
     user: &User,
     name: &str,
     version: &str,
-) -> Result<String, ChangeError> {
+) -> Result<String, CratesError> {
     owned_by_or_free(connection, name, user)?;
     same_name_or_free(connection, name)?;
     let core = without_build(version)?;
     match version_by_core(connection, name, &core)? {
-        Some(there) => Err(ChangeError::VersionExists { name: name.to_owned(), version: there }),
+        Some(there) => Err(CratesError::VersionExists { name: name.to_owned(), version: there }),
         None => Ok(core),
     }
 }
@@ -274,14 +273,14 @@ fn yankable(
     user: &User,
     name: &str,
     version: &str,
-) -> Result<(i64, Line), ChangeError> {
+) -> Result<(i64, Line), CratesError> {
     let (id, line) = version_line(connection, name, version)?
-        .ok_or_else(|| ChangeError::NotFound(format!("{name} {version}")))?;
+        .ok_or_else(|| CratesError::NotFound(format!("{name} {version}")))?;
     owned_by_or_free(connection, name, user)?;
     Ok((id, line))
 }
 
-fn owned_by_or_free(connection: &Connection, name: &str, user: &User) -> Result<(), ChangeError> {
+fn owned_by_or_free(connection: &Connection, name: &str, user: &User) -> Result<(), CratesError> {
     match owner(connection, name)? {
         Some(owner) if owner.name != user.as_str() => {
             Err(Refusal::NotOwner { name: name.to_owned(), owner: owner.name, user: user.to_string() }.into())
@@ -290,13 +289,13 @@ fn owned_by_or_free(connection: &Connection, name: &str, user: &User) -> Result<
     }
 }
 
-fn same_name_or_free(connection: &Connection, name: &str) -> Result<(), ChangeError> {
+fn same_name_or_free(connection: &Connection, name: &str) -> Result<(), CratesError> {
     let taken: Option<String> = connection
         .prepare_cached("SELECT name FROM crate WHERE folded = ?")?
         .query_row([fold(name)], |row| row.get(0))
         .optional()?;
     match taken {
-        Some(taken) if taken != name => Err(ChangeError::NameTaken { wanted: name.to_owned(), taken }),
+        Some(taken) if taken != name => Err(CratesError::NameTaken { wanted: name.to_owned(), taken }),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! Credentials for the registry behind, as the vault has sealed them.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, TransactionBehavior};
+use rusqlite::OptionalExtension as _;
 
 use super::{Store, StoreError, audit};
 use crate::keys::User;
@@ -12,18 +12,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::Database`].
     pub fn set_credential(&self, user: &User, sealed: &[u8], now: Timestamp) -> Result<(), StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let changed = transaction.execute(
-            "INSERT INTO credential (user, sealed) SELECT id, ?2 FROM user WHERE name = ?1
-             ON CONFLICT (user) DO UPDATE SET sealed = excluded.sealed",
-            (user.as_str(), sealed),
-        )?;
-        if changed == 0 {
-            return Err(StoreError::UserUnknown(user.to_string()));
-        }
-        audit::note(&transaction, now, "set-credential", user, &[])?;
-        Ok(transaction.commit()?)
+        self.write(|transaction| {
+            let changed = transaction.execute(
+                "INSERT INTO credential (user, sealed) SELECT id, ?2 FROM user WHERE name = ?1
+                 ON CONFLICT (user) DO UPDATE SET sealed = excluded.sealed",
+                (user.as_str(), sealed),
+            )?;
+            if changed == 0 {
+                return Err(StoreError::UserUnknown(user.to_string()));
+            }
+            audit::note(transaction, now, "set-credential", user, &[])
+        })
     }
 
     /// Forgets a user's credential; whether there was one.
@@ -31,17 +30,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn remove_credential(&self, user: &User, now: Timestamp) -> Result<bool, StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let removed = transaction.execute(
-            "DELETE FROM credential WHERE user = (SELECT id FROM user WHERE name = ?)",
-            [user.as_str()],
-        )?;
-        if removed > 0 {
-            audit::note(&transaction, now, "remove-credential", user, &[])?;
-            transaction.commit()?;
-        }
-        Ok(removed > 0)
+        self.write(|transaction| {
+            let removed = transaction.execute(
+                "DELETE FROM credential WHERE user = (SELECT id FROM user WHERE name = ?)",
+                [user.as_str()],
+            )?;
+            if removed > 0 {
+                audit::note(transaction, now, "remove-credential", user, &[])?;
+            }
+            Ok(removed > 0)
+        })
     }
 
     /// A user's sealed credential.

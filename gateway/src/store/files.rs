@@ -1,13 +1,14 @@
 //! The store's folders and files: private, and durable before anything refers to them.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use super::{ServeLock, Store, StoreError};
+use crate::private;
 
 /// Crate files, one folder a crate.
 pub(super) const CRATES: &str = "crates";
@@ -49,12 +50,10 @@ impl Store {
 /// and holds something: that may be for others.
 pub(super) fn private_folder(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
-        Ok(metadata) if !open_to_others(&metadata) => Ok(()),
-        Ok(_) if entries(path)?.is_empty() => close_to_others(path).map_err(at(path)),
+        Ok(metadata) if !private::is_open_to_others(&metadata) => Ok(()),
+        Ok(_) if entries(path)?.is_empty() => private::close_folder(path).map_err(at(path)),
         Ok(_) => Err(StoreError::OpenToOthers { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create_private_folder(path).map_err(at(path))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => private::make_folder(path).map_err(at(path)),
         Err(error) => Err(at(path)(error)),
     }
 }
@@ -65,7 +64,7 @@ pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
-    open_private(path).map(drop).map_err(at(path))
+    private::file().create(true).truncate(false).open(path).map(drop).map_err(at(path))
 }
 
 /// Writes a new file that nobody else can read: whole and durably, or not at all.
@@ -80,7 +79,7 @@ pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StoreErr
 /// Takes the lock of the one server.
 pub(super) fn lock(folder: &Path) -> Result<ServeLock, StoreError> {
     let path = folder.join("serve.lock");
-    let file = open_private(&path).map_err(at(&path))?;
+    let file = private::file().create(true).truncate(false).open(&path).map_err(at(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(ServeLock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Served { path: folder.to_owned() }),
@@ -134,48 +133,4 @@ fn sync_folder(folder: &Path) -> Result<(), StoreError> {
         return Ok(()); // a folder cannot be opened for this there
     }
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
-}
-
-#[cfg(unix)]
-fn open_to_others(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-fn open_to_others(_: &fs::Metadata) -> bool {
-    false
-}
-
-#[cfg(unix)]
-fn close_to_others(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
-#[cfg(not(unix))]
-fn close_to_others(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn create_private_folder(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-#[cfg(not(unix))]
-fn create_private_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
-}
-
-#[cfg(unix)]
-fn open_private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn open_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }

@@ -2,11 +2,11 @@
 
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction};
 use serde_json::{Map, Value};
 
 use super::audit::{self, Kind};
-use super::{Store, StoreError, parsed, people, time};
+use super::{Store, StoreError, parsed, time, users};
 use crate::keys::{Key, NewKey};
 
 /// Characters of a key id that name it; a slip of the hand must not revoke.
@@ -22,12 +22,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked; [`StoreError::UserRemoved`].
     pub fn add_key(&self, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        people::make_if_new(&transaction, &new.user)?;
-        let key = insert(&transaction, new, now)?;
-        transaction.commit()?;
-        Ok(key)
+        self.write(|transaction| {
+            users::make_if_new(transaction, &new.user)?;
+            insert(transaction, new, now)
+        })
     }
 
     /// The key with this id, also if it was revoked.
@@ -45,8 +43,11 @@ impl Store {
     pub fn keys(&self) -> Result<Vec<Key>, StoreError> {
         let connection = self.connection();
         let mut statement = connection.prepare(&format!("{SELECT} ORDER BY key.rowid"))?;
-        let columns = statement.query_map([], Columns::read)?.collect::<Result<Vec<_>, _>>()?;
-        columns.into_iter().map(Key::try_from).collect()
+        let (mut rows, mut keys) = (statement.query([])?, Vec::new());
+        while let Some(row) = rows.next()? {
+            keys.push(key(row)?);
+        }
+        Ok(keys)
     }
 
     /// Revokes, for ever, the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From
@@ -67,19 +68,20 @@ impl Store {
             return Err(StoreError::KeyAmbiguous(prefix.to_owned()));
         }
         let id = key.id().to_string();
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let changed = transaction
-            .execute("UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", (now.to_string(), &id))?;
-        if changed == 0 {
-            return Err(StoreError::KeyRevoked(id));
-        }
-        let fields = [("action", "revoke"), ("key", &id), ("user", key.user.as_str())];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
-        audit::append(&transaction, now, Kind::Key, Map::from_iter(fields))?;
-        transaction.commit()?;
-        key.revoked = Some(now);
-        Ok(key)
+        self.write(|transaction| {
+            let changed = transaction.execute(
+                "UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL",
+                (now.to_string(), &id),
+            )?;
+            if changed == 0 {
+                return Err(StoreError::KeyRevoked(id));
+            }
+            let fields = [("action", "revoke"), ("key", &id), ("user", key.user.as_str())];
+            let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
+            audit::append(transaction, now, Kind::Key, Map::from_iter(fields))?;
+            key.revoked = Some(now);
+            Ok(key)
+        })
     }
 }
 
@@ -136,49 +138,22 @@ fn entry(action: &str, new: &NewKey) -> Map<String, Value> {
 
 pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE key.id = ?"))?;
-    statement.query_row([id.to_string()], Columns::read).optional()?.map(Key::try_from).transpose()
+    let mut rows = statement.query([id.to_string()])?;
+    rows.next()?.map(key).transpose()
 }
 
 /// A key as it stands in the database.
-struct Columns {
-    public: String,
-    user: String,
-    role: String,
-    label: Option<String>,
-    subject: Option<String>,
-    added: String,
-    expires: Option<String>,
-    revoked: Option<String>,
-}
-
-impl Columns {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            public: row.get(0)?,
-            user: row.get(1)?,
-            role: row.get(2)?,
-            label: row.get(3)?,
-            subject: row.get(4)?,
-            added: row.get(5)?,
-            expires: row.get(6)?,
-            revoked: row.get(7)?,
-        })
-    }
-}
-
-impl TryFrom<Columns> for Key {
-    type Error = StoreError;
-
-    fn try_from(columns: Columns) -> Result<Self, StoreError> {
-        Ok(Self {
-            public: parsed(&columns.public)?,
-            user: parsed(&columns.user)?,
-            role: parsed(&columns.role)?,
-            label: columns.label,
-            subject: columns.subject,
-            added: time(&columns.added)?,
-            expires: columns.expires.as_deref().map(time).transpose()?,
-            revoked: columns.revoked.as_deref().map(time).transpose()?,
-        })
-    }
+fn key(row: &Row<'_>) -> Result<Key, StoreError> {
+    let text = |column| row.get::<_, String>(column);
+    let optional = |column| row.get::<_, Option<String>>(column);
+    Ok(Key {
+        public: parsed(&text(0)?)?,
+        user: parsed(&text(1)?)?,
+        role: parsed(&text(2)?)?,
+        label: optional(3)?,
+        subject: optional(4)?,
+        added: time(&text(5)?)?,
+        expires: optional(6)?.as_deref().map(time).transpose()?,
+        revoked: optional(7)?.as_deref().map(time).transpose()?,
+    })
 }

@@ -4,9 +4,11 @@
 //! settled before the next start serves anybody. If only the writing down fails, the outcome is kept in mind and is on
 //! record before the next token is spent.
 
+use std::fmt;
+
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use semver::Version;
 use serde_json::{Map, Value};
 
@@ -45,6 +47,17 @@ pub struct Intent {
     pub user: User,
     /// When the token was spent.
     pub time: Timestamp,
+}
+
+/// In words, for the log and for people.
+impl fmt::Display for Intent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mutation = &self.mutation;
+        match mutation.version() {
+            Some(version) => write!(f, "the {} of {} {version}", mutation.kind(), mutation.name()),
+            None => write!(f, "the {} request for {}", mutation.kind(), mutation.name()),
+        }
+    }
 }
 
 /// What came of an intent.
@@ -119,25 +132,26 @@ impl Store {
     /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
     /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`]; nothing is written then.
     pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let recorded = self.unrecorded.write(&transaction, signed.now)?;
-        let user = spend(&transaction, signed, MOST_SPENT)?;
-        let mutation = &signed.mutation;
-        let fields = fields([
-            ("mutation", mutation.kind().into()),
-            ("name", mutation.name().as_str().into()),
-            ("vers", mutation.version().map(Version::to_string).into()),
-            ("cksum", mutation.checksum().map(|checksum| checksum.to_string()).into()),
-            ("key", signed.key.to_string().into()),
-            ("user", user.as_str().into()),
-            ("token", signed.token.as_str().into()),
-        ]);
-        let Mark { seq, .. } = audit::append(&transaction, signed.now, Kind::Intent, fields)?;
-        transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
-        transaction.commit()?;
+        let (recorded, intent) = self.write(|transaction| {
+            let recorded = self.unrecorded.write(transaction, signed.now)?;
+            let user = spend(transaction, signed, MOST_SPENT)?;
+            let mutation = &signed.mutation;
+            let fields = fields([
+                ("mutation", mutation.kind().into()),
+                ("name", mutation.name().as_str().into()),
+                ("vers", mutation.version().map(Version::to_string).into()),
+                ("cksum", mutation.checksum().map(|checksum| checksum.to_string()).into()),
+                ("key", signed.key.to_string().into()),
+                ("user", user.as_str().into()),
+                ("token", signed.token.as_str().into()),
+            ]);
+            let Mark { seq, .. } = audit::append(transaction, signed.now, Kind::Intent, fields)?;
+            transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
+            let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
+            Ok::<_, SpendError>((recorded, intent))
+        })?;
         self.unrecorded.forget(&recorded);
-        Ok(Intent { seq, mutation: mutation.clone(), user, time: signed.now })
+        Ok(intent)
     }
 
     /// Writes down what came of an intent.
@@ -145,19 +159,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
     pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
-        let settled = self.write_outcome(intent, outcome, now);
+        let settled = self.write(|transaction| settle(transaction, intent, outcome, now));
         if !matches!(settled, Ok(_) | Err(StoreError::Damaged(_))) {
             self.unrecorded.remember(intent, outcome);
         }
         settled
-    }
-
-    fn write_outcome(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mark = settle(&transaction, intent, outcome, now)?;
-        transaction.commit()?;
-        Ok(mark)
     }
 
     /// Intents without an outcome, oldest first.

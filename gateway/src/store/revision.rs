@@ -7,7 +7,7 @@
 //! frame are others after a commit, before the commit returns. A header that is read while it is written is like no
 //! other, and does no harm.
 
-use super::{SCHEMA_VERSION, Store, StoreError};
+use super::{Store, StoreError, schema};
 
 /// A header of the WAL-index, in bytes.
 const HEADER: usize = 48;
@@ -59,7 +59,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn write_nothing(&self) -> Result<(), StoreError> {
-        Ok(self.connection().pragma_update(None, "user_version", SCHEMA_VERSION)?)
+        Ok(self.connection().pragma_update(None, "user_version", schema::VERSION)?)
     }
 }
 

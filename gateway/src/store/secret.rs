@@ -1,7 +1,5 @@
 //! Secrets that the gateway makes for itself, once, and that no other program has to know.
 
-use rusqlite::TransactionBehavior;
-
 use super::{Store, StoreError};
 
 impl Store {
@@ -16,13 +14,12 @@ impl Store {
     pub(super) fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
         let mut new = [0; 32];
         aws_lc_rs::rand::fill(&mut new).map_err(|_| StoreError::Random)?;
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("INSERT OR IGNORE INTO secret (name, bytes) VALUES (?, ?)", (name, new))?;
-        let bytes: Vec<u8> =
-            transaction.query_row("SELECT bytes FROM secret WHERE name = ?", [name], |row| row.get(0))?;
-        transaction.commit()?;
-        bytes.try_into().map_err(|_| StoreError::Damaged(format!("the {name} has not 32 bytes")))
+        self.write(|transaction| {
+            transaction.execute("INSERT OR IGNORE INTO secret (name, bytes) VALUES (?, ?)", (name, new))?;
+            let bytes: Vec<u8> =
+                transaction.query_row("SELECT bytes FROM secret WHERE name = ?", [name], |row| row.get(0))?;
+            bytes.try_into().map_err(|_| StoreError::Damaged(format!("the {name} has not 32 bytes")))
+        })
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::Transaction;
 
 use super::ledger::{self, Intent, Outcome};
 use super::{Store, StoreError};
@@ -54,13 +54,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`]; they are known for another time then.
     pub(crate) fn record_known(&self, now: Timestamp) -> Result<(), StoreError> {
-        let mut connection = self.connection();
         if self.unrecorded.list().is_empty() {
             return Ok(());
         }
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = self.unrecorded.write(&transaction, now)?;
-        transaction.commit()?;
+        let written = self.write(|transaction| self.unrecorded.write(transaction, now))?;
         self.unrecorded.forget(&written);
         Ok(())
     }

@@ -17,11 +17,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-use super::{Answer, OwnersChange, Publication, Reader, Search, Upstream, UpstreamError, VersionState};
-use crate::index::Line;
+use super::{Publication, Search, UpstreamError};
+use crate::background::blocking;
+use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::policy::Refusal;
-use crate::store::{ChangeError, Store, StoreError};
+use crate::store::{CratesError, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes: a thread is waited for each time.
 const PIECE: usize = 256 << 10;
@@ -43,86 +43,76 @@ impl BuiltIn {
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
     ) -> Result<T, UpstreamError> {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || work(&store)).await {
+        match blocking(move || work(&store)).await {
             Ok(result) => result.map_err(Into::into),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
-}
 
-impl Upstream for BuiltIn {
-    fn index_file<'a>(
-        &'a self,
-        _: Option<&'a Reader>,
-        path: &'a str,
-        conditions: &'a HeaderMap,
-    ) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
-            let file = self.ask(move |store| store.index_file(&wanted)).await?;
-            let file = file.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))?;
-            let tag = entity_tag(&file.lines);
-            let modified = http_date(file.changed);
-            if client_has_it(conditions, &tag, &modified) {
-                return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-            }
-            let fields =
-                [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
-            let mut response = (fields, file.lines).into_response();
-            // A date counts whole seconds: within the second of a change there could be another one.
-            if file.changed < Timestamp::now().as_second()
-                && let Ok(modified) = modified.try_into()
-            {
-                response.headers_mut().insert(header::LAST_MODIFIED, modified);
-            }
-            Ok(response)
-        })
+    pub(super) async fn index_file(
+        &self,
+        path: &str,
+        conditions: &HeaderMap,
+    ) -> Result<Response, UpstreamError> {
+        let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let file = self.ask(move |store| store.index_file(&wanted)).await?;
+        let file = file.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))?;
+        let tag = entity_tag(&file.lines);
+        let modified = http_date(file.changed);
+        if client_has_it(conditions, &tag, &modified) {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+        }
+        let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
+        let mut response = (fields, file.lines).into_response();
+        // A date counts whole seconds: within the second of a change there could be another one.
+        if file.changed < Timestamp::now().as_second()
+            && let Ok(modified) = modified.try_into()
+        {
+            response.headers_mut().insert(header::LAST_MODIFIED, modified);
+        }
+        Ok(response)
     }
 
-    fn download<'a>(
-        &'a self,
-        _: Option<&'a Reader>,
-        name: &'a CrateName,
-        version: &'a Version,
-    ) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
-            let (crate_name, number) = (name.to_string(), version.to_string());
-            let opened = self.ask(move |store| {
-                let path = store.published_file(&crate_name, &number)?;
-                path.map(|path| Opened::new(&path).map_err(|source| StoreError::File { path, source }))
-                    .transpose()
-            });
-            let opened = opened.await?.ok_or_else(none)?;
-            let fields = [
-                (header::CONTENT_TYPE, "application/gzip".to_owned()),
-                (header::CONTENT_LENGTH, opened.length.to_string()),
-            ];
-            Ok((fields, opened.body()).into_response())
-        })
+    pub(super) async fn download(
+        &self,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Response, UpstreamError> {
+        let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
+        let (crate_name, number) = (name.to_string(), version.to_string());
+        let opened = self.ask(move |store| {
+            let path = store.published_file(&crate_name, &number)?;
+            path.map(|path| Opened::new(&path).map_err(|source| StoreError::File { path, source }))
+                .transpose()
+        });
+        let opened = opened.await?.ok_or_else(none)?;
+        let fields = [
+            (header::CONTENT_TYPE, "application/gzip".to_owned()),
+            (header::CONTENT_LENGTH, opened.length.to_string()),
+        ];
+        Ok((fields, opened.body()).into_response())
     }
 
-    fn search<'a>(&'a self, _: Option<&'a Reader>, search: &'a Search) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let (text, limit) = (search.q.clone(), search.per_page.unwrap_or(10).min(100));
-            let (found, total) = self.ask(move |store| store.search(&text, limit)).await?;
-            let crates: Vec<_> = found
-                .into_iter()
-                .map(|found| {
-                    json!({
-                        "name": found.name,
-                        "max_version": found.max_version.to_string(),
-                        "description": found.description,
-                    })
+    pub(super) async fn search(&self, search: &Search) -> Result<Response, UpstreamError> {
+        let (text, limit) = (search.q.clone(), search.per_page.unwrap_or(10).min(100));
+        let (found, total) = self.ask(move |store| store.search(&text, limit)).await?;
+        let crates: Vec<_> = found
+            .into_iter()
+            .map(|found| {
+                json!({
+                    "name": found.name,
+                    "max_version": found.max_version.to_string(),
+                    "description": found.description,
                 })
-                .collect();
-            Ok(json_response(&json!({ "crates": crates, "meta": { "total": total } })))
-        })
+            })
+            .collect();
+        let answer = json!({ "crates": crates, "meta": { "total": total } }).to_string();
+        Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
     }
 
-    fn refuses<'a>(&'a self, user: &'a User, mutation: &'a Mutation) -> Answer<'a, ()> {
+    pub(super) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
         let (user, mutation) = (user.clone(), mutation.clone());
-        Box::pin(self.ask(move |store| match &mutation {
+        self.ask(move |store| match &mutation {
             Mutation::Publish { name, version, .. } => {
                 store.could_publish(&user, name.as_str(), &version.to_string())
             }
@@ -131,62 +121,54 @@ impl Upstream for BuiltIn {
             }
             Mutation::Owners { name } => match store.owner(name.as_str())? {
                 Some(_) => Ok(()),
-                None => Err(ChangeError::NotFound(format!("crate `{name}`"))),
+                None => Err(CratesError::NotFound(format!("crate `{name}`"))),
             },
-        }))
+        })
+        .await
     }
 
-    fn publish<'a>(&'a self, user: &'a User, publication: Publication) -> Answer<'a, ()> {
+    pub(super) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
         let user = user.clone();
-        Box::pin(self.ask(move |store| {
+        self.ask(move |store| {
             let Publication { metadata, file, checksum, time, .. } = publication;
             let line = Line::new(&metadata, checksum);
             store.publish(&user, &line, metadata.description.description.as_deref(), file, time)
-        }))
-    }
-
-    fn set_yanked<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        version: &'a Version,
-        yanked: bool,
-    ) -> Answer<'a, ()> {
-        let (user, name, version) = (user.clone(), name.to_string(), version.to_string());
-        Box::pin(self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, Timestamp::now())))
-    }
-
-    fn owners<'a>(&'a self, _: &'a User, name: &'a CrateName) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let wanted = name.to_string();
-            let owner = self.ask(move |store| store.owner(&wanted)).await?;
-            let owner =
-                owner.ok_or_else(|| UpstreamError::NotFound(format!("there is no crate `{name}` here")))?;
-            let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
-            Ok(json_response(&json!({ "users": users })))
         })
+        .await
     }
 
-    /// Whoever publishes first owns a crate here, and that is all there is to it.
-    fn change_owners<'a>(&'a self, _: &'a User, _: &'a CrateName, _: &'a OwnersChange) -> Answer<'a, ()> {
-        Box::pin(async { Err(Refusal::OwnersOff.into()) })
+    pub(super) async fn set_yanked(
+        &self,
+        user: &User,
+        name: &CrateName,
+        version: &Version,
+        yanked: bool,
+    ) -> Result<(), UpstreamError> {
+        let (user, name, version) = (user.clone(), name.to_string(), version.to_string());
+        self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, Timestamp::now())).await
     }
 
-    fn state<'a>(
-        &'a self,
-        _: &'a User,
-        name: &'a CrateName,
-        version: &'a Version,
-    ) -> Answer<'a, Option<VersionState>> {
+    pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
+        let none = || UpstreamError::NotFound(format!("there is no crate `{name}` here"));
+        let wanted = name.to_string();
+        let owner = self.ask(move |store| store.owner(&wanted)).await?.ok_or_else(none)?;
+        let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
+        Ok(json!({ "users": users }).to_string().into_bytes())
+    }
+
+    pub(super) async fn state(
+        &self,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Option<VersionState>, UpstreamError> {
         let (name, version) = (name.to_string(), version.to_string());
-        Box::pin(self.ask(move |store| {
+        self.ask(move |store| {
             let Some(line) = store.line(&name, &version)? else { return Ok(None) };
-            let checksum: Checksum = line
-                .cksum
-                .parse()
-                .map_err(|_| StoreError::Damaged(format!("the checksum of {name} {version}")))?;
+            let damaged = |_| StoreError::Damaged(format!("the checksum of {name} {version}"));
+            let checksum: Checksum = line.cksum.parse().map_err(damaged)?;
             Ok::<_, StoreError>(Some(VersionState { checksum, yanked: line.yanked }))
-        }))
+        })
+        .await
     }
 }
 
@@ -213,21 +195,17 @@ impl Opened {
     }
 }
 
-impl From<ChangeError> for UpstreamError {
-    fn from(error: ChangeError) -> Self {
+impl From<CratesError> for UpstreamError {
+    fn from(error: CratesError) -> Self {
         match error {
-            ChangeError::Refused(refusal) => Self::Refused(refusal),
-            ChangeError::VersionExists { .. } | ChangeError::NameTaken { .. } => {
+            CratesError::Refused(refusal) => Self::Refused(refusal),
+            CratesError::VersionExists { .. } | CratesError::NameTaken { .. } => {
                 Self::Conflict(error.to_string())
             }
-            ChangeError::NotFound(_) => Self::NotFound(error.to_string()),
-            ChangeError::Store(error) => Self::Store(error),
+            CratesError::NotFound(_) => Self::NotFound(error.to_string()),
+            CratesError::Store(error) => Self::Store(error),
         }
     }
-}
-
-fn json_response(value: &serde_json::Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
 fn entity_tag(text: &str) -> String {

@@ -7,13 +7,12 @@
 mod answer;
 mod credentials;
 mod error;
-mod places;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{CrateName, Mutation};
+use asymmetric_token::CrateName;
 use axum::body::Body;
 use axum::http::{self, HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
 use axum::response::Response;
@@ -26,21 +25,20 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
 
-use super::{Answer, OwnersChange, Publication, Reader, Search, Upstream, UpstreamError, VersionState};
+use super::{OwnersChange, Publication, Reader, Search, UpstreamError};
 use crate::config::UpstreamConfig;
-use crate::index;
+use crate::http_client::{self, Client, InTime};
+use crate::index::{self, RegistryConfig, VersionState, folder};
 use crate::keys::User;
-use crate::outbound::{self, Client, InTime};
 use crate::store::Store;
 use crate::vault::Vault;
 use answer::{limited, refusal};
 use credentials::{Caller, Credentials};
 pub use error::RemoteConfigError;
 pub(crate) use error::RemoteError;
-use places::Places;
 
 /// How long the registry's own `config.json` is believed.
-const PLACES_KEPT: Duration = Duration::from_secs(300);
+const CONFIG_KEPT: Duration = Duration::from_secs(300);
 /// Hops from a download to where the file is.
 const MOST_REDIRECTS: usize = 5;
 /// The longest index file that is read to see what is there of a version, in bytes.
@@ -61,7 +59,7 @@ pub(crate) struct Remote {
     index: Url,
     api: Option<Url>,
     dl: Option<String>,
-    places: RwLock<Option<(Instant, Arc<Places>)>>,
+    registry_config: RwLock<Option<(Instant, Arc<RegistryConfig>)>>,
     credentials: Credentials,
     timeout: Duration,
 }
@@ -72,31 +70,32 @@ impl Remote {
     /// # Errors
     /// [`RemoteConfigError`].
     pub(crate) fn new(config: &UpstreamConfig, store: Arc<Store>) -> Result<Self, RemoteConfigError> {
+        let url = |text: &str| folder(text).ok_or_else(|| RemoteConfigError::Url(text.to_owned()));
         let index = config.index.strip_prefix("sparse+").unwrap_or(&config.index);
         Ok(Self {
             client: Client::new(config.timeout, config.ca_file.as_deref())?,
-            index: folder(index)?,
-            api: config.api.as_deref().map(folder).transpose()?,
+            index: url(index)?,
+            api: config.api.as_deref().map(url).transpose()?,
             dl: config.dl.clone(),
-            places: RwLock::new(None),
+            registry_config: RwLock::new(None),
             credentials: Credentials::new(store, Vault::open(&config.key_file)?),
             timeout: config.timeout,
         })
     }
 
     /// Where API and downloads are, by the registry's own `config.json`.
-    async fn places(&self, caller: &Caller<'_>) -> Result<Arc<Places>, UpstreamError> {
+    async fn registry_config(&self, caller: &Caller<'_>) -> Result<Arc<RegistryConfig>, UpstreamError> {
         if let (Some(api), Some(dl)) = (&self.api, &self.dl) {
-            return Ok(Arc::new(Places { api: api.clone(), dl: dl.clone() }));
+            return Ok(Arc::new(RegistryConfig { api: api.clone(), dl: dl.clone() }));
         }
-        if let Some((at, places)) = &*self.places.read().await
-            && at.elapsed() < PLACES_KEPT
+        if let Some((at, registry)) = &*self.registry_config.read().await
+            && at.elapsed() < CONFIG_KEPT
         {
-            return Ok(places.clone());
+            return Ok(registry.clone());
         }
-        let places = Arc::new(self.ask_for_places(caller).await?);
-        *self.places.write().await = Some((Instant::now(), places.clone()));
-        Ok(places)
+        let registry = Arc::new(self.ask_for_config(caller).await?);
+        *self.registry_config.write().await = Some((Instant::now(), registry.clone()));
+        Ok(registry)
     }
 
     /// Whether whoever reaches it can read its index.
@@ -107,16 +106,16 @@ impl Remote {
 
     /// Asks for `config.json` as a user: whether the registry answers, and takes the user's credential.
     pub(crate) async fn takes(&self, user: &User) -> Result<(), UpstreamError> {
-        self.ask_for_places(&self.credentials.user(user)?).await.map(drop)
+        self.ask_for_config(&self.credentials.user(user)?).await.map(drop)
     }
 
-    async fn ask_for_places(&self, caller: &Caller<'_>) -> Result<Places, UpstreamError> {
+    async fn ask_for_config(&self, caller: &Caller<'_>) -> Result<RegistryConfig, UpstreamError> {
         let response = self.get(&self.index_url("config.json"), caller).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, caller).await);
         }
         let config = self.whole(response.into_body(), MOST_ANSWER, false).await?;
-        Ok(Places::new(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
+        Ok(RegistryConfig::read(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
     /// Paths in an index are plain ASCII.
@@ -124,7 +123,7 @@ impl Remote {
         format!("{}{path}", self.index)
     }
 
-    async fn get(&self, url: &str, caller: &Caller<'_>) -> Result<outbound::Response, RemoteError> {
+    async fn get(&self, url: &str, caller: &Caller<'_>) -> Result<http_client::Response, RemoteError> {
         self.send(request(Method::GET, url, caller), Body::empty(), false).await
     }
 
@@ -133,7 +132,7 @@ impl Remote {
         request: request::Builder,
         body: Body,
         change: bool,
-    ) -> Result<outbound::Response, RemoteError> {
+    ) -> Result<http_client::Response, RemoteError> {
         let request = request.body(body);
         let request = request.map_err(|_| RemoteError::Nonsense("an address that is none".to_owned()))?;
         self.client.send(request).await.map_err(|no_answer| RemoteError::new(no_answer, change))
@@ -149,8 +148,8 @@ impl Remote {
         body: Body,
     ) -> Result<(), UpstreamError> {
         let caller = self.credentials.user(user)?;
-        let places = self.places(&caller).await.map_err(RemoteError::nothing_sent)?;
-        let request = fields(request(method, places.api(path).as_str(), &caller));
+        let registry = self.registry_config(&caller).await.map_err(RemoteError::nothing_sent)?;
+        let request = fields(request(method, registry.api(path).as_str(), &caller));
         let response = self.send(request, body, true).await?;
         if !response.status().is_success() {
             return Err(refusal(response, &caller).await);
@@ -165,7 +164,7 @@ impl Remote {
 
     /// What the registry answers goes on to whoever reads. A small body is waited for, so that it leaves together with its
     /// head, or what is wrong with it is told.
-    async fn passed_on(&self, response: outbound::Response) -> Result<Response, RemoteError> {
+    async fn passed_on(&self, response: http_client::Response) -> Result<Response, RemoteError> {
         if response.body().size_hint().exact().is_none_or(|length| length > SMALL) {
             return Ok(answer::passed_on(response.map(|body| Body::new(InTime::new(body, self.timeout)))));
         }
@@ -214,155 +213,139 @@ impl Remote {
         let configured = self.dl.as_deref().and_then(|dl| Url::parse(dl).ok());
         *origin == self.index.origin() || configured.is_some_and(|dl| dl.origin() == *origin)
     }
-}
 
-impl Upstream for Remote {
-    fn index_file<'a>(
-        &'a self,
-        reader: Option<&'a Reader>,
-        path: &'a str,
-        conditions: &'a HeaderMap,
-    ) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let caller = self.credentials.reader(reader)?;
-            let mut request = request(Method::GET, &self.index_url(path), &caller);
-            for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
-                if let Some(value) = conditions.get(&condition) {
-                    request = request.header(condition, value);
-                }
+    pub(crate) async fn index_file(
+        &self,
+        reader: Option<&Reader>,
+        path: &str,
+        conditions: &HeaderMap,
+    ) -> Result<Response, UpstreamError> {
+        let caller = self.credentials.reader(reader)?;
+        let mut request = request(Method::GET, &self.index_url(path), &caller);
+        for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+            if let Some(value) = conditions.get(&condition) {
+                request = request.header(condition, value);
             }
-            let response = self.send(request, Body::empty(), false).await?;
-            match response.status() {
-                StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
-                _ => Err(refusal(response, &caller).await),
-            }
-        })
+        }
+        let response = self.send(request, Body::empty(), false).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
+            _ => Err(refusal(response, &caller).await),
+        }
     }
 
-    fn download<'a>(
-        &'a self,
-        reader: Option<&'a Reader>,
-        name: &'a CrateName,
-        version: &'a Version,
-    ) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let caller = self.credentials.reader(reader)?;
-            let places = self.places(&caller).await?;
-            let checksum = if places.needs_checksum() {
-                let state = self.version_state(&caller, name, version).await?;
-                let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
-                Some(state.ok_or_else(none)?.checksum)
-            } else {
-                None
-            };
-            self.fetch(places.download(name, version, checksum)?, &caller).await
-        })
+    pub(super) async fn download(
+        &self,
+        reader: Option<&Reader>,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Response, UpstreamError> {
+        let caller = self.credentials.reader(reader)?;
+        let registry = self.registry_config(&caller).await?;
+        let checksum = if registry.needs_checksum() {
+            let state = self.version_state(&caller, name, version).await?;
+            let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
+            Some(state.ok_or_else(none)?.checksum)
+        } else {
+            None
+        };
+        self.fetch(registry.download(name, version, checksum)?, &caller).await
     }
 
-    fn search<'a>(&'a self, reader: Option<&'a Reader>, search: &'a Search) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let caller = self.credentials.reader(reader)?;
-            let places = self.places(&caller).await?;
-            let mut url = places.api("api/v1/crates");
-            let limit = search.per_page.unwrap_or(10).min(100);
-            url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
-            let response = self.get(url.as_str(), &caller).await?;
-            match response.status() {
-                StatusCode::OK => Ok(self.passed_on(response).await?),
-                _ => Err(refusal(response, &caller).await),
-            }
-        })
+    pub(super) async fn search(
+        &self,
+        reader: Option<&Reader>,
+        search: &Search,
+    ) -> Result<Response, UpstreamError> {
+        let caller = self.credentials.reader(reader)?;
+        let registry = self.registry_config(&caller).await?;
+        let mut url = registry.api("api/v1/crates");
+        let limit = search.per_page.unwrap_or(10).min(100);
+        url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
+        let response = self.get(url.as_str(), &caller).await?;
+        match response.status() {
+            StatusCode::OK => Ok(self.passed_on(response).await?),
+            _ => Err(refusal(response, &caller).await),
+        }
     }
 
     /// Nothing is known here of what it would refuse, except without a credential.
-    fn refuses<'a>(&'a self, user: &'a User, _: &'a Mutation) -> Answer<'a, ()> {
-        Box::pin(async move {
-            if self.credentials.has(user)? {
-                Ok(())
-            } else {
-                Err(RemoteError::NoCredential(user.clone()).into())
-            }
-        })
+    pub(super) fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
+        if self.credentials.has(user)? { Ok(()) } else { Err(RemoteError::NoCredential(user.clone()).into()) }
     }
 
-    fn publish<'a>(&'a self, user: &'a User, publication: Publication) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let Publication { metadata, file, length, .. } = publication;
-            let json = metadata.to_publish_json().to_string();
-            let sizes = (u32::try_from(json.len()), u32::try_from(length));
-            let (Ok(json_length), Ok(file_length)) = sizes else {
-                let (status, detail) = (StatusCode::PAYLOAD_TOO_LARGE, "4 GiB are the most".to_owned());
-                return Err(UpstreamError::Denied { status, detail });
-            };
-            let mut head = json_length.to_le_bytes().to_vec();
-            head.extend(json.as_bytes());
-            head.extend(file_length.to_le_bytes());
-            let whole = head.len() as u64 + length;
-            let opened = tokio::fs::File::from_std(file.reopen().map_err(disk)?);
-            let body = ReaderStream::with_capacity(io::Cursor::new(head).chain(opened), FROM_DISK);
-            let fields = |request: request::Builder| {
-                request
-                    .header(header::CONTENT_TYPE, "application/octet-stream")
-                    .header(header::CONTENT_LENGTH, whole)
-            };
-            self.change(user, Method::PUT, "api/v1/crates/new", fields, Body::from_stream(body)).await
-        })
+    pub(super) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
+        let Publication { metadata, file, length, .. } = publication;
+        let json = metadata.to_publish_json().to_string();
+        let sizes = (u32::try_from(json.len()), u32::try_from(length));
+        let (Ok(json_length), Ok(file_length)) = sizes else {
+            let (status, detail) = (StatusCode::PAYLOAD_TOO_LARGE, "4 GiB are the most".to_owned());
+            return Err(UpstreamError::Denied { status, detail });
+        };
+        let mut head = json_length.to_le_bytes().to_vec();
+        head.extend(json.as_bytes());
+        head.extend(file_length.to_le_bytes());
+        let whole = head.len() as u64 + length;
+        let opened = tokio::fs::File::from_std(file.reopen().map_err(disk)?);
+        let body = ReaderStream::with_capacity(io::Cursor::new(head).chain(opened), FROM_DISK);
+        let fields = |request: request::Builder| {
+            request
+                .header(header::CONTENT_TYPE, "application/octet-stream")
+                .header(header::CONTENT_LENGTH, whole)
+        };
+        self.change(user, Method::PUT, "api/v1/crates/new", fields, Body::from_stream(body)).await
     }
 
-    fn set_yanked<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        version: &'a Version,
+    pub(super) async fn set_yanked(
+        &self,
+        user: &User,
+        name: &CrateName,
+        version: &Version,
         yanked: bool,
-    ) -> Answer<'a, ()> {
+    ) -> Result<(), UpstreamError> {
         let (method, verb) = if yanked { (Method::DELETE, "yank") } else { (Method::PUT, "unyank") };
-        Box::pin(async move {
-            let path = format!("api/v1/crates/{name}/{version}/{verb}");
-            let fields = |request: request::Builder| request.header(header::CONTENT_LENGTH, 0);
-            self.change(user, method, &path, fields, Body::empty()).await
-        })
+        let path = format!("api/v1/crates/{name}/{version}/{verb}");
+        let fields = |request: request::Builder| request.header(header::CONTENT_LENGTH, 0);
+        self.change(user, method, &path, fields, Body::empty()).await
     }
 
-    fn owners<'a>(&'a self, user: &'a User, name: &'a CrateName) -> Answer<'a, Response> {
-        Box::pin(async move {
-            let caller = self.credentials.user(user)?;
-            let places = self.places(&caller).await.map_err(RemoteError::nothing_sent)?;
-            let url = places.api(&format!("api/v1/crates/{name}/owners"));
+    /// Nothing is changed by that, so whatever goes wrong leaves nothing open.
+    pub(super) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
+        let caller = self.credentials.user(user)?;
+        let listed = async {
+            let registry = self.registry_config(&caller).await?;
+            let url = registry.api(&format!("api/v1/crates/{name}/owners"));
             let response = self.get(url.as_str(), &caller).await?;
             match response.status() {
-                StatusCode::OK => Ok(self.passed_on(response).await?),
-                _ => Err(RemoteError::nothing_sent(refusal(response, &caller).await)),
+                StatusCode::OK => Ok(self.whole(response.into_body(), MOST_ANSWER, false).await?),
+                _ => Err(refusal(response, &caller).await),
             }
-        })
+        };
+        listed.await.map_err(RemoteError::nothing_sent)
     }
 
-    fn change_owners<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        change: &'a OwnersChange,
-    ) -> Answer<'a, ()> {
+    pub(super) async fn change_owners(
+        &self,
+        user: &User,
+        name: &CrateName,
+        change: &OwnersChange,
+    ) -> Result<(), UpstreamError> {
         let method = if change.add { Method::PUT } else { Method::DELETE };
-        Box::pin(async move {
-            let body = json!({ "users": change.users }).to_string();
-            let path = format!("api/v1/crates/{name}/owners");
-            let fields = |request: request::Builder| request.header(header::CONTENT_TYPE, "application/json");
-            self.change(user, method, &path, fields, Body::from(body)).await
-        })
+        let body = json!({ "users": change.users }).to_string();
+        let path = format!("api/v1/crates/{name}/owners");
+        let fields = |request: request::Builder| request.header(header::CONTENT_TYPE, "application/json");
+        self.change(user, method, &path, fields, Body::from(body)).await
     }
 
-    fn state<'a>(
-        &'a self,
-        user: &'a User,
-        name: &'a CrateName,
-        version: &'a Version,
-    ) -> Answer<'a, Option<VersionState>> {
-        Box::pin(async move { self.version_state(&self.credentials.user(user)?, name, version).await })
+    pub(super) async fn state(
+        &self,
+        user: &User,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Option<VersionState>, UpstreamError> {
+        self.version_state(&self.credentials.user(user)?, name, version).await
     }
-}
 
-impl Remote {
     async fn version_state(
         &self,
         caller: &Caller<'_>,
@@ -378,7 +361,7 @@ impl Remote {
             _ => return Err(refusal(response, caller).await),
         }
         let file = self.whole(response.into_body(), MOST_INDEX, false).await?;
-        answer::version_state(&file, version)
+        Ok(index::version_state(&file, version)?)
     }
 }
 
@@ -388,24 +371,6 @@ fn request(method: Method, url: &str, caller: &Caller<'_>) -> request::Builder {
         Some(credential) => request.header(header::AUTHORIZATION, credential),
         None => request,
     }
-}
-
-/// A URL that others are put below.
-fn folder(text: &str) -> Result<Url, RemoteConfigError> {
-    let wrong = || RemoteConfigError::Url(text.to_owned());
-    let mut url = Url::parse(text).map_err(|_| wrong())?;
-    let plain = matches!(url.scheme(), "http" | "https")
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    if !plain {
-        return Err(wrong());
-    }
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Ok(url)
 }
 
 fn disk(source: io::Error) -> UpstreamError {

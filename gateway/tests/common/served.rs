@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal};
+
 use super::Response;
 
 pub(crate) fn program(store: &Path) -> Command {
@@ -67,14 +70,21 @@ impl Served {
         Response::read(stream)
     }
 
-    pub(crate) fn stop(mut self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    #[cfg(unix)]
+    pub(crate) fn stop(mut self, by: Signal) {
+        signal(self.child.id(), by);
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
     }
+}
+
+/// Not by the program `kill`, which a small system lacks.
+#[cfg(unix)]
+pub(crate) fn signal(process: u32, signal: Signal) {
+    let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(process, signal).unwrap();
 }
 
 impl Drop for Served {

@@ -1,4 +1,4 @@
-//! Options and their values.
+//! The options of the command line.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::applet::attestation::Attestation;
+use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::Attestation;
+use crate::applet::traits::{LastTry, ShortLe};
 use crate::hex;
-use crate::profile::{Firmware, LastTry, ShortLe};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
 /// A YubiKey in software that every PC/SC program takes for a real one.
 ///
-/// Keys are kept in the clear: this is for tests, never for keys of worth.
+/// It keeps its keys in the clear. It is for tests; do not put a key of worth into it.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve until SIGTERM, SIGINT or `quit`; print the socket's name, then `ready`.
+    /// Serve until SIGTERM, SIGINT or the line `quit`; print the socket's name, then `ready`.
     Serve(Options),
     /// Print the certificates of the mock's attestation authorities, roots and intermediates, as PEM.
     Ca,
@@ -44,17 +45,17 @@ pub(super) enum Command {
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// The daemon's socket, at most 107 bytes; default: a new folder in the temporary folder.
+    /// The path of the daemon's socket, at most 107 bytes; by default in a new temporary folder.
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
     /// Take control lines on this socket.
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// Put the card into the virtual reader (vsmartcard) of a real pcscd; with exec, the command then speaks to
-    /// that one.
+    /// Put the card into the virtual reader (vsmartcard) of a real pcscd. With exec, the command then speaks to
+    /// that pcscd.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) vpcd: Option<String>,
-    /// Append every call to this file, as JSON lines.
+    /// Append the trace of all calls to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Show PINs and keys in the trace.
@@ -78,16 +79,16 @@ pub(super) struct Options {
     /// The card's PIN.
     #[arg(long)]
     pin: Option<String>,
-    /// Keep the card's memory in this file, every secret in the clear.
+    /// Keep the card's memory in this file, with every secret in the clear.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Load a PKCS#8 key (rsa1024 to rsa4096, p256, p384, ed25519, x25519; DER or PEM) into a slot of the only card.
+    /// Put a PKCS#8 key (rsa1024 to rsa4096, p256, p384, ed25519, x25519; DER or PEM) into a slot of the card.
     #[arg(long = "import", value_name = "SLOT:ALG:FILE[:PIN:TOUCH]")]
     imports: Vec<ImportArgument>,
 }
 
 impl Options {
-    /// What to start.
+    /// The settings of the mock.
     pub(super) fn settings(&self) -> Result<Settings, StartError> {
         let mut cards: Vec<CardSettings> = self.cards.iter().map(|card| card.0.clone()).collect();
         if cards.is_empty() {
@@ -134,7 +135,7 @@ impl FromStr for Touch {
     }
 }
 
-/// `serial=7,touch=manual`.
+/// The value of `--card`, such as `serial=7,touch=manual`.
 #[derive(Clone, Debug)]
 struct CardArgument(CardSettings);
 
@@ -198,7 +199,7 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether it is the second of two words.
+/// Whether a value is the second of two words.
 fn either(key: &str, value: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
     match value {
         _ if value == first => Ok(false),
@@ -207,7 +208,7 @@ fn either(key: &str, value: &str, [first, second]: [&str; 2]) -> Result<bool, St
     }
 }
 
-/// `9C:p384:key.pem:once:always`.
+/// The value of `--import`, such as `9C:p384:key.pem:once:always`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ImportArgument {
     slot: u8,
@@ -254,7 +255,8 @@ impl FromStr for ImportArgument {
     }
 }
 
-/// The two words at the end. What does not read as policies belongs to the file's name, which may have colons.
+/// Separates the policies at the end. Without policies the whole text is the name of a file, which may have colons in
+/// it.
 fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
     let (rest, touch) = rest.rsplit_once(':')?;
     let (file, pin) = rest.rsplit_once(':')?;
@@ -277,7 +279,7 @@ fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use crate::profile::Traits;
+    use crate::applet::traits::Traits;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Attestation: the chain from a leaf to the mock's root, and what the certificates say.
+//! Attestation: the chain from a statement to the mock's root, and the contents of the certificates.
 
 use mock_card::{Attestation, Card, Firmware, PinPolicy, TouchPolicy, Traits, authorities};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
@@ -14,7 +14,7 @@ use crate::cards::{authenticate, bytes, card, known_key};
 const RSA: &str = "1.2.840.113549.1.1.11";
 const ECDSA: &str = "1.2.840.10045.4.3.2";
 
-/// Checks that `issuer` signed `certificate`: names, algorithms, signature.
+/// Checks that `issuer` signed `certificate`: the names, the algorithms and the signature.
 fn assert_issued(certificate: &Certificate, issuer: &Certificate) {
     let (body, by) = (certificate.tbs_certificate(), issuer.tbs_certificate());
     assert_eq!(body.issuer(), by.subject());
@@ -39,7 +39,7 @@ fn name(certificate: &Certificate) -> String {
     certificate.tbs_certificate().subject().to_string()
 }
 
-/// The bytes inside an extension of Yubico's, and nothing around them.
+/// The bytes of one of Yubico's extensions.
 fn own(certificate: &Certificate, last: u8) -> Option<Vec<u8>> {
     extension(certificate, &format!("1.3.6.1.4.1.41482.3.{last}")).map(|(critical, value)| {
         assert!(!critical);
@@ -53,7 +53,7 @@ fn extension(certificate: &Certificate, oid: &str) -> Option<(bool, Vec<u8>)> {
     Some((found.critical, found.extn_value.as_bytes().to_vec()))
 }
 
-/// Whether it may issue certificates, and how many authorities may stand below it.
+/// Whether a certificate is that of an authority, and how many authorities may be below it.
 fn constraints(certificate: &Certificate) -> Option<(bool, Option<u8>)> {
     let (critical, value) = extension(certificate, "2.5.29.19")?;
     assert!(critical);
@@ -68,7 +68,7 @@ fn authority(name: &str) -> Certificate {
     certificate
 }
 
-/// The certificate in F9, out of its object.
+/// The certificate of the key in F9, from its data object.
 fn f9(card: &mut Card) -> Certificate {
     let object = card.transmit(&bytes("00CB3FFF 000005 5C035FFF01 0000"));
     let value = object.strip_suffix(&bytes("710100 FE00 9000")[..]).unwrap();
@@ -201,7 +201,7 @@ fn the_attestation_key_can_be_lost_and_replaced_but_not_by_a_reset() {
     restored.transmit(&bytes("00A4040005A000000308"));
     assert_eq!(restored.transmit(&bytes("00F99A00")), [0x6A, 0x80], "gone is gone");
 
-    // another key, under the certificate that is there: the names still fit, the signature does not
+    // With another key and the old certificate, the names still fit and the signature does not.
     card.import(0xF9, known_key("p256"), PinPolicy::Never, TouchPolicy::Never).unwrap();
     let forged = attest(&mut card, 0x9A);
     assert_eq!(forged.tbs_certificate().issuer(), leaf.tbs_certificate().issuer());
@@ -214,7 +214,7 @@ fn the_attestation_key_can_be_lost_and_replaced_but_not_by_a_reset() {
     let factory = original.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes();
     assert!(!verifies(factory));
 
-    // both counters blocked, then RESET
+    // PIN and PUK are blocked, and the application is reset.
     card.set_pin_tries(0);
     for _ in 0..3 {
         card.transmit(&bytes("002C008010 303030303030FFFF 363534333231FFFF"));
@@ -222,7 +222,7 @@ fn the_attestation_key_can_be_lost_and_replaced_but_not_by_a_reset() {
     assert_eq!(card.transmit(&bytes("00FB0000")), [0x90, 0]);
     let metadata = card.transmit(&bytes("00F700F9"));
     assert_eq!(metadata[..10], bytes("010111 02020101 030102"), "still the imported one");
-    // without its certificate nobody knows the issuer's name
+    // Without its certificate the name of the issuer is not known.
     authenticate(&mut card);
     card.transmit(&bytes("0047009A05 AC03800111"));
     attest(&mut card, 0x9A);

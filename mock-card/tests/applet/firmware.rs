@@ -1,10 +1,10 @@
-//! What firmware versions differ in, told apart from the code that does it.
+//! The differences between firmware versions, in tables that are independent of the code.
 
 use mock_card::{Card, Firmware, Traits};
 
 use crate::cards::{FIRMWARES, authenticate, bytes, card, known_key};
 
-/// The firmware, then a question and its answer for each column.
+/// Asks a card of every firmware the same, and compares the answers.
 fn differ(column: &str, question: impl Fn(&mut Card) -> Vec<u8>, answers: [&str; 7]) {
     for (firmware, wanted) in FIRMWARES.into_iter().zip(answers) {
         let mut card = card(firmware.parse().unwrap());
@@ -19,7 +19,7 @@ fn ask(commands: &'static [&str]) -> impl Fn(&mut Card) -> Vec<u8> {
     move |card| commands.iter().map(|command| card.transmit(&bytes(command))).last().unwrap()
 }
 
-/// The same with the management key proven before.
+/// The same after an authentication with the management key.
 fn ask_authenticated(commands: &'static [&str]) -> impl Fn(&mut Card) -> Vec<u8> {
     move |card| {
         authenticate(card);
@@ -71,7 +71,7 @@ fn identity() {
     differ("device information", ask(info), pages.each_ref().map(|page| &page[..]));
 }
 
-/// OTP could not be selected, so PIV is asked, and knows no such instruction.
+/// The OTP application could not be selected. The PIV application is asked, which does not know the instruction.
 const NONE_SELECTED: &str = "6D00";
 
 #[test]
@@ -168,7 +168,7 @@ fn policies() {
     differ("a PUK of other bytes", ask(&["0024008110 3132333435363738 [C3*8]"]), beyond_ascii);
 }
 
-/// PIN, PUK and management key have to be the owner's, all three.
+/// The mode needs PIN, PUK and management key to be changed, all three.
 #[test]
 fn fips_approved_mode() {
     const STEPS: [&str; 3] = [

@@ -1,5 +1,5 @@
-//! The applet alone: transcripts of commands and answers, keys and certificates checked by another hand, and what
-//! firmware versions differ in.
+//! The applet alone: transcripts of commands and answers, keys and certificates that other libraries check, and the
+//! differences between firmware versions.
 #![allow(clippy::unwrap_used)]
 
 mod algorithms;

@@ -19,8 +19,7 @@ pub(super) struct Exception {
 }
 
 /// Crates that are still on their way into the house: they are shown, and not judged.
-pub(super) const NOT_YET: &[&str] =
-    &["src/lib.rs", "gateway/src/lib.rs", "token/src/lib.rs", "mock-card/src/lib.rs"];
+pub(super) const NOT_YET: &[&str] = &["src/lib.rs", "gateway/src/lib.rs", "token/src/lib.rs"];
 
 /// Every crate with more than one floor. Those without an entry, tests among them, have no circles either.
 pub(super) const HOUSES: &[House] = &[
@@ -76,8 +75,23 @@ pub(super) const HOUSES: &[House] = &[
             &["control", "mock"],
             &["pcscd"],
             &["settings"],
-            &["applet", "trace"],
-            &["fault", "hex"],
+            &["trace", "applet"],
+            &["applet::piv", "applet::management", "applet::otp"],
+            &["applet::attestation", "applet::device_info", "applet::memory"],
+            &["applet::reference_data"],
+            &["applet::profile"],
+            &["applet::key", "applet::management_key", "fault"],
+            &["applet::apdu", "applet::policy", "applet::tlv", "event"],
+            &[
+                "applet::firmware",
+                "applet::instruction",
+                "applet::object",
+                "applet::random",
+                "applet::slot",
+                "applet::status",
+                "applet::traits",
+                "hex",
+            ],
         ],
         exceptions: &[],
     },

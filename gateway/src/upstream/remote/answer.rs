@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use asymmetric_token::Checksum;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use semver::Version;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::RemoteError;
 use super::credentials::Caller;
-use crate::outbound;
-use crate::upstream::{UpstreamError, VersionState};
+use crate::http_client;
+use crate::upstream::UpstreamError;
 
 /// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop;
 /// Cache-Control, by which a cache in front could give to everybody what somebody's token was for (RFC 9111, 3.5); and
@@ -41,7 +39,7 @@ pub(super) fn passed_on(response: Response) -> Response {
 }
 
 /// What an answer other than success means.
-pub(super) async fn refusal(response: outbound::Response, caller: &Caller<'_>) -> UpstreamError {
+pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
     let status = response.status();
     let detail = match timeout(DETAIL_WAITED_FOR, limited(response.into_body(), MOST_DETAIL, false)).await {
         Ok(Ok(body)) => errors_in(&body, caller).unwrap_or_default(),
@@ -100,21 +98,4 @@ pub(super) fn errors_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
     let text = caller.without_credential(&details.join("; "));
     let text: String = text.chars().take(DETAIL_SHOWN).collect();
     Some(text).filter(|text| !text.is_empty())
-}
-
-/// The line of a version in an index file. Build metadata is part of the version as it is compared here.
-pub(super) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, UpstreamError> {
-    let nonsense = || RemoteError::Nonsense("a line of its index".to_owned());
-    let wanted = version.to_string();
-    for line in file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let line: Value = serde_json::from_slice(line).map_err(|_| nonsense())?;
-        if line.get("vers").and_then(Value::as_str) != Some(&wanted) {
-            continue;
-        }
-        let checksum: Option<Checksum> =
-            line.get("cksum").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let yanked = line.get("yanked").and_then(Value::as_bool).unwrap_or(false);
-        return Ok(Some(VersionState { checksum: checksum.ok_or_else(nonsense)?, yanked }));
-    }
-    Ok(None)
 }

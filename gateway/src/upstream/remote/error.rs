@@ -4,8 +4,9 @@ use std::error::Error;
 
 use axum::http::StatusCode;
 
+use crate::http_client::{AuthoritiesError, NoAnswer};
+use crate::index::Malformed;
 use crate::keys::User;
-use crate::outbound::{AuthoritiesError, NoAnswer};
 use crate::upstream::UpstreamError;
 use crate::vault::VaultError;
 
@@ -60,6 +61,12 @@ pub(crate) enum RemoteError {
     /// The credential cannot be opened.
     #[error("this gateway cannot open its credential for the registry behind it; tell its administrator")]
     Vault(#[from] VaultError),
+}
+
+impl From<Malformed> for UpstreamError {
+    fn from(Malformed(what): Malformed) -> Self {
+        RemoteError::Nonsense(what).into()
+    }
 }
 
 impl RemoteError {

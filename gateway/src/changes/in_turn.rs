@@ -7,11 +7,11 @@ use tokio::sync::OwnedMutexGuard;
 
 /// The crates that are being changed.
 #[derive(Debug, Default)]
-pub(crate) struct InTurn(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct InTurn(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl InTurn {
     /// Waits until nobody else changes the crate of this name.
-    pub(crate) async fn wait(&self, name: &str) -> OwnedMutexGuard<()> {
+    pub(super) async fn wait(&self, name: &str) -> OwnedMutexGuard<()> {
         let turn = {
             let mut crates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Whoever holds or waits for a turn has a second reference to it.

@@ -1,39 +1,15 @@
-//! People, their invites, and keys that come by enrollment.
+//! Invites, and keys that come by enrollment.
 
 use asymmetric_token::{KeyId, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::{Store, StoreError, audit, keys, parsed, time};
+use super::{Store, StoreError, audit, keys, parsed, time, users};
 use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode, ServerKey};
 use crate::keys::{Key, NewKey, Role, User};
 use crate::policy::{self, Refusal};
-
-pub(super) const SCHEMA: &str = "
-    ALTER TABLE user ADD COLUMN removed TEXT;
-    ALTER TABLE key ADD COLUMN expires TEXT;
-    ALTER TABLE key ADD COLUMN attestation TEXT;
-    CREATE TABLE invite (
-        hash    TEXT PRIMARY KEY,
-        user    INTEGER NOT NULL REFERENCES user,
-        issued  TEXT NOT NULL,
-        expires TEXT NOT NULL,
-        used    TEXT
-    ) STRICT;
-";
-
-/// A user, as registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
-    /// The name.
-    pub user: User,
-    /// How many keys are not revoked.
-    pub keys: u64,
-    /// Since when there is no such user any more.
-    pub removed: Option<Timestamp>,
-}
 
 /// By what right keys are enrolled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,70 +73,6 @@ impl From<rusqlite::Error> for NotEnrolled {
 }
 
 impl Store {
-    /// Registers a user. A removed one comes back only if `again` is said, and without keys.
-    ///
-    /// # Errors
-    /// [`StoreError::UserKnown`], [`StoreError::UserRemoved`].
-    pub fn add_user(&self, user: &User, again: bool, now: Timestamp) -> Result<(), StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        match find(&transaction, user)? {
-            None => make_if_new(&transaction, user)?,
-            Some(Some(_)) if again => {
-                transaction.execute("UPDATE user SET removed = NULL WHERE name = ?", [user.as_str()])?;
-            }
-            Some(Some(at)) => return Err(StoreError::UserRemoved { user: user.to_string(), at }),
-            Some(None) => return Err(StoreError::UserKnown(user.to_string())),
-        }
-        audit::note(&transaction, now, "add-user", user, &[])?;
-        Ok(transaction.commit()?)
-    }
-
-    /// All users, removed ones too, in the order in which they came.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub fn users(&self) -> Result<Vec<Person>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare(
-            "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
-             FROM user ORDER BY id",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut people = Vec::new();
-        while let Some(row) = rows.next()? {
-            let removed: Option<String> = row.get(1)?;
-            let keys: i64 = row.get(2)?;
-            people.push(Person {
-                user: parsed(&row.get::<_, String>(0)?)?,
-                keys: u64::try_from(keys).unwrap_or(0),
-                removed: removed.as_deref().map(time).transpose()?,
-            });
-        }
-        Ok(people)
-    }
-
-    /// Removes a user: all their keys are revoked and their invites void, at once. The name stays on record, with what
-    /// was published under it. Returns how many keys were revoked.
-    ///
-    /// # Errors
-    /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
-    pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<usize, StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        present(&transaction, user)?;
-        let name = user.as_str();
-        transaction.execute("UPDATE user SET removed = ? WHERE name = ?", (now.to_string(), name))?;
-        let revoked = transaction.execute(
-            "UPDATE key SET revoked = ? WHERE revoked IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
-            (now.to_string(), name),
-        )?;
-        void_invites(&transaction, user)?;
-        audit::note(&transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
-        transaction.commit()?;
-        Ok(revoked)
-    }
-
     /// Invites a user to enroll keys, once and within a day. Takes the place of an invite that was not used. The code is
     /// kept as a hash only.
     ///
@@ -170,17 +82,16 @@ impl Store {
         let code = InviteCode::random();
         let lasts = SignedDuration::try_from(INVITE_LASTS).unwrap_or(SignedDuration::ZERO);
         let expires = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        present(&transaction, user)?;
-        void_invites(&transaction, user)?;
-        transaction.execute(
-            "INSERT INTO invite (hash, user, issued, expires) SELECT ?, id, ?, ? FROM user WHERE name = ?",
-            (code.hash(), now.to_string(), expires.to_string(), user.as_str()),
-        )?;
-        audit::note(&transaction, now, "invite", user, &[("expires", expires.to_string())])?;
-        transaction.commit()?;
-        Ok((code, expires))
+        self.write(|transaction| {
+            users::present(transaction, user)?;
+            users::void_invites(transaction, user)?;
+            transaction.execute(
+                "INSERT INTO invite (hash, user, issued, expires) SELECT ?, id, ?, ? FROM user WHERE name = ?",
+                (code.hash(), now.to_string(), expires.to_string(), user.as_str()),
+            )?;
+            audit::note(transaction, now, "invite", user, &[("expires", expires.to_string())])?;
+            Ok((code, expires))
+        })
     }
 
     /// Whether there is, or was, an invite with this hash.
@@ -196,38 +107,37 @@ impl Store {
     /// [`EnrollmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
     /// [`StoreError::UserRemoved`].
     pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, NotEnrolled> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        use_nonce(&transaction, enrolling)?;
-        let (user, invite, expires) = match &enrolling.right {
-            Right::Invite(hash) => {
-                let invite = find_invite(&transaction, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
-                (invite.user.clone(), Some((hash, invite)), None)
-            }
-            Right::Endorsement(id) => {
-                let endorser = endorser(&transaction, *id, enrolling.now)?;
-                (endorser.user, None, endorser.expires)
-            }
-        };
-        present(&transaction, &user)?;
-        let again = are_enrolled(&transaction, enrolling, &user)?;
-        if !again {
-            if let Some((hash, invite)) = &invite {
-                invite.is_good(enrolling.now)?;
-                let used = enrolling.now.to_string();
-                transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
-            }
-            let right = match &enrolling.right {
-                Right::Invite(_) => "an invite".to_owned(),
-                Right::Endorsement(id) => id.to_string(),
+        self.write(|transaction| {
+            use_nonce(transaction, enrolling)?;
+            let (user, invite, expires) = match &enrolling.right {
+                Right::Invite(hash) => {
+                    let invite = find_invite(transaction, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
+                    (invite.user.clone(), Some((hash, invite)), None)
+                }
+                Right::Endorsement(id) => {
+                    let endorser = endorser(transaction, *id, enrolling.now)?;
+                    (endorser.user, None, endorser.expires)
+                }
             };
-            audit::note(&transaction, enrolling.now, "enroll", &user, &[("right", right)])?;
-            for key in &enrolling.keys {
-                write(&transaction, key, enrolling, &user, expires)?;
+            users::present(transaction, &user)?;
+            let again = are_enrolled(transaction, enrolling, &user)?;
+            if !again {
+                if let Some((hash, invite)) = &invite {
+                    invite.is_good(enrolling.now)?;
+                    let used = enrolling.now.to_string();
+                    transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
+                }
+                let right = match &enrolling.right {
+                    Right::Invite(_) => "an invite".to_owned(),
+                    Right::Endorsement(id) => id.to_string(),
+                };
+                audit::note(transaction, enrolling.now, "enroll", &user, &[("right", right)])?;
+                for key in &enrolling.keys {
+                    write(transaction, key, enrolling, &user, expires)?;
+                }
             }
-        }
-        transaction.commit()?;
-        Ok(Enrolled { user, again })
+            Ok(Enrolled { user, again })
+        })
     }
 
     /// The attestation that came with a key, each certificate in DER.
@@ -253,37 +163,6 @@ impl Store {
     pub fn server_key(&self) -> Result<ServerKey, StoreError> {
         self.secret("server key").map(ServerKey::new)
     }
-}
-
-/// A user of this name, unless that one was removed.
-pub(super) fn make_if_new(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
-    transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [user.as_str()])?;
-    present(transaction, user)
-}
-
-fn present(connection: &Connection, user: &User) -> Result<(), StoreError> {
-    match find(connection, user)? {
-        None => Err(StoreError::UserUnknown(user.to_string())),
-        Some(Some(at)) => Err(StoreError::UserRemoved { user: user.to_string(), at }),
-        Some(None) => Ok(()),
-    }
-}
-
-/// `None` if there was never such a user; else when they were removed, if they were.
-fn find(connection: &Connection, user: &User) -> Result<Option<Option<Timestamp>>, StoreError> {
-    let removed: Option<Option<String>> = connection
-        .prepare_cached("SELECT removed FROM user WHERE name = ?")?
-        .query_row([user.as_str()], |row| row.get(0))
-        .optional()?;
-    removed.map(|removed| removed.as_deref().map(time).transpose()).transpose()
-}
-
-fn void_invites(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
-    transaction.execute(
-        "DELETE FROM invite WHERE used IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
-        [user.as_str()],
-    )?;
-    Ok(())
 }
 
 /// Beside the single-use keys of mutations, with which it cannot be confused: those begin with a key id.

@@ -1,4 +1,4 @@
-//! Where a registry has its API and its downloads.
+//! The `config.json` of an index: where a registry has its API and its downloads.
 //!
 //! Source: the Cargo book, "Registry Index", "Index Configuration". `dl` is a prefix, or a template with `{crate}`,
 //! `{version}`, `{prefix}`, `{lowerprefix}`, `{sha256-checksum}`.
@@ -8,40 +8,38 @@ use semver::Version;
 use serde_json::Value;
 use url::Url;
 
-use super::{RemoteError, folder};
-use crate::index;
-use crate::upstream::UpstreamError;
+use super::{Malformed, prefix};
 
-/// See the module.
+/// Where a registry has its API and its downloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Places {
+pub(crate) struct RegistryConfig {
     /// With a final slash.
-    pub(super) api: Url,
-    pub(super) dl: String,
+    pub(crate) api: Url,
+    /// As the registry writes it.
+    pub(crate) dl: String,
 }
 
-impl Places {
+impl RegistryConfig {
     /// From a `config.json`, except for what was configured here. The API it names must be where its index is: it is sent
     /// credentials, and whoever can change one file of the index must not get them.
-    pub(super) fn new(
-        config: &[u8],
+    pub(crate) fn read(
+        json: &[u8],
         index: &Url,
         api: Option<&Url>,
         dl: Option<&str>,
-    ) -> Result<Self, RemoteError> {
-        let config: Value = serde_json::from_slice(config).unwrap_or_default();
+    ) -> Result<Self, Malformed> {
+        let config: Value = serde_json::from_slice(json).unwrap_or_default();
         let named = |name: &str| {
             let text = config.get(name).and_then(Value::as_str);
-            text.ok_or_else(|| RemoteError::Nonsense(format!("its config.json has no `{name}`")))
+            text.ok_or_else(|| Malformed(format!("its config.json has no `{name}`")))
         };
         let api = match api {
             Some(api) => api.clone(),
             None => {
-                let api = named("api").and_then(|text| {
-                    folder(text).map_err(|_| RemoteError::Nonsense("`api` in its config.json".to_owned()))
-                })?;
+                let api = folder(named("api")?);
+                let api = api.ok_or_else(|| Malformed("`api` in its config.json".to_owned()))?;
                 if api.origin() != index.origin() {
-                    return Err(RemoteError::Nonsense(format!(
+                    return Err(Malformed(format!(
                         "its config.json has the API at {}; if that is right, set `api` in the gateway's [upstream]",
                         api.origin().ascii_serialization()
                     )));
@@ -49,46 +47,58 @@ impl Places {
                 api
             }
         };
-        let dl = match dl {
-            Some(dl) => dl.to_owned(),
-            None => named("dl")?.to_owned(),
-        };
+        let dl = dl.map_or_else(|| named("dl"), Ok)?.to_owned();
         Ok(Self { api, dl })
     }
 
     /// A path below the API, of parts that were parsed.
-    pub(super) fn api(&self, path: &str) -> Url {
+    pub(crate) fn api(&self, path: &str) -> Url {
         let mut url = self.api.clone();
         url.set_path(&format!("{}{path}", self.api.path()));
         url
     }
 
-    pub(super) fn needs_checksum(&self) -> bool {
+    /// Whether a download needs the checksum of the crate file.
+    pub(crate) fn needs_checksum(&self) -> bool {
         self.dl.contains("{sha256-checksum}")
     }
 
     /// Where a version's crate file is.
-    pub(super) fn download(
+    pub(crate) fn download(
         &self,
         name: &CrateName,
         version: &Version,
         checksum: Option<Checksum>,
-    ) -> Result<Url, UpstreamError> {
+    ) -> Result<Url, Malformed> {
         const MARKERS: [&str; 5] = ["{crate}", "{version}", "{prefix}", "{lowerprefix}", "{sha256-checksum}"];
         let (name, version) = (name.as_str(), version.to_string());
         let url = if MARKERS.iter().any(|marker| self.dl.contains(marker)) {
             self.dl
                 .replace("{crate}", name)
                 .replace("{version}", &version)
-                .replace("{prefix}", &index::prefix(name))
-                .replace("{lowerprefix}", &index::prefix(&name.to_ascii_lowercase()))
+                .replace("{prefix}", &prefix(name))
+                .replace("{lowerprefix}", &prefix(&name.to_ascii_lowercase()))
                 .replace("{sha256-checksum}", &checksum.map(|c| c.to_string()).unwrap_or_default())
         } else {
             format!("{}/{name}/{version}/download", self.dl.trim_end_matches('/'))
         };
         let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        Ok(url.ok_or_else(|| RemoteError::Nonsense("`dl` in its config.json".to_owned()))?)
+        url.ok_or_else(|| Malformed("`dl` in its config.json".to_owned()))
     }
+}
+
+/// A URL that others are put below: with a final slash, and without a query, a fragment, or a user.
+pub(crate) fn folder(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    plain.then_some(url)
 }
 
 #[cfg(test)]
@@ -96,11 +106,11 @@ mod tests {
     use asymmetric_token::Checksum;
     use url::Url;
 
-    use super::Places;
+    use super::RegistryConfig;
 
-    fn places(config: &str) -> Result<Places, String> {
+    fn config(json: &str) -> Result<RegistryConfig, String> {
         let index = Url::parse("http://127.0.0.1:1/api/v1/crates/").unwrap();
-        Places::new(config.as_bytes(), &index, None, None).map_err(|error| error.to_string())
+        RegistryConfig::read(json.as_bytes(), &index, None, None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -115,8 +125,8 @@ mod tests {
                 "http://h/0101010101010101010101010101010101010101010101010101010101010101",
             ),
         ] {
-            let places = places(&format!(r#"{{"api":"http://127.0.0.1:1","dl":"{dl}"}}"#)).unwrap();
-            let url = places.download(
+            let config = config(&format!(r#"{{"api":"http://127.0.0.1:1","dl":"{dl}"}}"#)).unwrap();
+            let url = config.download(
                 &"Hello".parse().unwrap(),
                 &"1.0.0+b".parse().unwrap(),
                 Some(Checksum([1; 32])),
@@ -127,12 +137,12 @@ mod tests {
 
     #[test]
     fn an_api_elsewhere_is_not_believed() {
-        let refused = places(r#"{"api":"http://127.0.0.1:2","dl":"http://127.0.0.1:2"}"#).unwrap_err();
+        let refused = config(r#"{"api":"http://127.0.0.1:2","dl":"http://127.0.0.1:2"}"#).unwrap_err();
         assert!(refused.contains("http://127.0.0.1:2"), "{refused}");
         for nonsense in
             ["", "[]", r#"{"dl":"x"}"#, r#"{"api":"x","dl":"x"}"#, r#"{"api":"http://127.0.0.1:1"}"#]
         {
-            assert!(places(nonsense).is_err(), "{nonsense}");
+            assert!(config(nonsense).is_err(), "{nonsense}");
         }
     }
 }

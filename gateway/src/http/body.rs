@@ -24,7 +24,7 @@ const TO_DISK: usize = 256 << 10;
 const DISCARDED: usize = 2 << 20;
 
 /// A body on its way.
-pub(super) struct Upload {
+pub(super) struct RequestBody {
     body: Body,
     /// Read and not yet used.
     ahead: Bytes,
@@ -45,7 +45,7 @@ pub(super) struct Spooled {
 
 /// Why a body cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UploadError {
+pub(super) enum BodyError {
     /// How long it is must be known.
     #[error("this request needs a Content-Length")]
     NoLength,
@@ -73,7 +73,7 @@ pub(super) enum UploadError {
     Disk(#[from] io::Error),
 }
 
-impl Upload {
+impl RequestBody {
     pub(super) fn new(headers: &HeaderMap, body: Body, patience: Duration) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         Self {
@@ -92,29 +92,29 @@ impl Upload {
     }
 
     /// The JSON part.
-    pub(super) async fn json(&mut self) -> Result<Vec<u8>, UploadError> {
-        let whole = self.length.ok_or(UploadError::NoLength)?;
+    pub(super) async fn json(&mut self) -> Result<Vec<u8>, BodyError> {
+        let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
         let most = MAX_JSON_BYTES as u64;
         if length > most {
-            return Err(UploadError::TooLarge { what: "the metadata", bytes: length, most });
+            return Err(BodyError::TooLarge { what: "the metadata", bytes: length, most });
         }
         if whole < 8 + length {
-            return Err(UploadError::Lengths);
+            return Err(BodyError::Lengths);
         }
         self.length = Some(whole - 4 - length);
         self.exactly(length as usize).await
     }
 
     /// The crate file, after the JSON part: written to `file` and hashed as it comes.
-    pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, UploadError> {
-        let whole = self.length.ok_or(UploadError::NoLength)?;
+    pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, BodyError> {
+        let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
         if whole != 4 + length {
-            return Err(UploadError::Lengths);
+            return Err(BodyError::Lengths);
         }
         if length > most {
-            return Err(UploadError::TooLarge { what: "the crate file", bytes: length, most });
+            return Err(BodyError::TooLarge { what: "the crate file", bytes: length, most });
         }
         let mut disk = BufWriter::with_capacity(TO_DISK, tokio::fs::File::from_std(file.reopen()?));
         let mut hash = Sha256::new();
@@ -130,10 +130,10 @@ impl Upload {
     }
 
     /// The whole body, if it is no longer than that. `what` names it in a refusal.
-    pub(super) async fn whole(&mut self, what: &'static str, most: u64) -> Result<Vec<u8>, UploadError> {
-        let length = self.length.ok_or(UploadError::NoLength)?;
+    pub(super) async fn whole(&mut self, what: &'static str, most: u64) -> Result<Vec<u8>, BodyError> {
+        let length = self.length.ok_or(BodyError::NoLength)?;
         if length > most {
-            return Err(UploadError::TooLarge { what, bytes: length, most });
+            return Err(BodyError::TooLarge { what, bytes: length, most });
         }
         self.exactly(usize::try_from(length).unwrap_or(usize::MAX)).await
     }
@@ -157,13 +157,13 @@ impl Upload {
         let _ = timeout(self.patience, all).await;
     }
 
-    async fn part_length(&mut self) -> Result<u64, UploadError> {
+    async fn part_length(&mut self) -> Result<u64, BodyError> {
         let bytes = self.exactly(4).await?;
-        let bytes: [u8; 4] = bytes.try_into().map_err(|_| UploadError::Ended)?;
+        let bytes: [u8; 4] = bytes.try_into().map_err(|_| BodyError::Ended)?;
         Ok(u32::from_le_bytes(bytes).into())
     }
 
-    async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, UploadError> {
+    async fn exactly(&mut self, length: usize) -> Result<Vec<u8>, BodyError> {
         let mut bytes = Vec::new();
         while bytes.len() < length {
             let piece = self.piece((length - bytes.len()) as u64).await?;
@@ -173,12 +173,12 @@ impl Upload {
     }
 
     /// The next bytes, at least one and at most so many.
-    async fn piece(&mut self, most: u64) -> Result<Bytes, UploadError> {
+    async fn piece(&mut self, most: u64) -> Result<Bytes, BodyError> {
         while self.ahead.is_empty() {
             self.waits = false;
             let patience = self.until.min(Instant::now() + self.patience);
-            let frame = timeout_at(patience, self.body.frame()).await.map_err(|_| UploadError::Slow)?;
-            let frame = frame.ok_or(UploadError::Ended)?.map_err(|_| UploadError::Ended)?;
+            let frame = timeout_at(patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
+            let frame = frame.ok_or(BodyError::Ended)?.map_err(|_| BodyError::Ended)?;
             self.ahead = frame.into_data().unwrap_or_default();
         }
         let take = usize::try_from(most).map_or(self.ahead.len(), |most| most.min(self.ahead.len()));

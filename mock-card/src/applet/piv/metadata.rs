@@ -1,12 +1,10 @@
-//! GET METADATA, from firmware 5.3: what is in a slot, and whether PIN, PUK and management key are still the
-//! default ones (Yubico's PIV extensions).
+//! Yubico's GET METADATA: what is in a slot, and whether PIN, PUK and management key are still those of a new card.
 
-use super::apdu::Command;
-use super::pin::{PIN, PUK, Reference};
-use super::piv::MANAGEMENT;
-use super::piv::{Piv, is_key_slot};
-use super::status::Status;
-use super::tlv;
+use super::Piv;
+use crate::applet::reference_data::ReferenceData;
+use crate::applet::slot;
+use crate::applet::status::Status;
+use crate::applet::tlv;
 
 const ALGORITHM: &[u8] = &[1];
 const POLICY: &[u8] = &[2];
@@ -16,21 +14,19 @@ const IS_DEFAULT: &[u8] = &[5];
 const TRIES: &[u8] = &[6];
 
 impl Piv {
-    pub(super) fn metadata(&self, command: &Command) -> Result<Vec<u8>, Status> {
-        if command.p1 != 0 {
-            return Err(Status::WrongParameters);
-        }
-        match command.p2 {
-            PIN => Ok(reference(&self.store().pin, self.store().pin.is_default_pin())),
-            PUK => Ok(reference(&self.store().puk, self.store().puk.is_default_puk())),
-            MANAGEMENT => Ok(self.management_metadata()),
-            slot if is_key_slot(slot) => self.key_metadata(slot),
+    pub(super) fn metadata(&self, reference: u8) -> Result<Vec<u8>, Status> {
+        let memory = self.memory();
+        match reference {
+            slot::PIN => Ok(of_reference_data(&memory.pin, memory.pin.is_default_pin())),
+            slot::PUK => Ok(of_reference_data(&memory.puk, memory.puk.is_default_puk())),
+            slot::MANAGEMENT => Ok(self.management_metadata()),
+            slot if slot::holds_private_keys(slot) => self.key_metadata(slot),
             _ => Err(Status::ReferenceNotFound),
         }
     }
 
     fn management_metadata(&self) -> Vec<u8> {
-        let key = &self.store().management;
+        let key = &self.memory().management;
         [
             tlv::element(ALGORITHM, &[key.algorithm.identifier()]),
             tlv::element(POLICY, &[0, key.touch.byte()]),
@@ -51,11 +47,11 @@ impl Piv {
     }
 }
 
-fn reference(reference: &Reference, is_default: bool) -> Vec<u8> {
+fn of_reference_data(data: &ReferenceData, is_default: bool) -> Vec<u8> {
     [
         tlv::element(ALGORITHM, &[0xFF]),
         tlv::element(IS_DEFAULT, &[u8::from(is_default)]),
-        tlv::element(TRIES, &[reference.tries, reference.left]),
+        tlv::element(TRIES, &[data.tries, data.left]),
     ]
     .concat()
 }

@@ -1,10 +1,10 @@
-//! What becomes of a reader and its card: pulled, taken out, reset, without power.
+//! What happens to a reader and its card: unplugged, removed, reset, powered off.
 
-use super::{Event, Reader, Refusal, Sharing};
+use super::{PendingEvent, Reader, Refusal, Sharing};
 use crate::pcscd::code::{Code, Disposition, protocol};
 
 impl Reader {
-    /// The whole YubiKey is pulled: reader and card vanish together, handles are forgotten.
+    /// Takes reader and card away. All handles become invalid.
     pub(crate) fn unplug(&mut self) {
         self.lose_power();
         self.fail_command(Code::ReaderUnavailable);
@@ -15,62 +15,63 @@ impl Reader {
         self.idle_since = None;
     }
 
-    /// The YubiKey comes back, as a new reader with a counter of its own.
+    /// Brings reader and card back. It counts as a new reader, so its event counter begins again.
     pub(crate) fn plug(&mut self) {
         self.plugged = true;
         self.inserted = true;
-        self.mute = false;
+        self.is_responsive = true;
         self.powered = true;
         self.event_counter = 0;
     }
 
-    /// The card leaves the reader.
+    /// Takes the card out of the reader.
     pub(crate) fn remove(&mut self) {
         self.lose_power();
         self.fail_command(Code::NoSmartcard);
         self.inserted = false;
         self.lock = None;
         self.event_counter = self.event_counter.wrapping_add(1);
-        self.handles.values_mut().for_each(|handle| handle.event = Some(Event::Removed));
+        self.handles.values_mut().for_each(|handle| handle.pending_event = Some(PendingEvent::Removed));
     }
 
-    /// A card comes into the reader. Old handles stay as they are until they reconnect.
+    /// Puts the card into the reader. Handles from before stay invalid until they reconnect.
     pub(crate) fn insert(&mut self) {
         self.inserted = true;
-        self.mute = false;
+        self.is_responsive = true;
         self.powered = true;
         self.event_counter = self.event_counter.wrapping_add(1);
     }
 
-    /// The same, but its contacts do not meet the reader's.
-    pub(crate) fn insert_mute(&mut self) {
+    /// The same, but the card does not answer to power.
+    pub(crate) fn insert_unresponsive(&mut self) {
         self.insert();
-        self.mute = true;
+        self.is_responsive = false;
     }
 
-    /// Another program resets the card. A command in progress fails.
+    /// Resets the card, as by another program. A command in progress fails.
     pub(crate) fn reset(&mut self) {
         self.fail_command(Code::NotTransacted);
         self.dispose(Disposition::Reset);
     }
 
-    /// The card is powered down until the next connect.
+    /// Switches the card off until the next connect. A command in progress fails.
     pub(crate) fn power_off(&mut self) {
         self.fail_command(Code::NotTransacted);
         self.dispose(Disposition::Unpower);
     }
 
+    /// What a disposition does to the card.
     pub(super) fn dispose(&mut self, disposition: Disposition) {
         if !matches!(disposition, Disposition::Reset | Disposition::Unpower) {
             return;
         }
         self.lose_power();
         self.powered = disposition == Disposition::Reset;
-        // The last event counts, and also one that met no card: a reset hides a removal.
-        self.handles.values_mut().for_each(|handle| handle.event = Some(Event::Reset));
+        // The last event counts, as in the real daemon: a reset hides a removal that came before it.
+        self.handles.values_mut().for_each(|handle| handle.pending_event = Some(PendingEvent::Reset));
     }
 
-    /// As [`Self::dispose`], for calls that keep the handle: the card is powered again at once.
+    /// The same for calls that keep their handle: the card gets power again at once.
     pub(super) fn reset_if(&mut self, disposition: Disposition) -> Result<(), Refusal> {
         self.require_idle_for(disposition)?;
         self.dispose(disposition);

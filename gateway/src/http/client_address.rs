@@ -8,12 +8,12 @@ use ipnet::IpNet;
 /// For whom the request is made, which is the other end of the connection unless that is a proxy of ours. Every request
 /// has it among its extensions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Client(pub(crate) IpAddr);
+pub(super) struct ClientAddress(pub(super) IpAddr);
 
-impl Client {
+impl ClientAddress {
     /// `X-Forwarded-For` is read from its end: each proxy has added the address it saw. The first that is not a proxy of
     /// ours is the client; what stands before it, anybody may have written.
-    pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
+    pub(super) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
         let ours = |address: &IpAddr| proxies.iter().any(|proxies| proxies.contains(address));
         let mut client = peer.to_canonical();
         let values = headers.get_all("x-forwarded-for").iter().rev();
@@ -38,7 +38,7 @@ mod tests {
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().unwrap());
         }
-        Client::of(peer.parse().unwrap(), &headers, &proxies).0.to_string()
+        ClientAddress::of(peer.parse().unwrap(), &headers, &proxies).0.to_string()
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What survives power loss: PIN, PUK, management key, slot keys, objects. It is also the state file.
+//! What survives power loss: PIN, PUK, management key, private keys and data objects. The state file has the same
+//! content.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::key::SlotKey;
 use super::management_key::ManagementKey;
-use super::pin::Reference;
+use super::object::ObjectNumber;
+use super::profile::Profile;
+use super::reference_data::ReferenceData;
 use crate::hex;
-use crate::profile::Profile;
 
 /// The card's memory.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Store {
-    pub(crate) pin: Reference,
-    pub(crate) puk: Reference,
+pub(crate) struct Memory {
+    pub(crate) pin: ReferenceData,
+    pub(crate) puk: ReferenceData,
     pub(crate) management: ManagementKey,
-    /// By slot number.
+    /// Private keys, by slot.
     pub(crate) keys: BTreeMap<u8, SlotKey>,
-    /// By object number; an object that is there is not empty.
-    pub(crate) objects: BTreeMap<u32, Object>,
-    /// What of slot F9 is still as it left the factory, and therefore not written down here.
+    /// Data objects, none of them empty.
+    pub(crate) objects: BTreeMap<ObjectNumber, Object>,
+    /// What in slot F9 is still as the card left the factory. It is not stored here, because it can be made again.
     #[serde(default)]
     pub(crate) factory: FactoryParts,
 }
 
-/// The attestation key and its certificate; either can be replaced or deleted, and then is gone for good.
+/// The attestation key and its certificate. Each can be replaced or deleted, and then is gone for good.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct FactoryParts {
     pub(crate) key: bool,
@@ -38,17 +40,17 @@ impl Default for FactoryParts {
     }
 }
 
-/// The value of a data object.
+/// The content of a data object.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Object(#[serde(with = "hex::text")] pub(crate) Vec<u8>);
 
-impl Store {
-    /// A card as it leaves the factory.
+impl Memory {
+    /// The memory of a new card.
     pub(crate) fn new(profile: Profile) -> Self {
         Self {
-            pin: Reference::default_pin(),
-            puk: Reference::default_puk(),
+            pin: ReferenceData::default_pin(),
+            puk: ReferenceData::default_puk(),
             management: ManagementKey::default_of(profile.default_management_algorithm()),
             keys: BTreeMap::new(),
             objects: BTreeMap::new(),
@@ -56,12 +58,12 @@ impl Store {
         }
     }
 
-    /// Bytes in use by objects.
+    /// The number of bytes that data objects take up.
     pub(crate) fn object_bytes(&self) -> usize {
         self.objects.values().map(|object| object.0.len()).sum()
     }
 
-    /// Whether values that the applet relies on are in range; they may come from a file.
+    /// Whether the keys fit their algorithms. They may come from a file that somebody has edited.
     pub(crate) fn is_valid(&self) -> bool {
         self.management.is_valid() && self.keys.values().all(|key| key.private.is_valid())
     }

@@ -12,8 +12,10 @@ use axum::routing::get;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::http::{App, routed};
-use crate::listener::Service;
+use crate::background::blocking;
+use crate::listener::{Service, routed};
+use crate::metrics::Metrics;
+use crate::store::Store;
 
 /// A store that takes longer is not ready, and is not waited for.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -22,13 +24,16 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Operators(Router);
 
+/// What they ask about.
+type Asked = (Arc<Store>, Arc<Metrics>);
+
 impl Operators {
-    pub(crate) fn new(app: Arc<App>) -> Self {
+    pub(crate) fn new(store: Arc<Store>, counters: Arc<Metrics>) -> Self {
         let router = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "alive\n"))
             .route("/readyz", get(ready));
-        Self(router.with_state(app))
+        Self(router.with_state((store, counters)))
     }
 }
 
@@ -38,17 +43,15 @@ impl Service for Operators {
     }
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let store = app.store.clone();
-    let open = tokio::task::spawn_blocking(move || store.open_intents().map(|open| open.len() as u64));
+async fn metrics(State((store, counters)): State<Asked>) -> Response {
+    let open = blocking(move || store.open_intents().map(|open| open.len() as u64));
     let open = timeout(READY_WITHIN, open).await.ok().and_then(Result::ok).and_then(Result::ok);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.text(open)).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], counters.text(open)).into_response()
 }
 
 /// Whether a change could be written down now.
-async fn ready(State(app): State<Arc<App>>) -> Response {
-    let store = app.store.clone();
-    let written = tokio::task::spawn_blocking(move || store.write_nothing());
+async fn ready(State((store, _)): State<Asked>) -> Response {
+    let written = blocking(move || store.write_nothing());
     let reason = match timeout(READY_WITHIN, written).await {
         Ok(Ok(Ok(()))) => return "ready\n".into_response(),
         Ok(Ok(Err(error))) => error.to_string(),

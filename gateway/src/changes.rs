@@ -1,0 +1,212 @@
+//! One change of a crate, from a token to a record. The token is spent, the change is made, what came of it is found out, and
+//! that is written down: so that a crash, a full disk or a silent registry loses neither a change nor its record.
+//!
+//! Changes of one crate take turns. A change goes on when whoever asked for it has gone.
+
+mod in_turn;
+mod settlement;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use asymmetric_token::Mutation;
+use jiff::Timestamp;
+use semver::Version;
+use tokio::task::JoinError;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::background::blocking;
+use crate::metrics::Metrics;
+use crate::policy::Refusal;
+use crate::store::{Heads, Intent, Mark, Outcome, Signed, SpendError, Store, StoreError};
+use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
+use in_turn::InTurn;
+
+/// The changes of one registry.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    store: Arc<Store>,
+    heads: Arc<Heads>,
+    upstream: Arc<Upstream>,
+    metrics: Arc<Metrics>,
+    in_turn: InTurn,
+    under_way: TaskTracker,
+}
+
+/// What is done for a token, beyond what the token says.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A new version.
+    Publish(Publication),
+    /// A version goes out of resolution, or comes back.
+    SetYanked { version: Version, yanked: bool },
+    /// Owners come or go.
+    ChangeOwners(OwnersChange),
+    /// Nothing changes, but cargo sends the same token for it.
+    ListOwners,
+}
+
+/// A change that is made and on record.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// The owners as the registry behind says them, in JSON, if they were asked for.
+    pub(crate) owners: Option<Vec<u8>>,
+    /// Where the audit log has it.
+    pub(crate) mark: Mark,
+}
+
+/// Why a change is not made, or not on record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The token may not be spent.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// As many tokens were spent lately as can be remembered.
+    #[error(transparent)]
+    Full(SpendError),
+    /// The store failed before anything was changed.
+    #[error(
+        "the registry failed before anything was changed; its log says why, so try again when it is mended"
+    )]
+    NothingChanged(#[source] Box<dyn Error + Send + Sync>),
+    /// The registry behind did not make it, or did not say so.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The store failed after the change.
+    #[error(
+        "{change} was carried out; that is not in the audit log yet, and will be written there as soon as it can be: there \
+         is nothing to do, so do not run the command again"
+    )]
+    NotOnRecord {
+        /// What, in words.
+        change: String,
+        /// Why it is not on record.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// This program failed.
+    #[error(transparent)]
+    Panicked(#[from] JoinError),
+}
+
+impl Changes {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        heads: Arc<Heads>,
+        upstream: Arc<Upstream>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let (in_turn, under_way) = (InTurn::default(), TaskTracker::new());
+        Arc::new(Self { store, heads, upstream, metrics, in_turn, under_way })
+    }
+
+    /// Carries out a change, also when whoever waits for it goes away.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub(crate) async fn carry_out(
+        self: &Arc<Self>,
+        signed: Signed,
+        change: Change,
+    ) -> Result<Made, ChangeError> {
+        self.under_way.spawn(self.clone().carried_out(signed, change).in_current_span()).await?
+    }
+
+    /// Waits for the changes that are under way. No more may come.
+    pub(crate) async fn end(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
+    async fn carried_out(self: Arc<Self>, signed: Signed, change: Change) -> Result<Made, ChangeError> {
+        let _turn = self.in_turn.wait(signed.mutation.name().as_str()).await;
+        let intent = self.spend(signed).await?;
+        let mut made = self.make(&intent, change).await;
+        if let Err(error) = &made
+            && self.may_be_made(&intent, error).await
+            && let Ok(Outcome::Done) = self.found_out(&intent).await
+        {
+            made = Ok(None);
+        }
+        match made {
+            Ok(owners) => {
+                let change = intent.to_string();
+                let recorded = self.record(intent, Outcome::Done).await;
+                let mark = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
+                Ok(Made { owners, mark })
+            }
+            Err(error) => {
+                match error.outcome() {
+                    None => {
+                        tracing::error!(change = %intent, user = %intent.user, "it is not known yet whether it was made");
+                    }
+                    Some(outcome) => {
+                        let change = intent.to_string();
+                        if self.record(intent, outcome).await.is_err() {
+                            tracing::error!(change, "was not made, and that is not on record yet");
+                        }
+                    }
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Uses the token up. The time is that of now: an upload takes its time.
+    async fn spend(&self, mut signed: Signed) -> Result<Intent, ChangeError> {
+        let store = self.store.clone();
+        let begun = blocking(move || {
+            signed.now = Timestamp::now();
+            store.begin(&signed)
+        });
+        let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
+        begun.map_err(|error| match error {
+            SpendError::Refused(refusal) => ChangeError::Refused(refusal),
+            SpendError::Full => ChangeError::Full(error),
+            SpendError::Store(error) => ChangeError::NothingChanged(error.into()),
+        })
+    }
+
+    async fn make(&self, intent: &Intent, change: Change) -> Result<Option<Vec<u8>>, UpstreamError> {
+        let (user, name) = (&intent.user, intent.mutation.name());
+        match change {
+            Change::Publish(publication) => self.upstream.publish(user, publication).await?,
+            Change::SetYanked { version, yanked } => {
+                self.upstream.set_yanked(user, name, &version, yanked).await?;
+            }
+            Change::ChangeOwners(owners) => self.upstream.change_owners(user, name, &owners).await?,
+            Change::ListOwners => return self.upstream.owners(user, name).await.map(Some),
+        }
+        Ok(None)
+    }
+
+    /// Whether a change that was not made by the answer's word may be there all the same: the answer left it open; or the
+    /// version exists because an earlier attempt of the same user came through after it was given up.
+    async fn may_be_made(&self, intent: &Intent, error: &UpstreamError) -> bool {
+        match (error, &intent.mutation) {
+            (UpstreamError::Conflict(_), Mutation::Publish { .. }) => {
+                let (store, intent) = (self.store.clone(), intent.clone());
+                // What cannot be seen here is left to the answer's word.
+                matches!(blocking(move || store.was_left_in_doubt(&intent)).await, Ok(Ok(true)))
+            }
+            _ => error.outcome().is_none(),
+        }
+    }
+
+    /// Writes down what came of a change.
+    async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Mark, Box<dyn Error + Send + Sync>> {
+        self.metrics.changed(intent.mutation.kind(), &outcome);
+        tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
+        let (store, heads) = (self.store.clone(), self.heads.clone());
+        let recorded = blocking(move || {
+            let now = Timestamp::now();
+            let mark = store.settle(&intent, &outcome, now)?;
+            // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
+            if let Err(error) = heads.keep_up(&store, now) {
+                tracing::error!(%error, "no head of the audit log was signed");
+            }
+            Ok::<_, StoreError>(mark)
+        });
+        Ok(recorded.await??)
+    }
+}

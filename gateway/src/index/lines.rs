@@ -1,0 +1,48 @@
+//! Index files of other registries, as far as they are read here.
+
+use asymmetric_token::Checksum;
+use semver::Version;
+use serde_json::Value;
+
+use super::Malformed;
+
+/// A version in an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VersionState {
+    /// The crate file's SHA-256.
+    pub(crate) checksum: Checksum,
+    /// Whether it is out of resolution.
+    pub(crate) yanked: bool,
+}
+
+/// What an index file says of a version; its build metadata is part of the version as it is compared here.
+pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, Malformed> {
+    let malformed = || Malformed("a line of its index".to_owned());
+    let wanted = version.to_string();
+    for line in lines(file) {
+        let line: Value = serde_json::from_slice(line).map_err(|_| malformed())?;
+        if line.get("vers").and_then(Value::as_str) != Some(&wanted) {
+            continue;
+        }
+        let checksum = line.get("cksum").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let yanked = line.get("yanked").and_then(Value::as_bool).unwrap_or(false);
+        return Ok(Some(VersionState { checksum: checksum.ok_or_else(malformed)?, yanked }));
+    }
+    Ok(None)
+}
+
+/// The versions in an index file with a dependency on one of these registries, by their index URLs.
+pub(crate) fn depending_on(file: &[u8], registries: &[String]) -> impl Iterator<Item = String> {
+    lines(file).filter_map(|line| {
+        let line: Value = serde_json::from_slice(line).ok()?;
+        let depends = line.get("deps")?.as_array()?.iter().any(|dependency| {
+            let registry = dependency.get("registry").and_then(Value::as_str);
+            registry.is_some_and(|url| registries.iter().any(|one| one == url))
+        });
+        depends.then(|| line.get("vers").and_then(Value::as_str).unwrap_or("?").to_owned())
+    })
+}
+
+fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
+}

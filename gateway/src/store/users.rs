@@ -1,0 +1,113 @@
+//! Users. A name is one person's for good: a removed user stays on record.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+
+use super::{Store, StoreError, audit, parsed, time};
+use crate::keys::User;
+
+/// A user, as registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name.
+    pub user: User,
+    /// How many keys are not revoked.
+    pub keys: u64,
+    /// Since when there is no such user any more.
+    pub removed: Option<Timestamp>,
+}
+
+impl Store {
+    /// Registers a user. A removed one comes back only if `again` is said, and without keys.
+    ///
+    /// # Errors
+    /// [`StoreError::UserKnown`], [`StoreError::UserRemoved`].
+    pub fn add_user(&self, user: &User, again: bool, now: Timestamp) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            match find(transaction, user)? {
+                None => make_if_new(transaction, user)?,
+                Some(Some(_)) if again => {
+                    transaction.execute("UPDATE user SET removed = NULL WHERE name = ?", [user.as_str()])?;
+                }
+                Some(Some(at)) => return Err(StoreError::UserRemoved { user: user.to_string(), at }),
+                Some(None) => return Err(StoreError::UserKnown(user.to_string())),
+            }
+            audit::note(transaction, now, "add-user", user, &[])
+        })
+    }
+
+    /// All users, removed ones too, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn users(&self) -> Result<Vec<Person>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(
+            "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
+             FROM user ORDER BY id",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut people = Vec::new();
+        while let Some(row) = rows.next()? {
+            let removed: Option<String> = row.get(1)?;
+            let keys: i64 = row.get(2)?;
+            people.push(Person {
+                user: parsed(&row.get::<_, String>(0)?)?,
+                keys: u64::try_from(keys).unwrap_or(0),
+                removed: removed.as_deref().map(time).transpose()?,
+            });
+        }
+        Ok(people)
+    }
+
+    /// Removes a user: all their keys are revoked and their invites void, at once. The name stays on record, with what
+    /// was published under it. Returns how many keys were revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
+    pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            present(transaction, user)?;
+            let name = user.as_str();
+            transaction.execute("UPDATE user SET removed = ? WHERE name = ?", (now.to_string(), name))?;
+            let revoked = transaction.execute(
+                "UPDATE key SET revoked = ? WHERE revoked IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
+                (now.to_string(), name),
+            )?;
+            void_invites(transaction, user)?;
+            audit::note(transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
+            Ok(revoked)
+        })
+    }
+}
+
+/// A user of this name, unless that one was removed.
+pub(super) fn make_if_new(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
+    transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [user.as_str()])?;
+    present(transaction, user)
+}
+
+pub(super) fn present(connection: &Connection, user: &User) -> Result<(), StoreError> {
+    match find(connection, user)? {
+        None => Err(StoreError::UserUnknown(user.to_string())),
+        Some(Some(at)) => Err(StoreError::UserRemoved { user: user.to_string(), at }),
+        Some(None) => Ok(()),
+    }
+}
+
+/// `None` if there was never such a user; else when they were removed, if they were.
+fn find(connection: &Connection, user: &User) -> Result<Option<Option<Timestamp>>, StoreError> {
+    let removed: Option<Option<String>> = connection
+        .prepare_cached("SELECT removed FROM user WHERE name = ?")?
+        .query_row([user.as_str()], |row| row.get(0))
+        .optional()?;
+    removed.map(|removed| removed.as_deref().map(time).transpose()).transpose()
+}
+
+pub(super) fn void_invites(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
+    transaction.execute(
+        "DELETE FROM invite WHERE used IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
+        [user.as_str()],
+    )?;
+    Ok(())
+}

@@ -19,23 +19,25 @@ pub(super) struct Exception {
 }
 
 /// Crates that are still on their way into the house: they are shown, and not judged.
-pub(super) const NOT_YET: &[&str] = &["src/lib.rs", "gateway/src/lib.rs", "token/src/lib.rs"];
+pub(super) const NOT_YET: &[&str] = &["gateway/src/lib.rs", "token/src/lib.rs"];
 
 /// Every crate with more than one floor. Those without an entry, tests among them, have no circles either.
 pub(super) const HOUSES: &[House] = &[
     House {
         root: "src/lib.rs",
         floors: &[
-            &["provider"],
+            &["provider", "cli"],
             &["commands"],
-            &["signer", "unsealer", "sealer"],
-            &["card"],
-            &["context", "error"],
+            &["signer", "sealer"],
+            &["unsealer"],
+            &["card", "context"],
+            &["error"],
             &["registry"],
-            &["trusted_keys", "cargo_config", "settings", "proof"],
+            &["trusted_keys", "cargo_config", "settings", "proof", "sealed_files"],
             &["enrollment"],
-            &["sealed", "cli", "reader", "ui"],
-            &["folder", "piv", "index_url", "text", "process"],
+            &["sealed", "reader", "ui"],
+            &["folder"],
+            &["piv", "index_url", "text", "process"],
         ],
         exceptions: &[],
     },

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyIdField, PublicKey};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::DocumentMut;
 
 use crate::folder;
@@ -21,8 +21,8 @@ use crate::text::escape;
 
 pub(crate) mod edit;
 mod error;
+mod file;
 mod sealing;
-mod wire;
 
 pub use edit::Edit;
 pub use error::{Error, Problem};
@@ -48,54 +48,70 @@ pub struct Enrollments {
 }
 
 /// One registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Registry {
     /// The index URL, as cargo passes it on.
+    #[serde(with = "file::text")]
     pub index: IndexUrl,
     /// Cargo's name for it. For display only.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `sub` of every token.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// How the footer spells the key id.
+    #[serde(default = "file::both", with = "file::KeyId")]
     pub key_id: KeyIdField,
     /// Where the registry's challenges come from.
+    #[serde(default)]
     pub challenge: ChallengeSource,
     /// For how many seconds cargo may use a read token again.
+    #[serde(default = "file::default_reuse")]
     pub reuse: u32,
     /// In the order in which they are tried.
+    #[serde(default, rename = "card", skip_serializing)]
     pub cards: Vec<Card>,
 }
 
 /// A card enrolled for a registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Card {
     /// The YubiKey's number.
+    #[serde(with = "file::number")]
     pub serial: Serial,
     /// When it was enrolled.
+    #[serde(with = "file::text")]
     pub firmware: Version,
     /// What its owner calls it.
     pub label: String,
     /// Its keys for this registry.
+    #[serde(default, rename = "key", skip_serializing)]
     pub keys: Vec<Key>,
 }
 
 /// One key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Key {
     /// What it may sign.
+    #[serde(with = "file::text")]
     pub role: Role,
     /// Where it is.
+    #[serde(with = "file::text")]
     pub slot: Slot,
     /// Its public half. A signature is checked with it before it leaves the process.
+    #[serde(with = "file::text")]
     pub public: PublicKey,
     /// As read back from the card.
+    #[serde(with = "file::text")]
     pub pin: PinPolicy,
     /// As read back from the card.
+    #[serde(with = "file::text")]
     pub touch: TouchPolicy,
 }
 
 /// Where a registry's challenges come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeSource {
     /// It issues none.
@@ -118,7 +134,8 @@ impl ChallengeSource {
 }
 
 /// Whether index and downloads need a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reads {
     /// Yes.
     AuthRequired,
@@ -194,9 +211,7 @@ impl Enrollments {
             Some(Some(version)) => return Err(Problem::Newer { version }),
             _ => return Err(Problem::NoVersion),
         }
-        let wire: wire::File = toml_edit::de::from_document(document)
-            .map_err(|error| Problem::Toml(error.message().to_owned()))?;
-        wire.try_into()
+        file::read(document)
     }
 
     /// The registry with exactly this index URL.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use asymmetric_token::{KeyIdField, PublicKey};
+use clap::Args;
 
 use crate::card::access::Access;
 use crate::card::choose;
@@ -14,7 +15,7 @@ use crate::card::key_making::{NewKey, Start};
 use crate::card::survey::{ManagementKeyState, SurveyedCard};
 use crate::card::vacancy::Vacancy;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Enroll;
+use crate::commands::arguments::{Setup, label, retired_slot, serial, subject};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::{
@@ -22,7 +23,7 @@ use crate::enrollment::{
 };
 use crate::error::Error;
 use crate::piv::certificate::KeyPurpose;
-use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
+use crate::piv::{ManagementKey, P384, PinPolicy, Serial, Slot, TouchPolicy};
 use crate::reader::Readers;
 use crate::signer::Signer;
 use crate::text::escape;
@@ -38,6 +39,70 @@ mod same_keys;
 
 use plan::PlannedKey;
 use register::Registering;
+
+/// Arguments of `enroll`.
+#[derive(Debug, Args)]
+pub struct Enroll {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to use, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call the key on this card, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
+    pub label: String,
+    /// The key subject, if the registry gave you one.
+    #[arg(long, value_parser = subject)]
+    pub subject: Option<String>,
+    /// One key for reads and mutations, for registries that take one key.
+    #[arg(long)]
+    pub single_key: bool,
+    /// Adopt keys that the card already has for this registry, after showing them.
+    #[arg(long, conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub existing: bool,
+    /// Add this card to a registry that is enrolled with another one.
+    #[arg(long)]
+    pub backup: bool,
+    /// Have the registry take the keys at once, with the code that its administrator gave you: it is the first line of
+    /// standard input, or typed without echo.
+    #[arg(long, conflicts_with_all = ["refresh", "subject"])]
+    pub invite: bool,
+    /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
+    /// one; it asks for its PIN and a touch.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
+    pub endorse_with: Option<Serial>,
+    /// Take this card out of the enrollment as soon as another one has its keys there.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
+    pub replace: Option<Serial>,
+    /// Use the keys that this card has for another registry: for one whose URL has changed.
+    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
+    #[arg(conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub same_keys_as: Option<String>,
+    /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
+    #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
+    pub refresh: bool,
+    /// The slots for the keys: read, publish. [default: the first empty ones from 82]
+    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',', value_parser = retired_slot)]
+    pub slot: Vec<Slot>,
+    /// When the publish key asks for the PIN: never, once, always.
+    #[arg(long, value_name = "POLICY", default_value = "once")]
+    pub pin_policy: PinPolicy,
+    /// When the publish key asks for a touch: never, cached, always. [default: always; cached with --single-key]
+    #[arg(long, value_name = "POLICY")]
+    pub touch_policy: Option<TouchPolicy>,
+    /// When the read key asks for a touch: never, cached, always.
+    #[arg(long, value_name = "POLICY", default_value = "never")]
+    pub read_touch: TouchPolicy,
+    /// Enroll although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
+}
 
 /// Runs `yk-cargo enroll`.
 ///

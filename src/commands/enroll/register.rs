@@ -13,8 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::card::attested::{attestation, issuer};
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Enroll;
-use crate::commands::enroll::Enrollment;
+use crate::commands::enroll::{Enroll, Enrollment};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry};
 use crate::error::Error;

@@ -365,6 +365,15 @@ impl Error {
         })
     }
 
+    pub(crate) fn not_one_of_its_cards(
+        serial: Serial,
+        index: &IndexUrl,
+        registry: Option<&Registry>,
+    ) -> Self {
+        let enrolled = registry.map(Registry::cards_for_display).unwrap_or_default();
+        Self::NotOneOfItsCards { serial, index: index.clone(), enrolled }
+    }
+
     pub(crate) fn no_key(registry: &Registry, mutation: bool) -> Self {
         Self::NoKeyForRole {
             registry: escape(registry.display_name()),

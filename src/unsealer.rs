@@ -97,7 +97,7 @@ fn private_key(
     statement: &str,
 ) -> Option<PrivateKey<(SealingKey, P256Point)>> {
     let point = file.key_for(&key.recipient)?.ephemeral_point();
-    let announcement = format!("{statement} with YubiKey {} ({})", key.serial, escape(&key.label));
+    let announcement = format!("{statement} with {}", key.card_name());
     Some(PrivateKey {
         serial: key.serial,
         firmware: key.firmware,

@@ -15,7 +15,6 @@ use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
 use crate::piv::Piv;
 use crate::reader::Readers;
-use crate::text::escape;
 use crate::ui::Ui;
 
 /// Arguments of `attest`.
@@ -50,11 +49,10 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
         let ui = Ui::silent();
         for key in &card.keys {
             ui.say(format_args!(
-                "{} key in slot {} of YubiKey {} ({}): {}",
+                "{} key in slot {} of {}: {}",
                 key.role,
                 key.slot,
-                card.serial,
-                escape(&card.label),
+                card.display_name(),
                 key.public.id()
             ));
         }

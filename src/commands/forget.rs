@@ -68,11 +68,10 @@ fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
     for card in removed.iter().flat_map(|registry| &registry.cards) {
         for key in &card.keys {
             ui.say(format_args!(
-                "the {} key stays in slot {} of YubiKey {} ({}): {}",
+                "the {} key stays in slot {} of {}: {}",
                 key.role,
                 key.slot,
-                card.serial,
-                escape(&card.label),
+                card.display_name(),
                 key.public.id()
             ));
         }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use toml_edit::Table;
 
 use super::edit::{Edit, find_or_push, is_card, is_of, set, tables};
-use super::{Error, Reads, file};
+use super::{Error, Reads, card_name, values};
 use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::sealed::Recipient;
@@ -32,7 +32,7 @@ use crate::sealed::Recipient;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SealedToken {
     /// The index URL, as cargo passes it on.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub index: IndexUrl,
     /// Cargo's name for it. For display only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct SealedToken {
     /// Whether index and downloads need the token too.
     pub reads: Reads,
     /// When this token was sealed first.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub since: Timestamp,
 }
 
@@ -48,24 +48,24 @@ pub struct SealedToken {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SealingKey {
     /// The YubiKey's number.
-    #[serde(with = "file::number")]
+    #[serde(with = "values::number")]
     pub serial: Serial,
     /// When the key was made.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub firmware: Version,
     /// What its owner calls the card.
     pub label: String,
     /// Where the key is.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub slot: Slot,
     /// Its public half.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub recipient: Recipient,
     /// As read back from the card.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub pin: PinPolicy,
     /// As read back from the card.
-    #[serde(with = "file::text")]
+    #[serde(with = "values::text")]
     pub touch: TouchPolicy,
 }
 
@@ -74,6 +74,14 @@ impl SealedToken {
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.index)
+    }
+}
+
+impl SealingKey {
+    /// Its card as a person knows it.
+    #[must_use]
+    pub fn card_name(&self) -> String {
+        card_name(self.serial, &self.label)
     }
 }
 

@@ -63,11 +63,8 @@ impl<'a> Unsealer<'a> {
         }
         let statement = format!("opening the token of `{name}`{}", occasion.purpose());
         let (key, secret) = self.agree(&file, &keys, &statement)?;
-        file.open(&token.index, &key.recipient, &secret).map_err(|problem| Error::Sealed {
-            registry: name,
-            file: sealed_files::path(cargo_home, &token.index),
-            problem,
-        })
+        file.open(&token.index, &key.recipient, &secret)
+            .map_err(|problem| sealed_files::unusable(cargo_home, token, problem).into())
     }
 
     /// The secret on which one of the keys agrees with the file's own.
@@ -100,7 +97,7 @@ fn private_key(
     statement: &str,
 ) -> Option<PrivateKey<(SealingKey, P256Point)>> {
     let point = file.key_for(&key.recipient)?.ephemeral_point();
-    let announcement = format!("{statement} with YubiKey {} ({})", key.serial, escape(&key.label));
+    let announcement = format!("{statement} with {}", key.card_name());
     Some(PrivateKey {
         serial: key.serial,
         firmware: key.firmware,

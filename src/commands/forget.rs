@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::cli::Forget;
+use clap::Args;
+
 use crate::context::Context;
 use crate::enrollment::{Edit, Enrollments, Pending, Purpose};
 use crate::error::Error;
@@ -10,6 +11,16 @@ use crate::index_url::IndexUrl;
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
 
 /// Runs `yk-cargo forget`.
 ///
@@ -57,11 +68,10 @@ fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
     for card in removed.iter().flat_map(|registry| &registry.cards) {
         for key in &card.keys {
             ui.say(format_args!(
-                "the {} key stays in slot {} of YubiKey {} ({}): {}",
+                "the {} key stays in slot {} of {}: {}",
                 key.role,
                 key.slot,
-                card.serial,
-                escape(&card.label),
+                card.display_name(),
                 key.public.id()
             ));
         }

@@ -10,12 +10,15 @@ use libfuzzer_sys::fuzz_target;
 use mock_card::applet::Exchange;
 use mock_card::{Card, Firmware};
 
-const FIRMWARES: [Firmware; 5] = [
+const FIRMWARES: [Firmware; 8] = [
     Firmware::new(5, 2, 7),
     Firmware::new(5, 3, 1),
     Firmware::new(5, 4, 3),
     Firmware::new(5, 7, 1),
     Firmware::new(5, 7, 4),
+    Firmware::new(4, 3, 7),
+    Firmware::new(5, 7, 2).bio(),
+    Firmware::new(5, 7, 4).fips(),
 ];
 
 /// SELECT PIV by the shortest name that does.

@@ -77,6 +77,9 @@ impl<const POINT: usize> NewKey<POINT> {
         if key.point != point {
             return Err(piv::Error::Malformed { what: "public key" }.into());
         }
+        if key.origin == Origin::Imported && !matches!(self.start, Start::Adopted(_)) {
+            return Err(piv::Error::Malformed { what: "origin of a key that it has just made" }.into());
+        }
         let KeyInSlot { pin, touch, .. } = key;
         if strictness(pin) < strictness(self.pin) || vigilance(touch) < vigilance(self.touch) {
             return Err(Error::WeakerKey { serial, slot, pin, touch });
@@ -177,17 +180,18 @@ mod tests {
         point.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
     }
 
-    /// What becomes of a card that says it has generated one key, and then shows another one in the slot.
+    /// What becomes of a card that says it has generated one key, and then shows another one in the slot, or says that the key
+    /// was made elsewhere.
     #[test]
     fn the_key_that_is_shown_is_the_one_that_was_made() {
-        let made = |generated: u8, shown: u8| {
+        let made = |generated: u8, shown: u8, origin: &str| {
             let mut card = Script::answers(&[
                 "61114F0600000001000079074F05A000000308 9000",
                 "6A82",
                 "050704 9000",
                 "6A88",
                 &format!("7F4963 8661{} 9000", point(generated)),
-                &format!("010114 02020101 030101 0463 8661{} 9000", point(shown)),
+                &format!("010114 02020101 0301{origin} 0463 8661{} 9000", point(shown)),
                 "9000",
                 "9000",
                 "9000",
@@ -203,8 +207,15 @@ mod tests {
             };
             key.on_card(&mut Piv::select(&mut card).unwrap(), Serial(1))
         };
-        assert!(made(7, 7).is_ok());
-        let lie = made(7, 8);
-        assert!(matches!(lie, Err(Error::Piv(piv::Error::Malformed { what: "public key" }))), "{lie:?}");
+        let lies = |shown, origin, about: &str| {
+            let lie = made(7, shown, origin);
+            assert!(
+                matches!(&lie, Err(Error::Piv(piv::Error::Malformed { what })) if what.contains(about)),
+                "{lie:?}"
+            );
+        };
+        assert!(made(7, 7, "01").is_ok());
+        lies(8, "01", "public key");
+        lies(7, "02", "origin");
     }
 }

@@ -133,6 +133,7 @@ impl Gateway {
         let operators = config.metrics.map(bound).transpose()?;
         let Addresses { base_url, index_url, index_path, dl } = Addresses::of(&config, address)?;
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
+        let enrollment_issuer = Issuer::of_enrollments(&store.enrollment_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
         let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
@@ -149,7 +150,7 @@ impl Gateway {
             changes,
             rules,
             attestation: config.attestation.rules()?,
-            server_key: store.server_key()?,
+            enrollment_issuer,
             base_url,
             dl,
             index_path,

@@ -175,7 +175,7 @@ async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> R
     let made = app.changes.carry_out(signed, change).await?;
     let body = made.owners.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Ok(value) = format!("{} {}", made.mark.seq, made.mark.hash).try_into() {
+    if let Ok(value) = format!("{} {}", made.recorded.seq, made.recorded.hash).try_into() {
         response.headers_mut().insert("x-audit", value);
     }
     Ok(response)

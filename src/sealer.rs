@@ -49,7 +49,7 @@ pub(crate) struct Making<'a> {
 }
 
 impl Sealer<'_> {
-    /// Nothing is replaced by accident, and nothing weaker put in place of signed tokens.
+    /// Refuses to replace a sealed token by accident, and to put a bearer token in the place of signed ones.
     ///
     /// # Errors
     /// [`Error::Signs`]; [`Error::AlreadySealed`] without `rotate`, [`Error::NotSealed`] with it.
@@ -77,8 +77,8 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Seals a token for all known cards, in place of the one that may be there, and notes it. It says nothing of the
-    /// token that may lie in cargo's own files.
+    /// Seals a token for all known cards, in place of the one that may be there, and notes it. Cargo's own files are
+    /// not looked at.
     ///
     /// # Errors
     /// [`Error::Enrollments`] with the file that cannot be written, and what [`key`](Self::key) says.
@@ -118,7 +118,7 @@ impl Sealer<'_> {
         Ok(sealed_files::keep(home, sealed, &file)?)
     }
 
-    /// Opens it again, and compares. Where nobody is there to give the PIN, that is said instead.
+    /// Opens a sealed token again and compares. If nobody is there to give the PIN, it says that and goes on.
     ///
     /// # Errors
     /// Everything that stops a token from being opened.
@@ -149,7 +149,8 @@ impl Sealer<'_> {
         Unsealer::new(self.readers, &self.context.settings, self.ui).unseal(&enrollments, sealed, occasion)
     }
 
-    /// Whether reads need the token too. Where that cannot be found out, they do: cargo would fail otherwise.
+    /// Asks the registry whether reads need the token too. If it does not answer, reads get the token: without it cargo
+    /// could fail.
     fn reads(&self, registry: &ConfiguredRegistry) -> Reads {
         if registry.is_crates_io() {
             return Reads::Open;

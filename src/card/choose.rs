@@ -6,7 +6,8 @@ use super::survey::SurveyedCard;
 use crate::error::Error;
 use crate::piv::Serial;
 
-/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace.
+/// Chooses the card: the one with the `wanted` number, or the only one, or the one that the person chooses from a list.
+/// The card that is to be `replaced` is never chosen.
 ///
 /// # Errors
 /// [`Error::NoCard`], [`Error::SeveralCards`], [`Error::NotTheChosenCard`], [`Error::ReplacesItself`],
@@ -62,7 +63,7 @@ pub(crate) fn card<'a>(
     SurveyedCard::survey(access, reader, serial)
 }
 
-/// A card as a person knows it.
+/// What a person calls a card with this number.
 pub(super) fn name(serial: Option<Serial>) -> String {
     match serial {
         Some(serial) => format!("YubiKey {serial}"),
@@ -70,7 +71,8 @@ pub(super) fn name(serial: Option<Serial>) -> String {
     }
 }
 
-/// Old firmware does not tell its number, but it is printed on the key; from then on its keys identify the card.
+/// Old firmware does not tell the card's number, so the person reads it from the key. Later on the card is known by its
+/// keys.
 fn printed_serial(access: Access<'_>) -> Result<Serial, Error> {
     if !access.ui.is_interactive() {
         return Err(Error::SerialNeeded);

@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::reader::ReaderName;
 
-/// The reader with the card that comes first in order. A single reader is taken unseen: the transaction itself identifies
-/// the card.
+/// The reader with the first of these cards that is plugged in. If there is one reader only, its card is not looked at
+/// here: the transaction that uses the card identifies it.
 ///
 /// # Errors
 /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
@@ -25,7 +25,7 @@ pub(super) fn reader(access: Access<'_>, cards: &KnownCards) -> Result<ReaderNam
     names.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
 }
 
-/// The card that would be used.
+/// The number of the card that would be used.
 ///
 /// # Errors
 /// As [`reader`].

@@ -1,7 +1,7 @@
 //! The one road to a key that is made: noted, made, read back, and described in its slot.
 //!
-//! What is in the slot is looked at in the very transaction in which the key is made: the survey was taken before a person
-//! was asked, and other programs have hands too.
+//! The slot is looked at again in the transaction in which the key is made. The survey was taken before a person was
+//! asked, and another program may have filled the slot since then.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::piv::certificate::{Description, SlotCertificate};
 use crate::piv::{self, Curve, KeyInSlot, ManagementKey, Origin, PinPolicy, Piv, Serial, Slot, TouchPolicy};
 
-/// A key that is to be made, or taken up, in one slot.
+/// A key that is to be made in a slot, or one that is there and is to be described.
 pub(crate) struct NewKey<const POINT: usize> {
     pub(crate) curve: &'static Curve<POINT>,
     pub(crate) purpose: Purpose,
@@ -58,7 +58,7 @@ impl<const POINT: usize> NewKey<POINT> {
             self.on_card(piv, serial)
         });
         if let Err(Error::SlotTaken { .. }) = &made {
-            // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
+            // Nothing of ours is in the slot, so the note has to go: the next run takes another slot.
             Edit::begin(cargo_home)?.remove_pending(&pending)?;
         }
         made
@@ -71,7 +71,7 @@ impl<const POINT: usize> NewKey<POINT> {
             Content::Free => self.generate(piv)?,
             Content::Taken => return Err(Error::SlotTaken { serial, slot }),
         };
-        // Read back: what the card does counts, not what it was asked for.
+        // What counts is what the card says it has made, not what it was asked for.
         let asked_for = KeyInSlot { point, pin: self.pin, touch: self.touch, origin: Origin::Generated };
         let key = piv.key(self.curve, slot, None)?.unwrap_or(asked_for);
         if key.point != point {
@@ -119,7 +119,7 @@ impl<const POINT: usize> NewKey<POINT> {
         })
     }
 
-    /// The very key that was shown.
+    /// Whether the key that the person was shown is still there, without a certificate.
     fn adopted(&self, piv: &mut Piv<'_>, point: [u8; POINT]) -> Result<Content<POINT>, Error> {
         if piv.certificate(self.slot)?.is_some() {
             return Ok(Content::Taken);
@@ -128,7 +128,7 @@ impl<const POINT: usize> NewKey<POINT> {
         Ok(if is_there { Content::Key(point) } else { Content::Taken })
     }
 
-    /// FIPS cards refuse the PIN policy "never"; there the read key asks once.
+    /// Makes the key. FIPS cards refuse the PIN policy "never"; there the key asks for the PIN once.
     fn generate(&self, piv: &mut Piv<'_>) -> Result<[u8; POINT], Error> {
         match piv.generate(self.curve, self.slot, self.pin, self.touch) {
             Err(piv::Error::Refused { .. }) if self.pin == PinPolicy::Never => {
@@ -139,9 +139,9 @@ impl<const POINT: usize> NewKey<POINT> {
     }
 }
 
-/// What the slot holds now, in view of what it was planned to hold.
+/// What the slot holds now.
 enum Content<const POINT: usize> {
-    /// Nothing of value: a key may be generated.
+    /// Nothing: a key may be generated.
     Free,
     /// The key to use.
     Key([u8; POINT]),
@@ -180,8 +180,8 @@ mod tests {
         point.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
     }
 
-    /// What becomes of a card that says it has generated one key, and then shows another one in the slot, or says that the key
-    /// was made elsewhere.
+    /// What becomes of a card that says it has generated one key, and then shows another one in the slot, or says that
+    /// the key was made elsewhere.
     #[test]
     fn the_key_that_is_shown_is_the_one_that_was_made() {
         let made = |generated: u8, shown: u8, origin: &str| {

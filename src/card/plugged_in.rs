@@ -1,4 +1,4 @@
-//! What the plugged-in cards say of themselves, without a PIN and at no cost.
+//! What the plugged-in cards say of themselves. No PIN is needed for that, and no try is spent.
 
 use super::choose;
 use super::known::KnownCards;
@@ -16,7 +16,7 @@ pub(crate) struct PluggedIn {
 /// A card that answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CardState {
-    /// Old firmware does not tell it; then it is that of the enrolled card with the same keys.
+    /// Old firmware does not tell its number; then it is that of the enrolled card with the same keys.
     pub(crate) serial: Option<Serial>,
     pub(crate) firmware: Version,
     pub(crate) pin: PinState,
@@ -28,7 +28,7 @@ impl CardState {
         choose::name(self.serial)
     }
 
-    /// `ykman`, made to mean this card where its number is known.
+    /// A command of `ykman`, with an option that makes it mean this card where its number is known.
     pub(crate) fn ykman(&self, arguments: &str) -> String {
         match self.serial {
             Some(serial) if self.firmware >= SERIAL_SINCE => format!("ykman --device {serial} {arguments}"),

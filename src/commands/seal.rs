@@ -99,7 +99,7 @@ impl<'a> From<&'a Seal> for Making<'a> {
     }
 }
 
-/// What a person should know now.
+/// Says what the person should do about the risks that are left.
 fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<(), Error> {
     warn_of_one_card(context, ui)?;
     for left in context.cargo.plaintext_tokens()? {
@@ -115,7 +115,7 @@ fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<()
     Ok(())
 }
 
-/// What can be opened with one card only is lost with it.
+/// Says that a token which opens with one card only is lost with that card.
 pub(super) fn warn_of_one_card(context: &Context, ui: Ui) -> Result<(), Error> {
     if Enrollments::load(context.cargo.home())?.sealing_keys.len() == 1 {
         ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
@@ -123,7 +123,7 @@ pub(super) fn warn_of_one_card(context: &Context, ui: Ui) -> Result<(), Error> {
     Ok(())
 }
 
-/// From a hidden prompt; where standard input is no terminal, its first line.
+/// The token from a hidden prompt, or, if standard input is no terminal, its first line.
 fn ask_for_token(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<BearerToken, Error> {
     if !std::io::stdin().is_terminal() {
         return first_line(std::io::stdin().lock());
@@ -131,7 +131,7 @@ fn ask_for_token(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Re
     ask_at_the_terminal(registry.name.as_deref().unwrap_or(&registry.index), context, ui)
 }
 
-/// From a hidden prompt.
+/// The token from a hidden prompt.
 ///
 /// # Errors
 /// [`Error::Ask`], [`Error::BearerToken`].

@@ -54,7 +54,7 @@ pub struct ProvenKey {
     pub attestation: Option<Vec<String>>,
 }
 
-/// By what right.
+/// What gives the right to enroll keys.
 #[derive(Debug)]
 pub enum Credential<'a> {
     /// The administrator's code.
@@ -66,7 +66,7 @@ pub enum Credential<'a> {
 /// What a registry says of keys that it has taken.
 #[derive(Debug, Deserialize)]
 pub struct Accepted {
-    /// Whose they are there.
+    /// The user whose keys they are there.
     pub user: String,
     text: String,
 }
@@ -88,8 +88,8 @@ impl<'a> Registration<'a> {
         Ok(Self { index: index.to_owned(), url: format!("{api}/api/v1/enroll"), settings })
     }
 
-    /// Asks for the terms, and for a fresh nonce. A registry that goes by another URL than ours takes no token of ours, which
-    /// is better known before keys are made for it.
+    /// Asks for the terms, and for a fresh nonce. A registry with another index URL than the one that is configured
+    /// here would take no token of ours, so that is checked before keys are made for it.
     ///
     /// # Errors
     /// [`Error::NotOffered`], [`Error::Answer`], [`Error::OtherIndex`], [`Error::Http`].
@@ -170,7 +170,7 @@ impl<'a> Registration<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What it answers is not what the protocol has.
+    /// It does not answer as the protocol says.
     #[error("{} does not answer as a registry that enrolls keys", escape(url))]
     Answer {
         /// What was asked.
@@ -185,7 +185,7 @@ pub enum Error {
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// There is no such thing there.
+    /// It enrolls no keys over the network.
     #[error("this registry takes no enrollments over the network ({})", escape(url))]
     NotOffered {
         /// What was asked.
@@ -199,7 +199,7 @@ pub enum Error {
         /// What it says.
         theirs: String,
     },
-    /// It says no.
+    /// It refuses.
     #[error("the registry refuses the enrollment: {detail}")]
     Refused {
         /// The answer's status.

@@ -1,4 +1,4 @@
-//! pinentry: a window, or somebody else's terminal, for programs that have none of their own.
+//! pinentry asks for the PIN in a window, or on GnuPG's terminal, where this program has no terminal of its own.
 //!
 //! It speaks the Assuan protocol on its standard input and output (libassuan manual, "Client Responses"; pinentry
 //! manual, "Protocol"): lines of at most 1000 bytes, `%` escapes, `D` with the PIN before the final `OK`.
@@ -19,7 +19,7 @@ const MOST_LINES: usize = 100;
 const CANCELED: u16 = 99;
 const TIMEOUT: u16 = 62;
 
-/// A pinentry program that somebody would see.
+/// A pinentry program that has somewhere to appear.
 #[derive(Clone, Debug)]
 pub struct Pinentry {
     program: PathBuf,
@@ -62,7 +62,7 @@ impl Pinentry {
             dialogue.command(&format!("SETERROR {}", escaped(mistake)))?;
         }
         let pin = dialogue.command("GETPIN")?;
-        // It ends by itself then; what it says to that does not matter any more.
+        // The program ends by itself then, and its answer does not matter any more.
         let _ = dialogue.send("BYE");
         Ok(pin)
     }
@@ -88,7 +88,7 @@ impl Dialogue {
         Ok(Self { _child: child, input, lines, limit, until: Instant::now() + limit })
     }
 
-    /// Whatever it does not know of this, it can do without.
+    /// Tells it about the surroundings. What it does not understand it can do without.
     fn set_up(&mut self) -> Result<(), PinentryError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let options = [
@@ -160,7 +160,7 @@ fn read_lines(output: ChildStdout, mut took: impl FnMut(Zeroizing<Vec<u8>>) -> b
     loop {
         let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE as usize + 1));
         match output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-            // A line that does not end is no line.
+            // A line without an end is not passed on.
             Ok(1..) if line.pop() == Some(b'\n') && took(line) => {}
             _ => return,
         }
@@ -194,7 +194,7 @@ pub enum PinentryError {
     /// It ended in the middle.
     #[error("pinentry ended without an answer")]
     Gone,
-    /// It says something else.
+    /// It does not speak the protocol.
     #[error("pinentry does not speak its protocol")]
     NotAssuan,
     /// It cannot ask.

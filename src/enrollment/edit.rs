@@ -54,7 +54,7 @@ impl Edit {
     /// Notes that a key is about to be made. False if the slot is promised to another key, or enrolled.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn add_pending(&mut self, pending: &Pending) -> Result<bool, Error> {
         if self.current.pending.contains(pending) {
             return Ok(true);
@@ -80,7 +80,7 @@ impl Edit {
     /// Drops the note: the key was not made.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove_pending(&mut self, pending: &Pending) -> Result<(), Error> {
         self.forget_pending(pending.serial, pending.slot);
         self.save()
@@ -90,7 +90,7 @@ impl Edit {
     /// write.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn enroll(&mut self, registry: &Registry, card: &Card, key: &Key) -> Result<(), Error> {
         self.add(registry, card, key);
         self.save()
@@ -99,7 +99,7 @@ impl Edit {
     /// Enrolls a key as [`Edit::enroll`] does, and takes another card out of that registry in the same write.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn enroll_instead(
         &mut self,
         registry: &Registry,
@@ -115,7 +115,7 @@ impl Edit {
     /// Takes a card out of a registry, with what was begun on it for that registry. Its keys stay on it.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove_card(&mut self, index: &IndexUrl, serial: Serial) -> Result<(), Error> {
         self.take_out(index, serial);
         self.save()
@@ -143,7 +143,7 @@ impl Edit {
     /// Notes what an enrolled registry says of itself.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn refresh(&mut self, index: &IndexUrl, challenge: ChallengeSource, reuse: u32) -> Result<(), Error> {
         for table in tables(self.document.as_table_mut(), "registry").iter_mut() {
             if is_of(table, index) {
@@ -157,7 +157,7 @@ impl Edit {
     /// Removes a registry, and what was begun for it. The keys stay on their cards.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove(&mut self, index: &IndexUrl) -> Result<(), Error> {
         for name in ["registry", PENDING] {
             tables(self.document.as_table_mut(), name).retain(|table| !is_of(table, index));

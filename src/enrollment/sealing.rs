@@ -89,7 +89,7 @@ impl Edit {
     /// Adds a key in place of the card's former one, and drops the note that it was being made, in one write.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn add_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
         self.forget_pending(key.serial, key.slot);
         let keys = tables(self.table(), "sealing-key");
@@ -101,7 +101,7 @@ impl Edit {
     /// Notes that a registry's token is sealed, or sealed anew.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
         let entries = tables(self.table(), "sealed");
         let table = find_or_push(entries, |table| is_of(table, &token.index), Table::new);
@@ -113,7 +113,7 @@ impl Edit {
     /// Drops a registry's entry. The file with the token is left to the caller.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove_sealed(&mut self, index: &IndexUrl) -> Result<(), Error> {
         tables(self.table(), "sealed").retain(|table| !is_of(table, index));
         self.save()

@@ -5,6 +5,7 @@
 
 use der::pem::{LineEnding, encode_string};
 
+use crate::card::access;
 use crate::card::attested::{attestation, issuer};
 use crate::card::known::KnownCards;
 use crate::card::plugged_in;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
 use crate::piv::Piv;
-use crate::reader::Readers;
 use crate::text::escape;
 use crate::ui::Ui;
 
@@ -25,7 +25,7 @@ use crate::ui::Ui;
 pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments)?;
     let mut serials = Vec::new();
     let mut attested = false;

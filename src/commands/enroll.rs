@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use asymmetric_token::{KeyIdField, PublicKey};
 
-use crate::card::access::Access;
+use crate::card::access::{self, Access};
 use crate::card::choose;
 use crate::card::found_keys::{FoundKey, found_keys};
 use crate::card::key_making::{NewKey, Start};
@@ -50,7 +50,7 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
         return Err(Error::Unprotected { index: registry.index });
     }
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);

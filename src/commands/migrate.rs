@@ -3,6 +3,7 @@
 //! The order is what makes it safe to be stopped anywhere: seal, see that it opens, have cargo ask this program, and only
 //! then remove what is in clear. Up to the last step the token is in its old place too; a rerun goes on from there.
 
+use crate::card::access;
 use crate::cargo_config::CargoConfig;
 use crate::cargo_config::credentials::ClearToken;
 use crate::cli::Migrate;
@@ -11,7 +12,6 @@ use crate::commands::seal;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -39,7 +39,7 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.confirm("Go on?", context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let sealer = Sealer { context, readers: &readers, ui: Ui::asking(), making: Making::from(arguments) };
     for moving in &plan.moves {

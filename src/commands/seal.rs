@@ -4,13 +4,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use zeroize::Zeroizing;
 
+use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
 use crate::cli::Seal;
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::{BearerToken, TokenError};
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -26,7 +26,7 @@ const LONGEST_INPUT: u64 = 16 * 1024;
 /// # Errors
 /// Whatever stopped it. A token that was sealed stays sealed, even if it could not be opened as a check.
 pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let sealer = Sealer { context, readers: &readers, ui, making: Making::from(arguments) };
     let Some(registry) = &arguments.registry else {

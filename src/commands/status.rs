@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::card::access;
 use crate::card::plugged_in::{self, CardState, PluggedIn};
 use crate::cargo_config::CRATES_IO_NAME;
 use crate::cli::Status;
@@ -10,7 +11,6 @@ use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
-use crate::reader::Readers;
 use crate::text::escape;
 use crate::ui::Ui;
 
@@ -20,7 +20,7 @@ use crate::ui::Ui;
 /// The enrollments cannot be read. Cards that cannot be read are part of the answer.
 pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments);
     if arguments.json {
         return print(as_json(&enrollments, &found, context));

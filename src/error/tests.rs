@@ -443,7 +443,7 @@ fn of_the_reader() -> Vec<Error> {
         E::Busy => [E::Busy],
         E::Gone => [E::Gone],
         E::Reset => [E::Reset],
-        E::PivDisabled => [E::PivDisabled],
+        E::PivDisabled { .. } => [E::PivDisabled { contactless: false }, E::PivDisabled { contactless: true }],
         E::Select(_) => [E::Select(piv::Error::Malformed { what: "application property template" })],
         E::Timeout { .. } => [
             E::Timeout { waiting: Waiting::ForService },

@@ -24,7 +24,7 @@ mod error;
 mod sealing;
 mod wire;
 
-pub use edit::Edit;
+pub use edit::{Edit, Noted};
 pub use error::{Error, Problem};
 pub use sealing::{SealedToken, SealingKey};
 
@@ -219,6 +219,17 @@ impl Enrollments {
         enrolled.any(|key| key.slot == slot)
             || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
             || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
+    }
+
+    /// Without some keys of one card, which are no longer on it.
+    #[must_use]
+    pub(crate) fn without(mut self, index: &IndexUrl, serial: Serial, gone: &[Key]) -> Self {
+        for registry in self.registries.iter_mut().filter(|registry| registry.index == *index) {
+            for card in registry.cards.iter_mut().filter(|card| card.serial == serial) {
+                card.keys.retain(|key| !gone.contains(key));
+            }
+        }
+        self
     }
 
     /// The slot in which a key for this purpose was begun on a card, and not finished.

@@ -26,6 +26,20 @@ pub enum Error {
         /// Its name, escaped.
         registry: String,
     },
+    /// Another run of this program is making the same key.
+    #[error("another yk-cargo is making this key in slot {slot} of YubiKey {serial}")]
+    AnotherRun {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+    },
+    /// A key asks for a PIN or a touch, and is enrolled as one that does not.
+    #[error("a key of YubiKey {serial} asks for more than what it is enrolled with")]
+    AsksMore {
+        /// The card.
+        serial: Serial,
+    },
     /// A question found no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -121,6 +135,12 @@ pub enum Error {
         /// The card.
         serial: Serial,
     },
+    /// The management key asks for a touch, which did not come.
+    #[error("YubiKey {serial} was not touched in time for its management key")]
+    ManagementKeyNotTouched {
+        /// The card.
+        serial: Serial,
+    },
     /// What was given as management key is none.
     #[error("a management key is 32, 48 or 64 hexadecimal digits")]
     ManagementKeySyntax,
@@ -205,6 +225,22 @@ pub enum Error {
         /// How many checks failed.
         failed: usize,
     },
+    /// The card made something else than what it was asked for.
+    #[error("YubiKey {serial} was asked for a new key in slot {slot}, and {what}; it is not enrolled")]
+    NotAsMade {
+        /// The card.
+        serial: Serial,
+        /// The slot.
+        slot: Slot,
+        /// What it says of the key.
+        what: &'static str,
+    },
+    /// A key that wants a touch, on an NFC reader.
+    #[error("YubiKey {serial} wants a touch, and nobody can touch it on an NFC reader; nothing was done")]
+    NoTouchOverNfc {
+        /// The card.
+        serial: Serial,
+    },
     /// The touch did not come.
     #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]
     NotTouched {
@@ -261,6 +297,12 @@ pub enum Error {
     /// A PIN that cannot be one.
     #[error(transparent)]
     Pin(#[from] pin::PinError),
+    /// No PIN tries are left on this card.
+    #[error("the PIN of YubiKey {serial} is blocked")]
+    PinBlocked {
+        /// The card.
+        serial: Serial,
+    },
     /// The pinentry program.
     #[error(transparent)]
     Pinentry(#[from] PinentryError),
@@ -327,8 +369,8 @@ pub enum Error {
         /// Their numbers.
         found: Vec<Serial>,
     },
-    /// Old firmware, and nobody who could read what is printed on the key.
-    #[error("this YubiKey's firmware does not tell its number")]
+    /// A card that does not tell its number, and nobody who could read what is printed on it.
+    #[error("this YubiKey does not tell its number")]
     SerialNeeded,
     /// The settings.
     #[error(transparent)]
@@ -370,6 +412,14 @@ pub enum Error {
     Unwell {
         /// How many checks failed.
         failed: usize,
+    },
+    /// The card that is there is of no use, and others would do.
+    #[error("{error}")]
+    UseAnother {
+        /// What is wrong with it.
+        error: Box<Error>,
+        /// The others.
+        others: String,
     },
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
@@ -413,6 +463,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// The card that cannot be used until somebody has mended it, if that is what this says.
+    pub(crate) fn of_no_use(&self) -> Option<Serial> {
+        match *self {
+            Self::KeyGone { serial, .. }
+            | Self::SealingKeyGone { serial, .. }
+            | Self::PinBlocked { serial }
+            | Self::LastTry { serial }
+            | Self::NoTouchOverNfc { serial } => Some(serial),
+            _ => None,
+        }
+    }
+
     pub(crate) fn no_key(registry: &Registry, mutation: bool) -> Self {
         Self::NoKeyForRole {
             registry: escape(registry.display_name()),

@@ -101,17 +101,18 @@ impl<'a> Signer<'a> {
         }
         let mut challenge = fetch_challenge(self.access, registry, &purpose)?;
         let keys = signing::keys(registry, &purpose);
+        signing(registry, &purpose, challenge.as_ref()).is_possible(&keys)?;
         let mut attempts = self.key_use.begin(KnownCards::enrolled(cards), keys)?;
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
                 challenge = fetch_challenge(self.access, registry, &purpose)?;
             }
-            let text = challenge.as_ref().map(|challenge| challenge.text.clone());
-            let signing = Signing { registry: registry.clone(), purpose: purpose.clone(), challenge: text };
-            if let Some(signed) = attempts.next(move |piv, key| signing.sign(piv, key))? {
-                let Signed { prepared, signature, issued_at } = signed;
-                let token = prepared.finish_with(&signature, is_signed).map_err(Error::CardSignature)?;
-                return Ok(SignedToken { token, issued_at });
+            let signing = signing(registry, &purpose, challenge.as_ref());
+            let signed = attempts.next(move |piv, key| signing.sign(piv, key))?;
+            let Some(Signed { prepared, signature, issued_at }) = signed else { continue };
+            match prepared.finish_with(&signature, is_signed) {
+                Ok(token) => return Ok(SignedToken { token, issued_at }),
+                Err(error) => attempts.was_wrong(Error::CardSignature(error))?,
             }
         }
     }
@@ -123,6 +124,11 @@ impl<'a> Signer<'a> {
     pub fn find_card(&self, registry: &Registry) -> Result<Serial, Error> {
         find::card(self.access, &KnownCards::enrolled(&registry.cards))
     }
+}
+
+fn signing(registry: &Registry, purpose: &Purpose, challenge: Option<&Challenge>) -> Signing {
+    let challenge = challenge.map(|challenge| challenge.text.clone());
+    Signing { registry: registry.clone(), purpose: purpose.clone(), challenge }
 }
 
 /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an

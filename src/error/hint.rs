@@ -34,8 +34,27 @@ impl Error {
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
             }
-            Self::KeyGone { .. } => {
-                "if the key was deleted or PIV was reset: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
+            Self::KeyGone { serial, .. } => format!(
+                "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
+            ),
+            Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
+            Self::AsksMore { .. } => {
+                "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
+            }
+            Self::ManagementKeyNotTouched { .. } => {
+                "run the command again, and touch the YubiKey when it blinks; if you did, the management key is not its own".into()
+            }
+            Self::NotAsMade { .. } => "do not use this card".into(),
+            Self::NoTouchOverNfc { .. } => "plug it into a USB port".into(),
+            Self::PinBlocked { serial } => format!(
+                "set a new PIN with the PUK: `ykman --device {serial} piv access unblock-pin`; a YubiKey Bio has no PUK, and can only be reset"
+            ),
+            Self::UseAnother { error, others } => match error.hint() {
+                Some(hint) => format!("plug in {others} and use that; for this one: {hint}"),
+                None => format!("plug in {others} and use that"),
+            },
+            Self::Token(asymmetric_token::Error::TooLong { .. }) => {
+                "crate name, version, key subject, challenge and index URL are all in it: the longest of them has to be shorter".into()
             }
             Self::LastTry { .. } => {
                 "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
@@ -113,7 +132,9 @@ impl Error {
             Self::EnrolledElsewhere { .. } => {
                 "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
-            Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
+            Self::SerialNeeded => {
+                "it is printed on the key: --serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again".into()
+            }
             Self::NoProof { .. } => {
                 "only a registry-gateway keeps proofs, and only of what was published through it".into()
             }

@@ -32,6 +32,14 @@ impl Signing {
         Ok(Signed { prepared, signature, issued_at })
     }
 
+    /// Whether the token can be made, as far as that can be known before anybody is asked for anything.
+    ///
+    /// # Errors
+    /// [`Error::Token`]: too long, or with characters that no token can have.
+    pub(super) fn is_possible(&self, keys: &[PrivateKey<Key>]) -> Result<(), Error> {
+        keys.iter().try_for_each(|key| self.prepared(&key.key, Timestamp::now()).map(drop))
+    }
+
     fn prepared(&self, key: &Key, issued_at: Timestamp) -> Result<Prepared, Error> {
         let footer = Footer {
             field: self.registry.key_id,
@@ -63,7 +71,8 @@ pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key
             format!("signing {} with YubiKey {serial} ({label})", statement(registry, purpose))
         });
         let (serial, firmware, pin, touch) = (card.serial, card.firmware, key.pin, key.touch);
-        Some(PrivateKey { serial, firmware, pin, touch, announcement, key })
+        let gone = |serial, slot| Error::KeyGone { serial, slot };
+        Some(PrivateKey { serial, firmware, pin, touch, announcement, gone, key })
     });
     on_each.collect()
 }

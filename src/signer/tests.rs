@@ -67,9 +67,10 @@ fn work(registry: Registry, pin: Option<&str>) -> Work {
         announce: false,
         ui: Ui::silent(),
         touch_notice: Duration::from_secs(60),
+        contactless: false,
         operation: move |piv: &mut Piv<'_>, key: &Key| signing.sign(piv, key),
     };
-    Box::new(move |piv| transaction.run(piv))
+    Box::new(move |piv| Ok(transaction.run(piv)?.map(|(_, signed)| signed)))
 }
 
 /// Runs the work on a card that has exactly this to say.

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod attested;
 pub(crate) mod choose;
+pub(crate) mod enrolled_keys;
 pub(crate) mod find;
 pub(crate) mod found_keys;
 mod identity;

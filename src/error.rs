@@ -4,7 +4,7 @@ mod hint;
 
 use std::path::PathBuf;
 
-use crate::enrollment::{self, Registry, Role};
+use crate::enrollment::{self, ChallengeSource, Registry, Role};
 use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::pin;
@@ -240,6 +240,16 @@ pub enum Error {
     NoTouchOverNfc {
         /// The card.
         serial: Serial,
+    },
+    /// `--refresh`, and the registry does not say what it wants.
+    #[error("`{registry}` cannot be asked; nothing was changed, and it is still taken for one that {}", known.in_words())]
+    NotRefreshed {
+        /// Its name, escaped.
+        registry: String,
+        /// What is known of its challenges.
+        known: ChallengeSource,
+        /// Why not.
+        source: greeting::Error,
     },
     /// The touch did not come.
     #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]

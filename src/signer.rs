@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{KeyId, Mutation};
+use asymmetric_token::{Claims, Footer, KeyId, Mutation, Prepared, PublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
+use semver::Version;
 
 use crate::card::access::Access;
 use crate::card::find;
@@ -15,7 +16,8 @@ use crate::card::key_use::KeyUse;
 use crate::card::known::KnownCards;
 use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
-use crate::piv::Serial;
+use crate::index_url::IndexUrl;
+use crate::piv::{P384, Serial};
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
@@ -129,6 +131,28 @@ impl<'a> Signer<'a> {
 fn signing(registry: &Registry, purpose: &Purpose, challenge: Option<&Challenge>) -> Signing {
     let challenge = challenge.map(|challenge| challenge.text.clone());
     Signing { registry: registry.clone(), purpose: purpose.clone(), challenge }
+}
+
+/// Whether tokens for this index URL and key subject can be made at all: better known before keys are made for them. It takes
+/// a publish token with the longest crate name, and with a challenge as registries issue them.
+///
+/// # Errors
+/// [`Error::Token`].
+pub(crate) fn has_room(index: &IndexUrl, subject: Option<&str>) -> Result<(), Error> {
+    const CHALLENGE: usize = 128;
+    let public = PublicKey::from_uncompressed(&P384.generator())?;
+    let mutation = Mutation::Publish {
+        name: "n".repeat(64).parse()?,
+        version: Version::new(0, 1, 0),
+        checksum: "0".repeat(64).parse()?,
+    };
+    let claims = Claims {
+        subject: subject.map(str::to_owned),
+        challenge: Some("c".repeat(CHALLENGE)),
+        ..Claims::mutate(Timestamp::now(), mutation)
+    };
+    Prepared::new(&public, &claims, &Footer::new(index.to_string(), public.id()))?;
+    Ok(())
 }
 
 /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an

@@ -56,12 +56,17 @@ impl<const POINT: usize> NewKey<POINT> {
         let (serial, slot) = (card.serial, self.slot);
         self.can_be_described()?;
         let pending = Pending { serial, slot, purpose: self.purpose.clone() };
-        let noted = Edit::begin(cargo_home)?.add_pending(&pending)?;
-        let begun = self.start == Start::Vacant(Vacancy::Begun);
-        if noted == Noted::Taken || noted == Noted::Before && !begun {
+        let mut edit = Edit::begin(cargo_home)?;
+        match edit.add_pending(&pending)? {
+            Noted::Now => {}
+            Noted::Before if self.start == Start::Vacant(Vacancy::Begun) => {}
+            Noted::Taken if !edit.enrollments().has_key_for(&pending) => {
+                return Err(Error::SlotTaken { serial, slot });
+            }
             // It was free when this run looked.
-            return Err(Error::AnotherRun { serial, slot });
+            Noted::Before | Noted::Taken => return Err(Error::AnotherRun { serial, slot }),
         }
+        drop(edit);
         let (management, key) = (Arc::clone(management), card.management());
         let made = card.change(move |piv| {
             key.authenticate(piv, &management)?;

@@ -211,6 +211,10 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
             && let Some(announcement) = &key.announcement
         {
             self.ui.say(announcement);
+            if (key.pin, key.touch) == (PinPolicy::Never, TouchPolicy::Never) {
+                // By the person's choice, or because another program has changed the enrollment.
+                self.ui.warn("as it is enrolled, this key asks for neither PIN nor touch");
+            }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
             Some(obstacle) => Ok(Err(obstacle)),

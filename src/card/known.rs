@@ -6,7 +6,7 @@
 use asymmetric_token::PublicKey;
 
 use super::identity::told_serial;
-use crate::enrollment::{Card, SealingKey};
+use crate::enrollment::{Card, Enrollments, SealingKey};
 use crate::error::Error;
 use crate::piv::{self, Curve, P256, P384, Piv, Serial, Slot};
 use crate::sealed::Recipient;
@@ -59,7 +59,13 @@ impl KnownCards {
         Self(known.collect())
     }
 
-    pub(crate) fn and(mut self, others: Self) -> Self {
+    /// All with keys of either kind.
+    pub(crate) fn all(enrollments: &Enrollments) -> Self {
+        let cards = enrollments.registries.iter().flat_map(|registry| &registry.cards);
+        Self::enrolled(cards).and(Self::sealing(&enrollments.sealing_keys))
+    }
+
+    fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
@@ -200,9 +206,8 @@ mod tests {
     fn a_card_that_does_not_tell_its_number_is_known_by_its_keys() {
         let number = |secret| {
             let answers = |none| Script::answers(&[SELECTED, none, &certificate(secret)]);
-            let [old, hidden] = ["6D00", "6985"].map(|none| {
-                known(5).number(&mut Piv::select(&mut answers(none)).unwrap()).unwrap()
-            });
+            let [old, hidden] = ["6D00", "6985"]
+                .map(|none| known(5).number(&mut Piv::select(&mut answers(none)).unwrap()).unwrap());
             assert_eq!(old, hidden);
             old
         };

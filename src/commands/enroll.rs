@@ -9,8 +9,10 @@ use asymmetric_token::{KeyIdField, PublicKey};
 
 use crate::card::access::{self, Access};
 use crate::card::choose;
+use crate::card::enrolled_keys::{self, Found};
 use crate::card::found_keys::{FoundKey, found_keys};
 use crate::card::key_making::{NewKey, Start};
+use crate::card::known::KnownCards;
 use crate::card::survey::{ManagementKeyState, SurveyedCard};
 use crate::card::vacancy::Vacancy;
 use crate::cargo_config::ConfiguredRegistry;
@@ -24,7 +26,7 @@ use crate::error::Error;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
 use crate::reader::Readers;
-use crate::signer::Signer;
+use crate::signer::{self, Signer};
 use crate::text::escape;
 use crate::ui::{AskError, Ui};
 
@@ -49,6 +51,7 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
+    signer::has_room(&registry.index, arguments.subject.as_deref())?;
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
@@ -58,7 +61,8 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     let registering = Registering::begin(arguments, &registry, &enrollments, context, ui)?;
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
     let access = Access { readers: &readers, settings: &context.settings, ui };
-    let card = choose::card(access, arguments.serial, arguments.replace)?;
+    let known = KnownCards::all(&enrollments);
+    let card = choose::card(access, &known, arguments.serial, arguments.replace)?;
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
@@ -66,14 +70,16 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
         Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced, registering };
 
     enrollment.may_join(&enrollments)?;
-    if let Some(source) = &arguments.same_keys_as {
+    let made = if let Some(source) = &arguments.same_keys_as {
         enrollment.share(source, &enrollments)?;
+        Vec::new()
     } else if arguments.existing {
         enrollment.adopt()?;
+        Vec::new()
     } else {
-        enrollment.make(&enrollments)?;
-    }
-    enrollment.finish()
+        enrollment.make(enrollments)?
+    };
+    enrollment.finish(&made)
 }
 
 /// One registry meets one card.
@@ -122,15 +128,18 @@ impl Enrollment<'_> {
         }
     }
 
-    /// Makes the keys that are still missing.
-    fn make(&self, enrollments: &Enrollments) -> Result<(), Error> {
-        let planned = plan::keys(self.arguments, &self.registry.index, &self.card, enrollments)?;
+    /// Makes the keys that are still missing, also those that are enrolled and no longer on the card. Gives what it made.
+    fn make(&self, enrollments: Enrollments) -> Result<Vec<Key>, Error> {
+        let (index, serial) = (&self.registry.index, self.card.serial);
+        let gone = self.keys_gone(&enrollments)?;
+        let enrollments = &enrollments.without(index, serial, &gone);
+        let planned = plan::keys(self.arguments, index, &self.card, enrollments)?;
         if planned.is_empty() && self.replaced.is_some() {
-            return self.only_take_out();
+            return self.only_take_out().map(|()| Vec::new());
         }
         if planned.is_empty() {
-            self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
-            return Ok(());
+            self.ui.note(format_args!("YubiKey {serial} is already enrolled there"));
+            return Ok(Vec::new());
         }
         self.card.is_fit(self.arguments.allow_default_pin)?;
         self.may_be_overwritten(&planned)?;
@@ -141,12 +150,17 @@ impl Enrollment<'_> {
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
         let management = self.management_key()?;
+        if !gone.is_empty() {
+            Edit::begin(self.context.cargo.home())?.remove_keys(index, serial, &gone)?;
+        }
         let last = planned.len() - 1;
+        let mut made = Vec::new();
         for (position, key) in planned.into_iter().enumerate() {
             let (role, slot, pin) = (key.role, key.slot, key.pin);
             let label = self.arguments.label.clone();
             let key = self.make_key(key, &management)?;
             self.enroll(&key, label, position == last)?;
+            made.push(key);
             self.ui.say(format_args!(
                 "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
                 key.pin, key.touch
@@ -157,7 +171,27 @@ impl Enrollment<'_> {
                 ));
             }
         }
-        Ok(())
+        Ok(made)
+    }
+
+    /// The keys that this card had for the registry before somebody deleted them or reset PIV.
+    fn keys_gone(&self, enrollments: &Enrollments) -> Result<Vec<Key>, Error> {
+        let registry = enrollments.registry(&self.registry.index);
+        let Some(card) = registry.and_then(|registry| registry.card(self.card.serial)).cloned() else {
+            return Ok(Vec::new());
+        };
+        let found = self.card.look(move |piv| enrolled_keys::compare(piv, &card))?;
+        let gone: Vec<_> =
+            found.into_iter().filter(|(_, found)| *found == Found::Gone).map(|(key, _)| key).collect();
+        for key in &gone {
+            self.ui.warn(format_args!(
+                "YubiKey {} no longer has the {} key that is enrolled; if it was registered, have it revoked: {}",
+                self.card.serial,
+                key.role,
+                key.public.id()
+            ));
+        }
+        Ok(gone)
     }
 
     /// To name the slots is to know that they are empty.
@@ -199,7 +233,8 @@ impl Enrollment<'_> {
         let proofs = planned.iter().filter(|_| self.registering.is_some());
         let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
         let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
-        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count();
+        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count()
+            + self.card.management_touches(planned.len());
         let asked = match (pin, touches) {
             (false, 0) => "no touch".to_owned(),
             (true, 0) => "the PIN, and no touch".to_owned(),
@@ -266,7 +301,20 @@ impl Enrollment<'_> {
     }
 
     /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
-    fn finish(&self) -> Result<(), Error> {
+    /// Keys that were `made` just now and do not sign are not left enrolled.
+    fn finish(&self, made: &[Key]) -> Result<(), Error> {
+        match self.use_once() {
+            Err(error @ (Error::CardSignature(_) | Error::KeyGone { .. })) if !made.is_empty() => {
+                let mut edit = Edit::begin(self.context.cargo.home())?;
+                edit.take_back(&self.registry.index, self.card.serial, made)?;
+                self.ui.warn("the keys that were made are not enrolled");
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    fn use_once(&self) -> Result<(), Error> {
         let enrollments = Enrollments::load(self.context.cargo.home())?;
         let registry = enrollments
             .registry(&self.registry.index)
@@ -274,7 +322,10 @@ impl Enrollment<'_> {
         if let Some(registering) = &self.registering {
             self.register(registering, registry)?;
         }
-        let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
+        // Of several cards, the one that was enrolled is to be seen to sign.
+        let this_card = registry.card(self.card.serial).cloned();
+        let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
+        let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(&alone, None) {
             Ok(signed) => {
                 self.ui.say("signed and checked one read token");
                 Some(signed.token)

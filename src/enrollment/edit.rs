@@ -119,9 +119,8 @@ impl Edit {
         for registry in registries.filter(|table| is_of(table, index)) {
             let cards = tables(registry, "card").iter_mut();
             for card in cards.filter(|table| is_card(table, serial)) {
-                let is_dropped = |table: &Table| {
-                    dropped.iter().any(|key| has(table, "public", &key.public.to_string()))
-                };
+                let is_dropped =
+                    |table: &Table| dropped.iter().any(|key| has(table, "public", &key.public.to_string()));
                 tables(card, "key").retain(|table| !is_dropped(table));
             }
         }

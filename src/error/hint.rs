@@ -19,7 +19,7 @@ impl Error {
             Self::Reader(error) => error.hint().to_owned(),
             Self::Registration(error) => error.hint().to_owned(),
             Self::CardSignature(_) => {
-                "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
+                "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
             },
             Self::Challenge { source: greeting::Error::CargoConfig(error), .. } => return error.hint(),
             Self::Challenge {
@@ -38,6 +38,7 @@ impl Error {
                 "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
             ),
             Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
+            Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
             Self::AsksMore { .. } => {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }

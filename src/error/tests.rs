@@ -17,7 +17,7 @@ use crate::piv::pin;
 use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
 use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
-use crate::registry::enrollment as registration;
+use crate::registry::{enrollment as registration, greeting};
 use crate::ui::AskError;
 use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, settings, trusted_keys};
 
@@ -166,6 +166,7 @@ fn all() -> Vec<Error> {
         Error::Registration(_) => [
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
+            registration::Error::Nonce { bytes: 3000 }.into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),
@@ -183,6 +184,11 @@ fn all() -> Vec<Error> {
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::AnotherRun { .. } => [Error::AnotherRun { serial: SERIAL, slot: slot() }],
+        Error::NotRefreshed { .. } => [Error::NotRefreshed {
+            registry: "my-reg".into(),
+            known: enrollment::ChallengeSource::Api,
+            source: greeting::Error::Status { url: "https://registry.example/".into(), status: 502 },
+        }],
         Error::AsksMore { .. } => [Error::AsksMore { serial: SERIAL }],
         Error::ManagementKeyNotTouched { .. } => [Error::ManagementKeyNotTouched { serial: SERIAL }],
         Error::NotAsMade { .. } => [Error::NotAsMade { serial: SERIAL, slot: slot(), what: "says that it was imported" }],

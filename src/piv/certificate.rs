@@ -110,7 +110,9 @@ pub enum CertificateError {
     )]
     Index,
     /// It would not fit onto the card.
-    #[error("the certificate for this key would have {bytes} bytes, more than a YubiKey keeps in one object: the index URL is too long")]
+    #[error(
+        "the certificate for this key would have {bytes} bytes, more than a YubiKey keeps in one object: the index URL is too long"
+    )]
     TooLong {
         /// Of the whole object.
         bytes: usize,

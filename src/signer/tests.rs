@@ -54,6 +54,10 @@ type Attempt = Result<Signed, Obstacle>;
 type Work = Box<dyn FnOnce(&mut Piv<'_>) -> Result<Attempt, Error>>;
 
 fn work(registry: Registry, pin: Option<&str>) -> Work {
+    work_at(registry, pin, false)
+}
+
+fn work_at(registry: Registry, pin: Option<&str>, contactless: bool) -> Work {
     let yank = Mutation::Yank { name: "alpha".parse().unwrap(), version: "0.1.0".parse().unwrap() };
     let pin = pin.map(|pin| Arc::new(Pin::new(Zeroizing::new(pin.to_owned())).unwrap()));
     let purpose = Purpose::Mutation(yank);
@@ -67,7 +71,7 @@ fn work(registry: Registry, pin: Option<&str>) -> Work {
         announce: false,
         ui: Ui::silent(),
         touch_notice: Duration::from_secs(60),
-        contactless: false,
+        contactless,
         operation: move |piv: &mut Piv<'_>, key: &Key| signing.sign(piv, key),
     };
     Box::new(move |piv| Ok(transaction.run(piv)?.map(|(_, signed)| signed)))
@@ -117,15 +121,22 @@ fn a_card_without_a_number_is_known_by_its_key() {
     let [ours, theirs] = [7, 8].map(certificate);
     let attempt = run(old(None), &[NO_SERIAL, (GET_CERTIFICATE_82, &ours), (PIN_STATE, "63C3")]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
-    for not_ours in [theirs.as_str(), "6A82", "5300 9000", "5303 7001AA 9000"] {
-        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, not_ours)]).unwrap();
-        assert!(matches!(attempt, Err(Obstacle::OtherCard { found }) if found.is_empty()), "{not_ours}");
+    let is_other = |attempt: Result<Attempt, Error>| matches!(attempt.unwrap(), Err(Obstacle::OtherCard { found }) if found.is_empty());
+    for not_ours in [theirs.as_str(), "5303 7001AA 9000"] {
+        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, not_ours)]);
+        assert!(is_other(attempt), "{not_ours}");
     }
-    // A card enrolled with a number has to tell it.
-    let new = work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
-    assert!(
-        matches!(run(new, &[NO_SERIAL]).unwrap(), Err(Obstacle::OtherCard { found }) if found.is_empty())
-    );
+    let no_metadata = ("00F7008200", "6D00");
+    for nothing in ["6A82", "5300 9000"] {
+        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, nothing), no_metadata]);
+        assert!(is_other(attempt), "{nothing}");
+    }
+    // A card that was enrolled with a number may hide it since.
+    let hidden = ("00F8000000", "6985");
+    let new = || work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
+    let attempt = run(new(), &[hidden, (GET_CERTIFICATE_82, &ours), (PIN_STATE, "63C3")]).unwrap();
+    assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
+    assert!(is_other(run(new(), &[hidden, (GET_CERTIFICATE_82, &theirs)])));
 }
 
 #[test]
@@ -155,7 +166,39 @@ fn a_wrong_pin_ends_the_transaction() {
         run(work, &[SERIAL, (verify, answer)])
     };
     assert!(matches!(wrong("63C1").unwrap(), Err(Obstacle::WrongPin { tries: 1 })));
-    assert!(matches!(wrong("63C0"), Err(Error::Piv(piv::Error::PinBlocked))));
+    assert!(matches!(wrong("63C0"), Err(Error::PinBlocked { serial: piv::Serial(12_345_678) })));
+}
+
+/// `6982` means no PIN or no touch. What the card says of its PIN tells which, and no clock.
+#[test]
+fn a_refusal_is_for_want_of_a_pin_or_of_a_touch() {
+    let refused = |pin, given, touch, contactless, answers: &[&str]| {
+        let mut registry = registry(Version::new(5, 7, 4), pin);
+        registry.cards[0].keys[0].touch = touch;
+        let mut card = Script::answers(&[&[SELECT.1, SERIAL.1], answers].concat());
+        let attempt = work_at(registry, given, contactless)(&mut Piv::select(&mut card).unwrap());
+        card.assert_finished();
+        attempt
+    };
+    use PinPolicy::{Never, Once};
+    let always = TouchPolicy::Always;
+    let given = Some("123456");
+    let lost = refused(Once, None, always, false, &["9000", "6982", "63C2"]).unwrap();
+    assert!(matches!(lost, Err(Obstacle::NeedsPin { tries: 2, why: Why::NotVerified, .. })));
+    let blocked = refused(Once, None, always, false, &["9000", "6982", "6983"]);
+    assert!(matches!(blocked, Err(Error::PinBlocked { .. })));
+    for (pin, given, answers) in [
+        (Once, None, &["9000", "6982", "9000"][..]),
+        (Once, given, &["9000", "6982"]),
+        (Never, None, &["6982"]),
+    ] {
+        let untouched = refused(pin, given, always, false, answers).unwrap();
+        assert!(matches!(untouched, Err(Obstacle::NotTouched { .. })));
+        let on_nfc = refused(pin, given, always, true, answers);
+        assert!(matches!(on_nfc, Err(Error::NoTouchOverNfc { .. })));
+        let neither = refused(pin, given, TouchPolicy::Never, false, answers);
+        assert!(matches!(neither, Err(Error::AsksMore { .. })));
+    }
 }
 
 /// Whatever a card signs with, only the enrolled key's signature becomes a token.

@@ -35,11 +35,13 @@ fn edit(file: &Path, change: impl FnOnce(&mut Value)) {
 
 const ELSEWHERE: &str = "sparse+http://localhost:9/";
 
+/// Each touch is announced; one that counts for a while is announced only where the card waits for it.
 #[test]
 fn a_management_key_that_wants_a_touch() {
-    for (policy, touches) in [("always", "3 touches"), ("cached", "one touch")] {
+    for (policy, touches, notices) in [("always", "3 touches", 3), ("cached", "one touch", 0)] {
         let world = with_management_touch(policy, Touch::Manual, Duration::from_secs(60));
-        world.write("home/yk-cargo/config.toml", "touch-notice = 1\n");
+        let notice = if notices == 0 { "touch-notice = 600000\n" } else { "touch-notice = 1\n" };
+        world.write("home/yk-cargo/config.toml", notice);
         std::thread::scope(|scope| {
             let enroll = scope.spawn(|| world.yk_cargo(["enroll", ELSEWHERE, "--yes"]).succeeds());
             while !enroll.is_finished() {
@@ -47,10 +49,10 @@ fn a_management_key_that_wants_a_touch() {
                     world.card.touch();
                 }
             }
-            enroll.join().unwrap().says(&[
-                &format!("making and checking them takes {touches}"),
-                "touch YubiKey 12345678 now (it blinks)",
-            ]);
+            let outcome = enroll.join().unwrap();
+            outcome.says(&[&format!("making and checking them takes {touches}")]);
+            let said = outcome.stderr.matches("touch YubiKey 12345678 now (it blinks)").count();
+            assert_eq!(said, notices, "{outcome:#?}");
         });
     }
 }
@@ -214,7 +216,8 @@ fn what_is_too_long_is_said_first() {
     }
     // There is room for the token, and none for the certificate on the card.
     let url = format!("sparse+http://localhost:9/{}/", "u".repeat(2300));
-    world.yk_cargo(["enroll", &url, "--yes"]).fails().says(&["the index URL is too long"]);
+    let label = "\u{1f980}".repeat(64);
+    world.yk_cargo(["enroll", &url, "--yes", "--label", &label]).fails().says(&["the index URL is too long"]);
     let seen = Seen::on(&world.card);
     assert!(!seen.changed_anything() && seen.pins() == 0 && seen.all_signatures() == 0);
 }

@@ -35,7 +35,7 @@ fn what_stops_a_signature_stops_an_opening() {
     sealed.world.card.set_pin_tries(1);
     sealed.refuses(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
     sealed.world.card.set_pin_tries(0);
-    sealed.refuses(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    sealed.refuses(&["the PIN of YubiKey 12345678 is blocked", "piv access unblock-pin`"]);
     sealed.world.card.set_pin_tries(3);
     let nobody = sealed.yank().without("YK_CARGO_PIN_COMMAND").fails();
     nobody.says(&["YubiKey 12345678 needs its PIN, and there is no terminal to ask for it"]);

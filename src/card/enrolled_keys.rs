@@ -6,7 +6,7 @@ use asymmetric_token::PublicKey;
 use crate::enrollment::{Card, Key};
 use crate::error::Error;
 use crate::piv::certificate::{KeyPurpose, SlotCertificate};
-use crate::piv::{P384, Piv};
+use crate::piv::{self, Curve, METADATA_SINCE, P384, Piv, Slot};
 
 /// What the card says of an enrolled key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,32 @@ pub(crate) fn compare(piv: &mut Piv<'_>, card: &Card) -> Result<Vec<(Key, Found)
     card.keys.iter().map(|key| Ok((*key, found(piv, key)?))).collect()
 }
 
+/// Whether there is a key in this slot of which `is_it` says that it is the right one. Firmware before 5.3 tells of no
+/// imported keys: there the certificate is looked for, which a reset takes away too.
+///
+/// # Errors
+/// What the card answers instead.
+pub(crate) fn is_there<const POINT: usize>(
+    piv: &mut Piv<'_>,
+    curve: &Curve<POINT>,
+    slot: Slot,
+    is_it: impl Fn(&[u8; POINT]) -> bool,
+) -> Result<bool, Error> {
+    match piv.metadata(slot) {
+        Ok(None) => Ok(false),
+        Ok(Some(metadata)) => Ok(metadata.point(curve)?.as_ref().is_some_and(is_it)),
+        Err(piv::Error::Unsupported { .. }) => Ok(piv.certificate(slot)?.is_some()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn found(piv: &mut Piv<'_>, enrolled: &Key) -> Result<Found, Error> {
     let certificate = piv.certificate(enrolled.slot)?;
     let is_it = |point: &[u8; 97]| PublicKey::from_uncompressed(point) == Ok(enrolled.public);
     // The certificate's word is not taken for the key: it stays when another key is made.
     let Some(key) = piv.key(&P384, enrolled.slot, None)? else {
         let named = certificate.as_ref().and_then(|object| object.point(&P384));
-        let tells = piv.version()? >= crate::piv::METADATA_SINCE;
+        let tells = piv.version()? >= METADATA_SINCE;
         return Ok(if !tells && named.as_ref().is_some_and(is_it) { Found::Untold } else { Found::Gone });
     };
     if !is_it(&key.point) {

@@ -55,7 +55,8 @@ fn first_in_order(
     let wanted = cards.clone();
     let mut looks = access.readers.look_at_all(&readers, move |piv| Ok(wanted.identify(piv)?))?;
     let mut known: Vec<(usize, ReaderName)> = Vec::new();
-    let mut others = Vec::new();
+    let mut others: Vec<(Option<usize>, Serial)> = Vec::new();
+    let place = |reader: &ReaderName| readers.iter().position(|name| name == reader);
     let mut failure = None;
     let end = Instant::now() + access.readers.deadlines().connect;
     let mut until = Instant::now() + SILENCE;
@@ -72,7 +73,9 @@ fn first_in_order(
                     break;
                 }
             }
-            Some((_, Ok(Identity::Other(found)))) => others.extend(found),
+            Some((reader, Ok(Identity::Other(found)))) => {
+                others.extend(found.map(|serial| (place(&reader), serial)));
+            }
             Some((_, Err(error))) => failure = Some(error),
             None if looks.unanswered().next().is_none() => break,
             None if !known.is_empty() => {
@@ -98,7 +101,10 @@ fn first_in_order(
     match (known.into_iter().min_by_key(|(position, _)| *position), failure) {
         (Some((_, reader)), _) => Ok(reader),
         (None, Some(error)) => Err(error),
-        (None, None) => Err(cards.wrong_card(&others)),
+        (None, None) => {
+            others.sort_unstable();
+            Err(cards.wrong_card(&others.into_iter().map(|(_, serial)| serial).collect::<Vec<_>>()))
+        }
     }
 }
 

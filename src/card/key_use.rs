@@ -28,6 +28,10 @@ pub(crate) struct PrivateKey<K> {
     pub(crate) touch: TouchPolicy,
     /// What the person reads before the key is used; `None` for what needs nobody.
     pub(crate) announcement: Option<String>,
+    /// Whether the card still has it, without a PIN.
+    pub(crate) is_there: fn(&mut Piv<'_>, &K) -> Result<bool, Error>,
+    /// Where it is.
+    pub(crate) slot: Slot,
     /// What it means that the key is no longer there.
     pub(crate) gone: fn(Serial, Slot) -> Error,
     /// What the operation has to know of the key.
@@ -146,6 +150,8 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
             return Err(Error::UseAnother { error: Box::new(error), others: others.for_display() });
         };
         self.access.ui.warn(format_args!("{error}; going on with another YubiKey"));
+        // The PIN command is asked for one PIN of each card.
+        *self.pins = PinSource::new(self.access.settings, self.access.ui);
         (self.reader, self.cards) = (reader, others);
         (self.announce, self.pin, self.touch_again) = (true, None, true);
         Ok(())
@@ -217,6 +223,10 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
             }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
+            // Nobody is asked for the PIN of a key that is gone: after a reset it is another one.
+            Some(Obstacle::NeedsPin { .. }) if !(key.is_there)(piv, &key.key)? => {
+                Err((key.gone)(key.serial, key.slot))
+            }
             Some(obstacle) => Ok(Err(obstacle)),
             None => Ok(self.operate(piv, &key)?.map(|result| (key.serial, result))),
         }

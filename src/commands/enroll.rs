@@ -322,10 +322,15 @@ impl Enrollment<'_> {
         if let Some(registering) = &self.registering {
             self.register(registering, registry)?;
         }
-        // Of several cards, the one that was enrolled is to be seen to sign.
+        // Of several cards, the one that was enrolled is to be seen to sign; it may have changed places with the one that vouched.
         let this_card = registry.card(self.card.serial).cloned();
         let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
-        let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(&alone, None) {
+        let mut signer = Signer::new(self.readers, &self.context.settings, self.ui);
+        let signed = match signer.sign(&alone, None) {
+            Err(Error::WrongCard { .. } | Error::NoCard { .. }) => signer.sign(registry, None),
+            signed => signed,
+        };
+        let token = match signed {
             Ok(signed) => {
                 self.ui.say("signed and checked one read token");
                 Some(signed.token)

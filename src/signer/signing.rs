@@ -1,13 +1,14 @@
 //! What is signed: the token's claims and footer, made when the card is ready for them.
 
-use asymmetric_token::{Claims, Enrollment, Footer, Prepared};
+use asymmetric_token::{Claims, Enrollment, Footer, Prepared, PublicKey};
 use jiff::Timestamp;
 
 use super::Purpose;
+use crate::card::enrolled_keys;
 use crate::card::key_use::PrivateKey;
 use crate::enrollment::{Key, Registry};
 use crate::error::Error;
-use crate::piv::{PinPolicy, Piv, TouchPolicy};
+use crate::piv::{P384, PinPolicy, Piv, TouchPolicy};
 use crate::text::{escape, in_words};
 
 /// One token that is to be signed.
@@ -72,7 +73,13 @@ pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key
         });
         let (serial, firmware, pin, touch) = (card.serial, card.firmware, key.pin, key.touch);
         let gone = |serial, slot| Error::KeyGone { serial, slot };
-        Some(PrivateKey { serial, firmware, pin, touch, announcement, gone, key })
+        let is_there = |piv: &mut Piv<'_>, key: &Key| {
+            enrolled_keys::is_there(piv, &P384, key.slot, |point| {
+                PublicKey::from_uncompressed(point) == Ok(key.public)
+            })
+        };
+        let slot = key.slot;
+        Some(PrivateKey { serial, firmware, pin, touch, announcement, is_there, slot, gone, key })
     });
     on_each.collect()
 }

@@ -22,6 +22,7 @@ const SELECT: (&str, &str) =
 const SERIAL: (&str, &str) = ("00F8000000", "00BC614E 9000");
 const NO_SERIAL: (&str, &str) = ("00F8000000", "6D00");
 const PIN_STATE: &str = "00200080";
+const METADATA_82: &str = "00F7008200";
 const GET_CERTIFICATE_82: &str = "00CB3FFF055C035FC10D00";
 const INDEX: &str = "sparse+https://r.example/";
 
@@ -48,6 +49,11 @@ fn registry(firmware: Version, pin: PinPolicy) -> Registry {
         reuse: 45,
         cards: vec![card],
     }
+}
+
+/// The answer to GET METADATA for a slot with this key.
+fn metadata(seed: u8) -> String {
+    format!("010114 02020201 030101 0463 8661{} 9000", text(&point(seed)))
 }
 
 type Attempt = Result<Signed, Obstacle>;
@@ -102,7 +108,8 @@ fn certificate(seed: u8) -> String {
 #[test]
 fn a_card_is_known_by_its_number() {
     let once = || work(registry(Version::new(5, 7, 4), PinPolicy::Once), None);
-    let attempt = run(once(), &[SERIAL, (PIN_STATE, "63C2")]).unwrap();
+    let ours = metadata(7);
+    let attempt = run(once(), &[SERIAL, (PIN_STATE, "63C2"), (METADATA_82, &ours)]).unwrap();
     let serial = piv::Serial(12_345_678);
     assert!(
         matches!(attempt, Err(Obstacle::NeedsPin { serial: s, tries: 2, why: Why::NotVerified }) if s == serial)
@@ -119,30 +126,33 @@ fn a_card_is_known_by_its_number() {
 fn a_card_without_a_number_is_known_by_its_key() {
     let old = |pin| work(registry(Version::new(4, 3, 7), PinPolicy::Once), pin);
     let [ours, theirs] = [7, 8].map(certificate);
-    let attempt = run(old(None), &[NO_SERIAL, (GET_CERTIFICATE_82, &ours), (PIN_STATE, "63C3")]).unwrap();
+    let [named, state, none] = [(GET_CERTIFICATE_82, &*ours), (PIN_STATE, "63C3"), (METADATA_82, "6D00")];
+    let attempt = run(old(None), &[NO_SERIAL, named, state, none, named]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
     let is_other = |attempt: Result<Attempt, Error>| matches!(attempt.unwrap(), Err(Obstacle::OtherCard { found }) if found.is_empty());
     for not_ours in [theirs.as_str(), "5303 7001AA 9000"] {
         let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, not_ours)]);
         assert!(is_other(attempt), "{not_ours}");
     }
-    let no_metadata = ("00F7008200", "6D00");
     for nothing in ["6A82", "5300 9000"] {
-        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, nothing), no_metadata]);
+        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, nothing), none]);
         assert!(is_other(attempt), "{nothing}");
     }
     // A card that was enrolled with a number may hide it since.
     let hidden = ("00F8000000", "6985");
     let new = || work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
-    let attempt = run(new(), &[hidden, (GET_CERTIFICATE_82, &ours), (PIN_STATE, "63C3")]).unwrap();
+    let is_there = metadata(7);
+    let attempt = run(new(), &[hidden, named, state, (METADATA_82, &is_there)]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
     assert!(is_other(run(new(), &[hidden, (GET_CERTIFICATE_82, &theirs)])));
 }
 
 #[test]
 fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
-    let metadata = ("00F7008000", "0101FF 050100 06020303 9000");
-    let attempt = run(work(registry(Version::new(5, 3, 1), PinPolicy::Once), None), &[SERIAL, metadata]);
+    let tries = ("00F7008000", "0101FF 050100 06020303 9000");
+    let ours = metadata(7);
+    let work = work(registry(Version::new(5, 3, 1), PinPolicy::Once), None);
+    let attempt = run(work, &[SERIAL, tries, (METADATA_82, &ours)]);
     assert!(matches!(attempt.unwrap(), Err(Obstacle::NeedsPin { tries: 3, .. })));
 }
 
@@ -150,12 +160,28 @@ fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
 #[test]
 fn a_key_that_always_asks() {
     let always = |pin| work(registry(Version::new(5, 7, 4), PinPolicy::Always), pin);
-    let attempt = run(always(None), &[SERIAL, (PIN_STATE, "9000")]).unwrap();
+    let ours = metadata(7);
+    let attempt = run(always(None), &[SERIAL, (PIN_STATE, "9000"), (METADATA_82, &ours)]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: u8::MAX, why: Why::EveryTime, .. })));
     let mut card = Script::answers(&[SELECT.1, SERIAL.1, "9000", "7C0A 8208 3006 020101 020102 9000"]);
     let attempt = always(Some("123456"))(&mut Piv::select(&mut card).unwrap()).unwrap();
     card.assert_finished();
     assert!(attempt.is_ok());
+}
+
+/// After a reset the card has another PIN, and the key is gone: nobody is asked for it.
+#[test]
+fn no_pin_is_asked_for_a_key_that_is_gone() {
+    let other = metadata(8);
+    for gone in ["6A88", "010111 02020201 030101 0400 9000", &other] {
+        let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), None);
+        let attempt = run(work, &[SERIAL, (PIN_STATE, "63C3"), (METADATA_82, gone)]);
+        assert!(matches!(attempt, Err(Error::KeyGone { .. })), "{gone}");
+    }
+    let work = work(registry(Version::new(5, 2, 7), PinPolicy::Once), None);
+    let nothing = [(METADATA_82, "6D00"), (GET_CERTIFICATE_82, "6A82")];
+    let attempt = run(work, &[&[SERIAL, (PIN_STATE, "63C3")], &nothing[..]].concat());
+    assert!(matches!(attempt, Err(Error::KeyGone { .. })));
 }
 
 #[test]

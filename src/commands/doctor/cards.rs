@@ -208,11 +208,7 @@ fn keys(
             let text = format!(
                 "enrollments.toml does not say of {other} on {card} what the card says: another program may have changed the file"
             );
-            findings.fail(
-                "keys",
-                text,
-                format!("yk-cargo forget {name} && yk-cargo enroll {name} --existing"),
-            );
+            findings.fail("keys", text, format!("{again} --existing"));
         } else if in_slots(&[Found::Untold]).is_some() {
             findings.note("keys", format!("{card} does not tell which keys it has"));
         } else {

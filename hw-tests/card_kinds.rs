@@ -288,19 +288,22 @@ fn two_enrollments_at_once() {
 /// Keys whose first signature is wrong are not left enrolled; an honest run takes them up again.
 #[test]
 fn keys_that_do_not_sign_are_not_enrolled() {
-    let world = World::new();
     let honest = World::new();
     honest.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
     let last = Seen::on(&honest.card).instructions().len();
-    world.card.inject(Fault::Transmit { nth: last, effect: Effect::Corrupt(20) });
-    world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&[
-        "the card's signature is not that of the enrolled key",
-        "warning: the keys that were made are not enrolled",
-    ]);
-    world.yk_cargo(["token", NAME, "--read"]).fails().says(&["no read key is enrolled"]);
-    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
-    let slots: Vec<_> = world.registry().cards[0].keys.iter().map(|key| key.slot.to_string()).collect();
-    assert_eq!(slots, ["82", "83"]);
+    for (nth, lie, says) in [
+        (last, Effect::Corrupt(20), "the card's signature is not that of the enrolled key"),
+        (last, Effect::Corrupt(0), "the card's answer makes no sense (signature)"),
+    ] {
+        let world = World::new();
+        world.card.inject(Fault::Transmit { nth, effect: lie });
+        let enroll = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
+        enroll.says(&[says, "warning: the keys that were made are not enrolled"]);
+        world.yk_cargo(["token", NAME, "--read"]).fails().says(&["no read key is enrolled"]);
+        world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+        let keys = world.registry().cards[0].keys.clone();
+        assert_eq!(keys.iter().map(|key| key.slot.to_string()).collect::<Vec<_>>(), ["82", "83"]);
+    }
 }
 
 /// What a person at a terminal sees of a management key that wants a touch: the second chance too.

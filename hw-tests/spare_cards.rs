@@ -115,7 +115,7 @@ fn the_spare_of_a_blocked_card() {
         pair.daemon.set_pin_tries(left, Some(FIRST)).unwrap();
         pair.yank().succeeds().says(&[
             says,
-            "; going on with another YubiKey",
+            "; going on with YubiKey 22222222",
             "with YubiKey 22222222 (safe)",
         ]);
     }
@@ -136,7 +136,7 @@ fn the_spare_of_a_blocked_card() {
 fn the_spare_of_a_card_that_was_reset() {
     let pair = Pair::enrolled().with_the_first_reset();
     pair.yank().succeeds().says(&[
-        "warning: slot 83 of YubiKey 11111111 no longer holds the enrolled key; going on with another YubiKey",
+        "warning: slot 83 of YubiKey 11111111 no longer holds the enrolled key; going on with YubiKey 22222222",
         "with YubiKey 22222222 (safe)",
     ]);
     pair.daemon.cause(Event::Unplug, Some(SECOND)).unwrap();

@@ -485,6 +485,11 @@ impl Error {
         }
     }
 
+    /// Whether the card did not give what it is there for, or is not there any more; no person and no registry is to blame.
+    pub(crate) fn is_of_the_card(&self) -> bool {
+        matches!(self, Self::CardSignature(_) | Self::KeyGone { .. } | Self::Piv(_) | Self::Reader(_))
+    }
+
     pub(crate) fn no_key(registry: &Registry, mutation: bool) -> Self {
         Self::NoKeyForRole {
             registry: escape(registry.display_name()),

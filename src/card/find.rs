@@ -23,7 +23,7 @@ pub(super) fn reader_with(access: Access<'_>, cards: &KnownCards) -> Result<Read
         names = readers.wait_for_insertion(&[])?;
     }
     if names.len() > 1 {
-        return first_in_order(access, names, cards);
+        return first_in_order(access, names, cards).map(|(_, reader)| reader);
     }
     names.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
 }
@@ -40,7 +40,7 @@ pub(crate) fn card(access: Access<'_>, cards: &KnownCards) -> Result<Serial, Err
 }
 
 /// One of the cards that is plugged in already, if there is one.
-pub(super) fn present(access: Access<'_>, cards: &KnownCards) -> Option<ReaderName> {
+pub(super) fn present(access: Access<'_>, cards: &KnownCards) -> Option<(Serial, ReaderName)> {
     let names = access.readers.yubikeys().ok()?;
     first_in_order(access, names, cards).ok()
 }
@@ -51,10 +51,10 @@ fn first_in_order(
     access: Access<'_>,
     readers: Vec<ReaderName>,
     cards: &KnownCards,
-) -> Result<ReaderName, Error> {
+) -> Result<(Serial, ReaderName), Error> {
     let wanted = cards.clone();
     let mut looks = access.readers.look_at_all(&readers, move |piv| Ok(wanted.identify(piv)?))?;
-    let mut known: Vec<(usize, ReaderName)> = Vec::new();
+    let mut known: Vec<(usize, Serial, ReaderName)> = Vec::new();
     let mut others: Vec<(Option<usize>, Serial)> = Vec::new();
     let place = |reader: &ReaderName| readers.iter().position(|name| name == reader);
     let mut failure = None;
@@ -68,7 +68,7 @@ fn first_in_order(
                 if known.is_empty() {
                     until = Instant::now() + SILENCE;
                 }
-                known.push((position, reader));
+                known.push((position, serial, reader));
                 if position == 0 {
                     break;
                 }
@@ -98,8 +98,8 @@ fn first_in_order(
             }
         }
     }
-    match (known.into_iter().min_by_key(|(position, _)| *position), failure) {
-        (Some((_, reader)), _) => Ok(reader),
+    match (known.into_iter().min_by_key(|(position, ..)| *position), failure) {
+        (Some((_, serial, reader)), _) => Ok((serial, reader)),
         (None, Some(error)) => Err(error),
         (None, None) => {
             others.sort_unstable();

@@ -146,10 +146,10 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
         if others.is_empty() {
             return Err(error);
         }
-        let Some(reader) = find::present(self.access, &others) else {
+        let Some((spare, reader)) = find::present(self.access, &others) else {
             return Err(Error::UseAnother { error: Box::new(error), others: others.for_display() });
         };
-        self.access.ui.warn(format_args!("{error}; going on with another YubiKey"));
+        self.access.ui.warn(format_args!("{error}; going on with YubiKey {spare}"));
         // The PIN command is asked for one PIN of each card.
         *self.pins = PinSource::new(self.access.settings, self.access.ui);
         (self.reader, self.cards) = (reader, others);

@@ -304,7 +304,7 @@ impl Enrollment<'_> {
     /// Keys that were `made` just now and do not sign are not left enrolled.
     fn finish(&self, made: &[Key]) -> Result<(), Error> {
         match self.use_once() {
-            Err(error @ (Error::CardSignature(_) | Error::KeyGone { .. })) if !made.is_empty() => {
+            Err(error) if error.is_of_the_card() && !made.is_empty() => {
                 let mut edit = Edit::begin(self.context.cargo.home())?;
                 edit.take_back(&self.registry.index, self.card.serial, made)?;
                 self.ui.warn("the keys that were made are not enrolled");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use mock_card::{Effect, Fault, MockCard, Touch, Traits};
+use mock_card::{Effect, Fault, MockCard, Touch, Traits, Transport};
 use serde_json::Value;
 
 use crate::loopback::{self, Reply};
@@ -323,4 +323,93 @@ fn a_second_chance_for_the_management_key() {
         world.card.touch();
     }
     expect(&mut session, &["DONE"]);
+}
+
+/// On every road: the number is asked for once, and the keys are known from then on.
+#[test]
+fn a_card_that_never_told_its_number() {
+    let hidden = Traits { serial_hidden: true, ..Traits::default() };
+    let world = World::with(Reads::AuthRequired, |card| card.traits(hidden).puk("87654321"));
+    world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&[
+        "this YubiKey does not tell its number",
+        "--serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again",
+    ]);
+    let world = world.enroll_with(&["--serial", "12345678"]);
+    world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
+    for (arguments, says) in [
+        (&["status"][..], "YubiKey 12345678 (laptop key)  plugged in"),
+        (&["attest", NAME], "BEGIN CERTIFICATE"),
+        (&["token", NAME, "--yank", "alpha@0.1.0"], "v3.public."),
+    ] {
+        let outcome = world.yk_cargo(arguments).succeeds();
+        assert!(outcome.stdout.contains(says), "{outcome:#?}");
+    }
+    assert_eq!(world.keys_finding().0, "YubiKey 12345678 has its keys for `my-reg`");
+    // It is recognised: nobody names the number again.
+    world.yk_cargo(["enroll", ELSEWHERE, "--yes"]).succeeds();
+    world
+        .yk_cargo(["enroll", NAME, "--yes"])
+        .succeeds()
+        .says(&["YubiKey 12345678 is already enrolled there"]);
+    world
+        .yk_cargo(["seal", "sparse+http://localhost:9/sealed/", "--yes", "--no-check"])
+        .input("token-123\n")
+        .succeeds();
+    world
+        .yk_cargo(["forget", ELSEWHERE, "--yes"])
+        .succeeds()
+        .says(&["key stays in slot 85 of YubiKey 12345678"]);
+}
+
+/// Nobody can touch a card there. It is recognised by its answer to reset, in which the reader has changed a letter.
+#[test]
+fn a_card_on_an_nfc_reader() {
+    let saved = tempfile::tempdir().unwrap();
+    let state = saved.path().join("card");
+    let mut world = World::with(Reads::AuthRequired, |card| card.state(&state)).enroll();
+    world.card.daemon().stop();
+    let on_nfc =
+        |traits| MockCard::builder().serial(SERIAL).pin(PIN).state(&state).traits(traits).start().unwrap();
+    let nfc = Traits { transport: Transport::Nfc, ..Traits::default() };
+    world.exchange_card(on_nfc(nfc));
+    world.yk_cargo(["token", NAME, "--read"]).succeeds();
+    let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    let refused = yank().fails();
+    refused
+        .says(&["wants a touch, and nobody can touch it on an NFC reader", "hint: plug it into a USB port"]);
+    assert!(!refused.stderr.contains("it blinks"), "{refused:#?}");
+    assert_eq!(world.card.pin_tries(), 3);
+    world.card.daemon().stop();
+    world.exchange_card(on_nfc(Traits { piv_disabled: true, ..nfc }));
+    let off =
+        ["PIV is switched off on this YubiKey", "switch PIV on for NFC with `ykman config nfc --enable PIV`"];
+    world.yk_cargo(["token", NAME, "--read"]).fails().says(&off);
+    let status = world.yk_cargo(["status"]).succeeds();
+    assert!(status.stdout.contains("ykman config nfc --enable PIV"), "{status:#?}");
+}
+
+#[test]
+fn a_yubikey_bio() {
+    let world = World::with(Reads::AuthRequired, |card| card.firmware("5.7.2-bio".parse().unwrap())).enroll();
+    let finding = |check: &str| {
+        let doctor = world.yk_cargo(["doctor", "--json"]).ends();
+        let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
+        let found: Vec<_> = report["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|found| found["check"] == check)
+            .cloned()
+            .collect();
+        found
+    };
+    let puk = finding("PUK");
+    assert_eq!(puk.len(), 1, "{puk:#?}");
+    assert_eq!(puk[0]["text"], "YubiKey 12345678 has none: a blocked PIN could not be mended");
+    world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+    world.card.power_off();
+    world.card.set_pin_tries(0);
+    assert!(finding("PIN").iter().any(|found| found["next"] == "ykman --device 12345678 config reset"));
+    let status = world.yk_cargo(["status"]).succeeds();
+    assert!(status.stdout.contains("run `ykman --device 12345678 config reset`"), "{status:#?}");
 }

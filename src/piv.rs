@@ -24,7 +24,7 @@ mod verify;
 #[cfg(test)]
 pub(crate) mod script;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use self::apdu::{Answer, Command, instruction};
 pub use self::{
@@ -174,6 +174,23 @@ impl fmt::Display for Version {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
     }
 }
+
+impl FromStr for Version {
+    type Err = NoVersion;
+
+    fn from_str(text: &str) -> Result<Version, NoVersion> {
+        let numbers: Result<Vec<u8>, _> = text.split('.').map(str::parse).collect();
+        match numbers.as_deref() {
+            Ok(&[major, minor, patch]) => Ok(Version { major, minor, patch }),
+            _ => Err(NoVersion),
+        }
+    }
+}
+
+/// A text that is no firmware version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a firmware version is three numbers, like 5.7.4")]
+pub struct NoVersion;
 
 /// The YubiKey's number, as printed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::piv::{Serial, Slot};
 use crate::reader::Readers;
 use crate::registry::greeting;
-use crate::sealed::{self, AgeFile, BearerToken, Recipient};
+use crate::sealed::{AgeFile, BearerToken, FileError, Recipient};
 use crate::sealed_files;
 use crate::text::{escape, sentence};
 use crate::ui::Ui;
@@ -113,12 +113,9 @@ impl Sealer<'_> {
         let home = self.context.cargo.home();
         let keys = self.enrollments()?.sealing_keys;
         let recipients: Vec<Recipient> = keys.iter().map(|key| key.recipient).collect();
-        let file = AgeFile::seal(token, &sealed.index, &recipients).map_err(|problem| Error::Sealed {
-            registry: escape(sealed.display_name()),
-            file: sealed_files::path(home, &sealed.index),
-            problem,
-        })?;
-        sealed_files::keep(home, sealed, &file)
+        let file = AgeFile::seal(token, &sealed.index, &recipients)
+            .map_err(|problem| sealed_files::unusable(home, sealed, problem))?;
+        Ok(sealed_files::keep(home, sealed, &file)?)
     }
 
     /// Opens it again, and compares. Where nobody is there to give the PIN, that is said instead.
@@ -131,11 +128,10 @@ impl Sealer<'_> {
                 self.ui.say("opened it again: it is the same");
                 Ok(())
             }
-            Ok(_) => Err(Error::Sealed {
-                registry: escape(sealed.display_name()),
-                file: sealed_files::path(self.context.cargo.home(), &sealed.index),
-                problem: sealed::FileError::Contents,
-            }),
+            Ok(_) => {
+                let home = self.context.cargo.home();
+                Err(sealed_files::unusable(home, sealed, FileError::Contents).into())
+            }
             Err(Error::NoPin { .. }) => {
                 self.ui.note("it was not opened as a check, since nobody is there to give the PIN");
                 Ok(())

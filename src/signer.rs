@@ -79,7 +79,10 @@ impl<'a> Signer<'a> {
     /// A signer that asks for PINs in the documented order.
     #[must_use]
     pub fn new(readers: &'a Readers, settings: &'a Settings, ui: Ui) -> Self {
-        let access = Access { readers, settings, ui };
+        Self::with(Access { readers, settings, ui })
+    }
+
+    pub(crate) fn with(access: Access<'a>) -> Self {
         Self { access, key_use: KeyUse::new(access) }
     }
 

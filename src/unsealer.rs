@@ -73,9 +73,8 @@ impl<'a> Unsealer<'a> {
             match file.open(&token.index, &key.recipient, &secret) {
                 Ok(opened) => return Ok(opened),
                 Err(problem) => {
-                    let file = sealed_files::path(cargo_home, &token.index);
                     let is_the_key = matches!(problem, sealed::FileError::NotOpened);
-                    let error = Error::Sealed { registry: name.clone(), file, problem };
+                    let error = sealed_files::unusable(cargo_home, token, problem).into();
                     if !is_the_key {
                         return Err(error);
                     }
@@ -93,7 +92,7 @@ fn private_key(
     statement: &str,
 ) -> Option<PrivateKey<(SealingKey, P256Point)>> {
     let point = file.key_for(&key.recipient)?.ephemeral_point();
-    let announcement = format!("{statement} with YubiKey {} ({})", key.serial, escape(&key.label));
+    let announcement = format!("{statement} with {}", key.card_name());
     Some(PrivateKey {
         serial: key.serial,
         firmware: key.firmware,

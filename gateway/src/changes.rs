@@ -16,10 +16,11 @@ use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::audit::Point;
 use crate::background::blocking;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
-use crate::store::{Heads, Intent, Mark, Outcome, Signed, SpendError, Store, StoreError};
+use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
 use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
 use in_turn::InTurn;
 
@@ -53,7 +54,7 @@ pub(crate) struct Made {
     /// The owners as the registry behind says them, in JSON, if they were asked for.
     pub(crate) owners: Option<Vec<u8>>,
     /// Where the audit log has it.
-    pub(crate) mark: Mark,
+    pub(crate) recorded: Point,
 }
 
 /// Why a change is not made, or not on record.
@@ -132,8 +133,8 @@ impl Changes {
             Ok(owners) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
-                let mark = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
-                Ok(Made { owners, mark })
+                let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
+                Ok(Made { owners, recorded })
             }
             Err(error) => {
                 match error.outcome() {
@@ -194,18 +195,18 @@ impl Changes {
     }
 
     /// Writes down what came of a change.
-    async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Mark, Box<dyn Error + Send + Sync>> {
+    async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
         self.metrics.changed(intent.mutation.kind(), &outcome);
         tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
         let (store, heads) = (self.store.clone(), self.heads.clone());
         let recorded = blocking(move || {
             let now = Timestamp::now();
-            let mark = store.settle(&intent, &outcome, now)?;
+            let recorded = store.settle(&intent, &outcome, now)?;
             // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
             if let Err(error) = heads.keep_up(&store, now) {
                 tracing::error!(%error, "no head of the audit log was signed");
             }
-            Ok::<_, StoreError>(mark)
+            Ok::<_, StoreError>(recorded)
         });
         Ok(recorded.await??)
     }

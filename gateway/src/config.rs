@@ -60,7 +60,7 @@ pub struct Config {
     /// alone is a network of one.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections at a time; one address may have half of them. A newcomer takes the place of the longest silent.
+    /// Connections at a time; one address may have half of them. A newcomer takes the place of one without a good token.
     pub connections: usize,
     /// Signatures verified in a minute for one address (an IPv6 /64 is one). Remembered read tokens do not count.
     pub verifications_per_peer: NonZeroU32,

@@ -14,11 +14,9 @@ use crate::keys::{Role, is_signed};
 use crate::policy::{self, Refusal};
 
 mod invite;
-mod nonce;
 mod request;
 
 pub use invite::{INVITE_LASTS, InviteCode};
-pub use nonce::{NONCE_LASTS, ServerKey};
 pub use request::{Credential, Request, RequestError, RequestedKey};
 
 /// The longest request, in bytes: four keys with six certificates each fit.

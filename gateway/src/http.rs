@@ -21,7 +21,7 @@ use axum::Router;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tracing::Instrument as _;
@@ -29,10 +29,10 @@ use tracing::field::Empty;
 
 use crate::attestation;
 use crate::background;
-use crate::challenge::Challenges;
+use crate::challenge::{Challenges, Issuer};
 use crate::changes::Changes;
 use crate::config::{Owners, Reads};
-use crate::enrollment::ServerKey;
+use crate::connections::Place;
 use crate::limits::Limits;
 use crate::listener::{Service, routed};
 use crate::metrics::Metrics;
@@ -57,8 +57,8 @@ pub(crate) struct App {
     pub(crate) rules: Rules,
     /// What is asked of keys that are enrolled over HTTP.
     pub(crate) attestation: attestation::Rules,
-    /// By which this registry recognises what it issued.
-    pub(crate) server_key: ServerKey,
+    /// Whose challenges keys that are enrolled over HTTP have to sign.
+    pub(crate) enrollment_issuer: Issuer,
     /// Public, without a final slash.
     pub(crate) base_url: String,
     /// Where downloads are: a prefix, or a template, as `config.json` has it.
@@ -119,7 +119,13 @@ impl Service for Registry {
     async fn answer(&self, peer: IpAddr, mut request: Request<Incoming>) -> Response {
         let (app, started) = (&self.app, Instant::now());
         let client = ClientAddress::of(peer, request.headers(), &app.trusted_proxies);
+        if client.0 != peer
+            && let Some(place) = request.extensions().get::<Arc<Place>>()
+        {
+            place.asks_for(client.0);
+        }
         request.extensions_mut().insert(client);
+        let has_body = !request.body().is_end_stream();
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
         let (user, key) = (Empty, Empty);
@@ -132,6 +138,10 @@ impl Service for Registry {
                 app.metrics.trouble(*trouble);
             }
             tracing::debug!(status, micros = took.as_micros(), "answered");
+            // What is refused is not always read to its end, and then nothing can follow it.
+            if has_body && status >= 400 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if let Ok(id) = HeaderValue::try_from(id) {
                 response.headers_mut().insert("x-request-id", id);
             }
@@ -176,24 +186,17 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
 /// On every 401, whatever the reason: where to log in, and a challenge for the next mutation token.
 fn say_how_to_come_in(app: &App, mut response: Response) -> Response {
     let mut parameters = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
-    if let Some(challenge) = challenge(&app.rules) {
-        parameters +=
-            &format!(", challenge=\"{challenge}\", challenges=\"{}\"", app.rules.challenges.as_str());
+    let challenges = app.rules.challenges;
+    // Without random bytes there is no challenge, and whoever needs one is told that he has none.
+    if challenges != Challenges::Off
+        && let Some(challenge) = app.rules.issuer.issue_random(Timestamp::now())
+    {
+        parameters += &format!(", challenge=\"{challenge}\", challenges=\"{}\"", challenges.as_str());
     }
     if let Ok(value) = HeaderValue::from_str(&parameters) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
     response
-}
-
-fn challenge(rules: &Rules) -> Option<String> {
-    if rules.challenges == Challenges::Off {
-        return None;
-    }
-    let mut nonce = [0; 16];
-    // Without random bytes there is no challenge, and whoever needs one is told that he has none.
-    aws_lc_rs::rand::fill(&mut nonce).ok()?;
-    Some(rules.issuer.issue(&nonce, Timestamp::now()))
 }
 
 /// Runs what may wait for the disk or for the database.

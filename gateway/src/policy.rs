@@ -368,7 +368,7 @@ fn answers_challenge(claims: &Claims, rules: &Rules, now: Timestamp) -> Result<(
         (None, Challenges::Required) => Err(Refusal::ChallengeMissing(mutation.kind())),
         (None, _) => Ok(()),
         (Some(_), Challenges::Off) => Err(Refusal::Challenge),
-        (Some(challenge), _) => rules.issuer.check(challenge, now).map_err(|unfit| match unfit {
+        (Some(challenge), _) => rules.issuer.check(challenge, now).map(drop).map_err(|unfit| match unfit {
             Unfit::Foreign => Refusal::Challenge,
             Unfit::Expired => Refusal::ChallengeExpired { now },
         }),

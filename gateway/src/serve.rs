@@ -30,6 +30,9 @@ mod addresses;
 
 /// Connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
+/// Connections that wait to be taken; the system may have a lower limit.
+#[cfg(unix)]
+const MOST_KNOCKING: i32 = 4096;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +136,7 @@ impl Gateway {
         let operators = config.metrics.map(bound).transpose()?;
         let Addresses { base_url, index_url, index_path, dl } = Addresses::of(&config, address)?;
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
+        let enrollment_issuer = Issuer::of_enrollments(&store.enrollment_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
         let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
@@ -149,7 +153,7 @@ impl Gateway {
             changes,
             rules,
             attestation: config.attestation.rules()?,
-            server_key: store.server_key()?,
+            enrollment_issuer,
             base_url,
             dl,
             index_path,
@@ -262,6 +266,9 @@ struct Sockets {
 fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listening = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(listening)?;
+    // std lets 128 wait until they are taken. Where others fill that in a burst, the next one comes in a second later.
+    #[cfg(unix)]
+    rustix::net::listen(&listener, MOST_KNOCKING).map_err(|error| listening(error.into()))?;
     listener.set_nonblocking(true).map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     Ok((listener, address))

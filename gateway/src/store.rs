@@ -37,7 +37,7 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use audit::{AuditError, Mark};
+pub use audit::AuditError;
 pub(crate) use crates::CratesError;
 pub use crates::Found;
 pub use enrolling::{Enrolled, Enrolling, NotEnrolled, ProvenKey, Right};

@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 
 use crate::applet::attestation::authorities;
 use crate::control;
-use crate::pcscd::Daemon;
+use crate::pcscd::{Daemon, remove_socket};
 use crate::settings::StartError;
 use arguments::{Arguments, Command, Options};
 
@@ -85,7 +85,7 @@ fn attach(daemon: &Daemon, options: &Options) {
 fn stop(daemon: &Daemon, control: Option<&Path>) {
     daemon.stop();
     if let Some(path) = control {
-        let _ = std::fs::remove_file(path);
+        remove_socket(path);
     }
 }
 

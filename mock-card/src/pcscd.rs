@@ -10,17 +10,18 @@ mod controls;
 mod injected;
 mod reader;
 mod session;
+mod socket;
 mod transmit;
 mod vpcd;
 mod waiting;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -32,9 +33,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 pub use controls::{Condition, ControlError};
 
-use crate::settings::{MAX_SOCKET_PATH, Settings, StartError};
+use crate::settings::{Settings, StartError};
 use crate::trace::{Entry, Recorder};
 use reader::{HandleId, Reader};
+pub(crate) use socket::{listen, new_folder, remove_socket};
+use socket::{place_socket, random_number};
 use waiting::{ConnectionId, WaitingList};
 use wire::{READER_RECORD, READER_SLOTS};
 
@@ -115,58 +118,6 @@ impl Drop for Daemon {
     }
 }
 
-/// The path that the settings name, or one in a new folder that no other user can enter.
-fn place_socket(wanted: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>), StartError> {
-    let checked = |path: PathBuf| match path.as_os_str().len() {
-        length if length > MAX_SOCKET_PATH => Err(StartError::SocketPath { length }),
-        _ => Ok(path),
-    };
-    if let Some(path) = wanted {
-        return Ok((checked(path.to_owned())?, None));
-    }
-    let folder = new_folder()?;
-    match checked(folder.join("pcscd.comm")) {
-        Ok(socket) => Ok((socket, Some(folder))),
-        Err(error) => {
-            let _ = fs::remove_dir(&folder);
-            Err(error)
-        }
-    }
-}
-
-/// Makes an empty folder among the temporary files.
-pub(crate) fn new_folder() -> Result<PathBuf, StartError> {
-    let folder = std::env::temp_dir().join(format!("mock-card-{:08x}", random_number()));
-    DirBuilder::new().mode(0o700).create(&folder).map_err(|error| StartError::file(&folder, error))?;
-    Ok(folder)
-}
-
-/// Listens on a socket. One that nobody listens on is replaced.
-pub(crate) fn listen(socket: &Path) -> std::io::Result<UnixListener> {
-    if UnixStream::connect(socket).is_ok() {
-        return Err(std::io::ErrorKind::AddrInUse.into());
-    }
-    let unfinished = socket.with_file_name(format!("{:08x}", random_number()));
-    let listener = match UnixListener::bind(&unfinished) {
-        Ok(listener) => {
-            fs::rename(&unfinished, socket).inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
-            listener
-        }
-        // The temporary name may be too long where the real one just fits.
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
-            let _ = fs::remove_file(socket);
-            UnixListener::bind(socket)?
-        }
-        Err(error) => return Err(error),
-    };
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-fn random_number() -> u32 {
-    getrandom::u32().expect("the operating system has randomness")
-}
-
 fn accept_until_stopped(listener: &UnixListener, stopped: &UnixStream, shared: &Arc<Shared>) {
     let mut sessions: Vec<JoinHandle<()>> = Vec::new();
     loop {
@@ -220,7 +171,7 @@ impl Shared {
     /// Removes the socket and closes every connection.
     fn shut_down(&self, state: &mut State) {
         if !state.stopping {
-            let _ = fs::remove_file(&self.socket);
+            remove_socket(&self.socket);
         }
         state.stopping = true;
         for stream in state.connections.values() {
@@ -289,6 +240,9 @@ impl State {
                     Reader::new(card.reader_name(index), card.card()?, card.touch, card.touch_timeout);
                 reader.power_off_when_idle(card.idle_off);
                 reader.state_file.clone_from(&card.state);
+                if let Some(atr) = &card.atr {
+                    reader.atr.clone_from(atr);
+                }
                 Ok(reader)
             })
             .collect::<Result<Vec<_>, StartError>>()?;
@@ -375,7 +329,7 @@ impl State {
         }
     }
 
-    fn save_cards(&mut self) -> Result<(), (PathBuf, std::io::Error)> {
+    fn save_cards(&mut self) -> Result<(), (PathBuf, io::Error)> {
         for reader in &mut self.readers {
             if reader.card.take_changed()
                 && let Some(path) = &reader.state_file
@@ -392,6 +346,9 @@ fn require_distinct(readers: &[Reader]) -> Result<(), StartError> {
         return Err(StartError::TooManyReaders { most: READER_SLOTS });
     }
     for (index, reader) in readers.iter().enumerate() {
+        if !(2..=wire::LONGEST_ATR).contains(&reader.atr.len()) {
+            return Err(StartError::AnswerToReset);
+        }
         if reader.name.is_empty() || reader.name.len() >= wire::READER_NAME || reader.name.contains('\0') {
             return Err(StartError::ReaderName);
         }
@@ -416,7 +373,7 @@ fn open_trace(path: &Path) -> Result<File, StartError> {
 }
 
 /// Writes a file that no other user can read. It is either written as a whole or stays as it was.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:08x}", random_number()));
     let unfinished = path.with_file_name(name);

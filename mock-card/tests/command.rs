@@ -212,6 +212,38 @@ fn signals_stop_it_and_the_end_of_input_does_not() {
 }
 
 #[test]
+fn sockets_are_for_this_user_only_and_replace_no_file() {
+    let folder = folder();
+    let (socket, control) = (folder.path().join("s"), folder.path().join("c"));
+    let script = "umask 0; exec \"$0\" serve --socket s --control c";
+    let mut mock = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_mock-card")])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = lines_of(mock.stdout.take().unwrap());
+    assert_eq!(lines.recv_timeout(PATIENCE).as_deref(), Ok("PCSCLITE_CSOCK_NAME=s"));
+    assert_eq!(lines.recv_timeout(PATIENCE).as_deref(), Ok("ready"));
+    for path in [&socket, &control] {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    writeln!(mock.stdin.as_mut().unwrap(), "quit").unwrap();
+    assert!(mock.wait().unwrap().success());
+
+    for option in ["--socket", "--control"] {
+        let file = folder.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        let output = mock_card().args(["serve", option, path(&file)]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("this is no socket"), "{output:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only that file is left");
+}
+
+#[test]
 fn events_come_unasked() {
     let mut mock = Serving::start(&[]);
     let client = UnixStream::connect(&mock.socket).unwrap();

@@ -6,11 +6,10 @@
 use asymmetric_token::PublicKey;
 
 use super::identity::told_serial;
-use crate::enrollment::{Card, Enrollments, SealingKey};
+use crate::enrollment::{Card, Enrollments, SealingKey, any_of};
 use crate::error::Error;
 use crate::piv::{self, Curve, P256, P384, Piv, Serial, Slot};
 use crate::sealed::Recipient;
-use crate::text::escape;
 
 /// Cards of which any will do, in the order in which they are tried.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +18,8 @@ pub(crate) struct KnownCards(Vec<KnownCard>);
 #[derive(Clone, Debug)]
 struct KnownCard {
     serial: Serial,
-    label: String,
+    /// As a person knows it.
+    name: String,
     keys: Vec<(Slot, KnownKey)>,
 }
 
@@ -43,7 +43,7 @@ impl KnownCards {
     pub(crate) fn enrolled<'a>(cards: impl IntoIterator<Item = &'a Card>) -> Self {
         let known = cards.into_iter().map(|card| KnownCard {
             serial: card.serial,
-            label: card.label.clone(),
+            name: card.display_name(),
             keys: card.keys.iter().map(|key| (key.slot, KnownKey::Signing(key.public))).collect(),
         });
         Self(known.collect())
@@ -53,7 +53,7 @@ impl KnownCards {
     pub(crate) fn sealing<'a>(keys: impl IntoIterator<Item = &'a SealingKey>) -> Self {
         let known = keys.into_iter().map(|key| KnownCard {
             serial: key.serial,
-            label: key.label.clone(),
+            name: key.card_name(),
             keys: vec![(key.slot, KnownKey::Sealing(key.recipient))],
         });
         Self(known.collect())
@@ -72,8 +72,7 @@ impl KnownCards {
 
     /// As a person knows them: `YubiKey 12345678 (laptop key) or YubiKey 23456789 (safe)`.
     pub(crate) fn for_display(&self) -> String {
-        let cards = self.0.iter().map(|card| format!("YubiKey {} ({})", card.serial, escape(&card.label)));
-        cards.collect::<Vec<_>>().join(" or ")
+        any_of(self.0.iter().map(|card| card.name.clone()))
     }
 
     pub(crate) fn wrong_card(&self, found: &[Serial]) -> Error {

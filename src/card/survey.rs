@@ -9,7 +9,7 @@ use crate::reader::{AfterReset, ReaderName, Terms};
 
 /// One card, and what is in it. It is known again in each transaction that follows.
 pub(crate) struct SurveyedCard<'a> {
-    pub(super) access: Access<'a>,
+    pub(crate) access: Access<'a>,
     reader: ReaderName,
     pub(crate) serial: Serial,
     /// Whether the card tells its number.

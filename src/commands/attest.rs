@@ -3,20 +3,26 @@
 //! Each key's attestation is followed by the certificate of slot F9 that signed it, in PEM (RFC 7468), as one reads
 //! a chain. Who wants to believe it checks the chain against Yubico's root.
 
+use clap::Args;
 use der::pem::{LineEnding, encode_string};
 
 use crate::card::access;
 use crate::card::attested::{attestation, issuer};
 use crate::card::known::KnownCards;
 use crate::card::plugged_in;
-use crate::cli::Attest;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
 use crate::piv::Piv;
-use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `attest`.
+#[derive(Debug, Args)]
+pub struct Attest {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+}
 
 /// Runs `yk-cargo attest`.
 ///
@@ -43,11 +49,10 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
         let ui = Ui::silent();
         for key in &card.keys {
             ui.say(format_args!(
-                "{} key in slot {} of YubiKey {} ({}): {}",
+                "{} key in slot {} of {}: {}",
                 key.role,
                 key.slot,
-                card.serial,
-                escape(&card.label),
+                card.display_name(),
                 key.public.id()
             ));
         }

@@ -2,10 +2,10 @@
 //!
 //! What stops cargo is a failure, and comes with one command to run. What only should be better is a warning.
 
+use clap::Args;
 use serde_json::json;
 
 use crate::card::access;
-use crate::cli::Doctor;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
@@ -21,6 +21,14 @@ mod surroundings;
 
 use super::finding::{Finding, Verdict};
 use surroundings::Surroundings;
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo doctor`.
 ///

@@ -3,34 +3,25 @@
 //! Nothing on the card is ever overwritten, and nothing is left half: each key is noted in the enrollments file before
 //! it is made, so that a rerun finishes what an interruption left.
 
-use std::sync::Arc;
-
-use asymmetric_token::{KeyIdField, PublicKey};
+use clap::Args;
 
 use crate::card::access::{self, Access};
 use crate::card::choose;
-use crate::card::enrolled_keys::{self, Found};
-use crate::card::found_keys::{FoundKey, found_keys};
-use crate::card::key_making::{NewKey, Start};
 use crate::card::known::KnownCards;
-use crate::card::survey::{ManagementKeyState, SurveyedCard};
-use crate::card::vacancy::Vacancy;
+use crate::card::survey::SurveyedCard;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Enroll;
+use crate::commands::arguments::{Setup, label, retired_slot, serial, subject};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
-use crate::enrollment::{
-    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Purpose, Registry, Role,
-};
+use crate::enrollment::{Card, Edit, Enrollments, Key, Registry};
 use crate::error::Error;
-use crate::piv::certificate::KeyPurpose;
-use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
-use crate::reader::Readers;
+use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::signer::{self, Signer};
 use crate::text::escape;
 use crate::ui::{AskError, Ui};
 
 mod adopt;
+mod make;
 mod plan;
 mod refresh;
 mod register;
@@ -38,8 +29,71 @@ mod replace;
 mod report;
 mod same_keys;
 
-use plan::PlannedKey;
 use register::Registering;
+
+/// Arguments of `enroll`.
+#[derive(Debug, Args)]
+pub struct Enroll {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to use, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call the key on this card, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
+    pub label: String,
+    /// The key subject, if the registry gave you one.
+    #[arg(long, value_parser = subject)]
+    pub subject: Option<String>,
+    /// One key for reads and mutations, for registries that take one key.
+    #[arg(long)]
+    pub single_key: bool,
+    /// Adopt keys that the card already has for this registry, after showing them.
+    #[arg(long, conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub existing: bool,
+    /// Add this card to a registry that is enrolled with another one.
+    #[arg(long)]
+    pub backup: bool,
+    /// Have the registry take the keys at once, with the code that its administrator gave you: it is the first line of
+    /// standard input, or typed without echo.
+    #[arg(long, conflicts_with_all = ["refresh", "subject"])]
+    pub invite: bool,
+    /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
+    /// one; it asks for its PIN and a touch.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
+    pub endorse_with: Option<Serial>,
+    /// Take this card out of the enrollment as soon as another one has its keys there.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
+    pub replace: Option<Serial>,
+    /// Use the keys that this card has for another registry: for one whose URL has changed.
+    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
+    #[arg(conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub same_keys_as: Option<String>,
+    /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
+    #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
+    pub refresh: bool,
+    /// The slots for the keys: read, publish. [default: the first empty ones from 82]
+    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',', value_parser = retired_slot)]
+    pub slot: Vec<Slot>,
+    /// When the publish key asks for the PIN: never, once, always.
+    #[arg(long, value_name = "POLICY", default_value = "once")]
+    pub pin_policy: PinPolicy,
+    /// When the publish key asks for a touch: never, cached, always. [default: always; cached with --single-key]
+    #[arg(long, value_name = "POLICY")]
+    pub touch_policy: Option<TouchPolicy>,
+    /// When the read key asks for a touch: never, cached, always.
+    #[arg(long, value_name = "POLICY", default_value = "never")]
+    pub read_touch: TouchPolicy,
+    /// Enroll although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
+}
 
 /// Runs `yk-cargo enroll`.
 ///
@@ -66,8 +120,7 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
-    let enrollment =
-        Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced, registering };
+    let enrollment = Enrollment { arguments, context, ui, card, registry, replaced, registering };
 
     enrollment.may_join(&enrollments)?;
     let made = if let Some(source) = &arguments.same_keys_as {
@@ -86,7 +139,6 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
 struct Enrollment<'a> {
     arguments: &'a Enroll,
     context: &'a Context,
-    readers: &'a Readers,
     ui: Ui,
     card: SurveyedCard<'a>,
     registry: ConfiguredRegistry,
@@ -128,169 +180,10 @@ impl Enrollment<'_> {
         }
     }
 
-    /// Makes the keys that are still missing, also those that are enrolled and no longer on the card. Gives what it made.
-    fn make(&self, enrollments: Enrollments) -> Result<Vec<Key>, Error> {
-        let (index, serial) = (&self.registry.index, self.card.serial);
-        let gone = self.keys_gone(&enrollments)?;
-        let enrollments = &enrollments.without(index, serial, &gone);
-        let planned = plan::keys(self.arguments, index, &self.card, enrollments)?;
-        if planned.is_empty() && self.replaced.is_some() {
-            return self.only_take_out().map(|()| Vec::new());
-        }
-        if planned.is_empty() {
-            self.ui.note(format_args!("YubiKey {serial} is already enrolled there"));
-            return Ok(Vec::new());
-        }
-        self.card.is_fit(self.arguments.allow_default_pin)?;
-        self.may_be_overwritten(&planned)?;
-        self.show(&planned);
-        self.mention_keys_that_are_there(enrollments);
-        if !self.arguments.yes {
-            refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
-            self.confirm(&self.and_take_out("Make these keys"))?;
-        }
-        let management = self.management_key()?;
-        if !gone.is_empty() {
-            Edit::begin(self.context.cargo.home())?.remove_keys(index, serial, &gone)?;
-        }
-        let last = planned.len() - 1;
-        let mut made = Vec::new();
-        for (position, key) in planned.into_iter().enumerate() {
-            let (role, slot, pin) = (key.role, key.slot, key.pin);
-            let label = self.arguments.label.clone();
-            let key = self.make_key(key, &management)?;
-            self.enroll(&key, label, position == last)?;
-            made.push(key);
-            self.ui.say(format_args!(
-                "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
-                key.pin, key.touch
-            ));
-            if pin == PinPolicy::Never && key.pin == PinPolicy::Once {
-                self.ui.note(format_args!(
-                    "this card makes no key that needs no PIN: the {role} key asks for it once"
-                ));
-            }
-        }
-        Ok(made)
-    }
-
-    /// The keys that this card had for the registry before somebody deleted them or reset PIV.
-    fn keys_gone(&self, enrollments: &Enrollments) -> Result<Vec<Key>, Error> {
-        let registry = enrollments.registry(&self.registry.index);
-        let Some(card) = registry.and_then(|registry| registry.card(self.card.serial)).cloned() else {
-            return Ok(Vec::new());
-        };
-        let found = self.card.look(move |piv| enrolled_keys::compare(piv, &card))?;
-        let gone: Vec<_> =
-            found.into_iter().filter(|(_, found)| *found == Found::Gone).map(|(key, _)| key).collect();
-        for key in &gone {
-            self.ui.warn(format_args!(
-                "YubiKey {} no longer has the {} key that is enrolled; if it was registered, have it revoked: {}",
-                self.card.serial,
-                key.role,
-                key.public.id()
-            ));
-        }
-        Ok(gone)
-    }
-
-    /// To name the slots is to know that they are empty.
-    fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
-        let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
-        if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {
-            return Ok(());
-        }
-        self.card.confirm_that_empty(&planned.iter().map(|key| key.slot).collect::<Vec<_>>())
-    }
-
-    fn show(&self, planned: &[PlannedKey]) {
-        self.ui.say(format_args!(
-            "YubiKey {} (firmware {}) for {}",
-            self.card.serial,
-            self.card.firmware,
-            escape(&self.registry.index)
-        ));
-        for key in planned {
-            self.ui.say(format_args!(
-                "    {:<7}  slot {}  PIN {}, touch {}{}",
-                key.role,
-                key.slot,
-                key.pin,
-                key.touch,
-                if key.start == Start::Vacant(Vacancy::Begun) { "  (begun earlier)" } else { "" }
-            ));
-        }
-        self.say_what_it_asks(planned);
-        self.show_replaced();
-    }
-
-    /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
-    /// the registry takes the keys itself, each of them signs for that too.
-    fn say_what_it_asks(&self, planned: &[PlannedKey]) {
-        let behind_pin = self.card.management_key == ManagementKeyState::PinProtected
-            && self.arguments.setup.management_key_command.is_none();
-        let check = planned.iter().find(|key| key.role != Role::Publish);
-        let proofs = planned.iter().filter(|_| self.registering.is_some());
-        let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
-        let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
-        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count()
-            + self.card.management_touches(planned.len());
-        let asked = match (pin, touches) {
-            (false, 0) => "no touch".to_owned(),
-            (true, 0) => "the PIN, and no touch".to_owned(),
-            (false, 1) => "one touch".to_owned(),
-            (true, 1) => "the PIN and one touch".to_owned(),
-            (false, touches) => format!("{touches} touches"),
-            (true, touches) => format!("the PIN and {touches} touches"),
-        };
-        self.ui.say(format_args!("making and checking them takes {asked}"));
-    }
-
-    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
-    /// else on the card cannot be read stops nothing.
-    fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
-        let found = keys_for_signing(&self.card).unwrap_or_default();
-        let ours = found.iter().filter(|found| {
-            let here = found.described.as_ref().is_some_and(|described| {
-                matches!(&described.purpose, KeyPurpose::Signing { index, .. } if self.registry.index == index.as_str())
-            });
-            here && !enrollments.holds(self.card.serial, found.slot)
-        });
-        let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
-        if !slots.is_empty() {
-            self.ui.note(format_args!(
-                "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
-                slots.join(" and "),
-                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
-            ));
-        }
-    }
-
-    fn make_key(&self, planned: PlannedKey, management: &Arc<ManagementKey>) -> Result<Key, Error> {
-        let PlannedKey { role, slot, pin, touch, start } = planned;
-        let purpose = Purpose::Signing { role, index: self.registry.index.clone() };
-        let label = self.arguments.label.clone();
-        let key = NewKey { curve: &P384, purpose, label, slot, start, pin, touch };
-        let key = key.make(&self.card, management, self.context.cargo.home())?;
-        let public = PublicKey::from_uncompressed(&key.point)?;
-        Ok(Key { role, slot, public, pin: key.pin, touch: key.touch })
-    }
-
-    fn management_key(&self) -> Result<Arc<ManagementKey>, Error> {
-        self.card.management_key(self.arguments.setup.management_key_command.as_deref())
-    }
-
     /// With the last key the card that is replaced goes, in the same write.
     fn enroll(&self, key: &Key, label: String, is_last: bool) -> Result<(), Error> {
-        let registry = Registry {
-            index: self.registry.index.clone(),
-            name: self.registry.name.clone(),
-            subject: self.arguments.subject.clone(),
-            key_id: KeyIdField::Both,
-            challenge: ChallengeSource::default(),
-            reuse: DEFAULT_REUSE,
-            cards: Vec::new(),
-        };
+        let (index, name) = (self.registry.index.clone(), self.registry.name.clone());
+        let registry = Registry::new(index, name, self.arguments.subject.clone());
         let card = Card { serial: self.card.serial, firmware: self.card.firmware, label, keys: Vec::new() };
         let mut edit = Edit::begin(self.context.cargo.home())?;
         match self.replaced.as_ref().filter(|_| is_last) {
@@ -325,7 +218,7 @@ impl Enrollment<'_> {
         // Of several cards, the one that was enrolled is to be seen to sign; it may have changed places with the one that vouched.
         let this_card = registry.card(self.card.serial).cloned();
         let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
-        let mut signer = Signer::new(self.readers, &self.context.settings, self.ui);
+        let mut signer = Signer::with(self.card.access);
         let signed = match signer.sign(&alone, None) {
             Err(Error::WrongCard { .. } | Error::NoCard { .. }) => signer.sign(registry, None),
             signed => signed,
@@ -347,17 +240,6 @@ impl Enrollment<'_> {
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {
-        self.access().confirm(question)
+        self.card.access.confirm(question)
     }
-
-    fn access(&self) -> Access<'_> {
-        Access { readers: self.readers, settings: &self.context.settings, ui: self.ui }
-    }
-}
-
-/// Keys that sign, for whichever registry, and such as nothing describes.
-fn keys_for_signing(card: &SurveyedCard<'_>) -> Result<Vec<FoundKey<97>>, Error> {
-    found_keys(card, &P384, |described| {
-        described.is_none_or(|described| matches!(described.purpose, KeyPurpose::Signing { .. }))
-    })
 }

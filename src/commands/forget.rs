@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use clap::Args;
+
 use crate::card::access;
 use crate::card::enrolled_keys::{self, Found};
 use crate::card::plugged_in;
-use crate::cli::Forget;
 use crate::context::Context;
 use crate::enrollment::{Edit, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
@@ -14,6 +15,16 @@ use crate::piv::Serial;
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
 
 /// Runs `yk-cargo forget`.
 ///
@@ -71,9 +82,8 @@ fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> R
                 None => ("stays", ", which was not looked at"),
             };
             ui.say(format_args!(
-                "the {role} key {what} in slot {slot} of YubiKey {} ({}){unseen}: {}",
-                card.serial,
-                escape(&card.label),
+                "the {role} key {what} in slot {slot} of {}{unseen}: {}",
+                card.display_name(),
                 key.public.id()
             ));
         }

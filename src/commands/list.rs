@@ -1,14 +1,22 @@
 //! `list`: what is enrolled, and what is sealed. It reads files only, no card.
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::List;
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo list`.
 ///

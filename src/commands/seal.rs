@@ -2,15 +2,17 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
+use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Seal;
+use crate::commands::arguments::{Setup, label, serial};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
+use crate::piv::{Serial, Slot};
 use crate::sealed::{BearerToken, TokenError};
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -20,6 +22,43 @@ mod add_card;
 
 /// What is read of standard input at most, in bytes; a token is shorter.
 const LONGEST_INPUT: u64 = 16 * 1024;
+
+/// Arguments of `seal`.
+#[derive(Debug, Args)]
+pub struct Seal {
+    /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    ///
+    /// The token is asked for at the terminal, without echo; where standard input is no terminal, it is its first line.
+    #[arg(required_unless_present = "add_card")]
+    pub registry: Option<String>,
+    /// Put a new token in place of the sealed one.
+    #[arg(long)]
+    pub rotate: bool,
+    /// Have every sealed token open with one more card, which gets a key for it.
+    #[arg(long, conflicts_with_all = ["registry", "rotate", "configure", "no_configure", "insecure_http"])]
+    pub add_card: bool,
+    /// Do not open the token again to see that it opens, which takes PIN and touch.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to make the key on, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call that YubiKey, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
+    pub label: String,
+    /// The slot for the key. [default: the last empty one, from 95 downward]
+    #[arg(long, value_name = "SLOT")]
+    pub slot: Option<Slot>,
+    /// Make a key although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
+}
 
 /// Runs `yk-cargo seal`.
 ///

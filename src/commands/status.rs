@@ -1,11 +1,11 @@
 //! `status`: which cards are here, what they are enrolled for, and what the next publish will ask for.
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::card::access;
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::CRATES_IO_NAME;
-use crate::cli::Status;
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
@@ -13,6 +13,14 @@ use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo status`.
 ///

@@ -5,16 +5,18 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use asymmetric_token::{Checksum, PublicKey};
+use asymmetric_token::{Checksum, CrateName, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Args;
 use jiff::Timestamp;
+use semver::Version;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::cli::Verify;
+use crate::commands::arguments::name_and_version;
 use crate::commands::finding::{Finding, Verdict};
 use crate::commands::print;
 use crate::context::Context;
@@ -31,6 +33,35 @@ use crate::ui::Ui;
 mod fetch;
 
 use fetch::Remote;
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The crate and its version.
+    #[arg(value_name = "NAME@VERS", value_parser = name_and_version, required_unless_present = "proof")]
+    pub version: Option<(CrateName, Version)>,
+    /// The registry's name in cargo's configuration, or its index URL: it is asked for the proof.
+    #[arg(long, required_unless_present = "proof")]
+    pub registry: Option<String>,
+    /// The crate file. [default: download it from the registry]
+    #[arg(long = "crate", value_name = "FILE.crate")]
+    pub crate_file: Option<PathBuf>,
+    /// A proof that was kept; the registry is not asked.
+    #[arg(long, value_name = "FILE", requires = "crate_file")]
+    pub proof: Option<PathBuf>,
+    /// A key that you trust; may be given more than once.
+    #[arg(long, value_name = "K3PUBLIC")]
+    pub key: Vec<PublicKey>,
+    /// Record the key as trusted for this crate in $CARGO_HOME/yk-cargo/signers.toml, after asking.
+    #[arg(long)]
+    pub remember: bool,
+    /// Do not ask.
+    #[arg(long, requires = "remember")]
+    pub yes: bool,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo verify`.
 ///

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use asymmetric_token::KeyIdField;
+use serde::Serialize;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::{
@@ -175,10 +175,10 @@ impl Edit {
         let registries = tables(self.document.as_table_mut(), "registry");
         let registry = find_or_push(registries, |table| is_of(table, &registry.index), || new(registry));
         let cards = tables(registry, "card");
-        let card = find_or_push(cards, |table| is_card(table, card.serial), || new_card(card));
+        let card = find_or_push(cards, |table| is_card(table, card.serial), || new(card));
         let keys = tables(card, "key");
         keys.retain(|table| !has(table, "slot", &key.slot.to_string()));
-        keys.push(new_key(key));
+        keys.push(new(key));
     }
 
     fn take_out(&mut self, index: &IndexUrl, serial: Serial) {
@@ -236,40 +236,17 @@ fn waiting_for_another() {
     Ui::silent().note("waiting for another yk-cargo, which is changing the enrollments");
 }
 
-fn new(registry: &Registry) -> Table {
-    let mut table = Table::new();
-    table["index"] = value(&*registry.index);
-    if let Some(name) = &registry.name {
-        table["name"] = value(name);
+/// Writes the fields of an entry. What else the table has is kept.
+pub(super) fn set(table: &mut Table, entry: &impl Serialize) {
+    let fields = toml_edit::ser::to_document(entry).expect("an entry has strings and numbers only");
+    for (key, value) in fields.iter() {
+        table[key] = value.clone();
     }
-    if let Some(subject) = &registry.subject {
-        table["subject"] = value(subject);
-    }
-    table["key-id"] = value(match registry.key_id {
-        KeyIdField::Both => "both",
-        KeyIdField::Kip => "kip",
-        KeyIdField::Kid => "kid",
-    });
-    table["challenge"] = value(registry.challenge.as_str());
-    table["reuse"] = value(i64::from(registry.reuse));
-    table
 }
 
-fn new_card(card: &Card) -> Table {
+fn new(entry: &impl Serialize) -> Table {
     let mut table = Table::new();
-    table["serial"] = value(i64::from(card.serial.0));
-    table["firmware"] = value(card.firmware.to_string());
-    table["label"] = value(&card.label);
-    table
-}
-
-fn new_key(key: &Key) -> Table {
-    let mut table = Table::new();
-    table["role"] = value(key.role.as_str());
-    table["slot"] = value(key.slot.to_string());
-    table["public"] = value(key.public.to_string());
-    table["pin"] = value(key.pin.as_str());
-    table["touch"] = value(key.touch.as_str());
+    set(&mut table, entry);
     table
 }
 

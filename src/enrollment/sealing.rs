@@ -19,43 +19,53 @@
 //! `[[pending-sealing-key]]`, with `serial` and `slot`, is there while such a key is being made.
 
 use jiff::Timestamp;
-use toml_edit::{Table, value};
+use serde::{Deserialize, Serialize};
+use toml_edit::Table;
 
-use super::edit::{Edit, find_or_push, is_card, is_of, tables};
-use super::{Error, Reads};
+use super::edit::{Edit, find_or_push, is_card, is_of, set, tables};
+use super::{Error, Reads, card_name, values};
 use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::sealed::Recipient;
 
 /// A registry whose bearer token is sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SealedToken {
     /// The index URL, as cargo passes it on.
+    #[serde(with = "values::text")]
     pub index: IndexUrl,
     /// Cargo's name for it. For display only.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Whether index and downloads need the token too.
     pub reads: Reads,
     /// When this token was sealed first.
+    #[serde(with = "values::text")]
     pub since: Timestamp,
 }
 
 /// A P-256 key on a card to which tokens are sealed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SealingKey {
     /// The YubiKey's number.
+    #[serde(with = "values::number")]
     pub serial: Serial,
     /// When the key was made.
+    #[serde(with = "values::text")]
     pub firmware: Version,
     /// What its owner calls the card.
     pub label: String,
     /// Where the key is.
+    #[serde(with = "values::text")]
     pub slot: Slot,
     /// Its public half.
+    #[serde(with = "values::text")]
     pub recipient: Recipient,
     /// As read back from the card.
+    #[serde(with = "values::text")]
     pub pin: PinPolicy,
     /// As read back from the card.
+    #[serde(with = "values::text")]
     pub touch: TouchPolicy,
 }
 
@@ -64,6 +74,14 @@ impl SealedToken {
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.index)
+    }
+}
+
+impl SealingKey {
+    /// Its card as a person knows it.
+    #[must_use]
+    pub fn card_name(&self) -> String {
+        card_name(self.serial, &self.label)
     }
 }
 
@@ -76,13 +94,7 @@ impl Edit {
         self.forget_pending(key.serial, key.slot);
         let keys = tables(self.table(), "sealing-key");
         let table = find_or_push(keys, |table| is_card(table, key.serial), Table::new);
-        table["serial"] = value(i64::from(key.serial.0));
-        table["firmware"] = value(key.firmware.to_string());
-        table["label"] = value(&key.label);
-        table["slot"] = value(key.slot.to_string());
-        table["recipient"] = value(key.recipient.to_string());
-        table["pin"] = value(key.pin.as_str());
-        table["touch"] = value(key.touch.as_str());
+        set(table, key);
         self.save()
     }
 
@@ -93,13 +105,8 @@ impl Edit {
     pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
         let entries = tables(self.table(), "sealed");
         let table = find_or_push(entries, |table| is_of(table, &token.index), Table::new);
-        table["index"] = value(&*token.index);
-        match &token.name {
-            Some(name) => table["name"] = value(name),
-            None => drop(table.remove("name")),
-        }
-        table["reads"] = value(token.reads.as_str());
-        table["since"] = value(token.since.to_string());
+        table.remove("name");
+        set(table, token);
         self.save()
     }
 

@@ -29,6 +29,11 @@ fn problem(text: &str) -> Problem {
     Enrollments::parse(text).unwrap_err()
 }
 
+/// Whether it names the key whose value makes no sense.
+fn is_about(problem: &Problem, key: &str) -> bool {
+    matches!(problem, Problem::Toml(reason) if reason.ends_with(&format!(".{key}`")))
+}
+
 #[test]
 fn a_whole_file_is_read() {
     let enrollments = Enrollments::parse(&format!("version = 1\n{}", entry())).unwrap();
@@ -69,7 +74,7 @@ fn what_cannot_be_trusted_is_refused() {
         ("5.7.4", "5.7", "firmware"),
     ] {
         let text = format!("version = 1\n{}", entry().replace(good, bad));
-        assert!(matches!(problem(&text), Problem::Value { key: wrong, .. } if wrong == key), "{bad}");
+        assert!(is_about(&problem(&text), key), "{bad}");
     }
     assert!(matches!(
         problem(&format!("version = 1\n{}", entry().replace("\"publish\"", "\"admin\""))),
@@ -148,7 +153,7 @@ fn sealed_tokens_and_their_keys() {
     }
     assert_eq!(problem(&format!("version = 1\n{sealed}{sealed}")), Problem::Duplicate(URL.into()));
     let reads = problem(&format!("version = 1\n{}", sealed.replace("open", "maybe")));
-    assert!(matches!(reads, Problem::Value { key: "reads", .. }));
+    assert!(is_about(&reads, "reads"), "{reads}");
     let other = problem(&format!("version = 1\n{}", key.replace("age1yubikey1q", "age1q")));
-    assert!(matches!(other, Problem::Value { key: "recipient", .. }));
+    assert!(is_about(&other, "recipient"), "{other}");
 }

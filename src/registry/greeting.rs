@@ -262,6 +262,20 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::CargoConfig(error) => error.hint(),
+            Self::Http(http::Error::Network(_)) => Some(
+                "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into(),
+            ),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

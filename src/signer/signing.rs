@@ -67,10 +67,8 @@ pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key
     let on_each = registry.cards.iter().filter_map(|card| {
         let key = *card.key(mutation)?;
         let asks = key.pin != PinPolicy::Never || key.touch != TouchPolicy::Never;
-        let announcement = (mutation || asks).then(|| {
-            let (serial, label) = (card.serial, escape(&card.label));
-            format!("signing {} with YubiKey {serial} ({label})", statement(registry, purpose))
-        });
+        let announcement = (mutation || asks)
+            .then(|| format!("signing {} with {}", statement(registry, purpose), card.display_name()));
         let (serial, firmware, pin, touch) = (card.serial, card.firmware, key.pin, key.touch);
         let gone = |serial, slot| Error::KeyGone { serial, slot };
         let is_there = |piv: &mut Piv<'_>, key: &Key| {

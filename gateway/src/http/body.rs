@@ -3,35 +3,37 @@
 //! Layout: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use asymmetric_token::Checksum;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::App;
+use crate::connections::Place;
 use crate::metadata::MAX_JSON_BYTES;
 
-/// How often the patience for one piece is granted to a whole body.
+/// How often the patience for one piece is granted to a whole body that comes with a good token.
 const PIECES: u32 = 20;
 /// How much of a crate file is written at once, in bytes: each time, a thread is waited for.
 const TO_DISK: usize = 256 << 10;
-/// How much of an unwanted body is read, so that the client gets to reading the answer.
-const DISCARDED: usize = 2 << 20;
 
-/// A body on its way.
+/// A body on its way. What is not read of it when the answer goes out is read and forgotten when the connection ends
+/// ([`Watched`](crate::connections::Watched)).
 pub(super) struct RequestBody {
     body: Body,
     /// Read and not yet used.
     ahead: Bytes,
     /// Absent for a body in chunks: hyper takes Content-Length out then (RFC 9112, 6.3).
     length: Option<u64>,
-    /// The client waits for leave to send, and has not had it.
-    waits: bool,
+    place: Option<Arc<Place>>,
     patience: Duration,
     until: Instant,
 }
@@ -74,15 +76,25 @@ pub(super) enum BodyError {
 }
 
 impl RequestBody {
-    pub(super) fn new(headers: &HeaderMap, body: Body, patience: Duration) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    /// One that is read once its token is found to be good.
+    pub(super) fn new(app: &App, request: &Parts, body: Body) -> Self {
+        Self::within(app.patience * PIECES, app, request, body)
+    }
+
+    /// One that is read before anybody knows who sends it: the patience for one piece is all there is for the whole.
+    pub(super) fn of_a_stranger(app: &App, request: &Parts, body: Body) -> Self {
+        Self::within(app.patience, app, request, body)
+    }
+
+    fn within(limit: Duration, app: &App, request: &Parts, body: Body) -> Self {
+        let length = request.headers.get(header::CONTENT_LENGTH);
         Self {
             body,
             ahead: Bytes::new(),
-            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            waits: text(header::EXPECT).is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue")),
-            patience,
-            until: Instant::now() + patience * PIECES,
+            length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            place: request.extensions.get().cloned(),
+            patience: app.patience,
+            until: Instant::now() + limit,
         }
     }
 
@@ -91,9 +103,15 @@ impl RequestBody {
         self.length.unwrap_or(0) == 0
     }
 
-    /// The JSON part.
-    pub(super) async fn json(&mut self) -> Result<Vec<u8>, BodyError> {
+    /// The JSON part, before a crate file that may have so many bytes. What is too large for both is refused before any of it
+    /// is read.
+    pub(super) async fn json(&mut self, most_crate: u64) -> Result<Vec<u8>, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
+        let most = 8 + MAX_JSON_BYTES as u64 + most_crate;
+        if whole > most {
+            let what = "the upload, crate file and metadata,";
+            return Err(BodyError::TooLarge { what, bytes: whole, most });
+        }
         let length = self.part_length().await?;
         let most = MAX_JSON_BYTES as u64;
         if length > most {
@@ -138,25 +156,6 @@ impl RequestBody {
         self.exactly(usize::try_from(length).unwrap_or(usize::MAX)).await
     }
 
-    /// Reads and forgets what a client sends without having asked, so that it gets to reading the refusal. A client
-    /// that waits for leave to send is simply not given it.
-    pub(super) async fn discard(mut self) {
-        if self.waits {
-            return;
-        }
-        let mut left = DISCARDED;
-        let all = async {
-            while let Some(Ok(frame)) = self.body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        // Whether it ended in time makes no difference: the answer is the same.
-        let _ = timeout(self.patience, all).await;
-    }
-
     async fn part_length(&mut self) -> Result<u64, BodyError> {
         let bytes = self.exactly(4).await?;
         let bytes: [u8; 4] = bytes.try_into().map_err(|_| BodyError::Ended)?;
@@ -175,7 +174,7 @@ impl RequestBody {
     /// The next bytes, at least one and at most so many.
     async fn piece(&mut self, most: u64) -> Result<Bytes, BodyError> {
         while self.ahead.is_empty() {
-            self.waits = false;
+            let _waiting = self.place.as_ref().map(Place::wait);
             let patience = self.until.min(Instant::now() + self.patience);
             let frame = timeout_at(patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
             let frame = frame.ok_or(BodyError::Ended)?.map_err(|_| BodyError::Ended)?;

@@ -28,18 +28,11 @@ const MAX_OWNERS_BYTES: u64 = 16 << 10;
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, body, app.patience);
-    match publication(&app, &parts, &mut body).await {
-        Ok((signed, publication)) => {
-            let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
-            let said = json!({ "warnings": warnings });
-            carry_out(&app, signed, Change::Publish(publication), &said).await
-        }
-        Err(failure) => {
-            body.discard().await;
-            Err(failure)
-        }
-    }
+    let mut body = RequestBody::new(&app, &parts, body);
+    let (signed, publication) = publication(&app, &parts, &mut body).await?;
+    let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
+    let said = json!({ "warnings": warnings });
+    carry_out(&app, signed, Change::Publish(publication), &said).await
 }
 
 /// From an upload that is the signed one to what a registry is told of it.
@@ -49,7 +42,7 @@ async fn publication(
     body: &mut RequestBody,
 ) -> Result<(Signed, Publication), Failure> {
     let signed = authorize(app, request, Operation::Publish).await?;
-    let sent = Sent::parse(&body.json().await?, &app.rules.url)?;
+    let sent = Sent::parse(&body.json(app.max_crate).await?, &app.rules.url)?;
     let store = app.store.clone();
     let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
     let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
@@ -124,17 +117,10 @@ pub(super) async fn remove_owner(
 
 async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, body, app.patience);
-    match new_owners(app, name, &parts, &mut body, add).await {
-        Ok((signed, users)) => {
-            let change = Change::ChangeOwners(OwnersChange { add, users });
-            carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
-        }
-        Err(failure) => {
-            body.discard().await;
-            Err(failure)
-        }
-    }
+    let mut body = RequestBody::new(app, &parts, body);
+    let (signed, users) = new_owners(app, name, &parts, &mut body, add).await?;
+    let change = Change::ChangeOwners(OwnersChange { add, users });
+    carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
 }
 
 async fn new_owners(
@@ -175,7 +161,7 @@ async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> R
     let made = app.changes.carry_out(signed, change).await?;
     let body = made.owners.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Ok(value) = format!("{} {}", made.mark.seq, made.mark.hash).try_into() {
+    if let Ok(value) = format!("{} {}", made.recorded.seq, made.recorded.hash).try_into() {
         response.headers_mut().insert("x-audit", value);
     }
     Ok(response)

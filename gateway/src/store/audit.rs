@@ -10,15 +10,6 @@ use crate::keys::User;
 
 pub(super) use crate::audit::Kind;
 
-/// Where an entry is, and the SHA-256 of its bytes in hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Its place, from 1 upward without a gap.
-    pub seq: i64,
-    /// Of the stored bytes.
-    pub hash: String,
-}
-
 /// Why the log cannot be vouched for.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -36,24 +27,26 @@ impl From<rusqlite::Error> for AuditError {
     }
 }
 
-/// Appends an entry within the transaction that it tells of. Fields that are null are left out.
+/// Appends an entry within the transaction that it tells of, and returns its place and hash. Fields that are null are left
+/// out.
 pub(super) fn append(
     transaction: &Transaction<'_>,
     time: Timestamp,
     kind: Kind,
     mut fields: Map<String, Value>,
-) -> Result<Mark, StoreError> {
+) -> Result<Point, StoreError> {
     let last = last(transaction)?;
     fields.retain(|_, value| !value.is_null());
     let seq = last.seq + 1;
     let entry = Entry { seq, time, kind, prev: last.hash, details: fields };
     let entry = entry.to_json().map_err(|error| StoreError::Entry(error.to_string()))?;
-    let hash = Hash::of(entry.as_bytes()).to_string();
-    let seq = column(seq)?;
-    transaction
-        .prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)")?
-        .execute((seq, &entry, &hash))?;
-    Ok(Mark { seq, hash })
+    let hash = Hash::of(entry.as_bytes());
+    transaction.prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)")?.execute((
+        column(seq)?,
+        &entry,
+        hash.to_string(),
+    ))?;
+    Ok(Point { seq, hash })
 }
 
 /// Notes what an administrator did to a user, or a user by an administrator's leave.
@@ -136,6 +129,6 @@ fn point((seq, hash): (i64, String)) -> Result<Point, StoreError> {
 }
 
 /// SQLite's integers are signed.
-fn column(seq: u64) -> Result<i64, StoreError> {
+pub(super) fn column(seq: u64) -> Result<i64, StoreError> {
     i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::{Store, StoreError, audit, keys, parsed, time, users};
-use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode, ServerKey};
+use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode};
 use crate::keys::{Key, NewKey, Role, User};
 use crate::policy::{self, Refusal};
 
@@ -154,14 +154,6 @@ impl Store {
         let Some(text) = text.flatten() else { return Ok(None) };
         let chain = text.split(' ').map(|one| STANDARD.decode(one)).collect::<Result<_, _>>();
         chain.map(Some).map_err(|_| damaged())
-    }
-
-    /// The key by which this registry recognises what it issued; made the first time it is needed.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub fn server_key(&self) -> Result<ServerKey, StoreError> {
-        self.secret("server key").map(ServerKey::new)
     }
 }
 

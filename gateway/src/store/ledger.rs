@@ -12,8 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use semver::Version;
 use serde_json::{Map, Value};
 
-use super::audit::{self, Kind, Mark};
+use super::audit::{self, Kind};
 use super::{Store, StoreError, keys, parsed, time};
+use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
 
@@ -145,7 +146,8 @@ impl Store {
                 ("user", user.as_str().into()),
                 ("token", signed.token.as_str().into()),
             ]);
-            let Mark { seq, .. } = audit::append(transaction, signed.now, Kind::Intent, fields)?;
+            let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
+            let seq = audit::column(begun.seq)?;
             transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
             Ok::<_, SpendError>((recorded, intent))
@@ -158,7 +160,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
-    pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
+    pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Point, StoreError> {
         let settled = self.write(|transaction| settle(transaction, intent, outcome, now));
         if !matches!(settled, Ok(_) | Err(StoreError::Damaged(_))) {
             self.unrecorded.remember(intent, outcome);
@@ -231,7 +233,7 @@ pub(super) fn settle(
     intent: &Intent,
     outcome: &Outcome,
     now: Timestamp,
-) -> Result<Mark, StoreError> {
+) -> Result<Point, StoreError> {
     let open = transaction.prepare_cached("DELETE FROM open_intent WHERE seq = ?")?.execute([intent.seq])?;
     if open == 0 {
         return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
@@ -242,13 +244,13 @@ pub(super) fn settle(
         Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
     };
     let fields = fields([("intent", intent.seq.into()), ("outcome", word.into()), ("detail", detail.into())]);
-    let mark = audit::append(transaction, now, Kind::Outcome, fields)?;
+    let settled = audit::append(transaction, now, Kind::Outcome, fields)?;
     if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) {
         transaction
             .prepare_cached("INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)")?
-            .execute((name.as_str(), version.to_string(), intent.seq, mark.seq))?;
+            .execute((name.as_str(), version.to_string(), intent.seq, audit::column(settled.seq)?))?;
     }
-    Ok(mark)
+    Ok(settled)
 }
 
 fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {

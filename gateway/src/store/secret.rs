@@ -11,7 +11,15 @@ impl Store {
         self.secret("challenge key")
     }
 
-    pub(super) fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
+    /// The same for the challenges of enrollments.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`], [`StoreError::Random`].
+    pub fn enrollment_key(&self) -> Result<[u8; 32], StoreError> {
+        self.secret("server key")
+    }
+
+    fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
         let mut new = [0; 32];
         aws_lc_rs::rand::fill(&mut new).map_err(|_| StoreError::Random)?;
         self.write(|transaction| {

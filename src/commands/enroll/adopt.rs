@@ -5,8 +5,9 @@
 
 use asymmetric_token::PublicKey;
 
+use super::Enrollment;
+use super::make::keys_for_signing;
 use super::plan::{PlannedKey, roles};
-use super::{Enrollment, keys_for_signing};
 use crate::card::found_keys::FoundKey;
 use crate::card::key_making::Start;
 use crate::enrollment::{Key, Role};

@@ -1,8 +1,8 @@
 //! Which keys are to be made, and where. Decides without touching the card.
 
+use super::Enroll;
 use crate::card::key_making::Start;
 use crate::card::survey::SurveyedCard;
-use crate::cli::Enroll;
 use crate::enrollment::{Card, Enrollments, Purpose, Role};
 use crate::error::Error;
 use crate::index_url::IndexUrl;

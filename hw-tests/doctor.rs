@@ -154,7 +154,7 @@ fn a_card_that_lost_its_keys() {
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "keys");
     assert!(text.contains("no longer has the read key in slot 82 and the publish key in slot 83"), "{text}");
-    assert_eq!(next, "yk-cargo forget my-reg && yk-cargo enroll my-reg");
+    assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678");
 }
 
 #[test]

@@ -52,7 +52,10 @@ fn the_last_try_is_not_spent() {
 fn a_blocked_pin() {
     let world = World::with_a_crate();
     world.card.set_pin_tries(0);
-    world.yank().fails().says(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    world
+        .yank()
+        .fails()
+        .says(&["the PIN of YubiKey 12345678 is blocked", "ykman --device 12345678 piv access unblock-pin"]);
 }
 
 /// What cannot be a PIN is not sent, so it costs nothing.
@@ -214,7 +217,7 @@ fn no_touch_and_no_status_word() {
     let world = World::enrolled();
     world.card.power_off();
     let lost = |nth| Fault::Transmit { nth, effect: Effect::Fail(0x8010_002F) };
-    world.card.inject(lost(7));
+    world.card.inject(lost(8));
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
     yank().fails().says(&["YubiKey 12345678 was not touched in time; nothing was signed"]);
     world.card.inject(lost(3));
@@ -233,7 +236,7 @@ fn another_program_resets_the_card() {
         world.card.inject(Fault::Transmit { nth, effect: effect(Event::Reset) });
     };
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
-    for nth in 1..=7 {
+    for nth in 1..=8 {
         for effect in [Effect::Before as fn(Event) -> Effect, Effect::After] {
             world.card.power_off();
             reset(nth, effect);
@@ -241,8 +244,8 @@ fn another_program_resets_the_card() {
         }
     }
     world.card.power_off();
-    reset(7, Effect::Before);
-    reset(11, Effect::Before);
+    reset(8, Effect::Before);
+    reset(12, Effect::Before);
     yank()
         .fails()
         .says(&["another program reset the YubiKey in the middle of the work", "hint: close other programs"]);

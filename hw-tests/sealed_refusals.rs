@@ -35,7 +35,7 @@ fn what_stops_a_signature_stops_an_opening() {
     sealed.world.card.set_pin_tries(1);
     sealed.refuses(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
     sealed.world.card.set_pin_tries(0);
-    sealed.refuses(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    sealed.refuses(&["the PIN of YubiKey 12345678 is blocked", "piv access unblock-pin`"]);
     sealed.world.card.set_pin_tries(3);
     let nobody = sealed.yank().without("YK_CARGO_PIN_COMMAND").fails();
     nobody.says(&["YubiKey 12345678 needs its PIN, and there is no terminal to ask for it"]);
@@ -66,8 +66,13 @@ fn other_cards() {
     assert_eq!(Seen::on(&other).pins(), 0);
     let reset = MockCard::builder().serial(SERIAL).pin(PIN).start().unwrap();
     at(&reset).says(&["slot 95 of YubiKey 12345678 no longer holds the key that tokens are sealed to"]);
+    // With its PIN verified nothing but the use of the key shows that it is another one.
     let stranger = Sealed::new(Reads::Open);
+    stranger.yank().succeeds();
     at(&stranger.world.card).says(&["the key on the card does not open it"]);
+    stranger.world.card.power_off();
+    at(&stranger.world.card).says(&["slot 95 of YubiKey 12345678 no longer holds the key"]);
+    assert_eq!(stranger.world.card.pin_tries(), 3);
     assert_eq!(sealed.registry.done(), Vec::<String>::new());
 }
 

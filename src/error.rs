@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::enrollment::{self, Registry, Role};
+use crate::enrollment::{self, ChallengeSource, Registry, Role};
 use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::pin;
@@ -24,6 +24,12 @@ pub enum Error {
         /// Its name, escaped.
         registry: String,
     },
+    /// Another run of this program is making the same key.
+    #[error("another yk-cargo is making this key in slot {slot} of YubiKey {serial}")]
+    AnotherRun { serial: Serial, slot: Slot },
+    /// A key asks for a PIN or a touch, and is enrolled as one that does not.
+    #[error("a key of YubiKey {serial} asks for more than what it is enrolled with")]
+    AsksMore { serial: Serial },
     #[error(transparent)]
     Ask(#[from] AskError),
     /// `--slot` names another slot than the one in which the key was begun.
@@ -68,6 +74,8 @@ pub enum Error {
     LastTry { serial: Serial },
     #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
     ManagementKeyNeeded { serial: Serial },
+    #[error("YubiKey {serial} was not touched in time for its management key")]
+    ManagementKeyNotTouched { serial: Serial },
     #[error("a management key is 32, 48 or 64 hexadecimal digits")]
     ManagementKeySyntax,
     #[error("no YubiKey is plugged in; this needs {wanted}")]
@@ -109,6 +117,19 @@ pub enum Error {
     /// `verify` found something that does not hold; it has said what.
     #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
     NotProven { failed: usize },
+    /// The card made something else than what it was asked for.
+    #[error("YubiKey {serial} was asked for a new key in slot {slot}, and {what}; it is not enrolled")]
+    NotAsMade { serial: Serial, slot: Slot, what: &'static str },
+    #[error("YubiKey {serial} wants a touch, and nobody can touch it on an NFC reader; nothing was done")]
+    NoTouchOverNfc { serial: Serial },
+    /// `--refresh`, and the registry does not say what it wants.
+    #[error("`{registry}` cannot be asked; nothing was changed, and it is still taken for one that {}", known.in_words())]
+    NotRefreshed {
+        /// Its name, escaped.
+        registry: String,
+        known: ChallengeSource,
+        source: greeting::Error,
+    },
     #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]
     NotTouched { serial: Serial },
     #[error(
@@ -142,6 +163,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Pin(#[from] pin::PinError),
+    #[error("the PIN of YubiKey {serial} is blocked")]
+    PinBlocked { serial: Serial },
     #[error(transparent)]
     Pinentry(#[from] PinentryError),
     #[error(transparent)]
@@ -177,8 +200,8 @@ pub enum Error {
     SealingKeyGone { serial: Serial, slot: Slot },
     #[error("several YubiKeys are plugged in: {}", list(found))]
     SeveralCards { found: Vec<Serial> },
-    /// Old firmware, and nobody who could read what is printed on the key.
-    #[error("this YubiKey's firmware does not tell its number")]
+    /// A card that does not tell its number, and nobody who could read what is printed on it.
+    #[error("this YubiKey does not tell its number")]
     SerialNeeded,
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -204,6 +227,9 @@ pub enum Error {
     /// `doctor` found something that has to be mended; it has said what.
     #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]
     Unwell { failed: usize },
+    /// The card that is there is of no use, and others would do.
+    #[error("{error}")]
+    UseAnother { error: Box<Error>, others: String },
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
     Usage(&'static str),
@@ -252,9 +278,13 @@ impl Error {
             Self::AlreadySealed { registry } => {
                 format!("to put another in its place: yk-cargo seal {registry} --rotate")
             }
+            Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
+            Self::AsksMore { .. } => {
+                "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
+            }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::CardSignature(_) => {
-                "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
+                "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
             }
             Self::Challenge { registry, source } => source.hint().unwrap_or_else(|| {
                 format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
@@ -265,14 +295,17 @@ impl Error {
             Self::EnrolledElsewhere { .. } => {
                 "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
-            Self::KeyGone { .. } => {
-                "if the key was deleted or PIV was reset: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
-            }
+            Self::KeyGone { serial, .. } => format!(
+                "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
+            ),
             Self::LastTry { .. } => {
                 "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
             }
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
+            }
+            Self::ManagementKeyNotTouched { .. } => {
+                "run the command again, and touch the YubiKey when it blinks; if you did, the management key is not its own".into()
             }
             Self::NoCard { .. } => "plug it in and try again".into(),
             Self::NoEmptySlot { .. } => {
@@ -288,6 +321,8 @@ impl Error {
                 "only a registry-gateway keeps proofs, and only of what was published through it".into()
             }
             Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NoTouchOverNfc { .. } => "plug it into a USB port".into(),
+            Self::NotAsMade { .. } => "do not use this card".into(),
             Self::NotACrate { .. } => {
                 "`cargo package` makes one: target/package/NAME-VERSION.crate".into()
             }
@@ -297,6 +332,7 @@ impl Error {
             }
             Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
             Self::NotProven { .. } => "each check says what it found".into(),
+            Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
             Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
             Self::NotTheChosenCard { .. } => {
                 "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
@@ -316,6 +352,9 @@ impl Error {
             Self::OtherSubject { .. } => {
                 "to change it: `yk-cargo forget REGISTRY`, then enroll with --existing --subject".into()
             }
+            Self::PinBlocked { serial } => format!(
+                "set a new PIN with the PUK: `ykman --device {serial} piv access unblock-pin`; a YubiKey Bio has no PUK, and can only be reset"
+            ),
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
@@ -327,7 +366,9 @@ impl Error {
             Self::SealingKeyGone { .. } => {
                 "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`".into()
             }
-            Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
+            Self::SerialNeeded => {
+                "it is printed on the key: --serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again".into()
+            }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::Signs { registry } => {
                 format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
@@ -335,6 +376,13 @@ impl Error {
             Self::SlotTaken { .. } => {
                 "run the command again, without --slot, to use the next empty one".into()
             }
+            Self::Token(asymmetric_token::Error::TooLong { .. }) => {
+                "crate name, version, key subject, challenge and index URL are all in it: the longest of them has to be shorter".into()
+            }
+            Self::UseAnother { error, others } => match error.hint() {
+                Some(hint) => format!("plug in {others} and use that; for this one: {hint}"),
+                None => format!("plug in {others} and use that"),
+            },
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
             }
@@ -363,6 +411,23 @@ impl Error {
             | Self::Token(_)
             | Self::Usage(_) => return None,
         })
+    }
+
+    /// The card that cannot be used until somebody has mended it, if that is what this says.
+    pub(crate) fn of_no_use(&self) -> Option<Serial> {
+        match *self {
+            Self::KeyGone { serial, .. }
+            | Self::SealingKeyGone { serial, .. }
+            | Self::PinBlocked { serial }
+            | Self::LastTry { serial }
+            | Self::NoTouchOverNfc { serial } => Some(serial),
+            _ => None,
+        }
+    }
+
+    /// Whether the card did not give what it is there for, or is not there any more; no person and no registry is to blame.
+    pub(crate) fn is_of_the_card(&self) -> bool {
+        matches!(self, Self::CardSignature(_) | Self::KeyGone { .. } | Self::Piv(_) | Self::Reader(_))
     }
 
     pub(crate) fn not_one_of_its_cards(

@@ -14,12 +14,12 @@ use cargo_credential::{
 };
 use zeroize::Zeroizing;
 
+use crate::card::access;
 use crate::commands::forget;
 use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
 use crate::process::child;
 use crate::process::leave;
-use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::signer::Signer;
@@ -111,7 +111,7 @@ impl Provider<'_> {
             ));
         }
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         let is_read = mutation.is_none();
         let signed = Signer::new(&readers, &settings, self.ui)
             .sign(registry, mutation)
@@ -148,7 +148,7 @@ impl Provider<'_> {
 
     fn check_card(&self, registry: &Registry) -> Result<(), Error> {
         let settings = self.settings()?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         let serial = Signer::new(&readers, &settings, self.ui).find_card(registry)?;
         let name = escape(registry.display_name());
         self.ui.say(format_args!("`{name}` is enrolled, and YubiKey {serial} is plugged in; its keys:"));

@@ -5,6 +5,7 @@
 
 use clap::Args;
 
+use crate::card::access;
 use crate::cargo_config::CargoConfig;
 use crate::cargo_config::credentials::ClearToken;
 use crate::commands::arguments::serial;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -70,7 +70,7 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.confirm("Go on?", context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let sealer = Sealer { context, readers: &readers, ui: Ui::asking(), making: Making::from(arguments) };
     for moving in &plan.moves {

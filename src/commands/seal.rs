@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
 use crate::commands::arguments::{Setup, label, serial};
 use crate::commands::configure::{self, Choice};
@@ -12,7 +13,6 @@ use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
-use crate::reader::Readers;
 use crate::sealed::{BearerToken, TokenError};
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -65,7 +65,7 @@ pub struct Seal {
 /// # Errors
 /// Whatever stopped it. A token that was sealed stays sealed, even if it could not be opened as a check.
 pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let sealer = Sealer { context, readers: &readers, ui, making: Making::from(arguments) };
     let Some(registry) = &arguments.registry else {

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::card::access;
 use crate::cargo_config::{self, ConfiguredRegistry};
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
 use crate::text::escape;
@@ -47,7 +47,7 @@ pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.typed_yes(&question, context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::asking());
     let occasion = if arguments.restore { "to give it back to cargo" } else { "to print it" };

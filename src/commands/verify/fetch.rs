@@ -3,11 +3,11 @@
 use asymmetric_token::{Checksum, CrateName};
 use semver::Version;
 
+use crate::card::access;
 use crate::context::Context;
 use crate::enrollment::Registry;
 use crate::error::Error;
 use crate::proof;
-use crate::reader::Readers;
 use crate::registry::greeting::{self, Asked, IndexConfig};
 use crate::signer::Signer;
 use crate::ui::Ui;
@@ -36,7 +36,7 @@ impl<'a> Remote<'a> {
             return Ok(Self { index, context, config, token: None });
         }
         let enrolled = enrolled.ok_or_else(|| Error::NotEnrolled { registry: index.to_owned() })?;
-        let readers = Readers::start(context.settings.wait.deadlines());
+        let readers = access::readers(&context.settings.wait);
         let token = Signer::new(&readers, &context.settings, Ui::asking()).sign(enrolled, None)?.token;
         let config =
             ask(Some(&token)).map_err(failed)?.expect("with a token there is a configuration or an error");

@@ -52,11 +52,12 @@ pub(super) const HOUSES: &[House] = &[
             &["metrics", "record", "upstream", "verified_reads"],
             &["store"],
             &["config", "enrollment", "index"],
-            &["attestation", "metadata", "http_client", "policy", "vault"],
-            &["audit", "causes", "challenge", "crate_file", "keys", "limits", "patience", "tls"],
+            &["attestation", "http_client", "policy", "vault"],
+            &["audit", "causes", "challenge", "keys", "limits", "patience", "tls"],
         ],
         exceptions: &[],
     },
+    House { root: "crate-file/src/lib.rs", floors: &[&["index"], &["metadata"], &["file"]], exceptions: &[] },
     House {
         root: "token/src/lib.rs",
         floors: &[
@@ -111,6 +112,7 @@ pub(super) const PACKAGES: &[&str] = &[
     "",
     "benches/gateway",
     "benches/peer",
+    "crate-file",
     "fuzz",
     "gateway",
     "interop",

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
-use crate::crate_file::{self, CrateFile, CrateFileError};
+use crate::{CrateFile, CrateFileError, is_reserved_name};
 
 pub use compare::Difference;
 pub use manifest::ManifestError;
@@ -161,7 +161,7 @@ pub fn of_upload<R: Read + Seek>(
     sent: &Sent,
     index_url: &str,
 ) -> Result<Metadata, MetadataError> {
-    if crate_file::is_reserved_name(sent.name()) {
+    if is_reserved_name(sent.name()) {
         return Err(MetadataError::ReservedName(sent.name().to_owned()));
     }
     let mut file = CrateFile::open(file, length, sent.name(), sent.version())?;

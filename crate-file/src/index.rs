@@ -4,12 +4,28 @@
 //! never from what the client sent. A renamed dependency is the other way round here than in a publish request:
 //! `name` is the new name and `package` the crate.
 
+mod served;
+
 use std::collections::BTreeMap;
 
-use asymmetric_token::Checksum;
+use asymmetric_token::{Checksum, strict_json};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry};
+use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry, shown};
+pub use served::{NotServed, Served, served};
+
+/// The first thing in which a line of an index is not what the signed file says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` is {found} in the index and {signed} by the signed crate file")]
+pub struct Mismatch {
+    /// The field, by its name in the index.
+    pub field: String,
+    /// What the index has, as it may be shown.
+    pub found: String,
+    /// What follows from the file, likewise.
+    pub signed: String,
+}
 /// One version of a crate, as cargo resolves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
@@ -71,6 +87,27 @@ impl Line {
     /// If it is not one.
     pub fn from_json(json: &str) -> serde_json::Result<Self> {
         serde_json::from_str(json)
+    }
+
+    /// Compares a line as it is stored with this one, which is made from the signed file, value for value.
+    ///
+    /// # Errors
+    /// [`Mismatch`] with the first field that differs, also if it should not be there.
+    pub fn is(&self, stored: &str) -> Result<(), Mismatch> {
+        let signed = serde_json::to_value(self).expect("a struct of strings serialises");
+        let (Ok(found), Value::Object(signed)) = (strict_json::parse(stored), signed) else {
+            let (found, signed) = ("not JSON with each name once".to_owned(), "one line".to_owned());
+            return Err(Mismatch { field: "line".to_owned(), found, signed });
+        };
+        let none = Map::new();
+        let found = found.as_object().unwrap_or(&none);
+        let differs = |field: &&String| found.get(*field) != signed.get(*field);
+        let Some(field) = signed.keys().chain(found.keys()).find(differs) else { return Ok(()) };
+        let text = |object: &Map<String, Value>| match object.get(field) {
+            Some(value) => shown(&value.to_string()),
+            None => "absent".to_owned(),
+        };
+        Err(Mismatch { field: field.clone(), found: text(found), signed: text(&signed) })
     }
 
     /// The line, without a line break.

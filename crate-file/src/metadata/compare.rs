@@ -53,12 +53,14 @@ fn same_dependencies(sent: &[Dependency], signed: &[Dependency]) -> Result<(), D
         return Ok(());
     }
     let at = sent.iter().zip(signed).take_while(|(a, b)| a == b).count();
-    let shown =
-        |list: &[Dependency]| list.get(at).map_or_else(|| "absent".to_owned(), |d| Line(d).to_string());
-    Err(Difference { field: "deps", sent: shown(sent), signed: shown(signed) })
+    Err(Difference { field: "deps", sent: described(sent.get(at)), signed: described(signed.get(at)) })
 }
 
-/// A dependency on one line.
+/// A dependency on one line, or that there is none.
+pub(crate) fn described(dependency: Option<&Dependency>) -> String {
+    dependency.map_or_else(|| "absent".to_owned(), |dependency| Line(dependency).to_string())
+}
+
 struct Line<'a>(&'a Dependency);
 
 impl fmt::Display for Line<'_> {
@@ -81,7 +83,7 @@ impl fmt::Display for Line<'_> {
 }
 
 /// `Debug` escapes control characters, which a terminal at the other end would obey.
-fn shown(value: &impl Debug) -> String {
+pub(crate) fn shown(value: &impl Debug) -> String {
     cut(&format!("{value:?}"))
 }
 

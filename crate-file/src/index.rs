@@ -12,7 +12,7 @@ use asymmetric_token::{Checksum, strict_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry, shown};
+use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry, shown_json};
 pub use served::{NotServed, Served, served};
 
 /// The first thing in which a line of an index is not what the signed file says.
@@ -104,7 +104,7 @@ impl Line {
         let differs = |field: &&String| found.get(*field) != signed.get(*field);
         let Some(field) = signed.keys().chain(found.keys()).find(differs) else { return Ok(()) };
         let text = |object: &Map<String, Value>| match object.get(field) {
-            Some(value) => shown(&value.to_string()),
+            Some(value) => shown_json(value),
             None => "absent".to_owned(),
         };
         Err(Mismatch { field: field.clone(), found: text(found), signed: text(&signed) })

@@ -20,7 +20,7 @@ use std::io::{Read, Seek};
 use crate::{CrateFile, CrateFileError, is_reserved_name};
 
 pub use compare::Difference;
-pub(crate) use compare::{described, shown};
+pub(crate) use compare::{described, shown, shown_json};
 pub use manifest::ManifestError;
 pub use publish_json::{MAX_BYTES as MAX_JSON_BYTES, PublishJsonError, Sent};
 

@@ -21,6 +21,7 @@ pub mod config;
 pub mod doctor;
 pub mod enrollment;
 pub mod index;
+pub mod inspection;
 pub mod keys;
 pub mod policy;
 pub mod record;

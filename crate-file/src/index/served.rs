@@ -12,7 +12,7 @@ use semver::Version;
 use serde_json::{Map, Value};
 
 use super::Mismatch;
-use crate::metadata::{self, CRATES_IO, Dependency, Kind, Metadata, Registry, described, shown};
+use crate::metadata::{self, CRATES_IO, Dependency, Kind, Metadata, Registry, described, shown, shown_json};
 
 /// How crates.io may be named besides.
 const CRATES_IO_SPARSE: &str = "sparse+https://index.crates.io/";
@@ -100,7 +100,7 @@ fn compare(
     match found.get("v") {
         None | Some(Value::Null) => Ok(()),
         Some(version) if matches!(version.as_u64(), Some(1 | 2)) => Ok(()),
-        Some(version) => Err(mismatch("v", shown(version), "1 or 2".to_owned())),
+        Some(version) => Err(mismatch("v", shown_json(version), "1 or 2".to_owned())),
     }
 }
 
@@ -213,7 +213,7 @@ fn texts(object: &Map<String, Value>, name: &str) -> Option<Vec<String>> {
 }
 
 fn wrong(field: &str, found: Option<&Value>) -> Mismatch {
-    mismatch(field, found.map_or_else(|| "absent".to_owned(), shown), "something else".to_owned())
+    mismatch(field, found.map_or_else(|| "absent".to_owned(), shown_json), "something else".to_owned())
 }
 
 #[cfg(test)]

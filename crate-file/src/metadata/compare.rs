@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Debug};
 
+use serde_json::Value;
+
 use super::{Dependency, Metadata};
 
 /// The first field in which two descriptions of a version differ.
@@ -85,6 +87,12 @@ impl fmt::Display for Line<'_> {
 /// `Debug` escapes control characters, which a terminal at the other end would obey.
 pub(crate) fn shown(value: &impl Debug) -> String {
     cut(&format!("{value:?}"))
+}
+
+/// JSON as it is, but for what a terminal would obey.
+pub(crate) fn shown_json(value: &Value) -> String {
+    let escaped = |c: char| if c == '"' || c == '\\' { vec![c] } else { c.escape_debug().collect() };
+    cut(&value.to_string().chars().flat_map(escaped).collect::<String>())
 }
 
 fn cut(text: &str) -> String {

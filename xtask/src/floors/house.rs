@@ -44,7 +44,7 @@ pub(super) const HOUSES: &[House] = &[
         floors: &[
             &["doctor"],
             &["serve"],
-            &["operators"],
+            &["inspection", "operators"],
             &["http"],
             &["changes"],
             &["listener"],

@@ -311,8 +311,8 @@ fn enrollments_that_are_damaged() {
     for (text, says) in [
         (good.replacen("version = 1\n", "", 1), "does not begin with `version = 1`"),
         (format!("{good}\n[["), "is damaged"),
-        (good.replace("slot = \"83\"", "slot = \"ff\""), "`slot` is wrong"),
-        (good.replace("k3.public.", "k3.secret."), "`public` is wrong"),
+        (good.replace("slot = \"83\"", "slot = \"ff\""), "`registry.card.key.slot`"),
+        (good.replace("k3.public.", "k3.secret."), "`registry.card.key.public`"),
     ] {
         world.signs_nothing_with(&text, &[says]);
     }

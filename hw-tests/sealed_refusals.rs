@@ -253,7 +253,7 @@ fn a_key_that_was_begun_is_finished() {
             assert_eq!(nth, commands.len(), "only the last answer may be the last that is needed");
         }
         let enrollments = sealed.enrollments();
-        assert_eq!(enrollments.pending_sealing_keys, []);
+        assert_eq!(enrollments.pending, []);
         let slots: Vec<_> = enrollments.sealing_keys.iter().map(|key| key.slot.to_string()).collect();
         assert_eq!(slots, ["95"], "interrupted at {nth}");
         let seen = Seen::on(&sealed.world.card);

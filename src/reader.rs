@@ -167,6 +167,23 @@ impl Readers {
         }
     }
 
+    /// Takes the card as [`with_card`](Self::with_card) does, for work that changes nothing and needs no touch.
+    ///
+    /// # Errors
+    /// Those of [`with_card`](Self::with_card).
+    pub fn look<T, E>(
+        &self,
+        reader: &ReaderName,
+        work: impl FnMut(&mut Piv<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let terms = Terms { limit: self.deadlines.connect, after_reset: AfterReset::Repeat };
+        self.with_card(reader, terms, work)
+    }
+
     fn ask<T: Send + 'static>(
         &self,
         deadline: Duration,

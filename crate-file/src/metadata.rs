@@ -17,10 +17,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
+use cargo_platform::Platform;
+
 use crate::{CrateFile, CrateFileError, is_reserved_name};
 
 pub use compare::Difference;
 pub(crate) use compare::{described, shown, shown_json};
+use manifest::Manifest;
 pub use manifest::ManifestError;
 pub use publish_json::{MAX_BYTES as MAX_JSON_BYTES, PublishJsonError, Sent};
 
@@ -182,7 +185,7 @@ pub fn of_upload<R: Read + Seek>(
 ///
 /// # Errors
 /// [`MetadataError`]; [`MetadataError::Another`] if the Cargo.toml is that of another crate or version.
-pub fn of_file<R: Read + Seek>(
+pub fn of_signed<R: Read + Seek>(
     file: R,
     length: u64,
     name: &str,
@@ -209,20 +212,38 @@ pub fn rebuild<R: Read + Seek>(
     sent: &Sent,
     index_url: &str,
 ) -> Result<Metadata, MetadataError> {
-    let mut rebuilt = manifest::read(file.manifest(), index_url)?;
-    let readme = rebuilt.metadata.description.readme_file.clone();
-    if let Some(path) = readme {
-        let text = file.text(&without_dots(&path))?.ok_or(ManifestError::NoReadme(path))?;
-        rebuilt.metadata.description.readme = Some(text);
-    } else if let Some(path) = older_cargo::found_readme(&sent.metadata.description, rebuilt.has_readme_key)
+    let mut rebuilt = read(file, index_url)?;
+    let described = &mut rebuilt.metadata.description;
+    if described.readme_file.is_none()
+        && let Some(path) = older_cargo::found_readme(&sent.metadata.description, rebuilt.has_readme_key)
         && let Some(text) = file.text(path)?
     {
-        rebuilt.metadata.description.readme_file = Some(path.to_owned());
-        rebuilt.metadata.description.readme = Some(text);
+        described.readme_file = Some(path.to_owned());
+        described.readme = Some(text);
     }
     let signed = rebuilt.metadata;
-    compare::compare(&older_cargo::as_newer(sent.metadata.clone(), &signed), &signed)?;
+    if sent.metadata != signed {
+        compare::compare(&older_cargo::as_newer(sent.metadata.clone(), &signed), &signed)?;
+    }
     Ok(signed)
+}
+
+/// What a crate file says of itself. `index_url` is the registry's own.
+///
+/// # Errors
+/// [`MetadataError`].
+pub fn of_file<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Metadata, MetadataError> {
+    Ok(read(file, index_url)?.metadata)
+}
+
+/// The Cargo.toml, and the readme that it names.
+fn read<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Manifest, MetadataError> {
+    let mut manifest = manifest::read(file.manifest(), index_url)?;
+    if let Some(path) = manifest.metadata.description.readme_file.clone() {
+        let text = file.text(&without_dots(&path))?.ok_or(ManifestError::NoReadme(path))?;
+        manifest.metadata.description.readme = Some(text);
+    }
+    Ok(manifest)
 }
 
 impl Metadata {
@@ -252,10 +273,11 @@ pub(crate) fn requirement(text: &str) -> Option<String> {
     semver::VersionReq::parse(text).ok().map(|requirement| requirement.to_string())
 }
 
-/// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes.
+/// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes, as far as they mean
+/// nothing.
 pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
     nesting::of_platform(text)?;
-    if let Ok(platform) = text.parse::<cargo_platform::Platform>() {
+    if let Ok(platform) = text.parse::<Platform>() {
         return Ok(platform.to_string());
     }
     let mut quoted = false;
@@ -263,7 +285,9 @@ pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
         quoted ^= *c == '"';
         quoted || !c.is_whitespace()
     };
-    Ok(text.chars().filter(is_kept).collect())
+    let without: String = text.chars().filter(is_kept).collect();
+    // What can be parsed now was something else with its blanks.
+    Ok(if without.parse::<Platform>().is_ok() { text.to_owned() } else { without })
 }
 
 fn registry(url: Option<&str>, absent: Registry, index_url: &str) -> Registry {

@@ -111,7 +111,7 @@ fn file(store: &Store, record: &Record, line: &str, index_url: &str) -> Result<M
         return Err(RecordError::Checksum { found, signed: record.checksum });
     }
     let length = file.metadata()?.len();
-    let metadata = metadata::of_file(file, length, &record.name, &record.version, index_url)?;
+    let metadata = metadata::of_signed(file, length, &record.name, &record.version, index_url)?;
     let mut signed = Line::new(&metadata, record.checksum);
     // No file says that; the log does.
     signed.yanked = Line::from_json(line).is_ok_and(|line| line.yanked);

@@ -140,6 +140,7 @@ fn every_tampered_field_is_named() {
         ("/deps/3/optional", "deps", json!(true)),
         ("/deps/3/default_features", "deps", json!(false)),
         ("/deps/3/target", "deps", json!("cfg(windows)")),
+        ("/deps/8/target", "deps", json!("x86_64-pc -windows-msvc")),
         ("/deps/3/kind", "deps", json!("build")),
         ("/deps/3/registry", "deps", json!("sparse+https://evil.example/")),
         ("/deps/3/registry", "deps", json!(null)),

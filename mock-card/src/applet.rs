@@ -78,7 +78,9 @@ pub enum CardError {
         algorithm: Algorithm,
     },
     /// A PIN policy that the firmware does not have.
-    #[error("a YubiKey FIPS has no keys without PIN; use once or always")]
+    #[error(
+        "this edition has no such PIN policy: only a YubiKey Bio has match policies, and a YubiKey FIPS has no keys without PIN"
+    )]
     PinPolicy,
     /// A slot that cannot hold a private key.
     #[error("there is no key slot {0:02X}; use 9A, 9C, 9D, 9E, F9 or 82 to 95")]
@@ -196,6 +198,11 @@ impl Card {
     /// The serial number.
     pub fn serial(&self) -> u32 {
         self.serial
+    }
+
+    /// The answer to reset.
+    pub(crate) fn answer_to_reset(&self) -> &'static [u8] {
+        self.profile.answer_to_reset()
     }
 
     /// The number of PIN tries that are left.
@@ -339,11 +346,12 @@ impl Card {
             (Some(Instruction::Select), _) => self.select(command).map(Outcome::Answer),
             (_, Some(Application::Piv)) => self.piv.handle(command, now),
             (_, Some(Application::Management)) => {
-                management::handle(command, self.profile, self.serial, self.piv.has_own_secrets())
+                let is_fips_approved = self.piv.has_own_secrets();
+                management::handle(command, self.profile, self.visible_serial(), is_fips_approved)
                     .map(Outcome::Answer)
             }
             (_, Some(Application::Otp)) => {
-                otp::handle(command, self.profile.firmware(), self.serial).map(Outcome::Answer)
+                otp::handle(command, self.profile, self.visible_serial()).map(Outcome::Answer)
             }
             (_, None) => Err(Status::UnknownInstruction),
         }
@@ -353,11 +361,17 @@ impl Card {
     /// neither does a name that no application has.
     fn select(&mut self, command: &CommandApdu) -> Result<Vec<u8>, Status> {
         self.piv.forget_last_command();
-        if (command.p1, command.p2) != (0x04, 0x00) {
-            return Err(Status::WrongParameters);
+        match (command.p1, command.p2) {
+            (0x04, 0x00) => {}
+            // OpenSC issue 1230
+            (0x04, _) if self.profile.is_yubikey_4() => return Err(Status::UnknownInstruction),
+            _ => return Err(Status::WrongParameters),
         }
-        let application = Application::named(&command.data)
-            .filter(|application| *application != Application::Otp || self.profile.has_otp());
+        let application = Application::named(&command.data).filter(|application| match application {
+            Application::Piv => self.profile.has_piv(),
+            Application::Otp => self.profile.has_otp(),
+            Application::Management => true,
+        });
         let Some(application) = application else {
             if self.profile.failed_select_deselects() {
                 self.selected = None;
@@ -373,8 +387,13 @@ impl Card {
         Ok(match application {
             Application::Piv => self.piv.select(),
             Application::Management => management::select(self.profile.firmware()),
-            Application::Otp => otp::status(self.profile.firmware()),
+            Application::Otp => otp::select(self.profile.firmware()),
         })
+    }
+
+    /// The serial number, if clients can read it.
+    fn visible_serial(&self) -> Option<u32> {
+        (!self.profile.traits().serial_hidden).then_some(self.serial)
     }
 
     /// As much of the data as fits, then 9000; or 61xx, and the rest is kept for GET RESPONSE.
@@ -390,7 +409,8 @@ impl Card {
         }
         let status = match self.rest.len() {
             0 => Status::SUCCESS,
-            left => 0x6100 | left.min(0xFF) as u16,
+            left @ 1..=0xFF => 0x6100 | left as u16,
+            _ => 0x6100,
         };
         data.extend(status.to_be_bytes());
         data

@@ -29,11 +29,11 @@ pub mod settings;
 pub mod trace;
 
 pub use applet::attestation::{Authority, authorities};
-pub use applet::firmware::{Firmware, FirmwareError};
+pub use applet::firmware::{Edition, Firmware, FirmwareError};
 pub use applet::key::{Algorithm, ImportedKey, ImportedKeyError, PublicKey};
 pub use applet::management_key::ManagementAlgorithm;
 pub use applet::policy::{PinPolicy, TouchPolicy};
-pub use applet::traits::{Attestation, LastTry, ShortLe, Traits};
+pub use applet::traits::{Attestation, FormFactor, LastTry, ShortLe, Traits, Transport};
 pub use applet::{Card, CardError};
 pub use event::{Event, Hold};
 pub use fault::{Effect, Fault};

@@ -234,6 +234,12 @@ impl Builder {
         self
     }
 
+    /// The answer to reset, 2 to 33 bytes.
+    pub fn atr(mut self, atr: &[u8]) -> Self {
+        self.card.atr = Some(atr.to_vec());
+        self
+    }
+
     /// Powers the card down this long after the last client has closed it.
     pub fn idle_off(mut self, after: Duration) -> Self {
         self.card.idle_off = Some(after);

@@ -289,6 +289,9 @@ impl State {
                     Reader::new(card.reader_name(index), card.card()?, card.touch, card.touch_timeout);
                 reader.power_off_when_idle(card.idle_off);
                 reader.state_file.clone_from(&card.state);
+                if let Some(atr) = &card.atr {
+                    reader.atr.clone_from(atr);
+                }
                 Ok(reader)
             })
             .collect::<Result<Vec<_>, StartError>>()?;
@@ -392,6 +395,9 @@ fn require_distinct(readers: &[Reader]) -> Result<(), StartError> {
         return Err(StartError::TooManyReaders { most: READER_SLOTS });
     }
     for (index, reader) in readers.iter().enumerate() {
+        if !(2..=wire::LONGEST_ATR).contains(&reader.atr.len()) {
+            return Err(StartError::AnswerToReset);
+        }
         if reader.name.is_empty() || reader.name.len() >= wire::READER_NAME || reader.name.contains('\0') {
             return Err(StartError::ReaderName);
         }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::applet::firmware::Firmware;
+use crate::applet::firmware::{Edition, Firmware};
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
-use crate::applet::traits::Traits;
+use crate::applet::traits::{Traits, Transport};
 use crate::applet::{Card, CardError};
 
 /// Who touches the card when it waits for a touch.
@@ -57,6 +57,8 @@ pub struct CardSettings {
     pub touch_timeout: Duration,
     /// The name of the reader. Clients look for `Yubico YubiKey` in it.
     pub reader: Option<String>,
+    /// The answer to reset, 2 to 33 bytes. Without it, the one that a YubiKey gives in such a reader.
+    pub atr: Option<Vec<u8>>,
     /// A file that keeps the card's memory, with every secret in the clear. Its mode is 0600.
     pub state: Option<PathBuf>,
     /// How long after the last client has closed the card it is powered down. The real daemon does that after 5 s.
@@ -89,6 +91,7 @@ impl Default for CardSettings {
             touch: Touch::default(),
             touch_timeout: Duration::from_secs(15),
             reader: None,
+            atr: None,
             state: None,
             idle_off: None,
         }
@@ -96,12 +99,14 @@ impl Default for CardSettings {
 }
 
 impl CardSettings {
-    /// The name of the reader. Without one in the settings, it is the name that pcsc-lite gives to a YubiKey of that
-    /// series in the reader number `index`.
+    /// The name of the reader. Without one in the settings, it is the name that pcsc-lite gives to the reader number
+    /// `index`: a YubiKey in a USB port, or an NFC reader of a common kind.
     pub(crate) fn reader_name(&self, index: usize) -> String {
-        let product = match self.firmware.major {
-            ..5 => "Yubico Yubikey 4 OTP+U2F+CCID",
-            _ => "Yubico YubiKey OTP+FIDO+CCID",
+        let product = match (self.traits.transport, self.firmware) {
+            (Transport::Nfc, _) => "ACS ACR122U PICC Interface",
+            (Transport::Usb, Firmware { major: ..5, .. }) => "Yubico Yubikey 4 OTP+U2F+CCID",
+            (Transport::Usb, Firmware { edition: Edition::Bio, .. }) => "Yubico YubiKey FIDO+CCID",
+            (Transport::Usb, _) => "Yubico YubiKey OTP+FIDO+CCID",
         };
         self.reader.clone().unwrap_or_else(|| format!("{product} {index:02X} 00"))
     }
@@ -165,6 +170,9 @@ pub enum StartError {
     /// A name of a reader that does not fit into pcsc-lite's protocol.
     #[error("a reader's name has 1 to 127 bytes and no NUL")]
     ReaderName,
+    /// An answer to reset that no card can give.
+    #[error("an answer to reset has 2 to 33 bytes")]
+    AnswerToReset,
     /// A file or socket that could not be made or read.
     #[error("{path}: {error}", path = path.display())]
     File {

@@ -5,11 +5,11 @@
 
 use asymmetric_token::PublicKey;
 
-use crate::enrollment::{Card, SealingKey};
+use super::identity::told_serial;
+use crate::enrollment::{Card, SealingKey, any_of};
 use crate::error::Error;
-use crate::piv::{self, Piv, SERIAL_SINCE, Serial, Slot, Version};
+use crate::piv::{self, P256, P384, Piv, SERIAL_SINCE, Serial, Slot, Version};
 use crate::sealed::Recipient;
-use crate::text::escape;
 
 /// Cards of which any will do, in the order in which they are tried.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,8 @@ pub(crate) struct KnownCards(Vec<KnownCard>);
 struct KnownCard {
     serial: Serial,
     firmware: Version,
-    label: String,
+    /// As a person knows it.
+    name: String,
     keys: Vec<(Slot, KnownKey)>,
 }
 
@@ -44,7 +45,7 @@ impl KnownCards {
         let known = cards.into_iter().map(|card| KnownCard {
             serial: card.serial,
             firmware: card.firmware,
-            label: card.label.clone(),
+            name: card.display_name(),
             keys: card.keys.iter().map(|key| (key.slot, KnownKey::Signing(key.public))).collect(),
         });
         Self(known.collect())
@@ -55,7 +56,7 @@ impl KnownCards {
         let known = keys.into_iter().map(|key| KnownCard {
             serial: key.serial,
             firmware: key.firmware,
-            label: key.label.clone(),
+            name: key.card_name(),
             keys: vec![(key.slot, KnownKey::Sealing(key.recipient))],
         });
         Self(known.collect())
@@ -68,8 +69,7 @@ impl KnownCards {
 
     /// As a person knows them: `YubiKey 12345678 (laptop key) or YubiKey 23456789 (safe)`.
     pub(crate) fn for_display(&self) -> String {
-        let cards = self.0.iter().map(|card| format!("YubiKey {} ({})", card.serial, escape(&card.label)));
-        cards.collect::<Vec<_>>().join(" or ")
+        any_of(self.0.iter().map(|card| card.name.clone()))
     }
 
     pub(crate) fn wrong_card(&self, found: &[Serial]) -> Error {
@@ -93,10 +93,8 @@ impl KnownCards {
     /// # Errors
     /// What the card answers instead.
     pub(crate) fn number(&self, piv: &mut Piv<'_>) -> Result<Option<Serial>, piv::Error> {
-        match piv.serial() {
-            Ok(serial) => return Ok(Some(serial)),
-            Err(piv::Error::Unsupported { .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(serial) = told_serial(piv)? {
+            return Ok(Some(serial));
         }
         let old = self.0.iter().filter(|card| card.firmware < SERIAL_SINCE);
         for (card, (slot, key)) in old.flat_map(|card| card.keys.iter().map(move |key| (card, key))) {
@@ -117,10 +115,10 @@ impl KnownKey {
         let Some(object) = piv.certificate(slot)? else { return Ok(false) };
         Ok(match self {
             Self::Signing(key) => {
-                object.p384_point().is_some_and(|point| PublicKey::from_uncompressed(&point) == Ok(key))
+                object.point(&P384).is_some_and(|point| PublicKey::from_uncompressed(&point) == Ok(key))
             }
             Self::Sealing(key) => {
-                object.p256_point().is_some_and(|point| Recipient::from_point(&point) == Ok(key))
+                object.point(&P256).is_some_and(|point| Recipient::from_point(&point) == Ok(key))
             }
         })
     }
@@ -134,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::enrollment::{Card, Key, Role};
-    use crate::piv::certificate::Description;
+    use crate::piv::certificate::{Description, KeyPurpose};
     use crate::piv::script::Script;
     use crate::piv::{P384Point, PinPolicy, TouchPolicy};
 
@@ -159,9 +157,12 @@ mod tests {
 
     /// The answer to GET DATA for the certificate object of a slot with this key.
     fn certificate(secret: u8) -> String {
-        let description = Description { role: "both".into(), label: "old".into(), index: Some("x:".into()) };
+        let purpose = KeyPurpose::Signing { role: Role::Both, index: "x:".into() };
+        let description = Description { purpose, label: "old".into() };
         let now = SystemTime::now();
-        let der = description.certificate(&point(secret), PinPolicy::Once, TouchPolicy::Always, now).unwrap();
+        let der = description
+            .certificate(&P384, &point(secret), PinPolicy::Once, TouchPolicy::Always, now)
+            .unwrap();
         let object = long(0x53, &long(0x70, &der));
         object.iter().map(|byte| format!("{byte:02X}")).collect::<String>() + "9000"
     }

@@ -2,14 +2,25 @@
 
 use std::path::Path;
 
-use crate::cli::Forget;
+use clap::Args;
+
 use crate::context::Context;
-use crate::enrollment::{Edit, Enrollments, Pending};
+use crate::enrollment::{Edit, Enrollments, Pending, Purpose};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
 
 /// Runs `yk-cargo forget`.
 ///
@@ -32,9 +43,9 @@ fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Res
         Err(error) => return Err(error),
     };
     let configured = context.cargo.resolve(name_or_url).map(|registry| registry.index).ok();
-    let is_meant =
-        |pending: &&Pending| pending.index == name_or_url || Some(&pending.index) == configured.as_ref();
-    enrollments.pending.iter().find(is_meant).map(|begun| begun.index.clone()).ok_or(not_enrolled)
+    let is_meant = |index: &&IndexUrl| **index == name_or_url || Some(*index) == configured.as_ref();
+    let mut begun = enrollments.pending.iter().filter_map(|pending| pending.purpose.index());
+    begun.find(is_meant).cloned().ok_or(not_enrolled)
 }
 
 /// Removes an enrollment after a typed yes.
@@ -52,22 +63,24 @@ pub fn forget(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) 
 fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
     let mut edit = Edit::begin(cargo_home)?;
     let removed = edit.enrollments().registry(index).cloned();
-    let begun: Vec<_> =
-        edit.enrollments().pending.iter().filter(|pending| pending.index == *index).cloned().collect();
+    let begun = edit.enrollments().pending.clone();
     edit.remove(index)?;
     for card in removed.iter().flat_map(|registry| &registry.cards) {
         for key in &card.keys {
             ui.say(format_args!(
-                "the {} key stays in slot {} of YubiKey {} ({}): {}",
+                "the {} key stays in slot {} of {}: {}",
                 key.role,
                 key.slot,
-                card.serial,
-                escape(&card.label),
+                card.display_name(),
                 key.public.id()
             ));
         }
     }
-    for Pending { serial, slot, role, .. } in begun {
+    for Pending { serial, slot, purpose } in begun {
+        let Purpose::Signing { role, index: of } = purpose else { continue };
+        if of != *index {
+            continue;
+        }
         ui.say(format_args!(
             "slot {slot} of YubiKey {serial} may hold a {role} key that was never enrolled; `ykman piv keys delete {slot}` (firmware 5.7) makes room"
         ));

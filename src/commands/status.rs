@@ -1,10 +1,10 @@
 //! `status`: which cards are here, what they are enrolled for, and what the next publish will ask for.
 
+use clap::Args;
 use serde_json::{Value, json};
 
+use crate::card::plugged_in::{self, CardState, PluggedIn};
 use crate::cargo_config::CRATES_IO_NAME;
-use crate::cli::Status;
-use crate::commands::cards::{self, CardState, PluggedIn};
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
@@ -14,6 +14,14 @@ use crate::reader::Readers;
 use crate::text::escape;
 use crate::ui::Ui;
 
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs `yk-cargo status`.
 ///
 /// # Errors
@@ -21,7 +29,7 @@ use crate::ui::Ui;
 pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = Readers::start(context.settings.wait.deadlines());
-    let found = cards::plugged_in(&readers, &enrollments);
+    let found = plugged_in::cards(&readers, &enrollments);
     if arguments.json {
         return print(as_json(&enrollments, &found, context));
     }
@@ -120,7 +128,7 @@ enum Outlook {
 
 impl Outlook {
     fn of(registry: &Registry, found: &[PluggedIn]) -> Self {
-        let Some(CardState { serial: Some(serial), pin, .. }) = cards::first_of(registry, found) else {
+        let Some(CardState { serial: Some(serial), pin, .. }) = plugged_in::first_of(registry, found) else {
             return Self::NoCard;
         };
         Self::with(serial, pin, registry.card(serial).and_then(|card| Asks::next_publish(card, pin)))

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
 use crate::cargo_config::{self, ConfiguredRegistry};
-use crate::cli::Unseal;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
@@ -14,6 +15,19 @@ use crate::sealed_files;
 use crate::text::escape;
 use crate::ui::Ui;
 use crate::unsealer::{Occasion, Unsealer};
+
+/// Arguments of `unseal`.
+#[derive(Debug, Args)]
+pub struct Unseal {
+    /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    pub registry: String,
+    /// Write the token into cargo's credentials in place of sealing it, and have cargo use it from there.
+    #[arg(long)]
+    pub restore: bool,
+    /// Do not ask.
+    #[arg(long, requires = "restore")]
+    pub yes: bool,
+}
 
 /// Runs `yk-cargo unseal`.
 ///

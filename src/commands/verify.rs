@@ -5,22 +5,25 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use asymmetric_token::{Checksum, PublicKey};
+use asymmetric_token::{Checksum, CrateName, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Args;
 use jiff::Timestamp;
+use semver::Version;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::cli::Verify;
+use crate::commands::arguments::name_and_version;
 use crate::commands::finding::{Finding, Verdict};
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
+use crate::piv::P384;
 use crate::piv::attestation::Attestation;
 use crate::proof::{self, Logged, Proof};
 use crate::text::escape;
@@ -30,6 +33,35 @@ use crate::ui::Ui;
 mod fetch;
 
 use fetch::Remote;
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The crate and its version.
+    #[arg(value_name = "NAME@VERS", value_parser = name_and_version, required_unless_present = "proof")]
+    pub version: Option<(CrateName, Version)>,
+    /// The registry's name in cargo's configuration, or its index URL: it is asked for the proof.
+    #[arg(long, required_unless_present = "proof")]
+    pub registry: Option<String>,
+    /// The crate file. [default: download it from the registry]
+    #[arg(long = "crate", value_name = "FILE.crate")]
+    pub crate_file: Option<PathBuf>,
+    /// A proof that was kept; the registry is not asked.
+    #[arg(long, value_name = "FILE", requires = "crate_file")]
+    pub proof: Option<PathBuf>,
+    /// A key that you trust; may be given more than once.
+    #[arg(long, value_name = "K3PUBLIC")]
+    pub key: Vec<PublicKey>,
+    /// Record the key as trusted for this crate in $CARGO_HOME/yk-cargo/signers.toml, after asking.
+    #[arg(long)]
+    pub remember: bool,
+    /// Do not ask.
+    #[arg(long, requires = "remember")]
+    pub yes: bool,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo verify`.
 ///
@@ -216,7 +248,7 @@ impl Findings {
         let Some(certificates) = &proof.attestation else { return };
         let first = certificates.first().and_then(|text| STANDARD.decode(text).ok());
         let read = first.and_then(|der| Attestation::read(&der).ok());
-        let point = read.as_ref().and_then(|read| read.p384_point);
+        let point = read.as_ref().and_then(|read| read.point(&P384));
         let is_of_key =
             point.is_some_and(|point| PublicKey::from_uncompressed(&point).ok() == Some(proof.public));
         let text = match read.filter(|_| is_of_key) {

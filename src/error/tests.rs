@@ -19,7 +19,9 @@ use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
 use crate::registry::enrollment as registration;
 use crate::ui::AskError;
-use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, settings, trusted_keys};
+use crate::{
+    cargo_config, enrollment, folder, piv, proof, reader, sealed, sealed_files, settings, trusted_keys,
+};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -177,7 +179,7 @@ fn all() -> Vec<Error> {
             refused(409, "the key k3.pid.x is registered already, for bob"),
         ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
-        Error::Sealed { .. } => [sealed_file(sealed::FileError::NotOpened)],
+        Error::Sealed(_) => [sealed_file(sealed::FileError::NotOpened).into()],
         Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
         Error::SealedIsAnother { .. } => [Error::SealedIsAnother { registry: "my-reg".into() }],
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
@@ -319,12 +321,17 @@ fn of_sealed_tokens(index: String) -> Vec<Error> {
         T::HeaderName => [T::HeaderName],
         T::Asymmetric => [T::Asymmetric],
     });
-    file.into_iter().map(sealed_file).chain(token.into_iter().map(Error::from)).collect()
+    let kept = every!(sealed_files::Error {
+        sealed_files::Error::Folder(_) => [folder_error("/home/me/.cargo/yk-cargo/sealed/x.age").into()],
+        sealed_files::Error::Unusable { .. } => [sealed_file(F::Missing)],
+    });
+    let file = file.into_iter().map(sealed_file).chain(kept).map(Error::from);
+    file.chain(token.into_iter().map(Error::from)).collect()
 }
 
-fn sealed_file(problem: sealed::FileError) -> Error {
+fn sealed_file(problem: sealed::FileError) -> sealed_files::Error {
     let file = "/home/me/.cargo/yk-cargo/sealed/registry.example-0123456789abcdef.age".into();
-    Error::Sealed { registry: "my-reg".into(), file, problem }
+    sealed_files::Error::Unusable { registry: "my-reg".into(), file, problem }
 }
 
 fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
@@ -483,7 +490,6 @@ fn of_the_card() -> Vec<Error> {
     let certificate = every!(CertificateError {
         CertificateError::Label(_) => [CertificateError::Label(65)],
         CertificateError::Index => [CertificateError::Index],
-        CertificateError::Role(_) => [CertificateError::Role("owner".into())],
         CertificateError::Key => [CertificateError::Key],
         CertificateError::Random(_) => [CertificateError::Random(getrandom::Error::UNSUPPORTED)],
         CertificateError::Encoding(_) => [CertificateError::Encoding("a date".into())],

@@ -1,6 +1,6 @@
 //! What goes wrong between us and the PIV application.
 
-use super::{Slot, Status};
+use super::{ManagementAlgorithm, Slot, Status};
 
 /// A PIV operation that did not come to its end. Variants are for matching; [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum Error {
     #[error("the card's management key is {algorithm}, which has {expected} bytes, not {given}")]
     ManagementKeyLength {
         /// The card's algorithm.
-        algorithm: super::ManagementAlgorithm,
+        algorithm: ManagementAlgorithm,
         /// Bytes of its keys.
         expected: usize,
         /// Bytes of the key given.

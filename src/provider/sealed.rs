@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{Provider, to_cargo};
 use crate::cargo_config::{ConfiguredRegistry, index_url};
-use crate::commands::seal::{Making, Sealer, ask_at_the_terminal};
+use crate::commands::seal::ask_at_the_terminal;
 use crate::context::Context;
 use crate::enrollment::Reads;
 use crate::enrollment::{Edit, Enrollments, SealedToken};
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
+use crate::sealer::{Making, Sealer};
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::unsealer::{Occasion, Unsealer};

@@ -91,7 +91,7 @@ impl Looking<'_> {
         }
         let length = crate_file.len() as u64;
         let (name, version, url) = (&record.name, &record.version, &checked.index_url);
-        let signed = metadata::of_file(Cursor::new(crate_file), length, name, version, url);
+        let signed = metadata::of_signed(Cursor::new(crate_file), length, name, version, url);
         let signed = signed.map_err(|error| error.to_string())?;
         served(index_file, &signed, record.checksum, url).map(drop).map_err(|error| error.to_string())
     }

@@ -18,7 +18,7 @@ pub(crate) fn select(firmware: Firmware) -> Vec<u8> {
 pub(crate) fn handle(
     apdu: &CommandApdu,
     profile: Profile,
-    serial: u32,
+    serial: Option<u32>,
     is_fips_approved: bool,
 ) -> Result<Vec<u8>, Status> {
     match Instruction::parse(apdu.ins) {

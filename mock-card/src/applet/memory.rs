@@ -49,8 +49,8 @@ impl Memory {
     /// The memory of a new card.
     pub(crate) fn new(profile: Profile) -> Self {
         Self {
-            pin: ReferenceData::default_pin(),
-            puk: ReferenceData::default_puk(),
+            pin: ReferenceData::new_pin(profile),
+            puk: ReferenceData::new_puk(profile),
             management: ManagementKey::default_of(profile.default_management_algorithm()),
             keys: BTreeMap::new(),
             objects: BTreeMap::new(),

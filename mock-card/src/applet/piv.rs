@@ -2,6 +2,7 @@
 
 mod attest;
 mod command;
+mod fingerprint;
 mod key_management;
 mod key_use;
 mod management_authentication;
@@ -27,8 +28,8 @@ use super::slot;
 use super::status::Status;
 use super::tlv;
 use command::{Authentication, Command, Operation, Policies};
-use session::Session;
 pub(crate) use session::{Deferred, Outcome};
+use session::{JustVerified, Session};
 
 /// The application with its memory.
 pub(crate) struct Piv {
@@ -63,7 +64,7 @@ impl Piv {
 
     /// Carries out one whole command.
     pub(crate) fn handle(&mut self, apdu: &CommandApdu, now: Duration) -> Result<Outcome, Status> {
-        let pin_just_verified = mem::take(&mut self.session.pin_just_verified);
+        let just_verified = mem::take(&mut self.session.just_verified);
         let instruction = Instruction::parse(apdu.ins)
             .filter(|instruction| self.profile.has_instruction(*instruction))
             .ok_or(Status::UnknownInstruction)?;
@@ -78,6 +79,11 @@ impl Piv {
             Command::QueryPin => self.query_pin().map(done),
             Command::VerifyPin(pin) => self.verify_pin(pin).map(done),
             Command::LogOut => self.log_out().map(done),
+            Command::QueryFingerprint => self.query_fingerprint().map(done),
+            Command::VerifyFingerprint { wants_temporary_pin } => {
+                return self.verify_fingerprint(wants_temporary_pin);
+            }
+            Command::VerifyTemporaryPin(pin) => self.verify_temporary_pin(pin).map(done),
             Command::ChangePin { old, new } => self.change_pin(old, new).map(done),
             Command::ChangePuk { old, new } => self.change_puk(old, new).map(done),
             Command::UnblockPin { puk, pin } => self.unblock_pin(puk, pin).map(done),
@@ -90,7 +96,7 @@ impl Piv {
                 return self.answer_if_untouched(outcome, now);
             }
             Command::UseKey { slot, algorithm, operation } => {
-                let outcome = self.use_key(slot, algorithm, &operation, pin_just_verified)?;
+                let outcome = self.use_key(slot, algorithm, &operation, just_verified)?;
                 return self.answer_if_untouched(outcome, now);
             }
             Command::SetManagementKey { algorithm, value, touch } => {
@@ -108,6 +114,7 @@ impl Piv {
             Command::GetMetadata { reference } => self.metadata(reference),
             Command::GetData(object) => self.get_data(object),
             Command::PutData { object, content } => self.put_data(object, content).map(done),
+            Command::GetSerial if self.profile.traits().serial_hidden => Err(Status::ConditionsNotSatisfied),
             Command::GetSerial => Ok(self.serial.to_be_bytes().to_vec()),
             Command::GetVersion => Ok(self.profile.firmware().to_bytes().to_vec()),
             Command::Reset => self.reset().map(done),
@@ -129,7 +136,7 @@ impl Piv {
 
     /// The command before the next one is not VERIFY, whatever it was.
     pub(crate) fn forget_last_command(&mut self) {
-        self.session.pin_just_verified = false;
+        self.session.just_verified = JustVerified::default();
     }
 
     /// Gives an answer that waited for a touch. The touch is remembered for keys of policy `Cached` only.
@@ -150,7 +157,7 @@ impl Piv {
     }
 
     fn answer(&mut self, deferred: Deferred) -> Result<Vec<u8>, Status> {
-        self.session.management_authenticated |= deferred.authenticates_management;
+        self.session.grant(deferred.grant);
         deferred.answer
     }
 

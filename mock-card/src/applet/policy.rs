@@ -17,6 +17,10 @@ pub enum PinPolicy {
     Once,
     /// Immediately before each use: the command before has to be VERIFY.
     Always,
+    /// As `Once`, but a fingerprint does as well. Only a YubiKey Bio has such keys.
+    MatchOnce,
+    /// As `Always`, but a fingerprint does as well. Only a YubiKey Bio has such keys.
+    MatchAlways,
 }
 
 impl PinPolicy {
@@ -36,6 +40,8 @@ impl PinPolicy {
             1 => Some(Self::Never),
             2 => Some(Self::Once),
             3 => Some(Self::Always),
+            4 => Some(Self::MatchOnce),
+            5 => Some(Self::MatchAlways),
             _ => None,
         }
     }
@@ -45,6 +51,8 @@ impl PinPolicy {
             Self::Never => 1,
             Self::Once => 2,
             Self::Always => 3,
+            Self::MatchOnce => 4,
+            Self::MatchAlways => 5,
         }
     }
 }

@@ -3,12 +3,12 @@
 //! The versions and limits are those of Yubico's release notes, and of the version gates in yubikey-manager and
 //! yubico-piv-tool.
 
-use super::firmware::Firmware;
+use super::firmware::{Edition, Firmware};
 use super::instruction::Instruction;
 use super::key::Algorithm;
 use super::management_key::ManagementAlgorithm;
 use super::policy::PinPolicy;
-use super::traits::{Attestation, Traits};
+use super::traits::{Attestation, FormFactor, Traits, Transport};
 
 /// The capabilities of a card.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,16 @@ impl Profile {
         Self { traits, ..self }
     }
 
+    /// The number of tries of a new PIN. A YubiKey Bio has eight, and no PUK.
+    pub(crate) fn pin_tries(self) -> u8 {
+        if self.is_bio() { 8 } else { 3 }
+    }
+
+    /// Whether there is a PUK.
+    pub(crate) fn has_puk(self) -> bool {
+        !self.is_bio()
+    }
+
     /// What is special about the card.
     pub(crate) fn traits(self) -> Traits {
         self.traits
@@ -43,29 +53,76 @@ impl Profile {
 
     /// Whether it is a YubiKey FIPS.
     pub(crate) fn is_fips(self) -> bool {
-        self.firmware.fips || (self.firmware.major, self.firmware.minor) == (4, 4)
+        self.firmware.edition == Edition::Fips || (self.firmware.major, self.firmware.minor) == (4, 4)
     }
 
-    /// Whether the PIV application tells the serial number, and attestations carry it and the form factor: from 5.0 on.
-    pub(crate) fn tells_serial(self) -> bool {
-        self.from(5, 0, 0)
+    /// Whether it is a YubiKey Bio.
+    pub(crate) fn is_bio(self) -> bool {
+        self.firmware.edition == Edition::Bio
     }
 
-    /// Whether the OTP application can be reached through a smart card reader: not on 5.0 to 5.2.
+    /// Whether it is of the YubiKey 4 series.
+    pub(crate) fn is_yubikey_4(self) -> bool {
+        !self.from(5, 0, 0)
+    }
+
+    /// Whether the PIV application can be selected.
+    pub(crate) fn has_piv(self) -> bool {
+        !self.traits.piv_disabled
+    }
+
+    /// Whether the OTP application can be selected through a smart card reader: not on 5.0 to 5.2, and not on a YubiKey
+    /// Bio, which has none.
     pub(crate) fn has_otp(self) -> bool {
-        !self.from(5, 0, 0) || self.from(5, 3, 0)
+        (self.is_yubikey_4() || self.from(5, 3, 0)) && !self.is_bio()
     }
 
-    /// The form of the device, as device information and attestations tell it: a keychain with USB-C.
-    pub(crate) fn form_factor(self) -> u8 {
-        const KEYCHAIN_C: u8 = 0x03;
+    /// The form of the device.
+    pub(crate) fn form_factor(self) -> FormFactor {
+        let usual = if self.is_bio() { FormFactor::BioC } else { FormFactor::KeychainC };
+        self.traits.form_factor.unwrap_or(usual)
+    }
+
+    /// The number of the form. On a YubiKey FIPS a bit is added to it.
+    pub(crate) fn form_factor_byte(self) -> u8 {
         const FIPS: u8 = 0x80;
-        if self.is_fips() { KEYCHAIN_C | FIPS } else { KEYCHAIN_C }
+        self.form_factor() as u8 | if self.is_fips() { FIPS } else { 0 }
+    }
+
+    /// Whether the device can be put on an NFC reader.
+    pub(crate) fn has_nfc(self) -> bool {
+        matches!(self.form_factor(), FormFactor::KeychainA | FormFactor::KeychainC)
+    }
+
+    /// The answer to reset (pcsc-tools, `smartcard_list.txt`). Its historical bytes end with "YubiKey" or "Yubikey4". An
+    /// ACR122U replaces the last letter by FF.
+    pub(crate) fn answer_to_reset(self) -> &'static [u8] {
+        match (self.traits.transport, self.is_yubikey_4()) {
+            (Transport::Usb, false) => {
+                &b"\x3B\xFD\x13\x00\x00\x81\x31\xFE\x15\x80\x73\xC0\x21\xC0\x57YubiKey\x40"[..]
+            }
+            (Transport::Usb, true) => &b"\x3B\xF8\x13\x00\x00\x81\x31\xFE\x15Yubikey4\xD4"[..],
+            (Transport::Nfc, _) => &b"\x3B\x8D\x80\x01\x80\x73\xC0\x21\xC0\x57YubiKe\xFF\x7F"[..],
+        }
+    }
+
+    /// Whether attestations carry the form factor: from 5.0 on.
+    pub(crate) fn attests_form_factor(self) -> bool {
+        !self.is_yubikey_4()
+    }
+
+    /// Whether attestations carry the serial number.
+    pub(crate) fn attests_serial(self) -> bool {
+        self.traits.attests_serial.unwrap_or(true)
     }
 
     /// The chain behind attestations. The new one came with 5.7.4.
     pub(crate) fn attestation(self) -> Attestation {
-        let usual = if self.from(5, 7, 4) { Attestation::New } else { Attestation::Old };
+        let usual = match self {
+            _ if self.is_yubikey_4() => Attestation::Legacy,
+            _ if self.from(5, 7, 4) => Attestation::New,
+            _ => Attestation::Old,
+        };
         self.traits.attestation.unwrap_or(usual)
     }
 
@@ -80,9 +137,14 @@ impl Profile {
         }
     }
 
-    /// Whether keys can have a policy. A YubiKey FIPS never uses a key without the PIN.
+    /// Whether keys can have a policy. A YubiKey FIPS never uses a key without the PIN, and only a YubiKey Bio knows
+    /// fingerprints.
     pub(crate) fn has_pin_policy(self, policy: PinPolicy) -> bool {
-        policy != PinPolicy::Never || !self.is_fips()
+        match policy {
+            PinPolicy::Never => !self.is_fips(),
+            PinPolicy::Once | PinPolicy::Always => true,
+            PinPolicy::MatchOnce | PinPolicy::MatchAlways => self.is_bio(),
+        }
     }
 
     /// The PIN policy of a new key in a slot, where the client asks for none.
@@ -101,24 +163,41 @@ impl Profile {
         self.from(5, 7, 0) && self.traits.pin_complexity.unwrap_or(self.is_fips())
     }
 
-    /// Whether device information tells about PIN complexity and FIPS: from 5.7 on.
-    pub(crate) fn tells_restrictions(self) -> bool {
+    /// Whether device information has element 0F, which Yubico does not document. It was recorded on 5.2.7, and not on
+    /// 5.1.2.
+    pub(crate) fn has_info_element_0f(self) -> bool {
+        self.from(5, 2, 0)
+    }
+
+    /// Whether device information has a second page, which tells about FIPS and PIN complexity: from 5.7 on.
+    pub(crate) fn has_second_info_page(self) -> bool {
         self.from(5, 7, 0)
+    }
+
+    /// Whether there is a YubiHSM Auth application: from 5.4 on.
+    pub(crate) fn has_hsm_auth(self) -> bool {
+        self.from(5, 4, 0)
     }
 
     /// Whether selecting the application that is already selected ends the session: on the YubiKey 4.
     pub(crate) fn select_ends_session(self) -> bool {
-        !self.from(5, 0, 0)
+        self.is_yubikey_4()
     }
 
     /// Whether a selection that fails leaves no application selected: on the YubiKey 4 (OpenSC issue 1243).
     pub(crate) fn failed_select_deselects(self) -> bool {
-        self.traits.failed_select_deselects.unwrap_or(!self.from(5, 0, 0))
+        self.traits.failed_select_deselects.unwrap_or(self.is_yubikey_4())
     }
 
-    /// Whether a key that lacks its PIN asks for a touch before it refuses: on the YubiKey 4 (go-piv issue 42).
+    /// Whether a key that lacks its PIN asks for a touch before it refuses (go-piv issue 42, age-plugin-yubikey issue
+    /// 80, yubikey-agent issue 6).
     pub(crate) fn touch_comes_first(self) -> bool {
-        self.traits.touch_first.unwrap_or(!self.from(5, 0, 0))
+        self.traits.touch_first.unwrap_or(true)
+    }
+
+    /// Whether somebody can touch the device.
+    pub(crate) fn can_be_touched(self) -> bool {
+        self.traits.transport == Transport::Usb
     }
 
     /// Whether the query of VERIFY tells that the PIN is verified. Before 4.3.2 it always tells the tries that are left
@@ -131,7 +210,7 @@ impl Profile {
     /// 5.7.
     pub(crate) fn has_instruction(self, instruction: Instruction) -> bool {
         match instruction {
-            Instruction::GetSerial => self.tells_serial(),
+            Instruction::GetSerial => !self.is_yubikey_4(),
             Instruction::GetMetadata => self.from(5, 3, 0),
             Instruction::MoveKey => self.from(5, 7, 0),
             _ => true,

@@ -26,26 +26,30 @@ pub(crate) struct ReferenceData {
 impl ReferenceData {
     const DEFAULT_PIN: PaddedValue = *b"123456\xFF\xFF";
     const DEFAULT_PUK: PaddedValue = *b"12345678";
-    const DEFAULT_TRIES: u8 = 3;
+    const PUK_TRIES: u8 = 3;
 
-    /// The PIN of every new card.
-    pub(crate) fn default_pin() -> Self {
-        Self::default_pin_with(Self::DEFAULT_TRIES)
-    }
-
-    /// The PUK of every new card.
-    pub(crate) fn default_puk() -> Self {
-        Self::default_puk_with(Self::DEFAULT_TRIES)
-    }
-
-    /// The same with another number of tries.
-    pub(crate) fn default_pin_with(tries: u8) -> Self {
+    /// The PIN of a new card, with this number of tries.
+    pub(crate) fn default_pin(tries: u8) -> Self {
         Self { value: Self::DEFAULT_PIN, tries, left: tries }
     }
 
-    /// The same with another number of tries.
-    pub(crate) fn default_puk_with(tries: u8) -> Self {
+    /// The PUK of a new card, with this number of tries.
+    pub(crate) fn default_puk(tries: u8) -> Self {
         Self { value: Self::DEFAULT_PUK, tries, left: tries }
+    }
+
+    /// The PIN of a card with this profile, when it is new.
+    pub(crate) fn new_pin(profile: Profile) -> Self {
+        Self::default_pin(profile.pin_tries())
+    }
+
+    /// The PUK of a card with this profile, when it is new. A card without a PUK answers as if it were blocked.
+    pub(crate) fn new_puk(profile: Profile) -> Self {
+        if profile.has_puk() {
+            Self::default_puk(Self::PUK_TRIES)
+        } else {
+            Self { value: [PADDING; LENGTH], tries: 0, left: 0 }
+        }
     }
 
     pub(crate) fn is_default_pin(&self) -> bool {

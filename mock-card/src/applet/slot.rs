@@ -4,6 +4,8 @@
 pub(crate) const PIN: u8 = 0x80;
 /// The PIN unblocking key.
 pub(crate) const PUK: u8 = 0x81;
+/// The fingerprints of a YubiKey Bio.
+pub(crate) const FINGERPRINT: u8 = 0x96;
 /// The management key.
 pub(crate) const MANAGEMENT: u8 = 0x9B;
 /// The attestation key.

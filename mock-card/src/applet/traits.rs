@@ -13,21 +13,62 @@ pub struct Traits {
     pub last_try: LastTry,
     /// Whether a selection that fails leaves no application selected. Without it, so does the YubiKey 4.
     pub failed_select_deselects: Option<bool>,
-    /// Whether a key that lacks its PIN asks for a touch before it refuses. Without it, so does the YubiKey 4.
+    /// Whether a key that lacks its PIN asks for a touch before it refuses. Without it, it does.
     pub touch_first: Option<bool>,
     /// How an answer is given that is longer than Le.
     pub short_le: ShortLe,
+    /// Whether the serial number cannot be read. That is so where an OTP slot is programmed without SERIAL_API_VISIBLE.
+    pub serial_hidden: bool,
+    /// Whether attestations carry the serial number. Without it, they do; but some YubiKeys 4 do not.
+    pub attests_serial: Option<bool>,
+    /// The form of the device. Without it, [`FormFactor::KeychainC`], or [`FormFactor::BioC`] for a YubiKey Bio.
+    pub form_factor: Option<FormFactor>,
+    /// How the device is connected.
+    pub transport: Transport,
+    /// Whether the PIV application is switched off for this transport.
+    pub piv_disabled: bool,
+}
+
+/// The form of a device, by the number that device information and attestations have for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FormFactor {
+    /// A keychain with USB-A, and NFC.
+    KeychainA = 1,
+    /// A nano with USB-A.
+    NanoA = 2,
+    /// A keychain with USB-C, and NFC.
+    KeychainC = 3,
+    /// A nano with USB-C.
+    NanoC = 4,
+    /// A keychain with Lightning and USB-C.
+    Lightning = 5,
+    /// A YubiKey Bio with USB-A.
+    BioA = 6,
+    /// A YubiKey Bio with USB-C.
+    BioC = 7,
+}
+
+/// How a device is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Plugged into a USB port.
+    #[default]
+    Usb,
+    /// On an NFC reader. It cannot be touched there: keys that need a touch answer 6982 at once.
+    Nfc,
 }
 
 /// The chain of certificates behind the attestations of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attestation {
-    /// The chain of firmware 5.7.4: F9 (P-256) below two intermediate authorities and a root. Cards carry F9 alone.
+    /// The chain since firmware 5.7.4: F9 below two intermediate authorities and a root. Cards carry the certificate of
+    /// F9 only.
     New,
-    /// The chain before that: F9 (RSA-2048) directly below a root.
+    /// The chain before that: F9 directly below a root.
     Old,
-    /// The same, with a certificate of F9 that has no basicConstraints, as some YubiKeys 4 have it.
+    /// The same, with a certificate of F9 that has no basicConstraints. YubiKeys 4 have that.
     Legacy,
     /// No key and no certificate in F9.
     None,

@@ -10,8 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
-use crate::applet::traits::Attestation;
-use crate::applet::traits::{LastTry, ShortLe};
+use crate::applet::traits::{Attestation, FormFactor, LastTry, ShortLe, Transport};
 use crate::hex;
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
@@ -63,14 +62,15 @@ pub(super) struct Options {
     trace_secrets: bool,
     /// A card: serial, firmware, touch=auto|never|manual, touch-timeout (seconds), pin, puk, management-key
     /// (hexadecimal), state=FILE, reader=NAME, idle-off (seconds), attestation=new|old|legacy|none,
-    /// pin-complexity=on|off, last-try=counted|blocked, failed-select=keep|drop, touch-first=on|off,
-    /// short-le=rest|again. May be given several times.
+    /// attested-serial=on|off, pin-complexity=on|off, last-try=counted|blocked, failed-select=keep|drop,
+    /// touch-first=on|off, short-le=rest|again, serial-hidden=on|off, transport=usb|nfc, piv=on|off, atr (hexadecimal),
+    /// form-factor=keychain-a|nano-a|keychain-c|nano-c|lightning|bio-a|bio-c. May be given several times.
     #[arg(long = "card", value_name = "KEY=VALUE,…", conflicts_with_all = ["serial", "firmware", "touch", "pin", "state"])]
     cards: Vec<CardArgument>,
     /// The card's serial number.
     #[arg(long)]
     serial: Option<u32>,
-    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS.
+    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS, `-bio` a YubiKey Bio.
     #[arg(long)]
     firmware: Option<Firmware>,
     /// Who touches the card: auto, never or manual.
@@ -188,6 +188,15 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
         "failed-select" => {
             card.traits.failed_select_deselects = Some(either(key, value, ["keep", "drop"])?);
         }
+        "serial-hidden" => card.traits.serial_hidden = either(key, value, ["off", "on"])?,
+        "attested-serial" => card.traits.attests_serial = Some(either(key, value, ["off", "on"])?),
+        "form-factor" => card.traits.form_factor = Some(form_factor(value)?),
+        "transport" => {
+            let nfc = either(key, value, ["usb", "nfc"])?;
+            card.traits.transport = if nfc { Transport::Nfc } else { Transport::Usb };
+        }
+        "piv" => card.traits.piv_disabled = either(key, value, ["on", "off"])?,
+        "atr" => card.atr = Some(hex::decode(value).ok_or("atr is hexadecimal")?),
         "touch-first" => card.traits.touch_first = Some(either(key, value, ["off", "on"])?),
         "short-le" => {
             let again = either(key, value, ["rest", "again"])?;
@@ -197,6 +206,23 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
         _ => return Err(format!("no such key `{key}`")),
     }
     Ok(())
+}
+
+fn form_factor(value: &str) -> Result<FormFactor, String> {
+    Ok(match value {
+        "keychain-a" => FormFactor::KeychainA,
+        "nano-a" => FormFactor::NanoA,
+        "keychain-c" => FormFactor::KeychainC,
+        "nano-c" => FormFactor::NanoC,
+        "lightning" => FormFactor::Lightning,
+        "bio-a" => FormFactor::BioA,
+        "bio-c" => FormFactor::BioC,
+        _ => {
+            return Err(
+                "form-factor is keychain-a, nano-a, keychain-c, nano-c, lightning, bio-a or bio-c".to_owned()
+            );
+        }
+    })
 }
 
 /// Whether a value is the second of two words.
@@ -264,6 +290,8 @@ fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
         "never" => PinPolicy::Never,
         "once" => PinPolicy::Once,
         "always" => PinPolicy::Always,
+        "match-once" => PinPolicy::MatchOnce,
+        "match-always" => PinPolicy::MatchAlways,
         _ => return None,
     };
     let touch = match touch {
@@ -312,7 +340,7 @@ mod tests {
         assert_eq!((card.serial, card.firmware), (7, Firmware::new(5, 4, 3)));
         assert_eq!((card.touch, card.touch_timeout), (Touch::Manual, Duration::from_millis(500)));
         assert_eq!(card.reader.as_deref(), Some("Yubico YubiKey X"));
-        let card = "firmware=5.7.4-fips,attestation=old,pin-complexity=off,last-try=blocked,failed-select=drop,touch-first=on,short-le=again"
+        let card = "firmware=5.7.4-fips,attestation=old,pin-complexity=off,last-try=blocked,failed-select=drop,touch-first=on,short-le=again,serial-hidden=on,attested-serial=off,form-factor=nano-c,transport=nfc,piv=off,atr=3B8D"
             .parse::<CardArgument>();
         let card = card.unwrap().0;
         assert_eq!(card.firmware, Firmware::new(5, 7, 4).fips());
@@ -323,8 +351,14 @@ mod tests {
             failed_select_deselects: Some(true),
             touch_first: Some(true),
             short_le: ShortLe::Again,
+            serial_hidden: true,
+            attests_serial: Some(false),
+            form_factor: Some(FormFactor::NanoC),
+            transport: Transport::Nfc,
+            piv_disabled: true,
         };
         assert_eq!(card.traits, told);
+        assert_eq!(card.atr, Some(vec![0x3B, 0x8D]));
         for wrong in [
             "serial",
             "serial=x",
@@ -334,6 +368,9 @@ mod tests {
             "attestation=yes",
             "last-try=1",
             "idle-off=-1",
+            "transport=air",
+            "form-factor=round",
+            "atr=3",
         ] {
             assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
         }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::code::{Code, Disposition, ShareMode, protocol, rv};
-use super::reader::{ATR, HandleId, Refusal};
+use super::reader::{HandleId, Reader, Refusal};
 use super::session::{OpenHandle, Session};
 use super::wire::{LONGEST_ATTRIBUTE, Message, READER_NAME};
 use super::{Disconnected, State};
@@ -140,8 +140,7 @@ impl Session {
         }
         let result = self.perform(Entry::of("getattrib"), Some(reader), |state| {
             state.readers[reader].check_status(handle)?;
-            let value =
-                attribute_value(attribute, &state.readers[reader].name).ok_or(Code::UnsupportedFeature)?;
+            let value = attribute_value(attribute, &state.readers[reader]).ok_or(Code::UnsupportedFeature)?;
             if value.len() > room { Err(Code::InsufficientBuffer.into()) } else { Ok(value) }
         })?;
         let value = result.as_deref().unwrap_or_default();
@@ -200,12 +199,12 @@ fn reader_name(field: &[u8]) -> String {
 }
 
 /// The value of an attribute: the vendor, the answer to reset, or the friendly name, which has two numbers.
-fn attribute_value(attribute: u32, reader: &str) -> Option<Vec<u8>> {
+fn attribute_value(attribute: u32, reader: &Reader) -> Option<Vec<u8>> {
     let text = |text: &str| [text.as_bytes(), &[0]].concat();
     match attribute {
         0x0001_0100 => Some(text("Yubico")),
-        0x0009_0303 => Some(ATR.to_vec()),
-        0x7FFF_0003 | 0x7FFF_0005 => Some(text(reader)),
+        0x0009_0303 => Some(reader.atr.clone()),
+        0x7FFF_0003 | 0x7FFF_0005 => Some(text(&reader.name)),
         _ => None,
     }
 }

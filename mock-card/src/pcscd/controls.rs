@@ -12,6 +12,7 @@ use super::reader::Reader;
 use super::{Daemon, Shared, State};
 use crate::event::{Event, Hold};
 use crate::fault::Fault;
+use crate::hex;
 use crate::settings::Touch;
 use crate::trace::Entry;
 
@@ -322,6 +323,7 @@ fn describe(reader: &Reader) -> serde_json::Value {
     json!({
         "reader": reader.name,
         "serial": reader.card.serial(),
+        "atr": hex::encode(&reader.atr),
         "plugged": reader.is_plugged(),
         "inserted": reader.is_inserted(),
         "handles": reader.open_handles(),

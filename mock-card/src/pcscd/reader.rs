@@ -19,12 +19,6 @@ use crate::trace::Redactor;
 /// A card handle, unique in the daemon.
 pub(crate) type HandleId = u32;
 
-/// The answer to reset of a YubiKey 5 over USB: protocol T=1, historical bytes `YubiKey`.
-pub(crate) const ATR: [u8; 23] = [
-    0x3B, 0xFD, 0x13, 0x00, 0x00, 0x81, 0x31, 0xFE, 0x15, 0x80, 0x73, 0xC0, 0x21, 0xC0, 0x57, 0x59, 0x75,
-    0x62, 0x69, 0x4B, 0x65, 0x79, 0x40,
-];
-
 /// Why a call cannot be carried out now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -54,6 +48,8 @@ pub(crate) struct Reader {
     /// Whether the card was touched before a command needed it.
     pub(crate) touched_in_advance: bool,
     pub(crate) state_file: Option<std::path::PathBuf>,
+    /// The answer to reset.
+    pub(crate) atr: Vec<u8>,
     idle_off: Option<Duration>,
     idle_since: Option<Duration>,
     plugged: bool,
@@ -96,6 +92,7 @@ impl Reader {
     pub(crate) fn new(name: String, card: Card, touch: Touch, touch_timeout: Duration) -> Self {
         Self {
             name,
+            atr: card.answer_to_reset().to_vec(),
             card,
             redactor: Redactor::default(),
             touch,
@@ -318,7 +315,7 @@ impl Reader {
                 Sharing::Open(count) => count,
                 Sharing::Exclusive => -1,
             },
-            atr: if self.inserted && self.is_responsive { &ATR } else { &[] },
+            atr: if self.inserted && self.is_responsive { &self.atr } else { &[] },
             protocol: self.protocol,
         };
         Some(record.encode())

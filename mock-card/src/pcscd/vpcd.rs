@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::reader::{ATR, Reader, Refusal};
+use super::reader::{Reader, Refusal};
 use super::transmit::Origin;
 use super::{Daemon, Shared};
 
@@ -81,7 +81,10 @@ fn answer_messages(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
     loop {
         let message = receive(stream)?;
         match message[..] {
-            [ASK_FOR_ATR] => send(stream, &ATR)?,
+            [ASK_FOR_ATR] => {
+                let atr = shared.lock().readers[READER].atr.clone();
+                send(stream, &atr)?;
+            }
             [POWER_OFF | POWER_ON | RESET] => shared.lock().readers[READER].card.power_cycle(),
             [] | [_] => {}
             _ => send(stream, &exchange(shared, stream, &message)?)?,

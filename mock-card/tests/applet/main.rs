@@ -6,6 +6,7 @@ mod algorithms;
 mod attestation;
 mod cards;
 mod firmware;
+mod recordings;
 mod transcripts;
 
 use cards::{authenticate, bytes, card, known_key};

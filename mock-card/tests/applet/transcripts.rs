@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use mock_card::applet::Exchange;
-use mock_card::{Attestation, Card, Firmware, LastTry, PinPolicy, ShortLe, TouchPolicy, Traits, hex};
+use mock_card::{
+    Attestation, Card, Firmware, FormFactor, LastTry, PinPolicy, ShortLe, TouchPolicy, Traits, Transport, hex,
+};
 
 use crate::cards::{FIRMWARES, authenticate, bytes, card, known_key};
 
@@ -169,7 +171,11 @@ fn traits(words: &[&str]) -> Traits {
             "complexity" => traits.pin_complexity = Some(true),
             "last-try-blocked" => traits.last_try = LastTry::Blocked,
             "failed-select-deselects" => traits.failed_select_deselects = Some(true),
-            "touch-first" => traits.touch_first = Some(true),
+            "pin-first" => traits.touch_first = Some(false),
+            "serial-hidden" => traits.serial_hidden = true,
+            "nfc" => traits.transport = Transport::Nfc,
+            "piv-off" => traits.piv_disabled = true,
+            "nano-c" => traits.form_factor = Some(FormFactor::NanoC),
             "short-le-again" => traits.short_le = ShortLe::Again,
             "no-attestation" => traits.attestation = Some(Attestation::None),
             _ => panic!("{word}"),

@@ -4,19 +4,14 @@ use asymmetric_token::PublicKey;
 
 use super::surroundings::Surroundings;
 use super::{Findings, name, sentence};
-use crate::commands::cards::{CardState, PluggedIn, look};
+use crate::card::plugged_in::{CardState, PluggedIn};
 use crate::enrollment::{Card, Enrollments, Key};
 use crate::error::Error;
-use crate::piv::{self, ManagementKeyMetadata, PinState, Piv, Version};
+use crate::piv::{
+    self, EUCLEAK_MENDED, METADATA_SINCE, ManagementKeyMetadata, P384, PinState, Piv, QUERY_FORGETS_PIN,
+};
 use crate::reader::{self, Readers};
 use crate::text::escape;
-
-/// Metadata came with this firmware.
-const METADATA: Version = Version::new(5, 3, 0);
-/// This one forgets a verified PIN when it is asked whether it has one.
-const FORGETS_PIN: Version = Version::new(5, 3, 1);
-/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
-const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
 
 /// The end of policy "once": pcscd takes the power from an idle card, and some programs reset it or select another
 /// application.
@@ -42,7 +37,7 @@ pub(super) fn check(
             Ok(state) => {
                 firmware(state, findings);
                 pin(state, findings);
-                match look(readers, &plugged_in.reader, defaults) {
+                match readers.look(&plugged_in.reader, defaults) {
                     Ok(defaults) => report_defaults(state, &defaults, findings),
                     Err(error) => findings.failed_with("card", &error),
                 }
@@ -78,7 +73,7 @@ fn cannot_be_read(
 fn firmware(state: &CardState, findings: &mut Findings) {
     let firmware = state.firmware;
     let text = format!("{} has firmware {firmware}", state.name());
-    if firmware == FORGETS_PIN {
+    if firmware == QUERY_FORGETS_PIN {
         findings.note(
             "firmware",
             format!("{text}, which forgets its PIN often: expect to be asked for it each time"),
@@ -120,7 +115,7 @@ struct Defaults {
 }
 
 fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
-    if piv.version()? < METADATA {
+    if piv.version()? < METADATA_SINCE {
         return Ok(None);
     }
     // A YubiKey Bio has no PUK.
@@ -178,7 +173,7 @@ fn keys(
     for registry in &enrollments.registries {
         let Some(enrolled) = state.serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
         let (card, name) = (state.name(), name(registry));
-        match look(readers, &plugged_in.reader, move |piv| missing(piv, &enrolled)) {
+        match readers.look(&plugged_in.reader, move |piv| missing(piv, &enrolled)) {
             Ok(None) => findings.note("keys", format!("{card} does not tell which keys it has")),
             Ok(Some(missing)) if missing.is_empty() => {
                 findings.ok("keys", format!("{card} has its keys for `{name}`"));
@@ -196,14 +191,14 @@ fn keys(
 
 /// The enrolled keys that are not in their slots; `None` if the card does not tell.
 fn missing(piv: &mut Piv<'_>, card: &Card) -> Result<Option<Vec<Key>>, Error> {
-    if piv.version()? < METADATA {
+    if piv.version()? < METADATA_SINCE {
         return Ok(None);
     }
     let mut missing = Vec::new();
     for key in &card.keys {
         let point = match piv.metadata(key.slot)? {
             None => None,
-            Some(metadata) => metadata.p384_point()?,
+            Some(metadata) => metadata.point(&P384)?,
         };
         let public = point.map(|point| PublicKey::from_uncompressed(&point)).transpose()?;
         if public != Some(key.public) {

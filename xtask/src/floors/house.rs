@@ -18,24 +18,23 @@ pub(super) struct Exception {
     pub(super) why: &'static str,
 }
 
-/// Crates that are still on their way into the house: they are shown, and not judged.
-pub(super) const NOT_YET: &[&str] = &["src/lib.rs", "gateway/src/lib.rs", "token/src/lib.rs"];
-
 /// Every crate with more than one floor. Those without an entry, tests among them, have no circles either.
 pub(super) const HOUSES: &[House] = &[
     House {
         root: "src/lib.rs",
         floors: &[
-            &["provider"],
+            &["provider", "cli"],
             &["commands"],
-            &["signer", "unsealer", "sealer"],
-            &["card"],
-            &["context", "error"],
+            &["sealer"],
+            &["signer", "unsealer"],
+            &["card", "context"],
+            &["error"],
             &["registry"],
-            &["trusted_keys", "cargo_config", "settings", "proof"],
+            &["trusted_keys", "cargo_config", "settings", "proof", "sealed_files"],
             &["enrollment"],
-            &["sealed", "cli", "reader", "ui"],
-            &["folder", "piv", "index_url", "text", "process"],
+            &["sealed", "reader", "ui"],
+            &["folder", "piv", "index_url", "process"],
+            &["text"],
         ],
         exceptions: &[],
     },
@@ -53,7 +52,7 @@ pub(super) const HOUSES: &[House] = &[
             &["store"],
             &["config", "enrollment", "index"],
             &["attestation", "http_client", "policy", "vault"],
-            &["audit", "causes", "challenge", "keys", "limits", "patience", "tls"],
+            &["audit", "background", "causes", "challenge", "keys", "limits", "patience", "private", "tls"],
         ],
         exceptions: &[],
     },
@@ -62,10 +61,12 @@ pub(super) const HOUSES: &[House] = &[
         root: "token/src/lib.rs",
         floors: &[
             &["sign", "verify"],
-            &["claims", "enrollment", "footer"],
-            &["payload"],
-            &["paserk", "paseto"],
-            &["challenge", "error", "role", "strict_json"],
+            &["claims"],
+            &["enrollment"],
+            &["footer", "payload"],
+            &["object", "paserk", "paseto"],
+            &["error"],
+            &["challenge", "role", "strict_json"],
         ],
         exceptions: &[],
     },

@@ -64,7 +64,7 @@ fn issue(
 ) -> SigningAuthority {
     let key = key(common_name, steps);
     let signer = issuer.map_or(&key, |issuer| &issuer.key);
-    let serial_number = serial_number(common_name);
+    let serial_number = serial_number(common_name, 16);
     let extensions = [
         subject_key_identifier(&key),
         authority_key_identifier(signer),
@@ -83,13 +83,13 @@ fn issue(
     SigningAuthority { authority: Authority { name: common_name, certificate }, key }
 }
 
-/// A serial number for a certificate: sixteen bytes that always come from the same seed.
-pub(super) fn serial_number(seed: &str) -> Vec<u8> {
-    positive(SeededRandom::new(format!("mock-card: {seed}: serial").as_bytes()).bytes(16))
+/// A serial number for a certificate: bytes that always come from the same seed.
+pub(super) fn serial_number(seed: &str, length: usize) -> Vec<u8> {
+    positive(SeededRandom::new(format!("mock-card: {seed}: serial").as_bytes()).bytes(length))
 }
 
 /// Changes the first byte so that the number is positive and has no leading zero.
-pub(super) fn positive(mut serial: Vec<u8>) -> Vec<u8> {
+fn positive(mut serial: Vec<u8>) -> Vec<u8> {
     serial[0] = serial[0] & 0x7F | 0x40;
     serial
 }

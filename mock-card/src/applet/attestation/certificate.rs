@@ -20,7 +20,7 @@ const SET: u8 = 0x31;
 
 /// The content of a certificate.
 pub(super) struct Certificate<'a> {
-    /// Big-endian, and positive.
+    /// Big-endian bytes of a positive number.
     pub(super) serial_number: &'a [u8],
     /// A Name in DER.
     pub(super) issuer: &'a [u8],
@@ -39,7 +39,7 @@ impl Certificate<'_> {
         let algorithm = signature_algorithm(issuer.algorithm()).ok_or(Status::WrongData)?;
         let mut body = [
             element(&[0xA0], &[INTEGER, 1, 2]),
-            element(&[INTEGER], self.serial_number),
+            integer(self.serial_number),
             algorithm.clone(),
             self.issuer.to_vec(),
             self.validity.to_vec(),

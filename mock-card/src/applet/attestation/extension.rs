@@ -21,12 +21,12 @@ pub(super) fn policies(pin: u8, touch: u8) -> Vec<u8> {
 
 /// Extension 9: the form factor, one byte.
 pub(super) fn form_factor(profile: Profile) -> Vec<u8> {
-    extension(9, &[profile.form_factor()])
+    extension(9, &[profile.form_factor_byte()])
 }
 
-/// Extension 10: the card is a YubiKey FIPS.
+/// Extension 10: the card is a YubiKey FIPS, an INTEGER.
 pub(super) fn fips() -> Vec<u8> {
-    extension(10, &[1])
+    extension(10, &certificate::integer(&[7]))
 }
 
 fn extension(last: u8, value: &[u8]) -> Vec<u8> {

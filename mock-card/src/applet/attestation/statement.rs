@@ -1,6 +1,5 @@
 //! The certificate that ATTEST answers: what a card states about a key that it made.
 
-use super::authority::positive;
 use super::certificate::{Certificate, Issuer, name};
 use super::extension;
 use crate::applet::key::{ImportedKey, SlotKey};
@@ -14,7 +13,7 @@ pub(in crate::applet) struct Statement<'a> {
     pub(in crate::applet) card: u32,
     pub(in crate::applet) slot: u8,
     pub(in crate::applet) key: &'a SlotKey,
-    /// Random bytes for the certificate's serial number.
+    /// Random bytes for the certificate's serial number. The first one is replaced by 01, but not on a YubiKey 4.
     pub(in crate::applet) serial_number: Vec<u8>,
 }
 
@@ -28,18 +27,21 @@ impl Statement<'_> {
         issuer: &[u8],
         attestation_key: &ImportedKey,
     ) -> Result<Vec<u8>, Status> {
-        let Self { profile, card, slot, key, serial_number } = self;
+        let Self { profile, card, slot, key, mut serial_number } = self;
+        if !profile.is_yubikey_4() {
+            serial_number[0] = 0x01;
+        }
         let issuer = Issuer::read(issuer)?;
         let mut extensions = extension::firmware(profile);
-        if profile.tells_serial() {
+        if profile.attests_serial() {
             extensions.extend(extension::serial(card));
         }
         extensions.extend(extension::policies(key.pin.byte(), key.touch.byte()));
-        if profile.tells_serial() {
+        if profile.attests_form_factor() {
             extensions.extend(extension::form_factor(profile));
         }
         Certificate {
-            serial_number: &positive(serial_number),
+            serial_number: &serial_number,
             issuer: &issuer.subject,
             validity: &issuer.validity,
             subject: &name(&format!("YubiKey PIV Attestation {slot:02x}")),

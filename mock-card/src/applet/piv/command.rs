@@ -1,6 +1,7 @@
 //! The commands of the PIV application: what the parameters and the data of each mean. An APDU is read here once;
 //! everything else works with the values.
 
+use super::session::TemporaryPin;
 use crate::applet::apdu::CommandApdu;
 use crate::applet::instruction::Instruction;
 use crate::applet::key::Algorithm;
@@ -17,6 +18,9 @@ pub(super) enum Command<'a> {
     QueryPin,
     VerifyPin(&'a PaddedValue),
     LogOut,
+    QueryFingerprint,
+    VerifyFingerprint { wants_temporary_pin: bool },
+    VerifyTemporaryPin(&'a TemporaryPin),
     ChangePin { old: &'a PaddedValue, new: &'a PaddedValue },
     ChangePuk { old: &'a PaddedValue, new: &'a PaddedValue },
     UnblockPin { puk: &'a PaddedValue, pin: &'a PaddedValue },
@@ -95,15 +99,31 @@ impl<'a> Command<'a> {
     }
 }
 
-/// `00 20 00 80` and a padded PIN, or nothing. P1 = FF is Yubico's.
+/// `00 20 00 80` and a padded PIN, or nothing. P1 = FF, and P2 = 96 for a fingerprint, are Yubico's.
 fn verify(apdu: &CommandApdu) -> Result<Command<'_>, Status> {
-    if apdu.p2 != slot::PIN {
-        return Err(Status::ReferenceNotFound);
+    match apdu.p2 {
+        slot::PIN => {}
+        slot::FINGERPRINT => return verify_fingerprint(apdu),
+        _ => return Err(Status::ReferenceNotFound),
     }
     match (apdu.p1, &apdu.data[..]) {
         (0x00, []) => Ok(Command::QueryPin),
         (0x00, pin) => pin.try_into().map(Command::VerifyPin).map_err(|_| Status::WrongData),
         (0xFF, []) => Ok(Command::LogOut),
+        _ => Err(Status::WrongParameters),
+    }
+}
+
+/// `00 20 00 96` and nothing, `02 00`, `03 00`, or `01 10` and a temporary PIN.
+fn verify_fingerprint(apdu: &CommandApdu) -> Result<Command<'_>, Status> {
+    match (apdu.p1, &apdu.data[..]) {
+        (0x00, []) => Ok(Command::QueryFingerprint),
+        (0x00, [0x02, 0x00]) => Ok(Command::VerifyFingerprint { wants_temporary_pin: true }),
+        (0x00, [0x03, 0x00]) => Ok(Command::VerifyFingerprint { wants_temporary_pin: false }),
+        (0x00, [0x01, 0x10, pin @ ..]) => {
+            pin.try_into().map(Command::VerifyTemporaryPin).map_err(|_| Status::WrongData)
+        }
+        (0x00, _) => Err(Status::WrongData),
         _ => Err(Status::WrongParameters),
     }
 }

@@ -1,9 +1,9 @@
 //! The use of a private key: GENERAL AUTHENTICATE (SP 800-73-4 part 2, 3.2.4).
 
-use super::session::{Deferred, Outcome};
+use super::session::{Deferred, Grant, JustVerified, Outcome};
 use super::{Operation, Piv};
 use crate::applet::key::Algorithm;
-use crate::applet::policy::PinPolicy;
+use crate::applet::policy::{PinPolicy, TouchPolicy};
 use crate::applet::status::Status;
 use crate::applet::tlv::{self, tag};
 
@@ -14,7 +14,7 @@ impl Piv {
         slot: u8,
         algorithm: Algorithm,
         operation: &Operation<'_>,
-        pin_just_verified: bool,
+        just_verified: JustVerified,
     ) -> Result<Outcome, Status> {
         let key = self.key(slot).ok_or(Status::WrongData)?;
         if algorithm != key.private.algorithm() {
@@ -23,9 +23,12 @@ impl Piv {
         let has_pin = match key.pin {
             PinPolicy::Never => true,
             PinPolicy::Once => self.session.pin_verified,
-            PinPolicy::Always => pin_just_verified,
+            PinPolicy::Always => just_verified.pin,
+            PinPolicy::MatchOnce => self.session.pin_verified || self.session.fingerprint_verified,
+            PinPolicy::MatchAlways => just_verified.pin || just_verified.fingerprint,
         };
-        if !has_pin && !self.profile.touch_comes_first() {
+        let needs_touch = key.touch != TouchPolicy::Never;
+        if !has_pin && !self.profile.touch_comes_first() || needs_touch && !self.profile.can_be_touched() {
             return Err(Status::SecurityNotSatisfied);
         }
         let result = match *operation {
@@ -35,6 +38,6 @@ impl Piv {
         let response =
             tlv::element(&[tag::AUTHENTICATION_TEMPLATE], &tlv::element(&[tag::RESPONSE], &result));
         let answer = if has_pin { Ok(response) } else { Err(Status::SecurityNotSatisfied) };
-        Ok(Outcome::AfterTouch(Deferred { slot, touch: key.touch, answer, authenticates_management: false }))
+        Ok(Outcome::AfterTouch(Deferred { slot, touch: key.touch, answer, grant: Grant::Nothing }))
     }
 }

@@ -1,7 +1,7 @@
 //! The management key: how a client proves that it has it (SP 800-73-4 part 2, 3.2.4 and appendix A.1), and Yubico's
 //! SET MANAGEMENT KEY.
 
-use super::session::{Deferred, Outcome, Pending};
+use super::session::{Deferred, Grant, Outcome, Pending};
 use super::{Authentication, Piv};
 use crate::applet::management_key::{ManagementAlgorithm, ManagementKey};
 use crate::applet::policy::TouchPolicy;
@@ -78,7 +78,7 @@ fn authenticated(key: &ManagementKey, is_proven: bool, answer: Vec<u8>) -> Resul
         slot: slot::MANAGEMENT,
         touch: key.touch,
         answer: Ok(answer),
-        authenticates_management: true,
+        grant: Grant::ManagementKey,
     }))
 }
 

@@ -7,12 +7,12 @@ use crate::applet::status::Status;
 use crate::applet::tlv::{self, tag};
 
 impl Piv {
-    /// The content of an object.
+    /// The content of an object. Without the PIN it is not even told whether a protected object is empty.
     pub(super) fn get_data(&self, number: ObjectNumber) -> Result<Vec<u8>, Status> {
+        if object::needs_pin(number) && !self.session.pin_verified {
+            return Err(Status::SecurityNotSatisfied);
+        }
         match self.object(number) {
-            Some(_) if object::needs_pin(number) && !self.session.pin_verified => {
-                Err(Status::SecurityNotSatisfied)
-            }
             Some(content) if object::is_bare(number) => Ok(content.to_vec()),
             Some(content) => Ok(tlv::element(&[tag::DATA], content)),
             None if number == object::DISCOVERY => Ok(object::DISCOVERY_CONTENT.to_vec()),

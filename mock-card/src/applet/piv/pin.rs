@@ -12,7 +12,7 @@ impl Piv {
         self.session.pin_verified = false;
         self.memory_mut().pin.verify(pin, last_try)?;
         self.session.pin_verified = true;
-        self.session.pin_just_verified = true;
+        self.session.just_verified.pin = true;
         Ok(())
     }
 
@@ -67,11 +67,14 @@ impl Piv {
         Ok(())
     }
 
-    /// SET PIN RETRIES: both values go back to their defaults.
+    /// SET PIN RETRIES: both values go back to their defaults. Where there is no PUK, there is none afterwards.
     pub(super) fn set_pin_retries(&mut self, pin: u8, puk: u8) {
+        let has_puk = self.profile.has_puk();
         let memory = self.memory_mut();
-        memory.pin = ReferenceData::default_pin_with(pin);
-        memory.puk = ReferenceData::default_puk_with(puk);
+        memory.pin = ReferenceData::default_pin(pin);
+        if has_puk {
+            memory.puk = ReferenceData::default_puk(puk);
+        }
         self.session.pin_verified = false;
     }
 

@@ -10,13 +10,25 @@ use crate::applet::status::Status;
 #[derive(Default)]
 pub(crate) struct Session {
     pub(super) pin_verified: bool,
-    /// Whether VERIFY was the command before this one.
-    pub(super) pin_just_verified: bool,
+    pub(super) just_verified: JustVerified,
+    /// Whether a fingerprint was verified, on a YubiKey Bio.
+    pub(super) fingerprint_verified: bool,
+    pub(super) temporary_pin: Option<TemporaryPin>,
     pub(super) management_authenticated: bool,
     /// What the last command drew for the authentication of the management key.
     pub(super) pending: Option<Pending>,
     /// When a key of touch policy `Cached` was last touched.
     pub(super) touched_at: Option<Duration>,
+}
+
+/// A PIN that the card gives after a fingerprint, so that a program can verify again without one.
+pub(super) type TemporaryPin = [u8; 16];
+
+/// What the command before this one has verified.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct JustVerified {
+    pub(super) pin: bool,
+    pub(super) fingerprint: bool,
 }
 
 /// What the card drew in the first step of an authentication, for comparison in the second.
@@ -44,11 +56,31 @@ pub(crate) struct Deferred {
     pub(crate) slot: u8,
     pub(crate) touch: TouchPolicy,
     pub(crate) answer: Result<Vec<u8>, Status>,
-    /// Whether the management key counts as authenticated from then on.
-    pub(crate) authenticates_management: bool,
+    pub(crate) grant: Grant,
+}
+
+/// What is proven once a deferred answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    Nothing,
+    ManagementKey,
+    Fingerprint { temporary_pin: Option<TemporaryPin> },
 }
 
 impl Session {
+    /// Something has been proven.
+    pub(super) fn grant(&mut self, grant: Grant) {
+        match grant {
+            Grant::Nothing => {}
+            Grant::ManagementKey => self.management_authenticated = true,
+            Grant::Fingerprint { temporary_pin } => {
+                self.fingerprint_verified = true;
+                self.just_verified.fingerprint = true;
+                self.temporary_pin = temporary_pin;
+            }
+        }
+    }
+
     /// Whether what an instruction needs has been proven.
     pub(super) fn require(&self, authorization: Authorization) -> Result<(), Status> {
         let is_met = match authorization {

@@ -72,7 +72,7 @@ impl fmt::Display for Line<'_> {
         write!(
             f,
             "`{}` ({}, target {}, rename {}, features {}, optional {}, default features {}, registry {})",
-            cut(&text),
+            cut(&text.escape_debug().to_string()),
             dependency.kind,
             shown(&dependency.target),
             shown(&dependency.rename),

@@ -84,7 +84,7 @@ fn files_that_were_exchanged() {
     let config = fs::read_to_string(sealed.world.path("home/config.toml")).unwrap();
     sealed.world.write("home/config.toml", &format!("{config}[registries.other]\nindex = \"{other}\"\n"));
     let seal = ["seal", "other", "--yes", "--no-check", "--no-configure"];
-    sealed.world.yk_cargo(seal).input("anotherToken\n").succeeds().says(&["taking it that they do"]);
+    sealed.world.yk_cargo(seal).input("anotherToken\n").succeeds().says(&["taking it that they do not"]);
     let theirs = yk_cargo::sealed_files::path(&sealed.world.cargo_home(), &other.parse().unwrap());
     fs::copy(&theirs, sealed.file()).unwrap();
     sealed.refuses(&["cannot be used", "the token in it belongs to sparse+http://127.0.0.1:9/index/"]);

@@ -236,6 +236,12 @@ impl Enrollments {
         self.sealed.iter().find(|token| token.index == *index)
     }
 
+    /// Whether this program gives tokens for exactly this index URL.
+    #[must_use]
+    pub fn know(&self, index: &str) -> bool {
+        self.registry(index).is_some() || self.sealed(index).is_some()
+    }
+
     /// Whether a slot has a key of ours, made or in the making.
     #[must_use]
     pub fn holds(&self, serial: Serial, slot: Slot) -> bool {

@@ -59,6 +59,13 @@ pub enum Error {
     /// `--slot` names another slot than the one with the enrolled key.
     #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
     EnrolledElsewhere { serial: Serial, role: Role, slot: Slot },
+    /// A project has the token take another way than the person's own configuration.
+    #[error("the token of `{registry}` was not opened: {}", settings(detours))]
+    Detour {
+        /// The registry's name, escaped.
+        registry: String,
+        detours: Vec<cargo_config::Detour>,
+    },
     #[error(transparent)]
     Enrollments(#[from] enrollment::Error),
     #[error("cannot get {what} from the registry")]
@@ -80,6 +87,16 @@ pub enum Error {
     ManagementKeySyntax,
     #[error("no YubiKey is plugged in; this needs {wanted}")]
     NoCard { wanted: String },
+    /// A registry's token is opened for changes only, and its index refuses reads without one.
+    #[error(
+        "the index of `{registry}` refuses reads without a token, and the sealed one is opened for changes only"
+    )]
+    SealedForChanges {
+        /// The registry's name, escaped.
+        registry: String,
+        /// Its index needs no token, whoever says so.
+        is_crates_io: bool,
+    },
     #[error("YubiKey {serial} has no {wanted} empty retired slots (82 to 95)")]
     NoEmptySlot { serial: Serial, wanted: usize },
     /// `--existing` found nothing.
@@ -283,6 +300,15 @@ impl Error {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::Detour { .. } => {
+                "run cargo from another folder, with --manifest-path; or, if you trust this setting, write it into $CARGO_HOME/config.toml too".into()
+            }
+            Self::SealedForChanges { is_crates_io: true, .. } => {
+                "crates.io's index needs no token: find out who answers in its place before you publish".into()
+            }
+            Self::SealedForChanges { registry, .. } => format!(
+                "if the registry really wants it for every read now: yk-cargo seal {registry} --reads auth-required"
+            ),
             Self::CardSignature(_) => {
                 "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
             }
@@ -445,6 +471,15 @@ impl Error {
             role: if mutation { "publish" } else { "read" },
         }
     }
+}
+
+fn settings(detours: &[cargo_config::Detour]) -> String {
+    let in_one_file = |group: &[cargo_config::Detour]| {
+        let keys: Vec<_> = group.iter().map(|detour| format!("`{}`", escape(&detour.key))).collect();
+        format!("{} sets {}", group[0].origin, keys.join(" and "))
+    };
+    let files: Vec<_> = detours.chunk_by(|one, other| one.origin == other.origin).map(in_one_file).collect();
+    files.join(", ") + ", which your own configuration does not"
 }
 
 fn named(serials: &[Serial]) -> String {

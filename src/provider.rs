@@ -5,7 +5,7 @@
 //! can show, even from a panic.
 
 use std::io::{self, BufRead, Read as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use asymmetric_token::Mutation;
 use cargo_credential::{
@@ -15,6 +15,7 @@ use cargo_credential::{
 use zeroize::Zeroizing;
 
 use crate::card::access;
+use crate::cargo_config::{CargoConfig, ConfiguredRegistry, Scope};
 use crate::commands::forget;
 use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
@@ -39,7 +40,7 @@ const CARGO_RENEWS_EARLY: i64 = 60;
 ///
 /// # Errors
 /// Only when stdin or stdout fail; everything else is an answer.
-pub fn serve(cargo_home: io::Result<std::path::PathBuf>, ui: Ui) -> io::Result<()> {
+pub fn serve(cargo_home: io::Result<PathBuf>, ui: Ui) -> io::Result<()> {
     answer_panics();
     write_line(&CredentialHello { v: vec![PROTOCOL_VERSION_1] })?;
     // A login's token is in it.
@@ -110,6 +111,7 @@ impl Provider<'_> {
                 "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
             ));
         }
+        self.warn_of_detours(registry);
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
         let readers = access::readers(&settings.wait);
         let is_read = mutation.is_none();
@@ -172,6 +174,35 @@ impl Provider<'_> {
         Ok(CredentialResponse::Logout)
     }
 
+    /// Where a name has got its URL.
+    fn who_says(&self, name: &str, index_url: &str) -> String {
+        let index = self.cargo_config().read().and_then(|cargo| cargo.index_of(Scope::Here, name));
+        match index {
+            Ok(Some(index)) if index.value == *index_url => format!("So says {}", index.origin),
+            _ => "Does this project redefine it?".into(),
+        }
+    }
+
+    /// A signed token is bound to its registry, and good for minutes and for what it names; who sees it on the way can use
+    /// it for that.
+    fn warn_of_detours(&self, registry: &Registry) {
+        let configured = ConfiguredRegistry { index: registry.index.clone(), name: registry.name.clone() };
+        let detours = self.cargo_config().read().and_then(|cargo| cargo.detours(&configured));
+        for detour in detours.unwrap_or_default() {
+            self.ui.warn(format_args!(
+                "{} sets `{}`: whoever wrote it may see this token for `{}`",
+                detour.origin,
+                escape(&detour.key),
+                escape(registry.display_name())
+            ));
+        }
+    }
+
+    /// Cargo starts the provider in its own working directory.
+    fn cargo_config(&self) -> CargoConfig {
+        CargoConfig::new(self.cargo_home.to_owned(), here())
+    }
+
     fn settings(&self) -> Result<Settings, Error> {
         let settings = Settings::load(self.cargo_home)?;
         ui::color(settings.color);
@@ -196,10 +227,11 @@ impl Provider<'_> {
         });
         if let (Some(name), Some(known)) = (info.name, known) {
             self.ui.warn(format_args!(
-                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed or opened. Does this project redefine it?",
+                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed or opened. {}",
                 escape(name),
                 escape(known),
-                escape(info.index_url)
+                escape(info.index_url),
+                self.who_says(name, info.index_url)
             ));
         } else if mutation {
             let target = info.name.unwrap_or(info.index_url);
@@ -209,6 +241,10 @@ impl Provider<'_> {
             ));
         }
     }
+}
+
+fn here() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
 }
 
 impl From<request::Error> for CargoError {

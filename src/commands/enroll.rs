@@ -9,7 +9,7 @@ use crate::card::access::{self, Access};
 use crate::card::choose;
 use crate::card::known::KnownCards;
 use crate::card::survey::SurveyedCard;
-use crate::cargo_config::ConfiguredRegistry;
+use crate::cargo_config::{self, ConfiguredRegistry};
 use crate::commands::arguments::{Setup, label, retired_slot, serial, subject};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
@@ -101,14 +101,17 @@ pub struct Enroll {
 /// Whatever stopped it; what was made until then is finished by a rerun.
 pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     plan::check_slots(arguments)?;
-    let registry = context.cargo.resolve(&arguments.registry)?;
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
+    let registry = configure::registry(&arguments.registry, &enrollments, context, ui)?;
+    if registry.is_crates_io() {
+        return Err(cargo_config::Error::CratesIo.into());
+    }
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
     signer::has_room(&registry.index, arguments.subject.as_deref())?;
-    let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = access::readers(&context.settings.wait);
-    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
@@ -235,8 +238,11 @@ impl Enrollment<'_> {
             Err(error) => return Err(error),
         };
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
-        configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui)?;
-        report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())
+        let configured =
+            configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui);
+        // The keys are there, whatever becomes of the configuration.
+        report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())?;
+        configured
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {

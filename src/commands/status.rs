@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::card::access;
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
-use crate::cargo_config::CRATES_IO_NAME;
+use crate::cargo_config::{self, Configuration};
+use crate::commands::standing::Served;
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
@@ -30,8 +31,9 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments);
+    let cargo = context.cargo.read();
     if arguments.json {
-        return print(as_json(&enrollments, &found, context));
+        return print(as_json(&enrollments, &found, &cargo, context));
     }
     let ui = Ui::silent();
     match &found {
@@ -41,22 +43,24 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     }
     let found = found.unwrap_or_default();
     for registry in &enrollments.registries {
-        print(registry_text(registry, &found))?;
+        print(registry_text(registry, &enrollments, &found, &cargo))?;
     }
     for token in &enrollments.sealed {
-        print(sealed_text(token, &enrollments, &found, context))?;
+        print(sealed_text(token, &enrollments, &found, &cargo, context))?;
     }
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
     }
     // What is wrong with cargo's files is told by `doctor`.
-    for token in context.cargo.plaintext_tokens().unwrap_or_default() {
-        let name = escape(token.registry.as_deref().unwrap_or(CRATES_IO_NAME));
-        let file = escape(&token.file.display().to_string());
+    for token in cargo.iter().flat_map(Configuration::clear_tokens) {
+        let (name, file) = (escape(&token.registry), escape(&token.file.display().to_string()));
         ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {name}"));
     }
     Ok(())
 }
+
+/// Cargo's configuration, or why cargo refuses it.
+type Cargo = Result<Configuration, cargo_config::Error>;
 
 /// What `cargo publish` will ask of the person: it asks the provider for a read token, then for one to publish with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,10 +139,17 @@ enum Outlook {
     /// One that cannot be read now may be the right one.
     Unread,
     NoCard,
+    /// Cargo does not come to ask.
+    NotAsked {
+        why: String,
+    },
 }
 
 impl Outlook {
-    fn of(registry: &Registry, found: &[PluggedIn]) -> Self {
+    fn of(registry: &Registry, enrollments: &Enrollments, found: &[PluggedIn], cargo: &Cargo) -> Self {
+        if let Some(why) = Served::from(registry).obstacle(enrollments, cargo) {
+            return Self::NotAsked { why };
+        }
         let cards = registry.cards.iter().filter_map(|card| {
             let state = plugged_in::state_of(card.serial, found)?;
             Some(Self::with(card.serial, state, Asks::next_publish(card, state.pin)))
@@ -147,7 +158,16 @@ impl Outlook {
     }
 
     /// With the first of a sealed token's keys whose card is here.
-    fn of_sealed(keys: &[&SealingKey], found: &[PluggedIn]) -> Self {
+    fn of_sealed(
+        token: &SealedToken,
+        keys: &[&SealingKey],
+        enrollments: &Enrollments,
+        found: &[PluggedIn],
+        cargo: &Cargo,
+    ) -> Self {
+        if let Some(why) = Served::from(token).obstacle(enrollments, cargo) {
+            return Self::NotAsked { why };
+        }
         let cards = keys.iter().filter_map(|key| {
             let state = plugged_in::state_of(key.serial, found)?;
             Some(Self::with(key.serial, state, Some(Asks::opening(key, state.pin))))
@@ -193,6 +213,7 @@ impl Outlook {
                 format!("cannot publish: no publish key is enrolled on YubiKey {serial}")
             }
             Self::NoCard => format!("to publish, plug in {cards}"),
+            Self::NotAsked { why } => format!("cannot publish: {why}"),
         }
     }
 
@@ -207,6 +228,9 @@ impl Outlook {
             Self::NoKey { serial } => json!({ "possible": false, "serial": serial.0, "reason": "no-key" }),
             Self::Unread => json!({ "possible": false, "serial": null, "reason": "unreadable-card" }),
             Self::NoCard => json!({ "possible": false, "serial": null, "reason": "no-card" }),
+            Self::NotAsked { why } => {
+                json!({ "possible": false, "serial": null, "reason": "not-asked", "text": why })
+            }
         }
     }
 }
@@ -231,7 +255,12 @@ fn pin_text(pin: PinState) -> String {
     }
 }
 
-fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
+fn registry_text(
+    registry: &Registry,
+    enrollments: &Enrollments,
+    found: &[PluggedIn],
+    cargo: &Cargo,
+) -> String {
     let mut lines =
         vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
     for card in &registry.cards {
@@ -242,7 +271,8 @@ fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
         };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));
     }
-    lines.push(format!("  {}", Outlook::of(registry, found).text(&registry.cards_for_display())));
+    let outlook = Outlook::of(registry, enrollments, found, cargo);
+    lines.push(format!("  {}", outlook.text(&registry.cards_for_display())));
     lines.join("\n")
 }
 
@@ -250,23 +280,31 @@ fn sealed_text(
     token: &SealedToken,
     enrollments: &Enrollments,
     found: &[PluggedIn],
+    cargo: &Cargo,
     context: &Context,
 ) -> String {
     let home = context.cargo.home();
     let mut text = sealed_tokens::text(token, enrollments, home);
     if let Ok(keys) = sealed_tokens::keys(token, enrollments, home) {
+        let outlook = Outlook::of_sealed(token, &keys, enrollments, found, cargo);
         text += "\n  ";
-        text += &Outlook::of_sealed(&keys, found).text(&sealed_tokens::cards_for_display(&keys));
+        text += &outlook.text(&sealed_tokens::cards_for_display(&keys));
     }
     text
 }
 
-fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, context: &Context) -> Value {
+fn as_json(
+    enrollments: &Enrollments,
+    found: &Result<Vec<PluggedIn>, Error>,
+    cargo: &Cargo,
+    context: &Context,
+) -> Value {
     let home = context.cargo.home();
     let sealed = |token| {
         let mut value = sealed_tokens::json(token, enrollments, home);
         let keys = sealed_tokens::keys(token, enrollments, home).unwrap_or_default();
-        value["next-publish"] = Outlook::of_sealed(&keys, found.as_deref().unwrap_or_default()).json();
+        let found = found.as_deref().unwrap_or_default();
+        value["next-publish"] = Outlook::of_sealed(token, &keys, enrollments, found, cargo).json();
         value
     };
     let cards = found.as_deref().unwrap_or_default();
@@ -286,11 +324,11 @@ fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, con
                     Presence::Away => Some(false),
                 },
             })).collect::<Vec<_>>(),
-            "next-publish": Outlook::of(registry, cards).json(),
+            "next-publish": Outlook::of(registry, enrollments, cards, cargo).json(),
         })).collect::<Vec<_>>(),
         "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),
-        "in-clear": context.cargo.plaintext_tokens().unwrap_or_default().iter().map(|token| json!({
-            "registry": token.registry.as_deref().unwrap_or(CRATES_IO_NAME),
+        "in-clear": cargo.iter().flat_map(Configuration::clear_tokens).map(|token| json!({
+            "registry": token.registry,
             "file": token.file,
         })).collect::<Vec<_>>(),
     })

@@ -174,7 +174,7 @@ fn registry<'a>(
 ) -> Result<(IndexUrl, Option<&'a Registry>), Error> {
     match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => Ok((registry.index.clone(), Some(registry))),
-        Err(Error::NotEnrolled { .. }) => Ok((context.cargo.resolve(name_or_url)?.index, None)),
+        Err(Error::NotEnrolled { .. }) => Ok((context.registry(name_or_url, enrollments)?.index, None)),
         Err(error) => Err(error),
     }
 }

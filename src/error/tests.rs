@@ -11,6 +11,7 @@ use asymmetric_token::strict_json::StrictJsonError;
 use snapbox::{Assert, Data};
 
 use super::Error;
+use crate::cargo_config::{Clash, Detour, IncludeProblem, Origin, Owner};
 use crate::index_url::{self, IndexUrl};
 use crate::piv::certificate::CertificateError;
 use crate::piv::pin;
@@ -103,6 +104,13 @@ fn all() -> Vec<Error> {
             source: crate::registry::greeting::Error::Status { url: "https://registry.example/".into(), status: 500 },
         }],
         Error::Declined => [Error::Declined],
+        Error::Detour { .. } => [Error::Detour {
+            registry: "my-reg".into(),
+            detours: vec![
+                Detour { key: "http.proxy".into(), origin: in_project() },
+                Detour { key: "http.cainfo".into(), origin: in_project() },
+            ],
+        }],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
         Error::EnrolledElsewhere { .. } => [
             Error::EnrolledElsewhere { serial: SERIAL, role: enrollment::Role::Read, slot: slot() },
@@ -181,6 +189,10 @@ fn all() -> Vec<Error> {
         ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
         Error::Sealed(_) => [sealed_file(sealed::FileError::NotOpened).into()],
+        Error::SealedForChanges { .. } => [
+            Error::SealedForChanges { registry: "my-reg".into(), is_crates_io: false },
+            Error::SealedForChanges { registry: "crates-io".into(), is_crates_io: true },
+        ],
         Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
         Error::SealedIsAnother { .. } => [Error::SealedIsAnother { registry: "my-reg".into() }],
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
@@ -307,7 +319,7 @@ fn of_the_registry() -> Vec<Error> {
     let asked = every!(E {
         E::LessProtected { .. } => [E::LessProtected { url: url() }],
         E::NoApi { .. } => [E::NoApi { url: url() }],
-        E::CargoConfig(_) => [E::CargoConfig(cargo_config::Error::Shape { file: "config.toml".into() })],
+        E::CargoConfig(_) => [E::CargoConfig(shape())],
         E::Config { .. } => [E::Config { url: url(), source: not_json() }],
         E::GitIndex => [E::GitIndex],
         E::Header { .. } => [E::Header { url: url(), source: asymmetric_token::ChallengeError::Ambiguous }],
@@ -353,6 +365,17 @@ fn sealed_file(problem: sealed::FileError) -> sealed_files::Error {
     sealed_files::Error::Unusable { registry: "my-reg".into(), file, problem }
 }
 
+const PROJECT: &str = "/home/me/project/.cargo/config.toml";
+
+fn in_project() -> Origin {
+    Origin::File { path: PROJECT.into(), owner: Owner::Project }
+}
+
+fn shape() -> cargo_config::Error {
+    let origin = Origin::File { path: "/home/me/.cargo/config.toml".into(), owner: Owner::Home };
+    cargo_config::Error::Shape { key: "registries".into(), origin, wanted: "a table" }
+}
+
 fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
     use cargo_config::Error as E;
     let errors = every!(E {
@@ -365,7 +388,28 @@ fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
             file: "/home/me/.cargo/credentials.toml".into(),
             name: "my-reg".into(),
         }],
-        E::DeepInclude { .. } => [E::DeepInclude { file: "/home/me/project/.cargo/config.toml".into() }],
+        E::Include { .. } => [
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::Again },
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::NotToml { path: "more".into() } },
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::Pattern { path: "*.toml".into() } },
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::TooMany },
+        ],
+        E::Merge(_) => [E::Merge(Box::new(Clash {
+            key: "registries.my-reg.credential-provider".into(),
+            one: in_project(),
+            other: Origin::Variable("CARGO_X".into()),
+        }))],
+        E::NoProgram { .. } => [E::NoProgram {
+            key: "registries.my-reg.credential-provider".into(),
+            origin: in_project(),
+        }],
+        E::OnlyInProject { .. } => [E::OnlyInProject {
+            name: "my-reg".into(),
+            origin: in_project(),
+            index: "sparse+https://evil.example/".parse().unwrap(),
+        }],
+        E::RegistryIndex { .. } => [E::RegistryIndex { origin: Origin::Variable("CARGO_REGISTRY_INDEX".into()) }],
+        E::SeveralNames { .. } => [E::SeveralNames { names: vec!["my-reg".into(), "twin".into()] }],
         E::Folder(_) => [folder_error("/home/me/.cargo/config.toml").into()],
         E::IndexUrl { .. } => [E::IndexUrl { index: index.to_string(), problem: index_url::Error::NoFinalSlash }],
         E::NoSparsePrefix { .. } => [E::NoSparsePrefix { index }],
@@ -374,21 +418,13 @@ fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
         E::NotOurs { .. } => [
             E::NotOurs { file: "/home/me/.cargo/credentials.toml".into(), problem: "is read-only" },
         ],
-        E::ProjectDisagrees { .. } => [
-            E::ProjectDisagrees {
-                name: "my-reg".into(),
-                own: Some("sparse+https://good.example/".into()),
-                file: "/home/me/project/.cargo/config.toml".into(),
-                theirs: "sparse+https://evil.example/".parse().unwrap(),
-            },
-            E::ProjectDisagrees {
-                name: "my-reg".into(),
-                own: None,
-                file: "/home/me/project/.cargo/config.toml".into(),
-                theirs: "sparse+https://evil.example/".parse().unwrap(),
-            },
-        ],
-        E::Shape { .. } => [E::Shape { file: "/home/me/.cargo/config.toml".into() }],
+        E::ProjectDisagrees { .. } => [E::ProjectDisagrees {
+            name: "my-reg".into(),
+            own: "sparse+https://good.example/".parse().unwrap(),
+            origin: Box::new(in_project()),
+            theirs: "sparse+https://evil.example/".parse().unwrap(),
+        }],
+        E::Shape { .. } => [shape()],
         E::Toml { .. } => [
             E::Toml { file: "/home/me/.cargo/config.toml".into(), reason: "invalid table header".into() },
         ],

@@ -154,8 +154,7 @@ impl<'a> Registration<'a> {
     }
 
     fn client(&self) -> Result<Client, Error> {
-        let network = Network::load(&self.url, &self.settings.cargo_home, |name| std::env::var(name).ok())
-            .map_err(Error::CargoConfig)?;
+        let network = Network::load(&self.url, &self.settings.cargo_home).map_err(Error::CargoConfig)?;
         Ok(Client::new(&self.url, &network, self.settings.wait.network())?)
     }
 

@@ -413,3 +413,12 @@ fn a_yubikey_bio() {
     let status = world.yk_cargo(["status"]).succeeds();
     assert!(status.stdout.contains("run `ykman --device 12345678 config reset`"), "{status:#?}");
 }
+
+/// The certificate in slot F9 of a YubiKey 4 lacks basicConstraints: who wants to believe it decides that, and it is given out.
+#[test]
+fn a_yubikey_4_attests() {
+    let world = World::with(Reads::AuthRequired, |card| card.firmware("4.3.7".parse().unwrap()));
+    let world = world.enroll_with(&["--serial", "12345678", "--slot", "82,83"]);
+    let attest = world.yk_cargo(["attest", NAME]).succeeds();
+    assert_eq!(attest.stdout.matches("BEGIN CERTIFICATE").count(), 4, "{attest:#?}");
+}

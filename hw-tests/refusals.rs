@@ -217,7 +217,7 @@ fn no_touch_and_no_status_word() {
     let world = World::enrolled();
     world.card.power_off();
     let lost = |nth| Fault::Transmit { nth, effect: Effect::Fail(0x8010_002F) };
-    world.card.inject(lost(8));
+    world.card.inject(lost(7));
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
     yank().fails().says(&["YubiKey 12345678 was not touched in time; nothing was signed"]);
     world.card.inject(lost(3));
@@ -236,7 +236,7 @@ fn another_program_resets_the_card() {
         world.card.inject(Fault::Transmit { nth, effect: effect(Event::Reset) });
     };
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
-    for nth in 1..=8 {
+    for nth in 1..=7 {
         for effect in [Effect::Before as fn(Event) -> Effect, Effect::After] {
             world.card.power_off();
             reset(nth, effect);
@@ -244,8 +244,8 @@ fn another_program_resets_the_card() {
         }
     }
     world.card.power_off();
-    reset(8, Effect::Before);
-    reset(12, Effect::Before);
+    reset(7, Effect::Before);
+    reset(11, Effect::Before);
     yank()
         .fails()
         .says(&["another program reset the YubiKey in the middle of the work", "hint: close other programs"]);

@@ -27,11 +27,16 @@ impl Pair {
 
     /// PIV of the first card is reset.
     fn with_the_first_reset(self) -> Self {
+        self.with_the_first_reset_to(PIN)
+    }
+
+    /// A reset gives it another PIN too.
+    fn with_the_first_reset_to(self, pin: &str) -> Self {
         let Self { world, daemon } = self;
         daemon.stop();
         drop(daemon);
         std::fs::remove_file(state(&world, FIRST)).unwrap();
-        let daemon = start(&world);
+        let daemon = start_with(&world, pin);
         Self { world, daemon }
     }
 
@@ -53,13 +58,18 @@ fn state(world: &World, serial: u32) -> std::path::PathBuf {
 }
 
 fn start(world: &World) -> Daemon {
-    let card = |serial| CardSettings {
+    start_with(world, PIN)
+}
+
+/// The first card has this PIN, if it is a new one.
+fn start_with(world: &World, pin: &str) -> Daemon {
+    let card = |serial, pin: &str| CardSettings {
         serial,
-        pin: Some(PIN.to_owned()),
+        pin: Some(pin.to_owned()),
         state: Some(state(world, serial)),
         ..CardSettings::default()
     };
-    let cards = vec![card(FIRST), card(SECOND)];
+    let cards = vec![card(FIRST, pin), card(SECOND, PIN)];
     Daemon::start(&Settings { cards, ..Settings::default() }).unwrap()
 }
 
@@ -153,6 +163,16 @@ fn the_spare_of_a_card_that_was_reset() {
     pair.daemon.cause(Event::Plug, Some(SECOND)).unwrap();
     let again = pair.run(&["enroll", NAME, "--serial", "11111111", "--yes"]).succeeds();
     again.says(&["is already enrolled there"]);
+}
+
+/// Its PIN is the factory's again: that is not called a wrong PIN.
+#[test]
+fn the_spare_of_a_card_that_was_reset_and_has_another_pin() {
+    let pair = Pair::enrolled().with_the_first_reset_to("123456");
+    pair.yank().succeeds().says(&[
+        "slot 83 of YubiKey 11111111 no longer holds the enrolled key; going on with YubiKey 22222222",
+        "with YubiKey 22222222 (safe)",
+    ]);
 }
 
 /// Somebody else's key is where the enrolled one was: its signature is not taken, and the other card is.

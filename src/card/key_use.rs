@@ -223,8 +223,8 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
             }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
-            // Nobody is asked for the PIN of a key that is gone: after a reset it is another one.
-            Some(Obstacle::NeedsPin { .. }) if !(key.is_there)(piv, &key.key)? => {
+            // After a reset of PIV the card has another PIN, and the key is gone: that is what is wrong then.
+            Some(Obstacle::WrongPin { .. }) if !(key.is_there)(piv, &key.key)? => {
                 Err((key.gone)(key.serial, key.slot))
             }
             Some(obstacle) => Ok(Err(obstacle)),

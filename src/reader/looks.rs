@@ -51,9 +51,7 @@ impl<'a, T: Send + 'static, E: From<Error> + Send + 'static> Looks<'a, T, E> {
 
     /// The next card that has answered, in whichever order they do; `None` if none does until then, or all have.
     pub(crate) fn next_until(&mut self, until: Instant) -> Option<(ReaderName, Result<T, E>)> {
-        if self.unanswered().next().is_none() {
-            return None;
-        }
+        self.unanswered().next()?;
         let left = until.saturating_duration_since(Instant::now());
         let (position, answer) = self.answers.recv_timeout(left).ok()?;
         let (name, worker) = self.unanswered.get_mut(position)?.take()?;

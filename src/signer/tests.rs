@@ -108,8 +108,7 @@ fn certificate(seed: u8) -> String {
 #[test]
 fn a_card_is_known_by_its_number() {
     let once = || work(registry(Version::new(5, 7, 4), PinPolicy::Once), None);
-    let ours = metadata(7);
-    let attempt = run(once(), &[SERIAL, (PIN_STATE, "63C2"), (METADATA_82, &ours)]).unwrap();
+    let attempt = run(once(), &[SERIAL, (PIN_STATE, "63C2")]).unwrap();
     let serial = piv::Serial(12_345_678);
     assert!(
         matches!(attempt, Err(Obstacle::NeedsPin { serial: s, tries: 2, why: Why::NotVerified }) if s == serial)
@@ -127,7 +126,7 @@ fn a_card_without_a_number_is_known_by_its_key() {
     let old = |pin| work(registry(Version::new(4, 3, 7), PinPolicy::Once), pin);
     let [ours, theirs] = [7, 8].map(certificate);
     let [named, state, none] = [(GET_CERTIFICATE_82, &*ours), (PIN_STATE, "63C3"), (METADATA_82, "6D00")];
-    let attempt = run(old(None), &[NO_SERIAL, named, state, none, named]).unwrap();
+    let attempt = run(old(None), &[NO_SERIAL, named, state]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
     let is_other = |attempt: Result<Attempt, Error>| matches!(attempt.unwrap(), Err(Obstacle::OtherCard { found }) if found.is_empty());
     for not_ours in [theirs.as_str(), "5303 7001AA 9000"] {
@@ -141,8 +140,7 @@ fn a_card_without_a_number_is_known_by_its_key() {
     // A card that was enrolled with a number may hide it since.
     let hidden = ("00F8000000", "6985");
     let new = || work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
-    let is_there = metadata(7);
-    let attempt = run(new(), &[hidden, named, state, (METADATA_82, &is_there)]).unwrap();
+    let attempt = run(new(), &[hidden, named, state]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
     assert!(is_other(run(new(), &[hidden, (GET_CERTIFICATE_82, &theirs)])));
 }
@@ -150,9 +148,8 @@ fn a_card_without_a_number_is_known_by_its_key() {
 #[test]
 fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
     let tries = ("00F7008000", "0101FF 050100 06020303 9000");
-    let ours = metadata(7);
     let work = work(registry(Version::new(5, 3, 1), PinPolicy::Once), None);
-    let attempt = run(work, &[SERIAL, tries, (METADATA_82, &ours)]);
+    let attempt = run(work, &[SERIAL, tries]);
     assert!(matches!(attempt.unwrap(), Err(Obstacle::NeedsPin { tries: 3, .. })));
 }
 
@@ -160,8 +157,7 @@ fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
 #[test]
 fn a_key_that_always_asks() {
     let always = |pin| work(registry(Version::new(5, 7, 4), PinPolicy::Always), pin);
-    let ours = metadata(7);
-    let attempt = run(always(None), &[SERIAL, (PIN_STATE, "9000"), (METADATA_82, &ours)]).unwrap();
+    let attempt = run(always(None), &[SERIAL, (PIN_STATE, "9000")]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: u8::MAX, why: Why::EveryTime, .. })));
     let mut card = Script::answers(&[SELECT.1, SERIAL.1, "9000", "7C0A 8208 3006 020101 020102 9000"]);
     let attempt = always(Some("123456"))(&mut Piv::select(&mut card).unwrap()).unwrap();
@@ -169,18 +165,18 @@ fn a_key_that_always_asks() {
     assert!(attempt.is_ok());
 }
 
-/// After a reset the card has another PIN, and the key is gone: nobody is asked for it.
+/// After a reset the card has another PIN, and the key is gone: the PIN is not what is wrong.
 #[test]
-fn no_pin_is_asked_for_a_key_that_is_gone() {
+fn a_wrong_pin_of_a_key_that_is_gone() {
+    let verify = ("0020008008313131313131FFFF", "63C2");
     let other = metadata(8);
     for gone in ["6A88", "010111 02020201 030101 0400 9000", &other] {
-        let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), None);
-        let attempt = run(work, &[SERIAL, (PIN_STATE, "63C3"), (METADATA_82, gone)]);
+        let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), Some("111111"));
+        let attempt = run(work, &[SERIAL, verify, (METADATA_82, gone)]);
         assert!(matches!(attempt, Err(Error::KeyGone { .. })), "{gone}");
     }
-    let work = work(registry(Version::new(5, 2, 7), PinPolicy::Once), None);
-    let nothing = [(METADATA_82, "6D00"), (GET_CERTIFICATE_82, "6A82")];
-    let attempt = run(work, &[&[SERIAL, (PIN_STATE, "63C3")], &nothing[..]].concat());
+    let work = work(registry(Version::new(5, 2, 7), PinPolicy::Once), Some("111111"));
+    let attempt = run(work, &[SERIAL, verify, (METADATA_82, "6D00"), (GET_CERTIFICATE_82, "6A82")]);
     assert!(matches!(attempt, Err(Error::KeyGone { .. })));
 }
 
@@ -188,8 +184,10 @@ fn no_pin_is_asked_for_a_key_that_is_gone() {
 fn a_wrong_pin_ends_the_transaction() {
     let verify = "0020008008313131313131FFFF";
     let wrong = |answer| {
+        let ours = metadata(7);
         let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), Some("111111"));
-        run(work, &[SERIAL, (verify, answer)])
+        let is_there: &[_] = if answer == "63C0" { &[] } else { &[(METADATA_82, &*ours)] };
+        run(work, &[&[SERIAL, (verify, answer)], is_there].concat())
     };
     assert!(matches!(wrong("63C1").unwrap(), Err(Obstacle::WrongPin { tries: 1 })));
     assert!(matches!(wrong("63C0"), Err(Error::PinBlocked { serial: piv::Serial(12_345_678) })));

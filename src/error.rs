@@ -9,9 +9,9 @@ use crate::piv::pin;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::process::secret_program::{self, PIN_COMMAND};
 use crate::registry::{enrollment as registration, greeting};
-use crate::text::escape;
-use crate::ui::AskError;
+use crate::text::{escape, foreign_word};
 use crate::ui::pinentry::PinentryError;
+use crate::ui::{AskError, FOREGROUND, Nobody};
 use crate::{cargo_config, piv, proof, reader, sealed, sealed_files, settings, trusted_keys};
 
 /// Everything that stops an operation. Variants are for matching; messages, and [`Error::hint`], are for people.
@@ -104,11 +104,11 @@ pub enum Error {
     NothingToAdopt { serial: Serial, index: IndexUrl },
     #[error("no {role} key is enrolled for `{registry}`")]
     NoKeyForRole { registry: String, role: &'static str },
-    #[error("YubiKey {serial} needs its PIN, and there is no terminal to ask for it")]
-    NoPin { serial: Serial },
+    #[error("YubiKey {serial} needs its PIN, and {nobody}")]
+    NoPin { serial: Serial, nobody: Nobody },
     /// `cargo login` without a token, and nobody to ask for one.
-    #[error("no token was given, and there is no terminal to ask for it")]
-    NoToken,
+    #[error("no token was given, and {nobody}")]
+    NoToken { nobody: Nobody },
     #[error("no token is sealed for {}", escape(registry))]
     NotSealed {
         /// Name or URL.
@@ -277,7 +277,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Ask(error) => return error.hint().map(str::to_owned),
+            Self::Ask(error) => return error.hint(),
             Self::BearerToken(error) => error.hint().into(),
             Self::CargoConfig(error) => return error.hint(),
             Self::Enrollments(error) => error.hint(),
@@ -293,7 +293,7 @@ impl Error {
             Self::TrustedKeys(error) => error.hint(),
 
             Self::AlreadySealed { registry } => {
-                format!("to put another in its place: yk-cargo seal {registry} --rotate")
+                format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))
             }
             Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
             Self::AsksMore { .. } => {
@@ -307,13 +307,17 @@ impl Error {
                 "crates.io's index needs no token: find out who answers in its place before you publish".into()
             }
             Self::SealedForChanges { registry, .. } => format!(
-                "if the registry really wants it for every read now: yk-cargo seal {registry} --reads auth-required"
+                "if the registry really wants it for every read now: yk-cargo seal {} --reads auth-required",
+                foreign_word(registry)
             ),
             Self::CardSignature(_) => {
                 "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
             }
             Self::Challenge { registry, source } => source.hint().unwrap_or_else(|| {
-                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
+                format!(
+                    "try again when the registry answers; if it works differently now: yk-cargo enroll {} --refresh",
+                    foreign_word(registry)
+                )
             }),
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
@@ -340,26 +344,32 @@ impl Error {
             Self::NoKeyForRole { .. } => {
                 "enroll again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
             }
+            Self::NoPin { nobody: Nobody::InForeground, .. } => {
+                format!("{FOREGROUND}, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'")
+            }
             Self::NoPin { .. } => format!(
                 "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do"
             ),
             Self::NoProof { .. } => {
                 "only a registry-gateway keeps proofs, and only of what was published through it".into()
             }
-            Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NoToken { nobody: Nobody::InForeground } => {
+                format!("{FOREGROUND}, or give the token on standard input")
+            }
+            Self::NoToken { .. } => "run the command in a terminal, or give the token on standard input".into(),
             Self::NoTouchOverNfc { .. } => "plug it into a USB port".into(),
             Self::NotAsMade { .. } => "do not use this card".into(),
             Self::NotACrate { .. } => {
                 "`cargo package` makes one: target/package/NAME-VERSION.crate".into()
             }
-            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", foreign_word(registry)),
             Self::NotOneOfItsCards { enrolled, .. } if enrolled.is_empty() => {
                 "`yk-cargo list` shows what is enrolled".into()
             }
             Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
             Self::NotProven { .. } => "each check says what it found".into(),
             Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
-            Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
+            Self::NotSealed { registry } => format!("yk-cargo seal {}", foreign_word(registry)),
             Self::NotTheChosenCard { .. } => {
                 "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
             }
@@ -387,7 +397,8 @@ impl Error {
             Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
             Self::SealedForOthers { registry } => sealed_files::make_a_new_one(registry),
             Self::SealedIsAnother { registry } => format!(
-                "`yk-cargo seal {registry} --rotate` seals another; or revoke the one in clear, and remove it there"
+                "`yk-cargo seal {} --rotate` seals another; or revoke the one in clear, and remove it there",
+                foreign_word(registry)
             ),
             Self::SealingKeyGone { .. } => {
                 "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`".into()
@@ -397,7 +408,7 @@ impl Error {
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::Signs { registry } => {
-                format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
+                format!("to go back to a bearer token: yk-cargo forget {}", foreign_word(registry))
             }
             Self::SlotTaken { .. } => {
                 "run the command again, without --slot, to use the next empty one".into()

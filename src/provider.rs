@@ -24,7 +24,7 @@ use crate::process::leave;
 use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::signer::Signer;
-use crate::text::{causes, escape};
+use crate::text::{causes, escape, foreign_word};
 use crate::ui::{self, Ui};
 
 mod request;
@@ -237,7 +237,7 @@ impl Provider<'_> {
             let target = info.name.unwrap_or(info.index_url);
             self.ui.note(format_args!(
                 "to sign with a YubiKey, enroll this registry: yk-cargo enroll {0}; or seal its token: yk-cargo seal {0}",
-                escape(target)
+                foreign_word(target)
             ));
         }
     }

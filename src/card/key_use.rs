@@ -161,7 +161,9 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
     fn overcome(&mut self, obstacle: Obstacle) -> Result<(), Error> {
         match obstacle {
             Obstacle::NeedsPin { serial, tries, why } => {
-                self.pin = Some(Arc::new(self.pins.pin(serial, tries, why)?));
+                let key = self.keys.iter().find(|key| key.serial == serial);
+                let purpose = key.and_then(|key| key.announcement.as_deref());
+                self.pin = Some(Arc::new(self.pins.pin(serial, tries, why, purpose)?));
             }
             Obstacle::WrongPin { tries } => {
                 self.pin = None;
@@ -169,7 +171,7 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
             }
             Obstacle::NotTouched { .. } if self.touch_again && self.pins.somebody_is_there() => {
                 self.touch_again = false;
-                self.access.ui.warn("it was not touched in time; once more");
+                self.access.ui.aloud().warn("it was not touched in time; once more");
             }
             Obstacle::NotTouched { serial } => return Err(Error::NotTouched { serial }),
             Obstacle::OtherCard { found } => return Err(self.cards.wrong_card(&found)),
@@ -216,10 +218,10 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
         if std::mem::take(&mut self.announce)
             && let Some(announcement) = &key.announcement
         {
-            self.ui.say(announcement);
+            self.ui.aloud().say(announcement);
             if (key.pin, key.touch) == (PinPolicy::Never, TouchPolicy::Never) {
                 // By the person's choice, or because another program has changed the enrollment.
-                self.ui.warn("as it is enrolled, this key asks for neither PIN nor touch");
+                self.ui.aloud().warn("as it is enrolled, this key asks for neither PIN nor touch");
             }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
@@ -235,7 +237,7 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
     /// The one operation with the key, while the person is told to touch it.
     fn operate(&mut self, piv: &mut Piv<'_>, key: &PrivateKey<K>) -> Result<Result<T, Obstacle>, Error> {
         let touch = if self.contactless { TouchPolicy::Never } else { key.touch };
-        let notice = TouchNotice::begin(self.ui, key.serial, touch, self.touch_notice);
+        let notice = TouchNotice::begin(self.ui.aloud(), key.serial, touch, self.touch_notice);
         let result = (self.operation)(piv, &key.key);
         drop(notice);
         match result {

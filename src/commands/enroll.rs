@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::signer::{self, Signer};
 use crate::text::escape;
-use crate::ui::{AskError, Ui};
+use crate::ui::Ui;
 
 mod adopt;
 mod make;
@@ -175,7 +175,7 @@ impl Enrollment<'_> {
             self.card.serial
         );
         match self.confirm(&question) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OtherCardEnrolled {
+            Err(Error::Ask(error)) if error.is_for_nobody() => Err(Error::OtherCardEnrolled {
                 serial: self.card.serial,
                 enrolled: enrolled.cards_for_display(),
             }),

@@ -12,10 +12,7 @@ use super::http::{self, Client};
 use super::network::Network;
 use crate::enrollment::Key;
 use crate::settings::Settings;
-use crate::text::escape;
-
-/// The most lines of a registry's text that are shown.
-const LINES: usize = 20;
+use crate::text::{escape, quoted};
 
 /// The longest nonce, in bytes: that of a challenge (RFC 3231 sets no limit).
 const LONGEST_NONCE: usize = 1024;
@@ -75,9 +72,10 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// The registry's words, safe to show, line by line.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.text.lines().take(LINES).map(escape)
+    /// The registry's words, safe to show, as its own.
+    #[must_use]
+    pub fn words(&self) -> String {
+        quoted(&self.text)
     }
 }
 
@@ -168,7 +166,8 @@ impl<'a> Registration<'a> {
     fn refused(&self, status: u16, body: &[u8]) -> Error {
         let detail = self.read::<Value>(body).ok();
         let detail = detail.as_ref().and_then(|value| value["errors"][0]["detail"].as_str());
-        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), escape) }
+        let words = |detail| format!("it says\n{}", quoted(detail));
+        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), words) }
     }
 }
 
@@ -218,7 +217,7 @@ pub enum Error {
     Refused {
         /// The answer's status.
         status: u16,
-        /// Its reason, escaped.
+        /// Its reason in its own words, safe to show.
         detail: String,
     },
 }

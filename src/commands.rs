@@ -1,4 +1,4 @@
-//! One use case a file, with what it can be told.
+//! The commands: one file for each, with its arguments.
 
 use std::io::Read as _;
 
@@ -25,7 +25,7 @@ pub mod token;
 pub mod unseal;
 pub mod verify;
 
-/// The one way to stdout. Who stops reading, as `head` does, has seen enough.
+/// Prints a line to stdout. It is no error if the reader has gone, as `head` does.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
     use std::io::Write as _;
     match writeln!(std::io::stdout().lock(), "{text}") {

@@ -18,7 +18,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// As the environment has it.
+    /// Reads them, as the environment and the working directory say.
     ///
     /// # Errors
     /// There is no home, or the settings cannot be used.

@@ -51,7 +51,7 @@ pub(crate) struct Making<'a> {
 }
 
 impl Sealer<'_> {
-    /// Nothing is replaced by accident, and nothing weaker put in place of signed tokens.
+    /// Refuses to replace a sealed token by accident, and to put a bearer token in the place of signed ones.
     ///
     /// # Errors
     /// [`Error::Signs`]; [`Error::AlreadySealed`] without `rotate`, [`Error::NotSealed`] with it.
@@ -79,8 +79,8 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Seals a token for all known cards, in place of the one that may be there, and notes it. It says nothing of the
-    /// token that may lie in cargo's own files.
+    /// Seals a token for all known cards, in place of the one that may be there, and notes it. Cargo's own files are
+    /// not looked at.
     ///
     /// # Errors
     /// [`Error::Enrollments`] with the file that cannot be written, and what [`key`](Self::key) says.
@@ -120,7 +120,7 @@ impl Sealer<'_> {
         Ok(sealed_files::keep(home, sealed, &file)?)
     }
 
-    /// Opens it again, and compares. Where nobody is there to give the PIN, that is said instead.
+    /// Opens a sealed token again and compares. If nobody is there to give the PIN, it says that and goes on.
     ///
     /// # Errors
     /// Everything that stops a token from being opened.

@@ -1,7 +1,7 @@
-//! One token from whichever enrolled card is plugged in.
+//! Signing a token with whichever of a registry's cards is plugged in.
 //!
-//! The registry is asked for its challenge before the person is asked for anything, and the time of the token is taken when
-//! everything else is ready. The signature is verified before the token leaves the process.
+//! The registry is asked for its challenge before the person is asked for anything, and the time of the token is taken
+//! when everything else is ready. The signature is verified before the token leaves the process.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ mod signing;
 
 use signing::{Signed, Signing};
 
-/// A challenge that has grown older than this, at a prompt, is fetched again: registries let them die after minutes.
+/// A challenge that has grown older than this while a person was asked is fetched again: registries take them for
+/// minutes only.
 const CHALLENGE_KEEPS: Duration = Duration::from_secs(60);
 
 /// Signs for enrolled registries.
@@ -44,11 +45,11 @@ pub enum Purpose {
     Read,
     /// One change of one crate.
     Mutation(Mutation),
-    /// Having keys enrolled, by a key that is one of them or enrolled already.
+    /// The enrollment of keys. The signing key is one of them, or is enrolled already and vouches for them.
     Enrollment {
-        /// The registry's.
+        /// What the registry gave to be signed.
         nonce: String,
-        /// The signing key's.
+        /// What the signing key may sign.
         role: Role,
         /// All keys that are enrolled together.
         keys: Vec<KeyId>,
@@ -69,7 +70,7 @@ impl Purpose {
 /// A token, verified with the enrolled key.
 #[derive(Debug)]
 pub struct SignedToken {
-    /// Ready to send. No secret after its window, but good for its purpose until then.
+    /// The token, ready to send. Until the registry's window is over, whoever has it can use it for its purpose.
     pub token: String,
     /// Its `iat`.
     pub issued_at: Timestamp,

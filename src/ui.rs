@@ -36,13 +36,13 @@ pub enum Color {
     /// As the terminal and the environment have it (NO_COLOR, CLICOLOR_FORCE).
     #[default]
     Auto,
-    /// Also where nothing but a file is written to.
+    /// Always, even if stderr is a file.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
-/// Sets what people have chosen; what they set for themselves wins over the environment (no-color.org).
+/// Applies the person's setting, which wins over the environment (no-color.org).
 pub fn color(color: Color) {
     match color {
         Color::Auto => {}
@@ -205,7 +205,7 @@ impl Ui {
         }
     }
 
-    /// Nobody can be told if stderr is gone, so a failure to write is let pass.
+    /// A failure to write is ignored: if stderr is gone, nobody can be told.
     fn line(&self, text: fmt::Arguments<'_>) {
         let wipe = if self.wipe_line { "\r\x1b[K" } else { "" };
         let _ = writeln!(anstream::stderr().lock(), "{wipe}{text}");

@@ -33,7 +33,7 @@ pub enum Occasion<'m> {
     Mutation(&'m Mutation),
     /// Seeing that it opens.
     Check,
-    /// Giving it out, or sealing it for other cards.
+    /// Printing it, giving it back to cargo, or sealing it for other cards; in these words.
     Other(&'static str),
 }
 

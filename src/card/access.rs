@@ -1,4 +1,4 @@
-//! What all work with cards needs: the readers, the person's settings, and the person.
+//! What all work with cards needs: the readers, the person's settings, and the person who is asked.
 
 use crate::error::Error;
 use crate::reader::{ReaderName, Readers};

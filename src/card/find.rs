@@ -9,8 +9,8 @@ use crate::piv::Serial;
 use crate::reader::{self, ReaderName, SILENCE, Waiting};
 use crate::text::escape;
 
-/// The reader with the card that comes first in order. A single reader is taken unseen: the transaction itself identifies
-/// the card.
+/// The reader with the first of these cards that is plugged in. If there is one reader only, its card is not looked at
+/// here: the transaction that uses the card identifies it.
 ///
 /// # Errors
 /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
@@ -28,7 +28,7 @@ pub(super) fn reader_with(access: Access<'_>, cards: &KnownCards) -> Result<Read
     names.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
 }
 
-/// The card that would be used.
+/// The number of the card that would be used.
 ///
 /// # Errors
 /// As [`reader_with`].

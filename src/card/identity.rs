@@ -13,8 +13,8 @@ pub(super) struct CardId {
 }
 
 impl CardId {
-    /// The card may have been exchanged while a person was thinking. One that does not tell its number is known by its
-    /// firmware at least.
+    /// Makes sure that this card was not exchanged while a person was thinking. A card that does not tell its number is
+    /// at least known by its firmware.
     ///
     /// # Errors
     /// [`Error::NotTheChosenCard`].
@@ -27,7 +27,7 @@ impl CardId {
     }
 }
 
-/// Another card is where this one was.
+/// The error for a reader in which another card is now.
 pub(super) fn exchanged(serial: Serial) -> Error {
     Error::NotTheChosenCard { found: Vec::new(), wanted: serial }
 }

@@ -1,7 +1,7 @@
 //! The one road to a key that is made: noted, made, read back, and described in its slot.
 //!
-//! What is in the slot is looked at in the very transaction in which the key is made: the survey was taken before a person
-//! was asked, and other programs have hands too.
+//! The slot is looked at again in the transaction in which the key is made. The survey was taken before a person was
+//! asked, and another program may have filled the slot since then.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl<const POINT: usize> NewKey<POINT> {
             self.on_card(piv, serial)
         });
         if let Err(Error::SlotTaken { .. }) = &made {
-            // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
+            // Nothing of ours is in the slot, so the note has to go: the next run takes another slot.
             Edit::begin(cargo_home)?.remove_pending(&pending)?;
         }
         made
@@ -194,7 +194,7 @@ impl<const POINT: usize> NewKey<POINT> {
         })
     }
 
-    /// The very key that was shown.
+    /// Whether the key that the person was shown is still there, without a certificate.
     fn adopted(&self, piv: &mut Piv<'_>, point: [u8; POINT]) -> Result<Content<POINT>, Error> {
         if piv.certificate(self.slot)?.is_some() {
             return Ok(Content::Taken);
@@ -203,7 +203,7 @@ impl<const POINT: usize> NewKey<POINT> {
         Ok(if is_there { Content::Key(point) } else { Content::Taken })
     }
 
-    /// FIPS cards refuse the PIN policy "never"; there the read key asks once.
+    /// Makes the key. FIPS cards refuse the PIN policy "never"; there the key asks for the PIN once.
     fn generate(&self, piv: &mut Piv<'_>) -> Result<[u8; POINT], Error> {
         match piv.generate(self.curve, self.slot, self.pin, self.touch) {
             Err(piv::Error::Refused { .. }) if self.pin == PinPolicy::Never => {
@@ -214,9 +214,9 @@ impl<const POINT: usize> NewKey<POINT> {
     }
 }
 
-/// What the slot holds now, in view of what it was planned to hold.
+/// What the slot holds now.
 enum Content<const POINT: usize> {
-    /// Nothing of value: a key may be generated.
+    /// Nothing: a key may be generated.
     Free,
     /// The key to use.
     Key([u8; POINT]),

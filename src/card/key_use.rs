@@ -26,7 +26,7 @@ pub(crate) struct PrivateKey<K> {
     pub(crate) firmware: Version,
     pub(crate) pin: PinPolicy,
     pub(crate) touch: TouchPolicy,
-    /// What the person reads before the key is used; `None` for what needs nobody.
+    /// What the person reads before the key is used; `None` if nobody has to know.
     pub(crate) announcement: Option<String>,
     /// Whether the card still has it, without a PIN.
     pub(crate) is_there: fn(&mut Piv<'_>, &K) -> Result<bool, Error>,
@@ -49,7 +49,7 @@ impl<'a> KeyUse<'a> {
         Self { access, pins: PinSource::new(access.settings, access.ui) }
     }
 
-    /// Finds one of the cards, whose key will be used for one thing.
+    /// Finds one of the cards, to use its key for one thing.
     ///
     /// # Errors
     /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
@@ -89,8 +89,9 @@ pub(crate) struct Attempts<'u, 'a, K> {
 }
 
 impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
-    /// One transaction, and what is needed of a person after it; `None` if that makes another attempt worth while. The operation
-    /// sees the key of the card that is there. It may run twice, when somebody resets the card in between.
+    /// Makes one attempt, in one transaction. The operation gets the key of the card that is there; it runs a second
+    /// time if somebody resets the card in between. `None` means that an obstacle was there and is out of the way: try
+    /// again.
     ///
     /// A card that is of no use, because its PIN is blocked or its key is gone, makes place for another one that is plugged in.
     ///
@@ -194,7 +195,7 @@ pub(crate) struct Transaction<K, O> {
     pub(crate) cards: KnownCards,
     pub(crate) keys: Vec<PrivateKey<K>>,
     pub(crate) pin: Option<Arc<Pin>>,
-    /// Whether the person is still to be told what for.
+    /// Whether the person has still to be told what the key is used for.
     pub(crate) announce: bool,
     pub(crate) ui: Ui,
     /// How long a key whose touch is cached may take before it is said to blink.
@@ -257,7 +258,7 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
 }
 
 impl<K> PrivateKey<K> {
-    /// `None` when the key will not ask for a PIN any more.
+    /// Verifies the PIN if the key wants one. `None` means that the key will not ask for it any more.
     fn satisfy_pin_policy(&self, piv: &mut Piv<'_>, pin: Option<&Pin>) -> Result<Option<Obstacle>, Error> {
         if self.pin == PinPolicy::Never {
             return Ok(None);
@@ -276,7 +277,7 @@ impl<K> PrivateKey<K> {
         let needs_pin = |tries| Ok(Some(Obstacle::NeedsPin { serial, tries, why }));
         match piv.pin_state()? {
             PinState::Verified if once => Ok(None),
-            // The state does not help, and the tries are not told while it is set.
+            // This key wants the PIN each time, and a card in this state does not tell how many tries are left.
             PinState::Verified => needs_pin(u8::MAX),
             PinState::Tries(tries) => needs_pin(tries),
             PinState::Blocked => Err(Error::PinBlocked { serial }),
@@ -304,7 +305,7 @@ impl<K> PrivateKey<K> {
     }
 }
 
-/// Windows answers like this, with no status word, when the time for a touch is over.
+/// Whether this is how Windows says that the time for a touch is over: it gives no status word then.
 fn gave_up(error: &piv::TransportError) -> bool {
     matches!(error.cause(), Some(reader::Error::Other { code: reader::COMM_DATA_LOST, .. }))
 }

@@ -1,4 +1,4 @@
-//! The cards that would do for something, and which of them is plugged in.
+//! The cards that would do for something, and how one of them is recognised.
 //!
 //! A card is known by its number, or where it tells none, by the key that a slot's certificate names.
 //! It is identified before it sees a PIN, so that a wrong card's tries are never spent.
@@ -29,7 +29,7 @@ enum KnownKey {
     Sealing(Recipient),
 }
 
-/// Whose card it is.
+/// Which card it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// One of those that would do.
@@ -39,7 +39,7 @@ pub(crate) enum Identity {
 }
 
 impl KnownCards {
-    /// Those with keys that sign.
+    /// Cards with keys that sign.
     pub(crate) fn enrolled<'a>(cards: impl IntoIterator<Item = &'a Card>) -> Self {
         let known = cards.into_iter().map(|card| KnownCard {
             serial: card.serial,
@@ -49,7 +49,7 @@ impl KnownCards {
         Self(known.collect())
     }
 
-    /// Those with keys to which tokens are sealed.
+    /// Cards with keys to which tokens are sealed.
     pub(crate) fn sealing<'a>(keys: impl IntoIterator<Item = &'a SealingKey>) -> Self {
         let known = keys.into_iter().map(|key| KnownCard {
             serial: key.serial,
@@ -90,8 +90,8 @@ impl KnownCards {
         })
     }
 
-    /// A card's number: as it tells, or where it cannot, that of the known card whose key the certificate in a slot
-    /// names. Whether that key is in the slot, its use will show.
+    /// A card's number. Where the card cannot tell it, it is that of the known card whose key is named by the
+    /// certificate in a slot; whether that key is really in the slot shows when it is used.
     ///
     /// # Errors
     /// What the card answers instead.

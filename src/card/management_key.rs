@@ -1,4 +1,5 @@
-//! Getting leave to make keys: the management key, by the state the card reports. It is never changed.
+//! The management key, which the card wants before it makes keys: where it comes from depends on what the card says of
+//! it. It is never changed.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
 use crate::process::secret_program::{Secret, SecretProgram};
 
 impl SurveyedCard<'_> {
-    /// The card's management key, which the card has just accepted: a wrong one must not leave anything begun. `command` is
-    /// a program that prints it; who names one wants no other way, and what the PIN opens may be an older key.
+    /// The card's management key. The card has just accepted it, so that a wrong one leaves nothing begun. `command` is
+    /// a program that prints it. If there is one it is asked first, because the key behind the PIN may be an older one.
     ///
     /// # Errors
     /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], [`Error::ManagementKeyNotTouched`], what the program or the person says, and
@@ -22,7 +23,7 @@ impl SurveyedCard<'_> {
         let key = match self.management_key {
             ManagementKeyState::Default => ManagementKey::factory_default(),
             ManagementKeyState::PinProtected if command.is_none() => self.key_behind_pin()?,
-            // A wrong one costs nothing.
+            // The card does not count wrong management keys.
             ManagementKeyState::Untold if command.is_none() => {
                 match self.accepts(ManagementKey::factory_default()) {
                     Err(Error::Piv(piv::Error::WrongManagementKey)) => self.given_key(None)?,
@@ -50,7 +51,7 @@ impl SurveyedCard<'_> {
         }
     }
 
-    /// From the command, or typed.
+    /// The key that the command prints, or that the person types.
     fn given_key(&self, command: Option<&str>) -> Result<ManagementKey, Error> {
         let (ui, wait, serial) = (self.access.ui, &self.access.settings.wait, self.serial);
         let hex = match command {
@@ -65,7 +66,7 @@ impl SurveyedCard<'_> {
         from_hex(hex.trim())
     }
 
-    /// The card gives it out for its PIN.
+    /// The key that the card keeps behind its PIN.
     fn key_behind_pin(&self) -> Result<ManagementKey, Error> {
         let serial = self.serial;
         let mut pins = PinSource::new(self.access.settings, self.access.ui);
@@ -107,7 +108,7 @@ fn unlock(piv: &mut Piv<'_>, serial: Serial, pin: Option<&Pin>) -> Result<Unlock
             PinState::Blocked => return Err(Error::PinBlocked { serial }),
         },
     }
-    // It was said to be there, and is gone or empty.
+    // The card said that the key is there, but it is gone or empty.
     piv.protected_management_key()?.map_or(Ok(Unlocked::Nothing), |key| Ok(Unlocked::Key(key)))
 }
 

@@ -1,5 +1,5 @@
-//! Where a PIN comes from: the PIN command, then the terminal, then pinentry, else nobody. What the card already knows
-//! is not asked.
+//! Where a PIN comes from: the PIN command first, then the terminal, then pinentry. Nobody is asked for a PIN that the
+//! card has been given already.
 
 use crate::error::Error;
 use crate::piv::Serial;
@@ -18,7 +18,7 @@ pub(crate) struct PinSource<'a> {
     command: Option<String>,
     pinentry: Option<Pinentry>,
     asked: Option<Serial>,
-    /// What pinentry shows above its next question.
+    /// What was wrong with the last PIN, for pinentry to show above its next question.
     mistake: Option<String>,
 }
 
@@ -41,8 +41,8 @@ impl<'a> PinSource<'a> {
     /// A PIN to try. `tries` is how many the card has left, [`u8::MAX`] if it does not tell. `purpose` is what the person has
     /// been told on the terminal, which pinentry covers.
     ///
-    /// The last try is never spent without typed consent; the command, which gives one PIN only, and pinentry, where
-    /// nothing can be typed but a PIN, never get it.
+    /// The last try is never spent without typed consent. So it is never left to the command, which gives one PIN only,
+    /// nor to pinentry, where nothing but a PIN can be typed.
     ///
     /// # Errors
     /// [`Error::LastTry`], [`Error::NoPin`], and what the command, the terminal or pinentry say.
@@ -95,7 +95,7 @@ impl<'a> PinSource<'a> {
         Ok(())
     }
 
-    /// What a person who gave the PIN a moment ago wants to know.
+    /// Why the PIN is asked for again, for a person who gave it a moment ago.
     fn reason(&mut self, serial: Serial, why: Why) -> Option<&'static str> {
         let first_time = self.asked.replace(serial) != Some(serial);
         if !first_time {

@@ -1,4 +1,4 @@
-//! What the plugged-in cards say of themselves, without a PIN and at no cost.
+//! What the plugged-in cards say of themselves. No PIN is needed for that, and no try is spent.
 
 use std::time::{Duration, Instant};
 

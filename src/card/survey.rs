@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::piv::{self, EUCLEAK_MENDED, METADATA_SINCE, Occupancy, Piv, Serial, Slot, TouchPolicy, Version};
 use crate::reader::{AfterReset, ReaderName, Terms};
 
-/// One card, and what is in it. It is known again in each transaction that follows.
+/// One card, and what is in it. Each later transaction first makes sure that it is still the same card.
 pub(crate) struct SurveyedCard<'a> {
     pub(crate) access: Access<'a>,
     reader: ReaderName,
@@ -15,7 +15,7 @@ pub(crate) struct SurveyedCard<'a> {
     /// Whether the card tells its number.
     tells: bool,
     pub(crate) firmware: Version,
-    /// As far as metadata tell (5.3 and later); the PIN is never tried.
+    /// Whether the card says so (firmware 5.3 and later). The PIN is never tried for that.
     has_default_pin: bool,
     pub(crate) management_key: ManagementKeyState,
     /// When the management key asks for a touch; `None` before firmware 5.3, which does not tell.
@@ -24,7 +24,7 @@ pub(crate) struct SurveyedCard<'a> {
     slots: Vec<(Slot, Occupancy)>,
 }
 
-/// How keys can be made on this card.
+/// What the card says of its management key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManagementKeyState {
     Default,
@@ -36,7 +36,7 @@ pub(crate) enum ManagementKeyState {
 }
 
 impl<'a> SurveyedCard<'a> {
-    /// Looks at the card in a reader, which has this number.
+    /// Looks at the card with this number in a reader.
     pub(super) fn survey(access: Access<'a>, reader: ReaderName, serial: Serial) -> Result<Self, Error> {
         let (tells, firmware, has_default_pin, (management_key, management_touch), slots) =
             access.readers.look(&reader, move |piv| {
@@ -121,7 +121,7 @@ impl<'a> SurveyedCard<'a> {
         used.map(|(slot, _)| *slot)
     }
 
-    /// What was in a slot; `None` for slots that are no retired ones.
+    /// What was in a retired slot; `None` for other slots.
     pub(super) fn occupancy(&self, slot: Slot) -> Option<Occupancy> {
         self.slots.iter().find(|(known, _)| *known == slot).map(|(_, occupancy)| *occupancy)
     }

@@ -1,7 +1,7 @@
 //! `attest`: the card's own statement that it made the enrolled keys, as certificates.
 //!
 //! Each key's attestation is followed by the certificate of slot F9 that signed it, in PEM (RFC 7468), as one reads
-//! a chain. Who wants to believe it checks the chain against Yubico's root.
+//! a chain. It proves something only if the chain is checked against Yubico's root.
 
 use clap::Args;
 use der::pem::{LineEnding, encode_string};

@@ -138,7 +138,7 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     enrollment.finish(&made)
 }
 
-/// One registry meets one card.
+/// The enrollment of one card for one registry.
 struct Enrollment<'a> {
     arguments: &'a Enroll,
     context: &'a Context,
@@ -147,12 +147,12 @@ struct Enrollment<'a> {
     registry: ConfiguredRegistry,
     /// The card whose place this one takes.
     replaced: Option<Card>,
-    /// The registry takes the keys itself.
+    /// The registry that takes the keys itself, if it is to do so.
     registering: Option<Registering<'a>>,
 }
 
 impl Enrollment<'_> {
-    /// A second card for a registry is a good thing, but not by accident.
+    /// Asks before a second card is added to a registry, unless the person has said so on the command line.
     fn may_join(&self, enrollments: &Enrollments) -> Result<(), Error> {
         let Some(enrolled) = enrollments.registry(&self.registry.index) else { return Ok(()) };
         if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
@@ -183,7 +183,7 @@ impl Enrollment<'_> {
         }
     }
 
-    /// With the last key the card that is replaced goes, in the same write.
+    /// Writes a key into the enrollment. With the last one the card that is replaced is taken out, in the same write.
     fn enroll(&self, key: &Key, label: String, is_last: bool) -> Result<(), Error> {
         let (index, name) = (self.registry.index.clone(), self.registry.name.clone());
         let registry = Registry::new(index, name, self.arguments.subject.clone());

@@ -39,7 +39,7 @@ pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     forget(context.cargo.home(), &index, &context.settings, Ui::asking())
 }
 
-/// Of an enrollment, or of what was only begun: who does not want to go on must be able to leave.
+/// The index URL of an enrollment. One that was only begun counts too, so that it can be given up.
 fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Result<IndexUrl, Error> {
     let not_enrolled = match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => return Ok(registry.index.clone()),

@@ -109,7 +109,7 @@ impl<'a> From<&'a Seal> for Making<'a> {
     }
 }
 
-/// What a person should know now.
+/// Says what the person should do about the risks that are left.
 fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<(), Error> {
     warn_of_one_card(context, ui)?;
     let cargo = context.cargo.read()?;
@@ -125,7 +125,7 @@ fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<()
     Ok(())
 }
 
-/// What can be opened with one card only is lost with it.
+/// Says that a token which opens with one card only is lost with that card.
 pub(super) fn warn_of_one_card(context: &Context, ui: Ui) -> Result<(), Error> {
     if Enrollments::load(context.cargo.home())?.sealing_keys.len() == 1 {
         ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
@@ -145,7 +145,7 @@ fn ask_for_token(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Re
     ask_at_the_terminal(registry.name.as_deref().unwrap_or(&registry.index), context, ui)
 }
 
-/// From a hidden prompt.
+/// The token from a hidden prompt.
 ///
 /// # Errors
 /// [`Error::Ask`], [`Error::BearerToken`].

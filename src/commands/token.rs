@@ -75,7 +75,8 @@ fn mutation(purpose: &Purpose) -> Result<Option<Mutation>, Error> {
     Ok(yank.or(unyank).or(owners))
 }
 
-/// Name and version from the packaged manifest: the file's own name may be anything.
+/// The publish of a crate file. Name and version are those of the packaged manifest, because the file's own name may be
+/// anything.
 fn publish(path: &Path) -> Result<Mutation, Error> {
     let io = |source| Error::File { file: path.to_owned(), source };
     let not_a_crate = |reason: String| Error::NotACrate { file: path.to_owned(), reason };

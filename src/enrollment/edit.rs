@@ -1,4 +1,4 @@
-//! Changing the file under its lock. What this program does not know is kept, comments too.
+//! Changing the file, under its lock. Comments are kept, and so are entries that this program does not know.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
 use crate::ui::Ui;
 
-/// The notes of keys that are being made, to sign and to open sealed tokens.
+/// The tables with notes of keys that are being made: keys that sign, and keys that open sealed tokens.
 const PENDING: &str = "pending";
 const PENDING_SEALING_KEY: &str = "pending-sealing-key";
 

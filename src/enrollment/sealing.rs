@@ -50,7 +50,7 @@ pub struct SealingKey {
     /// The YubiKey's number.
     #[serde(with = "values::number")]
     pub serial: Serial,
-    /// When the key was made.
+    /// Its firmware when the key was made.
     #[serde(with = "values::text")]
     pub firmware: Version,
     /// What its owner calls the card.
@@ -61,10 +61,10 @@ pub struct SealingKey {
     /// Its public half.
     #[serde(with = "values::text")]
     pub recipient: Recipient,
-    /// As read back from the card.
+    /// When the key asks for the PIN, as read back from the card.
     #[serde(with = "values::text")]
     pub pin: PinPolicy,
-    /// As read back from the card.
+    /// When the key asks for a touch, as read back from the card.
     #[serde(with = "values::text")]
     pub touch: TouchPolicy,
 }
@@ -78,7 +78,7 @@ impl SealedToken {
 }
 
 impl SealingKey {
-    /// Its card as a person knows it.
+    /// What a person calls its card: `YubiKey 12345678 (laptop key)`.
     #[must_use]
     pub fn card_name(&self) -> String {
         card_name(self.serial, &self.label)
@@ -110,7 +110,7 @@ impl Edit {
         self.save()
     }
 
-    /// Drops a registry's entry. Its file is the caller's business.
+    /// Drops a registry's entry. The file with the token is left to the caller.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -20,7 +20,7 @@ pub type P384Point = [u8; 97];
 /// An uncompressed P-256 point as SEC 1 writes it: `04`, x, y.
 pub type P256Point = [u8; 65];
 
-/// A curve of the card's; its uncompressed points have `POINT` bytes.
+/// A curve whose keys a card can hold. Its uncompressed points have `POINT` bytes.
 pub struct Curve<const POINT: usize> {
     pub(super) algorithm: KeyAlgorithm,
     name: ObjectIdentifier,
@@ -69,7 +69,7 @@ impl<const POINT: usize> Curve<POINT> {
         self.point(info.subject_public_key.as_bytes()?).filter(|_| is_ours)
     }
 
-    /// A key as a certificate has it; `None` if it is no point on the curve.
+    /// The key as it is written in a certificate; `None` if it is no point on the curve.
     pub(super) fn public_key_info(&self, point: &[u8; POINT]) -> Option<SubjectPublicKeyInfoOwned> {
         let algorithm =
             AlgorithmIdentifierOwned { oid: ID_EC_PUBLIC_KEY, parameters: Some(Any::from(self.name)) };

@@ -117,7 +117,7 @@ impl TransportError {
         TransportError(cause.into())
     }
 
-    /// The carrier's own error, to who knows its type.
+    /// The carrier's own error, if it has this type.
     pub fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.0.downcast_ref()
     }

@@ -130,8 +130,8 @@ impl Piv<'_> {
         Ok(answer.data.to_vec())
     }
 
-    /// The key on this curve in a slot. Before [`METADATA_SINCE`] the card attests what it generated, and of an imported key
-    /// only the certificate beside it says anything: give it, if such a key will do.
+    /// The key on this curve in a slot. Before [`METADATA_SINCE`] the card attests only keys that it generated; an
+    /// imported key is told of by the certificate beside it, if that is given.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the card says that there is a key on this curve and shows none.

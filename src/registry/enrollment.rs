@@ -54,7 +54,7 @@ pub struct ProvenKey {
     pub attestation: Option<Vec<String>>,
 }
 
-/// By what right.
+/// What gives the right to enroll keys.
 #[derive(Debug)]
 pub enum Credential<'a> {
     /// The administrator's code.
@@ -66,7 +66,7 @@ pub enum Credential<'a> {
 /// What a registry says of keys that it has taken.
 #[derive(Debug, Deserialize)]
 pub struct Accepted {
-    /// Whose they are there.
+    /// The user whose keys they are there.
     pub user: String,
     text: String,
 }
@@ -89,8 +89,8 @@ impl<'a> Registration<'a> {
         Ok(Self { index: index.to_owned(), url: format!("{api}/api/v1/enroll"), settings })
     }
 
-    /// Asks for the terms, and for a fresh nonce. A registry that goes by another URL than ours takes no token of ours, which
-    /// is better known before keys are made for it.
+    /// Asks for the terms, and for a fresh nonce. A registry with another index URL than the one that is configured
+    /// here would take no token of ours, so that is checked before keys are made for it.
     ///
     /// # Errors
     /// [`Error::NotOffered`], [`Error::Answer`], [`Error::Nonce`], [`Error::OtherIndex`], [`Error::Http`].
@@ -175,7 +175,7 @@ impl<'a> Registration<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What it answers is not what the protocol has.
+    /// It does not answer as the protocol says.
     #[error("{} does not answer as a registry that enrolls keys", escape(url))]
     Answer {
         /// What was asked.
@@ -212,7 +212,7 @@ pub enum Error {
         /// What it says.
         theirs: String,
     },
-    /// It says no.
+    /// It refuses.
     #[error("the registry refuses the enrollment: {detail}")]
     Refused {
         /// The answer's status.

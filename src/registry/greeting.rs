@@ -37,7 +37,8 @@ pub struct Greeting {
     pub clock: Option<ClockError>,
 }
 
-/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused first.
+/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused
+/// first.
 pub const ANY_CRATE: &str = "yk-cargo";
 
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that

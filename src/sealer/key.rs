@@ -1,6 +1,6 @@
 //! Making the key that tokens are sealed to: P-256 in a retired slot, from 95 downward, PIN once, touch cached.
 //!
-//! One for each card and all registries. A card that has one already, made by this program, keeps it.
+//! A card has one such key, for all registries. If this program has made one on the card before, that one is used.
 
 use super::Sealer;
 use crate::card::choose;
@@ -15,7 +15,7 @@ use crate::piv::certificate::KeyPurpose;
 use crate::piv::{self, KeyInSlot, Origin, P256, PinPolicy, Serial, Slot, TouchPolicy};
 use crate::sealed::Recipient;
 
-/// Asked for at once, and good for the crates of a workspace: the card remembers a touch for 15 seconds.
+/// One PIN and one touch do for the crates of a workspace: the card remembers a touch for 15 seconds.
 const PIN: PinPolicy = PinPolicy::Once;
 const TOUCH: TouchPolicy = TouchPolicy::Cached;
 
@@ -61,7 +61,7 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// To name the slot is to know that it is empty.
+    /// Asks whether the key may be made there. Who names a slot is not asked whether it is empty.
     fn agree(&self, card: &SurveyedCard<'_>, slot: Slot, vacancy: Vacancy) -> Result<(), Error> {
         if vacancy == Vacancy::LooksEmpty && self.making.slot.is_none() {
             card.confirm_that_empty(&[slot])?;

@@ -61,7 +61,8 @@ impl Signing {
     }
 }
 
-/// The key on each card that signs for this purpose. A read that asks for nothing is not announced: cargo makes many.
+/// The key on each card that signs for this purpose. A read token that costs neither PIN nor touch is not announced,
+/// because cargo asks for many.
 pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key>> {
     let mutation = purpose.is_for_mutations();
     let on_each = registry.cards.iter().filter_map(|card| {

@@ -1,4 +1,4 @@
-//! pinentry: a window, or somebody else's terminal, for programs that have none of their own.
+//! pinentry asks for the PIN in a window, or on GnuPG's terminal, where this program has no terminal of its own.
 //!
 //! It speaks the Assuan protocol on its standard input and output (libassuan manual, "Client Responses"; pinentry
 //! manual, "Protocol"): lines of at most 1000 bytes, `%` escapes, `D` with the PIN before the final `OK`.
@@ -23,7 +23,7 @@ const MOST_LINES: usize = 100;
 const CANCELED: u16 = 99;
 const TIMEOUT: u16 = 62;
 
-/// A pinentry program that somebody would see.
+/// A pinentry program that has somewhere to appear.
 #[derive(Clone, Debug)]
 pub struct Pinentry {
     program: PathBuf,
@@ -92,7 +92,7 @@ impl Dialogue {
         Ok(Self { _child: child, input, lines, limit, until: Instant::now() + limit })
     }
 
-    /// Whatever it does not know of this, it can do without.
+    /// Tells it about the surroundings. What it does not understand it can do without.
     fn set_up(&mut self) -> Result<(), PinentryError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let options = [

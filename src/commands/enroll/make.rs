@@ -84,7 +84,7 @@ impl Enrollment<'_> {
         Ok(gone)
     }
 
-    /// To name the slots is to know that they are empty.
+    /// Who names slots is not asked whether they are empty.
     fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
         let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
         if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {
@@ -114,8 +114,8 @@ impl Enrollment<'_> {
         self.show_replaced();
     }
 
-    /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
-    /// the registry takes the keys itself, each of them signs for that too.
+    /// Says how often the person will be asked. The management key may be behind the PIN; one read token is signed as a
+    /// check; and if the registry takes the keys itself, each of them signs once more.
     fn say_what_it_asks(&self, planned: &[PlannedKey]) {
         let behind_pin = self.card.management_key == ManagementKeyState::PinProtected
             && self.arguments.setup.management_key_command.is_none();
@@ -136,8 +136,8 @@ impl Enrollment<'_> {
         self.ui.say(format_args!("making and checking them takes {asked}"));
     }
 
-    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
-    /// else on the card cannot be read stops nothing.
+    /// Says so if the card has keys for this registry: on a new computer it is easy to forget `--existing`. If the card
+    /// cannot be read to its end, nothing is said.
     fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
         let found = keys_for_signing(&self.card).unwrap_or_default();
         let ours = found.iter().filter(|found| {
@@ -175,7 +175,7 @@ impl Enrollment<'_> {
     }
 }
 
-/// Keys that sign, for whichever registry, and such as nothing describes.
+/// The keys on the card that sign for any registry, and those that no certificate describes.
 pub(super) fn keys_for_signing(card: &SurveyedCard<'_>) -> Result<Vec<FoundKey<97>>, Error> {
     found_keys(card, &P384, |described| {
         described.is_none_or(|described| matches!(described.purpose, KeyPurpose::Signing { .. }))

@@ -33,8 +33,8 @@ pub(super) fn run(
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
 
-/// Keys for a mistyped URL would take up slots, so what answers there and is no index is mentioned before they are made.
-/// That nothing answers is no reason: the registry may come later.
+/// Warns if something answers at this URL that is no index: keys for a mistyped URL would take up slots. If nothing
+/// answers, nothing is said, because the registry may come later.
 pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
     let greeting = greeting::greet(index, greeting::ANY_CRATE, &context.settings);
     if let Err(error @ (greeting::Error::Status { status: ..500, .. } | greeting::Error::Config { .. })) =
@@ -77,7 +77,7 @@ pub(super) fn what_the_registry_wants(
     if greeting.reads == Reads::AuthRequired
         && let Some(token) = read_token
     {
-        // It answers only once it knows the key, which is later for most.
+        // The registry answers only if it knows the key, and most get to know it later.
         greeting.window = greeting::window(index, token, &context.settings).ok().flatten();
     }
     let reads = match greeting.reads {
@@ -87,7 +87,7 @@ pub(super) fn what_the_registry_wants(
     let challenges = greeting.source.in_words();
     let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
     ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
-    // What it does not say now it may have said before.
+    // If the registry does not say it now, what it said before still holds.
     let reuse = if greeting.window.is_some() { greeting::reuse(greeting.window) } else { registry.reuse };
     Ok(Edit::begin(context.cargo.home())?.refresh(index, greeting.source, reuse)?)
 }

@@ -1,7 +1,7 @@
 //! `seal --add-card`: every sealed token opens with one more card.
 //!
-//! The tokens are opened first, with a card that has them, and kept in memory while the new card gets its key; so both
-//! may be plugged in, or one after the other.
+//! The tokens are opened first, with a card that opens them already. They are kept in memory while the new card gets
+//! its key, so the cards may be plugged in one after the other.
 
 use crate::card::plugged_in;
 use crate::enrollment::{Enrollments, SealedToken};
@@ -44,7 +44,7 @@ fn open_all(
     enrollments.sealed.iter().map(open).collect()
 }
 
-/// The card that has no such key yet; a person is asked to plug it in.
+/// The number of the card that has no such key yet. If it is not there, the person is asked to plug it in.
 fn new_card(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Serial, Error> {
     let known = |serial: &Serial| enrollments.sealing_keys.iter().any(|key| key.serial == *serial);
     let readers = sealer.readers;

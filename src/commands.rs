@@ -19,6 +19,7 @@ pub mod list;
 pub mod migrate;
 pub mod seal;
 mod sealed_tokens;
+mod standing;
 pub mod status;
 pub mod token;
 pub mod unseal;

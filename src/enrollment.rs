@@ -17,7 +17,7 @@ use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 pub(crate) mod edit;
 mod error;
@@ -25,7 +25,7 @@ mod file;
 mod sealing;
 mod values;
 
-pub use edit::Edit;
+pub use edit::{Edit, Noted};
 pub use error::{Error, Problem};
 pub use sealing::{SealedToken, SealingKey};
 
@@ -126,6 +126,15 @@ pub enum ChallengeSource {
 }
 
 impl ChallengeSource {
+    /// What a registry does that has such challenges.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::None => "issues no challenges",
+            Self::Index | Self::Api => "issues a challenge for each mutation",
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -228,6 +237,12 @@ impl Enrollments {
         self.sealed.iter().find(|token| token.index == *index)
     }
 
+    /// Whether this program gives tokens for exactly this index URL.
+    #[must_use]
+    pub fn know(&self, index: &str) -> bool {
+        self.registry(index).is_some() || self.sealed(index).is_some()
+    }
+
     /// Whether a slot has a key of ours, made or in the making.
     #[must_use]
     pub fn holds(&self, serial: Serial, slot: Slot) -> bool {
@@ -236,6 +251,31 @@ impl Enrollments {
         enrolled.any(|key| key.slot == slot)
             || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
             || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
+    }
+
+    /// Whether the key that was to be made is enrolled, in that very slot.
+    pub(crate) fn has_key_for(&self, pending: &Pending) -> bool {
+        let Pending { serial, slot, purpose } = pending;
+        match purpose {
+            Purpose::Signing { role, index } => {
+                let card = self.registry(index).and_then(|registry| registry.card(*serial));
+                card.is_some_and(|card| card.keys.iter().any(|key| (key.role, key.slot) == (*role, *slot)))
+            }
+            Purpose::Sealing => {
+                self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (*serial, *slot))
+            }
+        }
+    }
+
+    /// Without some keys of one card, which are no longer on it.
+    #[must_use]
+    pub(crate) fn without(mut self, index: &IndexUrl, serial: Serial, gone: &[Key]) -> Self {
+        for registry in self.registries.iter_mut().filter(|registry| registry.index == *index) {
+            for card in registry.cards.iter_mut().filter(|card| card.serial == serial) {
+                card.keys.retain(|key| !gone.contains(key));
+            }
+        }
+        self
     }
 
     /// The slot in which a key for this purpose was begun on a card, and not finished.
@@ -278,7 +318,7 @@ impl Pending {
     #[must_use]
     pub fn next_command(&self) -> String {
         match &self.purpose {
-            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", escape(index)),
+            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", foreign_word(index)),
             Purpose::Sealing => "yk-cargo seal REGISTRY".to_owned(),
         }
     }

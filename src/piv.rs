@@ -31,7 +31,7 @@ pub use self::{
     algorithm::{KeyAlgorithm, ManagementAlgorithm},
     curve::{Curve, P256, P256Point, P384, P384Point},
     error::{Error, TransportError},
-    key::{KeyInSlot, Missing, Occupancy},
+    key::{KeyInSlot, Occupancy},
     management_key::{ManagementKey, WrongKeyLength},
     metadata::{METADATA_SINCE, ManagementKeyMetadata, Origin, PinMetadata, SlotMetadata},
     objects::CertificateObject,

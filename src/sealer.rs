@@ -14,14 +14,14 @@ use crate::enrollment::{Enrollments, Reads, SealedToken};
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
 use crate::reader::Readers;
-use crate::registry::greeting;
 use crate::sealed::{AgeFile, BearerToken, FileError, Recipient};
 use crate::sealed_files;
-use crate::text::{escape, sentence};
+use crate::text::escape;
 use crate::ui::Ui;
 use crate::unsealer::{Occasion, Unsealer};
 
 mod key;
+mod reads;
 
 /// Seals tokens; makes the key for it when there is none.
 pub(crate) struct Sealer<'a> {
@@ -46,6 +46,8 @@ pub(crate) struct Making<'a> {
     pub(crate) management_key_command: Option<&'a str>,
     /// Nobody is asked whether to make it.
     pub(crate) without_asking: bool,
+    /// What the person says a token is opened for besides changes.
+    pub(crate) reads: Option<Reads>,
 }
 
 impl Sealer<'_> {
@@ -91,7 +93,7 @@ impl Sealer<'_> {
         let sealed = SealedToken {
             index: registry.index.clone(),
             name: registry.name.clone(),
-            reads: self.reads(registry),
+            reads: self.reads(registry)?,
             since: Timestamp::now().round(Unit::Second).unwrap_or_else(|_| Timestamp::now()),
         };
         let file = self.reseal(&sealed, token)?;
@@ -147,24 +149,6 @@ impl Sealer<'_> {
     pub(crate) fn unseal(&self, sealed: &SealedToken, occasion: Occasion<'_>) -> Result<BearerToken, Error> {
         let enrollments = self.enrollments()?;
         Unsealer::new(self.readers, &self.context.settings, self.ui).unseal(&enrollments, sealed, occasion)
-    }
-
-    /// Asks the registry whether reads need the token too. If it does not answer, reads get the token: without it cargo
-    /// could fail.
-    fn reads(&self, registry: &ConfiguredRegistry) -> Reads {
-        if registry.is_crates_io() {
-            return Reads::Open;
-        }
-        match greeting::greet(&registry.index, greeting::ANY_CRATE, &self.context.settings) {
-            Ok(greeting) => greeting.reads,
-            Err(error) => {
-                self.ui.warn(format_args!(
-                    "the registry cannot be asked whether reads need the token ({}); taking it that they do",
-                    sentence(&error)
-                ));
-                Reads::AuthRequired
-            }
-        }
     }
 
     fn access(&self) -> Access<'_> {

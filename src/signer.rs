@@ -5,9 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{KeyId, Mutation};
+use asymmetric_token::{Claims, Footer, KeyId, Mutation, Prepared, PublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
+use semver::Version;
 
 use crate::card::access::Access;
 use crate::card::find;
@@ -15,7 +16,8 @@ use crate::card::key_use::KeyUse;
 use crate::card::known::KnownCards;
 use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
-use crate::piv::Serial;
+use crate::index_url::IndexUrl;
+use crate::piv::{P384, Serial};
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
@@ -105,17 +107,18 @@ impl<'a> Signer<'a> {
         }
         let mut challenge = fetch_challenge(self.access, registry, &purpose)?;
         let keys = signing::keys(registry, &purpose);
+        signing(registry, &purpose, challenge.as_ref()).is_possible(&keys)?;
         let mut attempts = self.key_use.begin(KnownCards::enrolled(cards), keys)?;
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
                 challenge = fetch_challenge(self.access, registry, &purpose)?;
             }
-            let text = challenge.as_ref().map(|challenge| challenge.text.clone());
-            let signing = Signing { registry: registry.clone(), purpose: purpose.clone(), challenge: text };
-            if let Some(signed) = attempts.next(move |piv, key| signing.sign(piv, key))? {
-                let Signed { prepared, signature, issued_at } = signed;
-                let token = prepared.finish_with(&signature, is_signed).map_err(Error::CardSignature)?;
-                return Ok(SignedToken { token, issued_at });
+            let signing = signing(registry, &purpose, challenge.as_ref());
+            let signed = attempts.next(move |piv, key| signing.sign(piv, key))?;
+            let Some(Signed { prepared, signature, issued_at }) = signed else { continue };
+            match prepared.finish_with(&signature, is_signed) {
+                Ok(token) => return Ok(SignedToken { token, issued_at }),
+                Err(error) => attempts.was_wrong(Error::CardSignature(error))?,
             }
         }
     }
@@ -129,8 +132,35 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// What the registry wants to see in a mutation token. A read token has no challenge, because cargo uses it more than
-/// once; an enrollment has the registry's nonce.
+fn signing(registry: &Registry, purpose: &Purpose, challenge: Option<&Challenge>) -> Signing {
+    let challenge = challenge.map(|challenge| challenge.text.clone());
+    Signing { registry: registry.clone(), purpose: purpose.clone(), challenge }
+}
+
+/// Whether tokens for this index URL and key subject can be made at all: better known before keys are made for them. It takes
+/// a publish token with the longest crate name, and with a challenge as registries issue them.
+///
+/// # Errors
+/// [`Error::Token`].
+pub(crate) fn has_room(index: &IndexUrl, subject: Option<&str>) -> Result<(), Error> {
+    const CHALLENGE: usize = 128;
+    let public = PublicKey::from_uncompressed(&P384.generator())?;
+    let mutation = Mutation::Publish {
+        name: "n".repeat(64).parse()?,
+        version: Version::new(0, 1, 0),
+        checksum: "0".repeat(64).parse()?,
+    };
+    let claims = Claims {
+        subject: subject.map(str::to_owned),
+        challenge: Some("c".repeat(CHALLENGE)),
+        ..Claims::mutate(Timestamp::now(), mutation)
+    };
+    Prepared::new(&public, &claims, &Footer::new(index.to_string(), public.id()))?;
+    Ok(())
+}
+
+/// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an
+/// enrollment has its nonce.
 fn fetch_challenge(
     access: Access<'_>,
     registry: &Registry,

@@ -9,7 +9,7 @@ use super::pin_source::{PinSource, Why};
 use super::survey::{ManagementKeyState, SurveyedCard};
 use crate::error::Error;
 use crate::piv::pin::Pin;
-use crate::piv::{self, ManagementKey, PinState, Piv};
+use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
 use crate::process::secret_program::{Secret, SecretProgram};
 
 impl SurveyedCard<'_> {
@@ -17,7 +17,7 @@ impl SurveyedCard<'_> {
     /// a program that prints it. If there is one it is asked first, because the key behind the PIN may be an older one.
     ///
     /// # Errors
-    /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], what the program or the person says, and
+    /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], [`Error::ManagementKeyNotTouched`], what the program or the person says, and
     /// [`piv::Error::WrongManagementKey`].
     pub(crate) fn management_key(&self, command: Option<&str>) -> Result<Arc<ManagementKey>, Error> {
         let key = match self.management_key {
@@ -39,9 +39,16 @@ impl SurveyedCard<'_> {
 
     fn accepts(&self, key: ManagementKey) -> Result<Arc<ManagementKey>, Error> {
         let key = Arc::new(key);
-        let tried = Arc::clone(&key);
-        self.look(move |piv| Ok(piv.authenticate_management(&tried)?))?;
-        Ok(key)
+        let mut once_more = self.access.ui.is_interactive();
+        loop {
+            let (tried, management) = (Arc::clone(&key), self.management());
+            match self.look(move |piv| management.authenticate(piv, &tried)) {
+                Err(Error::ManagementKeyNotTouched { .. }) if std::mem::take(&mut once_more) => {
+                    self.access.ui.warn("it was not touched in time; once more");
+                }
+                result => return result.map(|()| key),
+            }
+        }
     }
 
     /// The key that the command prints, or that the person types.
@@ -66,10 +73,17 @@ impl SurveyedCard<'_> {
         let mut pin: Option<Pin> = None;
         loop {
             let given = pin.take();
-            match self.look(move |piv| unlock(piv, given.as_ref()))? {
+            match self.look(move |piv| unlock(piv, serial, given.as_ref()))? {
                 Unlocked::Key(key) => return Ok(key),
                 Unlocked::Nothing => return Err(Error::ManagementKeyNeeded { serial }),
-                Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries, Why::NotVerified)?),
+                Unlocked::NeedsPin { tries } => {
+                    pin = Some(pins.pin(
+                        serial,
+                        tries,
+                        Why::NotVerified,
+                        Some("the management key behind it"),
+                    )?);
+                }
                 Unlocked::WrongPin { tries } => pins.was_wrong(tries)?,
             }
         }
@@ -83,14 +97,15 @@ enum Unlocked {
     WrongPin { tries: u8 },
 }
 
-fn unlock(piv: &mut Piv<'_>, pin: Option<&Pin>) -> Result<Unlocked, Error> {
+fn unlock(piv: &mut Piv<'_>, serial: Serial, pin: Option<&Pin>) -> Result<Unlocked, Error> {
     match pin.map(|pin| piv.verify_pin(pin)) {
         Some(Err(piv::Error::WrongPin { tries })) => return Ok(Unlocked::WrongPin { tries }),
+        Some(Err(piv::Error::PinBlocked)) => return Err(Error::PinBlocked { serial }),
         Some(result) => result?,
         None => match piv.pin_state()? {
             PinState::Verified => {}
             PinState::Tries(tries) => return Ok(Unlocked::NeedsPin { tries }),
-            PinState::Blocked => return Err(piv::Error::PinBlocked.into()),
+            PinState::Blocked => return Err(Error::PinBlocked { serial }),
         },
     }
     // The card said that the key is there, but it is gone or empty.

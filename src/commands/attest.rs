@@ -6,6 +6,7 @@
 use clap::Args;
 use der::pem::{LineEnding, encode_string};
 
+use crate::card::access;
 use crate::card::attested::{attestation, issuer};
 use crate::card::known::KnownCards;
 use crate::card::plugged_in;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
 use crate::piv::Piv;
-use crate::reader::Readers;
 use crate::ui::Ui;
 
 /// Arguments of `attest`.
@@ -31,7 +31,7 @@ pub struct Attest {
 pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments)?;
     let mut serials = Vec::new();
     let mut attested = false;

@@ -25,6 +25,17 @@ pub struct Edit {
     _lock: Lock,
 }
 
+/// Whether a key could be noted that is about to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is now.
+    Now,
+    /// It was already, by a run that was interrupted or is still at work.
+    Before,
+    /// It is not: the slot is promised to another key, or enrolled.
+    Taken,
+}
+
 impl Edit {
     /// Takes the lock, waiting for it if need be, and reads the file.
     ///
@@ -51,17 +62,22 @@ impl Edit {
         &self.current
     }
 
-    /// Notes that a key is about to be made. False if the slot is promised to another key, or enrolled.
+    /// Notes that a key is about to be made.
     ///
     /// # Errors
     /// [`Error::Folder`].
-    pub fn add_pending(&mut self, pending: &Pending) -> Result<bool, Error> {
+    pub fn add_pending(&mut self, pending: &Pending) -> Result<Noted, Error> {
         if self.current.pending.contains(pending) {
-            return Ok(true);
+            return Ok(Noted::Before);
         }
         if self.current.holds(pending.serial, pending.slot) {
-            return Ok(false);
+            return Ok(Noted::Taken);
         }
+        self.push_pending(pending);
+        self.save().map(|()| Noted::Now)
+    }
+
+    fn push_pending(&mut self, pending: &Pending) {
         let mut entry = Table::new();
         entry["serial"] = value(i64::from(pending.serial.0));
         entry["slot"] = value(pending.slot.to_string());
@@ -74,7 +90,40 @@ impl Edit {
             Purpose::Sealing => PENDING_SEALING_KEY,
         };
         tables(self.document.as_table_mut(), name).push(entry);
-        self.save().map(|()| true)
+    }
+
+    /// Takes keys out of the enrollment that are no longer on their card.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn remove_keys(&mut self, index: &IndexUrl, serial: Serial, keys: &[Key]) -> Result<(), Error> {
+        self.drop_keys(index, serial, keys);
+        self.save()
+    }
+
+    /// Takes keys out of the enrollment that have failed their first use, and notes them as begun: a rerun looks at them again.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn take_back(&mut self, index: &IndexUrl, serial: Serial, keys: &[Key]) -> Result<(), Error> {
+        self.drop_keys(index, serial, keys);
+        for key in keys {
+            let purpose = Purpose::Signing { role: key.role, index: index.clone() };
+            self.push_pending(&Pending { serial, slot: key.slot, purpose });
+        }
+        self.save()
+    }
+
+    fn drop_keys(&mut self, index: &IndexUrl, serial: Serial, dropped: &[Key]) {
+        let registries = tables(self.document.as_table_mut(), "registry").iter_mut();
+        for registry in registries.filter(|table| is_of(table, index)) {
+            let cards = tables(registry, "card").iter_mut();
+            for card in cards.filter(|table| is_card(table, serial)) {
+                let is_dropped =
+                    |table: &Table| dropped.iter().any(|key| has(table, "public", &key.public.to_string()));
+                tables(card, "key").retain(|table| !is_dropped(table));
+            }
+        }
     }
 
     /// Drops the note: the key was not made.

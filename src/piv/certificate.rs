@@ -109,6 +109,14 @@ pub enum CertificateError {
         "the index URL has characters outside ASCII: write its host name in the form that begins with xn--"
     )]
     Index,
+    /// It would not fit onto the card.
+    #[error(
+        "the certificate for this key would have {bytes} bytes, more than a YubiKey keeps in one object: the index URL is too long"
+    )]
+    TooLong {
+        /// Of the whole object.
+        bytes: usize,
+    },
     /// The key is not on the curve.
     #[error("the public key is not a point of its curve")]
     Key,

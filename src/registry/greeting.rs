@@ -129,7 +129,7 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn new(index: &str, settings: &Settings) -> Result<Self, Error> {
         let Some(base) = index.strip_prefix("sparse+") else { return Err(Error::GitIndex) };
-        let network = Network::load(base, &settings.cargo_home, |name| std::env::var(name).ok())?;
+        let network = Network::load(base, &settings.cargo_home)?;
         let client = Client::new(base, &network, settings.wait.network())?;
         Ok(Self { client, config_url: format!("{base}config.json") })
     }

@@ -6,6 +6,7 @@ use super::Sealer;
 use crate::card::choose;
 use crate::card::found_keys::found_keys;
 use crate::card::key_making::{NewKey, Start};
+use crate::card::known::KnownCards;
 use crate::card::survey::SurveyedCard;
 use crate::card::vacancy::Vacancy;
 use crate::enrollment::{Edit, Purpose, SealingKey};
@@ -27,8 +28,8 @@ impl Sealer<'_> {
     /// # Errors
     /// Whatever stopped it; a rerun goes on from there.
     pub(crate) fn key_on(&self, serial: Option<Serial>) -> Result<(), Error> {
-        let card = choose::card(self.access(), serial, None)?;
         let enrollments = self.enrollments()?;
+        let card = choose::card(self.access(), &KnownCards::all(&enrollments), serial, None)?;
         if enrollments.begun(card.serial, &Purpose::Sealing).is_none()
             && let Some((slot, key)) = made_earlier(&card)?
         {
@@ -64,6 +65,11 @@ impl Sealer<'_> {
     fn agree(&self, card: &SurveyedCard<'_>, slot: Slot, vacancy: Vacancy) -> Result<(), Error> {
         if vacancy == Vacancy::LooksEmpty && self.making.slot.is_none() {
             card.confirm_that_empty(&[slot])?;
+        }
+        match card.management_touches(1) {
+            0 => {}
+            1 => self.ui.say("the card's management key takes a touch"),
+            touches => self.ui.say(format_args!("the card's management key takes {touches} touches")),
         }
         if self.making.without_asking {
             return Ok(());

@@ -22,6 +22,13 @@ pub(super) fn run(
     let enrolled = enrollments
         .registry(&registry.index)
         .ok_or_else(|| Error::NotEnrolled { registry: registry.index.to_string() })?;
+    // A registry that does not answer has changed nothing, and needs no signature to be found out.
+    if let Err(source) = greeting::greet(&enrolled.index, greeting::ANY_CRATE, &context.settings)
+        && !matches!(source, greeting::Error::GitIndex)
+    {
+        let registry = escape(enrolled.display_name());
+        return Err(Error::NotRefreshed { registry, known: enrolled.challenge, source });
+    }
     let token = Signer::new(readers, &context.settings, ui).sign(enrolled, None)?.token;
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
@@ -57,7 +64,8 @@ pub(super) fn what_the_registry_wants(
         Err(error) => {
             ui.warn(format_args!("the registry cannot be asked what it wants: {}", sentence(&error)));
             ui.note(format_args!(
-                "taking it for one without challenges; ask again with: yk-cargo enroll {} --refresh",
+                "taking it for one that {}; ask again with: yk-cargo enroll {} --refresh",
+                registry.challenge.in_words(),
                 escape(registry.display_name())
             ));
             return Ok(());
@@ -76,10 +84,7 @@ pub(super) fn what_the_registry_wants(
         Reads::AuthRequired => "needs a token for reads",
         Reads::Open => "needs no token for reads",
     };
-    let challenges = match greeting.source {
-        ChallengeSource::None => "issues no challenges",
-        ChallengeSource::Index | ChallengeSource::Api => "issues a challenge for each mutation",
-    };
+    let challenges = greeting.source.in_words();
     let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
     ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
     // If the registry does not say it now, what it said before still holds.

@@ -89,7 +89,7 @@ fn attestations_have_the_form_of_recorded_ones() {
                 wanted.issuer.clone_from(&found.issuer);
             }
             if wanted.serial_number.1.is_none() {
-                // A random number has a zero byte in front of it or not, or sometimes a byte less.
+                // A random number has a zero byte in front of it or not.
                 assert!(wanted.serial_number.0.abs_diff(found.serial_number.0) <= 1, "{name}: {found:#?}");
                 wanted.serial_number = found.serial_number;
             }

@@ -19,9 +19,10 @@ use std::io::{Read, Seek};
 
 use cargo_platform::Platform;
 
-use crate::crate_file::{self, CrateFile, CrateFileError};
+use crate::{CrateFile, CrateFileError, is_reserved_name};
 
 pub use compare::Difference;
+pub(crate) use compare::{described, shown, shown_json};
 use manifest::Manifest;
 pub use manifest::ManifestError;
 pub use publish_json::{MAX_BYTES as MAX_JSON_BYTES, PublishJsonError, Sent};
@@ -149,6 +150,14 @@ pub enum MetadataError {
         "`{0}` depends on the registry behind this gateway by that one's own address, {1}; use this registry's"
     )]
     PastTheGateway(String, String),
+    /// Cargo.toml speaks of something else than what was signed.
+    #[error("the Cargo.toml in the crate file is that of {name} {version}")]
+    Another {
+        /// Its name, as it may be shown.
+        name: String,
+        /// Its version, likewise.
+        version: String,
+    },
     /// What cargo sent is something else.
     #[error("{0}: the metadata cargo sent does not match the Cargo.toml you signed")]
     Difference(#[from] Difference),
@@ -164,11 +173,34 @@ pub fn of_upload<R: Read + Seek>(
     sent: &Sent,
     index_url: &str,
 ) -> Result<Metadata, MetadataError> {
-    if crate_file::is_reserved_name(sent.name()) {
+    if is_reserved_name(sent.name()) {
         return Err(MetadataError::ReservedName(sent.name().to_owned()));
     }
     let mut file = CrateFile::open(file, length, sent.name(), sent.version())?;
     rebuild(&mut file, sent, index_url)
+}
+
+/// The metadata of a signed crate file by itself, but for the readme's text: for whoever was sent nothing to compare it with.
+/// `name` and `version` are the signed ones, `index_url` is that of the registry it was signed for.
+///
+/// # Errors
+/// [`MetadataError`]; [`MetadataError::Another`] if the Cargo.toml is that of another crate or version.
+pub fn of_signed<R: Read + Seek>(
+    file: R,
+    length: u64,
+    name: &str,
+    version: &str,
+    index_url: &str,
+) -> Result<Metadata, MetadataError> {
+    let file = CrateFile::open(file, length, name, version)?;
+    let metadata = manifest::read(file.manifest(), index_url)?.metadata;
+    if (metadata.name.as_str(), metadata.version.as_str()) != (name, version) {
+        return Err(MetadataError::Another {
+            name: shown(&metadata.name),
+            version: shown(&metadata.version),
+        });
+    }
+    Ok(metadata)
 }
 
 /// The metadata of a crate file, after a comparison with what was sent. `index_url` is the registry's own.
@@ -237,13 +269,13 @@ fn without_dots(path: &str) -> String {
 }
 
 /// A version requirement in semver's spelling: `1` and `^1` are one.
-fn requirement(text: &str) -> Option<String> {
+pub(crate) fn requirement(text: &str) -> Option<String> {
     semver::VersionReq::parse(text).ok().map(|requirement| requirement.to_string())
 }
 
 /// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes, as far as they mean
 /// nothing.
-fn target(text: &str) -> Result<String, nesting::TooDeep> {
+pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
     nesting::of_platform(text)?;
     if let Ok(platform) = text.parse::<Platform>() {
         return Ok(platform.to_string());

@@ -11,7 +11,7 @@ pub(super) const MOST: u32 = 32;
 
 /// Text is nested too deep to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooDeep;
+pub(crate) struct TooDeep;
 
 /// Why TOML is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]

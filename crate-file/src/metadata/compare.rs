@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Debug};
 
+use serde_json::Value;
+
 use super::{Dependency, Metadata};
 
 /// The first field in which two descriptions of a version differ.
@@ -53,12 +55,14 @@ fn same_dependencies(sent: &[Dependency], signed: &[Dependency]) -> Result<(), D
         return Ok(());
     }
     let at = sent.iter().zip(signed).take_while(|(a, b)| a == b).count();
-    let shown =
-        |list: &[Dependency]| list.get(at).map_or_else(|| "absent".to_owned(), |d| Line(d).to_string());
-    Err(Difference { field: "deps", sent: shown(sent), signed: shown(signed) })
+    Err(Difference { field: "deps", sent: described(sent.get(at)), signed: described(signed.get(at)) })
 }
 
-/// A dependency on one line.
+/// A dependency on one line, or that there is none.
+pub(crate) fn described(dependency: Option<&Dependency>) -> String {
+    dependency.map_or_else(|| "absent".to_owned(), |dependency| Line(dependency).to_string())
+}
+
 struct Line<'a>(&'a Dependency);
 
 impl fmt::Display for Line<'_> {
@@ -68,7 +72,7 @@ impl fmt::Display for Line<'_> {
         write!(
             f,
             "`{}` ({}, target {}, rename {}, features {}, optional {}, default features {}, registry {})",
-            cut(&text),
+            cut(&text.escape_debug().to_string()),
             dependency.kind,
             shown(&dependency.target),
             shown(&dependency.rename),
@@ -81,8 +85,14 @@ impl fmt::Display for Line<'_> {
 }
 
 /// `Debug` escapes control characters, which a terminal at the other end would obey.
-fn shown(value: &impl Debug) -> String {
+pub(crate) fn shown(value: &impl Debug) -> String {
     cut(&format!("{value:?}"))
+}
+
+/// JSON as it is, but for what a terminal would obey.
+pub(crate) fn shown_json(value: &Value) -> String {
+    let escaped = |c: char| if c == '"' || c == '\\' { vec![c] } else { c.escape_debug().collect() };
+    cut(&value.to_string().chars().flat_map(escaped).collect::<String>())
 }
 
 fn cut(text: &str) -> String {

@@ -1,8 +1,8 @@
-//! Who is connected, and who has to go when somebody else wants to come in.
+//! The open connections, and which one is closed when there is no room for another.
 //!
-//! A connection is idle while no request on it is being worked on: before its first request is complete, between two,
-//! and while the other end takes its time to read an answer. When there is no room, the one that has been silent longest
-//! is closed, so that holding connections keeps nobody out.
+//! A connection is idle while no request on it is being worked on: before its first request is complete, between two
+//! requests, and while the other end reads an answer. When there is no room, the idle connection that has been silent
+//! longest is closed, so that holding connections keeps nobody out.
 
 use std::collections::HashMap;
 use std::io;
@@ -43,16 +43,16 @@ struct Entry {
     state: Arc<Activity>,
 }
 
-/// What a connection does, as seen from outside.
+/// What is known of a connection from outside.
 #[derive(Debug, Default)]
 struct Activity {
-    /// Milliseconds after the listener's start: the last byte in either direction.
+    /// When the last byte went in either direction, in milliseconds since the listener started.
     last: AtomicU64,
     works: AtomicBool,
     close: Notify,
 }
 
-/// One connection's place; leaving is dropping it.
+/// The place of one connection. It is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     connections: Arc<Connections>,
@@ -61,7 +61,7 @@ pub(crate) struct Place {
 }
 
 impl Connections {
-    /// Room for `most`, and for `most_per_peer` of one address.
+    /// At most `most` connections, and `most_per_peer` from one address.
     pub(crate) fn new(most: usize, most_per_peer: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             table: Mutex::default(),
@@ -73,9 +73,9 @@ impl Connections {
         })
     }
 
-    /// A place for a new connection; waits while all are working. A proxy of ours has as many as it wants.
+    /// Waits for a place for a new connection. A trusted proxy may have any number of places.
     ///
-    /// `None`: this address has enough, and works with all of them.
+    /// `None` if this address has as many connections as it may have, and all of them are being worked on.
     pub(crate) async fn place(self: &Arc<Self>, peer: IpAddr, is_proxy: bool) -> Option<Place> {
         let peer = (!is_proxy).then(|| Network::of(peer));
         if peer.is_some() {
@@ -105,7 +105,7 @@ impl Connections {
         Place { connections: self.clone(), id, activity }
     }
 
-    /// Closes the one among these that has been silent longest.
+    /// Closes the idle connection among these that has been silent longest.
     fn evict(&self, table: &mut Table, among: impl Fn(&Entry) -> bool) -> Option<()> {
         let idle = table.open.iter().filter(|(_, entry)| !entry.state.works.load(Relaxed) && among(entry));
         let (&id, _) = idle.min_by_key(|(id, entry)| (entry.state.last.load(Relaxed), **id))?;
@@ -125,18 +125,18 @@ impl Connections {
 }
 
 impl Place {
-    /// When the connection has to end, to make room.
+    /// Resolves when the connection has to make room for another.
     pub(crate) async fn lost(&self) {
         self.activity.close.notified().await;
     }
 
-    /// A request is being worked on until this is dropped.
+    /// Marks the connection as working until the returned value is dropped.
     pub(crate) fn work(self: &Arc<Self>) -> Work {
         self.activity.works.store(true, Relaxed);
         Work(self.clone())
     }
 
-    /// The stream, watched: an answer that nobody reads for so long ends the connection.
+    /// Watches the stream for activity. The connection ends if the other end does not read an answer for so long.
     pub(crate) fn watch<S>(self: &Arc<Self>, stream: S, patience: Duration) -> Watched<S> {
         Watched { stream, place: self.clone(), patience: Patience::new(patience) }
     }
@@ -154,7 +154,7 @@ impl Drop for Place {
     }
 }
 
-/// See [`Place::work`].
+/// A request that is being worked on.
 #[derive(Debug)]
 pub(crate) struct Work(Arc<Place>);
 
@@ -162,12 +162,12 @@ impl Drop for Work {
     fn drop(&mut self) {
         self.0.progress();
         self.0.activity.works.store(false, Relaxed);
-        // Whoever waits for a place looks again: this connection can be closed now.
+        // Whoever waits for a place has to look again, because this connection can be closed now.
         self.0.connections.freed.notify_one();
     }
 }
 
-/// See [`Place::watch`].
+/// A stream whose activity is noted.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     stream: S,

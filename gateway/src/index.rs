@@ -1,8 +1,8 @@
-//! The sparse index: where a crate's file is, and what its lines say.
+//! The sparse index: the path of a crate's file, the lines in it, and `config.json`.
 //!
 //! Source: the Cargo book, "Registry Index". A line is made from the metadata that was rebuilt from the crate file,
-//! never from what the client sent. A renamed dependency is the other way round here than in a publish request:
-//! `name` is the new name and `package` the crate.
+//! never from what the client sent. For a renamed dependency the fields are the other way round than in a publish
+//! request: `name` is the new name and `package` the crate.
 
 mod lines;
 mod registry_config;
@@ -16,7 +16,7 @@ use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry};
 pub(crate) use lines::{VersionState, depending_on, version_state};
 pub(crate) use registry_config::{RegistryConfig, folder};
 
-/// What another registry's index has, and should not have.
+/// What is wrong in another registry's index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Malformed(pub(crate) String);
@@ -32,14 +32,14 @@ pub struct Line {
     /// SHA-256 of the crate file, in hexadecimal.
     pub cksum: String,
     features: BTreeMap<String, Vec<String>>,
-    /// Features that cargo before 1.60 cannot read.
+    /// Features with values that cargo before 1.60 cannot read.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     features2: BTreeMap<String, Vec<String>>,
     /// Whether it is out of resolution.
     pub yanked: bool,
     links: Option<String>,
     rust_version: Option<String>,
-    /// 2 if there is `features2`, so that an older cargo passes the line over.
+    /// 2 if there is `features2`, so that an older cargo ignores the line.
     v: u8,
 }
 
@@ -116,14 +116,14 @@ pub fn path(name: &str) -> String {
     format!("{}/{name}", prefix(&name))
 }
 
-/// Whether a crate's file could have this path, of ASCII characters.
+/// Whether a crate's file could have this path, which is ASCII.
 pub(crate) fn is_path(path: &str) -> bool {
     path.rsplit_once('/').is_some_and(|(folder, name)| {
         folder == prefix(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase())
     })
 }
 
-/// The folder of a crate's file: `1`, `2`, `3/a`, `ab/cd`, in the case of the name.
+/// The folder of a crate's file in the case of the name: `1`, `2`, `3/a`, `ab/cd`.
 pub(crate) fn prefix(name: &str) -> String {
     match name.len() {
         0..=2 => name.len().to_string(),
@@ -132,7 +132,7 @@ pub(crate) fn prefix(name: &str) -> String {
     }
 }
 
-/// `dep:name` and `name?/feature` came with cargo 1.60.
+/// Whether cargo before 1.60 cannot read a feature's value: `dep:name` and `name?/feature`.
 fn is_new(value: &str) -> bool {
     value.starts_with("dep:") || value.contains("?/")
 }

@@ -1,6 +1,7 @@
-//! The body of a request, that of a publish request above all: its length announced, its pieces bounded in size and time.
+//! The body of a request, above all of a publish request. Its length has to be announced, and its pieces are limited in
+//! size and time.
 //!
-//! Layout: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
+//! Layout of a publish request: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
 use std::io;
 use std::time::Duration;
@@ -16,52 +17,52 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metadata::MAX_JSON_BYTES;
 
-/// How often the patience for one piece is granted to a whole body.
+/// A whole body may take this many times as long as one piece.
 const PIECES: u32 = 20;
-/// How much of a crate file is written at once, in bytes: each time, a thread is waited for.
+/// How much of a crate file is written at once, in bytes. Each write waits for a thread.
 const TO_DISK: usize = 256 << 10;
-/// How much of an unwanted body is read, so that the client gets to reading the answer.
+/// How much of an unwanted body is read, in bytes, so that the client comes to read the answer.
 const DISCARDED: usize = 2 << 20;
 
-/// A body on its way.
+/// A body that is still being received.
 pub(super) struct RequestBody {
     body: Body,
-    /// Read and not yet used.
+    /// Bytes that are received and not used yet.
     ahead: Bytes,
-    /// Absent for a body in chunks: hyper takes Content-Length out then (RFC 9112, 6.3).
+    /// What is left of the announced length. A chunked body has none: hyper removes its Content-Length (RFC 9112, 6.3).
     length: Option<u64>,
-    /// The client waits for leave to send, and has not had it.
+    /// Whether the client waits for `100 Continue`, which was not sent yet.
     waits: bool,
     patience: Duration,
     until: Instant,
 }
 
-/// A crate file in the store's folder for uploads.
+/// A received crate file in the store's folder for uploads.
 pub(super) struct Spooled {
     pub(super) file: NamedTempFile,
     pub(super) length: u64,
     pub(super) checksum: Checksum,
 }
 
-/// Why a body cannot be had.
+/// Why a body is not received.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// How long it is must be known.
+    /// Its length is not announced.
     #[error("this request needs a Content-Length")]
     NoLength,
     /// The three lengths disagree.
     #[error("the lengths in the request do not add up to its Content-Length")]
     Lengths,
-    /// It ended early, or the connection broke.
+    /// It ended early.
     #[error("the request's body ended early")]
     Ended,
-    /// Too slow.
+    /// It came too slowly.
     #[error("the request's body came too slowly")]
     Slow,
-    /// Too much.
+    /// A part is too large.
     #[error("{what} has {bytes} bytes, {most} are the most here")]
     TooLarge {
-        /// Which part.
+        /// The part.
         what: &'static str,
         /// Its length.
         bytes: u64,
@@ -91,7 +92,7 @@ impl RequestBody {
         self.length.unwrap_or(0) == 0
     }
 
-    /// The JSON part.
+    /// Receives the JSON part.
     pub(super) async fn json(&mut self) -> Result<Vec<u8>, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
@@ -106,7 +107,7 @@ impl RequestBody {
         self.exactly(length as usize).await
     }
 
-    /// The crate file, after the JSON part: written to `file` and hashed as it comes.
+    /// Receives the crate file, which follows the JSON part. It is written to `file` and hashed on the way.
     pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
@@ -129,7 +130,7 @@ impl RequestBody {
         Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
     }
 
-    /// The whole body, if it is no longer than that. `what` names it in a refusal.
+    /// Receives the whole body, if it has no more than `most` bytes. `what` names it in an error.
     pub(super) async fn whole(&mut self, what: &'static str, most: u64) -> Result<Vec<u8>, BodyError> {
         let length = self.length.ok_or(BodyError::NoLength)?;
         if length > most {
@@ -138,8 +139,8 @@ impl RequestBody {
         self.exactly(usize::try_from(length).unwrap_or(usize::MAX)).await
     }
 
-    /// Reads and forgets what a client sends without having asked, so that it gets to reading the refusal. A client
-    /// that waits for leave to send is simply not given it.
+    /// Reads and drops what a client sends anyway, so that it comes to read the refusal. A client that waits for `100
+    /// Continue` gets the refusal instead.
     pub(super) async fn discard(mut self) {
         if self.waits {
             return;
@@ -153,7 +154,7 @@ impl RequestBody {
                 }
             }
         };
-        // Whether it ended in time makes no difference: the answer is the same.
+        // The answer is the same whether the body ended in time or not.
         let _ = timeout(self.patience, all).await;
     }
 
@@ -172,7 +173,7 @@ impl RequestBody {
         Ok(bytes)
     }
 
-    /// The next bytes, at least one and at most so many.
+    /// Receives at least one byte, and at most `most`.
     async fn piece(&mut self, most: u64) -> Result<Bytes, BodyError> {
         while self.ahead.is_empty() {
             self.waits = false;

@@ -140,12 +140,12 @@ impl Changes {
             Err(error) => {
                 match error.outcome() {
                     None => {
-                        tracing::error!(change = %intent, user = %intent.user, "it is not known yet whether it was made");
+                        tracing::error!(change = %intent, user = %intent.user, "it is not known whether the change was made");
                     }
                     Some(outcome) => {
                         let change = intent.to_string();
                         if self.record(intent, outcome).await.is_err() {
-                            tracing::error!(change, "was not made, and that is not on record yet");
+                            tracing::error!(change, "a change was not made, and that is not on record yet");
                         }
                     }
                 }
@@ -206,7 +206,7 @@ impl Changes {
             let recorded = store.settle(&intent, &outcome, now)?;
             // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
             if let Err(error) = heads.keep_up(&store, now) {
-                tracing::error!(%error, "no head of the audit log was signed");
+                tracing::error!(%error, "the head of the audit log could not be signed");
             }
             Ok::<_, StoreError>(recorded)
         });

@@ -134,7 +134,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is not a valid configuration.
-    #[error("{} is no configuration", path.display())]
+    #[error("{} is not a valid configuration", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,

@@ -90,8 +90,8 @@ impl Listener {
                             let patience = connection.patience;
                             match tokio::time::timeout(patience, acceptor.accept(stream)).await {
                                 Ok(Ok(stream)) => connection.serve(stream).await,
-                                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
-                                Err(_) => tracing::debug!("no TLS in time"),
+                                Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
+                                Err(_) => tracing::debug!("the TLS handshake took too long"),
                             }
                         }
                     }

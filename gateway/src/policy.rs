@@ -142,7 +142,7 @@ pub enum Refusal {
     #[error("this {0} token was used before; run the command again for a new one")]
     Replayed(&'static str),
     /// A read key signed a mutation, or a publish key signed a read token.
-    #[error("the key has the role `{role}` here, a {wanted} token needs another")]
+    #[error("the key has the role `{role}` here, but a {wanted} token needs another one")]
     Role {
         /// What the key may do.
         role: Role,

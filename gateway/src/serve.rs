@@ -60,7 +60,7 @@ pub enum StartError {
     #[error(transparent)]
     Upstream(#[from] RemoteConfigError),
     /// A change that was under way when the gateway ended cannot be settled.
-    #[error("it is not known what became of a change, and until it is nobody can be served")]
+    #[error("the outcome of a change is not known, and nobody can be served until it is")]
     Unsettled(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no address for downloads.
     #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
@@ -273,14 +273,14 @@ fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Rece
     let ending = app.clone();
     runtime.block_on(async {
         if let Err(error) = serve_all(sockets, app, stopped).await {
-            tracing::error!(%error, "the listener is unusable");
+            tracing::error!(%error, "the listener cannot be used");
         }
     });
     // Requests that did not end in time may still run. They end here, so that nothing is written to the store once
     // another server may have it.
     drop(runtime);
     if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
-        tracing::error!(%error, "the end of the audit log is not signed");
+        tracing::error!(%error, "the end of the audit log could not be signed");
     }
     drop(lock);
 }

@@ -117,7 +117,7 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// The audit log cannot represent something.
-    #[error("the audit log has no room for this: {0}")]
+    #[error("the audit log cannot represent this: {0}")]
     Entry(String),
     /// The key for the heads of the audit log cannot be used.
     #[error("the heads of the audit log cannot be signed: {0}")]

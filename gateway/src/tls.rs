@@ -87,7 +87,7 @@ impl Tls {
                 present.stamp = stamp;
                 match load(&self.files) {
                     Ok(config) => {
-                        tracing::info!("a new certificate");
+                        tracing::info!("the certificate was replaced");
                         present.config = config;
                     }
                     Err(error) => {

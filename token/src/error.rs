@@ -81,7 +81,7 @@ pub enum Error {
     #[error("`{0}` must be printable ASCII without blanks")]
     NotPrintable(&'static str),
     /// More bytes than [`MAX_TOKEN_BYTES`](crate::MAX_TOKEN_BYTES).
-    #[error("the token has {bytes} bytes, 4096 are the most")]
+    #[error("the token has {bytes} bytes, but at most 4096 are accepted")]
     TooLong {
         /// Length of the token.
         bytes: usize,

@@ -14,7 +14,7 @@ pub enum AttestationError {
     #[error("an attestation is 2 to 6 certificates, statement first and then F9; this one has {0}")]
     Length(usize),
     /// One of them is not an X.509 certificate in DER.
-    #[error("certificate {position} of the attestation is none")]
+    #[error("certificate {position} of the attestation is not an X.509 certificate")]
     Certificate {
         /// Its place in the chain, counted from 1.
         position: usize,
@@ -40,7 +40,7 @@ pub enum AttestationError {
         issuer: String,
     },
     /// An issuer is not a certificate authority.
-    #[error("`{subject}` is no certificate authority, and has issued a certificate")]
+    #[error("`{subject}` is not a certificate authority, but has issued a certificate")]
     NotAuthority {
         /// The certificate's subject.
         subject: String,

@@ -40,7 +40,7 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// It does not hold certificates.
-    #[error("{} cannot be believed", path.display())]
+    #[error("the certificates in {} cannot be used", path.display())]
     Certificates {
         /// The file.
         path: PathBuf,

@@ -32,7 +32,7 @@ pub struct Trust {
 
 /// A PEM text cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no usable certificate in it, or something else; PEM is expected")]
+#[error("it must hold certificates in PEM, and nothing else")]
 pub struct TrustError;
 
 impl Trust {

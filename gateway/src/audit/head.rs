@@ -40,13 +40,13 @@ pub struct Head {
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
     /// It is not canonical JSON, or a field is missing or wrong.
-    #[error("this is no head of an audit log: {0}")]
+    #[error("this is not a head of an audit log: {0}")]
     Syntax(#[from] EntryError),
     /// It has a later version.
     #[error("this head has version {0}, which a newer registry-gateway wrote")]
     Newer(u64),
     /// Its key is not a P-384 key.
-    #[error("the head's key is not one: {0}")]
+    #[error("the head's key cannot be used: {0}")]
     Key(TokenError),
     /// The signature does not verify: another key made it, or the head was changed.
     #[error("the signature of the head of entry {seq} does not hold: the head was changed")]

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettlementError {
     /// The registry behind does not tell its outcome.
-    #[error("what became of {intent} cannot be found out")]
+    #[error("the outcome of {intent} cannot be found out")]
     Upstream {
         /// The intent in words.
         intent: String,
@@ -55,11 +55,11 @@ impl Changes {
             }
             match self.found_out(&intent).await {
                 Ok(outcome) => {
-                    tracing::warn!(change = %intent, ?outcome, "was left open");
+                    tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
                     self.store.settle(&intent, &outcome, Timestamp::now())?;
                 }
                 Err(error) if error.is_of_one_user() => {
-                    tracing::error!(change = %intent, user = %intent.user, %error, "stays open");
+                    tracing::error!(change = %intent, user = %intent.user, %error, "an intent stays open");
                 }
                 Err(source) => {
                     let error = SettlementError::Upstream { intent: intent.to_string(), source };
@@ -75,7 +75,7 @@ impl Changes {
         loop {
             tokio::time::sleep(PAUSE).await;
             if let Err(error) = self.settle_abandoned(Timestamp::now()).await {
-                tracing::error!(%error, "still open");
+                tracing::error!(%error, "not all open intents are settled");
             }
         }
     }

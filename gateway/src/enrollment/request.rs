@@ -57,13 +57,13 @@ pub enum RequestError {
     #[error("an enrollment needs an invite or an endorsement, and not both")]
     Credential,
     /// The invite is not 24 letters and digits.
-    #[error("this is no invite code: it has six groups of four letters and digits")]
+    #[error("this is not an invite code, which has six groups of four letters and digits")]
     InviteCode,
     /// The label is too long, empty, or has control characters.
     #[error("a label is 1 to 64 characters, no control characters")]
     Label,
     /// There are too few or too many keys, or one occurs twice.
-    #[error("an enrollment is of 1 to 4 different keys")]
+    #[error("an enrollment has 1 to 4 different keys")]
     Keys,
     /// A public key cannot be read.
     #[error("a public key cannot be used: {0}")]

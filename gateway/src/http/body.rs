@@ -60,7 +60,7 @@ pub(super) enum BodyError {
     #[error("the request's body came too slowly")]
     Slow,
     /// A part is too large.
-    #[error("{what} has {bytes} bytes, {most} are the most here")]
+    #[error("{what} has {bytes} bytes, but at most {most} are accepted here")]
     TooLarge {
         /// The part.
         what: &'static str,

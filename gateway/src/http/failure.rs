@@ -185,7 +185,9 @@ impl IntoResponse for Failure {
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
             }
-            Self::Remote(cause) => tracing::error!(cause = %with_causes(cause), "the registry behind"),
+            Self::Remote(cause) => {
+                tracing::error!(cause = %with_causes(cause), "the registry behind cannot be used")
+            }
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });

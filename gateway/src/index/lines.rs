@@ -17,7 +17,7 @@ pub(crate) struct VersionState {
 
 /// What an index file says of a version. Versions with different build metadata are different here.
 pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, Malformed> {
-    let malformed = || Malformed("a line of its index".to_owned());
+    let malformed = || Malformed("a line of its index cannot be read".to_owned());
     let wanted = version.to_string();
     for line in lines(file) {
         let line: Value = serde_json::from_slice(line).map_err(|_| malformed())?;

@@ -38,7 +38,7 @@ impl RegistryConfig {
             Some(api) => api.clone(),
             None => {
                 let api = folder(named("api")?);
-                let api = api.ok_or_else(|| Malformed("`api` in its config.json".to_owned()))?;
+                let api = api.ok_or_else(|| Malformed("`api` in its config.json is not a URL".to_owned()))?;
                 if api.origin() != index.origin() {
                     return Err(Malformed(format!(
                         "its config.json has the API at {}; if that is right, set `api` in the gateway's [upstream]",
@@ -84,7 +84,7 @@ impl RegistryConfig {
             format!("{}/{name}/{version}/download", self.dl.trim_end_matches('/'))
         };
         let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        url.ok_or_else(|| Malformed("`dl` in its config.json".to_owned()))
+        url.ok_or_else(|| Malformed("`dl` in its config.json does not give a URL".to_owned()))
     }
 }
 

@@ -222,5 +222,5 @@ fn seq_of(line: &str) -> Option<u64> {
 }
 
 fn damaged(path: &Path) -> StoreError {
-    StoreError::Damaged(format!("{} has a line that is no head", path.display()))
+    StoreError::Damaged(format!("{} has a line that is not a head", path.display()))
 }

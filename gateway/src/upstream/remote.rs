@@ -134,7 +134,7 @@ impl Remote {
         change: bool,
     ) -> Result<http_client::Response, RemoteError> {
         let request = request.body(body);
-        let request = request.map_err(|_| RemoteError::Nonsense("an address that is none".to_owned()))?;
+        let request = request.map_err(|_| RemoteError::Nonsense("an address is not a URL".to_owned()))?;
         self.client.send(request).await.map_err(|no_answer| RemoteError::new(no_answer, change))
     }
 
@@ -187,7 +187,7 @@ impl Remote {
         let nobody = Caller::nobody();
         let trusted = self.trusts(&url.origin());
         if !trusted && url.scheme() != "https" {
-            return Err(RemoteError::Nonsense("downloads elsewhere, over plain HTTP".to_owned()).into());
+            return Err(RemoteError::Nonsense("downloads are elsewhere, over plain HTTP".to_owned()).into());
         }
         let mut at = url;
         // A registry may quote the credential in any answer that it leads to.
@@ -205,10 +205,10 @@ impl Remote {
             let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
             let next = next.and_then(|location| at.join(location).ok());
             let next = next.filter(|next| next.scheme() == "https" || next.origin() == at.origin());
-            at = next.ok_or_else(|| RemoteError::Nonsense("a redirect to nowhere".to_owned()))?;
+            at = next.ok_or_else(|| RemoteError::Nonsense("a redirect has no usable address".to_owned()))?;
             asking = &nobody;
         }
-        Err(RemoteError::Nonsense("too many redirects".to_owned()).into())
+        Err(RemoteError::Nonsense("there are too many redirects".to_owned()).into())
     }
 
     /// Whether a user's credential may be sent to an origin.
@@ -282,7 +282,8 @@ impl Remote {
         let json = metadata.to_publish_json().to_string();
         let sizes = (u32::try_from(json.len()), u32::try_from(length));
         let (Ok(json_length), Ok(file_length)) = sizes else {
-            let (status, detail) = (StatusCode::PAYLOAD_TOO_LARGE, "4 GiB are the most".to_owned());
+            let (status, detail) =
+                (StatusCode::PAYLOAD_TOO_LARGE, "a crate file may have at most 4 GiB".to_owned());
             return Err(UpstreamError::Denied { status, detail });
         };
         let mut head = json_length.to_le_bytes().to_vec();

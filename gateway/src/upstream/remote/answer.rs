@@ -83,7 +83,7 @@ pub(super) async fn limited(
             .into_data()
             .unwrap_or_default();
         if body.len() + piece.len() > most {
-            return Err(RemoteError::Nonsense(format!("more than {most} bytes")));
+            return Err(RemoteError::Nonsense(format!("an answer has more than {most} bytes")));
         }
         body.extend_from_slice(&piece);
     }

@@ -37,7 +37,7 @@ pub(crate) enum RemoteError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// It does not answer as a registry does.
-    #[error("the registry behind this gateway answers nonsense: {0}")]
+    #[error("the registry behind this gateway does not answer as a registry does: {0}")]
     Nonsense(String),
     /// It failed.
     #[error("the registry behind this gateway failed ({status}){detail}")]

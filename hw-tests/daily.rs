@@ -5,6 +5,7 @@ use mock_card::MockCard;
 use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
+use yk_cargo::piv::P384;
 use yk_cargo::piv::attestation::Attestation;
 
 use crate::trace::Seen;
@@ -93,7 +94,7 @@ fn attest_prints_a_chain_for_each_key() {
     assert_eq!(chain.len(), 4);
     for (chain, key) in chain.chunks(2).zip(&keys) {
         let attestation = Attestation::read(&chain[0].to_der().unwrap()).unwrap();
-        let public = PublicKey::from_uncompressed(&attestation.p384_point.unwrap()).unwrap();
+        let public = PublicKey::from_uncompressed(&attestation.point(&P384).unwrap()).unwrap();
         assert_eq!((public, attestation.touch), (key.public, key.touch));
         assert_eq!(chain[0].tbs_certificate().issuer(), chain[1].tbs_certificate().subject());
         assert!(Certificate::from_der(&chain[1].to_der().unwrap()).is_ok());

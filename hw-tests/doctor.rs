@@ -154,7 +154,7 @@ fn a_card_that_lost_its_keys() {
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "keys");
     assert!(text.contains("no longer has the read key in slot 82 and the publish key in slot 83"), "{text}");
-    assert_eq!(next, "yk-cargo forget my-reg && yk-cargo enroll my-reg");
+    assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn cards_and_services_out_of_reach() {
     let text = "to sign for `my-reg`, plug in YubiKey 12345678 (laptop key)";
     assert!(diagnosis.with("note").iter().any(|note| note.1 == text), "{diagnosis:#?}");
     world.card.plug();
-    world.card.fault(mock_card::Fault::Refuse);
+    world.card.inject(mock_card::Fault::Refuse);
     let diagnosis = world.doctor();
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "smart card service");

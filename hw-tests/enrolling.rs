@@ -153,6 +153,36 @@ fn a_management_key_of_ones_own() {
     assert_eq!(roles_and_slots(&world).len(), 2);
 }
 
+/// A program that hangs is ended when its time is over, and nothing is begun.
+#[test]
+fn a_management_key_command_that_sleeps() {
+    let world = World::with(Reads::AuthRequired, |card| card.management_key(&[0xA5; 24]));
+    world.write("home/yk-cargo/config.toml", "[wait]\npin-command = 1\n");
+    let pid = world.path("pid");
+    let sleeps = format!("#!/bin/sh\necho $$ > {}\nexec sleep 600\n", pid.display());
+    let sleeps = world.script("sleeps.sh", &sleeps).display().to_string();
+    let enroll = ["enroll", NAME, "--yes", "--management-key-command", &sleeps];
+    let seal = ["seal", NAME, "--yes", "--no-configure", "--management-key-command", &sleeps];
+    for command in [&enroll[..], &seal] {
+        let outcome = world.yk_cargo(command).input("token\n").fails();
+        outcome.says(&[
+            "the command for the management key gave no answer within 1 seconds",
+            "hint: run it by itself",
+        ]);
+        assert!(Enrollments::load(&world.cargo_home()).unwrap().pending.is_empty(), "nothing is begun");
+        // On a busy machine it may be ended before it says who it is.
+        if let Some(pid) = std::fs::read_to_string(&pid).ok().and_then(|pid| pid.trim().parse().ok()) {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            assert_eq!(
+                rustix::process::test_kill_process(pid),
+                Err(rustix::io::Errno::SRCH),
+                "it still runs"
+            );
+        }
+    }
+    assert!(!Seen::on(&world.card).changed_anything());
+}
+
 /// Typed, without echo; 3DES and AES-192.
 #[test]
 fn a_management_key_from_the_terminal() {

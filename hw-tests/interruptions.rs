@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mock_card::{Blow, Fault, Mishap};
+use mock_card::{Effect, Event, Fault};
 use yk_cargo::enrollment::{Enrollments, Role};
 
 use crate::enrolling::roles_and_slots;
@@ -43,9 +43,9 @@ impl World {
 fn unplugged() {
     let (first, all) = commands();
     for nth in first - 1..=all {
-        for mishap in [Mishap::Before(Blow::Unplug), Mishap::After(Blow::Unplug)] {
+        for effect in [Effect::Before(Event::Unplug), Effect::After(Event::Unplug)] {
             let world = World::new();
-            world.card.fault(Fault::Transmit { nth, mishap });
+            world.card.inject(Fault::Transmit { nth, effect });
             let outcome = world.yk_cargo(ENROLL).ends();
             if !outcome.status.success() {
                 let texts = ["the YubiKey was unplugged, or does not answer", "no YubiKey is plugged in"];
@@ -53,9 +53,9 @@ fn unplugged() {
                 outcome.says(&["hint: plug it in"]);
             }
             // After the very last command nothing of the card is missed.
-            assert!(!outcome.status.success() || nth == all, "{nth} {mishap:?}: {outcome:#?}");
+            assert!(!outcome.status.success() || nth == all, "{nth} {effect:?}: {outcome:#?}");
             world.card.plug();
-            world.is_finished_by_a_rerun(&format!("{nth} {mishap:?}"));
+            world.is_finished_by_a_rerun(&format!("{nth} {effect:?}"));
         }
     }
 }
@@ -66,7 +66,7 @@ fn killed() {
     let (first, all) = commands();
     for nth in first - 1..=all {
         let world = World::new();
-        world.card.fault(Fault::Transmit { nth, mishap: Mishap::Delay(Duration::from_millis(200)) });
+        world.card.inject(Fault::Transmit { nth, effect: Effect::Delay(Duration::from_millis(200)) });
         let mut enroll = Command::new(env!("CARGO_BIN_EXE_yk-cargo"));
         world.environment(&mut enroll);
         enroll.args(ENROLL).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -107,7 +107,7 @@ fn disk_full() {
 #[test]
 fn card_full() {
     let world = World::new();
-    world.card.fault(Fault::CardFull);
+    world.card.inject(Fault::CardFull);
     let full = ["the card is full", "delete what you no longer need, then run the command again"];
     world.yk_cargo(ENROLL).fails().says(&full);
     world.card.clear_faults();
@@ -123,7 +123,7 @@ fn card_full() {
 #[test]
 fn given_up() {
     let world = World::new();
-    world.card.fault(Fault::CardFull);
+    world.card.inject(Fault::CardFull);
     world.yk_cargo(ENROLL).fails();
     world.card.clear_faults();
     world.yk_cargo(["forget", "sparse+http://localhost:9/", "--yes"]).fails().says(&["is not enrolled"]);

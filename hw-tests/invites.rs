@@ -3,7 +3,7 @@
 use asymmetric_token::{Enrollment, Footer, Prepared, PublicKey, Role};
 use jiff::Timestamp;
 use mock_card::settings::{CardSettings, Settings};
-use mock_card::{Daemon, authorities};
+use mock_card::{Daemon, Event, authorities};
 use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::ecdsa::{Signature, SigningKey};
 use registry_gateway::Config;
@@ -184,7 +184,7 @@ fn two_cards(world: &World) -> Daemon {
     let card = |serial| CardSettings { serial, pin: Some(PIN.to_owned()), ..CardSettings::default() };
     let cards = vec![card(FIRST), card(SECOND)];
     let daemon = Daemon::start(&Settings { cards, ..Settings::default() }).unwrap();
-    daemon.unplug(Some(SECOND)).unwrap();
+    daemon.cause(Event::Unplug, Some(SECOND)).unwrap();
     let enroll = world.enroll_by_invite(&world.invite());
     enroll.env("PCSCLITE_CSOCK_NAME", daemon.socket()).succeeds();
     daemon
@@ -211,7 +211,7 @@ fn a_backup_card_that_the_first_one_vouches_for() {
     let [first, second] = [FIRST, SECOND].map(|serial| serial.to_string());
     with(&first, &first).fails().says(&["the YubiKey that vouches is the one plugged in"]);
     with(&second, "1").fails().says(&["YubiKey 1 is not enrolled for"]);
-    daemon.plug(Some(SECOND)).unwrap();
+    daemon.cause(Event::Plug, Some(SECOND)).unwrap();
     let outcome = with(&second, &first).succeeds();
     outcome.says(&[
         "signing the enrollment of 2 keys for `my-reg` with YubiKey 22222222",
@@ -219,7 +219,7 @@ fn a_backup_card_that_the_first_one_vouches_for() {
         "enrolled for alice",
     ]);
     assert_alices(&world, SECOND);
-    daemon.unplug(Some(FIRST)).unwrap();
+    daemon.cause(Event::Unplug, Some(FIRST)).unwrap();
     with(&second, &first).fails().says(&["this needs YubiKey 12345678"]);
 }
 
@@ -228,8 +228,8 @@ fn a_backup_card_that_the_first_one_vouches_for() {
 fn a_backup_card_in_the_same_reader() {
     let world = World::new();
     let daemon = two_cards(&world);
-    daemon.unplug(Some(FIRST)).unwrap();
-    daemon.plug(Some(SECOND)).unwrap();
+    daemon.cause(Event::Unplug, Some(FIRST)).unwrap();
+    daemon.cause(Event::Plug, Some(SECOND)).unwrap();
     let socket = daemon.socket().display();
     let line =
         format!("PCSCLITE_CSOCK_NAME={socket} yk-cargo enroll {NAME} --endorse-with {FIRST} && echo DONE");
@@ -242,8 +242,8 @@ fn a_backup_card_in_the_same_reader() {
     expect(&mut session, &[question]);
     session.send_line("y").unwrap();
     expect(&mut session, &[question]);
-    daemon.unplug(Some(SECOND)).unwrap();
-    daemon.plug(Some(FIRST)).unwrap();
+    daemon.cause(Event::Unplug, Some(SECOND)).unwrap();
+    daemon.cause(Event::Plug, Some(FIRST)).unwrap();
     session.send_line("y").unwrap();
     expect(&mut session, &["PIN of YubiKey 12345678"]);
     session.send_line(PIN).unwrap();

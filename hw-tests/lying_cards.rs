@@ -1,26 +1,26 @@
 //! Cards that lie: other serial numbers, keys and signatures than the real ones, answers cut short, too long, without
 //! an end. No token leaves the process, nothing wrong is enrolled, and nothing is broken afterwards.
 
-use mock_card::{Fault, Mishap, MockCard};
+use mock_card::{Effect, Fault, MockCard};
 use yk_cargo::enrollment::Enrollments;
 
 use crate::trace::Seen;
 use crate::world::{NAME, World};
 
 /// What can happen to any answer.
-const LIES: [Mishap; 7] = [
-    Mishap::Truncate(0),
-    Mishap::Truncate(1),
-    Mishap::Truncate(4),
-    Mishap::Pad(1),
-    Mishap::Pad(300),
-    Mishap::Corrupt(0),
-    Mishap::StatusWord(0x9000),
+const LIES: [Effect; 7] = [
+    Effect::Truncate(0),
+    Effect::Truncate(1),
+    Effect::Truncate(4),
+    Effect::Pad(1),
+    Effect::Pad(300),
+    Effect::Corrupt(0),
+    Effect::StatusWord(0x9000),
 ];
 
-fn tells(card: &MockCard, nth: usize, mishap: Mishap) {
+fn tells(card: &MockCard, nth: usize, effect: Effect) {
     card.clear_faults();
-    card.fault(Fault::Transmit { nth, mishap });
+    card.inject(Fault::Transmit { nth, effect });
 }
 
 impl World {
@@ -62,7 +62,7 @@ fn no_token_comes_of_a_lie() {
 #[test]
 fn a_card_that_never_stops_talking() {
     let world = World::enrolled();
-    world.card.fault(Fault::Endless);
+    world.card.inject(Fault::Endless);
     let refusal = world.refusal("read");
     assert!(refusal.contains("answer without an end"), "{refusal}");
     world
@@ -76,15 +76,15 @@ fn a_card_that_never_stops_talking() {
 fn what_a_lie_is_called() {
     let world = World::enrolled();
     for (nth, lie, says) in [
-        (1, Mishap::Truncate(1), "the YubiKey's PIV application cannot be selected"),
-        (2, Mishap::Corrupt(3), "is plugged in, but this needs YubiKey 12345678 (laptop key)"),
-        (2, Mishap::Pad(1), "serial number"),
+        (1, Effect::Truncate(1), "the YubiKey's PIV application cannot be selected"),
+        (2, Effect::Corrupt(3), "is plugged in, but this needs YubiKey 12345678 (laptop key)"),
+        (2, Effect::Pad(1), "serial number"),
         // The integers within the signature, and the tag before them.
-        (3, Mishap::Corrupt(20), "the card's signature is not that of the enrolled key; no token was made"),
-        (3, Mishap::Corrupt(0), "signature"),
+        (3, Effect::Corrupt(20), "the card's signature is not that of the enrolled key; no token was made"),
+        (3, Effect::Corrupt(0), "signature"),
         // A length that promises more than there is.
-        (3, Mishap::Corrupt(1), "signature"),
-        (3, Mishap::Pad(1), "signature"),
+        (3, Effect::Corrupt(1), "signature"),
+        (3, Effect::Pad(1), "signature"),
     ] {
         tells(&world.card, nth, lie);
         let refusal = world.refusal("read");
@@ -106,7 +106,7 @@ fn no_wrong_key_is_enrolled() {
     assert!(kinds.len() >= 8, "{kinds:?}");
     for kind in kinds {
         let nth = all.iter().position(|name| *name == kind).unwrap() + 1;
-        for lie in LIES.into_iter().chain([Mishap::Corrupt(50)]) {
+        for lie in LIES.into_iter().chain([Effect::Corrupt(50)]) {
             let world = World::new();
             tells(&world.card, nth, lie);
             let outcome = world.yk_cargo(["enroll", NAME, "--yes"]).ends();

@@ -10,6 +10,7 @@
 mod asked;
 mod asking_registry;
 mod bearer_registry;
+mod card_kinds;
 mod cargo_commands;
 mod challenges;
 mod daily;
@@ -35,6 +36,7 @@ mod sealed;
 mod sealed_refusals;
 mod sealed_shown;
 mod several_cards;
+mod spare_cards;
 mod stand_in;
 mod terminal;
 mod texts;

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::Encode as _;
 use yk_cargo::enrollment::{Enrollments, Key};
-use yk_cargo::piv::Version;
 use yk_cargo::piv::attestation::Attestation;
+use yk_cargo::piv::{METADATA_SINCE, P384};
 
 use crate::world::{Computer, NAME, Reads};
 use card::RealCard;
@@ -25,7 +25,7 @@ use leave_nothing::LeaveNothing;
 const SERIAL: &str = "YK_CARGO_HW_SERIAL";
 /// `--slot` of `enroll`, for firmware that does not show whether a slot is empty.
 const SLOTS: &str = "YK_CARGO_HW_SLOTS";
-const PIN_COMMAND: &str = yk_cargo::card::pin_source::PIN_COMMAND;
+const PIN_COMMAND: &str = yk_cargo::process::secret_program::PIN_COMMAND;
 const LABEL: &str = "device test";
 
 /// What a PIN command may need of its surroundings, and libpcsclite.
@@ -41,9 +41,6 @@ const OF_THE_CALLER: [&str; 10] = [
     "XDG_RUNTIME_DIR",
     PIN_COMMAND,
 ];
-
-/// Firmware before this does not show whether a key is in a slot.
-const SHOWS_KEYS_SINCE: Version = Version::new(5, 3, 0);
 
 #[test]
 fn looking_changes_nothing() {
@@ -89,7 +86,7 @@ fn enroll(card: &RealCard, computer: &Computer) {
         arguments.extend(["--slot", slots.as_str()]);
     } else {
         assert!(
-            card.firmware >= SHOWS_KEYS_SINCE,
+            card.firmware >= METADATA_SINCE,
             "firmware {} does not show which slots are empty: name two that are, {SLOTS}=84,85",
             card.firmware
         );
@@ -120,7 +117,7 @@ fn attested(computer: &Computer, keys: &[Key]) {
         chain.iter().filter_map(|found| Attestation::read(&found.to_der().unwrap()).ok()).collect();
     for key in keys {
         let of_key = |point| PublicKey::from_uncompressed(&point).unwrap() == key.public;
-        let statement = statements.iter().find(|found| found.p384_point.is_some_and(of_key)).unwrap();
+        let statement = statements.iter().find(|found| found.point(&P384).is_some_and(of_key)).unwrap();
         assert_eq!((statement.pin, statement.touch), (key.pin, key.touch));
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use mock_card::{Blow, Fault, Mishap, MockCard, Touch};
+use mock_card::{Effect, Event, Fault, MockCard, Touch};
 
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
@@ -52,7 +52,10 @@ fn the_last_try_is_not_spent() {
 fn a_blocked_pin() {
     let world = World::with_a_crate();
     world.card.set_pin_tries(0);
-    world.yank().fails().says(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    world
+        .yank()
+        .fails()
+        .says(&["the PIN of YubiKey 12345678 is blocked", "ykman --device 12345678 piv access unblock-pin"]);
 }
 
 /// What cannot be a PIN is not sent, so it costs nothing.
@@ -167,13 +170,13 @@ fn the_service_does_not_let_us_in() {
         "the smart card service does not let you in",
         "hint: over SSH and in services, polkit has to allow org.debian.pcsc-lite.access_pcsc and .access_card",
     ];
-    world.card.fault(Fault::Refuse);
+    world.card.inject(Fault::Refuse);
     world.yank().fails().says(&denied);
     world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&denied);
     world.card.clear_faults();
-    world.card.fault(Fault::Connect { nth: 1, rv: 0x8010_006A });
+    world.card.inject(Fault::Connect { nth: 1, rv: 0x8010_006A });
     world.yank().fails().says(&denied);
-    world.card.fault(Fault::Connect { nth: 1, rv: 0x8010_006A });
+    world.card.inject(Fault::Connect { nth: 1, rv: 0x8010_006A });
     world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&denied);
     world.yank().succeeds();
 }
@@ -185,10 +188,10 @@ fn piv_is_switched_off() {
         "PIV is switched off on this YubiKey, or this is no YubiKey",
         "hint: switch it on with `ykman config usb --enable PIV`",
     ];
-    let select = Fault::Transmit { nth: 1, mishap: Mishap::StatusWord(0x6A82) };
-    world.card.fault(select);
+    let select = Fault::Transmit { nth: 1, effect: Effect::StatusWord(0x6A82) };
+    world.card.inject(select);
     world.yank().fails().says(&off);
-    world.card.fault(select);
+    world.card.inject(select);
     world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&off);
     assert_eq!(Seen::on(&world.card).pins(), 0);
     world.yank().succeeds();
@@ -213,13 +216,13 @@ fn no_touch() {
 fn no_touch_and_no_status_word() {
     let world = World::enrolled();
     world.card.power_off();
-    let lost = |nth| Fault::Transmit { nth, mishap: Mishap::Fail(0x8010_002F) };
-    world.card.fault(lost(7));
+    let lost = |nth| Fault::Transmit { nth, effect: Effect::Fail(0x8010_002F) };
+    world.card.inject(lost(8));
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
     yank().fails().says(&["YubiKey 12345678 was not touched in time; nothing was signed"]);
-    world.card.fault(lost(3));
+    world.card.inject(lost(3));
     yank().fails().says(&["the smart card service failed", "8010002F"]);
-    world.card.fault(lost(3));
+    world.card.inject(lost(3));
     let read = world.yk_cargo(["token", NAME, "--read"]).fails();
     read.says(&["the smart card service failed", "8010002F"]);
     yank().succeeds();
@@ -229,20 +232,20 @@ fn no_touch_and_no_status_word() {
 #[test]
 fn another_program_resets_the_card() {
     let world = World::enrolled();
-    let reset = |nth, mishap: fn(Blow) -> Mishap| {
-        world.card.fault(Fault::Transmit { nth, mishap: mishap(Blow::Reset) });
+    let reset = |nth, effect: fn(Event) -> Effect| {
+        world.card.inject(Fault::Transmit { nth, effect: effect(Event::Reset) });
     };
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
-    for nth in 1..=7 {
-        for mishap in [Mishap::Before as fn(Blow) -> Mishap, Mishap::After] {
+    for nth in 1..=8 {
+        for effect in [Effect::Before as fn(Event) -> Effect, Effect::After] {
             world.card.power_off();
-            reset(nth, mishap);
+            reset(nth, effect);
             yank().succeeds();
         }
     }
     world.card.power_off();
-    reset(7, Mishap::Before);
-    reset(11, Mishap::Before);
+    reset(8, Effect::Before);
+    reset(12, Effect::Before);
     yank()
         .fails()
         .says(&["another program reset the YubiKey in the middle of the work", "hint: close other programs"]);
@@ -311,8 +314,8 @@ fn enrollments_that_are_damaged() {
     for (text, says) in [
         (good.replacen("version = 1\n", "", 1), "does not begin with `version = 1`"),
         (format!("{good}\n[["), "is damaged"),
-        (good.replace("slot = \"83\"", "slot = \"ff\""), "`slot` is wrong"),
-        (good.replace("k3.public.", "k3.secret."), "`public` is wrong"),
+        (good.replace("slot = \"83\"", "slot = \"ff\""), "`registry.card.key.slot`"),
+        (good.replace("k3.public.", "k3.secret."), "`registry.card.key.public`"),
     ] {
         world.signs_nothing_with(&text, &[says]);
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use mock_card::settings::CardSettings;
-use mock_card::{Blow, Fault, Firmware, Mishap, MockCard};
+use mock_card::{Effect, Event, Fault, Firmware, MockCard};
 use yk_cargo::enrollment::Enrollments;
 
 use crate::trace::Seen;
@@ -116,7 +116,7 @@ fn an_interrupted_replacement_is_finished_by_a_rerun() {
     let second_key = seen.instructions().iter().rposition(is_generate).unwrap();
 
     let (world, new) = (World::enrolled(), new_card());
-    new.fault(Fault::Transmit { nth: second_key + 1, mishap: Mishap::Before(Blow::Unplug) });
+    new.inject(Fault::Transmit { nth: second_key + 1, effect: Effect::Before(Event::Unplug) });
     on(&new, replace(&world)).fails().says(&["the YubiKey was unplugged"]);
     assert_eq!(serials(&world)[0], SERIAL, "the old card is in use until then");
     new.plug();
@@ -139,7 +139,7 @@ fn what_was_begun_on_the_old_card_is_forgotten() {
     on(&new, replace(&world)).succeeds();
     let left = Enrollments::load(&world.cargo_home()).unwrap().pending;
     assert_eq!(left.len(), 1, "{left:#?}");
-    assert_eq!(left[0].index, "sparse+https://other.example/");
+    assert!(left[0].purpose.index().is_some_and(|index| *index == "sparse+https://other.example/"));
 }
 
 /// From a card whose firmware lets its keys be extracted to one whose does not.

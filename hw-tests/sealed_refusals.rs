@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use mock_card::settings::CardSettings;
-use mock_card::{Blow, Fault, Firmware, Mishap, MockCard, Touch};
+use mock_card::{Effect, Event, Fault, Firmware, MockCard, Touch};
 use serde_json::json;
 
 use crate::sealed::{Sealed, TOKEN};
@@ -35,7 +35,7 @@ fn what_stops_a_signature_stops_an_opening() {
     sealed.world.card.set_pin_tries(1);
     sealed.refuses(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
     sealed.world.card.set_pin_tries(0);
-    sealed.refuses(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    sealed.refuses(&["the PIN of YubiKey 12345678 is blocked", "piv access unblock-pin`"]);
     sealed.world.card.set_pin_tries(3);
     let nobody = sealed.yank().without("YK_CARGO_PIN_COMMAND").fails();
     nobody.says(&["YubiKey 12345678 needs its PIN, and there is no terminal to ask for it"]);
@@ -66,8 +66,13 @@ fn other_cards() {
     assert_eq!(Seen::on(&other).pins(), 0);
     let reset = MockCard::builder().serial(SERIAL).pin(PIN).start().unwrap();
     at(&reset).says(&["slot 95 of YubiKey 12345678 no longer holds the key that tokens are sealed to"]);
+    // With its PIN verified nothing but the use of the key shows that it is another one.
     let stranger = Sealed::new(Reads::Open);
+    stranger.yank().succeeds();
     at(&stranger.world.card).says(&["the key on the card does not open it"]);
+    stranger.world.card.power_off();
+    at(&stranger.world.card).says(&["slot 95 of YubiKey 12345678 no longer holds the key"]);
+    assert_eq!(stranger.world.card.pin_tries(), 3);
     assert_eq!(sealed.registry.done(), Vec::<String>::new());
 }
 
@@ -187,42 +192,42 @@ fn every_fault_at_every_command() {
     const READER_UNAVAILABLE: u32 = 0x8010_0017;
     let sealed = Sealed::new(Reads::Open);
     let token = || sealed.get(json!({"operation": "yank", "name": "alpha", "vers": "0.1.0"}));
-    let mishaps = [
-        Mishap::Fail(READER_UNAVAILABLE),
-        Mishap::LoseAnswer(READER_UNAVAILABLE),
-        Mishap::StatusWord(0x6F00),
-        Mishap::StatusWord(0x6982),
-        Mishap::Truncate(1),
-        Mishap::Pad(3),
-        Mishap::Corrupt(5),
-        Mishap::Before(Blow::Reset),
-        Mishap::After(Blow::Reset),
-        Mishap::Before(Blow::PowerOff),
-        Mishap::After(Blow::PowerOff),
+    let effects = [
+        Effect::Fail(READER_UNAVAILABLE),
+        Effect::LoseAnswer(READER_UNAVAILABLE),
+        Effect::StatusWord(0x6F00),
+        Effect::StatusWord(0x6982),
+        Effect::Truncate(1),
+        Effect::Pad(3),
+        Effect::Corrupt(5),
+        Effect::Before(Event::Reset),
+        Effect::After(Event::Reset),
+        Effect::Before(Event::PowerOff),
+        Effect::After(Event::PowerOff),
     ];
     let (mut opened, mut refused) = (0, 0);
-    for mishap in mishaps {
+    for effect in effects {
         for nth in 1..=5 {
             sealed.world.card.clear_faults();
             sealed.world.card.power_off();
-            sealed.world.card.fault(Fault::Transmit { nth, mishap });
+            sealed.world.card.inject(Fault::Transmit { nth, effect });
             let outcome = token();
             let answer = outcome.answer();
             match answer["Ok"]["token"].as_str() {
                 Some(token) => {
-                    assert_eq!(token, TOKEN, "{mishap:?} {nth}");
+                    assert_eq!(token, TOKEN, "{effect:?} {nth}");
                     opened += 1;
                 }
                 None => {
                     let message = answer["Err"]["message"].as_str().unwrap_or_else(|| panic!("{answer}"));
                     assert!(
                         !message.contains(TOKEN) && !message.contains("bug"),
-                        "{mishap:?} {nth}: {message}"
+                        "{effect:?} {nth}: {message}"
                     );
                     refused += 1;
                 }
             }
-            assert!(sealed.world.card.pin_tries() >= 2, "{mishap:?} {nth}");
+            assert!(sealed.world.card.pin_tries() >= 2, "{effect:?} {nth}");
             sealed.world.card.set_pin_tries(3);
         }
     }
@@ -243,7 +248,7 @@ fn a_key_that_was_begun_is_finished() {
     let made = commands.iter().position(|name| name.starts_with("GENERATE ASYMMETRIC")).unwrap() + 1;
     for nth in made - 1..=commands.len() {
         let sealed = Sealed::unsealed(Reads::Open, |card| card);
-        sealed.world.card.fault(Fault::Transmit { nth, mishap: Mishap::After(Blow::Unplug) });
+        sealed.world.card.inject(Fault::Transmit { nth, effect: Effect::After(Event::Unplug) });
         let first = sealed.seal(&["--no-check"]).ends();
         sealed.world.card.clear_faults();
         sealed.world.card.plug();
@@ -253,7 +258,7 @@ fn a_key_that_was_begun_is_finished() {
             assert_eq!(nth, commands.len(), "only the last answer may be the last that is needed");
         }
         let enrollments = sealed.enrollments();
-        assert_eq!(enrollments.pending_sealing_keys, []);
+        assert_eq!(enrollments.pending, []);
         let slots: Vec<_> = enrollments.sealing_keys.iter().map(|key| key.slot.to_string()).collect();
         assert_eq!(slots, ["95"], "interrupted at {nth}");
         let seen = Seen::on(&sealed.world.card);

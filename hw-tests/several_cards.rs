@@ -1,7 +1,7 @@
 //! More than one card, more than one cargo, and cards of other generations.
 
 use mock_card::settings::{CardSettings, Settings};
-use mock_card::{Daemon, Firmware};
+use mock_card::{Daemon, Event, Firmware};
 use yk_cargo::piv::PinPolicy;
 
 use crate::trace::Seen;
@@ -36,12 +36,12 @@ fn of_two_enrolled_cards_the_first_in_the_file_signs() {
     enroll("22222222", "safe", &["--backup"]).succeeds();
     let yank = || with(&daemon, world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]));
     yank().succeeds().says(&["with YubiKey 11111111 (laptop key)"]);
-    daemon.unplug(Some(FIRST)).unwrap();
+    daemon.cause(Event::Unplug, Some(FIRST)).unwrap();
     yank().succeeds().says(&["with YubiKey 22222222 (safe)"]);
-    daemon.plug(Some(FIRST)).unwrap();
+    daemon.cause(Event::Plug, Some(FIRST)).unwrap();
     yank().succeeds().says(&["with YubiKey 11111111 (laptop key)"]);
-    daemon.unplug(Some(SECOND)).unwrap();
-    daemon.unplug(Some(FIRST)).unwrap();
+    daemon.cause(Event::Unplug, Some(SECOND)).unwrap();
+    daemon.cause(Event::Unplug, Some(FIRST)).unwrap();
     yank().fails().says(&["this needs YubiKey 11111111 (laptop key) or YubiKey 22222222 (safe)"]);
 }
 

@@ -1,6 +1,19 @@
-//! The card in hand: which one it is, whether it is one that is known, and the use of a key on it.
+//! The card in hand: which one it is, what it says of itself, and the roads to a key that is used and a key that is made.
 
+pub(crate) mod access;
+pub(crate) mod attested;
 pub(crate) mod choose;
+pub(crate) mod enrolled_keys;
+pub(crate) mod find;
+pub(crate) mod found_keys;
+mod identity;
+pub(crate) mod key_making;
 pub(crate) mod key_use;
 pub(crate) mod known;
-pub mod pin_source;
+mod management;
+pub(crate) mod management_key;
+pub(crate) mod pin_source;
+pub(crate) mod plugged_in;
+pub(crate) mod survey;
+mod touch_notice;
+pub(crate) mod vacancy;

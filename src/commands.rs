@@ -1,15 +1,13 @@
-//! One use case a file.
+//! One use case a file, with what it can be told.
 
 use std::io::Read as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::cli::Command;
-use crate::context::Context;
 use crate::error::Error;
 
+pub mod arguments;
 pub mod attest;
-mod cards;
 pub mod completions;
 mod configure;
 pub mod doctor;
@@ -25,29 +23,6 @@ pub mod status;
 pub mod token;
 pub mod unseal;
 pub mod verify;
-
-/// Runs a command of the command line.
-///
-/// # Errors
-/// Whatever stopped it.
-pub fn run(command: Command) -> Result<(), Error> {
-    match command {
-        Command::Attest(arguments) => attest::run(&arguments, &Context::load()?),
-        Command::Completions(arguments) => completions::completions(&arguments),
-        Command::Doctor(arguments) => doctor::run(&arguments, &Context::load()?),
-        Command::Enroll(arguments) => enroll::run(&arguments, &Context::load()?),
-        Command::Forget(arguments) => forget::run(&arguments, &Context::load()?),
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::List(arguments) => list::run(&arguments, &Context::load()?),
-        Command::Man(arguments) => completions::man(&arguments),
-        Command::Migrate(arguments) => migrate::run(&arguments, &Context::load()?),
-        Command::Seal(arguments) => seal::run(&arguments, &Context::load()?),
-        Command::Status(arguments) => status::run(&arguments, &Context::load()?),
-        Command::Token(arguments) => token::run(&arguments, &Context::load()?),
-        Command::Unseal(arguments) => unseal::run(&arguments, &Context::load()?),
-        Command::Verify(arguments) => verify::run(&arguments, &Context::load()?),
-    }
-}
 
 /// The one way to stdout. Who stops reading, as `head` does, has seen enough.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {

@@ -10,22 +10,24 @@ use std::path::{Path, PathBuf};
 
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyIdField, PublicKey};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml_edit::DocumentMut;
 
 use crate::folder;
 use crate::index_url::IndexUrl;
+use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::text::escape;
 
 pub(crate) mod edit;
 mod error;
+mod file;
 mod sealing;
-mod wire;
+mod values;
 
-pub use edit::Edit;
+pub use edit::{Edit, Noted};
 pub use error::{Error, Problem};
-pub use sealing::{PendingSealingKey, SealedToken, SealingKey};
+pub use sealing::{SealedToken, SealingKey};
 
 /// Seconds of reuse where nothing is known of the registry's window: short enough for one of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
@@ -40,65 +42,77 @@ pub struct Enrollments {
     pub registries: Vec<Registry>,
     /// Keys being made: written before GENERATE, gone once the certificate stands.
     pub pending: Vec<Pending>,
-    /// Slots with a key of ours that could not be deleted (firmware before 5.7) and may be generated over.
-    pub reusable: Vec<Reusable>,
     /// Registries whose bearer token is sealed, one entry per index URL, in file order.
     pub sealed: Vec<SealedToken>,
     /// The keys to which tokens are sealed, one per card, in the order in which they are tried.
     pub sealing_keys: Vec<SealingKey>,
-    /// Such keys being made.
-    pub pending_sealing_keys: Vec<PendingSealingKey>,
 }
 
 /// One registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Registry {
     /// The index URL, as cargo passes it on.
+    #[serde(with = "values::text")]
     pub index: IndexUrl,
     /// Cargo's name for it. For display only.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `sub` of every token.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// How the footer spells the key id.
+    #[serde(default = "values::both", with = "values::KeyId")]
     pub key_id: KeyIdField,
     /// Where the registry's challenges come from.
+    #[serde(default)]
     pub challenge: ChallengeSource,
     /// For how many seconds cargo may use a read token again.
+    #[serde(default = "values::default_reuse")]
     pub reuse: u32,
     /// In the order in which they are tried.
+    #[serde(default, rename = "card", skip_serializing)]
     pub cards: Vec<Card>,
 }
 
 /// A card enrolled for a registry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Card {
     /// The YubiKey's number.
+    #[serde(with = "values::number")]
     pub serial: Serial,
     /// When it was enrolled.
+    #[serde(with = "values::text")]
     pub firmware: Version,
     /// What its owner calls it.
     pub label: String,
     /// Its keys for this registry.
+    #[serde(default, rename = "key", skip_serializing)]
     pub keys: Vec<Key>,
 }
 
 /// One key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Key {
     /// What it may sign.
+    #[serde(with = "values::text")]
     pub role: Role,
     /// Where it is.
+    #[serde(with = "values::text")]
     pub slot: Slot,
     /// Its public half. A signature is checked with it before it leaves the process.
+    #[serde(with = "values::text")]
     pub public: PublicKey,
     /// As read back from the card.
+    #[serde(with = "values::text")]
     pub pin: PinPolicy,
     /// As read back from the card.
+    #[serde(with = "values::text")]
     pub touch: TouchPolicy,
 }
 
 /// Where a registry's challenges come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeSource {
     /// It issues none.
@@ -111,6 +125,15 @@ pub enum ChallengeSource {
 }
 
 impl ChallengeSource {
+    /// What a registry does that has such challenges.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::None => "issues no challenges",
+            Self::Index | Self::Api => "issues a challenge for each mutation",
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -121,7 +144,8 @@ impl ChallengeSource {
 }
 
 /// Whether index and downloads need a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reads {
     /// Yes.
     AuthRequired,
@@ -153,19 +177,22 @@ pub struct Pending {
     pub serial: Serial,
     /// In this slot.
     pub slot: Slot,
-    /// For this role.
-    pub role: Role,
-    /// At this registry.
-    pub index: IndexUrl,
+    /// What it will be for.
+    pub purpose: Purpose,
 }
 
-/// A slot that may be generated over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reusable {
-    /// On this card.
-    pub serial: Serial,
-    /// This slot.
-    pub slot: Slot,
+/// What a key is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signing for a registry.
+    Signing {
+        /// What it may sign.
+        role: Role,
+        /// The registry.
+        index: IndexUrl,
+    },
+    /// Opening sealed tokens, of all registries.
+    Sealing,
 }
 
 impl Enrollments {
@@ -194,9 +221,7 @@ impl Enrollments {
             Some(Some(version)) => return Err(Problem::Newer { version }),
             _ => return Err(Problem::NoVersion),
         }
-        let wire: wire::File = toml_edit::de::from_document(document)
-            .map_err(|error| Problem::Toml(error.message().to_owned()))?;
-        wire.try_into()
+        file::read(document)
     }
 
     /// The registry with exactly this index URL.
@@ -219,7 +244,39 @@ impl Enrollments {
         enrolled.any(|key| key.slot == slot)
             || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
             || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
-            || self.pending_sealing_keys.contains(&PendingSealingKey { serial, slot })
+    }
+
+    /// Whether the key that was to be made is enrolled, in that very slot.
+    pub(crate) fn has_key_for(&self, pending: &Pending) -> bool {
+        let Pending { serial, slot, purpose } = pending;
+        match purpose {
+            Purpose::Signing { role, index } => {
+                let card = self.registry(index).and_then(|registry| registry.card(*serial));
+                card.is_some_and(|card| card.keys.iter().any(|key| (key.role, key.slot) == (*role, *slot)))
+            }
+            Purpose::Sealing => {
+                self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (*serial, *slot))
+            }
+        }
+    }
+
+    /// Without some keys of one card, which are no longer on it.
+    #[must_use]
+    pub(crate) fn without(mut self, index: &IndexUrl, serial: Serial, gone: &[Key]) -> Self {
+        for registry in self.registries.iter_mut().filter(|registry| registry.index == *index) {
+            for card in registry.cards.iter_mut().filter(|card| card.serial == serial) {
+                card.keys.retain(|key| !gone.contains(key));
+            }
+        }
+        self
+    }
+
+    /// The slot in which a key for this purpose was begun on a card, and not finished.
+    #[must_use]
+    pub fn begun(&self, serial: Serial, purpose: &Purpose) -> Option<Slot> {
+        let begun =
+            self.pending.iter().find(|pending| (pending.serial, &pending.purpose) == (serial, purpose));
+        begun.map(|pending| pending.slot)
     }
 
     /// A registry enrolled under this name, perhaps with another URL. For messages only.
@@ -229,7 +286,45 @@ impl Enrollments {
     }
 }
 
+impl Purpose {
+    /// The registry for which such a key signs.
+    #[must_use]
+    pub fn index(&self) -> Option<&IndexUrl> {
+        match self {
+            Self::Signing { index, .. } => Some(index),
+            Self::Sealing => None,
+        }
+    }
+}
+
+impl From<&Purpose> for KeyPurpose {
+    fn from(purpose: &Purpose) -> Self {
+        match purpose {
+            Purpose::Signing { role, index } => Self::Signing { role: *role, index: index.to_string() },
+            Purpose::Sealing => Self::Sealing,
+        }
+    }
+}
+
+impl Pending {
+    /// The command that finishes it.
+    #[must_use]
+    pub fn next_command(&self) -> String {
+        match &self.purpose {
+            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", escape(index)),
+            Purpose::Sealing => "yk-cargo seal REGISTRY".to_owned(),
+        }
+    }
+}
+
 impl Registry {
+    /// One of which nothing is known yet, and that has no cards.
+    #[must_use]
+    pub fn new(index: IndexUrl, name: Option<String>, subject: Option<String>) -> Self {
+        let (key_id, challenge) = (KeyIdField::Both, ChallengeSource::None);
+        Self { index, name, subject, key_id, challenge, reuse: DEFAULT_REUSE, cards: Vec::new() }
+    }
+
     /// Its name, or its URL if it has none.
     #[must_use]
     pub fn display_name(&self) -> &str {
@@ -239,9 +334,7 @@ impl Registry {
     /// Its cards as a person knows them: `YubiKey 12345678 (laptop key) or YubiKey 23456789 (safe)`.
     #[must_use]
     pub fn cards_for_display(&self) -> String {
-        let cards =
-            self.cards.iter().map(|card| format!("YubiKey {} ({})", card.serial, escape(&card.label)));
-        cards.collect::<Vec<_>>().join(" or ")
+        any_of(self.cards.iter().map(Card::display_name))
     }
 
     /// The card with this number.
@@ -252,6 +345,12 @@ impl Registry {
 }
 
 impl Card {
+    /// As a person knows it.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        card_name(self.serial, &self.label)
+    }
+
     /// The key for reads, or the one for mutations. A read key never serves a mutation, nor the other way round.
     #[must_use]
     pub fn key(&self, mutation: bool) -> Option<&Key> {
@@ -261,6 +360,16 @@ impl Card {
             .find(|key| key.role == role)
             .or_else(|| self.keys.iter().find(|key| key.role == Role::Both))
     }
+}
+
+/// A card as a person knows it: `YubiKey 12345678 (laptop key)`.
+fn card_name(serial: Serial, label: &str) -> String {
+    format!("YubiKey {serial} ({})", escape(label))
+}
+
+/// Several of them, of which each will do.
+pub(crate) fn any_of(cards: impl Iterator<Item = String>) -> String {
+    cards.collect::<Vec<_>>().join(" or ")
 }
 
 /// The file with the enrollments.

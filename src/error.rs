@@ -1,181 +1,104 @@
 //! What can go wrong, in the words of the person it happens to, with the next step beside it.
 
-mod hint;
-
 use std::path::PathBuf;
 
-use crate::enrollment::{self, Registry, Role};
+use crate::enrollment::{self, ChallengeSource, Registry, Role};
 use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::pin;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
-use crate::process::secret_program;
+use crate::process::secret_program::{self, PIN_COMMAND};
 use crate::registry::{enrollment as registration, greeting};
 use crate::text::escape;
 use crate::ui::AskError;
 use crate::ui::pinentry::PinentryError;
-use crate::{cargo_config, piv, proof, reader, sealed, settings, trusted_keys};
+use crate::{cargo_config, piv, proof, reader, sealed, sealed_files, settings, trusted_keys};
 
-/// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
+/// Everything that stops an operation. Variants are for matching; messages, and [`Error::hint`], are for people.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a variant's message says what it is")]
 pub enum Error {
-    /// The registry has a sealed token already.
     #[error("a token is sealed for `{registry}` already")]
     AlreadySealed {
         /// Its name, escaped.
         registry: String,
     },
-    /// A question found no answer.
+    /// Another run of this program is making the same key.
+    #[error("another yk-cargo is making this key in slot {slot} of YubiKey {serial}")]
+    AnotherRun { serial: Serial, slot: Slot },
+    /// A key asks for a PIN or a touch, and is enrolled as one that does not.
+    #[error("a key of YubiKey {serial} asks for more than what it is enrolled with")]
+    AsksMore { serial: Serial },
     #[error(transparent)]
     Ask(#[from] AskError),
     /// `--slot` names another slot than the one in which the key was begun.
     #[error("this key was begun in slot {slot} of YubiKey {serial}")]
-    BegunElsewhere {
-        /// The card.
-        serial: Serial,
-        /// The slot.
-        slot: Slot,
-    },
-    /// A text that cannot be a bearer token.
+    BegunElsewhere { serial: Serial, slot: Slot },
     #[error(transparent)]
     BearerToken(#[from] sealed::TokenError),
-    /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
-    /// Cargo's request makes no sense.
     #[error("cargo asked to sign something that is no crate")]
     CargoRequest(#[source] asymmetric_token::Error),
-    /// The card's signature does not belong to the enrolled key.
     #[error("the card's signature is not that of the enrolled key; no token was made")]
     CardSignature(#[source] asymmetric_token::Error),
-    /// The slot certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] piv::certificate::CertificateError),
-    /// The registry gave no challenge.
     #[error("`{registry}` gave no challenge, and would refuse a token without one; nothing was signed")]
     Challenge {
         /// Its name, escaped.
         registry: String,
-        /// Why not.
         source: greeting::Error,
     },
     /// The person said no.
     #[error("nothing was changed")]
     Declined,
-    /// The card still has its factory PIN.
     #[error("YubiKey {serial} still has the default PIN 123456: whoever finds it could publish")]
-    DefaultPin {
-        /// The card.
-        serial: Serial,
-    },
+    DefaultPin { serial: Serial },
     /// `--slot` names another slot than the one with the enrolled key.
     #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
-    EnrolledElsewhere {
-        /// The card.
-        serial: Serial,
-        /// The key's role.
-        role: Role,
-        /// The slot.
-        slot: Slot,
-    },
-    /// The enrollments file.
+    EnrolledElsewhere { serial: Serial, role: Role, slot: Slot },
     #[error(transparent)]
     Enrollments(#[from] enrollment::Error),
-    /// A registry does not give what it was asked for.
     #[error("cannot get {what} from the registry")]
-    Fetch {
-        /// What.
-        what: String,
-        /// Why not.
-        source: Box<greeting::Error>,
-    },
+    Fetch { what: String, source: Box<greeting::Error> },
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
-    File {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file of this program cannot be read, written or trusted.
+    File { file: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Folder(#[from] folder::Error),
-    /// A key that was enrolled is no longer there.
     #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
-    KeyGone {
-        /// The card.
-        serial: Serial,
-        /// The slot.
-        slot: Slot,
-    },
-    /// One PIN try is left and nobody agreed to spend it.
+    KeyGone { serial: Serial, slot: Slot },
     #[error("one try is left before the PIN of YubiKey {serial} is blocked; it was not spent")]
-    LastTry {
-        /// The card.
-        serial: Serial,
-    },
-    /// The management key is needed and not known.
+    LastTry { serial: Serial },
     #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
-    ManagementKeyNeeded {
-        /// The card.
-        serial: Serial,
-    },
-    /// What was given as management key is none.
+    ManagementKeyNeeded { serial: Serial },
+    #[error("YubiKey {serial} was not touched in time for its management key")]
+    ManagementKeyNotTouched { serial: Serial },
     #[error("a management key is 32, 48 or 64 hexadecimal digits")]
     ManagementKeySyntax,
-    /// No YubiKey is plugged in.
     #[error("no YubiKey is plugged in; this needs {wanted}")]
-    NoCard {
-        /// Which would do.
-        wanted: String,
-    },
-    /// No room for the keys.
+    NoCard { wanted: String },
     #[error("YubiKey {serial} has no {wanted} empty retired slots (82 to 95)")]
-    NoEmptySlot {
-        /// The card.
-        serial: Serial,
-        /// How many were wanted.
-        wanted: usize,
-    },
+    NoEmptySlot { serial: Serial, wanted: usize },
     /// `--existing` found nothing.
     #[error("YubiKey {serial} has no key that could be adopted for {}", escape(index))]
-    NothingToAdopt {
-        /// The card.
-        serial: Serial,
-        /// The registry.
-        index: IndexUrl,
-    },
-    /// The enrollment has no key for this.
+    NothingToAdopt { serial: Serial, index: IndexUrl },
     #[error("no {role} key is enrolled for `{registry}`")]
-    NoKeyForRole {
-        /// The registry.
-        registry: String,
-        /// `read` or `publish`.
-        role: &'static str,
-    },
-    /// A PIN is needed and there is nobody to ask.
+    NoKeyForRole { registry: String, role: &'static str },
     #[error("YubiKey {serial} needs its PIN, and there is no terminal to ask for it")]
-    NoPin {
-        /// The card.
-        serial: Serial,
-    },
+    NoPin { serial: Serial },
     /// `cargo login` without a token, and nobody to ask for one.
     #[error("no token was given, and there is no terminal to ask for it")]
     NoToken,
-    /// No token is sealed for this registry.
     #[error("no token is sealed for {}", escape(registry))]
     NotSealed {
         /// Name or URL.
         registry: String,
     },
-    /// A registry without a proof of a version.
     #[error("the registry has no proof of {version}")]
-    NoProof {
-        /// Crate and version.
-        version: String,
-    },
-    /// No such registry here.
+    NoProof { version: String },
     #[error("{} is not enrolled", escape(registry))]
     NotEnrolled {
         /// Name or URL.
@@ -184,41 +107,36 @@ pub enum Error {
     /// The card that is to be replaced, or whose keys are to be used, is not enrolled there.
     #[error("YubiKey {serial} is not enrolled for {}", escape(index))]
     NotOneOfItsCards {
-        /// The card.
         serial: Serial,
-        /// The registry.
         index: IndexUrl,
         /// The cards that are enrolled there; empty if there are none.
         enrolled: String,
     },
-    /// Not a .crate file.
     #[error("{} is not a .crate file: {reason}", file.display())]
-    NotACrate {
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        reason: String,
-    },
+    NotACrate { file: PathBuf, reason: String },
     /// `verify` found something that does not hold; it has said what.
     #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
-    NotProven {
-        /// How many checks failed.
-        failed: usize,
+    NotProven { failed: usize },
+    /// The card made something else than what it was asked for.
+    #[error("YubiKey {serial} was asked for a new key in slot {slot}, and {what}; it is not enrolled")]
+    NotAsMade { serial: Serial, slot: Slot, what: &'static str },
+    #[error("YubiKey {serial} wants a touch, and nobody can touch it on an NFC reader; nothing was done")]
+    NoTouchOverNfc { serial: Serial },
+    /// `--refresh`, and the registry does not say what it wants.
+    #[error("`{registry}` cannot be asked; nothing was changed, and it is still taken for one that {}", known.in_words())]
+    NotRefreshed {
+        /// Its name, escaped.
+        registry: String,
+        known: ChallengeSource,
+        source: greeting::Error,
     },
-    /// The touch did not come.
     #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]
-    NotTouched {
-        /// The card.
-        serial: Serial,
-    },
-    /// Old firmware does not show imported keys.
+    NotTouched { serial: Serial },
     #[error(
         "YubiKey {serial} has firmware {firmware}, which does not show imported keys: one may be in slot {slots}"
     )]
     OnlyLooksEmpty {
-        /// The card.
         serial: Serial,
-        /// Its firmware.
         firmware: piv::Version,
         /// The slots that look empty, as `--slot` takes them.
         slots: String,
@@ -230,50 +148,31 @@ pub enum Error {
         escape(asked),
         escape(known)
     )]
-    OtherIndex {
-        /// The name.
-        name: String,
-        /// What cargo says now.
-        asked: IndexUrl,
-        /// What the person's configuration says.
-        known: IndexUrl,
-    },
+    OtherIndex { name: String, asked: IndexUrl, known: IndexUrl },
     /// Another card is enrolled, and nobody said that this one be added.
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
-    OtherCardEnrolled {
-        /// The card that is there.
-        serial: Serial,
-        /// The cards that are enrolled.
-        enrolled: String,
-    },
+    OtherCardEnrolled { serial: Serial, enrolled: String },
     /// One key is enrolled and two were asked for, the other way round, or those of another registry.
     #[error("YubiKey {serial} is enrolled there already, with other keys")]
-    OtherKeysEnrolled {
-        /// The card.
-        serial: Serial,
-    },
+    OtherKeysEnrolled { serial: Serial },
     /// A registry has one key subject for all its keys.
     #[error("this registry is enrolled with the key subject `{}`", escape(enrolled))]
     OtherSubject {
         /// The subject; empty if there is none.
         enrolled: String,
     },
-    /// A PIN that cannot be one.
     #[error(transparent)]
     Pin(#[from] pin::PinError),
-    /// The pinentry program.
+    #[error("the PIN of YubiKey {serial} is blocked")]
+    PinBlocked { serial: Serial },
     #[error(transparent)]
     Pinentry(#[from] PinentryError),
-    /// The PIV application.
     #[error(transparent)]
     Piv(#[from] piv::Error),
-    /// A proof that cannot be read.
     #[error(transparent)]
     Proof(#[from] proof::Error),
-    /// PC/SC.
     #[error(transparent)]
     Reader(#[from] reader::Error),
-    /// The credential provider was given arguments.
     #[error(
         "yk-cargo takes no arguments as credential provider, and was given `{arguments}`; nothing was signed"
     )]
@@ -281,138 +180,265 @@ pub enum Error {
         /// Which, escaped.
         arguments: String,
     },
-    /// The registry did not take the keys.
     #[error(transparent)]
     Registration(#[from] registration::Error),
-    /// `--replace` names the card that is to be enrolled.
     #[error("YubiKey {serial} is to be replaced, but no other YubiKey is there to be enrolled")]
-    ReplacesItself {
-        /// The card.
-        serial: Serial,
-    },
-    /// A sealed token cannot be used.
-    #[error("the sealed token of `{registry}` cannot be used ({})", file.display())]
-    Sealed {
-        /// The registry's name, escaped.
-        registry: String,
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        #[source]
-        problem: sealed::FileError,
-    },
-    /// The file is sealed for keys that this computer does not know.
+    ReplacesItself { serial: Serial },
+    #[error(transparent)]
+    Sealed(#[from] sealed_files::Error),
     #[error("the token of `{registry}` is sealed for no card that is known here")]
     SealedForOthers {
         /// The registry's name, escaped.
         registry: String,
     },
-    /// What is sealed is not what lies in clear.
     #[error("the sealed token of `{registry}` is not the one in clear")]
     SealedIsAnother {
         /// The registry's name, escaped.
         registry: String,
     },
-    /// A key that tokens are sealed to is no longer there.
     #[error("slot {slot} of YubiKey {serial} no longer holds the key that tokens are sealed to")]
-    SealingKeyGone {
-        /// The card.
-        serial: Serial,
-        /// The slot.
-        slot: Slot,
-    },
-    /// Several cards and no choice.
+    SealingKeyGone { serial: Serial, slot: Slot },
     #[error("several YubiKeys are plugged in: {}", list(found))]
-    SeveralCards {
-        /// Their numbers.
-        found: Vec<Serial>,
-    },
-    /// Old firmware, and nobody who could read what is printed on the key.
-    #[error("this YubiKey's firmware does not tell its number")]
+    SeveralCards { found: Vec<Serial> },
+    /// A card that does not tell its number, and nobody who could read what is printed on it.
+    #[error("this YubiKey does not tell its number")]
     SerialNeeded,
-    /// The settings.
     #[error(transparent)]
     Settings(#[from] settings::Error),
-    /// The trusted keys.
     #[error(transparent)]
     TrustedKeys(#[from] trusted_keys::Error),
-    /// A program that was to print a secret.
     #[error(transparent)]
     SecretProgram(#[from] secret_program::Error),
-    /// A slot that was asked for is taken.
     #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
-    SlotTaken {
-        /// The card.
-        serial: Serial,
-        /// The slot.
-        slot: Slot,
-    },
+    SlotTaken { serial: Serial, slot: Slot },
     /// This registry verifies signed tokens; a bearer token would be the weaker thing.
     #[error("{} is enrolled: its tokens are signed, and there is nothing to seal", escape(registry))]
     Signs {
         /// Name or URL.
         registry: String,
     },
-    /// Standard input or output.
     #[error("standard input or output failed")]
     Stdio(#[source] std::io::Error),
-    /// A token.
     #[error(transparent)]
     Token(#[from] asymmetric_token::Error),
     /// Tokens would cross the network in clear.
     #[error("{} is not protected by TLS", escape(index))]
-    Unprotected {
-        /// The registry.
-        index: IndexUrl,
-    },
+    Unprotected { index: IndexUrl },
     /// `doctor` found something that has to be mended; it has said what.
     #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]
-    Unwell {
-        /// How many checks failed.
-        failed: usize,
-    },
+    Unwell { failed: usize },
+    /// The card that is there is of no use, and others would do.
+    #[error("{error}")]
+    UseAnother { error: Box<Error>, others: String },
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
     Usage(&'static str),
-    /// A key asks for less than what was agreed to.
     #[error(
         "the key in slot {slot} of YubiKey {serial} has PIN {pin}, touch {touch}, less than was asked for; it is not enrolled"
     )]
-    WeakerKey {
-        /// The card.
-        serial: Serial,
-        /// The slot.
-        slot: Slot,
-        /// As it is.
-        pin: PinPolicy,
-        /// As it is.
-        touch: TouchPolicy,
-    },
+    WeakerKey { serial: Serial, slot: Slot, pin: PinPolicy, touch: TouchPolicy },
     /// A card was chosen by its number, or found, and another one is there.
     #[error("{} is plugged in, not YubiKey {wanted}", named(found))]
     NotTheChosenCard {
         /// What is there, as far as it tells its number.
         found: Vec<Serial>,
-        /// The chosen one.
         wanted: Serial,
     },
-    /// The enrolled card is not the one plugged in.
     #[error("{} is plugged in, but this needs {wanted}", named(found))]
     WrongCard {
         /// What is there, as far as it tells its number.
         found: Vec<Serial>,
-        /// What would do.
         wanted: String,
     },
     /// A wrong PIN, and nobody to try again.
     #[error("wrong PIN, {tries} {} left", if *.tries == 1 { "try" } else { "tries" })]
-    WrongPin {
-        /// Tries left.
-        tries: u8,
-    },
+    WrongPin { tries: u8 },
 }
 
 impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Ask(error) => return error.hint().map(str::to_owned),
+            Self::BearerToken(error) => error.hint().into(),
+            Self::CargoConfig(error) => return error.hint(),
+            Self::Enrollments(error) => error.hint(),
+            Self::Folder(error) => error.hint(),
+            Self::Pinentry(error) => error.hint().into(),
+            Self::Piv(error) => return error.hint().map(str::to_owned),
+            Self::Proof(error) => return error.hint().map(str::to_owned),
+            Self::Reader(error) => error.hint().into(),
+            Self::Registration(error) => error.hint().into(),
+            Self::Sealed(error) => error.hint(),
+            Self::SecretProgram(error) => error.hint().into(),
+            Self::Settings(error) => error.hint(),
+            Self::TrustedKeys(error) => error.hint(),
+
+            Self::AlreadySealed { registry } => {
+                format!("to put another in its place: yk-cargo seal {registry} --rotate")
+            }
+            Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
+            Self::AsksMore { .. } => {
+                "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
+            }
+            Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::CardSignature(_) => {
+                "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
+            }
+            Self::Challenge { registry, source } => source.hint().unwrap_or_else(|| {
+                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
+            }),
+            Self::DefaultPin { .. } => {
+                "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
+            }
+            Self::EnrolledElsewhere { .. } => {
+                "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
+            }
+            Self::KeyGone { serial, .. } => format!(
+                "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
+            ),
+            Self::LastTry { .. } => {
+                "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
+            }
+            Self::ManagementKeyNeeded { .. } => {
+                "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
+            }
+            Self::ManagementKeyNotTouched { .. } => {
+                "run the command again, and touch the YubiKey when it blinks; if you did, the management key is not its own".into()
+            }
+            Self::NoCard { .. } => "plug it in and try again".into(),
+            Self::NoEmptySlot { .. } => {
+                "`ykman piv info` lists what is there; `ykman piv keys delete SLOT` (firmware 5.7) makes room".into()
+            }
+            Self::NoKeyForRole { .. } => {
+                "enroll again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
+            }
+            Self::NoPin { .. } => format!(
+                "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do"
+            ),
+            Self::NoProof { .. } => {
+                "only a registry-gateway keeps proofs, and only of what was published through it".into()
+            }
+            Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NoTouchOverNfc { .. } => "plug it into a USB port".into(),
+            Self::NotAsMade { .. } => "do not use this card".into(),
+            Self::NotACrate { .. } => {
+                "`cargo package` makes one: target/package/NAME-VERSION.crate".into()
+            }
+            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotOneOfItsCards { enrolled, .. } if enrolled.is_empty() => {
+                "`yk-cargo list` shows what is enrolled".into()
+            }
+            Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
+            Self::NotProven { .. } => "each check says what it found".into(),
+            Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
+            Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
+            Self::NotTheChosenCard { .. } => {
+                "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
+            }
+            Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
+            Self::NothingToAdopt { .. } => "enroll new keys: the same command without --existing".into(),
+            Self::OnlyLooksEmpty { slots, .. } => {
+                format!("if you never imported a key there, name the slots: --slot {slots}")
+            }
+            Self::OtherCardEnrolled { .. } => "to use both: the same command with --backup".into(),
+            Self::OtherIndex { .. } => {
+                "leave the project's folder and give the token there; a token belongs to one registry".into()
+            }
+            Self::OtherKeysEnrolled { .. } => {
+                "to change from two keys to one or back, or to those of another URL: `yk-cargo forget REGISTRY`, then enroll again".into()
+            }
+            Self::OtherSubject { .. } => {
+                "to change it: `yk-cargo forget REGISTRY`, then enroll with --existing --subject".into()
+            }
+            Self::PinBlocked { serial } => format!(
+                "set a new PIN with the PUK: `ykman --device {serial} piv access unblock-pin`; a YubiKey Bio has no PUK, and can only be reset"
+            ),
+            Self::ProviderArguments { .. } => {
+                "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
+            }
+            Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
+            Self::SealedForOthers { registry } => sealed_files::make_a_new_one(registry),
+            Self::SealedIsAnother { registry } => format!(
+                "`yk-cargo seal {registry} --rotate` seals another; or revoke the one in clear, and remove it there"
+            ),
+            Self::SealingKeyGone { .. } => {
+                "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`".into()
+            }
+            Self::SerialNeeded => {
+                "it is printed on the key: --serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again".into()
+            }
+            Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
+            Self::Signs { registry } => {
+                format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
+            }
+            Self::SlotTaken { .. } => {
+                "run the command again, without --slot, to use the next empty one".into()
+            }
+            Self::Token(asymmetric_token::Error::TooLong { .. }) => {
+                "crate name, version, key subject, challenge and index URL are all in it: the longest of them has to be shorter".into()
+            }
+            Self::UseAnother { error, others } => match error.hint() {
+                Some(hint) => format!("plug in {others} and use that; for this one: {hint}"),
+                None => format!("plug in {others} and use that"),
+            },
+            Self::Unprotected { .. } => {
+                "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
+            }
+            Self::Unwell { .. } => "each has its command after `next:`".into(),
+            Self::WeakerKey { slot, .. } => format!(
+                "give the policies it was made with (--pin-policy, --touch-policy), or be rid of it: `ykman piv keys delete {slot}` with firmware 5.7; on older firmware `ykman piv certificates delete {slot}`, then make one over it with `ykman piv keys generate --algorithm ECCP384 --pin-policy ONCE --touch-policy ALWAYS {slot} -`"
+            ),
+            Self::WrongCard { .. } => {
+                "plug in the right one, or add this one too: yk-cargo enroll REGISTRY --backup (for sealed tokens: yk-cargo seal --add-card)".into()
+            }
+            Self::WrongPin { tries: 1 } => {
+                "if you are not sure of it, set a new one with the PUK: `ykman piv access unblock-pin`".into()
+            }
+            Self::WrongPin { .. } => {
+                "run the command in a terminal to type the PIN, or mend what YK_CARGO_PIN_COMMAND prints".into()
+            }
+
+            Self::CargoRequest(_)
+            | Self::Certificate(_)
+            | Self::Declined
+            | Self::Fetch { .. }
+            | Self::File { .. }
+            | Self::ManagementKeySyntax
+            | Self::Pin(_)
+            | Self::Stdio(_)
+            | Self::Token(_)
+            | Self::Usage(_) => return None,
+        })
+    }
+
+    /// The card that cannot be used until somebody has mended it, if that is what this says.
+    pub(crate) fn of_no_use(&self) -> Option<Serial> {
+        match *self {
+            Self::KeyGone { serial, .. }
+            | Self::SealingKeyGone { serial, .. }
+            | Self::PinBlocked { serial }
+            | Self::LastTry { serial }
+            | Self::NoTouchOverNfc { serial } => Some(serial),
+            _ => None,
+        }
+    }
+
+    /// Whether the card did not give what it is there for, or is not there any more; no person and no registry is to blame.
+    pub(crate) fn is_of_the_card(&self) -> bool {
+        matches!(self, Self::CardSignature(_) | Self::KeyGone { .. } | Self::Piv(_) | Self::Reader(_))
+    }
+
+    pub(crate) fn not_one_of_its_cards(
+        serial: Serial,
+        index: &IndexUrl,
+        registry: Option<&Registry>,
+    ) -> Self {
+        let enrolled = registry.map(Registry::cards_for_display).unwrap_or_default();
+        Self::NotOneOfItsCards { serial, index: index.clone(), enrolled }
+    }
+
     pub(crate) fn no_key(registry: &Registry, mutation: bool) -> Self {
         Self::NoKeyForRole {
             registry: escape(registry.display_name()),

@@ -24,8 +24,9 @@ pub mod text;
 pub mod trusted_keys;
 pub mod ui;
 
-pub mod card;
+mod card;
 mod error;
+mod sealer;
 pub mod unsealer;
 
 pub use error::Error;

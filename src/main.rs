@@ -4,7 +4,7 @@ use clap::Parser as _;
 use yk_cargo::cli::Cli;
 use yk_cargo::process::{keep_memory_to_ourselves, leave};
 use yk_cargo::ui::{self, Ui};
-use yk_cargo::{Error, commands, provider};
+use yk_cargo::{Error, provider};
 
 fn main() {
     ui::log::init();
@@ -12,7 +12,7 @@ fn main() {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "--cargo-plugin") {
         leave(i32::from(provider::serve(home::cargo_home(), Ui::asking()).is_err()));
     }
-    leave(match commands::run(Cli::parse().command) {
+    leave(match Cli::parse().command.run() {
         Ok(()) => 0,
         Err(error) => {
             Ui::silent().error(&error, error.hint().as_deref());

@@ -4,16 +4,16 @@
 //! holds a [`Piv`] is expected to hold the card in one transaction. Answers are not trusted: a card
 //! that lies gets [`Error::Malformed`], never a panic or an endless loop.
 
+mod algorithm;
 mod apdu;
 pub mod attestation;
 pub mod certificate;
 mod curve;
 mod error;
-mod keys;
+mod key;
 mod management_key;
 mod metadata;
 mod objects;
-mod p256_keys;
 pub mod pin;
 mod policy;
 mod slot;
@@ -24,27 +24,22 @@ mod verify;
 #[cfg(test)]
 pub(crate) mod script;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use self::apdu::{Answer, Command, instruction};
 pub use self::{
-    curve::{Curve, P256, P384},
+    algorithm::{KeyAlgorithm, ManagementAlgorithm},
+    curve::{Curve, P256, P256Point, P384, P384Point},
     error::{Error, TransportError},
-    keys::{Missing, Occupancy},
-    management_key::{ManagementAlgorithm, ManagementKey, WrongKeyLength},
-    metadata::{KeyAlgorithm, ManagementKeyMetadata, Origin, PinMetadata, SlotMetadata},
+    key::{KeyInSlot, Occupancy},
+    management_key::{ManagementKey, WrongKeyLength},
+    metadata::{METADATA_SINCE, ManagementKeyMetadata, Origin, PinMetadata, SlotMetadata},
     objects::CertificateObject,
     policy::{NoSuchPolicy, PinPolicy, TouchPolicy},
     slot::{NoSuchSlot, RetiredSlot, Slot},
     status::Status,
-    verify::PinState,
+    verify::{PinState, QUERY_FORGETS_PIN},
 };
-
-/// An uncompressed P-384 point as SEC 1 writes it: `04`, x, y.
-pub type P384Point = [u8; 97];
-
-/// An uncompressed P-256 point as SEC 1 writes it: `04`, x, y.
-pub type P256Point = [u8; 65];
 
 /// The way to a card: one command APDU in, one response APDU (data and status word) out.
 pub trait Transmit {
@@ -145,8 +140,16 @@ fn refusal(operation: &'static str, status: Status) -> Error {
     }
 }
 
+/// What the attestation slot holds cannot be restored, so nothing is ever written there.
+fn refuse_attestation_slot(slot: Slot) -> Result<(), Error> {
+    if slot == Slot::Attestation { Err(Error::AttestationSlot) } else { Ok(()) }
+}
+
 /// Firmware before this has no GET SERIAL (Yubico PIV extensions).
 pub const SERIAL_SINCE: Version = Version::new(5, 0, 3);
+
+/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
+pub const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
 
 /// Firmware version. A newer one than known is treated like 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +174,23 @@ impl fmt::Display for Version {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
     }
 }
+
+impl FromStr for Version {
+    type Err = NoVersion;
+
+    fn from_str(text: &str) -> Result<Version, NoVersion> {
+        let numbers: Result<Vec<u8>, _> = text.split('.').map(str::parse).collect();
+        match numbers.as_deref() {
+            Ok(&[major, minor, patch]) => Ok(Version { major, minor, patch }),
+            _ => Err(NoVersion),
+        }
+    }
+}
+
+/// A text that is no firmware version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a firmware version is three numbers, like 5.7.4")]
+pub struct NoVersion;
 
 /// The YubiKey's number, as printed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -161,6 +161,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        matches!(self, Self::Newer { .. }).then_some("update yk-cargo")
+    }
+
     fn wrong(field: &'static str, why: impl Display) -> Self {
         Self::Field { field, reason: format!("is wrong: {why}") }
     }

@@ -1,34 +1,32 @@
 //! Cargo's credential provider protocol: one request on stdin, one answer on stdout, exit 0.
 //!
-//! The messages are those of the `cargo-credential` crate. The line loop is our own: that crate's borrows from the line
-//! and fails on any JSON escape (cargo issue 13615), and it puts the terminal in place of stdin and stdout. Whatever
-//! happens, cargo gets one line: an error it can show, even from a panic.
+//! The line loop is our own: that of the `cargo-credential` crate borrows from the line and fails on any JSON escape (cargo
+//! issue 13615), and it puts the terminal in place of stdin and stdout. Whatever happens, cargo gets one line: an error it
+//! can show, even from a panic.
 
 use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
-use std::str::FromStr;
 
 use asymmetric_token::Mutation;
 use cargo_credential::{
-    Action, CacheControl, CredentialHello, CredentialRequest, CredentialResponse, Error as CargoError,
-    LoginOptions, Operation, PROTOCOL_VERSION_1, RegistryInfo, Secret,
+    Action, CacheControl, CredentialHello, CredentialResponse, Error as CargoError, LoginOptions, Operation,
+    PROTOCOL_VERSION_1, RegistryInfo, Secret,
 };
-use semver::Version;
-use serde::Deserialize as _;
 use zeroize::Zeroizing;
 
+use crate::card::access;
 use crate::commands::forget;
 use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
 use crate::process::child;
 use crate::process::leave;
-use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::signer::Signer;
 use crate::text::{causes, escape};
 use crate::ui::{self, Ui};
 
+mod request;
 mod sealed;
 
 /// A request longer than this is not from cargo, in bytes.
@@ -59,16 +57,8 @@ pub fn serve(cargo_home: io::Result<std::path::PathBuf>, ui: Ui) -> io::Result<(
 }
 
 fn answer(line: &[u8], cargo_home: &Path, ui: Ui) -> Result<CredentialResponse, CargoError> {
-    // The request borrows its strings; from a `Value` it can, whatever escapes the line holds.
-    let value: serde_json::Value = serde_json::from_slice(line)
-        .map_err(|error| CargoError::from(format!("cargo's request is not JSON: {error}")))?;
-    let request = CredentialRequest::deserialize(&value)
-        .map_err(|error| CargoError::from(format!("cargo's request is not understood: {error}")))?;
-    if request.v != PROTOCOL_VERSION_1 {
-        return Err(
-            format!("cargo speaks version {} of the protocol, this program version 1", request.v).into()
-        );
-    }
+    let value = request::json(line)?;
+    let request = request::read(&value)?;
     let provider = Provider { cargo_home, ui };
     match &request.action {
         Action::Get(operation) => provider.get(&request.registry, operation, &request.args),
@@ -90,7 +80,7 @@ impl Provider<'_> {
         operation: &Operation<'_>,
         args: &[&str],
     ) -> Result<CredentialResponse, CargoError> {
-        let mutation = mutation(operation)?;
+        let mutation = request::mutation(operation)?;
         let enrollments = self.enrollments()?;
         let registry = enrollments.registry(info.index_url);
         let sealed = enrollments.sealed(info.index_url);
@@ -121,7 +111,7 @@ impl Provider<'_> {
             ));
         }
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         let is_read = mutation.is_none();
         let signed = Signer::new(&readers, &settings, self.ui)
             .sign(registry, mutation)
@@ -158,7 +148,7 @@ impl Provider<'_> {
 
     fn check_card(&self, registry: &Registry) -> Result<(), Error> {
         let settings = self.settings()?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         let serial = Signer::new(&readers, &settings, self.ui).find_card(registry)?;
         let name = escape(registry.display_name());
         self.ui.say(format_args!("`{name}` is enrolled, and YubiKey {serial} is plugged in; its keys:"));
@@ -221,26 +211,14 @@ impl Provider<'_> {
     }
 }
 
-/// What cargo wants to change; `None` for a read. Cargo passes on whatever a manifest says, so it is checked here.
-fn mutation(operation: &Operation<'_>) -> Result<Option<Mutation>, CargoError> {
-    Ok(Some(match operation {
-        Operation::Read => return Ok(None),
-        Operation::Publish { name, vers, cksum } => {
-            Mutation::Publish { name: valid(name)?, version: version(vers)?, checksum: valid(cksum)? }
+impl From<request::Error> for CargoError {
+    fn from(error: request::Error) -> Self {
+        match error {
+            request::Error::NoCrate(problem) => to_cargo(&Error::CargoRequest(problem)),
+            request::Error::UnknownOperation => Self::OperationNotSupported,
+            other => other.to_string().into(),
         }
-        Operation::Yank { name, vers } => Mutation::Yank { name: valid(name)?, version: version(vers)? },
-        Operation::Unyank { name, vers } => Mutation::Unyank { name: valid(name)?, version: version(vers)? },
-        Operation::Owners { name } => Mutation::Owners { name: valid(name)? },
-        _ => return Err(CargoError::OperationNotSupported),
-    }))
-}
-
-fn valid<T: FromStr<Err = asymmetric_token::Error>>(text: &str) -> Result<T, CargoError> {
-    text.parse().map_err(|error| to_cargo(&Error::CargoRequest(error)))
-}
-
-fn version(text: &str) -> Result<Version, CargoError> {
-    text.parse().map_err(|_| to_cargo(&Error::CargoRequest(asymmetric_token::Error::Version)))
+    }
 }
 
 /// Cargo shows the message and each cause; the hint goes where a person reads last.

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::enrollment::{Edit, SealedToken};
-use crate::error::Error;
+use crate::enrollment::{self, Edit, SealedToken};
 use crate::folder;
 use crate::index_url::{CRATES_IO, IndexUrl};
 use crate::sealed::{AgeFile, FileError, LONGEST_FILE};
@@ -36,21 +35,18 @@ pub fn path(cargo_home: &Path, index: &IndexUrl) -> PathBuf {
 /// The file of a registry.
 ///
 /// # Errors
-/// [`Error::Sealed`] if it is not there or none of ours, [`Error::Enrollments`] if others may write it.
+/// [`Error::Unusable`] if it is not there or none of ours, [`Error::Folder`] if others may write it.
 pub fn load(cargo_home: &Path, token: &SealedToken) -> Result<AgeFile, Error> {
-    let path = path(cargo_home, &token.index);
-    let unusable =
-        |problem| Error::Sealed { registry: escape(token.display_name()), file: path.clone(), problem };
-    let bytes =
-        folder::read_bytes(&path, LONGEST_FILE as u64 + 1)?.ok_or_else(|| unusable(FileError::Missing))?;
-    AgeFile::parse(bytes).map_err(unusable)
+    let unusable = |problem| unusable(cargo_home, token, problem);
+    let bytes = folder::read_bytes(&path(cargo_home, &token.index), LONGEST_FILE as u64 + 1)?;
+    AgeFile::parse(bytes.ok_or_else(|| unusable(FileError::Missing))?).map_err(unusable)
 }
 
 /// Keeps a sealed token: the file first, then the entry, so that what is listed can be opened.
 ///
 /// # Errors
-/// [`Error::Enrollments`] with the file that cannot be written.
-pub fn keep(cargo_home: &Path, token: &SealedToken, sealed: &AgeFile) -> Result<PathBuf, Error> {
+/// [`enrollment::Error`] with the file that cannot be written.
+pub fn keep(cargo_home: &Path, token: &SealedToken, sealed: &AgeFile) -> Result<PathBuf, enrollment::Error> {
     let path = path(cargo_home, &token.index);
     let mut edit = Edit::begin(cargo_home)?;
     folder::create(&directory(cargo_home))?;
@@ -62,8 +58,8 @@ pub fn keep(cargo_home: &Path, token: &SealedToken, sealed: &AgeFile) -> Result<
 /// Removes a sealed token: the entry first, then the file.
 ///
 /// # Errors
-/// [`Error::Enrollments`] with the file that cannot be changed.
-pub fn remove(cargo_home: &Path, index: &IndexUrl) -> Result<(), Error> {
+/// [`enrollment::Error`] with the file that cannot be changed.
+pub fn remove(cargo_home: &Path, index: &IndexUrl) -> Result<(), enrollment::Error> {
     let path = path(cargo_home, index);
     Edit::begin(cargo_home)?.remove_sealed(index)?;
     match fs::remove_file(&path) {
@@ -72,6 +68,52 @@ pub fn remove(cargo_home: &Path, index: &IndexUrl) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Why a sealed token cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read or trusted.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// It gives no token.
+    #[error("the sealed token of `{registry}` cannot be used ({})", file.display())]
+    Unusable {
+        /// The registry's name, escaped.
+        registry: String,
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        problem: FileError,
+    },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Folder(error) => error.hint(),
+            Self::Unusable { registry, .. } => make_a_new_one(registry),
+        }
+    }
+}
+
+/// The error for a file that gives no token.
+#[must_use]
+pub fn unusable(cargo_home: &Path, token: &SealedToken, problem: FileError) -> Error {
+    let file = path(cargo_home, &token.index);
+    Error::Unusable { registry: escape(token.display_name()), file, problem }
+}
+
+/// The next step where a sealed token of a registry (its name, escaped) is lost.
+#[must_use]
+pub fn make_a_new_one(registry: &str) -> String {
+    format!(
+        "make a new token at the registry and seal it: yk-cargo seal {registry} --rotate; then revoke the old one"
+    )
 }
 
 #[cfg(test)]

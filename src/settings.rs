@@ -131,3 +131,14 @@ pub enum Error {
         reason: String,
     },
 }
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Folder(error) => error.hint(),
+            Self::Content { .. } => "mend the file, or remove it to have the defaults".into(),
+        }
+    }
+}

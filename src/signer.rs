@@ -1,41 +1,40 @@
 //! One token from whichever enrolled card is plugged in.
 //!
-//! The order is what makes it safe and short: the registry is asked for its challenge before the person is asked for
-//! anything, the card is identified before it sees a PIN, the person is asked before the transaction that needs the
-//! answer, and the time of the token is taken when everything else is ready. With the PIN already verified this is one
-//! transaction of four APDUs: SELECT, GET SERIAL, VERIFY query, GENERAL AUTHENTICATE.
+//! The registry is asked for its challenge before the person is asked for anything, and the time of the token is taken when
+//! everything else is ready. The signature is verified before the token leaves the process.
 
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{KeyId, Mutation};
+use asymmetric_token::{Claims, Footer, KeyId, Mutation, Prepared, PublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
+use semver::Version;
 
-use crate::card::choose::Finder;
-use crate::card::key_use::{Attempts, TouchAnnouncement};
+use crate::card::access::Access;
+use crate::card::find;
+use crate::card::key_use::KeyUse;
 use crate::card::known::KnownCards;
 use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
-use crate::piv::Serial;
+use crate::index_url::IndexUrl;
+use crate::piv::{P384, Serial};
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::ui::Ui;
 
-mod transaction;
+mod signing;
 
-use transaction::{Attempt, Work};
+use signing::{Signed, Signing};
 
 /// A challenge that has grown older than this, at a prompt, is fetched again: registries let them die after minutes.
 const CHALLENGE_KEEPS: Duration = Duration::from_secs(60);
 
 /// Signs for enrolled registries.
 pub struct Signer<'a> {
-    readers: &'a Readers,
-    settings: &'a Settings,
-    attempts: Attempts<'a>,
-    ui: Ui,
+    access: Access<'a>,
+    key_use: KeyUse<'a>,
 }
 
 /// What a token is to be good for.
@@ -80,7 +79,11 @@ impl<'a> Signer<'a> {
     /// A signer that asks for PINs in the documented order.
     #[must_use]
     pub fn new(readers: &'a Readers, settings: &'a Settings, ui: Ui) -> Self {
-        Self { readers, settings, attempts: Attempts::new(settings, ui), ui }
+        Self::with(Access { readers, settings, ui })
+    }
+
+    pub(crate) fn with(access: Access<'a>) -> Self {
+        Self { access, key_use: KeyUse::new(access) }
     }
 
     /// Signs a read token, or a token for one mutation.
@@ -97,55 +100,26 @@ impl<'a> Signer<'a> {
     /// As [`sign`](Self::sign).
     pub fn sign_for(&mut self, registry: &Registry, purpose: Purpose) -> Result<SignedToken, Error> {
         let for_mutations = purpose.is_for_mutations();
-        if !registry.cards.iter().any(|card| card.key(for_mutations).is_some()) {
+        let cards: Vec<_> = registry.cards.iter().filter(|card| card.key(for_mutations).is_some()).collect();
+        if cards.is_empty() {
             return Err(Error::no_key(registry, for_mutations));
         }
-        let mut challenge = self.challenge(registry, &purpose)?;
-        let cards = KnownCards::enrolled(&registry.cards);
-        let reader = self.finder().reader_with(&cards)?;
-        let mut announce = true;
-        self.attempts.begin();
+        let mut challenge = fetch_challenge(self.access, registry, &purpose)?;
+        let keys = signing::keys(registry, &purpose);
+        signing(registry, &purpose, challenge.as_ref()).is_possible(&keys)?;
+        let mut attempts = self.key_use.begin(KnownCards::enrolled(cards), keys)?;
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
-                challenge = self.challenge(registry, &purpose)?;
+                challenge = fetch_challenge(self.access, registry, &purpose)?;
             }
-            let mut work = Work {
-                registry: registry.clone(),
-                purpose: purpose.clone(),
-                challenge: challenge.as_ref().map(|challenge| challenge.text.clone()),
-                pin: self.attempts.pin(),
-                announce: std::mem::take(&mut announce),
-                announcing: TouchAnnouncement { ui: self.ui, delay: self.settings.touch_notice() },
-            };
-            match self.readers.with_card(&reader, self.finder().terms(), move |piv| work.run(piv))? {
-                Attempt::Signed { prepared, signature, issued_at } => {
-                    let token = prepared.finish_with(&signature, is_signed).map_err(Error::CardSignature)?;
-                    return Ok(SignedToken { token, issued_at });
-                }
-                Attempt::Hindered(obstacle) => self.attempts.overcome(obstacle, &cards)?,
+            let signing = signing(registry, &purpose, challenge.as_ref());
+            let signed = attempts.next(move |piv, key| signing.sign(piv, key))?;
+            let Some(Signed { prepared, signature, issued_at }) = signed else { continue };
+            match prepared.finish_with(&signature, is_signed) {
+                Ok(token) => return Ok(SignedToken { token, issued_at }),
+                Err(error) => attempts.was_wrong(Error::CardSignature(error))?,
             }
         }
-    }
-
-    /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an
-    /// enrollment has its nonce.
-    fn challenge(&self, registry: &Registry, purpose: &Purpose) -> Result<Option<Challenge>, Error> {
-        let Purpose::Mutation(mutation) = purpose else { return Ok(None) };
-        if registry.challenge == ChallengeSource::None {
-            return Ok(None);
-        }
-        let name = escape(registry.display_name());
-        let greeting = greeting::greet(&registry.index, mutation.name(), self.settings)
-            .map_err(|source| Error::Challenge { registry: name.clone(), source })?;
-        if let Some(clock) = greeting.clock {
-            self.ui.warn(format_args!("{clock}; it may refuse the token"));
-        }
-        if greeting.challenge.is_none() {
-            self.ui.note(format_args!(
-                "`{name}` issues no challenges any more; if that is to last: yk-cargo enroll {name} --refresh"
-            ));
-        }
-        Ok(greeting.challenge.map(|text| Challenge { text, fetched: Instant::now() }))
     }
 
     /// The enrolled card that a signature would be asked of.
@@ -153,12 +127,60 @@ impl<'a> Signer<'a> {
     /// # Errors
     /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
     pub fn find_card(&self, registry: &Registry) -> Result<Serial, Error> {
-        self.finder().card(&KnownCards::enrolled(&registry.cards))
+        find::card(self.access, &KnownCards::enrolled(&registry.cards))
     }
+}
 
-    fn finder(&self) -> Finder<'_> {
-        Finder { readers: self.readers, ui: self.ui }
+fn signing(registry: &Registry, purpose: &Purpose, challenge: Option<&Challenge>) -> Signing {
+    let challenge = challenge.map(|challenge| challenge.text.clone());
+    Signing { registry: registry.clone(), purpose: purpose.clone(), challenge }
+}
+
+/// Whether tokens for this index URL and key subject can be made at all: better known before keys are made for them. It takes
+/// a publish token with the longest crate name, and with a challenge as registries issue them.
+///
+/// # Errors
+/// [`Error::Token`].
+pub(crate) fn has_room(index: &IndexUrl, subject: Option<&str>) -> Result<(), Error> {
+    const CHALLENGE: usize = 128;
+    let public = PublicKey::from_uncompressed(&P384.generator())?;
+    let mutation = Mutation::Publish {
+        name: "n".repeat(64).parse()?,
+        version: Version::new(0, 1, 0),
+        checksum: "0".repeat(64).parse()?,
+    };
+    let claims = Claims {
+        subject: subject.map(str::to_owned),
+        challenge: Some("c".repeat(CHALLENGE)),
+        ..Claims::mutate(Timestamp::now(), mutation)
+    };
+    Prepared::new(&public, &claims, &Footer::new(index.to_string(), public.id()))?;
+    Ok(())
+}
+
+/// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an
+/// enrollment has its nonce.
+fn fetch_challenge(
+    access: Access<'_>,
+    registry: &Registry,
+    purpose: &Purpose,
+) -> Result<Option<Challenge>, Error> {
+    let Purpose::Mutation(mutation) = purpose else { return Ok(None) };
+    if registry.challenge == ChallengeSource::None {
+        return Ok(None);
     }
+    let name = escape(registry.display_name());
+    let greeting = greeting::greet(&registry.index, mutation.name().as_str(), access.settings)
+        .map_err(|source| Error::Challenge { registry: name.clone(), source })?;
+    if let Some(clock) = greeting.clock {
+        access.ui.warn(format_args!("{clock}; it may refuse the token"));
+    }
+    if greeting.challenge.is_none() {
+        access.ui.note(format_args!(
+            "`{name}` issues no challenges any more; if that is to last: yk-cargo enroll {name} --refresh"
+        ));
+    }
+    Ok(greeting.challenge.map(|text| Challenge { text, fetched: Instant::now() }))
 }
 
 /// AWS-LC verifies three times faster than p384, and cargo waits for it before every request.
@@ -179,13 +201,4 @@ impl Challenge {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_challenge_does_not_outlive_a_long_prompt() {
-        let challenge = Challenge { text: "x".into(), fetched: Instant::now() };
-        assert!(!challenge.is_old(challenge.fetched + Duration::from_secs(59)));
-        assert!(challenge.is_old(challenge.fetched + Duration::from_secs(61)));
-    }
-}
+mod tests;

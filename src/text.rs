@@ -14,6 +14,11 @@ pub fn causes(error: &dyn std::error::Error) -> impl Iterator<Item = &dyn std::e
     std::iter::successors(error.source(), |cause| cause.source())
 }
 
+/// An error and what lies behind it, in one sentence.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// A whole message, with its line breaks, and without anything that could drive a terminal, hide or reorder what stands
 /// there: the last line of defence behind [`escape`], for text that came along inside an error.
 #[must_use]

@@ -186,3 +186,14 @@ pub enum AskError {
     #[error("the terminal failed")]
     Terminal(#[source] std::io::Error),
 }
+
+impl AskError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let nobody = matches!(self, Self::NobodyThere);
+        nobody.then_some(
+            "run the command in a terminal; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes",
+        )
+    }
+}

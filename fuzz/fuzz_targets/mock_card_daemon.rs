@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use mock_card::{MockCard, Touch};
+use mock_card::{Event, MockCard, Touch};
 
 const CONNECTIONS: usize = 4;
 
@@ -29,8 +29,8 @@ fuzz_target!(|input: &[u8]| {
         let client = &mut clients[usize::from(how & 3)];
         let daemon = card.daemon();
         match how >> 2 & 3 {
-            1 => drop(daemon.remove(None).or_else(|_| daemon.insert(None))),
-            2 => drop(daemon.reset(None)),
+            1 => drop(daemon.cause(Event::Remove, None).or_else(|_| daemon.cause(Event::Insert, None))),
+            2 => drop(daemon.cause(Event::Reset, None)),
             3 => *client = connect(&card),
             _ => {}
         }
@@ -42,7 +42,7 @@ fuzz_target!(|input: &[u8]| {
     }
     drop(clients);
     assert!(card.wait_idle(PATIENCE), "a handle is left: {}", card.daemon().describe());
-    let _ = card.daemon().insert(None);
+    let _ = card.daemon().cause(Event::Insert, None);
     assert_serves(&card);
 });
 

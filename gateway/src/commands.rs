@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use registry_gateway::config::{ConfigError, Reads};
-use registry_gateway::store::{Record, Store};
+use registry_gateway::store::{Record, Store, StoreError};
 use registry_gateway::{Config, Gateway, record};
 
 use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
@@ -16,6 +16,8 @@ use crate::setup;
 mod audit;
 mod doctor;
 mod people;
+
+pub(crate) use audit::NotAsLogged;
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
@@ -124,19 +126,29 @@ fn show_records(store: &Store, version: Option<&str>) -> Outcome {
         Some(text) => Some(text.split_once('@').ok_or_else(|| format!("`{text}` is not NAME@VERS"))?),
         None => None,
     };
-    let records = store.published(wanted)?;
-    if let (Some(text), true) = (version, records.is_empty()) {
+    let mut discrepancies = store.discrepancies(Timestamp::now())?;
+    let records = match store.published(wanted) {
+        // A row that leads to something else than a publish is among the discrepancies.
+        Err(StoreError::Damaged(_)) if !discrepancies.is_empty() => Vec::new(),
+        records => records?,
+    };
+    if let Some((name, version)) = wanted {
+        let key = records.last().map(|record| record.key);
+        discrepancies.retain(|discrepancy| discrepancy.concerns(name, version, key));
+    }
+    if let (Some(text), true, true) = (version, records.is_empty(), discrepancies.is_empty()) {
         return Err(format!("{text} was not published here").into());
     }
-    let mut code = ExitCode::SUCCESS;
+    let mut all_hold = discrepancies.is_empty();
     for record in &records {
         let (text, holds) = described(store, record);
         say(&text)?;
-        if !holds {
-            code = ExitCode::FAILURE;
-        }
+        all_hold &= holds;
     }
-    Ok(code)
+    for discrepancy in discrepancies {
+        say(&format!("NOT AS LOGGED  {discrepancy}\n"))?;
+    }
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn described(store: &Store, record: &Record) -> (String, bool) {
@@ -155,17 +167,20 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
                 checked.key.role,
                 checked.claims.issued_at,
                 checked.index_url,
-                match checked.file_is_here {
-                    true => "the key signed this checksum, and the stored file has it",
-                    false => {
-                        "the key signed this checksum; `yk-cargo verify` compares the file, which is in the registry behind"
+                match checked.file {
+                    Some(_) => {
+                        "the key signed this checksum; the stored file has it, and the index says what the file says"
+                    }
+                    None => {
+                        "the key signed this checksum; file and index are in the registry behind, where `yk-cargo verify` and \
+                         `registry-gateway doctor` look"
                     }
                 },
             ));
             (text, true)
         }
         Err(error) => {
-            text.push_str(&format!("  NOT VERIFIED  {error}\n"));
+            text.push_str(&format!("  NOT VERIFIED  {}\n", error.with_causes()));
             (text, false)
         }
     }

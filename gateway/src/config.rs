@@ -60,8 +60,7 @@ pub struct Config {
     /// the file, a single address is a network too.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// The most connections at a time. One address may have half of them. When all are taken, a new connection replaces
-    /// the one that has been silent longest.
+    /// Connections at a time; one address may have half of them. A newcomer takes the place of one without a good token.
     pub connections: usize,
     /// The most signatures that are verified in a minute for one address (an IPv6 /64 counts as one). Remembered read
     /// tokens do not count.

@@ -21,7 +21,7 @@ use axum::Router;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tracing::Instrument as _;
@@ -32,6 +32,7 @@ use crate::background;
 use crate::challenge::{Challenges, Issuer};
 use crate::changes::Changes;
 use crate::config::{Owners, Reads};
+use crate::connections::Place;
 use crate::limits::Limits;
 use crate::listener::{Service, routed};
 use crate::metrics::Metrics;
@@ -118,7 +119,13 @@ impl Service for Registry {
     async fn answer(&self, peer: IpAddr, mut request: Request<Incoming>) -> Response {
         let (app, started) = (&self.app, Instant::now());
         let client = ClientAddress::of(peer, request.headers(), &app.trusted_proxies);
+        if client.0 != peer
+            && let Some(place) = request.extensions().get::<Arc<Place>>()
+        {
+            place.asks_for(client.0);
+        }
         request.extensions_mut().insert(client);
+        let has_body = !request.body().is_end_stream();
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
         let (user, key) = (Empty, Empty);
@@ -131,6 +138,10 @@ impl Service for Registry {
                 app.metrics.upstream_failed(*failure);
             }
             tracing::debug!(status, micros = took.as_micros(), "answered");
+            // What is refused is not always read to its end, and then nothing can follow it.
+            if has_body && status >= 400 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if let Ok(id) = HeaderValue::try_from(id) {
                 response.headers_mut().insert("x-request-id", id);
             }

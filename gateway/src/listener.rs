@@ -31,7 +31,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// What answers the requests.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
-    /// Answers a request that came from an address.
+    /// Answers a request that came from an address, on a connection whose `Arc<Place>` is among its extensions.
     fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 }
 
@@ -98,9 +98,11 @@ impl Listener {
                 };
                 tokio::select! {
                     () = served => {}
-                    () = place.lost() => tracing::debug!("an idle connection made room for another"),
+                    () = place.lost() => tracing::debug!("a connection made room for another"),
                 }
             });
+            // Whoever was let in says what he wants before the next ones come: they may take his place while he has not.
+            tokio::task::yield_now().await;
         }
         drop(self.socket);
         if tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
@@ -137,8 +139,9 @@ struct Connection<S> {
 impl<S: Service> Connection<S> {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { service, place, peer, patience, watcher } = self;
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (service, work) = (service.clone(), place.work());
+            request.extensions_mut().insert(place.clone());
             async move {
                 let answer = service.answer(peer, request).await;
                 drop(work);

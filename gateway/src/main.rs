@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::{Command, LogFormat, PlaceError};
+use commands::NotAsLogged;
 use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
@@ -59,6 +60,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<VaultError>() {
         return error.hint();
+    }
+    if error.is::<NotAsLogged>() {
+        return Some(NotAsLogged::HINT.to_owned());
     }
     match error.downcast_ref::<PlaceError>() {
         Some(PlaceError::Store(error)) => return error.hint(),

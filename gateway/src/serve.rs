@@ -30,6 +30,9 @@ mod addresses;
 
 /// The most connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
+/// Connections that wait to be taken; the system may have a lower limit.
+#[cfg(unix)]
+const MOST_KNOCKING: i32 = 4096;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -264,6 +267,9 @@ struct Sockets {
 fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listening = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(listening)?;
+    // std lets 128 wait until they are taken. Where others fill that in a burst, the next one comes in a second later.
+    #[cfg(unix)]
+    rustix::net::listen(&listener, MOST_KNOCKING).map_err(|error| listening(error.into()))?;
     listener.set_nonblocking(true).map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     Ok((listener, address))

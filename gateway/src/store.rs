@@ -26,6 +26,7 @@ mod ledger;
 mod revision;
 mod schema;
 mod secret;
+mod tables;
 mod unrecorded;
 mod users;
 
@@ -45,6 +46,7 @@ pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use revision::Revision;
+pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
 

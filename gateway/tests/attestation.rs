@@ -8,7 +8,7 @@ use asymmetric_token::PublicKey;
 use common::SoftwareKey;
 use common::attested::{AttestedKey, card, mock_authorities, pem};
 use jiff::Timestamp;
-use mock_card::{Attestation, PinPolicy as Pin, TouchPolicy as Touch};
+use mock_card::{Attestation, PinPolicy as Pin, TouchPolicy as Touch, Traits};
 use registry_gateway::attestation::{
     AttestationError, Certificate, Firmware, Mode, Outcome, PinPolicy, Requirement, Rules, Statement,
     TouchPolicy, Trust, verify,
@@ -70,7 +70,7 @@ fn yubicos_certificates_are_the_published_ones() {
 
 #[test]
 fn every_generation_of_cards() {
-    for (firmware, attestation, serial) in [
+    for (firmware, attestation, has_form_factor) in [
         ("5.7.4", None, true),
         ("5.4.3", None, true),
         ("4.3.5", Some(Attestation::Old), false),
@@ -80,12 +80,17 @@ fn every_generation_of_cards() {
         let statement = check(&key, &trust()).unwrap();
         assert_eq!(statement.key, key.public);
         assert_eq!(statement.firmware.to_string(), firmware.trim_end_matches("-fips"));
-        assert_eq!(statement.serial, serial.then_some(12_345_678), "{firmware}");
+        assert_eq!(statement.serial, Some(12_345_678), "{firmware}");
         assert_eq!((statement.pin, statement.touch), (PinPolicy::Once, TouchPolicy::Always));
-        assert_eq!(statement.form_factor.is_some(), serial, "{firmware}");
+        assert_eq!(statement.form_factor.is_some(), has_form_factor, "{firmware}");
         let unknown = check(&key, &Trust::yubico());
         assert!(matches!(unknown, Err(AttestationError::UnknownIssuer { .. })), "{firmware}: {unknown:?}");
     }
+    let traits =
+        Traits { attestation: Some(Attestation::Old), attests_serial: Some(false), ..Traits::default() };
+    let mut without_serial = card("4.3.5", None).with_traits(traits);
+    let key = AttestedKey::made(&mut without_serial, 0x82, Pin::Once, Touch::Always);
+    assert_eq!(check(&key, &trust()).unwrap().serial, None, "some YubiKeys 4 do not tell it");
     let mut card = card("5.7.4", None);
     for (pin, touch, expected) in [
         (Pin::Never, Touch::Never, (PinPolicy::Never, TouchPolicy::Never)),

@@ -52,7 +52,7 @@ fn a_publish_goes_on_rebuilt_and_with_the_users_own_credential() {
     let store = front.gateway.running().store();
     let records = store.published(None).unwrap();
     let checked = record::check(store, &records[0]).unwrap();
-    assert_eq!((checked.key.user.as_str(), checked.file_is_here), ("alice", false));
+    assert_eq!((checked.key.user.as_str(), checked.file), ("alice", None));
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! The card that was named, and what its slots hold.
 
+use std::ffi::CString;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
+use pcsc::{Context, Disposition, Protocols, Scope, ShareMode, Transaction};
 use yk_cargo::Error;
 use yk_cargo::piv::pin::Pin;
-use yk_cargo::piv::{self, ManagementKey, Occupancy, Piv, Serial, Slot, Version};
+use yk_cargo::piv::{self, ManagementKey, Occupancy, Piv, Serial, Slot, Transmit, TransportError, Version};
 use yk_cargo::process::secret_program::{Secret, SecretProgram};
-use yk_cargo::reader::{AfterReset, Deadlines, ReaderName, Readers, Terms};
+use yk_cargo::reader::{self, AfterReset, Deadlines, ReaderName, Readers, Terms};
 
 /// Prints the management key in hexadecimal, where it is neither the factory's nor behind the PIN.
 pub(super) const MANAGEMENT_KEY_COMMAND: &str = "YK_CARGO_HW_MANAGEMENT_KEY_COMMAND";
@@ -23,7 +24,7 @@ pub(super) struct RealCard {
     pub(super) firmware: Version,
     /// The retired slots before anything was done.
     pub(super) before: Vec<(Slot, Occupancy)>,
-    management: Arc<ManagementKey>,
+    management: ManagementKey,
 }
 
 impl RealCard {
@@ -52,9 +53,9 @@ impl RealCard {
             None => panic!("firmware {firmware} does not tell its number, so this may be any YubiKey"),
         }
         let reader = reader.clone();
-        let management = Arc::new(management_key(&readers, &reader, serial, &pin_command));
+        let management = management_key(&readers, &reader, serial, &pin_command);
         let mut card = Self { readers, reader, serial, firmware, before: Vec::new(), management };
-        card.changing(|_| Ok(())).unwrap_or_else(|error| {
+        card.deleting(|_, _| Ok(())).unwrap_or_else(|error| {
             panic!("name a program that prints the management key, {MANAGEMENT_KEY_COMMAND}: {error}")
         });
         card.before = card.slots().unwrap();
@@ -69,20 +70,62 @@ impl RealCard {
         on(&self.readers, &self.reader, AfterReset::Repeat, slots)
     }
 
-    /// One transaction on this very card, with leave to change it.
-    pub(super) fn changing<T: Send + 'static>(
+    /// One transaction on this very card, with leave to delete. It is of our own making, for the product can delete nothing.
+    pub(super) fn deleting<T>(
         &self,
-        mut work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Piv<'_>, Deleting<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let (serial, management) = (self.serial, Arc::clone(&self.management));
-        on(&self.readers, &self.reader, AfterReset::GiveUp, move |piv| {
-            let found = piv.serial()?;
-            if found != serial {
-                return Err(Error::WrongCard { found: vec![found], wanted: format!("YubiKey {serial}") });
-            }
-            piv.authenticate_management(&management)?;
-            work(piv)
-        })
+        let reader = CString::new(self.reader.to_string()).unwrap();
+        let context = Context::establish(Scope::User).map_err(reader::Error::from)?;
+        let card = context.connect(&reader, ShareMode::Shared, Protocols::T0 | Protocols::T1);
+        let mut card = card.map_err(reader::Error::from)?;
+        let done = self.in_transaction(card.transaction().map_err(reader::Error::from)?, work);
+        card.disconnect(Disposition::LeaveCard).map_err(|(_, error)| reader::Error::from(error))?;
+        done
+    }
+
+    fn in_transaction<T>(
+        &self,
+        transaction: Transaction<'_>,
+        work: impl FnOnce(&mut Piv<'_>, Deleting<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut wire = Deleting(&transaction);
+        let mut piv = Piv::select(&mut wire)?;
+        let found = piv.serial()?;
+        if found != self.serial {
+            return Err(Error::WrongCard { found: vec![found], wanted: format!("YubiKey {}", self.serial) });
+        }
+        piv.authenticate_management(&self.management)?;
+        work(&mut piv, Deleting(&transaction))
+    }
+}
+
+/// A card that has given leave to delete.
+#[derive(Clone, Copy)]
+pub(super) struct Deleting<'a>(&'a Transaction<'a>);
+
+impl Deleting<'_> {
+    /// PUT DATA with an empty object, for the certificate of a retired slot.
+    pub(super) fn certificate(self, slot: Slot) {
+        let object = slot.reference() - 0x82 + 0x0D;
+        self.succeeds(&[0, 0xDB, 0x3F, 0xFF, 7, 0x5C, 3, 0x5F, 0xC1, object, 0x53, 0]);
+    }
+
+    /// MOVE KEY to nowhere, firmware 5.7 and later.
+    pub(super) fn key(self, slot: Slot) {
+        self.succeeds(&[0, 0xF6, 0xFF, slot.reference()]);
+    }
+
+    fn succeeds(mut self, command: &[u8]) {
+        assert_eq!(self.transmit(command).unwrap(), [0x90, 0], "{command:02X?}");
+    }
+}
+
+impl Transmit for Deleting<'_> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let mut buffer = [0; pcsc::MAX_BUFFER_SIZE];
+        let answer = self.0.transmit(command, &mut buffer).map_err(TransportError::new)?;
+        Ok(answer.to_vec())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use yk_cargo::Error;
 use yk_cargo::enrollment::Enrollments;
-use yk_cargo::piv::certificate::SlotCertificate;
+use yk_cargo::piv::certificate::{KeyPurpose, SlotCertificate};
 use yk_cargo::piv::{Occupancy, Piv, Slot, Version};
 
 use super::card::RealCard;
@@ -30,17 +30,17 @@ impl<'a> LeaveNothing<'a> {
     /// The first slot that is not as it was, in spite of that.
     fn clean_up(&self) -> Result<Option<Slot>, Error> {
         let can_delete = self.card.firmware >= DELETES_SINCE;
-        let (slots, index) = (self.made()?, self.index.clone());
-        let kept = self.card.changing(move |piv| {
+        let slots = self.made()?;
+        let kept = self.card.deleting(|piv, delete| {
             let mut kept = Vec::new();
-            for slot in slots.iter().copied() {
-                if !is_ours(piv, slot, &index)? {
+            for slot in slots {
+                if !is_ours(piv, slot, &self.index)? {
                     tell(format_args!("slot {slot} holds something else by now; it is left alone"));
                     continue;
                 }
-                piv.delete_certificate(slot)?;
+                delete.certificate(slot);
                 if can_delete && piv.metadata(slot)?.is_some() {
-                    piv.delete_key(slot)?;
+                    delete.key(slot);
                 }
                 if piv.occupancy(slot)? == Occupancy::Used {
                     kept.push(slot);
@@ -69,11 +69,9 @@ impl<'a> LeaveNothing<'a> {
         }
         tell(format_args!(
             "firmware {firmware} cannot delete keys: YubiKey {serial} keeps some, without a certificate. \
-             To let `yk-cargo enroll` use their slots again, add this to its enrollments.toml:"
+             To use them: yk-cargo enroll REGISTRY --existing --slot {}",
+            kept.iter().map(Slot::to_string).collect::<Vec<_>>().join(",")
         ));
-        for slot in kept {
-            tell(format_args!("[[reuse]]\nserial = {serial}\nslot = \"{slot}\""));
-        }
     }
 }
 
@@ -98,7 +96,9 @@ impl Drop for LeaveNothing<'_> {
 fn is_ours(piv: &mut Piv<'_>, slot: Slot, index: &str) -> Result<bool, Error> {
     Ok(match piv.certificate(slot)?.map(|object| object.read()) {
         None => true,
-        Some(SlotCertificate::Ours(described)) => described.index.as_deref() == Some(index),
+        Some(SlotCertificate::Ours(described)) => {
+            matches!(described.purpose, KeyPurpose::Signing { index: of, .. } if of == index)
+        }
         Some(_) => false,
     })
 }

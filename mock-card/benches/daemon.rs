@@ -1,7 +1,8 @@
-//! What the mock costs a test: a command through libpcsclite beside the applet's own work, and the time from
-//! start to ready.
+//! The time that the mock takes: for a command through libpcsclite, beside the applet alone, and from the start until
+//! it is ready.
 //!
-//! Aims, in the median: a round trip within 0.1 ms of the applet alone, ready within 10 ms.
+//! In the median, a command should take no more than 0.1 ms longer than the applet alone, and the start no more than 10
+//! ms.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group};
 use mock_card::{Card, Firmware, MockCard};
 
-/// GET VERSION: as little work as a card can have.
+/// GET VERSION, which is the least work for a card.
 const COMMAND: [u8; 4] = [0x00, 0xFD, 0x00, 0x00];
 const SELECT: [u8; 10] = [0x00, 0xA4, 0x04, 0x00, 0x05, 0xA0, 0x00, 0x00, 0x03, 0x08];
 
-/// Tells this program to be the client: libpcsclite finds its daemon by the environment of a process.
+/// Tells this program to be the client, because libpcsclite finds its daemon by the environment of the process.
 const CLIENT: &str = "MOCK_CARD_BENCH_CLIENT";
 
 criterion_group!(benches, round_trip, ready);
@@ -71,7 +72,7 @@ fn serve_until_ready() -> Duration {
     taken
 }
 
-/// A process that transmits as often as it is told, and says how long that took.
+/// A process that transmits a number of times, and tells how long that took.
 struct Client {
     child: Child,
     stdin: Option<ChildStdin>,

@@ -1,99 +1,107 @@
-//! The card as a pure function from bytes to bytes: no I/O, no clock, no thread.
+//! The card as a function from bytes to bytes: no input or output, no clock, no thread.
 //!
-//! A command that needs a touch does not block here. [`Card::exchange`] says [`Exchange::TouchWanted`], and
-//! whoever plays the world calls [`Card::finish`] once a finger came or the time was up.
+//! A command that needs a touch does not wait here. [`Card::exchange`] answers [`Exchange::TouchWanted`], and the
+//! caller gives or refuses the touch with [`Card::finish`].
 
-pub(crate) mod apdu;
+mod apdu;
 pub(crate) mod attestation;
-pub(crate) mod device_info;
+mod device_info;
+pub(crate) mod firmware;
+pub(crate) mod instruction;
 pub(crate) mod key;
-mod keys;
+mod management;
 pub(crate) mod management_key;
-mod metadata;
-pub(crate) mod objects;
+mod memory;
+mod object;
 mod otp;
-pub(crate) mod pin;
-pub(crate) mod piv;
+mod piv;
 pub(crate) mod policy;
+mod profile;
 mod random;
-pub(crate) mod status;
-pub(crate) mod store;
-pub(crate) mod tlv;
+mod reference_data;
+mod slot;
+mod status;
+mod tlv;
+pub(crate) mod traits;
 
 use std::mem;
 use std::time::Duration;
 
-use apdu::Command;
+use apdu::CommandApdu;
+use firmware::Firmware;
+use instruction::Instruction;
 use key::{Algorithm, ImportedKey, Origin, SlotKey};
 use management_key::{ManagementAlgorithm, ManagementKey};
-use pin::Reference;
-use piv::{Outcome, Piv, Withheld, is_key_slot};
+use memory::Memory;
+use piv::{Deferred, Outcome, Piv};
 use policy::{PinPolicy, TouchPolicy};
+use profile::Profile;
 use status::Status;
-use store::Store;
+use traits::{ShortLe, Traits};
 
-use crate::profile::{Firmware, Profile, ShortLe, Traits};
-
-/// Where the card draws challenges and keys from. It fills the whole slice.
+/// The source of the card's random bytes: challenges, keys, serial numbers. It fills the whole slice.
 pub type Random = Box<dyn FnMut(&mut [u8]) + Send>;
 
-/// What becomes of one command.
+/// What a command leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exchange {
-    /// Data and status word.
+    /// The answer: data and status word.
     Answer(Vec<u8>),
-    /// The light blinks; [`Card::finish`] gives the answer.
+    /// The card waits for a touch. [`Card::finish`] gives the answer.
     TouchWanted {
-        /// The slot whose key wants it, 9B for the management key.
+        /// The slot of the key that needs it; 9B is the management key.
         slot: u8,
     },
 }
 
-/// A value that no YubiKey of this firmware could have.
+/// A setting that no YubiKey with this firmware can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CardError {
-    /// Older firmware behaves differently in more ways than are modelled.
+    /// A firmware that is too old. What differs in it is not modelled.
     #[error("firmware {0} is not modelled; use {oldest} or newer", oldest = Profile::OLDEST)]
     Firmware(Firmware),
-    /// PIN or PUK.
+    /// A PIN or PUK of the wrong length.
     #[error("a {0} has 6 to 8 characters")]
     Reference(&'static str),
-    /// The management key.
+    /// A management key of the wrong length.
     #[error("the management key of this firmware ({algorithm:?}) has {} bytes", algorithm.key_length())]
     ManagementKey {
-        /// What the firmware starts with.
+        /// The algorithm that a new card with this firmware has.
         algorithm: ManagementAlgorithm,
     },
-    /// An algorithm the firmware does not have.
+    /// A key for an algorithm that the firmware does not have.
     #[error("firmware {firmware} has no {algorithm}", algorithm = algorithm.name())]
     Algorithm {
-        /// The card's.
+        /// The firmware of the card.
         firmware: Firmware,
-        /// What was to be loaded.
+        /// The algorithm of the key.
         algorithm: Algorithm,
     },
-    /// A PIN policy the firmware does not have.
-    #[error("a YubiKey FIPS has no keys without PIN; use once or always")]
+    /// A PIN policy that the firmware does not have.
+    #[error(
+        "this edition has no such PIN policy: only a YubiKey Bio has match policies, and a YubiKey FIPS has no keys without PIN"
+    )]
     PinPolicy,
-    /// A slot that holds no keys.
+    /// A slot that cannot hold a private key.
     #[error("there is no key slot {0:02X}; use 9A, 9C, 9D, 9E, F9 or 82 to 95")]
     Slot(u8),
-    /// The content of a state file.
-    #[error("the state is not one of a mock card: {0}")]
+    /// A text that [`Card::save`] did not write.
+    #[error("this is not the state of a mock card: {0}")]
     State(String),
 }
 
-/// A YubiKey: the PIV application, and the management application as far as tools ask it who is there.
+/// A YubiKey: the PIV application, and of the management and OTP applications what tells the device.
 pub struct Card {
     serial: u32,
     profile: Profile,
     selected: Option<Application>,
     piv: Piv,
-    /// The parts so far of a chained command.
-    chain: Option<Command>,
-    /// The rest of an answer, for GET RESPONSE.
+    /// The parts of a chained command that have come so far.
+    chain: Option<CommandApdu>,
+    /// The rest of an answer, which GET RESPONSE asks for.
     rest: Vec<u8>,
-    withheld: Option<(Withheld, usize)>,
+    /// An answer that waits for a touch, and how long it may be.
+    deferred: Option<(Deferred, usize)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +112,7 @@ enum Application {
 }
 
 impl Card {
-    /// A card fresh from the factory, drawing from the operating system's randomness.
+    /// A new card that takes its random bytes from the operating system.
     ///
     /// # Errors
     /// [`CardError::Firmware`] for firmware older than [`Profile::OLDEST`].
@@ -113,7 +121,7 @@ impl Card {
         Self::with_random(firmware, serial, Box::new(system))
     }
 
-    /// The same, drawing from `random`: a test that knows the challenges.
+    /// A new card that takes its random bytes from `random`, so that a test knows them.
     ///
     /// # Errors
     /// As [`Card::new`].
@@ -123,17 +131,17 @@ impl Card {
         }
         let profile = Profile::of(firmware);
         let piv = Piv::new(profile, serial, random);
-        Ok(Self { serial, profile, selected: None, piv, chain: None, rest: Vec::new(), withheld: None })
+        Ok(Self { serial, profile, selected: None, piv, chain: None, rest: Vec::new(), deferred: None })
     }
 
-    /// The same card with other traits than its firmware is known for.
+    /// The same card with these traits.
     pub fn with_traits(mut self, traits: Traits) -> Self {
         self.profile = self.profile.with(traits);
         self.piv.set_profile(self.profile);
         self
     }
 
-    /// One command, every touch given at once, at the beginning of time: for tests of the applet alone.
+    /// Answers one command. A touch is given at once, and no time passes.
     pub fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
         match self.exchange(command, Duration::ZERO) {
             Exchange::Answer(answer) => answer,
@@ -141,10 +149,11 @@ impl Card {
         }
     }
 
-    /// One command at `now`, a time that only goes forward. A touch that was still waited for is given up.
+    /// Answers one command at the time `now`, which must not go back. If the card still waits for a touch, that command
+    /// is given up.
     pub fn exchange(&mut self, command: &[u8], now: Duration) -> Exchange {
-        self.withheld = None;
-        let (result, longest_answer) = match Command::parse(command) {
+        self.deferred = None;
+        let (result, longest_answer) = match CommandApdu::parse(command) {
             Ok(command) => {
                 let longest_answer = command.longest_answer;
                 (self.assemble(command, now), longest_answer)
@@ -156,19 +165,20 @@ impl Card {
         };
         match result {
             Ok(Outcome::Answer(data)) => Exchange::Answer(self.answer(data, longest_answer)),
-            Ok(Outcome::AfterTouch(withheld)) => {
-                let slot = withheld.slot;
-                self.withheld = Some((withheld, longest_answer));
+            Ok(Outcome::AfterTouch(deferred)) => {
+                let slot = deferred.slot;
+                self.deferred = Some((deferred, longest_answer));
                 Exchange::TouchWanted { slot }
             }
             Err(status) => Exchange::Answer(status.code().to_be_bytes().to_vec()),
         }
     }
 
-    /// Ends the wait for a touch at `now`. Not touched in time is 6982, as without a PIN.
+    /// Ends the wait for a touch at the time `now`, and answers the command. Without a touch the answer is 6982, which
+    /// also means that a PIN is missing.
     pub fn finish(&mut self, touched: bool, now: Duration) -> Vec<u8> {
-        match self.withheld.take() {
-            Some((withheld, longest_answer)) if touched => match self.piv.release(withheld, now) {
+        match self.deferred.take() {
+            Some((deferred, longest_answer)) if touched => match self.piv.answer_touched(deferred, now) {
                 Ok(data) => self.answer(data, longest_answer),
                 Err(status) => status.code().to_be_bytes().to_vec(),
             },
@@ -176,63 +186,70 @@ impl Card {
         }
     }
 
-    /// Power off and on again, or a reset: PIN, authentication and selection are forgotten.
+    /// Switches the power off and on again. PIN, authentication and selection are forgotten, as after a reset.
     pub fn power_cycle(&mut self) {
         self.selected = None;
         self.chain = None;
         self.rest.clear();
-        self.withheld = None;
+        self.deferred = None;
         self.piv.end_session();
     }
 
-    /// The number on its back.
+    /// The serial number.
     pub fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// PIN tries left.
+    /// The answer to reset.
+    pub(crate) fn answer_to_reset(&self) -> &'static [u8] {
+        self.profile.answer_to_reset()
+    }
+
+    /// The number of PIN tries that are left.
     pub fn pin_tries(&self) -> u8 {
-        self.piv.store().pin.left
+        self.piv.memory().pin.left
     }
 
-    /// Sets the PIN tries left; 0 blocks the PIN.
+    /// Sets the number of PIN tries that are left. 0 blocks the PIN.
     pub fn set_pin_tries(&mut self, left: u8) {
-        self.piv.change().pin.left = left;
+        self.piv.memory_mut().pin.left = left;
     }
 
-    /// Replaces the PIN, at the factory as it were.
+    /// Replaces the PIN without asking for the old one.
     ///
     /// # Errors
     /// [`CardError::Reference`] if it has not 6 to 8 bytes.
     pub fn set_pin(&mut self, pin: &str) -> Result<(), CardError> {
-        self.piv.change().pin = Reference::from_text(pin).ok_or(CardError::Reference("PIN"))?;
+        let memory = self.piv.memory_mut();
+        memory.pin = memory.pin.with_text(pin).ok_or(CardError::Reference("PIN"))?;
         Ok(())
     }
 
-    /// Replaces the PUK.
+    /// Replaces the PUK without asking for the old one.
     ///
     /// # Errors
     /// [`CardError::Reference`] if it has not 6 to 8 bytes.
     pub fn set_puk(&mut self, puk: &str) -> Result<(), CardError> {
-        self.piv.change().puk = Reference::from_text(puk).ok_or(CardError::Reference("PUK"))?;
+        let memory = self.piv.memory_mut();
+        memory.puk = memory.puk.with_text(puk).ok_or(CardError::Reference("PUK"))?;
         Ok(())
     }
 
-    /// Replaces the management key, keeping the algorithm the firmware starts with.
+    /// Replaces the management key. Its algorithm is the one that a new card with this firmware has.
     ///
     /// # Errors
-    /// [`CardError::ManagementKey`] if the length is not that algorithm's.
+    /// [`CardError::ManagementKey`] if the key has not the length that this algorithm needs.
     pub fn set_management_key(&mut self, key: &[u8]) -> Result<(), CardError> {
         let algorithm = self.profile.default_management_algorithm();
-        self.piv.change().management = ManagementKey::new(algorithm, key, TouchPolicy::Never)
+        self.piv.memory_mut().management = ManagementKey::new(algorithm, key, TouchPolicy::Never)
             .ok_or(CardError::ManagementKey { algorithm })?;
         Ok(())
     }
 
-    /// Puts a private key into a slot, over whatever is there.
+    /// Puts a private key into a slot. A key that is there already is replaced.
     ///
     /// # Errors
-    /// [`CardError::Slot`], [`CardError::Algorithm`] or [`CardError::PinPolicy`] for what no such card could hold.
+    /// [`CardError::Slot`], [`CardError::Algorithm`] or [`CardError::PinPolicy`] if the card cannot hold this key.
     pub fn import(
         &mut self,
         slot: u8,
@@ -240,7 +257,7 @@ impl Card {
         pin: PinPolicy,
         touch: TouchPolicy,
     ) -> Result<(), CardError> {
-        if !is_key_slot(slot) {
+        if !slot::holds_private_keys(slot) {
             return Err(CardError::Slot(slot));
         }
         if !self.profile.has_algorithm(key.algorithm()) {
@@ -255,21 +272,21 @@ impl Card {
         Ok(())
     }
 
-    /// What survives power loss, as JSON. It holds every secret of the card in the clear.
+    /// What survives power loss, as JSON. Every secret of the card is in it in the clear.
     pub fn save(&self) -> String {
-        serde_json::to_string_pretty(&Saved { version: 1, card: self.piv.store().clone() })
-            .expect("the store has no map with structured keys")
+        serde_json::to_string_pretty(&Saved { version: 1, card: self.piv.memory().clone() })
+            .expect("the memory has no map whose keys are no texts or numbers")
     }
 
-    /// Whether something that [`Card::save`] writes has changed since this was last asked.
+    /// Whether something that [`Card::save`] writes has changed since the last call.
     pub fn take_changed(&mut self) -> bool {
         self.piv.take_changed()
     }
 
-    /// Takes up what [`Card::save`] wrote.
+    /// Restores what [`Card::save`] wrote.
     ///
     /// # Errors
-    /// [`CardError::State`] for anything else.
+    /// [`CardError::State`] for any other text.
     pub fn restore(&mut self, saved: &str) -> Result<(), CardError> {
         let saved: Saved =
             serde_json::from_str(saved).map_err(|error| CardError::State(error.to_string()))?;
@@ -279,13 +296,13 @@ impl Card {
         if !saved.card.is_valid() {
             return Err(CardError::State("a key does not fit its algorithm".to_owned()));
         }
-        *self.piv.change() = saved.card;
+        *self.piv.memory_mut() = saved.card;
         Ok(())
     }
 
-    /// Collects the parts of a chain; a whole command is carried out.
-    fn assemble(&mut self, part: Command, now: Duration) -> Result<Outcome, Status> {
-        if part.class & !Command::CHAINING != 0 {
+    /// Collects the parts of a chain, and carries out the command once it is whole.
+    fn assemble(&mut self, part: CommandApdu, now: Duration) -> Result<Outcome, Status> {
+        if part.class & !CommandApdu::CHAINING != 0 {
             self.abandon_chain();
             return Err(Status::UnknownClass);
         }
@@ -297,7 +314,7 @@ impl Card {
             None => part,
             Some(mut chain) => {
                 chain.data.extend(part.data);
-                Command { class: part.class, longest_answer: part.longest_answer, ..chain }
+                CommandApdu { class: part.class, longest_answer: part.longest_answer, ..chain }
             }
         };
         if command.data.len() > self.profile.longest_command() {
@@ -311,44 +328,50 @@ impl Card {
         Ok(Outcome::Answer(Vec::new()))
     }
 
-    /// A chain that something else broke into was a command too: VERIFY is not the one before any more.
+    /// A chain that is not completed counts as a command that came after VERIFY.
     fn abandon_chain(&mut self) {
         self.chain = None;
-        self.piv.session.pin_just_verified = false;
+        self.piv.forget_last_command();
     }
 
-    fn dispatch(&mut self, command: &Command, now: Duration) -> Result<Outcome, Status> {
-        const GET_RESPONSE: u8 = 0xC0;
-        const SELECT: u8 = 0xA4;
-        if command.ins == GET_RESPONSE {
-            self.piv.session.pin_just_verified = false;
+    fn dispatch(&mut self, command: &CommandApdu, now: Duration) -> Result<Outcome, Status> {
+        let instruction = Instruction::parse(command.ins);
+        if instruction == Some(Instruction::GetResponse) {
+            self.piv.forget_last_command();
             let rest = mem::take(&mut self.rest);
             return if rest.is_empty() { Err(Status::WrongData) } else { Ok(Outcome::Answer(rest)) };
         }
         self.rest.clear();
-        match (command.ins, self.selected) {
-            (SELECT, _) => self.select(command).map(Outcome::Answer),
+        match (instruction, self.selected) {
+            (Some(Instruction::Select), _) => self.select(command).map(Outcome::Answer),
             (_, Some(Application::Piv)) => self.piv.handle(command, now),
             (_, Some(Application::Management)) => {
-                device_info::handle(command, self.profile, self.serial, self.piv.has_own_secrets())
+                let is_fips_approved = self.piv.has_own_secrets();
+                management::handle(command, self.profile, self.visible_serial(), is_fips_approved)
                     .map(Outcome::Answer)
             }
             (_, Some(Application::Otp)) => {
-                otp::handle(command, self.profile.firmware(), self.serial).map(Outcome::Answer)
+                otp::handle(command, self.profile, self.visible_serial()).map(Outcome::Answer)
             }
             (_, None) => Err(Status::UnknownInstruction),
         }
     }
 
-    /// SELECT by name. Choosing the application that is already chosen changes nothing, and a name nobody answers to
-    /// leaves the choice as it is; but not on the 4 series.
-    fn select(&mut self, command: &Command) -> Result<Vec<u8>, Status> {
-        self.piv.session.pin_just_verified = false;
-        if (command.p1, command.p2) != (0x04, 0x00) {
-            return Err(Status::WrongParameters);
+    /// SELECT by name. On the YubiKey 5, selecting the application that is selected already changes nothing, and
+    /// neither does a name that no application has.
+    fn select(&mut self, command: &CommandApdu) -> Result<Vec<u8>, Status> {
+        self.piv.forget_last_command();
+        match (command.p1, command.p2) {
+            (0x04, 0x00) => {}
+            // OpenSC issue 1230
+            (0x04, _) if self.profile.is_yubikey_4() => return Err(Status::UnknownInstruction),
+            _ => return Err(Status::WrongParameters),
         }
-        let application = Application::named(&command.data)
-            .filter(|application| *application != Application::Otp || self.profile.has_otp());
+        let application = Application::named(&command.data).filter(|application| match application {
+            Application::Piv => self.profile.has_piv(),
+            Application::Otp => self.profile.has_otp(),
+            Application::Management => true,
+        });
         let Some(application) = application else {
             if self.profile.failed_select_deselects() {
                 self.selected = None;
@@ -363,12 +386,17 @@ impl Card {
         self.selected = Some(application);
         Ok(match application {
             Application::Piv => self.piv.select(),
-            Application::Management => device_info::select(self.profile.firmware()),
-            Application::Otp => otp::status(self.profile.firmware()),
+            Application::Management => management::select(self.profile.firmware()),
+            Application::Otp => otp::select(self.profile.firmware()),
         })
     }
 
-    /// As much as fits, then 9000, or 61xx with the rest kept for GET RESPONSE.
+    /// The serial number, if clients can read it.
+    fn visible_serial(&self) -> Option<u32> {
+        (!self.profile.traits().serial_hidden).then_some(self.serial)
+    }
+
+    /// As much of the data as fits, then 9000; or 61xx, and the rest is kept for GET RESPONSE.
     fn answer(&mut self, mut data: Vec<u8>, longest: usize) -> Vec<u8> {
         if let (ShortLe::Again, 0..256, Ok(exact)) =
             (self.profile.traits().short_le, longest, u8::try_from(data.len()))
@@ -381,7 +409,8 @@ impl Card {
         }
         let status = match self.rest.len() {
             0 => Status::SUCCESS,
-            left => 0x6100 | left.min(0xFF) as u16,
+            left @ 1..=0xFF => 0x6100 | left as u16,
+            _ => 0x6100,
         };
         data.extend(status.to_be_bytes());
         data
@@ -393,7 +422,8 @@ impl Application {
     const MANAGEMENT: [u8; 8] = [0xA0, 0, 0, 5, 0x27, 0x47, 0x11, 0x17];
     const OTP: [u8; 7] = [0xA0, 0, 0, 5, 0x27, 0x20, 1];
 
-    /// PIV answers to every prefix of its AID of 5 bytes or more. Yubico's own applications share theirs.
+    /// The application that an AID selects. PIV answers to the first 5 bytes of its AID and more. Yubico's applications
+    /// share their first bytes, so all of them are needed.
     fn named(aid: &[u8]) -> Option<Self> {
         if aid.len() >= 5 && Self::PIV.starts_with(aid) {
             return Some(Self::Piv);
@@ -408,5 +438,5 @@ impl Application {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Saved {
     version: u32,
-    card: Store,
+    card: Memory,
 }

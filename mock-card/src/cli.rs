@@ -18,11 +18,12 @@ use signal_hook::iterator::Signals;
 
 use crate::applet::attestation::authorities;
 use crate::control;
-use crate::pcscd::Daemon;
+use crate::pcscd::{Daemon, remove_socket};
 use crate::settings::StartError;
 use arguments::{Arguments, Command, Options};
 
-/// Runs the command; 0 done, 1 failed, 2 usage, and with `exec` what the command returned.
+/// Runs the program. The exit code is 0 for success, 1 for a failure and 2 for a wrong command line; `exec` ends as its
+/// command does.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
@@ -37,7 +38,7 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// Each with its name before it, where readers of PEM look away.
+/// Prints each certificate as PEM, after a line with its name. Programs that read PEM skip that line.
 fn print_authorities() -> Result<ExitCode, StartError> {
     let mut output = io::stdout();
     for authority in authorities() {
@@ -48,7 +49,7 @@ fn print_authorities() -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Until SIGTERM, SIGINT or `quit`. The end of standard input is none.
+/// Serves until SIGTERM, SIGINT or the line `quit`. It goes on when standard input ends.
 fn serve(options: &Options) -> Result<ExitCode, StartError> {
     let (quit, wanted) = mpsc::channel();
     watch_signals({
@@ -84,7 +85,7 @@ fn attach(daemon: &Daemon, options: &Options) {
 fn stop(daemon: &Daemon, control: Option<&Path>) {
     daemon.stop();
     if let Some(path) = control {
-        let _ = std::fs::remove_file(path);
+        remove_socket(path);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The controls as lines of text, for standard input and the control socket.
 //!
-//! Every line is answered with `ok [VALUE]` or `error TEXT`; lines beginning with `event ` come unasked.
+//! Every line is answered with `ok [VALUE]` or `error TEXT`. Lines that begin with `event ` come by themselves.
 
 use std::io::{self, BufRead as _, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::fault::{self, Fault};
-use crate::pcscd::{self, Condition, Daemon, Hold, OutsideError};
+use crate::event::Event;
+use crate::fault::{Fault, FaultUsage};
+use crate::pcscd::{self, Condition, ControlError, Daemon};
 
-/// Told once somebody wants the mock to end.
+/// Receives a message when somebody wants the mock to end.
 pub(crate) type Quit = Sender<()>;
 
-/// Ends the mock, once it is answered.
+/// The line that ends the mock after it is answered.
 const QUIT: &str = "quit";
 
 /// Answers one line.
@@ -28,11 +29,11 @@ fn answer(daemon: &Daemon, words: &[&str]) -> String {
     }
 }
 
-/// A line that was not obeyed.
+/// Why a line was not obeyed.
 #[derive(Debug, thiserror::Error)]
-enum ControlError {
+enum LineError {
     #[error(transparent)]
-    Outside(#[from] OutsideError),
+    Control(#[from] ControlError),
     #[error(
         "no such command; there are touch, unplug, plug, remove, insert, reset, power-off, hold, release, wait, pin-tries, fault, clear, state, quit"
     )]
@@ -40,52 +41,52 @@ enum ControlError {
     #[error("write {0}")]
     Usage(&'static str),
     #[error(transparent)]
-    Fault(#[from] fault::Usage),
+    Fault(#[from] FaultUsage),
     #[error("the mock is stopping")]
     Stopping,
 }
 
-fn obey(daemon: &Daemon, words: &[&str]) -> Result<String, ControlError> {
-    let (command, arguments) = words.split_first().ok_or(ControlError::UnknownCommand)?;
-    let nothing = |()| String::new();
-    match (*command, arguments) {
-        ("touch", rest) => Ok(daemon.touch(serial(rest)?).map(nothing)?),
-        ("unplug", rest) => Ok(daemon.unplug(serial(rest)?).map(nothing)?),
-        ("plug", rest) => Ok(daemon.plug(serial(rest)?).map(nothing)?),
-        ("remove", rest) => Ok(daemon.remove(serial(rest)?).map(nothing)?),
-        ("insert", rest) => Ok(daemon.insert(serial(rest)?).map(nothing)?),
-        ("reset", rest) => Ok(daemon.reset(serial(rest)?).map(nothing)?),
-        ("power-off", rest) => Ok(daemon.power_off(serial(rest)?).map(nothing)?),
-        ("hold", ["exclusive", rest @ ..]) => Ok(daemon.hold(Hold::Exclusive, serial(rest)?).map(nothing)?),
-        ("hold", ["transaction", rest @ ..]) => {
-            Ok(daemon.hold(Hold::Transaction, serial(rest)?).map(nothing)?)
-        }
-        ("hold", _) => Err(ControlError::Usage("hold exclusive [SERIAL] or hold transaction [SERIAL]")),
-        ("release", rest) => Ok(daemon.release(serial(rest)?).map(nothing)?),
-        ("wait", what) => wait(daemon, what),
-        ("pin-tries", []) => Ok(daemon.pin_tries(None)?.to_string()),
-        ("pin-tries", [left, rest @ ..]) => {
-            let left =
-                left.parse().map_err(|_| ControlError::Usage("pin-tries [N [SERIAL]], N from 0 to 255"))?;
-            Ok(daemon.set_pin_tries(left, serial(rest)?).map(nothing)?)
-        }
-        ("fault", what) => {
+fn obey(daemon: &Daemon, words: &[&str]) -> Result<String, LineError> {
+    match words {
+        ["wait", what @ ..] => wait(daemon, what),
+        ["pin-tries", arguments @ ..] => pin_tries(daemon, arguments),
+        // These two are events, although their lines begin as those of faults do.
+        ["fault", what @ ("mute" | "gone"), rest @ ..] => cause(daemon, &[&[*what], rest].concat()),
+        ["fault", what @ ..] => {
             let (fault, rest) = Fault::parse(what)?;
-            Ok(daemon.fault(fault, serial(rest)?).map(nothing)?)
+            Ok(daemon.inject(fault, serial(rest)?).map(nothing)?)
         }
-        ("clear", what) => clear(daemon, what),
-        ("state", []) => Ok(daemon.describe()),
-        (QUIT, []) => Ok(String::new()),
-        _ => Err(ControlError::UnknownCommand),
+        ["clear", what @ ..] => clear(daemon, what),
+        ["state"] => Ok(daemon.describe()),
+        [QUIT] => Ok(String::new()),
+        _ => cause(daemon, words),
     }
 }
 
-fn clear(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
+fn cause(daemon: &Daemon, words: &[&str]) -> Result<String, LineError> {
+    let (event, rest) = Event::parse(words).map_err(|_| match words {
+        ["hold", ..] => LineError::Usage("hold exclusive [SERIAL] or hold transaction [SERIAL]"),
+        _ => LineError::UnknownCommand,
+    })?;
+    Ok(daemon.cause(event, serial(rest)?).map(nothing)?)
+}
+
+fn nothing((): ()) -> String {
+    String::new()
+}
+
+fn pin_tries(daemon: &Daemon, arguments: &[&str]) -> Result<String, LineError> {
+    let [left, rest @ ..] = arguments else { return Ok(daemon.pin_tries(None)?.to_string()) };
+    let left = left.parse().map_err(|_| LineError::Usage("pin-tries [N [SERIAL]], N from 0 to 255"))?;
+    Ok(daemon.set_pin_tries(left, serial(rest)?).map(nothing)?)
+}
+
+fn clear(daemon: &Daemon, what: &[&str]) -> Result<String, LineError> {
     let (faults, trace) = match what {
         [] => (true, true),
         ["faults"] => (true, false),
         ["trace"] => (false, true),
-        _ => return Err(ControlError::Usage("clear, clear faults or clear trace")),
+        _ => return Err(LineError::Usage("clear, clear faults or clear trace")),
     };
     if faults {
         daemon.clear_faults();
@@ -96,18 +97,18 @@ fn clear(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
     Ok(String::new())
 }
 
-fn serial(words: &[&str]) -> Result<Option<u32>, ControlError> {
+fn serial(words: &[&str]) -> Result<Option<u32>, LineError> {
     match words {
         [] => Ok(None),
-        [number] => number.parse().map(Some).map_err(|_| ControlError::Usage("the serial number in digits")),
-        _ => Err(ControlError::Usage("one serial number at most")),
+        [number] => number.parse().map(Some).map_err(|_| LineError::Usage("the serial number in digits")),
+        _ => Err(LineError::Usage("one serial number at most")),
     }
 }
 
-fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
-    /// Longer than any test; who waits in vain is ended by its own time limit.
+fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, LineError> {
+    /// Longer than any test. A test that waits in vain is ended by its own time limit.
     const A_DAY: Duration = Duration::from_secs(86_400);
-    let usage = ControlError::Usage("wait touch, wait idle, wait blocked N or wait apdu N");
+    let usage = LineError::Usage("wait touch, wait idle, wait blocked N or wait apdu N");
     let condition = match what {
         ["touch"] => Condition::TouchWanted,
         ["idle"] => Condition::Idle,
@@ -115,10 +116,11 @@ fn wait(daemon: &Daemon, what: &[&str]) -> Result<String, ControlError> {
         ["apdu", count] => Condition::Apdus(count.parse().map_err(|_| usage)?),
         _ => return Err(usage),
     };
-    if daemon.wait_until(condition, A_DAY) { Ok(String::new()) } else { Err(ControlError::Stopping) }
+    if daemon.wait_until(condition, A_DAY) { Ok(String::new()) } else { Err(LineError::Stopping) }
 }
 
-/// Takes lines from `input` and writes answers and `events` to `output`, until the input ends. Events go on.
+/// Answers the lines of `input` on `output` until the input ends. The `events` are written to `output` as they come,
+/// also after that.
 pub(crate) fn converse<W: Write + Send + 'static>(
     daemon: &Daemon,
     quit: &Quit,
@@ -144,7 +146,7 @@ pub(crate) fn converse<W: Write + Send + 'static>(
             continue;
         }
         let written = write_line(&output, &answer(daemon, &words));
-        // Told only now: the process may end before another line gets out.
+        // Not before the answer is written, because the process may end at once.
         if words == [QUIT] {
             let _ = quit.send(());
         }
@@ -160,7 +162,7 @@ fn write_line(output: &Mutex<impl Write>, line: &str) -> io::Result<()> {
     output.flush()
 }
 
-/// Listens on a control socket; a thread a connection, for as long as the process lives.
+/// Listens on a control socket. Each connection has a thread, and the socket is served until the process ends.
 pub(crate) fn listen(daemon: &Arc<Daemon>, quit: &Quit, path: &Path) -> io::Result<()> {
     let listener = pcscd::listen(path)?;
     listener.set_nonblocking(false)?;

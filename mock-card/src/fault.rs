@@ -1,106 +1,87 @@
-//! What goes wrong, when a test wants it to: the vocabulary, and how control lines spell it.
+//! Faults that a test injects, and how control lines spell them.
 
 use std::time::Duration;
 
-/// Something that goes wrong with one card, or with the daemon.
+use crate::event::Event;
+
+/// A fault to be injected into a card or the daemon. The first two occur once; the others last until the faults are
+/// cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Strikes once, at the `nth` command from now on that would have gone to the card; 1 is the next.
+    /// An effect on one command.
     Transmit {
-        /// Counts from 1.
+        /// Which one: 1 is the next command that would go to the card.
         nth: usize,
         /// What happens to it.
-        mishap: Mishap,
+        effect: Effect,
     },
-    /// The `nth` SCardConnect from now on fails once with this PC/SC result.
+    /// A failure of one SCardConnect.
     Connect {
-        /// Counts from 1.
+        /// Which one: 1 is the next.
         nth: usize,
-        /// Not 0, say `0x8010_006A` where polkit would refuse.
+        /// The PC/SC result, which must not be 0; `0x8010_006A` where polkit refuses.
         rv: u32,
     },
-    /// What would take up more of the card's memory is answered 6A84 (SP 800-73-4 part 2, 3.3.2), until
-    /// cleared.
+    /// Commands that would take up more of the card's memory are answered 6A84 (SP 800-73-4 part 2, 3.3.1).
     CardFull,
-    /// The card never stops talking: every answer is 255 zero bytes and says that more follow (61FF), until cleared.
+    /// Every answer is 255 zero bytes and says that more follow (61FF).
     Endless,
-    /// Nobody touches the card, whatever its settings say, until cleared. The controls still can.
+    /// Nobody touches the card, whatever its settings say. [`Event::Touch`] still does.
     TouchNever,
-    /// A finger comes this long after it is wanted, or too late, until cleared.
+    /// Somebody touches the card this long after it is needed. That may be too late.
     TouchLate(Duration),
-    /// The card was badly inserted and does not answer to power, until it is taken out and put back.
-    CardMute,
-    /// Every new connection is closed unread, as where polkit keeps a user from the daemon, until cleared.
+    /// New connections are closed before they are read, as where polkit keeps a user from the daemon.
     Refuse,
-    /// The daemon dies at once and takes its socket with it.
-    DaemonGone,
 }
 
-/// What happens to one command.
+/// What a fault does to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
-    /// The card does not see it; SCardTransmit returns this, not 0.
+pub enum Effect {
+    /// The command does not reach the card. SCardTransmit returns this value, which must not be 0.
     Fail(u32),
-    /// The card carries it out, but SCardTransmit returns this, not 0.
+    /// The card carries the command out, but SCardTransmit returns this value, which must not be 0.
     LoseAnswer(u32),
-    /// The card does not see it; the answer is this status word.
+    /// The command does not reach the card. The answer is this status word.
     StatusWord(u16),
-    /// Only so many bytes of the answer arrive.
+    /// Only this many bytes of the answer arrive.
     Truncate(usize),
-    /// So many bytes, all zero, come before the answer's status word. More than the client has room for does not
-    /// arrive at all.
+    /// This many zero bytes are put before the status word of the answer. An answer that is longer than the client's
+    /// buffer does not arrive.
     Pad(usize),
-    /// All bits of the answer's byte at this offset are flipped. An answer that short stays as it is.
+    /// All bits of the answer's byte at this offset are flipped. A shorter answer stays as it is.
     Corrupt(usize),
-    /// The card takes this long before it begins.
+    /// The card begins this much later.
     Delay(Duration),
-    /// The card is hit before it sees the command.
-    Before(Blow),
-    /// The card is hit once it has carried out the command. The answer still arrives, but not from a daemon
+    /// An event happens before the card sees the command. An event that is impossible at that moment does nothing.
+    Before(Event),
+    /// An event happens after the card has carried the command out. The answer still arrives, but not from a daemon
     /// that is gone.
-    After(Blow),
+    After(Event),
 }
 
-/// Something done to the card from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
-    /// The YubiKey is pulled out of its port.
-    Unplug,
-    /// The card is taken out of its reader.
-    Remove,
-    /// Another program resets the card.
-    Reset,
-    /// The card loses power.
-    PowerOff,
-    /// The daemon dies.
-    DaemonGone,
-}
-
-/// The words after `fault` that mean no fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Words that are no fault, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("write fault {0}")]
-pub(crate) struct Usage(&'static str);
+pub(crate) struct FaultUsage(String);
 
 impl Fault {
-    /// Reads a fault off the front of a control line's words; the others are left over.
-    pub(crate) fn parse<'a, 'b>(words: &'a [&'b str]) -> Result<(Self, &'a [&'b str]), Usage> {
+    /// Reads a fault from the beginning of a control line's words. The words after it are left over.
+    pub(crate) fn parse<'a, 'b>(words: &'a [&'b str]) -> Result<(Self, &'a [&'b str]), FaultUsage> {
         Ok(match words {
             ["transmit", nth, rest @ ..] => {
-                let (mishap, rest) = Mishap::parse(rest)?;
-                (Self::Transmit { nth: counted(nth)?, mishap }, rest)
+                let (effect, rest) = Effect::parse(rest)?;
+                (Self::Transmit { nth: ordinal(nth)?, effect }, rest)
             }
             ["connect", nth, "rv", rv, rest @ ..] => {
-                (Self::Connect { nth: counted(nth)?, rv: result(rv)? }, rest)
+                (Self::Connect { nth: ordinal(nth)?, rv: result(rv)? }, rest)
             }
             ["touch", "never", rest @ ..] => (Self::TouchNever, rest),
             ["touch", "late", delay, rest @ ..] => (Self::TouchLate(seconds(delay)?), rest),
             ["full", rest @ ..] => (Self::CardFull, rest),
             ["endless", rest @ ..] => (Self::Endless, rest),
-            ["mute", rest @ ..] => (Self::CardMute, rest),
             ["refuse", rest @ ..] => (Self::Refuse, rest),
-            ["gone", rest @ ..] => (Self::DaemonGone, rest),
             _ => {
-                return Err(Usage(
+                return Err(usage(
                     "transmit N …, connect N rv CODE, touch never, touch late SECONDS, full, endless, mute, refuse or gone",
                 ));
             }
@@ -108,64 +89,63 @@ impl Fault {
     }
 }
 
-impl Mishap {
-    fn parse<'a, 'b>(words: &'a [&'b str]) -> Result<(Self, &'a [&'b str]), Usage> {
-        const USAGE: Usage = Usage(
-            "transmit N rv CODE, lose CODE, sw XXXX, truncate BYTES, pad BYTES, corrupt OFFSET, delay SECONDS, before BLOW or after BLOW",
-        );
-        let [what, value, rest @ ..] = words else { return Err(USAGE) };
-        let mishap = match *what {
+impl Effect {
+    fn parse<'a, 'b>(words: &'a [&'b str]) -> Result<(Self, &'a [&'b str]), FaultUsage> {
+        let [what, value, rest @ ..] = words else { return Err(Self::usage()) };
+        let number = || value.parse().map_err(|_| Self::usage());
+        let effect = match *what {
             "rv" => Self::Fail(result(value)?),
             "lose" => Self::LoseAnswer(result(value)?),
-            "sw" => Self::StatusWord(u16::from_str_radix(value, 16).map_err(|_| USAGE)?),
-            "truncate" => Self::Truncate(value.parse().map_err(|_| USAGE)?),
-            "pad" => Self::Pad(value.parse().map_err(|_| USAGE)?),
-            "corrupt" => Self::Corrupt(value.parse().map_err(|_| USAGE)?),
+            "sw" => Self::StatusWord(u16::from_str_radix(value, 16).map_err(|_| Self::usage())?),
+            "truncate" => Self::Truncate(number()?),
+            "pad" => Self::Pad(number()?),
+            "corrupt" => Self::Corrupt(number()?),
             "delay" => Self::Delay(seconds(value)?),
-            "before" => Self::Before(Blow::parse(value)?),
-            "after" => Self::After(Blow::parse(value)?),
-            _ => return Err(USAGE),
+            "before" => return event(&words[1..]).map(|(event, rest)| (Self::Before(event), rest)),
+            "after" => return event(&words[1..]).map(|(event, rest)| (Self::After(event), rest)),
+            _ => return Err(Self::usage()),
         };
-        Ok((mishap, rest))
+        Ok((effect, rest))
+    }
+
+    fn usage() -> FaultUsage {
+        usage(
+            "transmit N rv CODE, lose CODE, sw XXXX, truncate BYTES, pad BYTES, corrupt OFFSET, delay SECONDS, before EVENT or after EVENT",
+        )
     }
 }
 
-impl Blow {
-    fn parse(word: &str) -> Result<Self, Usage> {
-        match word {
-            "unplug" => Ok(Self::Unplug),
-            "remove" => Ok(Self::Remove),
-            "reset" => Ok(Self::Reset),
-            "power-off" => Ok(Self::PowerOff),
-            "gone" => Ok(Self::DaemonGone),
-            _ => Err(Usage("… before or after unplug, remove, reset, power-off or gone")),
-        }
-    }
+fn usage(text: &str) -> FaultUsage {
+    FaultUsage(text.to_owned())
 }
 
-fn counted(word: &str) -> Result<usize, Usage> {
-    word.parse().ok().filter(|nth| *nth > 0).ok_or(Usage("transmit N or connect N, N from 1, the next"))
+fn event<'a, 'b>(words: &'a [&'b str]) -> Result<(Event, &'a [&'b str]), FaultUsage> {
+    Event::parse(words)
+        .map_err(|_| usage(&format!("… with an event after before or after: {}", Event::WORDS)))
+}
+
+fn ordinal(word: &str) -> Result<usize, FaultUsage> {
+    let number = word.parse().ok().filter(|nth| *nth > 0);
+    number.ok_or_else(|| usage("transmit N or connect N, where N is 1 for the next"))
 }
 
 /// A PC/SC result in hexadecimal. Success is no fault.
-fn result(word: &str) -> Result<u32, Usage> {
+fn result(word: &str) -> Result<u32, FaultUsage> {
     let digits = word.trim_start_matches("0x");
-    u32::from_str_radix(digits, 16)
-        .ok()
-        .filter(|rv| *rv != 0)
-        .ok_or(Usage("… with a PC/SC result in hexadecimal, as in 80100017"))
+    let number = u32::from_str_radix(digits, 16).ok().filter(|rv| *rv != 0);
+    number.ok_or_else(|| usage("… with a PC/SC result in hexadecimal, as in 80100017"))
 }
 
-fn seconds(word: &str) -> Result<Duration, Usage> {
+fn seconds(word: &str) -> Result<Duration, FaultUsage> {
     let seconds: Option<f64> = word.parse().ok();
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or(Usage("… with a number of seconds"))
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| usage("… with a number of seconds"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Hold;
 
     fn parsed(line: &str) -> Option<(Fault, usize)> {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -174,29 +154,28 @@ mod tests {
 
     #[test]
     fn every_fault_has_a_spelling() {
-        let transmit = |mishap| Fault::Transmit { nth: 2, mishap };
+        let transmit = |effect| Fault::Transmit { nth: 2, effect };
         for (line, fault) in [
-            ("transmit 2 rv 80100017", transmit(Mishap::Fail(0x8010_0017))),
-            ("transmit 2 rv 0x80100016", transmit(Mishap::Fail(0x8010_0016))),
-            ("transmit 2 lose 80100069", transmit(Mishap::LoseAnswer(0x8010_0069))),
-            ("transmit 2 sw 6F00", transmit(Mishap::StatusWord(0x6F00))),
-            ("transmit 2 truncate 1", transmit(Mishap::Truncate(1))),
-            ("transmit 2 pad 300", transmit(Mishap::Pad(300))),
-            ("transmit 2 corrupt 0", transmit(Mishap::Corrupt(0))),
-            ("transmit 2 delay 0.5", transmit(Mishap::Delay(Duration::from_millis(500)))),
-            ("transmit 2 before unplug", transmit(Mishap::Before(Blow::Unplug))),
-            ("transmit 2 before remove", transmit(Mishap::Before(Blow::Remove))),
-            ("transmit 2 after reset", transmit(Mishap::After(Blow::Reset))),
-            ("transmit 2 after power-off", transmit(Mishap::After(Blow::PowerOff))),
-            ("transmit 2 after gone", transmit(Mishap::After(Blow::DaemonGone))),
+            ("transmit 2 rv 80100017", transmit(Effect::Fail(0x8010_0017))),
+            ("transmit 2 rv 0x80100016", transmit(Effect::Fail(0x8010_0016))),
+            ("transmit 2 lose 80100069", transmit(Effect::LoseAnswer(0x8010_0069))),
+            ("transmit 2 sw 6F00", transmit(Effect::StatusWord(0x6F00))),
+            ("transmit 2 truncate 1", transmit(Effect::Truncate(1))),
+            ("transmit 2 pad 300", transmit(Effect::Pad(300))),
+            ("transmit 2 corrupt 0", transmit(Effect::Corrupt(0))),
+            ("transmit 2 delay 0.5", transmit(Effect::Delay(Duration::from_millis(500)))),
+            ("transmit 2 before unplug", transmit(Effect::Before(Event::Unplug))),
+            ("transmit 2 before remove", transmit(Effect::Before(Event::Remove))),
+            ("transmit 2 after reset", transmit(Effect::After(Event::Reset))),
+            ("transmit 2 after power-off", transmit(Effect::After(Event::PowerOff))),
+            ("transmit 2 after hold transaction", transmit(Effect::After(Event::Hold(Hold::Transaction)))),
+            ("transmit 2 after gone", transmit(Effect::After(Event::DaemonGone))),
             ("connect 2 rv 8010006A", Fault::Connect { nth: 2, rv: 0x8010_006A }),
             ("touch never", Fault::TouchNever),
             ("touch late 2", Fault::TouchLate(Duration::from_secs(2))),
             ("full", Fault::CardFull),
             ("endless", Fault::Endless),
-            ("mute", Fault::CardMute),
             ("refuse", Fault::Refuse),
-            ("gone", Fault::DaemonGone),
         ] {
             assert_eq!(parsed(line), Some((fault, 0)), "{line}");
             assert_eq!(parsed(&format!("{line} 12345678")), Some((fault, 1)), "{line}, with a serial number");

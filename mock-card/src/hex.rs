@@ -1,8 +1,8 @@
-//! Hexadecimal text: how APDUs and keys are written in traces, state files and on the command line.
+//! Hexadecimal text. APDUs and keys are written so in traces, in state files and on the command line.
 
 use std::fmt::Write as _;
 
-/// Upper-case digits, no separators.
+/// Writes bytes in upper-case digits, without separators.
 pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02X}");
@@ -10,7 +10,7 @@ pub fn encode(bytes: &[u8]) -> String {
     })
 }
 
-/// Reads digits of either case; blanks between bytes are allowed. `None` for anything else.
+/// Reads digits of either case, with or without blanks between them. `None` for any other text.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text
         .chars()
@@ -23,7 +23,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-/// `#[serde(with = "hex::text")]` for byte strings.
+/// For `#[serde(with = "hex::text")]` on byte strings.
 pub(crate) mod text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 

@@ -1,30 +1,34 @@
-//! Cards and their daemon in a few words: what a test starts.
-
-mod one_card;
+//! A mock as a test starts and controls it.
 
 use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::applet::firmware::Firmware;
 use crate::applet::key::ImportedKey;
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::Traits;
+use crate::event::{Event, Hold};
 use crate::fault::Fault;
-use crate::pcscd::{Condition, Daemon};
-use crate::profile::{Firmware, Traits};
+use crate::pcscd::{Condition, ControlError, Daemon};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 use crate::trace::Entry;
-pub use one_card::OneCard;
 
-/// A running mock, mostly with one card. Dropping it closes every connection and takes the socket away.
+/// A running mock: a daemon with one card or several. It ends when it is dropped, together with what [`MockCard::on`]
+/// gave.
 ///
-/// The control methods panic where the card is in no state for them, say on `plug` while it is plugged in: in
-/// a test that is a mistake of the test. [`MockCard::daemon`] has the same with errors.
+/// Its methods panic where an event is impossible at the moment, as in `plug` for a YubiKey that is plugged in: the
+/// test itself is wrong then. [`MockCard::daemon`] has the same with errors.
 pub struct MockCard {
-    daemon: Daemon,
+    daemon: Arc<Daemon>,
+    /// The card that is controlled; the first one if there is no number.
+    serial: Option<u32>,
 }
 
 impl MockCard {
-    /// Starts from a YubiKey 5 with firmware 5.7.4, serial number 12345678 and default PIN, PUK and keys.
+    /// A YubiKey 5 with firmware 5.7.4 and serial number 12345678. Its PIN, PUK and management key are those of a new
+    /// card.
     pub fn builder() -> Builder {
         Builder { settings: Settings::default(), card: CardSettings::default(), others: Vec::new() }
     }
@@ -34,123 +38,128 @@ impl MockCard {
         self.daemon.socket()
     }
 
-    /// The daemon behind it.
+    /// The daemon, whose methods return errors.
     pub fn daemon(&self) -> &Daemon {
         &self.daemon
     }
 
-    /// The controls of one of several cards. Those of the mock itself mean the first, except that a touch goes
-    /// to the card that blinks and a release to the one that is held.
-    pub fn on(&self, serial: u32) -> OneCard<'_> {
-        OneCard::new(&self.daemon, Some(serial))
+    /// The same mock with controls that mean the card with this serial number. Without a number they mean the first
+    /// card; but a touch is for the card that waits for one, and a release for the card that is held.
+    pub fn on(&self, serial: u32) -> Self {
+        Self { daemon: Arc::clone(&self.daemon), serial: Some(serial) }
     }
 
-    fn any(&self) -> OneCard<'_> {
-        OneCard::new(&self.daemon, None)
+    /// Lets an event happen.
+    pub fn cause(&self, event: Event) {
+        expect(self.daemon.cause(event, self.serial));
     }
 
-    /// A finger: for the command that waits, else for the next one.
+    /// [`Event::Touch`].
     pub fn touch(&self) {
-        self.any().touch();
+        self.cause(Event::Touch);
     }
 
-    /// Pulls the YubiKey: card and reader vanish together.
+    /// [`Event::Unplug`].
     pub fn unplug(&self) {
-        self.any().unplug();
+        self.cause(Event::Unplug);
     }
 
-    /// Puts it back.
+    /// [`Event::Plug`].
     pub fn plug(&self) {
-        self.any().plug();
+        self.cause(Event::Plug);
     }
 
-    /// Takes the card out of its reader.
+    /// [`Event::Remove`].
     pub fn remove(&self) {
-        self.any().remove();
+        self.cause(Event::Remove);
     }
 
-    /// Puts it back in.
+    /// [`Event::Insert`].
     pub fn insert(&self) {
-        self.any().insert();
+        self.cause(Event::Insert);
     }
 
-    /// Another program resets the card.
+    /// [`Event::Reset`].
     pub fn reset(&self) {
-        self.any().reset();
+        self.cause(Event::Reset);
     }
 
-    /// The card loses power until somebody connects.
+    /// [`Event::PowerOff`].
     pub fn power_off(&self) {
-        self.any().power_off();
+        self.cause(Event::PowerOff);
     }
 
-    /// Another program has the card for itself alone.
+    /// [`Event::Hold`] with [`Hold::Exclusive`].
     pub fn hold_exclusive(&self) {
-        self.any().hold_exclusive();
+        self.cause(Event::Hold(Hold::Exclusive));
     }
 
-    /// Another program is in a transaction.
+    /// [`Event::Hold`] with [`Hold::Transaction`].
     pub fn hold_transaction(&self) {
-        self.any().hold_transaction();
+        self.cause(Event::Hold(Hold::Transaction));
     }
 
-    /// The other program is done.
+    /// [`Event::Release`].
     pub fn release(&self) {
-        self.any().release();
+        self.cause(Event::Release);
     }
 
-    /// Lets something go wrong, with the card or with the whole daemon.
-    pub fn fault(&self, fault: Fault) {
-        self.any().fault(fault);
+    /// Injects a fault.
+    pub fn inject(&self, fault: Fault) {
+        expect(self.daemon.inject(fault, self.serial));
     }
 
-    /// Nothing goes wrong any more, with no card.
+    /// Ends all faults, of every card.
     pub fn clear_faults(&self) {
         self.daemon.clear_faults();
     }
 
-    /// Waits until a command wants a touch; `false` when time was up before.
+    /// The number of PIN tries that are left.
+    pub fn pin_tries(&self) -> u8 {
+        expect(self.daemon.pin_tries(self.serial))
+    }
+
+    /// Sets the number of PIN tries that are left. 0 blocks the PIN.
+    pub fn set_pin_tries(&self, left: u8) {
+        expect(self.daemon.set_pin_tries(left, self.serial));
+    }
+
+    /// Waits for [`Condition::TouchWanted`]. `false` if it does not hold within this time.
     pub fn wait_touch(&self, at_most: Duration) -> bool {
         self.daemon.wait_until(Condition::TouchWanted, at_most)
     }
 
-    /// Waits until no client has the card open.
+    /// Waits for [`Condition::Idle`]. `false` if it does not hold within this time.
     pub fn wait_idle(&self, at_most: Duration) -> bool {
         self.daemon.wait_until(Condition::Idle, at_most)
     }
 
-    /// Waits until this many calls wait for another program's transaction, or for a busy card.
+    /// Waits for [`Condition::Blocked`]. `false` if it does not hold within this time.
     pub fn wait_blocked(&self, count: usize, at_most: Duration) -> bool {
         self.daemon.wait_until(Condition::Blocked(count), at_most)
     }
 
-    /// Waits until the trace holds this many answered commands.
+    /// Waits for [`Condition::Apdus`]. `false` if it does not hold within this time.
     pub fn wait_apdus(&self, count: usize, at_most: Duration) -> bool {
         self.daemon.wait_until(Condition::Apdus(count), at_most)
     }
 
-    /// PIN tries left.
-    pub fn pin_tries(&self) -> u8 {
-        self.any().pin_tries()
-    }
-
-    /// Sets the PIN tries left; 0 blocks the PIN.
-    pub fn set_pin_tries(&self, left: u8) {
-        self.any().set_pin_tries(left);
-    }
-
-    /// What happened since the start or the last [`MockCard::clear_trace`].
+    /// What has been recorded since the start, or since the last [`MockCard::clear_trace`].
     pub fn trace(&self) -> Vec<Entry> {
         self.daemon.trace()
     }
 
-    /// Forgets what is recorded.
+    /// Forgets what has been recorded.
     pub fn clear_trace(&self) {
         self.daemon.clear_trace();
     }
 }
 
-/// Says what kind of card to start.
+fn expect<T>(result: Result<T, ControlError>) -> T {
+    result.unwrap_or_else(|error| panic!("mock card: {error}"))
+}
+
+/// The settings of a mock that is to be started.
 #[derive(Clone, Debug)]
 pub struct Builder {
     settings: Settings,
@@ -159,37 +168,37 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The number by which clients tell keys apart.
+    /// The serial number.
     pub fn serial(mut self, serial: u32) -> Self {
         self.card.serial = serial;
         self
     }
 
-    /// The version, say `Firmware::new(5, 4, 3)`.
+    /// The firmware version, such as `Firmware::new(5, 4, 3)`.
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.card.firmware = firmware;
         self
     }
 
-    /// What makes it different from others of that version: attestation, PIN complexity, and more.
+    /// What is special about the card.
     pub fn traits(mut self, traits: Traits) -> Self {
         self.card.traits = traits;
         self
     }
 
-    /// 6 to 8 characters.
+    /// The PIN, 6 to 8 characters.
     pub fn pin(mut self, pin: &str) -> Self {
         self.card.pin = Some(pin.to_owned());
         self
     }
 
-    /// 6 to 8 characters.
+    /// The PUK, 6 to 8 characters.
     pub fn puk(mut self, puk: &str) -> Self {
         self.card.puk = Some(puk.to_owned());
         self
     }
 
-    /// 24 bytes, AES-192 from firmware 5.7, 3DES before.
+    /// The management key, 24 bytes: AES-192 from firmware 5.7 on, 3DES before.
     pub fn management_key(mut self, key: &[u8]) -> Self {
         self.card.management_key = Some(key.to_vec());
         self
@@ -201,7 +210,7 @@ impl Builder {
         self
     }
 
-    /// How long it waits for a touch; 15 s on a real key.
+    /// How long the card waits for a touch. A real one waits 15 s.
     pub fn touch_timeout(mut self, timeout: Duration) -> Self {
         self.card.touch_timeout = timeout;
         self
@@ -213,37 +222,43 @@ impl Builder {
         self
     }
 
-    /// Keeps the card's memory in a file, every secret in the clear.
+    /// Keeps the card's memory in a file, with every secret in the clear.
     pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
         self.card.state = Some(path.into());
         self
     }
 
-    /// The reader's name.
+    /// The name of the reader.
     pub fn reader(mut self, name: &str) -> Self {
         self.card.reader = Some(name.to_owned());
         self
     }
 
-    /// Powers the card down this long after its last user left.
+    /// The answer to reset, 2 to 33 bytes.
+    pub fn atr(mut self, atr: &[u8]) -> Self {
+        self.card.atr = Some(atr.to_vec());
+        self
+    }
+
+    /// Powers the card down this long after the last client has closed it.
     pub fn idle_off(mut self, after: Duration) -> Self {
         self.card.idle_off = Some(after);
         self
     }
 
-    /// A reader more, with a card of its own; serial numbers differ.
+    /// Adds a reader with another card. No two cards may have the same serial number.
     pub fn another_card(mut self, card: CardSettings) -> Self {
         self.others.push(card);
         self
     }
 
-    /// Where the socket shall be.
+    /// The path of the socket.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.socket = Some(path.into());
         self
     }
 
-    /// Writes the trace as JSON lines, too.
+    /// Writes the trace to a file, too, as JSON lines.
     pub fn trace_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.trace_file = Some(path.into());
         self
@@ -258,10 +273,10 @@ impl Builder {
     /// Starts the daemon.
     ///
     /// # Errors
-    /// [`StartError`], with nothing left behind.
+    /// [`StartError`]. Nothing is left behind then.
     pub fn start(self) -> Result<MockCard, StartError> {
         let cards = iter::once(self.card).chain(self.others).collect();
         let settings = Settings { cards, ..self.settings };
-        Ok(MockCard { daemon: Daemon::start(&settings)? })
+        Ok(MockCard { daemon: Arc::new(Daemon::start(&settings)?), serial: None })
     }
 }

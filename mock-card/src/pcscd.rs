@@ -1,26 +1,27 @@
-//! A stand-in for pcsc-lite's daemon, behind an unmodified `libpcsclite`.
+//! A daemon that takes the place of pcsc-lite's `pcscd`, for an unmodified `libpcsclite`.
 //!
-//! A thread a connection, one lock over everything. A call that must wait (for another program's transaction,
-//! for a finger) waits on one condition variable, and gives up when its client is gone.
+//! Each connection has a thread, and one lock guards all state. A call that has to wait for another program's
+//! transaction or for a touch waits on one condition variable. It ends when its client is gone.
 
-mod armed;
 mod busy;
 mod calls;
 mod code;
-mod outside;
+mod controls;
+mod injected;
 mod reader;
 mod session;
+mod socket;
 mod transmit;
 mod vpcd;
 mod waiting;
-pub(crate) mod wire;
+mod wire;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -30,35 +31,38 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-pub use outside::{Condition, Hold, OutsideError};
+pub use controls::{Condition, ControlError};
 
-use crate::settings::{MAX_SOCKET_PATH, Settings, StartError};
+use crate::settings::{Settings, StartError};
 use crate::trace::{Entry, Recorder};
 use reader::{HandleId, Reader};
+pub(crate) use socket::{listen, new_folder, remove_socket};
+use socket::{place_socket, random_number};
 use waiting::{ConnectionId, WaitingList};
 use wire::{READER_RECORD, READER_SLOTS};
 
-/// The running daemon. Dropping it closes every connection and takes the socket away.
+/// A running daemon. When it is dropped, its connections are closed and its socket is removed.
 pub struct Daemon {
     shared: Arc<Shared>,
-    /// A folder made for the socket, removed with it.
+    /// The folder that was made for the socket.
     folder: Option<PathBuf>,
-    accepting: Mutex<Option<Accepting>>,
-    /// Threads of virtual readers.
+    acceptor: Mutex<Option<Acceptor>>,
+    /// The threads that serve virtual readers.
     links: Mutex<Vec<JoinHandle<()>>>,
 }
 
-struct Accepting {
-    /// Closed to end the thread.
+/// The thread that accepts connections.
+struct Acceptor {
+    /// The thread ends when this is closed.
     stop: UnixStream,
     thread: JoinHandle<()>,
 }
 
 impl Daemon {
-    /// Binds, listens, and only then shows the socket under its name: clients in between would be refused.
+    /// Starts the daemon. Its socket gets its name when it already listens, so that no client is refused.
     ///
     /// # Errors
-    /// [`StartError`], with nothing left behind.
+    /// [`StartError`]. Nothing is left behind then.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
         let state = State::new(settings)?;
         let (socket, folder) = place_socket(settings.socket.as_deref())?;
@@ -77,7 +81,7 @@ impl Daemon {
         Ok(Self {
             shared,
             folder,
-            accepting: Mutex::new(Some(Accepting { stop, thread })),
+            acceptor: Mutex::new(Some(Acceptor { stop, thread })),
             links: Mutex::default(),
         })
     }
@@ -87,22 +91,22 @@ impl Daemon {
         &self.shared.socket
     }
 
-    /// Takes the socket away, closes every connection and waits until all threads are done. Once is enough.
+    /// Removes the socket, closes every connection and waits until all threads have ended. A second call does nothing.
     pub fn stop(&self) {
-        let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        let Some(acceptor) = self.acceptor.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
         let mut state = self.shared.lock();
-        self.shared.go_down(&mut state);
-        state.listeners.clear();
+        self.shared.shut_down(&mut state);
+        state.event_listeners.clear();
         self.shared.commit(state);
-        drop(accepting.stop);
-        let _ = accepting.thread.join();
+        drop(acceptor.stop);
+        let _ = acceptor.thread.join();
         for link in self.links.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = link.join();
         }
         if let Some(folder) = &self.folder {
-            // Somebody else may have put a file there; then it is theirs to remove.
+            // If somebody else has put a file there, the folder stays.
             let _ = fs::remove_dir(folder);
         }
     }
@@ -112,58 +116,6 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// A path of the caller's, or one in a new folder that only we can enter.
-fn place_socket(wanted: Option<&Path>) -> Result<(PathBuf, Option<PathBuf>), StartError> {
-    let checked = |path: PathBuf| match path.as_os_str().len() {
-        length if length > MAX_SOCKET_PATH => Err(StartError::SocketPath { length }),
-        _ => Ok(path),
-    };
-    if let Some(path) = wanted {
-        return Ok((checked(path.to_owned())?, None));
-    }
-    let folder = new_folder()?;
-    match checked(folder.join("pcscd.comm")) {
-        Ok(socket) => Ok((socket, Some(folder))),
-        Err(error) => {
-            let _ = fs::remove_dir(&folder);
-            Err(error)
-        }
-    }
-}
-
-/// An empty folder among the temporary files.
-pub(crate) fn new_folder() -> Result<PathBuf, StartError> {
-    let folder = std::env::temp_dir().join(format!("mock-card-{:08x}", random_number()));
-    DirBuilder::new().mode(0o700).create(&folder).map_err(|error| StartError::file(&folder, error))?;
-    Ok(folder)
-}
-
-/// Takes the place of a stale socket, never of one that somebody listens on.
-pub(crate) fn listen(socket: &Path) -> std::io::Result<UnixListener> {
-    if UnixStream::connect(socket).is_ok() {
-        return Err(std::io::ErrorKind::AddrInUse.into());
-    }
-    let unfinished = socket.with_file_name(format!("{:08x}", random_number()));
-    let listener = match UnixListener::bind(&unfinished) {
-        Ok(listener) => {
-            fs::rename(&unfinished, socket).inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
-            listener
-        }
-        // The name may be too long where the real one just fits.
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
-            let _ = fs::remove_file(socket);
-            UnixListener::bind(socket)?
-        }
-        Err(error) => return Err(error),
-    };
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-fn random_number() -> u32 {
-    getrandom::u32().expect("the operating system has randomness")
 }
 
 fn accept_until_stopped(listener: &UnixListener, stopped: &UnixStream, shared: &Arc<Shared>) {
@@ -189,92 +141,92 @@ fn accept_until_stopped(listener: &UnixListener, stopped: &UnixStream, shared: &
     }
 }
 
-/// What all threads share.
+/// What all threads of a daemon share.
 struct Shared {
     state: Mutex<State>,
-    /// Signalled by every [`Shared::commit`].
+    /// Notified by every [`Shared::commit`].
     changed: Condvar,
     socket: PathBuf,
 }
 
-/// How often a waiting call looks whether its client is still there.
-const GLANCE: Duration = Duration::from_millis(20);
+/// How often a waiting call checks whether its client is still connected.
+const CLIENT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The client is not there any more, or the daemon is about to go.
+/// The connection is to be closed: its client is gone, sends what no client sends, or the daemon is stopping.
 #[derive(Debug)]
-struct Gone;
+struct Disconnected;
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets everybody see what was done: clients that wait for a change, threads that wait for their turn.
+    /// Ends a change of the state: saves it, and notifies clients and threads that wait for a change.
     fn commit(&self, mut state: MutexGuard<'_, State>) {
-        state.settle();
+        state.save_and_notify();
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Takes the socket away and closes every connection, at once and for good.
-    fn go_down(&self, state: &mut State) {
+    /// Removes the socket and closes every connection.
+    fn shut_down(&self, state: &mut State) {
         if !state.stopping {
-            let _ = fs::remove_file(&self.socket);
+            remove_socket(&self.socket);
         }
         state.stopping = true;
         for stream in state.connections.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        state.drop_link();
+        state.disconnect_link();
     }
 
-    /// Waits for something to change, looking every now and then whether the client is still there.
-    fn pause<'a>(
+    /// Waits until the state changes, or until it is time to check whether the client is still connected.
+    fn wait_for_change<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         client: &impl AsFd,
-    ) -> Result<MutexGuard<'a, State>, Gone> {
+    ) -> Result<MutexGuard<'a, State>, Disconnected> {
         state.blocked += 1;
-        let mut state = self.wait(state, GLANCE);
+        let mut state = self.wait_at_most(state, CLIENT_CHECK_INTERVAL);
         state.blocked -= 1;
-        if state.stopping || is_gone(client) { Err(Gone) } else { Ok(state) }
+        if state.stopping || is_disconnected(client) { Err(Disconnected) } else { Ok(state) }
     }
 
-    fn wait<'a>(&'a self, state: MutexGuard<'a, State>, at_most: Duration) -> MutexGuard<'a, State> {
+    fn wait_at_most<'a>(&'a self, state: MutexGuard<'a, State>, at_most: Duration) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, at_most).unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
-fn is_gone(client: &impl AsFd) -> bool {
+fn is_disconnected(client: &impl AsFd) -> bool {
     let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut ready = [PollFd::new(client, PollFlags::empty())];
     poll(&mut ready, Some(&now)).is_ok() && ready[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
-/// Everything there is, under one lock.
+/// All state of a daemon.
 struct State {
     readers: Vec<Reader>,
     waiting: WaitingList,
     contexts: HashMap<u32, ConnectionId>,
     connections: BTreeMap<ConnectionId, Arc<UnixStream>>,
-    /// To a real daemon's virtual reader.
+    /// The connection to the virtual reader of a real daemon.
     link: Option<Arc<TcpStream>>,
-    /// Handles of the other program that the controls play, by reader.
-    strangers: HashMap<usize, HandleId>,
-    /// Readers that came or went, as clients are told: from 1, never 0.
+    /// The handles of the other program that [`Event::Hold`](crate::Event::Hold) stands for, by reader.
+    other_program: HashMap<usize, HandleId>,
+    /// The number of readers that came or went, which clients ask for. It is never 0.
     reader_events: u32,
     recorder: Recorder,
-    listeners: Vec<Sender<String>>,
+    event_listeners: Vec<Sender<String>>,
     stopping: bool,
-    /// Calls that wait for another program, or for the card, to be done.
+    /// The number of calls that wait for another program's transaction, or for a card that is busy.
     blocked: usize,
-    /// New connections are closed unread.
-    refusing: bool,
+    /// Whether new connections are closed before they are read.
+    refuses_connections: bool,
     started: Instant,
     last_number: u32,
     last_connection: ConnectionId,
-    /// The reader list that clients know.
-    listed: Vec<u8>,
+    /// The reader list that clients were last told of.
+    last_list: Vec<u8>,
 }
 
 impl State {
@@ -288,6 +240,9 @@ impl State {
                     Reader::new(card.reader_name(index), card.card()?, card.touch, card.touch_timeout);
                 reader.power_off_when_idle(card.idle_off);
                 reader.state_file.clone_from(&card.state);
+                if let Some(atr) = &card.atr {
+                    reader.atr.clone_from(atr);
+                }
                 Ok(reader)
             })
             .collect::<Result<Vec<_>, StartError>>()?;
@@ -299,35 +254,35 @@ impl State {
             contexts: HashMap::new(),
             connections: BTreeMap::new(),
             link: None,
-            strangers: HashMap::new(),
+            other_program: HashMap::new(),
             reader_events: 1,
             recorder: Recorder::new(file, settings.trace_secrets),
-            listeners: Vec::new(),
+            event_listeners: Vec::new(),
             stopping: false,
             blocked: 0,
-            refusing: false,
+            refuses_connections: false,
             started: Instant::now(),
             last_number: 0,
             last_connection: 0,
-            listed: Vec::new(),
+            last_list: Vec::new(),
         };
         state.save_cards().map_err(|(path, error)| StartError::file(&path, error))?;
-        state.listed = state.reader_list();
+        state.last_list = state.reader_list();
         Ok(state)
     }
 
-    /// Time since the daemon started.
+    /// The time since the daemon started.
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// A context or handle: never 0, never twice, below 2^31.
+    /// A number for a context or handle. It is not 0, below 2^31, and none is given twice.
     fn new_number(&mut self) -> u32 {
         self.last_number += 1;
         self.last_number
     }
 
-    /// All records, as many as the protocol has room for; the unused ones are zero.
+    /// The reader list of the protocol. Records without a reader are zero.
     fn reader_list(&self) -> Vec<u8> {
         let mut list = vec![0; READER_SLOTS * READER_RECORD];
         for (slot, reader) in list.chunks_exact_mut(READER_RECORD).zip(&self.readers) {
@@ -347,34 +302,34 @@ impl State {
         self.recorder.record(now, entry);
     }
 
-    /// Tells everybody at the controls.
-    fn tell(&mut self, event: &str) {
-        self.listeners.retain(|listener| listener.send(format!("event {event}")).is_ok());
+    /// Sends a line to those who listen to [`Daemon::events`].
+    fn send_event(&mut self, event: &str) {
+        self.event_listeners.retain(|listener| listener.send(format!("event {event}")).is_ok());
     }
 
-    /// Wakes the waiting clients if the reader list is another, and saves what the cards must not forget.
-    fn settle(&mut self) {
+    /// Notifies the clients that wait for a change of the reader list, and saves the memory of the cards.
+    fn save_and_notify(&mut self) {
         let list = self.reader_list();
-        if list != self.listed {
-            self.listed = list;
+        if list != self.last_list {
+            self.last_list = list;
             self.waiting.wake_all();
         }
-        if !self.readers.first().is_some_and(Reader::is_there) {
-            self.drop_link();
+        if !self.readers.first().is_some_and(Reader::has_responsive_card) {
+            self.disconnect_link();
         }
         if let Err((path, error)) = self.save_cards() {
-            self.tell(&format!("state-not-saved {}: {error}", path.display()));
+            self.send_event(&format!("state-not-saved {}: {error}", path.display()));
         }
     }
 
-    /// The card leaves the virtual reader.
-    fn drop_link(&mut self) {
+    /// Closes the connection to a virtual reader, which takes the card out of it.
+    fn disconnect_link(&mut self) {
         if let Some(link) = self.link.take() {
             let _ = link.shutdown(Shutdown::Both);
         }
     }
 
-    fn save_cards(&mut self) -> Result<(), (PathBuf, std::io::Error)> {
+    fn save_cards(&mut self) -> Result<(), (PathBuf, io::Error)> {
         for reader in &mut self.readers {
             if reader.card.take_changed()
                 && let Some(path) = &reader.state_file
@@ -388,9 +343,12 @@ impl State {
 
 fn require_distinct(readers: &[Reader]) -> Result<(), StartError> {
     if readers.len() > READER_SLOTS {
-        return Err(StartError::TooManyReaders);
+        return Err(StartError::TooManyReaders { most: READER_SLOTS });
     }
     for (index, reader) in readers.iter().enumerate() {
+        if !(2..=wire::LONGEST_ATR).contains(&reader.atr.len()) {
+            return Err(StartError::AnswerToReset);
+        }
         if reader.name.is_empty() || reader.name.len() >= wire::READER_NAME || reader.name.contains('\0') {
             return Err(StartError::ReaderName);
         }
@@ -414,8 +372,8 @@ fn open_trace(path: &Path) -> Result<File, StartError> {
         .map_err(|error| StartError::file(path, error))
 }
 
-/// Readable by us alone, and whole or not there at all.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a file that no other user can read. It is either written as a whole or stays as it was.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:08x}", random_number()));
     let unfinished = path.with_file_name(name);

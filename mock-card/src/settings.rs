@@ -1,77 +1,80 @@
-//! What a mock is started with.
+//! The settings of a mock that is to be started.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::applet::firmware::{Edition, Firmware};
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::{Traits, Transport};
 use crate::applet::{Card, CardError};
-use crate::profile::{Firmware, Traits};
 
-/// Who touches the card when its light blinks.
+/// Who touches the card when it waits for a touch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Touch {
-    /// Somebody always does, at once.
+    /// The mock does, at once.
     #[default]
     Auto,
-    /// Nobody ever does: after the timeout the command fails with 6982.
+    /// Nobody does. The command is answered 6982 after the timeout.
     Never,
-    /// Whoever holds the controls, within the timeout.
+    /// The test does, by its controls.
     Manual,
 }
 
 /// The daemon and its cards.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The socket's path, at most 107 bytes; without one, a file in a new temporary folder.
+    /// The path of the socket, at most 107 bytes. Without it, the socket is in a new temporary folder.
     pub socket: Option<PathBuf>,
-    /// JSON lines of every call go here, appended; the file is made with mode 0600.
+    /// A file that the trace is appended to, as JSON lines. If it is new, its mode is 0600.
     pub trace_file: Option<PathBuf>,
-    /// Whether the trace shows PINs and keys.
+    /// Whether PINs and keys are in the trace.
     pub trace_secrets: bool,
-    /// One reader each.
+    /// The cards. Each has a reader.
     pub cards: Vec<CardSettings>,
 }
 
-/// One card in its reader.
+/// A card and its reader.
 #[derive(Clone, Debug)]
 pub struct CardSettings {
-    /// The number by which clients tell keys apart.
+    /// The serial number.
     pub serial: u32,
-    /// Its version, 5.7.4 unless told.
+    /// The firmware.
     pub firmware: Firmware,
-    /// What makes it different from others of that version.
+    /// What is special about the card.
     pub traits: Traits,
-    /// 6 to 8 characters; 123456 unless told. A state file that exists knows better.
+    /// The PIN, 6 to 8 characters. Without it, 123456. A state file that exists has its own.
     pub pin: Option<String>,
-    /// 6 to 8 characters; 12345678 unless told.
+    /// The PUK, 6 to 8 characters. Without it, 12345678. A state file that exists has its own.
     pub puk: Option<String>,
-    /// 24 bytes; the well-known default unless told.
+    /// The management key, 24 bytes. Without it, that of a new card. A state file that exists has its own.
     pub management_key: Option<Vec<u8>>,
-    /// Keys to load, also over those of the state file.
+    /// Private keys to put into slots. They replace those of the state file.
     pub imports: Vec<Import>,
-    /// Who touches it.
+    /// Who touches the card.
     pub touch: Touch,
-    /// How long the light blinks; 15 s on a real key.
+    /// How long the card waits for a touch. A real one waits 15 s.
     pub touch_timeout: Duration,
-    /// The reader's name; clients look for `Yubico YubiKey` in it.
+    /// The name of the reader. Clients look for `Yubico YubiKey` in it.
     pub reader: Option<String>,
-    /// Where the card's memory lives between two starts, with every secret in the clear; mode 0600.
+    /// The answer to reset, 2 to 33 bytes. Without it, the one that a YubiKey gives in such a reader.
+    pub atr: Option<Vec<u8>>,
+    /// A file that keeps the card's memory, with every secret in the clear. Its mode is 0600.
     pub state: Option<PathBuf>,
-    /// Power the card down this long after its last user left, as the real daemon does after 5 s.
+    /// How long after the last client has closed the card it is powered down. The real daemon does that after 5 s.
     pub idle_off: Option<Duration>,
 }
 
-/// A key to put into a slot at start.
+/// A private key to put into a slot.
 #[derive(Clone, Debug)]
 pub struct Import {
-    /// 9A, 9C, 9D, 9E, 82 to 95, F9.
+    /// The slot: 9A, 9C, 9D, 9E, 82 to 95, or F9.
     pub slot: u8,
     /// The key.
     pub key: ImportedKey,
-    /// When it wants the PIN.
+    /// When the key needs the PIN.
     pub pin: PinPolicy,
-    /// When it wants a touch.
+    /// When the key needs a touch.
     pub touch: TouchPolicy,
 }
 
@@ -88,6 +91,7 @@ impl Default for CardSettings {
             touch: Touch::default(),
             touch_timeout: Duration::from_secs(15),
             reader: None,
+            atr: None,
             state: None,
             idle_off: None,
         }
@@ -95,16 +99,19 @@ impl Default for CardSettings {
 }
 
 impl CardSettings {
-    /// The reader's name: as told, or what pcsc-lite makes of a YubiKey of its series, numbered from 00.
+    /// The name of the reader. Without one in the settings, it is the name that pcsc-lite gives to the reader number
+    /// `index`: a YubiKey in a USB port, or an NFC reader of a common kind.
     pub(crate) fn reader_name(&self, index: usize) -> String {
-        let product = match self.firmware.major {
-            ..5 => "Yubico Yubikey 4 OTP+U2F+CCID",
-            _ => "Yubico YubiKey OTP+FIDO+CCID",
+        let product = match (self.traits.transport, self.firmware) {
+            (Transport::Nfc, _) => "ACS ACR122U PICC Interface",
+            (Transport::Usb, Firmware { major: ..5, .. }) => "Yubico Yubikey 4 OTP+U2F+CCID",
+            (Transport::Usb, Firmware { edition: Edition::Bio, .. }) => "Yubico YubiKey FIDO+CCID",
+            (Transport::Usb, _) => "Yubico YubiKey OTP+FIDO+CCID",
         };
         self.reader.clone().unwrap_or_else(|| format!("{product} {index:02X} 00"))
     }
 
-    /// The card with everything that was told, or with what its state file says.
+    /// A card with these settings. If its state file exists, PIN, PUK and management key are from there.
     pub(crate) fn card(&self) -> Result<Card, StartError> {
         let mut card = Card::new(self.firmware, self.serial)?.with_traits(self.traits);
         let saved = self.state.as_deref().filter(|path| path.exists());
@@ -129,49 +136,55 @@ impl CardSettings {
 /// Why a mock did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A setting no card can have.
+    /// A setting that no card can have.
     #[error(transparent)]
     Card(#[from] CardError),
-    /// A file that is not the key it should be.
+    /// A file that has not the key that it should have.
     #[error("{path}: not a PKCS#8 private key for {algorithm}, in DER or PEM", algorithm = algorithm.name(), path = path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// What was expected.
+        /// The algorithm that was expected.
         algorithm: Algorithm,
     },
-    /// Keys to import, but several cards to import them into.
+    /// Keys to import, where there are several cards.
     #[error("an import goes into the only card, but there are several")]
     ImportIntoSeveral,
-    /// libpcsclite cuts longer paths off without a word.
+    /// A path for the socket that is too long. libpcsclite would cut it off and say nothing.
     #[error(
         "the socket's path has {length} bytes; libpcsclite takes at most {MAX_SOCKET_PATH}, so choose a shorter one"
     )]
     SocketPath {
-        /// Bytes in the path.
+        /// The number of bytes in the path.
         length: usize,
     },
-    /// Clients tell cards apart by these.
+    /// Two cards with the same name or number, by which clients tell them apart.
     #[error("two cards have the same {0}")]
     Twice(&'static str),
-    /// More readers than the protocol can list.
-    #[error("there is room for {} readers", crate::pcscd::wire::READER_SLOTS)]
-    TooManyReaders,
-    /// A name that does not fit into the reader list.
+    /// More readers than pcsc-lite's protocol has room for.
+    #[error("there is room for {most} readers")]
+    TooManyReaders {
+        /// The number that there is room for.
+        most: usize,
+    },
+    /// A name of a reader that does not fit into pcsc-lite's protocol.
     #[error("a reader's name has 1 to 127 bytes and no NUL")]
     ReaderName,
-    /// A file or socket.
+    /// An answer to reset that no card can give.
+    #[error("an answer to reset has 2 to 33 bytes")]
+    AnswerToReset,
+    /// A file or socket that could not be made or read.
     #[error("{path}: {error}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         #[source]
         error: std::io::Error,
     },
 }
 
-/// `sizeof(sun_path)` less its NUL.
+/// The size of `sun_path` in `struct sockaddr_un`, without the NUL at its end.
 pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 impl StartError {

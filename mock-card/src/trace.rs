@@ -1,7 +1,7 @@
-//! What happened, call by call: for tests to ask, and as JSON lines for people.
+//! The trace: every call of every client, for tests to look at, and as JSON lines for people.
 //!
-//! PINs, keys, agreed secrets and the printed-information object (where a PIN-protected management key lives)
-//! are left out, and their bytes counted, unless secrets are asked for.
+//! Secrets are left out, and their bytes are counted, unless the settings want them: PINs, keys, agreed secrets, and
+//! the printed-information object, which may have a management key in it.
 
 mod redaction;
 
@@ -13,46 +13,47 @@ use serde::Serialize;
 
 pub(crate) use redaction::Redactor;
 
+use crate::applet::instruction::Instruction;
 use crate::hex;
 
-/// One call, or one thing done to the card from outside. Fields that make no sense for a call are absent.
+/// A call, or an event that happened to the card. Fields that a call does not have are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Counts from 1 and never again, also across [`clear`](crate::MockCard::clear_trace).
+    /// The number of the entry. It counts from 1 and goes on when the trace [is cleared](crate::MockCard::clear_trace).
     pub n: u64,
-    /// Microseconds since the daemon started.
+    /// The time since the daemon started, in microseconds.
     pub us: u64,
-    /// The connection (one per PC/SC context) in order of arrival, from 1; 0 for what came from outside.
+    /// The number of the connection, which counts from 1; libpcsclite makes one for each context. 0 for an event.
     pub conn: u64,
-    /// The card's serial number, 0 where a call has no card.
+    /// The serial number of the card; 0 for a call without one.
     pub serial: u32,
-    /// The PC/SC function without `SCard` in lower case; or `touch`, `insert`, `remove`, `plug`, `unplug`.
+    /// The PC/SC function without `SCard`, in lower case; or an event, such as `touch` or `unplug`.
     pub call: &'static str,
-    /// Of `connect` and `reconnect`: 1 exclusive, 2 shared, 3 direct.
+    /// The share mode of `connect` and `reconnect`: 1 exclusive, 2 shared, 3 direct.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<u32>,
-    /// Of `disconnect`, `endtransaction` and `reconnect`: 0 leave, 1 reset, 2 unpower, 3 eject.
+    /// The disposition of `disconnect`, `endtransaction` and `reconnect`: 0 leave, 1 reset, 2 unpower, 3 eject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disposition: Option<u32>,
-    /// Whether the client went away without the call, so that the daemon did it.
+    /// Whether the daemon made the call for a client that was gone.
     #[serde(skip_serializing_if = "is_false")]
     pub implicit: bool,
-    /// Of `touch`: the slot whose key wanted it, as in `9C`.
+    /// The slot of the key that needed a `touch`, as in `9C`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
-    /// Of `transmit`: the instruction's name, or its two digits.
+    /// The name of the instruction in a `transmit`, or its two digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ins: Option<String>,
-    /// Of `transmit`: the command in hexadecimal, without what is redacted.
+    /// The command in a `transmit`, in hexadecimal, without the secret bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apdu: Option<String>,
-    /// How many secret bytes were left out of command and answer.
+    /// The number of secret bytes that were left out of command and answer.
     #[serde(skip_serializing_if = "is_zero")]
     pub redacted: usize,
-    /// Of `transmit`: data and status word in hexadecimal.
+    /// The answer to a `transmit`: data and status word in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// Of `transmit`: whether a fault played a part in it.
+    /// Whether an injected fault had an effect on a `transmit`.
     #[serde(skip_serializing_if = "is_false")]
     pub fault: bool,
     /// The PC/SC result, 0 for success.
@@ -60,17 +61,17 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry for a call; the recorder fills in number and time.
+    /// An entry for a call. The recorder adds number and time.
     pub(crate) fn of(call: &'static str) -> Self {
         Self { call, ..Self::default() }
     }
 
-    /// Whether this is a command that the card answered.
+    /// Whether it is a command that the card answered.
     pub fn is_apdu(&self) -> bool {
         self.call == "transmit" && self.rv == 0
     }
 
-    /// The status word of an answered command.
+    /// The status word of the answer, if there is one.
     pub fn status_word(&self) -> Option<u16> {
         let answer = self.answer.as_deref()?;
         u16::from_str_radix(answer.get(answer.len().checked_sub(4)?..)?, 16).ok()
@@ -85,7 +86,7 @@ fn is_zero(value: &usize) -> bool {
     *value == 0
 }
 
-/// Keeps the entries, and writes them to a file if there is one.
+/// Keeps the entries, and also writes them to a file if the settings name one.
 pub(crate) struct Recorder {
     entries: Vec<Entry>,
     next: u64,
@@ -124,7 +125,7 @@ impl Recorder {
     }
 }
 
-/// The fields of a `transmit` that depend on its bytes.
+/// The fields of a `transmit` that depend on the bytes of command and answer.
 pub(crate) struct Shown {
     pub(crate) ins: Option<String>,
     pub(crate) apdu: String,
@@ -143,30 +144,9 @@ impl Shown {
     }
 }
 
-/// The name of a command's instruction, as the standard or Yubico's documents have it.
+/// The name of a command's instruction, or its two digits.
 fn name(command: &[u8]) -> String {
-    let ins = command.get(1).copied().unwrap_or_default();
-    match ins {
-        0x1D => "READ CONFIG",
-        0x20 => "VERIFY",
-        0x24 => "CHANGE REFERENCE DATA",
-        0x2C => "RESET RETRY COUNTER",
-        0x47 => "GENERATE ASYMMETRIC KEY PAIR",
-        0x87 => "GENERAL AUTHENTICATE",
-        0xA4 => "SELECT",
-        0xC0 => "GET RESPONSE",
-        0xCB => "GET DATA",
-        0xDB => "PUT DATA",
-        0xF6 => "MOVE KEY",
-        0xF7 => "GET METADATA",
-        0xF8 => "GET SERIAL",
-        0xF9 => "ATTEST",
-        0xFA => "SET PIN RETRIES",
-        0xFB => "RESET",
-        0xFD => "GET VERSION",
-        0xFE => "IMPORT ASYMMETRIC KEY",
-        0xFF => "SET MANAGEMENT KEY",
-        _ => return format!("{ins:02X}"),
-    }
-    .to_owned()
+    let byte = command.get(1).copied().unwrap_or_default();
+    Instruction::parse(byte)
+        .map_or_else(|| format!("{byte:02X}"), |instruction| instruction.name().to_owned())
 }

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `exec`, control lines, files.
+//! The command line: `serve`, `exec`, control lines and files.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -20,7 +20,7 @@ fn mock_card() -> Command {
     Command::new(env!("CARGO_BIN_EXE_mock-card"))
 }
 
-/// `mock-card serve`, spoken to line by line.
+/// A running `mock-card serve` and its control lines.
 struct Serving {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -50,7 +50,7 @@ impl Serving {
         kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
     }
 
-    /// Ends by itself, leaving nothing behind.
+    /// Asserts that it ends by itself, and leaves nothing behind.
     fn assert_ends(mut self) {
         assert!(self.child.wait().unwrap().success());
         assert!(!self.socket.exists());
@@ -76,7 +76,7 @@ fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// The next line that is no event.
+/// The next line that does not begin with `event `.
 fn answer(lines: &Receiver<String>) -> String {
     loop {
         let line = lines.recv_timeout(PATIENCE).expect("an answer in time");
@@ -86,7 +86,7 @@ fn answer(lines: &Receiver<String>) -> String {
     }
 }
 
-/// `mock-card exec OPTIONS -- sh -c SCRIPT`.
+/// Runs `mock-card exec OPTIONS -- sh -c SCRIPT`.
 fn exec(options: &[&str], script: &str) -> Output {
     mock_card().arg("exec").args(options).args(["--", "sh", "-c", script]).output().unwrap()
 }
@@ -134,9 +134,13 @@ fn control_lines_are_answered() {
         ("fault transmit 1 after unplug 8", "error there is no card 8"),
         ("fault touch never", "ok"),
         ("fault touch late 0.5 7", "ok"),
+        ("fault transmit 1 before hold transaction 7", "ok"),
+        ("fault mute", "ok"),
+        ("remove", "ok"),
+        ("insert 7", "ok"),
         ("fault full", "ok"),
         ("fault refuse", "ok"),
-        ("fault transmit 0 sw 6F00", "error write fault transmit N or connect N, N from 1, the next"),
+        ("fault transmit 0 sw 6F00", "error write fault transmit N or connect N, where N is 1 for the next"),
         ("clear faults", "ok"),
         ("clear trace", "ok"),
         ("clear everything", "error write clear, clear faults or clear trace"),
@@ -147,6 +151,18 @@ fn control_lines_are_answered() {
     let state = mock.ask("state");
     assert!(state.starts_with("ok {") && state.contains("\"pin-tries\":1"), "{state}");
     assert!(mock.ask("dance").starts_with("error no such command; there are touch, "));
+    assert_eq!(mock.ask("quit"), "ok");
+    mock.assert_ends();
+}
+
+#[test]
+fn the_daemon_can_be_told_to_die() {
+    let mut mock = Serving::start(&["serve"]);
+    let client = UnixStream::connect(&mock.socket).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(mock.ask("fault gone"), "ok");
+    assert_eq!((&client).read(&mut [0]).unwrap(), 0);
+    assert!(!mock.socket.exists());
     assert_eq!(mock.ask("quit"), "ok");
     mock.assert_ends();
 }
@@ -193,6 +209,38 @@ fn signals_stop_it_and_the_end_of_input_does_not() {
         mock.assert_ends();
         assert!(!control.exists());
     }
+}
+
+#[test]
+fn sockets_are_for_this_user_only_and_replace_no_file() {
+    let folder = folder();
+    let (socket, control) = (folder.path().join("s"), folder.path().join("c"));
+    let script = "umask 0; exec \"$0\" serve --socket s --control c";
+    let mut mock = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_mock-card")])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = lines_of(mock.stdout.take().unwrap());
+    assert_eq!(lines.recv_timeout(PATIENCE).as_deref(), Ok("PCSCLITE_CSOCK_NAME=s"));
+    assert_eq!(lines.recv_timeout(PATIENCE).as_deref(), Ok("ready"));
+    for path in [&socket, &control] {
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    writeln!(mock.stdin.as_mut().unwrap(), "quit").unwrap();
+    assert!(mock.wait().unwrap().success());
+
+    for option in ["--socket", "--control"] {
+        let file = folder.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        let output = mock_card().args(["serve", option, path(&file)]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("this is no socket"), "{output:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only that file is left");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! The mock behind the real libpcsclite.
 //!
-//! The library reads `PCSCLITE_CSOCK_NAME` once per process, so every client is a child: this test program
-//! again, told by its environment to be one. It takes a command a line and gives an answer a line.
+//! The library reads `PCSCLITE_CSOCK_NAME` once in each process, so every client is a child process. It is this test
+//! program again, with a variable that tells it to be a client. It reads one command in a line, and answers it in a
+//! line.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use std::time::{Duration, Instant};
 
-use mock_card::{Blow, Fault, ImportedKey, Mishap, MockCard, PinPolicy, Touch, TouchPolicy, hex};
+use mock_card::{Effect, Event, Fault, ImportedKey, MockCard, PinPolicy, Touch, TouchPolicy, hex};
 use p256::pkcs8::EncodePrivateKey as _;
 use support::real_daemon::RealDaemon;
 use support::{Client, PATIENCE};
@@ -18,7 +19,7 @@ const SELECTED: &str = "61114F0600001000010079074F05A0000003089000";
 const VERIFY: &str = "transmit 0020008008313233343536FFFF";
 const READER: &str = "Yubico YubiKey OTP+FIDO+CCID 00 00";
 
-/// Not a test: the client, when this program is started as one.
+/// The client, if this program was started as one. It is no test.
 #[test]
 fn client_process() {
     support::be_a_client_if_told();
@@ -83,7 +84,8 @@ fn one_clients_transaction_makes_another_wait() {
     assert_eq!(one.ask("end leave"), "ok");
     assert_eq!(two.answer(), "ok");
     assert_eq!(two.ask("transmit 00FD0000"), "ok 0507049000");
-    // One handle's transaction refuses the other's commands; the library tries again until they go through.
+    // While one handle has a transaction, commands of the other are refused. The library tries again until they are
+    // not.
     one.tell("transmit 00F80000");
     assert_eq!(two.ask("end leave"), "ok");
     assert_eq!(one.answer(), "ok 00BC614E9000");
@@ -213,8 +215,9 @@ fn no_daemon_and_a_daemon_that_goes() {
 #[test]
 fn refused_as_by_polkit() {
     let card = start();
-    card.fault(Fault::Refuse);
-    // Closed before it has spoken, a client would sometimes find the daemon gone instead.
+    card.inject(Fault::Refuse);
+    // If the connection were closed before the client's message, the client would sometimes take the daemon for one
+    // that is not there.
     for _ in 0..10 {
         assert_eq!(Client::unconnected(card.socket()).ask("establish"), "error SecurityViolation");
     }
@@ -227,7 +230,7 @@ fn a_daemon_that_dies_in_mid_call() {
     let card = start();
     let mut client = Client::start(&card);
     assert_eq!(client.ask("connect shared"), "ok");
-    card.fault(Fault::Transmit { nth: 2, mishap: Mishap::After(Blow::DaemonGone) });
+    card.inject(Fault::Transmit { nth: 2, effect: Effect::After(Event::DaemonGone) });
     assert_eq!(client.ask(SELECT), format!("ok {SELECTED}"));
     assert_eq!(client.ask("transmit 00FD0000"), "error CommError");
     assert_eq!(client.ask("establish"), "error NoService");
@@ -238,8 +241,8 @@ fn a_card_pulled_in_mid_call() {
     let card = start();
     let mut client = Client::start(&card);
     assert_eq!(client.ask("connect shared"), "ok");
-    card.fault(Fault::Transmit { nth: 1, mishap: Mishap::LoseAnswer(0x8010_0016) });
-    card.fault(Fault::Transmit { nth: 1, mishap: Mishap::After(Blow::Unplug) });
+    card.inject(Fault::Transmit { nth: 1, effect: Effect::LoseAnswer(0x8010_0016) });
+    card.inject(Fault::Transmit { nth: 1, effect: Effect::After(Event::Unplug) });
     assert_eq!(client.ask(SELECT), "error NotTransacted");
     assert_eq!(client.ask(SELECT), "error InvalidValue");
     assert_eq!(client.ask("readers"), "error NoReadersAvailable");
@@ -280,7 +283,7 @@ fn twenty_mocks_serve_sixty_clients_without_mixing_them_up() {
     }
 }
 
-/// Who does it (`1`, `2` or the world), and what.
+/// In each line a client (`1` or `2`) or the world, and what it does.
 const SCRIPT: &str = "
     1 connect unknown-reader
     1 connect no-protocol
@@ -377,7 +380,7 @@ fn play(socket: &std::path::Path, mut world: impl FnMut(&str)) -> Vec<String> {
         std::thread::yield_now();
     }
     let mut clients = [Client::start_at(socket), Client::start_at(socket)];
-    // The real daemon sees a card a little later than its reader.
+    // The real daemon notices the card a little later than the reader.
     while clients[0].ask("look") != "ok PRESENT" {
         assert!(begun.elapsed() < PATIENCE, "there is no card");
     }

@@ -1,4 +1,4 @@
-//! Foreign programs as judges: OpenSC and Yubico's own tool, as Debian ships them.
+//! Programs of others use the mock: OpenSC and Yubico's own tool, in Debian's versions.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ use p384::pkcs8::{DecodePublicKey as _, EncodePrivateKey as _, LineEnding};
 
 const DEFAULT_KEY: &str = "010203040506070801020304050607080102030405060708";
 
-/// Runs a tool against the card; ends it after 60 seconds.
+/// Runs a tool with the card, for at most 60 seconds.
 fn run(card: &MockCard, program: &str, package: &str, arguments: &[&str]) -> Output {
     let output = Command::new("timeout")
         .args(["60", program])
@@ -81,7 +81,7 @@ fn yubico_counts_wrong_pins() {
     text(yubico_piv_tool(&card, &["-a", "verify-pin", "-P", "111222"]));
 }
 
-/// The tool in Debian 12 knows 3DES management keys only, so the card is of the generation before AES.
+/// The tool in Debian 12 knows 3DES management keys only, so the firmware is one before AES.
 #[test]
 fn yubico_generates_a_key_and_signs_with_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ fn yubico_writes_and_reads_objects() {
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let card = MockCard::builder().firmware(Firmware::new(5, 4, 3)).start().unwrap();
     let (written, read) = (file("written"), file("read"));
-    // Long enough for chains of commands and for answers in parts.
+    // So long that commands are chained and answers come in parts.
     let value: Vec<u8> = (0..2_500_u32).map(|n| n as u8).collect();
     std::fs::write(&written, &value).unwrap();
     let object = ["--id", "0x5fc105", "-f", "binary"];

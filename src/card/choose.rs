@@ -1,77 +1,120 @@
-//! Choosing among the cards that are plugged in.
+//! Choosing the card on which keys are made, among those that are plugged in.
 
-use super::known::{Identity, KnownCards};
+use std::time::Instant;
+
+use super::access::Access;
+use super::known::KnownCards;
+use super::survey::SurveyedCard;
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::reader::{AfterReset, ReaderName, Readers, Terms};
-use crate::ui::Ui;
+use crate::reader::{self, ReaderName, SILENCE, Waiting};
 
-/// Finds one of some cards among those that are plugged in.
-#[derive(Clone, Copy)]
-pub(crate) struct Finder<'a> {
-    pub(crate) readers: &'a Readers,
-    pub(crate) ui: Ui,
+/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace. One that does not
+/// tell its number is recognised if it is one of the `known`.
+///
+/// # Errors
+/// [`Error::NoCard`], [`Error::SeveralCards`], [`Error::NotTheChosenCard`], [`Error::ReplacesItself`],
+/// [`Error::SerialNeeded`], [`Error::Reader`].
+pub(crate) fn card<'a>(
+    access: Access<'a>,
+    known: &KnownCards,
+    wanted: Option<Serial>,
+    replaced: Option<Serial>,
+) -> Result<SurveyedCard<'a>, Error> {
+    let Access { readers, ui, settings } = access;
+    let mut names = readers.yubikeys()?;
+    if names.is_empty() && ui.is_interactive() {
+        let _countdown = ui.count_down("plug in the YubiKey".into(), readers.deadlines().insertion);
+        names = readers.wait_for_insertion(&[])?;
+    }
+    let mut cards = numbers(access, &names, known, wanted)?;
+    if let Some(serial) = replaced {
+        let others = cards.iter().filter(|(found, _)| *found != Some(serial)).count();
+        if (others == 0 && !cards.is_empty()) || wanted == replaced {
+            return Err(Error::ReplacesItself { serial });
+        }
+        cards.retain(|(found, _)| *found != Some(serial));
+    }
+    let found: Vec<_> = cards.iter().filter_map(|(serial, _)| *serial).collect();
+    if let Some(wanted) = wanted {
+        let is_there = found.contains(&wanted);
+        cards.retain(|(serial, _)| if is_there { *serial == Some(wanted) } else { serial.is_none() });
+        if cards.is_empty() {
+            return Err(if found.is_empty() {
+                Error::NoCard { wanted: format!("YubiKey {wanted}") }
+            } else {
+                Error::NotTheChosenCard { found, wanted }
+            });
+        }
+    }
+    if cards.len() > 1 {
+        if !ui.is_interactive() {
+            return Err(Error::SeveralCards { found });
+        }
+        let choices: Vec<_> = cards.iter().map(|(serial, _)| name(*serial)).collect();
+        let choice = ui.choose("Which YubiKey?", &choices, settings.wait.pin_prompt())?;
+        cards = vec![cards.swap_remove(choice)];
+    }
+    let (serial, reader) =
+        cards.pop().ok_or_else(|| Error::NoCard { wanted: "the YubiKey to enroll".into() })?;
+    let serial = match serial.or(wanted) {
+        Some(serial) => serial,
+        None => printed_serial(access)?,
+    };
+    SurveyedCard::survey(access, reader, serial)
 }
 
-impl Finder<'_> {
-    /// The reader with the card that comes first in order. A single reader is taken unseen: the transaction itself
-    /// identifies the card.
-    ///
-    /// # Errors
-    /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
-    pub(crate) fn reader_with(&self, cards: &KnownCards) -> Result<ReaderName, Error> {
-        let mut readers = self.readers.yubikeys()?;
-        if readers.is_empty() && self.ui.is_interactive() {
-            readers = self.wait_for_insertion(cards)?;
-        }
-        if readers.len() > 1 {
-            return self.first_in_order(readers, cards);
-        }
-        readers.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
-    }
-
-    /// The card that would be used.
-    ///
-    /// # Errors
-    /// As [`reader_with`](Self::reader_with).
-    pub(crate) fn card(&self, cards: &KnownCards) -> Result<Serial, Error> {
-        match self.identity_of(&self.reader_with(cards)?, cards)? {
-            Identity::Known(serial) => Ok(serial),
-            Identity::Other(found) => Err(cards.wrong_card(&Vec::from_iter(found))),
-        }
-    }
-
-    /// For work that changes nothing on the card: it may be done again after somebody's reset.
-    pub(crate) fn terms(&self) -> Terms {
-        Terms { limit: self.readers.deadlines().touch, after_reset: AfterReset::Repeat }
-    }
-
-    fn wait_for_insertion(&self, cards: &KnownCards) -> Result<Vec<ReaderName>, Error> {
-        let text = format!("plug in {}", cards.for_display());
-        let _countdown = self.ui.count_down(text, self.readers.deadlines().insertion);
-        Ok(self.readers.wait_for_insertion(&[])?)
-    }
-
-    fn identity_of(&self, reader: &ReaderName, cards: &KnownCards) -> Result<Identity, Error> {
-        let cards = cards.clone();
-        self.readers.with_card(reader, self.terms(), move |piv| Ok(cards.identify(piv)?))
-    }
-
-    fn first_in_order(&self, readers: Vec<ReaderName>, cards: &KnownCards) -> Result<ReaderName, Error> {
-        let mut known = Vec::new();
-        let mut others = Vec::new();
-        let mut failure = None;
-        for reader in readers {
-            match self.identity_of(&reader, cards) {
-                Ok(Identity::Known(serial)) => known.push((serial, reader)),
-                Ok(Identity::Other(found)) => others.extend(found),
-                Err(error) => failure = Some(error),
+/// The number of each card. If the wanted one is among them, no others are waited for.
+fn numbers(
+    access: Access<'_>,
+    names: &[ReaderName],
+    known: &KnownCards,
+    wanted: Option<Serial>,
+) -> Result<Vec<(Option<Serial>, ReaderName)>, Error> {
+    let known = known.clone();
+    let mut looks = access.readers.look_at_all(names, move |piv| Ok::<_, Error>(known.number(piv)?))?;
+    let mut cards = Vec::new();
+    let mut failure = None;
+    let end = Instant::now() + access.readers.deadlines().connect;
+    let mut until = Instant::now() + SILENCE;
+    while looks.unanswered().next().is_some() {
+        match looks.next_until(until) {
+            Some((name, Ok(serial))) => cards.push((serial, name)),
+            Some((_, Err(error))) => failure = Some(error),
+            None if until == end => {
+                failure = Some(reader::Error::Timeout { waiting: Waiting::ForCard }.into());
+                break;
+            }
+            None => {
+                looks.tell();
+                until = end;
             }
         }
-        match (known.into_iter().min_by_key(|(serial, _)| cards.position(*serial)), failure) {
-            (Some((_, reader)), _) => Ok(reader),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(cards.wrong_card(&others)),
+        if wanted.is_some() && cards.iter().any(|(serial, _)| *serial == wanted) {
+            failure = None;
+            break;
         }
     }
+    let position = |name: &ReaderName| names.iter().position(|other| other == name);
+    cards.sort_by_key(|(_, name)| position(name));
+    // Which of them it is, is not known then.
+    failure.map_or(Ok(cards), Err)
+}
+
+/// A card as a person knows it.
+pub(super) fn name(serial: Option<Serial>) -> String {
+    match serial {
+        Some(serial) => format!("YubiKey {serial}"),
+        None => "a YubiKey that does not tell its number".to_owned(),
+    }
+}
+
+/// The number is printed on the key. From then on its keys identify the card.
+fn printed_serial(access: Access<'_>) -> Result<Serial, Error> {
+    if !access.ui.is_interactive() {
+        return Err(Error::SerialNeeded);
+    }
+    let question = "This YubiKey does not tell its number. What is printed on it? ";
+    let answer = access.ui.ask(question, access.settings.wait.pin_prompt())?;
+    answer.trim().parse().map(Serial).map_err(|_| Error::SerialNeeded)
 }

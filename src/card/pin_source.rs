@@ -4,18 +4,15 @@
 use crate::error::Error;
 use crate::piv::Serial;
 use crate::piv::pin::Pin;
-use crate::process::secret_program::{Secret, SecretProgram};
+use crate::process::secret_program::{PIN_COMMAND, Secret, SecretProgram};
 use crate::settings::Settings;
 use crate::ui::pinentry::Pinentry;
 use crate::ui::{AskError, Ui};
 
 mod earlier;
 
-/// The environment variable with the PIN command, for machines where nobody can be asked.
-pub const PIN_COMMAND: &str = "YK_CARGO_PIN_COMMAND";
-
 /// Asks for PINs in the documented order, and remembers what was tried.
-pub struct PinSource<'a> {
+pub(crate) struct PinSource<'a> {
     settings: &'a Settings,
     ui: Ui,
     command: Option<String>,
@@ -27,7 +24,7 @@ pub struct PinSource<'a> {
 
 /// Why the card wants a PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub(crate) enum Why {
     /// It has not been verified since the card got its power, or the card has forgotten it.
     NotVerified,
     /// The key's policy is to ask each time.
@@ -36,8 +33,7 @@ pub enum Why {
 
 impl<'a> PinSource<'a> {
     /// The command and what pinentry needs come from the environment.
-    #[must_use]
-    pub fn new(settings: &'a Settings, ui: Ui) -> Self {
+    pub(crate) fn new(settings: &'a Settings, ui: Ui) -> Self {
         let command = std::env::var(PIN_COMMAND).ok();
         Self { settings, ui, command, pinentry: None, asked: None, mistake: None }
     }
@@ -49,7 +45,7 @@ impl<'a> PinSource<'a> {
     ///
     /// # Errors
     /// [`Error::LastTry`], [`Error::NoPin`], and what the command, the terminal or pinentry say.
-    pub fn pin(&mut self, serial: Serial, tries: u8, why: Why) -> Result<Pin, Error> {
+    pub(crate) fn pin(&mut self, serial: Serial, tries: u8, why: Why) -> Result<Pin, Error> {
         if tries > 1
             && let Some(command) = self.command.take()
         {
@@ -74,8 +70,7 @@ impl<'a> PinSource<'a> {
     }
 
     /// Whether somebody can do something about a mistake.
-    #[must_use]
-    pub fn somebody_is_there(&self) -> bool {
+    pub(crate) fn somebody_is_there(&self) -> bool {
         self.pinentry.is_some() || self.ui.is_interactive()
     }
 
@@ -83,7 +78,7 @@ impl<'a> PinSource<'a> {
     ///
     /// # Errors
     /// [`Error::WrongPin`] if nobody can.
-    pub fn was_wrong(&mut self, tries: u8) -> Result<(), Error> {
+    pub(crate) fn was_wrong(&mut self, tries: u8) -> Result<(), Error> {
         if !self.somebody_is_there() {
             return Err(Error::WrongPin { tries });
         }

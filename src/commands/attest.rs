@@ -3,20 +3,26 @@
 //! Each key's attestation is followed by the certificate of slot F9 that signed it, in PEM (RFC 7468), as one reads
 //! a chain. Who wants to believe it checks the chain against Yubico's root.
 
-use asymmetric_token::PublicKey;
+use clap::Args;
 use der::pem::{LineEnding, encode_string};
 
+use crate::card::access;
+use crate::card::attested::{attestation, issuer};
 use crate::card::known::KnownCards;
-use crate::cli::Attest;
-use crate::commands::{cards, print};
+use crate::card::plugged_in;
+use crate::commands::print;
 use crate::context::Context;
-use crate::enrollment::{Card, Enrollments, Key};
+use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
-use crate::piv::attestation::Attestation;
-use crate::piv::{self, Piv, Slot};
-use crate::reader::Readers;
-use crate::text::escape;
+use crate::piv::Piv;
 use crate::ui::Ui;
+
+/// Arguments of `attest`.
+#[derive(Debug, Args)]
+pub struct Attest {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+}
 
 /// Runs `yk-cargo attest`.
 ///
@@ -25,8 +31,8 @@ use crate::ui::Ui;
 pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
-    let readers = Readers::start(context.settings.wait.deadlines());
-    let found = cards::plugged_in(&readers, &enrollments)?;
+    let readers = access::readers(&context.settings.wait);
+    let found = plugged_in::cards(&readers, &enrollments)?;
     let mut serials = Vec::new();
     let mut attested = false;
     let mut failure = None;
@@ -43,15 +49,14 @@ pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
         let ui = Ui::silent();
         for key in &card.keys {
             ui.say(format_args!(
-                "{} key in slot {} of YubiKey {} ({}): {}",
+                "{} key in slot {} of {}: {}",
                 key.role,
                 key.slot,
-                card.serial,
-                escape(&card.label),
+                card.display_name(),
                 key.public.id()
             ));
         }
-        print(cards::look(&readers, &found.reader, move |piv| chains(piv, &card))?.trim_end())?;
+        print(readers.look(&found.reader, move |piv| chains(piv, &card))?.trim_end())?;
         attested = true;
     }
     match failure {
@@ -71,31 +76,10 @@ fn chains(piv: &mut Piv<'_>, card: &Card) -> Result<String, Error> {
     let issuer = issuer(piv)?;
     let mut chains = String::new();
     for key in &card.keys {
-        chains.push_str(&pem(&attest(piv, card, key)?));
+        chains.push_str(&pem(&attestation(piv, card, key)?));
         chains.push_str(&pem(&issuer));
     }
     Ok(chains)
-}
-
-/// The attestation of a key, and the certificate of slot F9 behind it, in DER.
-pub(super) fn chain(piv: &mut Piv<'_>, card: &Card, key: &Key) -> Result<[Vec<u8>; 2], Error> {
-    Ok([attest(piv, card, key)?, issuer(piv)?])
-}
-
-fn issuer(piv: &mut Piv<'_>) -> Result<Vec<u8>, Error> {
-    let malformed = piv::Error::Malformed { what: "attestation certificate in slot f9" };
-    let issuer = piv.certificate(Slot::Attestation)?;
-    Ok(issuer.as_ref().and_then(|object| object.der()).ok_or(malformed)?.to_vec())
-}
-
-/// The attestation of a key; of that key and no other.
-fn attest(piv: &mut Piv<'_>, card: &Card, key: &Key) -> Result<Vec<u8>, Error> {
-    let attestation = piv.attest(key.slot)?;
-    let point = Attestation::read(&attestation)?.p384_point;
-    match point.map(|point| PublicKey::from_uncompressed(&point)).transpose()? {
-        Some(public) if public == key.public => Ok(attestation),
-        _ => Err(Error::KeyGone { serial: card.serial, slot: key.slot }),
-    }
 }
 
 fn pem(der: &[u8]) -> String {
@@ -107,8 +91,11 @@ fn pem(der: &[u8]) -> String {
 mod tests {
     use p384::elliptic_curve::sec1::ToSec1Point as _;
 
+    use asymmetric_token::PublicKey;
+
     use super::*;
-    use crate::enrollment::Role;
+    use crate::enrollment::{Key, Role};
+    use crate::piv;
     use crate::piv::attestation::tests::statement_about;
     use crate::piv::script::Script;
     use crate::piv::{PinPolicy, Serial, TouchPolicy, Version};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cargo_config::{CargoConfig, ConfiguredRegistry};
-use crate::cli::Setup;
+use crate::commands::arguments::Setup;
 use crate::context::Context;
 use crate::error::Error;
 use crate::text::escape;

@@ -2,15 +2,15 @@
 //!
 //! What stops cargo is a failure, and comes with one command to run. What only should be better is a warning.
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::Doctor;
+use crate::card::access;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::reader::Readers;
-use crate::text::escape;
+use crate::text::{escape, sentence};
 
 mod cards;
 mod cargo;
@@ -22,6 +22,14 @@ mod surroundings;
 use super::finding::{Finding, Verdict};
 use surroundings::Surroundings;
 
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs `yk-cargo doctor`.
 ///
 /// # Errors
@@ -30,7 +38,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     let surroundings = Surroundings::here();
     let mut findings = Findings::default();
     let enrollments = enrollments(context, &mut findings);
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = service::check(&readers, &enrollments, &surroundings, &mut findings);
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
@@ -83,11 +91,6 @@ impl Findings {
     }
 }
 
-/// An error and what lies behind it.
-fn sentence(error: &dyn std::error::Error) -> String {
-    crate::text::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// What is enrolled; if that cannot be told, the rest is looked at as if nothing were.
 fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
     const CHECK: &str = "enrollments";
@@ -100,7 +103,7 @@ fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
     };
     for pending in &enrollments.pending {
         let text = format!("slot {} of YubiKey {} was not finished", pending.slot, pending.serial);
-        findings.fail(CHECK, text, format!("yk-cargo enroll {}", escape(&pending.index)));
+        findings.fail(CHECK, text, pending.next_command());
     }
     match enrollments.registries.len() {
         0 => findings.note(CHECK, "nothing is enrolled yet: yk-cargo enroll REGISTRY"),

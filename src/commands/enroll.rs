@@ -3,39 +3,97 @@
 //! Nothing on the card is ever overwritten, and nothing is left half: each key is noted in the enrollments file before
 //! it is made, so that a rerun finishes what an interruption left.
 
-use std::sync::Arc;
+use clap::Args;
 
-use asymmetric_token::KeyIdField;
-
+use crate::card::access::{self, Access};
+use crate::card::choose;
+use crate::card::known::KnownCards;
+use crate::card::survey::SurveyedCard;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Enroll;
+use crate::commands::arguments::{Setup, label, retired_slot, serial, subject};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
-use crate::enrollment::{
-    Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Key, Pending, Registry, Role,
-};
+use crate::enrollment::{Card, Edit, Enrollments, Key, Registry};
 use crate::error::Error;
-use crate::piv::certificate::Description;
-use crate::piv::{ManagementKey, PinPolicy, Piv, TouchPolicy};
-use crate::reader::{AfterReset, Readers, Terms};
-use crate::signer::Signer;
+use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
+use crate::signer::{self, Signer};
 use crate::text::escape;
 use crate::ui::{AskError, Ui};
 
 mod adopt;
 mod make;
-pub(super) mod management;
 mod plan;
 mod refresh;
 mod register;
 mod replace;
 mod report;
 mod same_keys;
-pub(super) mod survey;
 
-use plan::{PlannedKey, Start};
 use register::Registering;
-use survey::{CardSurvey, ManagementKeyState, Vacancy, is_still};
+
+/// Arguments of `enroll`.
+#[derive(Debug, Args)]
+pub struct Enroll {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to use, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call the key on this card, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
+    pub label: String,
+    /// The key subject, if the registry gave you one.
+    #[arg(long, value_parser = subject)]
+    pub subject: Option<String>,
+    /// One key for reads and mutations, for registries that take one key.
+    #[arg(long)]
+    pub single_key: bool,
+    /// Adopt keys that the card already has for this registry, after showing them.
+    #[arg(long, conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub existing: bool,
+    /// Add this card to a registry that is enrolled with another one.
+    #[arg(long)]
+    pub backup: bool,
+    /// Have the registry take the keys at once, with the code that its administrator gave you: it is the first line of
+    /// standard input, or typed without echo.
+    #[arg(long, conflicts_with_all = ["refresh", "subject"])]
+    pub invite: bool,
+    /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
+    /// one; it asks for its PIN and a touch.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
+    pub endorse_with: Option<Serial>,
+    /// Take this card out of the enrollment as soon as another one has its keys there.
+    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
+    pub replace: Option<Serial>,
+    /// Use the keys that this card has for another registry: for one whose URL has changed.
+    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
+    #[arg(conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
+    pub same_keys_as: Option<String>,
+    /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
+    #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
+    pub refresh: bool,
+    /// The slots for the keys: read, publish. [default: the first empty ones from 82]
+    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',', value_parser = retired_slot)]
+    pub slot: Vec<Slot>,
+    /// When the publish key asks for the PIN: never, once, always.
+    #[arg(long, value_name = "POLICY", default_value = "once")]
+    pub pin_policy: PinPolicy,
+    /// When the publish key asks for a touch: never, cached, always. [default: always; cached with --single-key]
+    #[arg(long, value_name = "POLICY")]
+    pub touch_policy: Option<TouchPolicy>,
+    /// When the read key asks for a touch: never, cached, always.
+    #[arg(long, value_name = "POLICY", default_value = "never")]
+    pub read_touch: TouchPolicy,
+    /// Enroll although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
+}
 
 /// Runs `yk-cargo enroll`.
 ///
@@ -47,39 +105,42 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
+    signer::has_room(&registry.index, arguments.subject.as_deref())?;
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
     let registering = Registering::begin(arguments, &registry, &enrollments, context, ui)?;
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
-    let card = survey::choose_card(&readers, arguments.serial, arguments.replace, context, ui)?;
+    let access = Access { readers: &readers, settings: &context.settings, ui };
+    let known = KnownCards::all(&enrollments);
+    let card = choose::card(access, &known, arguments.serial, arguments.replace)?;
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
-    let enrollment =
-        Enrollment { arguments, context, readers: &readers, ui, card, registry, replaced, registering };
+    let enrollment = Enrollment { arguments, context, ui, card, registry, replaced, registering };
 
     enrollment.may_join(&enrollments)?;
-    if let Some(source) = &arguments.same_keys_as {
+    let made = if let Some(source) = &arguments.same_keys_as {
         enrollment.share(source, &enrollments)?;
+        Vec::new()
     } else if arguments.existing {
         enrollment.adopt()?;
+        Vec::new()
     } else {
-        enrollment.make(&enrollments)?;
-    }
-    enrollment.finish()
+        enrollment.make(enrollments)?
+    };
+    enrollment.finish(&made)
 }
 
 /// One registry meets one card.
 struct Enrollment<'a> {
     arguments: &'a Enroll,
     context: &'a Context,
-    readers: &'a Readers,
     ui: Ui,
-    card: CardSurvey,
+    card: SurveyedCard<'a>,
     registry: ConfiguredRegistry,
     /// The card whose place this one takes.
     replaced: Option<Card>,
@@ -119,185 +180,10 @@ impl Enrollment<'_> {
         }
     }
 
-    /// Makes the keys that are still missing.
-    fn make(&self, enrollments: &Enrollments) -> Result<(), Error> {
-        let planned = plan::keys(self.arguments, &self.registry.index, &self.card, enrollments)?;
-        if planned.is_empty() && self.replaced.is_some() {
-            return self.only_take_out();
-        }
-        if planned.is_empty() {
-            self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
-            return Ok(());
-        }
-        self.card.is_fit(self.arguments.allow_default_pin, self.ui)?;
-        self.may_be_overwritten(&planned)?;
-        self.show(&planned);
-        self.mention_keys_that_are_there(enrollments);
-        if !self.arguments.yes {
-            refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
-            self.confirm(&self.and_take_out("Make these keys"))?;
-        }
-        let management = management::key(self.asking())?;
-        let last = planned.len() - 1;
-        for (position, key) in planned.into_iter().enumerate() {
-            let (role, slot, pin) = (key.role, key.slot, key.pin);
-            let label = self.arguments.label.clone();
-            let key = self.make_key(key, Arc::clone(&management))?;
-            self.enroll(&key, label, position == last)?;
-            self.ui.say(format_args!(
-                "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
-                key.pin, key.touch
-            ));
-            if pin == PinPolicy::Never && key.pin == PinPolicy::Once {
-                self.ui.note(format_args!(
-                    "this card makes no key that needs no PIN: the {role} key asks for it once"
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing is ever overwritten; where the card cannot tell, somebody who knows has to. To name the slots is to know.
-    fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
-        if !self.arguments.slot.is_empty()
-            || planned.iter().all(|key| key.start != Start::Free(Vacancy::LooksEmpty))
-        {
-            return Ok(());
-        }
-        let slots: Vec<_> = planned.iter().map(|key| key.slot.to_string()).collect();
-        let (serial, firmware, slots) = (self.card.serial, self.card.firmware, slots.join(","));
-        match self.confirm(&format!(
-            "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slots}?"
-        )) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OnlyLooksEmpty { serial, firmware, slots }),
-            answer => answer,
-        }
-    }
-
-    fn show(&self, planned: &[PlannedKey]) {
-        self.ui.say(format_args!(
-            "YubiKey {} (firmware {}) for {}",
-            self.card.serial,
-            self.card.firmware,
-            escape(&self.registry.index)
-        ));
-        for key in planned {
-            self.ui.say(format_args!(
-                "    {:<7}  slot {}  PIN {}, touch {}{}",
-                key.role,
-                key.slot,
-                key.pin,
-                key.touch,
-                if key.start == Start::Begun { "  (begun earlier)" } else { "" }
-            ));
-        }
-        self.say_what_it_asks(planned);
-        self.show_replaced();
-    }
-
-    /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
-    /// the registry takes the keys itself, each of them signs for that too.
-    fn say_what_it_asks(&self, planned: &[PlannedKey]) {
-        let behind_pin = self.card.management == ManagementKeyState::PinProtected
-            && self.arguments.setup.management_key_command.is_none();
-        let check = planned.iter().find(|key| key.role != Role::Publish);
-        let proofs = planned.iter().filter(|_| self.registering.is_some());
-        let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
-        let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
-        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count();
-        let asked = match (pin, touches) {
-            (false, 0) => "no touch".to_owned(),
-            (true, 0) => "the PIN, and no touch".to_owned(),
-            (false, 1) => "one touch".to_owned(),
-            (true, 1) => "the PIN and one touch".to_owned(),
-            (false, touches) => format!("{touches} touches"),
-            (true, touches) => format!("the PIN and {touches} touches"),
-        };
-        self.ui.say(format_args!("making and checking them takes {asked}"));
-    }
-
-    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
-    /// else on the card cannot be read stops nothing.
-    fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
-        let found = survey::adoptable(self.readers, &self.card).unwrap_or_default();
-        let ours = found.iter().filter(|key| {
-            let here =
-                key.described.as_ref().is_some_and(|described| *described.index == *self.registry.index);
-            here && !enrollments.holds(self.card.serial, key.slot)
-        });
-        let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
-        if !slots.is_empty() {
-            self.ui.note(format_args!(
-                "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
-                slots.join(" and "),
-                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
-            ));
-        }
-    }
-
-    /// Notes the key, makes it, describes it in its slot. The note goes when the key is enrolled.
-    fn make_key(&self, planned: PlannedKey, management: Arc<ManagementKey>) -> Result<Key, Error> {
-        let pending = Pending {
-            serial: self.card.serial,
-            slot: planned.slot,
-            role: planned.role,
-            index: self.registry.index.clone(),
-        };
-        if !Edit::begin(self.context.cargo.home())?.add_pending(&pending)? {
-            return Err(Error::SlotTaken { serial: pending.serial, slot: pending.slot });
-        }
-        let (serial, card) = (self.card.serial, self.card.id());
-        let description = self.description(&planned);
-        let made = self.with_card(AfterReset::GiveUp, move |piv| {
-            is_still(piv, card)?;
-            piv.authenticate_management(&management)?;
-            make::on_card(piv, serial, &planned, &description)
-        });
-        if let Err(Error::SlotTaken { serial, slot }) = &made {
-            // Nothing of ours is there, so the note must not stand: a rerun goes elsewhere.
-            Edit::begin(self.context.cargo.home())?.remove_pending(*serial, *slot)?;
-        }
-        made
-    }
-
-    fn asking(&self) -> management::Asking<'_> {
-        management::Asking {
-            card: &self.card,
-            command: self.arguments.setup.management_key_command.as_deref(),
-            readers: self.readers,
-            settings: &self.context.settings,
-            ui: self.ui,
-        }
-    }
-
-    /// One transaction that changes nothing.
-    fn look<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.with_card(AfterReset::Repeat, work)
-    }
-
-    fn with_card<T: Send + 'static>(
-        &self,
-        after_reset: AfterReset,
-        work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let terms = Terms { limit: self.readers.deadlines().touch, after_reset };
-        self.readers.with_card(&self.card.reader, terms, work)
-    }
-
     /// With the last key the card that is replaced goes, in the same write.
     fn enroll(&self, key: &Key, label: String, is_last: bool) -> Result<(), Error> {
-        let registry = Registry {
-            index: self.registry.index.clone(),
-            name: self.registry.name.clone(),
-            subject: self.arguments.subject.clone(),
-            key_id: KeyIdField::Both,
-            challenge: ChallengeSource::default(),
-            reuse: DEFAULT_REUSE,
-            cards: Vec::new(),
-        };
+        let (index, name) = (self.registry.index.clone(), self.registry.name.clone());
+        let registry = Registry::new(index, name, self.arguments.subject.clone());
         let card = Card { serial: self.card.serial, firmware: self.card.firmware, label, keys: Vec::new() };
         let mut edit = Edit::begin(self.context.cargo.home())?;
         match self.replaced.as_ref().filter(|_| is_last) {
@@ -307,16 +193,21 @@ impl Enrollment<'_> {
         Ok(())
     }
 
-    fn description(&self, planned: &PlannedKey) -> Description {
-        Description {
-            role: planned.role.as_str().to_owned(),
-            label: self.arguments.label.clone(),
-            index: Some(self.registry.index.to_string()),
+    /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
+    /// Keys that were `made` just now and do not sign are not left enrolled.
+    fn finish(&self, made: &[Key]) -> Result<(), Error> {
+        match self.use_once() {
+            Err(error) if error.is_of_the_card() && !made.is_empty() => {
+                let mut edit = Edit::begin(self.context.cargo.home())?;
+                edit.take_back(&self.registry.index, self.card.serial, made)?;
+                self.ui.warn("the keys that were made are not enrolled");
+                Err(error)
+            }
+            result => result,
         }
     }
 
-    /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
-    fn finish(&self) -> Result<(), Error> {
+    fn use_once(&self) -> Result<(), Error> {
         let enrollments = Enrollments::load(self.context.cargo.home())?;
         let registry = enrollments
             .registry(&self.registry.index)
@@ -324,7 +215,15 @@ impl Enrollment<'_> {
         if let Some(registering) = &self.registering {
             self.register(registering, registry)?;
         }
-        let token = match Signer::new(self.readers, &self.context.settings, self.ui).sign(registry, None) {
+        // Of several cards, the one that was enrolled is to be seen to sign; it may have changed places with the one that vouched.
+        let this_card = registry.card(self.card.serial).cloned();
+        let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
+        let mut signer = Signer::with(self.card.access);
+        let signed = match signer.sign(&alone, None) {
+            Err(Error::WrongCard { .. } | Error::NoCard { .. }) => signer.sign(registry, None),
+            signed => signed,
+        };
+        let token = match signed {
             Ok(signed) => {
                 self.ui.say("signed and checked one read token");
                 Some(signed.token)
@@ -341,10 +240,6 @@ impl Enrollment<'_> {
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {
-        if self.ui.confirm(question, self.context.settings.wait.pin_prompt())? {
-            Ok(())
-        } else {
-            Err(Error::Declined)
-        }
+        self.card.access.confirm(question)
     }
 }

@@ -2,14 +2,29 @@
 
 use std::path::Path;
 
-use crate::cli::Forget;
+use clap::Args;
+
+use crate::card::access;
+use crate::card::enrolled_keys::{self, Found};
+use crate::card::plugged_in;
 use crate::context::Context;
-use crate::enrollment::{Edit, Enrollments, Pending};
+use crate::enrollment::{Edit, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
+use crate::piv::Serial;
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
 
 /// Runs `yk-cargo forget`.
 ///
@@ -19,7 +34,7 @@ pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let index = index(&enrollments, &arguments.registry, context)?;
     if arguments.yes {
-        return remove(context.cargo.home(), &index, Ui::silent());
+        return remove(context.cargo.home(), &index, &context.settings, Ui::silent());
     }
     forget(context.cargo.home(), &index, &context.settings, Ui::asking())
 }
@@ -32,9 +47,9 @@ fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Res
         Err(error) => return Err(error),
     };
     let configured = context.cargo.resolve(name_or_url).map(|registry| registry.index).ok();
-    let is_meant =
-        |pending: &&Pending| pending.index == name_or_url || Some(&pending.index) == configured.as_ref();
-    enrollments.pending.iter().find(is_meant).map(|begun| begun.index.clone()).ok_or(not_enrolled)
+    let is_meant = |index: &&IndexUrl| **index == name_or_url || Some(*index) == configured.as_ref();
+    let mut begun = enrollments.pending.iter().filter_map(|pending| pending.purpose.index());
+    begun.find(is_meant).cloned().ok_or(not_enrolled)
 }
 
 /// Removes an enrollment after a typed yes.
@@ -46,38 +61,70 @@ pub fn forget(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) 
     if !ui.typed_yes(&question, settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    remove(cargo_home, index, ui)
+    remove(cargo_home, index, settings, ui)
 }
 
-fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
+fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> Result<(), Error> {
     let mut edit = Edit::begin(cargo_home)?;
     let removed = edit.enrollments().registry(index).cloned();
-    let begun: Vec<_> =
-        edit.enrollments().pending.iter().filter(|pending| pending.index == *index).cloned().collect();
+    let begun = edit.enrollments().pending.clone();
     edit.remove(index)?;
+    drop(edit);
+    let on_cards = removed.as_ref().map(|registry| keys_on_cards(registry, settings)).unwrap_or_default();
     for card in removed.iter().flat_map(|registry| &registry.cards) {
+        let found = on_cards.iter().find(|(serial, _)| *serial == card.serial).map(|(_, found)| found);
         for key in &card.keys {
+            let found = found.and_then(|found| found.iter().find(|(other, _)| other == key));
+            let (role, slot) = (key.role, key.slot);
+            let (what, unseen) = match found.map(|(_, found)| *found) {
+                Some(Found::Gone) => ("is no longer", ""),
+                Some(_) => ("stays", ""),
+                None => ("stays", ", which was not looked at"),
+            };
             ui.say(format_args!(
-                "the {} key stays in slot {} of YubiKey {} ({}): {}",
-                key.role,
-                key.slot,
-                card.serial,
-                escape(&card.label),
+                "the {role} key {what} in slot {slot} of {}{unseen}: {}",
+                card.display_name(),
                 key.public.id()
             ));
         }
     }
-    for Pending { serial, slot, role, .. } in begun {
+    for Pending { serial, slot, purpose } in begun {
+        let Purpose::Signing { role, index: of } = purpose else { continue };
+        if of != *index {
+            continue;
+        }
         ui.say(format_args!(
             "slot {slot} of YubiKey {serial} may hold a {role} key that was never enrolled; `ykman piv keys delete {slot}` (firmware 5.7) makes room"
         ));
     }
     ui.say(format_args!("removed the enrollment for {}", escape(index)));
     if let Some(registry) = removed {
-        ui.note(format_args!(
-            "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
-            escape(registry.display_name())
-        ));
+        let all_gone = registry.cards.iter().all(|card| {
+            let found = on_cards.iter().find(|(serial, _)| *serial == card.serial);
+            found.is_some_and(|(_, keys)| keys.iter().all(|(_, found)| *found == Found::Gone))
+        });
+        if all_gone {
+            ui.note("the registry still trusts these keys: have them revoked there");
+        } else {
+            ui.note(format_args!(
+                "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
+                escape(registry.display_name())
+            ));
+        }
     }
     Ok(())
+}
+
+/// What the cards say of the keys, as far as they are plugged in and free. That none can be read is no reason not to forget.
+fn keys_on_cards(registry: &Registry, settings: &Settings) -> Vec<(Serial, Vec<(Key, Found)>)> {
+    let readers = access::readers(&settings.wait);
+    let known = Enrollments { registries: vec![registry.clone()], ..Enrollments::default() };
+    let found = plugged_in::cards(&readers, &known).unwrap_or_default();
+    let compared = found.into_iter().filter_map(|found| {
+        let card = registry.card(found.card.ok()?.serial?)?.clone();
+        let serial = card.serial;
+        let keys = readers.look(&found.reader, move |piv| enrolled_keys::compare(piv, &card));
+        Some((serial, keys.ok()?))
+    });
+    compared.collect()
 }

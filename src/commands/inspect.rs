@@ -3,12 +3,23 @@
 use std::io::Read as _;
 
 use asymmetric_token::{Claims, Enrollment, Footer, MAX_TOKEN_BYTES, Untrusted, enrollment};
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::Inspect;
 use crate::commands::print;
 use crate::error::Error;
 use crate::text::escape;
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The token, or `-` for standard input.
+    #[arg(default_value = "-")]
+    pub token: String,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo inspect`.
 ///

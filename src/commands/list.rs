@@ -1,14 +1,22 @@
 //! `list`: what is enrolled, and what is sealed. It reads files only, no card.
 
+use clap::Args;
 use serde_json::json;
 
-use crate::cli::List;
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
-use crate::enrollment::{Card, Enrollments, Key, Pending, Registry};
+use crate::enrollment::{Card, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo list`.
 ///
@@ -20,7 +28,7 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
         return print(json!({
             "version": 1,
             "registries": enrollments.registries.iter().map(registry_json).collect::<Vec<_>>(),
-            "unfinished": enrollments.pending.iter().map(pending_json).collect::<Vec<_>>(),
+            "unfinished": enrollments.pending.iter().filter_map(pending_json).collect::<Vec<_>>(),
             "sealed": enrollments.sealed.iter().map(|token| {
                 sealed_tokens::json(token, &enrollments, context.cargo.home())
             }).collect::<Vec<_>>(),
@@ -49,18 +57,12 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     if !enrollments.sealed.is_empty() && enrollments.sealing_keys.len() == 1 {
         ui.note("sealed tokens open with one card; if it is lost, so are they: yk-cargo seal --add-card");
     }
-    for pending in &enrollments.pending_sealing_keys {
-        ui.warn(format_args!(
-            "slot {} of YubiKey {} was not finished: yk-cargo seal REGISTRY",
-            pending.slot, pending.serial
-        ));
-    }
     for pending in &enrollments.pending {
         ui.warn(format_args!(
-            "slot {} of YubiKey {} was not finished: yk-cargo enroll {}",
+            "slot {} of YubiKey {} was not finished: {}",
             pending.slot,
             pending.serial,
-            escape(&pending.index)
+            pending.next_command()
         ));
     }
     Ok(())
@@ -93,13 +95,15 @@ fn registry_json(registry: &Registry) -> serde_json::Value {
     })
 }
 
-fn pending_json(pending: &Pending) -> serde_json::Value {
-    json!({
+/// Only of keys that sign.
+fn pending_json(pending: &Pending) -> Option<serde_json::Value> {
+    let Purpose::Signing { role, index } = &pending.purpose else { return None };
+    Some(json!({
         "serial": pending.serial.0,
         "slot": pending.slot.to_string(),
-        "role": pending.role.as_str(),
-        "index": pending.index,
-    })
+        "role": role.as_str(),
+        "index": index,
+    }))
 }
 
 fn card_json(card: &Card) -> serde_json::Value {

@@ -3,16 +3,20 @@
 //! The order is what makes it safe to be stopped anywhere: seal, see that it opens, have cargo ask this program, and only
 //! then remove what is in clear. Up to the last step the token is in its old place too; a rerun goes on from there.
 
+use clap::Args;
+
+use crate::card::access;
 use crate::cargo_config::CargoConfig;
 use crate::cargo_config::credentials::ClearToken;
-use crate::cli::Migrate;
+use crate::commands::arguments::serial;
 use crate::commands::configure::{self, Choice};
-use crate::commands::seal::{Making, Sealer};
+use crate::commands::seal;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
+use crate::piv::Serial;
 use crate::sealed::BearerToken;
+use crate::sealer::{Making, Sealer};
 use crate::text::escape;
 use crate::ui::Ui;
 use crate::unsealer::Occasion;
@@ -20,6 +24,34 @@ use crate::unsealer::Occasion;
 mod plan;
 
 use plan::{Move, Plan};
+
+/// Arguments of `migrate`.
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Only the token of this registry: crates-io, its name in cargo's configuration, or its index URL.
+    ///
+    /// With it, a token in a project's `.cargo/config.toml` is migrated too.
+    #[arg(long)]
+    pub registry: Option<String>,
+    /// The tokens of all registries; so it is without --registry.
+    #[arg(long, conflicts_with = "registry")]
+    pub all: bool,
+    /// Show what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Never ask: take the defaults, and fail where a default would be unsafe. Needs --registry or --all.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to make the key on, by the number printed on it, if there is no key yet.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// Make a key although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
+    #[arg(long, value_name = "COMMAND")]
+    pub management_key_command: Option<String>,
+}
 
 /// Runs `yk-cargo migrate`.
 ///
@@ -38,7 +70,7 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.confirm("Go on?", context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let sealer = Sealer { context, readers: &readers, ui: Ui::asking(), making: Making::from(arguments) };
     for moving in &plan.moves {
@@ -103,10 +135,7 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
         ));
         moving.tell_what_shadows_it(ui);
     }
-    if Enrollments::load(sealer.context.cargo.home())?.sealing_keys.len() == 1 {
-        ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
-    }
-    Ok(())
+    seal::warn_of_one_card(sealer.context, ui)
 }
 
 fn shown_file(token: &ClearToken) -> String {

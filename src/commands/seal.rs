@@ -1,45 +1,71 @@
 //! `seal`: a registry's bearer token, sealed to a key on a card; also what `cargo login` does.
-//!
-//! Sealing needs the public half of the keys only. A card is needed to make its key once, and to see that the token
-//! opens again before anybody relies on it.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use asymmetric_token::CrateName;
-use jiff::Timestamp;
+use clap::Args;
 use zeroize::Zeroizing;
 
+use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Seal;
+use crate::commands::arguments::{Setup, label, serial};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
-use crate::enrollment::Reads;
-use crate::enrollment::{Enrollments, SealedToken};
+use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
-use crate::reader::Readers;
-use crate::registry::greeting;
-use crate::sealed::{self, AgeFile, BearerToken, Recipient, TokenError};
-use crate::sealed_files;
-use crate::text::{causes, escape};
+use crate::sealed::{BearerToken, TokenError};
+use crate::sealer::{Making, Sealer};
+use crate::text::escape;
 use crate::ui::Ui;
-use crate::unsealer::{Occasion, Unsealer};
 
 mod add_card;
-mod key;
 
 /// What is read of standard input at most, in bytes; a token is shorter.
 const LONGEST_INPUT: u64 = 16 * 1024;
 
-/// A crate to ask an open registry's API about. It need not exist there.
-const ABOUT: &str = "yk-cargo";
+/// Arguments of `seal`.
+#[derive(Debug, Args)]
+pub struct Seal {
+    /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    ///
+    /// The token is asked for at the terminal, without echo; where standard input is no terminal, it is its first line.
+    #[arg(required_unless_present = "add_card")]
+    pub registry: Option<String>,
+    /// Put a new token in place of the sealed one.
+    #[arg(long)]
+    pub rotate: bool,
+    /// Have every sealed token open with one more card, which gets a key for it.
+    #[arg(long, conflicts_with_all = ["registry", "rotate", "configure", "no_configure", "insecure_http"])]
+    pub add_card: bool,
+    /// Do not open the token again to see that it opens, which takes PIN and touch.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    #[arg(long)]
+    pub yes: bool,
+    /// The YubiKey to make the key on, by the number printed on it.
+    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    pub serial: Option<Serial>,
+    /// What to call that YubiKey, 1 to 64 characters.
+    #[arg(long, default_value = "yk-cargo", value_parser = label)]
+    pub label: String,
+    /// The slot for the key. [default: the last empty one, from 95 downward]
+    #[arg(long, value_name = "SLOT")]
+    pub slot: Option<Slot>,
+    /// Make a key although the card still has its default PIN.
+    #[arg(long)]
+    pub allow_default_pin: bool,
+    /// Card, registry and cargo.
+    #[command(flatten)]
+    pub setup: Setup,
+}
 
 /// Runs `yk-cargo seal`.
 ///
 /// # Errors
 /// Whatever stopped it. A token that was sealed stays sealed, even if it could not be opened as a check.
 pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let sealer = Sealer { context, readers: &readers, ui, making: Making::from(arguments) };
     let Some(registry) = &arguments.registry else {
@@ -57,32 +83,7 @@ pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
         sealer.check(&sealed, &token)?;
     }
     configure::provider(&registry, Choice::of(&arguments.setup), context, ui)?;
-    sealer.advise(&registry)
-}
-
-/// Seals tokens; makes the key for it when there is none.
-pub(crate) struct Sealer<'a> {
-    /// Cargo's home and configuration.
-    pub(crate) context: &'a Context,
-    /// Where the cards are.
-    pub(crate) readers: &'a Readers,
-    /// Who is asked.
-    pub(crate) ui: Ui,
-    /// How a key is made, if one has to be.
-    pub(crate) making: Making<'a>,
-}
-
-/// How a key is made that tokens are sealed to.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Making<'a> {
-    pub(crate) serial: Option<Serial>,
-    pub(crate) slot: Option<Slot>,
-    /// `None` is the name of this program.
-    pub(crate) label: Option<&'a str>,
-    pub(crate) allow_default_pin: bool,
-    pub(crate) management_key_command: Option<&'a str>,
-    /// Nobody is asked whether to make it.
-    pub(crate) without_asking: bool,
+    advise(&registry, context, ui)
 }
 
 impl<'a> From<&'a Seal> for Making<'a> {
@@ -98,149 +99,28 @@ impl<'a> From<&'a Seal> for Making<'a> {
     }
 }
 
-impl Sealer<'_> {
-    /// Nothing is replaced by accident, and nothing weaker put in place of signed tokens.
-    ///
-    /// # Errors
-    /// [`Error::Signs`]; [`Error::AlreadySealed`] without `rotate`, [`Error::NotSealed`] with it.
-    pub(crate) fn may_seal(&self, registry: &ConfiguredRegistry, rotate: bool) -> Result<(), Error> {
-        let enrollments = self.enrollments()?;
-        let shown = || registry.name.clone().unwrap_or_else(|| registry.index.to_string());
-        if enrollments.registry(&registry.index).is_some() {
-            return Err(Error::Signs { registry: shown() });
-        }
-        match enrollments.sealed(&registry.index) {
-            Some(_) if !rotate => Err(Error::AlreadySealed { registry: escape(&shown()) }),
-            None if rotate => Err(Error::NotSealed { registry: shown() }),
-            _ => Ok(()),
+/// What a person should know now.
+fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<(), Error> {
+    warn_of_one_card(context, ui)?;
+    for left in context.cargo.plaintext_tokens()? {
+        let here = left.registry.as_deref().unwrap_or(crate::cargo_config::CRATES_IO_NAME);
+        if registry.name.as_deref() == Some(here) {
+            ui.warn(format_args!(
+                "{} still has a token for `{}` in clear: remove it, and revoke it at the registry if it is another one",
+                left.file.display(),
+                escape(here)
+            ));
         }
     }
+    Ok(())
+}
 
-    /// Makes a key on the card that is plugged in, unless this computer knows one already.
-    ///
-    /// # Errors
-    /// Whatever stopped it; a rerun goes on from there.
-    pub(crate) fn key(&self) -> Result<(), Error> {
-        if self.enrollments()?.sealing_keys.is_empty() {
-            key::on_a_card(self, self.making.serial)?;
-        }
-        Ok(())
+/// What can be opened with one card only is lost with it.
+pub(super) fn warn_of_one_card(context: &Context, ui: Ui) -> Result<(), Error> {
+    if Enrollments::load(context.cargo.home())?.sealing_keys.len() == 1 {
+        ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
     }
-
-    /// Seals a token for all known cards, in place of the one that may be there, and notes it. It says nothing of the
-    /// token that may lie in cargo's own files.
-    ///
-    /// # Errors
-    /// [`Error::Enrollments`] with the file that cannot be written, and what [`key`](Self::key) says.
-    pub(crate) fn seal(
-        &self,
-        registry: &ConfiguredRegistry,
-        token: &BearerToken,
-    ) -> Result<SealedToken, Error> {
-        self.key()?;
-        let sealed = SealedToken {
-            index: registry.index.clone(),
-            name: registry.name.clone(),
-            reads: self.reads(registry),
-            since: Timestamp::now().round(jiff::Unit::Second).unwrap_or_else(|_| Timestamp::now()),
-        };
-        let file = self.reseal(&sealed, token)?;
-        let cards = self.enrollments()?.sealing_keys.len();
-        self.ui.say(format_args!(
-            "sealed the token of `{}` for {} in {}",
-            escape(sealed.display_name()),
-            if cards == 1 { "one card".to_owned() } else { format!("{cards} cards") },
-            file.display()
-        ));
-        Ok(sealed)
-    }
-
-    /// Opens it again, and compares. Where nobody is there to give the PIN, that is said instead.
-    ///
-    /// # Errors
-    /// Everything that stops a token from being opened.
-    pub(crate) fn check(&self, sealed: &SealedToken, token: &BearerToken) -> Result<(), Error> {
-        match self.unseal(sealed, Occasion::Check) {
-            Ok(opened) if opened.expose() == token.expose() => {
-                self.ui.say("opened it again: it is the same");
-                Ok(())
-            }
-            Ok(_) => Err(Error::Sealed {
-                registry: escape(sealed.display_name()),
-                file: sealed_files::path(self.context.cargo.home(), &sealed.index),
-                problem: sealed::FileError::Contents,
-            }),
-            Err(Error::NoPin { .. }) => {
-                self.ui.note("it was not opened as a check, since nobody is there to give the PIN");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Opens a sealed token.
-    ///
-    /// # Errors
-    /// [`Unsealer::unseal`].
-    pub(crate) fn unseal(&self, sealed: &SealedToken, occasion: Occasion<'_>) -> Result<BearerToken, Error> {
-        let enrollments = self.enrollments()?;
-        Unsealer::new(self.readers, &self.context.settings, self.ui).unseal(&enrollments, sealed, occasion)
-    }
-
-    fn reseal(&self, sealed: &SealedToken, token: &BearerToken) -> Result<std::path::PathBuf, Error> {
-        let home = self.context.cargo.home();
-        let keys = self.enrollments()?.sealing_keys;
-        let recipients: Vec<Recipient> = keys.iter().map(|key| key.recipient).collect();
-        let file = AgeFile::seal(token, &sealed.index, &recipients).map_err(|problem| Error::Sealed {
-            registry: escape(sealed.display_name()),
-            file: sealed_files::path(home, &sealed.index),
-            problem,
-        })?;
-        sealed_files::keep(home, sealed, &file)
-    }
-
-    /// Whether reads need the token too. Where that cannot be found out, they do: cargo would fail otherwise.
-    fn reads(&self, registry: &ConfiguredRegistry) -> Reads {
-        if registry.is_crates_io() {
-            return Reads::Open;
-        }
-        let about: CrateName = match ABOUT.parse() {
-            Ok(about) => about,
-            Err(_) => return Reads::AuthRequired,
-        };
-        match greeting::greet(&registry.index, &about, &self.context.settings) {
-            Ok(greeting) => greeting.reads,
-            Err(error) => {
-                let because: String = causes(&error).map(|cause| format!(": {cause}")).collect();
-                self.ui.warn(format_args!(
-                    "the registry cannot be asked whether reads need the token ({error}{because}); taking it that they do"
-                ));
-                Reads::AuthRequired
-            }
-        }
-    }
-
-    /// What a person should know now.
-    fn advise(&self, registry: &ConfiguredRegistry) -> Result<(), Error> {
-        if self.enrollments()?.sealing_keys.len() == 1 {
-            self.ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
-        }
-        for left in self.context.cargo.plaintext_tokens()? {
-            let here = left.registry.as_deref().unwrap_or(crate::cargo_config::CRATES_IO_NAME);
-            if registry.name.as_deref() == Some(here) {
-                self.ui.warn(format_args!(
-                    "{} still has a token for `{}` in clear: remove it, and revoke it at the registry if it is another one",
-                    left.file.display(),
-                    escape(here)
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn enrollments(&self) -> Result<Enrollments, Error> {
-        Ok(Enrollments::load(self.context.cargo.home())?)
-    }
+    Ok(())
 }
 
 /// From a hidden prompt; where standard input is no terminal, its first line.

@@ -9,7 +9,7 @@ use crate::card::known::KnownCards;
 use crate::enrollment::{Enrollments, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::sealed_files;
-use crate::text::escape;
+use crate::text::{escape, sentence};
 
 /// The keys that open a token, in the order in which they are tried.
 ///
@@ -61,11 +61,6 @@ pub(super) fn text(token: &SealedToken, enrollments: &Enrollments, cargo_home: &
     )
 }
 
-/// An error and what lies behind it.
-pub(super) fn sentence(error: &Error) -> String {
-    crate::text::causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// What age needs to seal for a key, and to find it.
 pub(super) fn key_text(key: &SealingKey) -> String {
     format!(
@@ -90,7 +85,7 @@ pub(super) fn json(token: &SealedToken, enrollments: &Enrollments, cargo_home: &
         "since": token.since.to_string(),
         "file": sealed_files::path(cargo_home, &token.index).display().to_string(),
         "cards": keys.iter().flatten().map(|key| key.serial.0).collect::<Vec<_>>(),
-        "error": keys.as_ref().err().map(sentence),
+        "error": keys.as_ref().err().map(|error| sentence(error)),
     })
 }
 

@@ -1,18 +1,26 @@
 //! `status`: which cards are here, what they are enrolled for, and what the next publish will ask for.
 
+use clap::Args;
 use serde_json::{Value, json};
 
+use crate::card::access;
+use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::CRATES_IO_NAME;
-use crate::cli::Status;
-use crate::commands::cards::{self, CardState, PluggedIn};
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
-use crate::reader::Readers;
 use crate::text::escape;
 use crate::ui::Ui;
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs `yk-cargo status`.
 ///
@@ -20,8 +28,8 @@ use crate::ui::Ui;
 /// The enrollments cannot be read. Cards that cannot be read are part of the answer.
 pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let readers = Readers::start(context.settings.wait.deadlines());
-    let found = cards::plugged_in(&readers, &enrollments);
+    let readers = access::readers(&context.settings.wait);
+    let found = plugged_in::cards(&readers, &enrollments);
     if arguments.json {
         return print(as_json(&enrollments, &found, context));
     }
@@ -112,33 +120,60 @@ impl std::fmt::Display for Asks {
 
 /// What the next publish to a registry comes to.
 enum Outlook {
-    Asks { serial: Serial, asks: Asks, verified: bool },
-    Blocked { serial: Serial },
-    NoKey { serial: Serial },
+    Asks {
+        serial: Serial,
+        asks: Asks,
+        verified: bool,
+    },
+    Blocked {
+        serial: Serial,
+        next: String,
+    },
+    NoKey {
+        serial: Serial,
+    },
+    /// One that cannot be read now may be the right one.
+    Unread,
     NoCard,
 }
 
 impl Outlook {
     fn of(registry: &Registry, found: &[PluggedIn]) -> Self {
-        let Some(CardState { serial: Some(serial), pin, .. }) = cards::first_of(registry, found) else {
-            return Self::NoCard;
-        };
-        Self::with(serial, pin, registry.card(serial).and_then(|card| Asks::next_publish(card, pin)))
+        let cards = registry.cards.iter().filter_map(|card| {
+            let state = plugged_in::state_of(card.serial, found)?;
+            Some(Self::with(card.serial, state, Asks::next_publish(card, state.pin)))
+        });
+        Self::first(cards, found)
     }
 
     /// With the first of a sealed token's keys whose card is here.
     fn of_sealed(keys: &[&SealingKey], found: &[PluggedIn]) -> Self {
-        let states: Vec<_> = found.iter().filter_map(|found| found.card.as_ref().ok()).collect();
-        let here = |key: &&&SealingKey| states.iter().find(|state| state.serial == Some(key.serial));
-        let first = keys.iter().find_map(|key| here(&key).map(|state| (key, state.pin)));
-        first.map_or(Self::NoCard, |(key, pin)| Self::with(key.serial, pin, Some(Asks::opening(key, pin))))
+        let cards = keys.iter().filter_map(|key| {
+            let state = plugged_in::state_of(key.serial, found)?;
+            Some(Self::with(key.serial, state, Some(Asks::opening(key, state.pin))))
+        });
+        Self::first(cards, found)
     }
 
-    fn with(serial: Serial, pin: PinState, asks: Option<Asks>) -> Self {
+    /// Of the cards that are here, the first that can be used: so it is when a token is wanted.
+    fn first(cards: impl Iterator<Item = Self>, found: &[PluggedIn]) -> Self {
+        let mut cards: Vec<_> = cards.collect();
+        let best = cards.iter().position(|outlook| !matches!(outlook, Self::Blocked { .. }));
+        match best {
+            Some(best) => cards.swap_remove(best),
+            None if !cards.is_empty() => cards.swap_remove(0),
+            None if found.iter().any(|found| found.card.is_err()) => Self::Unread,
+            None => Self::NoCard,
+        }
+    }
+
+    fn with(serial: Serial, state: CardState, asks: Option<Asks>) -> Self {
         match asks {
             None => Self::NoKey { serial },
-            Some(Asks { pins: 1.., .. }) if pin == PinState::Blocked => Self::Blocked { serial },
-            Some(asks) => Self::Asks { serial, asks, verified: pin == PinState::Verified },
+            Some(Asks { pins: 1.., .. }) if state.pin == PinState::Blocked => {
+                Self::Blocked { serial, next: state.unblock() }
+            }
+            Some(asks) => Self::Asks { serial, asks, verified: state.pin == PinState::Verified },
         }
     }
 
@@ -148,10 +183,11 @@ impl Outlook {
                 "the next `cargo publish` asks for {asks} (YubiKey {serial}{})",
                 if *verified { "; its PIN is verified until it has been idle for some seconds" } else { "" }
             ),
-            Self::Blocked { serial } => {
-                format!(
-                    "cannot publish: the PIN of YubiKey {serial} is blocked; run `ykman --device {serial} piv access unblock-pin`"
-                )
+            Self::Blocked { serial, next } => {
+                format!("cannot publish: the PIN of YubiKey {serial} is blocked; run `{next}`")
+            }
+            Self::Unread => {
+                format!("to publish, {cards} has to be free: a YubiKey that is there cannot be read now")
             }
             Self::NoKey { serial } => {
                 format!("cannot publish: no publish key is enrolled on YubiKey {serial}")
@@ -165,10 +201,11 @@ impl Outlook {
             Self::Asks { serial, asks, .. } => {
                 json!({ "possible": true, "serial": serial.0, "pins": asks.pins, "touches": asks.touches })
             }
-            Self::Blocked { serial } => {
+            Self::Blocked { serial, .. } => {
                 json!({ "possible": false, "serial": serial.0, "reason": "pin-blocked" })
             }
             Self::NoKey { serial } => json!({ "possible": false, "serial": serial.0, "reason": "no-key" }),
+            Self::Unread => json!({ "possible": false, "serial": null, "reason": "unreadable-card" }),
             Self::NoCard => json!({ "possible": false, "serial": null, "reason": "no-card" }),
         }
     }
@@ -198,7 +235,11 @@ fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
     let mut lines =
         vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
     for card in &registry.cards {
-        let here = if is_here(card, found) { "plugged in" } else { "not plugged in" };
+        let here = match Presence::of(card.serial, found) {
+            Presence::Here => "plugged in",
+            Presence::Perhaps => "busy, if it is the one that cannot be read",
+            Presence::Away => "not plugged in",
+        };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));
     }
     lines.push(format!("  {}", Outlook::of(registry, found).text(&registry.cards_for_display())));
@@ -220,10 +261,6 @@ fn sealed_text(
     text
 }
 
-fn is_here(card: &Card, found: &[PluggedIn]) -> bool {
-    found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == Some(card.serial))
-}
-
 fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, context: &Context) -> Value {
     let home = context.cargo.home();
     let sealed = |token| {
@@ -243,7 +280,11 @@ fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, con
             "cards": registry.cards.iter().map(|card| json!({
                 "serial": card.serial.0,
                 "label": card.label,
-                "plugged-in": is_here(card, cards),
+                "plugged-in": match Presence::of(card.serial, cards) {
+                    Presence::Here => Some(true),
+                    Presence::Perhaps => None,
+                    Presence::Away => Some(false),
+                },
             })).collect::<Vec<_>>(),
             "next-publish": Outlook::of(registry, cards).json(),
         })).collect::<Vec<_>>(),

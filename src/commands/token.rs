@@ -2,22 +2,55 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use asymmetric_token::{Checksum, Mutation};
+use asymmetric_token::{Checksum, CrateName, Mutation};
+use clap::Args;
 use flate2::read::GzDecoder;
+use semver::Version;
 
-use crate::cli::{Purpose, Token};
+use crate::card::access;
+use crate::commands::arguments::name_and_version;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::signer::Signer;
 use crate::ui::Ui;
 
 /// The longest Cargo.toml that is looked at, in bytes.
 const LONGEST_MANIFEST: u64 = 1 << 20;
+
+/// Arguments of `token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// The registry's name in cargo's configuration, or its index URL.
+    pub registry: String,
+    /// What it is for.
+    #[command(flatten)]
+    pub purpose: Purpose,
+}
+
+/// What a token is for.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Purpose {
+    /// Reading index and crates.
+    #[arg(long)]
+    pub read: bool,
+    /// Publishing exactly this file.
+    #[arg(long, value_name = "FILE.crate")]
+    pub publish: Option<PathBuf>,
+    /// Yanking a version.
+    #[arg(long, value_name = "NAME@VERS", value_parser = name_and_version)]
+    pub yank: Option<(CrateName, Version)>,
+    /// Taking a yank back.
+    #[arg(long, value_name = "NAME@VERS", value_parser = name_and_version)]
+    pub unyank: Option<(CrateName, Version)>,
+    /// Listing or changing a crate's owners.
+    #[arg(long, value_name = "NAME")]
+    pub owners: Option<CrateName>,
+}
 
 /// Runs `yk-cargo token`.
 ///
@@ -27,7 +60,7 @@ pub fn run(arguments: &Token, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
     let mutation = mutation(&arguments.purpose)?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let signed = Signer::new(&readers, &context.settings, Ui::asking()).sign(registry, mutation)?;
     print(signed.token)
 }

@@ -2,18 +2,32 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+
+use crate::card::access;
 use crate::cargo_config::{self, ConfiguredRegistry};
-use crate::cli::Unseal;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
 use crate::text::escape;
 use crate::ui::Ui;
 use crate::unsealer::{Occasion, Unsealer};
+
+/// Arguments of `unseal`.
+#[derive(Debug, Args)]
+pub struct Unseal {
+    /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    pub registry: String,
+    /// Write the token into cargo's credentials in place of sealing it, and have cargo use it from there.
+    #[arg(long)]
+    pub restore: bool,
+    /// Do not ask.
+    #[arg(long, requires = "restore")]
+    pub yes: bool,
+}
 
 /// Runs `yk-cargo unseal`.
 ///
@@ -33,7 +47,7 @@ pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.typed_yes(&question, context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::asking());
     let occasion = if arguments.restore { "to give it back to cargo" } else { "to print it" };

@@ -2,14 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use asymmetric_token::KeyIdField;
+use serde::Serialize;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use super::{Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Registry};
+use super::{
+    Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Purpose, Registry,
+};
 use crate::folder::{self, Lock};
 use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
 use crate::ui::Ui;
+
+/// The notes of keys that are being made, to sign and to open sealed tokens.
+const PENDING: &str = "pending";
+const PENDING_SEALING_KEY: &str = "pending-sealing-key";
 
 /// The enrollments, locked for changing. Each change is on disk, lastingly, when its method returns.
 pub struct Edit {
@@ -17,6 +23,17 @@ pub struct Edit {
     document: DocumentMut,
     current: Enrollments,
     _lock: Lock,
+}
+
+/// Whether a key could be noted that is about to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is now.
+    Now,
+    /// It was already, by a run that was interrupted or is still at work.
+    Before,
+    /// It is not: the slot is promised to another key, or enrolled.
+    Taken,
 }
 
 impl Edit {
@@ -45,32 +62,76 @@ impl Edit {
         &self.current
     }
 
-    /// Notes that a key is about to be made. False if the slot is promised to another key, or enrolled.
+    /// Notes that a key is about to be made.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn add_pending(&mut self, pending: &Pending) -> Result<bool, Error> {
+    pub fn add_pending(&mut self, pending: &Pending) -> Result<Noted, Error> {
         if self.current.pending.contains(pending) {
-            return Ok(true);
+            return Ok(Noted::Before);
         }
         if self.current.holds(pending.serial, pending.slot) {
-            return Ok(false);
+            return Ok(Noted::Taken);
         }
+        self.push_pending(pending);
+        self.save().map(|()| Noted::Now)
+    }
+
+    fn push_pending(&mut self, pending: &Pending) {
         let mut entry = Table::new();
         entry["serial"] = value(i64::from(pending.serial.0));
         entry["slot"] = value(pending.slot.to_string());
-        entry["role"] = value(pending.role.as_str());
-        entry["index"] = value(&*pending.index);
-        tables(self.document.as_table_mut(), "pending").push(entry);
-        self.save().map(|()| true)
+        let name = match &pending.purpose {
+            Purpose::Signing { role, index } => {
+                entry["role"] = value(role.as_str());
+                entry["index"] = value(&**index);
+                PENDING
+            }
+            Purpose::Sealing => PENDING_SEALING_KEY,
+        };
+        tables(self.document.as_table_mut(), name).push(entry);
     }
 
-    /// Drops the note: the key was not made, or is cleaned up.
+    /// Takes keys out of the enrollment that are no longer on their card.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_pending(&mut self, serial: Serial, slot: Slot) -> Result<(), Error> {
-        self.forget_pending(serial, slot);
+    pub fn remove_keys(&mut self, index: &IndexUrl, serial: Serial, keys: &[Key]) -> Result<(), Error> {
+        self.drop_keys(index, serial, keys);
+        self.save()
+    }
+
+    /// Takes keys out of the enrollment that have failed their first use, and notes them as begun: a rerun looks at them again.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn take_back(&mut self, index: &IndexUrl, serial: Serial, keys: &[Key]) -> Result<(), Error> {
+        self.drop_keys(index, serial, keys);
+        for key in keys {
+            let purpose = Purpose::Signing { role: key.role, index: index.clone() };
+            self.push_pending(&Pending { serial, slot: key.slot, purpose });
+        }
+        self.save()
+    }
+
+    fn drop_keys(&mut self, index: &IndexUrl, serial: Serial, dropped: &[Key]) {
+        let registries = tables(self.document.as_table_mut(), "registry").iter_mut();
+        for registry in registries.filter(|table| is_of(table, index)) {
+            let cards = tables(registry, "card").iter_mut();
+            for card in cards.filter(|table| is_card(table, serial)) {
+                let is_dropped =
+                    |table: &Table| dropped.iter().any(|key| has(table, "public", &key.public.to_string()));
+                tables(card, "key").retain(|table| !is_dropped(table));
+            }
+        }
+    }
+
+    /// Drops the note: the key was not made.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_pending(&mut self, pending: &Pending) -> Result<(), Error> {
+        self.forget_pending(pending.serial, pending.slot);
         self.save()
     }
 
@@ -114,15 +175,15 @@ impl Edit {
         let registries = tables(self.document.as_table_mut(), "registry");
         let registry = find_or_push(registries, |table| is_of(table, &registry.index), || new(registry));
         let cards = tables(registry, "card");
-        let card = find_or_push(cards, |table| is_card(table, card.serial), || new_card(card));
+        let card = find_or_push(cards, |table| is_card(table, card.serial), || new(card));
         let keys = tables(card, "key");
         keys.retain(|table| !has(table, "slot", &key.slot.to_string()));
-        keys.push(new_key(key));
+        keys.push(new(key));
     }
 
     fn take_out(&mut self, index: &IndexUrl, serial: Serial) {
         let document = self.document.as_table_mut();
-        tables(document, "pending").retain(|table| !(is_card(table, serial) && is_of(table, index)));
+        tables(document, PENDING).retain(|table| !(is_card(table, serial) && is_of(table, index)));
         for registry in tables(document, "registry").iter_mut().filter(|table| is_of(table, index)) {
             tables(registry, "card").retain(|table| !is_card(table, serial));
         }
@@ -147,15 +208,17 @@ impl Edit {
     /// # Errors
     /// [`Error::Io`].
     pub fn remove(&mut self, index: &IndexUrl) -> Result<(), Error> {
-        for name in ["registry", "pending"] {
+        for name in ["registry", PENDING] {
             tables(self.document.as_table_mut(), name).retain(|table| !is_of(table, index));
         }
         self.save()
     }
 
-    fn forget_pending(&mut self, serial: Serial, slot: Slot) {
-        tables(self.document.as_table_mut(), "pending")
-            .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
+    pub(super) fn forget_pending(&mut self, serial: Serial, slot: Slot) {
+        for name in [PENDING, PENDING_SEALING_KEY] {
+            tables(self.document.as_table_mut(), name)
+                .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
+        }
     }
 
     pub(super) fn table(&mut self) -> &mut Table {
@@ -173,40 +236,17 @@ fn waiting_for_another() {
     Ui::silent().note("waiting for another yk-cargo, which is changing the enrollments");
 }
 
-fn new(registry: &Registry) -> Table {
-    let mut table = Table::new();
-    table["index"] = value(&*registry.index);
-    if let Some(name) = &registry.name {
-        table["name"] = value(name);
+/// Writes the fields of an entry. What else the table has is kept.
+pub(super) fn set(table: &mut Table, entry: &impl Serialize) {
+    let fields = toml_edit::ser::to_document(entry).expect("an entry has strings and numbers only");
+    for (key, value) in fields.iter() {
+        table[key] = value.clone();
     }
-    if let Some(subject) = &registry.subject {
-        table["subject"] = value(subject);
-    }
-    table["key-id"] = value(match registry.key_id {
-        KeyIdField::Both => "both",
-        KeyIdField::Kip => "kip",
-        KeyIdField::Kid => "kid",
-    });
-    table["challenge"] = value(registry.challenge.as_str());
-    table["reuse"] = value(i64::from(registry.reuse));
-    table
 }
 
-fn new_card(card: &Card) -> Table {
+fn new(entry: &impl Serialize) -> Table {
     let mut table = Table::new();
-    table["serial"] = value(i64::from(card.serial.0));
-    table["firmware"] = value(card.firmware.to_string());
-    table["label"] = value(&card.label);
-    table
-}
-
-fn new_key(key: &Key) -> Table {
-    let mut table = Table::new();
-    table["role"] = value(key.role.as_str());
-    table["slot"] = value(key.slot.to_string());
-    table["public"] = value(key.public.to_string());
-    table["pin"] = value(key.pin.as_str());
-    table["touch"] = value(key.touch.as_str());
+    set(&mut table, entry);
     table
 }
 

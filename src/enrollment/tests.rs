@@ -29,6 +29,11 @@ fn problem(text: &str) -> Problem {
     Enrollments::parse(text).unwrap_err()
 }
 
+/// Whether it names the key whose value makes no sense.
+fn is_about(problem: &Problem, key: &str) -> bool {
+    matches!(problem, Problem::Toml(reason) if reason.ends_with(&format!(".{key}`")))
+}
+
 #[test]
 fn a_whole_file_is_read() {
     let enrollments = Enrollments::parse(&format!("version = 1\n{}", entry())).unwrap();
@@ -69,7 +74,7 @@ fn what_cannot_be_trusted_is_refused() {
         ("5.7.4", "5.7", "firmware"),
     ] {
         let text = format!("version = 1\n{}", entry().replace(good, bad));
-        assert!(matches!(problem(&text), Problem::Value { key: wrong, .. } if wrong == key), "{bad}");
+        assert!(is_about(&problem(&text), key), "{bad}");
     }
     assert!(matches!(
         problem(&format!("version = 1\n{}", entry().replace("\"publish\"", "\"admin\""))),
@@ -87,12 +92,8 @@ fn an_edit_keeps_what_it_does_not_know() {
     let mut edit = Edit::begin(home.path()).unwrap();
     let registry = edit.enrollments().registry(URL).unwrap().clone();
     let read = Key { role: Role::Read, slot: "83".parse().unwrap(), ..registry.cards[0].keys[0] };
-    let pending = Pending {
-        serial: Serial(12_345_678),
-        slot: read.slot,
-        role: Role::Read,
-        index: URL.parse().unwrap(),
-    };
+    let purpose = Purpose::Signing { role: Role::Read, index: URL.parse().unwrap() };
+    let pending = Pending { serial: Serial(12_345_678), slot: read.slot, purpose };
     edit.add_pending(&pending).unwrap();
     assert_eq!(Enrollments::load(home.path()).unwrap().pending, [pending]);
     edit.enroll(&registry, &registry.cards[0], &read).unwrap();
@@ -152,7 +153,7 @@ fn sealed_tokens_and_their_keys() {
     }
     assert_eq!(problem(&format!("version = 1\n{sealed}{sealed}")), Problem::Duplicate(URL.into()));
     let reads = problem(&format!("version = 1\n{}", sealed.replace("open", "maybe")));
-    assert!(matches!(reads, Problem::Value { key: "reads", .. }));
+    assert!(is_about(&reads, "reads"), "{reads}");
     let other = problem(&format!("version = 1\n{}", key.replace("age1yubikey1q", "age1q")));
-    assert!(matches!(other, Problem::Value { key: "recipient", .. }));
+    assert!(is_about(&other, "recipient"), "{other}");
 }

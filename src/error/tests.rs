@@ -17,9 +17,11 @@ use crate::piv::pin;
 use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
 use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
-use crate::registry::enrollment as registration;
+use crate::registry::{enrollment as registration, greeting};
 use crate::ui::AskError;
-use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, settings, trusted_keys};
+use crate::{
+    cargo_config, enrollment, folder, piv, proof, reader, sealed, sealed_files, settings, trusted_keys,
+};
 
 /// One or more examples of each variant; one that is missing does not compile.
 macro_rules! every {
@@ -166,6 +168,7 @@ fn all() -> Vec<Error> {
         Error::Registration(_) => [
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
+            registration::Error::Nonce { bytes: 3000 }.into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),
@@ -177,18 +180,36 @@ fn all() -> Vec<Error> {
             refused(409, "the key k3.pid.x is registered already, for bob"),
         ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
-        Error::Sealed { .. } => [sealed_file(sealed::FileError::NotOpened)],
+        Error::Sealed(_) => [sealed_file(sealed::FileError::NotOpened).into()],
         Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
         Error::SealedIsAnother { .. } => [Error::SealedIsAnother { registry: "my-reg".into() }],
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
+        Error::AnotherRun { .. } => [Error::AnotherRun { serial: SERIAL, slot: slot() }],
+        Error::NotRefreshed { .. } => [Error::NotRefreshed {
+            registry: "my-reg".into(),
+            known: enrollment::ChallengeSource::Api,
+            source: greeting::Error::Status { url: "https://registry.example/".into(), status: 502 },
+        }],
+        Error::AsksMore { .. } => [Error::AsksMore { serial: SERIAL }],
+        Error::ManagementKeyNotTouched { .. } => [Error::ManagementKeyNotTouched { serial: SERIAL }],
+        Error::NotAsMade { .. } => [Error::NotAsMade { serial: SERIAL, slot: slot(), what: "says that it was imported" }],
+        Error::NoTouchOverNfc { .. } => [Error::NoTouchOverNfc { serial: SERIAL }],
+        Error::PinBlocked { .. } => [Error::PinBlocked { serial: SERIAL }],
+        Error::UseAnother { .. } => [
+            Error::UseAnother { error: Box::new(Error::PinBlocked { serial: SERIAL }), others: "YubiKey 23456789 (safe)".into() },
+            Error::UseAnother { error: Box::new(Error::NotTouched { serial: SERIAL }), others: "YubiKey 23456789 (safe)".into() },
+        ],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [unusable_settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
         Error::TrustedKeys(_) => [signers(enrollment::Problem::NoVersion)],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
         Error::Stdio(_) => [Error::Stdio(denied())],
-        Error::Token(_) => [asymmetric_token::Error::NoFooter.into()],
+        Error::Token(_) => [
+            asymmetric_token::Error::NoFooter.into(),
+            asymmetric_token::Error::TooLong { bytes: 5000 }.into(),
+        ],
         Error::Unprotected { .. } => [Error::Unprotected { index: "sparse+http://registry.example/".parse().unwrap() }],
         Error::Unwell { .. } => [Error::Unwell { failed: 1 }, Error::Unwell { failed: 2 }],
         Error::Usage(_) => [Error::Usage("--slot takes one slot with --single-key")],
@@ -319,12 +340,17 @@ fn of_sealed_tokens(index: String) -> Vec<Error> {
         T::HeaderName => [T::HeaderName],
         T::Asymmetric => [T::Asymmetric],
     });
-    file.into_iter().map(sealed_file).chain(token.into_iter().map(Error::from)).collect()
+    let kept = every!(sealed_files::Error {
+        sealed_files::Error::Folder(_) => [folder_error("/home/me/.cargo/yk-cargo/sealed/x.age").into()],
+        sealed_files::Error::Unusable { .. } => [sealed_file(F::Missing)],
+    });
+    let file = file.into_iter().map(sealed_file).chain(kept).map(Error::from);
+    file.chain(token.into_iter().map(Error::from)).collect()
 }
 
-fn sealed_file(problem: sealed::FileError) -> Error {
+fn sealed_file(problem: sealed::FileError) -> sealed_files::Error {
     let file = "/home/me/.cargo/yk-cargo/sealed/registry.example-0123456789abcdef.age".into();
-    Error::Sealed { registry: "my-reg".into(), file, problem }
+    sealed_files::Error::Unusable { registry: "my-reg".into(), file, problem }
 }
 
 fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
@@ -443,7 +469,7 @@ fn of_the_reader() -> Vec<Error> {
         E::Busy => [E::Busy],
         E::Gone => [E::Gone],
         E::Reset => [E::Reset],
-        E::PivDisabled => [E::PivDisabled],
+        E::PivDisabled { .. } => [E::PivDisabled { contactless: false }, E::PivDisabled { contactless: true }],
         E::Select(_) => [E::Select(piv::Error::Malformed { what: "application property template" })],
         E::Timeout { .. } => [
             E::Timeout { waiting: Waiting::ForService },
@@ -483,7 +509,7 @@ fn of_the_card() -> Vec<Error> {
     let certificate = every!(CertificateError {
         CertificateError::Label(_) => [CertificateError::Label(65)],
         CertificateError::Index => [CertificateError::Index],
-        CertificateError::Role(_) => [CertificateError::Role("owner".into())],
+        CertificateError::TooLong { .. } => [CertificateError::TooLong { bytes: 4000 }],
         CertificateError::Key => [CertificateError::Key],
         CertificateError::Random(_) => [CertificateError::Random(getrandom::Error::UNSUPPORTED)],
         CertificateError::Encoding(_) => [CertificateError::Encoding("a date".into())],

@@ -22,7 +22,6 @@ pub(crate) mod instruction {
     pub(crate) const GET_RESPONSE: u8 = 0xC0;
     pub(crate) const GET_DATA: u8 = 0xCB;
     pub(crate) const PUT_DATA: u8 = 0xDB;
-    pub(crate) const MOVE_KEY: u8 = 0xF6;
     pub(crate) const GET_METADATA: u8 = 0xF7;
     pub(crate) const GET_SERIAL: u8 = 0xF8;
     pub(crate) const ATTEST: u8 = 0xF9;
@@ -92,7 +91,7 @@ impl Command {
             instruction::GET_DATA => self.names_printed_information(),
             // With P-256 nothing is signed here: the answer is what two keys agree on.
             instruction::GENERAL_AUTHENTICATE => {
-                self.p2 == MANAGEMENT_KEY || self.p1 == KeyAlgorithm::P256_BYTE
+                self.p2 == MANAGEMENT_KEY || self.p1 == KeyAlgorithm::P256.byte()
             }
             _ => false,
         }

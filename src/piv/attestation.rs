@@ -4,9 +4,9 @@
 //! Read here, not verified: nothing is believed until the chain to Yubico's root has been checked.
 
 use der::{Decode, oid::ObjectIdentifier};
-use x509_cert::Certificate;
+use x509_cert::{Certificate, spki::SubjectPublicKeyInfoOwned};
 
-use super::{Error, P256Point, P384Point, PinPolicy, Serial, TouchPolicy, Version};
+use super::{Curve, Error, PinPolicy, Serial, TouchPolicy, Version};
 
 const FIRMWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.3");
 const SERIAL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.7");
@@ -24,10 +24,7 @@ pub struct Attestation {
     pub pin: PinPolicy,
     /// When the key asks for a touch.
     pub touch: TouchPolicy,
-    /// The attested key; `None` if it is not P-384.
-    pub p384_point: Option<P384Point>,
-    /// The attested key; `None` if it is not P-256.
-    pub p256_point: Option<P256Point>,
+    key: SubjectPublicKeyInfoOwned,
 }
 
 impl Attestation {
@@ -37,28 +34,34 @@ impl Attestation {
     /// [`Error::Malformed`] if it is no certificate, or lacks what every attestation has.
     pub fn read(der: &[u8]) -> Result<Attestation, Error> {
         let certificate = Certificate::from_der(der).map_err(|_| WRONG)?;
-        let [major, minor, patch] = field(&certificate, FIRMWARE)?;
-        let [pin, touch] = field(&certificate, POLICIES)?;
+        let &[major, minor, patch] = extension(&certificate, FIRMWARE)?.ok_or(WRONG)? else {
+            return Err(WRONG);
+        };
+        let (pin, touch) = policies(&certificate)?.ok_or(WRONG)?;
         let serial = extension(&certificate, SERIAL)?.map(u32::from_der).transpose().map_err(|_| WRONG)?;
         Ok(Attestation {
             firmware: Version::new(major, minor, patch),
             serial: serial.map(Serial),
-            pin: PinPolicy::from_byte(pin)?,
-            touch: TouchPolicy::from_byte(touch)?,
-            p384_point: p384_point(&certificate),
-            p256_point: p256_point(&certificate),
+            pin,
+            touch,
+            key: certificate.tbs_certificate().subject_public_key_info().clone(),
         })
+    }
+
+    /// The attested key, if it is on this curve.
+    pub fn point<const POINT: usize>(&self, curve: &Curve<POINT>) -> Option<[u8; POINT]> {
+        curve.point_in_certificate(&self.key)
     }
 }
 
-const WRONG: Error = Error::Malformed { what: "attestation" };
-
-fn field<const LENGTH: usize>(
-    certificate: &Certificate,
-    id: ObjectIdentifier,
-) -> Result<[u8; LENGTH], Error> {
-    extension(certificate, id)?.and_then(|value| value.try_into().ok()).ok_or(WRONG)
+/// Both bytes of the policy extension, if it is there.
+pub(super) fn policies(certificate: &Certificate) -> Result<Option<(PinPolicy, TouchPolicy)>, Error> {
+    let Some(value) = extension(certificate, POLICIES)? else { return Ok(None) };
+    let &[pin, touch] = value else { return Err(WRONG) };
+    Ok(Some((PinPolicy::from_byte(pin)?, TouchPolicy::from_byte(touch)?)))
 }
+
+const WRONG: Error = Error::Malformed { what: "attestation" };
 
 /// The value of an extension; the same one twice is an error (RFC 5280, 4.2).
 fn extension(certificate: &Certificate, id: ObjectIdentifier) -> Result<Option<&[u8]>, Error> {
@@ -66,22 +69,6 @@ fn extension(certificate: &Certificate, id: ObjectIdentifier) -> Result<Option<&
     let mut found = all.iter().filter(|extension| extension.extn_id == id);
     let value = found.next().map(|extension| extension.extn_value.as_bytes());
     if found.next().is_some() { Err(WRONG) } else { Ok(value) }
-}
-
-/// The subject's key, if it is an uncompressed P-384 point on the curve.
-pub(super) fn p384_point(certificate: &Certificate) -> Option<P384Point> {
-    use p384::pkcs8::DecodePublicKey;
-    let info = certificate.tbs_certificate().subject_public_key_info();
-    let key = p384::PublicKey::from_public_key_der(&der::Encode::to_der(info).ok()?).ok()?;
-    p384::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&key, false).as_bytes().try_into().ok()
-}
-
-/// The subject's key, if it is an uncompressed P-256 point on the curve.
-pub(super) fn p256_point(certificate: &Certificate) -> Option<P256Point> {
-    use p256::pkcs8::DecodePublicKey;
-    let info = certificate.tbs_certificate().subject_public_key_info();
-    let key = p256::PublicKey::from_public_key_der(&der::Encode::to_der(info).ok()?).ok()?;
-    p256::elliptic_curve::sec1::ToSec1Point::to_sec1_point(&key, false).as_bytes().try_into().ok()
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //!
 //! X.509 v3 (RFC 5280), signed by a throwaway P-384 key: nobody verifies it, other PIV programs have to be able to
 //! read it. So nothing in it is critical, and no extension is of our making. Subject and issuer are
-//! `O=yk-cargo, OU=v1, OU=<role>, CN=<label>`; a SubjectAltName URI is the index URL byte for byte; Yubico's extension
-//! 1.3.6.1.4.1.41482.3.8 repeats the policies of the key.
+//! `O=yk-cargo, OU=v1, OU=<role>, CN=<label>`, where the role is `sealed` for a key that tokens are sealed to. For all others a
+//! SubjectAltName URI is the index URL byte for byte. Yubico's extension 1.3.6.1.4.1.41482.3.8 repeats the policies of the
+//! key.
 
 use std::time::{Duration, SystemTime};
 
+use asymmetric_token::Role;
 use der::{
     Any, Decode, Encode,
     asn1::{GeneralizedTime, Ia5String, OctetString, Utf8StringRef},
@@ -26,21 +28,20 @@ use x509_cert::{
     },
     name::{Name, RdnSequence, RelativeDistinguishedName},
     serial_number::SerialNumber,
-    spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef},
+    spki::SubjectPublicKeyInfoRef,
     time::{Time, Validity},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    P256Point, P384Point, PinPolicy, TouchPolicy,
+    Curve, PinPolicy, TouchPolicy,
     attestation::{self, POLICIES},
 };
 
 const PRODUCT: &str = "yk-cargo";
 const FORMAT: &str = "v1";
-const ROLES: [&str; 4] = ["read", "publish", "both", SEALED];
-/// The one role without an index URL.
-pub(crate) const SEALED: &str = "sealed";
+/// Where a signing key's role would stand.
+const SEALED: &str = "sealed";
 /// RFC 5280, appendix A.1: ub-common-name.
 const LONGEST_LABEL: usize = 64;
 /// A clock that is a little slow elsewhere must not call the certificate "not yet valid".
@@ -49,12 +50,40 @@ const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 /// What one of our slot certificates says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// `read`, `publish`, `both` or `sealed`.
-    pub role: String,
+    /// What the key is for.
+    pub purpose: KeyPurpose,
     /// The person's name for the key, 1 to 64 characters. From a card it may contain anything.
     pub label: String,
-    /// The registry's index URL; `None` for `sealed`, and only there.
-    pub index: Option<String>,
+}
+
+/// What a key of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPurpose {
+    /// Signing tokens for one registry.
+    Signing {
+        /// What it may sign.
+        role: Role,
+        /// The registry's index URL. From a card it may be any text.
+        index: String,
+    },
+    /// Opening sealed tokens, for all registries.
+    Sealing,
+}
+
+impl KeyPurpose {
+    fn role(&self) -> &'static str {
+        match self {
+            KeyPurpose::Signing { role, .. } => role.as_str(),
+            KeyPurpose::Sealing => SEALED,
+        }
+    }
+
+    fn index(&self) -> Option<&str> {
+        match self {
+            KeyPurpose::Signing { index, .. } => Some(index),
+            KeyPurpose::Sealing => None,
+        }
+    }
 }
 
 /// Whose certificate stands in a slot.
@@ -80,9 +109,14 @@ pub enum CertificateError {
         "the index URL has characters outside ASCII: write its host name in the form that begins with xn--"
     )]
     Index,
-    /// Not a role, or the role does not go with the index URL.
-    #[error("no slot certificate has the role `{0}` with these data")]
-    Role(String),
+    /// It would not fit onto the card.
+    #[error(
+        "the certificate for this key would have {bytes} bytes, more than a YubiKey keeps in one object: the index URL is too long"
+    )]
+    TooLong {
+        /// Of the whole object.
+        bytes: usize,
+    },
     /// The key is not on the curve.
     #[error("the public key is not a point of its curve")]
     Key,
@@ -99,39 +133,15 @@ impl Description {
     ///
     /// # Errors
     /// [`CertificateError`] for data that do not fit into one.
-    pub fn certificate(
+    pub fn certificate<const POINT: usize>(
         &self,
-        key: &P384Point,
+        curve: &Curve<POINT>,
+        key: &[u8; POINT],
         pin: PinPolicy,
         touch: TouchPolicy,
         now: SystemTime,
     ) -> Result<Vec<u8>, CertificateError> {
-        let key = p384::PublicKey::from_sec1_bytes(key).map_err(|_| CertificateError::Key)?;
-        self.issue(SubjectPublicKeyInfo::from_key(&key).map_err(encoding)?, pin, touch, now)
-    }
-
-    /// The same for the key to which tokens are sealed, which is of P-256.
-    ///
-    /// # Errors
-    /// As [`certificate`](Self::certificate).
-    pub fn sealed_certificate(
-        &self,
-        key: &P256Point,
-        pin: PinPolicy,
-        touch: TouchPolicy,
-        now: SystemTime,
-    ) -> Result<Vec<u8>, CertificateError> {
-        let key = p256::PublicKey::from_sec1_bytes(key).map_err(|_| CertificateError::Key)?;
-        self.issue(SubjectPublicKeyInfo::from_key(&key).map_err(encoding)?, pin, touch, now)
-    }
-
-    fn issue(
-        &self,
-        key: SubjectPublicKeyInfoOwned,
-        pin: PinPolicy,
-        touch: TouchPolicy,
-        now: SystemTime,
-    ) -> Result<Vec<u8>, CertificateError> {
+        let key = curve.public_key_info(key).ok_or(CertificateError::Key)?;
         self.check()?;
         let contents = Contents {
             name: self.name().map_err(encoding)?,
@@ -148,17 +158,10 @@ impl Description {
         if !(1..=LONGEST_LABEL).contains(&length) {
             return Err(CertificateError::Label(length));
         }
-        if !self.role_goes_with_index() {
-            return Err(CertificateError::Role(self.role.clone()));
-        }
-        match &self.index {
+        match self.purpose.index() {
             Some(index) if !index.is_ascii() => Err(CertificateError::Index),
             _ => Ok(()),
         }
-    }
-
-    fn role_goes_with_index(&self) -> bool {
-        ROLES.contains(&self.role.as_str()) && (self.role == SEALED) == self.index.is_none()
     }
 
     fn name(&self) -> der::Result<Name> {
@@ -166,7 +169,7 @@ impl Description {
         for (attribute, value) in [
             (rfc4519::O, PRODUCT),
             (rfc4519::OU, FORMAT),
-            (rfc4519::OU, &self.role),
+            (rfc4519::OU, self.purpose.role()),
             (rfc4519::CN, &self.label),
         ] {
             let value = Any::from(Utf8StringRef::new(value)?);
@@ -178,7 +181,7 @@ impl Description {
 
     fn extensions(&self, pin: PinPolicy, touch: TouchPolicy) -> der::Result<Vec<Extension>> {
         let mut extensions = Vec::new();
-        if let Some(index) = &self.index {
+        if let Some(index) = self.purpose.index() {
             let index = GeneralName::UniformResourceIdentifier(Ia5String::new(index)?);
             extensions.push(not_critical(SUBJECT_ALT_NAME, SubjectAltName(vec![index]).to_der()?)?);
         }
@@ -204,32 +207,29 @@ pub fn read(der: &[u8]) -> SlotCertificate {
     }
 }
 
-/// The key of a DER certificate, known to be on the curve; `None` for keys of other kinds.
-pub(super) fn p384_point(der: &[u8]) -> Option<P384Point> {
-    attestation::p384_point(&Certificate::from_der(der).ok()?)
-}
-
-/// The same for P-256.
-pub(super) fn p256_point(der: &[u8]) -> Option<P256Point> {
-    attestation::p256_point(&Certificate::from_der(der).ok()?)
+/// The key of a DER certificate, if it is on this curve.
+pub(super) fn point<const POINT: usize>(der: &[u8], curve: &Curve<POINT>) -> Option<[u8; POINT]> {
+    curve.point_in_certificate(Certificate::from_der(der).ok()?.tbs_certificate().subject_public_key_info())
 }
 
 /// Both bytes of Yubico's policy extension.
 pub(super) fn policies(der: &[u8]) -> Option<(PinPolicy, TouchPolicy)> {
-    let certificate = Certificate::from_der(der).ok()?;
-    let extensions = certificate.tbs_certificate().extensions()?;
-    let extension = extensions.iter().find(|extension| extension.extn_id == POLICIES)?;
-    let &[pin, touch] = extension.extn_value.as_bytes() else { return None };
-    Some((PinPolicy::from_byte(pin).ok()?, TouchPolicy::from_byte(touch).ok()?))
+    attestation::policies(&Certificate::from_der(der).ok()?).ok()?
 }
 
 fn ours(certificate: &Certificate, role: &str, label: &str) -> SlotCertificate {
+    let role = match role.parse() {
+        Ok(role) => Some(role),
+        Err(_) if role == SEALED => None,
+        Err(_) => return SlotCertificate::MadeByNewer,
+    };
+    let purpose = match (role, index(certificate)) {
+        (Some(role), Some(Some(index))) => KeyPurpose::Signing { role, index },
+        (None, Some(None)) => KeyPurpose::Sealing,
+        _ => return SlotCertificate::Foreign,
+    };
+    let description = Description { purpose, label: label.to_owned() };
     let tbs = certificate.tbs_certificate();
-    if !ROLES.contains(&role) {
-        return SlotCertificate::MadeByNewer;
-    }
-    let Some(index) = index(certificate) else { return SlotCertificate::Foreign };
-    let description = Description { role: role.to_owned(), label: label.to_owned(), index };
     if tbs.issuer() == tbs.subject() && description.check().is_ok() {
         SlotCertificate::Ours(description)
     } else {

@@ -1,6 +1,6 @@
 //! What goes wrong between us and the PIV application.
 
-use super::{Slot, Status};
+use super::{ManagementAlgorithm, Slot, Status};
 
 /// A PIV operation that did not come to its end. Variants are for matching; [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum Error {
     /// No PIN tries are left.
     #[error("the PIN is blocked")]
     PinBlocked,
-    /// `6982`. After a private key operation it means no PIN **or** no touch: see [`super::Missing::after`].
+    /// `6982`. After a private key operation it means no PIN **or** no touch; the PIN's state tells which.
     #[error("the card refused: it wants a PIN, a touch or its management key first")]
     NotAuthenticated,
     /// The management key given is not the card's, or the touch that it asks for did not come.
@@ -31,7 +31,7 @@ pub enum Error {
     #[error("the card's management key is {algorithm}, which has {expected} bytes, not {given}")]
     ManagementKeyLength {
         /// The card's algorithm.
-        algorithm: super::ManagementAlgorithm,
+        algorithm: ManagementAlgorithm,
         /// Bytes of its keys.
         expected: usize,
         /// Bytes of the key given.

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    Error, Piv, Status,
+    Error, ManagementAlgorithm, Piv, Status,
     apdu::{Command, MANAGEMENT_KEY, PRINTED_INFORMATION, instruction},
     refusal, tlv,
 };
@@ -48,54 +48,6 @@ impl fmt::Debug for ManagementKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a management key has 24 bytes (or 16 or 32), that is 48 hexadecimal digits; this has {0} bytes")]
 pub struct WrongKeyLength(pub usize);
-
-/// The cipher of a management key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ManagementAlgorithm {
-    /// Three-key 3DES.
-    TripleDes = 0x03,
-    /// AES-128.
-    Aes128 = 0x08,
-    /// AES-192.
-    Aes192 = 0x0A,
-    /// AES-256.
-    Aes256 = 0x0C,
-}
-
-impl ManagementAlgorithm {
-    pub(crate) fn from_byte(byte: u8) -> Result<ManagementAlgorithm, Error> {
-        use ManagementAlgorithm::*;
-        [TripleDes, Aes128, Aes192, Aes256]
-            .into_iter()
-            .find(|algorithm| *algorithm as u8 == byte)
-            .ok_or(Error::Malformed { what: "management key algorithm" })
-    }
-
-    /// Bytes of a key.
-    pub fn key_length(self) -> usize {
-        match self {
-            ManagementAlgorithm::Aes128 => 16,
-            ManagementAlgorithm::TripleDes | ManagementAlgorithm::Aes192 => 24,
-            ManagementAlgorithm::Aes256 => 32,
-        }
-    }
-
-    fn block_length(self) -> usize {
-        if self == ManagementAlgorithm::TripleDes { 8 } else { 16 }
-    }
-}
-
-impl fmt::Display for ManagementAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ManagementAlgorithm::TripleDes => "3DES",
-            ManagementAlgorithm::Aes128 => "AES-128",
-            ManagementAlgorithm::Aes192 => "AES-192",
-            ManagementAlgorithm::Aes256 => "AES-256",
-        })
-    }
-}
 
 impl Piv<'_> {
     /// Mutual authentication: after it, keys can be generated and certificates stored until the card is reset.

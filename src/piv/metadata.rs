@@ -5,10 +5,13 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Error, ManagementAlgorithm, P256, P256Point, P384, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
+    Curve, Error, KeyAlgorithm, ManagementAlgorithm, PinPolicy, Piv, Slot, Status, TouchPolicy, Version,
     apdu::{self, Command, instruction},
     refusal, tlv,
 };
+
+/// Firmware before this has no GET METADATA, and tells of keys only what it attests (Yubico PIV extensions).
+pub const METADATA_SINCE: Version = Version::new(5, 3, 0);
 
 const PIN: u8 = 0x80;
 const PUK: u8 = 0x81;
@@ -29,50 +32,15 @@ pub struct SlotMetadata {
 }
 
 impl SlotMetadata {
-    /// The public key of a P-384 key, known to be on the curve.
+    /// The public key of a key on this curve; `None` for other algorithms.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the algorithm is P-384 and the public key is not. `None` for other algorithms.
-    pub fn p384_point(&self) -> Result<Option<P384Point>, Error> {
-        if self.algorithm != KeyAlgorithm::P384 {
+    /// [`Error::Malformed`] if the card says that the key is on this curve, and the public key is not.
+    pub fn point<const POINT: usize>(&self, curve: &Curve<POINT>) -> Result<Option<[u8; POINT]>, Error> {
+        if self.algorithm != curve.algorithm {
             return Ok(None);
         }
-        P384.point(&self.public_key).map(Some)
-    }
-
-    /// The public key of a P-256 key, known to be on the curve.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if the algorithm is P-256 and the public key is not. `None` for other algorithms.
-    pub fn p256_point(&self) -> Result<Option<P256Point>, Error> {
-        if self.algorithm != KeyAlgorithm::P256 {
-            return Ok(None);
-        }
-        P256.point(&self.public_key).map(Some)
-    }
-}
-
-/// The algorithm of an asymmetric key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyAlgorithm {
-    /// `11`
-    P256,
-    /// `14`
-    P384,
-    /// Any other, by its identifier.
-    Other(u8),
-}
-
-impl KeyAlgorithm {
-    pub(crate) const P256_BYTE: u8 = 0x11;
-    pub(crate) const P384_BYTE: u8 = 0x14;
-
-    fn from_byte(byte: u8) -> KeyAlgorithm {
-        match byte {
-            KeyAlgorithm::P256_BYTE => KeyAlgorithm::P256,
-            KeyAlgorithm::P384_BYTE => KeyAlgorithm::P384,
-            other => KeyAlgorithm::Other(other),
-        }
+        curve.point_in_template(&self.public_key).map(Some)
     }
 }
 
@@ -184,7 +152,8 @@ fn management_key_metadata(answer: &[u8]) -> Result<ManagementKeyMetadata, Error
     let [algorithm] = field(answer, 0x01, "algorithm")?;
     let [_, touch] = field(answer, 0x02, "policies")?;
     Ok(ManagementKeyMetadata {
-        algorithm: ManagementAlgorithm::from_byte(algorithm)?,
+        algorithm: ManagementAlgorithm::from_byte(algorithm)
+            .ok_or(Error::Malformed { what: "management key algorithm" })?,
         default: is_default(answer)?,
         touch: TouchPolicy::from_byte(touch)?,
     })
@@ -208,7 +177,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::piv::script::{Script, hex};
+    use crate::piv::{
+        P384,
+        script::{Script, hex},
+    };
 
     fn piv(card: &mut Script) -> Piv<'_> {
         Piv { card, version: None }
@@ -226,13 +198,13 @@ mod tests {
         let metadata = piv(&mut card).metadata("82".parse().unwrap()).unwrap().unwrap();
         assert_eq!((metadata.algorithm, metadata.origin), (KeyAlgorithm::P384, Origin::Generated));
         assert_eq!((metadata.pin, metadata.touch), (PinPolicy::Once, TouchPolicy::Always));
-        assert_eq!(metadata.p384_point().unwrap().unwrap().to_vec(), hex(POINT));
+        assert_eq!(metadata.point(&P384).unwrap().unwrap().to_vec(), hex(POINT));
     }
 
     #[test]
     fn a_point_off_the_curve_is_a_lie() {
         let answer = hex(&format!("010114 02020202 030101 0463 8661{}0", &POINT[..POINT.len() - 1]));
-        let off_curve = slot_metadata(&answer).unwrap().p384_point();
+        let off_curve = slot_metadata(&answer).unwrap().point(&P384);
         assert!(matches!(off_curve, Err(Error::Malformed { what: "P-384 point" })));
     }
 
@@ -241,7 +213,7 @@ mod tests {
         let metadata = slot_metadata(&hex("010111 02020103 030102 0400")).unwrap();
         assert_eq!((metadata.algorithm, metadata.origin), (KeyAlgorithm::P256, Origin::Imported));
         assert_eq!((metadata.pin, metadata.touch), (PinPolicy::Never, TouchPolicy::Cached));
-        assert_eq!(metadata.p384_point().unwrap(), None);
+        assert_eq!(metadata.point(&P384).unwrap(), None);
     }
 
     #[test]
@@ -296,7 +268,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(input in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = slot_metadata(&input).map(|metadata| metadata.p384_point());
+            let _ = slot_metadata(&input).map(|metadata| metadata.point(&P384));
             let _ = pin_metadata(&input);
             let _ = management_key_metadata(&input);
         }
@@ -310,7 +282,7 @@ mod tests {
             for (tag, value) in fields {
                 tlv::push(&mut input, tag, &value);
             }
-            let _ = slot_metadata(&input).map(|metadata| metadata.p384_point());
+            let _ = slot_metadata(&input).map(|metadata| metadata.point(&P384));
             let _ = pin_metadata(&input);
             let _ = management_key_metadata(&input);
         }

@@ -3,10 +3,10 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Error, P256Point, P384Point, PinPolicy, Piv, Slot, Status, TouchPolicy,
+    Curve, Error, PinPolicy, Piv, Slot, Status, TouchPolicy,
     apdu::{Command, instruction},
     certificate::{self, SlotCertificate},
-    keys, refusal, tlv,
+    refusal, refuse_attestation_slot, tlv,
 };
 
 const CERTIFICATE: u16 = 0x70;
@@ -27,14 +27,9 @@ impl CertificateObject {
         if info == [UNCOMPRESSED] { certificate } else { None }
     }
 
-    /// The P-384 key that the certificate names, if it does. The slot may hold another one.
-    pub fn p384_point(&self) -> Option<P384Point> {
-        certificate::p384_point(self.der()?)
-    }
-
-    /// The P-256 key that the certificate names, if it does. The slot may hold another one.
-    pub fn p256_point(&self) -> Option<P256Point> {
-        certificate::p256_point(self.der()?)
+    /// The key that the certificate names, if it is on this curve. The slot may hold another one.
+    pub fn point<const POINT: usize>(&self, curve: &Curve<POINT>) -> Option<[u8; POINT]> {
+        certificate::point(self.der()?, curve)
     }
 
     /// The policies that the certificate repeats, where Yubico's extension is in it.
@@ -63,21 +58,12 @@ impl Piv<'_> {
     /// # Errors
     /// [`Error::NotAuthenticated`], [`Error::CardFull`].
     pub fn put_certificate(&mut self, slot: Slot, der: &[u8]) -> Result<(), Error> {
-        keys::refuse_attestation_slot(slot)?;
+        refuse_attestation_slot(slot)?;
         let mut content = Vec::with_capacity(der.len() + 10);
         tlv::push(&mut content, CERTIFICATE, der);
         tlv::push(&mut content, CERTIFICATE_INFO, &[UNCOMPRESSED]);
         tlv::push(&mut content, ERROR_DETECTION_CODE, &[]);
         self.put_object(slot.certificate_object(), &content)
-    }
-
-    /// Deletes a slot's certificate object, if there is one; the key stays. Needs [`Piv::authenticate_management`].
-    ///
-    /// # Errors
-    /// [`Error::NotAuthenticated`].
-    pub fn delete_certificate(&mut self, slot: Slot) -> Result<(), Error> {
-        keys::refuse_attestation_slot(slot)?;
-        self.put_object(slot.certificate_object(), &[])
     }
 
     /// The content of a data object; `None` if it does not exist or is empty.
@@ -163,13 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn stores_and_deletes() {
-        let mut card = Script::new(&[
-            ("00DB3FFF11 5C035FC10D 530A 7003AABBCC 710100 FE00", "9000"),
-            ("00DB3FFF07 5C035FC10D 5300", "9000"),
-        ]);
+    fn stores() {
+        let mut card = Script::new(&[("00DB3FFF11 5C035FC10D 530A 7003AABBCC 710100 FE00", "9000")]);
         piv(&mut card).put_certificate(slot(), &[0xAA, 0xBB, 0xCC]).unwrap();
-        piv(&mut card).delete_certificate(slot()).unwrap();
         card.assert_finished();
     }
 

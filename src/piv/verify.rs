@@ -12,7 +12,7 @@ use crate::piv::pin::Pin;
 /// Key reference of the PIV application PIN.
 const APPLICATION_PIN: u8 = 0x80;
 /// On this firmware the state query forgets a verified PIN.
-const QUERY_FORGETS_PIN: Version = Version::new(5, 3, 1);
+pub const QUERY_FORGETS_PIN: Version = Version::new(5, 3, 1);
 
 /// What the card says about its PIN, at no cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::child::Owned;
-use crate::text::escape;
 
 /// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
 const LONGEST_LINE: usize = 256;
 
 /// How long nothing may come before it is looked whether the program still runs. What it has written is read by then.
 const A_WHILE: Duration = Duration::from_millis(250);
+
+/// The environment variable with the PIN command, for machines where nobody can be asked.
+pub const PIN_COMMAND: &str = "YK_CARGO_PIN_COMMAND";
 
 /// What a program is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +141,7 @@ pub enum Error {
         program: Secret,
     },
     /// It could not be started.
-    #[error("cannot run {program} `{}`", escape(name))]
+    #[error("cannot run {program} `{}`", name.escape_debug())]
     Start {
         /// What it is run for.
         program: Secret,

@@ -11,15 +11,16 @@ use cargo_credential::{
 use zeroize::Zeroizing;
 
 use super::{Provider, to_cargo};
+use crate::card::access;
 use crate::cargo_config::{ConfiguredRegistry, index_url};
-use crate::commands::seal::{Making, Sealer, ask_at_the_terminal};
+use crate::commands::seal::ask_at_the_terminal;
 use crate::context::Context;
 use crate::enrollment::Reads;
 use crate::enrollment::{Edit, Enrollments, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
+use crate::sealer::{Making, Sealer};
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::unsealer::{Occasion, Unsealer};
@@ -61,7 +62,7 @@ impl Provider<'_> {
         occasion: Occasion<'_>,
     ) -> Result<BearerToken, Error> {
         let settings = Settings::load(self.cargo_home)?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         Unsealer::new(&readers, &settings, self.ui).unseal(enrollments, token, occasion)
     }
 
@@ -114,7 +115,7 @@ impl Provider<'_> {
                 ask_at_the_terminal(info.name.unwrap_or(info.index_url), &context, self.ui)?
             }
         };
-        let readers = Readers::start(context.settings.wait.deadlines());
+        let readers = access::readers(&context.settings.wait);
         let making = Making { without_asking: !interactive, ..Making::default() };
         let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
         let sealed = sealer.seal(&registry, &token)?;

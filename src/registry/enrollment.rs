@@ -17,6 +17,9 @@ use crate::text::escape;
 /// The most lines of a registry's text that are shown.
 const LINES: usize = 20;
 
+/// The longest nonce, in bytes: that of a challenge (RFC 3231 sets no limit).
+const LONGEST_NONCE: usize = 1024;
+
 /// A registry that enrolls keys over HTTP.
 pub struct Registration<'a> {
     index: String,
@@ -92,7 +95,7 @@ impl<'a> Registration<'a> {
     /// is better known before keys are made for it.
     ///
     /// # Errors
-    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::OtherIndex`], [`Error::Http`].
+    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::Nonce`], [`Error::OtherIndex`], [`Error::Http`].
     pub fn terms(&self) -> Result<Terms, Error> {
         let answer = self.client()?.get(&self.url, None)?;
         match answer.status {
@@ -103,6 +106,10 @@ impl<'a> Registration<'a> {
         let terms: Terms = self.read(&answer.body)?;
         if terms.version != 1 {
             return Err(Error::Answer { url: self.url.clone() });
+        }
+        let nonce = terms.nonce.as_bytes();
+        if !(1..=LONGEST_NONCE).contains(&nonce.len()) || !nonce.iter().all(u8::is_ascii_graphic) {
+            return Err(Error::Nonce { bytes: nonce.len() });
         }
         match &terms.index {
             Some(theirs) if *theirs != self.index => {
@@ -185,6 +192,14 @@ pub enum Error {
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// Its nonce cannot be signed.
+    #[error(
+        "the registry's nonce has {bytes} bytes; it has to be 1 to {LONGEST_NONCE}, printable ASCII without blanks"
+    )]
+    Nonce {
+        /// Its length.
+        bytes: usize,
+    },
     /// There is no such thing there.
     #[error("this registry takes no enrollments over the network ({})", escape(url))]
     NotOffered {
@@ -218,6 +233,7 @@ impl Error {
             | Self::Api(greeting::Error::NoApi { .. } | greeting::Error::GitIndex) => {
                 "enroll without --invite, and send its administrator the lines that are printed"
             }
+            Self::Nonce { .. } => "nothing was made or signed: tell the registry's administrator",
             Self::OtherIndex { .. } => {
                 "every token names the URL, letter by letter: put the registry's own into $CARGO_HOME/config.toml"
             }

@@ -4,7 +4,7 @@
 //! GET of the index's `config.json`, or where that is open, of one harmless read of the API (RFC 3231, "the
 //! authentication process": a challenge comes in a 401 or 403). The answer's time shows whether our clock is right.
 
-use asymmetric_token::{CargoChallenge, ChallengeError, CrateName};
+use asymmetric_token::{CargoChallenge, ChallengeError};
 use jiff::Timestamp;
 use serde::Deserialize;
 use ureq::http::header::WWW_AUTHENTICATE;
@@ -37,12 +37,15 @@ pub struct Greeting {
     pub clock: Option<ClockError>,
 }
 
+/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused first.
+pub const ANY_CRATE: &str = "yk-cargo";
+
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
 /// read is the one that every API has and that changes nothing.
 ///
 /// # Errors
 /// [`Error`], within [`Wait::network`](crate::settings::Wait::network).
-pub fn greet(index: &str, about: &CrateName, settings: &Settings) -> Result<Greeting, Error> {
+pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, Error> {
     let registry = Asked::new(index, settings)?;
     let answer = registry.client.get(&registry.config_url, None)?;
     let clock = ClockError::of(&answer, Timestamp::now());
@@ -157,7 +160,7 @@ impl Asked {
             .map_err(|source| Error::Config { url: self.config_url.clone(), source })
     }
 
-    fn ask_api(&self, api: &str, about: &CrateName) -> Result<Option<String>, Error> {
+    fn ask_api(&self, api: &str, about: &str) -> Result<Option<String>, Error> {
         let url = format!("{}/api/v1/crates/{about}/owners", api.trim_end_matches('/'));
         self.is_as_protected(&url)?;
         let answer = self.client.get(&url, None)?;
@@ -257,6 +260,20 @@ pub enum Error {
         /// Its status.
         status: u16,
     },
+}
+
+impl Error {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::CargoConfig(error) => error.hint(),
+            Self::Http(http::Error::Network(_)) => Some(
+                "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into(),
+            ),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,14 @@ pub enum TokenError {
     Asymmetric,
 }
 
+impl TokenError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        "copy it again from the registry's page, and give nothing else"
+    }
+}
+
 impl BearerToken {
     /// Takes what a person typed or a file held, without the end of line, and wipes it. It may have a scheme before it
     /// (`Bearer …`): cargo sends it as it is.

@@ -216,6 +216,14 @@ pub enum PinentryError {
     TooLate(Duration),
 }
 
+impl PinentryError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        "run the command in a terminal, or name another program: pinentry = \"…\" in $CARGO_HOME/yk-cargo/config.toml"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use tracing::{Span, field};
 use super::client_address::ClientAddress;
 use super::{App, Failure, blocking};
 use crate::config::Reads;
+use crate::connections::Place;
 use crate::keys::{Key, is_signed};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::{Revision, Signed, StoreError};
@@ -28,20 +29,33 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<R
         Reads::Open => return Ok(None),
         Reads::Bypass => return Err(Failure::nothing_here()),
     }
+    let reader = reader(app, request).await?;
+    is_known(request);
+    Ok(Some(reader))
+}
+
+async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
     let revision = app.store.revision()?;
     if let Some(reader) = known_reader(app, hash, revision, Timestamp::now())? {
-        return Ok(Some(reader));
+        return Ok(reader);
     }
     let (app, token, client) = (app.clone(), token.to_owned(), client(request)?);
     blocking(move || {
         let (verified, key) = verified(&app, &token, client, &Operation::Read, Timestamp::now())?;
         let reader = Reader { user: key.user.clone(), revision };
         app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
-        Ok::<_, Failure>(Some(reader))
+        Ok::<_, Failure>(reader)
     })
     .await
+}
+
+/// The request's token is good: its connection makes room for nobody as long as the request is worked on.
+fn is_known(request: &Parts) {
+    if let Some(place) = request.extensions.get::<Arc<Place>>() {
+        place.is_known();
+    }
 }
 
 /// The reader of an answer without a crate's content. Where reads bypass the gateway anybody may have it: the index
@@ -90,6 +104,7 @@ pub(super) async fn authorize(
         Ok::<_, Failure>((key.user, signed))
     })
     .await?;
+    is_known(request);
     app.upstream.refuses(&user, &signed.mutation).await?;
     Ok(signed)
 }

@@ -4,35 +4,37 @@
 //! Layout of a publish request: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use asymmetric_token::Checksum;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::App;
+use crate::connections::Place;
 use crate::metadata::MAX_JSON_BYTES;
 
-/// A whole body may take this many times as long as one piece.
+/// How often the patience for one piece is granted to a whole body that comes with a good token.
 const PIECES: u32 = 20;
 /// How much of a crate file is written at once, in bytes. Each write waits for a thread.
 const TO_DISK: usize = 256 << 10;
-/// How much of an unwanted body is read, in bytes, so that the client comes to read the answer.
-const DISCARDED: usize = 2 << 20;
 
-/// A body that is still being received.
+/// A body that is still being received. What is not read of it when the answer goes out is read and forgotten when the
+/// connection ends ([`Watched`](crate::connections::Watched)).
 pub(super) struct RequestBody {
     body: Body,
     /// Bytes that are received and not used yet.
     ahead: Bytes,
     /// What is left of the announced length. A chunked body has none: hyper removes its Content-Length (RFC 9112, 6.3).
     length: Option<u64>,
-    /// Whether the client waits for `100 Continue`, which was not sent yet.
-    waits: bool,
+    place: Option<Arc<Place>>,
     patience: Duration,
     until: Instant,
 }
@@ -75,15 +77,25 @@ pub(super) enum BodyError {
 }
 
 impl RequestBody {
-    pub(super) fn new(headers: &HeaderMap, body: Body, patience: Duration) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    /// One that is read once its token is found to be good.
+    pub(super) fn new(app: &App, request: &Parts, body: Body) -> Self {
+        Self::within(app.patience * PIECES, app, request, body)
+    }
+
+    /// One that is read before anybody knows who sends it: the patience for one piece is all there is for the whole.
+    pub(super) fn of_a_stranger(app: &App, request: &Parts, body: Body) -> Self {
+        Self::within(app.patience, app, request, body)
+    }
+
+    fn within(limit: Duration, app: &App, request: &Parts, body: Body) -> Self {
+        let length = request.headers.get(header::CONTENT_LENGTH);
         Self {
             body,
             ahead: Bytes::new(),
-            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            waits: text(header::EXPECT).is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue")),
-            patience,
-            until: Instant::now() + patience * PIECES,
+            length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            place: request.extensions.get().cloned(),
+            patience: app.patience,
+            until: Instant::now() + limit,
         }
     }
 
@@ -92,9 +104,15 @@ impl RequestBody {
         self.length.unwrap_or(0) == 0
     }
 
-    /// Receives the JSON part.
-    pub(super) async fn json(&mut self) -> Result<Vec<u8>, BodyError> {
+    /// The JSON part, before a crate file that may have so many bytes. What is too large for both is refused before any of it
+    /// is read.
+    pub(super) async fn json(&mut self, most_crate: u64) -> Result<Vec<u8>, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
+        let most = 8 + MAX_JSON_BYTES as u64 + most_crate;
+        if whole > most {
+            let what = "the upload, crate file and metadata,";
+            return Err(BodyError::TooLarge { what, bytes: whole, most });
+        }
         let length = self.part_length().await?;
         let most = MAX_JSON_BYTES as u64;
         if length > most {
@@ -139,25 +157,6 @@ impl RequestBody {
         self.exactly(usize::try_from(length).unwrap_or(usize::MAX)).await
     }
 
-    /// Reads and drops what a client sends anyway, so that it comes to read the refusal. A client that waits for `100
-    /// Continue` gets the refusal instead.
-    pub(super) async fn discard(mut self) {
-        if self.waits {
-            return;
-        }
-        let mut left = DISCARDED;
-        let all = async {
-            while let Some(Ok(frame)) = self.body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        // The answer is the same whether the body ended in time or not.
-        let _ = timeout(self.patience, all).await;
-    }
-
     async fn part_length(&mut self) -> Result<u64, BodyError> {
         let bytes = self.exactly(4).await?;
         let bytes: [u8; 4] = bytes.try_into().map_err(|_| BodyError::Ended)?;
@@ -176,7 +175,7 @@ impl RequestBody {
     /// Receives at least one byte, and at most `most`.
     async fn piece(&mut self, most: u64) -> Result<Bytes, BodyError> {
         while self.ahead.is_empty() {
-            self.waits = false;
+            let _waiting = self.place.as_ref().map(Place::wait);
             let patience = self.until.min(Instant::now() + self.patience);
             let frame = timeout_at(patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
             let frame = frame.ok_or(BodyError::Ended)?.map_err(|_| BodyError::Ended)?;

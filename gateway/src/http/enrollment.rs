@@ -39,14 +39,8 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failu
 pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     app.limits.count(client(&parts)?.0, None)?;
-    let mut unread = RequestBody::new(&parts.headers, body, app.patience);
-    let body = match unread.whole("an enrollment", MAX_REQUEST_BYTES).await {
-        Ok(body) => body,
-        Err(error) => {
-            unread.discard().await;
-            return Err(error.into());
-        }
-    };
+    let mut body = RequestBody::of_a_stranger(&app, &parts, body);
+    let body = body.whole("an enrollment", MAX_REQUEST_BYTES).await?;
     blocking(move || enroll_keys(&app, &body, Timestamp::now())).await
 }
 

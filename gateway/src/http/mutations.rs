@@ -28,18 +28,11 @@ const MAX_OWNERS_BYTES: u64 = 16 << 10;
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, body, app.patience);
-    match publication(&app, &parts, &mut body).await {
-        Ok((signed, publication)) => {
-            let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
-            let said = json!({ "warnings": warnings });
-            carry_out(&app, signed, Change::Publish(publication.into()), &said).await
-        }
-        Err(failure) => {
-            body.discard().await;
-            Err(failure)
-        }
-    }
+    let mut body = RequestBody::new(&app, &parts, body);
+    let (signed, publication) = publication(&app, &parts, &mut body).await?;
+    let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
+    let said = json!({ "warnings": warnings });
+    carry_out(&app, signed, Change::Publish(publication.into()), &said).await
 }
 
 /// Receives an upload, checks that it is the signed one, and returns what a registry is told of it.
@@ -49,7 +42,7 @@ async fn publication(
     body: &mut RequestBody,
 ) -> Result<(Signed, Publication), Failure> {
     let signed = authorize(app, request, Operation::Publish).await?;
-    let sent = Sent::parse(&body.json().await?, &app.rules.url)?;
+    let sent = Sent::parse(&body.json(app.max_crate).await?, &app.rules.url)?;
     let store = app.store.clone();
     let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
     let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
@@ -124,17 +117,10 @@ pub(super) async fn remove_owner(
 
 async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, body, app.patience);
-    match new_owners(app, name, &parts, &mut body, add).await {
-        Ok((signed, users)) => {
-            let change = Change::Owners(OwnersChange { add, users });
-            carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
-        }
-        Err(failure) => {
-            body.discard().await;
-            Err(failure)
-        }
-    }
+    let mut body = RequestBody::new(app, &parts, body);
+    let (signed, users) = new_owners(app, name, &parts, &mut body, add).await?;
+    let change = Change::Owners(OwnersChange { add, users });
+    carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
 }
 
 async fn new_owners(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use asymmetric_token::CrateName;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,7 +12,6 @@ use semver::Version;
 use serde_json::json;
 
 use super::authorization::{may_ask, may_read};
-use super::body::RequestBody;
 use super::{App, Failure, json};
 use crate::challenge::Challenges;
 use crate::config::Reads;
@@ -41,9 +40,7 @@ pub(super) async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> R
 }
 
 /// The answer to a request that has no route.
-pub(super) async fn nothing(State(app): State<Arc<App>>, request: Request) -> Failure {
-    let (parts, body) = request.into_parts();
-    RequestBody::new(&parts.headers, body, app.patience).discard().await;
+pub(super) async fn nothing() -> Failure {
     Failure::nothing_here()
 }
 

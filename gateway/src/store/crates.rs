@@ -214,6 +214,18 @@ impl Store {
         Ok(version_line(&self.connection(), name, version)?.map(|(_, line)| line))
     }
 
+    /// A version's index line as it is stored, if there is such a version, spelt exactly so.
+    pub(crate) fn stored_line(&self, name: &str, version: &str) -> Result<Option<String>, StoreError> {
+        Ok(stored_line(&self.reader(), name, version)?.map(|(_, line)| line))
+    }
+
+    /// What searches show of a crate, if there is one of exactly this name.
+    pub(crate) fn description(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached("SELECT description FROM crate WHERE name = ?")?;
+        Ok(statement.query_row([name], |row| row.get(0)).optional()?.flatten())
+    }
+
     /// The files of all versions.
     pub(super) fn crate_files(&self) -> Result<HashSet<PathBuf>, StoreError> {
         let connection = self.connection();
@@ -307,25 +319,32 @@ fn version_by_core(connection: &Connection, name: &str, core: &str) -> Result<Op
         .optional()?)
 }
 
-fn version_line(
+pub(super) fn version_line(
     connection: &Connection,
     name: &str,
     version: &str,
 ) -> Result<Option<(i64, Line)>, StoreError> {
-    let found: Option<(i64, String)> = connection
+    let Some((id, line)) = stored_line(connection, name, version)? else { return Ok(None) };
+    let line = Line::from_json(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    Ok(Some((id, line)))
+}
+
+fn stored_line(
+    connection: &Connection,
+    name: &str,
+    version: &str,
+) -> Result<Option<(i64, String)>, StoreError> {
+    Ok(connection
         .prepare_cached(
             "SELECT version.id, line FROM version JOIN crate ON crate.folded = version.crate
              WHERE crate.name = ? AND version.version = ?",
         )?
         .query_row((name, version), |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((id, line)) = found else { return Ok(None) };
-    let line = Line::from_json(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    Ok(Some((id, line)))
+        .optional()?)
 }
 
 /// Build metadata plays no part in SemVer's precedence, so versions that differ only in it count as one.
-fn without_build(version: &str) -> Result<String, StoreError> {
+pub(super) fn without_build(version: &str) -> Result<String, StoreError> {
     let mut version: Version = parsed(version)?;
     version.build = semver::BuildMetadata::EMPTY;
     Ok(version.to_string())

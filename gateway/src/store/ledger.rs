@@ -13,7 +13,7 @@ use semver::Version;
 use serde_json::{Map, Value};
 
 use super::audit::{self, Kind};
-use super::{Store, StoreError, keys, parsed, time};
+use super::{Store, StoreError, crates, keys, parsed, time};
 use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
@@ -91,6 +91,8 @@ pub struct Record {
     pub user: String,
     /// The token, which is spent. It is a proof for everybody who has the public key.
     pub token: String,
+    /// Whether the version came into this store, and not to a registry behind. Without that word in the log, nobody knows.
+    pub is_here: bool,
 }
 
 /// Why a token is not spent.
@@ -110,6 +112,9 @@ pub enum SpendError {
 /// The recorded reason of an attempt whose outcome was not known, and whose change was not there when the index was
 /// asked.
 pub(crate) const INTERRUPTED: &str = "interrupted";
+
+/// What the outcome of a publish says, if the version is in this store.
+pub(super) const HERE: &str = "here";
 
 /// The most single-use keys and challenges that are remembered. They take about 300 MB.
 const MOST_SPENT: i64 = 1_000_000;
@@ -219,13 +224,15 @@ impl Store {
     pub fn published(&self, version: Option<(&str, &str)>) -> Result<Vec<Record>, StoreError> {
         let connection = self.connection();
         let mut statement = connection.prepare(
-            "SELECT audit.seq, entry FROM published JOIN audit ON audit.seq = published.intent
-             WHERE ?1 IS NULL OR (name = ?1 AND version = ?2) ORDER BY audit.seq",
+            "SELECT intent.seq, intent.entry, json_extract(outcome.entry, '$.here') IS NOT NULL FROM published
+             JOIN audit AS intent ON intent.seq = published.intent
+             LEFT JOIN audit AS outcome ON outcome.seq = published.outcome
+             WHERE ?1 IS NULL OR (name = ?1 AND version = ?2) ORDER BY intent.seq",
         )?;
         let rows = statement
-            .query_map((version.map(|v| v.0), version.map(|v| v.1)), entry)?
+            .query_map((version.map(|v| v.0), version.map(|v| v.1)), |row| Ok((entry(row)?, row.get(2)?)))?
             .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(|(seq, entry)| Entry::parse(&entry)?.record(seq)).collect()
+        rows.into_iter().map(|((seq, entry), is_here)| Entry::parse(&entry)?.record(seq, is_here)).collect()
     }
 }
 
@@ -244,7 +251,13 @@ pub(super) fn settle(
         Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
         Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
     };
-    let fields = fields([("intent", intent.seq.into()), ("outcome", word.into()), ("detail", detail.into())]);
+    let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
+    let fields = fields([
+        ("intent", intent.seq.into()),
+        ("outcome", word.into()),
+        ("detail", detail.into()),
+        (HERE, here.then_some(true).into()),
+    ]);
     let settled = audit::append(transaction, now, Kind::Outcome, fields)?;
     if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) {
         transaction
@@ -252,6 +265,13 @@ pub(super) fn settle(
             .execute((name.as_str(), version.to_string(), intent.seq, audit::column(settled.seq)?))?;
     }
     Ok(settled)
+}
+
+/// Whether a version with this checksum was published in this store.
+fn is_here(transaction: &Transaction<'_>, mutation: &Mutation) -> Result<bool, StoreError> {
+    let Mutation::Publish { name, version, checksum } = mutation else { return Ok(false) };
+    let line = crates::version_line(transaction, name.as_str(), &version.to_string())?;
+    Ok(line.is_some_and(|(_, line)| line.cksum == checksum.to_string()))
 }
 
 fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {
@@ -354,7 +374,7 @@ impl Entry {
         })
     }
 
-    fn record(&self, seq: i64) -> Result<Record, StoreError> {
+    fn record(&self, seq: i64, is_here: bool) -> Result<Record, StoreError> {
         Ok(Record {
             seq: u64::try_from(seq).unwrap_or_default(),
             time: time(self.text("time")?)?,
@@ -364,6 +384,7 @@ impl Entry {
             key: parsed(self.text("key")?)?,
             user: self.text("user")?.to_owned(),
             token: self.text("token")?.to_owned(),
+            is_here,
         })
     }
 }

@@ -237,7 +237,7 @@ impl Remote {
         }
     }
 
-    pub(super) async fn download(
+    pub(crate) async fn download(
         &self,
         reader: Option<&Reader>,
         name: &CrateName,

@@ -2,24 +2,24 @@
 
 use super::status::Status;
 
-/// A command as it came over the wire, or as its chained parts add up to.
+/// A command APDU as the client sent it, or as the parts of a chain add up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Command {
+pub(crate) struct CommandApdu {
     pub(crate) class: u8,
     pub(crate) ins: u8,
     pub(crate) p1: u8,
     pub(crate) p2: u8,
     pub(crate) data: Vec<u8>,
-    /// The most bytes one answer may have.
+    /// The most data bytes that one answer may have (Le).
     pub(crate) longest_answer: usize,
 }
 
-impl Command {
+impl CommandApdu {
     /// Bit 5 of the class: more parts follow (ISO/IEC 7816-4 section 5.3.3).
     pub(crate) const CHAINING: u8 = 0x10;
 
-    /// All seven cases. A missing Le asks for as much as the form can carry, because YubiKeys answer so and
-    /// clients rely on it.
+    /// Reads all seven cases of the standard. Where Le is missing, the answer may be as long as the form allows:
+    /// YubiKeys answer so, and clients rely on it.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Status> {
         let [class, ins, p1, p2, body @ ..] = bytes else { return Err(Status::WrongLength) };
         let (data, longest_answer) = match body {
@@ -50,7 +50,7 @@ impl Command {
         self.class & Self::CHAINING != 0
     }
 
-    /// Whether `next` goes on with the same chain.
+    /// Whether `next` is a further part of the same chain.
     pub(crate) fn continues(&self, next: &Self) -> bool {
         (self.ins, self.p1, self.p2) == (next.ins, next.p1, next.p2)
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn parsed(hex: &str) -> Result<(Vec<u8>, usize), Status> {
-        Command::parse(&crate::hex::decode(hex).unwrap())
+        CommandApdu::parse(&crate::hex::decode(hex).unwrap())
             .map(|command| (command.data, command.longest_answer))
     }
 

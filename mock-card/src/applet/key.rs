@@ -1,4 +1,4 @@
-//! Private keys: what a slot holds, and what can be done with it.
+//! Private keys, and what can be done with them.
 
 mod curve;
 mod edwards;
@@ -12,7 +12,7 @@ use super::status::Status;
 use super::tlv;
 use crate::hex;
 
-/// The algorithms a slot can hold: SP 800-78-4, table 6-2, and Yubico's from firmware 5.7.
+/// The algorithms of private keys: those of SP 800-78-4, table 6-2, and Yubico's own since firmware 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
@@ -35,7 +35,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every one there is.
+    /// All algorithms.
     pub const ALL: [Self; 8] = [
         Self::Rsa1024,
         Self::Rsa2048,
@@ -67,7 +67,7 @@ impl Algorithm {
         }
     }
 
-    /// Bytes in a modulus, or in a scalar and a coordinate.
+    /// The number of bytes in a modulus, or in a scalar and a coordinate.
     pub(crate) fn size(self) -> usize {
         match self {
             Self::Rsa1024 => 128,
@@ -84,7 +84,7 @@ impl Algorithm {
         Self::RSA.contains(&self)
     }
 
-    /// How people write it: `rsa2048`, `p384`, `ed25519`.
+    /// The usual name, such as `rsa2048`, `p384` or `ed25519`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rsa1024 => "rsa1024",
@@ -99,7 +99,7 @@ impl Algorithm {
     }
 }
 
-/// A file that holds no key this card can import.
+/// A file has no private key in it that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a PKCS#8 private key in DER or PEM for RSA (1024, 2048, 3072, 4096; exponent 65537), P-256, P-384, Ed25519 or X25519"
@@ -111,12 +111,12 @@ pub struct ImportedKeyError;
 pub enum PublicKey {
     /// An uncompressed point `04 x y` of 65 or 97 bytes, or the 32 bytes of Curve25519.
     Point(Vec<u8>),
-    /// An RSA modulus as long as the key; the exponent is 65537.
+    /// An RSA modulus, which is as long as the key. The exponent is 65537.
     Modulus(Vec<u8>),
 }
 
 impl PublicKey {
-    /// As GENERATE and GET METADATA tell it: `86 point`, or `81 modulus 82 exponent`.
+    /// The form in which GENERATE and GET METADATA answer it: `86 point`, or `81 modulus 82 exponent`.
     pub(crate) fn template(&self) -> Vec<u8> {
         match self {
             Self::Point(point) => tlv::element(&[0x86], point),
@@ -126,7 +126,7 @@ impl PublicKey {
         }
     }
 
-    /// The point or modulus alone.
+    /// The point or modulus.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Point(bytes) | Self::Modulus(bytes) => bytes,
@@ -134,11 +134,11 @@ impl PublicKey {
     }
 }
 
-/// A private key from outside. It holds the secret in the clear: a mock is no place for a key of worth.
+/// A private key. It keeps its secret in the clear. Do not put a key of worth into a mock.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportedKey {
     algorithm: Algorithm,
-    /// A scalar, a seed, or the two primes.
+    /// A scalar, a seed, or two primes.
     #[serde(with = "hex::text")]
     secret: Vec<u8>,
 }
@@ -150,15 +150,15 @@ impl std::fmt::Debug for ImportedKey {
 }
 
 impl ImportedKey {
-    /// Reads PKCS#8 (RFC 5958), DER or PEM; the algorithm is the one the key names.
+    /// Reads a key in PKCS#8 (RFC 5958), in DER or PEM.
     ///
     /// # Errors
-    /// [`ImportedKeyError`] for anything else.
+    /// [`ImportedKeyError`] if it is no such key, or one that cannot be imported.
     pub fn from_pkcs8(file: &[u8]) -> Result<Self, ImportedKeyError> {
         pkcs8::read(file).ok_or(ImportedKeyError)
     }
 
-    /// What IMPORT brings: `01` to `05` for RSA, `06` a scalar, `07` and `08` for Curve25519.
+    /// Reads the elements of IMPORT ASYMMETRIC KEY: 01 to 05 for RSA, 06 for a scalar, 07 for Ed25519, 08 for X25519.
     pub(crate) fn from_template(algorithm: Algorithm, template: &[(u8, &[u8])]) -> Option<Self> {
         let find = |tag| tlv::find(template, tag);
         match algorithm {
@@ -173,7 +173,7 @@ impl ImportedKey {
         }
     }
 
-    /// A secret that fits its algorithm.
+    /// A key with this secret, if the secret fits the algorithm.
     pub(crate) fn checked(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
         let secret = match algorithm {
             Algorithm::P256 | Algorithm::P384 => curve::checked(algorithm, secret)?,
@@ -199,7 +199,7 @@ impl ImportedKey {
         Self { algorithm, secret }
     }
 
-    /// What it is a key of.
+    /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -215,8 +215,8 @@ impl ImportedKey {
         }
     }
 
-    /// The private-key operation on a challenge: ECDSA over a digest, Ed25519 over a message, or the bare power of
-    /// RSA, which signs a padded block and decrypts alike.
+    /// The private-key operation on a challenge: ECDSA on a digest, Ed25519 on a message, or the RSA operation, which
+    /// both signs a padded block and decrypts.
     pub(crate) fn sign(&self, challenge: &[u8]) -> Result<Vec<u8>, Status> {
         match self.algorithm {
             Algorithm::P256 | Algorithm::P384 => curve::sign(self.algorithm, &self.secret, challenge),
@@ -226,7 +226,7 @@ impl ImportedKey {
         }
     }
 
-    /// The secret shared with the owner of a public point.
+    /// The secret that is agreed on with the owner of a public point.
     pub(crate) fn agree(&self, point: &[u8]) -> Result<Vec<u8>, Status> {
         match self.algorithm {
             Algorithm::P256 | Algorithm::P384 => curve::agree(self.algorithm, &self.secret, point),
@@ -235,13 +235,13 @@ impl ImportedKey {
         }
     }
 
-    /// Whether the secret fits the algorithm; a state file is written by people too.
+    /// Whether the secret fits the algorithm. It may come from a file that somebody has edited.
     pub(crate) fn is_valid(&self) -> bool {
         Self::checked(self.algorithm, &self.secret).is_some()
     }
 }
 
-/// Where a key came from, as metadata and attestation tell it.
+/// Whether the card made a key itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Origin {
@@ -258,7 +258,7 @@ impl Origin {
     }
 }
 
-/// A key in its slot.
+/// A key in a slot, with its policies.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SlotKey {
     #[serde(flatten)]

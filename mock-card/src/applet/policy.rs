@@ -1,4 +1,5 @@
-//! When a key wants the PIN and when it wants a touch. Fixed when the key is made or imported.
+//! The policies of a key: when it needs the PIN, and when it needs a touch. They are set when the key is made or
+//! imported.
 
 use std::time::Duration;
 
@@ -6,20 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 
-/// How often a private key asks for the PIN.
+/// When a private key needs the PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PinPolicy {
     /// Never.
     Never,
-    /// Once since power-up, reset or the selection of another application.
+    /// Once after power-up, a reset, or the selection of another application.
     Once,
-    /// VERIFY is the command immediately before each use.
+    /// Immediately before each use: the command before has to be VERIFY.
     Always,
+    /// As `Once`, but a fingerprint does as well. Only a YubiKey Bio has such keys.
+    MatchOnce,
+    /// As `Always`, but a fingerprint does as well. Only a YubiKey Bio has such keys.
+    MatchAlways,
 }
 
 impl PinPolicy {
-    /// What a key slot uses where nothing was asked for: SP 800-73-4 part 1, table 4b, for 9C and 9E.
+    /// The policy of a new key in a slot where the client asks for none. For 9C and 9E it is that of SP 800-73-4 part
+    /// 1, table 4b.
     pub fn of_slot(slot: u8) -> Self {
         match slot {
             0x9C => Self::Always,
@@ -28,12 +34,14 @@ impl PinPolicy {
         }
     }
 
-    /// Reads the value of tag AA, but for 0, which is the slot's own. The match policies belong to biometric keys.
+    /// Reads the value of tag AA. 0 means the policy of the slot, and is none here.
     pub(crate) fn parse(value: u8) -> Option<Self> {
         match value {
             1 => Some(Self::Never),
             2 => Some(Self::Once),
             3 => Some(Self::Always),
+            4 => Some(Self::MatchOnce),
+            5 => Some(Self::MatchAlways),
             _ => None,
         }
     }
@@ -43,11 +51,13 @@ impl PinPolicy {
             Self::Never => 1,
             Self::Once => 2,
             Self::Always => 3,
+            Self::MatchOnce => 4,
+            Self::MatchAlways => 5,
         }
     }
 }
 
-/// When a private key, or the management key, wants a finger on the contact.
+/// When a private key or the management key needs a touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TouchPolicy {
@@ -55,15 +65,15 @@ pub enum TouchPolicy {
     Never,
     /// For each use.
     Always,
-    /// Unless a touch was given within the last 15 seconds.
+    /// For each use, but not within 15 seconds after a touch.
     Cached,
 }
 
 impl TouchPolicy {
-    /// How long a touch is good for keys of policy `Cached`.
+    /// How long a touch counts for keys of policy `Cached`.
     pub const CACHED_FOR: Duration = Duration::from_secs(15);
 
-    /// Reads the value of tag AB; 0 is never.
+    /// Reads the value of tag AB. 0 means never.
     pub(crate) fn parse(value: u8) -> Result<Self, Status> {
         match value {
             0 | 1 => Ok(Self::Never),
@@ -81,7 +91,7 @@ impl TouchPolicy {
         }
     }
 
-    /// Whether a use at `now` must wait for a touch, given the last one on a `Cached` key.
+    /// Whether a use at the time `now` needs a touch. `last` is when a key of policy `Cached` was last touched.
     pub(crate) fn wants_touch(self, last: Option<Duration>, now: Duration) -> bool {
         match self {
             Self::Never => false,

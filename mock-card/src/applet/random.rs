@@ -1,26 +1,25 @@
-//! Randomness stretched from a seed.
+//! A generator of random bytes that always makes the same ones from the same seed: SHA-256 in counter mode.
 //!
-//! The search for RSA primes draws far more than a scalar does, and would never end on a source that gives one
-//! byte for ever, as a test's may. So the source gives a seed, and SHA-256 in counter mode the rest. The same
-//! makes keys that have to be equal in every process.
+//! RSA keys are made with it, because the search for primes would never end on a source that repeats one byte, as a
+//! test's source may. Keys that have to be the same in every process are made with it, too.
 
 use std::convert::Infallible;
 
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 over the seed and a counter, block after block.
-pub(crate) struct Stretched {
+/// Each block is the SHA-256 of the seed and a counter.
+pub(crate) struct SeededRandom {
     seed: Vec<u8>,
     counter: u32,
     block: Vec<u8>,
 }
 
-impl Stretched {
+impl SeededRandom {
     pub(crate) fn new(seed: &[u8]) -> Self {
         Self { seed: seed.to_vec(), counter: 0, block: Vec::new() }
     }
 
-    /// From 32 bytes of `source`.
+    /// Takes 32 bytes of `source` as the seed.
     pub(crate) fn from_source(source: &mut dyn FnMut(&mut [u8])) -> Self {
         let mut seed = [0; 32];
         source(&mut seed);
@@ -49,7 +48,7 @@ impl Stretched {
     }
 }
 
-impl rand_core::TryRng for Stretched {
+impl rand_core::TryRng for SeededRandom {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -70,4 +69,4 @@ impl rand_core::TryRng for Stretched {
     }
 }
 
-impl rand_core::TryCryptoRng for Stretched {}
+impl rand_core::TryCryptoRng for SeededRandom {}

@@ -1,33 +1,33 @@
-//! Status words: SP 800-73-4 part 2, section 3, and ISO/IEC 7816-4 section 5.6.
+//! Status words (SP 800-73-4 part 2, section 3, and ISO/IEC 7816-4, section 5.6).
 
 /// Why a command was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// 63Cx: wrong PIN, PUK; x tries left, at most 15 can be told.
+    /// 63Cx: the PIN or PUK is wrong, and x tries are left. A larger number than 15 is told as 15.
     TriesLeft(u8),
-    /// 6700: the length of the command.
+    /// 6700: the command has a wrong length.
     WrongLength,
-    /// 6982: PIN, management key or touch is missing.
+    /// 6982: the PIN, the management key or a touch is missing.
     SecurityNotSatisfied,
-    /// 6983: no tries left.
+    /// 6983: no tries are left.
     Blocked,
-    /// 6985: not now, or not this value.
+    /// 6985: the command is not possible now, or not with this value.
     ConditionsNotSatisfied,
-    /// 6A80: the command's data.
+    /// 6A80: the data of the command is wrong.
     WrongData,
-    /// 6A82: no such object or application.
+    /// 6A82: there is no such object or application.
     NotFound,
     /// 6A84: the memory is full.
     MemoryFull,
-    /// 6A86: P1 or P2.
+    /// 6A86: P1 or P2 is wrong.
     WrongParameters,
-    /// 6A88: no such key or reference.
+    /// 6A88: there is no such key or reference.
     ReferenceNotFound,
-    /// 6B00: no such slot; Yubico's own use of this word.
+    /// 6B00: there is no such slot. Only YubiKeys use it so.
     WrongSlot,
-    /// 6D00: instruction not known.
+    /// 6D00: the instruction is not known.
     UnknownInstruction,
-    /// 6E00: class not known.
+    /// 6E00: the class is not known.
     UnknownClass,
 }
 

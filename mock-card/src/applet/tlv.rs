@@ -1,9 +1,36 @@
-//! BER-TLV with one-byte tags and definite lengths, as PIV uses it (SP 800-73-4 part 1, appendix A).
+//! BER-TLV with tags of one byte and definite lengths, which is what PIV uses (SP 800-73-4 part 1, appendix A).
 
 use super::status::Status;
 
-/// The tags inside `bytes` in order. Anything that does not add up is wrong data.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<(u8, &[u8])>, Status> {
+/// The tags that commands use.
+pub(crate) mod tag {
+    /// The dynamic authentication template of GENERAL AUTHENTICATE, and the elements in it (part 2, table 7).
+    pub(crate) const AUTHENTICATION_TEMPLATE: u8 = 0x7C;
+    pub(crate) const WITNESS: u8 = 0x80;
+    pub(crate) const CHALLENGE: u8 = 0x81;
+    pub(crate) const RESPONSE: u8 = 0x82;
+    pub(crate) const PEER_POINT: u8 = 0x85;
+
+    /// The control reference template of GENERATE ASYMMETRIC KEY PAIR, and the element in it (part 2, table 9).
+    pub(crate) const CONTROL_TEMPLATE: u8 = 0xAC;
+    pub(crate) const ALGORITHM: u8 = 0x80;
+    /// Yubico's elements of that template, and of IMPORT ASYMMETRIC KEY.
+    pub(crate) const PIN_POLICY: u8 = 0xAA;
+    pub(crate) const TOUCH_POLICY: u8 = 0xAB;
+
+    /// The name of a data object.
+    pub(crate) const TAG_LIST: u8 = 0x5C;
+    /// The content of a data object.
+    pub(crate) const DATA: u8 = 0x53;
+    /// The certificate in the content of a certificate object (part 1, table 10).
+    pub(crate) const CERTIFICATE: u8 = 0x70;
+}
+
+/// Elements in their order, each with its tag and value.
+pub(crate) type Elements<'a> = Vec<(u8, &'a [u8])>;
+
+/// Reads all elements of `bytes`. Bytes that are not made of whole elements are wrong data.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Elements<'_>, Status> {
     let mut elements = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -14,7 +41,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<(u8, &[u8])>, Status> {
     Ok(elements)
 }
 
-/// The first element of `bytes`: its tag, its value, and what follows.
+/// Reads the first element of `bytes`: its tag, its value, and the bytes after it.
 pub(crate) fn first(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Status> {
     let [tag, after_tag @ ..] = bytes else { return Err(Status::WrongData) };
     let (length, after_length) = match after_tag {
@@ -27,7 +54,7 @@ pub(crate) fn first(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Status> {
     Ok((*tag, value, rest))
 }
 
-/// The whole of `bytes` as one element with this tag; its value.
+/// The value of `bytes`, which have to be one element with this tag.
 pub(crate) fn only(bytes: &[u8], tag: u8) -> Result<&[u8], Status> {
     match first(bytes)? {
         (found, value, []) if found == tag => Ok(value),
@@ -40,7 +67,7 @@ pub(crate) fn find<'a>(elements: &[(u8, &'a [u8])], tag: u8) -> Option<&'a [u8]>
     elements.iter().find(|(found, _)| *found == tag).map(|(_, value)| *value)
 }
 
-/// One element; the tag may have several bytes.
+/// Writes an element. The tag may have several bytes.
 pub(crate) fn element(tag: &[u8], value: &[u8]) -> Vec<u8> {
     let mut bytes = tag.to_vec();
     match value.len() {

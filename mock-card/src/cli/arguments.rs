@@ -1,4 +1,4 @@
-//! Options and their values.
+//! The options of the command line.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::applet::attestation::Attestation;
+use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
+use crate::applet::traits::{Attestation, FormFactor, LastTry, ShortLe, Transport};
 use crate::hex;
-use crate::profile::{Firmware, LastTry, ShortLe};
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
 /// A YubiKey in software that every PC/SC program takes for a real one.
 ///
-/// Keys are kept in the clear: this is for tests, never for keys of worth.
+/// It keeps its keys in the clear. It is for tests; do not put a key of worth into it.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve until SIGTERM, SIGINT or `quit`; print the socket's name, then `ready`.
+    /// Serve until SIGTERM, SIGINT or the line `quit`; print the socket's name, then `ready`.
     Serve(Options),
     /// Print the certificates of the mock's attestation authorities, roots and intermediates, as PEM.
     Ca,
@@ -44,17 +44,17 @@ pub(super) enum Command {
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// The daemon's socket, at most 107 bytes; default: a new folder in the temporary folder.
+    /// The path of the daemon's socket, at most 107 bytes; by default in a new temporary folder.
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
     /// Take control lines on this socket.
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// Put the card into the virtual reader (vsmartcard) of a real pcscd; with exec, the command then speaks to
-    /// that one.
+    /// Put the card into the virtual reader (vsmartcard) of a real pcscd. With exec, the command then speaks to
+    /// that pcscd.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) vpcd: Option<String>,
-    /// Append every call to this file, as JSON lines.
+    /// Append the trace of all calls to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Show PINs and keys in the trace.
@@ -62,14 +62,15 @@ pub(super) struct Options {
     trace_secrets: bool,
     /// A card: serial, firmware, touch=auto|never|manual, touch-timeout (seconds), pin, puk, management-key
     /// (hexadecimal), state=FILE, reader=NAME, idle-off (seconds), attestation=new|old|legacy|none,
-    /// pin-complexity=on|off, last-try=counted|blocked, failed-select=keep|drop, touch-first=on|off,
-    /// short-le=rest|again. May be given several times.
+    /// attested-serial=on|off, pin-complexity=on|off, last-try=counted|blocked, failed-select=keep|drop,
+    /// touch-first=on|off, short-le=rest|again, serial-hidden=on|off, transport=usb|nfc, piv=on|off, atr (hexadecimal),
+    /// form-factor=keychain-a|nano-a|keychain-c|nano-c|lightning|bio-a|bio-c. May be given several times.
     #[arg(long = "card", value_name = "KEY=VALUE,…", conflicts_with_all = ["serial", "firmware", "touch", "pin", "state"])]
     cards: Vec<CardArgument>,
     /// The card's serial number.
     #[arg(long)]
     serial: Option<u32>,
-    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS.
+    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS, `-bio` a YubiKey Bio.
     #[arg(long)]
     firmware: Option<Firmware>,
     /// Who touches the card: auto, never or manual.
@@ -78,16 +79,16 @@ pub(super) struct Options {
     /// The card's PIN.
     #[arg(long)]
     pin: Option<String>,
-    /// Keep the card's memory in this file, every secret in the clear.
+    /// Keep the card's memory in this file, with every secret in the clear.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Load a PKCS#8 key (rsa1024 to rsa4096, p256, p384, ed25519, x25519; DER or PEM) into a slot of the only card.
+    /// Put a PKCS#8 key (rsa1024 to rsa4096, p256, p384, ed25519, x25519; DER or PEM) into a slot of the card.
     #[arg(long = "import", value_name = "SLOT:ALG:FILE[:PIN:TOUCH]")]
     imports: Vec<ImportArgument>,
 }
 
 impl Options {
-    /// What to start.
+    /// The settings of the mock.
     pub(super) fn settings(&self) -> Result<Settings, StartError> {
         let mut cards: Vec<CardSettings> = self.cards.iter().map(|card| card.0.clone()).collect();
         if cards.is_empty() {
@@ -134,7 +135,7 @@ impl FromStr for Touch {
     }
 }
 
-/// `serial=7,touch=manual`.
+/// The value of `--card`, such as `serial=7,touch=manual`.
 #[derive(Clone, Debug)]
 struct CardArgument(CardSettings);
 
@@ -187,6 +188,15 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
         "failed-select" => {
             card.traits.failed_select_deselects = Some(either(key, value, ["keep", "drop"])?);
         }
+        "serial-hidden" => card.traits.serial_hidden = either(key, value, ["off", "on"])?,
+        "attested-serial" => card.traits.attests_serial = Some(either(key, value, ["off", "on"])?),
+        "form-factor" => card.traits.form_factor = Some(form_factor(value)?),
+        "transport" => {
+            let nfc = either(key, value, ["usb", "nfc"])?;
+            card.traits.transport = if nfc { Transport::Nfc } else { Transport::Usb };
+        }
+        "piv" => card.traits.piv_disabled = either(key, value, ["on", "off"])?,
+        "atr" => card.atr = Some(hex::decode(value).ok_or("atr is hexadecimal")?),
         "touch-first" => card.traits.touch_first = Some(either(key, value, ["off", "on"])?),
         "short-le" => {
             let again = either(key, value, ["rest", "again"])?;
@@ -198,7 +208,24 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether it is the second of two words.
+fn form_factor(value: &str) -> Result<FormFactor, String> {
+    Ok(match value {
+        "keychain-a" => FormFactor::KeychainA,
+        "nano-a" => FormFactor::NanoA,
+        "keychain-c" => FormFactor::KeychainC,
+        "nano-c" => FormFactor::NanoC,
+        "lightning" => FormFactor::Lightning,
+        "bio-a" => FormFactor::BioA,
+        "bio-c" => FormFactor::BioC,
+        _ => {
+            return Err(
+                "form-factor is keychain-a, nano-a, keychain-c, nano-c, lightning, bio-a or bio-c".to_owned()
+            );
+        }
+    })
+}
+
+/// Whether a value is the second of two words.
 fn either(key: &str, value: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
     match value {
         _ if value == first => Ok(false),
@@ -207,7 +234,7 @@ fn either(key: &str, value: &str, [first, second]: [&str; 2]) -> Result<bool, St
     }
 }
 
-/// `9C:p384:key.pem:once:always`.
+/// The value of `--import`, such as `9C:p384:key.pem:once:always`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ImportArgument {
     slot: u8,
@@ -254,7 +281,8 @@ impl FromStr for ImportArgument {
     }
 }
 
-/// The two words at the end. What does not read as policies belongs to the file's name, which may have colons.
+/// Separates the policies at the end. Without policies the whole text is the name of a file, which may have colons in
+/// it.
 fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
     let (rest, touch) = rest.rsplit_once(':')?;
     let (file, pin) = rest.rsplit_once(':')?;
@@ -262,6 +290,8 @@ fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
         "never" => PinPolicy::Never,
         "once" => PinPolicy::Once,
         "always" => PinPolicy::Always,
+        "match-once" => PinPolicy::MatchOnce,
+        "match-always" => PinPolicy::MatchAlways,
         _ => return None,
     };
     let touch = match touch {
@@ -277,7 +307,7 @@ fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use crate::profile::Traits;
+    use crate::applet::traits::Traits;
 
     use super::*;
 
@@ -310,7 +340,7 @@ mod tests {
         assert_eq!((card.serial, card.firmware), (7, Firmware::new(5, 4, 3)));
         assert_eq!((card.touch, card.touch_timeout), (Touch::Manual, Duration::from_millis(500)));
         assert_eq!(card.reader.as_deref(), Some("Yubico YubiKey X"));
-        let card = "firmware=5.7.4-fips,attestation=old,pin-complexity=off,last-try=blocked,failed-select=drop,touch-first=on,short-le=again"
+        let card = "firmware=5.7.4-fips,attestation=old,pin-complexity=off,last-try=blocked,failed-select=drop,touch-first=on,short-le=again,serial-hidden=on,attested-serial=off,form-factor=nano-c,transport=nfc,piv=off,atr=3B8D"
             .parse::<CardArgument>();
         let card = card.unwrap().0;
         assert_eq!(card.firmware, Firmware::new(5, 7, 4).fips());
@@ -321,8 +351,14 @@ mod tests {
             failed_select_deselects: Some(true),
             touch_first: Some(true),
             short_le: ShortLe::Again,
+            serial_hidden: true,
+            attests_serial: Some(false),
+            form_factor: Some(FormFactor::NanoC),
+            transport: Transport::Nfc,
+            piv_disabled: true,
         };
         assert_eq!(card.traits, told);
+        assert_eq!(card.atr, Some(vec![0x3B, 0x8D]));
         for wrong in [
             "serial",
             "serial=x",
@@ -332,6 +368,9 @@ mod tests {
             "attestation=yes",
             "last-try=1",
             "idle-off=-1",
+            "transport=air",
+            "form-factor=round",
+            "atr=3",
         ] {
             assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
         }

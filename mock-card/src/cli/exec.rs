@@ -1,4 +1,4 @@
-//! `mock-card exec`: a command with a mock of its own, for as long as it runs.
+//! `mock-card exec`: a command with a mock that ends when the command ends.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,12 +18,13 @@ use crate::control;
 use crate::pcscd::{self, Daemon};
 use crate::settings::StartError;
 
-/// Runs the command and returns its status; 128 + number for a signal, 127 where it cannot be started.
+/// Runs the command. The exit code is that of the command, 128 and the number of the signal that ended it, or 127 if it
+/// cannot be started.
 pub(super) fn run(options: &Options, command: &[OsString]) -> Result<ExitCode, StartError> {
     let terminator = Terminator::default();
     watch_signals({
         let terminator = terminator.clone();
-        // SIGINT from the keyboard has reached the command already.
+        // A SIGINT from the keyboard reaches the command without us.
         move |signal| {
             if signal == SIGTERM {
                 terminator.terminate();
@@ -61,7 +62,7 @@ pub(super) fn run(options: &Options, command: &[OsString]) -> Result<ExitCode, S
     status
 }
 
-/// Sends SIGTERM to the command while it runs, also where it was asked to before there was one.
+/// Sends SIGTERM to the command while it runs. If that is wanted before the command is started, it is sent then.
 #[derive(Clone, Default)]
 struct Terminator(Arc<Mutex<Target>>);
 
@@ -87,7 +88,8 @@ impl Terminator {
                 target.send();
             }
         }
-        // The number must not go to another process while a signal may still be sent to it.
+        // The process is not reaped yet, so that its number cannot belong to another one while a signal may be sent to
+        // it.
         let without_reaping = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while waitid(WaitId::Pid(pid), without_reaping).is_err_and(|error| error == Errno::INTR) {}
         self.target().pid = None;

@@ -1,4 +1,4 @@
-//! The numbers of PC/SC: results, share modes, dispositions, protocols (pcsc-lite, `pcsclite.h`).
+//! The numbers of PC/SC: results, share modes, dispositions and protocols (pcsc-lite, `pcsclite.h`).
 
 /// A result other than success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub(crate) enum Code {
     UnpoweredCard,
     ResetCard,
     RemovedCard,
-    /// One that a fault plays.
-    Played(u32),
+    /// The result that an injected fault names.
+    Injected(u32),
 }
 
 impl Code {
@@ -42,7 +42,7 @@ impl Code {
             Self::UnpoweredCard => 0x8010_0067,
             Self::ResetCard => 0x8010_0068,
             Self::RemovedCard => 0x8010_0069,
-            Self::Played(rv) => rv,
+            Self::Injected(rv) => rv,
         }
     }
 }
@@ -71,7 +71,7 @@ impl ShareMode {
     }
 }
 
-/// What becomes of the card at the end of a transaction or connection.
+/// What is done to the card at the end of a transaction or connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
     Leave,
@@ -93,12 +93,12 @@ impl Disposition {
 }
 
 pub(crate) mod protocol {
-    //! Protocol bits. A YubiKey over USB offers T=1 only.
+    //! The bits of protocols. A YubiKey offers T=1 only over USB.
 
     pub(crate) const NONE: u32 = 0;
     pub(crate) const T1: u32 = 2;
     pub(crate) const RAW: u32 = 4;
-    /// T=0, T=1, raw, and the old name of "any".
+    /// T=0, T=1, raw, and the older bit for "any".
     pub(crate) const KNOWN: u32 = 1 | T1 | RAW | ANY_OLD;
     pub(crate) const ANY_OLD: u32 = 0x1000;
 }

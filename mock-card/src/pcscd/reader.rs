@@ -1,16 +1,16 @@
-//! One reader with its card: sharing, transactions, protocol, reset and removal.
+//! A reader with its card: sharing, transactions, protocol, reset and removal.
 //!
-//! The rules and the order of the checks are those of pcsc-lite (`winscard.c`, `readerfactory.c`); a first
-//! hit decides. Nothing here blocks: where the real daemon waits, the answer is [`Refusal::Wait`].
+//! The rules and the order in which they are checked are those of pcsc-lite (`winscard.c`, `readerfactory.c`). Nothing
+//! here waits. Where the real daemon waits, the result is [`Refusal::Wait`].
 
-mod fate;
+mod events;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::armed::Armed;
 use super::busy::Busy;
 use super::code::{Code, Disposition, ShareMode, protocol};
+use super::injected::InjectedFaults;
 use super::wire::{READER_RECORD, ReaderRecord};
 use crate::applet::Card;
 use crate::settings::Touch;
@@ -19,18 +19,12 @@ use crate::trace::Redactor;
 /// A card handle, unique in the daemon.
 pub(crate) type HandleId = u32;
 
-/// ATR of a YubiKey 5 over USB: T=1, historical bytes `YubiKey`.
-pub(crate) const ATR: [u8; 23] = [
-    0x3B, 0xFD, 0x13, 0x00, 0x00, 0x81, 0x31, 0xFE, 0x15, 0x80, 0x73, 0xC0, 0x21, 0xC0, 0x57, 0x59, 0x75,
-    0x62, 0x69, 0x4B, 0x65, 0x79, 0x40,
-];
-
-/// Why a call does not go through now.
+/// Why a call cannot be carried out now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The answer to give.
+    /// The result of the call.
     Code(Code),
-    /// The call waits in the daemon until another program, or a finger, is done.
+    /// The call has to wait for another program's transaction, or for a card that is busy.
     Wait,
 }
 
@@ -40,27 +34,28 @@ impl From<Code> for Refusal {
     }
 }
 
-/// A reader and what is in it.
+/// A reader and its card.
 pub(crate) struct Reader {
     pub(crate) name: String,
     pub(crate) card: Card,
     pub(crate) redactor: Redactor,
-    /// Who touches it.
-    pub(crate) hand: Touch,
+    /// Who touches the card.
+    pub(crate) touch: Touch,
     pub(crate) touch_timeout: Duration,
-    /// The command that takes time; the card does nothing else meanwhile.
+    /// A command that takes time. The card does nothing else meanwhile.
     pub(crate) busy: Option<Busy>,
-    /// What is to go wrong.
-    pub(crate) armed: Armed,
-    /// A finger that came before it was asked for.
-    pub(crate) touched_ahead: bool,
+    pub(crate) injected: InjectedFaults,
+    /// Whether the card was touched before a command needed it.
+    pub(crate) touched_in_advance: bool,
     pub(crate) state_file: Option<std::path::PathBuf>,
+    /// The answer to reset.
+    pub(crate) atr: Vec<u8>,
     idle_off: Option<Duration>,
     idle_since: Option<Duration>,
     plugged: bool,
     inserted: bool,
-    /// It is in, but does not answer to power.
-    mute: bool,
+    /// Whether the card answers to power.
+    is_responsive: bool,
     powered: bool,
     event_counter: u16,
     protocol: u32,
@@ -83,33 +78,34 @@ struct Lock {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Handle {
-    event: Option<Event>,
+    pending_event: Option<PendingEvent>,
 }
 
-/// What happened to the card since the handle was last connected.
+/// What has happened to the card since the handle was connected, and what the next call on it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+enum PendingEvent {
     Reset,
     Removed,
 }
 
 impl Reader {
-    pub(crate) fn new(name: String, card: Card, hand: Touch, touch_timeout: Duration) -> Self {
+    pub(crate) fn new(name: String, card: Card, touch: Touch, touch_timeout: Duration) -> Self {
         Self {
             name,
+            atr: card.answer_to_reset().to_vec(),
             card,
             redactor: Redactor::default(),
-            hand,
+            touch,
             touch_timeout,
             busy: None,
-            armed: Armed::default(),
-            touched_ahead: false,
+            injected: InjectedFaults::default(),
+            touched_in_advance: false,
             state_file: None,
             idle_off: None,
             idle_since: None,
             plugged: true,
             inserted: true,
-            mute: false,
+            is_responsive: true,
             powered: true,
             event_counter: 0,
             protocol: protocol::NONE,
@@ -119,12 +115,12 @@ impl Reader {
         }
     }
 
-    /// Powers the card down this long after the last handle was closed; the real daemon does so after 5 s.
+    /// Sets how long after the last handle is closed the card is powered down. The real daemon does that after 5 s.
     pub(crate) fn power_off_when_idle(&mut self, after: Option<Duration>) {
         self.idle_off = after;
     }
 
-    /// SCardConnect by a new handle; the protocol in use.
+    /// SCardConnect with a new handle. The result is the protocol in use.
     pub(crate) fn connect(
         &mut self,
         id: HandleId,
@@ -156,7 +152,7 @@ impl Reader {
         Ok(self.protocol)
     }
 
-    /// SCardReconnect. `initialization` is what happens to the card first.
+    /// SCardReconnect. `initialization` is what is done to the card first.
     pub(crate) fn reconnect(
         &mut self,
         id: HandleId,
@@ -168,7 +164,7 @@ impl Reader {
         self.require_unlocked_by_others(id)?;
         self.reset_if(initialization)?;
         self.require_card()?;
-        self.require_voice(Code::UnresponsiveCard)?;
+        self.require_responsive(Code::UnresponsiveCard)?;
         self.choose_protocol(mode, mask)?;
         match (mode, self.sharing) {
             (ShareMode::Exclusive, Sharing::Exclusive) => {}
@@ -177,7 +173,7 @@ impl Reader {
                 self.lock = Some(Lock { owner: id, count: 1 });
             }
             (ShareMode::Exclusive, Sharing::Open(_)) => return Err(Code::SharingViolation.into()),
-            // The real daemon leaves the lock with the handle here; others wait until it ends or disconnects.
+            // The handle keeps the lock here, as in the real daemon. Others wait until it ends or disconnects.
             (_, Sharing::Exclusive) => self.sharing = Sharing::Open(1),
             (_, Sharing::Open(_)) => {}
         }
@@ -185,7 +181,7 @@ impl Reader {
         Ok(self.protocol)
     }
 
-    /// SCardDisconnect. A reader that is gone is success.
+    /// SCardDisconnect. It succeeds, too, if the reader is gone.
     pub(crate) fn disconnect(
         &mut self,
         id: HandleId,
@@ -204,17 +200,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The client vanished, or released its context with the handle open. A lock it held costs a reset, unless
-    /// the handle had learnt of one already. Returns what was done to the card.
+    /// Closes the handle of a client that is gone, or that released its context with the handle open. If it held the
+    /// lock, the card is reset, unless an event is pending for the handle. The result is what was done to the card.
     pub(crate) fn abandon(&mut self, id: HandleId, now: Duration) -> Result<Disposition, Refusal> {
         let Some(handle) = self.handles.get(&id) else { return Ok(Disposition::Leave) };
         let held = self.lock.is_some_and(|lock| lock.owner == id);
         let disposition =
-            if held && handle.event.is_none() { Disposition::Reset } else { Disposition::Leave };
+            if held && handle.pending_event.is_none() { Disposition::Reset } else { Disposition::Leave };
         self.disconnect(id, disposition, now).map(|()| disposition)
     }
 
-    /// SCardBeginTransaction. Transactions of one handle nest.
+    /// SCardBeginTransaction. A handle may begin several transactions, one in the other.
     pub(crate) fn begin(&mut self, id: HandleId) -> Result<(), Refusal> {
         self.require_handle(id)?;
         self.require_no_event(id)?;
@@ -226,7 +222,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Whose transaction or exclusive connection it is.
+    /// The handle that has a transaction or an exclusive connection.
     pub(crate) fn lock_owner(&self) -> Option<HandleId> {
         self.lock.map(|lock| lock.owner)
     }
@@ -240,7 +236,7 @@ impl Reader {
         }
         self.reset_if(disposition)?;
         let unlocked = self.unlock(id);
-        // No reader of today throws cards out; the transaction is over all the same (`IFDControl_v2`).
+        // Readers cannot eject cards any more. The transaction ends all the same (`IFDControl_v2`).
         if disposition == Disposition::Eject {
             return Err(Code::UnsupportedFeature.into());
         }
@@ -255,7 +251,7 @@ impl Reader {
                 lock.count -= 1;
                 Ok(())
             }
-            // In exclusive mode the last count belongs to the mode, and only the handle's end frees it.
+            // An exclusive connection itself counts once, and ends with its handle only.
             Some(_) if self.sharing == Sharing::Exclusive => Err(Code::NotTransacted.into()),
             Some(_) => {
                 self.lock = None;
@@ -264,7 +260,7 @@ impl Reader {
         }
     }
 
-    /// Whether a command may go to the card. `sent` is the protocol the client names.
+    /// Whether a command may go to the card. `sent` is the protocol that the client names.
     pub(crate) fn check_transmit(&self, id: HandleId, sent: u32) -> Result<(), Refusal> {
         self.require_handle(id)?;
         self.require_unlocked_by_others(id)?;
@@ -277,25 +273,26 @@ impl Reader {
         self.require_idle()
     }
 
-    /// A command over a link, which has no handle: the daemon at its other end asks whose turn it is.
+    /// Whether a command from a virtual reader may go to the card. There is no handle here: the real daemon behind that
+    /// reader shares the card between its clients.
     pub(crate) fn check_link(&self) -> Result<(), Refusal> {
-        if self.is_there() { self.require_idle() } else { Err(Code::NoSmartcard.into()) }
+        if self.has_responsive_card() { self.require_idle() } else { Err(Code::NoSmartcard.into()) }
     }
 
-    /// SCardStatus, SCardGetAttrib, SCardSetAttrib.
+    /// Whether SCardStatus, SCardGetAttrib and SCardSetAttrib are answered.
     pub(crate) fn check_status(&self, id: HandleId) -> Result<(), Refusal> {
         self.require_handle(id)?;
         self.require_unlocked_by_others(id)?;
         self.require_no_event(id)
     }
 
-    /// SCardControl speaks to the reader, so the card's events do not matter.
+    /// Whether SCardControl is answered. It speaks to the reader, so events of the card do not matter.
     pub(crate) fn check_control(&self, id: HandleId) -> Result<(), Refusal> {
         self.require_handle(id)?;
         self.require_unlocked_by_others(id)
     }
 
-    /// The record for clients, or nothing while the reader is unplugged.
+    /// The reader's record in the list for clients. There is none while it is unplugged.
     pub(crate) fn record(&self) -> Option<[u8; READER_RECORD]> {
         const ABSENT: u32 = 0x02;
         const PRESENT: u32 = 0x04;
@@ -306,7 +303,7 @@ impl Reader {
         }
         let state = match (self.inserted, self.powered) {
             (false, _) => ABSENT,
-            _ if self.mute => PRESENT | SWALLOWED,
+            _ if !self.is_responsive => PRESENT | SWALLOWED,
             (true, false) => PRESENT,
             (true, true) => PRESENT | POWERED_NEGOTIABLE,
         };
@@ -318,13 +315,13 @@ impl Reader {
                 Sharing::Open(count) => count,
                 Sharing::Exclusive => -1,
             },
-            atr: if self.inserted && !self.mute { &ATR } else { &[] },
+            atr: if self.inserted && self.is_responsive { &self.atr } else { &[] },
             protocol: self.protocol,
         };
         Some(record.encode())
     }
 
-    /// Whether its light blinks.
+    /// Whether the card waits for a touch.
     pub(crate) fn wants_touch(&self) -> bool {
         self.busy.as_ref().is_some_and(Busy::wants_touch)
     }
@@ -337,19 +334,19 @@ impl Reader {
         self.inserted
     }
 
-    /// Whether there is a card that answers to power.
-    pub(crate) fn is_there(&self) -> bool {
-        self.plugged && self.inserted && !self.mute
+    /// Whether there is a card, and it answers to power.
+    pub(crate) fn has_responsive_card(&self) -> bool {
+        self.plugged && self.inserted && self.is_responsive
     }
 
-    /// Handles that are open.
+    /// The number of open handles.
     pub(crate) fn open_handles(&self) -> usize {
         self.handles.len()
     }
 
     fn power_up(&mut self, now: Duration) -> Result<(), Refusal> {
         self.require_card()?;
-        self.require_voice(Code::UnpoweredCard)?;
+        self.require_responsive(Code::UnpoweredCard)?;
         let idle = self.idle_since.map(|since| now.saturating_sub(since));
         if idle.zip(self.idle_off).is_some_and(|(idle, limit)| idle >= limit) {
             self.lose_power();
@@ -358,8 +355,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Raw is for everybody, at once. The others are chosen by the first connection after power-up and then
-    /// kept; "any" means something only to that one.
+    /// Sets the protocol. The raw protocol can be chosen at any time, and then counts for all handles. Of the others,
+    /// the first connection after power-up chooses one, and it stays. "Any" can be named by that first connection only.
     fn choose_protocol(&mut self, mode: ShareMode, mask: u32) -> Result<(), Refusal> {
         if mask & protocol::RAW != 0 {
             self.protocol = protocol::RAW;
@@ -399,7 +396,7 @@ impl Reader {
         self.lock.is_some_and(|lock| lock.owner != id)
     }
 
-    /// A handle of a reader that was pulled is known to nobody.
+    /// Handles of a reader that was unplugged are not known any more.
     fn require_handle(&self, id: HandleId) -> Result<(), Refusal> {
         if self.handles.contains_key(&id) { Ok(()) } else { Err(Code::InvalidValue.into()) }
     }
@@ -409,10 +406,10 @@ impl Reader {
     }
 
     fn require_no_event(&self, id: HandleId) -> Result<(), Refusal> {
-        match self.handles.get(&id).and_then(|handle| handle.event) {
+        match self.handles.get(&id).and_then(|handle| handle.pending_event) {
             None => Ok(()),
-            Some(Event::Reset) => Err(Code::ResetCard.into()),
-            Some(Event::Removed) => Err(Code::RemovedCard.into()),
+            Some(PendingEvent::Reset) => Err(Code::ResetCard.into()),
+            Some(PendingEvent::Removed) => Err(Code::RemovedCard.into()),
         }
     }
 
@@ -420,15 +417,15 @@ impl Reader {
         if self.inserted { Ok(()) } else { Err(Code::NoSmartcard.into()) }
     }
 
-    fn require_voice(&self, otherwise: Code) -> Result<(), Refusal> {
-        if self.mute { Err(otherwise.into()) } else { Ok(()) }
+    fn require_responsive(&self, otherwise: Code) -> Result<(), Refusal> {
+        if self.is_responsive { Ok(()) } else { Err(otherwise.into()) }
     }
 
     fn require_idle(&self) -> Result<(), Refusal> {
         if self.busy.is_some() { Err(Refusal::Wait) } else { Ok(()) }
     }
 
-    /// A reset waits until the card has finished its command.
+    /// A reset has to wait until the card has finished its command.
     fn require_idle_for(&self, disposition: Disposition) -> Result<(), Refusal> {
         match disposition {
             Disposition::Reset | Disposition::Unpower => self.require_idle(),

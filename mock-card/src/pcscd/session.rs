@@ -1,4 +1,4 @@
-//! One connection: requests in, replies out, until the client is gone.
+//! A connection: requests and their replies, until the client is gone.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
@@ -12,30 +12,31 @@ use super::code::{Code, Disposition, rv};
 use super::reader::{HandleId, Refusal};
 use super::waiting::{ConnectionId, send_now};
 use super::wire::{Command, Message, READER_SLOTS, pair};
-use super::{Gone, Shared, State};
+use super::{Disconnected, Shared, State};
 use crate::trace::Entry;
 
-/// The state of a connection that is nobody else's business.
+/// The state of a connection that concerns no other.
 pub(super) struct Session {
     pub(super) shared: Arc<Shared>,
     pub(super) id: ConnectionId,
     pub(super) stream: Arc<UnixStream>,
-    /// The protocol's minor version that the client speaks.
+    /// The minor version of the protocol that the client speaks.
     minor: u32,
-    refused: bool,
+    /// Whether it is to be closed before it is read.
+    is_refused: bool,
     contexts: BTreeSet<u32>,
-    pub(super) handles: HashMap<HandleId, Owned>,
+    pub(super) handles: HashMap<HandleId, OpenHandle>,
 }
 
-/// A card handle of this connection. The reader may have gone since; then it does not know the handle.
+/// A card handle of this connection. If the reader was unplugged since, it does not know the handle any more.
 #[derive(Clone, Copy)]
-pub(super) struct Owned {
+pub(super) struct OpenHandle {
     pub(super) context: u32,
     pub(super) reader: usize,
 }
 
 impl Session {
-    /// Registers the connection; `None` while the daemon stops.
+    /// Registers a connection. `None` if the daemon is stopping.
     pub(super) fn open(shared: &Arc<Shared>, stream: UnixStream) -> Option<Self> {
         let stream = Arc::new(stream);
         let mut state = shared.lock();
@@ -43,9 +44,9 @@ impl Session {
             return None;
         }
         state.last_connection += 1;
-        let (id, refused) = (state.last_connection, state.refusing);
+        let (id, is_refused) = (state.last_connection, state.refuses_connections);
         state.connections.insert(id, Arc::clone(&stream));
-        tell_clients(&mut state);
+        send_client_count(&mut state);
         shared.commit(state);
         let shared = Arc::clone(shared);
         Some(Self {
@@ -53,16 +54,16 @@ impl Session {
             id,
             stream,
             minor: OLDEST_MINOR,
-            refused,
+            is_refused,
             contexts: BTreeSet::new(),
             handles: HashMap::new(),
         })
     }
 
-    /// Serves until the client goes, or says something no client says.
+    /// Serves the client until it is gone, or sends what no client sends.
     pub(super) fn run(mut self) {
-        if self.refused {
-            self.wait_for_words();
+        if self.is_refused {
+            self.wait_for_first_message();
             return self.close();
         }
         while let Ok(message) = Message::read(&mut &*self.stream) {
@@ -73,21 +74,21 @@ impl Session {
         self.close();
     }
 
-    /// Only a client that has spoken learns that it was not heard: closed earlier, the daemon just seems gone.
-    /// Its first message comes in two parts.
-    fn wait_for_words(&self) {
+    /// Waits until the client has sent its first message, which comes in two parts. Were it closed earlier, the client
+    /// would take the daemon for one that is not there.
+    fn wait_for_first_message(&self) {
         const HEADER_AND_VERSION: usize = 20;
         let mut ready = [PollFd::new(&*self.stream, PollFlags::IN)];
         while poll(&mut ready, None).is_err() {}
-        let mut words = [0; HEADER_AND_VERSION];
-        while let Ok((1..HEADER_AND_VERSION, _)) = recv(&self.stream, &mut words, RecvFlags::PEEK) {
-            if self.shared.pause(self.shared.lock(), &*self.stream).is_err() {
+        let mut message = [0; HEADER_AND_VERSION];
+        while let Ok((1..HEADER_AND_VERSION, _)) = recv(&self.stream, &mut message, RecvFlags::PEEK) {
+            if self.shared.wait_for_change(self.shared.lock(), &*self.stream).is_err() {
                 break;
             }
         }
     }
 
-    fn serve(&mut self, message: &Message) -> Result<(), Gone> {
+    fn serve(&mut self, message: &Message) -> Result<(), Disconnected> {
         let reply = match message.command {
             Command::Version => self.agree_on_version(message),
             Command::EstablishContext => self.establish_context(message),
@@ -111,7 +112,7 @@ impl Session {
                 return Ok(());
             }
             Command::WaitReaderStateChange => {
-                self.wait_for_change();
+                self.wait_for_list_change();
                 return Ok(());
             }
             Command::StopWaiting => {
@@ -119,11 +120,11 @@ impl Session {
                 return Ok(());
             }
         };
-        (&*self.stream).write_all(&reply).map_err(|_| Gone)
+        (&*self.stream).write_all(&reply).map_err(|_| Disconnected)
     }
 
-    /// Echoes what the client speaks, from 4:4 to 4:6: some versions of the library work with nothing else.
-    /// A refusal names a version that no library takes for an invitation to try again.
+    /// Agrees to the version that the client names, from 4:4 to 4:6, because some versions of the library work with no
+    /// other. The version in a refusal is one with which no library tries again.
     fn agree_on_version(&mut self, message: &Message) -> Vec<u8> {
         const MAJOR: u32 = 4;
         let (answer, result) = match (message.word(0), message.word(4)) {
@@ -152,7 +153,7 @@ impl Session {
         message.reply(&[(4, result.unwrap_or(0)), (8, rv(&result))], &[])
     }
 
-    fn release_context(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+    fn release_context(&mut self, message: &Message) -> Result<Vec<u8>, Disconnected> {
         let context = message.word(0);
         let result = if self.contexts.remove(&context) { Ok(()) } else { Err(Code::InvalidValue) };
         if result.is_ok() {
@@ -167,8 +168,9 @@ impl Session {
         self.contexts.contains(&context)
     }
 
-    /// 4:4 and 4:5 get the list in the same step; 4:6 asks for it next, and no wake-up may come in between.
-    fn wait_for_change(&self) {
+    /// The client waits for a change of the reader list. With 4:4 and 4:5 the list is the answer. With 4:6 the client
+    /// asks for it next, and no message may come in between.
+    fn wait_for_list_change(&self) {
         const LIST_IS_ASKED_FOR: u32 = 6;
         let mut state = self.shared.lock();
         let stream = Arc::clone(&self.stream);
@@ -186,7 +188,7 @@ impl Session {
         state.waiting.list_was_sent(self.id);
     }
 
-    /// SCardCancel comes on a connection of its own and names the context whose wait it ends.
+    /// SCardCancel comes over a connection of its own, and names the context whose wait it ends.
     fn cancel(&self, message: &Message) -> Vec<u8> {
         let mut state = self.shared.lock();
         let result = match state.contexts.get(&message.word(0)).copied() {
@@ -207,11 +209,11 @@ impl Session {
         }
         let mut state = self.shared.lock();
         state.connections.remove(&self.id);
-        tell_clients(&mut state);
+        send_client_count(&mut state);
         self.shared.commit(state);
     }
 
-    /// Closes the context's card handles as the daemon does when a client forgets to.
+    /// Ends a context. Card handles that the client has not closed are closed as the real daemon does.
     fn drop_context(&mut self, context: u32) {
         let open: Vec<(HandleId, usize)> = self
             .handles
@@ -232,8 +234,10 @@ impl Session {
             let now = state.now();
             match state.readers[reader].abandon(handle, now) {
                 Ok(disposition) => break disposition,
-                // A card that still blinks for somebody else is reset after that.
-                Err(Refusal::Wait) if !state.stopping => state = self.shared.wait(state, super::GLANCE),
+                // A card that another client's command keeps busy is reset after that.
+                Err(Refusal::Wait) if !state.stopping => {
+                    state = self.shared.wait_at_most(state, super::CLIENT_CHECK_INTERVAL);
+                }
                 Err(_) => break Disposition::Leave,
             }
         };
@@ -249,11 +253,11 @@ impl Session {
     }
 }
 
-/// pcsc-lite 1.8.24 to 2.2.3 speak 4:4, 2.3.0 to 2.4.1 4:5, 2.5 4:6.
+/// pcsc-lite 1.8.24 to 2.2.3 speak 4:4, 2.3.0 to 2.4.1 speak 4:5, and 2.5 speaks 4:6.
 const OLDEST_MINOR: u32 = 4;
 const NEWEST_MINOR: u32 = 6;
 
-fn tell_clients(state: &mut State) {
+fn send_client_count(state: &mut State) {
     let clients = state.connections.len();
-    state.tell(&format!("client {clients}"));
+    state.send_event(&format!("client {clients}"));
 }

@@ -1,75 +1,75 @@
-//! One command to a card and its answer: whose turn it is, the finger, and what goes wrong on purpose.
+//! SCardTransmit: a command to a card and its answer, with the wait for a touch and the effects of injected faults.
 
 use std::mem;
 use std::os::fd::AsFd;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use super::armed::Strike;
 use super::busy::{Busy, Ending};
 use super::code::{Code, rv};
+use super::injected::{Effects, InjectedTouch};
 use super::reader::{Reader, Refusal};
 use super::session::Session;
 use super::waiting::ConnectionId;
 use super::wire::Message;
-use super::{Gone, Shared, State};
+use super::{Disconnected, Shared, State};
 use crate::applet::Exchange;
-use crate::fault::Blow;
+use crate::applet::instruction::Instruction;
 use crate::settings::Touch;
 use crate::trace::{Entry, Shown};
 
 /// Where a command comes from.
 pub(super) struct Origin<'a, S> {
-    /// As the trace counts, 0 for a link that is no connection of ours.
+    /// The number of the connection in the trace; 0 for a virtual reader.
     pub(super) conn: ConnectionId,
-    /// Looked at while the command waits for its turn.
+    /// The command is given up if this is disconnected while it waits for its turn.
     pub(super) client: &'a S,
-    /// The longest answer that the client takes.
+    /// The size of the client's buffer.
     pub(super) room: usize,
 }
 
-/// A command that brought its client no answer.
-pub(super) struct Unanswered {
+/// Why a client gets no answer to its command.
+pub(super) struct TransmitError {
     pub(super) code: Code,
-    /// Bytes that the client should have had room for.
-    pub(super) wanted: usize,
+    /// The size of the buffer that the client would have needed.
+    pub(super) needed: usize,
 }
 
 impl Session {
-    pub(super) fn transmit(&mut self, message: &Message) -> Result<Vec<u8>, Gone> {
+    pub(super) fn transmit(&mut self, message: &Message) -> Result<Vec<u8>, Disconnected> {
         let (handle, reader) = self.card_of(message)?;
         let (sent_protocol, room) = (message.word(4), message.word(24) as usize);
         let origin = Origin { conn: self.id, client: &*self.stream, room };
         let may = |reader: &Reader| reader.check_transmit(handle, sent_protocol);
         Ok(match self.shared.exchange(reader, &origin, &message.payload, may)? {
             Ok(answer) => message.reply(&[(24, answer.len() as u32), (28, 0)], &answer),
-            Err(none) => message.reply(&[(24, none.wanted as u32), (28, none.code.number())], &[]),
+            Err(error) => message.reply(&[(24, error.needed as u32), (28, error.code.number())], &[]),
         })
     }
 }
 
 impl Shared {
-    /// One command, once it `may` go to the card. Everybody else is served meanwhile.
+    /// Sends one command to a card, once it `may` go there. Other clients are served meanwhile.
     pub(super) fn exchange<S: AsFd>(
         &self,
         reader: usize,
         origin: &Origin<'_, S>,
         command: &[u8],
         may: impl Fn(&Reader) -> Result<(), Refusal>,
-    ) -> Result<Result<Vec<u8>, Unanswered>, Gone> {
+    ) -> Result<Result<Vec<u8>, TransmitError>, Disconnected> {
         let mut state = self.lock();
         let allowed = loop {
             match may(&state.readers[reader]) {
                 Ok(()) => break Ok(()),
                 Err(Refusal::Code(code)) => break Err(code),
-                Err(Refusal::Wait) => state = self.pause(state, origin.client)?,
+                Err(Refusal::Wait) => state = self.wait_for_change(state, origin.client)?,
             }
         };
-        let mut strike = Strike::default();
+        let mut effects = Effects::default();
         let answer = match allowed {
             Ok(()) => {
-                strike = state.readers[reader].armed.next_transmit();
-                let (again, answer) = self.exchange_under(state, reader, command, &strike, may);
+                effects = state.readers[reader].injected.next_transmit();
+                let (again, answer) = self.exchange_with(&effects, state, reader, command, may);
                 state = again;
                 answer
             }
@@ -82,30 +82,30 @@ impl Shared {
             Ok(_) => Ok(()),
         };
         let entry =
-            Entry { conn: origin.conn, fault: !strike.is_none(), rv: rv(&result), ..Entry::of("transmit") };
+            Entry { conn: origin.conn, fault: !effects.is_none(), rv: rv(&result), ..Entry::of("transmit") };
         state.record_transmit(reader, command, answer.as_deref().ok(), entry);
-        for blow in strike.after() {
-            self.strike(&mut state, reader, blow);
+        for event in effects.after() {
+            let _ = self.cause(&mut state, reader, event);
         }
-        let gone = state.stopping;
+        let is_stopping = state.stopping;
         self.commit(state);
-        if gone {
-            return Err(Gone);
+        if is_stopping {
+            return Err(Disconnected);
         }
-        let wanted = answer.as_ref().map_or(0, Vec::len);
-        Ok(answer.and_then(|answer| result.map(|()| answer)).map_err(|code| Unanswered { code, wanted }))
+        let needed = answer.as_ref().map_or(0, Vec::len);
+        Ok(answer.and_then(|answer| result.map(|()| answer)).map_err(|code| TransmitError { code, needed }))
     }
 
-    fn exchange_under<'a>(
+    fn exchange_with<'a>(
         &'a self,
+        effects: &Effects,
         mut state: MutexGuard<'a, State>,
         reader: usize,
         command: &[u8],
-        strike: &Strike,
         may: impl Fn(&Reader) -> Result<(), Refusal>,
     ) -> (MutexGuard<'a, State>, Result<Vec<u8>, Code>) {
-        for blow in strike.before() {
-            self.strike(&mut state, reader, blow);
+        for event in effects.before() {
+            let _ = self.cause(&mut state, reader, event);
         }
         if state.stopping {
             return (state, Err(Code::ReaderUnavailable));
@@ -113,20 +113,20 @@ impl Shared {
         if let Err(Refusal::Code(code)) = may(&state.readers[reader]) {
             return (state, Err(code));
         }
-        if !strike.delay().is_zero() {
-            let deadline = state.now().saturating_add(strike.delay());
-            state.readers[reader].busy = Some(Busy::working(deadline));
+        if !effects.delay().is_zero() {
+            let deadline = state.now().saturating_add(effects.delay());
+            state.readers[reader].busy = Some(Busy::taking_its_time(deadline));
             let (again, ending) = self.wait_while_busy(state, reader, None);
             state = again;
             if let Ending::Failed(code) = ending {
                 return (state, Err(code));
             }
         }
-        if let Some(instead) = strike.instead() {
+        if let Some(instead) = effects.instead() {
             return (state, instead);
         }
         let (state, answer) = self.carry_out(state, reader, command);
-        (state, strike.spoil(answer))
+        (state, effects.alter(answer))
     }
 
     fn carry_out<'a>(
@@ -137,8 +137,8 @@ impl Shared {
     ) -> (MutexGuard<'a, State>, Result<Vec<u8>, Code>) {
         let now = state.now();
         let exchange = match &mut state.readers[reader] {
-            endless if endless.armed.endless => Exchange::Answer(more_and_more()),
-            full if full.armed.full => exchange_on_full_card(full, command, now),
+            endless if endless.injected.is_endless => Exchange::Answer(endless_answer()),
+            full if full.injected.is_full => exchange_on_full_card(full, command, now),
             usual => usual.card.exchange(command, now),
         };
         match exchange {
@@ -147,7 +147,7 @@ impl Shared {
         }
     }
 
-    /// Only the client that wants the touch waits, and the card with it.
+    /// Waits until the card is touched. Only this client waits, and others that want the same card.
     fn wait_for_touch<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -155,27 +155,27 @@ impl Shared {
         slot: u8,
     ) -> (MutexGuard<'a, State>, Result<Vec<u8>, Code>) {
         let (serial, now) = (state.readers[reader].card.serial(), state.now());
-        let finger = state.readers[reader].finger_at(now);
+        let touch = state.readers[reader].touch_at(now);
         let deadline = now.saturating_add(state.readers[reader].touch_timeout);
-        state.readers[reader].busy = Some(Busy::blinking(slot, deadline));
-        state.tell(&format!("touch-wanted {serial} {slot:02X}"));
-        let (mut state, ending) = self.wait_while_busy(state, reader, finger);
+        state.readers[reader].busy = Some(Busy::waiting_for_touch(slot, deadline));
+        state.send_event(&format!("touch-wanted {serial} {slot:02X}"));
+        let (mut state, ending) = self.wait_while_busy(state, reader, touch);
         let (now, card) = (state.now(), &mut state.readers[reader].card);
         let answer = match ending {
             Ending::Touched => Ok(card.finish(true, now)),
             Ending::TimedOut => Ok(card.finish(false, now)),
             Ending::Failed(code) => Err(code),
         };
-        state.tell(&format!("touch-done {serial} {slot:02X} {}", ending.word()));
+        state.send_event(&format!("touch-done {serial} {slot:02X} {}", ending.word()));
         (state, answer)
     }
 
-    /// Until the card is done. A `finger` comes by itself at its time, if that is before the end.
+    /// Waits until the card is done. At the time `touch` the mock touches it.
     fn wait_while_busy<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         reader: usize,
-        finger: Option<Duration>,
+        touch: Option<Duration>,
     ) -> (MutexGuard<'a, State>, Ending) {
         self.changed.notify_all();
         let ending = loop {
@@ -184,50 +184,28 @@ impl Shared {
             match busy.ending(now) {
                 Some(ending) => break ending,
                 None if state.stopping => break Ending::Failed(Code::ReaderUnavailable),
-                None if finger.is_some_and(|at| at <= now) => state.give_touch(reader),
+                None if touch.is_some_and(|at| at <= now) => state.give_touch(reader),
                 None => {
-                    let until = finger.map_or(busy.deadline, |at| at.min(busy.deadline));
-                    state = self.wait(state, until.saturating_sub(now));
+                    let until = touch.map_or(busy.deadline, |at| at.min(busy.deadline));
+                    state = self.wait_at_most(state, until.saturating_sub(now));
                 }
             }
         };
         state.readers[reader].busy = None;
         (state, ending)
     }
-
-    /// Who hits a card that is gone already hits nothing.
-    fn strike(&self, state: &mut State, reader: usize, blow: Blow) {
-        match blow {
-            Blow::Unplug if state.readers[reader].is_plugged() => state.unplug(reader),
-            Blow::Remove if state.readers[reader].is_inserted() => {
-                state.readers[reader].remove();
-                state.note(reader, "remove");
-            }
-            Blow::Reset => {
-                state.readers[reader].reset();
-                state.note(reader, "reset");
-            }
-            Blow::PowerOff => {
-                state.readers[reader].power_off();
-                state.note(reader, "power-off");
-            }
-            Blow::DaemonGone => self.go_down(state),
-            Blow::Unplug | Blow::Remove => {}
-        }
-    }
 }
 
-/// 255 bytes, and as many more to be fetched (ISO/IEC 7816-4, 5.3.4).
-fn more_and_more() -> Vec<u8> {
+/// 255 bytes, and the status word that says that as many follow (ISO/IEC 7816-4, 5.3.4).
+fn endless_answer() -> Vec<u8> {
     [&[0; 255][..], &[0x61, 0xFF]].concat()
 }
 
-/// The card carries the command out. If it needs more memory afterwards, that is taken back.
+/// Lets the card carry the command out. If it takes up more memory then, that is undone.
 fn exchange_on_full_card(reader: &mut Reader, command: &[u8], now: Duration) -> Exchange {
-    /// PUT DATA, GENERATE ASYMMETRIC KEY PAIR, IMPORT ASYMMETRIC KEY, MOVE KEY.
-    const STORING: [u8; 4] = [0xDB, 0x47, 0xFE, 0xF6];
     const MEMORY_FULL: [u8; 2] = [0x6A, 0x84];
-    if !command.get(1).is_some_and(|ins| STORING.contains(ins)) {
+    let instruction = command.get(1).and_then(|byte| Instruction::parse(*byte));
+    if !instruction.is_some_and(Instruction::stores) {
         return reader.card.exchange(command, now);
     }
     let before = reader.card.save();
@@ -240,26 +218,26 @@ fn exchange_on_full_card(reader: &mut Reader, command: &[u8], now: Duration) -> 
 }
 
 impl Reader {
-    /// When a finger comes by itself for a touch that is wanted at `now`.
-    fn finger_at(&mut self, now: Duration) -> Option<Duration> {
-        match (self.armed.finger, self.hand) {
-            (Some(played), _) => played.map(|delay| now.saturating_add(delay)),
+    /// When the mock touches the card by itself, if the card needs a touch at the time `now`.
+    fn touch_at(&mut self, now: Duration) -> Option<Duration> {
+        match (self.injected.touch, self.touch) {
+            (Some(InjectedTouch::Never), _) | (None, Touch::Never) => None,
+            (Some(InjectedTouch::Late(delay)), _) => Some(now.saturating_add(delay)),
             (None, Touch::Auto) => Some(now),
-            (None, Touch::Manual) => mem::take(&mut self.touched_ahead).then_some(now),
-            (None, Touch::Never) => None,
+            (None, Touch::Manual) => mem::take(&mut self.touched_in_advance).then_some(now),
         }
     }
 }
 
 impl State {
-    /// A finger comes to a card whose light blinks.
+    /// Touches a card that waits for it.
     pub(super) fn give_touch(&mut self, reader: usize) {
         let reader = &mut self.readers[reader];
         let Some(busy) = &mut reader.busy else { return };
         busy.touch();
         let entry = Entry {
             serial: reader.card.serial(),
-            slot: busy.blinking.map(|slot| format!("{slot:02X}")),
+            slot: busy.touch_slot.map(|slot| format!("{slot:02X}")),
             ..Entry::of("touch")
         };
         self.record(entry);

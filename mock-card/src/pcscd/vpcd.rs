@@ -1,7 +1,9 @@
-//! The card in the virtual reader of a real pcscd: the driver of the vsmartcard project, `virtualsmartcard/src/vpcd`.
+//! The card in the virtual reader of a real pcscd, whose driver is that of the vsmartcard project
+//! (`virtualsmartcard/src/vpcd`).
 //!
-//! The driver listens, the card connects; a connection is a card in the reader. A message is its length, two
-//! bytes with the high one first, then its content: one byte is for the reader, anything else is a command.
+//! The driver listens, and the card connects to it. While it is connected, there is a card in the reader. A message is
+//! its length in two bytes, the high one first, and its content. Content of one byte is for the reader; any other is a
+//! command.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,14 +11,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::reader::{ATR, Reader, Refusal};
+use super::reader::{Reader, Refusal};
 use super::transmit::Origin;
 use super::{Daemon, Shared};
 
 impl Daemon {
-    /// Puts the card of the first reader into the virtual reader that listens on `address`, `HOST:PORT`, and
-    /// again whenever that reader comes back. The controls work as ever; the daemon's own socket should be left
-    /// alone then, for two worlds would use one card.
+    /// Puts the card of the first reader into the virtual reader that listens on `address`, which is `HOST:PORT`, and
+    /// does so again whenever that reader comes back. Events and faults work as usual. The daemon's own socket should
+    /// not be used then, because two daemons would use one card.
     pub fn attach(&self, address: &str) {
         let (shared, address) = (Arc::clone(&self.shared), address.to_owned());
         let thread = thread::spawn(move || stay_attached(&shared, &address));
@@ -31,7 +33,7 @@ impl Daemon {
 /// The virtual reader holds one card.
 const READER: usize = 0;
 
-/// How soon a virtual reader that is not there is looked for again.
+/// How long to wait before connecting again to a virtual reader that is not there.
 const AGAIN: Duration = Duration::from_millis(50);
 
 fn stay_attached(shared: &Shared, address: &str) {
@@ -39,34 +41,34 @@ fn stay_attached(shared: &Shared, address: &str) {
         if let Ok(stream) = TcpStream::connect(address) {
             let _ = serve(shared, Arc::new(stream));
         }
-        drop(shared.wait(shared.lock(), AGAIN));
+        drop(shared.wait_at_most(shared.lock(), AGAIN));
     }
 }
 
-/// `false` once the daemon stops.
+/// Waits until there is a card. `false` if the daemon is stopping.
 fn wait_for_card(shared: &Shared) -> bool {
     let mut state = shared.lock();
-    while !state.stopping && !state.readers[READER].is_there() {
-        state = shared.wait(state, Duration::MAX);
+    while !state.stopping && !state.readers[READER].has_responsive_card() {
+        state = shared.wait_at_most(state, Duration::MAX);
     }
     !state.stopping
 }
 
-/// Until the card is taken out, or the virtual reader goes away.
+/// Serves the virtual reader until the card is taken out, or the reader is gone.
 fn serve(shared: &Shared, stream: Arc<TcpStream>) -> io::Result<()> {
     {
         let mut state = shared.lock();
-        if state.stopping || !state.readers[READER].is_there() {
+        if state.stopping || !state.readers[READER].has_responsive_card() {
             return Ok(());
         }
         state.link = Some(Arc::clone(&stream));
-        state.tell("vpcd attached");
+        state.send_event("vpcd attached");
     }
     let result = answer_messages(shared, &stream);
     let mut state = shared.lock();
     state.link = None;
     state.readers[READER].card.power_cycle();
-    state.tell("vpcd detached");
+    state.send_event("vpcd detached");
     result
 }
 
@@ -79,7 +81,10 @@ fn answer_messages(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
     loop {
         let message = receive(stream)?;
         match message[..] {
-            [ASK_FOR_ATR] => send(stream, &ATR)?,
+            [ASK_FOR_ATR] => {
+                let atr = shared.lock().readers[READER].atr.clone();
+                send(stream, &atr)?;
+            }
             [POWER_OFF | POWER_ON | RESET] => shared.lock().readers[READER].card.power_cycle(),
             [] | [_] => {}
             _ => send(stream, &exchange(shared, stream, &message)?)?,
@@ -87,7 +92,8 @@ fn answer_messages(shared: &Shared, stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// What a card cannot say, it leaves unanswered by going away.
+/// The answer to a command. A PC/SC result that is no success cannot be told over this protocol. The connection is
+/// closed then, which takes the card out of the reader.
 fn exchange(shared: &Shared, stream: &TcpStream, command: &[u8]) -> io::Result<Vec<u8>> {
     let origin = Origin { conn: 0, client: stream, room: usize::from(u16::MAX) };
     let may = |reader: &Reader| -> Result<(), Refusal> { reader.check_link() };
@@ -96,7 +102,7 @@ fn exchange(shared: &Shared, stream: &TcpStream, command: &[u8]) -> io::Result<V
 }
 
 fn receive(mut stream: &TcpStream) -> io::Result<Vec<u8>> {
-    // The driver writes length and content apart, and would wait for our acknowledgement in between.
+    // The driver writes length and content separately, and would wait for an acknowledgement in between.
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_quickack(stream, true)?;
     let mut length = [0; 2];

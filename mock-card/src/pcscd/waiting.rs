@@ -1,7 +1,7 @@
-//! The list of connections that wait for a change in a reader (SCardGetStatusChange).
+//! The connections that wait for a change of the reader list (SCardGetStatusChange).
 //!
-//! Each registration gets exactly one 8-byte message, and never before the reader list that follows it: a
-//! client that meets them in another order is out of step for good (pcsc-lite 2.5, `eventhandler.c`).
+//! Each registration gets exactly one message of 8 bytes, and never before the reader list that the client also gets. A
+//! client that receives them in another order takes one for the other from then on (pcsc-lite 2.5, `eventhandler.c`).
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
@@ -11,10 +11,10 @@ use rustix::net::{SendFlags, send};
 
 use super::wire::pair;
 
-/// A connection, in order of arrival from 1.
+/// The number of a connection. The first one is 1.
 pub(crate) type ConnectionId = u64;
 
-/// Changed under the daemon's lock only, so that leaving the list and sending are one step.
+/// The list. It is changed under the daemon's lock only, so that leaving it and sending the message are one step.
 #[derive(Default)]
 pub(crate) struct WaitingList(BTreeMap<ConnectionId, Waiting>);
 
@@ -24,9 +24,9 @@ struct Waiting {
 }
 
 enum WakeUp {
-    /// To be sent when something happens.
+    /// The message is sent when something happens.
     Direct,
-    /// From 4:6 on the client still has to fetch the list; what happens meanwhile is held back.
+    /// With version 4:6 the client has yet to ask for the list. What happens meanwhile is sent after it.
     AfterList(Option<u32>),
 }
 
@@ -41,7 +41,7 @@ impl WaitingList {
         self.0.insert(id, Waiting { stream, wake_up: WakeUp::AfterList(None) });
     }
 
-    /// The list is out: what was held back may follow it.
+    /// The reader list was sent. A message that was held back follows it.
     pub(crate) fn list_was_sent(&mut self, id: ConnectionId) {
         let Some(waiting) = self.0.get_mut(&id) else { return };
         match waiting.wake_up {
@@ -54,7 +54,7 @@ impl WaitingList {
         }
     }
 
-    /// Something changed.
+    /// Ends the wait of every connection, because the list has changed.
     pub(crate) fn wake_all(&mut self) {
         let everybody: Vec<_> = self.0.keys().copied().collect();
         for id in everybody {
@@ -62,7 +62,7 @@ impl WaitingList {
         }
     }
 
-    /// Ends one connection's wait with a result; `false` if it was not waiting.
+    /// Ends the wait of one connection with a result. `false` if it was not waiting.
     pub(crate) fn wake(&mut self, id: ConnectionId, rv: u32) -> bool {
         let Some(waiting) = self.0.get_mut(&id) else { return false };
         match &mut waiting.wake_up {
@@ -77,7 +77,7 @@ impl WaitingList {
         true
     }
 
-    /// The client gives up waiting. It is answered only if no message is under way to it.
+    /// The client does not wait any more. It gets an answer only if its message has not been sent already.
     pub(crate) fn stop(&mut self, id: ConnectionId) {
         if let Some(waiting) = self.0.remove(&id) {
             let rv = if let WakeUp::AfterList(Some(rv)) = waiting.wake_up { rv } else { 0 };
@@ -85,14 +85,14 @@ impl WaitingList {
         }
     }
 
-    /// The connection is gone.
+    /// The connection is closed.
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         self.0.remove(&id);
     }
 }
 
-/// Sends without waiting. A client whose buffer is full does not read its answers: its connection is closed,
-/// because the daemon's lock is held here.
+/// Sends bytes without waiting, because the daemon's lock is held here. A client whose buffer is full does not read its
+/// answers; its connection is closed.
 pub(crate) fn send_now(stream: &UnixStream, bytes: &[u8]) {
     let sent = send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     if sent != Ok(bytes.len()) {

@@ -1,24 +1,24 @@
-//! The bytes between libpcsclite and its daemon: pcsc-lite, `winscard_msg.h`.
+//! The messages between libpcsclite and its daemon (pcsc-lite, `winscard_msg.h`).
 //!
-//! A request is a header (size of the body, command), the body, and for two commands a payload. A reply is the
-//! same body with its results filled in, without a header. All numbers are 32 bits in native order.
+//! A request is a header with the size of the body and the command, then the body, and for two commands a payload. A
+//! reply is the same body with the results filled in, without a header. All numbers have 32 bits in native byte order.
 
 use std::io::{self, Read};
 
-/// `MAX_BUFFER_SIZE_EXTENDED`: the longest APDU either way.
+/// `MAX_BUFFER_SIZE_EXTENDED`: the number of bytes in the longest command or answer.
 pub(crate) const LONGEST_APDU: usize = 65_548;
-/// `MAX_BUFFER_SIZE`: the longest attribute.
+/// `MAX_BUFFER_SIZE`: the number of bytes in the longest attribute.
 pub(crate) const LONGEST_ATTRIBUTE: usize = 264;
-/// `MAX_READERNAME`, with the closing NUL.
+/// `MAX_READERNAME`: the number of bytes for a name, with the NUL at its end.
 pub(crate) const READER_NAME: usize = 128;
 /// `MAX_ATR_SIZE`.
 pub(crate) const LONGEST_ATR: usize = 33;
-/// `PCSCLITE_MAX_READERS_CONTEXTS`: records in the reader list.
+/// `PCSCLITE_MAX_READERS_CONTEXTS`: the number of records in the reader list.
 pub(crate) const READER_SLOTS: usize = 16;
 /// `sizeof(READER_STATE)`.
 pub(crate) const READER_RECORD: usize = 184;
 
-/// The commands that clients use.
+/// The commands that clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     EstablishContext,
@@ -70,7 +70,7 @@ impl Command {
         })
     }
 
-    /// Bytes in the body. The commands without one are not held to their size by the real daemon.
+    /// The number of bytes in the body. The real daemon does not check the size of commands that have none.
     fn body_size(self) -> Option<usize> {
         match self {
             Self::EstablishContext | Self::Disconnect | Self::EndTransaction | Self::Version => Some(12),
@@ -88,7 +88,7 @@ impl Command {
         }
     }
 
-    /// Where the body says how long the payload is, and how long it may be.
+    /// The offset of the payload's length in the body, for commands with a payload.
     fn payload_length_at(self) -> Option<usize> {
         match self {
             Self::Transmit => Some(12),
@@ -98,7 +98,7 @@ impl Command {
     }
 }
 
-/// What a daemon closes the connection for.
+/// A message for which the connection is closed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("the client is gone")]
@@ -111,7 +111,7 @@ pub(crate) enum WireError {
     TooLong(Command),
 }
 
-/// One request; also the skeleton of its reply.
+/// A request. Its reply has the same body.
 pub(crate) struct Message {
     pub(crate) command: Command,
     pub(crate) body: Vec<u8>,
@@ -119,7 +119,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Reads one request, blocking until it is whole.
+    /// Waits for a request and reads it.
     pub(crate) fn read(stream: &mut impl Read) -> Result<Self, WireError> {
         let mut header = [0; 8];
         stream.read_exact(&mut header)?;
@@ -143,12 +143,12 @@ impl Message {
         Ok(Self { command, body, payload })
     }
 
-    /// The number at an offset of the body. Offsets are constants of the caller, inside the command's body.
+    /// The number at an offset of the body, which has to lie within it.
     pub(crate) fn word(&self, offset: usize) -> u32 {
         word(&self.body, offset)
     }
 
-    /// The body with results at their offsets, and a payload after it.
+    /// The reply: the body with the results at their offsets, then a payload.
     pub(crate) fn reply(&self, results: &[(usize, u32)], payload: &[u8]) -> Vec<u8> {
         let mut bytes = self.body.clone();
         for (offset, value) in results {
@@ -159,19 +159,19 @@ impl Message {
     }
 }
 
-/// The native-order number at an offset.
+/// The number at an offset, in native byte order.
 pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {
     let mut number = [0; 4];
     number.copy_from_slice(&bytes[offset..offset + 4]);
     u32::from_ne_bytes(number)
 }
 
-/// Writes a native-order number at an offset.
+/// Writes a number at an offset, in native byte order.
 pub(crate) fn put_word(bytes: &mut [u8], offset: usize, value: u32) {
     bytes[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
 }
 
-/// Two numbers, the shape of wake-ups and of reader events.
+/// Two numbers. Messages to waiting clients and answers about reader events have this form.
 pub(crate) fn pair(first: u32, second: u32) -> [u8; 8] {
     let mut bytes = [0; 8];
     put_word(&mut bytes, 0, first);
@@ -179,7 +179,7 @@ pub(crate) fn pair(first: u32, second: u32) -> [u8; 8] {
     bytes
 }
 
-/// One record of the reader list: `READER_STATE`.
+/// A record of the reader list (`READER_STATE`).
 pub(crate) struct ReaderRecord<'a> {
     pub(crate) name: &'a str,
     pub(crate) event_counter: u32,

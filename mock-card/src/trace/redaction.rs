@@ -1,14 +1,15 @@
-//! Which bytes of an exchange are secret. It errs on the side of leaving out.
+//! Which bytes of a command and its answer are secret. In doubt, bytes are left out.
 
 use super::Shown;
 use crate::hex;
 
-/// Follows the commands of one card, because the parts of a chain and of a long answer share their secrecy.
+/// Follows the commands to one card, because all parts of a chain are secret if one is, and so are all parts of an
+/// answer.
 #[derive(Default)]
 pub(crate) struct Redactor {
-    /// The chain in progress, if any: its instruction and parameters, and what its first part gave away.
+    /// The chain that is not complete yet: its instruction and parameters, and what in it is secret.
     chain: Option<([u8; 3], Secrecy)>,
-    /// GET RESPONSE brings the rest of a secret answer.
+    /// Whether the next GET RESPONSE asks for the rest of a secret answer.
     answer_goes_on: bool,
 }
 
@@ -18,11 +19,11 @@ struct Secrecy {
     answer: bool,
 }
 
-/// `5C 03 5FC109`: printed information.
+/// The tag list of the printed-information object.
 const PRINTED_INFORMATION: [u8; 5] = [0x5C, 3, 0x5F, 0xC1, 9];
 
 impl Redactor {
-    /// The exchange without its secrets. `answer` is absent where the card gave none.
+    /// Command and answer without their secrets. There is no `answer` if the card gave none.
     pub(crate) fn show(&mut self, command: &[u8], answer: Option<&[u8]>) -> Shown {
         let secrecy = self.judge(command);
         let mut shown = Shown::whole(command, answer);
@@ -41,7 +42,8 @@ impl Redactor {
         shown
     }
 
-    /// The first part decides for its chain. A command that breaks into one is judged by itself.
+    /// What is secret in a command. The first part of a chain decides for all of it, and a command that interrupts a
+    /// chain begins anew.
     fn judge(&mut self, command: &[u8]) -> Secrecy {
         let [class, ins, p1, p2, ..] = *command else { return Secrecy::default() };
         let secrecy = match self.chain.take() {
@@ -60,7 +62,7 @@ impl Redactor {
             0x20 | 0x24 | 0x2C | 0xFE | 0xFF => Secrecy { data: true, answer: false },
             0xDB => Secrecy { data: may_name_printed_information(data), answer: false },
             0xCB => Secrecy { data: false, answer: may_name_printed_information(data) },
-            // A result that is no signature is an agreed secret.
+            // The result is a signature or an agreed secret, and only the latter must not be shown.
             0x87 if *slot != 0x9B => Secrecy { data: false, answer: may_be_key_agreement(data) },
             0xC0 => Secrecy { data: false, answer: self.answer_goes_on },
             _ => Secrecy::default(),
@@ -68,17 +70,17 @@ impl Redactor {
     }
 }
 
-/// A first part that ends within the tag may still become it.
+/// The first part of a chain may end within the tag list.
 fn may_name_printed_information(data: &[u8]) -> bool {
     data.starts_with(&PRINTED_INFORMATION) || PRINTED_INFORMATION.starts_with(data)
 }
 
-/// Tag 85 in the template's header. `81 L`, a digest to sign, comes in its place for signatures.
+/// Whether the authentication template has anything but a challenge to sign (tag 81) at its beginning.
 fn may_be_key_agreement(data: &[u8]) -> bool {
     !matches!(data, [0x7C, 0..=0x7F, 0x82, 0, 0x81, ..] | [0x7C, 0..=0x7F, 0x81, ..])
 }
 
-/// The header with its length field, and the number of bytes after it.
+/// The header with the length field, and the number of bytes after it.
 fn split_data(command: &[u8]) -> (&[u8], usize) {
     let header = match command {
         [_, _, _, _, 0, _, _, ..] => 7,

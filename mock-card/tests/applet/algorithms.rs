@@ -1,4 +1,4 @@
-//! Every algorithm: made on the card or brought to it, used, and the result checked under the public key.
+//! Every algorithm: a key is made on the card or imported, it is used, and the result is checked with the public key.
 
 use mock_card::{Card, Firmware, ImportedKey, PinPolicy, PublicKey, TouchPolicy, hex};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
@@ -9,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cards::{Random, authenticate, bytes, card, known_key};
 
-/// A command with any amount of data, extended.
+/// An extended command with any amount of data.
 pub(crate) fn command(header: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&header[..], &[0], &(data.len() as u16).to_be_bytes(), data].concat()
 }
 
-/// The same, as a chain of short commands; the answer is that of the last one, with all its parts.
+/// The same as a chain of short commands. The answer is that of the last one, with all its parts.
 fn transmit_chained(card: &mut Card, header: [u8; 4], data: &[u8]) -> Vec<u8> {
     let mut parts = data.chunks(255).peekable();
     let mut answer = Vec::new();
@@ -30,7 +30,7 @@ fn transmit_chained(card: &mut Card, header: [u8; 4], data: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// A tag of one byte, and a length in as few bytes as it needs.
+/// An element with a tag of one byte, and its length in as few bytes as possible.
 fn element(tag: u8, value: &[u8]) -> Vec<u8> {
     let length = match value.len() {
         short @ ..0x80 => vec![short as u8],
@@ -40,7 +40,7 @@ fn element(tag: u8, value: &[u8]) -> Vec<u8> {
     [&[tag], &length[..], value].concat()
 }
 
-/// The value of a single element, and what stands after it.
+/// The value of the first element, and the bytes after it.
 fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     let (length, start) = match bytes[1] {
         0x81 => (usize::from(bytes[2]), 3),
@@ -50,7 +50,7 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes[start..].split_at(length)
 }
 
-/// What GENERAL AUTHENTICATE answers to tag 81 or 85, out of its template.
+/// What GENERAL AUTHENTICATE answers to tag 81 or 85, without the template around it.
 fn use_key(card: &mut Card, algorithm: u8, slot: u8, tag: u8, data: &[u8]) -> Result<Vec<u8>, String> {
     let template = element(0x7C, &[&[0x82, 0], &element(tag, data)[..]].concat());
     let answer = transmit_chained(card, [0, 0x87, algorithm, slot], &template);
@@ -63,7 +63,7 @@ fn use_key(card: &mut Card, algorithm: u8, slot: u8, tag: u8, data: &[u8]) -> Re
     Ok(result.to_vec())
 }
 
-/// Makes a key that wants no PIN; its public template.
+/// Makes a key that needs no PIN. The result is its public half, as the card answers it.
 fn generate(card: &mut Card, algorithm: u8, slot: u8) -> Vec<u8> {
     authenticate(card);
     let data = [0xAC, 6, 0x80, 1, algorithm, 0xAA, 1, 1];
@@ -73,7 +73,7 @@ fn generate(card: &mut Card, algorithm: u8, slot: u8) -> Vec<u8> {
     split(&public[1..]).0.to_vec()
 }
 
-/// `81 n 82 03 010001`.
+/// The modulus in `81 n 82 03 010001`.
 fn rsa_public(template: &[u8]) -> RsaPublicKey {
     let (modulus, exponent) = split(template);
     assert_eq!((template[0], exponent), (0x81, &[0x82, 3, 1, 0, 1][..]));
@@ -81,7 +81,7 @@ fn rsa_public(template: &[u8]) -> RsaPublicKey {
     RsaPublicKey::new_unchecked(modulus, 65_537_u64.into())
 }
 
-/// PKCS#1 v1.5 by hand (RFC 8017, 9.2), as a host pads before it asks the card.
+/// The padding of PKCS#1 v1.5 (RFC 8017, 9.2), which a client makes before it asks the card.
 fn padded(digest: &[u8], size: usize) -> Vec<u8> {
     let info = [&bytes("3031300D060960864801650304020105000420")[..], digest].concat();
     [&[0, 1][..], &vec![0xFF; size - info.len() - 3], &[0], &info].concat()
@@ -116,7 +116,7 @@ fn rsa_keys_made_on_the_card() {
     }
 }
 
-/// `01 p 02 q 03 dP 04 dQ 05 qInv` and a PIN policy, each number half a modulus long.
+/// The data of IMPORT: `01 p 02 q 03 dP 04 dQ 05 qInv` and a PIN policy. Each number is half as long as the modulus.
 fn numbers(key: &RsaPrivateKey) -> [Vec<u8>; 5] {
     let fixed = |number: &BoxedUint| {
         let bytes = number.to_be_bytes();
@@ -159,12 +159,12 @@ fn rsa_numbers_that_do_not_belong_together() {
         assert_eq!(answer, [0x6A, 0x80], "{broken}");
     }
     assert_eq!(card.transmit(&command([0, 0xFE, 6, 0x9A], &import_template(&good[..4]))), [0x6A, 0x80]);
-    // the same bytes, divided otherwise
+    // The same bytes, divided differently.
     let mut divided = good.clone();
     let moved = divided[1].remove(0);
     divided[0].push(moved);
     assert_eq!(card.transmit(&command([0, 0xFE, 6, 0x9A], &import_template(&divided))), [0x6A, 0x80]);
-    // the right numbers under the wrong algorithm
+    // The right numbers with the wrong algorithm.
     assert_eq!(card.transmit(&command([0, 0xFE, 7, 0x9A], &import_template(&good))), [0x6A, 0x80]);
     assert_eq!(card.transmit(&bytes("00F7009A")), [0x6A, 0x88]);
 }
@@ -196,7 +196,7 @@ fn the_curves_of_the_standard() {
     assert_eq!(shared, ours.diffie_hellman(&theirs).raw_secret_bytes().to_vec());
 }
 
-/// RFC 8032, 7.1, test 2; and a message of many parts.
+/// Test 2 of RFC 8032, 7.1, and a message in several parts.
 #[test]
 fn ed25519_signs_the_message_itself() {
     let mut card = card(Firmware::default());
@@ -220,7 +220,7 @@ fn ed25519_signs_the_message_itself() {
     assert_eq!(generate(&mut card, 0xE0, 0x9C)[..2], [0x86, 32]);
 }
 
-/// RFC 7748, 5.2, the first vector.
+/// The first test vector of RFC 7748, 5.2.
 #[test]
 fn x25519_agrees_on_a_secret() {
     let mut card = card(Firmware::default());

@@ -1,8 +1,9 @@
-//! Attestation: the chain from a leaf to the mock's root, and what the certificates say.
+//! Attestation: the chain from a statement to the mock's root, and the contents of the certificates.
 
 use mock_card::{Attestation, Card, Firmware, PinPolicy, TouchPolicy, Traits, authorities};
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use rsa::pkcs1::DecodeRsaPublicKey as _;
+use rsa::traits::PublicKeyParts as _;
 use rsa::{Pkcs1v15Sign, RsaPublicKey};
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
@@ -12,9 +13,8 @@ use x509_cert::ext::pkix::BasicConstraints;
 use crate::cards::{authenticate, bytes, card, known_key};
 
 const RSA: &str = "1.2.840.113549.1.1.11";
-const ECDSA: &str = "1.2.840.10045.4.3.2";
 
-/// Checks that `issuer` signed `certificate`: names, algorithms, signature.
+/// Checks that `issuer` signed `certificate`: the names, the algorithms and the signature.
 fn assert_issued(certificate: &Certificate, issuer: &Certificate) {
     let (body, by) = (certificate.tbs_certificate(), issuer.tbs_certificate());
     assert_eq!(body.issuer(), by.subject());
@@ -27,10 +27,6 @@ fn assert_issued(certificate: &Certificate, issuer: &Certificate) {
             let key = RsaPublicKey::from_pkcs1_der(key).unwrap();
             key.verify(Pkcs1v15Sign::new::<Sha256>(), &digest, signature).unwrap();
         }
-        ECDSA => {
-            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key).unwrap();
-            key.verify_prehash(&digest, &p256::ecdsa::Signature::from_der(signature).unwrap()).unwrap();
-        }
         other => panic!("signed with {other}"),
     }
 }
@@ -39,7 +35,7 @@ fn name(certificate: &Certificate) -> String {
     certificate.tbs_certificate().subject().to_string()
 }
 
-/// The bytes inside an extension of Yubico's, and nothing around them.
+/// The bytes of one of Yubico's extensions.
 fn own(certificate: &Certificate, last: u8) -> Option<Vec<u8>> {
     extension(certificate, &format!("1.3.6.1.4.1.41482.3.{last}")).map(|(critical, value)| {
         assert!(!critical);
@@ -53,7 +49,7 @@ fn extension(certificate: &Certificate, oid: &str) -> Option<(bool, Vec<u8>)> {
     Some((found.critical, found.extn_value.as_bytes().to_vec()))
 }
 
-/// Whether it may issue certificates, and how many authorities may stand below it.
+/// Whether a certificate is that of an authority, and how many authorities may be below it.
 fn constraints(certificate: &Certificate) -> Option<(bool, Option<u8>)> {
     let (critical, value) = extension(certificate, "2.5.29.19")?;
     assert!(critical);
@@ -68,7 +64,7 @@ fn authority(name: &str) -> Certificate {
     certificate
 }
 
-/// The certificate in F9, out of its object.
+/// The certificate of the key in F9, from its data object.
 fn f9(card: &mut Card) -> Certificate {
     let object = card.transmit(&bytes("00CB3FFF 000005 5C035FFF01 0000"));
     let value = object.strip_suffix(&bytes("710100 FE00 9000")[..]).unwrap();
@@ -104,7 +100,11 @@ fn the_new_chain_has_two_intermediates_that_no_card_carries() {
     assert_issued(&f9, &lower);
     assert_issued(&leaf, &f9);
     assert_eq!(constraints(&f9), Some((true, Some(0))));
-    assert_eq!(leaf.signature_algorithm().oid.to_string(), ECDSA);
+    assert_eq!(leaf.signature_algorithm().oid.to_string(), RSA);
+    assert_eq!(
+        (name(&f9), name(&lower)),
+        ("CN=YubiKey PIV Attestation".into(), "CN=Mock PIV Attestation B 1".into())
+    );
     assert_eq!(leaf.tbs_certificate().validity(), f9.tbs_certificate().validity());
     assert_eq!(f9.tbs_certificate().validity().not_after.to_string(), "9999-12-31T23:59:59Z");
 }
@@ -116,7 +116,8 @@ fn the_old_chain_is_short_and_rsa() {
     assert_eq!(constraints(&root), Some((true, Some(1))));
     for (firmware, told, path) in [
         ("5.7.1", None, Some((true, Some(0)))),
-        ("4.3.7", None, Some((true, Some(0)))),
+        ("4.3.7", None, None),
+        ("4.3.7", Some(Attestation::Old), Some((true, Some(0)))),
         ("5.7.4", Some(Attestation::Old), Some((true, Some(0)))),
         ("5.4.3", Some(Attestation::Legacy), None),
     ] {
@@ -127,6 +128,7 @@ fn the_old_chain_is_short_and_rsa() {
         assert_issued(&f9, &root);
         assert_issued(&leaf, &f9);
         assert_eq!(constraints(&f9), path, "{firmware}");
+        assert_eq!(name(&f9), "CN=Yubico PIV Attestation");
         assert_eq!(leaf.signature_algorithm().oid.to_string(), RSA);
         assert_eq!(leaf.tbs_certificate().validity().not_after.to_string(), "2052-04-17T00:00:00Z");
     }
@@ -148,12 +150,14 @@ fn a_leaf_tells_about_key_and_card() {
             let leaf = attest(&mut card, slot);
             assert_eq!(name(&leaf), format!("CN=YubiKey PIV Attestation {slot:02x}"));
             assert_eq!(own(&leaf, 3), Some(bytes_of_it.to_vec()), "{firmware}");
-            let serial = (!firmware.starts_with('4')).then(|| bytes("020400BC614E"));
-            assert_eq!(own(&leaf, 7), serial, "{firmware}");
+            assert_eq!(own(&leaf, 7), Some(bytes("020400BC614E")), "{firmware}");
             assert_eq!(own(&leaf, 8), Some(policies.to_vec()));
             assert_eq!(own(&leaf, 9), form, "{firmware}");
             assert_eq!((own(&leaf, 10), constraints(&leaf)), (None, None));
-            assert_eq!(leaf.tbs_certificate().serial_number().as_bytes().len(), 16);
+            // The card's random bytes are all 5A.
+            let serial_number = leaf.tbs_certificate().serial_number();
+            let first = if firmware.starts_with('4') { 0x5A } else { 0x01 };
+            assert_eq!(serial_number.as_bytes(), [&[first][..], &[0x5A; 15]].concat());
             let key = leaf.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes();
             if algorithm == 7 {
                 let modulus = &generated[9..9 + 256];
@@ -162,8 +166,18 @@ fn a_leaf_tells_about_key_and_card() {
                 assert!(generated.strip_suffix(&[0x90, 0]).unwrap().ends_with(key));
             }
         }
-        assert_eq!(own(&f9(&mut card), 10).is_some(), firmware.ends_with("fips"));
+        let fips = firmware.ends_with("fips").then(|| bytes("020107"));
+        assert_eq!(own(&f9(&mut card), 10), fips);
     }
+}
+
+#[test]
+fn some_cards_do_not_tell_their_number_in_a_leaf() {
+    let traits = Traits { attests_serial: Some(false), ..Traits::default() };
+    let mut card = card(Firmware::new(4, 3, 7)).with_traits(traits);
+    authenticate(&mut card);
+    card.transmit(&bytes("0047009A05 AC03800111"));
+    assert_eq!(own(&attest(&mut card, 0x9A), 7), None);
 }
 
 #[test]
@@ -177,10 +191,12 @@ fn each_card_has_a_key_of_its_own_and_keeps_it() {
     assert_ne!(key(1), key(2));
     let mut card = with("5.7.4", None);
     card.transmit(&bytes("00A4040005A000000308"));
-    let metadata = card.transmit(&bytes("00F700F9"));
-    let point =
-        f9(&mut card).tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes().to_vec();
-    assert_eq!(metadata, [bytes("010111 02020101 030101 0443 8641"), point, vec![0x90, 0]].concat());
+    let metadata = card.transmit(&bytes("00F700F9 000000"));
+    let f9 = f9(&mut card);
+    let key = f9.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes();
+    let key = RsaPublicKey::from_pkcs1_der(key).unwrap();
+    let expected = [&bytes("010107 02020201 030102 04820109 81820100")[..], &key.n().to_be_bytes()];
+    assert_eq!(metadata, [&expected.concat()[..], &bytes("8203010001 9000")].concat());
 }
 
 #[test]
@@ -201,20 +217,21 @@ fn the_attestation_key_can_be_lost_and_replaced_but_not_by_a_reset() {
     restored.transmit(&bytes("00A4040005A000000308"));
     assert_eq!(restored.transmit(&bytes("00F99A00")), [0x6A, 0x80], "gone is gone");
 
-    // another key, under the certificate that is there: the names still fit, the signature does not
+    // With another key and the old certificate, the names still fit, and the signature is that of the other key.
     card.import(0xF9, known_key("p256"), PinPolicy::Never, TouchPolicy::Never).unwrap();
     let forged = attest(&mut card, 0x9A);
     assert_eq!(forged.tbs_certificate().issuer(), leaf.tbs_certificate().issuer());
     let digest = Sha256::digest(forged.tbs_certificate().to_der().unwrap());
     let signature = p256::ecdsa::Signature::from_der(forged.signature().raw_bytes()).unwrap();
-    let verifies = |point: &[u8]| {
-        p256::ecdsa::VerifyingKey::from_sec1_bytes(point).unwrap().verify_prehash(&digest, &signature).is_ok()
-    };
-    assert!(verifies(known_key("p256").public_key().as_bytes()));
-    let factory = original.tbs_certificate().subject_public_key_info().subject_public_key.raw_bytes();
-    assert!(!verifies(factory));
+    let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(known_key("p256").public_key().as_bytes()).unwrap();
+    key.verify_prehash(&digest, &signature).unwrap();
+    assert_ne!(
+        forged.signature_algorithm(),
+        leaf.signature_algorithm(),
+        "the certificate is for another key"
+    );
 
-    // both counters blocked, then RESET
+    // PIN and PUK are blocked, and the application is reset.
     card.set_pin_tries(0);
     for _ in 0..3 {
         card.transmit(&bytes("002C008010 303030303030FFFF 363534333231FFFF"));
@@ -222,7 +239,7 @@ fn the_attestation_key_can_be_lost_and_replaced_but_not_by_a_reset() {
     assert_eq!(card.transmit(&bytes("00FB0000")), [0x90, 0]);
     let metadata = card.transmit(&bytes("00F700F9"));
     assert_eq!(metadata[..10], bytes("010111 02020101 030102"), "still the imported one");
-    // without its certificate nobody knows the issuer's name
+    // Without its certificate the name of the issuer is not known.
     authenticate(&mut card);
     card.transmit(&bytes("0047009A05 AC03800111"));
     attest(&mut card, 0x9A);

@@ -1,4 +1,4 @@
-//! Cards, keys and bytes that every test here begins with.
+//! Cards, keys and bytes for all tests of the applet.
 
 use std::convert::Infallible;
 
@@ -7,15 +7,15 @@ use cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use mock_card::{Card, Firmware, ImportedKey, hex};
 use p256::pkcs8::EncodePrivateKey as _;
 
-/// Every one that is modelled.
+/// Versions of every generation that is modelled.
 pub(crate) const FIRMWARES: [&str; 7] = ["4.3.7", "5.2.7", "5.3.1", "5.4.3", "5.7.1", "5.7.4", "5.7.4-fips"];
 
-/// A card that draws 5A bytes only.
+/// A card whose random bytes are all 5A.
 pub(crate) fn card(firmware: Firmware) -> Card {
     Card::with_random(firmware, 12_345_678, Box::new(|bytes| bytes.fill(0x5A))).unwrap()
 }
 
-/// Of fixed bytes, through a file.
+/// A key whose bytes are always the same, read from PKCS#8.
 pub(crate) fn known_key(algorithm: &str) -> ImportedKey {
     let of_25519 = |oid: u8| bytes(&format!("302E 020100 3005 06032B65{oid:02X} 0422 0420 [5A*32]"));
     let der = match algorithm {
@@ -36,7 +36,7 @@ pub(crate) fn known_key(algorithm: &str) -> ImportedKey {
     ImportedKey::from_pkcs8(&der).unwrap()
 }
 
-/// Hexadecimal with `[5A*16]` for repetitions.
+/// Reads hexadecimal text. `[5A*16]` stands for sixteen bytes 5A.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let mut plain = String::new();
     for part in text.split('[') {
@@ -52,7 +52,7 @@ pub(crate) fn bytes(text: &str) -> Vec<u8> {
     hex::decode(&plain).unwrap_or_else(|| panic!("not hexadecimal: {text}"))
 }
 
-/// Selects the application and proves the default management key, 3DES or AES-192.
+/// Selects the application and authenticates with the management key of a new card, which is 3DES or AES-192.
 pub(crate) fn authenticate(card: &mut Card) {
     const DEFAULT: &[u8; 24] = &[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8];
     assert!(card.transmit(&bytes("00A4040005A000000308")).ends_with(&[0x90, 0]));
@@ -70,7 +70,7 @@ pub(crate) fn authenticate(card: &mut Card) {
     assert_eq!(card.transmit(&command), [0x90, 0]);
 }
 
-/// Enough for tests: a congruential generator.
+/// A congruential generator, which is good enough for tests.
 pub(crate) struct Random(pub(crate) u64);
 
 impl rand_core::TryRng for Random {

@@ -1,10 +1,13 @@
-//! What firmware versions differ in, told apart from the code that does it.
+//! The differences between firmware versions, in tables that are independent of the code.
 
-use mock_card::{Card, Firmware, Traits};
+use std::time::Duration;
+
+use mock_card::applet::Exchange;
+use mock_card::{Card, CardError, Firmware, PinPolicy, TouchPolicy, Traits, hex};
 
 use crate::cards::{FIRMWARES, authenticate, bytes, card, known_key};
 
-/// The firmware, then a question and its answer for each column.
+/// Asks a card of every firmware the same, and compares the answers.
 fn differ(column: &str, question: impl Fn(&mut Card) -> Vec<u8>, answers: [&str; 7]) {
     for (firmware, wanted) in FIRMWARES.into_iter().zip(answers) {
         let mut card = card(firmware.parse().unwrap());
@@ -19,7 +22,7 @@ fn ask(commands: &'static [&str]) -> impl Fn(&mut Card) -> Vec<u8> {
     move |card| commands.iter().map(|command| card.transmit(&bytes(command))).last().unwrap()
 }
 
-/// The same with the management key proven before.
+/// The same after an authentication with the management key.
 fn ask_authenticated(commands: &'static [&str]) -> impl Fn(&mut Card) -> Vec<u8> {
     move |card| {
         authenticate(card);
@@ -43,35 +46,59 @@ fn identity() {
         "selecting OTP",
         ask(&["00A4040008 A000000527200101"]),
         [
-            "040307000000 9000",
+            "040307 000000 000F0000 9000",
             "6A82",
-            "050301000000 9000",
-            "050403000000 9000",
-            "050701000000 9000",
-            "050704000000 9000",
-            "050704000000 9000",
+            "050301 000000 000F0000 9000",
+            "050403 000000 000F0000 9000",
+            "050701 000000 000F0000 9000",
+            "050704 000000 000F0000 9000",
+            "050704 000000 000F0000 9000",
         ],
     );
     let info = &["00A4040008 A000000527471117", "001D0000"];
-    let since_5_7 = "14020000 15020000 160100 9000";
-    let five = |version: &str, after: &str| {
-        let page =
-            format!("0102033B 020400BC614E 0302033B 040103 0503{version} 06020000 07010F 080100 0A0100");
-        format!("{} {page} {after}", if after == "9000" { "23" } else { "2E" })
+    let since_5_7 = "2003000000 2103000000 100101";
+    let five = |version: &str, applications: &str, after: &str| {
+        let (usb, nfc) = (
+            format!("0102{applications} 0302{applications}"),
+            format!("0D02{applications} 0E02{applications}"),
+        );
+        let length = if after.is_empty() { "2E" } else { "3B" };
+        format!(
+            "{length} {usb} 020400BC614E 040103 0503{version} 06020000 07010F 080100 {nfc} 0A0100 0F0100 {after} 9000"
+        )
     };
     let pages = [
-        "0C 01013B 020400BC614E 03013B 9000".to_owned(),
-        five("050207", "9000"),
-        five("050301", "9000"),
-        five("050403", "9000"),
-        five("050701", since_5_7),
-        five("050704", since_5_7),
-        five("050704", "1402001F 15020000 160101 9000").replace("040103", "040183"),
+        "0C 0101FF 020400BC614E 03013F 9000".to_owned(),
+        five("050207", "023F", ""),
+        five("050301", "023F", ""),
+        five("050403", "033F", ""),
+        five("050701", "033F", since_5_7),
+        five("050704", "033F", since_5_7),
+        five("050704", "033F", since_5_7).replace("040103", "040183"),
     ];
     differ("device information", ask(info), pages.each_ref().map(|page| &page[..]));
+    let otp_info = &["00A4040007 A0000005272001", "00011300"];
+    let otp_pages = pages.each_ref().map(|page| if page.contains("050207") { NONE_SELECTED } else { page });
+    differ("device information of OTP", ask(otp_info), otp_pages);
+    let second = |fips: &str| {
+        format!("29 110400000000 120100 130C 4D4F434B2D434152442D3035 {fips} 170100 18020000 9000")
+    };
+    let (standard, fips) = (second("14020000 15020000 160100"), second("1402001F 15020000 160101"));
+    let info = &["00A4040008 A000000527471117", "001D0100"];
+    differ(
+        "its second page",
+        ask(info),
+        ["00 9000", "00 9000", "00 9000", "00 9000", &standard, &standard, &fips],
+    );
 }
 
-/// OTP could not be selected, so PIV is asked, and knows no such instruction.
+#[test]
+fn a_selection_with_another_p2() {
+    let select = ask(&["00A4040C 06 D27600012401"]);
+    differ("P2 = 0C", select, ["6D00", "6A86", "6A86", "6A86", "6A86", "6A86", "6A86"]);
+}
+
+/// The OTP application could not be selected. The PIV application is asked, which does not know the instruction.
 const NONE_SELECTED: &str = "6D00";
 
 #[test]
@@ -168,7 +195,7 @@ fn policies() {
     differ("a PUK of other bytes", ask(&["0024008110 3132333435363738 [C3*8]"]), beyond_ascii);
 }
 
-/// PIN, PUK and management key have to be the owner's, all three.
+/// The mode needs PIN, PUK and management key to be changed, all three.
 #[test]
 fn fips_approved_mode() {
     const STEPS: [&str; 3] = [
@@ -184,7 +211,7 @@ fn fips_approved_mode() {
                 assert_eq!(card.transmit(&bytes(step)), [0x90, 0]);
             }
             card.transmit(&bytes("00A4040008 A000000527471117"));
-            let page = card.transmit(&bytes("001D0000"));
+            let page = card.transmit(&bytes("001D0100"));
             let wanted = [0x15, 2, 0, if steps == STEPS.len() { approved } else { 0 }];
             assert!(page.windows(4).any(|window| window == wanted), "{firmware}, {steps} steps");
         }
@@ -192,21 +219,54 @@ fn fips_approved_mode() {
 }
 
 #[test]
-fn the_4_series_wants_the_finger_before_the_pin() {
-    use mock_card::applet::Exchange;
-    use mock_card::{PinPolicy, TouchPolicy};
-    use std::time::Duration;
+fn a_key_asks_for_a_touch_before_it_misses_its_pin() {
     for firmware in FIRMWARES {
         let mut card = card(firmware.parse().unwrap());
         card.import(0x9A, known_key("p384"), PinPolicy::Once, TouchPolicy::Always).unwrap();
         card.transmit(&bytes("00A4040005A000000308"));
         let sign = bytes("0087149A36 7C3482008130 [11*48]");
-        match card.exchange(&sign, Duration::ZERO) {
-            Exchange::TouchWanted { .. } => assert!(firmware.starts_with('4'), "{firmware}"),
-            Exchange::Answer(_) => assert!(firmware.starts_with('5'), "{firmware}"),
-        }
+        assert_eq!(card.exchange(&sign, Duration::ZERO), Exchange::TouchWanted { slot: 0x9A }, "{firmware}");
         assert_eq!(card.finish(true, Duration::ZERO), [0x69, 0x82], "{firmware}");
     }
+}
+
+/// A YubiKey Bio has more PIN tries, no PUK, no OTP, and fingerprints.
+#[test]
+fn a_yubikey_bio() {
+    let mut card = card(Firmware::new(5, 7, 2).bio());
+    card.import(0x9A, known_key("p384"), PinPolicy::MatchOnce, TouchPolicy::Never).unwrap();
+    card.import(0x9C, known_key("p384"), PinPolicy::MatchAlways, TouchPolicy::Never).unwrap();
+    card.import(0x9E, known_key("p384"), PinPolicy::Once, TouchPolicy::Never).unwrap();
+    let mut expect = |command: &str, answer: &str| {
+        assert_eq!(hex::encode(&card.transmit(&bytes(command))), answer.replace(' ', ""), "{command}");
+    };
+    expect("00A4040008 A000000527200101", "6A82");
+    expect("00A4040005 A000000308", "6111 4F0600001000010079074F05A000000308 9000");
+    expect("00200080", "63C8");
+    expect("00F70080", "0101FF 050101 06020808 9000");
+    expect("00F70081", "0101FF 050100 06020000 9000");
+    expect("00F70096", "070101 060103 080100 9000");
+    expect("002C008010 3132333435363738 313233343536FFFF", "6983");
+    let sign = |slot: &str| format!("008714{slot}36 7C3482008130 [11*48]");
+    expect(&sign("9A"), "6982");
+    expect("0020009602 0300", "9000");
+    let mut signs = |slot: &str| card.transmit(&bytes(&sign(slot))).ends_with(&[0x90, 0]);
+    assert_eq!(["9C", "9C", "9A", "9A", "9E"].map(&mut signs), [true, false, true, true, false]);
+    let answer = card.transmit(&bytes("0020009602 0200"));
+    let [temporary_pin @ .., 0x90, 0] = &answer[..] else { panic!("{answer:02X?}") };
+    assert_eq!(temporary_pin, [0x5A; 16]);
+    card.power_cycle();
+    card.transmit(&bytes("00A4040005 A000000308"));
+    assert_eq!(card.transmit(&bytes("0020009612 0110 [5A*16]")), [0x63, 0xC3], "it is forgotten");
+    card.transmit(&bytes("0020009602 0200"));
+    assert_eq!(card.transmit(&bytes("0020009612 0110 [5A*16]")), [0x90, 0]);
+    assert!(card.transmit(&bytes("00F70096")).ends_with(&bytes("080101 9000")));
+    assert!(card.transmit(&bytes(&sign("9A"))).ends_with(&[0x90, 0]));
+
+    let mut other = self::card(Firmware::new(5, 7, 2));
+    other.transmit(&bytes("00A4040005 A000000308"));
+    assert_eq!(other.transmit(&bytes("00200096")), [0x6A, 0x88]);
+    assert!(other.import(0x9A, known_key("p384"), PinPolicy::MatchOnce, TouchPolicy::Never).is_err());
 }
 
 #[test]
@@ -221,7 +281,6 @@ fn newer_firmware_is_like_the_newest_known() {
 
 #[test]
 fn cards_that_cannot_be() {
-    use mock_card::{CardError, PinPolicy, TouchPolicy};
     let mut fips = card(Firmware::new(5, 7, 4).fips()).with_traits(Traits::default());
     let refused = fips.import(0x9A, known_key("p384"), PinPolicy::Never, TouchPolicy::Never);
     assert_eq!(refused, Err(CardError::PinPolicy));

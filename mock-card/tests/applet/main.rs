@@ -1,11 +1,12 @@
-//! The applet alone: transcripts of commands and answers, keys and certificates checked by another hand, and what
-//! firmware versions differ in.
+//! The applet alone: transcripts of commands and answers, keys and certificates that other libraries check, and the
+//! differences between firmware versions.
 #![allow(clippy::unwrap_used)]
 
 mod algorithms;
 mod attestation;
 mod cards;
 mod firmware;
+mod recordings;
 mod transcripts;
 
 use cards::{authenticate, bytes, card, known_key};

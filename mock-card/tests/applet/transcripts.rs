@@ -1,15 +1,16 @@
-//! Transcripts.
+//! Transcripts of commands and the answers that the card has to give.
 //!
-//! A line of `transcripts/*.apdu` is one of
-//! `=== name` (a new card), `> command`, `< answer` (`..` stands for anything, once), `< touch SLOT`, `# comment`,
-//! and `@ directive`. `[5A*16]` stands for sixteen bytes 5A. The card draws 5A bytes only. What lies in
-//! `transcripts/every` holds for every firmware.
+//! A line in `transcripts/*.apdu` is one of these: `=== name`, which begins with a new card; `> command`; `< answer`,
+//! in which one `..` stands for any bytes; `< touch SLOT`; `@ directive`; `# comment`. `[5A*16]` stands for sixteen
+//! bytes 5A. All random bytes of the card are 5A. The transcripts in `transcripts/every` are played on every firmware.
 
 use std::path::Path;
 use std::time::Duration;
 
 use mock_card::applet::Exchange;
-use mock_card::{Attestation, Card, Firmware, LastTry, PinPolicy, ShortLe, TouchPolicy, Traits, hex};
+use mock_card::{
+    Attestation, Card, Firmware, FormFactor, LastTry, PinPolicy, ShortLe, TouchPolicy, Traits, Transport, hex,
+};
 
 use crate::cards::{FIRMWARES, authenticate, bytes, card, known_key};
 
@@ -27,7 +28,7 @@ fn of_every_firmware() {
     }
 }
 
-/// How many answers were compared.
+/// Plays all transcripts in a folder. The result is the number of answers that were compared.
 fn play_all(folder: &str, firmware: Firmware) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(folder);
     let mut failures = Vec::new();
@@ -129,7 +130,7 @@ impl Play {
     }
 }
 
-/// Objects from 5F0000 on with this many bytes altogether.
+/// Writes objects from 5F0000 on with this many bytes altogether.
 fn fill_objects(card: &mut Card, total: usize) {
     let mut left = total;
     for number in 0_u16.. {
@@ -170,7 +171,11 @@ fn traits(words: &[&str]) -> Traits {
             "complexity" => traits.pin_complexity = Some(true),
             "last-try-blocked" => traits.last_try = LastTry::Blocked,
             "failed-select-deselects" => traits.failed_select_deselects = Some(true),
-            "touch-first" => traits.touch_first = Some(true),
+            "pin-first" => traits.touch_first = Some(false),
+            "serial-hidden" => traits.serial_hidden = true,
+            "nfc" => traits.transport = Transport::Nfc,
+            "piv-off" => traits.piv_disabled = true,
+            "nano-c" => traits.form_factor = Some(FormFactor::NanoC),
             "short-le-again" => traits.short_le = ShortLe::Again,
             "no-attestation" => traits.attestation = Some(Attestation::None),
             _ => panic!("{word}"),

@@ -1,4 +1,4 @@
-//! A client that speaks the protocol itself. Layouts from pcsc-lite's `winscard_msg.h`.
+//! A client that speaks the protocol itself, without libpcsclite. The structures are those of `winscard_msg.h`.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use mock_card::{MockCard, hex};
 
 use crate::{INVALID_HANDLE, NO_CONTEXT, PATIENCE, READER, SHARED, SUCCESS, T0, T1};
 
-/// One connection.
+/// A connection.
 pub(crate) struct Client {
     pub(crate) stream: UnixStream,
     pub(crate) context: u32,
@@ -25,7 +25,7 @@ impl Client {
         Self { stream, context: 0 }
     }
 
-    /// Speaks 4:`minor` and has a context.
+    /// A connection with version 4:`minor` and a context.
     pub(crate) fn establish(card: &MockCard, minor: u32) -> Self {
         Self::establish_at(card.socket(), minor)
     }
@@ -50,7 +50,7 @@ impl Client {
         bytes
     }
 
-    /// A request of numbers, answered by as many.
+    /// Sends a request of numbers. The answer has as many.
     pub(crate) fn call(&mut self, command: u32, words: &[u32]) -> Vec<u32> {
         self.send(command, &to_bytes(words));
         to_words(&self.receive(words.len() * 4))
@@ -125,7 +125,7 @@ impl Client {
         self.receive_transmit()
     }
 
-    /// 0x13, and the list as the dialect has it; the first record.
+    /// Waits for a change, and gets the reader list in the way of this version.
     pub(crate) fn wait(&mut self, minor: u32) -> Vec<u8> {
         self.send(0x13, &[]);
         if minor >= 6 { self.list(minor) } else { self.receive(16 * 184) }
@@ -155,7 +155,7 @@ impl Client {
         words[1]
     }
 
-    /// Proves that nothing is under way: the answer to the next question comes first.
+    /// Asserts that no other message arrives before the answer to the next request.
     pub(crate) fn assert_in_step(&mut self) {
         assert_eq!(self.call(0x0D, &[NO_CONTEXT, 0]), [NO_CONTEXT, INVALID_HANDLE]);
     }

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, and that it goes wrong only there.
+//! Injected faults have their effect, and no other.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::{
     INSUFFICIENT_BUFFER, INVALID_VALUE, LEAVE, PATIENCE, READER_UNAVAILABLE, REMOVED_CARD, RESET_CARD,
     SELECT, SHARED, SUCCESS, T1, UNPOWERED_CARD, UNRESPONSIVE_CARD, start, start_with_touch_key,
 };
-use mock_card::{Blow, CardSettings, Fault, Mishap, MockCard, Touch, hex};
+use mock_card::{CardSettings, Effect, Event, Fault, MockCard, Touch, hex};
 
 const SELECTED: &str = "61114F0600001000010079074F05A0000003089000";
 const VERSION: &str = "00FD0000";
@@ -19,16 +19,16 @@ fn client(card: &MockCard) -> (Client, u32) {
     (client, handle)
 }
 
-fn strike(card: &MockCard, nth: usize, mishap: Mishap) {
-    card.fault(Fault::Transmit { nth, mishap });
+fn inject(card: &MockCard, nth: usize, effect: Effect) {
+    card.inject(Fault::Transmit { nth, effect });
 }
 
 #[test]
 fn the_nth_command_fails_and_the_card_does_not_see_it() {
     let card = start();
     let (mut client, handle) = client(&card);
-    strike(&card, 2, Mishap::Fail(READER_UNAVAILABLE));
-    strike(&card, 3, Mishap::StatusWord(0x6F00));
+    inject(&card, 2, Effect::Fail(READER_UNAVAILABLE));
+    inject(&card, 3, Effect::StatusWord(0x6F00));
     assert_eq!(client.transmit(handle, "00A4040004A0000003"), Ok("6A82".to_owned()));
     assert_eq!(client.transmit(handle, SELECT), Err(READER_UNAVAILABLE));
     assert_eq!(client.transmit(handle, SELECT), Ok("6F00".to_owned()));
@@ -42,10 +42,10 @@ fn the_nth_command_fails_and_the_card_does_not_see_it() {
 fn an_answer_is_lost_cut_or_changed_after_the_card_did_its_work() {
     let card = start();
     let (mut client, handle) = client(&card);
-    strike(&card, 1, Mishap::LoseAnswer(READER_UNAVAILABLE));
-    strike(&card, 2, Mishap::Truncate(1));
-    strike(&card, 3, Mishap::Corrupt(1));
-    strike(&card, 4, Mishap::Corrupt(5));
+    inject(&card, 1, Effect::LoseAnswer(READER_UNAVAILABLE));
+    inject(&card, 2, Effect::Truncate(1));
+    inject(&card, 3, Effect::Corrupt(1));
+    inject(&card, 4, Effect::Corrupt(5));
     assert_eq!(client.transmit(handle, SELECT), Err(READER_UNAVAILABLE));
     assert_eq!(client.transmit(handle, VERSION), Ok("05".to_owned()), "it was selected");
     assert_eq!(client.transmit(handle, VERSION), Ok("05F8049000".to_owned()));
@@ -56,13 +56,13 @@ fn an_answer_is_lost_cut_or_changed_after_the_card_did_its_work() {
 fn an_answer_is_longer_than_it_should_be() {
     let card = start();
     let (mut client, handle) = client(&card);
-    strike(&card, 2, Mishap::Pad(2));
-    strike(&card, 3, Mishap::Pad(300));
+    inject(&card, 2, Effect::Pad(2));
+    inject(&card, 3, Effect::Pad(300));
     assert_eq!(client.transmit(handle, SELECT), Ok(SELECTED.to_owned()));
     assert_eq!(client.transmit(handle, VERSION), Ok("05070400009000".to_owned()));
     client.send_transmit(handle, T1, &hex::decode(VERSION).unwrap(), 258);
     assert_eq!(client.receive_transmit(), Err(INSUFFICIENT_BUFFER));
-    card.fault(Fault::Endless);
+    card.inject(Fault::Endless);
     for command in [VERSION, "00C00000FF", "00C00000FF"] {
         assert_eq!(client.transmit(handle, command), Ok("00".repeat(255) + "61FF"));
     }
@@ -75,7 +75,7 @@ fn a_slow_card_keeps_only_its_own_client_waiting() {
     let card = start();
     let (mut slow, slow_handle) = client(&card);
     let (mut other, handle) = client(&card);
-    strike(&card, 1, Mishap::Delay(PATIENCE));
+    inject(&card, 1, Effect::Delay(PATIENCE));
     slow.send_transmit(slow_handle, T1, &hex::decode(SELECT).unwrap(), 258);
     let begun = Instant::now();
     while !card.daemon().describe().contains("\"busy\":true") {
@@ -83,62 +83,73 @@ fn a_slow_card_keeps_only_its_own_client_waiting() {
         std::thread::yield_now();
     }
     assert_eq!(other.status(handle), SUCCESS);
-    // It does not blink, and a finger does not help.
+    // The card does not wait for a touch.
     assert!(!card.wait_touch(Duration::ZERO));
     card.unplug();
     assert_eq!(slow.receive_transmit(), Err(READER_UNAVAILABLE));
     card.plug();
     let handle = other.open_shared();
-    strike(&card, 1, Mishap::Delay(Duration::from_millis(1)));
+    inject(&card, 1, Effect::Delay(Duration::from_millis(1)));
     assert_eq!(other.transmit(handle, SELECT), Ok(SELECTED.to_owned()));
 }
 
 #[test]
-fn the_card_is_hit_before_a_command() {
-    for (blow, expected) in [
-        (Blow::Unplug, INVALID_VALUE),
-        (Blow::Remove, REMOVED_CARD),
-        (Blow::Reset, RESET_CARD),
-        (Blow::PowerOff, RESET_CARD),
+fn an_event_happens_before_a_command() {
+    for (event, expected) in [
+        (Event::Unplug, INVALID_VALUE),
+        (Event::Remove, REMOVED_CARD),
+        (Event::Reset, RESET_CARD),
+        (Event::PowerOff, RESET_CARD),
     ] {
         let card = start();
         let (mut client, handle) = client(&card);
-        strike(&card, 2, Mishap::Before(blow));
+        inject(&card, 2, Effect::Before(event));
         assert_eq!(client.transmit(handle, SELECT), Ok(SELECTED.to_owned()));
-        assert_eq!(client.transmit(handle, VERSION), Err(expected), "{blow:?}");
-        assert_eq!(client.transmit(handle, VERSION), Err(expected), "{blow:?} stays");
+        assert_eq!(client.transmit(handle, VERSION), Err(expected), "{event:?}");
+        assert_eq!(client.transmit(handle, VERSION), Err(expected), "{event:?} stays");
     }
 }
 
 #[test]
-fn the_card_is_hit_after_a_command() {
-    for (blow, expected) in [
-        (Blow::Unplug, INVALID_VALUE),
-        (Blow::Remove, REMOVED_CARD),
-        (Blow::Reset, RESET_CARD),
-        (Blow::PowerOff, RESET_CARD),
+fn an_event_happens_after_a_command() {
+    for (event, expected) in [
+        (Event::Unplug, INVALID_VALUE),
+        (Event::Remove, REMOVED_CARD),
+        (Event::Reset, RESET_CARD),
+        (Event::PowerOff, RESET_CARD),
     ] {
         let card = start();
         let (mut client, handle) = client(&card);
-        strike(&card, 1, Mishap::After(blow));
-        assert_eq!(client.transmit(handle, SELECT), Ok(SELECTED.to_owned()), "{blow:?}");
-        assert_eq!(client.transmit(handle, VERSION), Err(expected), "{blow:?}");
+        inject(&card, 1, Effect::After(event));
+        assert_eq!(client.transmit(handle, SELECT), Ok(SELECTED.to_owned()), "{event:?}");
+        assert_eq!(client.transmit(handle, VERSION), Err(expected), "{event:?}");
+    }
+}
+
+#[test]
+fn an_event_that_is_impossible_does_nothing() {
+    let card = start();
+    let (mut client, handle) = client(&card);
+    for event in [Event::Plug, Event::Insert, Event::Release] {
+        inject(&card, 1, Effect::Before(event));
+        assert_eq!(client.transmit(handle, SELECT), Ok(SELECTED.to_owned()), "{event:?}");
     }
 }
 
 #[test]
 fn the_daemon_dies_in_mid_call() {
-    for (mishap, carried_out) in [(Mishap::Before(Blow::DaemonGone), 0), (Mishap::After(Blow::DaemonGone), 1)]
+    for (effect, carried_out) in
+        [(Effect::Before(Event::DaemonGone), 0), (Effect::After(Event::DaemonGone), 1)]
     {
         let card = start();
         let (mut client, handle) = client(&card);
         let (other, _) = self::client(&card);
-        strike(&card, 1, mishap);
+        inject(&card, 1, effect);
         client.send_transmit(handle, T1, &hex::decode(SELECT).unwrap(), 258);
         client.assert_closed();
         other.assert_closed();
         assert!(!card.socket().exists());
-        assert_eq!(card.trace().iter().filter(|entry| entry.is_apdu()).count(), carried_out, "{mishap:?}");
+        assert_eq!(card.trace().iter().filter(|entry| entry.is_apdu()).count(), carried_out, "{effect:?}");
     }
 }
 
@@ -146,9 +157,10 @@ fn the_daemon_dies_in_mid_call() {
 fn connections_are_closed_unread() {
     let card = start();
     let (mut before, handle) = client(&card);
-    card.fault(Fault::Refuse);
+    card.inject(Fault::Refuse);
     let mut refused = Client::connect(&card);
-    // Who is in stays in. Meanwhile nothing closes what has not said all of its first message.
+    // The client that was connected before is still served. The new one is not closed before its first message is
+    // complete.
     for part in [to_bytes(&[12, 0x11]), to_bytes(&[4, 4, 0])] {
         for _ in 0..200 {
             assert_eq!(before.status(handle), SUCCESS);
@@ -156,7 +168,7 @@ fn connections_are_closed_unread() {
         refused.stream.write_all(&part).unwrap();
     }
     refused.assert_closed();
-    // One that never speaks must not keep the mock from ending.
+    // A client that never sends anything does not keep the mock from ending.
     let silent = Client::connect(&card);
     card.clear_faults();
     Client::establish(&card, 4);
@@ -169,7 +181,7 @@ fn a_connect_is_refused() {
     const SECURITY_VIOLATION: u32 = 0x8010_006A;
     let card = start();
     let mut client = Client::establish(&card, 4);
-    card.fault(Fault::Connect { nth: 2, rv: SECURITY_VIOLATION });
+    card.inject(Fault::Connect { nth: 2, rv: SECURITY_VIOLATION });
     client.open_shared();
     assert_eq!(client.open(SHARED, T1), (0, 0, SECURITY_VIOLATION));
     client.open_shared();
@@ -179,7 +191,7 @@ fn a_connect_is_refused() {
 fn a_mute_card_is_there_but_silent() {
     let card = start();
     let (mut client, handle) = client(&card);
-    card.fault(Fault::CardMute);
+    card.cause(Event::InsertUnresponsive);
     assert_eq!(client.reader(), (0x0C, 1, 2));
     assert_eq!(client.transmit(handle, SELECT), Err(REMOVED_CARD));
     assert_eq!(client.reconnect(handle, SHARED, T1, LEAVE), UNRESPONSIVE_CARD);
@@ -200,11 +212,11 @@ fn nobody_touches_for_a_while() {
         let answer = client.receive_transmit().unwrap();
         assert!(answer.ends_with(wanted), "{answer}, {}", card.daemon().describe());
     };
-    card.fault(Fault::TouchNever);
+    card.inject(Fault::TouchNever);
     sign(&card, "6982");
-    card.fault(Fault::TouchLate(PATIENCE));
+    card.inject(Fault::TouchLate(PATIENCE));
     sign(&card, "6982");
-    card.fault(Fault::TouchLate(Duration::from_millis(1)));
+    card.inject(Fault::TouchLate(Duration::from_millis(1)));
     sign(&card, "9000");
     card.clear_faults();
     sign(&card, "9000");
@@ -221,7 +233,7 @@ fn a_full_card_takes_nothing_more_but_gives_room_back() {
         let data = format!("5C035FC1{number}53{:02X}{value}", value.len() / 2);
         format!("00DB3FFF{:02X}{data}", data.len() / 2)
     };
-    card.fault(Fault::CardFull);
+    card.inject(Fault::CardFull);
     let before = client.transmit(handle, &object("05", "0102")).unwrap();
     assert_eq!(before, "6982", "whose turn it is not is told that first");
     authenticate(&mut client, handle, &management_key);
@@ -229,14 +241,14 @@ fn a_full_card_takes_nothing_more_but_gives_room_back() {
     assert_eq!(client.transmit(handle, "00CB3FFF055C035FC10500"), Ok("6A82".to_owned()));
     card.clear_faults();
     assert_eq!(client.transmit(handle, &object("05", "0102")), Ok("9000".to_owned()));
-    card.fault(Fault::CardFull);
+    card.inject(Fault::CardFull);
     assert_eq!(client.transmit(handle, &object("0A", "0102")), Ok("6A84".to_owned()));
     assert_eq!(client.transmit(handle, &object("05", "0304")), Ok("9000".to_owned()), "as long as the old");
     assert_eq!(client.transmit(handle, &object("05", "")), Ok("9000".to_owned()));
     assert_eq!(client.transmit(handle, "00CB3FFF055C035FC10500"), Ok("6A82".to_owned()));
 }
 
-/// Single authentication: the card's challenge, encrypted (SP 800-73-4 part 2, A.1).
+/// Single authentication: the client encrypts the card's challenge (SP 800-73-4 part 2, A.1).
 fn authenticate(client: &mut Client, handle: u32, key: &[u8]) {
     use aes::cipher::{BlockCipherEncrypt as _, KeyInit as _};
     let challenge = client.transmit(handle, "00870A9B047C028100").unwrap();
@@ -251,7 +263,7 @@ fn authenticate(client: &mut Client, handle: u32, key: &[u8]) {
 fn a_fault_concerns_one_card() {
     let other = CardSettings { serial: 2, ..CardSettings::default() };
     let card = MockCard::builder().serial(1).another_card(other).start().unwrap();
-    card.on(2).fault(Fault::Transmit { nth: 1, mishap: Mishap::StatusWord(0x6F00) });
+    card.on(2).inject(Fault::Transmit { nth: 1, effect: Effect::StatusWord(0x6F00) });
     let mut client = Client::establish(&card, 4);
     let first = client.open_shared();
     assert_eq!(client.transmit(first, SELECT), Ok(SELECTED.to_owned()));

@@ -1,4 +1,4 @@
-//! Frames: versions, sizes, handles, contexts; what no client sends closes its connection only.
+//! Versions, sizes, handles and contexts. A client that sends what no client sends is disconnected, and no other.
 
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ fn versions_are_echoed_or_refused_for_good() {
     }
     assert_eq!(Client::connect(&card).call(0x11, &[4, 7, 0]), [4, 6, SERVICE_STOPPED]);
     for (major, minor) in [(4, 3), (4, 0), (3, 4), (5, 0), (4, u32::MAX)] {
-        // A minor below 4 is what no library takes for an invitation to try again.
+        // With a minor version below 4 in the answer, no library tries again.
         assert_eq!(Client::connect(&card).call(0x11, &[major, minor, 0]), [4, 3, SERVICE_STOPPED]);
     }
 }
@@ -41,7 +41,7 @@ fn what_no_client_sends_closes_that_connection_only() {
     for (command, body) in frames {
         let mut bad = Client::establish(&card, 4);
         let header = [(body.len() as u32).to_ne_bytes(), command.to_ne_bytes()].concat();
-        // The daemon may close before it has read everything.
+        // The daemon may close the connection before it has read everything.
         let _ = bad.stream.write_all(&[&header[..], &body].concat());
         bad.assert_closed();
         assert!(good.transmit(handle, SELECT).unwrap().ends_with("9000"), "after command {command:#x}");

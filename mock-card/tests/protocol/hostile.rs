@@ -1,4 +1,4 @@
-//! Clients that break off, fall silent, or send what they like: nobody else notices.
+//! Clients that disconnect in the middle, send nothing more, or send anything. Other clients do not notice.
 
 use std::io::Write as _;
 use std::net::Shutdown;
@@ -10,7 +10,7 @@ use crate::{
 use mock_card::{MockCard, Touch, hex};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// A well-behaved client gets everything it asks for.
+/// Asserts that a client that behaves is served.
 fn assert_serves(card: &MockCard) {
     let mut client = Client::establish(card, 4);
     let (handle, _, rv) = client.open(EXCLUSIVE, T1);
@@ -21,7 +21,7 @@ fn assert_serves(card: &MockCard) {
     assert_eq!(client.close(handle, LEAVE), SUCCESS);
 }
 
-/// Every request that a client may make, as it goes over the wire.
+/// Every request that a client may send, in bytes.
 fn requests(context: u32, handle: u32) -> Vec<Vec<u8>> {
     let frame = |command: u32, body: Vec<u8>, payload: &[u8]| {
         [to_bytes(&[body.len() as u32, command]), body, payload.to_vec()].concat()
@@ -57,7 +57,7 @@ fn requests(context: u32, handle: u32) -> Vec<Vec<u8>> {
 fn a_message_may_break_off_anywhere() {
     let card = start();
     for number in 0..requests(0, 0).len() {
-        // The lock is held, so that losing it would show.
+        // The lock is held, so that the test notices if it is lost.
         let mut client = Client::establish(&card, 4);
         let handle = client.open_shared();
         assert_eq!(client.begin(handle), SUCCESS);
@@ -115,7 +115,7 @@ fn many_requests_at_once_are_answered_in_order() {
     client.assert_in_step();
 }
 
-/// The socket's buffer takes about 200 KiB; then the daemon has nowhere to put its answers.
+/// The socket's buffer has about 200 KiB. When it is full, the daemon cannot send its answers.
 #[test]
 fn a_client_that_never_reads_keeps_nobody_waiting() {
     let card = start();
@@ -123,7 +123,7 @@ fn a_client_that_never_reads_keeps_nobody_waiting() {
     let handle = deaf.open_shared();
     assert_eq!(deaf.begin(handle), SUCCESS);
     deaf.stream.set_nonblocking(true).unwrap();
-    // Answers of 2944 bytes to requests of 8: neither side's buffer takes as many.
+    // Requests of 8 bytes are answered with 2944. Neither buffer has room for as many as are sent.
     while deaf.stream.write_all(&to_bytes(&[0, 0x12])).is_ok() {}
     let mut other = Client::establish(&card, 4);
     assert_eq!(other.reader().1, 1, "others are served");
@@ -157,7 +157,7 @@ fn a_client_killed_while_its_card_blinks() {
     one.send_transmit(first, T1, &sign, 258);
     assert!(card.wait_touch(PATIENCE));
     drop(one);
-    // The card finishes its command; then the lock goes, and costs a reset.
+    // The card finishes its command. Then the lock is given up, and the card is reset.
     two.send(0x07, &to_bytes(&[second, 0]));
     card.touch();
     assert_eq!(two.receive(8)[4..], RESET_CARD.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! Reset, removal, unplugging, and clients that vanish: what the others are told.
+//! Resets, removal, unplugging, and clients that are gone: what other clients are told.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn a_client_that_vanishes_in_a_transaction_costs_a_reset() {
     let (first, second) = (one.open_shared(), two.open_shared());
     assert_eq!(one.begin(first), SUCCESS);
     drop(one);
-    // Comes through once the lock is free, and then meets the reset.
+    // The call is carried out when the lock is free, and is told of the reset.
     assert_eq!(two.begin(second), RESET_CARD);
     assert_eq!(two.reconnect(second, SHARED, T1, LEAVE), SUCCESS);
     assert_eq!(two.transmit(second, "00FD0000"), Ok("6D00".to_owned()), "the selection is lost");

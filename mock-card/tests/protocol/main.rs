@@ -1,5 +1,5 @@
-//! The daemon's protocol, byte for byte, by a client of our own: what libpcsclite would never send, and what it
-//! cannot show.
+//! The daemon's protocol, byte for byte, with a client of our own. It sends what libpcsclite never sends, and sees what
+//! libpcsclite does not show.
 #![allow(clippy::unwrap_used)]
 
 mod client;
@@ -54,14 +54,14 @@ const RAW: u32 = 4;
 const READER: &str = "Yubico YubiKey OTP+FIDO+CCID 00 00";
 const SELECT: &str = "00A4040005A000000308";
 
-/// A context that nobody has.
+/// The number of no context.
 const NO_CONTEXT: u32 = 0x7FFF_FFFF;
 
 fn start() -> MockCard {
     MockCard::builder().start().unwrap()
 }
 
-/// A key in slot 9E that wants a touch each time, and the command that signs with it.
+/// A card with a key in slot 9E that always needs a touch, and the command that signs with it.
 fn start_with_touch_key(touch: Touch, timeout: Duration) -> (MockCard, Vec<u8>) {
     let key = p256::SecretKey::from_slice(&[0x5A; 32]).unwrap().to_pkcs8_der().unwrap();
     let key = ImportedKey::from_pkcs8(key.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! The same script against the mock and against a real pcscd: the results are equal.
+//! The same script with the mock and with a real pcscd. The results are equal.
 
 use crate::real_daemon::RealDaemon;
 use crate::script::{self, World};

@@ -1,8 +1,8 @@
-//! What PC/SC clients do and should not do, call by call, with every result noted.
+//! A script of calls that PC/SC clients make, right and wrong ones, with a note of every result.
 //!
-//! Left out is where the real daemon's answer is its reader driver's (vendor attributes, control codes), where
-//! pcsc-lite itself changed (CANCEL of a context that does not wait), and what the link to its reader cannot
-//! carry (APDUs of one byte or more than 65535).
+//! It leaves out what the reader's driver of the real daemon decides (vendor attributes, control codes), what changed
+//! between versions of pcsc-lite (CANCEL of a context that does not wait), and what the protocol of the virtual reader
+//! cannot carry (APDUs of one byte or more than 65535).
 
 mod scenes;
 
@@ -14,7 +14,7 @@ use crate::real_daemon::RealDaemon;
 use crate::{LEAVE, PATIENCE, READER, SELECT, SHARING_VIOLATION, SUCCESS, UNSUPPORTED_FEATURE};
 use mock_card::MockCard;
 
-/// Where the script is played.
+/// The daemon that the script is played with.
 pub(crate) enum World {
     Mock(MockCard),
     Real(RealDaemon),
@@ -43,7 +43,7 @@ impl World {
     }
 }
 
-/// What came of it.
+/// The results.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) lines: Vec<String>,
@@ -61,7 +61,7 @@ impl Notes {
     }
 }
 
-/// Two clients, their notes, and one who only looks.
+/// The state of a script: the daemon, the notes, and a client that looks at the reader.
 struct Stage {
     world: World,
     notes: Notes,
@@ -84,7 +84,7 @@ pub(crate) fn play(world: World) -> Notes {
     stage.notes
 }
 
-/// In a reader's state.
+/// A bit in the state of a reader.
 const PRESENT: u32 = 4;
 
 impl Stage {
@@ -92,7 +92,7 @@ impl Stage {
         Client::establish_at(self.world.socket(), 4)
     }
 
-    /// The real daemon looks at its reader every now and then.
+    /// Waits until the reader is in a state. The real daemon looks at its readers only from time to time.
     fn until(&mut self, reached: impl Fn((u32, i32, u32)) -> bool) {
         let begun = Instant::now();
         while !reached(self.watcher.reader()) {
@@ -132,7 +132,8 @@ impl Stage {
         self.begun(client, handle);
     }
 
-    /// As libpcsclite does it: refused, it asks again. The mock holds the answer back instead.
+    /// Begins a transaction as libpcsclite does, which asks again when it is refused. The mock does not refuse; it
+    /// answers when the card is free.
     fn begun(&mut self, client: &mut Client, handle: u32) {
         let mut rv = to_words(&client.receive(8))[1];
         while rv == SHARING_VIOLATION {
@@ -156,11 +157,11 @@ impl Stage {
         self.notes.note(&format!("transmit {command}"), result);
     }
 
-    /// Everything one can ask of a handle without changing much.
+    /// All calls on a handle that do not change much.
     fn all(&mut self, client: &mut Client, handle: u32) {
         self.status(client, handle);
         self.transmit(client, handle, SELECT);
-        // Whether there is an ATR to be had is the driver's business.
+        // The driver decides whether there is an answer to reset.
         let rv = attribute(client, handle, 0x0009_0303, 264);
         self.notes.note("attribute", if rv == UNSUPPORTED_FEATURE { SUCCESS } else { rv });
         self.end(client, handle, LEAVE);

@@ -1,11 +1,11 @@
-//! Several readers with a card each: what happens to one leaves the others alone.
+//! Several readers with a card each. What happens to one does not concern the others.
 
 use crate::client::Client;
 use crate::{
     EXCLUSIVE, PATIENCE, READER, REMOVED_CARD, RESET_CARD, SELECT, SHARED, SHARING_VIOLATION, SUCCESS, T1,
     UNKNOWN_READER,
 };
-use mock_card::{CardSettings, Firmware, MockCard, OneCard, Touch, hex};
+use mock_card::{CardSettings, Event, Firmware, Hold, MockCard, Touch, hex};
 
 const SECOND: &str = "Yubico YubiKey OTP+FIDO+CCID 01 00";
 const THIRD: &str = "A reader of another kind";
@@ -16,7 +16,7 @@ fn three() -> MockCard {
     MockCard::builder().serial(1).another_card(second).another_card(third).start().unwrap()
 }
 
-/// The names in the list, slot by slot.
+/// The names in the reader list, in their order.
 fn names(client: &mut Client) -> Vec<String> {
     let list = client.list(4);
     let name = |record: &[u8]| {
@@ -63,17 +63,16 @@ fn a_pulled_card_takes_only_its_own_handles() {
 
 #[test]
 fn what_is_done_to_one_card_is_told_to_its_handles_only() {
-    let done: [(fn(OneCard<'_>), u32); 4] = [
-        (|card| card.remove(), REMOVED_CARD),
-        (|card| card.reset(), RESET_CARD),
-        (|card| card.power_off(), RESET_CARD),
-        (|card| card.hold_transaction(), SHARING_VIOLATION),
-    ];
-    for (act, expected) in done {
+    for (event, expected) in [
+        (Event::Remove, REMOVED_CARD),
+        (Event::Reset, RESET_CARD),
+        (Event::PowerOff, RESET_CARD),
+        (Event::Hold(Hold::Transaction), SHARING_VIOLATION),
+    ] {
         let card = three();
         let mut client = Client::establish(&card, 4);
         let (second, third) = (open(&mut client, SECOND), open(&mut client, THIRD));
-        act(card.on(3));
+        card.on(3).cause(event);
         assert_eq!(client.status(second), SUCCESS);
         assert_eq!(client.status(third), expected);
     }
@@ -89,7 +88,7 @@ fn locks_are_a_readers_own() {
     assert_eq!(rv, SUCCESS);
     assert_eq!(one.open_named(SECOND, SHARED, T1).2, SHARING_VIOLATION);
     assert!(two.transmit(second, SELECT).is_ok());
-    // Gone with a lock on one: only that one is reset.
+    // The client is gone with a lock on one card. Only that card is reset.
     drop(one);
     let again = open(&mut two, READER);
     assert_eq!(two.status(again), SUCCESS);

@@ -1,4 +1,4 @@
-//! Share modes, protocols and transactions: who may, who waits, who is refused.
+//! Share modes, protocols and transactions: which calls are carried out, which wait, and which are refused.
 
 use crate::client::{Client, to_bytes, to_words};
 use crate::{
@@ -61,7 +61,7 @@ fn exclusive_means_alone() {
     assert_eq!(one.reader().1, -1);
     assert_eq!(two.open(SHARED, T1).2, SHARING_VIOLATION);
     assert_eq!(two.open(DIRECT, 0).2, SHARING_VIOLATION);
-    // The mode counts as one transaction that END cannot end.
+    // An exclusive connection counts as a transaction that END cannot end.
     assert_eq!(one.begin(handle), SUCCESS);
     assert_eq!(one.end(handle, LEAVE), SUCCESS);
     assert_eq!(one.end(handle, LEAVE), NOT_TRANSACTED);
@@ -83,7 +83,7 @@ fn reconnecting_changes_the_mode() {
     assert_eq!(one.reconnect(first, EXCLUSIVE, T1, 0), SUCCESS);
     assert_eq!(two.open(SHARED, T1).2, SHARING_VIOLATION);
     assert_eq!(one.reconnect(first, SHARED, T1, 0), SUCCESS);
-    // The real daemon's quirk: the lock stays until END.
+    // As in the real daemon, the lock stays until END.
     assert_eq!(one.reader().1, 1);
     assert_eq!(one.end(first, LEAVE), SUCCESS);
     two.open_shared();
@@ -107,7 +107,7 @@ fn transactions_nest_and_belong_to_their_handle() {
     assert_eq!(two.status(second), SHARING_VIOLATION);
     assert_eq!(one.end(first, LEAVE), SUCCESS);
     assert_eq!(two.status(second), SUCCESS);
-    // Closing ends whatever is nested.
+    // When the handle is closed, all its transactions end.
     assert_eq!(one.begin(first), SUCCESS);
     assert_eq!(one.begin(first), SUCCESS);
     assert_eq!(one.close(first, LEAVE), SUCCESS);
@@ -127,7 +127,7 @@ fn begin_and_connect_wait_for_their_turn() {
     assert!(card.wait_blocked(2, PATIENCE));
     assert_eq!(one.end(first, LEAVE), SUCCESS);
     assert_eq!(to_words(&two.receive(8))[1], SUCCESS);
-    // The connection may have come later; then it waits for the second transaction, too.
+    // The connection may have been made later. Then it waits for the second transaction, too.
     assert_eq!(two.end(second, LEAVE), SUCCESS);
     assert_eq!(three.receive_open().2, SUCCESS);
     let calls: Vec<_> = card.trace().iter().map(|entry| entry.call).collect();
@@ -143,7 +143,7 @@ fn a_transaction_of_the_same_connection_is_answered_at_once() {
     let mut client = Client::establish(&card, 4);
     let (first, second) = (client.open_shared(), client.open_shared());
     assert_eq!(client.begin(first), SUCCESS);
-    // Held back, this answer would keep END from ever being said.
+    // If this answer were held back, the client could not send END.
     assert_eq!(client.begin(second), SHARING_VIOLATION);
     assert_eq!(client.end(first, LEAVE), SUCCESS);
     assert_eq!(client.begin(second), SUCCESS);

@@ -1,11 +1,11 @@
-//! Commands that wait for a finger.
+//! Commands that wait for a touch.
 
 use crate::client::{Client, to_bytes, to_words};
 use crate::{
     NO_SMARTCARD, NOT_TRANSACTED, PATIENCE, READER_UNAVAILABLE, RESET, RESET_CARD, SELECT, SUCCESS, T1,
     start_with_touch_key,
 };
-use mock_card::{MockCard, Touch};
+use mock_card::{Event, MockCard, Touch};
 use std::time::Duration;
 
 #[test]
@@ -49,7 +49,7 @@ fn nobody_touches() {
     client.send_transmit(handle, T1, &sign, 258);
     assert_eq!(client.receive_transmit(), Ok("6982".to_owned()));
     assert!(card.trace().iter().all(|entry| entry.call != "touch"));
-    assert!(card.daemon().touch(None).is_err());
+    assert!(card.daemon().cause(Event::Touch, None).is_err());
 }
 
 #[test]

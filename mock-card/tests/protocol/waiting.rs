@@ -1,4 +1,4 @@
-//! Waiting for changes: one wake-up a registration, never before the list.
+//! Waiting for a change. Each registration gets one message, and never before the reader list.
 
 use crate::client::{Client, to_words};
 use crate::{CANCELLED, INVALID_HANDLE, NO_CONTEXT, READER, SUCCESS, start};
@@ -14,7 +14,7 @@ fn a_wait_is_woken_once() {
         card.insert();
         assert_eq!(client.wake_up(), SUCCESS);
         client.assert_in_step();
-        // Nobody waits: the answer to "stop" would be one too many.
+        // The client does not wait any more, so an answer to "stop" would be one too many.
         client.send(0x14, &[]);
         client.assert_in_step();
         client.wait(minor);
@@ -67,7 +67,7 @@ fn a_wait_can_be_cancelled_from_another_connection() {
     let card = start();
     let mut waiting = Client::establish(&card, 4);
     waiting.wait(4);
-    // No version is spoken on the connection that cancels.
+    // The connection that cancels does not agree on a version.
     assert_eq!(Client::connect(&card).call(0x0D, &[waiting.context, 0])[1], SUCCESS);
     assert_eq!(waiting.wake_up(), CANCELLED);
     assert_eq!(

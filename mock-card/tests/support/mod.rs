@@ -1,4 +1,4 @@
-//! A PC/SC client in a child process, driven line by line.
+//! A PC/SC client in a child process, which gets its commands line by line.
 
 pub(crate) mod real_daemon;
 
@@ -16,14 +16,14 @@ use pcsc::{
     State,
 };
 
-/// Longer than anything here takes; what takes longer hangs.
+/// No step takes longer. One that does hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const TOLD: &str = "MOCK_CARD_TEST_CLIENT";
-/// Marks our lines among those of the test harness.
+/// Stands before the answers, because the test harness writes lines, too.
 const MARK: &str = "client: ";
 
-/// The parent's side.
+/// The client, for the test.
 pub(crate) struct Client {
     child: Child,
     stdin: ChildStdin,
@@ -42,7 +42,7 @@ impl Client {
         client
     }
 
-    /// A client that has not yet spoken to the daemon.
+    /// A client without a context, which has not sent anything to the daemon yet.
     pub(crate) fn unconnected(socket: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "client_process", "--nocapture"])
@@ -91,7 +91,7 @@ impl Drop for Client {
     }
 }
 
-/// The child's side: obeys until standard input ends.
+/// Carries out commands until standard input ends, if this process is a client.
 pub(crate) fn be_a_client_if_told() {
     if std::env::var_os(TOLD).is_none() {
         return;
@@ -142,7 +142,7 @@ impl Player {
         self.context.as_ref().expect("established")
     }
 
-    /// A share mode, or something that does not fit.
+    /// Connects with a share mode, or with arguments that do not fit.
     fn connect(&self, how: &str) -> Result<Card, Error> {
         let (name, mode, protocols) = match how {
             "exclusive" => (reader(), ShareMode::Exclusive, Protocols::ANY),
@@ -157,14 +157,14 @@ impl Player {
     }
 
     fn readers(&self) -> Result<String, Error> {
-        // An empty list and the error for it are the same to this crate.
+        // The crate does not tell an empty list from the error for one.
         match &self.context().list_readers_owned()?[..] {
             [] => Err(Error::NoReadersAvailable),
             names => Ok(names.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(",")),
         }
     }
 
-    /// Obeys within a transaction, up to `end`.
+    /// Carries out commands within a transaction, up to `end`.
     fn transaction(&mut self) -> Result<String, Error> {
         let mut transaction = self.card.as_mut().expect("connected").transaction()?;
         say(Ok(String::new()));
@@ -178,7 +178,7 @@ impl Player {
             }
             say(on_card(&mut transaction, command, argument));
         }
-        // Killed or at its end inside the transaction.
+        // Standard input has ended within the transaction.
         std::process::exit(0);
     }
 
@@ -191,7 +191,7 @@ impl Player {
         Ok(serial)
     }
 
-    /// Nothing has changed: the wait of no length is over.
+    /// Asks for a change without waiting. Nothing has changed.
     fn look_again(&mut self) -> Result<String, Error> {
         let mut states = [ReaderState::new(reader(), State::UNAWARE)];
         self.context().get_status_change(Duration::ZERO, &mut states)?;
@@ -200,7 +200,7 @@ impl Player {
         Ok(String::new())
     }
 
-    /// Until the card is there, or is not, other than it was seen last.
+    /// Waits until the card is inserted or removed.
     fn wait(&mut self) -> Result<String, Error> {
         const THERE: State = State::PRESENT.union(State::EMPTY);
         loop {
@@ -214,7 +214,7 @@ impl Player {
         }
     }
 
-    /// Until there is a reader. What comes between the question and the wait is found after a second.
+    /// Waits until there is a reader. One that comes before the wait begins is found after a second.
     fn wait_for_reader(&self) -> Result<String, Error> {
         while self.readers() == Err(Error::NoReadersAvailable) {
             let mut states = [ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)];
@@ -231,7 +231,7 @@ impl Player {
         context.get_status_change(None, &mut states)?;
         states[0].sync_current_state();
         let (stop, stopped) = mpsc::channel::<()>();
-        // The library does nothing for a wait that has not begun yet, so this is said until it has an effect.
+        // Cancelling a wait that has not begun has no effect, so it is done again until it has one.
         let canceller = thread::spawn({
             let context = context.clone();
             move || {
@@ -266,7 +266,7 @@ fn on_card(card: &mut impl AsCard, command: &str, argument: &str) -> Result<Stri
     }
 }
 
-/// What a card and a transaction on it have in common.
+/// A card, or a transaction on it.
 trait AsCard {
     fn card(&self) -> &Card;
     fn reconnect(&mut self, initialization: Disposition) -> Result<(), Error>;
@@ -298,14 +298,14 @@ fn transmit(card: &Card, command: &str) -> Result<String, Error> {
     card.transmit(&command, &mut buffer).map(hex::encode)
 }
 
-/// Two threads with a handle each on one context, each in a transaction while the other asks for one.
+/// Two threads with a handle each in one context. One has a transaction while the other asks for one.
 fn rival_transactions(context: &Context) -> Result<String, Error> {
     let mut one = context.connect(reader(), ShareMode::Shared, Protocols::ANY)?;
     let mut two = context.connect(reader(), ShareMode::Shared, Protocols::ANY)?;
     let held = one.transaction()?;
     thread::scope(|scope| {
         let rival = scope.spawn(|| two.transaction().map(drop));
-        // The rival's question is under way, or soon will be; it must not keep us from ending.
+        // The rival asks now or soon. That must not keep this transaction from ending.
         for _ in 0..20 {
             transmit(&held, "00A4040005A000000308")?;
         }

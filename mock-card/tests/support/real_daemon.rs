@@ -1,7 +1,7 @@
 //! A real pcscd with the mock card in the virtual reader of vsmartcard (Debian packages pcscd, vsmartcard-vpcd).
 //!
-//! It runs in namespaces of its own: a private /run, where no other pcscd is in the way, and a private loopback,
-//! because the driver listens on every address of a fixed port.
+//! It runs in namespaces of its own. It has its own /run, which no other pcscd uses, and its own loopback interface,
+//! because the driver listens on a fixed port on all addresses.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(20);
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 
-/// The reader's name without the two numbers that pcscd adds: that of the mock.
+/// The reader's name without the two numbers that pcscd adds. It is the same as the mock's.
 const NAME: &str = "Yubico YubiKey OTP+FIDO+CCID";
 
 const SCRIPT: &str = r#"
@@ -29,7 +29,7 @@ kill $daemon
 wait $daemon
 "#;
 
-/// Ends with this value.
+/// A running pcscd. It ends when this is dropped.
 pub(crate) struct RealDaemon {
     child: Child,
     stdin: ChildStdin,
@@ -39,7 +39,7 @@ pub(crate) struct RealDaemon {
 }
 
 impl RealDaemon {
-    /// The daemon with the card in its first reader, or why there is none.
+    /// Starts the daemon with the card in its first reader. The error says why that is not possible.
     pub(crate) fn start() -> Result<Self, String> {
         if !Path::new(DRIVER).exists() {
             return Err(format!("{DRIVER} is missing (Debian packages pcscd and vsmartcard-vpcd)"));
@@ -71,18 +71,18 @@ impl RealDaemon {
         Ok(daemon)
     }
 
-    /// The value for `PCSCLITE_CSOCK_NAME`. The daemon may not have bound it yet.
+    /// The value for `PCSCLITE_CSOCK_NAME`. The daemon may not listen there yet.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// A control line for the card.
+    /// Sends the card a control line.
     pub(crate) fn control(&mut self, line: &str) {
         writeln!(self.stdin, "{line}").expect("the card takes control lines");
         assert!(self.line_after("ok").is_some(), "{line}");
     }
 
-    /// The rest of the next line that begins so.
+    /// The rest of the next line with this beginning.
     fn line_after(&mut self, start: &str) -> Option<String> {
         loop {
             let line = self.lines.recv_timeout(PATIENCE).ok()?;

@@ -1,22 +1,14 @@
 //! The cards themselves: firmware, PIN, PUK, management key, and the enrolled keys.
 
-use asymmetric_token::PublicKey;
-
 use super::surroundings::Surroundings;
 use super::{Findings, name, sentence};
-use crate::commands::cards::{CardState, PluggedIn, look};
-use crate::enrollment::{Card, Enrollments, Key};
+use crate::card::enrolled_keys::{self, Found};
+use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
+use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
-use crate::piv::{self, ManagementKeyMetadata, PinState, Piv, Version};
+use crate::piv::{EUCLEAK_MENDED, METADATA_SINCE, ManagementKeyMetadata, PinState, Piv, QUERY_FORGETS_PIN};
 use crate::reader::{self, Readers};
 use crate::text::escape;
-
-/// Metadata came with this firmware.
-const METADATA: Version = Version::new(5, 3, 0);
-/// This one forgets a verified PIN when it is asked whether it has one.
-const FORGETS_PIN: Version = Version::new(5, 3, 1);
-/// Keys of firmware before this can be extracted with a laboratory's means (YSA-2024-03, EUCLEAK).
-const EUCLEAK_MENDED: Version = Version::new(5, 7, 0);
 
 /// The end of policy "once": pcscd takes the power from an idle card, and some programs reset it or select another
 /// application.
@@ -42,7 +34,7 @@ pub(super) fn check(
             Ok(state) => {
                 firmware(state, findings);
                 pin(state, findings);
-                match look(readers, &plugged_in.reader, defaults) {
+                match readers.look(&plugged_in.reader, defaults) {
                     Ok(defaults) => report_defaults(state, &defaults, findings),
                     Err(error) => findings.failed_with("card", &error),
                 }
@@ -78,7 +70,7 @@ fn cannot_be_read(
 fn firmware(state: &CardState, findings: &mut Findings) {
     let firmware = state.firmware;
     let text = format!("{} has firmware {firmware}", state.name());
-    if firmware == FORGETS_PIN {
+    if firmware == QUERY_FORGETS_PIN {
         findings.note(
             "firmware",
             format!("{text}, which forgets its PIN often: expect to be asked for it each time"),
@@ -97,7 +89,7 @@ fn firmware(state: &CardState, findings: &mut Findings) {
 
 fn pin(state: &CardState, findings: &mut Findings) {
     let card = state.name();
-    let unblock = state.ykman("piv access unblock-pin");
+    let unblock = state.unblock();
     match state.pin {
         PinState::Verified => findings.ok("PIN", format!("{card} has been given it, {UNTIL}")),
         PinState::Tries(1) => {
@@ -114,25 +106,36 @@ fn pin(state: &CardState, findings: &mut Findings) {
 #[derive(Clone, Copy, Debug)]
 struct Defaults {
     pin: bool,
-    puk: bool,
-    puk_blocked: bool,
+    puk: Puk,
     management_key: ManagementKeyMetadata,
 }
 
+/// What stands behind a blocked PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Puk {
+    Default,
+    Own,
+    Blocked,
+    /// A YubiKey Bio has none.
+    Missing,
+}
+
 fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
-    if piv.version()? < METADATA {
+    if piv.version()? < METADATA_SINCE {
         return Ok(None);
     }
-    // A YubiKey Bio has no PUK.
-    let puk = match piv.puk_metadata() {
-        Ok(puk) => Some(puk),
-        Err(piv::Error::Refused { .. }) => None,
-        Err(error) => return Err(error.into()),
+    let puk = if plugged_in::has_puk(piv)? {
+        match piv.puk_metadata()? {
+            puk if puk.default => Puk::Default,
+            puk if puk.tries_left == 0 => Puk::Blocked,
+            _ => Puk::Own,
+        }
+    } else {
+        Puk::Missing
     };
     Ok(Some(Defaults {
         pin: piv.pin_metadata()?.default,
-        puk: puk.is_some_and(|puk| puk.default),
-        puk_blocked: puk.is_some_and(|puk| puk.tries_left == 0),
+        puk,
         management_key: piv.management_key_metadata()?,
     }))
 }
@@ -150,11 +153,16 @@ fn report_defaults(state: &CardState, defaults: &Option<Defaults>, findings: &mu
         let text = format!("{card} still has the default PIN 123456: whoever finds it could publish");
         findings.fail("PIN", text, change("pin"));
     }
-    if defaults.puk {
-        let text = format!("{card} still has the default PUK: whoever finds it can set a new PIN");
-        findings.fail("PUK", text, change("puk"));
-    } else if defaults.puk_blocked {
-        findings.note("PUK", format!("the PUK of {card} is blocked: a blocked PIN could not be mended"));
+    match defaults.puk {
+        Puk::Default => {
+            let text = format!("{card} still has the default PUK: whoever finds it can set a new PIN");
+            findings.fail("PUK", text, change("puk"));
+        }
+        Puk::Blocked => {
+            findings.note("PUK", format!("the PUK of {card} is blocked: a blocked PIN could not be mended"));
+        }
+        Puk::Missing => findings.note("PUK", format!("{card} has none: a blocked PIN could not be mended")),
+        Puk::Own => {}
     }
     let algorithm = defaults.management_key.algorithm;
     if defaults.management_key.default {
@@ -177,50 +185,41 @@ fn keys(
 ) {
     for registry in &enrollments.registries {
         let Some(enrolled) = state.serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
+        let serial = enrolled.serial;
         let (card, name) = (state.name(), name(registry));
-        match look(readers, &plugged_in.reader, move |piv| missing(piv, &enrolled)) {
-            Ok(None) => findings.note("keys", format!("{card} does not tell which keys it has")),
-            Ok(Some(missing)) if missing.is_empty() => {
-                findings.ok("keys", format!("{card} has its keys for `{name}`"));
+        let compared = readers.look(&plugged_in.reader, move |piv| enrolled_keys::compare(piv, &enrolled));
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(error) => {
+                findings.failed_with("keys", &error);
+                continue;
             }
-            Ok(Some(missing)) => {
-                let slots: Vec<_> =
-                    missing.iter().map(|key| format!("the {} key in slot {}", key.role, key.slot)).collect();
-                let text = format!("{card} no longer has {} for `{name}`", slots.join(" and "));
-                findings.fail("keys", text, format!("yk-cargo forget {name} && yk-cargo enroll {name}"));
-            }
-            Err(error) => findings.failed_with("keys", &error),
-        }
-    }
-}
-
-/// The enrolled keys that are not in their slots; `None` if the card does not tell.
-fn missing(piv: &mut Piv<'_>, card: &Card) -> Result<Option<Vec<Key>>, Error> {
-    if piv.version()? < METADATA {
-        return Ok(None);
-    }
-    let mut missing = Vec::new();
-    for key in &card.keys {
-        let point = match piv.metadata(key.slot)? {
-            None => None,
-            Some(metadata) => metadata.p384_point()?,
         };
-        let public = point.map(|point| PublicKey::from_uncompressed(&point)).transpose()?;
-        if public != Some(key.public) {
-            missing.push(*key);
+        let in_slots = |wanted: &[Found]| {
+            let keys = compared.iter().filter(|(_, found)| wanted.contains(found));
+            let keys: Vec<_> =
+                keys.map(|(key, _)| format!("the {} key in slot {}", key.role, key.slot)).collect();
+            (!keys.is_empty()).then(|| keys.join(" and "))
+        };
+        let again = format!("yk-cargo enroll {name} --serial {serial}");
+        if let Some(gone) = in_slots(&[Found::Gone]) {
+            findings.fail("keys", format!("{card} no longer has {gone} for `{name}`"), again);
+        } else if let Some(other) = in_slots(&[Found::OtherPolicies, Found::OtherRole]) {
+            let text = format!(
+                "enrollments.toml does not say of {other} on {card} what the card says: another program may have changed the file"
+            );
+            findings.fail("keys", text, format!("{again} --existing"));
+        } else if in_slots(&[Found::Untold]).is_some() {
+            findings.note("keys", format!("{card} does not tell which keys it has"));
+        } else {
+            findings.ok("keys", format!("{card} has its keys for `{name}`"));
         }
     }
-    Ok(Some(missing))
 }
 
 fn not_plugged_in(found: &[PluggedIn], enrollments: &Enrollments, findings: &mut Findings) {
-    let is_here = |card: &Card| {
-        found
-            .iter()
-            .filter_map(|found| found.card.as_ref().ok())
-            .any(|state| state.serial == Some(card.serial))
-    };
-    for registry in enrollments.registries.iter().filter(|registry| !registry.cards.iter().any(is_here)) {
+    let is_away = |card: &Card| Presence::of(card.serial, found) == Presence::Away;
+    for registry in enrollments.registries.iter().filter(|registry| registry.cards.iter().all(is_away)) {
         let text = format!("to sign for `{}`, plug in {}", name(registry), registry.cards_for_display());
         findings.note("card", text);
     }

@@ -6,7 +6,7 @@ use super::Findings;
 use crate::commands::sealed_tokens;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::text::escape;
+use crate::text::{escape, sentence};
 
 const TOKEN: &str = "sealed token";
 
@@ -20,11 +20,7 @@ pub(super) fn check(context: &Context, enrollments: &Enrollments, findings: &mut
         let keys = match sealed_tokens::keys(token, enrollments, context.cargo.home()) {
             Ok(keys) => keys,
             Err(error) => {
-                findings.fail(
-                    TOKEN,
-                    sealed_tokens::sentence(&error),
-                    format!("yk-cargo seal {name} --rotate"),
-                );
+                findings.fail(TOKEN, sentence(&error), format!("yk-cargo seal {name} --rotate"));
                 continue;
             }
         };

@@ -2,7 +2,7 @@
 
 use super::surroundings::{Sandbox, Surroundings};
 use super::{Findings, sentence};
-use crate::commands::cards::{self, PluggedIn};
+use crate::card::plugged_in::{self, PluggedIn};
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::reader::{self, Readers};
@@ -32,7 +32,7 @@ pub(super) fn check(
     if let Some(socket) = surroundings.variable(SOCKET_VARIABLE) {
         findings.note(CHECK, format!("{SOCKET_VARIABLE} says where it is: {}", escape(socket)));
     }
-    let found = match cards::plugged_in(readers, enrollments) {
+    let found = match plugged_in::cards(readers, enrollments) {
         Ok(found) => found,
         Err(error) => {
             let mut text = sentence(&error);

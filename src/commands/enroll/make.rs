@@ -1,161 +1,183 @@
-//! Making one key in one slot, in one transaction with the management key. What is in the slot is looked at in that very
-//! transaction: the survey was taken before a person was asked, and other programs have hands too.
+//! Making the keys that a registry still lacks on a card, after showing them.
 
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use asymmetric_token::PublicKey;
 
-use crate::commands::enroll::plan::{PlannedKey, Start};
-use crate::commands::enroll::survey::key_in;
-use crate::enrollment::Key;
+use super::plan::{self, PlannedKey};
+use super::{Enrollment, refresh};
+use crate::card::enrolled_keys::{self, Found};
+use crate::card::found_keys::{FoundKey, found_keys};
+use crate::card::key_making::{NewKey, Start};
+use crate::card::survey::{ManagementKeyState, SurveyedCard};
+use crate::card::vacancy::Vacancy;
+use crate::enrollment::{Edit, Enrollments, Key, Purpose, Role};
 use crate::error::Error;
-use crate::piv::certificate::{Description, SlotCertificate};
-use crate::piv::{self, Occupancy, Origin, P384, P384Point, PinPolicy, Piv, Serial, TouchPolicy};
+use crate::piv::certificate::KeyPurpose;
+use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
+use crate::text::escape;
 
-/// Makes a key, or takes the one that is rightly there, and writes its certificate.
-pub(super) fn on_card(
-    piv: &mut Piv<'_>,
-    serial: Serial,
-    planned: &PlannedKey,
-    description: &Description,
-) -> Result<Key, Error> {
-    let slot = planned.slot;
-    let point = match content(piv, planned, description)? {
-        Content::Key(point) => point,
-        Content::Free => generate(piv, planned)?,
-        Content::Taken => return Err(Error::SlotTaken { serial, slot }),
-    };
-    // Read back: what the card does counts, not what it was asked for.
-    let key = key_in(piv, slot, None)?;
-    if key.as_ref().is_some_and(|key| key.point != point) {
-        return Err(piv::Error::Malformed { what: "public key" }.into());
-    }
-    let (pin, touch) = key.map_or((planned.pin, planned.touch), |key| (key.pin, key.touch));
-    if strictness(pin) < strictness(planned.pin) || vigilance(touch) < vigilance(planned.touch) {
-        return Err(Error::WeakerKey { serial, slot, pin, touch });
-    }
-    let certificate = description.certificate(&point, pin, touch, SystemTime::now())?;
-    piv.put_certificate(slot, &certificate)?;
-    let public = PublicKey::from_uncompressed(&point)?;
-    Ok(Key { role: planned.role, slot, public, pin, touch })
-}
-
-/// What the slot holds now, in view of what it was planned to hold.
-enum Content {
-    /// Nothing of value: a key may be generated.
-    Free,
-    /// The key to use.
-    Key(P384Point),
-    /// Something that is not ours to touch.
-    Taken,
-}
-
-fn content(piv: &mut Piv<'_>, planned: &PlannedKey, description: &Description) -> Result<Content, Error> {
-    match planned.start {
-        Start::Free(vacancy) => {
-            Ok(if vacancy.is_still(piv, planned.slot)? { Content::Free } else { Content::Taken })
+impl Enrollment<'_> {
+    /// Makes the keys that are still missing, also those that are enrolled and no longer on the card. Gives what it made.
+    pub(super) fn make(&self, enrollments: Enrollments) -> Result<Vec<Key>, Error> {
+        let (index, serial) = (&self.registry.index, self.card.serial);
+        let gone = self.keys_gone(&enrollments)?;
+        let enrollments = &enrollments.without(index, serial, &gone);
+        let planned = plan::keys(self.arguments, index, &self.card, enrollments)?;
+        if planned.is_empty() && self.replaced.is_some() {
+            return self.only_take_out().map(|()| Vec::new());
         }
-        Start::Begun => begun_earlier(piv, planned, description),
-        Start::Adopted(public) => adopted(piv, planned, public),
-    }
-}
-
-/// What an interrupted run of ours left: nothing, a key, or a key with its certificate.
-fn begun_earlier(
-    piv: &mut Piv<'_>,
-    planned: &PlannedKey,
-    description: &Description,
-) -> Result<Content, Error> {
-    let certificate = piv.certificate(planned.slot)?;
-    let described = certificate.as_ref().and_then(|object| object.p384_point());
-    match certificate.as_ref().map(|object| object.read()) {
-        None => {}
-        Some(SlotCertificate::Ours(ours))
-            if (&ours.role, &ours.index) == (&description.role, &description.index) => {}
-        Some(_) => return Ok(Content::Taken),
-    }
-    Ok(match key_in(piv, planned.slot, certificate.as_ref())? {
-        Some(key) if key.origin == Origin::Generated && described.is_none_or(|point| point == key.point) => {
-            Content::Key(key.point)
+        if planned.is_empty() {
+            self.ui.note(format_args!("YubiKey {serial} is already enrolled there"));
+            return Ok(Vec::new());
         }
-        None if piv.occupancy(planned.slot)? != Occupancy::Used => Content::Free,
-        _ => Content::Taken,
-    })
-}
-
-/// The very key that was shown.
-fn adopted(piv: &mut Piv<'_>, planned: &PlannedKey, public: PublicKey) -> Result<Content, Error> {
-    if piv.certificate(planned.slot)?.is_some() {
-        return Ok(Content::Taken);
-    }
-    let point = key_in(piv, planned.slot, None)?.map(|key| key.point);
-    let same = |point: &P384Point| PublicKey::from_uncompressed(point).is_ok_and(|found| found == public);
-    Ok(point.filter(same).map_or(Content::Taken, Content::Key))
-}
-
-/// FIPS cards refuse the PIN policy "never"; there the read key asks once.
-fn generate(piv: &mut Piv<'_>, planned: &PlannedKey) -> Result<P384Point, Error> {
-    match piv.generate(&P384, planned.slot, planned.pin, planned.touch) {
-        Err(piv::Error::Refused { .. }) if planned.pin == PinPolicy::Never => {
-            Ok(piv.generate(&P384, planned.slot, PinPolicy::Once, planned.touch)?)
+        self.card.is_fit(self.arguments.allow_default_pin)?;
+        self.may_be_overwritten(&planned)?;
+        self.show(&planned);
+        self.mention_keys_that_are_there(enrollments);
+        if !self.arguments.yes {
+            refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
+            self.confirm(&self.and_take_out("Make these keys"))?;
         }
-        result => Ok(result?),
-    }
-}
-
-/// How much a PIN policy asks for.
-fn strictness(policy: PinPolicy) -> u8 {
-    match policy {
-        PinPolicy::Never => 0,
-        PinPolicy::Once | PinPolicy::MatchOnce => 1,
-        PinPolicy::Always | PinPolicy::MatchAlways => 2,
-    }
-}
-
-/// How much a touch policy asks for.
-fn vigilance(policy: TouchPolicy) -> u8 {
-    match policy {
-        TouchPolicy::Never => 0,
-        TouchPolicy::Cached => 1,
-        TouchPolicy::Always => 2,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::commands::enroll::survey::Vacancy;
-    use crate::enrollment::Role;
-    use crate::piv::script::Script;
-
-    fn point(secret: u8) -> String {
-        let key = p384::ecdsa::SigningKey::from_slice(&[secret; 48]).unwrap();
-        let point = key.verifying_key().to_sec1_point(false);
-        point.as_bytes().iter().map(|byte| format!("{byte:02X}")).collect()
+        let management = self.management_key()?;
+        if !gone.is_empty() {
+            Edit::begin(self.context.cargo.home())?.remove_keys(index, serial, &gone)?;
+        }
+        let last = planned.len() - 1;
+        let mut made = Vec::new();
+        for (position, key) in planned.into_iter().enumerate() {
+            let (role, slot, pin) = (key.role, key.slot, key.pin);
+            let label = self.arguments.label.clone();
+            let key = self.make_key(key, &management)?;
+            self.enroll(&key, label, position == last)?;
+            made.push(key);
+            self.ui.say(format_args!(
+                "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
+                key.pin, key.touch
+            ));
+            if pin == PinPolicy::Never && key.pin == PinPolicy::Once {
+                self.ui.note(format_args!(
+                    "this card makes no key that needs no PIN: the {role} key asks for it once"
+                ));
+            }
+        }
+        Ok(made)
     }
 
-    /// What becomes of a card that says it has generated one key, and then shows another one in the slot.
-    #[test]
-    fn the_key_that_is_shown_is_the_one_that_was_made() {
-        let made = |generated: u8, shown: u8| {
-            let slot = "82".parse().unwrap();
-            let (pin, touch) = (PinPolicy::Never, TouchPolicy::Never);
-            let planned =
-                PlannedKey { role: Role::Read, slot, pin, touch, start: Start::Free(Vacancy::Reused) };
-            let mut card = Script::answers(&[
-                "61114F0600000001000079074F05A000000308 9000",
-                &format!("7F4963 8661{} 9000", point(generated)),
-                &format!("010114 02020101 030101 0463 8661{} 9000", point(shown)),
-                "9000",
-                "9000",
-                "9000",
-            ]);
-            let description =
-                Description { role: "read".into(), label: "x".into(), index: Some("x:".into()) };
-            on_card(&mut Piv::select(&mut card).unwrap(), Serial(1), &planned, &description)
+    /// The keys that this card had for the registry before somebody deleted them or reset PIV.
+    fn keys_gone(&self, enrollments: &Enrollments) -> Result<Vec<Key>, Error> {
+        let registry = enrollments.registry(&self.registry.index);
+        let Some(card) = registry.and_then(|registry| registry.card(self.card.serial)).cloned() else {
+            return Ok(Vec::new());
         };
-        assert!(made(7, 7).is_ok());
-        let lie = made(7, 8);
-        assert!(matches!(lie, Err(Error::Piv(piv::Error::Malformed { what: "public key" }))), "{lie:?}");
+        let found = self.card.look(move |piv| enrolled_keys::compare(piv, &card))?;
+        let gone: Vec<_> =
+            found.into_iter().filter(|(_, found)| *found == Found::Gone).map(|(key, _)| key).collect();
+        for key in &gone {
+            self.ui.warn(format_args!(
+                "YubiKey {} no longer has the {} key that is enrolled; if it was registered, have it revoked: {}",
+                self.card.serial,
+                key.role,
+                key.public.id()
+            ));
+        }
+        Ok(gone)
     }
+
+    /// To name the slots is to know that they are empty.
+    fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
+        let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
+        if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {
+            return Ok(());
+        }
+        self.card.confirm_that_empty(&planned.iter().map(|key| key.slot).collect::<Vec<_>>())
+    }
+
+    fn show(&self, planned: &[PlannedKey]) {
+        self.ui.say(format_args!(
+            "YubiKey {} (firmware {}) for {}",
+            self.card.serial,
+            self.card.firmware,
+            escape(&self.registry.index)
+        ));
+        for key in planned {
+            self.ui.say(format_args!(
+                "    {:<7}  slot {}  PIN {}, touch {}{}",
+                key.role,
+                key.slot,
+                key.pin,
+                key.touch,
+                if key.start == Start::Vacant(Vacancy::Begun) { "  (begun earlier)" } else { "" }
+            ));
+        }
+        self.say_what_it_asks(planned);
+        self.show_replaced();
+    }
+
+    /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
+    /// the registry takes the keys itself, each of them signs for that too.
+    fn say_what_it_asks(&self, planned: &[PlannedKey]) {
+        let behind_pin = self.card.management_key == ManagementKeyState::PinProtected
+            && self.arguments.setup.management_key_command.is_none();
+        let check = planned.iter().find(|key| key.role != Role::Publish);
+        let proofs = planned.iter().filter(|_| self.registering.is_some());
+        let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
+        let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
+        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count()
+            + self.card.management_touches(planned.len());
+        let asked = match (pin, touches) {
+            (false, 0) => "no touch".to_owned(),
+            (true, 0) => "the PIN, and no touch".to_owned(),
+            (false, 1) => "one touch".to_owned(),
+            (true, 1) => "the PIN and one touch".to_owned(),
+            (false, touches) => format!("{touches} touches"),
+            (true, touches) => format!("the PIN and {touches} touches"),
+        };
+        self.ui.say(format_args!("making and checking them takes {asked}"));
+    }
+
+    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
+    /// else on the card cannot be read stops nothing.
+    fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
+        let found = keys_for_signing(&self.card).unwrap_or_default();
+        let ours = found.iter().filter(|found| {
+            let here = found.described.as_ref().is_some_and(|described| {
+                matches!(&described.purpose, KeyPurpose::Signing { index, .. } if self.registry.index == index.as_str())
+            });
+            here && !enrollments.holds(self.card.serial, found.slot)
+        });
+        let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
+        if !slots.is_empty() {
+            self.ui.note(format_args!(
+                "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
+                slots.join(" and "),
+                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+            ));
+        }
+    }
+
+    pub(super) fn make_key(
+        &self,
+        planned: PlannedKey,
+        management: &Arc<ManagementKey>,
+    ) -> Result<Key, Error> {
+        let PlannedKey { role, slot, pin, touch, start } = planned;
+        let purpose = Purpose::Signing { role, index: self.registry.index.clone() };
+        let label = self.arguments.label.clone();
+        let key = NewKey { curve: &P384, purpose, label, slot, start, pin, touch };
+        let key = key.make(&self.card, management, self.context.cargo.home())?;
+        let public = PublicKey::from_uncompressed(&key.point)?;
+        Ok(Key { role, slot, public, pin: key.pin, touch: key.touch })
+    }
+
+    pub(super) fn management_key(&self) -> Result<Arc<ManagementKey>, Error> {
+        self.card.management_key(self.arguments.setup.management_key_command.as_deref())
+    }
+}
+
+/// Keys that sign, for whichever registry, and such as nothing describes.
+pub(super) fn keys_for_signing(card: &SurveyedCard<'_>) -> Result<Vec<FoundKey<97>>, Error> {
+    found_keys(card, &P384, |described| {
+        described.is_none_or(|described| matches!(described.purpose, KeyPurpose::Signing { .. }))
+    })
 }

@@ -1,11 +1,11 @@
 //! Which keys are to be made, and where. Decides without touching the card.
 
-use asymmetric_token::PublicKey;
-
-use crate::cli::Enroll;
-use crate::commands::enroll::survey::{CardSurvey, Vacancy};
-use crate::enrollment::{Card, Enrollments, Role};
+use super::Enroll;
+use crate::card::key_making::Start;
+use crate::card::survey::SurveyedCard;
+use crate::enrollment::{Card, Enrollments, Purpose, Role};
 use crate::error::Error;
+use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Slot, TouchPolicy};
 
 /// A key to be made.
@@ -15,18 +15,7 @@ pub(super) struct PlannedKey {
     pub(super) slot: Slot,
     pub(super) pin: PinPolicy,
     pub(super) touch: TouchPolicy,
-    pub(super) start: Start,
-}
-
-/// What is believed to be in the slot before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    /// Nothing that has to stay.
-    Free(Vacancy),
-    /// What an earlier run noted and did not finish.
-    Begun,
-    /// This key, which the person wants to use.
-    Adopted(PublicKey),
+    pub(super) start: Start<97>,
 }
 
 /// The keys that one card has for a registry.
@@ -58,8 +47,8 @@ pub(super) fn check_enrolled_slots(arguments: &Enroll, card: &Card) -> Result<()
 /// The keys that this registry still lacks on this card.
 pub(super) fn keys(
     arguments: &Enroll,
-    index: &str,
-    card: &CardSurvey,
+    index: &IndexUrl,
+    card: &SurveyedCard<'_>,
     enrollments: &Enrollments,
 ) -> Result<Vec<PlannedKey>, Error> {
     let roles = roles(arguments);
@@ -72,33 +61,16 @@ pub(super) fn keys(
 
     let mut planned: Vec<PlannedKey> = Vec::new();
     for (position, role) in roles.iter().copied().enumerate().filter(|(_, role)| missing(role)) {
-        let noted = enrollments
-            .pending
-            .iter()
-            .find(|pending| pending.serial == card.serial && pending.role == role && pending.index == index);
-        let asked_for = arguments.slot.get(position).copied();
-        let (slot, start) = match (noted, asked_for) {
-            (Some(pending), Some(slot)) if slot != pending.slot => {
-                return Err(Error::BegunElsewhere { serial: card.serial, slot: pending.slot });
-            }
-            (Some(pending), _) => (pending.slot, Start::Begun),
-            (None, Some(slot)) => free(slot, card, enrollments, &planned)
-                .map(|start| (slot, start))
-                .ok_or(Error::SlotTaken { serial: card.serial, slot })?,
-            (None, None) => Slot::retired()
-                .find_map(|slot| free(slot, card, enrollments, &planned).map(|start| (slot, start)))
-                .ok_or(Error::NoEmptySlot { serial: card.serial, wanted })?,
-        };
+        let purpose = Purpose::Signing { role, index: index.clone() };
+        let named = arguments.slot.get(position).copied();
+        let candidates = Slot::retired().filter(|slot| planned.iter().all(|key| key.slot != *slot));
+        let (slot, vacancy) = card
+            .place(&purpose, named, candidates, enrollments)?
+            .ok_or(Error::NoEmptySlot { serial: card.serial, wanted })?;
         let (pin, touch) = policies(arguments, role);
-        planned.push(PlannedKey { role, slot, pin, touch, start });
+        planned.push(PlannedKey { role, slot, pin, touch, start: Start::Vacant(vacancy) });
     }
     Ok(planned)
-}
-
-/// How a key could begin in this slot; `None` if it is taken, promised, or planned for another.
-fn free(slot: Slot, card: &CardSurvey, enrollments: &Enrollments, planned: &[PlannedKey]) -> Option<Start> {
-    let planned = planned.iter().any(|key| key.slot == slot);
-    card.vacancy(slot, enrollments).filter(|_| !planned).map(Start::Free)
 }
 
 fn policies(arguments: &Enroll, role: Role) -> (PinPolicy, TouchPolicy) {

@@ -1,7 +1,5 @@
 //! What a registry wants of its tokens: asked at the end of every enrollment, and again with `--refresh`.
 
-use asymmetric_token::CrateName;
-
 use crate::cargo_config::ConfiguredRegistry;
 use crate::context::Context;
 use crate::enrollment::Reads;
@@ -10,11 +8,8 @@ use crate::error::Error;
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::signer::Signer;
-use crate::text::{causes, escape};
+use crate::text::{escape, sentence};
 use crate::ui::Ui;
-
-/// A crate to ask an open registry's API about. It need not exist there: who asks without a token is refused first.
-const ABOUT: &str = "yk-cargo";
 
 /// Runs `yk-cargo enroll REGISTRY --refresh`.
 pub(super) fn run(
@@ -27,6 +22,13 @@ pub(super) fn run(
     let enrolled = enrollments
         .registry(&registry.index)
         .ok_or_else(|| Error::NotEnrolled { registry: registry.index.to_string() })?;
+    // A registry that does not answer has changed nothing, and needs no signature to be found out.
+    if let Err(source) = greeting::greet(&enrolled.index, greeting::ANY_CRATE, &context.settings)
+        && !matches!(source, greeting::Error::GitIndex)
+    {
+        let registry = escape(enrolled.display_name());
+        return Err(Error::NotRefreshed { registry, known: enrolled.challenge, source });
+    }
     let token = Signer::new(readers, &context.settings, ui).sign(enrolled, None)?.token;
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
@@ -34,8 +36,7 @@ pub(super) fn run(
 /// Keys for a mistyped URL would take up slots, so what answers there and is no index is mentioned before they are made.
 /// That nothing answers is no reason: the registry may come later.
 pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
-    let Ok(about) = ABOUT.parse::<CrateName>() else { return };
-    let greeting = greeting::greet(index, &about, &context.settings);
+    let greeting = greeting::greet(index, greeting::ANY_CRATE, &context.settings);
     if let Err(error @ (greeting::Error::Status { status: ..500, .. } | greeting::Error::Config { .. })) =
         greeting
     {
@@ -51,8 +52,7 @@ pub(super) fn what_the_registry_wants(
     ui: Ui,
 ) -> Result<(), Error> {
     let index = &registry.index;
-    let about: CrateName = ABOUT.parse()?;
-    let mut greeting = match greeting::greet(index, &about, &context.settings) {
+    let mut greeting = match greeting::greet(index, greeting::ANY_CRATE, &context.settings) {
         Ok(greeting) => greeting,
         Err(greeting::Error::GitIndex) => {
             ui.note(
@@ -62,10 +62,10 @@ pub(super) fn what_the_registry_wants(
             return Ok(edit.refresh(index, ChallengeSource::None, registry.reuse)?);
         }
         Err(error) => {
-            let because: Vec<_> = causes(&error).map(|cause| format!(": {cause}")).collect();
-            ui.warn(format_args!("the registry cannot be asked what it wants: {error}{}", because.concat()));
+            ui.warn(format_args!("the registry cannot be asked what it wants: {}", sentence(&error)));
             ui.note(format_args!(
-                "taking it for one without challenges; ask again with: yk-cargo enroll {} --refresh",
+                "taking it for one that {}; ask again with: yk-cargo enroll {} --refresh",
+                registry.challenge.in_words(),
                 escape(registry.display_name())
             ));
             return Ok(());
@@ -84,10 +84,7 @@ pub(super) fn what_the_registry_wants(
         Reads::AuthRequired => "needs a token for reads",
         Reads::Open => "needs no token for reads",
     };
-    let challenges = match greeting.source {
-        ChallengeSource::None => "issues no challenges",
-        ChallengeSource::Index | ChallengeSource::Api => "issues a challenge for each mutation",
-    };
+    let challenges = greeting.source.in_words();
     let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
     ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
     // What it does not say now it may have said before.

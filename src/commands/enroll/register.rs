@@ -11,18 +11,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::card::attested::{attestation, issuer};
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cli::Enroll;
-use crate::commands::attest::chain;
-use crate::commands::enroll::Enrollment;
-use crate::commands::enroll::survey::is_still;
+use crate::commands::enroll::{Enroll, Enrollment};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry};
 use crate::error::Error;
 use crate::piv::{self, Serial};
 use crate::registry::enrollment::{Credential, ProvenKey, Registration};
 use crate::signer::{Purpose, Signer};
-use crate::text::escape;
 use crate::ui::Ui;
 
 /// Longer than any code.
@@ -56,11 +53,7 @@ impl<'a> Registering<'a> {
         if let Some(serial) = endorser {
             let enrolled = enrollments.registry(&registry.index);
             if enrolled.and_then(|registry| registry.card(serial)).is_none() {
-                return Err(Error::NotOneOfItsCards {
-                    serial,
-                    index: registry.index.clone(),
-                    enrolled: enrolled.map(Registry::cards_for_display).unwrap_or_default(),
-                });
+                return Err(Error::not_one_of_its_cards(serial, &registry.index, enrolled));
             }
         }
         let registration = Registration::find(&registry.index, &context.settings)?;
@@ -92,7 +85,7 @@ impl Enrollment<'_> {
         let terms = with.registration.terms()?;
         let chains = if terms.wants_attestation() { self.chains(card)? } else { vec![None; card.keys.len()] };
         let ids: Vec<KeyId> = card.keys.iter().map(|key| key.public.id()).collect();
-        let mut signer = Signer::new(self.readers, &self.context.settings, self.ui);
+        let mut signer = Signer::with(self.card.access);
         let mut proven = Vec::new();
         for (key, attestation) in card.keys.iter().zip(chains) {
             let purpose =
@@ -125,11 +118,7 @@ impl Enrollment<'_> {
         nonce: &str,
         ids: &[KeyId],
     ) -> Result<String, Error> {
-        let not_enrolled = || Error::NotOneOfItsCards {
-            serial,
-            index: registry.index.clone(),
-            enrolled: registry.cards_for_display(),
-        };
+        let not_enrolled = || Error::not_one_of_its_cards(serial, &registry.index, Some(registry));
         let endorser = registry.card(serial).ok_or_else(not_enrolled)?;
         let role = endorser.key(true).ok_or_else(|| Error::no_key(registry, true))?.role;
         let alone = with_card_alone(registry, endorser.clone());
@@ -139,8 +128,8 @@ impl Enrollment<'_> {
                 Ok(signed) => return Ok(signed.token),
                 Err(Error::WrongCard { .. } | Error::NoCard { .. }) if self.ui.is_interactive() => {
                     self.confirm(&format!(
-                        "YubiKey {serial} ({}) has to vouch for the new keys. Is it plugged in now?",
-                        escape(&endorser.label)
+                        "{} has to vouch for the new keys. Is it plugged in now?",
+                        endorser.display_name()
                     ))?;
                 }
                 Err(error) => return Err(error),
@@ -150,17 +139,18 @@ impl Enrollment<'_> {
 
     /// Of each key in its order; `None` for one of which the card has nothing to say.
     fn chains(&self, card: &Card) -> Result<Vec<Option<Vec<String>>>, Error> {
-        let (id, of) = (self.card.id(), card.clone());
-        let chains = self.look(move |piv| {
-            is_still(piv, id)?;
-            let chains = of.keys.iter().map(|key| match chain(piv, &of, key) {
-                Ok(chain) => Ok(Some(chain.map(|der| STANDARD.encode(der)).to_vec())),
-                Err(Error::Piv(
-                    piv::Error::NotAttestable { .. }
-                    | piv::Error::Unsupported { .. }
-                    | piv::Error::Malformed { .. },
-                )) => Ok(None),
-                Err(error) => Err(error),
+        let of = card.clone();
+        let chains = self.card.look(move |piv| {
+            let chains = of.keys.iter().map(|key| {
+                match attestation(piv, &of, key).and_then(|key| Ok([key, issuer(piv)?])) {
+                    Ok(chain) => Ok(Some(chain.map(|der| STANDARD.encode(der)).to_vec())),
+                    Err(Error::Piv(
+                        piv::Error::NotAttestable { .. }
+                        | piv::Error::Unsupported { .. }
+                        | piv::Error::Malformed { .. },
+                    )) => Ok(None),
+                    Err(error) => Err(error),
+                }
             });
             chains.collect::<Result<Vec<_>, _>>()
         })?;

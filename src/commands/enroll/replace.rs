@@ -1,7 +1,7 @@
 //! `--replace`: this card takes the place of another one, whose keys the registry then has to revoke.
 
 use crate::commands::enroll::Enrollment;
-use crate::enrollment::{Card, Edit, Enrollments, Registry};
+use crate::enrollment::{Card, Edit, Enrollments};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
 use crate::piv::Serial;
@@ -17,22 +17,14 @@ pub(super) fn card(
     let registry = enrollments.registry(index);
     match registry.and_then(|registry| registry.card(serial)) {
         Some(card) => Ok(Some(card.clone())),
-        None => Err(Error::NotOneOfItsCards {
-            serial,
-            index: index.clone(),
-            enrolled: registry.map(Registry::cards_for_display).unwrap_or_default(),
-        }),
+        None => Err(Error::not_one_of_its_cards(serial, index, registry)),
     }
 }
 
 impl Enrollment<'_> {
     pub(super) fn show_replaced(&self) {
         let Some(card) = &self.replaced else { return };
-        self.ui.say(format_args!(
-            "in place of YubiKey {} ({}), which keeps its keys",
-            card.serial,
-            escape(&card.label)
-        ));
+        self.ui.say(format_args!("in place of {}, which keeps its keys", card.display_name()));
         for key in &card.keys {
             self.ui.say(format_args!("    {:<7}  slot {}  {}", key.role, key.slot, key.public.id()));
         }

@@ -16,9 +16,8 @@ pub(super) fn print(
     let mut lines = if is_registered { Vec::new() } else { keys_to_add(registry, card) };
     if let Some(replaced) = replaced {
         lines.push(format!(
-            "YubiKey {} ({}) still holds its keys. To be revoked, once the new ones are there:",
-            replaced.serial,
-            escape(&replaced.label)
+            "{} still holds its keys. To be revoked, once the new ones are there:",
+            replaced.display_name()
         ));
         lines.extend(replaced.keys.iter().map(|key| {
             format!("  registry-gateway key revoke {}  # {}, slot {}", key.public.id(), key.role, key.slot)

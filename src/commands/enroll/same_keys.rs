@@ -2,7 +2,7 @@
 //! the certificates in its slots go on naming the first URL.
 
 use crate::commands::enroll::Enrollment;
-use crate::enrollment::{Card, ChallengeSource, DEFAULT_REUSE, Edit, Enrollments, Registry};
+use crate::enrollment::{Card, Edit, Enrollments, Registry};
 use crate::error::Error;
 use crate::text::escape;
 
@@ -10,11 +10,8 @@ impl Enrollment<'_> {
     pub(super) fn share(&self, name: &str, enrollments: &Enrollments) -> Result<(), Error> {
         let (index, serial) = (&self.registry.index, self.card.serial);
         let source = source(name, index, enrollments)?;
-        let card = source.card(serial).ok_or_else(|| Error::NotOneOfItsCards {
-            serial,
-            index: source.index.clone(),
-            enrolled: source.cards_for_display(),
-        })?;
+        let not_enrolled = || Error::not_one_of_its_cards(serial, &source.index, Some(source));
+        let card = source.card(serial).ok_or_else(not_enrolled)?;
         let enrolled = enrollments.registry(index).and_then(|registry| registry.card(serial));
         let has = enrolled.map_or(&[][..], |card| &card.keys);
         if has.iter().any(|key| !card.keys.contains(key)) {
@@ -28,15 +25,9 @@ impl Enrollment<'_> {
         if !self.arguments.yes {
             self.confirm(&format!("Use these keys for {} too?", escape(index)))?;
         }
-        let registry = Registry {
-            index: index.clone(),
-            name: self.registry.name.clone(),
-            subject: self.arguments.subject.clone().or_else(|| source.subject.clone()),
-            key_id: source.key_id,
-            challenge: ChallengeSource::default(),
-            reuse: DEFAULT_REUSE,
-            cards: Vec::new(),
-        };
+        let subject = self.arguments.subject.clone().or_else(|| source.subject.clone());
+        let registry = Registry::new(index.clone(), self.registry.name.clone(), subject);
+        let registry = Registry { key_id: source.key_id, ..registry };
         let mut edit = Edit::begin(self.context.cargo.home())?;
         for key in &card.keys {
             edit.enroll(&registry, card, key)?;
@@ -51,9 +42,8 @@ impl Enrollment<'_> {
 
     fn show_shared(&self, source: &Registry, card: &Card) {
         self.ui.say(format_args!(
-            "YubiKey {} ({}) for {}, with its keys for {}",
-            card.serial,
-            escape(&card.label),
+            "{} for {}, with its keys for {}",
+            card.display_name(),
             escape(&self.registry.index),
             escape(&source.index)
         ));

@@ -3,26 +3,26 @@
 //! The tokens are opened first, with a card that has them, and kept in memory while the new card gets its key; so both
 //! may be plugged in, or one after the other.
 
-use crate::commands::cards;
-use crate::commands::seal::{Sealer, key};
+use crate::card::plugged_in;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::Serial;
 use crate::sealed::BearerToken;
+use crate::sealer::Sealer;
 use crate::text::escape;
 use crate::unsealer::Occasion;
 
 pub(super) fn run(sealer: &Sealer<'_>, no_check: bool) -> Result<(), Error> {
     let enrollments = Enrollments::load(sealer.context.cargo.home())?;
     if enrollments.sealing_keys.is_empty() {
-        return key::on_a_card(sealer, sealer.making.serial);
+        return sealer.key_on(sealer.making.serial);
     }
     let tokens = open_all(sealer, &enrollments)?;
     let new = match sealer.making.serial {
         Some(serial) => serial,
         None => new_card(sealer, &enrollments)?,
     };
-    key::on_a_card(sealer, Some(new))?;
+    sealer.key_on(Some(new))?;
     for (sealed, token) in &tokens {
         sealer.reseal(sealed, token)?;
         sealer.ui.say(format_args!("`{}` opens with YubiKey {new} too", escape(sealed.display_name())));
@@ -48,21 +48,24 @@ fn open_all(
 fn new_card(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Serial, Error> {
     let known = |serial: &Serial| enrollments.sealing_keys.iter().any(|key| key.serial == *serial);
     let readers = sealer.readers;
-    let mut found = serials(sealer, enrollments)?;
-    if found.iter().all(known) && sealer.ui.is_interactive() {
+    let (mut found, mut one_does_not_tell) = serials(sealer, enrollments)?;
+    if found.iter().all(known) && !one_does_not_tell && sealer.ui.is_interactive() {
         let _countdown =
             sealer.ui.count_down("plug in the other YubiKey".into(), readers.deadlines().insertion);
         readers.wait_for_insertion(&readers.yubikeys()?)?;
-        found = serials(sealer, enrollments)?;
+        (found, one_does_not_tell) = serials(sealer, enrollments)?;
     }
     match found.iter().filter(|serial| !known(serial)).collect::<Vec<_>>()[..] {
+        [] if one_does_not_tell => Err(Error::SerialNeeded),
         [] => Err(Error::NoCard { wanted: "another YubiKey than those that open the tokens already".into() }),
         [one] => Ok(*one),
         ref several => Err(Error::SeveralCards { found: several.iter().map(|serial| **serial).collect() }),
     }
 }
 
-fn serials(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Vec<Serial>, Error> {
-    let found = cards::plugged_in(sealer.readers, enrollments)?;
-    Ok(found.into_iter().filter_map(|found| found.card.ok()?.serial).collect())
+/// Those that tell it or are known, and whether there is another one.
+fn serials(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<(Vec<Serial>, bool), Error> {
+    let found = plugged_in::cards(sealer.readers, enrollments)?;
+    let found: Vec<_> = found.into_iter().filter_map(|found| Some(found.card.ok()?.serial)).collect();
+    Ok((found.iter().filter_map(|serial| *serial).collect(), found.contains(&None)))
 }

@@ -12,6 +12,7 @@ use x509_cert::{
 };
 
 use super::*;
+use crate::piv::{P256, P384};
 
 /// What a card of our own making attests: extensions by the last number of their identifier, and their raw bytes.
 struct Statement(Vec<(u8, &'static [u8])>);
@@ -76,17 +77,10 @@ const FORM_FACTOR: (u8, &[u8]) = (9, &[1]);
 fn reads_a_statement() {
     let read = attestation(&[FIRMWARE, SERIAL, POLICIES, FORM_FACTOR]).unwrap();
     let point = signer().verifying_key().to_sec1_point(false);
-    assert_eq!(
-        read,
-        Attestation {
-            firmware: Version::new(5, 7, 4),
-            serial: Some(Serial(12_345_678)),
-            pin: PinPolicy::Once,
-            touch: TouchPolicy::Cached,
-            p384_point: Some(point.as_bytes().try_into().unwrap()),
-            p256_point: None,
-        }
-    );
+    assert_eq!((read.firmware, read.serial), (Version::new(5, 7, 4), Some(Serial(12_345_678))));
+    assert_eq!((read.pin, read.touch), (PinPolicy::Once, TouchPolicy::Cached));
+    assert_eq!(read.point(&P384), Some(point.as_bytes().try_into().unwrap()));
+    assert_eq!(read.point(&P256), None);
 }
 
 #[test]
@@ -99,7 +93,7 @@ fn other_keys_have_no_p384_point() {
     let key = p384::SecretKey::from_slice(&[3; 48]).unwrap().public_key();
     let mut info = SubjectPublicKeyInfoOwned::from_key(&key).unwrap();
     info.algorithm.parameters = Some((&ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7")).into());
-    assert_eq!(attestation_of(info, &[FIRMWARE, POLICIES]).unwrap().p384_point, None);
+    assert_eq!(attestation_of(info, &[FIRMWARE, POLICIES]).unwrap().point(&P384), None);
     assert_eq!(key.to_sec1_point(false).as_bytes().len(), 97);
 }
 

@@ -2,6 +2,7 @@ use p384::elliptic_curve::sec1::ToSec1Point;
 use proptest::prelude::*;
 
 use super::*;
+use crate::piv::{P384, P384Point};
 
 const INDEX: &str = "sparse+https://crates.example.com/~team/index/?a=1%20b";
 
@@ -16,11 +17,19 @@ fn noon() -> SystemTime {
 }
 
 fn publish() -> Description {
-    Description { role: "publish".into(), label: "laptop key".into(), index: Some(INDEX.into()) }
+    Description { purpose: signing(Role::Publish, INDEX), label: "laptop key".into() }
+}
+
+fn signing(role: Role, index: &str) -> KeyPurpose {
+    KeyPurpose::Signing { role, index: index.into() }
+}
+
+fn sealed(label: &str) -> Description {
+    Description { purpose: KeyPurpose::Sealing, label: label.into() }
 }
 
 fn make(description: &Description) -> Result<Vec<u8>, CertificateError> {
-    description.certificate(&key(), PinPolicy::Once, TouchPolicy::Always, noon())
+    description.certificate(&P384, &key(), PinPolicy::Once, TouchPolicy::Always, noon())
 }
 
 /// The certificate of a description that [`Description::certificate`] may refuse, with other organizational units.
@@ -36,7 +45,7 @@ fn forge(names: &[(ObjectIdentifier, &str)], alternatives: Vec<GeneralName>) -> 
         name: Name::from_der(&name.to_der().unwrap()).unwrap(),
         extensions: vec![not_critical(SUBJECT_ALT_NAME, alternatives).unwrap()],
     };
-    let key = SubjectPublicKeyInfo::from_key(&p384::PublicKey::from_sec1_bytes(&key()).unwrap()).unwrap();
+    let key = P384.public_key_info(&key()).unwrap();
     let builder =
         CertificateBuilder::new(contents, random_serial().unwrap(), validity(noon()).unwrap(), key).unwrap();
     builder.build::<_, DerSignature>(&throwaway_key().unwrap()).unwrap().to_der().unwrap()
@@ -48,11 +57,11 @@ fn uri(text: &str) -> GeneralName {
 
 #[test]
 fn reads_what_it_made() {
-    for role in ["read", "publish", "both"] {
-        let description = Description { role: role.into(), ..publish() };
+    for role in [Role::Read, Role::Publish, Role::Both] {
+        let description = Description { purpose: signing(role, INDEX), ..publish() };
         assert_eq!(read(&make(&description).unwrap()), SlotCertificate::Ours(description));
     }
-    let sealed = Description { role: "sealed".into(), label: "ключ \u{1F511}".into(), index: None };
+    let sealed = sealed("ключ \u{1F511}");
     assert_eq!(read(&make(&sealed).unwrap()), SlotCertificate::Ours(sealed));
 }
 
@@ -65,7 +74,7 @@ fn has_the_form_that_others_can_read() {
     assert_eq!(tbs.version(), x509_cert::Version::V3);
     assert_eq!(tbs.serial_number().as_bytes().len(), 16);
     assert_eq!(tbs.issuer(), tbs.subject());
-    assert_eq!(super::super::attestation::p384_point(&certificate), Some(key()));
+    assert_eq!(P384.point_in_certificate(tbs.subject_public_key_info()), Some(key()));
     assert_eq!(tbs.validity().not_before.to_unix_duration().as_secs(), 1_772_366_400 - 86_400);
     assert!(der.windows(17).any(|window| window == b"\x18\x0F99991231235959Z"));
     let extensions = tbs.extensions().unwrap();
@@ -84,8 +93,7 @@ fn carries_the_index_url_byte_for_byte() {
 
 #[test]
 fn a_sealed_key_has_no_alternative_name() {
-    let sealed = Description { role: "sealed".into(), label: "x".into(), index: None };
-    let certificate = Certificate::from_der(&make(&sealed).unwrap()).unwrap();
+    let certificate = Certificate::from_der(&make(&sealed("x")).unwrap()).unwrap();
     assert_eq!(certificate.tbs_certificate().extensions().unwrap().len(), 1);
 }
 
@@ -104,18 +112,14 @@ fn refuses_what_does_not_fit() {
     assert!(matches!(label(String::new()), Err(CertificateError::Label(0))));
     assert!(matches!(label("é".repeat(65)), Err(CertificateError::Label(65))));
     assert!(label("é".repeat(64)).is_ok());
-    let role = |role: &str| make(&Description { role: role.into(), ..publish() });
-    assert!(matches!(role("admin"), Err(CertificateError::Role(_))));
-    assert!(matches!(role("sealed"), Err(CertificateError::Role(_))));
-    let index = |index| make(&Description { index, ..publish() });
-    assert!(matches!(index(None), Err(CertificateError::Role(_))));
-    assert!(matches!(index(Some("sparse+https://bücher.example/".into())), Err(CertificateError::Index)));
+    let purpose = signing(Role::Publish, "sparse+https://bücher.example/");
+    assert!(matches!(make(&Description { purpose, ..publish() }), Err(CertificateError::Index)));
     let mut off_curve = key();
     off_curve[96] ^= 1;
-    let no_point = publish().certificate(&off_curve, PinPolicy::Never, TouchPolicy::Never, noon());
+    let no_point = publish().certificate(&P384, &off_curve, PinPolicy::Never, TouchPolicy::Never, noon());
     assert!(matches!(no_point, Err(CertificateError::Key)));
     let too_early =
-        publish().certificate(&key(), PinPolicy::Never, TouchPolicy::Never, SystemTime::UNIX_EPOCH);
+        publish().certificate(&P384, &key(), PinPolicy::Never, TouchPolicy::Never, SystemTime::UNIX_EPOCH);
     assert!(matches!(too_early, Err(CertificateError::Encoding(_))));
 }
 

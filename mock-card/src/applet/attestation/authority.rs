@@ -1,7 +1,7 @@
-//! The mock's own attestation authorities, in the shape of Yubico's.
+//! The mock's own attestation authorities. Their certificates have the form of Yubico's.
 //!
-//! Their keys are made from their names, so that every process knows the same roots and no key lies in the
-//! repository. That makes them worthless as authorities, which is the point: nobody may take a mock for a YubiKey.
+//! Their keys are made from their names, so that every process has the same ones and none is stored in the repository.
+//! Anybody can make these keys, and that is intended: nobody shall take a statement of a mock for one of a YubiKey.
 
 use std::sync::OnceLock;
 
@@ -10,9 +10,9 @@ use super::certificate::{
     validity,
 };
 use crate::applet::key::{Algorithm, ImportedKey};
-use crate::applet::random::Stretched;
+use crate::applet::random::SeededRandom;
 
-/// The certificate of an authority, which no card carries.
+/// An authority. No card carries its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     /// Its common name.
@@ -21,29 +21,29 @@ pub struct Authority {
     pub certificate: Vec<u8>,
 }
 
-/// What an issuer needs.
-pub(super) struct Issuing {
+/// An authority with its private key.
+pub(super) struct SigningAuthority {
     pub(super) authority: Authority,
     pub(super) key: ImportedKey,
 }
 
 /// Every authority: the root of the old chain, then root and both intermediates of the new one.
 pub fn authorities() -> Vec<Authority> {
-    all().iter().map(|issuing| issuing.authority.clone()).collect()
+    all().iter().map(|signing| signing.authority.clone()).collect()
 }
 
-/// Who signs the attestation certificates of cards of the old generation.
-pub(super) fn old_root() -> &'static Issuing {
+/// The authority that signs the certificates of attestation keys in the old chain.
+pub(super) fn old_root() -> &'static SigningAuthority {
     &all()[0]
 }
 
-/// Who signs those of the new generation.
-pub(super) fn new_intermediate() -> &'static Issuing {
+/// The authority that signs those in the new chain.
+pub(super) fn new_intermediate() -> &'static SigningAuthority {
     &all()[3]
 }
 
-fn all() -> &'static [Issuing; 4] {
-    static ALL: OnceLock<[Issuing; 4]> = OnceLock::new();
+fn all() -> &'static [SigningAuthority; 4] {
+    static ALL: OnceLock<[SigningAuthority; 4]> = OnceLock::new();
     ALL.get_or_init(|| {
         let old = ("20160314000000Z", "20520417000000Z");
         let new = ("20241201000000Z", "99991231235959Z");
@@ -58,13 +58,13 @@ fn all() -> &'static [Issuing; 4] {
 fn issue(
     common_name: &'static str,
     steps: [u64; 2],
-    issuer: Option<&Issuing>,
+    issuer: Option<&SigningAuthority>,
     (from, until): (&str, &str),
     path_length: Option<u8>,
-) -> Issuing {
+) -> SigningAuthority {
     let key = key(common_name, steps);
     let signer = issuer.map_or(&key, |issuer| &issuer.key);
-    let serial = serial(common_name);
+    let serial_number = serial_number(common_name, 16);
     let extensions = [
         subject_key_identifier(&key),
         authority_key_identifier(signer),
@@ -72,7 +72,7 @@ fn issue(
         key_usage(),
     ];
     let certificate = Certificate {
-        serial: &serial,
+        serial_number: &serial_number,
         issuer: &name(issuer.map_or(common_name, |issuer| issuer.authority.name)),
         validity: &validity(from, until),
         subject: &name(common_name),
@@ -80,25 +80,26 @@ fn issue(
         extensions: extensions.concat(),
     };
     let certificate = certificate.sign(signer).expect("authorities have RSA keys");
-    Issuing { authority: Authority { name: common_name, certificate }, key }
+    SigningAuthority { authority: Authority { name: common_name, certificate }, key }
 }
 
-/// Sixteen bytes, positive.
-pub(super) fn serial(seed: &str) -> Vec<u8> {
-    positive(Stretched::new(format!("mock-card: {seed}: serial").as_bytes()).bytes(16))
+/// A serial number for a certificate: bytes that always come from the same seed.
+pub(super) fn serial_number(seed: &str, length: usize) -> Vec<u8> {
+    positive(SeededRandom::new(format!("mock-card: {seed}: serial").as_bytes()).bytes(length))
 }
 
-/// The same bytes as a positive number of the same length.
-pub(super) fn positive(mut serial: Vec<u8>) -> Vec<u8> {
+/// Changes the first byte so that the number is positive and has no leading zero.
+fn positive(mut serial: Vec<u8>) -> Vec<u8> {
     serial[0] = serial[0] & 0x7F | 0x40;
     serial
 }
 
-/// RSA-2048. A prime lies `2 * steps` above the odd number that comes from the name: looking for it at every start
-/// would take longer than everything else a mock does.
+/// An RSA-2048 key. Each prime is `2 * steps` above an odd number that comes from the name. The steps are written down
+/// because finding them at every start would take longer than everything else that the mock does.
 fn key(common_name: &str, steps: [u64; 2]) -> ImportedKey {
     let primes = ["p", "q"].into_iter().zip(steps).map(|(letter, steps)| {
-        let mut prime = Stretched::new(format!("mock-card: {common_name}: {letter}").as_bytes()).bytes(128);
+        let mut prime =
+            SeededRandom::new(format!("mock-card: {common_name}: {letter}").as_bytes()).bytes(128);
         prime[0] |= 0xC0;
         prime[127] |= 1;
         add(&mut prime, 2 * steps);

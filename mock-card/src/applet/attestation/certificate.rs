@@ -1,5 +1,4 @@
-//! X.509 certificates (RFC 5280) in the shapes of Yubico's, odd ones included; and what an issuer's certificate
-//! tells about itself.
+//! X.509 certificates (RFC 5280) in the form of Yubico's, which is not always the form that the standard asks for.
 
 use sha2::{Digest as _, Sha256};
 
@@ -19,29 +18,28 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// What becomes a certificate once an issuer signs it.
+/// The content of a certificate.
 pub(super) struct Certificate<'a> {
-    /// Big-endian, positive.
-    pub(super) serial: &'a [u8],
-    /// A whole Name.
+    /// Big-endian bytes of a positive number.
+    pub(super) serial_number: &'a [u8],
+    /// A Name in DER.
     pub(super) issuer: &'a [u8],
-    /// A whole Validity.
+    /// A Validity in DER.
     pub(super) validity: &'a [u8],
-    /// A whole Name.
+    /// A Name in DER.
     pub(super) subject: &'a [u8],
     pub(super) key: &'a ImportedKey,
-    /// Whole Extensions, one after the other.
+    /// Extensions in DER, one after the other.
     pub(super) extensions: Vec<u8>,
 }
 
 impl Certificate<'_> {
-    /// The certificate in DER: sha256WithRSAEncryption or ecdsa-with-SHA256, as the issuer's key is. Another key
-    /// issues nothing.
+    /// The certificate in DER, signed with RSA or ECDSA over SHA-256. A key for anything else cannot sign one.
     pub(super) fn sign(&self, issuer: &ImportedKey) -> Result<Vec<u8>, Status> {
         let algorithm = signature_algorithm(issuer.algorithm()).ok_or(Status::WrongData)?;
         let mut body = [
             element(&[0xA0], &[INTEGER, 1, 2]),
-            element(&[INTEGER], self.serial),
+            integer(self.serial_number),
             algorithm.clone(),
             self.issuer.to_vec(),
             self.validity.to_vec(),
@@ -58,11 +56,11 @@ impl Certificate<'_> {
     }
 }
 
-/// What a certificate hands down to those it issues.
+/// What a statement takes from the certificate of its issuer.
 pub(super) struct Issuer {
-    /// Its subject, a whole Name.
+    /// A Name in DER.
     pub(super) subject: Vec<u8>,
-    /// Its validity, whole.
+    /// A Validity in DER.
     pub(super) validity: Vec<u8>,
 }
 
@@ -86,14 +84,15 @@ impl Issuer {
     }
 }
 
-/// A Name with a common name alone.
+/// A Name that consists of a common name.
 pub(super) fn name(common_name: &str) -> Vec<u8> {
     let attribute =
         [object_identifier(&[0x55, 4, 3]), element(&[UTF8_STRING], common_name.as_bytes())].concat();
     sequence(&element(&[SET], &sequence(&attribute)))
 }
 
-/// `20241201000000Z`; years from 2050 on have a type of their own (RFC 5280, 4.1.2.5).
+/// A Validity. Times are written as in `20241201000000Z`; from the year 2050 on they have another type (RFC 5280,
+/// 4.1.2.5).
 pub(super) fn validity(from: &str, until: &str) -> Vec<u8> {
     let time = |text: &str| match text {
         early if early < "2050" => element(&[UTC_TIME], &early.as_bytes()[2..]),
@@ -102,19 +101,19 @@ pub(super) fn validity(from: &str, until: &str) -> Vec<u8> {
     sequence(&[time(from), time(until)].concat())
 }
 
-/// An extension whose value is `value` and nothing around it. `identifier` is the encoded object identifier.
+/// An extension. `identifier` is the object identifier's content in DER.
 pub(super) fn extension(identifier: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
     let critical = if critical { &BOOLEAN_TRUE[..] } else { &[] };
     sequence(&[&object_identifier(identifier), critical, &element(&[OCTET_STRING], value)].concat())
 }
 
-/// An authority, with at most this many others below it.
+/// The extension of an authority that has at most `path_length` others below it.
 pub(super) fn basic_constraints(path_length: Option<u8>) -> Vec<u8> {
     let below = path_length.map_or(Vec::new(), |length| vec![INTEGER, 1, length]);
     extension(&[0x55, 0x1D, 0x13], true, &sequence(&[&BOOLEAN_TRUE[..], &below].concat()))
 }
 
-/// digitalSignature, keyCertSign and cRLSign, as Yubico's authorities have them.
+/// The extension for digitalSignature, keyCertSign and cRLSign, which Yubico's authorities have.
 pub(super) fn key_usage() -> Vec<u8> {
     extension(&[0x55, 0x1D, 0x0F], true, &element(&[BIT_STRING], &[1, 0x86]))
 }
@@ -127,7 +126,7 @@ pub(super) fn authority_key_identifier(key: &ImportedKey) -> Vec<u8> {
     extension(&[0x55, 0x1D, 0x23], false, &sequence(&element(&[0x80], &key_identifier(key))))
 }
 
-/// A positive INTEGER, with a zero in front where its first bit is set.
+/// A positive INTEGER. A zero byte is put in front where the first bit is set.
 pub(super) fn integer(bytes: &[u8]) -> Vec<u8> {
     let digits = &bytes[bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len() - 1)..];
     let sign: &[u8] = if digits[0] & 0x80 != 0 { &[0] } else { &[] };
@@ -170,7 +169,7 @@ fn signature_algorithm(issuer: Algorithm) -> Option<Vec<u8>> {
     }
 }
 
-/// Over SHA-256: ECDSA, or RSASSA-PKCS1-v1_5 (RFC 8017, 8.2.1 and 9.2).
+/// Signs the SHA-256 of `body` by ECDSA or RSASSA-PKCS1-v1_5 (RFC 8017, 8.2.1 and 9.2).
 fn sign(issuer: &ImportedKey, body: &[u8]) -> Result<Vec<u8>, Status> {
     const DIGEST_INFO: [u8; 19] =
         [0x30, 0x31, 0x30, 0x0D, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 0x20];
@@ -191,7 +190,7 @@ fn object_identifier(encoded: &[u8]) -> Vec<u8> {
     element(&[OBJECT_IDENTIFIER], encoded)
 }
 
-/// Whole bytes: no bit of the last one is unused.
+/// A BIT STRING of whole bytes.
 fn bit_string(bytes: &[u8]) -> Vec<u8> {
     element(&[BIT_STRING], &[&[0], bytes].concat())
 }

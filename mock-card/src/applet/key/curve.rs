@@ -5,7 +5,7 @@ use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use super::Algorithm;
 use crate::applet::status::Status;
 
-/// The scalar if it has exactly the curve's size and is neither zero nor beyond the order.
+/// The scalar, if it has the curve's size, and is neither zero nor as large as the order.
 pub(super) fn checked(algorithm: Algorithm, scalar: &[u8]) -> Option<Vec<u8>> {
     if scalar.len() != algorithm.size() {
         return None;
@@ -17,7 +17,7 @@ pub(super) fn checked(algorithm: Algorithm, scalar: &[u8]) -> Option<Vec<u8>> {
     valid.then(|| scalar.to_vec())
 }
 
-/// A random scalar is out of range once in 2^32 tries on P-256, and then drawn again.
+/// A random scalar. On P-256, one in 2^32 is out of range; then another is drawn.
 pub(super) fn generate(algorithm: Algorithm, random: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
     let mut scalar = vec![0; algorithm.size()];
     loop {
@@ -36,8 +36,8 @@ pub(super) fn point(algorithm: Algorithm, scalar: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A signature in DER over a digest of at most the curve's size; a shorter one counts as an integer with leading
-/// zeros. The nonce comes from RFC 6979, so equal digests give equal signatures.
+/// An ECDSA signature in DER. A digest that is shorter than the curve's size counts as an integer with leading zeros; a
+/// longer one is refused. The nonce is that of RFC 6979, so the same digest always gives the same signature.
 pub(super) fn sign(algorithm: Algorithm, scalar: &[u8], digest: &[u8]) -> Result<Vec<u8>, Status> {
     let missing = algorithm.size().checked_sub(digest.len()).ok_or(Status::WrongData)?;
     let padded = [&vec![0; missing], digest].concat();
@@ -56,7 +56,7 @@ pub(super) fn sign(algorithm: Algorithm, scalar: &[u8], digest: &[u8]) -> Result
     .map_err(|_| Status::WrongData)
 }
 
-/// The x coordinate of the shared point (SP 800-56A, 5.7.1.2) with a peer's uncompressed point.
+/// The x coordinate of the point that is agreed on with the owner of an uncompressed point (SP 800-56A, 5.7.1.2).
 pub(super) fn agree(algorithm: Algorithm, scalar: &[u8], point: &[u8]) -> Result<Vec<u8>, Status> {
     if point.first() != Some(&4) {
         return Err(Status::WrongData);

@@ -5,7 +5,7 @@ use ed25519_dalek::Signer as _;
 use super::Algorithm;
 use crate::applet::status::Status;
 
-/// Bytes in a secret and in a public key.
+/// The number of bytes in a secret, and in a public key.
 pub(super) const SIZE: usize = 32;
 
 const CHECKED: &str = "every way to a key checks its 32 bytes";
@@ -21,14 +21,14 @@ pub(super) fn point(algorithm: Algorithm, secret: &[u8]) -> Vec<u8> {
     }
 }
 
-/// 64 bytes over the message itself; the card does all the hashing.
+/// A signature of 64 bytes. The card gets the message itself and not its digest.
 pub(super) fn sign(seed: &[u8], message: &[u8]) -> Vec<u8> {
     let seed: [u8; SIZE] = seed.try_into().expect(CHECKED);
     ed25519_dalek::SigningKey::from_bytes(&seed).sign(message).to_bytes().to_vec()
 }
 
-/// The shared secret with a peer's 32 bytes. A peer of small order, who fixes the result, is refused
-/// (RFC 7748, section 6.1).
+/// The secret that is agreed on with the owner of a public key. A public key of small order is refused, because the
+/// result would not depend on the secret (RFC 7748, section 6.1).
 pub(super) fn agree(scalar: &[u8], peer: &[u8]) -> Result<Vec<u8>, Status> {
     let scalar: [u8; SIZE] = scalar.try_into().expect(CHECKED);
     let peer: [u8; SIZE] = peer.try_into().map_err(|_| Status::WrongData)?;

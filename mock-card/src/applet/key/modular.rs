@@ -1,33 +1,33 @@
-//! RSA: the bare private-key operation of RFC 8017, 5.1.2. Padding is the host's business.
+//! RSA: the private-key operation of RFC 8017, 5.1.2, without padding, which is up to the client.
 //!
-//! A secret is `p` then `q`, each half as long as the modulus. The public exponent is always 65537.
+//! A secret is the prime `p` and then the prime `q`, each half as long as the modulus. The public exponent is always
+//! 65537.
 
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use rsa::{BoxedUint, RsaPrivateKey, hazmat};
 
-use crate::applet::random::Stretched;
+use crate::applet::random::SeededRandom;
 use crate::applet::status::Status;
 
-/// 65537, as certificates and answers write it.
+/// The exponent 65537 in big-endian bytes.
 pub(super) const EXPONENT: [u8; 3] = [1, 0, 1];
 const EXPONENT_NUMBER: u64 = 65_537;
 
-/// A new key with a modulus of `size` bytes. It takes a tenth of a second for 2048 bits, and seconds for 4096.
+/// A new key with a modulus of `size` bytes. That takes a tenth of a second for 2048 bits, and seconds for 4096.
 pub(super) fn generate(size: usize, random: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
-    let mut stretched = Stretched::from_source(random);
-    let key =
-        RsaPrivateKey::new_unchecked(&mut stretched, size * 8).expect("the size is one of four good ones");
+    let mut random = SeededRandom::from_source(random);
+    let key = RsaPrivateKey::new_unchecked(&mut random, size * 8).expect("the size is one of four good ones");
     primes(&key, size)
 }
 
-/// `p` and `q` of a key with this size of modulus and the one exponent that is supported.
+/// The secret of a key, if its modulus has this size and its exponent is 65537.
 pub(super) fn from_key(key: &RsaPrivateKey, size: usize) -> Option<Vec<u8>> {
     let fits = key.size() == size && key.primes().len() == 2;
     checked(&fits.then(|| primes(key, size))?, size).filter(|_| *key.e() == BoxedUint::from(EXPONENT_NUMBER))
 }
 
-/// The five numbers of IMPORT: `p`, `q`, `d mod p-1`, `d mod q-1`, `1/q mod p`, each half a modulus long. Numbers
-/// that do not belong together with the exponent 65537 are no key.
+/// The secret of the key with these numbers: `p`, `q`, `d mod p-1`, `d mod q-1` and `1/q mod p`, each half as long as
+/// the modulus. There is none if they do not belong together, or the exponent is not 65537.
 pub(super) fn from_numbers(numbers: [&[u8]; 5], size: usize) -> Option<Vec<u8>> {
     if numbers.iter().any(|number| number.len() != size / 2) {
         return None;
@@ -43,7 +43,7 @@ pub(super) fn from_numbers(numbers: [&[u8]; 5], size: usize) -> Option<Vec<u8>> 
         .then_some(secret)
 }
 
-/// The primes, if their product has exactly `size` bytes with the first bit set.
+/// The secret, if the product of its primes has `size` bytes and the first bit is set.
 pub(super) fn checked(secret: &[u8], size: usize) -> Option<Vec<u8>> {
     let fits = secret.len() == size && key(secret)?.n().as_ref().bits() as usize == size * 8;
     fits.then(|| secret.to_vec())
@@ -54,14 +54,14 @@ pub(super) fn modulus(secret: &[u8]) -> Vec<u8> {
     padded(key(secret).expect(CHECKED).n().as_ref(), secret.len())
 }
 
-/// `block ^ d mod n` for a block as long as the modulus and smaller than it.
+/// `block ^ d mod n`. The block has to be as long as the modulus, and smaller.
 pub(super) fn power(secret: &[u8], block: &[u8]) -> Result<Vec<u8>, Status> {
     if block.len() != secret.len() {
         return Err(Status::WrongData);
     }
     let number = number(block).ok_or(Status::WrongData)?;
     let key = key(secret).expect(CHECKED);
-    let result = hazmat::rsa_decrypt::<Stretched>(None, &key, &number).map_err(|_| Status::WrongData)?;
+    let result = hazmat::rsa_decrypt::<SeededRandom>(None, &key, &number).map_err(|_| Status::WrongData)?;
     Ok(padded(&result, secret.len()))
 }
 
@@ -80,7 +80,7 @@ fn primes(key: &RsaPrivateKey, size: usize) -> Vec<u8> {
     key.primes().iter().flat_map(|prime| padded(prime, size / 2)).collect()
 }
 
-/// Exactly `length` bytes, with zeros in front.
+/// The number in big-endian bytes, with zeros in front up to this length.
 fn padded(number: &BoxedUint, length: usize) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let digits = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];

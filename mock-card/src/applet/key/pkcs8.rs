@@ -1,4 +1,4 @@
-//! Keys from files: PKCS#8 (RFC 5958), DER or PEM; the curves of RFC 5915, 25519 of RFC 8410.
+//! Private keys in PKCS#8 (RFC 5958), in DER or PEM. Keys on curves are those of RFC 5915 and RFC 8410.
 
 use p256::pkcs8::{PrivateKeyInfoRef, SecretDocument};
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
@@ -25,7 +25,7 @@ fn read_der(der: &[u8]) -> Option<ImportedKey> {
     match info.algorithm.oid.to_string().as_str() {
         ELLIPTIC_CURVE => read_curve(info.clone()),
         RSA => read_rsa(&rsa::RsaPrivateKey::from_pkcs1_der(key).ok()?),
-        // The key inside is an OCTET STRING once more (RFC 8410, section 7).
+        // The key in it is an OCTET STRING again (RFC 8410, section 7).
         ED25519 => ImportedKey::checked(Algorithm::Ed25519, key.strip_prefix(&[4, 32])?),
         X25519 => ImportedKey::checked(Algorithm::X25519, key.strip_prefix(&[4, 32])?),
         _ => None,

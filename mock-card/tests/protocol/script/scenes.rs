@@ -1,4 +1,4 @@
-//! The script itself, scene by scene.
+//! The scenes of the script.
 
 use super::{PRESENT, Stage, attribute};
 use crate::client::{Client, to_bytes, to_words};
@@ -384,7 +384,7 @@ fn vanishing(stage: &mut Stage) {
     let first = stage.open(&mut one, SHARED, T1);
     stage.begin(&mut one, first);
     drop(one);
-    // The lock is free before the reset is done, so one who asks then may meet it half done.
+    // The lock is free before the reset is complete. A client that asks in between may see either state.
     stage.until(|(_, sharing, _)| sharing == 1);
     stage.begin(&mut two, second);
     stage.status(&mut two, second);

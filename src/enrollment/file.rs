@@ -1,0 +1,80 @@
+//! The file as serde sees it: which tables it has.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use toml_edit::DocumentMut;
+
+use super::values::{number, text};
+use super::{Enrollments, Pending, Problem, Purpose, Registry, Role, SealedToken, SealingKey};
+use crate::index_url::IndexUrl;
+use crate::piv::{Serial, Slot};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct File {
+    #[serde(default)]
+    registry: Vec<Registry>,
+    #[serde(default)]
+    pending: Vec<PendingKey>,
+    #[serde(default)]
+    sealed: Vec<SealedToken>,
+    #[serde(default)]
+    sealing_key: Vec<SealingKey>,
+    #[serde(default)]
+    pending_sealing_key: Vec<PendingSealingKey>,
+}
+
+#[derive(Deserialize)]
+struct PendingKey {
+    #[serde(with = "number")]
+    serial: Serial,
+    #[serde(with = "text")]
+    slot: Slot,
+    #[serde(with = "text")]
+    role: Role,
+    #[serde(with = "text")]
+    index: IndexUrl,
+}
+
+#[derive(Deserialize)]
+struct PendingSealingKey {
+    #[serde(with = "number")]
+    serial: Serial,
+    #[serde(with = "text")]
+    slot: Slot,
+}
+
+pub(super) fn read(document: DocumentMut) -> Result<Enrollments, Problem> {
+    let file: File = toml_edit::de::from_document(document)
+        .map_err(|error| Problem::Toml(error.to_string().trim_end().replace('\n', ", ")))?;
+    only_once(file.registry.iter().map(|registry| &registry.index))?;
+    only_once(file.sealed.iter().map(|token| &token.index))?;
+    let signing = file.pending.into_iter().map(|PendingKey { serial, slot, role, index }| Pending {
+        serial,
+        slot,
+        purpose: Purpose::Signing { role, index },
+    });
+    let sealing = file.pending_sealing_key.into_iter().map(|PendingSealingKey { serial, slot }| Pending {
+        serial,
+        slot,
+        purpose: Purpose::Sealing,
+    });
+    Ok(Enrollments {
+        registries: file.registry,
+        pending: signing.chain(sealing).collect(),
+        sealed: file.sealed,
+        sealing_keys: file.sealing_key,
+    })
+}
+
+/// There is one entry for each URL.
+fn only_once<'a>(indexes: impl Iterator<Item = &'a IndexUrl>) -> Result<(), Problem> {
+    let mut seen = BTreeSet::new();
+    for index in indexes {
+        if !seen.insert(index) {
+            return Err(Problem::Duplicate(index.to_string()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Making the key that tokens are sealed to: P-256 in a retired slot, from 95 downward, PIN once, touch cached.
+//!
+//! One for each card and all registries. A card that has one already, made by this program, keeps it.
+
+use super::Sealer;
+use crate::card::choose;
+use crate::card::found_keys::found_keys;
+use crate::card::key_making::{NewKey, Start};
+use crate::card::known::KnownCards;
+use crate::card::survey::SurveyedCard;
+use crate::card::vacancy::Vacancy;
+use crate::enrollment::{Edit, Purpose, SealingKey};
+use crate::error::Error;
+use crate::piv::certificate::KeyPurpose;
+use crate::piv::{self, KeyInSlot, Origin, P256, PinPolicy, Serial, Slot, TouchPolicy};
+use crate::sealed::Recipient;
+
+/// Asked for at once, and good for the crates of a workspace: the card remembers a touch for 15 seconds.
+const PIN: PinPolicy = PinPolicy::Once;
+const TOUCH: TouchPolicy = TouchPolicy::Cached;
+
+/// What the label is where nobody chose one.
+const LABEL: &str = "yk-cargo";
+
+impl Sealer<'_> {
+    /// Takes the key that this card has, or makes one, and notes it.
+    ///
+    /// # Errors
+    /// Whatever stopped it; a rerun goes on from there.
+    pub(crate) fn key_on(&self, serial: Option<Serial>) -> Result<(), Error> {
+        let enrollments = self.enrollments()?;
+        let card = choose::card(self.access(), &KnownCards::all(&enrollments), serial, None)?;
+        if enrollments.begun(card.serial, &Purpose::Sealing).is_none()
+            && let Some((slot, key)) = made_earlier(&card)?
+        {
+            self.ui.say(format_args!(
+                "using the key for sealed tokens in slot {slot} of YubiKey {}",
+                card.serial
+            ));
+            return self.note(&card, slot, &key);
+        }
+        let candidates = Slot::retired().rev();
+        let (slot, vacancy) = card
+            .place(&Purpose::Sealing, self.making.slot, candidates, &enrollments)?
+            .ok_or(Error::NoEmptySlot { serial: card.serial, wanted: 1 })?;
+        card.is_fit(self.making.allow_default_pin)?;
+        self.agree(&card, slot, vacancy)?;
+        let management = card.management_key(self.making.management_key_command)?;
+        let new = NewKey {
+            curve: &P256,
+            purpose: Purpose::Sealing,
+            label: self.label(),
+            slot,
+            start: Start::Vacant(vacancy),
+            pin: PIN,
+            touch: TOUCH,
+        };
+        let key = new.make(&card, &management, self.context.cargo.home())?;
+        self.note(&card, slot, &key)?;
+        self.ui.say(format_args!("made the key for sealed tokens in slot {slot} of YubiKey {}", card.serial));
+        Ok(())
+    }
+
+    /// To name the slot is to know that it is empty.
+    fn agree(&self, card: &SurveyedCard<'_>, slot: Slot, vacancy: Vacancy) -> Result<(), Error> {
+        if vacancy == Vacancy::LooksEmpty && self.making.slot.is_none() {
+            card.confirm_that_empty(&[slot])?;
+        }
+        match card.management_touches(1) {
+            0 => {}
+            1 => self.ui.say("the card's management key takes a touch"),
+            touches => self.ui.say(format_args!("the card's management key takes {touches} touches")),
+        }
+        if self.making.without_asking {
+            return Ok(());
+        }
+        self.access().confirm(&format!(
+            "Make a key for sealed tokens in slot {slot} of YubiKey {} (firmware {}; PIN {PIN}, touch {TOUCH})?",
+            card.serial, card.firmware
+        ))
+    }
+
+    fn note(&self, card: &SurveyedCard<'_>, slot: Slot, key: &KeyInSlot<65>) -> Result<(), Error> {
+        let malformed = |_| piv::Error::Malformed { what: "P-256 point" };
+        let key = SealingKey {
+            serial: card.serial,
+            firmware: card.firmware,
+            label: self.label(),
+            slot,
+            recipient: Recipient::from_point(&key.point).map_err(malformed)?,
+            pin: key.pin,
+            touch: key.touch,
+        };
+        Ok(Edit::begin(self.context.cargo.home())?.add_sealing_key(&key)?)
+    }
+
+    fn label(&self) -> String {
+        self.making.label.unwrap_or(LABEL).to_owned()
+    }
+}
+
+/// A key that this program made, perhaps on another computer, and that never was anywhere but on the card.
+fn made_earlier(card: &SurveyedCard<'_>) -> Result<Option<(Slot, KeyInSlot<65>)>, Error> {
+    let keys = found_keys(card, &P256, |described| {
+        described.is_some_and(|described| described.purpose == KeyPurpose::Sealing)
+    })?;
+    let last = keys.into_iter().rfind(|found| found.key.origin == Origin::Generated);
+    Ok(last.map(|found| (found.slot, found.key)))
+}

@@ -1,8 +1,8 @@
-//! What a publish says of a crate: read from the Cargo.toml in the crate file, and compared with what cargo sent.
+//! The metadata of a version: read from the Cargo.toml in the crate file, and compared with what cargo sent.
 //!
-//! A publish token signs the checksum of the crate file and nothing of the JSON beside it, but the JSON is what
-//! resolution goes by. Whoever can add a dependency to it can run code at everyone who uses the crate. So the JSON is
-//! only ever compared; everything that is kept comes from the signed bytes.
+//! A publish token signs the checksum of the crate file, and nothing of the JSON beside it. Dependencies are resolved
+//! by the JSON, though: whoever can add one to it can run code on the computers of all who use the crate. So the JSON
+//! is only compared, and everything that is kept comes from the signed bytes.
 //!
 //! Source: the Cargo book, "Registry Web API", publish; the manifest as `cargo package` normalises it.
 
@@ -37,19 +37,19 @@ pub struct Metadata {
     pub name: String,
     /// `package.version`, as written.
     pub version: String,
-    /// All dependencies; sorted, so that two lists of the same are equal.
+    /// All dependencies. They are sorted, so that two lists of the same dependencies are equal.
     pub dependencies: Vec<Dependency>,
-    /// `[features]`, the values as written.
+    /// `[features]`, with the values as written.
     pub features: BTreeMap<String, Vec<String>>,
     /// `package.links`.
     pub links: Option<String>,
     /// `package.rust-version`, as written.
     pub rust_version: Option<String>,
-    /// What people read and nothing resolves by.
+    /// What is only for people.
     pub description: Description,
 }
 
-/// What people read.
+/// The part of the metadata that is only for people, and not for resolution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// `package.authors`.
@@ -83,19 +83,19 @@ pub struct Description {
 pub struct Dependency {
     /// The crate's own name.
     pub name: String,
-    /// The name it has in the manifest, if `package` names the crate.
+    /// Its name in the manifest, if `package` names the crate there.
     pub rename: Option<String>,
     /// The version requirement in semver's spelling.
     pub requirement: String,
-    /// As written, in order.
+    /// Its features as written, in order.
     pub features: Vec<String>,
     /// Whether a feature turns it on.
     pub optional: bool,
     /// Whether its default features are wanted.
     pub default_features: bool,
-    /// For which platforms, in cargo's spelling.
+    /// The platforms it is for, in cargo's spelling.
     pub target: Option<String>,
-    /// For what.
+    /// What it is for.
     pub kind: Kind,
     /// Where it comes from.
     pub registry: Registry,
@@ -129,23 +129,23 @@ pub enum Registry {
     Same,
     /// crates.io.
     CratesIo,
-    /// Another, by its index URL.
+    /// Another registry, by its index URL.
     Other(String),
 }
 
-/// Why there is no metadata that can be trusted.
+/// Why an upload's metadata is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
-    /// The crate file.
+    /// The crate file is not accepted.
     #[error(transparent)]
     CrateFile(#[from] CrateFileError),
-    /// Its Cargo.toml.
+    /// Its Cargo.toml is not accepted.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A crate name that Windows takes for a device.
+    /// Windows takes the crate's name for a device.
     #[error("`{0}` cannot be a crate's name: Windows reserves it")]
     ReservedName(String),
-    /// A dependency that would lead cargo past the gateway.
+    /// A dependency would lead cargo past the gateway.
     #[error(
         "`{0}` depends on the registry behind this gateway by that one's own address, {1}; use this registry's"
     )]
@@ -158,12 +158,13 @@ pub enum MetadataError {
         /// Its version, likewise.
         version: String,
     },
-    /// What cargo sent is something else.
+    /// What cargo sent differs from the crate file.
     #[error("{0}: the metadata cargo sent does not match the Cargo.toml you signed")]
     Difference(#[from] Difference),
 }
 
-/// The metadata of an upload, a crate file of a length in bytes. See [`rebuild`].
+/// Reads the metadata of an upload from its crate file, which has this length in bytes, and compares it with what was
+/// sent.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -203,7 +204,7 @@ pub fn of_signed<R: Read + Seek>(
     Ok(metadata)
 }
 
-/// The metadata of a crate file, after a comparison with what was sent. `index_url` is the registry's own.
+/// Reads the metadata of a crate file, and compares it with what was sent. `index_url` is the registry's own.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -228,7 +229,7 @@ pub fn rebuild<R: Read + Seek>(
     Ok(signed)
 }
 
-/// What a crate file says of itself. `index_url` is the registry's own.
+/// Reads the metadata of a crate file. `index_url` is the registry's own.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -236,7 +237,7 @@ pub fn of_file<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Resu
     Ok(read(file, index_url)?.metadata)
 }
 
-/// The Cargo.toml, and the readme that it names.
+/// Reads the Cargo.toml, and the readme that it names.
 fn read<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Manifest, MetadataError> {
     let mut manifest = manifest::read(file.manifest(), index_url)?;
     if let Some(path) = manifest.metadata.description.readme_file.clone() {
@@ -247,11 +248,11 @@ fn read<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Mani
 }
 
 impl Metadata {
-    /// Refuses dependencies on the registry behind the gateway by these addresses of its own.
+    /// Refuses dependencies on the registry behind the gateway by one of its own index URLs.
     ///
     /// # Errors
     /// [`MetadataError::PastTheGateway`].
-    pub fn must_not_name(&self, addresses: &[String]) -> Result<(), MetadataError> {
+    pub fn must_not_depend_on(&self, addresses: &[String]) -> Result<(), MetadataError> {
         for dependency in &self.dependencies {
             if let Registry::Other(url) = &dependency.registry
                 && addresses.contains(url)
@@ -263,18 +264,18 @@ impl Metadata {
     }
 }
 
-/// `./README.md` is written in manifests, and `README.md` is in the archive.
+/// A manifest may have `./README.md`, where the archive has `README.md`.
 fn without_dots(path: &str) -> String {
     path.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/")
 }
 
-/// A version requirement in semver's spelling: `1` and `^1` are one.
+/// A version requirement in semver's spelling, in which `1` and `^1` are the same.
 pub(crate) fn requirement(text: &str) -> Option<String> {
     semver::VersionReq::parse(text).ok().map(|requirement| requirement.to_string())
 }
 
-/// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes, as far as they mean
-/// nothing.
+/// A platform in cargo's spelling. If this program cannot parse it, its blanks outside quotes are removed, unless they
+/// matter.
 pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
     nesting::of_platform(text)?;
     if let Ok(platform) = text.parse::<Platform>() {
@@ -286,7 +287,7 @@ pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
         quoted || !c.is_whitespace()
     };
     let without: String = text.chars().filter(is_kept).collect();
-    // What can be parsed now was something else with its blanks.
+    // If it can be parsed without its blanks, they mattered.
     Ok(if without.parse::<Platform>().is_ok() { text.to_owned() } else { without })
 }
 

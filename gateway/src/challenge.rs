@@ -35,16 +35,16 @@ const NONCE_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;
 const BYTES: usize = 8 + NONCE_BYTES + TAG_BYTES;
 
-/// What a registry does about challenges.
+/// Whether a registry uses challenges.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Challenges {
-    /// Issues none, and takes no token that has one.
+    /// It issues none, and accepts no token that has one.
     #[default]
     Off,
-    /// Issues them, and takes mutation tokens without one too.
+    /// It issues them, and accepts mutation tokens without one too.
     Optional,
-    /// Takes no mutation token without one.
+    /// It accepts no mutation token without one.
     Required,
 }
 
@@ -69,7 +69,7 @@ impl FromStr for Challenges {
     }
 }
 
-/// Not a way to treat challenges.
+/// The word is not one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("challenges are `off`, `optional` or `required`")]
 pub struct BadChallenges;
@@ -85,7 +85,7 @@ pub struct Issuer {
 
 /// Why a challenge is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum BadChallenge {
     /// This registry has not issued it, or has issued it for another purpose.
     Foreign,
     /// It was issued too long ago.
@@ -118,7 +118,7 @@ impl Issuer {
         URL_SAFE_NO_PAD.encode([&expiry[..], nonce, &tag].concat())
     }
 
-    /// The same with a random nonce; `None` if the system gives no random bytes.
+    /// A challenge with a random nonce; `None` if the system gives no random bytes.
     #[must_use]
     pub fn issue_random(&self, now: Timestamp) -> Option<String> {
         let mut nonce = [0; NONCE_BYTES];
@@ -126,20 +126,20 @@ impl Issuer {
         Some(self.issue(&nonce, now))
     }
 
-    /// When a challenge expires that is one of ours and good now. It has one spelling, so that its text can be remembered as
-    /// used.
+    /// Checks that a challenge is one of ours and good now, and returns when it expires. A challenge has one spelling,
+    /// so that its text can be remembered as used.
     ///
     /// # Errors
-    /// [`Unfit`].
-    pub fn check(&self, challenge: &str, now: Timestamp) -> Result<Timestamp, Unfit> {
-        let bytes = URL_SAFE_NO_PAD.decode(challenge).map_err(|_| Unfit::Foreign)?;
-        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| Unfit::Foreign)?;
-        let (expiry, rest) = bytes.split_first_chunk::<8>().ok_or(Unfit::Foreign)?;
+    /// [`BadChallenge`].
+    pub fn check(&self, challenge: &str, now: Timestamp) -> Result<Timestamp, BadChallenge> {
+        let bytes = URL_SAFE_NO_PAD.decode(challenge).map_err(|_| BadChallenge::Foreign)?;
+        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| BadChallenge::Foreign)?;
+        let (expiry, rest) = bytes.split_first_chunk::<8>().ok_or(BadChallenge::Foreign)?;
         let (nonce, tag) = rest.split_at(NONCE_BYTES);
-        verify_slices_are_equal(&self.tag(expiry, nonce), tag).map_err(|_| Unfit::Foreign)?;
-        let expiry = i64::try_from(u64::from_be_bytes(*expiry)).map_err(|_| Unfit::Foreign)?;
-        let expiry = Timestamp::from_second(expiry).map_err(|_| Unfit::Foreign)?;
-        if expiry.as_second() < now.as_second() { Err(Unfit::Expired) } else { Ok(expiry) }
+        verify_slices_are_equal(&self.tag(expiry, nonce), tag).map_err(|_| BadChallenge::Foreign)?;
+        let expiry = i64::try_from(u64::from_be_bytes(*expiry)).map_err(|_| BadChallenge::Foreign)?;
+        let expiry = Timestamp::from_second(expiry).map_err(|_| BadChallenge::Foreign)?;
+        if expiry.as_second() < now.as_second() { Err(BadChallenge::Expired) } else { Ok(expiry) }
     }
 
     fn tag(&self, expiry: &[u8; 8], nonce: &[u8]) -> [u8; TAG_BYTES] {
@@ -188,7 +188,7 @@ mod tests {
         let challenge = issuer().issue(&[7; 16], now());
         assert_eq!(challenge.len(), 54);
         let expiry = Ok("2026-11-20T12:02:00Z".parse().unwrap());
-        for (seconds, expected) in [(0, expiry), (120, expiry), (121, Err(Unfit::Expired))] {
+        for (seconds, expected) in [(0, expiry), (120, expiry), (121, Err(BadChallenge::Expired))] {
             assert_eq!(issuer().check(&challenge, after(seconds)), expected, "{seconds}");
         }
     }
@@ -197,8 +197,8 @@ mod tests {
     fn is_good_for_one_registry_and_one_key() {
         let challenge = issuer().issue(&[7; 16], now());
         let elsewhere = Issuer::new(&[1; 32], "sparse+https://crates.example/");
-        assert_eq!(elsewhere.check(&challenge, now()), Err(Unfit::Foreign));
-        assert_eq!(Issuer::new(&[2; 32], URL).check(&challenge, now()), Err(Unfit::Foreign));
+        assert_eq!(elsewhere.check(&challenge, now()), Err(BadChallenge::Foreign));
+        assert_eq!(Issuer::new(&[2; 32], URL).check(&challenge, now()), Err(BadChallenge::Foreign));
     }
 
     #[test]
@@ -207,9 +207,9 @@ mod tests {
         let challenge = enrollments.issue_random(now()).unwrap();
         assert_ne!(enrollments.issue_random(now()).unwrap(), challenge);
         assert_eq!(enrollments.check(&challenge, after(600)), Ok("2026-11-20T12:10:00Z".parse().unwrap()));
-        assert_eq!(enrollments.check(&challenge, after(601)), Err(Unfit::Expired));
-        assert_eq!(issuer().check(&challenge, now()), Err(Unfit::Foreign));
-        assert_eq!(enrollments.check(&issuer().issue(&[7; 16], now()), now()), Err(Unfit::Foreign));
+        assert_eq!(enrollments.check(&challenge, after(601)), Err(BadChallenge::Expired));
+        assert_eq!(issuer().check(&challenge, now()), Err(BadChallenge::Foreign));
+        assert_eq!(enrollments.check(&issuer().issue(&[7; 16], now()), now()), Err(BadChallenge::Foreign));
     }
 
     #[test]
@@ -219,17 +219,21 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(issuer().check(&URL_SAFE_NO_PAD.encode(&other), now()), Err(Unfit::Foreign), "{bit}");
+            assert_eq!(
+                issuer().check(&URL_SAFE_NO_PAD.encode(&other), now()),
+                Err(BadChallenge::Foreign),
+                "{bit}"
+            );
         }
         // Its last character has four bits that no byte has.
         let last = challenge.chars().last().unwrap();
         let twins = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain("-_".chars());
         for twin in twins.filter(|twin| *twin != last) {
             let other = format!("{}{twin}", &challenge[..53]);
-            assert_eq!(issuer().check(&other, now()), Err(Unfit::Foreign), "{twin}");
+            assert_eq!(issuer().check(&other, now()), Err(BadChallenge::Foreign), "{twin}");
         }
         for other in ["", "A", &challenge[..52], &format!("{challenge}=="), &format!("{challenge}AAAA")] {
-            assert_eq!(issuer().check(other, now()), Err(Unfit::Foreign), "{other}");
+            assert_eq!(issuer().check(other, now()), Err(BadChallenge::Foreign), "{other}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands do. Standard output is data.
+//! The commands. Standard output is data.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -39,27 +39,27 @@ pub(crate) fn run(command: Command) -> Outcome {
     }
 }
 
-/// The two lines on standard output are for whoever started the server: they come once it listens.
+/// The two lines on standard output tell whoever started the server that it listens.
 fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let farewell = runtime.block_on(async { farewell() })?;
+    let shutdown_signal = runtime.block_on(async { shutdown_signal() })?;
     let config = serve_config(options)?;
     let is_new = !Store::is_in(&config.store);
     let folder = config.store.clone();
     let running = Gateway::start(config)?;
     if is_new {
-        people::tell_of_new_store(&folder);
+        people::warn_of_new_store(&folder);
     }
     if let Some(address) = running.metrics_address() {
         tracing::info!("metrics are on http://{address}/metrics");
     }
     say(&format!("index {}\nready\n", running.index_url()))?;
-    runtime.block_on(farewell);
+    runtime.block_on(shutdown_signal);
     running.stop();
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file, and what was given on the command line.
+/// The configuration, with the options of the command line.
 fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     let mut config = options.place.config()?;
     if let Some(listen) = options.listen {
@@ -84,9 +84,9 @@ fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Resolves at the first SIGTERM or Ctrl-C; caught from the moment this returns.
+/// Resolves at the first SIGTERM or Ctrl-C. Both are caught from the moment at which this returns.
 #[cfg(unix)]
-fn farewell() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -98,7 +98,7 @@ fn farewell() -> io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(not(unix))]
-fn farewell() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = tokio::signal::windows::ctrl_c()?;
     Ok(async move {
         interrupt.recv().await;
@@ -110,7 +110,7 @@ fn credential(command: CredentialCommand) -> Outcome {
         CredentialCommand::Set { place, user } => {
             setup::set_credential(&place.config()?, &user)?;
             say(&format!("{user}\n"))?;
-            people::note("`registry-gateway doctor` tells whether the registry behind takes it\n");
+            people::hint("`registry-gateway doctor` tells whether the registry behind takes it\n");
         }
         CredentialCommand::Remove { place, user } => {
             if !place.store()?.remove_credential(&user, Timestamp::now())? {
@@ -186,7 +186,7 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
     }
 }
 
-/// A reader that has gone (`| head`) is not an error worth a message.
+/// Writes to standard output. If the reader has gone (`| head`), that is no error.
 fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

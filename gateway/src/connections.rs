@@ -1,4 +1,4 @@
-//! Who is connected, and who has to go when somebody else wants to come in.
+//! The open connections, and which one is closed when there is no room for another.
 //!
 //! A connection keeps its place against newcomers only while a request is worked on whose token was found to be good. Without a
 //! token anybody can send half a request and wait, or ask for what takes long; so all such connections make room, the one
@@ -44,10 +44,10 @@ struct Entry {
     state: Arc<Activity>,
 }
 
-/// What a connection does, as seen from outside.
+/// What is known of a connection from outside.
 #[derive(Debug, Default)]
 struct Activity {
-    /// Milliseconds after the listener's start: the last byte in either direction.
+    /// When the last byte went in either direction, in milliseconds since the listener started.
     last: AtomicU64,
     /// A request is being answered.
     asks: AtomicBool,
@@ -72,7 +72,7 @@ enum Standing {
     Working,
 }
 
-/// One connection's place; leaving is dropping it.
+/// The place of one connection. It is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     connections: Arc<Connections>,
@@ -81,7 +81,7 @@ pub(crate) struct Place {
 }
 
 impl Connections {
-    /// Room for `most`, and for `most_per_peer` of one address.
+    /// At most `most` connections, and `most_per_peer` from one address.
     pub(crate) fn new(most: usize, most_per_peer: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             table: Mutex::default(),
@@ -186,7 +186,7 @@ impl Activity {
 }
 
 impl Place {
-    /// When the connection has to end, to make room.
+    /// Resolves when the connection has to make room for another.
     pub(crate) async fn lost(&self) {
         self.activity.close.notified().await;
     }
@@ -213,12 +213,12 @@ impl Place {
     /// More of the request that is being answered is waited for until this is dropped.
     pub(crate) fn wait(self: &Arc<Self>) -> Wait {
         self.activity.sends.store(true, Relaxed);
-        // Whoever waits for a place looks again: this connection can be closed now.
+        // Whoever waits for a place has to look again, because this connection can be closed now.
         self.connections.freed.notify_one();
         Wait(self.clone())
     }
 
-    /// The stream, watched: an answer that nobody reads for so long ends the connection.
+    /// Watches the stream for activity. The connection ends if the other end does not read an answer for so long.
     pub(crate) fn watch<S>(self: &Arc<Self>, stream: S, patience: Duration) -> Watched<S> {
         Watched::new(stream, self.clone(), patience)
     }
@@ -236,7 +236,7 @@ impl Drop for Place {
     }
 }
 
-/// See [`Place::work`].
+/// A request that is being worked on.
 #[derive(Debug)]
 pub(crate) struct Work(Arc<Place>);
 

@@ -1,4 +1,4 @@
-//! What an administrator should know of a gateway before its users do.
+//! `doctor`: problems of a gateway that an administrator should know of before its users do.
 
 mod address;
 mod versions;
@@ -20,19 +20,19 @@ use crate::vault::Vault;
 /// As many faults are named in one finding.
 const MOST_FAULTS: usize = 5;
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What was found, in one sentence.
     pub text: String,
-    /// What to do about it; `None` if it is as it should be.
+    /// What to do about it; `None` if nothing has to be done.
     pub advice: Option<String>,
 }
 
-/// Looks at everything. `crates` are names whose index files are looked at besides those that were published here.
+/// Checks everything. The index files of `crates` are read too, besides those of crates that were published here.
 ///
 /// # Errors
-/// If there is no store to look at, or no thread to look with.
+/// If there is no store, or no thread can be started.
 pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, ExamineError> {
     let store = Arc::new(Store::open_existing(&config.store)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -58,13 +58,13 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     Ok(findings)
 }
 
-/// Why nothing could be looked at.
+/// Why nothing could be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No thread.
+    /// A thread could not be started.
     #[error("cannot start")]
     Runtime(#[from] io::Error),
 }
@@ -111,7 +111,7 @@ fn no_answer(error: &UpstreamError) -> Finding {
 
 const SEE_INDEX: &str = "see that it runs, and that `index` in [upstream] is the address of its index";
 
-/// Here, and at the registry behind.
+/// Compares who may read here with who may read at the registry behind.
 fn who_may_read(here: Reads, index: &str, open: bool) -> Finding {
     match (here, open) {
         (Reads::Token, true) => bad(
@@ -181,7 +181,7 @@ async fn behind(
     Ok(())
 }
 
-/// Users whose credential opens, also those who have no key yet.
+/// The users whose credential can be opened, including those who have no key yet.
 fn with_credentials(
     store: &Store,
     vault: &Vault,

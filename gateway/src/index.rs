@@ -8,7 +8,7 @@ pub(crate) use crate_file::index::{is_path, prefix};
 pub(crate) use lines::{VersionState, depending_on, version_state};
 pub(crate) use registry_config::{RegistryConfig, folder};
 
-/// What another registry's index has, and should not have.
+/// What is wrong in another registry's index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Malformed(pub(crate) String);

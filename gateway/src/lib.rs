@@ -1,9 +1,9 @@
-//! A Cargo registry that takes RFC 3231 asymmetric tokens: it verifies who signed what, and keeps it.
+//! A Cargo registry that accepts RFC 3231 asymmetric tokens. It verifies who signed what, and keeps the evidence.
 //!
-//! Cargo sends a token with every request that needs one; a credential provider made it with a key that is enrolled
-//! here. [`policy`] says what a verified token allows, [`metadata`] sees that what cargo says of a crate is what was
-//! signed, [`store`] keeps crates, keys, and the record of every change with the token that paid for it. A mutation
-//! token is good once.
+//! Cargo sends a token with every request that needs one. A credential provider made the token with a key that is
+//! enrolled here. [`policy`] decides what a verified token allows, [`metadata`] checks that what cargo says of a crate
+//! is what was signed, and [`store`] keeps crates, keys, and the record of every change with the token that was spent
+//! on it. A mutation token is good once.
 //!
 //! ```no_run
 //! use registry_gateway::{Config, Gateway};

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    // What `doctor` finds, it says itself.
+    // `doctor` prints its findings itself.
     let level = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "warn" };
     let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -38,19 +38,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// `error:` with all causes on one line each, then the next step if it is known.
+/// Prints `error:`, its causes on a line each, and the next step if it is known.
 fn report(error: &(dyn Error + 'static)) {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        // TOML's errors end with a line break.
+        // Errors of the toml crate end with a line break.
         text.push_str(&format!("  because: {}\n", inner.to_string().trim_end()));
         cause = inner.source();
     }
     if let Some(hint) = hint(error) {
         text.push_str(&format!("hint: {hint}\n"));
     }
-    // Nothing is left to say it with.
+    // If this fails, there is no other way to tell it.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

@@ -1,6 +1,6 @@
-//! The registry's word against the evidence: whether the record of a publish still verifies.
+//! Whether the record of a publish still verifies.
 //!
-//! The token of every accepted mutation is kept. It is spent, so it is no secret; whoever has the public key can see
+//! The token of every accepted mutation is kept. It is spent, so it is no secret. Whoever has the public key can see
 //! from it that this key signed this checksum for this registry.
 
 use std::fs::File;
@@ -20,9 +20,9 @@ use crate::store::{Record, Store, StoreError};
 pub struct Checked {
     /// The key that signed.
     pub key: Key,
-    /// What it signed.
+    /// The claims that it signed.
     pub claims: Claims,
-    /// For which index URL.
+    /// The index URL that it signed them for.
     pub index_url: String,
     /// What the file says, if it is in the store: it has the checksum that was signed, and the index has the line that
     /// follows from it. Otherwise both are in the registry behind, which was not asked.
@@ -32,27 +32,27 @@ pub struct Checked {
 /// Why a record does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The key is not in the store.
     #[error("the key {0} is not in the store")]
     KeyMissing(String),
-    /// The token is not one, or another key's.
+    /// The token cannot be read, or another key has signed it.
     #[error("the token on record does not verify: {0}")]
     Token(#[from] TokenError),
-    /// The token says something else.
+    /// The token was signed for something else.
     #[error("the token on record was signed for something else: {0}")]
     Claims(String),
     /// The crate file cannot be read.
     #[error("cannot read the crate file")]
     File(#[from] io::Error),
-    /// The crate file is another.
+    /// The crate file has another checksum.
     #[error("the crate file has the checksum {found}, the token was signed for {signed}")]
     Checksum {
-        /// Of the file.
+        /// The file's checksum.
         found: Checksum,
-        /// In the token.
+        /// The checksum in the token.
         signed: Checksum,
     },
     /// The version is gone.
@@ -78,7 +78,7 @@ impl RecordError {
 /// crate file against claims and the index's line against the crate file.
 ///
 /// # Errors
-/// [`RecordError`]; each variant is one thing that does not hold.
+/// [`RecordError`]. Each variant is one thing that does not hold.
 pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
     let key = store.key(record.key)?.ok_or_else(|| RecordError::KeyMissing(record.key.to_string()))?;
     let verified = Untrusted::parse(&record.token)?.verify(&key.public)?;

@@ -226,7 +226,7 @@ fn a_head_that_was_changed_is_found() {
     fs::write(&heads, good.replace("\"seq\":10", "\"seq\":9")).unwrap();
     finds(&fixture, &[], "the signature of the head of entry 9 does not hold");
     fs::write(&heads, "no head\n").unwrap();
-    finds(&fixture, &[], "no head of an audit log");
+    finds(&fixture, &[], "not a head of an audit log");
     let other = log();
     fs::copy(file(&other, "heads"), &heads).unwrap();
     finds(&fixture, &[], "the head of entry 10 was signed by another key");

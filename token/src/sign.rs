@@ -12,7 +12,7 @@ use crate::footer::Footer;
 use crate::paserk::PublicKey;
 use crate::paseto;
 
-/// A token but for its signature.
+/// A token without its signature.
 #[derive(Debug)]
 pub struct Prepared {
     public: PublicKey,
@@ -32,7 +32,7 @@ impl Prepared {
         Self::of(public, claims.to_json()?, footer)
     }
 
-    /// The same for an `enroll` token.
+    /// Fixes every byte of an `enroll` token that will be signed.
     ///
     /// # Errors
     /// [`Error::NotPrintable`], [`Error::EnrollmentKeys`], [`Error::KeyMismatch`], [`Error::TooLong`].
@@ -74,8 +74,8 @@ impl Prepared {
 
     /// The token, from the signature r ‖ s, which any implementation of ECDSA over P-384 with SHA-384 may verify.
     ///
-    /// The signature is verified first: a card that used another key, or lies, fails here and not at the registry.
-    /// s is brought to the lower half of the group order, so that a token has one spelling. `check` gets the
+    /// The signature is verified first: a card that used another key or a wrong signature fails here, and not at the
+    /// registry. s is brought to the lower half of the group order, so that a token has one spelling. `check` gets the
     /// compressed public key, the message (not yet hashed) and r ‖ s as it will be in the token.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What cargo sent against what was signed, field by field, with both values in the message.
+//! Compares what cargo sent with what was signed, field by field.
 
 use std::fmt::{self, Debug};
 
@@ -19,7 +19,7 @@ pub struct Difference {
 }
 
 /// # Errors
-/// [`Difference`]: first what resolution goes by, then what people read.
+/// [`Difference`]. What matters for resolution is compared first.
 pub(super) fn compare(sent: &Metadata, signed: &Metadata) -> Result<(), Difference> {
     same("name", &sent.name, &signed.name)?;
     same("vers", &sent.version, &signed.version)?;
@@ -49,7 +49,7 @@ fn same<T: PartialEq + Debug>(field: &'static str, sent: &T, signed: &T) -> Resu
     Err(Difference { field, sent: shown(sent), signed: shown(signed) })
 }
 
-/// As multisets; both lists are sorted. The message shows the first dependency that only one of them has.
+/// Compares two sorted lists. The message shows the first dependency that only one of them has.
 fn same_dependencies(sent: &[Dependency], signed: &[Dependency]) -> Result<(), Difference> {
     if sent == signed {
         return Ok(());
@@ -84,7 +84,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// `Debug` escapes control characters, which a terminal at the other end would obey.
+/// `Debug` escapes control characters, which a terminal would obey.
 pub(crate) fn shown(value: &impl Debug) -> String {
     cut(&format!("{value:?}"))
 }

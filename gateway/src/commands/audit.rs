@@ -1,4 +1,4 @@
-//! The audit log on the command line.
+//! `audit`: verify and export the audit log.
 
 use std::fs;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use registry_gateway::store::Store;
 use super::{Outcome, say};
 use crate::cli::KeptHead;
 
-/// Entries at a time.
+/// How many entries are read at a time.
 const BATCH: u64 = 1000;
 
 /// Follows the log, compares the tables with it and the index with the signed files, and says what that shows.
@@ -83,7 +83,7 @@ impl NotAsLogged {
          restore the last backup that `audit verify` finds nothing wrong in, and see who can write the folder";
 }
 
-/// Prints the entries' bytes; `prev` of each is the SHA-256 of the line before, without its line break.
+/// Prints the entries as they are stored. `prev` of each is the SHA-256 of the line before, without its line break.
 pub(super) fn export(store: &Store) -> Outcome {
     let end = store.audit_end()?.seq;
     for from in (1..=end).step_by(BATCH as usize) {
@@ -93,7 +93,7 @@ pub(super) fn export(store: &Store) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A head in a file counts if this store's key has signed it.
+/// The place that a kept head is of. A head in a file counts only if this store's key has signed it.
 fn point(kept: KeptHead, store: &Store) -> Result<Point, Box<dyn std::error::Error>> {
     let path = match kept {
         KeptHead::Point(point) => return Ok(point),

@@ -1,6 +1,7 @@
-//! The body of a request, that of a publish request above all: its length announced, its pieces bounded in size and time.
+//! The body of a request, above all of a publish request. Its length has to be announced, and its pieces are limited in
+//! size and time.
 //!
-//! Layout: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
+//! Layout of a publish request: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
 use std::io;
 use std::sync::Arc;
@@ -22,48 +23,48 @@ use crate::metadata::MAX_JSON_BYTES;
 
 /// How often the patience for one piece is granted to a whole body that comes with a good token.
 const PIECES: u32 = 20;
-/// How much of a crate file is written at once, in bytes: each time, a thread is waited for.
+/// How much of a crate file is written at once, in bytes. Each write waits for a thread.
 const TO_DISK: usize = 256 << 10;
 
-/// A body on its way. What is not read of it when the answer goes out is read and forgotten when the connection ends
-/// ([`Watched`](crate::connections::Watched)).
+/// A body that is still being received. What is not read of it when the answer goes out is read and forgotten when the
+/// connection ends ([`Watched`](crate::connections::Watched)).
 pub(super) struct RequestBody {
     body: Body,
-    /// Read and not yet used.
+    /// Bytes that are received and not used yet.
     ahead: Bytes,
-    /// Absent for a body in chunks: hyper takes Content-Length out then (RFC 9112, 6.3).
+    /// What is left of the announced length. A chunked body has none: hyper removes its Content-Length (RFC 9112, 6.3).
     length: Option<u64>,
     place: Option<Arc<Place>>,
     patience: Duration,
     until: Instant,
 }
 
-/// A crate file in the store's folder for uploads.
+/// A received crate file in the store's folder for uploads.
 pub(super) struct Spooled {
     pub(super) file: NamedTempFile,
     pub(super) length: u64,
     pub(super) checksum: Checksum,
 }
 
-/// Why a body cannot be had.
+/// Why a body is not received.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// How long it is must be known.
+    /// Its length is not announced.
     #[error("this request needs a Content-Length")]
     NoLength,
     /// The three lengths disagree.
     #[error("the lengths in the request do not add up to its Content-Length")]
     Lengths,
-    /// It ended early, or the connection broke.
+    /// It ended early.
     #[error("the request's body ended early")]
     Ended,
-    /// Too slow.
+    /// It came too slowly.
     #[error("the request's body came too slowly")]
     Slow,
-    /// Too much.
-    #[error("{what} has {bytes} bytes, {most} are the most here")]
+    /// A part is too large.
+    #[error("{what} has {bytes} bytes, but at most {most} are accepted here")]
     TooLarge {
-        /// Which part.
+        /// The part.
         what: &'static str,
         /// Its length.
         bytes: u64,
@@ -124,7 +125,7 @@ impl RequestBody {
         self.exactly(length as usize).await
     }
 
-    /// The crate file, after the JSON part: written to `file` and hashed as it comes.
+    /// Receives the crate file, which follows the JSON part. It is written to `file` and hashed on the way.
     pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
@@ -147,7 +148,7 @@ impl RequestBody {
         Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
     }
 
-    /// The whole body, if it is no longer than that. `what` names it in a refusal.
+    /// Receives the whole body, if it has no more than `most` bytes. `what` names it in an error.
     pub(super) async fn whole(&mut self, what: &'static str, most: u64) -> Result<Vec<u8>, BodyError> {
         let length = self.length.ok_or(BodyError::NoLength)?;
         if length > most {
@@ -171,7 +172,7 @@ impl RequestBody {
         Ok(bytes)
     }
 
-    /// The next bytes, at least one and at most so many.
+    /// Receives at least one byte, and at most `most`.
     async fn piece(&mut self, most: u64) -> Result<Bytes, BodyError> {
         while self.ahead.is_empty() {
             let _waiting = self.place.as_ref().map(Place::wait);

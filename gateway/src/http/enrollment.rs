@@ -1,4 +1,4 @@
-//! Enrollment by the people themselves: what the registry asks for, and the keys that come.
+//! Enrollment of keys by their owners.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::keys::Role;
 use crate::policy::Refusal;
 use crate::store::{Enrolled, Enrolling, ProvenKey, Right, StoreError};
 
-/// `GET /api/v1/enroll`: a nonce, and what is asked of keys. For anybody.
+/// `GET /api/v1/enroll`: a nonce, and what is required of keys. Anybody may ask.
 pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let now = Timestamp::now();
     let nonce =
@@ -35,7 +35,7 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failu
     })))
 }
 
-/// `POST /api/v1/enroll`: keys, for whoever has an invite or somebody's word.
+/// `POST /api/v1/enroll`: enrolls keys, by an invite or an endorsement.
 pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     app.limits.count(client(&parts)?.0, None)?;
@@ -44,7 +44,7 @@ pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) ->
     blocking(move || enroll_keys(&app, &body, Timestamp::now())).await
 }
 
-/// What costs little is asked first: nobody without an invite or a key has signatures verified here.
+/// The cheap checks come first: no signature is verified for somebody without an invite or an enrolled key.
 fn enroll_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failure> {
     let request = Request::parse(body).map_err(EnrollmentError::from)?;
     let kept_until =
@@ -103,7 +103,7 @@ fn judge(app: &App, keys: &[RequestedKey], now: Timestamp) -> Result<Vec<Outcome
     judged.collect()
 }
 
-/// For the person, one line each.
+/// What the person is told, one line for each key.
 fn text(app: &App, enrolled: &Enrolled, keys: &[RequestedKey], outcomes: &[Outcome]) -> String {
     let user = &enrolled.user;
     let mut lines = vec![match enrolled.again {

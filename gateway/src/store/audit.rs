@@ -1,4 +1,4 @@
-//! The audit log's table: entries are appended and never touched again. Their form is that of [`crate::audit`].
+//! The audit log in the database. Entries are appended, and never changed. Their form is in [`crate::audit`].
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
@@ -10,10 +10,10 @@ use crate::keys::User;
 
 pub(super) use crate::audit::Kind;
 
-/// Why the log cannot be vouched for.
+/// Why the log is not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// It was tampered with.
+    /// It was changed.
     #[error(transparent)]
     Broken(#[from] Broken),
     /// It cannot be read.
@@ -27,7 +27,7 @@ impl From<rusqlite::Error> for AuditError {
     }
 }
 
-/// Appends an entry within the transaction that it tells of, and returns its place and hash. Fields that are null are left
+/// Appends an entry in the transaction that it is about, and returns its place and hash. Fields that are null are left
 /// out.
 pub(super) fn append(
     transaction: &Transaction<'_>,
@@ -49,7 +49,7 @@ pub(super) fn append(
     Ok(Point { seq, hash })
 }
 
-/// Notes what an administrator did to a user, or a user by an administrator's leave.
+/// Appends an entry about what was done to a user: by an administrator, or with an invite of theirs.
 pub(super) fn note(
     transaction: &Transaction<'_>,
     time: Timestamp,
@@ -91,7 +91,7 @@ impl Store {
         Ok(entries.collect::<Result<_, _>>()?)
     }
 
-    /// Follows the whole log and compares it with heads of it; returns its end.
+    /// Follows the whole log, compares it with heads of it, and returns its end.
     ///
     /// # Errors
     /// [`AuditError::Broken`] with the first thing that does not hold; [`AuditError::Store`].
@@ -103,7 +103,7 @@ impl Store {
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
             let text = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
-            // What is no hash is not this entry's either.
+            // Text that is not a hash cannot be the hash of this entry.
             let noted = std::str::from_utf8(text(2)?).ok().and_then(|hash| hash.parse().ok());
             let seq = u64::try_from(seq).unwrap_or_default();
             chain.follow(seq, text(1)?, Some(noted.unwrap_or(Hash::NOTHING)))?;

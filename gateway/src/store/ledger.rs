@@ -1,8 +1,8 @@
-//! What tokens were spent on. A mutation goes in three steps: [`begin`](Store::begin) uses the token up and writes down
-//! what is about to be done, in one transaction; then it is done, here or at the registry behind; then
-//! [`settle`](Store::settle) writes down what came of it. A crash between leaves an intent without an outcome, which is
-//! settled before the next start serves anybody. If only the writing down fails, the outcome is kept in mind and is on
-//! record before the next token is spent.
+//! What tokens were spent on. A mutation takes three steps. [`begin`](Store::begin) spends the token and writes down
+//! what is about to be done, in one transaction. Then it is done, here or at the registry behind. Then
+//! [`settle`](Store::settle) writes down the outcome. A crash in between leaves an intent without an outcome, which is
+//! settled at the next start before anybody is served. If only the last write fails, the outcome is kept in memory, and
+//! is written before the next token is spent.
 
 use std::fmt;
 
@@ -18,22 +18,22 @@ use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
 
-/// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
+/// A verified mutation token, and what it is spent on. It has no `Debug`, because it is not spent yet.
 #[derive(Clone)]
 pub struct Signed {
     /// The token as it came.
     pub token: String,
     /// The key that made it.
     pub key: KeyId,
-    /// What it says.
+    /// What it is for.
     pub mutation: Mutation,
-    /// See [`policy::single_use_key`](crate::policy::single_use_key).
+    /// By what it is remembered as spent: see [`policy::single_use_key`].
     pub single_use_key: String,
-    /// The challenge it answers; nothing else can answer it again.
+    /// The challenge in it, which no other token can use again.
     pub challenge: Option<String>,
-    /// Until when a replay must be recognised by the single-use key, and by the challenge.
+    /// How long the single-use key and the challenge have to be remembered.
     pub kept_until: Timestamp,
-    /// The server's time when it is spent. Not when it came: an upload takes its time.
+    /// The server's time when it is spent, which is later than when the request came.
     pub now: Timestamp,
 }
 
@@ -42,15 +42,15 @@ pub struct Signed {
 pub struct Intent {
     /// Its place in the audit log.
     pub seq: i64,
-    /// What is to be done.
+    /// What is about to be done.
     pub mutation: Mutation,
-    /// By whom.
+    /// Who wants it done.
     pub user: User,
     /// When the token was spent.
     pub time: Timestamp,
 }
 
-/// In words, for the log and for people.
+/// The change in words, for the log and for people.
 impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mutation = &self.mutation;
@@ -61,18 +61,18 @@ impl fmt::Display for Intent {
     }
 }
 
-/// What came of an intent.
+/// The outcome of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The change is made.
     Done,
-    /// It was refused, for this reason.
+    /// The change was refused for this reason.
     Refused(String),
-    /// It did not come about: something failed in between.
+    /// The change was not made, because something failed.
     Failed(String),
 }
 
-/// What is on record of a publish that was accepted.
+/// The record of a publish that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The place of its intent in the audit log.
@@ -87,9 +87,9 @@ pub struct Record {
     pub checksum: Checksum,
     /// The key that signed.
     pub key: KeyId,
-    /// Whose key it was.
+    /// The user the key belonged to.
     pub user: String,
-    /// The token: proof for whoever has the public key. It is spent.
+    /// The token, which is spent. It is a proof for everybody who has the public key.
     pub token: String,
     /// Whether the version came into this store, and not to a registry behind. Without that word in the log, nobody knows.
     pub is_here: bool,
@@ -98,10 +98,10 @@ pub struct Record {
 /// Why a token is not spent.
 #[derive(Debug, thiserror::Error)]
 pub enum SpendError {
-    /// The token may not.
+    /// The token is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// As many as can be remembered were spent lately. Nothing is forgotten before its time to make room.
+    /// As many tokens were spent lately as can be remembered. None is forgotten before its time to make room.
     #[error("more changes were made lately than this registry can remember; try again tomorrow")]
     Full,
     /// The store failed.
@@ -109,13 +109,14 @@ pub enum SpendError {
     Store(#[from] StoreError),
 }
 
-/// What an attempt failed of, if it was in doubt what became of it, and it was not there when that was looked at.
+/// The recorded reason of an attempt whose outcome was not known, and whose change was not there when the index was
+/// asked.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// What the outcome of a publish says, if the version is in this store.
 pub(super) const HERE: &str = "here";
 
-/// How many single-use keys and challenges are remembered: about 300 MB of them.
+/// The most single-use keys and challenges that are remembered. They take about 300 MB.
 const MOST_SPENT: i64 = 1_000_000;
 
 impl From<rusqlite::Error> for SpendError {
@@ -125,14 +126,14 @@ impl From<rusqlite::Error> for SpendError {
 }
 
 impl Store {
-    /// Whether a token and its challenge can still be used; asked before an upload is read. The answer that counts is
-    /// given by [`begin`](Self::begin).
+    /// Checks that a token and its challenge are unspent, before an upload is read. The check that counts is made by
+    /// [`begin`](Self::begin).
     pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
         is_unspent(&self.connection(), signed)
     }
 
-    /// Uses a token up and writes down what for, durably. The key is looked at again: it may have been revoked while an
-    /// upload was on its way, or have expired, or have become a read key.
+    /// Spends a token, and writes down durably what for. The key is checked again: while an upload was received it may
+    /// have been revoked, have expired, or have become a read key.
     ///
     /// # Errors
     /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
@@ -161,7 +162,7 @@ impl Store {
         Ok(intent)
     }
 
-    /// Writes down what came of an intent.
+    /// Writes down the outcome of an intent.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
@@ -186,8 +187,8 @@ impl Store {
         rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
     }
 
-    /// Whether the same user tried to publish the same file before, and it was in doubt what became of it. A try that was
-    /// refused made nothing.
+    /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
+    /// refused does not count.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -216,7 +217,7 @@ impl Store {
         Ok(false)
     }
 
-    /// What is on record of accepted publishes, oldest first; all, or those of one version.
+    /// The records of accepted publishes, oldest first: all of them, or those of one version.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
@@ -305,7 +306,7 @@ fn is_unspent(connection: &Connection, signed: &Signed) -> Result<(), SpendError
     }
 }
 
-/// A challenge among the single-use keys, which are JSON.
+/// What a used challenge is remembered by. It cannot be confused with a single-use key, which is JSON.
 fn challenge_key(signed: &Signed) -> Option<String> {
     signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
 }
@@ -314,8 +315,8 @@ pub(super) fn is_open(connection: &Connection, intent: &Intent) -> Result<bool, 
     Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([intent.seq])?)
 }
 
-/// What is said of the outcome of the intent at this place: empty if it is done, `None` if it has no outcome. It stands
-/// somewhere behind the intent, most often not far.
+/// The detail of the outcome of the intent at this place: empty if it was carried out, `None` if there is no outcome.
+/// The outcome is somewhere after the intent, usually near it.
 fn outcome(connection: &Connection, seq: i64) -> Result<Option<String>, StoreError> {
     Ok(connection
         .prepare_cached(

@@ -1,9 +1,9 @@
-//! Secrets that the gateway makes for itself, once, and that no other program has to know.
+//! Secrets that the gateway makes once for itself. No other program needs them.
 
 use super::{Store, StoreError};
 
 impl Store {
-    /// The key that challenges are authenticated with. With another one, what was issued until now is good for nothing.
+    /// The key for challenges of mutations. If it changes, all challenges that were issued become invalid.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`], [`StoreError::Random`].
@@ -11,7 +11,7 @@ impl Store {
         self.secret("challenge key")
     }
 
-    /// The same for the challenges of enrollments.
+    /// The key for challenges of enrollments.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`], [`StoreError::Random`].

@@ -103,7 +103,8 @@ fn begin_reading(stdout: Option<ChildStdout>) -> Receiver<Zeroizing<Vec<u8>>> {
     let (sender, pieces) = mpsc::channel();
     std::thread::spawn(move || {
         let Some(mut stdout) = stdout else { return };
-        let mut buffer = Zeroizing::new([0; LONGEST_LINE]);
+        // On the heap: to drop an array that was moved leaves its bytes where it was before.
+        let mut buffer = Zeroizing::new(vec![0; LONGEST_LINE]);
         let mut length = 0;
         while length < LONGEST_LINE {
             let Ok(more @ 1..) = stdout.read(&mut buffer[length..]) else { return };

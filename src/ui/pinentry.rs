@@ -160,7 +160,7 @@ impl Dialogue {
 }
 
 fn read_lines(mut output: ChildStdout, mut took: impl FnMut(Zeroizing<Vec<u8>>) -> bool) {
-    let mut buffer = Zeroizing::new([0; LONGEST_LINE]);
+    let mut buffer = Zeroizing::new(vec![0; LONGEST_LINE]);
     let mut length = 0;
     // A line that does not end is no line.
     while let Ok(more @ 1..) = output.read(&mut buffer[length..]) {

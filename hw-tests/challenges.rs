@@ -128,7 +128,7 @@ fn enroll_goes_on_where_nobody_answers() {
     outcome.says(&[
         "warning: the registry cannot be asked what it wants: http://127.0.0.1",
         "gave no answer within 1 seconds",
-        "taking it for one without challenges; ask again with: yk-cargo enroll sparse+http://127",
+        "taking it for one that issues no challenges; ask again with: yk-cargo enroll sparse+http://127",
     ]);
     let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
     let registry = enrollments.registry(&index).unwrap();

@@ -154,7 +154,7 @@ fn a_card_that_lost_its_keys() {
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "keys");
     assert!(text.contains("no longer has the read key in slot 82 and the publish key in slot 83"), "{text}");
-    assert_eq!(next, "yk-cargo forget my-reg && yk-cargo enroll my-reg");
+    assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678");
 }
 
 #[test]
@@ -318,7 +318,9 @@ fn a_clock_that_is_wrong() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let index = format!("sparse+http://{address}/late/");
     let key = ["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"];
-    world.yk_cargo([&["enroll", &index, "--yes"][..], &key].concat()).succeeds();
+    let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+    world.write("home/config.toml", &format!("{config}\n[registries.late]\nindex = \"{index}\"\n"));
+    world.yk_cargo([&["enroll", "late", "--yes", "--configure"][..], &key].concat()).succeeds();
     let listener = TcpListener::bind(address).unwrap();
     let (requests, received) = mpsc::channel();
     std::thread::spawn(move || {

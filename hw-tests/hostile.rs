@@ -14,15 +14,6 @@ use crate::world::{NAME, Reads, World};
 
 const EVIL: &str = "sparse+http://127.0.0.1:9/evil/";
 
-impl World {
-    /// A cloned project with its own `.cargo/config.toml`.
-    fn project(&self, config: &str) -> std::path::PathBuf {
-        let project = self.package("alpha", "0.1.0", "");
-        self.write("work/alpha/.cargo/config.toml", config);
-        project
-    }
-}
-
 /// The project gives the enrolled name another URL: cargo asks us for that URL, under the trusted name.
 #[test]
 fn a_project_that_redefines_the_registry_gets_no_signature() {
@@ -109,7 +100,7 @@ fn a_registry_name_cannot_drive_the_terminal() {
     });
     let outcome = world.provider(&request.to_string()).succeeds();
     assert_eq!(outcome.answer(), json!({"Err": {"kind": "not-found"}}));
-    outcome.says(&["yk-cargo enroll \\u{1b}[2Jmy-reg\\u{d}\\u{a}"]);
+    outcome.says(&["yk-cargo enroll '\\u{1b}[2Jmy-reg\\u{d}\\u{a}'"]);
     assert!(!outcome.stderr.contains(['\u{1b}', '\u{7}', '\r']));
 }
 

@@ -52,7 +52,10 @@ fn the_last_try_is_not_spent() {
 fn a_blocked_pin() {
     let world = World::with_a_crate();
     world.card.set_pin_tries(0);
-    world.yank().fails().says(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    world
+        .yank()
+        .fails()
+        .says(&["the PIN of YubiKey 12345678 is blocked", "ykman --device 12345678 piv access unblock-pin"]);
 }
 
 /// What cannot be a PIN is not sent, so it costs nothing.

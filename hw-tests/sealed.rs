@@ -180,16 +180,36 @@ fn reads_that_need_the_token_get_it_for_the_whole_run() {
     );
 }
 
-/// The registry was open when the token was sealed; cargo passes on that it refuses reads now.
+/// The registry was open when the token was sealed, and refuses reads now. That it says so opens the token for nothing
+/// more; the person can, and can take it back.
 #[test]
-fn a_registry_that_closes_its_index() {
+fn a_registry_that_closes_its_index_gets_the_token_when_the_person_says_so() {
     let sealed = Sealed::new(Reads::Open);
     sealed.registry.state().reads = Reads::AuthRequired;
     let package = sealed.world.package("alpha", "0.1.0", "");
-    let outcome = sealed.world.publish(&package).succeeds();
-    outcome.says(&["`my-reg` needs the token for reads now"]);
+    let refused = || {
+        sealed.world.make_cold();
+        let outcome = sealed.world.publish(&package).fails();
+        outcome.says(&["opened for changes only", "yk-cargo seal my-reg --reads auth-required"]);
+    };
+    refused();
+    refused();
+    assert!(Seen::on(&sealed.world.card).nothing());
+    assert_eq!(sealed.registry.done(), Vec::<String>::new());
+    let reads = |reads: &str| sealed.world.yk_cargo(["seal", NAME, "--reads", reads]).succeeds();
+    reads("auth-required").says(&["the token of `my-reg` is opened for every read too"]);
+    sealed.world.publish(&package).succeeds();
     assert_eq!(sealed.registry.done(), ["publish alpha 0.1.0"]);
-    sealed.world.publish(&sealed.world.package("alpha", "0.2.0", "")).succeeds();
+    // A new token is opened for no more than the old one was.
+    reads("open").says(&["is opened for changes only"]);
+    sealed.seal(&["--rotate"]).succeeds();
+    refused();
+    sealed
+        .world
+        .yk_cargo(["seal", "crates-io", "--yes", "--reads", "auth-required"])
+        .input(TOKEN)
+        .fails()
+        .says(&["crates.io is read without a token"]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn what_stops_a_signature_stops_an_opening() {
     sealed.world.card.set_pin_tries(1);
     sealed.refuses(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
     sealed.world.card.set_pin_tries(0);
-    sealed.refuses(&["the PIN is blocked", "ykman piv access unblock-pin"]);
+    sealed.refuses(&["the PIN of YubiKey 12345678 is blocked", "piv access unblock-pin`"]);
     sealed.world.card.set_pin_tries(3);
     let nobody = sealed.yank().without("YK_CARGO_PIN_COMMAND").fails();
     nobody.says(&["YubiKey 12345678 needs its PIN, and there is no terminal to ask for it"]);
@@ -79,7 +79,7 @@ fn files_that_were_exchanged() {
     let config = fs::read_to_string(sealed.world.path("home/config.toml")).unwrap();
     sealed.world.write("home/config.toml", &format!("{config}[registries.other]\nindex = \"{other}\"\n"));
     let seal = ["seal", "other", "--yes", "--no-check", "--no-configure"];
-    sealed.world.yk_cargo(seal).input("anotherToken\n").succeeds().says(&["taking it that they do"]);
+    sealed.world.yk_cargo(seal).input("anotherToken\n").succeeds().says(&["taking it that they do not"]);
     let theirs = yk_cargo::sealed_files::path(&sealed.world.cargo_home(), &other.parse().unwrap());
     fs::copy(&theirs, sealed.file()).unwrap();
     sealed.refuses(&["cannot be used", "the token in it belongs to sparse+http://127.0.0.1:9/index/"]);

@@ -103,7 +103,9 @@ fn forget_leaves_the_keys_on_the_card() {
         "removed the enrollment",
         "have them revoked there, or take them back with `yk-cargo enroll my-reg --existing`",
     ]);
-    assert!(Seen::on(&world.card).nothing());
+    let seen = Seen::on(&world.card);
+    assert!(!seen.changed_anything() && seen.pins() == 0 && seen.all_signatures() == 0);
+    seen.assert_well_mannered();
     world.yk_cargo(["forget", NAME, "--yes"]).fails().says(&["my-reg is not enrolled"]);
     world.yk_cargo(["enroll", NAME, "--existing", "--yes"]).succeeds();
     assert_eq!(world.registry().cards[0].keys, keys);

@@ -116,12 +116,13 @@ fn the_registry_is_asked_for_proof_and_file() {
     assert!(
         lines[1].starts_with("ok       signature: the key below signed this checksum as alpha 0.1.0 for ")
     );
-    assert_eq!(lines[2], format!("ok       trust: the key {} is given with --key", published.key()));
+    assert_eq!(lines[2], "ok       index: what cargo resolves by is what the signed file says");
+    assert_eq!(lines[3], format!("ok       trust: the key {} is given with --key", published.key()));
     assert!(
-        lines[3].starts_with("note     audit log: entry 3, said by the gateway to be of 20"),
+        lines[4].starts_with("note     audit log: entry 3, said by the gateway to be of 20"),
         "{outcome:#?}"
     );
-    assert!(lines[3].ends_with("and of alice; the gateway has not signed its log up to there yet"));
+    assert!(lines[4].ends_with("and of alice; the gateway has not signed its log up to there yet"));
     world.yk_cargo(["verify", "alpha@9.9.9", "--registry", NAME]).fails().says(&["no proof of alpha 9.9.9"]);
     // No card was needed for any of it.
     let served = world.path("store/crates/alpha/alpha-0.1.0.crate");
@@ -130,6 +131,62 @@ fn the_registry_is_asked_for_proof_and_file() {
     assert!(outcome.stdout.starts_with("failed   file: what the registry serves has the checksum "));
     let file = ["--crate", published.file.to_str().unwrap(), "--key", &published.key()];
     world.yk_cargo([&verify[..], &file].concat()).succeeds();
+}
+
+/// Cargo compiles what the index says. Whoever can write there needs no signature for that, and all else holds.
+#[test]
+fn the_index_says_what_the_signed_file_says() {
+    let published = Published::new();
+    let world = &published.world;
+    let key = published.key();
+    let report = |more: &[&str]| {
+        let verify = ["verify", "alpha@0.1.0", "--registry", NAME, "--key", &key, "--json"];
+        let outcome = world.yk_cargo([&verify[..], more].concat()).ends();
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome:#?}"));
+        assert_eq!(outcome.status.success(), report["ok"] == true, "{outcome:#?}");
+        let results = ["file", "signature", "index", "trust"].map(|check| result(&report, check));
+        (results, report["checks"][2]["text"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(report(&[]).0, ["ok"; 4]);
+    let database = rusqlite::Connection::open(world.path("store/registry.db")).unwrap();
+    let original: String = database.query_row("SELECT line FROM version", (), |row| row.get(0)).unwrap();
+    let line: Value = serde_json::from_str(&original).unwrap();
+    let with = |field: &str, value: Value| {
+        let mut line = line.clone();
+        line[field] = value;
+        line.to_string()
+    };
+    let evil = json!([{ "name": "evil\u{202e}", "req": "*", "kind": "normal" }]);
+    let file = published.file.to_str().unwrap();
+    for (lines, text) in [
+        (with("deps", evil), r"`deps` is `evil\u{202e} = *` (normal, "),
+        (with("features", json!({ "default": ["evil"] })), "`features` is "),
+        (with("cksum", "00".into()), "`cksum` is "),
+        (format!("{original}\n{}", with("vers", "0.1.0+evil".into())), "the index has it twice"),
+        (
+            format!("{original}\n{{\"vers\":\"0.1.0\",\"vers\":\"0.1.1\"}}"),
+            "line 2 of the index file cannot be read",
+        ),
+        (with("vers", "0.2.0".into()), "the index does not have it"),
+    ] {
+        database.execute("UPDATE version SET line = ?", [lines]).unwrap();
+        for more in [&[][..], &["--crate", file]] {
+            let (results, said) = report(more);
+            assert_eq!(results, ["ok", "ok", "failed", "ok"], "{text}");
+            assert!(said.contains(text), "{said} does not say {text}");
+        }
+        // A key is not trusted on the word of such a registry.
+        world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--remember", "--yes"]).fails();
+        assert!(!world.path("home/yk-cargo/signers.toml").exists());
+    }
+    database.execute("UPDATE version SET line = ?", [with("yanked", true.into())]).unwrap();
+    let (results, said) = report(&[]);
+    assert_eq!((results, said.ends_with("; it is yanked")), (["ok"; 4].map(str::to_owned), true));
+    let offline = published.offline(|_| {}, &["--key", &key]);
+    assert!(
+        offline.status.success() && offline.stdout.contains("note     index: not looked at"),
+        "{offline:#?}"
+    );
 }
 
 #[test]

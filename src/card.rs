@@ -3,14 +3,17 @@
 pub(crate) mod access;
 pub(crate) mod attested;
 pub(crate) mod choose;
+pub(crate) mod enrolled_keys;
 pub(crate) mod find;
 pub(crate) mod found_keys;
 mod identity;
 pub(crate) mod key_making;
 pub(crate) mod key_use;
 pub(crate) mod known;
+mod management;
 pub(crate) mod management_key;
 pub(crate) mod pin_source;
 pub(crate) mod plugged_in;
 pub(crate) mod survey;
+mod touch_notice;
 pub(crate) mod vacancy;

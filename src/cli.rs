@@ -1,5 +1,5 @@
-//! The command line: which commands there are. Help, completions and the man pages come from these definitions, and what a
-//! command can be told stands beside the command.
+//! The command line: which commands there are. Each command's arguments are defined beside it. Help, completions and
+//! the man pages come from these definitions.
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -66,7 +66,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does what was asked for.
+    /// Runs the command.
     ///
     /// # Errors
     /// Whatever stopped it.

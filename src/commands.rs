@@ -1,4 +1,4 @@
-//! One use case a file, with what it can be told.
+//! The commands: one file for each, with its arguments.
 
 use std::io::Read as _;
 
@@ -19,12 +19,13 @@ pub mod list;
 pub mod migrate;
 pub mod seal;
 mod sealed_tokens;
+mod standing;
 pub mod status;
 pub mod token;
 pub mod unseal;
 pub mod verify;
 
-/// The one way to stdout. Who stops reading, as `head` does, has seen enough.
+/// Prints a line to stdout. It is no error if the reader has gone, as `head` does.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
     use std::io::Write as _;
     match writeln!(std::io::stdout().lock(), "{text}") {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::cargo_config::{self, CargoConfig};
-use crate::enrollment::{Enrollments, Registry};
+use crate::cargo_config::{self, CargoConfig, ConfiguredRegistry};
+use crate::enrollment::{Enrollments, Registry, SealedToken};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::ui;
@@ -18,7 +18,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// As the environment has it.
+    /// Reads them, as the environment and the working directory say.
     ///
     /// # Errors
     /// There is no home, or the settings cannot be used.
@@ -35,6 +35,24 @@ impl Context {
         Ok(Self { cargo: CargoConfig::new(home, here), settings })
     }
 
+    /// The registry that a person means by an index URL or a name, crates.io too. A name is what the person's own
+    /// configuration says; what only a project says counts where it is the URL of something enrolled or sealed.
+    pub(crate) fn registry(
+        &self,
+        name_or_url: &str,
+        enrollments: &Enrollments,
+    ) -> Result<ConfiguredRegistry, Error> {
+        match self.cargo.resolve_any(name_or_url) {
+            Err(cargo_config::Error::OnlyInProject { name, index, .. }) if enrollments.know(&index) => {
+                Ok(ConfiguredRegistry { index, name: Some(name) })
+            }
+            Err(cargo_config::Error::NoSparsePrefix { index }) if enrollments.know(&index) => {
+                Ok(ConfiguredRegistry { index, name: None })
+            }
+            resolved => Ok(resolved?),
+        }
+    }
+
     /// The enrollment that a person means by an index URL or a name. The name in cargo's configuration counts, and where
     /// it has gone from there, the one it was enrolled under.
     pub(crate) fn enrolled<'a>(
@@ -42,14 +60,39 @@ impl Context {
         enrollments: &'a Enrollments,
         name_or_url: &str,
     ) -> Result<&'a Registry, Error> {
-        if let Some(registry) = enrollments.registry(name_or_url) {
-            return Ok(registry);
+        let known = |index: &str| enrollments.registry(index);
+        match self.known(enrollments, name_or_url, known, || enrollments.named(name_or_url))? {
+            Some(registry) => Ok(registry),
+            None if name_or_url == cargo_config::CRATES_IO_NAME => Err(cargo_config::Error::CratesIo.into()),
+            None => Err(Error::NotEnrolled { registry: name_or_url.to_owned() }),
         }
-        let found = match self.cargo.resolve(name_or_url) {
-            Ok(configured) => enrollments.registry(&configured.index),
-            Err(cargo_config::Error::UnknownRegistry { .. }) => enrollments.named(name_or_url),
-            Err(error) => return Err(error.into()),
-        };
-        found.ok_or_else(|| Error::NotEnrolled { registry: name_or_url.to_owned() })
+    }
+
+    /// The same for a sealed token.
+    pub(crate) fn sealed<'a>(
+        &self,
+        enrollments: &'a Enrollments,
+        name_or_url: &str,
+    ) -> Result<&'a SealedToken, Error> {
+        let named = || enrollments.sealed.iter().find(|token| token.name.as_deref() == Some(name_or_url));
+        let found = self.known(enrollments, name_or_url, |index| enrollments.sealed(index), named)?;
+        found.ok_or_else(|| Error::NotSealed { registry: name_or_url.to_owned() })
+    }
+
+    fn known<T>(
+        &self,
+        enrollments: &Enrollments,
+        name_or_url: &str,
+        known: impl Fn(&str) -> Option<T>,
+        named: impl Fn() -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        if let Some(found) = known(name_or_url) {
+            return Ok(Some(found));
+        }
+        match self.registry(name_or_url, enrollments) {
+            Ok(configured) => Ok(known(&configured.index)),
+            Err(Error::CargoConfig(cargo_config::Error::UnknownRegistry { .. })) => Ok(named()),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Enrollments: which key on which card signs for which index URL.
 //!
-//! `$CARGO_HOME/yk-cargo/enrollments.toml` is the only authority for signing, and for whose sealed token is opened. Cargo's registry *name*, the project's
-//! configuration and provider arguments are all in the hands of whoever wrote the project; the exact index URL is
-//! what a token is bound to, so it is the key here.
+//! `$CARGO_HOME/yk-cargo/enrollments.toml` alone decides what is signed, and which sealed token is opened. Cargo's
+//! *name* of a registry, the project's configuration and the provider's arguments are in the hands of whoever wrote the
+//! project. A token is bound to the exact index URL, so that is the key here.
 //!
-//! The file holds no secret, but whoever can write it can have another key asked for: it is refused if others may.
+//! The file holds no secret. But whoever can write it can have another key used, so it is refused if others may write it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 pub(crate) mod edit;
 mod error;
@@ -25,11 +25,12 @@ mod file;
 mod sealing;
 mod values;
 
-pub use edit::Edit;
+pub use edit::{Edit, Noted};
 pub use error::{Error, Problem};
 pub use sealing::{SealedToken, SealingKey};
 
-/// Seconds of reuse where nothing is known of the registry's window: short enough for one of two minutes.
+/// For how many seconds a read token is used again if the registry does not say how long it takes one: short enough for
+/// a window of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
 
 /// The only version of the file that this program writes and reads.
@@ -40,7 +41,7 @@ pub const FILE_VERSION: i64 = 1;
 pub struct Enrollments {
     /// One entry per index URL, in file order.
     pub registries: Vec<Registry>,
-    /// Keys being made: written before GENERATE, gone once the certificate stands.
+    /// Keys that are being made. Each is noted before GENERATE, and the note goes when the key is enrolled.
     pub pending: Vec<Pending>,
     /// Registries whose bearer token is sealed, one entry per index URL, in file order.
     pub sealed: Vec<SealedToken>,
@@ -70,7 +71,7 @@ pub struct Registry {
     /// For how many seconds cargo may use a read token again.
     #[serde(default = "values::default_reuse")]
     pub reuse: u32,
-    /// In the order in which they are tried.
+    /// Its cards, in the order in which they are tried.
     #[serde(default, rename = "card", skip_serializing)]
     pub cards: Vec<Card>,
 }
@@ -81,7 +82,7 @@ pub struct Card {
     /// The YubiKey's number.
     #[serde(with = "values::number")]
     pub serial: Serial,
-    /// When it was enrolled.
+    /// Its firmware when it was enrolled.
     #[serde(with = "values::text")]
     pub firmware: Version,
     /// What its owner calls it.
@@ -103,10 +104,10 @@ pub struct Key {
     /// Its public half. A signature is checked with it before it leaves the process.
     #[serde(with = "values::text")]
     pub public: PublicKey,
-    /// As read back from the card.
+    /// When it asks for the PIN, as read back from the card.
     #[serde(with = "values::text")]
     pub pin: PinPolicy,
-    /// As read back from the card.
+    /// When it asks for a touch, as read back from the card.
     #[serde(with = "values::text")]
     pub touch: TouchPolicy,
 }
@@ -125,6 +126,15 @@ pub enum ChallengeSource {
 }
 
 impl ChallengeSource {
+    /// What a registry does that has such challenges.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::None => "issues no challenges",
+            Self::Index | Self::Api => "issues a challenge for each mutation",
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -138,9 +148,9 @@ impl ChallengeSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reads {
-    /// Yes.
+    /// They need one.
     AuthRequired,
-    /// No.
+    /// Anybody may read.
     Open,
 }
 
@@ -227,6 +237,12 @@ impl Enrollments {
         self.sealed.iter().find(|token| token.index == *index)
     }
 
+    /// Whether this program gives tokens for exactly this index URL.
+    #[must_use]
+    pub fn know(&self, index: &str) -> bool {
+        self.registry(index).is_some() || self.sealed(index).is_some()
+    }
+
     /// Whether a slot has a key of ours, made or in the making.
     #[must_use]
     pub fn holds(&self, serial: Serial, slot: Slot) -> bool {
@@ -235,6 +251,31 @@ impl Enrollments {
         enrolled.any(|key| key.slot == slot)
             || self.pending.iter().any(|pending| (pending.serial, pending.slot) == (serial, slot))
             || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
+    }
+
+    /// Whether the key that was to be made is enrolled, in that very slot.
+    pub(crate) fn has_key_for(&self, pending: &Pending) -> bool {
+        let Pending { serial, slot, purpose } = pending;
+        match purpose {
+            Purpose::Signing { role, index } => {
+                let card = self.registry(index).and_then(|registry| registry.card(*serial));
+                card.is_some_and(|card| card.keys.iter().any(|key| (key.role, key.slot) == (*role, *slot)))
+            }
+            Purpose::Sealing => {
+                self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (*serial, *slot))
+            }
+        }
+    }
+
+    /// Without some keys of one card, which are no longer on it.
+    #[must_use]
+    pub(crate) fn without(mut self, index: &IndexUrl, serial: Serial, gone: &[Key]) -> Self {
+        for registry in self.registries.iter_mut().filter(|registry| registry.index == *index) {
+            for card in registry.cards.iter_mut().filter(|card| card.serial == serial) {
+                card.keys.retain(|key| !gone.contains(key));
+            }
+        }
+        self
     }
 
     /// The slot in which a key for this purpose was begun on a card, and not finished.
@@ -277,14 +318,14 @@ impl Pending {
     #[must_use]
     pub fn next_command(&self) -> String {
         match &self.purpose {
-            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", escape(index)),
+            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", foreign_word(index)),
             Purpose::Sealing => "yk-cargo seal REGISTRY".to_owned(),
         }
     }
 }
 
 impl Registry {
-    /// One of which nothing is known yet, and that has no cards.
+    /// A registry without cards, of which nothing more is known yet.
     #[must_use]
     pub fn new(index: IndexUrl, name: Option<String>, subject: Option<String>) -> Self {
         let (key_id, challenge) = (KeyIdField::Both, ChallengeSource::None);
@@ -311,7 +352,7 @@ impl Registry {
 }
 
 impl Card {
-    /// As a person knows it.
+    /// What a person calls it: `YubiKey 12345678 (laptop key)`.
     #[must_use]
     pub fn display_name(&self) -> String {
         card_name(self.serial, &self.label)
@@ -333,7 +374,7 @@ fn card_name(serial: Serial, label: &str) -> String {
     format!("YubiKey {serial} ({})", escape(label))
 }
 
-/// Several of them, of which each will do.
+/// The names of several cards of which any will do.
 pub(crate) fn any_of(cards: impl Iterator<Item = String>) -> String {
     cards.collect::<Vec<_>>().join(" or ")
 }

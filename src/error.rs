@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use crate::enrollment::{self, Registry, Role};
+use crate::enrollment::{self, ChallengeSource, Registry, Role};
 use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::pin;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::process::secret_program::{self, PIN_COMMAND};
 use crate::registry::{enrollment as registration, greeting};
-use crate::text::escape;
-use crate::ui::AskError;
+use crate::text::{escape, foreign_word};
 use crate::ui::pinentry::PinentryError;
+use crate::ui::{AskError, FOREGROUND, Nobody};
 use crate::{cargo_config, piv, proof, reader, sealed, sealed_files, settings, trusted_keys};
 
 /// Everything that stops an operation. Variants are for matching; messages, and [`Error::hint`], are for people.
@@ -24,6 +24,12 @@ pub enum Error {
         /// Its name, escaped.
         registry: String,
     },
+    /// Another run of this program is making the same key.
+    #[error("another yk-cargo is making this key in slot {slot} of YubiKey {serial}")]
+    AnotherRun { serial: Serial, slot: Slot },
+    /// A key asks for a PIN or a touch, and is enrolled as one that does not.
+    #[error("a key of YubiKey {serial} asks for more than what it is enrolled with")]
+    AsksMore { serial: Serial },
     #[error(transparent)]
     Ask(#[from] AskError),
     /// `--slot` names another slot than the one in which the key was begun.
@@ -53,6 +59,13 @@ pub enum Error {
     /// `--slot` names another slot than the one with the enrolled key.
     #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
     EnrolledElsewhere { serial: Serial, role: Role, slot: Slot },
+    /// A project has the token take another way than the person's own configuration.
+    #[error("the token of `{registry}` was not opened: {}", settings(detours))]
+    Detour {
+        /// The registry's name, escaped.
+        registry: String,
+        detours: Vec<cargo_config::Detour>,
+    },
     #[error(transparent)]
     Enrollments(#[from] enrollment::Error),
     #[error("cannot get {what} from the registry")]
@@ -68,10 +81,22 @@ pub enum Error {
     LastTry { serial: Serial },
     #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
     ManagementKeyNeeded { serial: Serial },
+    #[error("YubiKey {serial} was not touched in time for its management key")]
+    ManagementKeyNotTouched { serial: Serial },
     #[error("a management key is 32, 48 or 64 hexadecimal digits")]
     ManagementKeySyntax,
     #[error("no YubiKey is plugged in; this needs {wanted}")]
     NoCard { wanted: String },
+    /// A registry's token is opened for changes only, and its index refuses reads without one.
+    #[error(
+        "the index of `{registry}` refuses reads without a token, and the sealed one is opened for changes only"
+    )]
+    SealedForChanges {
+        /// The registry's name, escaped.
+        registry: String,
+        /// Its index needs no token, whoever says so.
+        is_crates_io: bool,
+    },
     #[error("YubiKey {serial} has no {wanted} empty retired slots (82 to 95)")]
     NoEmptySlot { serial: Serial, wanted: usize },
     /// `--existing` found nothing.
@@ -79,11 +104,11 @@ pub enum Error {
     NothingToAdopt { serial: Serial, index: IndexUrl },
     #[error("no {role} key is enrolled for `{registry}`")]
     NoKeyForRole { registry: String, role: &'static str },
-    #[error("YubiKey {serial} needs its PIN, and there is no terminal to ask for it")]
-    NoPin { serial: Serial },
+    #[error("YubiKey {serial} needs its PIN, and {nobody}")]
+    NoPin { serial: Serial, nobody: Nobody },
     /// `cargo login` without a token, and nobody to ask for one.
-    #[error("no token was given, and there is no terminal to ask for it")]
-    NoToken,
+    #[error("no token was given, and {nobody}")]
+    NoToken { nobody: Nobody },
     #[error("no token is sealed for {}", escape(registry))]
     NotSealed {
         /// Name or URL.
@@ -109,6 +134,19 @@ pub enum Error {
     /// `verify` found something that does not hold; it has said what.
     #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
     NotProven { failed: usize },
+    /// The card made something else than what it was asked for.
+    #[error("YubiKey {serial} was asked for a new key in slot {slot}, and {what}; it is not enrolled")]
+    NotAsMade { serial: Serial, slot: Slot, what: &'static str },
+    #[error("YubiKey {serial} wants a touch, and nobody can touch it on an NFC reader; nothing was done")]
+    NoTouchOverNfc { serial: Serial },
+    /// `--refresh`, and the registry does not say what it wants.
+    #[error("`{registry}` cannot be asked; nothing was changed, and it is still taken for one that {}", known.in_words())]
+    NotRefreshed {
+        /// Its name, escaped.
+        registry: String,
+        known: ChallengeSource,
+        source: greeting::Error,
+    },
     #[error("YubiKey {serial} was not touched in time; nothing was signed or opened")]
     NotTouched { serial: Serial },
     #[error(
@@ -142,6 +180,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Pin(#[from] pin::PinError),
+    #[error("the PIN of YubiKey {serial} is blocked")]
+    PinBlocked { serial: Serial },
     #[error(transparent)]
     Pinentry(#[from] PinentryError),
     #[error(transparent)]
@@ -177,8 +217,8 @@ pub enum Error {
     SealingKeyGone { serial: Serial, slot: Slot },
     #[error("several YubiKeys are plugged in: {}", list(found))]
     SeveralCards { found: Vec<Serial> },
-    /// Old firmware, and nobody who could read what is printed on the key.
-    #[error("this YubiKey's firmware does not tell its number")]
+    /// A card that does not tell its number, and nobody who could read what is printed on it.
+    #[error("this YubiKey does not tell its number")]
     SerialNeeded,
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -204,6 +244,9 @@ pub enum Error {
     /// `doctor` found something that has to be mended; it has said what.
     #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]
     Unwell { failed: usize },
+    /// The card that is there is of no use, and others would do.
+    #[error("{error}")]
+    UseAnother { error: Box<Error>, others: String },
     /// Wrong arguments that clap cannot see.
     #[error("{0}")]
     Usage(&'static str),
@@ -234,7 +277,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Ask(error) => return error.hint().map(str::to_owned),
+            Self::Ask(error) => return error.hint(),
             Self::BearerToken(error) => error.hint().into(),
             Self::CargoConfig(error) => return error.hint(),
             Self::Enrollments(error) => error.hint(),
@@ -250,14 +293,31 @@ impl Error {
             Self::TrustedKeys(error) => error.hint(),
 
             Self::AlreadySealed { registry } => {
-                format!("to put another in its place: yk-cargo seal {registry} --rotate")
+                format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))
+            }
+            Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
+            Self::AsksMore { .. } => {
+                "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::Detour { .. } => {
+                "run cargo from another folder, with --manifest-path; or, if you trust this setting, write it into $CARGO_HOME/config.toml too".into()
+            }
+            Self::SealedForChanges { is_crates_io: true, .. } => {
+                "crates.io's index needs no token: find out who answers in its place before you publish".into()
+            }
+            Self::SealedForChanges { registry, .. } => format!(
+                "if the registry really wants it for every read now: yk-cargo seal {} --reads auth-required",
+                foreign_word(registry)
+            ),
             Self::CardSignature(_) => {
-                "if another program replaced the key: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`; if none did, do not use this card".into()
+                "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
             }
             Self::Challenge { registry, source } => source.hint().unwrap_or_else(|| {
-                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
+                format!(
+                    "try again when the registry answers; if it works differently now: yk-cargo enroll {} --refresh",
+                    foreign_word(registry)
+                )
             }),
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
@@ -265,14 +325,17 @@ impl Error {
             Self::EnrolledElsewhere { .. } => {
                 "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
-            Self::KeyGone { .. } => {
-                "if the key was deleted or PIV was reset: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
-            }
+            Self::KeyGone { serial, .. } => format!(
+                "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
+            ),
             Self::LastTry { .. } => {
                 "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
             }
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
+            }
+            Self::ManagementKeyNotTouched { .. } => {
+                "run the command again, and touch the YubiKey when it blinks; if you did, the management key is not its own".into()
             }
             Self::NoCard { .. } => "plug it in and try again".into(),
             Self::NoEmptySlot { .. } => {
@@ -281,23 +344,32 @@ impl Error {
             Self::NoKeyForRole { .. } => {
                 "enroll again: `yk-cargo forget REGISTRY`, then `yk-cargo enroll REGISTRY`".into()
             }
+            Self::NoPin { nobody: Nobody::InForeground, .. } => {
+                format!("{FOREGROUND}, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'")
+            }
             Self::NoPin { .. } => format!(
                 "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do"
             ),
             Self::NoProof { .. } => {
                 "only a registry-gateway keeps proofs, and only of what was published through it".into()
             }
-            Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NoToken { nobody: Nobody::InForeground } => {
+                format!("{FOREGROUND}, or give the token on standard input")
+            }
+            Self::NoToken { .. } => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NoTouchOverNfc { .. } => "plug it into a USB port".into(),
+            Self::NotAsMade { .. } => "do not use this card".into(),
             Self::NotACrate { .. } => {
                 "`cargo package` makes one: target/package/NAME-VERSION.crate".into()
             }
-            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", foreign_word(registry)),
             Self::NotOneOfItsCards { enrolled, .. } if enrolled.is_empty() => {
                 "`yk-cargo list` shows what is enrolled".into()
             }
             Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
             Self::NotProven { .. } => "each check says what it found".into(),
-            Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
+            Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
+            Self::NotSealed { registry } => format!("yk-cargo seal {}", foreign_word(registry)),
             Self::NotTheChosenCard { .. } => {
                 "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
             }
@@ -316,25 +388,38 @@ impl Error {
             Self::OtherSubject { .. } => {
                 "to change it: `yk-cargo forget REGISTRY`, then enroll with --existing --subject".into()
             }
+            Self::PinBlocked { serial } => format!(
+                "set a new PIN with the PUK: `ykman --device {serial} piv access unblock-pin`; a YubiKey Bio has no PUK, and can only be reset"
+            ),
             Self::ProviderArguments { .. } => {
                 "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
             }
             Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
             Self::SealedForOthers { registry } => sealed_files::make_a_new_one(registry),
             Self::SealedIsAnother { registry } => format!(
-                "`yk-cargo seal {registry} --rotate` seals another; or revoke the one in clear, and remove it there"
+                "`yk-cargo seal {} --rotate` seals another; or revoke the one in clear, and remove it there",
+                foreign_word(registry)
             ),
             Self::SealingKeyGone { .. } => {
                 "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`".into()
             }
-            Self::SerialNeeded => "it is printed on the key: --serial NUMBER".into(),
+            Self::SerialNeeded => {
+                "it is printed on the key: --serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again".into()
+            }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::Signs { registry } => {
-                format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
+                format!("to go back to a bearer token: yk-cargo forget {}", foreign_word(registry))
             }
             Self::SlotTaken { .. } => {
                 "run the command again, without --slot, to use the next empty one".into()
             }
+            Self::Token(asymmetric_token::Error::TooLong { .. }) => {
+                "crate name, version, key subject, challenge and index URL are all in it: the longest of them has to be shorter".into()
+            }
+            Self::UseAnother { error, others } => match error.hint() {
+                Some(hint) => format!("plug in {others} and use that; for this one: {hint}"),
+                None => format!("plug in {others} and use that"),
+            },
             Self::Unprotected { .. } => {
                 "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
             }
@@ -365,6 +450,23 @@ impl Error {
         })
     }
 
+    /// The card that cannot be used until somebody has mended it, if that is what this says.
+    pub(crate) fn of_no_use(&self) -> Option<Serial> {
+        match *self {
+            Self::KeyGone { serial, .. }
+            | Self::SealingKeyGone { serial, .. }
+            | Self::PinBlocked { serial }
+            | Self::LastTry { serial }
+            | Self::NoTouchOverNfc { serial } => Some(serial),
+            _ => None,
+        }
+    }
+
+    /// Whether the card did not give what it is there for, or is not there any more; no person and no registry is to blame.
+    pub(crate) fn is_of_the_card(&self) -> bool {
+        matches!(self, Self::CardSignature(_) | Self::KeyGone { .. } | Self::Piv(_) | Self::Reader(_))
+    }
+
     pub(crate) fn not_one_of_its_cards(
         serial: Serial,
         index: &IndexUrl,
@@ -380,6 +482,15 @@ impl Error {
             role: if mutation { "publish" } else { "read" },
         }
     }
+}
+
+fn settings(detours: &[cargo_config::Detour]) -> String {
+    let in_one_file = |group: &[cargo_config::Detour]| {
+        let keys: Vec<_> = group.iter().map(|detour| format!("`{}`", escape(&detour.key))).collect();
+        format!("{} sets {}", group[0].origin, keys.join(" and "))
+    };
+    let files: Vec<_> = detours.chunk_by(|one, other| one.origin == other.origin).map(in_one_file).collect();
+    files.join(", ") + ", which your own configuration does not"
 }
 
 fn named(serials: &[Serial]) -> String {

@@ -35,6 +35,8 @@ impl IndexUrl {
     /// # Errors
     /// [`Error`]: cargo would refuse it too.
     pub fn configured(text: &str, root: &Path) -> Result<Self, Error> {
+        // A path without a scheme is no URL, whatever it starts at.
+        Url::parse(text).map_err(Error::Syntax)?;
         let base = Url::from_directory_path(root).ok();
         Url::options().base_url(base.as_ref()).parse(text).map_err(Error::Syntax).and_then(Self::checked)
     }
@@ -59,6 +61,16 @@ impl IndexUrl {
             return Err(Error::Characters);
         }
         Ok(Self(url.into()))
+    }
+
+    /// Whether cargo takes a URL in its configuration, as it is written there, for this registry: it compares both without
+    /// a final slash or `.git`, and at GitHub without regard to case (cargo 1.95, `CanonicalUrl`).
+    ///
+    /// # Errors
+    /// [`Error::Syntax`], [`Error::NoBase`]: cargo gives up.
+    pub fn is_what_cargo_finds(&self, written: &str) -> Result<bool, Error> {
+        let canonical = |text: &str| Url::parse(text).map_err(Error::Syntax).and_then(canonical);
+        Ok(canonical(written)? == canonical(&self.0)?)
     }
 
     /// The text that tokens are bound to.
@@ -98,6 +110,24 @@ impl IndexUrl {
     pub fn is_unprotected(&self) -> bool {
         is_unprotected(self.web())
     }
+}
+
+fn canonical(mut url: Url) -> Result<Url, Error> {
+    if url.cannot_be_a_base() {
+        return Err(Error::NoBase);
+    }
+    if url.path().ends_with('/') {
+        url.path_segments_mut().map_err(|()| Error::NoBase)?.pop_if_empty();
+    }
+    if url.host_str() == Some("github.com") {
+        let rest = &url[url::Position::AfterScheme..];
+        url = Url::parse(&format!("https{rest}")).map_err(Error::Syntax)?;
+        url.set_path(&url.path().to_lowercase());
+    }
+    if let Some(chopped) = url.path().strip_suffix(".git").map(str::to_owned) {
+        url.set_path(&chopped);
+    }
+    Ok(url)
 }
 
 /// Whether what is sent to this URL crosses a network in clear: plain HTTP, and not to this computer.
@@ -174,6 +204,9 @@ pub enum Error {
     /// It has characters that no token may carry.
     #[error("it has blanks, control or non-ASCII characters")]
     Characters,
+    /// A URL such as `mailto:me`.
+    #[error("it names no place")]
+    NoBase,
     /// A sparse index without a final slash.
     #[error("the URL of a sparse index ends in a slash")]
     NoFinalSlash,

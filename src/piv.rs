@@ -31,7 +31,7 @@ pub use self::{
     algorithm::{KeyAlgorithm, ManagementAlgorithm},
     curve::{Curve, P256, P256Point, P384, P384Point},
     error::{Error, TransportError},
-    key::{KeyInSlot, Missing, Occupancy},
+    key::{KeyInSlot, Occupancy},
     management_key::{ManagementKey, WrongKeyLength},
     metadata::{METADATA_SINCE, ManagementKeyMetadata, Origin, PinMetadata, SlotMetadata},
     objects::CertificateObject,
@@ -60,7 +60,8 @@ pub struct Piv<'a> {
 const APPLICATION: [u8; 9] = [0xA0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00];
 
 impl<'a> Piv<'a> {
-    /// Selects the PIV application (SP 800-73-4 part 2, 3.1.1). On firmware 4 this forgets a verified PIN; on 5 it does not.
+    /// Selects the PIV application (SP 800-73-4 part 2, 3.1.1). On firmware 4 this forgets a verified PIN; on 5 it does
+    /// not.
     ///
     /// # Errors
     /// [`Error::NotAvailable`] if there is none.
@@ -95,8 +96,7 @@ impl<'a> Piv<'a> {
         Ok(*self.version.insert(Version { major, minor, patch }))
     }
 
-    /// Spares GET VERSION where the version is known: a YubiKey's firmware cannot be changed, so it goes with the
-    /// serial number.
+    /// Saves the GET VERSION where the version is known from an earlier time: a YubiKey's firmware cannot be changed.
     pub fn assume_version(&mut self, version: Version) {
         self.version = Some(version);
     }
@@ -116,7 +116,7 @@ impl<'a> Piv<'a> {
         apdu::exchange(self.card, command)
     }
 
-    /// Sends a command whose only special statuses are those that mean the same everywhere.
+    /// Sends a command for which no status word has a meaning of its own.
     fn ask(
         &mut self,
         operation: &'static str,

@@ -5,7 +5,7 @@
 //! can show, even from a panic.
 
 use std::io::{self, BufRead, Read as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use asymmetric_token::Mutation;
 use cargo_credential::{
@@ -14,16 +14,17 @@ use cargo_credential::{
 };
 use zeroize::Zeroizing;
 
+use crate::card::access;
+use crate::cargo_config::{CargoConfig, ConfiguredRegistry, Scope};
 use crate::commands::forget;
 use crate::enrollment::{ChallengeSource, Enrollments, Registry};
 use crate::error::Error;
 use crate::process::child;
 use crate::process::leave;
-use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::signer::Signer;
-use crate::text::{causes, escape};
+use crate::text::{causes, escape, foreign_word};
 use crate::ui::{self, Ui};
 
 mod request;
@@ -39,7 +40,7 @@ const CARGO_RENEWS_EARLY: i64 = 60;
 ///
 /// # Errors
 /// Only when stdin or stdout fail; everything else is an answer.
-pub fn serve(cargo_home: io::Result<std::path::PathBuf>, ui: Ui) -> io::Result<()> {
+pub fn serve(cargo_home: io::Result<PathBuf>, ui: Ui) -> io::Result<()> {
     answer_panics();
     write_line(&CredentialHello { v: vec![PROTOCOL_VERSION_1] })?;
     // A login's token is in it.
@@ -110,8 +111,9 @@ impl Provider<'_> {
                 "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
             ));
         }
+        self.warn_of_detours(registry);
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         let is_read = mutation.is_none();
         let signed = Signer::new(&readers, &settings, self.ui)
             .sign(registry, mutation)
@@ -148,7 +150,7 @@ impl Provider<'_> {
 
     fn check_card(&self, registry: &Registry) -> Result<(), Error> {
         let settings = self.settings()?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         let serial = Signer::new(&readers, &settings, self.ui).find_card(registry)?;
         let name = escape(registry.display_name());
         self.ui.say(format_args!("`{name}` is enrolled, and YubiKey {serial} is plugged in; its keys:"));
@@ -170,6 +172,35 @@ impl Provider<'_> {
         forget::forget(self.cargo_home, &registry.index, &settings, self.ui)
             .map_err(|error| to_cargo(&error))?;
         Ok(CredentialResponse::Logout)
+    }
+
+    /// Where a name has got its URL.
+    fn who_says(&self, name: &str, index_url: &str) -> String {
+        let index = self.cargo_config().read().and_then(|cargo| cargo.index_of(Scope::Here, name));
+        match index {
+            Ok(Some(index)) if index.value == *index_url => format!("So says {}", index.origin),
+            _ => "Does this project redefine it?".into(),
+        }
+    }
+
+    /// A signed token is bound to its registry, and good for minutes and for what it names; who sees it on the way can use
+    /// it for that.
+    fn warn_of_detours(&self, registry: &Registry) {
+        let configured = ConfiguredRegistry { index: registry.index.clone(), name: registry.name.clone() };
+        let detours = self.cargo_config().read().and_then(|cargo| cargo.detours(&configured));
+        for detour in detours.unwrap_or_default() {
+            self.ui.warn(format_args!(
+                "{} sets `{}`: whoever wrote it may see this token for `{}`",
+                detour.origin,
+                escape(&detour.key),
+                escape(registry.display_name())
+            ));
+        }
+    }
+
+    /// Cargo starts the provider in its own working directory.
+    fn cargo_config(&self) -> CargoConfig {
+        CargoConfig::new(self.cargo_home.to_owned(), here())
     }
 
     fn settings(&self) -> Result<Settings, Error> {
@@ -196,19 +227,24 @@ impl Provider<'_> {
         });
         if let (Some(name), Some(known)) = (info.name, known) {
             self.ui.warn(format_args!(
-                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed or opened. Does this project redefine it?",
+                "registry `{}` is enrolled as\n    {}\nbut cargo now asks for\n    {}\nNothing was signed or opened. {}",
                 escape(name),
                 escape(known),
-                escape(info.index_url)
+                escape(info.index_url),
+                self.who_says(name, info.index_url)
             ));
         } else if mutation {
             let target = info.name.unwrap_or(info.index_url);
             self.ui.note(format_args!(
                 "to sign with a YubiKey, enroll this registry: yk-cargo enroll {0}; or seal its token: yk-cargo seal {0}",
-                escape(target)
+                foreign_word(target)
             ));
         }
     }
+}
+
+fn here() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
 }
 
 impl From<request::Error> for CargoError {

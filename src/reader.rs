@@ -1,12 +1,14 @@
 //! PC/SC: finding YubiKeys, waiting for one, and holding one in a single transaction. The only user of `pcsc`.
 //!
 //! PC/SC calls cannot be cancelled, and libpcsclite repeats some of them for ever while another program holds the
-//! card (pcsc-lite, winscard_clnt.c: SCardBeginTransaction, SCardTransmit; SCardConnect waits in the daemon). So one
-//! worker thread makes them all, and the caller waits for it no longer than [`Deadlines`] allow. After
-//! [`Error::Timeout`] that thread may still be blocked; the process can simply exit.
+//! card (pcsc-lite, winscard_clnt.c: SCardBeginTransaction, SCardTransmit; SCardConnect waits in the daemon). So worker
+//! threads make them, and the caller waits for them no longer than [`Deadlines`] allow. Each has a context of its own,
+//! because a blocked call blocks its whole context. After [`Error::Timeout`] a thread may still be blocked; it is left
+//! alone, the next call gets another one, and the process can simply exit.
 
 mod discovery;
 mod error;
+mod looks;
 mod session;
 mod worker;
 
@@ -15,12 +17,16 @@ use std::{
     ffi::{CStr, CString},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
     time::{Duration, Instant},
 };
 
 pub(crate) use self::error::COMM_DATA_LOST;
 pub use self::error::{Error, Waiting};
+pub(crate) use self::looks::Looks;
 use self::worker::{Service, Worker};
 use crate::piv::Piv;
 
@@ -43,20 +49,31 @@ impl Default for Deadlines {
     }
 }
 
+/// After this time a person is told that another program is waited for.
+pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+
 /// The name PC/SC gives a reader. It changes with the order of plugging and identifies no card; another
 /// program may have chosen it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReaderName(CString);
+pub struct ReaderName {
+    name: CString,
+    contactless: bool,
+}
 
 impl ReaderName {
     fn as_c_str(&self) -> &CStr {
-        &self.0
+        &self.name
+    }
+
+    /// Whether the card lies on an NFC reader, where nobody can touch it.
+    pub fn is_contactless(&self) -> bool {
+        self.contactless
     }
 }
 
 impl fmt::Display for ReaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_string_lossy().fmt(f)
+        self.name.to_string_lossy().fmt(f)
     }
 }
 
@@ -83,17 +100,22 @@ pub enum AfterReset {
 /// The way to the readers of this computer.
 #[derive(Debug)]
 pub struct Readers {
-    worker: Worker,
+    /// Those that have nothing to do.
+    idle: Mutex<Vec<Worker>>,
     deadlines: Deadlines,
+    waiting: fn(&ReaderName),
 }
 
 impl Readers {
     /// Makes no PC/SC call yet.
-    ///
-    /// # Panics
-    /// If the system cannot start a thread.
     pub fn start(deadlines: Deadlines) -> Readers {
-        Readers { worker: Worker::start(), deadlines }
+        Readers { idle: Mutex::default(), deadlines, waiting: |_| {} }
+    }
+
+    /// The same, and `waiting` is called when another program has kept a card for a second.
+    #[must_use]
+    pub fn telling(self, waiting: fn(&ReaderName)) -> Readers {
+        Readers { waiting, ..self }
     }
 
     /// The deadlines given at the start.
@@ -144,24 +166,39 @@ impl Readers {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let reader = reader.clone();
+        let name = reader.clone();
         let patience = self.deadlines.connect;
+        let worker = self.worker();
         // Without a buffer: a step counts as told only when the caller has taken it.
         let (tell, told) = sync_channel(0);
-        self.worker.submit(move |service| {
-            let outcome =
-                caught(|| session::run(service, &reader, patience, terms, &mut work, &Steps(&tell)));
+        worker.submit(move |service| {
+            let outcome = caught(|| session::run(service, &name, patience, terms, &mut work, &Steps(&tell)));
             let _ = tell.send(Step::Done(outcome));
         })?;
 
         let mut waiting = Waiting::ForCard;
         let mut until = Instant::now() + patience;
+        let mut notice = Some(Instant::now() + SILENCE);
         loop {
-            match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let wake = notice.map_or(until, |notice| notice.min(until));
+            match told.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(Step::Connecting) => (waiting, until) = (Waiting::ForCard, Instant::now() + patience),
-                Ok(Step::Begun) => (waiting, until) = (Waiting::ForWork, Instant::now() + terms.limit),
-                Ok(Step::Done(outcome)) => return outcome.unwrap_or_else(|panic| resume_unwind(panic)),
-                Err(RecvTimeoutError::Timeout) => return Err(Error::Timeout { waiting }.into()),
+                Ok(Step::Begun) => {
+                    (waiting, until) = (Waiting::ForWork, Instant::now() + terms.limit);
+                    notice = None;
+                }
+                Ok(Step::Done(outcome)) => {
+                    self.is_idle(worker);
+                    return outcome.unwrap_or_else(|panic| resume_unwind(panic));
+                }
+                Err(RecvTimeoutError::Timeout) if wake < until => {
+                    notice = None;
+                    (self.waiting)(reader);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    worker.abandon();
+                    return Err(Error::Timeout { waiting }.into());
+                }
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Stopped.into()),
             }
         }
@@ -184,6 +221,32 @@ impl Readers {
         self.with_card(reader, terms, work)
     }
 
+    /// Looks at several cards at once, each from a thread of its own: one that is busy or mute keeps nobody from the
+    /// others. The work is as for [`look`](Self::look).
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub(crate) fn look_at_all<T, E>(
+        &self,
+        readers: &[ReaderName],
+        work: impl FnMut(&mut Piv<'_>) -> Result<T, E> + Clone + Send + 'static,
+    ) -> Result<Looks<'_, T, E>, Error>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        Looks::begin(self, readers, work)
+    }
+
+    fn worker(&self) -> Worker {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.unwrap_or_else(Worker::start)
+    }
+
+    fn is_idle(&self, worker: Worker) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
     fn ask<T: Send + 'static>(
         &self,
         deadline: Duration,
@@ -191,12 +254,19 @@ impl Readers {
         question: impl FnOnce(&mut Service) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (tell, told) = sync_channel(1);
-        self.worker.submit(move |service| {
+        let worker = self.worker();
+        worker.submit(move |service| {
             let _ = tell.send(caught(|| service.watch(question)));
         })?;
         match told.recv_timeout(deadline) {
-            Ok(outcome) => outcome.unwrap_or_else(|panic| resume_unwind(panic)),
-            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout { waiting }),
+            Ok(outcome) => {
+                self.is_idle(worker);
+                outcome.unwrap_or_else(|panic| resume_unwind(panic))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                worker.abandon();
+                Err(Error::Timeout { waiting })
+            }
             Err(RecvTimeoutError::Disconnected) => Err(Error::Stopped),
         }
     }

@@ -1,4 +1,4 @@
-//! The registry asked: over HTTP, by the network's settings for cargo.
+//! Asking a registry over HTTP, with the network settings that cargo has.
 
 pub(crate) mod clock;
 pub mod enrollment;

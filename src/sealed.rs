@@ -5,10 +5,8 @@
 //! the change that is named and forgotten again. This is weaker than a signature: the token itself still goes to the
 //! registry, and is as good there as any other.
 //!
-//! * [`BearerToken::new`] takes a token, [`AgeFile::seal`] seals it for [`Recipient`]s (no card needed).
-
-//! * Which keys there are is in [`Enrollments::sealing_keys`](crate::enrollment::Enrollments::sealing_keys); the command
-//!   `seal` makes them.
+//! This is the format only: [`BearerToken`] is what is sealed, [`AgeFile`] the file, [`Recipient`] a key on a card.
+//! Where the files lie, which keys there are, and the card itself are the business of others.
 
 mod age_file;
 mod contents;

@@ -13,7 +13,7 @@ use crate::enrollment::{self, Edit, SealedToken};
 use crate::folder;
 use crate::index_url::{CRATES_IO, IndexUrl};
 use crate::sealed::{AgeFile, FileError, LONGEST_FILE};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 /// The folder with the files.
 #[must_use]
@@ -112,7 +112,8 @@ pub fn unusable(cargo_home: &Path, token: &SealedToken, problem: FileError) -> E
 #[must_use]
 pub fn make_a_new_one(registry: &str) -> String {
     format!(
-        "make a new token at the registry and seal it: yk-cargo seal {registry} --rotate; then revoke the old one"
+        "make a new token at the registry and seal it: yk-cargo seal {} --rotate; then revoke the old one",
+        foreign_word(registry)
     )
 }
 

@@ -14,14 +14,14 @@ use crate::enrollment::{Enrollments, Reads, SealedToken};
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
 use crate::reader::Readers;
-use crate::registry::greeting;
 use crate::sealed::{AgeFile, BearerToken, FileError, Recipient};
 use crate::sealed_files;
-use crate::text::{escape, sentence};
+use crate::text::escape;
 use crate::ui::Ui;
 use crate::unsealer::{Occasion, Unsealer};
 
 mod key;
+mod reads;
 
 /// Seals tokens; makes the key for it when there is none.
 pub(crate) struct Sealer<'a> {
@@ -46,10 +46,12 @@ pub(crate) struct Making<'a> {
     pub(crate) management_key_command: Option<&'a str>,
     /// Nobody is asked whether to make it.
     pub(crate) without_asking: bool,
+    /// What the person says a token is opened for besides changes.
+    pub(crate) reads: Option<Reads>,
 }
 
 impl Sealer<'_> {
-    /// Nothing is replaced by accident, and nothing weaker put in place of signed tokens.
+    /// Refuses to replace a sealed token by accident, and to put a bearer token in the place of signed ones.
     ///
     /// # Errors
     /// [`Error::Signs`]; [`Error::AlreadySealed`] without `rotate`, [`Error::NotSealed`] with it.
@@ -77,8 +79,8 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Seals a token for all known cards, in place of the one that may be there, and notes it. It says nothing of the
-    /// token that may lie in cargo's own files.
+    /// Seals a token for all known cards, in place of the one that may be there, and notes it. Cargo's own files are
+    /// not looked at.
     ///
     /// # Errors
     /// [`Error::Enrollments`] with the file that cannot be written, and what [`key`](Self::key) says.
@@ -91,7 +93,7 @@ impl Sealer<'_> {
         let sealed = SealedToken {
             index: registry.index.clone(),
             name: registry.name.clone(),
-            reads: self.reads(registry),
+            reads: self.reads(registry)?,
             since: Timestamp::now().round(Unit::Second).unwrap_or_else(|_| Timestamp::now()),
         };
         let file = self.reseal(&sealed, token)?;
@@ -118,7 +120,7 @@ impl Sealer<'_> {
         Ok(sealed_files::keep(home, sealed, &file)?)
     }
 
-    /// Opens it again, and compares. Where nobody is there to give the PIN, that is said instead.
+    /// Opens a sealed token again and compares. If nobody is there to give the PIN, it says that and goes on.
     ///
     /// # Errors
     /// Everything that stops a token from being opened.
@@ -147,23 +149,6 @@ impl Sealer<'_> {
     pub(crate) fn unseal(&self, sealed: &SealedToken, occasion: Occasion<'_>) -> Result<BearerToken, Error> {
         let enrollments = self.enrollments()?;
         Unsealer::new(self.readers, &self.context.settings, self.ui).unseal(&enrollments, sealed, occasion)
-    }
-
-    /// Whether reads need the token too. Where that cannot be found out, they do: cargo would fail otherwise.
-    fn reads(&self, registry: &ConfiguredRegistry) -> Reads {
-        if registry.is_crates_io() {
-            return Reads::Open;
-        }
-        match greeting::greet(&registry.index, greeting::ANY_CRATE, &self.context.settings) {
-            Ok(greeting) => greeting.reads,
-            Err(error) => {
-                self.ui.warn(format_args!(
-                    "the registry cannot be asked whether reads need the token ({}); taking it that they do",
-                    sentence(&error)
-                ));
-                Reads::AuthRequired
-            }
-        }
     }
 
     fn access(&self) -> Access<'_> {

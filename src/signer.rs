@@ -1,13 +1,14 @@
-//! One token from whichever enrolled card is plugged in.
+//! Signing a token with whichever of a registry's cards is plugged in.
 //!
-//! The registry is asked for its challenge before the person is asked for anything, and the time of the token is taken when
-//! everything else is ready. The signature is verified before the token leaves the process.
+//! The registry is asked for its challenge before the person is asked for anything, and the time of the token is taken
+//! when everything else is ready. The signature is verified before the token leaves the process.
 
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{KeyId, Mutation};
+use asymmetric_token::{Claims, Footer, KeyId, Mutation, Prepared, PublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
+use semver::Version;
 
 use crate::card::access::Access;
 use crate::card::find;
@@ -15,7 +16,8 @@ use crate::card::key_use::KeyUse;
 use crate::card::known::KnownCards;
 use crate::enrollment::{ChallengeSource, Registry, Role};
 use crate::error::Error;
-use crate::piv::Serial;
+use crate::index_url::IndexUrl;
+use crate::piv::{P384, Serial};
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
@@ -26,7 +28,8 @@ mod signing;
 
 use signing::{Signed, Signing};
 
-/// A challenge that has grown older than this, at a prompt, is fetched again: registries let them die after minutes.
+/// A challenge that has grown older than this while a person was asked is fetched again: registries take them for
+/// minutes only.
 const CHALLENGE_KEEPS: Duration = Duration::from_secs(60);
 
 /// Signs for enrolled registries.
@@ -42,11 +45,11 @@ pub enum Purpose {
     Read,
     /// One change of one crate.
     Mutation(Mutation),
-    /// Having keys enrolled, by a key that is one of them or enrolled already.
+    /// The enrollment of keys. The signing key is one of them, or is enrolled already and vouches for them.
     Enrollment {
-        /// The registry's.
+        /// What the registry gave to be signed.
         nonce: String,
-        /// The signing key's.
+        /// What the signing key may sign.
         role: Role,
         /// All keys that are enrolled together.
         keys: Vec<KeyId>,
@@ -67,7 +70,7 @@ impl Purpose {
 /// A token, verified with the enrolled key.
 #[derive(Debug)]
 pub struct SignedToken {
-    /// Ready to send. No secret after its window, but good for its purpose until then.
+    /// The token, ready to send. Until the registry's window is over, whoever has it can use it for its purpose.
     pub token: String,
     /// Its `iat`.
     pub issued_at: Timestamp,
@@ -104,17 +107,18 @@ impl<'a> Signer<'a> {
         }
         let mut challenge = fetch_challenge(self.access, registry, &purpose)?;
         let keys = signing::keys(registry, &purpose);
+        signing(registry, &purpose, challenge.as_ref()).is_possible(&keys)?;
         let mut attempts = self.key_use.begin(KnownCards::enrolled(cards), keys)?;
         loop {
             if challenge.as_ref().is_some_and(|challenge| challenge.is_old(Instant::now())) {
                 challenge = fetch_challenge(self.access, registry, &purpose)?;
             }
-            let text = challenge.as_ref().map(|challenge| challenge.text.clone());
-            let signing = Signing { registry: registry.clone(), purpose: purpose.clone(), challenge: text };
-            if let Some(signed) = attempts.next(move |piv, key| signing.sign(piv, key))? {
-                let Signed { prepared, signature, issued_at } = signed;
-                let token = prepared.finish_with(&signature, is_signed).map_err(Error::CardSignature)?;
-                return Ok(SignedToken { token, issued_at });
+            let signing = signing(registry, &purpose, challenge.as_ref());
+            let signed = attempts.next(move |piv, key| signing.sign(piv, key))?;
+            let Some(Signed { prepared, signature, issued_at }) = signed else { continue };
+            match prepared.finish_with(&signature, is_signed) {
+                Ok(token) => return Ok(SignedToken { token, issued_at }),
+                Err(error) => attempts.was_wrong(Error::CardSignature(error))?,
             }
         }
     }
@@ -126,6 +130,33 @@ impl<'a> Signer<'a> {
     pub fn find_card(&self, registry: &Registry) -> Result<Serial, Error> {
         find::card(self.access, &KnownCards::enrolled(&registry.cards))
     }
+}
+
+fn signing(registry: &Registry, purpose: &Purpose, challenge: Option<&Challenge>) -> Signing {
+    let challenge = challenge.map(|challenge| challenge.text.clone());
+    Signing { registry: registry.clone(), purpose: purpose.clone(), challenge }
+}
+
+/// Whether tokens for this index URL and key subject can be made at all: better known before keys are made for them. It takes
+/// a publish token with the longest crate name, and with a challenge as registries issue them.
+///
+/// # Errors
+/// [`Error::Token`].
+pub(crate) fn has_room(index: &IndexUrl, subject: Option<&str>) -> Result<(), Error> {
+    const CHALLENGE: usize = 128;
+    let public = PublicKey::from_uncompressed(&P384.generator())?;
+    let mutation = Mutation::Publish {
+        name: "n".repeat(64).parse()?,
+        version: Version::new(0, 1, 0),
+        checksum: "0".repeat(64).parse()?,
+    };
+    let claims = Claims {
+        subject: subject.map(str::to_owned),
+        challenge: Some("c".repeat(CHALLENGE)),
+        ..Claims::mutate(Timestamp::now(), mutation)
+    };
+    Prepared::new(&public, &claims, &Footer::new(index.to_string(), public.id()))?;
+    Ok(())
 }
 
 /// What the registry wants to see in a mutation token. A read token has none: cargo uses it more than once; an

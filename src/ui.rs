@@ -8,6 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anstream::ColorChoice;
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -20,8 +21,8 @@ pub mod pinentry;
 mod terminal;
 
 pub use countdown::Countdown;
-use terminal::Terminal;
 pub use terminal::restore as restore_terminal;
+use terminal::{Found, Terminal};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -35,13 +36,13 @@ pub enum Color {
     /// As the terminal and the environment have it (NO_COLOR, CLICOLOR_FORCE).
     #[default]
     Auto,
-    /// Also where nothing but a file is written to.
+    /// Always, even if stderr is a file.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
-/// Sets what people have chosen; what they set for themselves wins over the environment (no-color.org).
+/// Applies the person's setting, which wins over the environment (no-color.org).
 pub fn color(color: Color) {
     match color {
         Color::Auto => {}
@@ -55,13 +56,32 @@ pub fn color(color: Color) {
 pub struct Ui {
     wipe_line: bool,
     may_ask: bool,
+    aloud: bool,
+}
+
+/// Why a question would reach nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// There is a terminal, but its foreground belongs to another job: a question would stop this one.
+    InForeground,
+    /// There is no terminal, or it was said that nothing be asked.
+    AtATerminal,
+}
+
+impl Display for Nobody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InForeground => "this runs in the background of its terminal, where it cannot be asked for",
+            Self::AtATerminal => "there is no terminal to ask for it",
+        })
+    }
 }
 
 impl Ui {
     /// Speaks on stderr, and asks on the controlling terminal.
     #[must_use]
     pub fn asking() -> Self {
-        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: true }
+        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: true, aloud: false }
     }
 
     /// Speaks on stderr, and asks nothing.
@@ -70,10 +90,26 @@ impl Ui {
         Self { may_ask: false, ..Self::asking() }
     }
 
+    /// Speaks on the controlling terminal too, where stderr is kept by somebody else: what a person has to do at once must
+    /// reach them where they were asked.
+    #[must_use]
+    pub fn aloud(self) -> Self {
+        Self { aloud: true, ..self }
+    }
+
     /// Whether a question would reach somebody: there is a controlling terminal and we are in its foreground.
     #[must_use]
     pub fn is_interactive(&self) -> bool {
-        self.may_ask && Terminal::open().is_some()
+        self.terminal().is_ok()
+    }
+
+    /// Why a question would reach nobody, where that is so.
+    #[must_use]
+    pub fn nobody(&self) -> Nobody {
+        match self.terminal() {
+            Err(AskError::InBackground) => Nobody::InForeground,
+            _ => Nobody::AtATerminal,
+        }
     }
 
     /// A plain line.
@@ -159,23 +195,53 @@ impl Ui {
     }
 
     fn terminal(&self) -> Result<Terminal, AskError> {
-        if self.may_ask { Terminal::open().ok_or(AskError::NobodyThere) } else { Err(AskError::NobodyThere) }
+        if !self.may_ask {
+            return Err(AskError::NobodyThere);
+        }
+        match Terminal::find() {
+            Found::Ours(terminal) => Ok(terminal),
+            Found::Background => Err(AskError::InBackground),
+            Found::Nothing => Err(AskError::NobodyThere),
+        }
     }
 
-    /// Nobody can be told if stderr is gone, so a failure to write is let pass.
+    /// A failure to write is ignored: if stderr is gone, nobody can be told.
     fn line(&self, text: fmt::Arguments<'_>) {
         let wipe = if self.wipe_line { "\r\x1b[K" } else { "" };
         let _ = writeln!(anstream::stderr().lock(), "{wipe}{text}");
+        if self.aloud
+            && !self.wipe_line
+            && let Ok(mut terminal) = self.terminal()
+        {
+            terminal.say(&strip_str(&text.to_string()).to_string());
+        }
     }
 }
+
+impl AskError {
+    /// Whether it reached nobody.
+    #[must_use]
+    pub fn is_for_nobody(&self) -> bool {
+        matches!(self, Self::NobodyThere | Self::InBackground)
+    }
+}
+
+/// Shells start a job in the foreground unless `&` ends the line; programs that give a command a job of its own do not.
+pub(crate) const FOREGROUND: &str = "bring it to the foreground with `fg`; where another program runs cargo, have it stay there, as `timeout --foreground` does";
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// No terminal, we are not in its foreground, or it was said that nothing be asked.
+    /// There is a terminal, but its foreground belongs to another job.
+    #[error("this runs in the background of its terminal, where nothing can be asked")]
+    InBackground,
+    /// No terminal, or it was said that nothing be asked.
     #[error("there is no terminal to ask on")]
     NobodyThere,
+    /// Letters outside ASCII, from a terminal that does not use UTF-8.
+    #[error("what was typed is not in UTF-8: this terminal uses another encoding")]
+    NotUtf8,
     /// End of input.
     #[error("nothing was entered")]
     Nothing,
@@ -190,10 +256,13 @@ pub enum AskError {
 impl AskError {
     /// What to do next.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
-        let nobody = matches!(self, Self::NobodyThere);
-        nobody.then_some(
-            "run the command in a terminal; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes",
-        )
+    pub fn hint(&self) -> Option<String> {
+        const YES: &str = "`yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes";
+        match self {
+            Self::NobodyThere => Some(format!("run the command in a terminal; {YES}")),
+            Self::InBackground => Some(format!("{FOREGROUND}; {YES}")),
+            Self::NotUtf8 => Some("use a terminal whose encoding is UTF-8".into()),
+            _ => None,
+        }
     }
 }

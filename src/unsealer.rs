@@ -5,13 +5,14 @@
 use asymmetric_token::Mutation;
 
 use crate::card::access::Access;
+use crate::card::enrolled_keys;
 use crate::card::key_use::{KeyUse, PrivateKey};
 use crate::card::known::KnownCards;
 use crate::enrollment::{Enrollments, SealedToken, SealingKey};
 use crate::error::Error;
-use crate::piv::P256Point;
+use crate::piv::{P256, P256Point};
 use crate::reader::Readers;
-use crate::sealed::{AgeFile, BearerToken, SharedSecret};
+use crate::sealed::{self, AgeFile, BearerToken, Recipient};
 use crate::sealed_files;
 use crate::settings::Settings;
 use crate::text::{escape, in_words};
@@ -32,7 +33,7 @@ pub enum Occasion<'m> {
     Mutation(&'m Mutation),
     /// Seeing that it opens.
     Check,
-    /// Giving it out, or sealing it for other cards.
+    /// Printing it, giving it back to cargo, or sealing it for other cards; in these words.
     Other(&'static str),
 }
 
@@ -62,29 +63,23 @@ impl<'a> Unsealer<'a> {
             return Err(Error::SealedForOthers { registry: name });
         }
         let statement = format!("opening the token of `{name}`{}", occasion.purpose());
-        let (key, secret) = self.agree(&file, &keys, &statement)?;
-        file.open(&token.index, &key.recipient, &secret)
-            .map_err(|problem| sealed_files::unusable(cargo_home, token, problem).into())
-    }
-
-    /// The secret on which one of the keys agrees with the file's own.
-    fn agree(
-        &mut self,
-        file: &AgeFile,
-        keys: &[SealingKey],
-        statement: &str,
-    ) -> Result<(SealingKey, SharedSecret), Error> {
-        let points = keys.iter().filter_map(|key| private_key(file, key, statement)).collect();
-        let mut attempts = self.key_use.begin(KnownCards::sealing(keys), points)?;
+        let points = keys.iter().filter_map(|key| private_key(&file, key, &statement)).collect();
+        let mut attempts = self.key_use.begin(KnownCards::sealing(&keys), points)?;
         loop {
             let agreed = attempts.next(|piv, (key, point): &(SealingKey, P256Point)| {
                 Ok((key.clone(), piv.agree_p256(key.slot, point)?))
-            });
-            match agreed {
-                Ok(Some(agreed)) => return Ok(agreed),
-                Ok(None) => {}
-                Err(Error::KeyGone { serial, slot }) => return Err(Error::SealingKeyGone { serial, slot }),
-                Err(error) => return Err(error),
+            })?;
+            let Some((key, secret)) = agreed else { continue };
+            match file.open(&token.index, &key.recipient, &secret) {
+                Ok(opened) => return Ok(opened),
+                Err(problem) => {
+                    let is_the_key = matches!(problem, sealed::FileError::NotOpened);
+                    let error = sealed_files::unusable(cargo_home, token, problem).into();
+                    if !is_the_key {
+                        return Err(error);
+                    }
+                    attempts.was_wrong(error)?;
+                }
             }
         }
     }
@@ -104,6 +99,13 @@ fn private_key(
         pin: key.pin,
         touch: key.touch,
         announcement: Some(announcement),
+        is_there: |piv, (key, _)| {
+            enrolled_keys::is_there(piv, &P256, key.slot, |point| {
+                Recipient::from_point(point) == Ok(key.recipient)
+            })
+        },
+        slot: key.slot,
+        gone: |serial, slot| Error::SealingKeyGone { serial, slot },
         key: (key.clone(), point),
     })
 }

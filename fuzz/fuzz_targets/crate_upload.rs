@@ -5,31 +5,15 @@
 //!
 //! What the gateway accepts, the tar crate reads to the same files; what it rebuilds from them, it accepts as what was sent.
 #![no_main]
-#![allow(dead_code, unused_imports, reason = "the gateway uses the rest")]
-
-/// The gateway's own modules, without the server around them: that is built in a tenth of the time. It is a macro because
-/// `cargo xtask floors` would look for them in this folder.
-macro_rules! modules_of_the_gateway {
-    ($($name:ident)*) => {
-        #[path = "../../gateway/src"]
-        mod gateway {
-            $(pub(crate) mod $name;)*
-        }
-    };
-}
-modules_of_the_gateway!(crate_file index metadata);
 
 use std::collections::HashSet;
 use std::io::{Cursor, Read as _, Write as _};
 
+use crate_file::metadata::{self, PublishJsonError, Sent};
+use crate_file::{CrateFile, CrateFileError, index};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-// By these names, they know each other.
-use gateway::{crate_file, index, metadata};
 use libfuzzer_sys::fuzz_target;
-
-use crate_file::{CrateFile, CrateFileError};
-use metadata::{PublishJsonError, Sent};
 
 const URL: &str = "sparse+https://registry.example/index/";
 const NAME: &str = "a";

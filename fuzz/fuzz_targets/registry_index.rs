@@ -14,11 +14,10 @@ macro_rules! modules_of_the_gateway {
         }
     };
 }
-modules_of_the_gateway!(crate_file index metadata);
+modules_of_the_gateway!(index);
 
 use asymmetric_token::Checksum;
-// By these names, they know each other.
-use gateway::{crate_file, index, metadata};
+use gateway::index;
 use libfuzzer_sys::fuzz_target;
 use semver::Version;
 use url::Url;

@@ -9,8 +9,8 @@
 //! statement <- F9 <- Yubico PIV Attestation B 1 <- Yubico Attestation Intermediate B 1 <- Yubico Attestation Root 1
 //! ```
 //!
-//! A true statement says where a key is, not whose it is. Pure but for [`Settings`]: the time is an argument, nothing is read or
-//! written.
+//! A true statement says where a key is, not whose it is. Apart from [`Settings`], nothing here reads or writes files,
+//! and the time is an argument.
 //!
 //! Source: Yubico, "PIV attestation"; RFC 5280, section 6, as far as it applies.
 
@@ -36,7 +36,7 @@ pub use settings::{Settings, SettingsError};
 pub use statement::Statement;
 pub use trust::{Trust, TrustError};
 
-/// The most certificates that are looked at. The longest chain of Yubico's has five, of which a card sends two.
+/// The most certificates in a chain. Yubico's longest chain has five, of which a card sends two.
 pub const MAX_CHAIN: usize = 6;
 
 /// Firmware, such as 5.7.4.
@@ -70,13 +70,13 @@ impl TryFrom<String> for Firmware {
     }
 }
 
-/// Not a firmware version.
+/// The text is not a firmware version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a firmware version has three numbers, such as 5.7.0")]
 pub struct BadFirmware;
 
-/// Reads a chain (the statement, the F9 certificate, and perhaps what stands above it, each in DER) and says what it
-/// states about `key`. Nothing of it is verified.
+/// Reads a chain (the statement, the F9 certificate, and perhaps the certificates above it, each in DER) and returns
+/// what it states about `key`. Nothing is verified.
 ///
 /// # Errors
 /// [`AttestationError::Length`], [`AttestationError::Certificate`], [`AttestationError::Statement`],
@@ -99,7 +99,7 @@ pub fn read(chain: &[Vec<u8>], key: &PublicKey) -> Result<(Statement, Vec<Certif
     Ok((statement, certificates))
 }
 
-/// Verifies a chain up to a trusted root, and says what it states about `key`.
+/// Verifies a chain up to a trusted root, and returns what it states about `key`.
 ///
 /// # Errors
 /// Those of [`read`], and the first rule of the chain that does not hold.

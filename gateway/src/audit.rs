@@ -1,4 +1,4 @@
-//! The audit log: what was done here, in an order that cannot be changed afterwards without it being seen.
+//! The audit log: what was done here, in an order that cannot be changed afterwards without being noticed.
 //!
 //! An entry is one line of canonical JSON ([`canonical`]):
 //!
@@ -8,11 +8,11 @@
 //!
 //! `seq` counts from 1 without a gap. `prev` is the SHA-256 of the entry before, over its bytes as they are stored;
 //! that of the first entry is 64 zeros. So the hash of an entry stands for every entry up to it ([`chain`]), and who
-//! signs it signs them all ([`head`]). Nothing is updated: what came of an intent is an entry of its own, which names
-//! the intent.
+//! signs it signs them all ([`head`]). Entries are never updated: the outcome of an intent is an entry of its own,
+//! which names the intent.
 //!
-//! A chain alone shows that it hangs together. Who can write it can also cut its end off or write it anew from any
-//! place; only a head that was kept elsewhere shows that.
+//! The chain only shows that the entries belong together. Whoever can write the log can also cut its end off, or write
+//! it anew from any place. Only a head that was kept elsewhere shows that.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,30 +31,30 @@ pub mod head;
 pub use chain::{Broken, Chain};
 pub use head::{Head, HeadError, HeadKey};
 
-/// The names that every entry has; the others are its details.
+/// The names that every entry has. All others are its details.
 const COMMON: [&str; 4] = ["kind", "prev", "seq", "time"];
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place, from 1.
+    /// Its place in the log, counted from 1.
     pub seq: u64,
-    /// When it was written, by the gateway's clock; to the microsecond.
+    /// When it was written by the gateway's clock, to the microsecond.
     pub time: Timestamp,
     /// What it is about.
     pub kind: Kind,
     /// The hash of the entry before.
     pub prev: Hash,
-    /// What more it says, by kind.
+    /// What else it says, depending on its kind.
     pub details: Map<String, Value>,
 }
 
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A mutation whose token was used up, before anything is changed.
+    /// A mutation is about to be made; its token is spent.
     Intent,
-    /// What came of an intent.
+    /// The outcome of an intent.
     Outcome,
     /// A key was registered, changed or revoked.
     Key,
@@ -66,8 +66,8 @@ impl Entry {
     /// The entry as it is stored and hashed.
     ///
     /// # Errors
-    /// [`EntryError::Number`] if the details have a number that canonical JSON has not, [`EntryError::Field`] if they
-    /// use a name that every entry has.
+    /// [`EntryError::Number`] if the details have a number that canonical JSON does not allow, [`EntryError::Field`] if
+    /// they use a name that every entry has.
     pub fn to_json(&self) -> Result<String, EntryError> {
         let mut object = self.details.clone();
         if let Some(name) = COMMON.into_iter().find(|name| object.contains_key(*name)) {
@@ -80,7 +80,7 @@ impl Entry {
         canonical::object(&object).map_err(EntryError::Number)
     }
 
-    /// Reads an entry, which must be written in the canonical way.
+    /// Reads an entry, which must be canonical JSON.
     ///
     /// # Errors
     /// [`EntryError`].
@@ -118,25 +118,25 @@ impl FromStr for Kind {
     }
 }
 
-/// Why bytes are no entry.
+/// Why bytes are not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// Not UTF-8.
     #[error("it is not UTF-8")]
     NotUtf8,
-    /// Not one JSON value, or a name stands twice.
+    /// It is not exactly one JSON value, or a name occurs twice.
     #[error("it is not strict JSON: {0}")]
     Json(#[from] StrictJsonError),
-    /// Another value than an object.
+    /// It is not an object.
     #[error("it is not a JSON object")]
     NotAnObject,
-    /// Another spelling than the canonical one.
+    /// It is not in the canonical spelling.
     #[error("it is not written in the canonical way")]
     NotCanonical,
-    /// A fraction, or a number past 2^53.
+    /// A number is not an integer, or is larger than 2^53.
     #[error(transparent)]
     Number(canonical::BadNumber),
-    /// What every entry has is missing here, or has another form.
+    /// A field that every entry has is missing, or has another form.
     #[error("its `{0}` is missing or wrong")]
     Field(&'static str),
 }
@@ -146,7 +146,7 @@ pub enum EntryError {
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// What the first entry has for the one before.
+    /// What the first entry has in place of a hash of the entry before it.
     pub const NOTHING: Self = Self([0; 32]);
 
     /// The hash of an entry's bytes.
@@ -170,7 +170,7 @@ impl FromStr for Hash {
     }
 }
 
-/// A place in the log and the hash of the entry there: it stands for all entries up to it. Displays as `SEQ:HASH`.
+/// A place in the log and the hash of the entry there. It stands for all entries up to it. Displays as `SEQ:HASH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The entry's number.
@@ -199,7 +199,7 @@ impl FromStr for Point {
     }
 }
 
-/// Not a place in the log.
+/// The text is not a place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a place in the log is its number, a colon, and the entry's hash in 64 hexadecimal digits")]
 pub struct BadPoint;

@@ -1,12 +1,12 @@
-//! Work that may wait for the disk or for the database, away from the threads that serve.
+//! Work that may block on the disk or the database. It runs on threads other than those that serve.
 
 use tokio::task::{JoinError, spawn_blocking};
 use tracing::Span;
 
-/// Runs it on a thread of its own. What it logs belongs to the same request.
+/// Runs work that may block. What it logs belongs to the same request.
 ///
 /// # Errors
-/// If it panicked.
+/// If the work panicked.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {

@@ -1,8 +1,8 @@
-//! An error for a line of the log or of a report.
+//! An error in one line, for the log or a report.
 
 use std::error::Error;
 
-/// What went wrong, and because of what, in one line.
+/// The error, followed by its causes.
 pub(crate) fn with_causes(mut error: &dyn Error) -> String {
     let mut text = error.to_string();
     while let Some(cause) = error.source() {

@@ -1,15 +1,17 @@
-//! Challenges: what a registry asks to find again in the next mutation token.
+//! Challenges: what a registry asks to find again in the next mutation token, or in the tokens of an enrollment.
 //!
 //! Source: RFC 3231, which leaves their form to the registry. Here one is, in base64url without padding,
 //!
 //! ```text
 //! expiry   8 bytes   seconds since 1970, big-endian
 //! nonce   16 bytes
-//! tag     16 bytes   HMAC-SHA-256(key, "cargo-challenge-v1" ‖ index URL ‖ expiry ‖ nonce), its first half
+//! tag     16 bytes   the first half of HMAC-SHA-256(key, purpose ‖ index URL ‖ expiry ‖ nonce)
 //! ```
 //!
-//! Nothing is kept of a challenge that is issued: whoever asks for a million costs a million hashes and no memory. Only
-//! one that was used is written down, in the transaction that spends its token.
+//! where the purpose is `cargo-challenge-v1` for a mutation and `cargo-enrollment-v1` for an enrollment.
+//!
+//! A challenge that is issued is not remembered: whoever asks for a million of them costs a million hashes and no memory.
+//! Only one that was used is written down, in the transaction that uses it up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,26 +24,27 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// How long a challenge is good.
+/// How long a challenge for a mutation is good.
 pub const VALIDITY: Duration = Duration::from_secs(120);
+/// How long a challenge for an enrollment is good: people have to find a PIN, and perhaps another card.
+pub const ENROLLMENT_VALIDITY: Duration = Duration::from_secs(600);
 /// The length of the key, in bytes.
 pub const KEY_BYTES: usize = 32;
 
-const DOMAIN: &[u8] = b"cargo-challenge-v1";
 const NONCE_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;
 const BYTES: usize = 8 + NONCE_BYTES + TAG_BYTES;
 
-/// What a registry does about challenges.
+/// Whether a registry uses challenges.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Challenges {
-    /// Issues none, and takes no token that has one.
+    /// It issues none, and accepts no token that has one.
     #[default]
     Off,
-    /// Issues them, and takes mutation tokens without one too.
+    /// It issues them, and accepts mutation tokens without one too.
     Optional,
-    /// Takes no mutation token without one.
+    /// It accepts no mutation token without one.
     Required,
 }
 
@@ -66,60 +69,82 @@ impl FromStr for Challenges {
     }
 }
 
-/// Not a way to treat challenges.
+/// The word is not one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("challenges are `off`, `optional` or `required`")]
 pub struct BadChallenges;
 
-/// Issues the challenges of one index URL and knows them again.
+/// Issues the challenges of one index URL, and recognises them.
 #[derive(Clone)]
 pub struct Issuer {
     key: hmac::Key,
+    purpose: &'static str,
+    validity: Duration,
     url: String,
 }
 
 /// Why a challenge is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// Not one that this registry has issued.
+pub enum BadChallenge {
+    /// This registry has not issued it, or has issued it for another purpose.
     Foreign,
-    /// Issued too long ago.
+    /// It was issued too long ago.
     Expired,
 }
 
 impl Issuer {
-    /// For the index URL as cargo has it, `sparse+http…/index/`.
+    /// For mutations at the index URL as cargo has it, `sparse+http…/index/`.
     #[must_use]
     pub fn new(key: &[u8; KEY_BYTES], url: &str) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), url: url.to_owned() }
+        Self::with_purpose(key, url, "cargo-challenge-v1", VALIDITY)
     }
 
-    /// A challenge that is good for [`VALIDITY`] from now: 54 printable characters. The nonce must not come twice.
+    /// For enrollments at this index URL.
+    #[must_use]
+    pub fn of_enrollments(key: &[u8; KEY_BYTES], url: &str) -> Self {
+        Self::with_purpose(key, url, "cargo-enrollment-v1", ENROLLMENT_VALIDITY)
+    }
+
+    fn with_purpose(key: &[u8; KEY_BYTES], url: &str, purpose: &'static str, validity: Duration) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), purpose, validity, url: url.to_owned() }
+    }
+
+    /// A challenge of 54 printable characters that is good from now on. The nonce must not come twice.
     #[must_use]
     pub fn issue(&self, nonce: &[u8; NONCE_BYTES], now: Timestamp) -> String {
-        let expiry = now.as_second().saturating_add(VALIDITY.as_secs() as i64).max(0) as u64;
+        let expiry = now.as_second().saturating_add(self.validity.as_secs() as i64).max(0) as u64;
         let expiry = expiry.to_be_bytes();
         let tag = self.tag(&expiry, nonce);
         URL_SAFE_NO_PAD.encode([&expiry[..], nonce, &tag].concat())
     }
 
-    /// Whether a challenge is one of ours and good now. It has one spelling, so that its text can be remembered as used.
+    /// A challenge with a random nonce; `None` if the system gives no random bytes.
+    #[must_use]
+    pub fn issue_random(&self, now: Timestamp) -> Option<String> {
+        let mut nonce = [0; NONCE_BYTES];
+        aws_lc_rs::rand::fill(&mut nonce).ok()?;
+        Some(self.issue(&nonce, now))
+    }
+
+    /// Checks that a challenge is one of ours and good now, and returns when it expires. A challenge has one spelling,
+    /// so that its text can be remembered as used.
     ///
     /// # Errors
-    /// [`Unfit`].
-    pub fn check(&self, challenge: &str, now: Timestamp) -> Result<(), Unfit> {
-        let bytes = URL_SAFE_NO_PAD.decode(challenge).map_err(|_| Unfit::Foreign)?;
-        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| Unfit::Foreign)?;
-        let (expiry, rest) = bytes.split_first_chunk::<8>().ok_or(Unfit::Foreign)?;
+    /// [`BadChallenge`].
+    pub fn check(&self, challenge: &str, now: Timestamp) -> Result<Timestamp, BadChallenge> {
+        let bytes = URL_SAFE_NO_PAD.decode(challenge).map_err(|_| BadChallenge::Foreign)?;
+        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_| BadChallenge::Foreign)?;
+        let (expiry, rest) = bytes.split_first_chunk::<8>().ok_or(BadChallenge::Foreign)?;
         let (nonce, tag) = rest.split_at(NONCE_BYTES);
-        verify_slices_are_equal(&self.tag(expiry, nonce), tag).map_err(|_| Unfit::Foreign)?;
-        let expiry = i64::try_from(u64::from_be_bytes(*expiry)).map_err(|_| Unfit::Foreign)?;
-        if expiry < now.as_second() { Err(Unfit::Expired) } else { Ok(()) }
+        verify_slices_are_equal(&self.tag(expiry, nonce), tag).map_err(|_| BadChallenge::Foreign)?;
+        let expiry = i64::try_from(u64::from_be_bytes(*expiry)).map_err(|_| BadChallenge::Foreign)?;
+        let expiry = Timestamp::from_second(expiry).map_err(|_| BadChallenge::Foreign)?;
+        if expiry.as_second() < now.as_second() { Err(BadChallenge::Expired) } else { Ok(expiry) }
     }
 
     fn tag(&self, expiry: &[u8; 8], nonce: &[u8]) -> [u8; TAG_BYTES] {
         let mut hmac = hmac::Context::with_key(&self.key);
-        for part in [DOMAIN, self.url.as_bytes(), expiry, nonce] {
+        for part in [self.purpose.as_bytes(), self.url.as_bytes(), expiry, nonce] {
             hmac.update(part);
         }
         *hmac.sign().as_ref().first_chunk().expect("HMAC-SHA-256 has 32 bytes")
@@ -162,7 +187,8 @@ mod tests {
     fn is_good_for_two_minutes() {
         let challenge = issuer().issue(&[7; 16], now());
         assert_eq!(challenge.len(), 54);
-        for (seconds, expected) in [(0, Ok(())), (120, Ok(())), (121, Err(Unfit::Expired))] {
+        let expiry = Ok("2026-11-20T12:02:00Z".parse().unwrap());
+        for (seconds, expected) in [(0, expiry), (120, expiry), (121, Err(BadChallenge::Expired))] {
             assert_eq!(issuer().check(&challenge, after(seconds)), expected, "{seconds}");
         }
     }
@@ -171,8 +197,19 @@ mod tests {
     fn is_good_for_one_registry_and_one_key() {
         let challenge = issuer().issue(&[7; 16], now());
         let elsewhere = Issuer::new(&[1; 32], "sparse+https://crates.example/");
-        assert_eq!(elsewhere.check(&challenge, now()), Err(Unfit::Foreign));
-        assert_eq!(Issuer::new(&[2; 32], URL).check(&challenge, now()), Err(Unfit::Foreign));
+        assert_eq!(elsewhere.check(&challenge, now()), Err(BadChallenge::Foreign));
+        assert_eq!(Issuer::new(&[2; 32], URL).check(&challenge, now()), Err(BadChallenge::Foreign));
+    }
+
+    #[test]
+    fn is_good_for_one_purpose() {
+        let enrollments = Issuer::of_enrollments(&[1; 32], URL);
+        let challenge = enrollments.issue_random(now()).unwrap();
+        assert_ne!(enrollments.issue_random(now()).unwrap(), challenge);
+        assert_eq!(enrollments.check(&challenge, after(600)), Ok("2026-11-20T12:10:00Z".parse().unwrap()));
+        assert_eq!(enrollments.check(&challenge, after(601)), Err(BadChallenge::Expired));
+        assert_eq!(issuer().check(&challenge, now()), Err(BadChallenge::Foreign));
+        assert_eq!(enrollments.check(&issuer().issue(&[7; 16], now()), now()), Err(BadChallenge::Foreign));
     }
 
     #[test]
@@ -182,17 +219,21 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(issuer().check(&URL_SAFE_NO_PAD.encode(&other), now()), Err(Unfit::Foreign), "{bit}");
+            assert_eq!(
+                issuer().check(&URL_SAFE_NO_PAD.encode(&other), now()),
+                Err(BadChallenge::Foreign),
+                "{bit}"
+            );
         }
         // Its last character has four bits that no byte has.
         let last = challenge.chars().last().unwrap();
         let twins = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain("-_".chars());
         for twin in twins.filter(|twin| *twin != last) {
             let other = format!("{}{twin}", &challenge[..53]);
-            assert_eq!(issuer().check(&other, now()), Err(Unfit::Foreign), "{twin}");
+            assert_eq!(issuer().check(&other, now()), Err(BadChallenge::Foreign), "{twin}");
         }
         for other in ["", "A", &challenge[..52], &format!("{challenge}=="), &format!("{challenge}AAAA")] {
-            assert_eq!(issuer().check(other, now()), Err(Unfit::Foreign), "{other}");
+            assert_eq!(issuer().check(other, now()), Err(BadChallenge::Foreign), "{other}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! One change of a crate, from a token to a record. The token is spent, the change is made, what came of it is found out, and
-//! that is written down: so that a crash, a full disk or a silent registry loses neither a change nor its record.
+//! One change of a crate, from a token to a record. The token is spent, the change is made, its outcome is found out,
+//! and the outcome is written down. In this order a crash, a full disk or a silent registry loses neither a change nor
+//! its record.
 //!
-//! Changes of one crate take turns. A change goes on when whoever asked for it has gone.
+//! Changes of one crate take turns. A change goes on when the client that asked for it has gone.
 
 mod in_turn;
 mod settlement;
@@ -16,10 +17,11 @@ use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::audit::Point;
 use crate::background::blocking;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
-use crate::store::{Heads, Intent, Mark, Outcome, Signed, SpendError, Store, StoreError};
+use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
 use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
 use in_turn::InTurn;
 
@@ -34,26 +36,26 @@ pub(crate) struct Changes {
     under_way: TaskTracker,
 }
 
-/// What is done for a token, beyond what the token says.
+/// What to do for a token, beyond what the token says.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A new version.
-    Publish(Publication),
-    /// A version goes out of resolution, or comes back.
+    Publish(Box<Publication>),
+    /// A version is yanked or unyanked.
     SetYanked { version: Version, yanked: bool },
-    /// Owners come or go.
-    ChangeOwners(OwnersChange),
-    /// Nothing changes, but cargo sends the same token for it.
+    /// Owners are added or removed.
+    Owners(OwnersChange),
+    /// The owners are listed. That changes nothing, but cargo sends the same token for it.
     ListOwners,
 }
 
-/// A change that is made and on record.
+/// A change that was made and is on record.
 #[derive(Debug)]
 pub(crate) struct Made {
     /// The owners as the registry behind says them, in JSON, if they were asked for.
     pub(crate) owners: Option<Vec<u8>>,
-    /// Where the audit log has it.
-    pub(crate) mark: Mark,
+    /// Where the audit log has its outcome.
+    pub(crate) recorded: Point,
 }
 
 /// Why a change is not made, or not on record.
@@ -62,7 +64,7 @@ pub(crate) enum ChangeError {
     /// The token may not be spent.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// As many tokens were spent lately as can be remembered.
+    /// As many tokens were spent lately as the store can remember.
     #[error(transparent)]
     Full(SpendError),
     /// The store failed before anything was changed.
@@ -70,7 +72,7 @@ pub(crate) enum ChangeError {
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
     )]
     NothingChanged(#[source] Box<dyn Error + Send + Sync>),
-    /// The registry behind did not make it, or did not say so.
+    /// The registry behind did not make the change, or its answer left that open.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     /// The store failed after the change.
@@ -79,12 +81,12 @@ pub(crate) enum ChangeError {
          is nothing to do, so do not run the command again"
     )]
     NotOnRecord {
-        /// What, in words.
+        /// The change in words.
         change: String,
-        /// Why it is not on record.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// This program failed.
+    /// A thread of this program panicked.
     #[error(transparent)]
     Panicked(#[from] JoinError),
 }
@@ -100,7 +102,7 @@ impl Changes {
         Arc::new(Self { store, heads, upstream, metrics, in_turn, under_way })
     }
 
-    /// Carries out a change, also when whoever waits for it goes away.
+    /// Carries out a change, also if the caller stops waiting for it.
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -132,18 +134,18 @@ impl Changes {
             Ok(owners) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
-                let mark = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
-                Ok(Made { owners, mark })
+                let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
+                Ok(Made { owners, recorded })
             }
             Err(error) => {
                 match error.outcome() {
                     None => {
-                        tracing::error!(change = %intent, user = %intent.user, "it is not known yet whether it was made");
+                        tracing::error!(change = %intent, user = %intent.user, "it is not known whether the change was made");
                     }
                     Some(outcome) => {
                         let change = intent.to_string();
                         if self.record(intent, outcome).await.is_err() {
-                            tracing::error!(change, "was not made, and that is not on record yet");
+                            tracing::error!(change, "a change was not made, and that is not on record yet");
                         }
                     }
                 }
@@ -152,7 +154,8 @@ impl Changes {
         }
     }
 
-    /// Uses the token up. The time is that of now: an upload takes its time.
+    /// Spends the token. It is spent at the present time, which may be long after the request came: an upload takes its
+    /// time.
     async fn spend(&self, mut signed: Signed) -> Result<Intent, ChangeError> {
         let store = self.store.clone();
         let begun = blocking(move || {
@@ -170,42 +173,42 @@ impl Changes {
     async fn make(&self, intent: &Intent, change: Change) -> Result<Option<Vec<u8>>, UpstreamError> {
         let (user, name) = (&intent.user, intent.mutation.name());
         match change {
-            Change::Publish(publication) => self.upstream.publish(user, publication).await?,
+            Change::Publish(publication) => self.upstream.publish(user, *publication).await?,
             Change::SetYanked { version, yanked } => {
                 self.upstream.set_yanked(user, name, &version, yanked).await?;
             }
-            Change::ChangeOwners(owners) => self.upstream.change_owners(user, name, &owners).await?,
+            Change::Owners(owners) => self.upstream.change_owners(user, name, &owners).await?,
             Change::ListOwners => return self.upstream.owners(user, name).await.map(Some),
         }
         Ok(None)
     }
 
-    /// Whether a change that was not made by the answer's word may be there all the same: the answer left it open; or the
+    /// Whether a change may have been made although the answer does not say so. Either the answer left it open, or the
     /// version exists because an earlier attempt of the same user came through after it was given up.
     async fn may_be_made(&self, intent: &Intent, error: &UpstreamError) -> bool {
         match (error, &intent.mutation) {
             (UpstreamError::Conflict(_), Mutation::Publish { .. }) => {
                 let (store, intent) = (self.store.clone(), intent.clone());
-                // What cannot be seen here is left to the answer's word.
+                // If the store cannot tell, the answer counts.
                 matches!(blocking(move || store.was_left_in_doubt(&intent)).await, Ok(Ok(true)))
             }
             _ => error.outcome().is_none(),
         }
     }
 
-    /// Writes down what came of a change.
-    async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Mark, Box<dyn Error + Send + Sync>> {
+    /// Writes down the outcome of a change.
+    async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
         self.metrics.changed(intent.mutation.kind(), &outcome);
         tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
         let (store, heads) = (self.store.clone(), self.heads.clone());
         let recorded = blocking(move || {
             let now = Timestamp::now();
-            let mark = store.settle(&intent, &outcome, now)?;
+            let recorded = store.settle(&intent, &outcome, now)?;
             // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
             if let Err(error) = heads.keep_up(&store, now) {
-                tracing::error!(%error, "no head of the audit log was signed");
+                tracing::error!(%error, "the head of the audit log could not be signed");
             }
-            Ok::<_, StoreError>(mark)
+            Ok::<_, StoreError>(recorded)
         });
         Ok(recorded.await??)
     }

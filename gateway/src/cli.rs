@@ -15,7 +15,7 @@ use registry_gateway::config::{Config, ConfigError};
 use registry_gateway::keys::{Role, User};
 use registry_gateway::store::{Store, StoreError};
 
-/// What `init` makes, and what is read where no other is named.
+/// The configuration file that `init` makes, and that is read if no other is named.
 pub(crate) const CONFIG_FILE: &str = "registry-gateway.toml";
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
@@ -88,7 +88,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Which gateway is meant: by its configuration, or by its store alone.
+/// The gateway to work on, named by its configuration or by its store.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
     /// The configuration file [default: ./registry-gateway.toml, if it is there]
@@ -100,7 +100,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The configuration, with the store that is meant.
+    /// The configuration, with the store that was named.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let here = Path::new(CONFIG_FILE);
         let file = self.config.as_deref().or_else(|| here.is_file().then_some(here));
@@ -111,13 +111,13 @@ impl Place {
         Ok(config)
     }
 
-    /// Its store, which has to be there.
+    /// The gateway's store, which must exist.
     pub(crate) fn store(&self) -> Result<Store, PlaceError> {
         Ok(Store::open_existing(&self.config()?.store)?)
     }
 }
 
-/// Why there is no store to work on.
+/// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
     #[error(transparent)]
@@ -126,7 +126,7 @@ pub(crate) enum PlaceError {
     Store(#[from] StoreError),
 }
 
-/// What is given here wins over the configuration file.
+/// Options that take precedence over the configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -170,7 +170,7 @@ pub(crate) struct Attestation {
 }
 
 impl Attestation {
-    /// What is given here wins.
+    /// Applies these options to the settings.
     pub(crate) fn over(self, settings: &mut Settings) {
         settings.policy = self.attestation.unwrap_or(settings.policy);
         settings.roots.extend(self.attestation_roots);
@@ -261,7 +261,7 @@ pub(crate) enum AuditCommand {
     },
 }
 
-/// A head that was kept elsewhere.
+/// A head that was kept elsewhere: its place and hash, or a file.
 #[derive(Clone, Debug)]
 pub(crate) enum KeptHead {
     Point(Point),
@@ -300,7 +300,7 @@ pub(crate) struct AddKey {
     pub(crate) public: PublicKey,
 }
 
-/// When a key ends.
+/// When a key expires.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expiry {
     At(Timestamp),
@@ -308,7 +308,7 @@ pub(crate) enum Expiry {
 }
 
 impl Expiry {
-    /// `None` if that is not in the future.
+    /// The time, or `None` if that is not in the future.
     pub(crate) fn after(self, now: Timestamp) -> Option<Timestamp> {
         let at = match self {
             Self::At(at) => at,

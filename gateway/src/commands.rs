@@ -1,4 +1,4 @@
-//! What the commands do. Standard output is data.
+//! The commands. Standard output is data.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use registry_gateway::config::{ConfigError, Reads};
-use registry_gateway::store::{Record, Store};
+use registry_gateway::store::{Record, Store, StoreError};
 use registry_gateway::{Config, Gateway, record};
 
 use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
@@ -16,6 +16,8 @@ use crate::setup;
 mod audit;
 mod doctor;
 mod people;
+
+pub(crate) use audit::NotAsLogged;
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
@@ -37,27 +39,27 @@ pub(crate) fn run(command: Command) -> Outcome {
     }
 }
 
-/// The two lines on standard output are for whoever started the server: they come once it listens.
+/// The two lines on standard output tell whoever started the server that it listens.
 fn serve(options: Serve) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let farewell = runtime.block_on(async { farewell() })?;
+    let shutdown_signal = runtime.block_on(async { shutdown_signal() })?;
     let config = serve_config(options)?;
     let is_new = !Store::is_in(&config.store);
     let folder = config.store.clone();
     let running = Gateway::start(config)?;
     if is_new {
-        people::tell_of_new_store(&folder);
+        people::warn_of_new_store(&folder);
     }
     if let Some(address) = running.metrics_address() {
         tracing::info!("metrics are on http://{address}/metrics");
     }
     say(&format!("index {}\nready\n", running.index_url()))?;
-    runtime.block_on(farewell);
+    runtime.block_on(shutdown_signal);
     running.stop();
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file, and what was given on the command line.
+/// The configuration, with the options of the command line.
 fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     let mut config = options.place.config()?;
     if let Some(listen) = options.listen {
@@ -82,9 +84,9 @@ fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Resolves at the first SIGTERM or Ctrl-C; caught from the moment this returns.
+/// Resolves at the first SIGTERM or Ctrl-C. Both are caught from the moment at which this returns.
 #[cfg(unix)]
-fn farewell() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -96,7 +98,7 @@ fn farewell() -> io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(not(unix))]
-fn farewell() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = tokio::signal::windows::ctrl_c()?;
     Ok(async move {
         interrupt.recv().await;
@@ -108,7 +110,7 @@ fn credential(command: CredentialCommand) -> Outcome {
         CredentialCommand::Set { place, user } => {
             setup::set_credential(&place.config()?, &user)?;
             say(&format!("{user}\n"))?;
-            people::note("`registry-gateway doctor` tells whether the registry behind takes it\n");
+            people::hint("`registry-gateway doctor` tells whether the registry behind takes it\n");
         }
         CredentialCommand::Remove { place, user } => {
             if !place.store()?.remove_credential(&user, Timestamp::now())? {
@@ -124,19 +126,29 @@ fn show_records(store: &Store, version: Option<&str>) -> Outcome {
         Some(text) => Some(text.split_once('@').ok_or_else(|| format!("`{text}` is not NAME@VERS"))?),
         None => None,
     };
-    let records = store.published(wanted)?;
-    if let (Some(text), true) = (version, records.is_empty()) {
+    let mut discrepancies = store.discrepancies(Timestamp::now())?;
+    let records = match store.published(wanted) {
+        // A row that leads to something else than a publish is among the discrepancies.
+        Err(StoreError::Damaged(_)) if !discrepancies.is_empty() => Vec::new(),
+        records => records?,
+    };
+    if let Some((name, version)) = wanted {
+        let key = records.last().map(|record| record.key);
+        discrepancies.retain(|discrepancy| discrepancy.concerns(name, version, key));
+    }
+    if let (Some(text), true, true) = (version, records.is_empty(), discrepancies.is_empty()) {
         return Err(format!("{text} was not published here").into());
     }
-    let mut code = ExitCode::SUCCESS;
+    let mut all_hold = discrepancies.is_empty();
     for record in &records {
         let (text, holds) = described(store, record);
         say(&text)?;
-        if !holds {
-            code = ExitCode::FAILURE;
-        }
+        all_hold &= holds;
     }
-    Ok(code)
+    for discrepancy in discrepancies {
+        say(&format!("NOT AS LOGGED  {discrepancy}\n"))?;
+    }
+    Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn described(store: &Store, record: &Record) -> (String, bool) {
@@ -155,23 +167,26 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
                 checked.key.role,
                 checked.claims.issued_at,
                 checked.index_url,
-                match checked.file_is_here {
-                    true => "the key signed this checksum, and the stored file has it",
-                    false => {
-                        "the key signed this checksum; `yk-cargo verify` compares the file, which is in the registry behind"
+                match checked.file {
+                    Some(_) => {
+                        "the key signed this checksum; the stored file has it, and the index says what the file says"
+                    }
+                    None => {
+                        "the key signed this checksum; file and index are in the registry behind, where `yk-cargo verify` and \
+                         `registry-gateway doctor` look"
                     }
                 },
             ));
             (text, true)
         }
         Err(error) => {
-            text.push_str(&format!("  NOT VERIFIED  {error}\n"));
+            text.push_str(&format!("  NOT VERIFIED  {}\n", error.with_causes()));
             (text, false)
         }
     }
 }
 
-/// A reader that has gone (`| head`) is not an error worth a message.
+/// Writes to standard output. If the reader has gone (`| head`), that is no error.
 fn say(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -24,12 +24,12 @@ pub struct Config {
     /// Where to listen; port 0 takes a free one.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
-    /// The public base URL as cargo sees it; by default `http://` and the address that is listened on.
+    /// The public base URL as cargo sees it. By default it is `http://` and the address that is listened on.
     pub url: Option<String>,
     /// The index URL as cargo's users have it, if it is not `sparse+URL/index/`: the one that a registry had before, or
     /// with reads that bypass the gateway, the index of the registry behind.
     pub index_url: Option<String>,
-    /// Who may read what.
+    /// Who may read index and crates.
     pub reads: Reads,
     /// What `cargo owner` may do.
     pub owners: Owners,
@@ -39,34 +39,35 @@ pub struct Config {
     /// How far in the future a token may be dated.
     #[serde(deserialize_with = "seconds")]
     pub skew: Duration,
-    /// What is asked of keys that people enroll themselves. Keys that an administrator adds are not asked.
+    /// What is required of keys that people enroll themselves. Keys that an administrator adds need no attestation.
     pub attestation: attestation::Settings,
     /// The largest crate file, in bytes.
     pub max_crate: u64,
-    /// How long a TLS handshake, a request's header, the next piece of its body, or the taking of a piece of the answer
-    /// may take.
+    /// How long the other end may take for a TLS handshake, for a request's header, for the next piece of its body, or
+    /// to accept the next piece of an answer.
     #[serde(deserialize_with = "seconds")]
     pub patience: Duration,
-    /// Whether mutation tokens answer a challenge.
+    /// Whether challenges are issued, and whether mutation tokens must contain one.
     pub challenges: Challenges,
-    /// Whether plain HTTP may be spoken to others than this computer. Only for a proxy that ends TLS, on a network of its own.
+    /// Whether to serve plain HTTP to other computers. This is only for a proxy that ends TLS, on a network of its own.
     pub plain_http: bool,
-    /// The certificate to show; without one, plain HTTP is spoken.
+    /// The TLS certificate. Without one, plain HTTP is served.
     pub tls: Option<TlsFiles>,
-    /// Where to listen for operators: `/metrics`, `/healthz`, `/readyz`, in plain HTTP.
+    /// Where to serve `/metrics`, `/healthz` and `/readyz` to operators, in plain HTTP.
     #[serde(deserialize_with = "some_address")]
     pub metrics: Option<SocketAddr>,
-    /// Networks whose `X-Forwarded-For` is believed, and whose connections are not counted by address. In the file, an address
-    /// alone is a network of one.
+    /// Networks of proxies. Their `X-Forwarded-For` is believed, and their connections are not limited by address. In
+    /// the file, a single address is a network too.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections at a time; one address may have half of them. A newcomer takes the place of the longest silent.
+    /// Connections at a time; one address may have half of them. A newcomer takes the place of one without a good token.
     pub connections: usize,
-    /// Signatures verified in a minute for one address (an IPv6 /64 is one). Remembered read tokens do not count.
+    /// The most signatures that are verified in a minute for one address (an IPv6 /64 counts as one). Remembered read
+    /// tokens do not count.
     pub verifications_per_peer: NonZeroU32,
-    /// Signatures verified in a minute for one key, as far as they come from one address.
+    /// The most signatures that are verified in a minute for one key from one address.
     pub verifications_per_key: NonZeroU32,
-    /// The registry behind; without one, the built-in one.
+    /// The registry behind. Without one, the built-in registry is served.
     pub upstream: Option<UpstreamConfig>,
 }
 
@@ -79,9 +80,9 @@ pub enum Reads {
     Token,
     /// Everybody.
     Open,
-    /// Nobody reads index or crates here: cargo reads at the registry behind, and only what it asks of the API comes
-    /// through the gateway; searches, and proofs, are for everybody. Of the index there is `config.json` alone, to be
-    /// served in the place of the other one.
+    /// Nobody reads index or crates here: cargo reads them from the registry behind, and only its requests to the API
+    /// come through the gateway. Everybody may search and see proofs. The index has only `config.json`, which is to be
+    /// served in place of the registry's own.
     Bypass,
 }
 
@@ -89,10 +90,10 @@ pub enum Reads {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Owners {
-    /// List, and nothing else: the token says neither whom to add or remove nor which of the two.
+    /// Only list them: the token does not say whom to add or remove, nor which of the two.
     #[default]
     List,
-    /// Also add and remove. Whoever holds a live owners token can use it for another person.
+    /// Also add and remove them. Whoever gets hold of a valid owners token can add or remove somebody else with it.
     Change,
 }
 
@@ -102,11 +103,11 @@ pub enum Owners {
 pub struct UpstreamConfig {
     /// Its sparse index, with or without `sparse+`.
     pub index: String,
-    /// Its API, where its own `config.json` names one that the gateway should not use.
+    /// Its API, if it is not the one that its `config.json` names.
     pub api: Option<String>,
-    /// Its downloads, likewise; as in `config.json`, a prefix or a template.
+    /// Its downloads, if they are not where its `config.json` says: a prefix or a template, as there.
     pub dl: Option<String>,
-    /// Other addresses under which a manifest may name it. A crate that depends on it past the gateway is refused.
+    /// Other index URLs of it. A crate that depends on the registry behind by one of its own addresses is refused.
     #[serde(default)]
     pub also_known_as: Vec<String>,
     /// The key that the users' credentials are encrypted with: a file of 32 bytes in base64, not open to others.
@@ -115,7 +116,7 @@ pub struct UpstreamConfig {
     pub key_file: PathBuf,
     /// More certificate authorities, in PEM.
     pub ca_file: Option<PathBuf>,
-    /// How long to wait for its answer, and for each next piece of it.
+    /// How long to wait for its answer, and for each piece of it.
     #[serde(default = "upstream_timeout", deserialize_with = "seconds")]
     pub timeout: Duration,
 }
@@ -126,17 +127,17 @@ pub enum ConfigError {
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not what it should be.
-    #[error("{} is no configuration", path.display())]
+    /// It is not a valid configuration.
+    #[error("{} is not a valid configuration", path.display())]
     Syntax {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<toml::de::Error>,
     },
 }
@@ -155,7 +156,7 @@ impl ConfigError {
 }
 
 impl Config {
-    /// The defaults, on a free port of 127.0.0.1.
+    /// The default configuration, on a free port of 127.0.0.1.
     pub fn new(store: impl Into<PathBuf>) -> Self {
         Self {
             store: store.into(),
@@ -205,16 +206,16 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether whoever is on the way could read and change what is said.
+    /// Whether plain HTTP would go over a network without leave.
     fn speaks_plainly_to_a_network(&self) -> bool {
         self.tls.is_none() && !self.plain_http && !self.listen.ip().is_loopback()
     }
 
-    /// Whether every setting is one that a gateway can serve with. What was spent is remembered for as long as the longest
-    /// window and skew, so a longer one would let it be spent again.
+    /// Checks that a gateway can serve with these settings. Spent tokens are remembered for the longest window and skew
+    /// that are allowed here; with longer ones they could be spent again.
     ///
     /// # Errors
-    /// [`OutOfBounds`], of the first that is not.
+    /// [`OutOfBounds`] for the first setting that does not fit.
     pub(crate) fn is_within_bounds(&self) -> Result<(), OutOfBounds> {
         let timeout = self.upstream.as_ref().map(|upstream| upstream.timeout);
         let bounds = [
@@ -237,18 +238,18 @@ impl Config {
     }
 }
 
-/// A setting with which a gateway would not do what it is for.
+/// A setting has a value that is not allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{name}` must be {bounds}")]
 pub struct OutOfBounds {
     /// The setting's name in the file.
     pub name: &'static str,
-    /// In words, after "must be".
+    /// What is allowed, in words that follow "must be".
     pub bounds: &'static str,
 }
 
 impl UpstreamConfig {
-    /// All addresses by which a manifest may name it.
+    /// All index URLs by which a manifest may name it.
     pub(crate) fn addresses(&self) -> Vec<String> {
         let index = self.index.strip_prefix("sparse+").unwrap_or(&self.index);
         let index = format!("sparse+{}/", index.trim_end_matches('/'));
@@ -262,7 +263,7 @@ impl Default for Config {
     }
 }
 
-/// systemd.exec, "Credentials". An administrator's command is not started by systemd: for it, the file lies in the folder.
+/// systemd.exec, "Credentials". A command that systemd has not started takes the file from the configuration's folder.
 fn credential(path: &Path, folder: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix("credential:")?;
     Some(std::env::var_os("CREDENTIALS_DIRECTORY").map_or(folder.to_owned(), PathBuf::from).join(name))
@@ -270,7 +271,7 @@ fn credential(path: &Path, folder: &Path) -> Option<PathBuf> {
 
 const WAIT: &str = "1 to 3600 seconds";
 
-/// Fractions of a second are for programs that run a gateway.
+/// A program that runs a gateway may set fractions of a second; the file cannot.
 fn is_a_wait(duration: Duration) -> bool {
     !duration.is_zero() && duration <= Duration::from_secs(3600)
 }
@@ -283,7 +284,8 @@ fn some_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opt
     address(deserializer).map(Some)
 }
 
-/// The parser's own words for it, "invalid socket address syntax", help nobody who wrote a name or left out the port.
+/// The parser's own message, "invalid socket address syntax", does not help if the port is missing or a name is
+/// written.
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     let like = "an address and a port, such as \"127.0.0.1:8000\" or \"[::1]:8000\"";

@@ -1,41 +1,38 @@
-//! What an administrator should know of a gateway before its users do.
+//! `doctor`: problems of a gateway that an administrator should know of before its users do.
 
 mod address;
+mod versions;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use asymmetric_token::CrateName;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
-use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 
 use crate::causes::with_causes;
 use crate::config::{Config, Reads, UpstreamConfig};
-use crate::index;
+use crate::inspection::{self, Inspection};
 use crate::keys::{Key, User};
 use crate::store::{Store, StoreError};
 use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
 use crate::vault::Vault;
 
-/// The longest index file that is looked at, in bytes.
-const MOST_INDEX: usize = 64 << 20;
+/// As many faults are named in one finding.
+const MOST_FAULTS: usize = 5;
 
-/// One thing that was looked at.
+/// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// What was found, in one sentence.
     pub text: String,
-    /// What to do about it; `None` if it is as it should be.
+    /// What to do about it; `None` if nothing has to be done.
     pub advice: Option<String>,
 }
 
-/// Looks at everything. `crates` are names whose index files are looked at besides those that were published here.
+/// Checks everything. The index files of `crates` are read too, besides those of crates that were published here.
 ///
 /// # Errors
-/// If there is no store to look at, or no thread to look with.
+/// If there is no store, or no thread can be started.
 pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, ExamineError> {
     let store = Arc::new(Store::open_existing(&config.store)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -50,6 +47,7 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     if let Some(upstream) = &config.upstream {
         runtime.block_on(behind(config, upstream, &store, crates, &mut findings))?;
     }
+    findings.push(inspected(&inspection::inspect(&store, now)?));
     findings.push(match store.open_intents()?.len() {
         0 => good("every change on record has an outcome"),
         open => bad(
@@ -60,13 +58,13 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     Ok(findings)
 }
 
-/// Why nothing could be looked at.
+/// Why nothing could be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No thread.
+    /// A thread could not be started.
     #[error("cannot start")]
     Runtime(#[from] io::Error),
 }
@@ -82,13 +80,38 @@ fn in_use(keys: &[Key]) -> Finding {
     }
 }
 
+/// The log, the tables, the files and the lines of this store.
+fn inspected(found: &Inspection) -> Finding {
+    if found.faults.is_empty() {
+        return good(match found.versions {
+            0 => "the store holds what its log says".to_owned(),
+            versions => format!(
+                "the store holds what its log says, and its index what the signed files say (versions looked at: {versions})"
+            ),
+        });
+    }
+    bad(
+        format!("the store was changed past its log: {}", the_first(&found.faults)),
+        "see `registry-gateway audit verify`, keep a copy of the folder, restore a backup, and see who can write it",
+    )
+}
+
+/// The first faults, and how many more there are.
+fn the_first<T: ToString>(faults: &[T]) -> String {
+    let shown: Vec<_> = faults.iter().take(MOST_FAULTS).map(ToString::to_string).collect();
+    match faults.len() - shown.len() {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
+
 fn no_answer(error: &UpstreamError) -> Finding {
     bad(with_causes(error), SEE_INDEX)
 }
 
 const SEE_INDEX: &str = "see that it runs, and that `index` in [upstream] is the address of its index";
 
-/// Here, and at the registry behind.
+/// Compares who may read here with who may read at the registry behind.
 fn who_may_read(here: Reads, index: &str, open: bool) -> Finding {
     match (here, open) {
         (Reads::Token, true) => bad(
@@ -152,14 +175,13 @@ async fn behind(
     }
     if let Some(user) = reader {
         let reader = Reader { user: user.clone(), revision: store.revision()? };
-        let mut names: BTreeSet<String> = crates.iter().map(CrateName::to_string).collect();
-        names.extend(store.published(None)?.into_iter().map(|record| record.name));
-        findings.push(lines_past_the_gateway(&remote, &reader, &names, &upstream.addresses()).await);
+        let looking = versions::Looking { remote: &remote, reader, store, most_crate: config.max_crate };
+        findings.extend(looking.at_all(crates, &upstream.addresses()).await?);
     }
     Ok(())
 }
 
-/// Users whose credential opens, also those who have no key yet.
+/// The users whose credential can be opened, including those who have no key yet.
 fn with_credentials(
     store: &Store,
     vault: &Vault,
@@ -178,42 +200,6 @@ fn with_credentials(
         }
     }
     Ok(users)
-}
-
-/// A dependency on the registry behind by its own address leads cargo around the gateway.
-async fn lines_past_the_gateway(
-    remote: &Remote,
-    reader: &Reader,
-    names: &BTreeSet<String>,
-    addresses: &[String],
-) -> Finding {
-    let (mut leading_past, mut unread) = (Vec::new(), Vec::new());
-    for name in names {
-        match index_file(remote, reader, name).await {
-            Some(file) => leading_past
-                .extend(index::depending_on(&file, addresses).map(|vers| format!("{name} {vers}"))),
-            None => unread.push(name.as_str()),
-        }
-    }
-    if !leading_past.is_empty() {
-        return bad(
-            format!("cargo is led around this gateway by the dependencies of {}", leading_past.join(", ")),
-            "publish new versions that name this registry's index URL, and yank those",
-        );
-    }
-    if !unread.is_empty() {
-        return bad(
-            format!("the index files of {} cannot be read", unread.join(", ")),
-            "see that these crates are in the registry behind",
-        );
-    }
-    good(format!("no crate depends on the registry behind by its own address (looked at: {})", names.len()))
-}
-
-async fn index_file(remote: &Remote, reader: &Reader, name: &str) -> Option<Bytes> {
-    let response = remote.index_file(Some(reader), &index::path(name), &HeaderMap::new()).await.ok()?;
-    let body = Limited::new(response.into_body(), MOST_INDEX).collect().await.ok()?;
-    Some(body.to_bytes())
 }
 
 fn good(text: impl Into<String>) -> Finding {

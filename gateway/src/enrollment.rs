@@ -1,10 +1,11 @@
-//! Enrollment by the people themselves: a registry's nonce, and keys that sign it.
+//! Enrollment of keys by their owners: the registry issues a nonce, and the keys sign it.
 //!
-//! Who may enroll keys shows an invite, which the administrator gave out for a user, or an endorsement: a signature over
-//! the same keys by a publish key that is enrolled already. Each new key signs the nonce and the ids of all keys in the
-//! request, so that nobody enrolls a key that is not in their hands, or one out of another's request.
+//! Whoever enrolls keys has to show an invite, which an administrator made for a user, or an endorsement: a signature
+//! over the same keys by a publish key that is enrolled already. Each new key signs the nonce and the ids of all keys
+//! in the request, so that nobody can enroll a key that they do not have, or one taken from somebody else's request.
 //!
-//! Pure: the time and the server's key are arguments. What may be said once is kept by the [store](crate::store).
+//! Nothing here reads or writes anything, and the time is an argument. The [store](crate::store) remembers what was
+//! used.
 
 use asymmetric_token::{Error as TokenError, Footer, KeyId, PublicKey, Untrusted, enrollment};
 use jiff::Timestamp;
@@ -14,23 +15,21 @@ use crate::keys::{Role, is_signed};
 use crate::policy::{self, Refusal};
 
 mod invite;
-mod nonce;
 mod request;
 
 pub use invite::{INVITE_LASTS, InviteCode};
-pub use nonce::{NONCE_LASTS, ServerKey};
 pub use request::{Credential, Request, RequestError, RequestedKey};
 
-/// The longest request, in bytes: four keys with six certificates each fit.
+/// The longest request, in bytes. Four keys with six certificates each fit.
 pub const MAX_REQUEST_BYTES: u64 = 256 << 10;
 
 /// Why keys are not enrolled.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrollmentError {
-    /// The request makes no sense.
+    /// The request is not as documented.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// A nonce from elsewhere, or one too old.
+    /// The nonce is not this registry's, or it is too old.
     #[error(
         "the nonce is not one of this registry's, or older than 10 minutes (it is {now:.0} here); start the enrollment again"
     )]
@@ -38,65 +37,65 @@ pub enum EnrollmentError {
         /// The server's time.
         now: Timestamp,
     },
-    /// A nonce that did its work.
+    /// The nonce was used before.
     #[error("the nonce was used before; start the enrollment again")]
     NonceUsed,
-    /// No such invite.
+    /// There is no such invite.
     #[error("this invite is not known here; ask the registry's administrator for a new one")]
     UnknownInvite,
-    /// An invite that did its work.
+    /// The invite was used before.
     #[error("this invite was used at {at:.0}; ask the registry's administrator for a new one")]
     UsedInvite {
-        /// When.
+        /// The time of that.
         at: Timestamp,
     },
-    /// An invite that nobody used in time.
+    /// The invite was not used in time.
     #[error(
         "this invite expired at {at:.0}, and it is {now:.0} here; ask the registry's administrator for a new one"
     )]
     ExpiredInvite {
-        /// When.
+        /// The time of that.
         at: Timestamp,
         /// The server's time.
         now: Timestamp,
     },
-    /// A proof, or the endorsement, is not what it must be.
+    /// A proof or the endorsement does not hold.
     #[error("the {whose} does not hold: {reason}")]
     Proof {
         /// `proof of the publish key` and the like, or `endorsement`.
         whose: String,
-        /// Why not.
+        /// The reason.
         reason: ProofError,
     },
-    /// The endorsing key is not good for that.
+    /// The endorsing key may not endorse.
     #[error("the endorsement does not count: {0}")]
     Endorser(Refusal),
-    /// The attestation of a key, or that it is missing.
+    /// The attestation of a key is missing, or is not accepted.
     #[error("the {role} key is not enrolled: {reason}")]
     Attestation {
-        /// Which key.
+        /// The key's role.
         role: Role,
-        /// The rule.
+        /// The reason.
         reason: AttestationError,
     },
 }
 
-/// What is wrong with a signature over an enrollment.
+/// Why a signature over an enrollment does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// Not an `enroll` token by this key.
+    /// It is not an `enroll` token by this key.
     #[error("{0}")]
     Token(#[from] TokenError),
-    /// Its time or its URL.
+    /// Its time or its URL is wrong.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// For another nonce.
+    /// It is for another nonce.
     #[error("it was signed for another nonce")]
     Nonce,
-    /// For other keys: it may be out of another request.
+    /// It is for other keys. It may come from another request.
     #[error("it was signed for other keys")]
     Keys,
-    /// For another role.
+    /// It is for another role.
     #[error("it was signed for another role")]
     Role,
 }
@@ -134,7 +133,7 @@ pub fn endorse(
         .map_err(|reason| EnrollmentError::Proof { whose: "endorsement".to_owned(), reason })
 }
 
-/// The key that a token says it is by, to look it up.
+/// The id of the key that a token claims to be signed by.
 ///
 /// # Errors
 /// [`EnrollmentError::Proof`].
@@ -144,7 +143,7 @@ pub fn endorser(token: &str) -> Result<KeyId, EnrollmentError> {
     Ok(untrusted.footer().key_id)
 }
 
-/// What a key has to have signed.
+/// What a key must have signed.
 struct Consent<'a> {
     nonce: &'a str,
     role: Role,

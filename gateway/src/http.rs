@@ -1,8 +1,8 @@
-//! The routes, and nothing but the routes.
+//! The HTTP API: which request goes to which handler.
 //!
-//! Source: the Cargo book, "Registry Web API" and "Registry Index". Paths are taken as they came: plain ASCII without
-//! escapes, empty or dot segments, and without a query except on a search, so that no two programs between cargo and
-//! the store can read one path as two.
+//! Source: the Cargo book, "Registry Web API" and "Registry Index". Paths must be plain ASCII without escapes, without
+//! empty or dot segments, and without a query except on a search. Then no two programs between cargo and the store can
+//! read one path in two ways.
 
 mod authorization;
 mod body;
@@ -21,7 +21,7 @@ use axum::Router;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tracing::Instrument as _;
@@ -29,10 +29,10 @@ use tracing::field::Empty;
 
 use crate::attestation;
 use crate::background;
-use crate::challenge::Challenges;
+use crate::challenge::{Challenges, Issuer};
 use crate::changes::Changes;
 use crate::config::{Owners, Reads};
-use crate::enrollment::ServerKey;
+use crate::connections::Place;
 use crate::limits::Limits;
 use crate::listener::{Service, routed};
 use crate::metrics::Metrics;
@@ -49,17 +49,17 @@ const SEARCH: &str = "/api/v1/crates";
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
-    /// What is signed of the store's audit log.
+    /// The signed heads of the store's audit log.
     pub(crate) heads: Arc<Heads>,
     /// Where the crates are.
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) rules: Rules,
-    /// What is asked of keys that are enrolled over HTTP.
+    /// What is required of keys that are enrolled over HTTP.
     pub(crate) attestation: attestation::Rules,
-    /// By which this registry recognises what it issued.
-    pub(crate) server_key: ServerKey,
-    /// Public, without a final slash.
+    /// Issues the challenges that keys sign to be enrolled over HTTP.
+    pub(crate) enrollment_issuer: Issuer,
+    /// The public base URL, without a final slash.
     pub(crate) base_url: String,
     /// Where downloads are: a prefix, or a template, as `config.json` has it.
     pub(crate) dl: String,
@@ -67,18 +67,18 @@ pub(crate) struct App {
     pub(crate) index_path: String,
     pub(crate) reads: Reads,
     pub(crate) owners: Owners,
-    /// Addresses of the registry behind that no manifest may depend on.
-    pub(crate) past_the_gateway: Vec<String>,
+    /// Index URLs of the registry behind, on which no manifest may depend.
+    pub(crate) upstream_addresses: Vec<String>,
     /// The largest crate file, in bytes.
     pub(crate) max_crate: u64,
-    /// How much is verified for whom.
+    /// How many signatures are verified for whom.
     pub(crate) limits: Limits,
     pub(crate) verified_reads: VerifiedReads,
-    /// Who may say for whom a request is made.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) most_connections: usize,
     pub(crate) metrics: Arc<Metrics>,
-    /// How long the next piece of a body may take.
+    /// How long to wait for the next piece of a body.
     pub(crate) patience: Duration,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct App {
 #[derive(Clone)]
 pub(crate) struct Registry {
     app: Arc<App>,
-    /// All but the index.
+    /// The routes of all but the index.
     api: Router,
 }
 
@@ -100,7 +100,7 @@ impl Registry {
             let only = "nothing here; paths are plain ASCII without escapes";
             return Failure::NotFound(only.to_owned()).into_response();
         }
-        // In a build cargo asks for hundreds of files of the index.
+        // Index files do not go through the router: in a build cargo asks for hundreds of them.
         let (request, body) = request.into_parts();
         let response = match reads::index_path(&self.app, &request) {
             Some(path) => reads::index_file(&self.app, path, &request).await.into_response(),
@@ -115,11 +115,17 @@ impl Registry {
 }
 
 impl Service for Registry {
-    /// Gives a request the address it comes from and a name in the log, and counts the answer.
+    /// Notes the client's address, names the request in the log, and counts the answer.
     async fn answer(&self, peer: IpAddr, mut request: Request<Incoming>) -> Response {
         let (app, started) = (&self.app, Instant::now());
         let client = ClientAddress::of(peer, request.headers(), &app.trusted_proxies);
+        if client.0 != peer
+            && let Some(place) = request.extensions().get::<Arc<Place>>()
+        {
+            place.asks_for(client.0);
+        }
         request.extensions_mut().insert(client);
+        let has_body = !request.body().is_end_stream();
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
         let (user, key) = (Empty, Empty);
@@ -128,10 +134,14 @@ impl Service for Registry {
             let mut response = self.answer_known(request).await;
             let (status, took) = (response.status().as_u16(), started.elapsed());
             app.metrics.answered(status, took);
-            if let Some(trouble) = response.extensions().get() {
-                app.metrics.trouble(*trouble);
+            if let Some(failure) = response.extensions().get() {
+                app.metrics.upstream_failed(*failure);
             }
             tracing::debug!(status, micros = took.as_micros(), "answered");
+            // What is refused is not always read to its end, and then nothing can follow it.
+            if has_body && status >= 400 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if let Ok(id) = HeaderValue::try_from(id) {
                 response.headers_mut().insert("x-request-id", id);
             }
@@ -173,12 +183,15 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
             .is_some_and(|path| path.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
-/// On every 401, whatever the reason: where to log in, and a challenge for the next mutation token.
+/// Adds to every 401 where to log in, and a challenge for the next mutation token.
 fn say_how_to_come_in(app: &App, mut response: Response) -> Response {
     let mut parameters = format!("Cargo login_url=\"{0}/me\", enroll=\"{0}\"", app.base_url);
-    if let Some(challenge) = challenge(&app.rules) {
-        parameters +=
-            &format!(", challenge=\"{challenge}\", challenges=\"{}\"", app.rules.challenges.as_str());
+    let challenges = app.rules.challenges;
+    // Without random bytes no challenge is issued. Whoever needs one is told so by the next refusal.
+    if challenges != Challenges::Off
+        && let Some(challenge) = app.rules.issuer.issue_random(Timestamp::now())
+    {
+        parameters += &format!(", challenge=\"{challenge}\", challenges=\"{}\"", challenges.as_str());
     }
     if let Ok(value) = HeaderValue::from_str(&parameters) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
@@ -186,17 +199,7 @@ fn say_how_to_come_in(app: &App, mut response: Response) -> Response {
     response
 }
 
-fn challenge(rules: &Rules) -> Option<String> {
-    if rules.challenges == Challenges::Off {
-        return None;
-    }
-    let mut nonce = [0; 16];
-    // Without random bytes there is no challenge, and whoever needs one is told that he has none.
-    aws_lc_rs::rand::fill(&mut nonce).ok()?;
-    Some(rules.issuer.issue(&nonce, Timestamp::now()))
-}
-
-/// Runs what may wait for the disk or for the database.
+/// Runs work that may block on the disk or the database.
 async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Failure>
 where
     T: Send + 'static,

@@ -1,5 +1,6 @@
-//! What we ask others: HTTP/1.1 over connections that are kept for what is read, TLS by rustls with the system's certificate
-//! authorities and perhaps more; no redirects, no proxies, and nobody is waited for without end.
+//! The client for requests to other servers. It speaks HTTP/1.1, and TLS by rustls with the system's certificate
+//! authorities and perhaps more. It follows no redirects, uses no proxies, and does not wait without end. Connections
+//! are kept for requests that only read.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -28,16 +29,16 @@ use tower_service::Service;
 
 use crate::patience::{Patience, Silent};
 
-/// An answer whose body is yet to come.
+/// An answer whose body is not received yet.
 pub(crate) type Response = axum::http::Response<Incoming>;
 
-/// Why there is no answer, or not all of it.
+/// Why an answer is missing or incomplete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoAnswer {
-    /// No connection: nothing was sent.
+    /// There is no connection, so nothing was sent.
     #[error("no connection")]
     Unreachable(#[source] legacy::Error),
-    /// Nothing came for too long.
+    /// Nothing was received for too long.
     #[error("no answer in time")]
     Silent,
     /// The connection broke.
@@ -45,43 +46,43 @@ pub(crate) enum NoAnswer {
     Broken(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Why there are no certificate authorities.
+/// Why certificate authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthoritiesError {
-    /// Those of a file.
+    /// Those in a file cannot be used.
     #[error("cannot use the certificates in {}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The system's.
+    /// The system has none.
     #[error("this system has no certificate authorities; install its package ca-certificates")]
     None(#[source] rustls::Error),
 }
 
 type Connections = legacy::Client<Connector, Body>;
 
-/// See the module.
+/// A client with its connections.
 #[derive(Debug)]
 pub(crate) struct Client {
     kept: Connections,
-    /// One for each request.
+    /// A new connection for each request.
     fresh: Connections,
     patience: Duration,
 }
 
 impl Client {
-    /// `patience`: how long the other end may be silent.
+    /// A client that gives up when the other end is silent for longer than `patience`.
     ///
     /// # Errors
-    /// Certificate authorities that cannot be had.
+    /// [`AuthoritiesError`].
     pub(crate) fn new(patience: Duration, ca_file: Option<&Path>) -> Result<Self, AuthoritiesError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // All addresses of a name are tried within that.
+        // All addresses of a name are tried within this time.
         tcp.set_connect_timeout(Some(patience / 2));
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls(ca_file)?)
@@ -97,8 +98,9 @@ impl Client {
 
     /// Sends a request and waits for the answer's header. A GET has no body.
     ///
-    /// The other end may close a kept connection when a request is on its way already. What changes nothing is asked again
-    /// then (RFC 9112, 9.3.1); what may change something is given a connection of its own, and is sent once.
+    /// The other end may close a kept connection while a request is on its way. A request that changes nothing is sent
+    /// again then (RFC 9112, 9.3.1). A request that may change something gets a connection of its own, and is sent
+    /// once.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, NoAnswer> {
         if request.method() != Method::GET {
             return self.send_over(&self.fresh, request).await;
@@ -127,7 +129,7 @@ impl Client {
         })
     }
 
-    /// The time to wait begins anew with each piece of the body that is taken.
+    /// Sends a request with a body. The time to wait begins anew with each piece of it that the other end takes.
     async fn upload(
         &self,
         connections: &Connections,
@@ -154,7 +156,8 @@ impl Client {
     }
 }
 
-/// Name, TCP and TLS, all before the whole request's time is over: then it is known that nothing was sent.
+/// Resolves the name, and makes the TCP and TLS connection, within less than the request's time. If that fails, it is
+/// known that nothing was sent.
 #[derive(Clone, Debug)]
 struct Connector {
     connector: HttpsConnector<HttpConnector>,
@@ -199,20 +202,20 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesE
     if certificates.is_empty() { Err(unusable("there are none, in PEM".into())) } else { Ok(certificates) }
 }
 
-/// A body of which each next piece comes in time.
+/// A body that fails if its next piece does not come in time.
 #[derive(Debug)]
-pub(crate) struct InTime {
+pub(crate) struct TimeoutBody {
     body: Incoming,
     patience: Patience,
 }
 
-impl InTime {
+impl TimeoutBody {
     pub(crate) fn new(body: Incoming, patience: Duration) -> Self {
         Self { body, patience: Patience::new(patience) }
     }
 }
 
-impl hyper::body::Body for InTime {
+impl hyper::body::Body for TimeoutBody {
     type Data = Bytes;
     type Error = NoAnswer;
 

@@ -1,7 +1,7 @@
-//! Keys and the people they belong to.
+//! Keys and the users they belong to.
 //!
-//! A key belongs to one user and has one role. Its id is computed here, never taken from anyone; a revoked key stays
-//! on record, so that it can be named in a refusal and cannot come back under another user.
+//! A key belongs to one user and has one role. Its id is always computed from the key. A revoked key stays on record,
+//! so that it can be named in a refusal and cannot come back under another user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,38 +15,38 @@ use jiff::Timestamp;
 /// One public key, as registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// The key.
+    /// The public key.
     pub public: PublicKey,
-    /// Whose it is.
+    /// The user it belongs to.
     pub user: User,
     /// What it may sign.
     pub role: Role,
-    /// The user's word for it.
+    /// The user's name for it.
     pub label: Option<String>,
-    /// The `sub` its tokens must carry.
+    /// The `sub` that its tokens must have.
     pub subject: Option<String>,
     /// When it was registered.
     pub added: Timestamp,
-    /// From when on it is good for nothing, if that is settled in advance.
+    /// When it expires, if it does.
     pub expires: Option<Timestamp>,
-    /// Since when it is good for nothing.
+    /// When it was revoked, if it was.
     pub revoked: Option<Timestamp>,
 }
 
 /// A key to be registered.
 #[derive(Clone, Debug)]
 pub struct NewKey {
-    /// The key.
+    /// The public key.
     pub public: PublicKey,
-    /// Whose it is.
+    /// The user it belongs to.
     pub user: User,
     /// What it may sign.
     pub role: Role,
-    /// The user's word for it.
+    /// The user's name for it.
     pub label: Option<String>,
-    /// The `sub` its tokens must carry.
+    /// The `sub` that its tokens must have.
     pub subject: Option<String>,
-    /// From when on it is good for nothing.
+    /// When it expires, if it does.
     pub expires: Option<Timestamp>,
 }
 
@@ -58,7 +58,7 @@ impl Key {
     }
 }
 
-/// A person's name here: 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`.
+/// A user's name: 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User(Arc<str>);
 
@@ -86,12 +86,12 @@ impl fmt::Display for User {
     }
 }
 
-/// Not a user's name.
+/// The text is not a user's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a user name is 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`")]
 pub struct BadUser;
 
-/// Whether a key has signed a message; `signature` is r ‖ s. Three times as fast as the p384 crate.
+/// Whether a key has signed a message. `signature` is r ‖ s. This is three times as fast as the p384 crate.
 pub(crate) fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {
     UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).is_ok()
 }

@@ -1,9 +1,9 @@
-//! A Cargo registry that takes RFC 3231 asymmetric tokens: it verifies who signed what, and keeps it.
+//! A Cargo registry that accepts RFC 3231 asymmetric tokens. It verifies who signed what, and keeps the evidence.
 //!
-//! Cargo sends a token with every request that needs one; a credential provider made it with a key that is enrolled
-//! here. [`policy`] says what a verified token allows, [`metadata`] sees that what cargo says of a crate is what was
-//! signed, [`store`] keeps crates, keys, and the record of every change with the token that paid for it. A mutation
-//! token is good once.
+//! Cargo sends a token with every request that needs one. A credential provider made the token with a key that is
+//! enrolled here. [`policy`] decides what a verified token allows, [`metadata`] checks that what cargo says of a crate
+//! is what was signed, and [`store`] keeps crates, keys, and the record of every change with the token that was spent
+//! on it. A mutation token is good once.
 //!
 //! ```no_run
 //! use registry_gateway::{Config, Gateway};
@@ -18,12 +18,11 @@ pub mod attestation;
 pub mod audit;
 pub mod challenge;
 pub mod config;
-pub mod crate_file;
 pub mod doctor;
 pub mod enrollment;
 pub mod index;
+pub mod inspection;
 pub mod keys;
-pub mod metadata;
 pub mod policy;
 pub mod record;
 pub mod serve;
@@ -47,6 +46,8 @@ mod upstream;
 mod verified_reads;
 
 pub use config::Config;
+pub use crate_file;
+pub use crate_file::metadata;
 pub use http_client::AuthoritiesError;
 pub use serve::{Gateway, Running, StartError};
 pub use tls::{TlsError, TlsFiles};

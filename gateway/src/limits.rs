@@ -1,8 +1,8 @@
-//! How many signatures are verified for whom. Verifying is what a stranger can make the gateway do, at a quarter of a
-//! millisecond each, so it is counted before it is done.
+//! Rate limits for verifying signatures. A stranger can make the gateway verify one, which takes a quarter of a
+//! millisecond, so verifications are counted before they are done.
 //!
-//! Who signed is not known before the signature is verified; a key id in a token is only what somebody wrote there. If
-//! it were counted by itself, whoever had seen one token of a person's could keep that person out. So a key id counts
+//! Who signed a token is not known before its signature is verified: anybody can write any key id into a token. If key
+//! ids were counted alone, whoever has seen one token of a person could lock that person out. So a key id is counted
 //! together with the address it comes from, and each address has a larger account for all its tokens.
 
 use std::hash::Hash;
@@ -16,22 +16,22 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-/// Accounts at a time, of each kind. One that is full again is forgotten when room is needed, which takes a minute.
+/// The most accounts of each kind. When there is no room, accounts that were not used for a minute are dropped.
 const MOST_ACCOUNTS: usize = 1 << 16;
 
-/// Both kinds of account. `C` is the clock.
+/// The accounts of addresses, and of keys. `C` is the clock.
 #[derive(Debug)]
 pub(crate) struct Limits<C: Clock = DefaultClock> {
     peers: Accounts<Network, C>,
     keys: Accounts<(KeyId, Network), C>,
 }
 
-/// Too many. In how long the next one will be verified.
+/// The limit is reached. The next signature will be verified after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait(pub(crate) Duration);
 
 impl Limits {
-    /// So many verifications a minute, all of which may come at once.
+    /// Limits of so many verifications a minute. All of them may come at once.
     pub(crate) fn new(per_peer: NonZeroU32, per_key: NonZeroU32) -> Self {
         Self::with_clock(per_peer, per_key, DefaultClock::default())
     }
@@ -56,7 +56,7 @@ impl<C: Clock + Clone> Limits<C> {
     }
 }
 
-/// One kind of account.
+/// The accounts of one kind.
 #[derive(Debug)]
 struct Accounts<K: Hash + Eq + Clone, C: Clock> {
     limiter: RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<C::Instant>>,
@@ -81,7 +81,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Accounts<K, C> {
     }
 }
 
-/// What is handed out to one household: an IPv4 address, or the first 64 bits of an IPv6 address (RFC 6177).
+/// What one subscriber has: an IPv4 address, or the first 64 bits of an IPv6 address (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network(IpAddr);
 

@@ -1,5 +1,5 @@
-//! From a listening socket to requests: HTTP/1.1, within TLS or plain, without upgrades. What may take long is bounded:
-//! the handshake, a request's header, the next byte of an answer that the other end takes.
+//! Serves HTTP/1.1 on a listening socket, plain or within TLS, without upgrades. The other end may only take so long
+//! for the handshake, for a request's header, and to read the next byte of an answer.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,15 +23,15 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::connections::{Connections, Place};
 use crate::tls::Tls;
 
-/// The whole of a request's header, in bytes.
+/// The longest header of a request, in bytes.
 const MAX_HEADER: usize = 32 << 10;
 const MAX_HEADER_FIELDS: usize = 64;
-/// What requests under way get when the server stops.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long requests under way may take when the server stops.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// What is served.
+/// What answers the requests.
 pub(crate) trait Service: Clone + Send + Sync + 'static {
-    /// Answers a request that came from an address.
+    /// Answers a request that came from an address, on a connection whose `Arc<Place>` is among its extensions.
     fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 }
 
@@ -41,29 +41,30 @@ pub(crate) async fn routed(router: &Router, request: Request<Incoming>) -> Respo
     answer.unwrap_or_else(|never| match never {})
 }
 
-/// A listening socket and how to treat who comes.
+/// A listening socket, and how connections to it are treated.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: Arc<Connections>,
-    /// Whose connections are not counted by address.
+    /// Trusted proxies, whose connections are not limited by address.
     pub(crate) proxies: Vec<IpNet>,
     pub(crate) patience: Duration,
 }
 
 impl Listener {
-    /// Serves until `stopped`; then takes nobody, and lets requests under way end within 5 s.
+    /// Serves until `stopped` resolves. Then it accepts no more connections, and lets requests under way end within
+    /// five seconds.
     pub(crate) async fn serve(self, service: impl Service, stopped: impl Future) {
         let graceful = GracefulShutdown::new();
         let mut stopped = std::pin::pin!(stopped);
         loop {
-            let (stream, place) = tokio::select! {
+            let (stream, accepted) = tokio::select! {
                 accepted = self.next() => match accepted {
                     Ok(Some(accepted)) => accepted,
                     Ok(None) => continue,
                     Err(error) => {
-                        // Out of file descriptors, or a client that left before it was served.
+                        // There are no file descriptors left, or the client has gone already.
                         tracing::warn!(%error, "a connection was not accepted");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                         continue;
@@ -74,8 +75,8 @@ impl Listener {
             let acceptor = self.tls.as_ref().map(Tls::acceptor);
             let connection = Connection {
                 service: service.clone(),
-                place: place.place,
-                peer: place.peer,
+                place: accepted.place,
+                peer: accepted.peer,
                 patience: self.patience,
                 watcher: graceful.watcher(),
             };
@@ -89,38 +90,40 @@ impl Listener {
                             let patience = connection.patience;
                             match tokio::time::timeout(patience, acceptor.accept(stream)).await {
                                 Ok(Ok(stream)) => connection.serve(stream).await,
-                                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
-                                Err(_) => tracing::debug!("no TLS in time"),
+                                Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
+                                Err(_) => tracing::debug!("the TLS handshake took too long"),
                             }
                         }
                     }
                 };
                 tokio::select! {
                     () = served => {}
-                    () = place.lost() => tracing::debug!("an idle connection made room for another"),
+                    () = place.lost() => tracing::debug!("a connection made room for another"),
                 }
             });
+            // Whoever was let in says what he wants before the next ones come: they may take his place while he has not.
+            tokio::task::yield_now().await;
         }
         drop(self.socket);
-        if tokio::time::timeout(FAREWELL, graceful.shutdown()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
             tracing::warn!("connections were cut: they did not end in time");
         }
     }
 
-    /// `None`: somebody who has enough connections.
-    async fn next(&self) -> io::Result<Option<(TcpStream, Seated)>> {
+    /// `None` if the address has as many connections as it may have.
+    async fn next(&self) -> io::Result<Option<(TcpStream, Accepted)>> {
         let (stream, address) = self.socket.accept().await?;
-        // Without it, what an answer writes second waits until the client acknowledges what it wrote first (RFC 896), and a
-        // client that has nothing to send takes 40 ms for that (RFC 1122, 4.2.3.2).
-        stream.set_nodelay(true)?;
+        // Without it, the second write of an answer waits until the client acknowledges the first (RFC 896), which a client
+        // that has nothing to send delays for 40 ms (RFC 1122, 4.2.3.2). It may fail for a client that has gone already.
+        let _ = stream.set_nodelay(true);
         let peer = address.ip().to_canonical();
         let is_proxy = self.proxies.iter().any(|proxies| proxies.contains(&peer));
         let place = self.connections.place(peer, is_proxy).await;
-        Ok(place.map(|place| (stream, Seated { place: Arc::new(place), peer })))
+        Ok(place.map(|place| (stream, Accepted { place: Arc::new(place), peer })))
     }
 }
 
-struct Seated {
+struct Accepted {
     place: Arc<Place>,
     peer: IpAddr,
 }
@@ -136,8 +139,9 @@ struct Connection<S> {
 impl<S: Service> Connection<S> {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { service, place, peer, patience, watcher } = self;
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (service, work) = (service.clone(), place.work());
+            request.extensions_mut().insert(place.clone());
             async move {
                 let answer = service.answer(peer, request).await;
                 drop(work);

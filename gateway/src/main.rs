@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cli::{Command, LogFormat, PlaceError};
+use commands::NotAsLogged;
 use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
@@ -19,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    // What `doctor` finds, it says itself.
+    // `doctor` prints its findings itself.
     let level = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "warn" };
     let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -37,19 +38,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// `error:` with all causes on one line each, then the next step if it is known.
+/// Prints `error:`, its causes on a line each, and the next step if it is known.
 fn report(error: &(dyn Error + 'static)) {
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        // TOML's errors end with a line break.
+        // Errors of the toml crate end with a line break.
         text.push_str(&format!("  because: {}\n", inner.to_string().trim_end()));
         cause = inner.source();
     }
     if let Some(hint) = hint(error) {
         text.push_str(&format!("hint: {hint}\n"));
     }
-    // Nothing is left to say it with.
+    // If this fails, there is no other way to tell it.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -59,6 +60,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<VaultError>() {
         return error.hint();
+    }
+    if error.is::<NotAsLogged>() {
+        return Some(NotAsLogged::HINT.to_owned());
     }
     match error.downcast_ref::<PlaceError>() {
         Some(PlaceError::Store(error)) => return error.hint(),

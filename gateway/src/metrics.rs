@@ -1,4 +1,4 @@
-//! What is counted, in Prometheus' text format 0.0.4.
+//! Counters, in Prometheus' text format 0.0.4.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,19 +10,19 @@ use crate::store::Outcome;
 const STATUSES: usize = 500;
 const MUTATIONS: [&str; 4] = ["publish", "yank", "unyank", "owners"];
 const OUTCOMES: [&str; 3] = ["done", "refused", "failed"];
-const TROUBLES: [&str; 4] = ["unreachable", "slow", "credential", "failed"];
+const FAILURES: [&str; 4] = ["unreachable", "slow", "credential", "failed"];
 
-/// What was wrong with the registry behind, as far as operators do different things about it. Rides on the answer from where
-/// it is known to where answers are counted.
+/// What was wrong with the registry behind, as far as operators act differently on it. It is attached to the answer
+/// until that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Nothing was sent.
+pub(crate) enum UpstreamFailure {
+    /// It cannot be reached.
     Unreachable,
-    /// No answer in time.
+    /// It did not answer in time.
     Slow,
-    /// It refuses what we have for a user, or we have nothing.
+    /// It refuses a user's credential, or there is none.
     Credential,
-    /// It failed, hung up, or answered nonsense.
+    /// It failed, closed the connection, or did not answer as a registry does.
     Failed,
 }
 
@@ -34,19 +34,19 @@ pub(crate) struct Metrics {
     verifications: AtomicU64,
     known_reads: AtomicU64,
     changes: [[AtomicU64; OUTCOMES.len()]; MUTATIONS.len()],
-    troubles: [AtomicU64; TROUBLES.len()],
+    upstream_failures: [AtomicU64; FAILURES.len()],
     accepted: AtomicU64,
     evicted: AtomicU64,
     open: AtomicU64,
     requests: AtomicU64,
-    /// Of this start, so that request ids of two starts differ.
+    /// Makes request ids of different starts different.
     start: u32,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut start = [0; 4];
-        // An id that is the same after the next start would be a nuisance and no more.
+        // Without random bytes, ids may repeat after the next start, which is only a nuisance.
         let _ = aws_lc_rs::rand::fill(&mut start);
         Self {
             answers: Box::new([const { AtomicU64::new(0) }; STATUSES]),
@@ -54,7 +54,7 @@ impl Metrics {
             verifications: AtomicU64::new(0),
             known_reads: AtomicU64::new(0),
             changes: Default::default(),
-            troubles: Default::default(),
+            upstream_failures: Default::default(),
             accepted: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             open: AtomicU64::new(0),
@@ -63,7 +63,7 @@ impl Metrics {
         }
     }
 
-    /// A name for the next request.
+    /// An id for the next request.
     pub(crate) fn request_id(&self) -> String {
         format!("{:08x}-{}", self.start, self.requests.fetch_add(1, Relaxed) + 1)
     }
@@ -75,12 +75,12 @@ impl Metrics {
         self.micros.fetch_add(took.as_micros() as u64, Relaxed);
     }
 
-    /// A signature was verified, or an unknown key's pretended to be.
+    /// Counts a verified signature; that of an unknown key is only pretended to be verified.
     pub(crate) fn verification(&self) {
         self.verifications.fetch_add(1, Relaxed);
     }
 
-    /// A read token's signature was remembered.
+    /// Counts a read whose signature was verified before.
     pub(crate) fn known_read(&self) {
         self.known_reads.fetch_add(1, Relaxed);
     }
@@ -96,9 +96,9 @@ impl Metrics {
         }
     }
 
-    /// The registry behind did not do its part.
-    pub(crate) fn trouble(&self, trouble: Trouble) {
-        self.troubles[trouble as usize].fetch_add(1, Relaxed);
+    /// Counts a failure of the registry behind.
+    pub(crate) fn upstream_failed(&self, failure: UpstreamFailure) {
+        self.upstream_failures[failure as usize].fetch_add(1, Relaxed);
     }
 
     pub(crate) fn connected(&self) {
@@ -110,12 +110,12 @@ impl Metrics {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    /// A connection was closed to make room.
+    /// Counts a connection that was closed to make room for another.
     pub(crate) fn evicted(&self) {
         self.evicted.fetch_add(1, Relaxed);
     }
 
-    /// All of it. The number of changes whose outcome is not known yet is the store's to say, if it can.
+    /// All counters as text. The store tells the number of changes without an outcome, if it can be read.
     pub(crate) fn text(&self, changes_open: Option<u64>) -> String {
         let mut text = String::new();
         head(&mut text, "requests_total", "counter", "Answers by status.");
@@ -148,8 +148,8 @@ impl Metrics {
             "counter",
             "Answers that the registry behind is to blame for.",
         );
-        for (trouble, count) in TROUBLES.iter().zip(&self.troubles) {
-            let labels = format!("{{reason=\"{trouble}\"}}");
+        for (failure, count) in FAILURES.iter().zip(&self.upstream_failures) {
+            let labels = format!("{{reason=\"{failure}\"}}");
             line(&mut text, "behind_failures_total", &labels, count.load(Relaxed));
         }
         for (name, kind, help, count) in [

@@ -1,4 +1,4 @@
-//! What operators ask, on a listener of its own: metrics, whether the process lives, whether it can do its work.
+//! Metrics and health checks for operators, on a listener of their own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::listener::{Service, routed};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// A store that takes longer is not ready, and is not waited for.
+/// A store that takes longer counts as not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// `GET /metrics`, `GET /healthz` and `GET /readyz`.
 #[derive(Clone)]
 pub(crate) struct Operators(Router);
 
-/// What they ask about.
+/// What the handlers need.
 type Asked = (Arc<Store>, Arc<Metrics>);
 
 impl Operators {
@@ -49,7 +49,7 @@ async fn metrics(State((store, counters)): State<Asked>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], counters.text(open)).into_response()
 }
 
-/// Whether a change could be written down now.
+/// Tells whether a change could be written down now.
 async fn ready(State((store, _)): State<Asked>) -> Response {
     let written = blocking(move || store.write_nothing());
     let reason = match timeout(READY_WITHIN, written).await {

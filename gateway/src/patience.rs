@@ -1,4 +1,4 @@
-//! How long another end of a connection may be silent.
+//! A limit for how long the other end of a connection may be silent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// A limit that begins anew with each thing that happens. No timer runs while nothing is waited for.
+/// A time limit that begins anew with each event. No timer runs while nothing is waited for.
 #[derive(Debug)]
 pub(crate) struct Patience {
     limit: Duration,
@@ -22,7 +22,7 @@ impl Patience {
         Self { limit, running: None }
     }
 
-    /// What was polled, or [`Silent`] once it has been pending for longer than the limit.
+    /// Passes on what was polled, or [`Silent`] once it has been pending for longer than the limit.
     pub(crate) fn poll<T>(&mut self, context: &mut Context<'_>, polled: Poll<T>) -> Poll<Result<T, Silent>> {
         match polled {
             Poll::Ready(ready) => {

@@ -1,7 +1,7 @@
-//! What a verified token allows. Pure: the time is an argument, nothing is read or written.
+//! What a verified token allows. Nothing here reads or writes anything, and the time is an argument.
 //!
-//! Source: RFC 3231, "How the registry server will validate an asymmetric token", made stricter in two places: the
-//! issue time is bounded on both sides, and a mutation token is good for the one thing it names and nothing else.
+//! Source: RFC 3231, "How the registry server will validate an asymmetric token", and stricter in two respects: the
+//! issue time may not be in the future either, and a mutation token is good only for the one thing that it names.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use asymmetric_token::{Checksum, Claims, CrateName, Mutation, Verified};
 use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
-use crate::challenge::{Challenges, Issuer, Unfit};
+use crate::challenge::{BadChallenge, Challenges, Issuer};
 use crate::keys::{Key, Role};
 
-/// What this registry asks of every token.
+/// What this registry requires of every token.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The index URL as cargo has it: `sparse+http…/index/`. Compared byte for byte.
+    /// The index URL as cargo has it: `sparse+http…/index/`. It is compared byte for byte.
     pub url: String,
     /// How old a token may be.
     pub window: Duration,
     /// How far in the future a token may be dated.
     pub skew: Duration,
-    /// Whether mutation tokens have a challenge.
+    /// Whether mutation tokens contain a challenge.
     pub challenges: Challenges,
-    /// Whose challenge it must be.
+    /// Recognises the challenges of this registry.
     pub issuer: Issuer,
 }
 
-/// What a request wants to do, as far as its method and path say it.
+/// What a request wants to do, as far as its method and path tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Index, download, search.
+    /// Read the index, download, or search.
     Read,
-    /// Upload; crate, version and checksum are in the body.
+    /// Publish a version. Crate, version and checksum are in the body.
     Publish,
     /// Take a version out of resolution.
     Yank {
@@ -52,58 +52,58 @@ pub enum Operation {
     Owners {
         /// The crate.
         name: CrateName,
-        /// The HTTP method: cargo sends one token on up to three requests.
+        /// The HTTP method, because cargo sends one token with up to three requests.
         method: &'static str,
     },
 }
 
-/// Why a token is not enough for a request.
+/// Why a token does not allow a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no token.
     #[error("this request needs a token; is a credential provider configured for this registry?")]
     NoToken,
-    /// `Bearer …` or another scheme, or a header that is no text.
+    /// There is a scheme such as `Bearer`, or the field is not text.
     #[error("send the asymmetric token alone, without a scheme such as `Bearer`")]
     Scheme,
-    /// Not an asymmetric token.
+    /// It is not an asymmetric token.
     #[error("not a usable asymmetric token: {0}")]
     Syntax(asymmetric_token::Error),
-    /// No such key here.
+    /// The key is not known here.
     #[error("the key {0} is not known here; an administrator adds it with `registry-gateway key add`")]
     UnknownKey(String),
-    /// The key was known once.
+    /// The key was revoked.
     #[error("the key {id} was revoked at {at:.0}; enroll a new one")]
     RevokedKey {
         /// The key's id.
         id: String,
-        /// When.
+        /// The time of that.
         at: Timestamp,
     },
-    /// The key was registered for a time, which is over.
+    /// The key has expired.
     #[error("the key {id} expired at {at:.0}; enroll a new one")]
     ExpiredKey {
         /// The key's id.
         id: String,
-        /// When.
+        /// The time of that.
         at: Timestamp,
     },
-    /// The signature is another key's, or over other bytes.
+    /// The signature does not verify.
     #[error("the token's signature does not verify")]
     Signature,
-    /// Issued too long ago.
+    /// It was issued too long ago.
     #[error(
         "the token was issued at {issued_at:.0} and is good for {window} s, and it is {now:.0} here; is the clock right?"
     )]
     TooOld {
         /// `iat`.
         issued_at: Timestamp,
-        /// Seconds.
+        /// The window, in seconds.
         window: u64,
         /// The server's time.
         now: Timestamp,
     },
-    /// Issued later than now.
+    /// It is dated in the future.
     #[error("the token is dated {issued_at:.0}, but it is {now:.0} here; is the clock right?")]
     InFuture {
         /// `iat`.
@@ -111,18 +111,18 @@ pub enum Refusal {
         /// The server's time.
         now: Timestamp,
     },
-    /// Made for another registry, or for another spelling of this one.
+    /// It is for another registry, or for another spelling of this one's URL.
     #[error("the token is for {token}, this registry is {ours}")]
     Url {
-        /// The footer's.
+        /// The URL in the footer.
         token: String,
-        /// Ours.
+        /// The URL of this registry.
         ours: String,
     },
-    /// A challenge that this registry has not issued.
+    /// Its challenge was not issued by this registry.
     #[error("the token answers a challenge that this registry has not issued")]
     Challenge,
-    /// A challenge of ours that is too old.
+    /// Its challenge is too old.
     #[error(
         "the challenge in the token ran out, and it is {now:.0} here; run the command again for a new one"
     )]
@@ -130,34 +130,34 @@ pub enum Refusal {
         /// The server's time.
         now: Timestamp,
     },
-    /// A mutation token without a challenge, where every one needs it.
+    /// It has no challenge, although this registry requires one.
     #[error(
         "this registry wants a challenge in every {0} token; run `yk-cargo enroll REGISTRY --refresh`, and the command again"
     )]
     ChallengeMissing(&'static str),
-    /// Another token answered this challenge before.
+    /// Another token has used this challenge.
     #[error("the challenge in the token was used before; run the command again for a new one")]
     ChallengeUsed,
-    /// A mutation token was used before.
+    /// It was used before.
     #[error("this {0} token was used before; run the command again for a new one")]
     Replayed(&'static str),
-    /// A read key signed a mutation, or a publish key a read.
-    #[error("the key has the role `{role}` here, a {wanted} token needs another")]
+    /// A read key signed a mutation, or a publish key signed a read token.
+    #[error("the key has the role `{role}` here, but a {wanted} token needs another one")]
     Role {
         /// What the key may do.
         role: Role,
         /// `read`, `publish`, `yank`, `unyank` or `owners`.
         wanted: &'static str,
     },
-    /// `sub` is not the registered one.
+    /// Its `sub` is not the registered one.
     #[error("the token's subject is {token}, registered with the key is {registered}")]
     Subject {
-        /// In words: quoted, or "none".
+        /// It in quotes, or "none".
         token: String,
-        /// In words: quoted, or "none".
+        /// It in quotes, or "none".
         registered: String,
     },
-    /// A token for one thing, a request for another.
+    /// It is another kind of token than the request needs.
     #[error("a {token} token cannot {request}")]
     Kind {
         /// `read`, `publish`, `yank`, `unyank` or `owners`.
@@ -165,17 +165,17 @@ pub enum Refusal {
         /// What the request wants, as a verb.
         request: &'static str,
     },
-    /// The right kind of token, for another crate, version or file.
+    /// It is the right kind of token, but for another crate, version or file.
     #[error("the token is for the {what} {token}, the request for {request}")]
     Claim {
         /// `crate`, `version` or `checksum`.
         what: &'static str,
-        /// What was signed.
+        /// The signed value.
         token: String,
-        /// What was asked.
+        /// The value in the request.
         request: String,
     },
-    /// The crate is somebody else's.
+    /// The crate belongs to another user.
     #[error("the crate `{name}` belongs to {owner} here, the key to {user}")]
     NotOwner {
         /// The crate.
@@ -185,13 +185,13 @@ pub enum Refusal {
         /// The key's user.
         user: String,
     },
-    /// The signature of an owners token covers neither the people nor the direction.
+    /// Owners cannot be changed: an owners token covers neither the people nor the direction.
     #[error("owners are not changed over this API: an owners token does not say whom to add or remove")]
     OwnersOff,
 }
 
 impl Refusal {
-    /// 401 where another token could help, 403 where the token is good and the request not allowed.
+    /// True for 401: another token could help. False for 403: the token is good, but the request is not allowed.
     #[must_use]
     pub fn is_unauthenticated(&self) -> bool {
         match self {
@@ -222,7 +222,7 @@ impl Refusal {
 
 /// Decides whether a verified token allows an operation now.
 ///
-/// What a publish token says of the upload is compared later, by [`upload_is_signed`], when the upload is there.
+/// What a publish token says of the upload is checked later by [`upload_is_signed`].
 ///
 /// # Errors
 /// The first [`Refusal`] in the order key, time, URL, challenge, subject, role, claims.
@@ -249,7 +249,7 @@ pub fn decide(
     matches_request(claims, operation)
 }
 
-/// Whether a key is good for anything now.
+/// Checks that a key is neither revoked nor expired.
 ///
 /// # Errors
 /// [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`].
@@ -263,7 +263,7 @@ pub fn is_good(key: &Key, now: Timestamp) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a token of this time and URL is one for us, now.
+/// Checks that a token of this time and URL is for this registry, and valid now.
 ///
 /// # Errors
 /// [`Refusal::TooOld`], [`Refusal::InFuture`], [`Refusal::Url`].
@@ -275,7 +275,7 @@ pub fn is_current(issued_at: Timestamp, url: &str, rules: &Rules, now: Timestamp
     Ok(())
 }
 
-/// Decides whether an upload is the one that was signed: name, version and checksum byte for byte.
+/// Checks that an upload is the signed one: name, version and checksum, byte for byte.
 ///
 /// # Errors
 /// [`Refusal::Claim`] naming the first difference; [`Refusal::Kind`] for any token but a publish token.
@@ -295,10 +295,11 @@ pub fn upload_is_signed(
     same("checksum", &signed_checksum.to_string(), &checksum.to_string())
 }
 
-/// The single-use key of a mutation: what it says, by which key and when, not the bytes in which it says so. With
-/// ECDSA, whoever sees (r, s) can write (r, n − s), which is another valid token for the same statement.
+/// The single-use key of a mutation. It is made from what the token says, by which key and when, and not from the bytes
+/// of the token: with ECDSA, whoever sees the signature (r, s) can write (r, n − s), which is another valid token for
+/// the same statement.
 ///
-/// An owners token also has the HTTP method here, because cargo sends one on up to three requests.
+/// For an owners token the HTTP method is part of it, because cargo sends one token with up to three requests.
 #[must_use]
 pub fn single_use_key(verified: &Verified, operation: &Operation) -> Option<String> {
     let claims = &verified.claims;
@@ -325,8 +326,8 @@ pub const LONGEST_WINDOW: Duration = Duration::from_secs(86_400);
 /// The longest skew that can be set: an hour.
 pub const LONGEST_SKEW: Duration = Duration::from_secs(3600);
 
-/// Until when a single-use key is kept: its token is too old afterwards, by whatever rules the gateway runs then. With
-/// the present rules' window, a wider one set later would let a spent token pass again.
+/// How long a single-use key is kept. After that its token is too old under any rules that can be set. If only the
+/// present window counted, a wider one that is set later would let a spent token pass again.
 #[must_use]
 pub fn kept_until(claims: &Claims) -> Timestamp {
     claims
@@ -336,7 +337,7 @@ pub fn kept_until(claims: &Claims) -> Timestamp {
 }
 
 impl Operation {
-    /// "a read token cannot …"
+    /// The verb in "a read token cannot …".
     fn verb(&self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -359,7 +360,7 @@ fn in_time(issued_at: Timestamp, rules: &Rules, now: Timestamp) -> Result<(), Re
     Ok(())
 }
 
-/// Cargo uses read tokens again, so they cannot answer anything.
+/// Cargo uses a read token many times, so it cannot contain a challenge.
 fn answers_challenge(claims: &Claims, rules: &Rules, now: Timestamp) -> Result<(), Refusal> {
     let Some(mutation) = &claims.mutation else {
         return if claims.challenge.is_some() { Err(Refusal::Challenge) } else { Ok(()) };
@@ -368,9 +369,9 @@ fn answers_challenge(claims: &Claims, rules: &Rules, now: Timestamp) -> Result<(
         (None, Challenges::Required) => Err(Refusal::ChallengeMissing(mutation.kind())),
         (None, _) => Ok(()),
         (Some(_), Challenges::Off) => Err(Refusal::Challenge),
-        (Some(challenge), _) => rules.issuer.check(challenge, now).map_err(|unfit| match unfit {
-            Unfit::Foreign => Refusal::Challenge,
-            Unfit::Expired => Refusal::ChallengeExpired { now },
+        (Some(challenge), _) => rules.issuer.check(challenge, now).map(drop).map_err(|unfit| match unfit {
+            BadChallenge::Foreign => Refusal::Challenge,
+            BadChallenge::Expired => Refusal::ChallengeExpired { now },
         }),
     }
 }
@@ -401,12 +402,12 @@ fn kind(claims: &Claims) -> &'static str {
     claims.mutation.as_ref().map_or("read", Mutation::kind)
 }
 
-/// A window of more than 292 billion years is no window; the conversion saturates.
+/// The conversion saturates at 292 billion years.
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// Foreign text in a sentence: no longer than it takes to recognise it.
+/// Foreign text for a sentence, cut to a length at which it can still be recognised.
 fn cut(text: &str) -> String {
     text.chars().take(200).collect()
 }

@@ -1,11 +1,11 @@
-//! Files and folders that no other user of this computer can read. Elsewhere than on Unix, the folder they are in has to see
-//! to that.
+//! Files and folders that no other user of this computer can read. On systems other than Unix, the permissions of the
+//! folder above have to see to that.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// To open a file for reading and writing. If it is made, it is made private.
+/// Options to open a file for reading and writing. If the file is created, it is private.
 pub(crate) fn file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -25,10 +25,10 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     builder.recursive(true).create(path)
 }
 
-/// Makes a folder private that is there.
+/// Makes an existing folder private.
 ///
 /// # Errors
-/// If it is another's.
+/// If its permissions cannot be changed.
 pub(crate) fn close_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
@@ -37,7 +37,7 @@ pub(crate) fn close_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether others have any right to it.
+/// Whether other users have any right to it.
 pub(crate) fn is_open_to_others(metadata: &Metadata) -> bool {
     #[cfg(unix)]
     let rights = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());

@@ -1,14 +1,17 @@
-//! The registry's word against the evidence: whether the record of a publish still verifies.
+//! Whether the record of a publish still verifies.
 //!
-//! The token of every accepted mutation is kept. It is spent, so it is no secret; whoever has the public key can see
+//! The token of every accepted mutation is kept. It is spent, so it is no secret. Whoever has the public key can see
 //! from it that this key signed this checksum for this registry.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 
 use asymmetric_token::{Checksum, Claims, Error as TokenError, Mutation, Untrusted};
+use crate_file::index::{Line, Mismatch};
+use crate_file::metadata::{self, Metadata, MetadataError};
 use sha2::{Digest as _, Sha256};
 
+use crate::causes::with_causes;
 use crate::keys::Key;
 use crate::store::{Record, Store, StoreError};
 
@@ -17,48 +20,65 @@ use crate::store::{Record, Store, StoreError};
 pub struct Checked {
     /// The key that signed.
     pub key: Key,
-    /// What it signed.
+    /// The claims that it signed.
     pub claims: Claims,
-    /// For which index URL.
+    /// The index URL that it signed them for.
     pub index_url: String,
-    /// Whether the file is in the store and has the checksum that was signed. If not, it is in the registry behind, which
-    /// was not asked.
-    pub file_is_here: bool,
+    /// What the file says, if it is in the store: it has the checksum that was signed, and the index has the line that
+    /// follows from it. Otherwise both are in the registry behind, which was not asked.
+    pub file: Option<Metadata>,
 }
 
 /// Why a record does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The key is not in the store.
     #[error("the key {0} is not in the store")]
     KeyMissing(String),
-    /// The token is not one, or another key's.
+    /// The token cannot be read, or another key has signed it.
     #[error("the token on record does not verify: {0}")]
     Token(#[from] TokenError),
-    /// The token says something else.
+    /// The token was signed for something else.
     #[error("the token on record was signed for something else: {0}")]
     Claims(String),
     /// The crate file cannot be read.
     #[error("cannot read the crate file")]
     File(#[from] io::Error),
-    /// The crate file is another.
+    /// The crate file has another checksum.
     #[error("the crate file has the checksum {found}, the token was signed for {signed}")]
     Checksum {
-        /// Of the file.
+        /// The file's checksum.
         found: Checksum,
-        /// In the token.
+        /// The checksum in the token.
         signed: Checksum,
     },
+    /// The version is gone.
+    #[error("the version is missing in the index: it was removed")]
+    VersionMissing,
+    /// The crate file is one that the gateway would not take today, so its metadata cannot be made from it.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    /// What cargo resolves by does not follow from the file.
+    #[error(transparent)]
+    Line(#[from] Mismatch),
+}
+
+impl RecordError {
+    /// On one line.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        with_causes(self)
+    }
 }
 
 /// Verifies a record of a publish again: token against key, claims against record, and where the store has the version,
-/// crate file against claims.
+/// crate file against claims and the index's line against the crate file.
 ///
 /// # Errors
-/// [`RecordError`]; each variant is one thing that does not hold.
+/// [`RecordError`]. Each variant is one thing that does not hold.
 pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
     let key = store.key(record.key)?.ok_or_else(|| RecordError::KeyMissing(record.key.to_string()))?;
     let verified = Untrusted::parse(&record.token)?.verify(&key.public)?;
@@ -74,14 +94,29 @@ pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
     if !same {
         return Err(RecordError::Claims(format!("{name} {version} {signed}")));
     }
-    let file_is_here = store.line(&record.name, &record.version)?.is_some();
-    if file_is_here {
-        let found = checksum_of(&mut File::open(store.crate_file(&record.name, &record.version))?)?;
-        if found != signed {
-            return Err(RecordError::Checksum { found, signed });
-        }
+    let index_url = verified.footer.url;
+    let file = match store.stored_line(&record.name, &record.version)? {
+        Some(line) => Some(file(store, record, &line, &index_url)?),
+        None if record.is_here => return Err(RecordError::VersionMissing),
+        None => None,
+    };
+    Ok(Checked { key, claims: verified.claims, index_url, file })
+}
+
+/// What the crate file says, if it is the signed one and the index has the line that follows from it.
+fn file(store: &Store, record: &Record, line: &str, index_url: &str) -> Result<Metadata, RecordError> {
+    let mut file = File::open(store.crate_file(&record.name, &record.version))?;
+    let found = checksum_of(&mut file)?;
+    if found != record.checksum {
+        return Err(RecordError::Checksum { found, signed: record.checksum });
     }
-    Ok(Checked { key, claims: verified.claims, index_url: verified.footer.url, file_is_here })
+    let length = file.metadata()?.len();
+    let metadata = metadata::of_signed(file, length, &record.name, &record.version, index_url)?;
+    let mut signed = Line::new(&metadata, record.checksum);
+    // No file says that; the log does.
+    signed.yanked = Line::from_json(line).is_ok_and(|line| line.yanked);
+    signed.is(line)?;
+    Ok(metadata)
 }
 
 fn checksum_of(file: &mut File) -> io::Result<Checksum> {

@@ -28,52 +28,55 @@ pub(crate) use addresses::Addresses;
 
 mod addresses;
 
-/// Connections to the operators' listener.
+/// The most connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
+/// Connections that wait to be taken; the system may have a lower limit.
+#[cfg(unix)]
+const MOST_KNOCKING: i32 = 4096;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store.
+    /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A number in the configuration.
+    /// A setting is not allowed.
     #[error(transparent)]
     Bounds(#[from] OutOfBounds),
-    /// The address.
+    /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Which.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The certificate.
+    /// The TLS certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The public URL.
+    /// The public URL is not one.
     #[error(
         "`{0}` cannot be the registry's URL: it must be http:// or https:// and a host, perhaps with a port, without a path"
     )]
     Url(String),
-    /// The registry behind.
+    /// The registry behind cannot be used.
     #[error(transparent)]
     Upstream(#[from] RemoteConfigError),
-    /// What was under way at the last end cannot be settled.
-    #[error("it is not known what became of a change, and until it is nobody can be served")]
+    /// A change that was under way when the gateway ended cannot be settled.
+    #[error("the outcome of a change is not known, and nobody can be served until it is")]
     Unsettled(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Nowhere to read.
+    /// There is no address for downloads.
     #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
     Bypass,
-    /// The index URL.
+    /// The index URL is not one.
     #[error(
         "`{0}` cannot be the index URL: it must be `sparse+`, http:// or https://, a host and a path with `/` at its end"
     )]
     IndexUrl(String),
-    /// The certificates for attestation.
+    /// The certificates for attestation cannot be used.
     #[error(transparent)]
     Attestation(#[from] attestation::SettingsError),
-    /// Threads could not be had.
+    /// Threads cannot be started.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
 }
@@ -120,7 +123,7 @@ fn instead_of_listening(error: &io::Error) -> &'static str {
 pub struct Gateway;
 
 impl Gateway {
-    /// Opens the store, listens, and serves from threads of its own until the returned value is stopped or dropped.
+    /// Opens the store, and serves on threads of its own until the returned value is stopped or dropped.
     ///
     /// # Errors
     /// [`StartError`].
@@ -133,6 +136,7 @@ impl Gateway {
         let operators = config.metrics.map(bound).transpose()?;
         let Addresses { base_url, index_url, index_path, dl } = Addresses::of(&config, address)?;
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
+        let enrollment_issuer = Issuer::of_enrollments(&store.enrollment_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
         let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
@@ -149,11 +153,11 @@ impl Gateway {
             changes,
             rules,
             attestation: config.attestation.rules()?,
-            server_key: store.server_key()?,
+            enrollment_issuer,
             base_url,
             dl,
             index_path,
-            past_the_gateway: config.upstream.map(|upstream| upstream.addresses()).unwrap_or_default(),
+            upstream_addresses: config.upstream.map(|upstream| upstream.addresses()).unwrap_or_default(),
             reads: config.reads,
             owners: config.owners,
             max_crate: config.max_crate,
@@ -185,7 +189,7 @@ impl Gateway {
     }
 }
 
-/// A server that serves. Dropping it stops it.
+/// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct Running {
     app: Arc<App>,
@@ -226,7 +230,7 @@ impl Running {
         &self.app.store
     }
 
-    /// Takes no more connections, lets requests under way end (up to 5 s), and returns when all is closed.
+    /// Accepts no more connections, lets requests under way end (up to 5 s), and returns when everything is closed.
     pub fn stop(mut self) {
         self.shut_down();
     }
@@ -234,7 +238,7 @@ impl Running {
     fn shut_down(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the server's thread was reported by its own hook.
+            // If the server's thread has panicked, the panic hook has reported that.
             let _ = thread.join();
         }
     }
@@ -246,13 +250,14 @@ impl Drop for Running {
     }
 }
 
-/// One for each processor that this process may use: requests are verified, hashed and passed on side by side. At least two:
-/// what little waits for the database on one of them must not keep everybody else waiting.
+/// One thread for each processor that this process may use, so that requests are verified and hashed in parallel. There
+/// are at least two, because the little that waits for the database on one of them must not keep everybody else
+/// waiting.
 fn worker_threads() -> usize {
     thread::available_parallelism().map_or(2, |processors| processors.get().max(2))
 }
 
-/// What is listened on.
+/// The sockets that are listened on.
 struct Sockets {
     registry: TcpListener,
     tls: Option<Tls>,
@@ -262,6 +267,9 @@ struct Sockets {
 fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listening = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(listening)?;
+    // std lets 128 wait until they are taken. Where others fill that in a burst, the next one comes in a second later.
+    #[cfg(unix)]
+    rustix::net::listen(&listener, MOST_KNOCKING).map_err(|error| listening(error.into()))?;
     listener.set_nonblocking(true).map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     Ok((listener, address))
@@ -271,13 +279,14 @@ fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Rece
     let ending = app.clone();
     runtime.block_on(async {
         if let Err(error) = serve_all(sockets, app, stopped).await {
-            tracing::error!(%error, "the listener is unusable");
+            tracing::error!(%error, "the listener cannot be used");
         }
     });
-    // Who was too slow to end in time may still be served. Nothing is written to the store once it is another's.
+    // Requests that did not end in time may still run. They end here, so that nothing is written to the store once
+    // another server may have it.
     drop(runtime);
     if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
-        tracing::error!(%error, "the end of the audit log is not signed");
+        tracing::error!(%error, "the end of the audit log could not be signed");
     }
     drop(lock);
 }

@@ -1,4 +1,4 @@
-//! `init` and `credential`: what an administrator does before anybody is served.
+//! The commands `init` and `credential set`.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -14,22 +14,22 @@ use zeroize::Zeroizing;
 
 use crate::cli::CONFIG_FILE;
 
-/// The configuration with its comments; the defaults are what the comments say.
+/// The configuration that `init` writes. Its comments say what the defaults are.
 const EXAMPLE: &str = include_str!("registry-gateway.toml");
 const KEY: &str = "credentials.key";
 
-/// The line of it that says where the store is.
+/// Its line that says where the store is.
 const STORE: &str = "store = \"registry\"";
 
-/// Makes a folder with a configuration, a key for the credentials, and an empty store: `registry` in it, or the one that is
-/// given. Nothing is overwritten. The configuration has no secrets, and a service that is not root reads it.
+/// Makes a folder with a configuration, a key for the credentials, and an empty store, which is `registry` in it or the
+/// given one. Nothing is overwritten. The configuration has no secrets, and a service that is not root has to read it.
 pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dyn Error>> {
     fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let (config, key) = (folder.join(CONFIG_FILE), folder.join(KEY));
     let mut text = String::new();
     text.push_str(&made(&config, make_config(&config, &example(store)?))?);
     text.push_str(&made(&key, Vault::make_key(&key))?);
-    // The one that the file names, which may have been there.
+    // The configuration may have been there, and name another store.
     let store = Config::read(&config)?.store;
     let there = Store::is_in(&store);
     Store::open(&store)?;
@@ -38,7 +38,7 @@ pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dy
     Ok(text)
 }
 
-/// The configuration, with this store.
+/// The configuration that `init` writes, with this store.
 fn example(store: Option<&Path>) -> Result<String, Box<dyn Error>> {
     let Some(store) = store else { return Ok(EXAMPLE.to_owned()) };
     let store = std::path::absolute(store)?;
@@ -54,13 +54,14 @@ fn make_config(path: &Path, content: &str) -> io::Result<bool> {
     }
 }
 
-/// A line for the administrator.
+/// Tells the administrator what was made.
 fn made(path: &Path, made: io::Result<bool>) -> Result<String, String> {
     let made = made.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(format!("{}: {}\n", path.display(), if made { "made" } else { "was there already" }))
 }
 
-/// Takes a user's token for the registry behind from a hidden prompt or from the first line of standard input.
+/// Reads a user's token for the registry behind from a hidden prompt, or from the first line of standard input, and
+/// keeps it.
 pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn Error>> {
     let vault = vault(config)?;
     let store = Store::open_existing(&config.store)?;

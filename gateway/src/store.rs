@@ -1,4 +1,4 @@
-//! The gateway's memory: one SQLite database and the crate files beside it.
+//! The store: one SQLite database, and the crate files beside it.
 //!
 //! ```text
 //! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
@@ -9,11 +9,11 @@
 //! DIR/serve.lock                       held while a server runs
 //! ```
 //!
-//! A version is on disk before it is in the database: the file is written, fsynced, renamed into place, its folder
-//! fsynced, and then the row is committed (WAL, `synchronous = FULL`). What a crash leaves is a file without a row,
-//! which [`Store::recover`] removes at the next start; a row without a file cannot come about.
+//! A version is on disk before it is in the database: the file is written and fsynced, renamed into place, its folder
+//! is fsynced, and then the row is committed (WAL, `synchronous = FULL`). A crash can leave a file without a row, which
+//! [`Store::recover`] removes at the next start. It cannot leave a row without a file.
 //!
-//! The command line opens the same database while a server runs; revoking a key needs no signal to it.
+//! The command line opens the same database while a server runs, so revoking a key needs no signal to the server.
 
 mod audit;
 mod crates;
@@ -26,6 +26,7 @@ mod ledger;
 mod revision;
 mod schema;
 mod secret;
+mod tables;
 mod unrecorded;
 mod users;
 
@@ -37,14 +38,15 @@ use std::{fs, io};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use audit::{AuditError, Mark};
+pub use audit::AuditError;
 pub(crate) use crates::CratesError;
 pub use crates::Found;
-pub use enrolling::{Enrolled, Enrolling, NotEnrolled, ProvenKey, Right};
+pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use revision::Revision;
+pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
 
@@ -53,16 +55,16 @@ pub use users::Person;
 pub struct Store {
     folder: PathBuf,
     connection: Mutex<Connection>,
-    /// Never writes: reads need not wait for a commit to reach the disk.
+    /// A connection that never writes. Reads over it do not wait until a commit is on disk.
     reader: Mutex<Connection>,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
 }
 
-/// The database, in the store's folder.
+/// The database's file in the store's folder.
 const DATABASE: &str = "registry.db";
-/// What SQLite puts beside it.
+/// The WAL-index, which SQLite keeps beside it.
 #[cfg(target_os = "linux")]
 const WAL_INDEX: &str = "registry.db-shm";
 
@@ -75,18 +77,18 @@ pub enum StoreError {
     /// A file or folder of the store cannot be read or written.
     #[error("cannot use {}", path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Others could read the folder or change it.
+    /// Other users could read or change the folder.
     #[error("{} is open to other users of this computer", path.display())]
     OpenToOthers {
         /// The store's folder.
         path: PathBuf,
     },
-    /// The database has a layout this program does not know.
+    /// The database has a layout that this program does not know.
     #[error(
         "the store was written by a newer registry-gateway (layout {found}, this one knows {})",
         schema::VERSION
@@ -95,7 +97,7 @@ pub enum StoreError {
         /// The database's `user_version`.
         found: i64,
     },
-    /// A server runs on this store.
+    /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
     Served {
         /// The store's folder.
@@ -107,35 +109,35 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// A version's file is gone.
+    /// The file of a version is missing.
     #[error("{} is missing", path.display())]
     CrateFileMissing {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The store holds what it cannot have written.
+    /// The database contains something that this program cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    /// Something that the audit log cannot hold.
-    #[error("the audit log has no room for this: {0}")]
+    /// The audit log cannot represent something.
+    #[error("the audit log cannot represent this: {0}")]
     Entry(String),
-    /// The key for the heads of the audit log.
+    /// The key for the heads of the audit log cannot be used.
     #[error("the heads of the audit log cannot be signed: {0}")]
     HeadKey(String),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
-    /// The key is registered.
+    /// The key is registered already.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown {
         /// The key's id.
         id: String,
-        /// Whose it is.
+        /// The user it belongs to.
         user: String,
         /// Whether it was revoked.
         revoked: bool,
     },
-    /// Too few characters to name a key.
+    /// There are too few characters to name a key.
     #[error("`{0}` is too short to name a key: give at least 8 characters of its id")]
     KeyPrefix(String),
     /// No key id begins like this.
@@ -153,12 +155,12 @@ pub enum StoreError {
     /// There is no user of this name.
     #[error("there is no user {0}")]
     UserUnknown(String),
-    /// The user was removed; the name stays that person's.
+    /// The user was removed. The name remains that person's.
     #[error("the user {user} was removed at {at:.0}")]
     UserRemoved {
         /// The name.
         user: String,
-        /// When.
+        /// The time of that.
         at: Timestamp,
     },
 }
@@ -197,12 +199,12 @@ impl StoreError {
     }
 }
 
-/// Held by the one server of a store.
+/// A lock that the one server of a store holds.
 #[derive(Debug)]
 pub struct ServeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
 
 impl Store {
-    /// Opens a store that is there.
+    /// Opens an existing store.
     ///
     /// # Errors
     /// [`StoreError::Missing`], and those of [`open`](Self::open).
@@ -220,7 +222,7 @@ impl Store {
         folder.join(DATABASE).is_file()
     }
 
-    /// Opens the store in a folder; both are made if they are not there (folder 0700, files 0600).
+    /// Opens the store in a folder. Both are made if they do not exist (folder 0700, files 0600).
     ///
     /// # Errors
     /// [`StoreError::OpenToOthers`], [`StoreError::Newer`], [`StoreError::File`], [`StoreError::Database`].
@@ -256,8 +258,8 @@ impl Store {
         &self.folder
     }
 
-    /// Takes the store for one server and puts right what a crash left behind: uploads that never ended and crate
-    /// files whose version was never committed are removed.
+    /// Locks the store for one server, and cleans up after a crash: unfinished uploads, and crate files whose version
+    /// was never committed, are removed.
     ///
     /// # Errors
     /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
@@ -269,12 +271,13 @@ impl Store {
         Ok(lock)
     }
 
-    /// One statement or transaction at a time. A panic while the lock was held has rolled its transaction back.
+    /// The connection that writes, for one statement or transaction at a time. If its last user has panicked, that
+    /// transaction was rolled back.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One writing transaction: all of it, or nothing.
+    /// Runs one writing transaction, and commits it if the work succeeds.
     fn write<T, E: From<rusqlite::Error>>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -291,7 +294,7 @@ impl Store {
     }
 }
 
-/// A column that this program wrote in a textual form.
+/// Reads a column that this program has written as text.
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::Damaged(format!("`{text}` in the database")))
 }

@@ -1,4 +1,4 @@
-//! TLS by rustls: 1.2 and 1.3, HTTP/1.1 only, with a certificate from files that may be replaced while we serve.
+//! TLS 1.2 and 1.3 by rustls, for HTTP/1.1. The certificate's files may be replaced while the gateway serves.
 
 use std::fs;
 use std::io;
@@ -13,39 +13,39 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
-/// How often it is looked whether the files have changed, at most.
+/// The least time between two looks whether the files have changed.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Where the certificate is.
+/// The files of a certificate.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TlsFiles {
-    /// The certificate and those that lead from it to a root, in PEM.
+    /// The certificate, and those between it and a root, in PEM.
     pub certificate: PathBuf,
     /// Its private key, in PEM. In a configuration file `credential:NAME` is `$CREDENTIALS_DIRECTORY/NAME` (systemd).
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be shown.
+/// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A file that is not PEM, or does not hold what it should.
+    /// A file is not PEM, or does not hold what it should.
     #[error("{} does not hold what it should, in PEM", path.display())]
     Pem {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: pem::Error,
     },
-    /// The two files do not fit each other, or cannot be used.
+    /// The certificate and the key do not belong together, or cannot be used.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
 }
@@ -64,7 +64,7 @@ struct Present {
     looked: Instant,
 }
 
-/// By what a replaced file is noticed.
+/// Time and size of the files, by which a replacement is noticed.
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
 impl Tls {
@@ -76,7 +76,8 @@ impl Tls {
         Ok(Self { files, present })
     }
 
-    /// For the next connection. Files that changed are read again; if they cannot be used, the certificate stays.
+    /// The acceptor for the next connection. Files that have changed are read again. If they cannot be used, the old
+    /// certificate stays.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         if present.looked.elapsed() >= LOOK {
@@ -86,7 +87,7 @@ impl Tls {
                 present.stamp = stamp;
                 match load(&self.files) {
                     Ok(config) => {
-                        tracing::info!("a new certificate");
+                        tracing::info!("the certificate was replaced");
                         present.config = config;
                     }
                     Err(error) => {

@@ -1,8 +1,8 @@
-//! The registry behind the gateway: where crates and their index are. It is either the built-in one, or any registry
-//! that takes bearer tokens.
+//! The registry behind the gateway, which has the crates and their index. It is either the built-in one, or any
+//! registry that accepts bearer tokens.
 //!
-//! The gateway has decided everything before it asks here: the token, the role, the claims, the body. The registry behind
-//! decides for itself what its user may do: it is asked with a credential of that user's own.
+//! The gateway has checked everything before it asks here: the token, the role, the claims, the body. The registry
+//! behind decides for itself what its user may do, because it is asked with that user's own credential.
 
 mod built_in;
 mod remote;
@@ -28,16 +28,16 @@ use crate::store::{Outcome, Revision, StoreError};
 /// A registry behind the gateway.
 #[derive(Debug)]
 pub(crate) enum Upstream {
-    /// In the gateway's own store.
+    /// The one in the gateway's own store.
     BuiltIn(BuiltIn),
     /// Another server.
     Remote(Box<Remote>),
 }
 
-/// Reads are answered with what the reader gets, status and all; a reader without a name is anonymous.
+/// Reads return the whole answer for the reader, including its status. Without a reader they are anonymous.
 impl Upstream {
-    /// One crate's file of the index, by its path there, or 304 if the conditions in the request's header say that the
-    /// reader has it.
+    /// A crate's file of the index by its path, or 304 if the reader has it according to the conditions in the
+    /// request's header.
     pub(crate) async fn index_file(
         &self,
         reader: Option<&Reader>,
@@ -75,7 +75,8 @@ impl Upstream {
         }
     }
 
-    /// Whether a change would be refused, as far as that can be known without trying. Asked before a token is spent.
+    /// Refuses a change that the registry would refuse, as far as that can be known without trying. It is asked before
+    /// a token is spent.
     pub(crate) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
         match self {
             Self::BuiltIn(built_in) => built_in.refuses(user, mutation).await,
@@ -121,13 +122,13 @@ impl Upstream {
         change: &OwnersChange,
     ) -> Result<(), UpstreamError> {
         match self {
-            // Whoever publishes a crate first owns it there, and that does not change.
+            // Whoever publishes a crate first owns it for good.
             Self::BuiltIn(_) => Err(Refusal::OwnersOff.into()),
             Self::Remote(remote) => remote.change_owners(user, name, change).await,
         }
     }
 
-    /// What is there of a version, if there is one. This is how an intent without an outcome is settled.
+    /// The state of a version in the index. An intent without an outcome is settled by it.
     pub(crate) async fn state(
         &self,
         user: &User,
@@ -141,18 +142,18 @@ impl Upstream {
     }
 }
 
-/// Who reads.
+/// The user who reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) user: User,
-    /// The store's [revision](crate::store::Store::revision) that they were let in at.
+    /// The store's [revision](crate::store::Store::revision) at which their token was accepted.
     pub(crate) revision: Revision,
 }
 
-/// A version about to be published, all of it from the signed crate file.
+/// A version to be published. All of it comes from the signed crate file.
 #[derive(Debug)]
 pub(crate) struct Publication {
-    /// From its Cargo.toml.
+    /// The metadata from its Cargo.toml.
     pub(crate) metadata: Metadata,
     /// The crate file.
     pub(crate) file: NamedTempFile,
@@ -164,14 +165,14 @@ pub(crate) struct Publication {
     pub(crate) time: Timestamp,
 }
 
-/// Who becomes or ceases to be an owner.
+/// A change of a crate's owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OwnersChange {
     pub(crate) add: bool,
     pub(crate) users: Vec<String>,
 }
 
-/// What `cargo search` asks.
+/// The query of `cargo search`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Search {
     #[serde(default)]
@@ -182,24 +183,24 @@ pub(crate) struct Search {
 /// Why the registry behind did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
-    /// This user may not.
+    /// The user may not do it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Not possible as things stand there: the version exists, or the name is too like another.
+    /// It is not possible in the present state: the version exists, or the name is too similar to another.
     #[error("{0}")]
     Conflict(String),
-    /// There is no such thing there.
+    /// There is no such crate or version.
     #[error("{0}")]
     NotFound(String),
-    /// Refused there for another reason, in its own words.
+    /// The registry refuses for another reason.
     #[error("{detail}")]
     Denied {
-        /// A status that says whose fault it is.
+        /// The status to answer with.
         status: StatusCode,
-        /// One sentence.
+        /// What it says, in one sentence.
         detail: String,
     },
-    /// The registry behind does not do its part.
+    /// The registry behind cannot be used.
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// The store failed.
@@ -208,7 +209,7 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Whether it is the user's credential that is wanting, and not the registry.
+    /// Whether only the user's credential is the problem, and not the registry.
     pub(crate) fn is_of_one_user(&self) -> bool {
         let Self::Remote(error) = self else { return false };
         matches!(
@@ -217,7 +218,7 @@ impl UpstreamError {
         )
     }
 
-    /// What is on record of a change that met this; `None` if it may have been made all the same.
+    /// The outcome of a change that failed with this error; `None` if the change may have been made nevertheless.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Remote(error) if error.leaves_open() => None,

@@ -1,7 +1,7 @@
-//! The users' credentials for the registry behind: encrypted, each bound to its user.
+//! Encryption of the users' credentials for the registry behind. Each is bound to its user.
 //!
 //! AES-256-GCM with a random 12-byte nonce before the ciphertext and a 16-byte tag after it; the associated data is a
-//! label and the user's name, so that a row moved to another user does not open.
+//! label and the user's name, so that a row that is moved to another user cannot be decrypted.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -19,30 +19,30 @@ const LABEL: &[u8] = b"registry-gateway upstream credential v1\0";
 /// The longest credential, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 4096;
 
-/// Opens and closes credentials.
+/// Encrypts and decrypts credentials.
 pub struct Vault(RandomizedNonceKey);
 
-/// Why a vault or a credential cannot be opened.
+/// Why a vault or a credential cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The key file cannot be read.
     #[error("cannot read the key file {}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Others could read the key file.
+    /// Other users could read the key file.
     #[error("the key file {} is open to other users of this computer", .0.display())]
     OpenToOthers(PathBuf),
-    /// Not a key.
+    /// The file does not hold a key.
     #[error("the key file {} is not 32 bytes in base64", .0.display())]
     NotAKey(PathBuf),
-    /// Encrypted with another key, for another user, or damaged.
+    /// The credential was encrypted with another key or for another user, or it is damaged.
     #[error("the credential of {0} does not open with this key file")]
     Sealed(User),
-    /// Not usable as a header.
+    /// The credential cannot be sent in a header.
     #[error("a credential is 1 to {MAX_CREDENTIAL_BYTES} printable ASCII characters")]
     NotACredential,
 }
@@ -83,7 +83,7 @@ impl Vault {
         RandomizedNonceKey::new(&AES_256_GCM, &key).map(Self).map_err(|_| no_key())
     }
 
-    /// Makes the file of a fresh key, unless there is a file already; whether it is made.
+    /// Makes a file with a new key, unless the file exists. Returns whether it was made.
     ///
     /// # Errors
     /// If it cannot be written, or if the system has no random numbers.
@@ -95,7 +95,7 @@ impl Vault {
         }
     }
 
-    /// A fresh key for [`open`](Self::open), as text.
+    /// A new key for [`open`](Self::open), as text.
     ///
     /// # Errors
     /// If the system has no random numbers.
@@ -105,7 +105,7 @@ impl Vault {
         Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*key))))
     }
 
-    /// Encrypts a user's credential: what the registry behind wants in `Authorization`.
+    /// Encrypts a user's credential, which is what the registry behind expects in `Authorization`.
     ///
     /// # Errors
     /// [`VaultError::NotACredential`].
@@ -146,8 +146,8 @@ fn associated(user: &User) -> Aad<Vec<u8>> {
     Aad::from([LABEL, user.as_str().as_bytes()].concat())
 }
 
-/// In a folder of the service's own. Since systemd 254 the file has an ACL there, which looks like a group's right to read
-/// (systemd issue 29435).
+/// Whether the file is in the folder of credentials that systemd makes for a service. Since systemd 254 the file has an
+/// ACL there, which looks like a group's right to read (systemd issue 29435).
 fn is_systemd_credential(path: &Path) -> bool {
     std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
 }

@@ -1,8 +1,8 @@
-//! Read tokens whose signature was verified lately. Cargo sends one with every file of the index it asks for, hundreds
-//! of times in one build.
+//! A cache of read tokens whose signature was verified. Cargo sends one with every file of the index that it asks for,
+//! hundreds of times in a build.
 //!
-//! Only the signature is remembered. What a token allows is decided anew each time, by the time it is then and by the
-//! key as it stands then in the store.
+//! Only the result for the signature is cached. What a token allows is decided anew each time, by the present time and
+//! the present state of the key in the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 use crate::keys::Key;
 use crate::store::Revision;
 
-/// Tokens in each of two generations; about a kilobyte each.
+/// The most tokens in each of two generations. A token takes about a kilobyte.
 const GENERATION: usize = 2048;
 
-/// A token that a key has signed.
+/// A token whose signature was verified.
 #[derive(Debug)]
 pub(crate) struct VerifiedRead {
     pub(crate) verified: Verified,
@@ -25,14 +25,14 @@ pub(crate) struct VerifiedRead {
     pub(crate) revision: Revision,
 }
 
-/// A bounded table. When the younger generation is full, the older one is forgotten.
+/// A cache of limited size. When the younger generation is full, the older one is dropped.
 #[derive(Debug)]
 pub(crate) struct VerifiedReads {
     generations: Mutex<[HashMap<TokenHash, Arc<VerifiedRead>>; 2]>,
     generation: usize,
 }
 
-/// SHA-256 of a token's bytes, so that the table is of no use to whoever gets to see it.
+/// The SHA-256 of a token's bytes. The cache has no tokens, so it is of no use to somebody who gets to see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TokenHash([u8; 32]);
 

@@ -331,7 +331,7 @@ fn the_record_of_a_publish_verifies_again() {
         format!("  key        {}\n", fixture.publish.public.id()),
         format!("  public     {}\n", fixture.publish.public),
         format!(" for {}\n", fixture.url()),
-        "  verified   the key signed this checksum, and the stored file has it\n".to_owned(),
+        "  verified   the key signed this checksum; the stored file has it, and the index says what the file says\n".to_owned(),
     ] {
         assert!(shown.contains(&text), "{shown} does not have {text}");
     }

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use asymmetric_token::Mutation;
-use common::SoftwareKey;
+use asymmetric_token::{Claims, Mutation};
 use common::bearer_registry::{BearerRegistry, Say};
+use common::{SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::config::Config;
 use registry_gateway::keys::{NewKey, Role};
-use registry_gateway::store::{Signed, Store};
+use registry_gateway::store::{Outcome, Signed, Store};
 use registry_gateway::vault::Vault;
 use tempfile::TempDir;
 
@@ -137,6 +137,7 @@ fn all_is_well() {
         &format!("{index} gives nothing without a token"),
         "the registry behind takes the credential of alice",
         "no crate depends on the registry behind by its own address (looked at: 0)",
+        "the store holds what its log says",
         "every change on record has an outcome",
     ];
     let all: String = all.iter().map(|text| format!("ok     {text}\n")).collect();
@@ -267,6 +268,48 @@ fn index_lines_that_lead_around_the_gateway() {
         "the index files of typo cannot be read",
         "are in the registry behind",
     );
+}
+
+/// Cargo compiles what the index of the registry behind says, and whoever can write there need not sign anything.
+#[test]
+fn what_the_registry_behind_has_instead_of_what_was_signed() {
+    let desk = Desk::new();
+    let upload = Upload::new("hello", "1.0.0");
+    let url = format!("sparse+{}/index/", desk.front.url());
+    let (key, now) = (SoftwareKey::new(2), Timestamp::now());
+    let signed = Signed {
+        token: key.token(&url, &Claims::mutate(now, upload.mutation())),
+        key: key.public.id(),
+        mutation: upload.mutation(),
+        single_use_key: String::new(),
+        challenge: None,
+        kept_until: now,
+        now: now - SignedDuration::from_hours(48),
+    };
+    let intent = desk.store().begin(&signed).unwrap();
+    desk.store().settle(&intent, &Outcome::Done, now).unwrap();
+    let line = |deps: serde_json::Value, checksum: &str| {
+        let line = serde_json::json!({
+            "name": "hello", "vers": "1.0.0", "cksum": checksum, "deps": deps, "features": {}, "yanked": false,
+        });
+        Say::ok(line.to_string())
+    };
+    let (checksum, none) = (upload.checksum().to_string(), serde_json::json!([]));
+    desk.registry.on("GET /index/he/ll/hello", line(none.clone(), &checksum));
+    desk.registry.on("GET /dl/hello/1.0.0/download", Say::ok(upload.file.clone()));
+    desk.assert_well(&[], "its index says what they say (versions looked at: 1)");
+
+    let evil = serde_json::json!([{ "name": "evil", "req": "*" }]);
+    for (index, file, text) in [
+        (line(evil, &checksum), upload.file.clone(), "hello 1.0.0: `deps` is `evil = *`"),
+        (line(none.clone(), &"00".repeat(32)), upload.file.clone(), "hello 1.0.0: `cksum` is "),
+        (Say::ok(""), upload.file.clone(), "hello 1.0.0: the index does not have it"),
+        (line(none, &checksum), b"another".to_vec(), "hello 1.0.0: its file has the checksum "),
+    ] {
+        desk.registry.on("GET /index/he/ll/hello", index);
+        desk.registry.on("GET /dl/hello/1.0.0/download", Say::ok(file));
+        desk.assert_to_do(&[], text, "nobody should build these");
+    }
 }
 
 #[test]

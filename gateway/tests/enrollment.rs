@@ -140,7 +140,7 @@ fn invites_that_are_none() {
     let good = request(fixture.url(), &nonce, &carols());
     let invited = |code: &str| fixture.enroll(&with(good.clone(), "invite", code));
     invited(&InviteCode::random().to_string()).assert_refused(401, "this invite is not known here");
-    invited("ABCD").assert_refused(400, "this is no invite code");
+    invited("ABCD").assert_refused(400, "this is not an invite code");
     let first = fixture.invite();
     fixture.invite();
     invited(&first).assert_refused(401, "this invite is not known here");

@@ -270,3 +270,43 @@ fn an_upload_that_comes_byte_by_byte() {
     };
     assert!(answer[..length].starts_with(b"HTTP/1.1 400 "), "{:?}", String::from_utf8_lossy(&answer));
 }
+
+/// Whoever sends all of it before reading anything, as a proxy does that has it all, still gets to read why.
+#[test]
+fn a_refusal_reaches_whoever_is_still_sending() {
+    let fixture = Fixture::with(|config| config.max_crate = 1_000_000);
+    let token = fixture.publish_token(&Upload::new("hello", "1.0.0"));
+    let good = format!("Authorization: {token}\r\n");
+    for (method, path, field, status, text) in [
+        ("PUT", "/api/v1/crates/new", "", 401, "needs a token"),
+        ("PUT", "/api/v1/crates/new", &*good, 413, "the upload, crate file and metadata, has 12000000 bytes"),
+        ("POST", "/api/v1/enroll", "", 413, "an enrollment has 12000000 bytes"),
+        ("PUT", "/api/v1/crates/hello/owners", "", 401, "needs a token"),
+        ("DELETE", "/api/v1/crates/hello/1.0.0/yank", "", 401, "needs a token"),
+        ("GET", "/index/config.json", "", 401, "needs a token"),
+        ("POST", "/nothing", "", 404, "nothing here"),
+    ] {
+        let header =
+            format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{field}Content-Length: 12000000\r\n\r\n");
+        let answer = fixture.raw(&header, &vec![0; 12_000_000]);
+        answer.assert_refused(status, text);
+        assert_eq!(answer.field("connection"), Some("close"), "{path}");
+    }
+}
+
+/// The refusal is there at once; who does not stop sending then is not listened to for long.
+#[test]
+fn a_refusal_is_not_waited_for_and_ends_the_connection() {
+    let fixture = Fixture::with(|config| config.patience = Duration::from_millis(300));
+    let mut stream = fixture.connect();
+    stream
+        .write_all(b"PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    let begun = Instant::now();
+    while stream.write_all(&[0; 4096]).is_ok() {
+        assert!(begun.elapsed() < LIMIT, "it is still listened to");
+    }
+}

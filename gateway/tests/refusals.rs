@@ -77,7 +77,9 @@ fn a_bearer_token() {
 fn an_oversized_token() {
     let fixture = Fixture::new();
     let long = format!("v3.public.{}", "A".repeat(5000));
-    fixture.send("GET", "/index/config.json", Some(&long), b"").assert_refused(401, "4096 are the most");
+    fixture
+        .send("GET", "/index/config.json", Some(&long), b"")
+        .assert_refused(401, "at most 4096 are accepted");
 }
 
 #[test]
@@ -182,7 +184,7 @@ fn a_read_key_that_publishes() {
     let token = fixture.read.token(fixture.url(), &Claims::mutate(Timestamp::now(), upload.mutation()));
     fixture
         .put_new(&token, &upload)
-        .assert_refused(403, "the key has the role `read` here, a publish token needs another");
+        .assert_refused(403, "the key has the role `read` here, but a publish token needs another one");
 }
 
 #[test]
@@ -191,7 +193,7 @@ fn a_publish_key_that_reads() {
     let token = fixture.publish.token(fixture.url(), &Claims::read(Timestamp::now()));
     fixture
         .send("GET", "/index/config.json", Some(&token), b"")
-        .assert_refused(403, "the key has the role `publish` here, a read token needs another");
+        .assert_refused(403, "the key has the role `publish` here, but a read token needs another one");
 }
 
 #[test]

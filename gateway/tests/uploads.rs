@@ -107,7 +107,9 @@ mod frame {
         let fixture = Fixture::new();
         let mut upload = hello();
         upload.json.resize((2 << 20) + 1, b' ');
-        fixture.publish(&upload).assert_refused(413, "the metadata has 2097153 bytes, 2097152 are the most");
+        fixture
+            .publish(&upload)
+            .assert_refused(413, "the metadata has 2097153 bytes, but at most 2097152 are accepted");
     }
 
     #[test]
@@ -115,7 +117,9 @@ mod frame {
         let fixture = Fixture::with(|config| config.max_crate = 10_000);
         let mut upload = hello();
         upload.file.resize(10_001, 0);
-        fixture.publish(&upload).assert_refused(413, "the crate file has 10001 bytes, 10000 are the most");
+        fixture
+            .publish(&upload)
+            .assert_refused(413, "the crate file has 10001 bytes, but at most 10000 are accepted");
     }
 }
 

@@ -52,7 +52,7 @@ fn a_publish_goes_on_rebuilt_and_with_the_users_own_credential() {
     let store = front.gateway.running().store();
     let records = store.published(None).unwrap();
     let checked = record::check(store, &records[0]).unwrap();
-    assert_eq!((checked.key.user.as_str(), checked.file_is_here), ("alice", false));
+    assert_eq!((checked.key.user.as_str(), checked.file), ("alice", None));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_download_is_followed_here_and_the_credential_stays() {
     // A third host would have to be https; over plain HTTP nothing is asked there at all.
     elsewhere.on("GET /hello", Say::ok("evil"));
     front.registry.on(path, to(format!("{}/hello", elsewhere.url())));
-    get().assert_refused(502, "a redirect to nowhere");
+    get().assert_refused(502, "a redirect has no usable address");
     assert!(elsewhere.received().is_empty());
     front.registry.on(path, to("/dl/hello/1.0.0/download".to_owned()));
     get().assert_refused(502, "too many redirects");
@@ -220,7 +220,7 @@ fn downloads_at_another_origin() {
     let front = Front::new();
     let config = json!({ "dl": dl, "api": front.registry.url() });
     front.registry.on("GET /index/config.json", Say::ok(config.to_string()));
-    get(&front).assert_refused(502, "downloads elsewhere, over plain HTTP");
+    get(&front).assert_refused(502, "downloads are elsewhere, over plain HTTP");
     assert!(elsewhere.received().is_empty());
     let front = Front::with(|config| config.upstream.as_mut().unwrap().dl = Some(dl));
     assert_eq!(get(&front).text(), "the file");
@@ -272,7 +272,7 @@ fn too_slow() {
     front.gateway.config.listen = address;
     let error = Gateway::start(front.gateway.config.clone()).unwrap_err();
     let StartError::Unsettled(why) = error else { panic!("{error}") };
-    assert!(why.to_string().starts_with("what became of the yank of hello 1.0.0"), "{why}");
+    assert!(why.to_string().starts_with("the outcome of the yank of hello 1.0.0"), "{why}");
     assert!(why.source().unwrap().to_string().contains("did not answer in time"), "{why:?}");
     front.registry.on("GET /index/he/ll/hello", Say::no("404 Not Found", ""));
     let running = Gateway::start(front.gateway.config.clone()).unwrap();

@@ -1,9 +1,22 @@
-//! What all work with cards needs: the readers, the person's settings, and the person.
+//! What all work with cards needs: the readers, the person's settings, and the person who is asked.
 
 use crate::error::Error;
-use crate::reader::Readers;
-use crate::settings::Settings;
+use crate::reader::{ReaderName, Readers};
+use crate::settings::{Settings, Wait};
+use crate::text::escape;
 use crate::ui::Ui;
+
+/// The readers of this computer, whose waits are told to the person.
+pub(crate) fn readers(wait: &Wait) -> Readers {
+    Readers::start(wait.deadlines()).telling(waiting)
+}
+
+fn waiting(reader: &ReaderName) {
+    Ui::silent().note(format_args!(
+        "waiting for another program to let go of the YubiKey ({}); touch it if it blinks",
+        escape(&reader.to_string())
+    ));
+}
 
 /// The way to the cards and to the person.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::piv::attestation::Attestation;
 use crate::piv::{self, P384, Piv, Slot};
 
-/// The attestation of a key; of that key and no other. In DER.
+/// The card's attestation of an enrolled key, in DER. It is checked that it is about this very key.
 ///
 /// # Errors
 /// [`Error::KeyGone`], [`piv::Error::NotAttestable`].

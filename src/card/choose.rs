@@ -1,31 +1,33 @@
 //! Choosing the card on which keys are made, among those that are plugged in.
 
+use std::time::Instant;
+
 use super::access::Access;
-use super::identity::told_serial;
+use super::known::KnownCards;
 use super::survey::SurveyedCard;
 use crate::error::Error;
 use crate::piv::Serial;
+use crate::reader::{self, ReaderName, SILENCE, Waiting};
 
-/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace.
+/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace. One that does not
+/// tell its number is recognised if it is one of the `known`.
 ///
 /// # Errors
 /// [`Error::NoCard`], [`Error::SeveralCards`], [`Error::NotTheChosenCard`], [`Error::ReplacesItself`],
 /// [`Error::SerialNeeded`], [`Error::Reader`].
 pub(crate) fn card<'a>(
     access: Access<'a>,
+    known: &KnownCards,
     wanted: Option<Serial>,
     replaced: Option<Serial>,
 ) -> Result<SurveyedCard<'a>, Error> {
     let Access { readers, ui, settings } = access;
     let mut names = readers.yubikeys()?;
     if names.is_empty() && ui.is_interactive() {
-        let _countdown = ui.count_down("plug in the YubiKey".into(), readers.deadlines().insertion);
+        let _countdown = ui.aloud().count_down("plug in the YubiKey".into(), readers.deadlines().insertion);
         names = readers.wait_for_insertion(&[])?;
     }
-    let mut cards = Vec::new();
-    for name in names {
-        cards.push((readers.look(&name, |piv| Ok::<_, Error>(told_serial(piv)?))?, name));
-    }
+    let mut cards = numbers(access, &names, known, wanted)?;
     if let Some(serial) = replaced {
         let others = cards.iter().filter(|(found, _)| *found != Some(serial)).count();
         if (others == 0 && !cards.is_empty()) || wanted == replaced {
@@ -62,6 +64,43 @@ pub(crate) fn card<'a>(
     SurveyedCard::survey(access, reader, serial)
 }
 
+/// The number of each card. If the wanted one is among them, no others are waited for.
+fn numbers(
+    access: Access<'_>,
+    names: &[ReaderName],
+    known: &KnownCards,
+    wanted: Option<Serial>,
+) -> Result<Vec<(Option<Serial>, ReaderName)>, Error> {
+    let known = known.clone();
+    let mut looks = access.readers.look_at_all(names, move |piv| Ok::<_, Error>(known.number(piv)?))?;
+    let mut cards = Vec::new();
+    let mut failure = None;
+    let end = Instant::now() + access.readers.deadlines().connect;
+    let mut until = Instant::now() + SILENCE;
+    while looks.unanswered().next().is_some() {
+        match looks.next_until(until) {
+            Some((name, Ok(serial))) => cards.push((serial, name)),
+            Some((_, Err(error))) => failure = Some(error),
+            None if until == end => {
+                failure = Some(reader::Error::Timeout { waiting: Waiting::ForCard }.into());
+                break;
+            }
+            None => {
+                looks.tell();
+                until = end;
+            }
+        }
+        if wanted.is_some() && cards.iter().any(|(serial, _)| *serial == wanted) {
+            failure = None;
+            break;
+        }
+    }
+    let position = |name: &ReaderName| names.iter().position(|other| other == name);
+    cards.sort_by_key(|(_, name)| position(name));
+    // Which of them it is, is not known then.
+    failure.map_or(Ok(cards), Err)
+}
+
 /// A card as a person knows it.
 pub(super) fn name(serial: Option<Serial>) -> String {
     match serial {
@@ -70,7 +109,7 @@ pub(super) fn name(serial: Option<Serial>) -> String {
     }
 }
 
-/// Old firmware does not tell its number, but it is printed on the key; from then on its keys identify the card.
+/// The number is printed on the key. From then on its keys identify the card.
 fn printed_serial(access: Access<'_>) -> Result<Serial, Error> {
     if !access.ui.is_interactive() {
         return Err(Error::SerialNeeded);

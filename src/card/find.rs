@@ -1,60 +1,110 @@
 //! Finding one of some known cards among those that are plugged in.
 
+use std::time::Instant;
+
 use super::access::Access;
 use super::known::{Identity, KnownCards};
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::reader::ReaderName;
+use crate::reader::{self, ReaderName, SILENCE, Waiting};
+use crate::text::escape;
 
-/// The reader with the card that comes first in order. A single reader is taken unseen: the transaction itself identifies
-/// the card.
+/// The reader with the first of these cards that is plugged in. If there is one reader only, its card is not looked at
+/// here: the transaction that uses the card identifies it.
 ///
 /// # Errors
 /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
-pub(super) fn reader(access: Access<'_>, cards: &KnownCards) -> Result<ReaderName, Error> {
+pub(super) fn reader_with(access: Access<'_>, cards: &KnownCards) -> Result<ReaderName, Error> {
     let Access { readers, ui, .. } = access;
     let mut names = readers.yubikeys()?;
     if names.is_empty() && ui.is_interactive() {
         let text = format!("plug in {}", cards.for_display());
-        let _countdown = ui.count_down(text, readers.deadlines().insertion);
+        let _countdown = ui.aloud().count_down(text, readers.deadlines().insertion);
         names = readers.wait_for_insertion(&[])?;
     }
     if names.len() > 1 {
-        return first_in_order(access, names, cards);
+        return first_in_order(access, names, cards).map(|(_, reader)| reader);
     }
     names.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
 }
 
-/// The card that would be used.
+/// The number of the card that would be used.
 ///
 /// # Errors
-/// As [`reader`].
+/// As [`reader_with`].
 pub(crate) fn card(access: Access<'_>, cards: &KnownCards) -> Result<Serial, Error> {
-    match identity(access, &reader(access, cards)?, cards)? {
+    match identity(access, &reader_with(access, cards)?, cards)? {
         Identity::Known(serial) => Ok(serial),
         Identity::Other(found) => Err(cards.wrong_card(&Vec::from_iter(found))),
     }
 }
 
+/// One of the cards that is plugged in already, if there is one.
+pub(super) fn present(access: Access<'_>, cards: &KnownCards) -> Option<(Serial, ReaderName)> {
+    let names = access.readers.yubikeys().ok()?;
+    first_in_order(access, names, cards).ok()
+}
+
+/// All are looked at at once. One that does not answer, because another program holds it, is waited for only until a card is
+/// found that will do.
 fn first_in_order(
     access: Access<'_>,
     readers: Vec<ReaderName>,
     cards: &KnownCards,
-) -> Result<ReaderName, Error> {
-    let mut known = Vec::new();
-    let mut others = Vec::new();
+) -> Result<(Serial, ReaderName), Error> {
+    let wanted = cards.clone();
+    let mut looks = access.readers.look_at_all(&readers, move |piv| Ok(wanted.identify(piv)?))?;
+    let mut known: Vec<(usize, Serial, ReaderName)> = Vec::new();
+    let mut others: Vec<(Option<usize>, Serial)> = Vec::new();
+    let place = |reader: &ReaderName| readers.iter().position(|name| name == reader);
     let mut failure = None;
-    for reader in readers {
-        match identity(access, &reader, cards) {
-            Ok(Identity::Known(serial)) => known.push((serial, reader)),
-            Ok(Identity::Other(found)) => others.extend(found),
-            Err(error) => failure = Some(error),
+    let end = Instant::now() + access.readers.deadlines().connect;
+    let mut until = Instant::now() + SILENCE;
+    let mut told = false;
+    loop {
+        match looks.next_until(until) {
+            Some((reader, Ok(Identity::Known(serial)))) => {
+                let position = cards.position(serial).unwrap_or(usize::MAX);
+                if known.is_empty() {
+                    until = Instant::now() + SILENCE;
+                }
+                known.push((position, serial, reader));
+                if position == 0 {
+                    break;
+                }
+            }
+            Some((reader, Ok(Identity::Other(found)))) => {
+                others.extend(found.map(|serial| (place(&reader), serial)));
+            }
+            Some((_, Err(error))) => failure = Some(error),
+            None if looks.unanswered().next().is_none() => break,
+            None if !known.is_empty() => {
+                for busy in looks.unanswered() {
+                    access.ui.note(format_args!(
+                        "another program is using one of the YubiKeys ({}); going on without it",
+                        escape(&busy.to_string())
+                    ));
+                }
+                break;
+            }
+            None if told => {
+                failure = Some(reader::Error::Timeout { waiting: Waiting::ForCard }.into());
+                break;
+            }
+            None => {
+                looks.tell();
+                told = true;
+                until = end;
+            }
         }
     }
-    match (known.into_iter().min_by_key(|(serial, _)| cards.position(*serial)), failure) {
-        (Some((_, reader)), _) => Ok(reader),
+    match (known.into_iter().min_by_key(|(position, ..)| *position), failure) {
+        (Some((_, serial, reader)), _) => Ok((serial, reader)),
         (None, Some(error)) => Err(error),
-        (None, None) => Err(cards.wrong_card(&others)),
+        (None, None) => {
+            others.sort_unstable();
+            Err(cards.wrong_card(&others.into_iter().map(|(_, serial)| serial).collect::<Vec<_>>()))
+        }
     }
 }
 

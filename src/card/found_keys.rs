@@ -14,8 +14,9 @@ pub(crate) struct FoundKey<const POINT: usize> {
     pub(crate) described: Option<Description>,
 }
 
-/// The keys on this curve in retired slots, in order. A key beside somebody else's certificate is left alone, and so is one whose
-/// certificate names another key; of the rest `wanted` sees the description and says whether to look.
+/// The keys on this curve in retired slots, in the order of the slots. A key beside somebody else's certificate is left
+/// out, and so is one whose certificate names another key. For the rest `wanted` decides by the description whether the
+/// key is looked at.
 ///
 /// # Errors
 /// Those of the card.

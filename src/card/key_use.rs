@@ -5,21 +5,18 @@
 //! APDUs: SELECT, GET SERIAL, VERIFY query, GENERAL AUTHENTICATE.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::access::Access;
 use super::find;
 use super::known::{Identity, KnownCards};
 use super::pin_source::{PinSource, Why};
+use super::touch_notice::TouchNotice;
 use crate::error::Error;
 use crate::piv::pin::Pin;
-use crate::piv::{self, Missing, PinPolicy, PinState, Piv, Serial, TouchPolicy, Version};
+use crate::piv::{self, PinPolicy, PinState, Piv, Serial, Slot, TouchPolicy, Version};
 use crate::reader::{self, AfterReset, ReaderName, Terms};
 use crate::ui::Ui;
-
-mod touch_notice;
-
-use touch_notice::TouchNotice;
 
 /// A key on a known card, as its enrollment describes it.
 #[derive(Clone, Debug)]
@@ -29,8 +26,14 @@ pub(crate) struct PrivateKey<K> {
     pub(crate) firmware: Version,
     pub(crate) pin: PinPolicy,
     pub(crate) touch: TouchPolicy,
-    /// What the person reads before the key is used; `None` for what needs nobody.
+    /// What the person reads before the key is used; `None` if nobody has to know.
     pub(crate) announcement: Option<String>,
+    /// Whether the card still has it, without a PIN.
+    pub(crate) is_there: fn(&mut Piv<'_>, &K) -> Result<bool, Error>,
+    /// Where it is.
+    pub(crate) slot: Slot,
+    /// What it means that the key is no longer there.
+    pub(crate) gone: fn(Serial, Slot) -> Error,
     /// What the operation has to know of the key.
     pub(crate) key: K,
 }
@@ -46,7 +49,7 @@ impl<'a> KeyUse<'a> {
         Self { access, pins: PinSource::new(access.settings, access.ui) }
     }
 
-    /// Finds one of the cards, whose key will be used for one thing.
+    /// Finds one of the cards, to use its key for one thing.
     ///
     /// # Errors
     /// [`Error::NoCard`], [`Error::WrongCard`], [`Error::Reader`].
@@ -55,7 +58,7 @@ impl<'a> KeyUse<'a> {
         cards: KnownCards,
         keys: Vec<PrivateKey<K>>,
     ) -> Result<Attempts<'_, 'a, K>, Error> {
-        let reader = find::reader(self.access, &cards)?;
+        let reader = find::reader_with(self.access, &cards)?;
         let Self { access, pins } = self;
         Ok(Attempts {
             access: *access,
@@ -66,6 +69,7 @@ impl<'a> KeyUse<'a> {
             announce: true,
             pin: None,
             touch_again: true,
+            used: None,
         })
     }
 }
@@ -80,14 +84,19 @@ pub(crate) struct Attempts<'u, 'a, K> {
     announce: bool,
     pin: Option<Arc<Pin>>,
     touch_again: bool,
+    /// The card whose key was used last.
+    used: Option<Serial>,
 }
 
 impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
-    /// One transaction, and what is needed of a person after it; `None` if that makes another attempt worth while. The operation
-    /// sees the key of the card that is there. It may run twice, when somebody resets the card in between.
+    /// Makes one attempt, in one transaction. The operation gets the key of the card that is there; it runs a second
+    /// time if somebody resets the card in between. `None` means that an obstacle was there and is out of the way: try
+    /// again.
+    ///
+    /// A card that is of no use, because its PIN is blocked or its key is gone, makes place for another one that is plugged in.
     ///
     /// # Errors
-    /// [`Error::KeyGone`], what stood in the way, and those of the operation.
+    /// What stood in the way, and those of the operation.
     pub(crate) fn next<T: Send + 'static>(
         &mut self,
         operation: impl FnMut(&mut Piv<'_>, &K) -> Result<T, Error> + Send + 'static,
@@ -100,20 +109,62 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
             announce: std::mem::take(&mut self.announce),
             ui,
             touch_notice: settings.touch_notice(),
+            contactless: self.reader.is_contactless(),
             operation,
         };
         let terms = Terms { limit: readers.deadlines().touch, after_reset: AfterReset::Repeat };
-        match readers.with_card(&self.reader, terms, move |piv| transaction.run(piv))? {
-            Ok(result) => Ok(Some(result)),
-            Err(obstacle) => self.overcome(obstacle).map(|()| None),
+        let attempt = match readers.with_card(&self.reader, terms, move |piv| transaction.run(piv)) {
+            Ok(Ok((serial, result))) => {
+                self.used = Some(serial);
+                return Ok(Some(result));
+            }
+            Ok(Err(obstacle)) => self.overcome(obstacle),
+            Err(error) => Err(error),
+        };
+        match attempt {
+            Ok(()) => Ok(None),
+            Err(error) => match error.of_no_use() {
+                Some(serial) => self.take_another(serial, error).map(|()| None),
+                None => Err(error),
+            },
         }
+    }
+
+    /// What the key gave is wrong: goes on with another card.
+    ///
+    /// # Errors
+    /// The error itself, if there is no other card.
+    pub(crate) fn was_wrong(&mut self, error: Error) -> Result<(), Error> {
+        match self.used.take() {
+            Some(serial) => self.take_another(serial, error),
+            None => Err(error),
+        }
+    }
+
+    /// Goes on with another card, if one is plugged in, and says why.
+    fn take_another(&mut self, serial: Serial, error: Error) -> Result<(), Error> {
+        let others = self.cards.without(serial);
+        if others.is_empty() {
+            return Err(error);
+        }
+        let Some((spare, reader)) = find::present(self.access, &others) else {
+            return Err(Error::UseAnother { error: Box::new(error), others: others.for_display() });
+        };
+        self.access.ui.warn(format_args!("{error}; going on with YubiKey {spare}"));
+        // The PIN command is asked for one PIN of each card.
+        *self.pins = PinSource::new(self.access.settings, self.access.ui);
+        (self.reader, self.cards) = (reader, others);
+        (self.announce, self.pin, self.touch_again) = (true, None, true);
+        Ok(())
     }
 
     /// Returns if another attempt makes sense.
     fn overcome(&mut self, obstacle: Obstacle) -> Result<(), Error> {
         match obstacle {
             Obstacle::NeedsPin { serial, tries, why } => {
-                self.pin = Some(Arc::new(self.pins.pin(serial, tries, why)?));
+                let key = self.keys.iter().find(|key| key.serial == serial);
+                let purpose = key.and_then(|key| key.announcement.as_deref());
+                self.pin = Some(Arc::new(self.pins.pin(serial, tries, why, purpose)?));
             }
             Obstacle::WrongPin { tries } => {
                 self.pin = None;
@@ -121,7 +172,7 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
             }
             Obstacle::NotTouched { .. } if self.touch_again && self.pins.somebody_is_there() => {
                 self.touch_again = false;
-                self.access.ui.warn("it was not touched in time; once more");
+                self.access.ui.aloud().warn("it was not touched in time; once more");
             }
             Obstacle::NotTouched { serial } => return Err(Error::NotTouched { serial }),
             Obstacle::OtherCard { found } => return Err(self.cards.wrong_card(&found)),
@@ -144,16 +195,19 @@ pub(crate) struct Transaction<K, O> {
     pub(crate) cards: KnownCards,
     pub(crate) keys: Vec<PrivateKey<K>>,
     pub(crate) pin: Option<Arc<Pin>>,
-    /// Whether the person is still to be told what for.
+    /// Whether the person has still to be told what the key is used for.
     pub(crate) announce: bool,
     pub(crate) ui: Ui,
     /// How long a key whose touch is cached may take before it is said to blink.
     pub(crate) touch_notice: Duration,
+    /// Whether the card lies on an NFC reader.
+    pub(crate) contactless: bool,
     pub(crate) operation: O,
 }
 
 impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K, O> {
-    pub(crate) fn run(&mut self, piv: &mut Piv<'_>) -> Result<Result<T, Obstacle>, Error> {
+    /// The result comes with the card that gave it.
+    pub(crate) fn run(&mut self, piv: &mut Piv<'_>) -> Result<Result<(Serial, T), Obstacle>, Error> {
         let found = match self.cards.identify(piv)? {
             Identity::Known(serial) => Some(serial),
             Identity::Other(found) => found,
@@ -165,78 +219,93 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
         if std::mem::take(&mut self.announce)
             && let Some(announcement) = &key.announcement
         {
-            self.ui.say(announcement);
+            self.ui.aloud().say(announcement);
+            if (key.pin, key.touch) == (PinPolicy::Never, TouchPolicy::Never) {
+                // By the person's choice, or because another program has changed the enrollment.
+                self.ui.aloud().warn("as it is enrolled, this key asks for neither PIN nor touch");
+            }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
+            // After a reset of PIV the card has another PIN, and the key is gone: that is what is wrong then.
+            Some(Obstacle::WrongPin { .. }) if !(key.is_there)(piv, &key.key)? => {
+                Err((key.gone)(key.serial, key.slot))
+            }
             Some(obstacle) => Ok(Err(obstacle)),
-            None => self.operate(piv, &key),
+            None => Ok(self.operate(piv, &key)?.map(|result| (key.serial, result))),
         }
     }
 
     /// The one operation with the key, while the person is told to touch it.
     fn operate(&mut self, piv: &mut Piv<'_>, key: &PrivateKey<K>) -> Result<Result<T, Obstacle>, Error> {
-        let notice = TouchNotice::begin(self.ui, key.serial, key.touch, self.touch_notice);
-        let started = Instant::now();
+        let touch = if self.contactless { TouchPolicy::Never } else { key.touch };
+        let notice = TouchNotice::begin(self.ui.aloud(), key.serial, touch, self.touch_notice);
         let result = (self.operation)(piv, &key.key);
         drop(notice);
         match result {
             Ok(result) => Ok(Ok(result)),
             Err(Error::Piv(piv::Error::NotAuthenticated)) => {
-                key.refusal(piv, self.pin.is_some(), started.elapsed()).map(Err)
+                key.refusal(piv, self.pin.is_some(), self.contactless).map(Err)
             }
             Err(Error::Piv(piv::Error::Transport(error)))
                 if gave_up(&error) && key.touch != TouchPolicy::Never =>
             {
                 Ok(Err(Obstacle::NotTouched { serial: key.serial }))
             }
-            Err(Error::Piv(piv::Error::NoSuchKey { slot })) => {
-                Err(Error::KeyGone { serial: key.serial, slot })
-            }
+            Err(Error::Piv(piv::Error::NoSuchKey { slot })) => Err((key.gone)(key.serial, slot)),
             Err(error) => Err(error),
         }
     }
 }
 
 impl<K> PrivateKey<K> {
-    /// `None` when the key will not ask for a PIN any more.
+    /// Verifies the PIN if the key wants one. `None` means that the key will not ask for it any more.
     fn satisfy_pin_policy(&self, piv: &mut Piv<'_>, pin: Option<&Pin>) -> Result<Option<Obstacle>, Error> {
         if self.pin == PinPolicy::Never {
             return Ok(None);
         }
+        let serial = self.serial;
         if let Some(pin) = pin {
             return match piv.verify_pin(pin) {
                 Ok(()) => Ok(None),
                 Err(piv::Error::WrongPin { tries }) => Ok(Some(Obstacle::WrongPin { tries })),
+                Err(piv::Error::PinBlocked) => Err(Error::PinBlocked { serial }),
                 Err(error) => Err(error.into()),
             };
         }
         let once = matches!(self.pin, PinPolicy::Once | PinPolicy::MatchOnce);
         let why = if once { Why::NotVerified } else { Why::EveryTime };
-        let needs_pin = |tries| Ok(Some(Obstacle::NeedsPin { serial: self.serial, tries, why }));
+        let needs_pin = |tries| Ok(Some(Obstacle::NeedsPin { serial, tries, why }));
         match piv.pin_state()? {
             PinState::Verified if once => Ok(None),
-            // The state does not help, and the tries are not told while it is set.
+            // This key wants the PIN each time, and a card in this state does not tell how many tries are left.
             PinState::Verified => needs_pin(u8::MAX),
             PinState::Tries(tries) => needs_pin(tries),
-            PinState::Blocked => Err(piv::Error::PinBlocked.into()),
+            PinState::Blocked => Err(Error::PinBlocked { serial }),
         }
     }
 
-    /// `6982` means "no PIN" or "no touch"; the time it took and the PIN's state tell which.
-    fn refusal(&self, piv: &mut Piv<'_>, pin_given: bool, elapsed: Duration) -> Result<Obstacle, Error> {
-        let pin_given =
-            pin_given || self.pin == PinPolicy::Never || matches!(piv.pin_state(), Ok(PinState::Verified));
-        match Missing::after(elapsed, pin_given) {
-            // A key that never asks for a touch has no reason that a person could do something about.
-            Missing::Touch if self.touch != TouchPolicy::Never => {
-                Ok(Obstacle::NotTouched { serial: self.serial })
+    /// `6982` means "no PIN" or "no touch". The PIN's state tells which; the time that it took does not, since a card may
+    /// wait for a touch before it refuses for want of a PIN (go-piv issue 42).
+    fn refusal(&self, piv: &mut Piv<'_>, pin_given: bool, contactless: bool) -> Result<Obstacle, Error> {
+        let serial = self.serial;
+        if self.pin != PinPolicy::Never && !pin_given {
+            match piv.pin_state()? {
+                PinState::Verified => {}
+                PinState::Tries(tries) => {
+                    return Ok(Obstacle::NeedsPin { serial, tries, why: Why::NotVerified });
+                }
+                PinState::Blocked => return Err(Error::PinBlocked { serial }),
             }
-            _ => Err(piv::Error::NotAuthenticated.into()),
+        }
+        match self.touch {
+            TouchPolicy::Never => Err(Error::AsksMore { serial }),
+            _ if contactless => Err(Error::NoTouchOverNfc { serial }),
+            _ => Ok(Obstacle::NotTouched { serial }),
         }
     }
 }
 
-/// Windows answers like this, with no status word, when the time for a touch is over.
+/// Whether this is how Windows says that the time for a touch is over: it gives no status word then.
 fn gave_up(error: &piv::TransportError) -> bool {
     matches!(error.cause(), Some(reader::Error::Other { code: reader::COMM_DATA_LOST, .. }))
 }

@@ -1,14 +1,14 @@
-//! The cards that would do for something, and which of them is plugged in.
+//! The cards that would do for something, and how one of them is recognised.
 //!
-//! A card is known by its number, or where the firmware has none to tell, by the key that a slot's certificate names.
+//! A card is known by its number, or where it tells none, by the key that a slot's certificate names.
 //! It is identified before it sees a PIN, so that a wrong card's tries are never spent.
 
 use asymmetric_token::PublicKey;
 
 use super::identity::told_serial;
-use crate::enrollment::{Card, SealingKey, any_of};
+use crate::enrollment::{Card, Enrollments, SealingKey, any_of};
 use crate::error::Error;
-use crate::piv::{self, P256, P384, Piv, SERIAL_SINCE, Serial, Slot, Version};
+use crate::piv::{self, Curve, P256, P384, Piv, Serial, Slot};
 use crate::sealed::Recipient;
 
 /// Cards of which any will do, in the order in which they are tried.
@@ -18,7 +18,6 @@ pub(crate) struct KnownCards(Vec<KnownCard>);
 #[derive(Clone, Debug)]
 struct KnownCard {
     serial: Serial,
-    firmware: Version,
     /// As a person knows it.
     name: String,
     keys: Vec<(Slot, KnownKey)>,
@@ -30,7 +29,7 @@ enum KnownKey {
     Sealing(Recipient),
 }
 
-/// Whose card it is.
+/// Which card it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// One of those that would do.
@@ -40,29 +39,33 @@ pub(crate) enum Identity {
 }
 
 impl KnownCards {
-    /// Those with keys that sign.
+    /// Cards with keys that sign.
     pub(crate) fn enrolled<'a>(cards: impl IntoIterator<Item = &'a Card>) -> Self {
         let known = cards.into_iter().map(|card| KnownCard {
             serial: card.serial,
-            firmware: card.firmware,
             name: card.display_name(),
             keys: card.keys.iter().map(|key| (key.slot, KnownKey::Signing(key.public))).collect(),
         });
         Self(known.collect())
     }
 
-    /// Those with keys to which tokens are sealed.
+    /// Cards with keys to which tokens are sealed.
     pub(crate) fn sealing<'a>(keys: impl IntoIterator<Item = &'a SealingKey>) -> Self {
         let known = keys.into_iter().map(|key| KnownCard {
             serial: key.serial,
-            firmware: key.firmware,
             name: key.card_name(),
             keys: vec![(key.slot, KnownKey::Sealing(key.recipient))],
         });
         Self(known.collect())
     }
 
-    pub(crate) fn and(mut self, others: Self) -> Self {
+    /// All with keys of either kind.
+    pub(crate) fn all(enrollments: &Enrollments) -> Self {
+        let cards = enrollments.registries.iter().flat_map(|registry| &registry.cards);
+        Self::enrolled(cards).and(Self::sealing(&enrollments.sealing_keys))
+    }
+
+    fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self
     }
@@ -87,8 +90,8 @@ impl KnownCards {
         })
     }
 
-    /// A card's number: as it tells, or where it cannot, that of the known card whose key the certificate in a slot
-    /// names. Whether that key is in the slot, its use will show.
+    /// A card's number. Where the card cannot tell it, it is that of the known card whose key is named by the
+    /// certificate in a slot; whether that key is really in the slot shows when it is used.
     ///
     /// # Errors
     /// What the card answers instead.
@@ -96,13 +99,22 @@ impl KnownCards {
         if let Some(serial) = told_serial(piv)? {
             return Ok(Some(serial));
         }
-        let old = self.0.iter().filter(|card| card.firmware < SERIAL_SINCE);
-        for (card, (slot, key)) in old.flat_map(|card| card.keys.iter().map(move |key| (card, key))) {
+        let cards = self.0.iter();
+        for (card, (slot, key)) in cards.flat_map(|card| card.keys.iter().map(move |key| (card, key))) {
             if key.is_named_in(piv, *slot)? {
                 return Ok(Some(card.serial));
             }
         }
         Ok(None)
+    }
+
+    /// Those that are left when one is of no use.
+    pub(super) fn without(&self, serial: Serial) -> Self {
+        Self(self.0.iter().filter(|card| card.serial != serial).cloned().collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn position(&self, serial: Serial) -> Option<usize> {
@@ -111,16 +123,33 @@ impl KnownCards {
 }
 
 impl KnownKey {
+    /// Where somebody has deleted the certificate, the card's metadata tell of the key.
     fn is_named_in(self, piv: &mut Piv<'_>, slot: Slot) -> Result<bool, piv::Error> {
-        let Some(object) = piv.certificate(slot)? else { return Ok(false) };
-        Ok(match self {
+        match self {
             Self::Signing(key) => {
-                object.point(&P384).is_some_and(|point| PublicKey::from_uncompressed(&point) == Ok(key))
+                let point = point_in(piv, &P384, slot)?;
+                Ok(point.is_some_and(|point| PublicKey::from_uncompressed(&point) == Ok(key)))
             }
             Self::Sealing(key) => {
-                object.point(&P256).is_some_and(|point| Recipient::from_point(&point) == Ok(key))
+                let point = point_in(piv, &P256, slot)?;
+                Ok(point.is_some_and(|point| Recipient::from_point(&point) == Ok(key)))
             }
-        })
+        }
+    }
+}
+
+fn point_in<const POINT: usize>(
+    piv: &mut Piv<'_>,
+    curve: &Curve<POINT>,
+    slot: Slot,
+) -> Result<Option<[u8; POINT]>, piv::Error> {
+    if let Some(object) = piv.certificate(slot)? {
+        return Ok(object.point(curve));
+    }
+    match piv.metadata(slot) {
+        Ok(metadata) => metadata.map_or(Ok(None), |metadata| metadata.point(curve)),
+        Err(piv::Error::Unsupported { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -134,7 +163,7 @@ mod tests {
     use crate::enrollment::{Card, Key, Role};
     use crate::piv::certificate::{Description, KeyPurpose};
     use crate::piv::script::Script;
-    use crate::piv::{P384Point, PinPolicy, TouchPolicy};
+    use crate::piv::{P384Point, PinPolicy, TouchPolicy, Version};
 
     const SELECTED: &str = "61114F0600001000010079074F05A000000308 9000";
 
@@ -175,12 +204,24 @@ mod tests {
     #[test]
     fn a_card_that_does_not_tell_its_number_is_known_by_its_keys() {
         let number = |secret| {
-            let mut script = Script::answers(&[SELECTED, "6D00", &certificate(secret)]);
-            known(5).number(&mut Piv::select(&mut script).unwrap()).unwrap()
+            let answers = |none| Script::answers(&[SELECTED, none, &certificate(secret)]);
+            let [old, hidden] = ["6D00", "6985"]
+                .map(|none| known(5).number(&mut Piv::select(&mut answers(none)).unwrap()).unwrap());
+            assert_eq!(old, hidden);
+            old
         };
         assert_eq!(number(5), Some(Serial(5_000_000)));
         assert_eq!(number(6), None);
-        let mut empty = Script::answers(&[SELECTED, "6D00", "6A82"]);
-        assert_eq!(known(5).number(&mut Piv::select(&mut empty).unwrap()).unwrap(), None);
+        let number = |answers: &[&str]| {
+            let mut script = Script::answers(&[&[SELECTED, "6985"], answers].concat());
+            let number = known(5).number(&mut Piv::select(&mut script).unwrap()).unwrap();
+            script.assert_finished();
+            number
+        };
+        assert_eq!(number(&["6A82", "6D00"]), None, "no certificate on old firmware");
+        assert_eq!(number(&["6A82", "6A88"]), None, "an empty slot");
+        let hex: String = point(5).iter().map(|byte| format!("{byte:02X}")).collect();
+        let metadata = format!("010114 02020202 030101 0463 8661{hex} 9000");
+        assert_eq!(number(&["6A82", &metadata]), Some(Serial(5_000_000)), "a deleted certificate");
     }
 }

@@ -1,4 +1,5 @@
-//! Getting leave to make keys: the management key, by the state the card reports. It is never changed.
+//! The management key, which the card wants before it makes keys: where it comes from depends on what the card says of
+//! it. It is never changed.
 
 use std::sync::Arc;
 
@@ -8,21 +9,21 @@ use super::pin_source::{PinSource, Why};
 use super::survey::{ManagementKeyState, SurveyedCard};
 use crate::error::Error;
 use crate::piv::pin::Pin;
-use crate::piv::{self, ManagementKey, PinState, Piv};
+use crate::piv::{self, ManagementKey, PinState, Piv, Serial};
 use crate::process::secret_program::{Secret, SecretProgram};
 
 impl SurveyedCard<'_> {
-    /// The card's management key, which the card has just accepted: a wrong one must not leave anything begun. `command` is
-    /// a program that prints it; who names one wants no other way, and what the PIN opens may be an older key.
+    /// The card's management key. The card has just accepted it, so that a wrong one leaves nothing begun. `command` is
+    /// a program that prints it. If there is one it is asked first, because the key behind the PIN may be an older one.
     ///
     /// # Errors
-    /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], what the program or the person says, and
+    /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], [`Error::ManagementKeyNotTouched`], what the program or the person says, and
     /// [`piv::Error::WrongManagementKey`].
     pub(crate) fn management_key(&self, command: Option<&str>) -> Result<Arc<ManagementKey>, Error> {
         let key = match self.management_key {
             ManagementKeyState::Default => ManagementKey::factory_default(),
             ManagementKeyState::PinProtected if command.is_none() => self.key_behind_pin()?,
-            // A wrong one costs nothing.
+            // The card does not count wrong management keys.
             ManagementKeyState::Untold if command.is_none() => {
                 match self.accepts(ManagementKey::factory_default()) {
                     Err(Error::Piv(piv::Error::WrongManagementKey)) => self.given_key(None)?,
@@ -38,12 +39,19 @@ impl SurveyedCard<'_> {
 
     fn accepts(&self, key: ManagementKey) -> Result<Arc<ManagementKey>, Error> {
         let key = Arc::new(key);
-        let tried = Arc::clone(&key);
-        self.look(move |piv| Ok(piv.authenticate_management(&tried)?))?;
-        Ok(key)
+        let mut once_more = self.access.ui.is_interactive();
+        loop {
+            let (tried, management) = (Arc::clone(&key), self.management());
+            match self.look(move |piv| management.authenticate(piv, &tried)) {
+                Err(Error::ManagementKeyNotTouched { .. }) if std::mem::take(&mut once_more) => {
+                    self.access.ui.warn("it was not touched in time; once more");
+                }
+                result => return result.map(|()| key),
+            }
+        }
     }
 
-    /// From the command, or typed.
+    /// The key that the command prints, or that the person types.
     fn given_key(&self, command: Option<&str>) -> Result<ManagementKey, Error> {
         let (ui, wait, serial) = (self.access.ui, &self.access.settings.wait, self.serial);
         let hex = match command {
@@ -58,17 +66,24 @@ impl SurveyedCard<'_> {
         from_hex(hex.trim())
     }
 
-    /// The card gives it out for its PIN.
+    /// The key that the card keeps behind its PIN.
     fn key_behind_pin(&self) -> Result<ManagementKey, Error> {
         let serial = self.serial;
         let mut pins = PinSource::new(self.access.settings, self.access.ui);
         let mut pin: Option<Pin> = None;
         loop {
             let given = pin.take();
-            match self.look(move |piv| unlock(piv, given.as_ref()))? {
+            match self.look(move |piv| unlock(piv, serial, given.as_ref()))? {
                 Unlocked::Key(key) => return Ok(key),
                 Unlocked::Nothing => return Err(Error::ManagementKeyNeeded { serial }),
-                Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries, Why::NotVerified)?),
+                Unlocked::NeedsPin { tries } => {
+                    pin = Some(pins.pin(
+                        serial,
+                        tries,
+                        Why::NotVerified,
+                        Some("the management key behind it"),
+                    )?);
+                }
                 Unlocked::WrongPin { tries } => pins.was_wrong(tries)?,
             }
         }
@@ -82,17 +97,18 @@ enum Unlocked {
     WrongPin { tries: u8 },
 }
 
-fn unlock(piv: &mut Piv<'_>, pin: Option<&Pin>) -> Result<Unlocked, Error> {
+fn unlock(piv: &mut Piv<'_>, serial: Serial, pin: Option<&Pin>) -> Result<Unlocked, Error> {
     match pin.map(|pin| piv.verify_pin(pin)) {
         Some(Err(piv::Error::WrongPin { tries })) => return Ok(Unlocked::WrongPin { tries }),
+        Some(Err(piv::Error::PinBlocked)) => return Err(Error::PinBlocked { serial }),
         Some(result) => result?,
         None => match piv.pin_state()? {
             PinState::Verified => {}
             PinState::Tries(tries) => return Ok(Unlocked::NeedsPin { tries }),
-            PinState::Blocked => return Err(piv::Error::PinBlocked.into()),
+            PinState::Blocked => return Err(Error::PinBlocked { serial }),
         },
     }
-    // It was said to be there, and is gone or empty.
+    // The card said that the key is there, but it is gone or empty.
     piv.protected_management_key()?.map_or(Ok(Unlocked::Nothing), |key| Ok(Unlocked::Key(key)))
 }
 

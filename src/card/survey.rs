@@ -2,24 +2,29 @@
 
 use super::access::Access;
 use super::identity::{CardId, exchanged, told_serial};
+use super::management::Management;
 use crate::error::Error;
-use crate::piv::{self, EUCLEAK_MENDED, METADATA_SINCE, Occupancy, Piv, Serial, Slot, Version};
+use crate::piv::{self, EUCLEAK_MENDED, METADATA_SINCE, Occupancy, Piv, Serial, Slot, TouchPolicy, Version};
 use crate::reader::{AfterReset, ReaderName, Terms};
 
-/// One card, and what is in it. It is known again in each transaction that follows.
+/// One card, and what is in it. Each later transaction first makes sure that it is still the same card.
 pub(crate) struct SurveyedCard<'a> {
     pub(crate) access: Access<'a>,
     reader: ReaderName,
     pub(crate) serial: Serial,
+    /// Whether the card tells its number.
+    tells: bool,
     pub(crate) firmware: Version,
-    /// As far as metadata tell (5.3 and later); the PIN is never tried.
+    /// Whether the card says so (firmware 5.3 and later). The PIN is never tried for that.
     has_default_pin: bool,
     pub(crate) management_key: ManagementKeyState,
+    /// When the management key asks for a touch; `None` before firmware 5.3, which does not tell.
+    management_touch: Option<TouchPolicy>,
     /// The retired slots, in order.
     slots: Vec<(Slot, Occupancy)>,
 }
 
-/// How keys can be made on this card.
+/// What the card says of its management key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ManagementKeyState {
     Default,
@@ -31,11 +36,12 @@ pub(crate) enum ManagementKeyState {
 }
 
 impl<'a> SurveyedCard<'a> {
-    /// Looks at the card in a reader, which has this number.
+    /// Looks at the card with this number in a reader.
     pub(super) fn survey(access: Access<'a>, reader: ReaderName, serial: Serial) -> Result<Self, Error> {
-        let (firmware, has_default_pin, management_key, slots) =
+        let (tells, firmware, has_default_pin, (management_key, management_touch), slots) =
             access.readers.look(&reader, move |piv| {
-                if told_serial(piv)?.is_some_and(|found| found != serial) {
+                let told = told_serial(piv)?;
+                if told.is_some_and(|found| found != serial) {
                     return Err(exchanged(serial));
                 }
                 let firmware = piv.version()?;
@@ -46,9 +52,20 @@ impl<'a> SurveyedCard<'a> {
                 };
                 let management_key = management_key_state(piv)?;
                 let slots = Slot::retired().map(|slot| Ok((slot, piv.occupancy(slot)?)));
-                Ok((firmware, has_default_pin, management_key, slots.collect::<Result<Vec<_>, Error>>()?))
+                let slots = slots.collect::<Result<Vec<_>, Error>>()?;
+                Ok((told.is_some(), firmware, has_default_pin, management_key, slots))
             })?;
-        Ok(Self { access, reader, serial, firmware, has_default_pin, management_key, slots })
+        Ok(Self {
+            access,
+            reader,
+            serial,
+            tells,
+            firmware,
+            has_default_pin,
+            management_key,
+            management_touch,
+            slots,
+        })
     }
 
     /// One transaction that changes nothing and needs no touch.
@@ -72,7 +89,9 @@ impl<'a> SurveyedCard<'a> {
         mut work: impl FnMut(&mut Piv<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let id = self.id();
-        let limit = self.access.readers.deadlines().touch;
+        let touch = self.access.readers.deadlines().touch;
+        // One touch for the management key; making a key takes its time too.
+        let limit = if self.may_want_touch() { touch * 2 } else { touch };
         let terms = Terms { limit, after_reset: AfterReset::GiveUp };
         self.access
             .readers
@@ -102,28 +121,55 @@ impl<'a> SurveyedCard<'a> {
         used.map(|(slot, _)| *slot)
     }
 
-    /// What was in a slot; `None` for slots that are no retired ones.
+    /// What was in a retired slot; `None` for other slots.
     pub(super) fn occupancy(&self, slot: Slot) -> Option<Occupancy> {
         self.slots.iter().find(|(known, _)| *known == slot).map(|(_, occupancy)| *occupancy)
     }
 
     fn id(&self) -> CardId {
-        CardId { serial: self.serial, firmware: self.firmware }
+        CardId { serial: self.serial, firmware: self.firmware, tells: self.tells }
+    }
+
+    fn may_want_touch(&self) -> bool {
+        self.management_touch != Some(TouchPolicy::Never)
+    }
+
+    /// How many touches the management key takes for making so many keys, as far as the card tells: one to see that it is
+    /// accepted, then one for each key.
+    pub(crate) fn management_touches(&self, keys: usize) -> usize {
+        match self.management_touch {
+            None | Some(TouchPolicy::Never) => 0,
+            Some(TouchPolicy::Cached) => 1,
+            Some(TouchPolicy::Always) => 1 + keys,
+        }
+    }
+
+    /// What the management key opens, and what it may ask of the person.
+    pub(super) fn management(&self) -> Management {
+        Management {
+            ui: self.access.ui,
+            serial: self.serial,
+            touch: self.management_touch,
+            touch_notice: self.access.settings.touch_notice(),
+            contactless: self.reader.is_contactless(),
+        }
     }
 }
 
-fn management_key_state(piv: &mut Piv<'_>) -> Result<ManagementKeyState, Error> {
-    match piv.management_key_metadata() {
-        Ok(key) if key.default => return Ok(ManagementKeyState::Default),
-        Ok(_) | Err(piv::Error::Unsupported { .. }) => {}
+fn management_key_state(piv: &mut Piv<'_>) -> Result<(ManagementKeyState, Option<TouchPolicy>), Error> {
+    let touch = match piv.management_key_metadata() {
+        Ok(key) if key.default => return Ok((ManagementKeyState::Default, Some(key.touch))),
+        Ok(key) => Some(key.touch),
+        Err(piv::Error::Unsupported { .. }) => None,
         Err(error) => return Err(error.into()),
-    }
-    match piv.protected_management_key() {
-        Ok(None) if piv.version()? < METADATA_SINCE => Ok(ManagementKeyState::Untold),
-        Ok(None) => Ok(ManagementKeyState::Own),
-        Ok(Some(_)) | Err(piv::Error::NotAuthenticated) => Ok(ManagementKeyState::PinProtected),
-        Err(error) => Err(error.into()),
-    }
+    };
+    let state = match piv.protected_management_key() {
+        Ok(None) if piv.version()? < METADATA_SINCE => ManagementKeyState::Untold,
+        Ok(None) => ManagementKeyState::Own,
+        Ok(Some(_)) | Err(piv::Error::NotAuthenticated) => ManagementKeyState::PinProtected,
+        Err(error) => return Err(error.into()),
+    };
+    Ok((state, touch))
 }
 
 #[cfg(test)]
@@ -137,8 +183,9 @@ mod tests {
 
     fn state(transcript: &[(&str, &str)]) -> ManagementKeyState {
         let mut card = Script::new(&[&[SELECT], transcript].concat());
-        let state = management_key_state(&mut Piv::select(&mut card).unwrap()).unwrap();
+        let (state, touch) = management_key_state(&mut Piv::select(&mut card).unwrap()).unwrap();
         card.assert_finished();
+        assert_eq!(touch, None);
         state
     }
 

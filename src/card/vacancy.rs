@@ -4,21 +4,20 @@ use super::survey::SurveyedCard;
 use crate::enrollment::{Enrollments, Purpose};
 use crate::error::Error;
 use crate::piv::{self, Occupancy, Piv, Slot};
-use crate::ui::AskError;
 
-/// Why a slot can be taken.
+/// Why a key can be made in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Vacancy {
     /// There is nothing in it.
     Empty,
-    /// Nothing that firmware before 5.3 would show, which hides imported keys; a person has to agree.
+    /// Firmware before 5.3 shows nothing in it. It does not show imported keys, so a person has to agree.
     LooksEmpty,
     /// An earlier run noted a key there, and did not finish it.
     Begun,
 }
 
 impl Vacancy {
-    /// Whether the card says so still, in the transaction in which the key is made.
+    /// Whether the card still says so, in the transaction in which the key is made.
     pub(super) fn is_still(self, piv: &mut Piv<'_>, slot: Slot) -> Result<bool, piv::Error> {
         Ok(match self {
             Self::Empty => piv.occupancy(slot)? == Occupancy::Empty,
@@ -28,8 +27,8 @@ impl Vacancy {
 }
 
 impl SurveyedCard<'_> {
-    /// Where a key for this purpose goes: where it was begun, or into the slot that was named, or into the first empty one of
-    /// the `candidates`; `None` if none of those is empty.
+    /// Where a key for this purpose goes: where it was begun, or into the slot that was named, or into the first empty
+    /// one of the `candidates`; `None` if none of those is empty.
     ///
     /// # Errors
     /// [`Error::SlotTaken`] for a named slot, [`Error::BegunElsewhere`].
@@ -52,7 +51,7 @@ impl SurveyedCard<'_> {
         }
     }
 
-    /// `None` if the slot is taken or promised.
+    /// Why a key can be made in a slot; `None` if something is in it, or it is promised to another key.
     fn vacancy(&self, slot: Slot, enrollments: &Enrollments) -> Option<Vacancy> {
         match self.occupancy(slot)? {
             _ if enrollments.holds(self.serial, slot) => None,
@@ -62,7 +61,7 @@ impl SurveyedCard<'_> {
         }
     }
 
-    /// Nothing is ever overwritten; where the card cannot tell whether a slot is empty, somebody who knows has to.
+    /// Asks whether slots are really empty, because this card cannot tell: nothing is ever overwritten.
     ///
     /// # Errors
     /// [`Error::OnlyLooksEmpty`] if nobody is there, [`Error::Declined`].
@@ -72,7 +71,9 @@ impl SurveyedCard<'_> {
         match self.access.confirm(&format!(
             "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slots}?"
         )) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OnlyLooksEmpty { serial, firmware, slots }),
+            Err(Error::Ask(error)) if error.is_for_nobody() => {
+                Err(Error::OnlyLooksEmpty { serial, firmware, slots })
+            }
             answer => answer,
         }
     }

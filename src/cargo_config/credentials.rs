@@ -1,20 +1,19 @@
-//! Tokens in clear: where cargo finds them, and how one is taken out of its file.
+//! Tokens in clear: where they lie in cargo's files, and how one is taken out of its file.
 //!
-//! Cargo reads them from `credentials` or else `credentials.toml` in its home, then from every `config.toml` from the
-//! working directory upward, then from the one in its home (cargo 1.95, `util/context`, `load_credentials`). What is
-//! taken out is the one statement; every other byte of the file stays.
+//! What is taken out is the one statement; every other byte of the file stays.
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml_edit::{Document, DocumentMut, Item, TableLike};
 use zeroize::Zeroizing;
 
-use super::{
-    CRATES_IO_NAME, CargoConfig, ConfiguredRegistry, DEEPEST_INCLUDE, Error, config_file, includes, parse,
-    read_text, replace, same_directory,
-};
+use super::configuration::{Configuration, Scope};
+use super::edit::replace;
+use super::files::{Statement, parse, read};
+use super::value::{Owner, Value};
+use super::{CRATES_IO_NAME, ConfiguredRegistry, Error};
 use crate::sealed::{BearerToken, TokenError};
 
 /// A token in clear, and its place. Never shown.
@@ -25,67 +24,36 @@ pub struct ClearToken {
     pub file: PathBuf,
     /// Whose file that is.
     pub owner: Owner,
-    /// The keys that lead to it.
+    /// The keys that lead to it; the last one is `token` or `secret-key`.
     keys: Vec<String>,
     token: Zeroizing<String>,
 }
 
-/// Whose a file with a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// The person's: it is in cargo's home, or included from there.
-    Home,
-    /// A project's, and with it perhaps in version control.
-    Project,
-}
-
-impl CargoConfig {
-    /// Every token in clear that cargo could come upon; of each registry first the one that it uses. One in
-    /// `credentials.toml` beside `credentials`, which cargo does not read, comes last.
-    ///
-    /// # Errors
-    /// Unreadable credentials or configuration.
-    pub fn clear_tokens(&self) -> Result<Vec<ClearToken>, Error> {
-        let [old, new] = self.credentials_files();
-        let mut tokens = Vec::new();
-        let in_credentials = |file: &Path| {
-            read_text(file)?.map_or(Ok(Vec::new()), |text| find(file, &text, Owner::Home, true))
-        };
-        let (used, unused) = if old.is_file() { (&old, Some(&new)) } else { (&new, None) };
-        tokens.extend(in_credentials(used)?);
-        for directory in self.working_directory.ancestors().map(|ancestor| ancestor.join(".cargo")) {
-            if !same_directory(&directory, self.home()) {
-                collect(&config_file(&directory), Owner::Project, 0, &mut tokens)?;
-            }
-        }
-        collect(&config_file(self.home()), Owner::Home, 0, &mut tokens)?;
-        unused.map_or(Ok(Vec::new()), |file| in_credentials(file)).map(|unused| tokens.extend(unused))?;
-        Ok(tokens)
+impl Configuration {
+    /// Every token and every secret key in clear that cargo could come upon; of each registry first the one that it uses.
+    /// One in `credentials.toml` beside `credentials`, which cargo does not read, comes last.
+    #[must_use]
+    pub fn clear_tokens(&self) -> Vec<ClearToken> {
+        self.statements.iter().flat_map(find).collect()
     }
 
-    /// The first of cargo's credentials that has a `credential-provider` for this registry. Cargo glues it together with
-    /// the one in `config.toml`, and runs neither.
+    /// Whether a token in clear is one for this registry.
     ///
     /// # Errors
-    /// Unreadable credentials.
-    pub fn credentials_with_a_provider(
-        &self,
-        registry: &ConfiguredRegistry,
-    ) -> Result<Option<PathBuf>, Error> {
-        let keys = registry.table()?;
-        for file in self.credentials_files() {
-            let Some(text) = read_text(&file)? else { continue };
-            let document = parse(&file, &text)?;
-            let table = keys.iter().try_fold(document.as_item(), |item, key| item.get(*key));
-            if table.is_some_and(|table| table.get("credential-provider").is_some()) {
-                return Ok(Some(file));
-            }
-        }
-        Ok(None)
+    /// As [`settings_name`](Self::settings_name).
+    pub fn is_token_of(&self, token: &ClearToken, registry: &ConfiguredRegistry) -> Result<bool, Error> {
+        let name = self.settings_name(Scope::Here, registry)?;
+        Ok(name.into_iter().chain(registry.name.clone()).any(|name| name == token.registry))
     }
 }
 
 impl ClearToken {
+    /// Whether it is a token, and not the secret key of an asymmetric one, which stable cargo does not use.
+    #[must_use]
+    pub fn is_token(&self) -> bool {
+        self.keys.last().is_some_and(|key| key == "token")
+    }
+
     /// As what it is.
     ///
     /// # Errors
@@ -127,7 +95,7 @@ impl ClearToken {
     pub fn remove(&self) -> Result<(), Error> {
         self.can_be_removed()?;
         let changed = || Error::Changed { file: self.file.clone() };
-        let text = read_text(&self.file)?.ok_or_else(changed)?;
+        let text = read(&self.file)?;
         let document = parse(&self.file, &text)?;
         if value_at(document.as_item(), &self.keys) != Some(self.token.as_str()) {
             return Err(changed());
@@ -149,33 +117,29 @@ impl fmt::Debug for ClearToken {
     }
 }
 
-/// A file, then what it includes, the last first.
-fn collect(file: &Path, owner: Owner, depth: u8, tokens: &mut Vec<ClearToken>) -> Result<(), Error> {
-    let Some(text) = read_text(file)? else { return Ok(()) };
-    tokens.extend(find(file, &text, owner, false)?);
-    let included = includes(&parse(file, &text)?, file.parent().unwrap_or(file));
-    if depth == DEEPEST_INCLUDE && !included.is_empty() {
-        return Err(Error::DeepInclude { file: file.to_owned() });
-    }
-    included.iter().rev().try_for_each(|file| collect(file, owner, depth + 1, tokens))
-}
-
 /// The tokens of one file. Credentials as the first cargo wrote them have crates.io's at the top.
-fn find(file: &Path, text: &str, owner: Owner, is_credentials: bool) -> Result<Vec<ClearToken>, Error> {
-    let document = parse(file, text)?;
-    let found = |registry: &str, keys: &[&str]| {
-        let keys: Vec<_> = keys.iter().map(|key| (*key).to_owned()).collect();
-        let token = Zeroizing::new(value_at(document.as_item(), &keys)?.to_owned());
-        Some(ClearToken { registry: registry.to_owned(), file: file.to_owned(), owner, keys, token })
-    };
-    let mut tokens = Vec::from_iter(found(CRATES_IO_NAME, &["registry", "token"]));
-    if is_credentials {
-        tokens.extend(found(CRATES_IO_NAME, &["token"]));
+fn find(statement: &Statement) -> Vec<ClearToken> {
+    let Statement { file, owner, is_credentials, values } = statement;
+    let entries = |key: &str| values.at(&[key]).ok().flatten().and_then(Value::entries);
+    let registries = entries("registries").into_iter().flatten().map(|(name, _)| name.as_str());
+    let tables = registries.map(|name| (name, vec!["registries", name]));
+    let top = is_credentials.then(|| (CRATES_IO_NAME, Vec::new()));
+    let tables = std::iter::once((CRATES_IO_NAME, vec!["registry"])).chain(top).chain(tables);
+    let mut tokens = Vec::new();
+    for (registry, table) in tables {
+        for key in ["token", "secret-key"] {
+            let keys = [&table[..], &[key]].concat();
+            let Some(token) = values.at(&keys).ok().flatten().and_then(Value::text) else { continue };
+            tokens.push(ClearToken {
+                registry: registry.to_owned(),
+                file: file.clone(),
+                owner: *owner,
+                keys: keys.into_iter().map(str::to_owned).collect(),
+                token: Zeroizing::new(token.to_owned()),
+            });
+        }
     }
-    let registries = document.get("registries").and_then(Item::as_table_like);
-    let names = registries.into_iter().flat_map(TableLike::iter).map(|(name, _)| name);
-    tokens.extend(names.filter_map(|name| found(name, &["registries", name, "token"])));
-    Ok(tokens)
+    tokens
 }
 
 fn value_at<'a>(item: &'a Item, keys: &[String]) -> Option<&'a str> {

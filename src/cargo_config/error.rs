@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::value::{Clash, Origin};
 use crate::folder;
 use crate::index_url::{self, IndexUrl};
+use crate::text::escape;
 
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +15,8 @@ pub enum Error {
     /// Another program is configured to give a registry's tokens.
     #[error(
         "cargo asks `{}` for the tokens of `{}`, and does not read this one",
-        crate::text::escape(provider),
-        crate::text::escape(name)
+        escape(provider),
+        escape(name)
     )]
     AsksAnother {
         /// The registry's name.
@@ -31,7 +33,7 @@ pub enum Error {
     /// The credentials name a provider too.
     #[error(
         "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
-        file.display(), crate::text::escape(name)
+        file.display(), escape(name)
     )]
     CredentialsNameAProvider {
         /// The file.
@@ -42,14 +44,16 @@ pub enum Error {
     /// crates.io takes bearer tokens only.
     #[error("crates.io takes bearer tokens only, no asymmetric ones")]
     CratesIo,
-    /// Files include files without end.
-    #[error("{} includes files that include files, too deep", file.display())]
-    DeepInclude {
-        /// The file at which it was given up.
+    /// What a file includes.
+    #[error("cargo does not take {}: {problem}", file.display())]
+    Include {
+        /// The file that includes, or is included.
         file: PathBuf,
+        /// What is wrong.
+        problem: IncludeProblem,
     },
     /// Cargo would not take this index URL.
-    #[error("`{}` is no index URL: {problem}", crate::text::escape(index))]
+    #[error("`{}` is no index URL: {problem}", escape(index))]
     IndexUrl {
         /// The URL, without its password if it had one.
         index: String,
@@ -69,15 +73,26 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Two places that cargo cannot merge.
+    #[error("`{}` is a list or a table in one of these places and something else in the other, and cargo refuses both: {}, {}", escape(&.0.key), .0.one, .0.other)]
+    Merge(Box<Clash>),
     /// A URL without a name cannot be configured.
     #[error(
         "this registry has no name in cargo's configuration, so no credential provider can be set for it"
     )]
     NoName,
+    /// A credential provider without a program.
+    #[error("`{}` in {origin} names no program, and cargo refuses it", escape(key))]
+    NoProgram {
+        /// The key.
+        key: String,
+        /// Where it is empty.
+        origin: Origin,
+    },
     /// A URL of a git index, or of a sparse one without its prefix.
     #[error(
         "`{}` is no index URL: a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
-        crate::text::escape(index)
+        escape(index)
     )]
     NoSparsePrefix {
         /// The URL.
@@ -91,27 +106,58 @@ pub enum Error {
         /// What it is.
         problem: &'static str,
     },
+    /// A project gives a name that is nothing to the person.
+    #[error(
+        "your own configuration does not know `{}`; {origin} says that it is\n    {}",
+        escape(name),
+        escape(index)
+    )]
+    OnlyInProject {
+        /// The name.
+        name: String,
+        /// The project's file.
+        origin: Origin,
+        /// What the project says.
+        index: IndexUrl,
+    },
     /// A project gives the name another URL than the person's own configuration.
     #[error(
-        "{} says that registry `{}` is\n    {}\nbut your own configuration says that it is\n    {}",
-        file.display(), crate::text::escape(name), crate::text::escape(theirs),
-        own.as_deref().map_or_else(|| "(not configured)".into(), crate::text::escape)
+        "{origin} says that registry `{}` is\n    {}\nbut your own configuration says that it is\n    {}",
+        escape(name),
+        escape(theirs),
+        escape(own)
     )]
     ProjectDisagrees {
         /// The name.
         name: String,
         /// The person's URL.
-        own: Option<String>,
+        own: IndexUrl,
         /// The project's file.
-        file: PathBuf,
+        origin: Box<Origin>,
         /// The project's URL.
-        theirs: String,
+        theirs: IndexUrl,
     },
-    /// `registries` is no table.
-    #[error("`registries` in {} is not a table", file.display())]
+    /// Cargo no longer takes another index for crates.io.
+    #[error("{origin} has `index` for crates.io, and cargo refuses that")]
+    RegistryIndex {
+        /// Where.
+        origin: Origin,
+    },
+    /// One index URL has several names.
+    #[error("{} have one index URL, and cargo refuses to use either", list(names))]
+    SeveralNames {
+        /// The names.
+        names: Vec<String>,
+    },
+    /// A value of another type than cargo wants.
+    #[error("`{}` in {origin} is not {wanted}", escape(key))]
     Shape {
-        /// The file.
-        file: PathBuf,
+        /// The key.
+        key: String,
+        /// Where it is.
+        origin: Origin,
+        /// What cargo wants.
+        wanted: &'static str,
     },
     /// Not TOML.
     #[error("{} is not TOML: {reason}", file.display())]
@@ -122,11 +168,39 @@ pub enum Error {
         reason: String,
     },
     /// Nobody knows this name.
-    #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", crate::text::escape(name))]
+    #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", escape(name))]
     UnknownRegistry {
         /// The name.
         name: String,
     },
+}
+
+/// Why cargo does not take what a file includes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IncludeProblem {
+    /// Cargo reads each file once.
+    #[error("it is included twice, or includes itself")]
+    Again,
+    /// The path has another end than `.toml`.
+    #[error("it includes `{}`, which does not end in `.toml`", escape(path))]
+    NotToml {
+        /// The path.
+        path: String,
+    },
+    /// The path is a pattern.
+    #[error("it includes `{}`, and cargo takes no patterns", escape(path))]
+    Pattern {
+        /// The path.
+        path: String,
+    },
+    /// Files without end.
+    #[error("more files are included than any configuration has")]
+    TooMany,
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{}`", escape(name))).collect::<Vec<_>>().join(" and ")
 }
 
 impl Error {
@@ -142,22 +216,28 @@ impl Error {
             }
             Self::UnknownRegistry { name } => format!(
                 "add `[registries.{0}]` with its `index` to $CARGO_HOME/config.toml, or give the index URL (sparse+https://…/)",
-                crate::text::escape(name)
+                escape(name)
             ),
             Self::NoName => {
                 "add `[registries.NAME]` with its `index` to $CARGO_HOME/config.toml first".into()
             }
             Self::AsksAnother { name, .. } => format!(
                 "revoke it and remove it; or, to have it sealed all the same: yk-cargo migrate --registry {}",
-                crate::text::escape(name)
+                crate::text::foreign_word(name)
             ),
             Self::Changed { .. } => "the token is sealed and still there in clear: run it again".into(),
             Self::CredentialsNameAProvider { .. } => "remove that line first".into(),
             Self::NotOurs { .. } => {
                 "make it a file of your own that you may write; or seal the token with `yk-cargo seal REGISTRY`, and remove it there yourself".into()
             }
-            Self::Toml { .. } | Self::Shape { .. } => "mend the file; cargo cannot read it either".into(),
-            Self::DeepInclude { .. } => "look at `include` in that file".into(),
+            Self::Toml { .. } | Self::Shape { .. } | Self::NoProgram { .. } => "mend it; cargo cannot read it either".into(),
+            Self::Include { .. } => "look at `include` in that file".into(),
+            Self::Merge(_) => "write it in the same way in both".into(),
+            Self::RegistryIndex { .. } | Self::SeveralNames { .. } => "remove one of them".into(),
+            Self::OnlyInProject { name, .. } => format!(
+                "if you trust it, put `[registries.{}]` with this `index` into $CARGO_HOME/config.toml; in a terminal, `yk-cargo enroll` and `yk-cargo seal` offer to",
+                escape(name)
+            ),
             Self::IndexUrl { .. } | Self::NoSparsePrefix { .. } => "copy it from your registry's documentation: sparse+https://…/".into(),
             Self::Folder(error) => error.hint(),
             Self::Io { .. } => return None,

@@ -1,3 +1,4 @@
+use super::error::IncludeProblem;
 use super::*;
 
 const OWN: &str = "sparse+https://good.example/";
@@ -35,18 +36,23 @@ fn a_name_is_what_the_home_says() {
 #[test]
 fn a_project_that_disagrees_stops() {
     let evil = "sparse+https://evil.example/";
-    for home in [my_reg(OWN), String::new()] {
-        let setup = Setup::new(&home, &my_reg(evil));
-        let error = setup.config().resolve("my-reg").unwrap_err();
-        assert!(matches!(&error, Error::ProjectDisagrees { theirs, .. } if theirs == evil));
-        assert!(error.to_string().contains(evil), "{error}");
-    }
+    let setup = Setup::new(&my_reg(OWN), &my_reg(evil));
+    let error = setup.config().resolve("my-reg").unwrap_err();
+    assert!(matches!(&error, Error::ProjectDisagrees { theirs, .. } if *theirs == evil));
+    assert!(error.to_string().contains(evil), "{error}");
+    let setup = Setup::new("", &my_reg(evil));
+    let error = setup.config().resolve("my-reg").unwrap_err();
+    assert!(matches!(&error, Error::OnlyInProject { index, .. } if *index == evil));
+    assert!(error.to_string().contains(evil), "{error}");
+    // Whoever gives the URL has decided; what the project calls it is a name like any other.
+    let expected = ConfiguredRegistry { index: evil.parse().unwrap(), name: Some("my-reg".into()) };
+    assert_eq!(setup.config().resolve(evil).unwrap(), expected);
 }
 
 #[test]
 fn included_files_count_like_the_file_itself() {
     let evil = my_reg("sparse+https://evil.example/");
-    for include in ["\"more.toml\"", "[\"more.toml\"]", "[{ path = \"more.toml\", optional = true }]"] {
+    for include in ["[\"more.toml\"]", "[{ path = \"more.toml\", optional = true }]"] {
         let setup = Setup::new(&format!("include = {include}\n"), "");
         std::fs::write(setup.0.path().join("home/more.toml"), my_reg(OWN)).unwrap();
         assert_eq!(setup.config().resolve("my-reg").unwrap().index, OWN);
@@ -54,8 +60,39 @@ fn included_files_count_like_the_file_itself() {
         std::fs::write(setup.0.path().join("project/.cargo/more.toml"), &evil).unwrap();
         assert!(matches!(setup.config().resolve("my-reg"), Err(Error::ProjectDisagrees { .. })), "{include}");
     }
-    let setup = Setup::new(&my_reg(OWN), "include = \"config.toml\"\n");
-    assert!(matches!(setup.config().resolve("my-reg"), Err(Error::DeepInclude { .. })));
+}
+
+/// Each of these has cargo 1.95 refuse at once, or go on for ever.
+#[test]
+fn includes_that_cargo_does_not_take() {
+    let problem = |home: &str, more: &[(&str, &str)]| {
+        let setup = Setup::new(home, "");
+        for (name, text) in more {
+            let path = setup.0.path().join("home").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        match setup.config().read() {
+            Err(Error::Include { problem, .. }) => problem,
+            other => panic!("{home}: {:?}", other.err()),
+        }
+    };
+    let again = |home: &str, more: &[(&str, &str)]| assert_eq!(problem(home, more), IncludeProblem::Again);
+    again("include = ['config.toml']", &[]);
+    again("include = ['a.toml']", &[("a.toml", "include = ['config.toml']")]);
+    again("include = ['a.toml', 'a.toml']", &[("a.toml", "")]);
+    let twice = "include = ['c.toml']";
+    again("include = ['a.toml', 'b.toml']", &[("a.toml", twice), ("b.toml", twice), ("c.toml", "")]);
+    let multiplying = "include = ['x/../config.toml', 'y/../config.toml']";
+    assert_eq!(problem(multiplying, &[("x/z", ""), ("y/z", "")]), IncludeProblem::TooMany);
+    assert!(matches!(problem("include = ['more']", &[]), IncludeProblem::NotToml { .. }));
+    assert!(matches!(problem("include = ['*.toml']", &[]), IncludeProblem::Pattern { .. }));
+    let missing = Setup::new("include = ['gone.toml']", "");
+    assert!(matches!(missing.config().read(), Err(Error::Io { .. })));
+    for shape in ["'more.toml'", "[1]", "[{ optional = true }]", "[{ path = 'a.toml', optional = 1 }]"] {
+        let setup = Setup::new(&format!("include = {shape}"), "");
+        assert!(matches!(setup.config().read(), Err(Error::Shape { .. })), "{shape}");
+    }
 }
 
 #[test]
@@ -80,16 +117,54 @@ fn setting_the_provider_keeps_the_rest() {
     let setup = Setup::new(&before, "");
     let config = setup.config();
     let registry = config.resolve("my-reg").unwrap();
-    assert_eq!(config.provider_of(&registry).unwrap(), None);
-    let file = config.set_provider(&registry, Path::new("/opt/my tools/yk-cargo")).unwrap();
-    assert_eq!(config.provider_of(&registry).unwrap().unwrap(), "[\"/opt/my tools/yk-cargo\"]");
-    let after = std::fs::read_to_string(file).unwrap();
-    for ours in ["yk-cargo", "/opt/bin/yk-cargo", "[\"/opt/my tools/yk-cargo\"]", "C:/bin/yk-cargo.exe"] {
-        assert!(CargoConfig::is_ours(ours), "{ours}");
-    }
-    assert!(!CargoConfig::is_ours("cargo:token") && !CargoConfig::is_ours("other yk-cargo"));
+    let change = config.read().unwrap().provider_change(&registry, "/opt/my tools/yk-cargo").unwrap();
+    assert_eq!(change.section, "[registries.my-reg]");
+    change.write().unwrap();
+    let providers = config.read().unwrap().providers(Scope::Own, &registry).unwrap();
+    assert_eq!(providers.asked[0].command, ["/opt/my tools/yk-cargo"]);
+    let after = std::fs::read_to_string(change.file).unwrap();
     assert_eq!(
         after,
         before.replace("# old\n", "# old\ncredential-provider = [\"/opt/my tools/yk-cargo\"]\n")
     );
+}
+
+/// In the file where it is named already, and in the form that cargo can merge with what others say.
+#[test]
+fn setting_the_provider_leaves_cargo_able_to_merge() {
+    for (home, more, project, program, written) in [
+        ("", "", "", "yk-cargo", "'yk-cargo'"),
+        ("", "", "", "/opt/yk-cargo", "['/opt/yk-cargo']"),
+        ("include = ['more.toml']\n", "['old']", "", "yk-cargo", "['yk-cargo']"),
+        ("include = ['more.toml']\n", "'old'", "", "/opt/yk-cargo", "'/opt/yk-cargo'"),
+        ("", "", "['theirs']", "yk-cargo", "['yk-cargo']"),
+    ] {
+        let provider = |value: &str| match value {
+            "" => String::new(),
+            value => format!("[registries.my-reg]\ncredential-provider = {value}\n"),
+        };
+        let setup = Setup::new(&format!("{home}{}", my_reg(OWN)), &provider(project));
+        let file = setup.0.path().join("home/more.toml");
+        std::fs::write(&file, provider(more)).unwrap();
+        let config = setup.config();
+        let registry = config.resolve("my-reg").unwrap();
+        let change = config.read().unwrap().provider_change(&registry, program).unwrap();
+        assert_eq!(change.file == file, !more.is_empty());
+        change.write().unwrap();
+        let text = std::fs::read_to_string(change.file).unwrap().replace('"', "'");
+        assert!(text.contains(&format!("credential-provider = {written}")), "{text}");
+        config.read().unwrap();
+    }
+}
+
+#[test]
+fn line_ends_and_a_byte_order_mark_stay() {
+    let before = "\u{feff}# mine\r\n[registries.my-reg]\r\nindex = 'sparse+https://good.example/'\r\n";
+    let setup = Setup::new(before, "");
+    let config = setup.config();
+    let registry = config.resolve("my-reg").unwrap();
+    let change = config.read().unwrap().provider_change(&registry, "yk-cargo").unwrap();
+    change.write().unwrap();
+    let after = std::fs::read_to_string(change.file).unwrap();
+    assert_eq!(after, format!("{before}credential-provider = \"yk-cargo\"\r\n"));
 }

@@ -1,4 +1,4 @@
-//! What several commands can be told, and how single values are read.
+//! Arguments that several commands have, and how single values are read.
 
 use asymmetric_token::CrateName;
 use clap::Args;

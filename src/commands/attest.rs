@@ -1,11 +1,12 @@
 //! `attest`: the card's own statement that it made the enrolled keys, as certificates.
 //!
 //! Each key's attestation is followed by the certificate of slot F9 that signed it, in PEM (RFC 7468), as one reads
-//! a chain. Who wants to believe it checks the chain against Yubico's root.
+//! a chain. It proves something only if the chain is checked against Yubico's root.
 
 use clap::Args;
 use der::pem::{LineEnding, encode_string};
 
+use crate::card::access;
 use crate::card::attested::{attestation, issuer};
 use crate::card::known::KnownCards;
 use crate::card::plugged_in;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
 use crate::piv::Piv;
-use crate::reader::Readers;
 use crate::ui::Ui;
 
 /// Arguments of `attest`.
@@ -31,7 +31,7 @@ pub struct Attest {
 pub fn run(arguments: &Attest, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments)?;
     let mut serials = Vec::new();
     let mut attested = false;

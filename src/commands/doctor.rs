@@ -5,11 +5,11 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::card::access;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::text::{escape, sentence};
 
 mod cards;
@@ -38,7 +38,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     let surroundings = Surroundings::here();
     let mut findings = Findings::default();
     let enrollments = enrollments(context, &mut findings);
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = service::check(&readers, &enrollments, &surroundings, &mut findings);
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);

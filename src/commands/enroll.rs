@@ -5,20 +5,20 @@
 
 use clap::Args;
 
-use crate::card::access::Access;
+use crate::card::access::{self, Access};
 use crate::card::choose;
+use crate::card::known::KnownCards;
 use crate::card::survey::SurveyedCard;
-use crate::cargo_config::ConfiguredRegistry;
+use crate::cargo_config::{self, ConfiguredRegistry};
 use crate::commands::arguments::{Setup, label, retired_slot, serial, subject};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::{Card, Edit, Enrollments, Key, Registry};
 use crate::error::Error;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
-use crate::reader::Readers;
-use crate::signer::Signer;
+use crate::signer::{self, Signer};
 use crate::text::escape;
-use crate::ui::{AskError, Ui};
+use crate::ui::Ui;
 
 mod adopt;
 mod make;
@@ -101,37 +101,44 @@ pub struct Enroll {
 /// Whatever stopped it; what was made until then is finished by a rerun.
 pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     plan::check_slots(arguments)?;
-    let registry = context.cargo.resolve(&arguments.registry)?;
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
+    let registry = configure::registry(&arguments.registry, &enrollments, context, ui)?;
+    if registry.is_crates_io() {
+        return Err(cargo_config::Error::CratesIo.into());
+    }
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
-    let enrollments = Enrollments::load(context.cargo.home())?;
-    let readers = Readers::start(context.settings.wait.deadlines());
-    let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
+    signer::has_room(&registry.index, arguments.subject.as_deref())?;
+    let readers = access::readers(&context.settings.wait);
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
     let registering = Registering::begin(arguments, &registry, &enrollments, context, ui)?;
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
     let access = Access { readers: &readers, settings: &context.settings, ui };
-    let card = choose::card(access, arguments.serial, arguments.replace)?;
+    let known = KnownCards::all(&enrollments);
+    let card = choose::card(access, &known, arguments.serial, arguments.replace)?;
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
     let enrollment = Enrollment { arguments, context, ui, card, registry, replaced, registering };
 
     enrollment.may_join(&enrollments)?;
-    if let Some(source) = &arguments.same_keys_as {
+    let made = if let Some(source) = &arguments.same_keys_as {
         enrollment.share(source, &enrollments)?;
+        Vec::new()
     } else if arguments.existing {
         enrollment.adopt()?;
+        Vec::new()
     } else {
-        enrollment.make(&enrollments)?;
-    }
-    enrollment.finish()
+        enrollment.make(enrollments)?
+    };
+    enrollment.finish(&made)
 }
 
-/// One registry meets one card.
+/// The enrollment of one card for one registry.
 struct Enrollment<'a> {
     arguments: &'a Enroll,
     context: &'a Context,
@@ -140,12 +147,12 @@ struct Enrollment<'a> {
     registry: ConfiguredRegistry,
     /// The card whose place this one takes.
     replaced: Option<Card>,
-    /// The registry takes the keys itself.
+    /// The registry that takes the keys itself, if it is to do so.
     registering: Option<Registering<'a>>,
 }
 
 impl Enrollment<'_> {
-    /// A second card for a registry is a good thing, but not by accident.
+    /// Asks before a second card is added to a registry, unless the person has said so on the command line.
     fn may_join(&self, enrollments: &Enrollments) -> Result<(), Error> {
         let Some(enrolled) = enrollments.registry(&self.registry.index) else { return Ok(()) };
         if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
@@ -168,7 +175,7 @@ impl Enrollment<'_> {
             self.card.serial
         );
         match self.confirm(&question) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OtherCardEnrolled {
+            Err(Error::Ask(error)) if error.is_for_nobody() => Err(Error::OtherCardEnrolled {
                 serial: self.card.serial,
                 enrolled: enrolled.cards_for_display(),
             }),
@@ -176,7 +183,7 @@ impl Enrollment<'_> {
         }
     }
 
-    /// With the last key the card that is replaced goes, in the same write.
+    /// Writes a key into the enrollment. With the last one the card that is replaced is taken out, in the same write.
     fn enroll(&self, key: &Key, label: String, is_last: bool) -> Result<(), Error> {
         let (index, name) = (self.registry.index.clone(), self.registry.name.clone());
         let registry = Registry::new(index, name, self.arguments.subject.clone());
@@ -189,9 +196,21 @@ impl Enrollment<'_> {
         Ok(())
     }
 
-    /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, and says what
-    /// comes next.
-    fn finish(&self) -> Result<(), Error> {
+    /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
+    /// Keys that were `made` just now and do not sign are not left enrolled.
+    fn finish(&self, made: &[Key]) -> Result<(), Error> {
+        match self.use_once() {
+            Err(error) if error.is_of_the_card() && !made.is_empty() => {
+                let mut edit = Edit::begin(self.context.cargo.home())?;
+                edit.take_back(&self.registry.index, self.card.serial, made)?;
+                self.ui.warn("the keys that were made are not enrolled");
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    fn use_once(&self) -> Result<(), Error> {
         let enrollments = Enrollments::load(self.context.cargo.home())?;
         let registry = enrollments
             .registry(&self.registry.index)
@@ -199,7 +218,15 @@ impl Enrollment<'_> {
         if let Some(registering) = &self.registering {
             self.register(registering, registry)?;
         }
-        let token = match Signer::with(self.card.access).sign(registry, None) {
+        // Of several cards, the one that was enrolled is to be seen to sign; it may have changed places with the one that vouched.
+        let this_card = registry.card(self.card.serial).cloned();
+        let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
+        let mut signer = Signer::with(self.card.access);
+        let signed = match signer.sign(&alone, None) {
+            Err(Error::WrongCard { .. } | Error::NoCard { .. }) => signer.sign(registry, None),
+            signed => signed,
+        };
+        let token = match signed {
             Ok(signed) => {
                 self.ui.say("signed and checked one read token");
                 Some(signed.token)
@@ -211,8 +238,11 @@ impl Enrollment<'_> {
             Err(error) => return Err(error),
         };
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
-        configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui)?;
-        report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())
+        let configured =
+            configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui);
+        // The keys are there, whatever becomes of the configuration.
+        report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())?;
+        configured
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {

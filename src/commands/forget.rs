@@ -4,10 +4,14 @@ use std::path::Path;
 
 use clap::Args;
 
+use crate::card::access;
+use crate::card::enrolled_keys::{self, Found};
+use crate::card::plugged_in;
 use crate::context::Context;
-use crate::enrollment::{Edit, Enrollments, Pending, Purpose};
+use crate::enrollment::{Edit, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
 use crate::index_url::IndexUrl;
+use crate::piv::Serial;
 use crate::settings::Settings;
 use crate::text::escape;
 use crate::ui::Ui;
@@ -30,12 +34,12 @@ pub fn run(arguments: &Forget, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let index = index(&enrollments, &arguments.registry, context)?;
     if arguments.yes {
-        return remove(context.cargo.home(), &index, Ui::silent());
+        return remove(context.cargo.home(), &index, &context.settings, Ui::silent());
     }
     forget(context.cargo.home(), &index, &context.settings, Ui::asking())
 }
 
-/// Of an enrollment, or of what was only begun: who does not want to go on must be able to leave.
+/// The index URL of an enrollment. One that was only begun counts too, so that it can be given up.
 fn index(enrollments: &Enrollments, name_or_url: &str, context: &Context) -> Result<IndexUrl, Error> {
     let not_enrolled = match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => return Ok(registry.index.clone()),
@@ -57,20 +61,28 @@ pub fn forget(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) 
     if !ui.typed_yes(&question, settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    remove(cargo_home, index, ui)
+    remove(cargo_home, index, settings, ui)
 }
 
-fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
+fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> Result<(), Error> {
     let mut edit = Edit::begin(cargo_home)?;
     let removed = edit.enrollments().registry(index).cloned();
     let begun = edit.enrollments().pending.clone();
     edit.remove(index)?;
+    drop(edit);
+    let on_cards = removed.as_ref().map(|registry| keys_on_cards(registry, settings)).unwrap_or_default();
     for card in removed.iter().flat_map(|registry| &registry.cards) {
+        let found = on_cards.iter().find(|(serial, _)| *serial == card.serial).map(|(_, found)| found);
         for key in &card.keys {
+            let found = found.and_then(|found| found.iter().find(|(other, _)| other == key));
+            let (role, slot) = (key.role, key.slot);
+            let (what, unseen) = match found.map(|(_, found)| *found) {
+                Some(Found::Gone) => ("is no longer", ""),
+                Some(_) => ("stays", ""),
+                None => ("stays", ", which was not looked at"),
+            };
             ui.say(format_args!(
-                "the {} key stays in slot {} of {}: {}",
-                key.role,
-                key.slot,
+                "the {role} key {what} in slot {slot} of {}{unseen}: {}",
                 card.display_name(),
                 key.public.id()
             ));
@@ -87,10 +99,32 @@ fn remove(cargo_home: &Path, index: &IndexUrl, ui: Ui) -> Result<(), Error> {
     }
     ui.say(format_args!("removed the enrollment for {}", escape(index)));
     if let Some(registry) = removed {
-        ui.note(format_args!(
-            "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
-            escape(registry.display_name())
-        ));
+        let all_gone = registry.cards.iter().all(|card| {
+            let found = on_cards.iter().find(|(serial, _)| *serial == card.serial);
+            found.is_some_and(|(_, keys)| keys.iter().all(|(_, found)| *found == Found::Gone))
+        });
+        if all_gone {
+            ui.note("the registry still trusts these keys: have them revoked there");
+        } else {
+            ui.note(format_args!(
+                "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
+                escape(registry.display_name())
+            ));
+        }
     }
     Ok(())
+}
+
+/// What the cards say of the keys, as far as they are plugged in and free. That none can be read is no reason not to forget.
+fn keys_on_cards(registry: &Registry, settings: &Settings) -> Vec<(Serial, Vec<(Key, Found)>)> {
+    let readers = access::readers(&settings.wait);
+    let known = Enrollments { registries: vec![registry.clone()], ..Enrollments::default() };
+    let found = plugged_in::cards(&readers, &known).unwrap_or_default();
+    let compared = found.into_iter().filter_map(|found| {
+        let card = registry.card(found.card.ok()?.serial?)?.clone();
+        let serial = card.serial;
+        let keys = readers.look(&found.reader, move |piv| enrolled_keys::compare(piv, &card));
+        Some((serial, keys.ok()?))
+    });
+    compared.collect()
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::commands::standing::Served;
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key, Pending, Purpose, Registry};
@@ -56,6 +57,12 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     }
     if !enrollments.sealed.is_empty() && enrollments.sealing_keys.len() == 1 {
         ui.note("sealed tokens open with one card; if it is lost, so are they: yk-cargo seal --add-card");
+    }
+    let cargo = context.cargo.read();
+    for served in Served::all(&enrollments) {
+        if let Some(obstacle) = served.obstacle(&enrollments, &cargo) {
+            ui.warn(obstacle);
+        }
     }
     for pending in &enrollments.pending {
         ui.warn(format_args!(

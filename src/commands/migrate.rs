@@ -5,7 +5,7 @@
 
 use clap::Args;
 
-use crate::cargo_config::CargoConfig;
+use crate::card::access;
 use crate::cargo_config::credentials::ClearToken;
 use crate::commands::arguments::serial;
 use crate::commands::configure::{self, Choice};
@@ -14,7 +14,6 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -70,7 +69,7 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.confirm("Go on?", context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let sealer = Sealer { context, readers: &readers, ui: Ui::asking(), making: Making::from(arguments) };
     for moving in &plan.moves {
@@ -90,6 +89,7 @@ impl<'a> From<&'a Migrate> for Making<'a> {
             allow_default_pin: arguments.allow_default_pin,
             management_key_command: arguments.management_key_command.as_deref(),
             without_asking: true,
+            reads: None,
         }
     }
 }
@@ -101,10 +101,7 @@ fn migrate(moving: &Move, sealer: &Sealer<'_>) -> Result<(), Error> {
         None => sealer.seal(&moving.registry, &moving.token)?,
     };
     see_that_it_opens(&sealed, moving, sealer)?;
-    let provider = sealer.context.cargo.provider_of(&moving.registry)?;
-    if !provider.as_deref().is_some_and(CargoConfig::is_ours) {
-        configure::provider(&moving.registry, Choice::Write, sealer.context, ui)?;
-    }
+    configure::provider(&moving.registry, Choice::Write, sealer.context, ui)?;
     for copy in &moving.copies {
         copy.remove()?;
         ui.say(format_args!("removed the token of `{}` from {}", moving.name(), shown_file(copy)));

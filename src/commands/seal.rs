@@ -5,14 +5,14 @@ use std::io::{BufRead as _, IsTerminal as _};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
 use crate::commands::arguments::{Setup, label, serial};
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
-use crate::enrollment::Enrollments;
+use crate::enrollment::{Enrollments, Reads};
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
-use crate::reader::Readers;
 use crate::sealed::{BearerToken, TokenError};
 use crate::sealer::{Making, Sealer};
 use crate::text::escape;
@@ -34,8 +34,12 @@ pub struct Seal {
     /// Put a new token in place of the sealed one.
     #[arg(long)]
     pub rotate: bool,
+    /// What the token is opened for besides changes: `auth-required` for every read too, `open` for none. Of a token that
+    /// is sealed already nothing else changes. [default: what the registry wants when the token is sealed first]
+    #[arg(long, value_name = "READS", value_parser = reads)]
+    pub reads: Option<Reads>,
     /// Have every sealed token open with one more card, which gets a key for it.
-    #[arg(long, conflicts_with_all = ["registry", "rotate", "configure", "no_configure", "insecure_http"])]
+    #[arg(long, conflicts_with_all = ["registry", "rotate", "reads", "configure", "no_configure", "insecure_http"])]
     pub add_card: bool,
     /// Do not open the token again to see that it opens, which takes PIN and touch.
     #[arg(long)]
@@ -65,13 +69,18 @@ pub struct Seal {
 /// # Errors
 /// Whatever stopped it. A token that was sealed stays sealed, even if it could not be opened as a check.
 pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let sealer = Sealer { context, readers: &readers, ui, making: Making::from(arguments) };
     let Some(registry) = &arguments.registry else {
         return add_card::run(&sealer, arguments.no_check);
     };
-    let registry = context.cargo.resolve_any(registry)?;
+    let registry = configure::registry(registry, &Enrollments::load(context.cargo.home())?, context, ui)?;
+    if let (Some(reads), false) = (arguments.reads, arguments.rotate)
+        && sealer.set_reads(&registry, reads)?
+    {
+        return Ok(());
+    }
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
@@ -95,32 +104,37 @@ impl<'a> From<&'a Seal> for Making<'a> {
             allow_default_pin: arguments.allow_default_pin,
             management_key_command: arguments.setup.management_key_command.as_deref(),
             without_asking: arguments.yes,
+            reads: arguments.reads,
         }
     }
 }
 
-/// What a person should know now.
+/// Says what the person should do about the risks that are left.
 fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<(), Error> {
     warn_of_one_card(context, ui)?;
-    for left in context.cargo.plaintext_tokens()? {
-        let here = left.registry.as_deref().unwrap_or(crate::cargo_config::CRATES_IO_NAME);
-        if registry.name.as_deref() == Some(here) {
+    let cargo = context.cargo.read()?;
+    for left in cargo.clear_tokens() {
+        if cargo.is_token_of(&left, registry)? {
             ui.warn(format_args!(
                 "{} still has a token for `{}` in clear: remove it, and revoke it at the registry if it is another one",
                 left.file.display(),
-                escape(here)
+                escape(&left.registry)
             ));
         }
     }
     Ok(())
 }
 
-/// What can be opened with one card only is lost with it.
+/// Says that a token which opens with one card only is lost with that card.
 pub(super) fn warn_of_one_card(context: &Context, ui: Ui) -> Result<(), Error> {
     if Enrollments::load(context.cargo.home())?.sealing_keys.len() == 1 {
         ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
     }
     Ok(())
+}
+
+fn reads(text: &str) -> Result<Reads, String> {
+    Reads::from_name(text).ok_or_else(|| "write auth-required or open".into())
 }
 
 /// From a hidden prompt; where standard input is no terminal, its first line.
@@ -131,7 +145,7 @@ fn ask_for_token(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Re
     ask_at_the_terminal(registry.name.as_deref().unwrap_or(&registry.index), context, ui)
 }
 
-/// From a hidden prompt.
+/// The token from a hidden prompt.
 ///
 /// # Errors
 /// [`Error::Ask`], [`Error::BearerToken`].

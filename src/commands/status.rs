@@ -3,14 +3,15 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::card::plugged_in::{self, CardState, PluggedIn};
-use crate::cargo_config::CRATES_IO_NAME;
+use crate::card::access;
+use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
+use crate::cargo_config::{self, Configuration};
+use crate::commands::standing::Served;
 use crate::commands::{print, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
-use crate::reader::Readers;
 use crate::text::escape;
 use crate::ui::Ui;
 
@@ -28,10 +29,11 @@ pub struct Status {
 /// The enrollments cannot be read. Cards that cannot be read are part of the answer.
 pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments);
+    let cargo = context.cargo.read();
     if arguments.json {
-        return print(as_json(&enrollments, &found, context));
+        return print(as_json(&enrollments, &found, &cargo, context));
     }
     let ui = Ui::silent();
     match &found {
@@ -41,22 +43,24 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     }
     let found = found.unwrap_or_default();
     for registry in &enrollments.registries {
-        print(registry_text(registry, &found))?;
+        print(registry_text(registry, &enrollments, &found, &cargo))?;
     }
     for token in &enrollments.sealed {
-        print(sealed_text(token, &enrollments, &found, context))?;
+        print(sealed_text(token, &enrollments, &found, &cargo, context))?;
     }
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
     }
     // What is wrong with cargo's files is told by `doctor`.
-    for token in context.cargo.plaintext_tokens().unwrap_or_default() {
-        let name = escape(token.registry.as_deref().unwrap_or(CRATES_IO_NAME));
-        let file = escape(&token.file.display().to_string());
+    for token in cargo.iter().flat_map(Configuration::clear_tokens) {
+        let (name, file) = (escape(&token.registry), escape(&token.file.display().to_string()));
         ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {name}"));
     }
     Ok(())
 }
+
+/// Cargo's configuration, or why cargo refuses it.
+type Cargo = Result<Configuration, cargo_config::Error>;
 
 /// What `cargo publish` will ask of the person: it asks the provider for a read token, then for one to publish with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,33 +124,76 @@ impl std::fmt::Display for Asks {
 
 /// What the next publish to a registry comes to.
 enum Outlook {
-    Asks { serial: Serial, asks: Asks, verified: bool },
-    Blocked { serial: Serial },
-    NoKey { serial: Serial },
+    Asks {
+        serial: Serial,
+        asks: Asks,
+        verified: bool,
+    },
+    Blocked {
+        serial: Serial,
+        next: String,
+    },
+    NoKey {
+        serial: Serial,
+    },
+    /// One that cannot be read now may be the right one.
+    Unread,
     NoCard,
+    /// Cargo does not come to ask.
+    NotAsked {
+        why: String,
+    },
 }
 
 impl Outlook {
-    fn of(registry: &Registry, found: &[PluggedIn]) -> Self {
-        let Some(CardState { serial: Some(serial), pin, .. }) = plugged_in::first_of(registry, found) else {
-            return Self::NoCard;
-        };
-        Self::with(serial, pin, registry.card(serial).and_then(|card| Asks::next_publish(card, pin)))
+    fn of(registry: &Registry, enrollments: &Enrollments, found: &[PluggedIn], cargo: &Cargo) -> Self {
+        if let Some(why) = Served::from(registry).obstacle(enrollments, cargo) {
+            return Self::NotAsked { why };
+        }
+        let cards = registry.cards.iter().filter_map(|card| {
+            let state = plugged_in::state_of(card.serial, found)?;
+            Some(Self::with(card.serial, state, Asks::next_publish(card, state.pin)))
+        });
+        Self::first(cards, found)
     }
 
     /// With the first of a sealed token's keys whose card is here.
-    fn of_sealed(keys: &[&SealingKey], found: &[PluggedIn]) -> Self {
-        let states: Vec<_> = found.iter().filter_map(|found| found.card.as_ref().ok()).collect();
-        let here = |key: &&&SealingKey| states.iter().find(|state| state.serial == Some(key.serial));
-        let first = keys.iter().find_map(|key| here(&key).map(|state| (key, state.pin)));
-        first.map_or(Self::NoCard, |(key, pin)| Self::with(key.serial, pin, Some(Asks::opening(key, pin))))
+    fn of_sealed(
+        token: &SealedToken,
+        keys: &[&SealingKey],
+        enrollments: &Enrollments,
+        found: &[PluggedIn],
+        cargo: &Cargo,
+    ) -> Self {
+        if let Some(why) = Served::from(token).obstacle(enrollments, cargo) {
+            return Self::NotAsked { why };
+        }
+        let cards = keys.iter().filter_map(|key| {
+            let state = plugged_in::state_of(key.serial, found)?;
+            Some(Self::with(key.serial, state, Some(Asks::opening(key, state.pin))))
+        });
+        Self::first(cards, found)
     }
 
-    fn with(serial: Serial, pin: PinState, asks: Option<Asks>) -> Self {
+    /// Of the cards that are here, the first that can be used: so it is when a token is wanted.
+    fn first(cards: impl Iterator<Item = Self>, found: &[PluggedIn]) -> Self {
+        let mut cards: Vec<_> = cards.collect();
+        let best = cards.iter().position(|outlook| !matches!(outlook, Self::Blocked { .. }));
+        match best {
+            Some(best) => cards.swap_remove(best),
+            None if !cards.is_empty() => cards.swap_remove(0),
+            None if found.iter().any(|found| found.card.is_err()) => Self::Unread,
+            None => Self::NoCard,
+        }
+    }
+
+    fn with(serial: Serial, state: CardState, asks: Option<Asks>) -> Self {
         match asks {
             None => Self::NoKey { serial },
-            Some(Asks { pins: 1.., .. }) if pin == PinState::Blocked => Self::Blocked { serial },
-            Some(asks) => Self::Asks { serial, asks, verified: pin == PinState::Verified },
+            Some(Asks { pins: 1.., .. }) if state.pin == PinState::Blocked => {
+                Self::Blocked { serial, next: state.unblock() }
+            }
+            Some(asks) => Self::Asks { serial, asks, verified: state.pin == PinState::Verified },
         }
     }
 
@@ -156,15 +203,17 @@ impl Outlook {
                 "the next `cargo publish` asks for {asks} (YubiKey {serial}{})",
                 if *verified { "; its PIN is verified until it has been idle for some seconds" } else { "" }
             ),
-            Self::Blocked { serial } => {
-                format!(
-                    "cannot publish: the PIN of YubiKey {serial} is blocked; run `ykman --device {serial} piv access unblock-pin`"
-                )
+            Self::Blocked { serial, next } => {
+                format!("cannot publish: the PIN of YubiKey {serial} is blocked; run `{next}`")
+            }
+            Self::Unread => {
+                format!("to publish, {cards} has to be free: a YubiKey that is there cannot be read now")
             }
             Self::NoKey { serial } => {
                 format!("cannot publish: no publish key is enrolled on YubiKey {serial}")
             }
             Self::NoCard => format!("to publish, plug in {cards}"),
+            Self::NotAsked { why } => format!("cannot publish: {why}"),
         }
     }
 
@@ -173,11 +222,15 @@ impl Outlook {
             Self::Asks { serial, asks, .. } => {
                 json!({ "possible": true, "serial": serial.0, "pins": asks.pins, "touches": asks.touches })
             }
-            Self::Blocked { serial } => {
+            Self::Blocked { serial, .. } => {
                 json!({ "possible": false, "serial": serial.0, "reason": "pin-blocked" })
             }
             Self::NoKey { serial } => json!({ "possible": false, "serial": serial.0, "reason": "no-key" }),
+            Self::Unread => json!({ "possible": false, "serial": null, "reason": "unreadable-card" }),
             Self::NoCard => json!({ "possible": false, "serial": null, "reason": "no-card" }),
+            Self::NotAsked { why } => {
+                json!({ "possible": false, "serial": null, "reason": "not-asked", "text": why })
+            }
         }
     }
 }
@@ -202,14 +255,24 @@ fn pin_text(pin: PinState) -> String {
     }
 }
 
-fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
+fn registry_text(
+    registry: &Registry,
+    enrollments: &Enrollments,
+    found: &[PluggedIn],
+    cargo: &Cargo,
+) -> String {
     let mut lines =
         vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
     for card in &registry.cards {
-        let here = if is_here(card, found) { "plugged in" } else { "not plugged in" };
+        let here = match Presence::of(card.serial, found) {
+            Presence::Here => "plugged in",
+            Presence::Perhaps => "busy, if it is the one that cannot be read",
+            Presence::Away => "not plugged in",
+        };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));
     }
-    lines.push(format!("  {}", Outlook::of(registry, found).text(&registry.cards_for_display())));
+    let outlook = Outlook::of(registry, enrollments, found, cargo);
+    lines.push(format!("  {}", outlook.text(&registry.cards_for_display())));
     lines.join("\n")
 }
 
@@ -217,27 +280,31 @@ fn sealed_text(
     token: &SealedToken,
     enrollments: &Enrollments,
     found: &[PluggedIn],
+    cargo: &Cargo,
     context: &Context,
 ) -> String {
     let home = context.cargo.home();
     let mut text = sealed_tokens::text(token, enrollments, home);
     if let Ok(keys) = sealed_tokens::keys(token, enrollments, home) {
+        let outlook = Outlook::of_sealed(token, &keys, enrollments, found, cargo);
         text += "\n  ";
-        text += &Outlook::of_sealed(&keys, found).text(&sealed_tokens::cards_for_display(&keys));
+        text += &outlook.text(&sealed_tokens::cards_for_display(&keys));
     }
     text
 }
 
-fn is_here(card: &Card, found: &[PluggedIn]) -> bool {
-    found.iter().filter_map(|found| found.card.as_ref().ok()).any(|state| state.serial == Some(card.serial))
-}
-
-fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, context: &Context) -> Value {
+fn as_json(
+    enrollments: &Enrollments,
+    found: &Result<Vec<PluggedIn>, Error>,
+    cargo: &Cargo,
+    context: &Context,
+) -> Value {
     let home = context.cargo.home();
     let sealed = |token| {
         let mut value = sealed_tokens::json(token, enrollments, home);
         let keys = sealed_tokens::keys(token, enrollments, home).unwrap_or_default();
-        value["next-publish"] = Outlook::of_sealed(&keys, found.as_deref().unwrap_or_default()).json();
+        let found = found.as_deref().unwrap_or_default();
+        value["next-publish"] = Outlook::of_sealed(token, &keys, enrollments, found, cargo).json();
         value
     };
     let cards = found.as_deref().unwrap_or_default();
@@ -251,13 +318,17 @@ fn as_json(enrollments: &Enrollments, found: &Result<Vec<PluggedIn>, Error>, con
             "cards": registry.cards.iter().map(|card| json!({
                 "serial": card.serial.0,
                 "label": card.label,
-                "plugged-in": is_here(card, cards),
+                "plugged-in": match Presence::of(card.serial, cards) {
+                    Presence::Here => Some(true),
+                    Presence::Perhaps => None,
+                    Presence::Away => Some(false),
+                },
             })).collect::<Vec<_>>(),
-            "next-publish": Outlook::of(registry, cards).json(),
+            "next-publish": Outlook::of(registry, enrollments, cards, cargo).json(),
         })).collect::<Vec<_>>(),
         "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),
-        "in-clear": context.cargo.plaintext_tokens().unwrap_or_default().iter().map(|token| json!({
-            "registry": token.registry.as_deref().unwrap_or(CRATES_IO_NAME),
+        "in-clear": cargo.iter().flat_map(Configuration::clear_tokens).map(|token| json!({
+            "registry": token.registry,
             "file": token.file,
         })).collect::<Vec<_>>(),
     })

@@ -9,12 +9,12 @@ use clap::Args;
 use flate2::read::GzDecoder;
 use semver::Version;
 
+use crate::card::access;
 use crate::commands::arguments::name_and_version;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::signer::Signer;
 use crate::ui::Ui;
 
@@ -60,7 +60,7 @@ pub fn run(arguments: &Token, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = context.enrolled(&enrollments, &arguments.registry)?;
     let mutation = mutation(&arguments.purpose)?;
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     let signed = Signer::new(&readers, &context.settings, Ui::asking()).sign(registry, mutation)?;
     print(signed.token)
 }
@@ -75,7 +75,8 @@ fn mutation(purpose: &Purpose) -> Result<Option<Mutation>, Error> {
     Ok(yank.or(unyank).or(owners))
 }
 
-/// Name and version from the packaged manifest: the file's own name may be anything.
+/// The publish of a crate file. Name and version are those of the packaged manifest, because the file's own name may be
+/// anything.
 fn publish(path: &Path) -> Result<Mutation, Error> {
     let io = |source| Error::File { file: path.to_owned(), source };
     let not_a_crate = |reason: String| Error::NotACrate { file: path.to_owned(), reason };

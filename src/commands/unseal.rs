@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cargo_config::{self, ConfiguredRegistry};
+use crate::card::access;
+use crate::cargo_config::ConfiguredRegistry;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
 use crate::text::escape;
@@ -36,7 +36,7 @@ pub struct Unseal {
 /// being opened.
 pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
-    let token = named(&enrollments, &arguments.registry, context)?;
+    let token = context.sealed(&enrollments, &arguments.registry)?;
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let shown = escape(token.display_name());
     let question = if arguments.restore {
@@ -47,32 +47,12 @@ pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     if !arguments.yes && !ui.typed_yes(&question, context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
-    let readers = Readers::start(context.settings.wait.deadlines());
+    let readers = access::readers(&context.settings.wait);
     // A PIN may be asked for even where no question is.
     let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::asking());
     let occasion = if arguments.restore { "to give it back to cargo" } else { "to print it" };
     let opened = unsealer.unseal(&enrollments, token, Occasion::Other(occasion))?;
     if arguments.restore { restore(token, &opened, context, ui) } else { print(opened.expose()) }
-}
-
-/// The sealed token that a person means. The name in cargo's configuration counts, and where it has gone from there, the
-/// one that it was sealed under.
-fn named<'a>(
-    enrollments: &'a Enrollments,
-    name_or_url: &str,
-    context: &Context,
-) -> Result<&'a SealedToken, Error> {
-    if let Some(token) = enrollments.sealed(name_or_url) {
-        return Ok(token);
-    }
-    let found = match context.cargo.resolve_any(name_or_url) {
-        Ok(configured) => enrollments.sealed(&configured.index),
-        Err(cargo_config::Error::UnknownRegistry { .. }) => {
-            enrollments.sealed.iter().find(|token| token.name.as_deref() == Some(name_or_url))
-        }
-        Err(error) => return Err(error.into()),
-    };
-    found.ok_or_else(|| Error::NotSealed { registry: name_or_url.to_owned() })
 }
 
 /// The token is in both places before the sealed one goes, so that it is never in neither.

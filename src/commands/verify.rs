@@ -1,16 +1,19 @@
 //! `verify`: whether a version is the one that somebody trusted has signed.
 //!
-//! Three things have to hold, and each is said by itself: the file has the checksum; the key signed this checksum for
-//! this registry, name and version; the key is trusted. The registry's word counts for none of them.
+//! Four things have to hold, and each is said by itself: the file has the checksum; the key signed this checksum for
+//! this registry, name and version; the index says what the signed file says; the key is trusted. The registry's word
+//! counts for none of them.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use asymmetric_token::{Checksum, CrateName, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use crate_file::index::{Served, served};
+use crate_file::metadata;
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::{Value, json};
@@ -68,10 +71,13 @@ pub struct Verify {
 /// # Errors
 /// [`Error::NotProven`] if something does not hold; what is to be verified cannot be had or read.
 pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
-    let Evidence { proof, file, source, index } = evidence(arguments, context)?;
+    let Evidence { proof, file, index_file, index } = evidence(arguments, context)?;
     let mut findings = Findings::default();
-    findings.file(&proof, file, &source);
+    findings.file(&proof, file.checksum, &file.source);
     findings.signature(&proof, arguments, index.as_deref());
+    if file.checksum == proof.checksum {
+        findings.index(&proof, file, index_file.as_deref());
+    }
     let home = context.cargo.home();
     let known = TrustedKeys::load(home)?.trust(&proof.index, &proof.name, &proof.public);
     let mut trust = trust(known, &proof, arguments);
@@ -92,12 +98,48 @@ pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
 /// What is to be verified.
 struct Evidence {
     proof: Proof,
-    /// Of the crate file.
-    file: Checksum,
-    /// Where the crate file is from, safe to show.
-    source: String,
+    file: CrateFile,
+    /// The index's file of the crate; `None` if no registry was asked.
+    index_file: Option<Vec<u8>>,
     /// The registry's index URL, if one was named.
     index: Option<IndexUrl>,
+}
+
+/// A crate file, of which nothing is known but its checksum.
+struct CrateFile {
+    checksum: Checksum,
+    /// In bytes.
+    length: u64,
+    content: Box<dyn Bytes>,
+    /// Where it is from, safe to show.
+    source: String,
+}
+
+/// Bytes on disk or in memory.
+trait Bytes: Read + Seek {}
+
+impl<T: Read + Seek> Bytes for T {}
+
+impl CrateFile {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let opened = || {
+            let mut file = File::open(path)?;
+            let checksum = Checksum(super::sha256(&mut file)?);
+            Ok((checksum, file.metadata()?.len(), file))
+        };
+        let (checksum, length, file) =
+            opened().map_err(|source| Error::File { file: path.to_owned(), source })?;
+        Ok(Self { checksum, length, content: Box::new(file), source: shown(path) })
+    }
+
+    fn served(bytes: Vec<u8>) -> Self {
+        Self {
+            checksum: Checksum(Sha256::digest(&bytes).into()),
+            length: bytes.len() as u64,
+            content: Box::new(Cursor::new(bytes)),
+            source: "what the registry serves".into(),
+        }
+    }
 }
 
 fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
@@ -109,21 +151,19 @@ fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
     let index = registry.as_ref().map(|(index, _)| index.clone());
     if let (Some(proof), Some(file)) = (&arguments.proof, &arguments.crate_file) {
         let proof = Proof::parse(&read(proof)?)?;
-        return Ok(Evidence { proof, file: checksum(file)?, source: shown(file), index });
+        return Ok(Evidence { proof, file: CrateFile::open(file)?, index_file: None, index });
     }
     let (Some((name, version)), Some((index_url, enrolled))) = (&arguments.version, registry) else {
         return Err(Error::Usage("give NAME@VERS and --registry, or --crate and --proof"));
     };
     let remote = Remote::open(&index_url, enrolled, context)?;
     let proof = Proof::parse(&remote.proof(name, version)?)?;
-    let (file, source) = match &arguments.crate_file {
-        Some(file) => (checksum(file)?, shown(file)),
-        None => {
-            let bytes = remote.crate_file(name, version, proof.checksum)?;
-            (Checksum(Sha256::digest(bytes).into()), "what the registry serves".into())
-        }
+    let file = match &arguments.crate_file {
+        Some(file) => CrateFile::open(file)?,
+        None => CrateFile::served(remote.crate_file(name, version, proof.checksum)?),
     };
-    Ok(Evidence { proof, file, source, index })
+    let index_file = Some(remote.index_file(name)?);
+    Ok(Evidence { proof, file, index_file, index })
 }
 
 /// The index URL that a person means, and its enrollment if there is one.
@@ -134,7 +174,7 @@ fn registry<'a>(
 ) -> Result<(IndexUrl, Option<&'a Registry>), Error> {
     match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => Ok((registry.index.clone(), Some(registry))),
-        Err(Error::NotEnrolled { .. }) => Ok((context.cargo.resolve(name_or_url)?.index, None)),
+        Err(Error::NotEnrolled { .. }) => Ok((context.registry(name_or_url, enrollments)?.index, None)),
         Err(error) => Err(error),
     }
 }
@@ -145,13 +185,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         .and_then(|file| file.take(proof::LONGEST).read_to_end(&mut bytes))
         .map_err(|source| Error::File { file: path.to_owned(), source })?;
     Ok(bytes)
-}
-
-fn checksum(path: &Path) -> Result<Checksum, Error> {
-    File::open(path)
-        .and_then(|mut file| super::sha256(&mut file))
-        .map(Checksum)
-        .map_err(|source| Error::File { file: path.to_owned(), source })
 }
 
 fn shown(path: &Path) -> String {
@@ -219,6 +252,35 @@ impl Findings {
             Err(error) => (Verdict::Failed, format!("{error}; the proof is for {name} {version} of {shown}")),
         };
         self.add("signature", verdict, text);
+    }
+
+    /// What cargo resolves by is the index and not the file: dependencies that are only there are compiled all the same. `file`
+    /// is the signed one.
+    fn index(&mut self, proof: &Proof, file: CrateFile, index_file: Option<&[u8]>) {
+        let Some(index_file) = index_file else {
+            let text =
+                "not looked at, because no registry was asked: cargo resolves by it, and not by the file";
+            return self.add("index", Verdict::Note, text.into());
+        };
+        let (name, version) = (proof.name.as_str(), proof.version.to_string());
+        let signed = metadata::of_signed(file.content, file.length, name, &version, &proof.index);
+        let served = match signed {
+            Err(error) => Err(format!("what the signed file says cannot be told: {error}")),
+            Ok(signed) => {
+                served(index_file, &signed, proof.checksum, &proof.index).map_err(|error| error.to_string())
+            }
+        };
+        match served {
+            Ok(Served { yanked }) => {
+                let yanked = if yanked { "; it is yanked" } else { "" };
+                let text = format!("what cargo resolves by is what the signed file says{yanked}");
+                self.add("index", Verdict::Ok, text);
+            }
+            Err(text) => {
+                self.add("index", Verdict::Failed, escape(&text));
+                self.next("do not build it: cargo would go by an index that nobody signed; tell whoever runs the registry");
+            }
+        }
     }
 
     fn trust(&mut self, proof: &Proof, trust: Result<String, &'static str>) {

@@ -1,4 +1,4 @@
-//! Changing the file under its lock. What this program does not know is kept, comments too.
+//! Changing the file, under its lock. Comments are kept, and so are entries that this program does not know.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
 use crate::ui::Ui;
 
-/// The notes of keys that are being made, to sign and to open sealed tokens.
+/// The tables with notes of keys that are being made: keys that sign, and keys that open sealed tokens.
 const PENDING: &str = "pending";
 const PENDING_SEALING_KEY: &str = "pending-sealing-key";
 
@@ -23,6 +23,17 @@ pub struct Edit {
     document: DocumentMut,
     current: Enrollments,
     _lock: Lock,
+}
+
+/// Whether a key could be noted that is about to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is now.
+    Now,
+    /// It was already, by a run that was interrupted or is still at work.
+    Before,
+    /// It is not: the slot is promised to another key, or enrolled.
+    Taken,
 }
 
 impl Edit {
@@ -51,17 +62,22 @@ impl Edit {
         &self.current
     }
 
-    /// Notes that a key is about to be made. False if the slot is promised to another key, or enrolled.
+    /// Notes that a key is about to be made.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn add_pending(&mut self, pending: &Pending) -> Result<bool, Error> {
+    /// [`Error::Folder`].
+    pub fn add_pending(&mut self, pending: &Pending) -> Result<Noted, Error> {
         if self.current.pending.contains(pending) {
-            return Ok(true);
+            return Ok(Noted::Before);
         }
         if self.current.holds(pending.serial, pending.slot) {
-            return Ok(false);
+            return Ok(Noted::Taken);
         }
+        self.push_pending(pending);
+        self.save().map(|()| Noted::Now)
+    }
+
+    fn push_pending(&mut self, pending: &Pending) {
         let mut entry = Table::new();
         entry["serial"] = value(i64::from(pending.serial.0));
         entry["slot"] = value(pending.slot.to_string());
@@ -74,13 +90,46 @@ impl Edit {
             Purpose::Sealing => PENDING_SEALING_KEY,
         };
         tables(self.document.as_table_mut(), name).push(entry);
-        self.save().map(|()| true)
+    }
+
+    /// Takes keys out of the enrollment that are no longer on their card.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn remove_keys(&mut self, index: &IndexUrl, serial: Serial, keys: &[Key]) -> Result<(), Error> {
+        self.drop_keys(index, serial, keys);
+        self.save()
+    }
+
+    /// Takes keys out of the enrollment that have failed their first use, and notes them as begun: a rerun looks at them again.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn take_back(&mut self, index: &IndexUrl, serial: Serial, keys: &[Key]) -> Result<(), Error> {
+        self.drop_keys(index, serial, keys);
+        for key in keys {
+            let purpose = Purpose::Signing { role: key.role, index: index.clone() };
+            self.push_pending(&Pending { serial, slot: key.slot, purpose });
+        }
+        self.save()
+    }
+
+    fn drop_keys(&mut self, index: &IndexUrl, serial: Serial, dropped: &[Key]) {
+        let registries = tables(self.document.as_table_mut(), "registry").iter_mut();
+        for registry in registries.filter(|table| is_of(table, index)) {
+            let cards = tables(registry, "card").iter_mut();
+            for card in cards.filter(|table| is_card(table, serial)) {
+                let is_dropped =
+                    |table: &Table| dropped.iter().any(|key| has(table, "public", &key.public.to_string()));
+                tables(card, "key").retain(|table| !is_dropped(table));
+            }
+        }
     }
 
     /// Drops the note: the key was not made.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove_pending(&mut self, pending: &Pending) -> Result<(), Error> {
         self.forget_pending(pending.serial, pending.slot);
         self.save()
@@ -90,7 +139,7 @@ impl Edit {
     /// write.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn enroll(&mut self, registry: &Registry, card: &Card, key: &Key) -> Result<(), Error> {
         self.add(registry, card, key);
         self.save()
@@ -99,7 +148,7 @@ impl Edit {
     /// Enrolls a key as [`Edit::enroll`] does, and takes another card out of that registry in the same write.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn enroll_instead(
         &mut self,
         registry: &Registry,
@@ -115,7 +164,7 @@ impl Edit {
     /// Takes a card out of a registry, with what was begun on it for that registry. Its keys stay on it.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove_card(&mut self, index: &IndexUrl, serial: Serial) -> Result<(), Error> {
         self.take_out(index, serial);
         self.save()
@@ -143,7 +192,7 @@ impl Edit {
     /// Notes what an enrolled registry says of itself.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn refresh(&mut self, index: &IndexUrl, challenge: ChallengeSource, reuse: u32) -> Result<(), Error> {
         for table in tables(self.document.as_table_mut(), "registry").iter_mut() {
             if is_of(table, index) {
@@ -157,7 +206,7 @@ impl Edit {
     /// Removes a registry, and what was begun for it. The keys stay on their cards.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove(&mut self, index: &IndexUrl) -> Result<(), Error> {
         for name in ["registry", PENDING] {
             tables(self.document.as_table_mut(), name).retain(|table| !is_of(table, index));

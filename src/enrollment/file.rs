@@ -68,7 +68,7 @@ pub(super) fn read(document: DocumentMut) -> Result<Enrollments, Problem> {
     })
 }
 
-/// There is one entry for each URL.
+/// Refuses two entries for one URL.
 fn only_once<'a>(indexes: impl Iterator<Item = &'a IndexUrl>) -> Result<(), Problem> {
     let mut seen = BTreeSet::new();
     for index in indexes {

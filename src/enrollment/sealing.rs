@@ -50,7 +50,7 @@ pub struct SealingKey {
     /// The YubiKey's number.
     #[serde(with = "values::number")]
     pub serial: Serial,
-    /// When the key was made.
+    /// Its firmware when the key was made.
     #[serde(with = "values::text")]
     pub firmware: Version,
     /// What its owner calls the card.
@@ -61,10 +61,10 @@ pub struct SealingKey {
     /// Its public half.
     #[serde(with = "values::text")]
     pub recipient: Recipient,
-    /// As read back from the card.
+    /// When the key asks for the PIN, as read back from the card.
     #[serde(with = "values::text")]
     pub pin: PinPolicy,
-    /// As read back from the card.
+    /// When the key asks for a touch, as read back from the card.
     #[serde(with = "values::text")]
     pub touch: TouchPolicy,
 }
@@ -78,7 +78,7 @@ impl SealedToken {
 }
 
 impl SealingKey {
-    /// Its card as a person knows it.
+    /// What a person calls its card: `YubiKey 12345678 (laptop key)`.
     #[must_use]
     pub fn card_name(&self) -> String {
         card_name(self.serial, &self.label)
@@ -89,7 +89,7 @@ impl Edit {
     /// Adds a key in place of the card's former one, and drops the note that it was being made, in one write.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn add_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
         self.forget_pending(key.serial, key.slot);
         let keys = tables(self.table(), "sealing-key");
@@ -101,7 +101,7 @@ impl Edit {
     /// Notes that a registry's token is sealed, or sealed anew.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
         let entries = tables(self.table(), "sealed");
         let table = find_or_push(entries, |table| is_of(table, &token.index), Table::new);
@@ -110,10 +110,10 @@ impl Edit {
         self.save()
     }
 
-    /// Drops a registry's entry. Its file is the caller's business.
+    /// Drops a registry's entry. The file with the token is left to the caller.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Folder`].
     pub fn remove_sealed(&mut self, index: &IndexUrl) -> Result<(), Error> {
         tables(self.table(), "sealed").retain(|table| !is_of(table, index));
         self.save()

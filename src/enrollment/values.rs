@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DEFAULT_REUSE;
 
-/// `key-id`, which a file need not have.
+/// The values of `key-id`.
 #[derive(Deserialize, Serialize)]
 #[serde(remote = "KeyIdField", rename_all = "lowercase")]
 pub(super) enum KeyId {
@@ -18,7 +18,7 @@ pub(super) fn both() -> KeyIdField {
     KeyIdField::Both
 }
 
-/// `reuse`, which a file need not have.
+/// The value of `reuse` where a file does not have it.
 pub(super) fn default_reuse() -> u32 {
     DEFAULT_REUSE
 }

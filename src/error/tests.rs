@@ -11,14 +11,15 @@ use asymmetric_token::strict_json::StrictJsonError;
 use snapbox::{Assert, Data};
 
 use super::Error;
+use crate::cargo_config::{Clash, Detour, IncludeProblem, Origin, Owner};
 use crate::index_url::{self, IndexUrl};
 use crate::piv::certificate::CertificateError;
 use crate::piv::pin;
 use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
 use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
-use crate::registry::enrollment as registration;
-use crate::ui::AskError;
+use crate::registry::{enrollment as registration, greeting};
+use crate::ui::{AskError, Nobody};
 use crate::{
     cargo_config, enrollment, folder, piv, proof, reader, sealed, sealed_files, settings, trusted_keys,
 };
@@ -84,7 +85,8 @@ fn denied() -> io::Error {
 }
 
 fn refused(status: u16, detail: &str) -> Error {
-    registration::Error::Refused { status, detail: detail.into() }.into()
+    let detail = format!("it says\n{}", crate::text::quoted(detail));
+    registration::Error::Refused { status, detail }.into()
 }
 
 fn all() -> Vec<Error> {
@@ -103,6 +105,13 @@ fn all() -> Vec<Error> {
             source: crate::registry::greeting::Error::Status { url: "https://registry.example/".into(), status: 500 },
         }],
         Error::Declined => [Error::Declined],
+        Error::Detour { .. } => [Error::Detour {
+            registry: "my-reg".into(),
+            detours: vec![
+                Detour { key: "http.proxy".into(), origin: in_project() },
+                Detour { key: "http.cainfo".into(), origin: in_project() },
+            ],
+        }],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
         Error::EnrolledElsewhere { .. } => [
             Error::EnrolledElsewhere { serial: SERIAL, role: enrollment::Role::Read, slot: slot() },
@@ -122,8 +131,14 @@ fn all() -> Vec<Error> {
         Error::NoEmptySlot { .. } => [Error::NoEmptySlot { serial: SERIAL, wanted: 2 }],
         Error::NothingToAdopt { .. } => [Error::NothingToAdopt { serial: SERIAL, index: index() }],
         Error::NoKeyForRole { .. } => [Error::NoKeyForRole { registry: "my-reg".into(), role: "publish" }],
-        Error::NoPin { .. } => [Error::NoPin { serial: SERIAL }],
-        Error::NoToken => [Error::NoToken],
+        Error::NoPin { .. } => [
+            Error::NoPin { serial: SERIAL, nobody: Nobody::AtATerminal },
+            Error::NoPin { serial: SERIAL, nobody: Nobody::InForeground },
+        ],
+        Error::NoToken { .. } => [
+            Error::NoToken { nobody: Nobody::AtATerminal },
+            Error::NoToken { nobody: Nobody::InForeground },
+        ],
         Error::NotSealed { .. } => [Error::NotSealed { registry: "my-reg".into() }],
         Error::NoProof { .. } => [Error::NoProof { version: "hello 1.0.0".into() }],
         Error::NotEnrolled { .. } => [
@@ -168,6 +183,7 @@ fn all() -> Vec<Error> {
         Error::Registration(_) => [
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
+            registration::Error::Nonce { bytes: 3000 }.into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),
@@ -180,17 +196,39 @@ fn all() -> Vec<Error> {
         ],
         Error::ReplacesItself { .. } => [Error::ReplacesItself { serial: SERIAL }],
         Error::Sealed(_) => [sealed_file(sealed::FileError::NotOpened).into()],
+        Error::SealedForChanges { .. } => [
+            Error::SealedForChanges { registry: "my-reg".into(), is_crates_io: false },
+            Error::SealedForChanges { registry: "crates-io".into(), is_crates_io: true },
+        ],
         Error::SealedForOthers { .. } => [Error::SealedForOthers { registry: "my-reg".into() }],
         Error::SealedIsAnother { .. } => [Error::SealedIsAnother { registry: "my-reg".into() }],
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
+        Error::AnotherRun { .. } => [Error::AnotherRun { serial: SERIAL, slot: slot() }],
+        Error::NotRefreshed { .. } => [Error::NotRefreshed {
+            registry: "my-reg".into(),
+            known: enrollment::ChallengeSource::Api,
+            source: greeting::Error::Status { url: "https://registry.example/".into(), status: 502 },
+        }],
+        Error::AsksMore { .. } => [Error::AsksMore { serial: SERIAL }],
+        Error::ManagementKeyNotTouched { .. } => [Error::ManagementKeyNotTouched { serial: SERIAL }],
+        Error::NotAsMade { .. } => [Error::NotAsMade { serial: SERIAL, slot: slot(), what: "says that it was imported" }],
+        Error::NoTouchOverNfc { .. } => [Error::NoTouchOverNfc { serial: SERIAL }],
+        Error::PinBlocked { .. } => [Error::PinBlocked { serial: SERIAL }],
+        Error::UseAnother { .. } => [
+            Error::UseAnother { error: Box::new(Error::PinBlocked { serial: SERIAL }), others: "YubiKey 23456789 (safe)".into() },
+            Error::UseAnother { error: Box::new(Error::NotTouched { serial: SERIAL }), others: "YubiKey 23456789 (safe)".into() },
+        ],
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [unusable_settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
         Error::TrustedKeys(_) => [signers(enrollment::Problem::NoVersion)],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
         Error::Stdio(_) => [Error::Stdio(denied())],
-        Error::Token(_) => [asymmetric_token::Error::NoFooter.into()],
+        Error::Token(_) => [
+            asymmetric_token::Error::NoFooter.into(),
+            asymmetric_token::Error::TooLong { bytes: 5000 }.into(),
+        ],
         Error::Unprotected { .. } => [Error::Unprotected { index: "sparse+http://registry.example/".parse().unwrap() }],
         Error::Unwell { .. } => [Error::Unwell { failed: 1 }, Error::Unwell { failed: 2 }],
         Error::Usage(_) => [Error::Usage("--slot takes one slot with --single-key")],
@@ -225,7 +263,9 @@ fn all() -> Vec<Error> {
 fn of_people() -> Vec<Error> {
     let limit = Duration::from_secs(60);
     let ask = every!(AskError {
+        AskError::InBackground => [AskError::InBackground],
         AskError::NobodyThere => [AskError::NobodyThere],
+        AskError::NotUtf8 => [AskError::NotUtf8],
         AskError::Nothing => [AskError::Nothing],
         AskError::TooLate(_) => [AskError::TooLate(limit)],
         AskError::Terminal(_) => [AskError::Terminal(denied())],
@@ -233,6 +273,7 @@ fn of_people() -> Vec<Error> {
     let pin = every!(pin::PinError {
         pin::PinError::TooShort => [pin::PinError::TooShort],
         pin::PinError::TooLong => [pin::PinError::TooLong],
+        pin::PinError::TooManyBytes { .. } => [pin::PinError::TooManyBytes { bytes: 9 }],
         pin::PinError::LooksLikeOtp => [pin::PinError::LooksLikeOtp],
         pin::PinError::NotPrintable => [pin::PinError::NotPrintable],
     });
@@ -246,6 +287,7 @@ fn of_people() -> Vec<Error> {
         E::Empty { .. } => [E::Empty { program }],
         E::Start { .. } => [E::Start { program, name: "pin.sh".into(), source: denied() }],
         E::TooLate { .. } => [E::TooLate { program, limit }],
+        E::NotUtf8 { .. } => [E::NotUtf8 { program }],
         E::Unreadable { .. } => [E::Unreadable { program }],
     });
     let ask = ask.into_iter().map(Error::from);
@@ -258,6 +300,7 @@ fn of_pinentry() -> Vec<Error> {
         E::Canceled => [E::Canceled],
         E::Gone => [E::Gone],
         E::NotAssuan => [E::NotAssuan],
+        E::NotUtf8 => [E::NotUtf8],
         E::Refused { .. } => [E::Refused { reason: "Inappropriate ioctl for device".into() }],
         E::Start { .. } => [E::Start { program: "pinentry-gnome3".into(), source: denied() }],
         E::TooLate(_) => [E::TooLate(Duration::from_secs(60))],
@@ -288,7 +331,7 @@ fn of_the_registry() -> Vec<Error> {
     let asked = every!(E {
         E::LessProtected { .. } => [E::LessProtected { url: url() }],
         E::NoApi { .. } => [E::NoApi { url: url() }],
-        E::CargoConfig(_) => [E::CargoConfig(cargo_config::Error::Shape { file: "config.toml".into() })],
+        E::CargoConfig(_) => [E::CargoConfig(shape())],
         E::Config { .. } => [E::Config { url: url(), source: not_json() }],
         E::GitIndex => [E::GitIndex],
         E::Header { .. } => [E::Header { url: url(), source: asymmetric_token::ChallengeError::Ambiguous }],
@@ -334,6 +377,17 @@ fn sealed_file(problem: sealed::FileError) -> sealed_files::Error {
     sealed_files::Error::Unusable { registry: "my-reg".into(), file, problem }
 }
 
+const PROJECT: &str = "/home/me/project/.cargo/config.toml";
+
+fn in_project() -> Origin {
+    Origin::File { path: PROJECT.into(), owner: Owner::Project }
+}
+
+fn shape() -> cargo_config::Error {
+    let origin = Origin::File { path: "/home/me/.cargo/config.toml".into(), owner: Owner::Home };
+    cargo_config::Error::Shape { key: "registries".into(), origin, wanted: "a table" }
+}
+
 fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
     use cargo_config::Error as E;
     let errors = every!(E {
@@ -346,7 +400,28 @@ fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
             file: "/home/me/.cargo/credentials.toml".into(),
             name: "my-reg".into(),
         }],
-        E::DeepInclude { .. } => [E::DeepInclude { file: "/home/me/project/.cargo/config.toml".into() }],
+        E::Include { .. } => [
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::Again },
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::NotToml { path: "more".into() } },
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::Pattern { path: "*.toml".into() } },
+            E::Include { file: PROJECT.into(), problem: IncludeProblem::TooMany },
+        ],
+        E::Merge(_) => [E::Merge(Box::new(Clash {
+            key: "registries.my-reg.credential-provider".into(),
+            one: in_project(),
+            other: Origin::Variable("CARGO_X".into()),
+        }))],
+        E::NoProgram { .. } => [E::NoProgram {
+            key: "registries.my-reg.credential-provider".into(),
+            origin: in_project(),
+        }],
+        E::OnlyInProject { .. } => [E::OnlyInProject {
+            name: "my-reg".into(),
+            origin: in_project(),
+            index: "sparse+https://evil.example/".parse().unwrap(),
+        }],
+        E::RegistryIndex { .. } => [E::RegistryIndex { origin: Origin::Variable("CARGO_REGISTRY_INDEX".into()) }],
+        E::SeveralNames { .. } => [E::SeveralNames { names: vec!["my-reg".into(), "twin".into()] }],
         E::Folder(_) => [folder_error("/home/me/.cargo/config.toml").into()],
         E::IndexUrl { .. } => [E::IndexUrl { index: index.to_string(), problem: index_url::Error::NoFinalSlash }],
         E::NoSparsePrefix { .. } => [E::NoSparsePrefix { index }],
@@ -355,21 +430,13 @@ fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
         E::NotOurs { .. } => [
             E::NotOurs { file: "/home/me/.cargo/credentials.toml".into(), problem: "is read-only" },
         ],
-        E::ProjectDisagrees { .. } => [
-            E::ProjectDisagrees {
-                name: "my-reg".into(),
-                own: Some("sparse+https://good.example/".into()),
-                file: "/home/me/project/.cargo/config.toml".into(),
-                theirs: "sparse+https://evil.example/".parse().unwrap(),
-            },
-            E::ProjectDisagrees {
-                name: "my-reg".into(),
-                own: None,
-                file: "/home/me/project/.cargo/config.toml".into(),
-                theirs: "sparse+https://evil.example/".parse().unwrap(),
-            },
-        ],
-        E::Shape { .. } => [E::Shape { file: "/home/me/.cargo/config.toml".into() }],
+        E::ProjectDisagrees { .. } => [E::ProjectDisagrees {
+            name: "my-reg".into(),
+            own: "sparse+https://good.example/".parse().unwrap(),
+            origin: Box::new(in_project()),
+            theirs: "sparse+https://evil.example/".parse().unwrap(),
+        }],
+        E::Shape { .. } => [shape()],
         E::Toml { .. } => [
             E::Toml { file: "/home/me/.cargo/config.toml".into(), reason: "invalid table header".into() },
         ],
@@ -450,7 +517,7 @@ fn of_the_reader() -> Vec<Error> {
         E::Busy => [E::Busy],
         E::Gone => [E::Gone],
         E::Reset => [E::Reset],
-        E::PivDisabled => [E::PivDisabled],
+        E::PivDisabled { .. } => [E::PivDisabled { contactless: false }, E::PivDisabled { contactless: true }],
         E::Select(_) => [E::Select(piv::Error::Malformed { what: "application property template" })],
         E::Timeout { .. } => [
             E::Timeout { waiting: Waiting::ForService },
@@ -490,6 +557,7 @@ fn of_the_card() -> Vec<Error> {
     let certificate = every!(CertificateError {
         CertificateError::Label(_) => [CertificateError::Label(65)],
         CertificateError::Index => [CertificateError::Index],
+        CertificateError::TooLong { .. } => [CertificateError::TooLong { bytes: 4000 }],
         CertificateError::Key => [CertificateError::Key],
         CertificateError::Random(_) => [CertificateError::Random(getrandom::Error::UNSUPPORTED)],
         CertificateError::Encoding(_) => [CertificateError::Encoding("a date".into())],

@@ -1,10 +1,10 @@
 //! The certificate that stands beside a key in its slot and says what the key is for.
 //!
-//! X.509 v3 (RFC 5280), signed by a throwaway P-384 key: nobody verifies it, other PIV programs have to be able to
-//! read it. So nothing in it is critical, and no extension is of our making. Subject and issuer are
-//! `O=yk-cargo, OU=v1, OU=<role>, CN=<label>`, where the role is `sealed` for a key that tokens are sealed to. For all others a
-//! SubjectAltName URI is the index URL byte for byte. Yubico's extension 1.3.6.1.4.1.41482.3.8 repeats the policies of the
-//! key.
+//! X.509 v3 (RFC 5280), signed by a throwaway P-384 key: nobody verifies it, other PIV programs have to be able to read
+//! it. So nothing in it is critical, and no extension is of our making. Subject and issuer are `O=yk-cargo, OU=v1,
+//! OU=<role>, CN=<label>`, where the role is `sealed` for a key that tokens are sealed to. For all others a
+//! SubjectAltName URI is the index URL byte for byte. Yubico's extension 1.3.6.1.4.1.41482.3.8 repeats the policies of
+//! the key.
 
 use std::time::{Duration, SystemTime};
 
@@ -40,11 +40,11 @@ use super::{
 
 const PRODUCT: &str = "yk-cargo";
 const FORMAT: &str = "v1";
-/// Where a signing key's role would stand.
+/// What a sealing key's certificate has in the place of a signing key's role.
 const SEALED: &str = "sealed";
 /// RFC 5280, appendix A.1: ub-common-name.
 const LONGEST_LABEL: usize = 64;
-/// A clock that is a little slow elsewhere must not call the certificate "not yet valid".
+/// Certificates begin a day early, so that a computer whose clock is slow does not call them "not yet valid".
 const BACKDATED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What one of our slot certificates says.
@@ -91,9 +91,9 @@ impl KeyPurpose {
 pub enum SlotCertificate {
     /// One of ours.
     Ours(Description),
-    /// One of a format or a role that this version does not know; to be left alone.
+    /// One of ours, with a format or a role that this version does not know. It is left alone.
     MadeByNewer,
-    /// Somebody else's; to be left alone.
+    /// Somebody else's. It is left alone.
     Foreign,
 }
 
@@ -109,6 +109,14 @@ pub enum CertificateError {
         "the index URL has characters outside ASCII: write its host name in the form that begins with xn--"
     )]
     Index,
+    /// It would not fit onto the card.
+    #[error(
+        "the certificate for this key would have {bytes} bytes, more than a YubiKey keeps in one object: the index URL is too long"
+    )]
+    TooLong {
+        /// Of the whole object.
+        bytes: usize,
+    },
     /// The key is not on the curve.
     #[error("the public key is not a point of its curve")]
     Key,

@@ -9,6 +9,7 @@ use der::{
         db::rfc5912::{ID_EC_PUBLIC_KEY, SECP_256_R_1, SECP_384_R_1},
     },
 };
+use p384::elliptic_curve::sec1::ToSec1Point as _;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::{Error, KeyAlgorithm, tlv};
@@ -19,11 +20,12 @@ pub type P384Point = [u8; 97];
 /// An uncompressed P-256 point as SEC 1 writes it: `04`, x, y.
 pub type P256Point = [u8; 65];
 
-/// A curve of the card's; its uncompressed points have `POINT` bytes.
+/// A curve whose keys a card can hold. Its uncompressed points have `POINT` bytes.
 pub struct Curve<const POINT: usize> {
     pub(super) algorithm: KeyAlgorithm,
     name: ObjectIdentifier,
     has: fn(&[u8; POINT]) -> bool,
+    generator: fn() -> [u8; POINT],
     /// What a point is called where it is none.
     what: &'static str,
 }
@@ -33,6 +35,10 @@ pub static P384: Curve<97> = Curve {
     algorithm: KeyAlgorithm::P384,
     name: SECP_384_R_1,
     has: |point| p384::PublicKey::from_sec1_bytes(point).is_ok(),
+    generator: || {
+        let generator = p384::AffinePoint::GENERATOR.to_sec1_point(false);
+        generator.as_bytes().try_into().expect("an uncompressed point has this length")
+    },
     what: "P-384 point",
 };
 
@@ -41,6 +47,10 @@ pub static P256: Curve<65> = Curve {
     algorithm: KeyAlgorithm::P256,
     name: SECP_256_R_1,
     has: |point| p256::PublicKey::from_sec1_bytes(point).is_ok(),
+    generator: || {
+        let generator = p256::AffinePoint::GENERATOR.to_sec1_point(false);
+        generator.as_bytes().try_into().expect("an uncompressed point has this length")
+    },
     what: "P-256 point",
 };
 
@@ -59,12 +69,17 @@ impl<const POINT: usize> Curve<POINT> {
         self.point(info.subject_public_key.as_bytes()?).filter(|_| is_ours)
     }
 
-    /// A key as a certificate has it; `None` if it is no point on the curve.
+    /// The key as it is written in a certificate; `None` if it is no point on the curve.
     pub(super) fn public_key_info(&self, point: &[u8; POINT]) -> Option<SubjectPublicKeyInfoOwned> {
         let algorithm =
             AlgorithmIdentifierOwned { oid: ID_EC_PUBLIC_KEY, parameters: Some(Any::from(self.name)) };
         let subject_public_key = BitString::from_bytes(&self.point(point)?).ok()?;
         Some(SubjectPublicKeyInfoOwned { algorithm, subject_public_key })
+    }
+
+    /// A point that is on the curve for certain.
+    pub(crate) fn generator(&self) -> [u8; POINT] {
+        (self.generator)()
     }
 
     fn point(&self, bytes: &[u8]) -> Option<[u8; POINT]> {

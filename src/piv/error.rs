@@ -21,7 +21,7 @@ pub enum Error {
     /// No PIN tries are left.
     #[error("the PIN is blocked")]
     PinBlocked,
-    /// `6982`. After a private key operation it means no PIN **or** no touch: see [`super::Missing::after`].
+    /// `6982`. After a private key operation it means no PIN **or** no touch; the PIN's state tells which.
     #[error("the card refused: it wants a PIN, a touch or its management key first")]
     NotAuthenticated,
     /// The management key given is not the card's, or the touch that it asks for did not come.
@@ -117,7 +117,7 @@ impl TransportError {
         TransportError(cause.into())
     }
 
-    /// The carrier's own error, to who knows its type.
+    /// The carrier's own error, if it has this type.
     pub fn cause<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.0.downcast_ref()
     }

@@ -1,8 +1,6 @@
 //! A private key in a slot, on either curve: made, used, attested and read back (SP 800-73-4 part 2, 3.2.4 and 3.3.2;
 //! Yubico's extensions).
 
-use std::time::Duration;
-
 use zeroize::Zeroizing;
 
 use super::{
@@ -36,28 +34,6 @@ pub enum Occupancy {
     LooksEmpty,
     /// A certificate object or a key is there.
     Used,
-}
-
-/// What a private key waited for when it was answered `6982`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// The PIN was not verified, or its state was lost.
-    Pin,
-    /// Nobody touched the key in time.
-    Touch,
-}
-
-impl Missing {
-    /// A card refuses a missing PIN within milliseconds and waits about 15 seconds for a touch.
-    const PIN_IS_REFUSED_WITHIN: Duration = Duration::from_secs(2);
-
-    /// Tells the two meanings of [`Error::NotAuthenticated`] apart.
-    ///
-    /// `elapsed` is how long the private key operation took. `pin_given` is true if VERIFY succeeded in the
-    /// same transaction, or the key's PIN policy is "never", or [`Piv::pin_state`] says "verified" afterwards.
-    pub fn after(elapsed: Duration, pin_given: bool) -> Missing {
-        if pin_given || elapsed > Missing::PIN_IS_REFUSED_WITHIN { Missing::Touch } else { Missing::Pin }
-    }
 }
 
 impl Piv<'_> {
@@ -154,8 +130,8 @@ impl Piv<'_> {
         Ok(answer.data.to_vec())
     }
 
-    /// The key on this curve in a slot. Before [`METADATA_SINCE`] the card attests what it generated, and of an imported key
-    /// only the certificate beside it says anything: give it, if such a key will do.
+    /// The key on this curve in a slot. Before [`METADATA_SINCE`] the card attests only keys that it generated; an
+    /// imported key is told of by the certificate beside it, if that is given.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the card says that there is a key on this curve and shows none.

@@ -1,7 +1,7 @@
 //! Cargo's request: one line of JSON. What it names comes from whoever wrote the manifest, so it is checked here.
 //!
-//! The messages are those of `cargo-credential`, which borrow their strings: from a `Value` they can, whatever escapes the line
-//! holds.
+//! The messages are those of `cargo-credential`, which borrow their strings: from a `Value` they can, whatever escapes
+//! the line holds.
 
 use std::str::FromStr;
 

@@ -2,7 +2,8 @@
 //!
 //! Cargo asks for a read token first, also where reads need none, and then never sends it; there it gets a placeholder,
 //! and no card is touched. The token itself is opened for the change that cargo names, and cargo may not keep it. Only
-//! where reads need the token is it given out for reading, for this cargo's whole run.
+//! where the person has it opened for reads is it given out for reading, for this cargo's whole run: that somebody
+//! answered 401 to a read widens nothing. Nor is it opened where a project has cargo take another way to the registry.
 
 use asymmetric_token::Mutation;
 use cargo_credential::{
@@ -10,14 +11,13 @@ use cargo_credential::{
 };
 use zeroize::Zeroizing;
 
-use super::{Provider, to_cargo};
+use super::{Provider, here, to_cargo};
+use crate::card::access;
 use crate::cargo_config::{ConfiguredRegistry, index_url};
 use crate::commands::seal::ask_at_the_terminal;
 use crate::context::Context;
-use crate::enrollment::Reads;
-use crate::enrollment::{Edit, Enrollments, SealedToken};
+use crate::enrollment::{Enrollments, Reads, SealedToken};
 use crate::error::Error;
-use crate::reader::Readers;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
 use crate::sealer::{Making, Sealer};
@@ -36,13 +36,21 @@ impl Provider<'_> {
         info: &RegistryInfo<'_>,
         mutation: Option<&Mutation>,
     ) -> Result<CredentialResponse, CargoError> {
-        let reads = self.reads(token, info).map_err(|error| to_cargo(&error))?;
-        if mutation.is_none() && reads == Reads::Open {
+        // Before a publish cargo asks for a read token, so that this is said before anything is built.
+        self.takes_the_persons_way(token).map_err(|error| to_cargo(&error))?;
+        // Cargo passes headers on only if the index has just refused a read without a token.
+        let is_refused = !info.headers.is_empty();
+        let is_for_changes_only = mutation.is_none() && token.reads == Reads::Open;
+        if is_for_changes_only && !is_refused {
             return Ok(CredentialResponse::Get {
                 token: Secret::from(PLACEHOLDER.to_owned()),
                 cache: CacheControl::Session,
                 operation_independent: false,
             });
+        }
+        if is_for_changes_only {
+            let (registry, is_crates_io) = (escape(token.display_name()), token.index.is_crates_io());
+            return Err(to_cargo(&Error::SealedForChanges { registry, is_crates_io }));
         }
         let occasion = mutation.map_or(Occasion::Read, Occasion::Mutation);
         let opened = self.unseal(enrollments, token, occasion).map_err(|error| to_cargo(&error))?;
@@ -62,22 +70,18 @@ impl Provider<'_> {
         occasion: Occasion<'_>,
     ) -> Result<BearerToken, Error> {
         let settings = Settings::load(self.cargo_home)?;
-        let readers = Readers::start(settings.wait.deadlines());
+        let readers = access::readers(&settings.wait);
         Unsealer::new(&readers, &settings, self.ui).unseal(enrollments, token, occasion)
     }
 
-    /// Cargo passes headers on only if the index has just refused a read without a token; so it needs one now, whatever
-    /// it did when the token was sealed.
-    fn reads(&self, token: &SealedToken, info: &RegistryInfo<'_>) -> Result<Reads, Error> {
-        let refused = !info.headers.is_empty() && !token.index.is_crates_io();
-        if token.reads == Reads::AuthRequired || !refused {
-            return Ok(token.reads);
+    /// Cargo sends the token wherever its configuration leads, and a project is a part of that.
+    fn takes_the_persons_way(&self, token: &SealedToken) -> Result<(), Error> {
+        let registry = ConfiguredRegistry { index: token.index.clone(), name: token.name.clone() };
+        let detours = self.cargo_config().read()?.detours(&registry)?;
+        if detours.is_empty() {
+            return Ok(());
         }
-        let name = escape(token.display_name());
-        self.ui.note(format_args!("`{name}` needs the token for reads now"));
-        let token = SealedToken { reads: Reads::AuthRequired, ..token.clone() };
-        Edit::begin(self.cargo_home)?.set_sealed(&token)?;
-        Ok(Reads::AuthRequired)
+        Err(Error::Detour { registry: escape(token.display_name()), detours })
     }
 
     /// `cargo login`: the token that cargo was given, or that the person types now, is sealed.
@@ -86,8 +90,7 @@ impl Provider<'_> {
         info: &RegistryInfo<'_>,
         login: &LoginOptions<'_>,
     ) -> Result<(), Error> {
-        let here = std::env::current_dir().unwrap_or_default();
-        let context = Context::at(self.cargo_home.to_owned(), here)?;
+        let context = Context::at(self.cargo_home.to_owned(), here())?;
         // A project can give a known name another URL, and a person would type the token of the one that they know.
         let registry =
             ConfiguredRegistry { index: index_url(info.index_url)?, name: info.name.map(str::to_owned) };
@@ -95,7 +98,7 @@ impl Provider<'_> {
             return Err(Error::Unprotected { index: registry.index });
         }
         if let Some(name) = &registry.name {
-            let known = context.cargo.resolve_any(name)?;
+            let known = context.registry(name, &Enrollments::load(self.cargo_home)?)?;
             if known.index != registry.index {
                 return Err(Error::OtherIndex {
                     name: name.clone(),
@@ -107,7 +110,7 @@ impl Provider<'_> {
         let interactive = self.ui.is_interactive();
         let token = match &login.token {
             Some(token) => BearerToken::new(Zeroizing::new(token.as_ref().expose().trim().to_owned()))?,
-            None if !interactive => return Err(Error::NoToken),
+            None if !interactive => return Err(Error::NoToken { nobody: self.ui.nobody() }),
             None => {
                 if let Some(url) = login.login_url {
                     self.ui.say(format_args!("get a token at {}", escape(url)));
@@ -115,7 +118,7 @@ impl Provider<'_> {
                 ask_at_the_terminal(info.name.unwrap_or(info.index_url), &context, self.ui)?
             }
         };
-        let readers = Readers::start(context.settings.wait.deadlines());
+        let readers = access::readers(&context.settings.wait);
         let making = Making { without_asking: !interactive, ..Making::default() };
         let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
         let sealed = sealer.seal(&registry, &token)?;

@@ -22,7 +22,7 @@ pub(super) fn yubikeys(context: &Context) -> Result<Vec<ReaderName>, Error> {
     if let [name] = names(context)?.as_slice()
         && is_yubikey_name(name)
     {
-        return Ok(vec![ReaderName(name.clone())]);
+        return Ok(vec![ReaderName { name: name.clone(), contactless: false }]);
     }
     Ok(states(context)?.iter().filter(|state| is_yubikey(state)).map(name).collect())
 }
@@ -89,7 +89,7 @@ fn names(context: &Context) -> Result<Vec<CString>, Error> {
 }
 
 fn name(state: &ReaderState) -> ReaderName {
-    ReaderName(state.name().to_owned())
+    ReaderName { name: state.name().to_owned(), contactless: is_contactless(state.atr()) }
 }
 
 fn is_yubikey(state: &ReaderState) -> bool {
@@ -102,9 +102,16 @@ fn is_yubikey_name(name: &CStr) -> bool {
     contains_ignoring_case(name.to_bytes(), b"yubico yubikey")
 }
 
-/// The historical bytes of the answer to reset spell the name.
+/// The historical bytes of the answer to reset spell the name. Some NFC readers put another byte in place of its last
+/// letter.
 fn is_yubikey_atr(atr: &[u8]) -> bool {
-    contains_ignoring_case(atr, b"yubikey")
+    contains_ignoring_case(atr, b"yubike")
+}
+
+/// A reader of contactless cards makes up the answer to reset, which begins with 3B 8n (PC/SC part 3, 3.1.3.2.3.1). That of
+/// a YubiKey in a USB port has interface characters, so that its second byte is Fn.
+fn is_contactless(atr: &[u8]) -> bool {
+    matches!(atr, [0x3B, 0x80..=0x8F, ..])
 }
 
 fn contains_ignoring_case(haystack: &[u8], needle: &[u8]) -> bool {
@@ -136,8 +143,12 @@ mod tests {
             "3BFD1300008131FE158073C021C057597562694B657940",
             "3B8D80018073C021C057597562694B6579F9",
             "3BF81300008131FE15597562696B657934D4",
+            // On an ACR122U: a YubiKey 5 NFC and a YubiKey NEO.
+            "3B8D80018073C021C057597562694B65FF7F",
+            "3B8C8001597562696B65794E454F72FF94",
         ] {
             assert!(is_yubikey_atr(&hex(atr)), "{atr}");
+            assert_eq!(is_contactless(&hex(atr)), atr.starts_with("3B8"), "{atr}");
         }
         assert!(!is_yubikey_atr(&hex("3BFF1300008131FE4D8025A00000005657444B3430300600DE")));
         assert!(!is_yubikey_atr(&[]));

@@ -26,7 +26,10 @@ pub enum Error {
     Reset,
     /// The card has no PIV application, or it is switched off.
     #[error("PIV is switched off on this YubiKey, or this is no YubiKey")]
-    PivDisabled,
+    PivDisabled {
+        /// The card lies on an NFC reader. What is switched on there is set apart from USB.
+        contactless: bool,
+    },
     /// The PIV application could not be selected for another reason.
     #[error("the YubiKey's PIV application cannot be selected")]
     Select(#[source] piv::Error),
@@ -91,7 +94,10 @@ impl Error {
             }
             Error::Gone => "plug it in again, then try again",
             Error::Reset => "close other programs that use the YubiKey, then try again",
-            Error::PivDisabled => "switch it on with `ykman config usb --enable PIV`",
+            Error::PivDisabled { contactless: false } => "switch it on with `ykman config usb --enable PIV`",
+            Error::PivDisabled { contactless: true } => {
+                "plug it into a USB port, and switch PIV on for NFC with `ykman config nfc --enable PIV`"
+            }
             Error::Select(_) => "plug the YubiKey in again; `ykman piv info` shows whether PIV answers",
             Error::Timeout { waiting: Waiting::ForWork } => {
                 "try again, and touch the YubiKey while it blinks"

@@ -40,7 +40,7 @@ pub(super) fn run<T, E: From<Error>>(
             progress.connecting()?;
             let mut held = Held::connect(service.context()?, reader, patience)?;
             let transaction = held.begin()?;
-            on_card(&transaction, work, || {
+            on_card(&transaction, reader.is_contactless(), work, || {
                 progress.begun()?;
                 begun = true;
                 Ok(())
@@ -59,13 +59,14 @@ pub(super) fn run<T, E: From<Error>>(
 /// The outer error is that of the transport, whatever the work made of it.
 fn on_card<T, E>(
     transaction: &Transaction<'_>,
+    contactless: bool,
     work: &mut dyn FnMut(&mut Piv<'_>) -> Result<T, E>,
     begin: impl FnOnce() -> Result<(), Error>,
 ) -> Result<Result<T, E>, Error> {
     let mut wire = Wire { transaction, failure: None };
     let mut piv = match Piv::select(&mut wire) {
         Ok(piv) => piv,
-        Err(piv::Error::NotAvailable) => return Err(Error::PivDisabled),
+        Err(piv::Error::NotAvailable) => return Err(Error::PivDisabled { contactless }),
         Err(error) => return Err(wire.failure.map_or(Error::Select(error), Error::from)),
     };
     begin()?;

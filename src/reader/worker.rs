@@ -1,4 +1,4 @@
-//! The thread that makes all PC/SC calls, and the context that it owns.
+//! A thread that makes PC/SC calls, and the context that it owns.
 
 use std::{
     sync::mpsc::{Receiver, Sender, channel},
@@ -19,7 +19,8 @@ const FAREWELL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: Option<Sender<Job>>,
-    ended: Receiver<()>,
+    /// `None` for a thread that nobody waits for.
+    ended: Option<Receiver<()>>,
 }
 
 impl Worker {
@@ -33,7 +34,7 @@ impl Worker {
                 job(&mut service);
             }
         });
-        Worker { jobs: Some(submit), ended }
+        Worker { jobs: Some(submit), ended: Some(ended) }
     }
 
     /// Jobs are done one after the other, after one that is blocked: never.
@@ -41,13 +42,20 @@ impl Worker {
         let jobs = self.jobs.as_ref().ok_or(Error::Stopped)?;
         jobs.send(Box::new(job)).map_err(|_| Error::Stopped)
     }
+
+    /// Leaves a thread alone whose job may be blocked. It ends by itself when the job does.
+    pub(super) fn abandon(mut self) {
+        self.ended = None;
+    }
 }
 
 /// The context is released in order, unless a call blocks: then the daemon sees the connection end with the process.
 impl Drop for Worker {
     fn drop(&mut self) {
         self.jobs = None;
-        let _ = self.ended.recv_timeout(FAREWELL);
+        if let Some(ended) = &self.ended {
+            let _ = ended.recv_timeout(FAREWELL);
+        }
     }
 }
 

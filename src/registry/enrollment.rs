@@ -12,10 +12,10 @@ use super::http::{self, Client};
 use super::network::Network;
 use crate::enrollment::Key;
 use crate::settings::Settings;
-use crate::text::escape;
+use crate::text::{escape, quoted};
 
-/// The most lines of a registry's text that are shown.
-const LINES: usize = 20;
+/// The longest nonce, in bytes: that of a challenge (RFC 3231 sets no limit).
+const LONGEST_NONCE: usize = 1024;
 
 /// A registry that enrolls keys over HTTP.
 pub struct Registration<'a> {
@@ -54,7 +54,7 @@ pub struct ProvenKey {
     pub attestation: Option<Vec<String>>,
 }
 
-/// By what right.
+/// What gives the right to enroll keys.
 #[derive(Debug)]
 pub enum Credential<'a> {
     /// The administrator's code.
@@ -66,15 +66,16 @@ pub enum Credential<'a> {
 /// What a registry says of keys that it has taken.
 #[derive(Debug, Deserialize)]
 pub struct Accepted {
-    /// Whose they are there.
+    /// The user whose keys they are there.
     pub user: String,
     text: String,
 }
 
 impl Accepted {
-    /// The registry's words, safe to show, line by line.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.text.lines().take(LINES).map(escape)
+    /// The registry's words, safe to show, as its own.
+    #[must_use]
+    pub fn words(&self) -> String {
+        quoted(&self.text)
     }
 }
 
@@ -88,11 +89,11 @@ impl<'a> Registration<'a> {
         Ok(Self { index: index.to_owned(), url: format!("{api}/api/v1/enroll"), settings })
     }
 
-    /// Asks for the terms, and for a fresh nonce. A registry that goes by another URL than ours takes no token of ours, which
-    /// is better known before keys are made for it.
+    /// Asks for the terms, and for a fresh nonce. A registry with another index URL than the one that is configured
+    /// here would take no token of ours, so that is checked before keys are made for it.
     ///
     /// # Errors
-    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::OtherIndex`], [`Error::Http`].
+    /// [`Error::NotOffered`], [`Error::Answer`], [`Error::Nonce`], [`Error::OtherIndex`], [`Error::Http`].
     pub fn terms(&self) -> Result<Terms, Error> {
         let answer = self.client()?.get(&self.url, None)?;
         match answer.status {
@@ -103,6 +104,10 @@ impl<'a> Registration<'a> {
         let terms: Terms = self.read(&answer.body)?;
         if terms.version != 1 {
             return Err(Error::Answer { url: self.url.clone() });
+        }
+        let nonce = terms.nonce.as_bytes();
+        if !(1..=LONGEST_NONCE).contains(&nonce.len()) || !nonce.iter().all(u8::is_ascii_graphic) {
+            return Err(Error::Nonce { bytes: nonce.len() });
         }
         match &terms.index {
             Some(theirs) if *theirs != self.index => {
@@ -147,8 +152,7 @@ impl<'a> Registration<'a> {
     }
 
     fn client(&self) -> Result<Client, Error> {
-        let network = Network::load(&self.url, &self.settings.cargo_home, |name| std::env::var(name).ok())
-            .map_err(Error::CargoConfig)?;
+        let network = Network::load(&self.url, &self.settings.cargo_home).map_err(Error::CargoConfig)?;
         Ok(Client::new(&self.url, &network, self.settings.wait.network())?)
     }
 
@@ -162,7 +166,8 @@ impl<'a> Registration<'a> {
     fn refused(&self, status: u16, body: &[u8]) -> Error {
         let detail = self.read::<Value>(body).ok();
         let detail = detail.as_ref().and_then(|value| value["errors"][0]["detail"].as_str());
-        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), escape) }
+        let words = |detail| format!("it says\n{}", quoted(detail));
+        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), words) }
     }
 }
 
@@ -170,7 +175,7 @@ impl<'a> Registration<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What it answers is not what the protocol has.
+    /// It does not answer as the protocol says.
     #[error("{} does not answer as a registry that enrolls keys", escape(url))]
     Answer {
         /// What was asked.
@@ -185,6 +190,14 @@ pub enum Error {
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// Its nonce cannot be signed.
+    #[error(
+        "the registry's nonce has {bytes} bytes; it has to be 1 to {LONGEST_NONCE}, printable ASCII without blanks"
+    )]
+    Nonce {
+        /// Its length.
+        bytes: usize,
+    },
     /// There is no such thing there.
     #[error("this registry takes no enrollments over the network ({})", escape(url))]
     NotOffered {
@@ -199,12 +212,12 @@ pub enum Error {
         /// What it says.
         theirs: String,
     },
-    /// It says no.
+    /// It refuses.
     #[error("the registry refuses the enrollment: {detail}")]
     Refused {
         /// The answer's status.
         status: u16,
-        /// Its reason, escaped.
+        /// Its reason in its own words, safe to show.
         detail: String,
     },
 }
@@ -218,6 +231,7 @@ impl Error {
             | Self::Api(greeting::Error::NoApi { .. } | greeting::Error::GitIndex) => {
                 "enroll without --invite, and send its administrator the lines that are printed"
             }
+            Self::Nonce { .. } => "nothing was made or signed: tell the registry's administrator",
             Self::OtherIndex { .. } => {
                 "every token names the URL, letter by letter: put the registry's own into $CARGO_HOME/config.toml"
             }

@@ -37,7 +37,8 @@ pub struct Greeting {
     pub clock: Option<ClockError>,
 }
 
-/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused first.
+/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused
+/// first.
 pub const ANY_CRATE: &str = "yk-cargo";
 
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
@@ -128,7 +129,7 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn new(index: &str, settings: &Settings) -> Result<Self, Error> {
         let Some(base) = index.strip_prefix("sparse+") else { return Err(Error::GitIndex) };
-        let network = Network::load(base, &settings.cargo_home, |name| std::env::var(name).ok())?;
+        let network = Network::load(base, &settings.cargo_home)?;
         let client = Client::new(base, &network, settings.wait.network())?;
         Ok(Self { client, config_url: format!("{base}config.json") })
     }

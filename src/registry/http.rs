@@ -49,7 +49,7 @@ impl Client {
     /// Can ask the origin of `url`, for `limit` altogether unless a timeout is set for cargo.
     ///
     /// # Errors
-    /// [`Error::Proxy`], [`Error::Certificates`].
+    /// [`Error::Network`].
     pub fn new(url: &str, network: &Network, limit: Duration) -> Result<Self, Error> {
         let tls = TlsConfig::builder()
             .root_certs(network.root_certificates()?)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, parse_pem};
 
-use crate::cargo_config;
+use crate::cargo_config::{self, CargoConfig, Configuration};
 use crate::index_url::host;
 
 /// How to reach the network, as set for cargo.
@@ -27,29 +27,28 @@ impl Network {
     ///
     /// # Errors
     /// Cargo's configuration cannot be read.
-    pub fn load(
-        url: &str,
-        cargo_home: &Path,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, cargo_config::Error> {
-        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let either = |upper: &str| set(&upper.to_ascii_lowercase()).or_else(|| set(upper));
-        let file = cargo_config::http(cargo_home)?;
-        let field = |name: &str| file.as_ref().and_then(|http| http.get(name));
-        let text = |name: &str| field(name).and_then(|item| item.as_str()).map(str::to_owned);
-        let for_https = url.starts_with("https:").then(|| either("HTTPS_PROXY")).flatten();
-        let seconds = match set("CARGO_HTTP_TIMEOUT") {
-            Some(seconds) => seconds.parse().ok(),
-            None => field("timeout").and_then(|item| item.as_integer()).and_then(|s| u32::try_from(s).ok()),
+    pub fn load(url: &str, cargo_home: &Path) -> Result<Self, cargo_config::Error> {
+        let here = std::env::current_dir().unwrap_or_else(|_| cargo_home.to_owned());
+        Ok(Self::of(url, &CargoConfig::new(cargo_home.to_owned(), here.clone()).read_own()?, &here))
+    }
+
+    /// The same, by this configuration. Relative paths in the environment start `here`.
+    fn of(url: &str, configuration: &Configuration, here: &Path) -> Self {
+        let variable = |name: &str| configuration.environment().get(name).filter(|value| !value.is_empty());
+        let either = |upper: &str| {
+            variable(&upper.to_ascii_lowercase()).or_else(|| variable(upper)).map(str::to_owned)
         };
-        // Cargo takes a path in its configuration from the folder above the one with the file.
-        let from_file = text("cainfo").map(|path| cargo_home.parent().unwrap_or(cargo_home).join(path));
-        Ok(Self {
-            proxy: set("CARGO_HTTP_PROXY").or_else(|| text("proxy")).or(for_https),
+        let setting = |key| configuration.own_setting(&["http", key]);
+        let for_https = || url.starts_with("https:").then(|| either("HTTPS_PROXY")).flatten();
+        let proxy = setting("proxy").map(|proxy| proxy.value).or_else(for_https);
+        let seconds = setting("timeout").and_then(|seconds| seconds.value.parse().ok());
+        Self {
+            // An empty one is none, for curl too.
+            proxy: proxy.filter(|proxy| !proxy.is_empty()),
             no_proxy: either("NO_PROXY"),
-            certificates: set("CARGO_HTTP_CAINFO").map(PathBuf::from).or(from_file),
+            certificates: setting("cainfo").map(|path| path.origin.root(here).join(path.value)),
             timeout: seconds.filter(|seconds| *seconds > 0).map(|s: u32| Duration::from_secs(s.into())),
-        })
+        }
     }
 
     pub(super) fn proxy(&self, url: &str) -> Result<Option<Proxy>, Error> {
@@ -116,10 +115,10 @@ mod tests {
     fn network(url: &str, variables: &[(&str, &str)], config: &str) -> Network {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("config.toml"), config).unwrap();
-        let get = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
-        Network::load(url, home.path(), get).unwrap()
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = CargoConfig::new(home.path().to_owned(), home.path().to_owned());
+        let configuration = config.with_environment(variables.collect()).read_own().unwrap();
+        Network::of(url, &configuration, Path::new("/work"))
     }
 
     const HTTPS: &str = "https://r.example/";
@@ -135,6 +134,7 @@ mod tests {
         assert_eq!(proxy("http://localhost/", &both, ""), None);
         assert_eq!(proxy(HTTPS, &both, http).unwrap(), "file:1");
         assert_eq!(proxy("http://r.example/", &[("CARGO_HTTP_PROXY", "cargo:1")], http).unwrap(), "cargo:1");
+        assert_eq!(proxy(HTTPS, &[("CARGO_HTTP_PROXY", "")], http), None);
         assert_eq!(proxy(HTTPS, &[("HTTPS_PROXY", "")], ""), None);
     }
 
@@ -163,6 +163,8 @@ mod tests {
         let set = network(HTTPS, &variables, "[http]\ntimeout = 7\ncainfo = \"ca.pem\"\n");
         assert_eq!(set.timeout, Some(Duration::from_secs(3)));
         assert_eq!(set.certificates, Some(PathBuf::from("/etc/ca.pem")));
+        let set = network(HTTPS, &[("CARGO_HTTP_CAINFO", "ca.pem")], "");
+        assert_eq!(set.certificates, Some(PathBuf::from("/work/ca.pem")));
         for nothing in ["0", "-1", "soon"] {
             assert_eq!(network(HTTPS, &[("CARGO_HTTP_TIMEOUT", nothing)], "").timeout, None);
         }

@@ -17,7 +17,7 @@ pub const LONGEST_FILE: usize = 32 * 1024;
 #[derive(Clone, Debug)]
 pub struct AgeFile {
     bytes: Vec<u8>,
-    /// Those of the kind that a card can unwrap.
+    /// The file's key, wrapped for one card each.
     keys: Vec<WrappedKey>,
 }
 
@@ -28,7 +28,7 @@ pub enum FileError {
     /// Not an age file, or one that was cut or changed.
     #[error("it is damaged, or no age file")]
     Damaged,
-    /// It is gone.
+    /// There is no such file.
     #[error("it is not there")]
     Missing,
     /// Longer than any of ours.
@@ -66,7 +66,7 @@ impl AgeFile {
         Self::parse(bytes)
     }
 
-    /// Reads a file, as far as that goes without a key.
+    /// Reads what can be read of a file without a key.
     ///
     /// # Errors
     /// [`FileError::Damaged`], [`FileError::TooLong`].
@@ -76,13 +76,13 @@ impl AgeFile {
         }
         let header = Header::default();
         let decryptor = age::Decryptor::new_buffered(&bytes[..]).map_err(|_| FileError::Damaged)?;
-        // It has no key, so this always fails; but then it has seen the stanzas.
+        // This always fails, since there is no key; but it has seen the stanzas then.
         let _ = decryptor.decrypt(std::iter::once(&header as &dyn age::Identity));
         let keys = header.0.into_inner().ok_or(FileError::Damaged)?;
         Ok(Self { bytes, keys })
     }
 
-    /// As it stands on the disk.
+    /// The file as it is on disk.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -125,7 +125,7 @@ impl AgeFile {
         let decryptor = age::Decryptor::new_buffered(&self.bytes[..]).map_err(|_| FileError::Damaged)?;
         let opened = Opened(RefCell::new(Some(key)));
         let reader = decryptor.decrypt(std::iter::once(&opened as &dyn age::Identity));
-        // The header's MAC is wrong, then.
+        // If this fails the header's MAC is wrong.
         let reader = reader.map_err(|_| FileError::Damaged)?;
         // Of the right size at once, so that no piece of it stays behind in memory.
         let mut contents = Zeroizing::new(Vec::with_capacity(contents::LONGEST + 1));
@@ -138,7 +138,7 @@ impl AgeFile {
     }
 }
 
-/// Sees the stanzas and opens nothing. `None` if one of them is malformed.
+/// An identity that only collects the stanzas. `None` if one of them is malformed.
 struct Header(RefCell<Option<Vec<WrappedKey>>>);
 
 impl Default for Header {
@@ -159,7 +159,7 @@ impl age::Identity for Header {
     }
 }
 
-/// Has the file key already.
+/// An identity that has the file key already.
 struct Opened(RefCell<Option<FileKey>>);
 
 impl age::Identity for Opened {

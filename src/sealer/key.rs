@@ -1,11 +1,12 @@
 //! Making the key that tokens are sealed to: P-256 in a retired slot, from 95 downward, PIN once, touch cached.
 //!
-//! One for each card and all registries. A card that has one already, made by this program, keeps it.
+//! A card has one such key, for all registries. If this program has made one on the card before, that one is used.
 
 use super::Sealer;
 use crate::card::choose;
 use crate::card::found_keys::found_keys;
 use crate::card::key_making::{NewKey, Start};
+use crate::card::known::KnownCards;
 use crate::card::survey::SurveyedCard;
 use crate::card::vacancy::Vacancy;
 use crate::enrollment::{Edit, Purpose, SealingKey};
@@ -14,7 +15,7 @@ use crate::piv::certificate::KeyPurpose;
 use crate::piv::{self, KeyInSlot, Origin, P256, PinPolicy, Serial, Slot, TouchPolicy};
 use crate::sealed::Recipient;
 
-/// Asked for at once, and good for the crates of a workspace: the card remembers a touch for 15 seconds.
+/// One PIN and one touch do for the crates of a workspace: the card remembers a touch for 15 seconds.
 const PIN: PinPolicy = PinPolicy::Once;
 const TOUCH: TouchPolicy = TouchPolicy::Cached;
 
@@ -27,8 +28,8 @@ impl Sealer<'_> {
     /// # Errors
     /// Whatever stopped it; a rerun goes on from there.
     pub(crate) fn key_on(&self, serial: Option<Serial>) -> Result<(), Error> {
-        let card = choose::card(self.access(), serial, None)?;
         let enrollments = self.enrollments()?;
+        let card = choose::card(self.access(), &KnownCards::all(&enrollments), serial, None)?;
         if enrollments.begun(card.serial, &Purpose::Sealing).is_none()
             && let Some((slot, key)) = made_earlier(&card)?
         {
@@ -60,10 +61,15 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// To name the slot is to know that it is empty.
+    /// Asks whether the key may be made there. Who names a slot is not asked whether it is empty.
     fn agree(&self, card: &SurveyedCard<'_>, slot: Slot, vacancy: Vacancy) -> Result<(), Error> {
         if vacancy == Vacancy::LooksEmpty && self.making.slot.is_none() {
             card.confirm_that_empty(&[slot])?;
+        }
+        match card.management_touches(1) {
+            0 => {}
+            1 => self.ui.say("the card's management key takes a touch"),
+            touches => self.ui.say(format_args!("the card's management key takes {touches} touches")),
         }
         if self.making.without_asking {
             return Ok(());

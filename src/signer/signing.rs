@@ -1,13 +1,14 @@
 //! What is signed: the token's claims and footer, made when the card is ready for them.
 
-use asymmetric_token::{Claims, Enrollment, Footer, Prepared};
+use asymmetric_token::{Claims, Enrollment, Footer, Prepared, PublicKey};
 use jiff::Timestamp;
 
 use super::Purpose;
+use crate::card::enrolled_keys;
 use crate::card::key_use::PrivateKey;
 use crate::enrollment::{Key, Registry};
 use crate::error::Error;
-use crate::piv::{PinPolicy, Piv, TouchPolicy};
+use crate::piv::{P384, PinPolicy, Piv, TouchPolicy};
 use crate::text::{escape, in_words};
 
 /// One token that is to be signed.
@@ -32,6 +33,14 @@ impl Signing {
         Ok(Signed { prepared, signature, issued_at })
     }
 
+    /// Whether the token can be made, as far as that can be known before anybody is asked for anything.
+    ///
+    /// # Errors
+    /// [`Error::Token`]: too long, or with characters that no token can have.
+    pub(super) fn is_possible(&self, keys: &[PrivateKey<Key>]) -> Result<(), Error> {
+        keys.iter().try_for_each(|key| self.prepared(&key.key, Timestamp::now()).map(drop))
+    }
+
     fn prepared(&self, key: &Key, issued_at: Timestamp) -> Result<Prepared, Error> {
         let footer = Footer {
             field: self.registry.key_id,
@@ -52,7 +61,8 @@ impl Signing {
     }
 }
 
-/// The key on each card that signs for this purpose. A read that asks for nothing is not announced: cargo makes many.
+/// The key on each card that signs for this purpose. A read token that costs neither PIN nor touch is not announced,
+/// because cargo asks for many.
 pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key>> {
     let mutation = purpose.is_for_mutations();
     let on_each = registry.cards.iter().filter_map(|card| {
@@ -61,7 +71,14 @@ pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key
         let announcement = (mutation || asks)
             .then(|| format!("signing {} with {}", statement(registry, purpose), card.display_name()));
         let (serial, firmware, pin, touch) = (card.serial, card.firmware, key.pin, key.touch);
-        Some(PrivateKey { serial, firmware, pin, touch, announcement, key })
+        let gone = |serial, slot| Error::KeyGone { serial, slot };
+        let is_there = |piv: &mut Piv<'_>, key: &Key| {
+            enrolled_keys::is_there(piv, &P384, key.slot, |point| {
+                PublicKey::from_uncompressed(point) == Ok(key.public)
+            })
+        };
+        let slot = key.slot;
+        Some(PrivateKey { serial, firmware, pin, touch, announcement, is_there, slot, gone, key })
     });
     on_each.collect()
 }

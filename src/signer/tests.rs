@@ -22,6 +22,7 @@ const SELECT: (&str, &str) =
 const SERIAL: (&str, &str) = ("00F8000000", "00BC614E 9000");
 const NO_SERIAL: (&str, &str) = ("00F8000000", "6D00");
 const PIN_STATE: &str = "00200080";
+const METADATA_82: &str = "00F7008200";
 const GET_CERTIFICATE_82: &str = "00CB3FFF055C035FC10D00";
 const INDEX: &str = "sparse+https://r.example/";
 
@@ -50,10 +51,19 @@ fn registry(firmware: Version, pin: PinPolicy) -> Registry {
     }
 }
 
+/// The answer to GET METADATA for a slot with this key.
+fn metadata(seed: u8) -> String {
+    format!("010114 02020201 030101 0463 8661{} 9000", text(&point(seed)))
+}
+
 type Attempt = Result<Signed, Obstacle>;
 type Work = Box<dyn FnOnce(&mut Piv<'_>) -> Result<Attempt, Error>>;
 
 fn work(registry: Registry, pin: Option<&str>) -> Work {
+    work_at(registry, pin, false)
+}
+
+fn work_at(registry: Registry, pin: Option<&str>, contactless: bool) -> Work {
     let yank = Mutation::Yank { name: "alpha".parse().unwrap(), version: "0.1.0".parse().unwrap() };
     let pin = pin.map(|pin| Arc::new(Pin::new(Zeroizing::new(pin.to_owned())).unwrap()));
     let purpose = Purpose::Mutation(yank);
@@ -67,9 +77,10 @@ fn work(registry: Registry, pin: Option<&str>) -> Work {
         announce: false,
         ui: Ui::silent(),
         touch_notice: Duration::from_secs(60),
+        contactless,
         operation: move |piv: &mut Piv<'_>, key: &Key| signing.sign(piv, key),
     };
-    Box::new(move |piv| transaction.run(piv))
+    Box::new(move |piv| Ok(transaction.run(piv)?.map(|(_, signed)| signed)))
 }
 
 /// Runs the work on a card that has exactly this to say.
@@ -114,23 +125,31 @@ fn a_card_is_known_by_its_number() {
 fn a_card_without_a_number_is_known_by_its_key() {
     let old = |pin| work(registry(Version::new(4, 3, 7), PinPolicy::Once), pin);
     let [ours, theirs] = [7, 8].map(certificate);
-    let attempt = run(old(None), &[NO_SERIAL, (GET_CERTIFICATE_82, &ours), (PIN_STATE, "63C3")]).unwrap();
+    let [named, state, none] = [(GET_CERTIFICATE_82, &*ours), (PIN_STATE, "63C3"), (METADATA_82, "6D00")];
+    let attempt = run(old(None), &[NO_SERIAL, named, state]).unwrap();
     assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
-    for not_ours in [theirs.as_str(), "6A82", "5300 9000", "5303 7001AA 9000"] {
-        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, not_ours)]).unwrap();
-        assert!(matches!(attempt, Err(Obstacle::OtherCard { found }) if found.is_empty()), "{not_ours}");
+    let is_other = |attempt: Result<Attempt, Error>| matches!(attempt.unwrap(), Err(Obstacle::OtherCard { found }) if found.is_empty());
+    for not_ours in [theirs.as_str(), "5303 7001AA 9000"] {
+        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, not_ours)]);
+        assert!(is_other(attempt), "{not_ours}");
     }
-    // A card enrolled with a number has to tell it.
-    let new = work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
-    assert!(
-        matches!(run(new, &[NO_SERIAL]).unwrap(), Err(Obstacle::OtherCard { found }) if found.is_empty())
-    );
+    for nothing in ["6A82", "5300 9000"] {
+        let attempt = run(old(Some("123456")), &[NO_SERIAL, (GET_CERTIFICATE_82, nothing), none]);
+        assert!(is_other(attempt), "{nothing}");
+    }
+    // A card that was enrolled with a number may hide it since.
+    let hidden = ("00F8000000", "6985");
+    let new = || work(registry(Version::new(5, 4, 3), PinPolicy::Once), None);
+    let attempt = run(new(), &[hidden, named, state]).unwrap();
+    assert!(matches!(attempt, Err(Obstacle::NeedsPin { tries: 3, .. })));
+    assert!(is_other(run(new(), &[hidden, (GET_CERTIFICATE_82, &theirs)])));
 }
 
 #[test]
 fn firmware_5_3_1_is_not_asked_for_the_state_of_its_pin() {
-    let metadata = ("00F7008000", "0101FF 050100 06020303 9000");
-    let attempt = run(work(registry(Version::new(5, 3, 1), PinPolicy::Once), None), &[SERIAL, metadata]);
+    let tries = ("00F7008000", "0101FF 050100 06020303 9000");
+    let work = work(registry(Version::new(5, 3, 1), PinPolicy::Once), None);
+    let attempt = run(work, &[SERIAL, tries]);
     assert!(matches!(attempt.unwrap(), Err(Obstacle::NeedsPin { tries: 3, .. })));
 }
 
@@ -146,15 +165,64 @@ fn a_key_that_always_asks() {
     assert!(attempt.is_ok());
 }
 
+/// After a reset the card has another PIN, and the key is gone: the PIN is not what is wrong.
+#[test]
+fn a_wrong_pin_of_a_key_that_is_gone() {
+    let verify = ("0020008008313131313131FFFF", "63C2");
+    let other = metadata(8);
+    for gone in ["6A88", "010111 02020201 030101 0400 9000", &other] {
+        let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), Some("111111"));
+        let attempt = run(work, &[SERIAL, verify, (METADATA_82, gone)]);
+        assert!(matches!(attempt, Err(Error::KeyGone { .. })), "{gone}");
+    }
+    let work = work(registry(Version::new(5, 2, 7), PinPolicy::Once), Some("111111"));
+    let attempt = run(work, &[SERIAL, verify, (METADATA_82, "6D00"), (GET_CERTIFICATE_82, "6A82")]);
+    assert!(matches!(attempt, Err(Error::KeyGone { .. })));
+}
+
 #[test]
 fn a_wrong_pin_ends_the_transaction() {
     let verify = "0020008008313131313131FFFF";
     let wrong = |answer| {
+        let ours = metadata(7);
         let work = work(registry(Version::new(5, 7, 4), PinPolicy::Once), Some("111111"));
-        run(work, &[SERIAL, (verify, answer)])
+        let is_there: &[_] = if answer == "63C0" { &[] } else { &[(METADATA_82, &*ours)] };
+        run(work, &[&[SERIAL, (verify, answer)], is_there].concat())
     };
     assert!(matches!(wrong("63C1").unwrap(), Err(Obstacle::WrongPin { tries: 1 })));
-    assert!(matches!(wrong("63C0"), Err(Error::Piv(piv::Error::PinBlocked))));
+    assert!(matches!(wrong("63C0"), Err(Error::PinBlocked { serial: piv::Serial(12_345_678) })));
+}
+
+/// `6982` means no PIN or no touch. What the card says of its PIN tells which, and no clock.
+#[test]
+fn a_refusal_is_for_want_of_a_pin_or_of_a_touch() {
+    let refused = |pin, given, touch, contactless, answers: &[&str]| {
+        let mut registry = registry(Version::new(5, 7, 4), pin);
+        registry.cards[0].keys[0].touch = touch;
+        let mut card = Script::answers(&[&[SELECT.1, SERIAL.1], answers].concat());
+        let attempt = work_at(registry, given, contactless)(&mut Piv::select(&mut card).unwrap());
+        card.assert_finished();
+        attempt
+    };
+    use PinPolicy::{Never, Once};
+    let always = TouchPolicy::Always;
+    let given = Some("123456");
+    let lost = refused(Once, None, always, false, &["9000", "6982", "63C2"]).unwrap();
+    assert!(matches!(lost, Err(Obstacle::NeedsPin { tries: 2, why: Why::NotVerified, .. })));
+    let blocked = refused(Once, None, always, false, &["9000", "6982", "6983"]);
+    assert!(matches!(blocked, Err(Error::PinBlocked { .. })));
+    for (pin, given, answers) in [
+        (Once, None, &["9000", "6982", "9000"][..]),
+        (Once, given, &["9000", "6982"]),
+        (Never, None, &["6982"]),
+    ] {
+        let untouched = refused(pin, given, always, false, answers).unwrap();
+        assert!(matches!(untouched, Err(Obstacle::NotTouched { .. })));
+        let on_nfc = refused(pin, given, always, true, answers);
+        assert!(matches!(on_nfc, Err(Error::NoTouchOverNfc { .. })));
+        let neither = refused(pin, given, TouchPolicy::Never, false, answers);
+        assert!(matches!(neither, Err(Error::AsksMore { .. })));
+    }
 }
 
 /// Whatever a card signs with, only the enrolled key's signature becomes a token.

@@ -47,7 +47,7 @@ impl Drop for Countdown {
     }
 }
 
-/// Nobody can be told if stderr is gone, so a failure to write is let pass.
+/// A failure to write is ignored: if stderr is gone, nobody can be told.
 fn rewrite(line: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());

@@ -1,7 +1,7 @@
 //! `YK_CARGO_LOG`: what this program does, for whoever looks for a mistake.
 //!
-//! Only what this program itself logs is shown, whatever the variable asks for: a library's trace shows HTTP header fields, and
-//! so a token.
+//! Only what this program itself logs is shown, whatever the variable asks for: a library's trace shows HTTP header
+//! fields, and so a token.
 
 use env_logger::Logger;
 use log::{Log, Metadata, Record};

@@ -1,13 +1,13 @@
-//! What a key signs to be enrolled at a registry: that it is there, for which role, and in which company.
+//! What a key signs to be enrolled at a registry: its role, and the ids of all keys that are enrolled with it.
 //!
-//! It is a token like the others, with `mutation` = `enroll`, and yet none of them: it reads as an [`Enrollment`] only, so
-//! that no route which takes [`Claims`](crate::Claims) can take one by mistake, nor the other way round.
+//! It is a token with `mutation` = `enroll`. It is only read as an [`Enrollment`] and never as
+//! [`Claims`](crate::Claims), so that neither can be taken for the other by mistake.
 //!
 //! ```json
 //! {"iat":"…","mutation":"enroll","challenge":"…","custom":{"role":"publish","keys":["k3.pid.…","k3.pid.…"]}}
 //! ```
 //!
-//! Every key of a request signs the ids of all of them: a proof taken from one request is worth nothing in another.
+//! Every key of a request signs the ids of all of them, so a proof from one request is worth nothing in another.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub const KIND: &str = "enroll";
 /// The most keys that are enrolled at once.
 pub const MAX_KEYS: usize = 4;
 
-/// A key's consent to be enrolled, or an enrolled key's to have others enrolled beside it.
+/// The consent of a key to be enrolled, or of an enrolled key to have others enrolled for the same user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrollment {
     /// `iat`.
@@ -33,7 +33,7 @@ pub struct Enrollment {
     pub challenge: String,
     /// What the signing key may sign.
     pub role: Role,
-    /// All keys of the request, 1 to 4. In any order; they are written in the order of their texts.
+    /// The 1 to 4 keys of the request in any order. They are written in the order of their texts.
     pub keys: Vec<KeyId>,
 }
 
@@ -76,7 +76,7 @@ impl Enrollment {
     }
 }
 
-/// The texts of key ids in their order, which is not that of the bytes behind them.
+/// The texts of key ids, sorted. That is not the order of the ids' bytes.
 #[must_use]
 pub fn sorted(keys: &[KeyId]) -> Vec<String> {
     let mut texts: Vec<_> = keys.iter().map(KeyId::to_string).collect();

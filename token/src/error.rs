@@ -24,15 +24,15 @@ pub enum Error {
         /// Length of the compact JSON.
         bytes: usize,
     },
-    /// One name twice in one JSON object: two readers could see two different tokens.
+    /// A name occurs twice in one JSON object, so that two readers could see two different tokens.
     #[error("{name:?} stands twice in one object of the {part}")]
     DuplicateName {
-        /// Where.
+        /// The part of the token.
         part: Part,
-        /// Which.
+        /// The name.
         name: String,
     },
-    /// An `enroll` token, where a token for reading or for a mutation is wanted.
+    /// It is an `enroll` token, but one for reading or for a mutation is needed.
     #[error("an `enroll` token is good for enrollment and nothing else")]
     Enrollment,
     /// The keys in an `enroll` token are not 1 to 4 different ids in the order of their texts.
@@ -50,7 +50,7 @@ pub enum Error {
     /// Not `k3.public.` and 66 base64url characters.
     #[error("a public key is `k3.public.` and 66 base64url characters")]
     KeySyntax,
-    /// The 49 bytes are no point of P-384.
+    /// The 49 bytes are not a point of P-384.
     #[error("the public key is not a point of P-384")]
     KeyOffCurve,
     /// A SEC 1 point that is not in compressed form (49 bytes, beginning with 02 or 03).
@@ -62,7 +62,7 @@ pub enum Error {
     /// A claim is missing that this kind of token needs.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// No footer: an RFC 3231 token always has one.
+    /// There is no footer, which every RFC 3231 token has.
     #[error("the token has no footer")]
     NoFooter,
     /// A part is not base64url.
@@ -81,18 +81,18 @@ pub enum Error {
     #[error("`{0}` must be printable ASCII without blanks")]
     NotPrintable(&'static str),
     /// More bytes than [`MAX_TOKEN_BYTES`](crate::MAX_TOKEN_BYTES).
-    #[error("the token has {bytes} bytes, 4096 are the most")]
+    #[error("the token has {bytes} bytes, but at most 4096 are accepted")]
     TooLong {
         /// Length of the token.
         bytes: usize,
     },
-    /// The role in an `enroll` token is none.
+    /// The role in an `enroll` token is not one.
     #[error(transparent)]
     Role(#[from] BadRole),
     /// Something follows the footer.
     #[error("something follows the token's footer")]
     TrailingBytes,
-    /// Another token, where an `enroll` token is wanted.
+    /// It is another token, but an `enroll` token is needed.
     #[error("not an `enroll` token")]
     NotEnrollment,
     /// The payload has no room for a 96-byte signature.
@@ -101,7 +101,7 @@ pub enum Error {
     /// A claim that does not belong to this kind of token.
     #[error("`{claim}` does not belong in a {kind} token")]
     UnexpectedClaim {
-        /// Which.
+        /// The name.
         claim: &'static str,
         /// `read`, `publish`, `yank`, `unyank` or `owners`.
         kind: &'static str,
@@ -109,9 +109,9 @@ pub enum Error {
     /// A name that RFC 3231 does not define; extensions go into `custom`.
     #[error("unknown name {name:?} in the {part}")]
     UnknownName {
-        /// Where.
+        /// The part of the token.
         part: Part,
-        /// Which.
+        /// The name.
         name: String,
     },
     /// `mutation` is none of publish, yank, unyank, owners.
@@ -123,7 +123,7 @@ pub enum Error {
     /// `vers` is not a SemVer version.
     #[error("`vers` is not a SemVer version")]
     Version,
-    /// Not a v3.public token: perhaps a bearer token.
+    /// It is not a v3.public token. It may be a bearer token.
     #[error("not an asymmetric token: it does not begin with `v3.public.`")]
     WrongHeader,
     /// A value of another JSON type than it must be.

@@ -1,11 +1,12 @@
-//! A part of a token as a JSON object. Its members are taken out one by one, so that none is left that nobody has looked at.
+//! A part of a token, which is a JSON object. Its members are taken out one by one, and members that are left at the
+//! end are refused.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Part};
 use crate::strict_json::{self, StrictJsonError};
 
-/// What has not been taken out yet.
+/// The members that are not taken out yet.
 pub(crate) struct Object {
     part: Part,
     members: Map<String, Value>,
@@ -51,7 +52,7 @@ impl Object {
         }
     }
 
-    /// Refuses members that nobody has taken.
+    /// Refuses members that are left.
     pub(crate) fn is_empty(&self) -> Result<(), Error> {
         match self.members.keys().next() {
             Some(name) => Err(Error::UnknownName { part: self.part, name: name.clone() }),

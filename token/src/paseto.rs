@@ -8,16 +8,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::{Error, Part};
 
-/// The longest token that is looked at, in bytes. A publish token is about 610 bytes long.
+/// The longest token that is accepted, in bytes. A publish token has about 610 bytes.
 pub const MAX_TOKEN_BYTES: usize = 4096;
 
-/// What every token of this version and purpose begins with.
+/// The beginning of every token of this version and purpose.
 pub const HEADER: &str = "v3.public.";
 
 /// Length of r ‖ s, in bytes.
 pub const SIGNATURE_BYTES: usize = 96;
 
-/// A token taken apart, nothing verified.
+/// The parts of a token. Nothing is verified.
 #[derive(Debug)]
 pub struct Frame {
     /// The message as signed.
@@ -29,7 +29,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Takes a token apart.
+    /// Splits a token into its parts.
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::WrongHeader`], [`Error::TrailingBytes`], [`Error::Padded`],
@@ -72,7 +72,7 @@ pub fn pre_authentication_encoding(pieces: &[&[u8]]) -> Vec<u8> {
     encoded
 }
 
-/// Puts a token together.
+/// Joins the parts to a token.
 #[must_use]
 pub fn encode(payload: &[u8], signature: &[u8; SIGNATURE_BYTES], footer: &[u8]) -> String {
     let mut token = String::from(HEADER);

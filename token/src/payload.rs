@@ -1,4 +1,5 @@
-//! What every payload has, whatever it says: a time, perhaps a version of its form, and texts that the registry chose.
+//! What the payloads of claims and of enrollments have in common: a time, an optional version, and texts that the
+//! registry chose.
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -6,12 +7,12 @@ use jiff::fmt::temporal::DateTimePrinter;
 use crate::error::Error;
 use crate::object::Object;
 
-/// `iat` as it is written: in UTC with six fractional digits.
+/// The text of `iat`: in UTC with six fractional digits.
 pub(crate) fn issued_at_text(issued_at: &Timestamp) -> String {
     DateTimePrinter::new().precision(Some(6)).timestamp_to_string(issued_at)
 }
 
-/// Takes `v`, which need not be there, and `iat`.
+/// Takes `iat`, and `v` if it is there.
 pub(crate) fn take_issued_at(payload: &mut Object) -> Result<Timestamp, Error> {
     match payload.take("v") {
         Some(version) if version != 1 => return Err(Error::UnknownVersion),
@@ -27,7 +28,7 @@ pub(crate) fn take_printable(payload: &mut Object, claim: &'static str) -> Resul
     Ok(text)
 }
 
-/// RFC 3231: the subject is "non-whitespace printable ASCII"; the same is asked of a challenge.
+/// RFC 3231: the subject is "non-whitespace printable ASCII". A challenge has to be the same here.
 pub(crate) fn is_printable(claim: &'static str, text: Option<&str>) -> Result<(), Error> {
     match text {
         Some(text) if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {

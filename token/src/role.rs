@@ -1,4 +1,4 @@
-//! What a key may sign: the word for it is the same in proofs, in slot certificates and on command lines.
+//! What a key may sign. The words are the same in proofs, in slot certificates and on command lines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ pub enum Role {
     Read,
     /// Mutation tokens and nothing else.
     Publish,
-    /// Either: for registries where a person has one key.
+    /// Either of them, for registries where a person has one key.
     Both,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Not a role.
+/// The word is not a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a role is `read`, `publish` or `both`")]
 pub struct BadRole;

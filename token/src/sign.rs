@@ -12,7 +12,7 @@ use crate::footer::Footer;
 use crate::paserk::PublicKey;
 use crate::paseto;
 
-/// A token but for its signature.
+/// A token without its signature.
 #[derive(Debug)]
 pub struct Prepared {
     public: PublicKey,
@@ -26,15 +26,16 @@ impl Prepared {
     /// Fixes every byte that will be signed.
     ///
     /// # Errors
-    /// [`Error::NotPrintable`], [`Error::CustomTooLong`]; [`Error::KeyMismatch`] if the footer names another key.
+    /// [`Error::NotPrintable`], [`Error::CustomTooLong`]; [`Error::KeyMismatch`] if the footer names another key;
+    /// [`Error::TooLong`] for a token no verifier would read.
     pub fn new(public: &PublicKey, claims: &Claims, footer: &Footer) -> Result<Self, Error> {
         Self::of(public, claims.to_json()?, footer)
     }
 
-    /// The same for an `enroll` token.
+    /// Fixes every byte of an `enroll` token that will be signed.
     ///
     /// # Errors
-    /// [`Error::NotPrintable`], [`Error::EnrollmentKeys`], [`Error::KeyMismatch`].
+    /// [`Error::NotPrintable`], [`Error::EnrollmentKeys`], [`Error::KeyMismatch`], [`Error::TooLong`].
     pub fn enrollment(public: &PublicKey, enrollment: &Enrollment, footer: &Footer) -> Result<Self, Error> {
         Self::of(public, enrollment.to_json()?, footer)
     }
@@ -44,6 +45,10 @@ impl Prepared {
             return Err(Error::KeyMismatch);
         }
         let footer = footer.to_json();
+        let bytes = paseto::encode(payload.as_bytes(), &[0; 96], footer.as_bytes()).len();
+        if bytes > paseto::MAX_TOKEN_BYTES {
+            return Err(Error::TooLong { bytes });
+        }
         let signed = paseto::signed_bytes(public.as_bytes(), payload.as_bytes(), footer.as_bytes(), b"");
         let digest = Sha384::digest(&signed).into();
         Ok(Self { public: *public, payload, footer, signed, digest })
@@ -69,12 +74,12 @@ impl Prepared {
 
     /// The token, from the signature r ‖ s, which any implementation of ECDSA over P-384 with SHA-384 may verify.
     ///
-    /// The signature is verified first: a card that used another key, or lies, fails here and not at the registry.
-    /// s is brought to the lower half of the group order, so that a token has one spelling. `check` gets the
+    /// The signature is verified first: a card that used another key or a wrong signature fails here, and not at the
+    /// registry. s is brought to the lower half of the group order, so that a token has one spelling. `check` gets the
     /// compressed public key, the message (not yet hashed) and r ‖ s as it will be in the token.
     ///
     /// # Errors
-    /// [`Error::BadSignature`]; [`Error::TooLong`] for a token no verifier would read.
+    /// [`Error::BadSignature`].
     pub fn finish_with(
         self,
         signature: &[u8; 96],
@@ -85,10 +90,6 @@ impl Prepared {
         if !check(self.public.as_bytes(), &self.signed, &signature) {
             return Err(Error::BadSignature);
         }
-        let token = paseto::encode(self.payload.as_bytes(), &signature, self.footer.as_bytes());
-        if token.len() > paseto::MAX_TOKEN_BYTES {
-            return Err(Error::TooLong { bytes: token.len() });
-        }
-        Ok(token)
+        Ok(paseto::encode(self.payload.as_bytes(), &signature, self.footer.as_bytes()))
     }
 }

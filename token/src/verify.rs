@@ -1,4 +1,4 @@
-//! Reading a token. What is not verified and what is have different types.
+//! Reading a token. Verified and unverified contents have different types.
 
 use p384::ecdsa::Signature;
 use p384::ecdsa::signature::hazmat::PrehashVerifier as _;
@@ -12,14 +12,14 @@ use crate::object::Object;
 use crate::paserk::PublicKey;
 use crate::paseto::{Frame, signed_bytes};
 
-/// A well-formed token of which nothing is known to be true. Its footer serves to find the key.
+/// A well-formed token that is not verified. Its footer tells which key to look up.
 #[derive(Debug)]
 pub struct Untrusted {
     frame: Frame,
     footer: Footer,
 }
 
-/// What a key has signed.
+/// The verified contents of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -30,7 +30,7 @@ pub struct Verified {
 }
 
 impl Untrusted {
-    /// Takes a token apart and reads its footer; the payload stays closed.
+    /// Splits a token and reads its footer, but not its payload.
     ///
     /// # Errors
     /// All of [`Frame::parse`], [`Error::NoFooter`], and every error about the footer.
@@ -49,7 +49,7 @@ impl Untrusted {
         &self.footer
     }
 
-    /// The claims without any proof, for showing a token to its owner. Never decide anything by them.
+    /// The unverified claims, for showing a token to its owner. Never decide anything by them.
     ///
     /// # Errors
     /// Every error about the payload.
@@ -57,7 +57,7 @@ impl Untrusted {
         Claims::of(Object::parse(&self.frame.payload, Part::Payload)?)
     }
 
-    /// What an `enroll` token says, without any proof.
+    /// The unverified contents of an `enroll` token.
     ///
     /// # Errors
     /// [`Error::NotEnrollment`], and every error about the payload.
@@ -93,7 +93,7 @@ impl Untrusted {
         Ok(Verified { claims: self.unverified_claims()?, footer: self.footer })
     }
 
-    /// Verifies an `enroll` token; any other is refused.
+    /// Verifies an `enroll` token. Any other token is refused.
     ///
     /// # Errors
     /// As [`verify_with`](Self::verify_with), and [`Error::NotEnrollment`].

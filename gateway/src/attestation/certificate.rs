@@ -1,4 +1,5 @@
-//! One certificate: what the chain's rules ask of it, and whether another one's key signed it.
+//! One X.509 certificate: what the rules for chains need to know of it, and whether another certificate's key signed
+//! it.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
@@ -25,17 +26,17 @@ const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 
-/// An X.509 certificate, read and not verified.
+/// An X.509 certificate that was read and is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     parsed: x509_cert::Certificate,
     der: Vec<u8>,
-    /// The signed part, byte for byte: writing it again need not give the same bytes.
+    /// The signed bytes as they came: encoding the certificate again need not give the same bytes.
     signed: Vec<u8>,
 }
 
 impl Certificate {
-    /// Reads one certificate in DER and nothing after it.
+    /// Reads one certificate in DER. Nothing may follow it.
     #[must_use]
     pub fn parse(der: &[u8]) -> Option<Self> {
         let parsed = x509_cert::Certificate::from_der(der).ok()?;
@@ -48,7 +49,7 @@ impl Certificate {
         })
     }
 
-    /// All certificates of a PEM text (RFC 7468); `None` if there is none, or one that is none.
+    /// All certificates of a PEM text (RFC 7468); `None` if there are none, or if one of them cannot be read.
     #[must_use]
     pub fn parse_pem(pem: &[u8]) -> Option<Vec<Self>> {
         let chain = x509_cert::Certificate::load_pem_chain(pem).ok()?;
@@ -74,18 +75,19 @@ impl Certificate {
         &self.der
     }
 
-    /// Whether `issuer` issued it, by name and by signature. Whether that one may issue is another question.
+    /// Whether `issuer` issued this certificate, by name and by signature. Whether the issuer was allowed to is not
+    /// asked.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
         self.names_as_issuer(issuer) && self.is_signed_by(issuer)
     }
 
-    /// Whether it names `other` as its issuer. Says nothing about the signature.
+    /// Whether it names `other` as its issuer. The signature is not looked at.
     pub(super) fn names_as_issuer(&self, other: &Self) -> bool {
         self.parsed.tbs_certificate().issuer() == other.parsed.tbs_certificate().subject()
     }
 
-    /// Whether the key in `issuer` made this one's signature.
+    /// Whether the key in `issuer` made this certificate's signature.
     fn is_signed_by(&self, issuer: &Self) -> bool {
         let info = issuer.parsed.tbs_certificate().subject_public_key_info();
         let (Some(key), Some(signature)) =
@@ -117,13 +119,13 @@ impl Certificate {
         Some(constraints.map_or((false, None), |found| (found.ca, found.path_len_constraint)))
     }
 
-    /// False if it says what its key is for, and that is not issuing (RFC 5280, 4.2.1.3).
+    /// False if it states what its key may be used for, and issuing certificates is not among that (RFC 5280, 4.2.1.3).
     pub(super) fn may_sign_certificates(&self) -> bool {
         self.extension(KEY_USAGE)
             .is_none_or(|value| KeyUsage::from_der(value).is_ok_and(|usage| usage.key_cert_sign()))
     }
 
-    /// Whether every critical extension is one whose meaning is heeded here; none stands twice (RFC 5280, 4.2).
+    /// Whether every critical extension is one that these rules observe, and none occurs twice (RFC 5280, 4.2).
     pub(super) fn is_understood(&self) -> bool {
         let all = self.extensions();
         let known = |one: &Extension| !one.critical || [BASIC_CONSTRAINTS, KEY_USAGE].contains(&one.extn_id);
@@ -162,7 +164,7 @@ fn signed_part(der: &[u8]) -> der::Result<&[u8]> {
     })
 }
 
-/// SHA-1 and RSA below 2048 bits are not here.
+/// SHA-1, and RSA keys below 2048 bits, are not accepted.
 fn algorithm(
     signature: ObjectIdentifier,
     key: ObjectIdentifier,

@@ -4,96 +4,96 @@ use crate::keys::Role;
 /// Why an attestation is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttestationError {
-    /// There is none.
+    /// The registry wants an attestation, and there is none.
     #[error("this registry wants the YubiKey's attestation of the {role} key")]
     Missing {
-        /// Of which key.
+        /// The key's role.
         role: Role,
     },
-    /// Too few certificates, or too many.
+    /// There are too few certificates, or too many.
     #[error("an attestation is 2 to 6 certificates, statement first and then F9; this one has {0}")]
     Length(usize),
-    /// Not an X.509 certificate in DER.
-    #[error("certificate {position} of the attestation is none")]
+    /// One of them is not an X.509 certificate in DER.
+    #[error("certificate {position} of the attestation is not an X.509 certificate")]
     Certificate {
-        /// From 1.
+        /// Its place in the chain, counted from 1.
         position: usize,
     },
     /// The first certificate does not say what a YubiKey says.
     #[error("the attestation's statement has no usable {0}")]
     Statement(&'static str),
-    /// About another key than the one that is enrolled.
+    /// It is about another key than the one that is enrolled.
     #[error("the attestation is about another key")]
     OtherKey,
-    /// A signature that does not verify.
+    /// A signature does not verify.
     #[error("`{subject}` was not signed by `{issuer}`")]
     Signature {
-        /// Whose certificate.
+        /// The certificate's subject.
         subject: String,
-        /// Whose key should have signed it.
+        /// The issuer, whose key should have signed it.
         issuer: String,
     },
-    /// Nobody known has issued it.
+    /// The chain does not lead to a trusted root.
     #[error("the attestation leads to `{issuer}`, which is no root that is trusted here")]
     UnknownIssuer {
-        /// The missing issuer.
+        /// The issuer that is missing.
         issuer: String,
     },
-    /// An issuer that is not an authority.
-    #[error("`{subject}` is no certificate authority, and has issued a certificate")]
+    /// An issuer is not a certificate authority.
+    #[error("`{subject}` is not a certificate authority, but has issued a certificate")]
     NotAuthority {
-        /// Whose certificate.
+        /// The certificate's subject.
         subject: String,
     },
-    /// F9 without basicConstraints, as some keys of the 4 series have it.
+    /// The F9 certificate has no basicConstraints, as on some keys of the 4 series.
     #[error(
         "the F9 certificate does not say that it may issue (an early YubiKey); this registry does not take such keys"
     )]
     Legacy,
-    /// More authorities below one than it allows.
+    /// There are more authorities below one than it allows.
     #[error("`{subject}` may not have so many authorities below it")]
     PathLength {
-        /// Whose certificate.
+        /// The certificate's subject.
         subject: String,
     },
-    /// An extension that must be understood, and is not.
+    /// A certificate has a critical extension that is not understood.
     #[error("`{subject}` has a critical extension that is not known here")]
     CriticalExtension {
-        /// Whose certificate.
+        /// The certificate's subject.
         subject: String,
     },
-    /// Not yet or not any more.
+    /// A certificate is not valid yet, or not any more.
     #[error("`{subject}` is not valid at this time")]
     Validity {
-        /// Whose certificate.
+        /// The certificate's subject.
         subject: String,
     },
-    /// Firmware below what this registry wants.
+    /// The firmware is older than this registry wants.
     #[error("the YubiKey has firmware {found}, this registry wants {minimum} or later")]
     Firmware {
-        /// The card's.
+        /// The card's firmware.
         found: Firmware,
-        /// The least.
+        /// The least that is accepted.
         minimum: Firmware,
     },
     /// The key asks for the PIN too rarely.
     #[error("the {role} key has the PIN policy `{found}`, this registry wants at least `{wanted}`")]
     Pin {
-        /// Which key.
+        /// The key's role.
         role: Role,
         /// The key's policy.
         found: PinPolicy,
-        /// The least.
+        /// The least that is accepted.
         wanted: PinPolicy,
     },
     /// The key asks for a touch too rarely.
     #[error("the {role} key has the touch policy `{found}`, this registry wants at least `{wanted}`")]
     Touch {
-        /// Which key.
+        /// The key's role.
         role: Role,
         /// The key's policy.
         found: TouchPolicy,
-        /// The least.
+        /// The least that is accepted.
         wanted: TouchPolicy,
     },
 }

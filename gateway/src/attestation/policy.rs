@@ -12,12 +12,12 @@ use crate::keys::Role;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// They are neither wanted nor kept.
+    /// Attestations are neither wanted nor kept.
     #[default]
     Off,
-    /// One that is about the key is kept; whether it verifies is said, and decides nothing.
+    /// An attestation of the key is kept. The person is told whether it verifies, but the key is enrolled either way.
     Record,
-    /// No key is enrolled without one that verifies and meets the rules.
+    /// A key is enrolled only with an attestation that verifies and meets the rules.
     Require,
 }
 
@@ -48,24 +48,26 @@ impl std::str::FromStr for Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Requirement {
-    /// How often the PIN.
+    /// How often it asks for the PIN, at least.
     pub pin: PinPolicy,
-    /// How often a touch.
+    /// How often it asks for a touch, at least.
     pub touch: TouchPolicy,
 }
 
 /// What has to hold where [`Mode::Require`] is set.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Whether any of this applies.
+    /// Whether these rules apply.
     pub mode: Mode,
-    /// Whom to believe.
+    /// The trusted certificates.
     pub trust: Trust,
-    /// The least firmware. Keys of firmware before 5.7.0 can be extracted in a laboratory (YSA-2024-03).
+    /// The oldest firmware that is accepted. Keys of firmware before 5.7.0 can be extracted in a laboratory
+    /// (YSA-2024-03).
     pub minimum_firmware: Option<Firmware>,
-    /// For read keys; by default nothing.
+    /// For read keys. By default nothing is required.
     pub read: Requirement,
-    /// For keys that may publish; by default a PIN in every session and a touch for every publish, or within 15 seconds.
+    /// For keys that may publish. By default they ask for the PIN once a session, and for a touch unless there was one
+    /// within 15 seconds.
     pub publish: Requirement,
 }
 
@@ -81,23 +83,23 @@ impl Default for Rules {
     }
 }
 
-/// What is to be kept of an attestation.
+/// What is kept of an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is none, or none is wanted.
+    /// Nothing: there is no attestation, or none is wanted.
     Nothing,
     /// It verifies and meets the rules.
     Attested(Statement),
-    /// It is about this key, and does not verify or does not meet the rules.
+    /// It is about this key, but it does not verify or does not meet the rules.
     Doubtful(AttestationError),
 }
 
 impl Rules {
-    /// Judges the chain that came with a key, or that none came.
+    /// Judges the chain that came with a key, if one came.
     ///
     /// # Errors
-    /// With [`Mode::Require`] whatever is missing or wrong; with [`Mode::Record`] a chain that is about another key or
-    /// cannot be read.
+    /// With [`Mode::Require`], whatever is missing or wrong. With [`Mode::Record`], a chain that is about another key
+    /// or cannot be read.
     pub fn judge(
         &self,
         chain: Option<&[Vec<u8>]>,

@@ -1,5 +1,5 @@
-//! The rules as an administrator writes them, in the configuration file's `[attestation]`. The one part of this that
-//! reads files.
+//! The rules as an administrator writes them, in `[attestation]` of the configuration file. The certificates they name
+//! are read here.
 
 use std::fs;
 use std::io;
@@ -9,16 +9,16 @@ use serde::Deserialize;
 
 use super::{Firmware, Mode, Requirement, Rules, TrustError};
 
-/// What to ask of attestations.
+/// What is asked of attestations.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
-    /// Whether they are asked for.
+    /// Whether attestations are asked for.
     pub policy: Mode,
-    /// PEM files with more certificates to believe, beside Yubico's: those that issued themselves are roots, the others
-    /// stand below them.
+    /// PEM files with certificates to trust beside Yubico's. Self-issued ones become roots; the others help to find a
+    /// way to a root.
     pub roots: Vec<PathBuf>,
-    /// The least firmware.
+    /// The oldest firmware that is accepted.
     pub minimum_firmware: Option<Firmware>,
     /// Whether to take early keys whose attestation certificate does not say that it may issue.
     pub allow_legacy_devices: bool,
@@ -28,36 +28,36 @@ pub struct Settings {
     pub publish: Option<Requirement>,
 }
 
-/// A file of certificates that cannot be used.
+/// Why a file of certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// There are no certificates in it.
-    #[error("{} cannot be believed", path.display())]
+    /// It does not hold certificates.
+    #[error("the certificates in {} cannot be used", path.display())]
     Certificates {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: TrustError,
     },
 }
 
 impl Settings {
-    /// Takes the files from this folder, if their paths are not absolute.
+    /// Makes the files' paths relative to this folder, unless they are absolute.
     pub fn relative_to(&mut self, folder: &Path) {
         for path in &mut self.roots {
             *path = folder.join(&*path);
         }
     }
 
-    /// The rules, with the certificates out of the files.
+    /// Reads the files, and returns the rules.
     ///
     /// # Errors
     /// [`SettingsError`].

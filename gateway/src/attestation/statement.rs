@@ -1,4 +1,5 @@
-//! What the first certificate says: extensions 1.3.6.1.4.1.41482.3.x, raw bytes inside the extension's OCTET STRING.
+//! What the first certificate of an attestation says about a key. The extensions are 1.3.6.1.4.1.41482.3.x, with raw
+//! bytes inside the OCTET STRING.
 
 use std::fmt;
 
@@ -10,11 +11,11 @@ use super::{AttestationError, Certificate, Firmware, PinPolicy, TouchPolicy};
 
 /// Three bytes.
 pub(super) const FIRMWARE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.3");
-/// A DER INTEGER; absent on the 4 series.
+/// A DER INTEGER. It is absent on the 4 series.
 const SERIAL: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.7");
 /// Two bytes: PIN policy, touch policy.
 const POLICIES: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.8");
-/// One byte; absent on the 4 series.
+/// One byte. It is absent on the 4 series.
 const FORM_FACTOR: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.41482.3.9");
 
 /// What a YubiKey says about a key that it made.
@@ -22,15 +23,15 @@ const FORM_FACTOR: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.
 pub struct Statement {
     /// The key.
     pub key: PublicKey,
-    /// The card's firmware when it said so.
+    /// The card's firmware when it made the statement.
     pub firmware: Firmware,
-    /// The card's number; the 4 series does not tell.
+    /// The card's serial number. The 4 series does not tell it.
     pub serial: Option<u32>,
     /// When the key asks for the PIN.
     pub pin: PinPolicy,
     /// When the key asks for a touch.
     pub touch: TouchPolicy,
-    /// The housing, as Yubico numbers them (1 = USB-A …; 0x80 is set on FIPS keys); the 4 series does not tell.
+    /// The form factor in Yubico's numbers (1 is USB-A …; 0x80 is set on FIPS keys). The 4 series does not tell it.
     pub form_factor: Option<u8>,
 }
 

@@ -1,17 +1,18 @@
-//! The roots, and the way from a card's F9 certificate to one of them.
+//! The trusted roots, and the path from a card's F9 certificate to one of them.
 
 use jiff::Timestamp;
 
 use super::statement::FIRMWARE;
 use super::{AttestationError, Certificate};
 
-/// Yubico's roots: pinned, and their fingerprints by a test.
+/// Yubico's roots. A test pins their fingerprints.
 const ROOTS: [&[u8]; 3] = [
     include_bytes!("../../data/yubico/piv-root-ca-263751.pem"),
     include_bytes!("../../data/yubico/u2f-root-ca-457200631.pem"),
     include_bytes!("../../data/yubico/attestation-root-1.pem"),
 ];
-/// What stands between Yubico Attestation Root 1 and the cards. A help in finding the way, trusted for nothing.
+/// The certificates between Yubico Attestation Root 1 and the cards. They help to find a path and are not trusted
+/// themselves.
 const BETWEEN: [&[u8]; 5] = [
     include_bytes!("../../data/yubico/attestation-intermediate-a-1.pem"),
     include_bytes!("../../data/yubico/attestation-intermediate-b-1.pem"),
@@ -20,29 +21,28 @@ const BETWEEN: [&[u8]; 5] = [
     include_bytes!("../../data/yubico/piv-attestation-b2-1.pem"),
 ];
 
-/// Whom to believe.
+/// The certificates that decide whether a chain is trusted.
 #[derive(Clone, Debug)]
 pub struct Trust {
     roots: Vec<Certificate>,
     between: Vec<Certificate>,
-    /// Whether to take F9 certificates that do not say that they may issue: some keys of the 4 series have them.
+    /// Whether to accept F9 certificates that do not say that they may issue. Some keys of the 4 series have such.
     pub legacy_devices: bool,
 }
 
-/// A file that cannot be used.
+/// A PEM text cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no usable certificate in it, or something else; PEM is expected")]
+#[error("it must hold certificates in PEM, and nothing else")]
 pub struct TrustError;
 
 impl Trust {
-    /// Yubico's authorities and nobody else.
+    /// Yubico's authorities, and no others.
     #[must_use]
     pub fn yubico() -> Self {
         Self { roots: all(&ROOTS), between: all(&BETWEEN), legacy_devices: false }
     }
 
-    /// Adds the certificates of a PEM text: those that issued themselves become roots, the others help to find the way
-    /// to one.
+    /// Adds the certificates of a PEM text. Self-issued ones become roots; the others help to find a path to a root.
     ///
     /// # Errors
     /// [`TrustError`].
@@ -57,8 +57,9 @@ impl Trust {
         Ok(())
     }
 
-    /// Whether a chain (statement, F9, perhaps more) leads to a root, by rules of RFC 5280, 6.1. Of a root, name and key
-    /// count (6.1.1 (d)); its path length is not looked at, since Yubico's older ones contradict the cards below them.
+    /// Whether a chain (statement, F9, perhaps more) leads to a root, by rules of RFC 5280, 6.1. Of a root only the
+    /// name and the key count (6.1.1 (d)). Its path length is ignored, because the older roots of Yubico contradict the
+    /// cards below them.
     pub(super) fn accepts(&self, chain: &[Certificate], now: Timestamp) -> Result<(), AttestationError> {
         let [statement, f9, more @ ..] = chain else { return Err(AttestationError::Length(chain.len())) };
         usable(statement, now)?;
@@ -91,7 +92,7 @@ fn issuer_of<'a>(certificate: &Certificate, among: &'a [Certificate]) -> Option<
     among.iter().find(|other| certificate.is_issued_by(other))
 }
 
-/// The one among them that issued it. If one has the right name and the wrong key, that is worth saying.
+/// The one among them that issued the certificate. An error tells whether one had the right name and the wrong key.
 fn named_issuers<'a>(
     certificate: &Certificate,
     among: impl Iterator<Item = &'a Certificate>,
@@ -126,7 +127,7 @@ fn usable(certificate: &Certificate, now: Timestamp) -> Result<(), AttestationEr
 /// Without this rule, a key in any slot of a card could attest to whatever its owner likes: the card vouches for such a
 /// key by a certificate too.
 ///
-/// An F9 certificate that says nothing of the kind can be let pass, if a root itself issued it, and to a YubiKey's PIV
+/// An F9 certificate without such a statement can be accepted if a root itself issued it, for a YubiKey's PIV
 /// application. Certificates of keys in slots are issued by F9, never by a root.
 fn may_issue(certificate: &Certificate, below: usize, legacy: bool) -> Result<(), AttestationError> {
     let subject = || certificate.subject();

@@ -1,4 +1,4 @@
-//! Canonical JSON: one value, one spelling, so that a hash over the bytes is a hash over what they say.
+//! Canonical JSON. A value has one spelling, so that a hash of the bytes is a hash of what they say.
 //!
 //! As RFC 8785 has it, without fractions: UTF-8; no blanks; names sorted by their bytes (here they are ASCII, where all
 //! orders agree); in strings `"`, `\` and the control characters are escaped, in the shortest way (`\n`, otherwise
@@ -20,7 +20,7 @@ pub fn object(object: &Map<String, Value>) -> Result<String, BadNumber> {
     Ok(text)
 }
 
-/// A number that canonical JSON does not have.
+/// A number that canonical JSON does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the number {0} is not an integer of at most 53 bits")]
 pub struct BadNumber(String);

@@ -1,24 +1,24 @@
-//! Following the log from entry to entry, and what is wrong with it where that fails.
+//! Following the log from entry to entry, and what is wrong where that fails.
 
 use super::{Entry, EntryError, Hash, Point};
 
-/// The log, as far as it was followed.
+/// The log as far as it was followed.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain {
     last: Point,
     before: Hash,
 }
 
-/// Why a log does not hold; the first entry of which that is known.
+/// Why a log does not hold, with the first entry that shows it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// A number is left out.
+    /// An entry is missing.
     #[error("entry {seq} is missing: it was removed")]
     Removed {
-        /// The number.
+        /// Its place.
         seq: u64,
     },
-    /// An entry stands where another belongs.
+    /// An entry is in the place of another.
     #[error("entry {says} stands in the place of entry {seq}: entries were put in another order")]
     Reordered {
         /// The place.
@@ -26,52 +26,52 @@ pub enum Broken {
         /// The number that the entry gives itself.
         says: u64,
     },
-    /// An entry was put in: the one after it follows the one before it.
+    /// An entry was inserted.
     #[error("entry {seq} was inserted: the entry after it follows the one before it")]
     Inserted {
         /// The entry that was put in.
         seq: u64,
     },
-    /// The bytes are no entry any more.
+    /// The bytes are not an entry any more.
     #[error("entry {seq} was changed: {why}")]
     Unreadable {
-        /// Which.
+        /// The entry's place.
         seq: u64,
         /// What is wrong with them.
         why: EntryError,
     },
-    /// The bytes are not those whose hash was noted.
+    /// The bytes have another hash than the one that was noted when they were written.
     #[error("entry {seq} was changed: its hash is {found}, and {noted} was noted")]
     Changed {
-        /// Which.
+        /// The entry's place.
         seq: u64,
-        /// Over the bytes that are there.
+        /// The hash of the bytes that are there.
         found: Hash,
-        /// What was noted when it was written.
+        /// The hash that was noted.
         noted: Hash,
     },
-    /// An entry follows another than the one before it.
+    /// An entry names another hash than that of the entry before it.
     #[error("entry {seq} does not follow what is there before it: one of the two was changed")]
     Unlinked {
-        /// The later one.
+        /// The place of the later entry.
         seq: u64,
     },
-    /// The log ends before a head.
+    /// The log ends before an entry that was signed.
     #[error("the log ends with entry {last}, and there is a head of entry {head}: the end was cut off")]
     CutOff {
-        /// The last entry there is.
+        /// The last entry that is there.
         last: u64,
-        /// The entry that a head is of.
+        /// The entry that was signed.
         head: u64,
     },
-    /// The entry is another than the one that a head is of, though all before it hangs together.
+    /// The entry is not the one that was signed, although the chain holds.
     #[error("entry {seq} has the hash {found}, its head has {head}: the log was written anew up to there")]
     Rewritten {
-        /// Which.
+        /// The entry's place.
         seq: u64,
-        /// Over the bytes that are there.
+        /// The hash of the bytes that are there.
         found: Hash,
-        /// What the head says.
+        /// The hash that was signed.
         head: Hash,
     },
 }
@@ -89,7 +89,7 @@ impl Chain {
         self.last
     }
 
-    /// Takes the next entry: its place, its bytes, and the hash that was noted when it was written, where there is one.
+    /// Takes the next entry: its place, its bytes, and the hash that was noted when it was written, if there is one.
     ///
     /// # Errors
     /// [`Broken`].
@@ -119,7 +119,7 @@ impl Chain {
         Ok(entry)
     }
 
-    /// Compares the last entry with a head of it. A head of another entry says nothing here.
+    /// Compares the last entry with a head of it. A head of another entry is ignored.
     ///
     /// # Errors
     /// [`Broken::Rewritten`].
@@ -130,7 +130,7 @@ impl Chain {
         Ok(())
     }
 
-    /// The log is over: it must have reached the head.
+    /// Checks at the end of the log that it has reached a head.
     ///
     /// # Errors
     /// [`Broken::CutOff`].

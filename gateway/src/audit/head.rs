@@ -1,8 +1,8 @@
-//! Heads: the gateway's signature over a place in the log, and so over every entry up to it.
+//! Heads: the gateway's signatures over places in the log, each of which covers every entry up to it.
 //!
 //! A head is one line of canonical JSON. Its signature is ECDSA over P-384 with SHA-384 (r ‖ s, 96 bytes, base64url
 //! without padding) of PASETO's pre-authentication encoding of two pieces: [`PURPOSE`], and the same line without
-//! `signature`. No token is signed over such bytes, so that neither can be taken for the other.
+//! `signature`. No token is signed over such bytes, so a head and a token cannot be mistaken for each other.
 
 use asymmetric_token::paseto::{SIGNATURE_BYTES, pre_authentication_encoding};
 use asymmetric_token::{Error as TokenError, PublicKey};
@@ -22,12 +22,12 @@ use super::{EntryError, Point, canonical, canonical_object, text, time, time_tex
 /// The first piece of what is signed.
 pub const PURPOSE: &[u8] = b"registry-gateway audit head v1";
 
-/// A place in the log that a gateway has signed; the signature holds.
+/// A place in the log that a gateway has signed. The signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The index URL of the registry whose log it is.
     pub index: String,
-    /// The entry.
+    /// The entry up to which the log is signed.
     pub point: Point,
     /// When it was signed, by the gateway's clock.
     pub time: Timestamp,
@@ -36,19 +36,19 @@ pub struct Head {
     signature: [u8; SIGNATURE_BYTES],
 }
 
-/// Why a line is no head.
+/// Why a line is not a head.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
-    /// Not canonical JSON, or a field is missing or wrong.
-    #[error("this is no head of an audit log: {0}")]
+    /// It is not canonical JSON, or a field is missing or wrong.
+    #[error("this is not a head of an audit log: {0}")]
     Syntax(#[from] EntryError),
-    /// A later version.
+    /// It has a later version.
     #[error("this head has version {0}, which a newer registry-gateway wrote")]
     Newer(u64),
-    /// Not a P-384 key.
-    #[error("the head's key is not one: {0}")]
+    /// Its key is not a P-384 key.
+    #[error("the head's key cannot be used: {0}")]
     Key(TokenError),
-    /// The signature is another's, or the head was changed.
+    /// The signature does not verify: another key made it, or the head was changed.
     #[error("the signature of the head of entry {seq} does not hold: the head was changed")]
     Signature {
         /// The entry that the head names.
@@ -57,8 +57,8 @@ pub enum HeadError {
 }
 
 impl Head {
-    /// Reads a head and verifies its signature by the key that it names. Whether that key is the gateway's is for the
-    /// caller to say.
+    /// Reads a head and verifies its signature by the key that it names. Whether that key is the gateway's, the caller
+    /// has to decide.
     ///
     /// # Errors
     /// [`HeadError`].
@@ -125,13 +125,13 @@ pub struct HeadKey {
     public: PublicKey,
 }
 
-/// Why there is no key to sign heads with.
+/// Why a key cannot sign heads.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadKeyError {
-    /// Not a P-384 key in PKCS#8.
+    /// It is not a P-384 key in PKCS#8.
     #[error("this is not a P-384 key in PKCS#8")]
     Rejected(#[from] KeyRejected),
-    /// The public half is not a point.
+    /// Its public half is not a point of the curve.
     #[error("this key has no public half: {0}")]
     Public(#[from] TokenError),
     /// The random generator or the signing failed.
@@ -140,7 +140,7 @@ pub enum HeadKeyError {
 }
 
 impl HeadKey {
-    /// Makes a key: PKCS#8, DER.
+    /// Makes a key, in PKCS#8, DER.
     ///
     /// # Errors
     /// [`HeadKeyError::Failed`].

@@ -1,4 +1,4 @@
-//! One change of a crate at a time: an attempt is settled before the next one is judged by what is there.
+//! One change of a crate at a time. An attempt is settled before the state of the crate decides about the next one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Intents without an outcome, left by a crash or by an answer that said nothing: the registry behind is asked what
+//! Intents without an outcome, left by a crash or by an answer that did not tell it. The registry behind is asked what
 //! became of them.
 
 use std::time::Duration;
@@ -10,24 +10,24 @@ use super::Changes;
 use crate::store::{INTERRUPTED, Intent, Outcome, StoreError};
 use crate::upstream::UpstreamError;
 
-/// What is on record of a change of owners that nobody answered.
+/// The recorded outcome of a change of owners that was not answered.
 const UNKNOWN: &str = "interrupted; see who the owners are";
 
-/// How old an open intent is before it is taken for abandoned: the registry behind may still be at work on it, after the
-/// gateway has given up waiting.
+/// The age at which an open intent counts as abandoned. The registry behind may still be working on a younger one,
+/// although the gateway has given up waiting.
 const ABANDONED: SignedDuration = SignedDuration::from_mins(10);
-/// Between two looks.
+/// The time between two looks at the open intents.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why an intent cannot be settled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettlementError {
-    /// The registry behind does not tell.
-    #[error("what became of {intent} cannot be found out")]
+    /// The registry behind does not tell its outcome.
+    #[error("the outcome of {intent} cannot be found out")]
     Upstream {
-        /// The intent, in words.
+        /// The intent in words.
         intent: String,
-        /// Why.
+        /// The cause.
         source: UpstreamError,
     },
     /// The store failed.
@@ -36,14 +36,15 @@ pub(crate) enum SettlementError {
 }
 
 impl Changes {
-    /// Settles every open intent that was begun before this time, each in its crate's turn: whoever has the turn is at
-    /// work on an intent of his own, and tells what became of it himself.
+    /// Settles every open intent that was begun before this time, each in its crate's turn. Whoever has the turn is
+    /// working on an intent of his own, and settles it himself.
     ///
-    /// What only one user's credential could tell, and does not any more, stays open and holds up nobody else.
+    /// An intent whose outcome only the credential of its user could tell stays open if that credential is no longer
+    /// good. It holds up nobody else.
     ///
     /// # Errors
-    /// [`SettlementError::Upstream`] with the first that the registry behind does not tell of, after all were asked
-    /// for; [`SettlementError::Store`] at once.
+    /// [`SettlementError::Upstream`] with the first intent whose outcome the registry behind does not tell, after all
+    /// were tried; [`SettlementError::Store`] at once.
     pub(crate) async fn settle(&self, before: Timestamp) -> Result<(), SettlementError> {
         self.store.record_known(Timestamp::now())?;
         let mut unsettled = Ok(());
@@ -54,11 +55,11 @@ impl Changes {
             }
             match self.found_out(&intent).await {
                 Ok(outcome) => {
-                    tracing::warn!(change = %intent, ?outcome, "was left open");
+                    tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
                     self.store.settle(&intent, &outcome, Timestamp::now())?;
                 }
                 Err(error) if error.is_of_one_user() => {
-                    tracing::error!(change = %intent, user = %intent.user, %error, "stays open");
+                    tracing::error!(change = %intent, user = %intent.user, %error, "an intent stays open");
                 }
                 Err(source) => {
                     let error = SettlementError::Upstream { intent: intent.to_string(), source };
@@ -69,12 +70,12 @@ impl Changes {
         unsettled
     }
 
-    /// Settles, while a gateway runs, what the registry behind left open. Never ends.
+    /// Settles abandoned intents while the gateway runs. It never ends.
     pub(crate) async fn keep_settling(&self) {
         loop {
             tokio::time::sleep(PAUSE).await;
             if let Err(error) = self.settle_abandoned(Timestamp::now()).await {
-                tracing::error!(%error, "still open");
+                tracing::error!(%error, "not all open intents are settled");
             }
         }
     }
@@ -83,8 +84,8 @@ impl Changes {
         self.settle(now - ABANDONED).await
     }
 
-    /// What became of a change, by what is there now. A version is published by one token: if another is on record for
-    /// it, this one did nothing.
+    /// The outcome of a change, judged by the present state of the index. A version is published by one token: if
+    /// another one is on record for it, this one did nothing.
     pub(super) async fn found_out(&self, intent: &Intent) -> Result<Outcome, UpstreamError> {
         let (name, version) = (intent.mutation.name(), intent.mutation.version());
         let state = match version {
@@ -98,7 +99,7 @@ impl Changes {
             }
             Mutation::Yank { .. } => state.is_some_and(|state| state.yanked),
             Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
-            // The token does not say whose they were to be.
+            // The token does not say who was to be added or removed.
             Mutation::Owners { .. } => return Ok(Outcome::Failed(UNKNOWN.to_owned())),
         };
         Ok(if done { Outcome::Done } else { Outcome::Failed(INTERRUPTED.to_owned()) })

@@ -1,18 +1,20 @@
-//! The audit log on the command line.
+//! `audit`: verify and export the audit log.
 
 use std::fs;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use registry_gateway::audit::{Head, Point};
+use registry_gateway::inspection;
 use registry_gateway::store::Store;
 
 use super::{Outcome, say};
 use crate::cli::KeptHead;
 
-/// Entries at a time.
+/// How many entries are read at a time.
 const BATCH: u64 = 1000;
 
-/// Follows the log and says what that shows.
+/// Follows the log, compares the tables with it and the index with the signed files, and says what that shows.
 pub(super) fn verify(store: &Store, kept: Option<KeptHead>) -> Outcome {
     let heads = store.heads()?;
     let mut points: Vec<Point> = heads.iter().map(|head| head.point).collect();
@@ -39,10 +41,49 @@ pub(super) fn verify(store: &Store, kept: Option<KeptHead>) -> Outcome {
     }
     text.push_str(&format!("end        {end}\n"));
     say(&text)?;
+    let found = inspection::inspect(store, Timestamp::now())?;
+    if let Some(first) = found.faults.first() {
+        say(&found.faults.iter().map(|fault| format!("WRONG      {fault}\n")).collect::<String>())?;
+        return Err(NotAsLogged { first: first.to_string(), more: found.faults.len() - 1 }.into());
+    }
+    let mut text = "tables     they hold what the log says\n".to_owned();
+    match found.versions {
+        0 => {}
+        1 => {
+            text.push_str("versions   1: its file is the signed one, and the index says what the file says\n")
+        }
+        many => text.push_str(&format!(
+            "versions   {many}: their files are the signed ones, and the index says what the files say\n"
+        )),
+    }
+    if found.behind > 0 {
+        text.push_str(&format!(
+            "behind     {} on record that are in the registry behind, which was not asked: `registry-gateway doctor` does\n",
+            found.behind
+        ));
+    }
+    say(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the entries' bytes; `prev` of each is the SHA-256 of the line before, without its line break.
+/// All faults are on standard output, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the store was changed past the log: {first}{}",
+    if *.more == 0 { String::new() } else { format!("; and {more} more, listed above") }
+)]
+pub(crate) struct NotAsLogged {
+    first: String,
+    more: usize,
+}
+
+impl NotAsLogged {
+    /// What to do next.
+    pub(crate) const HINT: &str = "somebody or something else than registry-gateway has written there: stop the service, keep a copy of the folder, \
+         restore the last backup that `audit verify` finds nothing wrong in, and see who can write the folder";
+}
+
+/// Prints the entries as they are stored. `prev` of each is the SHA-256 of the line before, without its line break.
 pub(super) fn export(store: &Store) -> Outcome {
     let end = store.audit_end()?.seq;
     for from in (1..=end).step_by(BATCH as usize) {
@@ -52,7 +93,7 @@ pub(super) fn export(store: &Store) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A head in a file counts if this store's key has signed it.
+/// The place that a kept head is of. A head in a file counts only if this store's key has signed it.
 fn point(kept: KeptHead, store: &Store) -> Result<Point, Box<dyn std::error::Error>> {
     let path = match kept {
         KeptHead::Point(point) => return Ok(point),

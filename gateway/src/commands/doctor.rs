@@ -1,4 +1,4 @@
-//! `doctor`: what was looked at, a line each, and below it what is to be done.
+//! `doctor`: one line for each check, and below it what is to be done.
 
 use std::process::ExitCode;
 

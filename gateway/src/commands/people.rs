@@ -1,4 +1,4 @@
-//! Users, their invites and their keys.
+//! `user`, `invite` and `key`.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
         UserCommand::Add { place, user, again } => {
-            made_if_new(&place)?.add_user(&user, again, Timestamp::now())?;
+            open_or_create(&place)?.add_user(&user, again, Timestamp::now())?;
             say(&format!("{user}\n"))?;
         }
         UserCommand::List { place } => {
@@ -27,7 +27,7 @@ pub(super) fn user(command: UserCommand) -> Outcome {
             let revoked = store.remove_user(&user, Timestamp::now())?;
             say(&format!("{user}\t{revoked} keys revoked\n"))?;
             if store.credential(&user)?.is_some() {
-                note(&format!(
+                hint(&format!(
                     "{user}'s token for the registry behind is still good there: revoke it there, and run \
                      `registry-gateway credential remove {user}`\n"
                 ));
@@ -37,18 +37,18 @@ pub(super) fn user(command: UserCommand) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The code alone on standard output; it cannot be shown again.
+/// Prints only the code on standard output. It cannot be shown again.
 pub(super) fn invite(place: &Place, user: &User) -> Outcome {
     let (code, expires) = place.store()?.invite(user, Timestamp::now())?;
     say(&format!("{code}\n"))?;
-    note(&format!(
+    hint(&format!(
         "good once, until {expires:.0}; it is not kept. For {user}: yk-cargo enroll REGISTRY --invite\n"
     ));
     Ok(ExitCode::SUCCESS)
 }
 
-/// What to do next, beside the data. It is done already; nothing depends on this line.
-pub(super) fn note(text: &str) {
+/// Tells on standard error what to do next. The command has succeeded already, so a failure to write is ignored.
+pub(super) fn hint(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -62,7 +62,7 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
                 None => None,
             };
             let new = NewKey { public, user, role, label, subject, expires };
-            say(&format!("{}\n", made_if_new(&place)?.add_key(new, now)?.id()))?;
+            say(&format!("{}\n", open_or_create(&place)?.add_key(new, now)?.id()))?;
         }
         KeyCommand::List { place } => {
             for key in place.store()?.keys()? {
@@ -77,26 +77,26 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn made_if_new(place: &Place) -> Result<Store, PlaceError> {
+fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
     let folder = place.config()?.store;
     if !Store::is_in(&folder) {
-        tell_of_new_store(&folder);
+        warn_of_new_store(&folder);
     }
     Ok(Store::open(&folder)?)
 }
 
-/// A slip in its name is seen by this, and by nothing else before people are refused.
-pub(super) fn tell_of_new_store(folder: &Path) {
+/// Warns of a new store. Nothing else would show a typing error in its name before people are refused.
+pub(super) fn warn_of_new_store(folder: &Path) {
     tracing::warn!("there was no store in {}: a new one is made", folder.display());
 }
 
-/// Name, state, number of keys, separated by tabs.
+/// A line with name, state and number of keys, separated by tabs.
 fn person_line(person: &Person) -> String {
     let state = person.removed.map_or("active".to_owned(), |at| format!("removed {at:.0}"));
     format!("{}\t{state}\t{} keys\n", person.user, person.keys)
 }
 
-/// Id, user, role, state, label, separated by tabs.
+/// A line with id, user, role, state and label, separated by tabs.
 fn key_line(key: &Key, now: Timestamp) -> String {
     let state = match (key.revoked, key.expires) {
         (Some(at), _) => format!("revoked {at:.0}"),

@@ -1,4 +1,4 @@
-//! Whether the gateway starts with this configuration, and whether cargo's users find it there.
+//! Whether the gateway starts with this configuration, and whether cargo finds it at its URL.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::http_client::{Client, Response};
 use crate::serve::{Addresses, StartError};
 use crate::tls::Tls;
 
-/// For an answer of the gateway's own, which asks nobody for it.
+/// How long to wait for the gateway's answer, for which it asks nobody else.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// In bytes.
+/// The longest `config.json` that is read, in bytes.
 const MOST_CONFIG: usize = 64 << 10;
 
-/// What can be said without asking anybody; and the addresses, if there are any.
+/// What the configuration alone tells, and the addresses if it has usable ones.
 pub(super) fn configured(config: &Config) -> (Vec<Finding>, Option<Addresses>) {
     let mut findings = vec![url(config)];
     findings.extend(proxy(config));
@@ -36,7 +36,7 @@ pub(super) fn configured(config: &Config) -> (Vec<Finding>, Option<Addresses>) {
     }
 }
 
-/// What a start checks of the configuration, except for the port and the registry behind.
+/// Checks what a start would check of the configuration, except for the port and the registry behind.
 fn usable(config: &Config) -> Result<Addresses, StartError> {
     config.is_within_bounds()?;
     config.tls.clone().map(Tls::open).transpose()?;
@@ -78,7 +78,7 @@ fn proxy(config: &Config) -> Option<Finding> {
     })
 }
 
-/// Asks as cargo does first, without a token. `None`: the port is not known before the gateway starts.
+/// Asks without a token, as cargo does first. `None` if the port is not known before the gateway starts.
 pub(super) async fn reached(config: &Config, addresses: &Addresses) -> Option<Finding> {
     if config.url.is_none() && config.listen.port() == 0 {
         return None;
@@ -112,7 +112,7 @@ async fn ask(url: &str) -> Result<Response, Box<dyn Error>> {
     Ok(Client::new(PATIENCE, None)?.send(Request::get(url).body(Body::empty())?).await?)
 }
 
-/// Both answers that cargo can get name the gateway's URL.
+/// Whether the answer is this gateway's. Both answers that cargo can get name the gateway's URL.
 async fn is_ours(response: Response, base_url: &str) -> bool {
     match response.status() {
         StatusCode::UNAUTHORIZED => {

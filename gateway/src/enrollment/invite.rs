@@ -1,4 +1,4 @@
-//! Invite codes: said once to one person, kept as a hash.
+//! Invite codes. They are shown once, and kept as a hash.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use sha2::{Digest as _, Sha256};
 /// How long an invite is good.
 pub const INVITE_LASTS: Duration = Duration::from_secs(86_400);
 
-/// Without I, L, O and U, which are misread (Crockford's base 32).
+/// Digits and letters without I, L, O and U, which are easily misread (Crockford's base 32).
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: usize = 24;
 
-/// A code of 120 random bits: six groups of four letters and digits. Whoever has it can enroll keys for the invited user,
-/// once. It is not shown by `Debug`.
+/// A code of 120 random bits: six groups of four letters and digits. Whoever has it can enroll keys for the invited
+/// user, once. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteCode(String);
 
 impl InviteCode {
-    /// A new one.
+    /// A new code.
     ///
     /// # Panics
-    /// Where the operating system has no random numbers; nothing secure can be done then.
+    /// If the operating system has no random numbers. Nothing secure can be done then.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; LENGTH];
@@ -29,7 +29,8 @@ impl InviteCode {
         Self(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
     }
 
-    /// Reads what a person typed: case, hyphens and blanks make no difference, nor O for 0, I or L for 1.
+    /// Reads a code as a person types it. Case, hyphens and blanks make no difference; O counts as 0, and I and L count
+    /// as 1.
     #[must_use]
     pub fn parse(typed: &str) -> Option<Self> {
         let mut letters = String::new();
@@ -47,15 +48,15 @@ impl InviteCode {
         (letters.len() == LENGTH).then_some(Self(letters))
     }
 
-    /// What is kept of it: SHA-256 in hexadecimal digits. With 120 random bits there is nothing to guess, so it needs no
-    /// salt and no slowness.
+    /// The SHA-256 that is kept of it, in hexadecimal digits. A code of 120 random bits cannot be guessed, so the hash
+    /// needs neither salt nor slowness.
     #[must_use]
     pub fn hash(&self) -> String {
         Sha256::digest(&self.0).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-/// In groups of four.
+/// Writes the code in groups of four.
 impl fmt::Display for InviteCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, letter) in self.0.chars().enumerate() {

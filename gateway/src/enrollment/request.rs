@@ -1,4 +1,4 @@
-//! The request's JSON: one value, every name once, no name unknown.
+//! The JSON of an enrollment request, read strictly: no name may occur twice, and no name may be unknown.
 
 use asymmetric_token::{BadRole, KeyId, PublicKey, enrollment, strict_json};
 use base64::Engine as _;
@@ -9,66 +9,66 @@ use super::InviteCode;
 use crate::attestation::MAX_CHAIN;
 use crate::keys::Role;
 
-/// Keys to be enrolled, and by what right.
+/// A request to enroll keys.
 #[derive(Debug)]
 pub struct Request {
     /// The registry's nonce, as it came.
     pub nonce: String,
-    /// By what right.
+    /// What entitles the person to enroll them.
     pub credential: Credential,
-    /// The person's word for the card, 1 to 64 characters.
+    /// The person's name for the card, 1 to 64 characters.
     pub label: String,
     /// One to four keys, all different.
     pub keys: Vec<RequestedKey>,
 }
 
-/// By what right keys are enrolled.
+/// What entitles somebody to enroll keys.
 #[derive(Debug)]
 pub enum Credential {
-    /// An invite of the administrator's.
+    /// An invite by an administrator.
     Invite(InviteCode),
-    /// A token by an enrolled key.
+    /// An `enroll` token by a key that is enrolled already.
     Endorsement(String),
 }
 
-/// One key.
+/// One key to be enrolled.
 #[derive(Debug)]
 pub struct RequestedKey {
-    /// The key.
+    /// The public key.
     pub public: PublicKey,
-    /// What it is to sign.
+    /// What it may sign.
     pub role: Role,
     /// Its signature over the request: an `enroll` token.
     pub proof: String,
-    /// The card's statement and what stands above it, each in DER.
+    /// The card's statement and the certificates above it, each in DER.
     pub attestation: Option<Vec<Vec<u8>>>,
 }
 
-/// Why a request makes no sense.
+/// Why a request is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Not strict JSON of the documented form.
+    /// It is not strict JSON of the documented form.
     #[error("the enrollment request is not as documented: {0}")]
     Form(String),
-    /// A later version of the protocol.
+    /// It has another version of the protocol.
     #[error("this registry knows version 1 of the enrollment protocol")]
     Version,
-    /// Both, or neither.
+    /// It has both an invite and an endorsement, or neither.
     #[error("an enrollment needs an invite or an endorsement, and not both")]
     Credential,
-    /// Not 24 letters and digits.
-    #[error("this is no invite code: it has six groups of four letters and digits")]
+    /// The invite is not 24 letters and digits.
+    #[error("this is not an invite code, which has six groups of four letters and digits")]
     InviteCode,
-    /// The label.
+    /// The label is too long, empty, or has control characters.
     #[error("a label is 1 to 64 characters, no control characters")]
     Label,
-    /// Too few, too many, or one twice.
-    #[error("an enrollment is of 1 to 4 different keys")]
+    /// There are too few or too many keys, or one occurs twice.
+    #[error("an enrollment has 1 to 4 different keys")]
     Keys,
-    /// A key that is none.
+    /// A public key cannot be read.
     #[error("a public key cannot be used: {0}")]
     PublicKey(asymmetric_token::Error),
-    /// Not base64, or too many certificates.
+    /// An attestation is not base64, or has too many certificates.
     #[error("an attestation is up to 6 certificates in base64")]
     Attestation,
 }
@@ -105,7 +105,7 @@ impl Request {
         Ok(request)
     }
 
-    /// The ids of all keys, computed here.
+    /// The ids of all keys, computed from the keys.
     #[must_use]
     pub fn key_ids(&self) -> Vec<KeyId> {
         self.keys.iter().map(|key| key.public.id()).collect()

@@ -1,8 +1,8 @@
-//! From the `Authorization` header to a verified token that allows the request.
+//! Authorization: from the `Authorization` field to a verified token that allows the request.
 //!
-//! The order is: token syntax, key id, how much is verified for whom, signature, then what [`policy::decide`] asks. For a
-//! mutation, single use and what the registry behind would refuse are asked before the body is read; both are asked
-//! again when it counts.
+//! The order is: syntax of the token, key id, rate limit, signature, then the rules of [`policy::decide`]. For a
+//! mutation it is also checked, before the body is read, that the token is unspent and that the registry behind would
+//! not refuse. Both are checked again when the change is made.
 
 use std::sync::Arc;
 
@@ -15,37 +15,51 @@ use tracing::{Span, field};
 use super::client_address::ClientAddress;
 use super::{App, Failure, blocking};
 use crate::config::Reads;
+use crate::connections::Place;
 use crate::keys::{Key, is_signed};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::{Revision, Signed, StoreError};
 use crate::upstream::Reader;
 use crate::verified_reads::{TokenHash, VerifiedRead};
 
-/// Who reads: nobody by name on an open registry, where a token is not even looked at.
+/// The reader; `None` on an open registry, where tokens are ignored.
 pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<Reader>, Failure> {
     match app.reads {
         Reads::Token => {}
         Reads::Open => return Ok(None),
         Reads::Bypass => return Err(Failure::nothing_here()),
     }
+    let reader = reader(app, request).await?;
+    is_known(request);
+    Ok(Some(reader))
+}
+
+async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
     let revision = app.store.revision()?;
     if let Some(reader) = known_reader(app, hash, revision, Timestamp::now())? {
-        return Ok(Some(reader));
+        return Ok(reader);
     }
     let (app, token, client) = (app.clone(), token.to_owned(), client(request)?);
     blocking(move || {
         let (verified, key) = verified(&app, &token, client, &Operation::Read, Timestamp::now())?;
         let reader = Reader { user: key.user.clone(), revision };
         app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
-        Ok::<_, Failure>(Some(reader))
+        Ok::<_, Failure>(reader)
     })
     .await
 }
 
-/// Who asks what has nothing of a crate in it. Where reads bypass the gateway, the index behind is open to whoever
-/// reaches it, and cargo has no token for what it asks here.
+/// The request's token is good: its connection makes room for nobody as long as the request is worked on.
+fn is_known(request: &Parts) {
+    if let Some(place) = request.extensions.get::<Arc<Place>>() {
+        place.is_known();
+    }
+}
+
+/// The reader of an answer without a crate's content. Where reads bypass the gateway anybody may have it: the index
+/// behind is open to whoever reaches it, and cargo has no token for these requests.
 pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Reader>, Failure> {
     match app.reads {
         Reads::Bypass => Ok(None),
@@ -53,8 +67,8 @@ pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Re
     }
 }
 
-/// Who reads, if the token's signature was verified before and it still allows reading. If it does not, the long way
-/// says why.
+/// The reader, if the token's signature was verified before and it still allows reading. If it does not, the full
+/// verification tells why.
 fn known_reader(
     app: &App,
     hash: TokenHash,
@@ -74,8 +88,7 @@ fn known_reader(
     }))
 }
 
-/// Verifies the request's token and decides whether it allows a change now. What is to be spent on it has not been spent yet:
-/// that, and what the registry behind would refuse, is asked here and again when it counts.
+/// Verifies the request's token, and decides whether it allows a change now. Nothing is spent yet.
 pub(super) async fn authorize(
     app: &Arc<App>,
     request: &Parts,
@@ -91,11 +104,12 @@ pub(super) async fn authorize(
         Ok::<_, Failure>((key.user, signed))
     })
     .await?;
+    is_known(request);
     app.upstream.refuses(&user, &signed.mutation).await?;
     Ok(signed)
 }
 
-/// What is spent on a mutation; `None` for any other token.
+/// What a mutation spends; `None` for any other token.
 fn signed(token: String, verified: &Verified, operation: &Operation, now: Timestamp) -> Option<Signed> {
     let claims = &verified.claims;
     Some(Signed {
@@ -109,13 +123,13 @@ fn signed(token: String, verified: &Verified, operation: &Operation, now: Timest
     })
 }
 
-/// Whose verifications a request counts as.
+/// The address for which a request's verifications are counted.
 pub(super) fn client(request: &Parts) -> Result<ClientAddress, Failure> {
     let client = request.extensions.get::<ClientAddress>().copied();
     client.ok_or_else(|| Failure::internal(std::io::Error::other("a request from nobody")))
 }
 
-/// What a token says, and the key that says it, if that allows the operation now.
+/// The contents of a token and the key that signed it, if they allow the operation now.
 fn verified(
     app: &App,
     token: &str,
@@ -128,7 +142,7 @@ fn verified(
     let key = app.store.key(id)?;
     app.limits.count(client.0, key.as_ref().map(|_| id))?;
     app.metrics.verification();
-    // Which key is claimed; the user is on record once that is true.
+    // The key id is only claimed here. The user is recorded once the signature is verified.
     Span::current().record("key", field::display(id));
     let Some(key) = key else {
         verify_nothing(token);
@@ -143,10 +157,10 @@ fn verified(
     Ok((verified, key))
 }
 
-/// As much work as verifying a token, for one that names a key that is not here: which keys there are cannot be told
-/// from the time that an answer takes.
+/// Does as much work as verifying a signature, for a token that names an unknown key. Otherwise the time of an answer
+/// would tell which keys exist.
 fn verify_nothing(token: &str) {
-    // The curve's generator, compressed (SEC 2, 2.5.1), and a signature whose two numbers are 1.
+    // The generator of the curve, compressed (SEC 2, 2.5.1). The two numbers of the signature are 1.
     const GENERATOR: [u8; 49] = [
         0x03, 0xaa, 0x87, 0xca, 0x22, 0xbe, 0x8b, 0x05, 0x37, 0x8e, 0xb1, 0xc7, 0x1e, 0xf3, 0x20, 0xad, 0x74,
         0x6e, 0x1d, 0x3b, 0x62, 0x8b, 0xa7, 0x9b, 0x98, 0x59, 0xf7, 0x41, 0xe0, 0x82, 0x54, 0x2a, 0x38, 0x55,
@@ -157,7 +171,7 @@ fn verify_nothing(token: &str) {
     std::hint::black_box(is_signed(&GENERATOR, token.as_bytes(), &signature));
 }
 
-/// Cargo sends the token alone. `Bearer …` is another credential, and two headers are two readings.
+/// Cargo sends the token alone. `Bearer …` is another kind of credential, and two fields could be read in two ways.
 fn bare_token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::NoToken)?;

@@ -1,67 +1,70 @@
-//! The body of a request, that of a publish request above all: its length announced, its pieces bounded in size and time.
+//! The body of a request, above all of a publish request. Its length has to be announced, and its pieces are limited in
+//! size and time.
 //!
-//! Layout: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
+//! Layout of a publish request: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use asymmetric_token::Checksum;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
+use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncWriteExt as _, BufWriter};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use super::App;
+use crate::connections::Place;
 use crate::metadata::MAX_JSON_BYTES;
 
-/// How often the patience for one piece is granted to a whole body.
+/// How often the patience for one piece is granted to a whole body that comes with a good token.
 const PIECES: u32 = 20;
-/// How much of a crate file is written at once, in bytes: each time, a thread is waited for.
+/// How much of a crate file is written at once, in bytes. Each write waits for a thread.
 const TO_DISK: usize = 256 << 10;
-/// How much of an unwanted body is read, so that the client gets to reading the answer.
-const DISCARDED: usize = 2 << 20;
 
-/// A body on its way.
+/// A body that is still being received. What is not read of it when the answer goes out is read and forgotten when the
+/// connection ends ([`Watched`](crate::connections::Watched)).
 pub(super) struct RequestBody {
     body: Body,
-    /// Read and not yet used.
+    /// Bytes that are received and not used yet.
     ahead: Bytes,
-    /// Absent for a body in chunks: hyper takes Content-Length out then (RFC 9112, 6.3).
+    /// What is left of the announced length. A chunked body has none: hyper removes its Content-Length (RFC 9112, 6.3).
     length: Option<u64>,
-    /// The client waits for leave to send, and has not had it.
-    waits: bool,
+    place: Option<Arc<Place>>,
     patience: Duration,
     until: Instant,
 }
 
-/// A crate file in the store's folder for uploads.
+/// A received crate file in the store's folder for uploads.
 pub(super) struct Spooled {
     pub(super) file: NamedTempFile,
     pub(super) length: u64,
     pub(super) checksum: Checksum,
 }
 
-/// Why a body cannot be had.
+/// Why a body is not received.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// How long it is must be known.
+    /// Its length is not announced.
     #[error("this request needs a Content-Length")]
     NoLength,
     /// The three lengths disagree.
     #[error("the lengths in the request do not add up to its Content-Length")]
     Lengths,
-    /// It ended early, or the connection broke.
+    /// It ended early.
     #[error("the request's body ended early")]
     Ended,
-    /// Too slow.
+    /// It came too slowly.
     #[error("the request's body came too slowly")]
     Slow,
-    /// Too much.
-    #[error("{what} has {bytes} bytes, {most} are the most here")]
+    /// A part is too large.
+    #[error("{what} has {bytes} bytes, but at most {most} are accepted here")]
     TooLarge {
-        /// Which part.
+        /// The part.
         what: &'static str,
         /// Its length.
         bytes: u64,
@@ -74,15 +77,25 @@ pub(super) enum BodyError {
 }
 
 impl RequestBody {
-    pub(super) fn new(headers: &HeaderMap, body: Body, patience: Duration) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    /// One that is read once its token is found to be good.
+    pub(super) fn new(app: &App, request: &Parts, body: Body) -> Self {
+        Self::within(app.patience * PIECES, app, request, body)
+    }
+
+    /// One that is read before anybody knows who sends it: the patience for one piece is all there is for the whole.
+    pub(super) fn of_a_stranger(app: &App, request: &Parts, body: Body) -> Self {
+        Self::within(app.patience, app, request, body)
+    }
+
+    fn within(limit: Duration, app: &App, request: &Parts, body: Body) -> Self {
+        let length = request.headers.get(header::CONTENT_LENGTH);
         Self {
             body,
             ahead: Bytes::new(),
-            length: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()),
-            waits: text(header::EXPECT).is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue")),
-            patience,
-            until: Instant::now() + patience * PIECES,
+            length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            place: request.extensions.get().cloned(),
+            patience: app.patience,
+            until: Instant::now() + limit,
         }
     }
 
@@ -91,9 +104,15 @@ impl RequestBody {
         self.length.unwrap_or(0) == 0
     }
 
-    /// The JSON part.
-    pub(super) async fn json(&mut self) -> Result<Vec<u8>, BodyError> {
+    /// The JSON part, before a crate file that may have so many bytes. What is too large for both is refused before any of it
+    /// is read.
+    pub(super) async fn json(&mut self, most_crate: u64) -> Result<Vec<u8>, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
+        let most = 8 + MAX_JSON_BYTES as u64 + most_crate;
+        if whole > most {
+            let what = "the upload, crate file and metadata,";
+            return Err(BodyError::TooLarge { what, bytes: whole, most });
+        }
         let length = self.part_length().await?;
         let most = MAX_JSON_BYTES as u64;
         if length > most {
@@ -106,7 +125,7 @@ impl RequestBody {
         self.exactly(length as usize).await
     }
 
-    /// The crate file, after the JSON part: written to `file` and hashed as it comes.
+    /// Receives the crate file, which follows the JSON part. It is written to `file` and hashed on the way.
     pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
@@ -129,32 +148,13 @@ impl RequestBody {
         Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
     }
 
-    /// The whole body, if it is no longer than that. `what` names it in a refusal.
+    /// Receives the whole body, if it has no more than `most` bytes. `what` names it in an error.
     pub(super) async fn whole(&mut self, what: &'static str, most: u64) -> Result<Vec<u8>, BodyError> {
         let length = self.length.ok_or(BodyError::NoLength)?;
         if length > most {
             return Err(BodyError::TooLarge { what, bytes: length, most });
         }
         self.exactly(usize::try_from(length).unwrap_or(usize::MAX)).await
-    }
-
-    /// Reads and forgets what a client sends without having asked, so that it gets to reading the refusal. A client
-    /// that waits for leave to send is simply not given it.
-    pub(super) async fn discard(mut self) {
-        if self.waits {
-            return;
-        }
-        let mut left = DISCARDED;
-        let all = async {
-            while let Some(Ok(frame)) = self.body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        // Whether it ended in time makes no difference: the answer is the same.
-        let _ = timeout(self.patience, all).await;
     }
 
     async fn part_length(&mut self) -> Result<u64, BodyError> {
@@ -172,10 +172,10 @@ impl RequestBody {
         Ok(bytes)
     }
 
-    /// The next bytes, at least one and at most so many.
+    /// Receives at least one byte, and at most `most`.
     async fn piece(&mut self, most: u64) -> Result<Bytes, BodyError> {
         while self.ahead.is_empty() {
-            self.waits = false;
+            let _waiting = self.place.as_ref().map(Place::wait);
             let patience = self.until.min(Instant::now() + self.patience);
             let frame = timeout_at(patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
             let frame = frame.ok_or(BodyError::Ended)?.map_err(|_| BodyError::Ended)?;

@@ -1,18 +1,18 @@
-//! Who asks, by address: whose connection it is, or whom a proxy in front of us names.
+//! The address of the client that a request comes from: the other end of the connection, or the one that a trusted
+//! proxy names.
 
 use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// For whom the request is made, which is the other end of the connection unless that is a proxy of ours. Every request
-/// has it among its extensions.
+/// The address of the client. Every request has it among its extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
 impl ClientAddress {
-    /// `X-Forwarded-For` is read from its end: each proxy has added the address it saw. The first that is not a proxy of
-    /// ours is the client; what stands before it, anybody may have written.
+    /// Reads `X-Forwarded-For` from its end, because each proxy appends the address that it saw. The first address that
+    /// is not a trusted proxy is the client's. Anybody may have written what comes before it.
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Self {
         let ours = |address: &IpAddr| proxies.iter().any(|proxies| proxies.contains(address));
         let mut client = peer.to_canonical();

@@ -1,4 +1,4 @@
-//! Enrollment by the people themselves: what the registry asks for, and the keys that come.
+//! Enrollment of keys by their owners.
 
 use std::sync::Arc;
 
@@ -12,48 +12,43 @@ use super::authorization::client;
 use super::body::RequestBody;
 use super::{App, Failure, blocking, json};
 use crate::attestation::Outcome;
+use crate::challenge::ENROLLMENT_VALIDITY;
 use crate::enrollment::{self, Credential, EnrollmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
 use crate::keys::Role;
 use crate::policy::Refusal;
-use crate::store::{Enrolled, Enrolling, ProvenKey, Right};
+use crate::store::{Enrolled, Enrolling, ProvenKey, Right, StoreError};
 
-/// `GET /api/v1/enroll`: a nonce, and what is asked of keys. For anybody.
-pub(super) async fn terms(State(app): State<Arc<App>>) -> Response {
-    let (nonce, expires) = app.server_key.nonce(&app.rules.url, Timestamp::now());
-    json(&json!({
+/// `GET /api/v1/enroll`: a nonce, and what is required of keys. Anybody may ask.
+pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failure> {
+    let now = Timestamp::now();
+    let nonce =
+        app.enrollment_issuer.issue_random(now).ok_or_else(|| Failure::internal(StoreError::Random))?;
+    Ok(json(&json!({
         "version": 1,
         "index": app.rules.url,
         "nonce": nonce,
-        "expires": expires.as_second(),
+        "expires": now.as_second() + ENROLLMENT_VALIDITY.as_secs() as i64,
         "attestation": app.attestation.mode.as_str(),
         "min-firmware": app.attestation.minimum_firmware.map(|firmware| firmware.to_string()),
         "window": app.rules.window.as_secs(),
         "challenges": app.rules.challenges.as_str(),
-    }))
+    })))
 }
 
-/// `POST /api/v1/enroll`: keys, for whoever has an invite or somebody's word.
+/// `POST /api/v1/enroll`: enrolls keys, by an invite or an endorsement.
 pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     app.limits.count(client(&parts)?.0, None)?;
-    let mut unread = RequestBody::new(&parts.headers, body, app.patience);
-    let body = match unread.whole("an enrollment", MAX_REQUEST_BYTES).await {
-        Ok(body) => body,
-        Err(error) => {
-            unread.discard().await;
-            return Err(error.into());
-        }
-    };
+    let mut body = RequestBody::of_a_stranger(&app, &parts, body);
+    let body = body.whole("an enrollment", MAX_REQUEST_BYTES).await?;
     blocking(move || enroll_keys(&app, &body, Timestamp::now())).await
 }
 
-/// What costs little is asked first: nobody without an invite or a key has signatures verified here.
+/// The cheap checks come first: no signature is verified for somebody without an invite or an enrolled key.
 fn enroll_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failure> {
     let request = Request::parse(body).map_err(EnrollmentError::from)?;
-    let kept_until = app
-        .server_key
-        .check_nonce(&request.nonce, &app.rules.url, now)
-        .ok_or(EnrollmentError::Nonce { now })?;
+    let kept_until =
+        app.enrollment_issuer.check(&request.nonce, now).map_err(|_| EnrollmentError::Nonce { now })?;
     let right = right(app, &request, now)?;
     enrollment::prove(&request, &app.rules, now)?;
     let outcomes = judge(app, &request.keys, now)?;
@@ -108,7 +103,7 @@ fn judge(app: &App, keys: &[RequestedKey], now: Timestamp) -> Result<Vec<Outcome
     judged.collect()
 }
 
-/// For the person, one line each.
+/// What the person is told, one line for each key.
 fn text(app: &App, enrolled: &Enrolled, keys: &[RequestedKey], outcomes: &[Outcome]) -> String {
     let user = &enrolled.user;
     let mut lines = vec![match enrolled.again {

@@ -1,4 +1,4 @@
-//! Answers that say no: a status, and one sentence for the person in the form that cargo shows.
+//! Refusals and failures: a status, and one sentence for the person in the form that cargo shows.
 
 use std::error::Error;
 
@@ -11,56 +11,56 @@ use crate::changes::ChangeError;
 use crate::enrollment::EnrollmentError;
 use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
-use crate::metrics::Trouble;
+use crate::metrics::UpstreamFailure;
 use crate::policy::Refusal;
-use crate::store::{NotEnrolled, SpendError, StoreError};
+use crate::store::{EnrollError, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
-/// Why a request is not answered as asked.
+/// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The token, or what it allows.
+    /// The token is not good, or does not allow the request.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The body could not be had.
+    /// The body was not received.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// The JSON part of a publish request.
+    /// The JSON part of a publish request is not accepted.
     #[error(transparent)]
     PublishJson(#[from] PublishJsonError),
-    /// The crate file, or metadata that does not match it.
+    /// The crate file is not accepted, or the metadata does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// Keys that are not enrolled.
+    /// Keys are not enrolled.
     #[error(transparent)]
     Enrollment(#[from] EnrollmentError),
-    /// The path names nothing.
+    /// There is nothing of that name.
     #[error("{0}")]
     NotFound(String),
-    /// The request makes no sense.
+    /// The request is malformed.
     #[error("{0}")]
     BadRequest(&'static str),
-    /// Taken already.
+    /// The name or version is taken.
     #[error("{0}")]
     Conflict(String),
-    /// Too many tokens from there.
+    /// Too many tokens came from that address or for that key.
     #[error("too many tokens from this address or for this key; try again in {} s", whole_seconds(.0))]
     TooMany(Wait),
-    /// The registry behind refuses, in its own words.
+    /// The registry behind refuses.
     #[error("{detail}")]
     Denied {
-        /// Its status, if that is one for cargo.
+        /// The status to answer with.
         status: StatusCode,
-        /// One sentence.
+        /// What it says, in one sentence.
         detail: String,
     },
-    /// The registry behind does not do its part.
+    /// The registry behind cannot be used.
     #[error(transparent)]
     Remote(RemoteError),
     /// The store failed before a change, or after it.
     #[error(transparent)]
     Change(ChangeError),
-    /// Not the client's fault.
+    /// Something failed that is not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
 }
@@ -70,7 +70,7 @@ impl Failure {
         Self::Internal(Box::new(error))
     }
 
-    /// The path names nothing.
+    /// There is nothing of that name.
     pub(super) fn nothing_here() -> Self {
         Self::NotFound("nothing here".to_owned())
     }
@@ -95,7 +95,7 @@ impl Failure {
     }
 }
 
-/// As with tokens: 401 where another credential could help, 403 where all is true and not enough.
+/// As for tokens: 401 if another credential could help, 403 if the credential is good and does not suffice.
 fn enrollment_status(error: &EnrollmentError) -> StatusCode {
     match error {
         EnrollmentError::Request(_) => StatusCode::BAD_REQUEST,
@@ -111,14 +111,14 @@ fn enrollment_status(error: &EnrollmentError) -> StatusCode {
     }
 }
 
-impl From<NotEnrolled> for Failure {
-    fn from(error: NotEnrolled) -> Self {
+impl From<EnrollError> for Failure {
+    fn from(error: EnrollError) -> Self {
         match error {
-            NotEnrolled::Refused(error) => Self::Enrollment(error),
-            NotEnrolled::Store(error @ (StoreError::KeyKnown { .. } | StoreError::UserRemoved { .. })) => {
+            EnrollError::Refused(error) => Self::Enrollment(error),
+            EnrollError::Store(error @ (StoreError::KeyKnown { .. } | StoreError::UserRemoved { .. })) => {
                 Self::Conflict(error.to_string())
             }
-            NotEnrolled::Store(error) => error.into(),
+            EnrollError::Store(error) => error.into(),
         }
     }
 }
@@ -185,14 +185,16 @@ impl IntoResponse for Failure {
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
             }
-            Self::Remote(cause) => tracing::error!(cause = %with_causes(cause), "the registry behind"),
+            Self::Remote(cause) => {
+                tracing::error!(cause = %with_causes(cause), "the registry behind cannot be used")
+            }
             _ => tracing::info!(status = status.as_u16(), reason = detail, "refused"),
         }
         let body = serde_json::json!({ "errors": [{ "detail": detail }] });
         let fields = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (status, fields, body.to_string()).into_response();
         if let Self::Remote(error) = &self {
-            response.extensions_mut().insert(trouble(error));
+            response.extensions_mut().insert(upstream_failure(error));
         }
         if let Self::TooMany(wait) = &self {
             response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
@@ -201,26 +203,26 @@ impl IntoResponse for Failure {
     }
 }
 
-fn trouble(error: &RemoteError) -> Trouble {
+fn upstream_failure(error: &RemoteError) -> UpstreamFailure {
     match error {
-        RemoteError::Unreachable(_) => Trouble::Unreachable,
-        RemoteError::Slow { .. } => Trouble::Slow,
+        RemoteError::Unreachable(_) => UpstreamFailure::Unreachable,
+        RemoteError::Slow { .. } => UpstreamFailure::Slow,
         RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_) => {
-            Trouble::Credential
+            UpstreamFailure::Credential
         }
         RemoteError::Broken { .. }
         | RemoteError::Nonsense(_)
         | RemoteError::Failed { .. }
-        | RemoteError::NothingSent(_) => Trouble::Failed,
+        | RemoteError::NothingSent(_) => UpstreamFailure::Failed,
     }
 }
 
-/// Not too early: a second begun counts.
+/// Rounded up, so that the client does not come back too early.
 fn whole_seconds(wait: &Wait) -> u64 {
     wait.0.as_secs() + 1
 }
 
-/// Names out of a request are in some sentences; a terminal must not obey them.
+/// Escapes control characters. Some sentences contain names from the request, and a terminal must not obey them.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

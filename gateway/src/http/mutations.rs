@@ -1,4 +1,4 @@
-//! Publish, yank, unyank, owners: what cargo sends, and what it is answered.
+//! Publish, yank, unyank, owners: reading cargo's requests, and answering them.
 
 use std::sync::Arc;
 
@@ -28,28 +28,21 @@ const MAX_OWNERS_BYTES: u64 = 16 << 10;
 /// `PUT /api/v1/crates/new`. The body is read only for a token that could publish something.
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, body, app.patience);
-    match publication(&app, &parts, &mut body).await {
-        Ok((signed, publication)) => {
-            let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
-            let said = json!({ "warnings": warnings });
-            carry_out(&app, signed, Change::Publish(publication), &said).await
-        }
-        Err(failure) => {
-            body.discard().await;
-            Err(failure)
-        }
-    }
+    let mut body = RequestBody::new(&app, &parts, body);
+    let (signed, publication) = publication(&app, &parts, &mut body).await?;
+    let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
+    let said = json!({ "warnings": warnings });
+    carry_out(&app, signed, Change::Publish(publication.into()), &said).await
 }
 
-/// From an upload that is the signed one to what a registry is told of it.
+/// Receives an upload, checks that it is the signed one, and returns what a registry is told of it.
 async fn publication(
     app: &Arc<App>,
     request: &Parts,
     body: &mut RequestBody,
 ) -> Result<(Signed, Publication), Failure> {
     let signed = authorize(app, request, Operation::Publish).await?;
-    let sent = Sent::parse(&body.json().await?, &app.rules.url)?;
+    let sent = Sent::parse(&body.json(app.max_crate).await?, &app.rules.url)?;
     let store = app.store.clone();
     let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
     let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
@@ -63,7 +56,7 @@ async fn publication(
         let (file, length, checksum) = (spooled.file, spooled.length, spooled.checksum);
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
-        metadata.must_not_name(&app.past_the_gateway)?;
+        metadata.must_not_depend_on(&app.upstream_addresses)?;
         Ok::<_, Failure>(Publication { metadata, file, length, checksum, time: Timestamp::now() })
     });
     Ok((signed, publication.await?))
@@ -103,7 +96,7 @@ pub(super) async fn list_owners(
     carry_out(&app, signed, Change::ListOwners, &Value::Null).await
 }
 
-/// `PUT /api/v1/crates/{name}/owners`: only where the configuration allows it.
+/// `PUT /api/v1/crates/{name}/owners`, where the configuration allows it.
 pub(super) async fn add_owner(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -112,8 +105,8 @@ pub(super) async fn add_owner(
     change_owners(&app, &name, request, true).await
 }
 
-/// `DELETE /api/v1/crates/{name}/owners`, likewise. Without a body it is what `cargo owner --remove … --list` sends when it
-/// means to list; nothing is used up by that.
+/// `DELETE /api/v1/crates/{name}/owners`, where the configuration allows it. `cargo owner --remove … --list` sends it
+/// without a body when it means to list; that spends nothing.
 pub(super) async fn remove_owner(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -124,17 +117,10 @@ pub(super) async fn remove_owner(
 
 async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let mut body = RequestBody::new(&parts.headers, body, app.patience);
-    match new_owners(app, name, &parts, &mut body, add).await {
-        Ok((signed, users)) => {
-            let change = Change::ChangeOwners(OwnersChange { add, users });
-            carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
-        }
-        Err(failure) => {
-            body.discard().await;
-            Err(failure)
-        }
-    }
+    let mut body = RequestBody::new(app, &parts, body);
+    let (signed, users) = new_owners(app, name, &parts, &mut body, add).await?;
+    let change = Change::Owners(OwnersChange { add, users });
+    carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
 }
 
 async fn new_owners(
@@ -154,7 +140,7 @@ async fn new_owners(
     Ok((signed, users(&body.whole("the list of owners", MAX_OWNERS_BYTES).await?)?))
 }
 
-/// `{"users":[…]}`, read strictly: names without control characters, and nothing else.
+/// Reads `{"users":[…]}` strictly: names without control characters, and nothing else.
 fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
     let wrong = || Failure::BadRequest("a change of owners is `{\"users\":[…]}`, and nothing more");
     let text = std::str::from_utf8(body).map_err(|_| wrong())?;
@@ -170,12 +156,12 @@ fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
     users.into_iter().map(name).collect()
 }
 
-/// Has a change made, and answers as cargo expects it; the header says where in the audit log the outcome is.
+/// Carries out a change, and answers as cargo expects. The field `X-Audit` tells where the outcome is in the audit log.
 async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> Result<Response, Failure> {
     let made = app.changes.carry_out(signed, change).await?;
     let body = made.owners.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Ok(value) = format!("{} {}", made.mark.seq, made.mark.hash).try_into() {
+    if let Ok(value) = format!("{} {}", made.recorded.seq, made.recorded.hash).try_into() {
         response.headers_mut().insert("x-audit", value);
     }
     Ok(response)

@@ -1,4 +1,4 @@
-//! What anybody can check later: the proof of a publish, and the last signed head of the audit log.
+//! What lets anybody check a publish later: its proof, and the last signed head of the audit log.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::audit::Entry;
 use crate::policy::Rules;
 use crate::store::{Record, StoreError};
 
-/// `GET /api/v1/crates/{name}/{version}/proof`: the token that paid for a version, the key that made it, and the way
-/// through the audit log from its entry to the next signed head. No token in it is good for anything any more.
+/// `GET /api/v1/crates/{name}/{version}/proof`: the token that was spent on a version, the key that signed it, and the
+/// entries of the audit log from its intent to the next signed head. None of the tokens in them is still good.
 pub(super) async fn proof(
     State(app): State<Arc<App>>,
     Path((name, version)): Path<(String, String)>,
@@ -42,20 +42,21 @@ pub(super) async fn proof(
             "public": key.public.to_string(),
             "role": key.role.as_str(),
             "attestation": attestation,
-            "audit": way(&app, &record, Timestamp::now())?,
+            "audit": audit_path(&app, &record, Timestamp::now())?,
         })))
     })
     .await
 }
 
-/// `GET /audit/head`: for everybody, so that anybody can keep it.
+/// `GET /audit/head`: the last signed head. Everybody may have it and keep it.
 pub(super) async fn head(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let head = blocking(move || app.heads.last()).await?.ok_or_else(Failure::nothing_here)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], head).into_response())
 }
 
-/// From a publish's entry to the next head. Entries go as they are stored, since their hashes are over those bytes.
-fn way(app: &App, record: &Record, now: Timestamp) -> Result<Value, StoreError> {
+/// The entries from a publish's intent to the next head. They are sent as they are stored, because their hashes are
+/// over those bytes.
+fn audit_path(app: &App, record: &Record, now: Timestamp) -> Result<Value, StoreError> {
     let head = app.heads.after(record.seq)?;
     let end = head.as_ref().map_or(record.seq, |(seq, _)| *seq);
     let entries = app.store.audit_entries(record.seq, end)?;
@@ -71,8 +72,8 @@ fn way(app: &App, record: &Record, now: Timestamp) -> Result<Value, StoreError> 
     }))
 }
 
-/// An owners token is spent once for each HTTP method: until it is too old, a list could still become an invitation.
-/// What cannot be read is not handed out either.
+/// Whether an entry has a token that could still be used. An owners token is spent once for each HTTP method: until it
+/// is too old, the token of a listing could still add an owner. An entry that cannot be read counts as having one.
 fn has_live_token(entry: &str, rules: &Rules, now: Timestamp) -> bool {
     let Ok(entry) = Entry::parse(entry.as_bytes()) else { return true };
     let is_owners = entry.details.get("mutation").is_some_and(|mutation| mutation == "owners");

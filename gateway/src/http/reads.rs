@@ -1,10 +1,10 @@
-//! Index, downloads, search, and the page that cargo shows the address of.
+//! Index, downloads, search, and the login page whose address cargo shows.
 
 use std::sync::Arc;
 
 use asymmetric_token::CrateName;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse as _, Response};
@@ -12,7 +12,6 @@ use semver::Version;
 use serde_json::json;
 
 use super::authorization::{may_ask, may_read};
-use super::body::RequestBody;
 use super::{App, Failure, json};
 use crate::challenge::Challenges;
 use crate::config::Reads;
@@ -21,14 +20,14 @@ use crate::upstream::Search;
 
 const CONFIG: &str = "config.json";
 
-/// The path of a file within the index, if the request asks for one that could be there.
+/// The path within the index that a request asks for, if an index could have it.
 pub(super) fn index_path<'a>(app: &App, request: &'a Parts) -> Option<&'a str> {
     let path = request.uri.path().strip_prefix(app.index_path.as_str())?;
     let could_be = path == CONFIG || index::is_path(path);
     (could_be && request.method == Method::GET).then_some(path)
 }
 
-/// A file of the index.
+/// Answers with a file of the index.
 pub(super) async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Response, Failure> {
     if path == CONFIG {
         if app.reads != Reads::Bypass {
@@ -40,14 +39,12 @@ pub(super) async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> R
     Ok(app.upstream.index_file(reader.as_ref(), path, &request.headers).await?)
 }
 
-/// Whatever has no route.
-pub(super) async fn nothing(State(app): State<Arc<App>>, request: Request) -> Failure {
-    let (parts, body) = request.into_parts();
-    RequestBody::new(&parts.headers, body, app.patience).discard().await;
+/// The answer to a request that has no route.
+pub(super) async fn nothing() -> Failure {
     Failure::nothing_here()
 }
 
-/// `config.json`, the one file of the index that is always ours.
+/// `config.json`, which the gateway always makes itself.
 fn config(app: &App) -> serde_json::Value {
     let mut config = json!({
         "dl": app.dl,
@@ -76,7 +73,7 @@ pub(super) async fn download(
     Ok(app.upstream.download(reader.as_ref(), &name, &version).await?)
 }
 
-/// `GET /api/v1/crates?q=…&per_page=…`; at most 100 are given.
+/// `GET /api/v1/crates?q=…&per_page=…`. At most 100 crates are returned.
 pub(super) async fn search(
     State(app): State<Arc<App>>,
     request: Parts,
@@ -88,7 +85,7 @@ pub(super) async fn search(
     Ok(app.upstream.search(reader.as_ref(), &search).await?)
 }
 
-/// `GET /me`: where cargo sends people who have no credential.
+/// `GET /me`: the page to which cargo sends people without a credential.
 pub(super) async fn me(State(app): State<Arc<App>>) -> Response {
     let text = format!(
         "This registry takes asymmetric tokens (RFC 3231). Cargo makes them with a credential provider and a key\n\

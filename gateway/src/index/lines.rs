@@ -1,4 +1,4 @@
-//! Index files of other registries, as far as they are read here.
+//! Reading index files of other registries.
 
 use asymmetric_token::Checksum;
 use semver::Version;
@@ -15,9 +15,9 @@ pub(crate) struct VersionState {
     pub(crate) yanked: bool,
 }
 
-/// What an index file says of a version; its build metadata is part of the version as it is compared here.
+/// What an index file says of a version. Versions with different build metadata are different here.
 pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, Malformed> {
-    let malformed = || Malformed("a line of its index".to_owned());
+    let malformed = || Malformed("a line of its index cannot be read".to_owned());
     let wanted = version.to_string();
     for line in lines(file) {
         let line: Value = serde_json::from_slice(line).map_err(|_| malformed())?;

@@ -20,8 +20,9 @@ pub(crate) struct RegistryConfig {
 }
 
 impl RegistryConfig {
-    /// From a `config.json`, except for what was configured here. The API it names must be where its index is: it is sent
-    /// credentials, and whoever can change one file of the index must not get them.
+    /// Reads a `config.json`. An API or a download address that was configured here takes precedence. The API that the
+    /// file names must have the origin of the index: credentials are sent to it, and whoever can change one file of the
+    /// index must not get them.
     pub(crate) fn read(
         json: &[u8],
         index: &Url,
@@ -37,7 +38,7 @@ impl RegistryConfig {
             Some(api) => api.clone(),
             None => {
                 let api = folder(named("api")?);
-                let api = api.ok_or_else(|| Malformed("`api` in its config.json".to_owned()))?;
+                let api = api.ok_or_else(|| Malformed("`api` in its config.json is not a URL".to_owned()))?;
                 if api.origin() != index.origin() {
                     return Err(Malformed(format!(
                         "its config.json has the API at {}; if that is right, set `api` in the gateway's [upstream]",
@@ -83,11 +84,11 @@ impl RegistryConfig {
             format!("{}/{name}/{version}/download", self.dl.trim_end_matches('/'))
         };
         let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        url.ok_or_else(|| Malformed("`dl` in its config.json".to_owned()))
+        url.ok_or_else(|| Malformed("`dl` in its config.json does not give a URL".to_owned()))
     }
 }
 
-/// A URL that others are put below: with a final slash, and without a query, a fragment, or a user.
+/// Reads a URL to which paths can be appended: it gets a final slash, and has no query, fragment or user.
 pub(crate) fn folder(text: &str) -> Option<Url> {
     let mut url = Url::parse(text).ok()?;
     let plain = matches!(url.scheme(), "http" | "https")

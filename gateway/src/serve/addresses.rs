@@ -1,26 +1,25 @@
-//! Where cargo's users find the registry: by what the configuration says, and where it is silent, by the address that is
-//! listened on.
+//! Where cargo finds the registry: as the configuration says, or else at the address that is listened on.
 
 use std::net::SocketAddr;
 
 use super::StartError;
 use crate::config::{Config, Reads, UpstreamConfig};
 
-/// See the module.
+/// The addresses of a registry, as cargo has them.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    /// Public, without a final slash.
+    /// The public base URL, without a final slash.
     pub(crate) base_url: String,
-    /// As cargo has it: `sparse+http…/index/`.
+    /// The index URL as cargo has it: `sparse+http…/index/`.
     pub(crate) index_url: String,
-    /// Where the index is served, with a slash at both ends.
+    /// The path where the index is served, with a slash at both ends.
     pub(crate) index_path: String,
     /// Where downloads are: a prefix, or a template, as `config.json` has it.
     pub(crate) dl: String,
 }
 
 impl Addresses {
-    /// Of a gateway that listens on this address.
+    /// The addresses of a gateway that listens here.
     ///
     /// # Errors
     /// [`StartError::Url`], [`StartError::IndexUrl`], [`StartError::Bypass`].
@@ -38,7 +37,7 @@ impl Addresses {
     }
 }
 
-/// Where the index is served: at the path of its URL if that is here, else where it is by default.
+/// The path where the index is served: that of its URL if that URL is the gateway's, and else the default.
 fn index_path(index_url: &str, base_url: &str) -> Result<String, StartError> {
     let wrong = || StartError::IndexUrl(index_url.to_owned());
     let url = index_url.strip_prefix("sparse+").ok_or_else(wrong)?;

@@ -1,4 +1,4 @@
-//! The audit log's table: entries are appended and never touched again. Their form is that of [`crate::audit`].
+//! The audit log in the database. Entries are appended, and never changed. Their form is in [`crate::audit`].
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
@@ -10,19 +10,10 @@ use crate::keys::User;
 
 pub(super) use crate::audit::Kind;
 
-/// Where an entry is, and the SHA-256 of its bytes in hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// Its place, from 1 upward without a gap.
-    pub seq: i64,
-    /// Of the stored bytes.
-    pub hash: String,
-}
-
-/// Why the log cannot be vouched for.
+/// Why the log is not verified.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// It was tampered with.
+    /// It was changed.
     #[error(transparent)]
     Broken(#[from] Broken),
     /// It cannot be read.
@@ -36,27 +27,29 @@ impl From<rusqlite::Error> for AuditError {
     }
 }
 
-/// Appends an entry within the transaction that it tells of. Fields that are null are left out.
+/// Appends an entry in the transaction that it is about, and returns its place and hash. Fields that are null are left
+/// out.
 pub(super) fn append(
     transaction: &Transaction<'_>,
     time: Timestamp,
     kind: Kind,
     mut fields: Map<String, Value>,
-) -> Result<Mark, StoreError> {
+) -> Result<Point, StoreError> {
     let last = last(transaction)?;
     fields.retain(|_, value| !value.is_null());
     let seq = last.seq + 1;
     let entry = Entry { seq, time, kind, prev: last.hash, details: fields };
     let entry = entry.to_json().map_err(|error| StoreError::Entry(error.to_string()))?;
-    let hash = Hash::of(entry.as_bytes()).to_string();
-    let seq = column(seq)?;
-    transaction
-        .prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)")?
-        .execute((seq, &entry, &hash))?;
-    Ok(Mark { seq, hash })
+    let hash = Hash::of(entry.as_bytes());
+    transaction.prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)")?.execute((
+        column(seq)?,
+        &entry,
+        hash.to_string(),
+    ))?;
+    Ok(Point { seq, hash })
 }
 
-/// Notes what an administrator did to a user, or a user by an administrator's leave.
+/// Appends an entry about what was done to a user: by an administrator, or with an invite of theirs.
 pub(super) fn note(
     transaction: &Transaction<'_>,
     time: Timestamp,
@@ -98,7 +91,7 @@ impl Store {
         Ok(entries.collect::<Result<_, _>>()?)
     }
 
-    /// Follows the whole log and compares it with heads of it; returns its end.
+    /// Follows the whole log, compares it with heads of it, and returns its end.
     ///
     /// # Errors
     /// [`AuditError::Broken`] with the first thing that does not hold; [`AuditError::Store`].
@@ -110,7 +103,7 @@ impl Store {
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
             let text = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
-            // What is no hash is not this entry's either.
+            // Text that is not a hash cannot be the hash of this entry.
             let noted = std::str::from_utf8(text(2)?).ok().and_then(|hash| hash.parse().ok());
             let seq = u64::try_from(seq).unwrap_or_default();
             chain.follow(seq, text(1)?, Some(noted.unwrap_or(Hash::NOTHING)))?;
@@ -136,6 +129,6 @@ fn point((seq, hash): (i64, String)) -> Result<Point, StoreError> {
 }
 
 /// SQLite's integers are signed.
-fn column(seq: u64) -> Result<i64, StoreError> {
+pub(super) fn column(seq: u64) -> Result<i64, StoreError> {
     i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
 }

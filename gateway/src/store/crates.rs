@@ -27,7 +27,7 @@ pub struct Found {
 /// A crate's index file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IndexFile {
-    /// One line a version, in the order of publishing.
+    /// One line for each version, in the order of publishing.
     pub(crate) lines: String,
     /// Unix seconds of the last publish, yank or unyank.
     pub(crate) changed: i64,
@@ -36,7 +36,7 @@ pub(crate) struct IndexFile {
 /// A crate's owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// A number for the API; stable, and nothing else.
+    /// A stable number, which only the API needs.
     pub(crate) id: i64,
     pub(crate) name: String,
 }
@@ -44,10 +44,10 @@ pub(crate) struct Owner {
 /// Why the built-in registry does not make a change.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CratesError {
-    /// The user may not.
+    /// The user may not change it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Versions are for ever; build metadata does not make another.
+    /// The version exists. Versions are never replaced, and build metadata does not make another one.
     #[error("{name} {version} is published already; versions are never replaced, so raise the version")]
     VersionExists {
         /// The crate.
@@ -55,7 +55,7 @@ pub(crate) enum CratesError {
         /// The version that is there.
         version: String,
     },
-    /// Too like another crate's name.
+    /// The name is too similar to another crate's name.
     #[error("the name `{wanted}` is too like the crate `{taken}` here: case, `-` and `_` make no difference")]
     NameTaken {
         /// The new name.
@@ -123,7 +123,7 @@ impl Store {
         yankable(&self.connection(), user, name, version).map(drop)
     }
 
-    /// Yanks or unyanks a version; by its owner, and again is no error.
+    /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
     ///
     /// # Errors
     /// [`CratesError::NotFound`], [`Refusal::NotOwner`].
@@ -145,7 +145,7 @@ impl Store {
         })
     }
 
-    /// The index file of the crate whose name in lower case is this.
+    /// The index file of the crate whose lower-case name this is.
     pub(crate) fn index_file(&self, lower: &str) -> Result<Option<IndexFile>, StoreError> {
         let connection = self.connection();
         let found = connection
@@ -166,7 +166,7 @@ impl Store {
         Ok(Some(IndexFile { lines, changed }))
     }
 
-    /// The file of a version, if there is such a version, spelt exactly so.
+    /// The path of a version's file, if there is a version of exactly this name and number.
     pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<PathBuf>, StoreError> {
         let known = self
             .connection()
@@ -178,7 +178,7 @@ impl Store {
         Ok(known.then(|| self.crate_file(name, version)))
     }
 
-    /// Crates with this text in the name or the description, those that are called so first; and how many there are.
+    /// Crates with this text in their name or description, those with this name first; and how many there are.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
         const MATCHES: &str = "(instr(folded, ?1) > 0 OR instr(lower(coalesce(description, '')), ?2) > 0)";
         let (folded, lower) = (fold(text), text.to_lowercase());
@@ -204,14 +204,26 @@ impl Store {
         Ok((found, total))
     }
 
-    /// Who owns a crate; `None` if there is none of this name, after folding.
+    /// The owner of a crate; `None` if there is no crate of this name or a similar one.
     pub(crate) fn owner(&self, name: &str) -> Result<Option<Owner>, StoreError> {
         owner(&self.connection(), name)
     }
 
-    /// A version's index line, if there is such a version, spelt exactly so.
+    /// A version's index line, if there is a version of exactly this name and number.
     pub(crate) fn line(&self, name: &str, version: &str) -> Result<Option<Line>, StoreError> {
         Ok(version_line(&self.connection(), name, version)?.map(|(_, line)| line))
+    }
+
+    /// A version's index line as it is stored, if there is such a version, spelt exactly so.
+    pub(crate) fn stored_line(&self, name: &str, version: &str) -> Result<Option<String>, StoreError> {
+        Ok(stored_line(&self.reader(), name, version)?.map(|(_, line)| line))
+    }
+
+    /// What searches show of a crate, if there is one of exactly this name.
+    pub(crate) fn description(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached("SELECT description FROM crate WHERE name = ?")?;
+        Ok(statement.query_row([name], |row| row.get(0)).optional()?.flatten())
     }
 
     /// The files of all versions.
@@ -227,7 +239,7 @@ impl Store {
     }
 }
 
-/// A name as it is compared: two names that a person could confuse are one.
+/// A name as it is compared. Names that a person could confuse become equal.
 pub(super) fn fold(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }
@@ -307,25 +319,32 @@ fn version_by_core(connection: &Connection, name: &str, core: &str) -> Result<Op
         .optional()?)
 }
 
-fn version_line(
+pub(super) fn version_line(
     connection: &Connection,
     name: &str,
     version: &str,
 ) -> Result<Option<(i64, Line)>, StoreError> {
-    let found: Option<(i64, String)> = connection
+    let Some((id, line)) = stored_line(connection, name, version)? else { return Ok(None) };
+    let line = Line::from_json(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    Ok(Some((id, line)))
+}
+
+fn stored_line(
+    connection: &Connection,
+    name: &str,
+    version: &str,
+) -> Result<Option<(i64, String)>, StoreError> {
+    Ok(connection
         .prepare_cached(
             "SELECT version.id, line FROM version JOIN crate ON crate.folded = version.crate
              WHERE crate.name = ? AND version.version = ?",
         )?
         .query_row((name, version), |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((id, line)) = found else { return Ok(None) };
-    let line = Line::from_json(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    Ok(Some((id, line)))
+        .optional()?)
 }
 
-/// SemVer: build metadata has no part in precedence, so two versions that differ in it alone are one.
-fn without_build(version: &str) -> Result<String, StoreError> {
+/// Build metadata plays no part in SemVer's precedence, so versions that differ only in it count as one.
+pub(super) fn without_build(version: &str) -> Result<String, StoreError> {
     let mut version: Version = parsed(version)?;
     version.build = semver::BuildMetadata::EMPTY;
     Ok(version.to_string())

@@ -1,4 +1,4 @@
-//! Credentials for the registry behind, as the vault has sealed them.
+//! The users' credentials for the registry behind, as the vault has encrypted them.
 
 use jiff::Timestamp;
 use rusqlite::OptionalExtension as _;
@@ -7,7 +7,7 @@ use super::{Store, StoreError, audit};
 use crate::keys::User;
 
 impl Store {
-    /// Keeps a user's sealed credential in the place of the one before.
+    /// Keeps a user's encrypted credential. It replaces the previous one.
     ///
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::Database`].
@@ -25,7 +25,7 @@ impl Store {
         })
     }
 
-    /// Forgets a user's credential; whether there was one.
+    /// Removes a user's credential, and returns whether there was one.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -42,7 +42,7 @@ impl Store {
         })
     }
 
-    /// A user's sealed credential.
+    /// A user's encrypted credential.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -1,4 +1,4 @@
-//! Invites, and keys that come by enrollment.
+//! Invites, and the enrollment of keys.
 
 use asymmetric_token::{KeyId, PublicKey};
 use base64::Engine as _;
@@ -7,29 +7,29 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::{Store, StoreError, audit, keys, parsed, time, users};
-use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode, ServerKey};
+use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode};
 use crate::keys::{Key, NewKey, Role, User};
 use crate::policy::{self, Refusal};
 
-/// By what right keys are enrolled.
+/// What entitles somebody to enroll keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Right {
     /// An invite, as its [hash](InviteCode::hash).
     Invite(String),
-    /// An enrolled key that vouched for them.
+    /// The endorsement of an enrolled key.
     Endorsement(KeyId),
 }
 
-/// Keys to be enrolled together. Everything that can be seen without the database has been seen to.
+/// Keys to be enrolled together. Everything that can be checked without the database was checked.
 #[derive(Clone, Debug)]
 pub struct Enrolling {
-    /// By what right.
+    /// What entitles the person to enroll them.
     pub right: Right,
-    /// The nonce they signed, and until when a replay must be recognised.
+    /// The nonce that they signed, and how long it has to be remembered.
     pub nonce: (String, Timestamp),
-    /// What the person calls the card.
+    /// The person's name for the card.
     pub label: String,
-    /// One to four.
+    /// One to four keys.
     pub keys: Vec<ProvenKey>,
     /// The server's time.
     pub now: Timestamp,
@@ -38,43 +38,43 @@ pub struct Enrolling {
 /// A key that has signed its request.
 #[derive(Clone, Debug)]
 pub struct ProvenKey {
-    /// The key.
+    /// The public key.
     pub public: PublicKey,
-    /// What it is to sign.
+    /// What it may sign.
     pub role: Role,
-    /// Its attestation, as far as that is kept: each certificate in DER.
+    /// Its attestation, if it is kept: each certificate in DER.
     pub attestation: Option<Vec<Vec<u8>>>,
 }
 
 /// Keys that are enrolled now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolled {
-    /// Whose they are.
+    /// The user they belong to.
     pub user: User,
-    /// Whether they were enrolled before: the answer to the first request may have been lost.
+    /// Whether they were enrolled before. The answer to the first request may have been lost.
     pub again: bool,
 }
 
-/// Why they are not.
+/// Why keys are not enrolled.
 #[derive(Debug, thiserror::Error)]
-pub enum NotEnrolled {
-    /// The invite, the nonce, the endorsement.
+pub enum EnrollError {
+    /// The invite, the nonce or the endorsement is not good.
     #[error(transparent)]
     Refused(#[from] EnrollmentError),
-    /// A key is another user's or was revoked, or the user was removed.
+    /// A key belongs to another user or was revoked, or the user was removed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for NotEnrolled {
+impl From<rusqlite::Error> for EnrollError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
 }
 
 impl Store {
-    /// Invites a user to enroll keys, once and within a day. Takes the place of an invite that was not used. The code is
-    /// kept as a hash only.
+    /// Invites a user to enroll keys, once and within a day. An older invite that was not used becomes void. Only a
+    /// hash of the code is kept.
     ///
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
@@ -99,14 +99,14 @@ impl Store {
         Ok(self.connection().prepare_cached("SELECT 1 FROM invite WHERE hash = ?")?.exists([hash])?)
     }
 
-    /// Enrolls keys, all or none: the nonce and the invite are used up in the same transaction. Keys that are all enrolled
-    /// already, for the same user and roles, are no error and use up no invite. Keys that another one vouched for expire
-    /// with it: nobody outlives a term that was set.
+    /// Enrolls all keys or none, and spends the nonce and the invite in the same transaction. If all of them are
+    /// enrolled already, for the same user and roles, that is no error and spends no invite. Keys that another key
+    /// endorsed expire together with it.
     ///
     /// # Errors
     /// [`EnrollmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
     /// [`StoreError::UserRemoved`].
-    pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, NotEnrolled> {
+    pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, EnrollError> {
         self.write(|transaction| {
             use_nonce(transaction, enrolling)?;
             let (user, invite, expires) = match &enrolling.right {
@@ -155,18 +155,11 @@ impl Store {
         let chain = text.split(' ').map(|one| STANDARD.decode(one)).collect::<Result<_, _>>();
         chain.map(Some).map_err(|_| damaged())
     }
-
-    /// The key by which this registry recognises what it issued; made the first time it is needed.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub fn server_key(&self) -> Result<ServerKey, StoreError> {
-        self.secret("server key").map(ServerKey::new)
-    }
 }
 
-/// Beside the single-use keys of mutations, with which it cannot be confused: those begin with a key id.
-fn use_nonce(transaction: &Transaction<'_>, enrolling: &Enrolling) -> Result<(), NotEnrolled> {
+/// Remembers the nonce among the single-use keys of mutations. They cannot be confused, because those begin with a key
+/// id.
+fn use_nonce(transaction: &Transaction<'_>, enrolling: &Enrolling) -> Result<(), EnrollError> {
     let (nonce, kept_until) = &enrolling.nonce;
     let written = transaction.execute(
         "INSERT OR IGNORE INTO spent (single_use_key, kept_until) VALUES (?, ?)",
@@ -208,8 +201,8 @@ fn find_invite(connection: &Connection, hash: &str) -> Result<Option<Invite>, St
     }))
 }
 
-/// The key that vouched, if it is good for that at this moment: what was looked at before the signature may be over.
-fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, NotEnrolled> {
+/// The endorsing key, if it may endorse now. It may have been revoked since the signature was verified.
+fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, EnrollError> {
     let unknown = || EnrollmentError::Endorser(Refusal::UnknownKey(id.to_string()));
     let key = keys::find(connection, id)?.ok_or_else(unknown)?;
     policy::is_good(&key, now).map_err(EnrollmentError::Endorser)?;
@@ -220,7 +213,7 @@ fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, N
     Ok(key)
 }
 
-/// A known key keeps its subject, and a term that only an invite can lift.
+/// Writes a key. If it is known, it keeps its subject, and its expiry unless an invite lifts it.
 fn write(
     transaction: &Transaction<'_>,
     key: &ProvenKey,

@@ -1,4 +1,4 @@
-//! The store's folders and files: private, and durable before anything refers to them.
+//! The store's folders and files. They are private, and are on disk before anything refers to them.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -10,13 +10,13 @@ use tempfile::NamedTempFile;
 use super::{ServeLock, Store, StoreError};
 use crate::private;
 
-/// Crate files, one folder a crate.
+/// The folder of crate files, with a folder for each crate.
 pub(super) const CRATES: &str = "crates";
-/// Uploads under way.
+/// The folder of uploads under way.
 pub(super) const UPLOADS: &str = "tmp";
 
 impl Store {
-    /// A fresh file for an upload, in the same file system as its later place. It vanishes when dropped.
+    /// A new file for an upload, in the same file system as its final place. It is removed when dropped.
     ///
     /// # Errors
     /// [`StoreError::File`].
@@ -25,13 +25,13 @@ impl Store {
         NamedTempFile::new_in(&folder).map_err(at(&folder))
     }
 
-    /// Where the file of a version is.
+    /// The path of a version's file.
     #[must_use]
     pub fn crate_file(&self, name: &str, version: &str) -> PathBuf {
         self.folder.join(CRATES).join(name).join(format!("{name}-{version}.crate"))
     }
 
-    /// Moves an upload to its place, durably: contents, name and folder are on disk when this returns.
+    /// Moves an upload to its final place. Contents, name and folder are on disk when this returns.
     pub(super) fn keep(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
         let crates = self.folder.join(CRATES);
         let folder = crates.join(name);
@@ -46,8 +46,8 @@ impl Store {
     }
 }
 
-/// Makes a folder that nobody else can look into. An existing one is closed if it is empty, and refused if it is open
-/// and holds something: that may be for others.
+/// Makes a private folder. An existing folder is made private if it is empty. If it is open to others and holds
+/// something, it is refused, because its contents may be meant for them.
 pub(super) fn private_folder(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(metadata) if !private::is_open_to_others(&metadata) => Ok(()),
@@ -58,8 +58,8 @@ pub(super) fn private_folder(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a file that nobody else can read; an existing one is not even opened: closing it would take from this process the
-/// locks that SQLite has on it, for another store in the same folder (sqlite.org/howtocorrupt.html, 2.2).
+/// Makes a private file. An existing file is not even opened: closing it would drop the locks that SQLite has on it in
+/// this process, for another store in the same folder (sqlite.org/howtocorrupt.html, 2.2).
 pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
@@ -67,7 +67,7 @@ pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
     private::file().create(true).truncate(false).open(path).map(drop).map_err(at(path))
 }
 
-/// Writes a new file that nobody else can read: whole and durably, or not at all.
+/// Writes a new private file. It is on disk as a whole, or not there at all.
 pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder).map_err(at(folder))?;
@@ -95,7 +95,7 @@ pub(super) fn empty(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes every crate file that is not known, and sees that every known one is there.
+/// Removes every crate file that is not known, and checks that every known one exists.
 pub(super) fn keep_only(crates: &Path, known: &HashSet<PathBuf>) -> Result<(), StoreError> {
     let mut found = 0;
     for folder in entries(crates)? {
@@ -116,7 +116,7 @@ pub(super) fn keep_only(crates: &Path, known: &HashSet<PathBuf>) -> Result<(), S
     }
 }
 
-/// An I/O error with the path it is about.
+/// Adds the path to an I/O error.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     |source| StoreError::File { path, source }
@@ -127,7 +127,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     list().map_err(at(folder))
 }
 
-/// A rename is durable only once the folder is.
+/// Writes a folder to disk. A rename is durable only after that.
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     if cfg!(windows) {
         return Ok(()); // a folder cannot be opened for this there

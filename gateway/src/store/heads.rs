@@ -1,5 +1,5 @@
-//! Signed heads of the audit log, in a file of their own beside the database: `heads`, one a line, oldest first. The
-//! key that signs them is `heads.key` (PKCS#8, DER, 0600), made at the first start.
+//! Signed heads of the audit log. They are in the file `heads` beside the database, one on a line, oldest first. The
+//! key that signs them is in `heads.key` (PKCS#8, DER, 0600), and is made at the first start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 use super::{Store, StoreError, files};
 use crate::audit::{Broken, Head, HeadKey, Point};
 
-/// No entry is farther from the next head than this.
+/// The distance between two heads, in entries.
 const INTERVAL: u64 = 64;
 
 const FILE: &str = "heads";
 const KEY: &str = "heads.key";
 
-/// The heads of the one server of a store.
+/// The heads, as the server of a store keeps them.
 #[derive(Debug)]
 pub(crate) struct Heads {
     key: HeadKey,
@@ -28,7 +28,7 @@ pub(crate) struct Heads {
     signed: Mutex<Signed>,
 }
 
-/// What is in the file: for each head its entry and where its line begins.
+/// The file, and for each head in it the entry it is of and the offset of its line.
 #[derive(Debug)]
 struct Signed {
     file: File,
@@ -37,7 +37,7 @@ struct Signed {
 }
 
 impl Heads {
-    /// Opens the heads of a store, sees that its log still has the last of them, and signs what came after it.
+    /// Opens the heads of a store, checks that its log still contains the last of them, and signs the entries after it.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the log was cut or written anew; [`StoreError::File`].
@@ -47,7 +47,7 @@ impl Heads {
         let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(files::at(&path))?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(files::at(&path))?;
-        // A line without its end was being written in a crash; it is signed again below.
+        // A line without its line break was being written in a crash. The log is signed again below.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         text.truncate(whole);
         file.set_len(whole as u64).map_err(files::at(&path))?;
@@ -69,7 +69,7 @@ impl Heads {
         Ok(heads)
     }
 
-    /// Signs what is due: a head of every 64th entry.
+    /// Signs the heads that are due: one for every 64th entry.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -106,7 +106,7 @@ impl Heads {
         signed.line(at).map(Some).map_err(files::at(&self.path))
     }
 
-    /// The first head of this entry or a later one: the entry that it is of, and its line.
+    /// The first head that covers this entry: the entry that it is of, and its line.
     ///
     /// # Errors
     /// [`StoreError::File`].
@@ -161,10 +161,10 @@ impl Store {
         Ok(existing_key(&self.folder)?.map(|key| key.public()))
     }
 
-    /// The heads beside the log, oldest first; each of them verified, and signed by this store's key.
+    /// All heads, oldest first. Each is verified, and signed by this store's key.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] with the first that is not; [`StoreError::File`].
+    /// [`StoreError::Damaged`] with the first that does not hold; [`StoreError::File`].
     pub fn heads(&self) -> Result<Vec<Head>, StoreError> {
         let path = self.folder.join(FILE);
         let text = match fs::read_to_string(&path) {
@@ -197,7 +197,7 @@ fn has(store: &Store, head: Point) -> Result<(), StoreError> {
     Err(StoreError::Damaged(format!("in the audit log, {broken}")))
 }
 
-/// The key of this store, made if it is not there.
+/// The key of this store. It is made if there is none.
 fn key(folder: &Path) -> Result<HeadKey, StoreError> {
     if let Some(key) = existing_key(folder)? {
         return Ok(key);
@@ -222,5 +222,5 @@ fn seq_of(line: &str) -> Option<u64> {
 }
 
 fn damaged(path: &Path) -> StoreError {
-    StoreError::Damaged(format!("{} has a line that is no head", path.display()))
+    StoreError::Damaged(format!("{} has a line that is not a head", path.display()))
 }

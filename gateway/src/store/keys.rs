@@ -9,15 +9,15 @@ use super::audit::{self, Kind};
 use super::{Store, StoreError, parsed, time, users};
 use crate::keys::{Key, NewKey};
 
-/// Characters of a key id that name it; a slip of the hand must not revoke.
+/// How many characters of a key id are enough to name the key. A typing error must not revoke another one.
 const SHORTEST_PREFIX: usize = 8;
 
 const SELECT: &str = "SELECT key.public, user.name, key.role, key.label, key.subject, key.added, key.expires,
      key.revoked FROM key JOIN user ON user.id = key.user";
 
 impl Store {
-    /// Registers a key, and its user if that one is new. A key that its user has already gets the role, label, subject
-    /// and expiry given now.
+    /// Registers a key, and its user if there is no such user. If the user has the key already, it gets this role,
+    /// label, subject and expiry.
     ///
     /// # Errors
     /// [`StoreError::KeyKnown`] if the key is another user's, or was revoked; [`StoreError::UserRemoved`].
@@ -50,8 +50,8 @@ impl Store {
         Ok(keys)
     }
 
-    /// Revokes, for ever, the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From
-    /// now on nothing it signs is accepted, not even an upload under way.
+    /// Revokes for ever the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From
+    /// now on nothing that it signs is accepted, not even an upload that is under way.
     ///
     /// # Errors
     /// [`StoreError::KeyPrefix`], [`StoreError::KeyNotFound`], [`StoreError::KeyAmbiguous`], [`StoreError::KeyRevoked`].
@@ -85,7 +85,7 @@ impl Store {
     }
 }
 
-/// Writes a key of a user who is there; nobody's key becomes another's, and a revoked one stays so.
+/// Writes a key of an existing user. A key cannot move to another user, and a revoked key stays revoked.
 pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
     let id = new.public.id();
     let known = find(transaction, id)?;
@@ -142,7 +142,7 @@ pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, St
     rows.next()?.map(key).transpose()
 }
 
-/// A key as it stands in the database.
+/// Reads a key from a row.
 fn key(row: &Row<'_>) -> Result<Key, StoreError> {
     let text = |column| row.get::<_, String>(column);
     let optional = |column| row.get::<_, Option<String>>(column);

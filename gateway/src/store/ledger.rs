@@ -1,8 +1,8 @@
-//! What tokens were spent on. A mutation goes in three steps: [`begin`](Store::begin) uses the token up and writes down
-//! what is about to be done, in one transaction; then it is done, here or at the registry behind; then
-//! [`settle`](Store::settle) writes down what came of it. A crash between leaves an intent without an outcome, which is
-//! settled before the next start serves anybody. If only the writing down fails, the outcome is kept in mind and is on
-//! record before the next token is spent.
+//! What tokens were spent on. A mutation takes three steps. [`begin`](Store::begin) spends the token and writes down
+//! what is about to be done, in one transaction. Then it is done, here or at the registry behind. Then
+//! [`settle`](Store::settle) writes down the outcome. A crash in between leaves an intent without an outcome, which is
+//! settled at the next start before anybody is served. If only the last write fails, the outcome is kept in memory, and
+//! is written before the next token is spent.
 
 use std::fmt;
 
@@ -12,27 +12,28 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use semver::Version;
 use serde_json::{Map, Value};
 
-use super::audit::{self, Kind, Mark};
-use super::{Store, StoreError, keys, parsed, time};
+use super::audit::{self, Kind};
+use super::{Store, StoreError, crates, keys, parsed, time};
+use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
 
-/// A verified mutation token and what it is spent on. Not printable: it is not used up yet.
+/// A verified mutation token, and what it is spent on. It has no `Debug`, because it is not spent yet.
 #[derive(Clone)]
 pub struct Signed {
     /// The token as it came.
     pub token: String,
     /// The key that made it.
     pub key: KeyId,
-    /// What it says.
+    /// What it is for.
     pub mutation: Mutation,
-    /// See [`policy::single_use_key`](crate::policy::single_use_key).
+    /// By what it is remembered as spent: see [`policy::single_use_key`].
     pub single_use_key: String,
-    /// The challenge it answers; nothing else can answer it again.
+    /// The challenge in it, which no other token can use again.
     pub challenge: Option<String>,
-    /// Until when a replay must be recognised by the single-use key, and by the challenge.
+    /// How long the single-use key and the challenge have to be remembered.
     pub kept_until: Timestamp,
-    /// The server's time when it is spent. Not when it came: an upload takes its time.
+    /// The server's time when it is spent, which is later than when the request came.
     pub now: Timestamp,
 }
 
@@ -41,15 +42,15 @@ pub struct Signed {
 pub struct Intent {
     /// Its place in the audit log.
     pub seq: i64,
-    /// What is to be done.
+    /// What is about to be done.
     pub mutation: Mutation,
-    /// By whom.
+    /// Who wants it done.
     pub user: User,
     /// When the token was spent.
     pub time: Timestamp,
 }
 
-/// In words, for the log and for people.
+/// The change in words, for the log and for people.
 impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mutation = &self.mutation;
@@ -60,18 +61,18 @@ impl fmt::Display for Intent {
     }
 }
 
-/// What came of an intent.
+/// The outcome of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The change is made.
     Done,
-    /// It was refused, for this reason.
+    /// The change was refused for this reason.
     Refused(String),
-    /// It did not come about: something failed in between.
+    /// The change was not made, because something failed.
     Failed(String),
 }
 
-/// What is on record of a publish that was accepted.
+/// The record of a publish that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The place of its intent in the audit log.
@@ -86,19 +87,21 @@ pub struct Record {
     pub checksum: Checksum,
     /// The key that signed.
     pub key: KeyId,
-    /// Whose key it was.
+    /// The user the key belonged to.
     pub user: String,
-    /// The token: proof for whoever has the public key. It is spent.
+    /// The token, which is spent. It is a proof for everybody who has the public key.
     pub token: String,
+    /// Whether the version came into this store, and not to a registry behind. Without that word in the log, nobody knows.
+    pub is_here: bool,
 }
 
 /// Why a token is not spent.
 #[derive(Debug, thiserror::Error)]
 pub enum SpendError {
-    /// The token may not.
+    /// The token is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// As many as can be remembered were spent lately. Nothing is forgotten before its time to make room.
+    /// As many tokens were spent lately as can be remembered. None is forgotten before its time to make room.
     #[error("more changes were made lately than this registry can remember; try again tomorrow")]
     Full,
     /// The store failed.
@@ -106,10 +109,14 @@ pub enum SpendError {
     Store(#[from] StoreError),
 }
 
-/// What an attempt failed of, if it was in doubt what became of it, and it was not there when that was looked at.
+/// The recorded reason of an attempt whose outcome was not known, and whose change was not there when the index was
+/// asked.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
-/// How many single-use keys and challenges are remembered: about 300 MB of them.
+/// What the outcome of a publish says, if the version is in this store.
+pub(super) const HERE: &str = "here";
+
+/// The most single-use keys and challenges that are remembered. They take about 300 MB.
 const MOST_SPENT: i64 = 1_000_000;
 
 impl From<rusqlite::Error> for SpendError {
@@ -119,14 +126,14 @@ impl From<rusqlite::Error> for SpendError {
 }
 
 impl Store {
-    /// Whether a token and its challenge can still be used; asked before an upload is read. The answer that counts is
-    /// given by [`begin`](Self::begin).
+    /// Checks that a token and its challenge are unspent, before an upload is read. The check that counts is made by
+    /// [`begin`](Self::begin).
     pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
         is_unspent(&self.connection(), signed)
     }
 
-    /// Uses a token up and writes down what for, durably. The key is looked at again: it may have been revoked while an
-    /// upload was on its way, or have expired, or have become a read key.
+    /// Spends a token, and writes down durably what for. The key is checked again: while an upload was received it may
+    /// have been revoked, have expired, or have become a read key.
     ///
     /// # Errors
     /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
@@ -145,7 +152,8 @@ impl Store {
                 ("user", user.as_str().into()),
                 ("token", signed.token.as_str().into()),
             ]);
-            let Mark { seq, .. } = audit::append(transaction, signed.now, Kind::Intent, fields)?;
+            let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
+            let seq = audit::column(begun.seq)?;
             transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
             Ok::<_, SpendError>((recorded, intent))
@@ -154,11 +162,11 @@ impl Store {
         Ok(intent)
     }
 
-    /// Writes down what came of an intent.
+    /// Writes down the outcome of an intent.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
-    pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Mark, StoreError> {
+    pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Point, StoreError> {
         let settled = self.write(|transaction| settle(transaction, intent, outcome, now));
         if !matches!(settled, Ok(_) | Err(StoreError::Damaged(_))) {
             self.unrecorded.remember(intent, outcome);
@@ -179,8 +187,8 @@ impl Store {
         rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
     }
 
-    /// Whether the same user tried to publish the same file before, and it was in doubt what became of it. A try that was
-    /// refused made nothing.
+    /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
+    /// refused does not count.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -209,20 +217,22 @@ impl Store {
         Ok(false)
     }
 
-    /// What is on record of accepted publishes, oldest first; all, or those of one version.
+    /// The records of accepted publishes, oldest first: all of them, or those of one version.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn published(&self, version: Option<(&str, &str)>) -> Result<Vec<Record>, StoreError> {
         let connection = self.connection();
         let mut statement = connection.prepare(
-            "SELECT audit.seq, entry FROM published JOIN audit ON audit.seq = published.intent
-             WHERE ?1 IS NULL OR (name = ?1 AND version = ?2) ORDER BY audit.seq",
+            "SELECT intent.seq, intent.entry, json_extract(outcome.entry, '$.here') IS NOT NULL FROM published
+             JOIN audit AS intent ON intent.seq = published.intent
+             LEFT JOIN audit AS outcome ON outcome.seq = published.outcome
+             WHERE ?1 IS NULL OR (name = ?1 AND version = ?2) ORDER BY intent.seq",
         )?;
         let rows = statement
-            .query_map((version.map(|v| v.0), version.map(|v| v.1)), entry)?
+            .query_map((version.map(|v| v.0), version.map(|v| v.1)), |row| Ok((entry(row)?, row.get(2)?)))?
             .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(|(seq, entry)| Entry::parse(&entry)?.record(seq)).collect()
+        rows.into_iter().map(|((seq, entry), is_here)| Entry::parse(&entry)?.record(seq, is_here)).collect()
     }
 }
 
@@ -231,7 +241,7 @@ pub(super) fn settle(
     intent: &Intent,
     outcome: &Outcome,
     now: Timestamp,
-) -> Result<Mark, StoreError> {
+) -> Result<Point, StoreError> {
     let open = transaction.prepare_cached("DELETE FROM open_intent WHERE seq = ?")?.execute([intent.seq])?;
     if open == 0 {
         return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
@@ -241,14 +251,27 @@ pub(super) fn settle(
         Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
         Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
     };
-    let fields = fields([("intent", intent.seq.into()), ("outcome", word.into()), ("detail", detail.into())]);
-    let mark = audit::append(transaction, now, Kind::Outcome, fields)?;
+    let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
+    let fields = fields([
+        ("intent", intent.seq.into()),
+        ("outcome", word.into()),
+        ("detail", detail.into()),
+        (HERE, here.then_some(true).into()),
+    ]);
+    let settled = audit::append(transaction, now, Kind::Outcome, fields)?;
     if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) {
         transaction
             .prepare_cached("INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)")?
-            .execute((name.as_str(), version.to_string(), intent.seq, mark.seq))?;
+            .execute((name.as_str(), version.to_string(), intent.seq, audit::column(settled.seq)?))?;
     }
-    Ok(mark)
+    Ok(settled)
+}
+
+/// Whether a version with this checksum was published in this store.
+fn is_here(transaction: &Transaction<'_>, mutation: &Mutation) -> Result<bool, StoreError> {
+    let Mutation::Publish { name, version, checksum } = mutation else { return Ok(false) };
+    let line = crates::version_line(transaction, name.as_str(), &version.to_string())?;
+    Ok(line.is_some_and(|(_, line)| line.cksum == checksum.to_string()))
 }
 
 fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {
@@ -283,7 +306,7 @@ fn is_unspent(connection: &Connection, signed: &Signed) -> Result<(), SpendError
     }
 }
 
-/// A challenge among the single-use keys, which are JSON.
+/// What a used challenge is remembered by. It cannot be confused with a single-use key, which is JSON.
 fn challenge_key(signed: &Signed) -> Option<String> {
     signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
 }
@@ -292,8 +315,8 @@ pub(super) fn is_open(connection: &Connection, intent: &Intent) -> Result<bool, 
     Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([intent.seq])?)
 }
 
-/// What is said of the outcome of the intent at this place: empty if it is done, `None` if it has no outcome. It stands
-/// somewhere behind the intent, most often not far.
+/// The detail of the outcome of the intent at this place: empty if it was carried out, `None` if there is no outcome.
+/// The outcome is somewhere after the intent, usually near it.
 fn outcome(connection: &Connection, seq: i64) -> Result<Option<String>, StoreError> {
     Ok(connection
         .prepare_cached(
@@ -351,7 +374,7 @@ impl Entry {
         })
     }
 
-    fn record(&self, seq: i64) -> Result<Record, StoreError> {
+    fn record(&self, seq: i64, is_here: bool) -> Result<Record, StoreError> {
         Ok(Record {
             seq: u64::try_from(seq).unwrap_or_default(),
             time: time(self.text("time")?)?,
@@ -361,6 +384,7 @@ impl Entry {
             key: parsed(self.text("key")?)?,
             user: self.text("user")?.to_owned(),
             token: self.text("token")?.to_owned(),
+            is_here,
         })
     }
 }

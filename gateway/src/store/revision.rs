@@ -1,30 +1,31 @@
-//! Whether anything was written since, and whether anything can be.
+//! Whether the database has changed, and whether it can be written.
 //!
-//! Each read of the index asks that, to see that a key still stands as it stood. `PRAGMA data_version` would tell, but it
-//! takes locks for which readers wait for each other: in front of a registry, an eighth of all reads were lost to it. What
-//! it looks at is the header of the WAL-index, a file that all connections to the database share and that can be read
-//! without SQLite (sqlite.org/walformat.html, 2.1). Of its 48 bytes, the count of transactions and the checksum of the last
-//! frame are others after a commit, before the commit returns. A header that is read while it is written is like no
-//! other, and does no harm.
+//! Each read of the index asks whether it has changed, because the reader's key may have. `PRAGMA data_version` would
+//! tell, but readers wait for each other's locks in it, which cost an eighth of all reads in front of a registry. It
+//! looks at the header of the WAL-index, a file that all connections to the database share and that can be read without
+//! SQLite (sqlite.org/walformat.html, 2.1). Two fields in its 48 bytes, the count of transactions and the checksum of
+//! the last frame, change with every commit before the commit returns. A header that is read while it is being written
+//! equals no other, which does no harm.
 
 use super::{Store, StoreError, schema};
 
 /// A header of the WAL-index, in bytes.
 const HEADER: usize = 48;
 
-/// A state of the store. To be read before what is to be kept for as long as it is the same.
+/// A state of the store. Whoever caches something from the store reads the revision first, and drops it when the
+/// revision is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision([u8; HEADER]);
 
 impl Default for Revision {
-    /// The one of no store.
+    /// A revision that no store has.
     fn default() -> Self {
         Self([0; HEADER])
     }
 }
 
 impl Store {
-    /// The present revision: another one after every commit, by whichever process. It waits for nobody.
+    /// The present revision. It is another one after every commit by any process. Reading it waits for nobody.
     ///
     /// # Errors
     /// [`StoreError::File`].
@@ -39,8 +40,8 @@ impl Store {
         Ok(Revision(header))
     }
 
-    /// The present revision: another one after every commit, by whichever process. Elsewhere than on Linux a file need not
-    /// show what was written to its mapping.
+    /// The present revision. It is another one after every commit by any process. On systems other than Linux, a file
+    /// need not show what was written to its mapping.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -54,7 +55,7 @@ impl Store {
         Ok(Revision(header))
     }
 
-    /// Commits a transaction that changes nothing, so that a disk that is full or not writable shows.
+    /// Commits a transaction that changes nothing, to find out whether the disk is full or not writable.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -63,8 +64,8 @@ impl Store {
     }
 }
 
-/// The WAL-index, opened when it is first asked for and never closed: closing it would take from this process all locks
-/// that SQLite has on it, over whichever connection (POSIX, `fcntl`; sqlite.org/howtocorrupt.html, 2.2).
+/// The WAL-index. It is opened when it is first needed, and never closed: closing it would drop all locks that SQLite
+/// has on it in this process (POSIX, `fcntl`; sqlite.org/howtocorrupt.html, 2.2).
 #[cfg(target_os = "linux")]
 #[derive(Debug, Default)]
 pub(super) struct WalIndex(std::sync::OnceLock<std::mem::ManuallyDrop<std::fs::File>>);

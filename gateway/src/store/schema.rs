@@ -1,13 +1,13 @@
-//! The layout of the database, and how one comes to it that an older program has made.
+//! The layout of the database, and the steps to it from older layouts.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
 
-/// How the database came to its layout, step by step. A step is never changed; a new one goes to the end.
+/// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
 const STEPS: [&str; 2] = [FIRST, ENROLLMENT];
 
-/// Layout of the database: the number of steps done.
+/// The version of the layout: the number of steps that were made.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 
 const FIRST: &str = "
@@ -84,7 +84,7 @@ const ENROLLMENT: &str = "
     ) STRICT;
 ";
 
-/// Brings a database to the present layout.
+/// Makes the steps that are missing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -1,9 +1,9 @@
-//! Secrets that the gateway makes for itself, once, and that no other program has to know.
+//! Secrets that the gateway makes once for itself. No other program needs them.
 
 use super::{Store, StoreError};
 
 impl Store {
-    /// The key that challenges are authenticated with. With another one, what was issued until now is good for nothing.
+    /// The key for challenges of mutations. If it changes, all challenges that were issued become invalid.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`], [`StoreError::Random`].
@@ -11,7 +11,15 @@ impl Store {
         self.secret("challenge key")
     }
 
-    pub(super) fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
+    /// The key for challenges of enrollments.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`], [`StoreError::Random`].
+    pub fn enrollment_key(&self) -> Result<[u8; 32], StoreError> {
+        self.secret("server key")
+    }
+
+    fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
         let mut new = [0; 32];
         aws_lc_rs::rand::fill(&mut new).map_err(|_| StoreError::Random)?;
         self.write(|transaction| {

@@ -1,6 +1,6 @@
-//! Outcomes that are known and not on record, because the store failed between a change and its outcome. They are written
-//! down before the next token is spent, or within a minute, whichever comes first. If the server ends before, the intent is
-//! an open one, and the registry behind is asked what became of it.
+//! Outcomes that are known but not on record, because the store failed between a change and its outcome. They are
+//! written before the next token is spent, or within a minute. If the server ends before that, the intent stays open,
+//! and the registry behind is asked for its outcome at the next start.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use rusqlite::Transaction;
 use super::ledger::{self, Intent, Outcome};
 use super::{Store, StoreError};
 
-/// In the order in which they came to be known.
+/// The outcomes, in the order in which they became known.
 #[derive(Debug, Default)]
 pub(super) struct Unrecorded(Mutex<Vec<(Intent, Outcome)>>);
 
@@ -19,7 +19,7 @@ impl Unrecorded {
         self.list().push((intent.clone(), outcome.clone()));
     }
 
-    /// Writes down all of them, and returns the places of their intents, to be forgotten once that is committed.
+    /// Writes all of them, and returns the places of their intents. They have to be forgotten once that is committed.
     pub(super) fn write(
         &self,
         transaction: &Transaction<'_>,
@@ -27,7 +27,7 @@ impl Unrecorded {
     ) -> Result<Vec<i64>, StoreError> {
         let list = self.list().clone();
         for (intent, outcome) in &list {
-            // A commit that failed may have reached the disk all the same.
+            // A commit that failed may be on disk nevertheless.
             if ledger::is_open(transaction, intent)? {
                 ledger::settle(transaction, intent, outcome, now)?;
             }
@@ -49,10 +49,10 @@ impl Unrecorded {
 }
 
 impl Store {
-    /// Writes down the outcomes that are known and not on record.
+    /// Writes the outcomes that are known and not on record.
     ///
     /// # Errors
-    /// [`StoreError::Database`]; they are known for another time then.
+    /// [`StoreError::Database`]; they are kept then.
     pub(crate) fn record_known(&self, now: Timestamp) -> Result<(), StoreError> {
         if self.unrecorded.list().is_empty() {
             return Ok(());
@@ -62,7 +62,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether what became of an intent is neither on record nor known.
+    /// Whether the outcome of an intent is neither on record nor known.
     pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
         Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.connection(), intent)?)
     }

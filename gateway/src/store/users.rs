@@ -1,4 +1,4 @@
-//! Users. A name is one person's for good: a removed user stays on record.
+//! Users. A name belongs to one person for good, so a removed user stays on record.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
@@ -6,19 +6,19 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use super::{Store, StoreError, audit, parsed, time};
 use crate::keys::User;
 
-/// A user, as registered.
+/// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// The name.
     pub user: User,
     /// How many keys are not revoked.
     pub keys: u64,
-    /// Since when there is no such user any more.
+    /// When the user was removed, if they were.
     pub removed: Option<Timestamp>,
 }
 
 impl Store {
-    /// Registers a user. A removed one comes back only if `again` is said, and without keys.
+    /// Registers a user. A removed user comes back only if `again` is set, and without keys.
     ///
     /// # Errors
     /// [`StoreError::UserKnown`], [`StoreError::UserRemoved`].
@@ -36,7 +36,7 @@ impl Store {
         })
     }
 
-    /// All users, removed ones too, in the order in which they came.
+    /// All users, including removed ones, in the order of their registration.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
@@ -60,8 +60,8 @@ impl Store {
         Ok(people)
     }
 
-    /// Removes a user: all their keys are revoked and their invites void, at once. The name stays on record, with what
-    /// was published under it. Returns how many keys were revoked.
+    /// Removes a user. All their keys are revoked and their invites become void at once. The name stays on record, with
+    /// what was published under it. Returns how many keys were revoked.
     ///
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
@@ -81,7 +81,7 @@ impl Store {
     }
 }
 
-/// A user of this name, unless that one was removed.
+/// Registers a user if there is none of this name. A removed user is refused.
 pub(super) fn make_if_new(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
     transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [user.as_str()])?;
     present(transaction, user)
@@ -95,7 +95,7 @@ pub(super) fn present(connection: &Connection, user: &User) -> Result<(), StoreE
     }
 }
 
-/// `None` if there was never such a user; else when they were removed, if they were.
+/// When a user was removed, if they were; `None` if there was never such a user.
 fn find(connection: &Connection, user: &User) -> Result<Option<Option<Timestamp>>, StoreError> {
     let removed: Option<Option<String>> = connection
         .prepare_cached("SELECT removed FROM user WHERE name = ?")?

@@ -23,10 +23,10 @@ use crate::index::{Line, VersionState};
 use crate::keys::User;
 use crate::store::{CratesError, Store, StoreError};
 
-/// How much of a crate file is read at once, in bytes: a thread is waited for each time.
+/// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
 
-/// See the module.
+/// The registry in the gateway's store.
 #[derive(Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
@@ -37,7 +37,7 @@ impl BuiltIn {
         Self { store }
     }
 
-    /// Runs what waits for the disk or for the database.
+    /// Runs work that may block on the disk or the database.
     async fn ask<T: Send + 'static, E: Into<UpstreamError> + Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
@@ -64,7 +64,7 @@ impl BuiltIn {
         }
         let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
         let mut response = (fields, file.lines).into_response();
-        // A date counts whole seconds: within the second of a change there could be another one.
+        // A date has whole seconds, so within the second of a change there could be another one of the same date.
         if file.changed < Timestamp::now().as_second()
             && let Ok(modified) = modified.try_into()
         {
@@ -172,7 +172,7 @@ impl BuiltIn {
     }
 }
 
-/// A crate file whose first piece is read, so that a small one leaves together with the answer's head.
+/// A crate file of which the first piece was read, so that a small file leaves together with the answer's head.
 struct Opened {
     length: u64,
     begin: Vec<u8>,
@@ -214,7 +214,7 @@ fn entity_tag(text: &str) -> String {
     format!("\"{hex}\"")
 }
 
-/// RFC 9110, 13.2.2: with If-None-Match, If-Modified-Since does not count. A date is compared as the text that was
+/// RFC 9110, 13.2.2: If-Modified-Since is ignored where there is If-None-Match. A date is compared as the text that was
 /// sent out.
 fn client_has_it(headers: &HeaderMap, tag: &str, modified: &str) -> bool {
     match headers.get(header::IF_NONE_MATCH) {

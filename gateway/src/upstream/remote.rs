@@ -1,8 +1,8 @@
-//! A registry that takes bearer tokens, over HTTP.
+//! A registry that accepts bearer tokens, over HTTP.
 //!
-//! Every URL is put together here from parts that were parsed; nothing of a request is copied. Of what comes back, the
-//! status is judged and a few named fields go on to cargo. A user's credential goes to the origins of the index, the API
-//! and the downloads that the configuration names or that the index's own origin has, and never anywhere else.
+//! Every URL is put together from parsed parts, and nothing of a request is copied. Of an answer, the status is judged,
+//! and only a few fields are passed on to cargo. A user's credential is sent only to the origin of the index, and to
+//! the origins of the API and the downloads if the configuration names these.
 
 mod answer;
 mod credentials;
@@ -27,7 +27,7 @@ use url::{Origin, Url};
 
 use super::{OwnersChange, Publication, Reader, Search, UpstreamError};
 use crate::config::UpstreamConfig;
-use crate::http_client::{self, Client, InTime};
+use crate::http_client::{self, Client, TimeoutBody};
 use crate::index::{self, RegistryConfig, VersionState, folder};
 use crate::keys::User;
 use crate::store::Store;
@@ -37,21 +37,21 @@ use credentials::{Caller, Credentials};
 pub use error::RemoteConfigError;
 pub(crate) use error::RemoteError;
 
-/// How long the registry's own `config.json` is believed.
+/// How long the registry's `config.json` is cached.
 const CONFIG_KEPT: Duration = Duration::from_secs(300);
-/// Hops from a download to where the file is.
+/// The most redirects of a download.
 const MOST_REDIRECTS: usize = 5;
-/// The longest index file that is read to see what is there of a version, in bytes.
+/// The longest index file that is read to find a version's state, in bytes.
 const MOST_INDEX: usize = 64 << 20;
 /// The longest answer to a change, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
-/// The longest body that is waited for, in bytes.
+/// The longest body that is received as a whole before it is passed on, in bytes.
 const SMALL: u64 = 64 << 10;
-/// How much of a crate file is read at once, in bytes: each time, a thread is waited for.
+/// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const FROM_DISK: usize = 256 << 10;
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("registry-gateway/", env!("CARGO_PKG_VERSION")));
 
-/// See the module.
+/// A connection to the registry.
 #[derive(Debug)]
 pub(crate) struct Remote {
     client: Client,
@@ -65,7 +65,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// Opens the vault and prepares connections; asks nothing yet.
+    /// Opens the vault and prepares connections. Nothing is asked yet.
     ///
     /// # Errors
     /// [`RemoteConfigError`].
@@ -83,7 +83,7 @@ impl Remote {
         })
     }
 
-    /// Where API and downloads are, by the registry's own `config.json`.
+    /// Where API and downloads are, according to the configuration or to the registry's `config.json`.
     async fn registry_config(&self, caller: &Caller<'_>) -> Result<Arc<RegistryConfig>, UpstreamError> {
         if let (Some(api), Some(dl)) = (&self.api, &self.dl) {
             return Ok(Arc::new(RegistryConfig { api: api.clone(), dl: dl.clone() }));
@@ -98,13 +98,13 @@ impl Remote {
         Ok(registry)
     }
 
-    /// Whether whoever reaches it can read its index.
+    /// Whether its index can be read without a credential.
     pub(crate) async fn is_open_to_all(&self) -> Result<bool, UpstreamError> {
         let response = self.get(&self.index_url("config.json"), &Caller::nobody()).await?;
         Ok(response.status() == StatusCode::OK)
     }
 
-    /// Asks for `config.json` as a user: whether the registry answers, and takes the user's credential.
+    /// Asks for `config.json` as a user, to find out whether the registry answers and accepts the user's credential.
     pub(crate) async fn takes(&self, user: &User) -> Result<(), UpstreamError> {
         self.ask_for_config(&self.credentials.user(user)?).await.map(drop)
     }
@@ -134,11 +134,11 @@ impl Remote {
         change: bool,
     ) -> Result<http_client::Response, RemoteError> {
         let request = request.body(body);
-        let request = request.map_err(|_| RemoteError::Nonsense("an address that is none".to_owned()))?;
+        let request = request.map_err(|_| RemoteError::Nonsense("an address is not a URL".to_owned()))?;
         self.client.send(request).await.map_err(|no_answer| RemoteError::new(no_answer, change))
     }
 
-    /// Sends a change to the API and sees that it was made.
+    /// Sends a change to the API, and checks that it was made.
     async fn change(
         &self,
         user: &User,
@@ -156,38 +156,41 @@ impl Remote {
         }
         let answer = self.whole(response.into_body(), MOST_ANSWER, true).await?;
         match answer::errors_in(&answer, &caller) {
-            // What older registries said with 200.
+            // Older registries refuse with 200.
             Some(detail) => Err(UpstreamError::Denied { status: StatusCode::UNPROCESSABLE_ENTITY, detail }),
             None => Ok(()),
         }
     }
 
-    /// What the registry answers goes on to whoever reads. A small body is waited for, so that it leaves together with its
-    /// head, or what is wrong with it is told.
+    /// Passes an answer on to the reader. A small body is received as a whole first, so that it leaves together with
+    /// its head, and so that the reader is told if it breaks off.
     async fn passed_on(&self, response: http_client::Response) -> Result<Response, RemoteError> {
         if response.body().size_hint().exact().is_none_or(|length| length > SMALL) {
-            return Ok(answer::passed_on(response.map(|body| Body::new(InTime::new(body, self.timeout)))));
+            return Ok(answer::passed_on(
+                response.map(|body| Body::new(TimeoutBody::new(body, self.timeout))),
+            ));
         }
         let (head, body) = response.into_parts();
         let body = self.whole(body, SMALL as usize, false).await?;
         Ok(answer::passed_on(http::Response::from_parts(head, Body::from(body))))
     }
 
-    /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
+    /// Receives a body within the timeout. Without a limit for the whole, it could take for ever piece by piece, while
+    /// other changes of the crate wait.
     async fn whole(&self, body: Incoming, most: usize, change: bool) -> Result<Vec<u8>, RemoteError> {
         let slow = |_| RemoteError::Slow { change };
         timeout(self.timeout, limited(body, most, change)).await.map_err(slow)?
     }
 
-    /// A download, through as many redirects as it takes. The credential stays with the first origin.
+    /// Fetches a download through redirects. The credential is only sent to the first origin.
     async fn fetch(&self, url: Url, caller: &Caller<'_>) -> Result<Response, UpstreamError> {
         let nobody = Caller::nobody();
         let trusted = self.trusts(&url.origin());
         if !trusted && url.scheme() != "https" {
-            return Err(RemoteError::Nonsense("downloads elsewhere, over plain HTTP".to_owned()).into());
+            return Err(RemoteError::Nonsense("downloads are elsewhere, over plain HTTP".to_owned()).into());
         }
         let mut at = url;
-        // A registry may quote the credential wherever it leads.
+        // A registry may quote the credential in any answer that it leads to.
         let known = if trusted { caller } else { &nobody };
         let mut asking = known;
         for _ in 0..=MOST_REDIRECTS {
@@ -202,13 +205,13 @@ impl Remote {
             let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
             let next = next.and_then(|location| at.join(location).ok());
             let next = next.filter(|next| next.scheme() == "https" || next.origin() == at.origin());
-            at = next.ok_or_else(|| RemoteError::Nonsense("a redirect to nowhere".to_owned()))?;
+            at = next.ok_or_else(|| RemoteError::Nonsense("a redirect has no usable address".to_owned()))?;
             asking = &nobody;
         }
-        Err(RemoteError::Nonsense("too many redirects".to_owned()).into())
+        Err(RemoteError::Nonsense("there are too many redirects".to_owned()).into())
     }
 
-    /// Whether a user's credential may go there.
+    /// Whether a user's credential may be sent to an origin.
     fn trusts(&self, origin: &Origin) -> bool {
         let configured = self.dl.as_deref().and_then(|dl| Url::parse(dl).ok());
         *origin == self.index.origin() || configured.is_some_and(|dl| dl.origin() == *origin)
@@ -234,7 +237,7 @@ impl Remote {
         }
     }
 
-    pub(super) async fn download(
+    pub(crate) async fn download(
         &self,
         reader: Option<&Reader>,
         name: &CrateName,
@@ -269,7 +272,7 @@ impl Remote {
         }
     }
 
-    /// Nothing is known here of what it would refuse, except without a credential.
+    /// Only a missing credential is known here as a reason for which the registry would refuse.
     pub(super) fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
         if self.credentials.has(user)? { Ok(()) } else { Err(RemoteError::NoCredential(user.clone()).into()) }
     }
@@ -279,7 +282,8 @@ impl Remote {
         let json = metadata.to_publish_json().to_string();
         let sizes = (u32::try_from(json.len()), u32::try_from(length));
         let (Ok(json_length), Ok(file_length)) = sizes else {
-            let (status, detail) = (StatusCode::PAYLOAD_TOO_LARGE, "4 GiB are the most".to_owned());
+            let (status, detail) =
+                (StatusCode::PAYLOAD_TOO_LARGE, "a crate file may have at most 4 GiB".to_owned());
             return Err(UpstreamError::Denied { status, detail });
         };
         let mut head = json_length.to_le_bytes().to_vec();
@@ -309,7 +313,7 @@ impl Remote {
         self.change(user, method, &path, fields, Body::empty()).await
     }
 
-    /// Nothing is changed by that, so whatever goes wrong leaves nothing open.
+    /// Listing changes nothing, so no error leaves anything open.
     pub(super) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
         let caller = self.credentials.user(user)?;
         let listed = async {

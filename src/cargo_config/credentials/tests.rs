@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::*;
+use crate::cargo_config::CargoConfig;
 
 fn keys(path: &str) -> Vec<String> {
     path.split('.').map(str::to_owned).collect()
@@ -18,6 +20,7 @@ fn one_statement_goes_and_everything_else_stays() {
         (in_a, "[registries.a]\n\ttoken='s'   # since May\n\n[x]\n", "[registries.a]\n# since May\n\n[x]\n"),
         (in_a, "[registries.a]\r\ntoken = 's'\r\nindex = 'i'\r\n", "[registries.a]\r\nindex = 'i'\r\n"),
         (in_a, "[registries.a]\ntoken = 's'", "[registries.a]\n"),
+        (in_a, "\u{feff}[registries.a]\r\ntoken = 's'\r\n", "\u{feff}[registries.a]\r\n"),
         (
             in_a,
             "[registries]\na.index = 'i'\na.token = 's'\nb.token = 's'\n",
@@ -60,7 +63,7 @@ impl Setup {
 
     fn tokens(&self) -> Vec<ClearToken> {
         let config = CargoConfig::new(self.0.path().join("home"), self.0.path().join("work/project"));
-        config.clear_tokens().unwrap()
+        config.read().unwrap().clear_tokens()
     }
 
     fn found(&self) -> Vec<String> {
@@ -84,7 +87,7 @@ fn tokens_come_in_the_order_in_which_cargo_prefers_them() {
         ("work/.cargo/config", &a("3")),
         (
             "home/config.toml",
-            &format!("include = 'more.toml'\ntoken = 'x'\n{}[registry]\ntoken = '5'\n", a("4")),
+            &format!("include = ['more.toml']\ntoken = 'x'\n{}[registry]\ntoken = '5'\n", a("4")),
         ),
         ("home/more.toml", &a("6")),
     ]);

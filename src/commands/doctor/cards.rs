@@ -1,15 +1,12 @@
 //! The cards themselves: firmware, PIN, PUK, management key, and the enrolled keys.
 
-use asymmetric_token::PublicKey;
-
 use super::surroundings::Surroundings;
 use super::{Findings, name, sentence};
-use crate::card::plugged_in::{CardState, PluggedIn};
-use crate::enrollment::{Card, Enrollments, Key};
+use crate::card::enrolled_keys::{self, Found};
+use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
+use crate::enrollment::{Card, Enrollments};
 use crate::error::Error;
-use crate::piv::{
-    self, EUCLEAK_MENDED, METADATA_SINCE, ManagementKeyMetadata, P384, PinState, Piv, QUERY_FORGETS_PIN,
-};
+use crate::piv::{EUCLEAK_MENDED, METADATA_SINCE, ManagementKeyMetadata, PinState, Piv, QUERY_FORGETS_PIN};
 use crate::reader::{self, Readers};
 use crate::text::escape;
 
@@ -92,7 +89,7 @@ fn firmware(state: &CardState, findings: &mut Findings) {
 
 fn pin(state: &CardState, findings: &mut Findings) {
     let card = state.name();
-    let unblock = state.ykman("piv access unblock-pin");
+    let unblock = state.unblock();
     match state.pin {
         PinState::Verified => findings.ok("PIN", format!("{card} has been given it, {UNTIL}")),
         PinState::Tries(1) => {
@@ -109,25 +106,36 @@ fn pin(state: &CardState, findings: &mut Findings) {
 #[derive(Clone, Copy, Debug)]
 struct Defaults {
     pin: bool,
-    puk: bool,
-    puk_blocked: bool,
+    puk: Puk,
     management_key: ManagementKeyMetadata,
+}
+
+/// What stands behind a blocked PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Puk {
+    Default,
+    Own,
+    Blocked,
+    /// A YubiKey Bio has none.
+    Missing,
 }
 
 fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
     if piv.version()? < METADATA_SINCE {
         return Ok(None);
     }
-    // A YubiKey Bio has no PUK.
-    let puk = match piv.puk_metadata() {
-        Ok(puk) => Some(puk),
-        Err(piv::Error::Refused { .. }) => None,
-        Err(error) => return Err(error.into()),
+    let puk = if plugged_in::has_puk(piv)? {
+        match piv.puk_metadata()? {
+            puk if puk.default => Puk::Default,
+            puk if puk.tries_left == 0 => Puk::Blocked,
+            _ => Puk::Own,
+        }
+    } else {
+        Puk::Missing
     };
     Ok(Some(Defaults {
         pin: piv.pin_metadata()?.default,
-        puk: puk.is_some_and(|puk| puk.default),
-        puk_blocked: puk.is_some_and(|puk| puk.tries_left == 0),
+        puk,
         management_key: piv.management_key_metadata()?,
     }))
 }
@@ -145,11 +153,16 @@ fn report_defaults(state: &CardState, defaults: &Option<Defaults>, findings: &mu
         let text = format!("{card} still has the default PIN 123456: whoever finds it could publish");
         findings.fail("PIN", text, change("pin"));
     }
-    if defaults.puk {
-        let text = format!("{card} still has the default PUK: whoever finds it can set a new PIN");
-        findings.fail("PUK", text, change("puk"));
-    } else if defaults.puk_blocked {
-        findings.note("PUK", format!("the PUK of {card} is blocked: a blocked PIN could not be mended"));
+    match defaults.puk {
+        Puk::Default => {
+            let text = format!("{card} still has the default PUK: whoever finds it can set a new PIN");
+            findings.fail("PUK", text, change("puk"));
+        }
+        Puk::Blocked => {
+            findings.note("PUK", format!("the PUK of {card} is blocked: a blocked PIN could not be mended"));
+        }
+        Puk::Missing => findings.note("PUK", format!("{card} has none: a blocked PIN could not be mended")),
+        Puk::Own => {}
     }
     let algorithm = defaults.management_key.algorithm;
     if defaults.management_key.default {
@@ -172,50 +185,41 @@ fn keys(
 ) {
     for registry in &enrollments.registries {
         let Some(enrolled) = state.serial.and_then(|serial| registry.card(serial)).cloned() else { continue };
+        let serial = enrolled.serial;
         let (card, name) = (state.name(), name(registry));
-        match readers.look(&plugged_in.reader, move |piv| missing(piv, &enrolled)) {
-            Ok(None) => findings.note("keys", format!("{card} does not tell which keys it has")),
-            Ok(Some(missing)) if missing.is_empty() => {
-                findings.ok("keys", format!("{card} has its keys for `{name}`"));
+        let compared = readers.look(&plugged_in.reader, move |piv| enrolled_keys::compare(piv, &enrolled));
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(error) => {
+                findings.failed_with("keys", &error);
+                continue;
             }
-            Ok(Some(missing)) => {
-                let slots: Vec<_> =
-                    missing.iter().map(|key| format!("the {} key in slot {}", key.role, key.slot)).collect();
-                let text = format!("{card} no longer has {} for `{name}`", slots.join(" and "));
-                findings.fail("keys", text, format!("yk-cargo forget {name} && yk-cargo enroll {name}"));
-            }
-            Err(error) => findings.failed_with("keys", &error),
-        }
-    }
-}
-
-/// The enrolled keys that are not in their slots; `None` if the card does not tell.
-fn missing(piv: &mut Piv<'_>, card: &Card) -> Result<Option<Vec<Key>>, Error> {
-    if piv.version()? < METADATA_SINCE {
-        return Ok(None);
-    }
-    let mut missing = Vec::new();
-    for key in &card.keys {
-        let point = match piv.metadata(key.slot)? {
-            None => None,
-            Some(metadata) => metadata.point(&P384)?,
         };
-        let public = point.map(|point| PublicKey::from_uncompressed(&point)).transpose()?;
-        if public != Some(key.public) {
-            missing.push(*key);
+        let in_slots = |wanted: &[Found]| {
+            let keys = compared.iter().filter(|(_, found)| wanted.contains(found));
+            let keys: Vec<_> =
+                keys.map(|(key, _)| format!("the {} key in slot {}", key.role, key.slot)).collect();
+            (!keys.is_empty()).then(|| keys.join(" and "))
+        };
+        let again = format!("yk-cargo enroll {name} --serial {serial}");
+        if let Some(gone) = in_slots(&[Found::Gone]) {
+            findings.fail("keys", format!("{card} no longer has {gone} for `{name}`"), again);
+        } else if let Some(other) = in_slots(&[Found::OtherPolicies, Found::OtherRole]) {
+            let text = format!(
+                "enrollments.toml does not say of {other} on {card} what the card says: another program may have changed the file"
+            );
+            findings.fail("keys", text, format!("{again} --existing"));
+        } else if in_slots(&[Found::Untold]).is_some() {
+            findings.note("keys", format!("{card} does not tell which keys it has"));
+        } else {
+            findings.ok("keys", format!("{card} has its keys for `{name}`"));
         }
     }
-    Ok(Some(missing))
 }
 
 fn not_plugged_in(found: &[PluggedIn], enrollments: &Enrollments, findings: &mut Findings) {
-    let is_here = |card: &Card| {
-        found
-            .iter()
-            .filter_map(|found| found.card.as_ref().ok())
-            .any(|state| state.serial == Some(card.serial))
-    };
-    for registry in enrollments.registries.iter().filter(|registry| !registry.cards.iter().any(is_here)) {
+    let is_away = |card: &Card| Presence::of(card.serial, found) == Presence::Away;
+    for registry in enrollments.registries.iter().filter(|registry| registry.cards.iter().all(is_away)) {
         let text = format!("to sign for `{}`, plug in {}", name(registry), registry.cards_for_display());
         findings.note("card", text);
     }

@@ -1,4 +1,5 @@
-//! Cargo's side: is it new enough, does it ask this program for each enrolled registry, and do tokens lie about.
+//! Cargo's side: is it new enough, does it ask this program for each enrolled registry, does a project have tokens take
+//! another way, and do tokens lie about.
 
 use std::process::{Command, Stdio};
 
@@ -6,15 +7,15 @@ use semver::Version;
 
 use super::Findings;
 use super::surroundings::Surroundings;
-use crate::cargo_config::view::{ConfiguredProvider, PlaintextToken, from_variable, variable};
-use crate::cargo_config::{self, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry};
+use crate::cargo_config::{CRATES_IO_NAME, Configuration, Error, Located, Scope, registry_variable};
+use crate::commands::standing::{Served, Standing};
 use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::index_url::IndexUrl;
 use crate::text::escape;
 
 const CARGO: &str = "cargo";
 const PROVIDER: &str = "credential provider";
+const TRANSPORT: &str = "transport";
 const TOKEN: &str = "token in clear";
 
 /// The first cargo with credential providers on stable.
@@ -27,61 +28,33 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     cargo(surroundings, findings);
-    let served = served(enrollments);
-    for registry in &served {
-        if let Err(error) = provider(registry, enrollments, &context.cargo, surroundings, findings) {
-            findings.failed_with(PROVIDER, &error.into());
+    let configuration = match context.cargo.read() {
+        Ok(configuration) => configuration,
+        Err(error) => return findings.failed_with(PROVIDER, &error.into()),
+    };
+    let served = Served::all(enrollments);
+    for served in &served {
+        for check in [provider, transport] {
+            if let Err(error) = check(served, enrollments, &configuration, findings) {
+                findings.failed_with(PROVIDER, &error.into());
+            }
+        }
+        for name in served.registry.name.iter() {
+            let token = registry_variable(name, "token");
+            if configuration.environment().get(&token).is_some_and(|token| !token.is_empty()) {
+                let text = format!(
+                    "{token} is set: every program that you start can read it, and cargo does not need it"
+                );
+                findings.warn(TOKEN, text, format!("unset {token}"));
+            }
         }
     }
-    for name in served.iter().filter_map(|registry| registry.name) {
-        let token = variable(name, "token");
-        if surroundings.variable(&token).is_some() {
-            let text = format!(
-                "{token} is set: every program that you start can read it, and cargo does not need it"
-            );
-            findings.warn(TOKEN, text, format!("unset {token}"));
-        }
+    if let Err(error) = default_registry(&configuration, findings) {
+        findings.failed_with(PROVIDER, &error.into());
     }
-    match context.cargo.plaintext_tokens() {
-        Ok(tokens) => leftover_tokens(&tokens, &served, findings),
-        Err(error) => findings.failed_with(TOKEN, &error.into()),
+    if let Err(error) = leftover_tokens(&configuration, &served, findings) {
+        findings.failed_with(TOKEN, &error.into());
     }
-}
-
-/// A registry whose tokens this program gives: signs them, or opens the sealed one.
-struct Served<'a> {
-    index: &'a IndexUrl,
-    name: Option<&'a str>,
-    /// The command that sets cargo up for it.
-    command: &'static str,
-}
-
-impl Served<'_> {
-    fn is_crates_io(&self) -> bool {
-        self.index.is_crates_io()
-    }
-
-    fn is_sealed(&self) -> bool {
-        self.command == "seal"
-    }
-
-    fn configured(&self) -> ConfiguredRegistry {
-        ConfiguredRegistry { index: self.index.clone(), name: self.name.map(str::to_owned) }
-    }
-}
-
-fn served(enrollments: &Enrollments) -> Vec<Served<'_>> {
-    let enrolled = enrollments.registries.iter().map(|registry| Served {
-        index: &registry.index,
-        name: registry.name.as_deref(),
-        command: "enroll",
-    });
-    let sealed = enrollments
-        .sealed
-        .iter()
-        .filter(|token| enrollments.registry(&token.index).is_none())
-        .map(|token| Served { index: &token.index, name: token.name.as_deref(), command: "seal" });
-    enrolled.chain(sealed).collect()
 }
 
 fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
@@ -98,219 +71,94 @@ fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
     }
 }
 
-/// Whether cargo asks this program for the tokens of an enrolled registry.
 fn provider(
-    registry: &Served<'_>,
+    served: &Served,
     enrollments: &Enrollments,
-    config: &CargoConfig,
-    surroundings: &Surroundings,
+    configuration: &Configuration,
     findings: &mut Findings,
-) -> Result<(), cargo_config::Error> {
-    if registry.is_crates_io() {
-        return asks_us_for_crates_io(registry, config, surroundings, findings);
-    }
-    let names = config.names_of(registry.index)?;
-    if let [first, second, ..] = &names[..] {
-        let text = format!(
-            "`{}` and `{}` have one index URL, and cargo refuses to use either",
-            escape(first),
-            escape(second)
-        );
-        findings.fail(
-            PROVIDER,
-            text,
-            format!("edit {}/config.toml", escape(&config.home().display().to_string())),
-        );
-        return Ok(());
-    }
-    let Some(name) = names.first().map(String::as_str).or(registry.name) else {
-        let text = format!("{} has no name in cargo's configuration", escape(registry.index));
-        findings.note(PROVIDER, text);
-        return Ok(());
-    };
-    let shown = escape(name);
-    let index = variable(name, "index");
-    if let Some(url) = surroundings.variable(&index) {
-        if *registry.index != *url {
-            let text = format!("{index} gives `{shown}` the URL {}, which is not enrolled", escape(url));
-            findings.fail(PROVIDER, text, format!("unset {index}"));
-            return Ok(());
-        }
-        if name.contains('-') && surroundings.variable(&variable(name, "credential-provider")).is_none() {
-            let text = format!(
-                "while {index} is set, cargo takes `{shown}` for another registry and does not ask this program"
-            );
-            findings.fail(PROVIDER, text, format!("unset {index}"));
-            return Ok(());
-        }
-    } else if names.is_empty() {
-        let index = config.home_index(name)?;
-        let is_enrolled = index.as_ref().is_some_and(|index| enrollments.registry(index).is_some());
-        moved(registry, name, index, is_enrolled, findings);
-        return Ok(());
-    }
-    asks_us(registry, name, config, surroundings, findings)
-}
-
-fn asks_us_for_crates_io(
-    registry: &Served<'_>,
-    config: &CargoConfig,
-    surroundings: &Surroundings,
-    findings: &mut Findings,
-) -> Result<(), cargo_config::Error> {
-    let by_variable = "CARGO_REGISTRY_CREDENTIAL_PROVIDER";
-    if let Some(value) = surroundings.variable(by_variable) {
-        if from_variable(value).is_ours() {
-            findings.ok(PROVIDER, format!("{by_variable} has cargo ask this program for crates.io"));
-        } else {
-            let text = format!("{by_variable} has cargo ask another program for crates.io");
-            findings.fail(PROVIDER, text, format!("unset {by_variable}"));
-        }
-        return Ok(());
-    }
-    let ours = match config.provider_of(&registry.configured())? {
-        Some(provider) => CargoConfig::is_ours(&provider),
-        None => config.global_providers()?.iter().any(ConfiguredProvider::is_ours),
-    };
-    if ours {
-        findings.ok(PROVIDER, "cargo asks this program for crates.io");
-    } else {
-        let next = "yk-cargo seal crates-io --rotate --configure";
-        findings.fail(PROVIDER, "cargo does not ask this program for crates.io", next);
+) -> Result<(), Error> {
+    match served.standing(enrollments, configuration)? {
+        Standing::Asked { text } => findings.ok(PROVIDER, text),
+        Standing::Doubtful { text, next } => findings.warn(PROVIDER, text, next),
+        Standing::NotAsked { text, next } => findings.fail(PROVIDER, text, next),
     }
     Ok(())
 }
 
-/// The name is known under another URL, perhaps enrolled by now, or not at all.
-fn moved(
-    registry: &Served<'_>,
-    name: &str,
-    index: Option<String>,
-    is_enrolled: bool,
+/// A sealed token is not opened then; a signed one is good for what it names only, and for minutes.
+fn transport(
+    served: &Served,
+    _: &Enrollments,
+    configuration: &Configuration,
     findings: &mut Findings,
-) {
-    let shown = escape(name);
-    match index {
-        Some(_) if is_enrolled => findings.warn(
-            PROVIDER,
-            format!("{} is still enrolled, and `{shown}` has another URL now", escape(registry.index)),
-            format!("yk-cargo forget {}", escape(registry.index)),
-        ),
-        Some(index) => {
-            let text =
-                format!("`{shown}` now is {}, but enrolled is {}", escape(&index), escape(registry.index));
-            let next = match registry.command {
-                "enroll" => format!("yk-cargo enroll {shown} --same-keys-as {shown}"),
-                command => format!("yk-cargo {command} {shown}"),
-            };
-            findings.fail(PROVIDER, text, next);
-        }
-        None => findings.warn(
-            PROVIDER,
-            format!("`{shown}` is enrolled, but cargo's configuration does not know it"),
-            forget(registry),
-        ),
-    }
-}
-
-/// The command by which this computer forgets a registry.
-fn forget(registry: &Served<'_>) -> String {
-    match registry.command {
-        "seal" => format!("yk-cargo unseal {} --restore", escape(registry.index)),
-        _ => format!("yk-cargo forget {}", escape(registry.index)),
-    }
-}
-
-fn asks_us(
-    registry: &Served<'_>,
-    name: &str,
-    config: &CargoConfig,
-    surroundings: &Surroundings,
-    findings: &mut Findings,
-) -> Result<(), cargo_config::Error> {
-    let shown = escape(name);
-    let rotate = if registry.command == "seal" { " --rotate" } else { "" };
-    let configure = format!("yk-cargo {} {shown}{rotate} --configure", registry.command);
-    let by_variable = variable(name, "credential-provider");
-    if let Some(value) = surroundings.variable(&by_variable) {
-        if from_variable(value).is_ours() {
-            findings.ok(PROVIDER, format!("{by_variable} has cargo ask this program for `{shown}`"));
+) -> Result<(), Error> {
+    let name = served.registry.shown();
+    for detour in configuration.detours(&served.registry)? {
+        let (file, key) = (&detour.origin, escape(&detour.key));
+        let next = format!("edit {file}");
+        if served.is_sealed {
+            let text = format!("{file} sets `{key}`, so the token of `{name}` is not opened in this folder");
+            findings.fail(TRANSPORT, text, next);
         } else {
-            let text = format!("{by_variable} has cargo ask another program for `{shown}`");
-            findings.fail(PROVIDER, text, format!("unset {by_variable}"));
+            let text = format!("{file} sets `{key}`: whoever wrote it may see the tokens of `{name}`");
+            findings.warn(TRANSPORT, text, next);
         }
-        return Ok(());
-    }
-    let own = config.home_provider(name)?;
-    if own.is_some() && config.credentials_name_a_provider(name)? {
-        let text = format!(
-            "both config.toml and credentials.toml have a credential-provider for `{shown}`, and cargo mixes them up"
-        );
-        findings.fail(PROVIDER, text, "remove it from credentials.toml".to_owned());
-        return Ok(());
-    }
-    match own {
-        Some(provider) => judge(&provider, &shown, config, configure, findings),
-        None if config.global_providers()?.iter().any(ConfiguredProvider::is_ours) => {
-            findings.ok(PROVIDER, format!("cargo asks this program for `{shown}`, as for every registry"));
-        }
-        None => findings.fail(PROVIDER, format!("cargo does not ask this program for `{shown}`"), configure),
     }
     Ok(())
 }
 
-fn judge(
-    provider: &ConfiguredProvider,
-    shown: &str,
-    config: &CargoConfig,
-    configure: String,
-    findings: &mut Findings,
-) {
-    let command = escape(&provider.command.join(" "));
-    if !provider.is_ours() {
-        findings.fail(PROVIDER, format!("cargo asks `{command}` for the tokens of `{shown}`"), configure);
-    } else if provider.command.len() > 1 {
-        let text =
-            format!("cargo gives this program arguments for `{shown}`, and it takes none: `{command}`");
-        findings.fail(PROVIDER, text, configure);
-    } else if !provider.is_there(config.home()) {
-        findings.fail(
-            PROVIDER,
-            format!("cargo is to run `{command}` for `{shown}`, which is not there"),
-            configure,
-        );
+/// Where `cargo publish` goes by itself is worth a word.
+fn default_registry(configuration: &Configuration, findings: &mut Findings) -> Result<(), Error> {
+    let Some(Located { value: name, origin }) = configuration.default_registry()? else { return Ok(()) };
+    let shown = escape(&name);
+    if name == CRATES_IO_NAME || configuration.index_of(Scope::Here, &name)?.is_some() {
+        findings.note(PROVIDER, format!("without --registry cargo goes to `{shown}`, by {origin}"));
     } else {
-        findings.ok(PROVIDER, format!("cargo asks this program for `{shown}`"));
+        let text = format!("without --registry cargo goes to `{shown}`, by {origin}, and does not know it");
+        findings.fail(PROVIDER, text, format!("edit {origin}"));
     }
+    Ok(())
 }
 
 /// A token for one of our registries is what cards are there to replace. Those of others are not our business, but
 /// worth a word.
-fn leftover_tokens(tokens: &[PlaintextToken], served: &[Served<'_>], findings: &mut Findings) {
+fn leftover_tokens(
+    configuration: &Configuration,
+    served: &[Served],
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let tokens = configuration.clear_tokens();
     if tokens.is_empty() {
         findings.ok(TOKEN, "none in cargo's home");
     }
     for token in tokens {
-        let file = escape(&token.file.display().to_string());
-        let name = token.registry.as_deref().unwrap_or(CRATES_IO_NAME);
-        let shown =
-            token.registry.as_deref().map_or("crates.io".into(), |name| format!("`{}`", escape(name)));
-        match served.iter().find(|registry| registry.name == Some(name)) {
-            Some(registry) => {
+        let (file, name) = (escape(&token.file.display().to_string()), &token.registry);
+        let shown = if name == CRATES_IO_NAME { "crates.io".into() } else { format!("`{}`", escape(name)) };
+        let mut served = served.iter();
+        let owner = loop {
+            match served.next() {
+                Some(served) if configuration.is_token_of(&token, &served.registry)? => break Some(served),
+                Some(_) => {}
+                None => break None,
+            }
+        };
+        match owner {
+            Some(served) => {
                 let text =
                     format!("{file} still has a token for {shown}: revoke it at the registry, and remove it");
                 let migrate = format!("yk-cargo migrate --registry {}", escape(name));
-                findings.fail(TOKEN, text, if registry.is_sealed() { migrate } else { logout(name) });
+                findings.fail(TOKEN, text, if served.is_sealed { migrate } else { logout(name) });
             }
             None => {
-                findings.note(TOKEN, format!("{file} has a token for {shown}; `yk-cargo migrate` seals it"))
+                findings.note(TOKEN, format!("{file} has a token for {shown}; `yk-cargo migrate` seals it"));
             }
         }
     }
+    Ok(())
 }
 
 /// Has cargo's own provider remove what it stored; plain `cargo logout` would ask this program.
 fn logout(name: &str) -> String {
-    let provider = variable(name, "credential-provider");
+    let provider = registry_variable(name, "credential-provider");
     format!("{provider}=cargo:token cargo logout --registry {}", escape(name))
 }

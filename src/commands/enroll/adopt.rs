@@ -1,7 +1,7 @@
 //! `--existing`: keys that are on the card already, described by our certificate or by nothing.
 //!
-//! A new computer rebuilds its enrollment from the slot certificates. A key without a certificate object, imported or made
-//! by another program, is taken only if the person says which role it has, and is then described like our own.
+//! A new computer rebuilds its enrollment from the slot certificates. A key without a certificate object, imported or
+//! made by another program, is taken only if the person says which role it has, and is then described like our own.
 
 use asymmetric_token::PublicKey;
 
@@ -58,7 +58,8 @@ impl Enrollment<'_> {
         Ok(())
     }
 
-    /// Ours for this URL; else, where the role is plain, the one undescribed key, or those in the slots named.
+    /// The keys that our certificates describe for this URL. If there are none: the only undescribed key, where its
+    /// role is plain, or the undescribed keys in the slots that were named.
     fn choose(&self, found: Vec<Found>) -> Result<Vec<(Role, Found)>, Error> {
         let index = &self.registry.index;
         let (described, bare): (Vec<_>, Vec<_>) = found.into_iter().partition(|key| key.described.is_some());

@@ -6,26 +6,30 @@ use asymmetric_token::PublicKey;
 
 use super::plan::{self, PlannedKey};
 use super::{Enrollment, refresh};
+use crate::card::enrolled_keys::{self, Found};
 use crate::card::found_keys::{FoundKey, found_keys};
 use crate::card::key_making::{NewKey, Start};
 use crate::card::survey::{ManagementKeyState, SurveyedCard};
 use crate::card::vacancy::Vacancy;
-use crate::enrollment::{Enrollments, Key, Purpose, Role};
+use crate::enrollment::{Edit, Enrollments, Key, Purpose, Role};
 use crate::error::Error;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
 use crate::text::escape;
 
 impl Enrollment<'_> {
-    /// Makes the keys that are still missing.
-    pub(super) fn make(&self, enrollments: &Enrollments) -> Result<(), Error> {
-        let planned = plan::keys(self.arguments, &self.registry.index, &self.card, enrollments)?;
+    /// Makes the keys that are still missing, also those that are enrolled and no longer on the card. Gives what it made.
+    pub(super) fn make(&self, enrollments: Enrollments) -> Result<Vec<Key>, Error> {
+        let (index, serial) = (&self.registry.index, self.card.serial);
+        let gone = self.keys_gone(&enrollments)?;
+        let enrollments = &enrollments.without(index, serial, &gone);
+        let planned = plan::keys(self.arguments, index, &self.card, enrollments)?;
         if planned.is_empty() && self.replaced.is_some() {
-            return self.only_take_out();
+            return self.only_take_out().map(|()| Vec::new());
         }
         if planned.is_empty() {
-            self.ui.note(format_args!("YubiKey {} is already enrolled there", self.card.serial));
-            return Ok(());
+            self.ui.note(format_args!("YubiKey {serial} is already enrolled there"));
+            return Ok(Vec::new());
         }
         self.card.is_fit(self.arguments.allow_default_pin)?;
         self.may_be_overwritten(&planned)?;
@@ -36,12 +40,17 @@ impl Enrollment<'_> {
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
         let management = self.management_key()?;
+        if !gone.is_empty() {
+            Edit::begin(self.context.cargo.home())?.remove_keys(index, serial, &gone)?;
+        }
         let last = planned.len() - 1;
+        let mut made = Vec::new();
         for (position, key) in planned.into_iter().enumerate() {
             let (role, slot, pin) = (key.role, key.slot, key.pin);
             let label = self.arguments.label.clone();
             let key = self.make_key(key, &management)?;
             self.enroll(&key, label, position == last)?;
+            made.push(key);
             self.ui.say(format_args!(
                 "made the {role} key in slot {slot}, as read back: PIN {}, touch {}",
                 key.pin, key.touch
@@ -52,10 +61,30 @@ impl Enrollment<'_> {
                 ));
             }
         }
-        Ok(())
+        Ok(made)
     }
 
-    /// To name the slots is to know that they are empty.
+    /// The keys that this card had for the registry before somebody deleted them or reset PIV.
+    fn keys_gone(&self, enrollments: &Enrollments) -> Result<Vec<Key>, Error> {
+        let registry = enrollments.registry(&self.registry.index);
+        let Some(card) = registry.and_then(|registry| registry.card(self.card.serial)).cloned() else {
+            return Ok(Vec::new());
+        };
+        let found = self.card.look(move |piv| enrolled_keys::compare(piv, &card))?;
+        let gone: Vec<_> =
+            found.into_iter().filter(|(_, found)| *found == Found::Gone).map(|(key, _)| key).collect();
+        for key in &gone {
+            self.ui.warn(format_args!(
+                "YubiKey {} no longer has the {} key that is enrolled; if it was registered, have it revoked: {}",
+                self.card.serial,
+                key.role,
+                key.public.id()
+            ));
+        }
+        Ok(gone)
+    }
+
+    /// Who names slots is not asked whether they are empty.
     fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
         let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
         if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {
@@ -85,8 +114,8 @@ impl Enrollment<'_> {
         self.show_replaced();
     }
 
-    /// Making keys may need the PIN for the management key; then one token is signed as a check, with a key that reads. Where
-    /// the registry takes the keys itself, each of them signs for that too.
+    /// Says how often the person will be asked. The management key may be behind the PIN; one read token is signed as a
+    /// check; and if the registry takes the keys itself, each of them signs once more.
     fn say_what_it_asks(&self, planned: &[PlannedKey]) {
         let behind_pin = self.card.management_key == ManagementKeyState::PinProtected
             && self.arguments.setup.management_key_command.is_none();
@@ -94,7 +123,8 @@ impl Enrollment<'_> {
         let proofs = planned.iter().filter(|_| self.registering.is_some());
         let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
         let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
-        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count();
+        let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count()
+            + self.card.management_touches(planned.len());
         let asked = match (pin, touches) {
             (false, 0) => "no touch".to_owned(),
             (true, 0) => "the PIN, and no touch".to_owned(),
@@ -106,8 +136,8 @@ impl Enrollment<'_> {
         self.ui.say(format_args!("making and checking them takes {asked}"));
     }
 
-    /// On a new computer it is easy to forget `--existing`, and a card has room for few registries. That something
-    /// else on the card cannot be read stops nothing.
+    /// Says so if the card has keys for this registry: on a new computer it is easy to forget `--existing`. If the card
+    /// cannot be read to its end, nothing is said.
     fn mention_keys_that_are_there(&self, enrollments: &Enrollments) {
         let found = keys_for_signing(&self.card).unwrap_or_default();
         let ours = found.iter().filter(|found| {
@@ -145,7 +175,7 @@ impl Enrollment<'_> {
     }
 }
 
-/// Keys that sign, for whichever registry, and such as nothing describes.
+/// The keys on the card that sign for any registry, and those that no certificate describes.
 pub(super) fn keys_for_signing(card: &SurveyedCard<'_>) -> Result<Vec<FoundKey<97>>, Error> {
     found_keys(card, &P384, |described| {
         described.is_none_or(|described| matches!(described.purpose, KeyPurpose::Signing { .. }))

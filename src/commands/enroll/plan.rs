@@ -1,4 +1,4 @@
-//! Which keys are to be made, and where. Decides without touching the card.
+//! Which keys are to be made, and in which slots. The card is not asked here.
 
 use super::Enroll;
 use crate::card::key_making::Start;
@@ -23,7 +23,7 @@ pub(super) fn roles(arguments: &Enroll) -> &'static [Role] {
     if arguments.single_key { &[Role::Both] } else { &[Role::Read, Role::Publish] }
 }
 
-/// Each key has a slot of its own, if slots are named at all.
+/// Checks that there is one slot for each key, if slots are named at all.
 pub(super) fn check_slots(arguments: &Enroll) -> Result<(), Error> {
     match arguments.slot[..] {
         [] => Ok(()),

@@ -22,12 +22,19 @@ pub(super) fn run(
     let enrolled = enrollments
         .registry(&registry.index)
         .ok_or_else(|| Error::NotEnrolled { registry: registry.index.to_string() })?;
+    // A registry that does not answer has changed nothing, and needs no signature to be found out.
+    if let Err(source) = greeting::greet(&enrolled.index, greeting::ANY_CRATE, &context.settings)
+        && !matches!(source, greeting::Error::GitIndex)
+    {
+        let registry = escape(enrolled.display_name());
+        return Err(Error::NotRefreshed { registry, known: enrolled.challenge, source });
+    }
     let token = Signer::new(readers, &context.settings, ui).sign(enrolled, None)?.token;
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
 
-/// Keys for a mistyped URL would take up slots, so what answers there and is no index is mentioned before they are made.
-/// That nothing answers is no reason: the registry may come later.
+/// Warns if something answers at this URL that is no index: keys for a mistyped URL would take up slots. If nothing
+/// answers, nothing is said, because the registry may come later.
 pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
     let greeting = greeting::greet(index, greeting::ANY_CRATE, &context.settings);
     if let Err(error @ (greeting::Error::Status { status: ..500, .. } | greeting::Error::Config { .. })) =
@@ -57,7 +64,8 @@ pub(super) fn what_the_registry_wants(
         Err(error) => {
             ui.warn(format_args!("the registry cannot be asked what it wants: {}", sentence(&error)));
             ui.note(format_args!(
-                "taking it for one without challenges; ask again with: yk-cargo enroll {} --refresh",
+                "taking it for one that {}; ask again with: yk-cargo enroll {} --refresh",
+                registry.challenge.in_words(),
                 escape(registry.display_name())
             ));
             return Ok(());
@@ -69,20 +77,17 @@ pub(super) fn what_the_registry_wants(
     if greeting.reads == Reads::AuthRequired
         && let Some(token) = read_token
     {
-        // It answers only once it knows the key, which is later for most.
+        // The registry answers only if it knows the key, and most get to know it later.
         greeting.window = greeting::window(index, token, &context.settings).ok().flatten();
     }
     let reads = match greeting.reads {
         Reads::AuthRequired => "needs a token for reads",
         Reads::Open => "needs no token for reads",
     };
-    let challenges = match greeting.source {
-        ChallengeSource::None => "issues no challenges",
-        ChallengeSource::Index | ChallengeSource::Api => "issues a challenge for each mutation",
-    };
+    let challenges = greeting.source.in_words();
     let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
     ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
-    // What it does not say now it may have said before.
+    // If the registry does not say it now, what it said before still holds.
     let reuse = if greeting.window.is_some() { greeting::reuse(greeting.window) } else { registry.reuse };
     Ok(Edit::begin(context.cargo.home())?.refresh(index, greeting.source, reuse)?)
 }

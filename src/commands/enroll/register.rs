@@ -33,7 +33,7 @@ pub(super) struct Registering<'a> {
 
 enum Right {
     Invite(Zeroizing<String>),
-    /// The word of another card of the same person.
+    /// Another card of the same person vouches for the keys.
     Endorsement(Serial),
 }
 
@@ -65,7 +65,7 @@ impl<'a> Registering<'a> {
         Ok(Some(Self { registration, right }))
     }
 
-    /// The card that vouches is not the one that is enrolled.
+    /// Refuses a card that would vouch for itself.
     pub(super) fn may_enroll(&self, serial: Serial) -> Result<(), Error> {
         match self.right {
             Right::Endorsement(endorser) if endorser == serial => Err(Error::Usage(
@@ -103,13 +103,12 @@ impl Enrollment<'_> {
             }
         };
         let accepted = with.registration.submit(&terms.nonce, &credential, &card.label, &proven)?;
-        for line in accepted.lines() {
-            self.ui.say(line);
-        }
+        self.ui.say(format_args!("the registry has taken the keys, and says\n{}", accepted.words()));
         Ok(())
     }
 
-    /// What the other card signs. Where there is one reader only, the cards have to change places.
+    /// The token that the other card signs. If only one card can be plugged in at a time, the person is asked to
+    /// exchange them.
     fn endorsement(
         &self,
         signer: &mut Signer<'_>,
@@ -137,7 +136,7 @@ impl Enrollment<'_> {
         }
     }
 
-    /// Of each key in its order; `None` for one of which the card has nothing to say.
+    /// The attestation chain of each key, in the order of the keys; `None` for a key that the card does not attest.
     fn chains(&self, card: &Card) -> Result<Vec<Option<Vec<String>>>, Error> {
         let of = card.clone();
         let chains = self.card.look(move |piv| {
@@ -164,7 +163,7 @@ impl Enrollment<'_> {
     }
 }
 
-/// So that no other card or key signs.
+/// The registry with this card only, so that no other card or key signs.
 fn with_card_alone(registry: &Registry, card: Card) -> Registry {
     Registry { cards: vec![card], ..registry.clone() }
 }

@@ -30,7 +30,7 @@ impl Enrollment<'_> {
         }
     }
 
-    /// The whole question.
+    /// The question whether to do this, and whether to take the replaced card out.
     pub(super) fn and_take_out(&self, this: &str) -> String {
         match &self.replaced {
             Some(card) => format!("{this}, and take YubiKey {} out of the enrollment?", card.serial),
@@ -38,7 +38,7 @@ impl Enrollment<'_> {
         }
     }
 
-    /// This card has its keys already, as a backup or from a run that was interrupted.
+    /// Takes the replaced card out when the new one has its keys already, as a backup or from an interrupted run.
     pub(super) fn only_take_out(&self) -> Result<(), Error> {
         let Some(replaced) = &self.replaced else { return Ok(()) };
         let index = &self.registry.index;

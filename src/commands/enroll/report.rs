@@ -1,4 +1,4 @@
-//! What comes next, to copy and paste: on stdout, since it is what the person came for.
+//! What the person has to do next, to copy and paste. It goes to stdout, because it is the result of the command.
 
 use crate::commands::print as to_stdout;
 use crate::enrollment::{Card, Registry, Role};
@@ -36,7 +36,7 @@ pub(super) fn print(
     to_stdout(lines.join("\n"))
 }
 
-/// For whoever runs a gateway.
+/// The commands for the administrator of a gateway.
 fn keys_to_add(registry: &Registry, card: &Card) -> Vec<String> {
     let mut lines =
         vec!["For the registry's administrator (registry-gateway), with your user name there:".to_owned()];
@@ -53,7 +53,7 @@ fn keys_to_add(registry: &Registry, card: &Card) -> Vec<String> {
     lines
 }
 
-/// For whoever runs something else.
+/// The public keys, for registries that are no gateway.
 fn bare_keys(registry: &Registry, card: &Card) -> Vec<String> {
     let mut lines = vec!["For any other registry that verifies asymmetric tokens:".to_owned()];
     lines.extend(card.keys.iter().map(|key| format!("  {}", key.public)));
@@ -66,7 +66,7 @@ fn bare_keys(registry: &Registry, card: &Card) -> Vec<String> {
     lines
 }
 
-/// For a POSIX shell. Labels and subjects come from cards and people.
+/// A text as a word of a POSIX shell. Labels and subjects come from cards and people, so they may contain anything.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@+".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {

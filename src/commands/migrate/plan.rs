@@ -4,9 +4,12 @@
 //! come with the project: they are changed only where the registry is named.
 
 use super::shown_file;
-use crate::cargo_config::credentials::{ClearToken, Owner};
-use crate::cargo_config::view::{from_variable, variable};
-use crate::cargo_config::{self, CRATES_IO_NAME, CargoConfig, ConfiguredRegistry};
+use crate::cargo_config::credentials::ClearToken;
+use crate::cargo_config::{
+    self, Configuration, ConfiguredRegistry, DecidedBy, Owner, Provider, Scope, our_command,
+    registry_variable,
+};
+use crate::commands::configure;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
@@ -50,11 +53,12 @@ impl Plan {
     /// Unreadable configuration or enrollments, a file that cannot be changed; with a name, whatever forbids to seal it.
     pub(super) fn make(name: Option<&str>, context: &Context) -> Result<Self, Error> {
         let enrollments = Enrollments::load(context.cargo.home())?;
-        let named = name.map(|name| name_of(name, context)).transpose()?;
+        let cargo = context.cargo.read()?;
+        let named = name.map(|name| name_of(name, &enrollments, &cargo, context)).transpose()?;
         let mut plan = Self { moves: Vec::new(), left: Vec::new() };
-        for token in context.cargo.clear_tokens()? {
+        for token in cargo.clear_tokens().into_iter().filter(ClearToken::is_token) {
             if named.as_ref().is_none_or(|name| *name == token.registry) {
-                plan.add(token, named.is_some(), &enrollments, context)?;
+                plan.add(token, named.is_some(), &enrollments, &cargo)?;
             }
         }
         for copy in plan.moves.iter().flat_map(|moving| &moving.copies) {
@@ -68,7 +72,7 @@ impl Plan {
         token: ClearToken,
         is_named: bool,
         enrollments: &Enrollments,
-        context: &Context,
+        cargo: &Configuration,
     ) -> Result<(), Error> {
         if token.owner == Owner::Project && !is_named {
             self.left.push(Left { token, why: Why::InProject });
@@ -85,7 +89,7 @@ impl Plan {
             }
             return Ok(());
         }
-        match Move::begin(&token, is_named, enrollments, context) {
+        match Move::begin(&token, is_named, enrollments, cargo) {
             Err(Error::Signs { .. }) => self.left.push(Left { token, why: Why::Signs }),
             Ok((registry, bearer)) => self.moves.push(Move { registry, token: bearer, copies: vec![token] }),
             Err(error) if is_named => return Err(error),
@@ -100,8 +104,9 @@ impl Plan {
             ui.say("there is no token in clear that could be sealed");
         }
         let enrollments = Enrollments::load(context.cargo.home())?;
+        let cargo = context.cargo.read()?;
         for moving in &self.moves {
-            moving.show(&enrollments, context, ui)?;
+            moving.show(&enrollments, &cargo, ui)?;
         }
         for Left { token, why } in &self.left {
             let (file, name) = (shown_file(token), escape(&token.registry));
@@ -130,33 +135,28 @@ impl Move {
         token: &ClearToken,
         is_named: bool,
         enrollments: &Enrollments,
-        context: &Context,
+        cargo: &Configuration,
     ) -> Result<(ConfiguredRegistry, BearerToken), Error> {
-        let registry = context.cargo.resolve_any(&token.registry)?;
+        let registry = cargo.resolve_any(&token.registry)?;
         if enrollments.registry(&registry.index).is_some() {
             return Err(Error::Signs { registry: token.registry.clone() });
         }
         if registry.index.is_unprotected() {
             return Err(Error::Unprotected { index: registry.index });
         }
-        if let Some(file) = context.cargo.credentials_with_a_provider(&registry)? {
+        if !is_named && let Some(provider) = another(&registry, cargo)? {
             let name = token.registry.clone();
-            return Err(cargo_config::Error::CredentialsNameAProvider { file, name }.into());
+            return Err(
+                cargo_config::Error::AsksAnother { name, provider: provider.command.join(" ") }.into()
+            );
         }
-        match context.cargo.provider_of(&registry)? {
-            Some(provider) if !is_named && is_another(&provider) => {
-                return Err(
-                    cargo_config::Error::AsksAnother { name: token.registry.clone(), provider }.into()
-                );
-            }
-            _ => {}
-        }
+        cargo.provider_change(&registry, &our_command())?;
         Ok((registry, token.bearer()?))
     }
 
     /// The registry's name, escaped.
     pub(super) fn name(&self) -> String {
-        escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+        self.registry.shown()
     }
 
     pub(super) fn files(&self) -> String {
@@ -164,7 +164,7 @@ impl Move {
         files.join(" and ")
     }
 
-    fn show(&self, enrollments: &Enrollments, context: &Context, ui: Ui) -> Result<(), Error> {
+    fn show(&self, enrollments: &Enrollments, cargo: &Configuration, ui: Ui) -> Result<(), Error> {
         let name = self.name();
         let length = self.copies[0].length();
         ui.say(format_args!("the token of `{name}`, {length} characters in clear in {}:", self.files()));
@@ -173,16 +173,15 @@ impl Move {
         } else {
             ui.say("    seal it to your YubiKey, and see that it opens again (PIN and touch)");
         }
-        match context.cargo.provider_of(&self.registry)? {
-            Some(provider) if CargoConfig::is_ours(&provider) => {}
-            provider => {
-                let before = provider.map(|provider| format!(", which is {}", escape(&provider)));
-                let section = escape(&self.registry.section().unwrap_or_default());
-                ui.say(format_args!(
-                    "    set credential-provider in {section} of $CARGO_HOME/config.toml{}",
-                    before.unwrap_or_default()
-                ));
-            }
+        if !configure::is_set(cargo, &self.registry)? {
+            let change = cargo.provider_change(&self.registry, &our_command())?;
+            let before = another(&self.registry, cargo)?.map(|other| format!(", which is {}", other.shown()));
+            ui.say(format_args!(
+                "    set credential-provider in {} of {}{}",
+                escape(&change.section),
+                configure::file_of(&change, cargo),
+                before.unwrap_or_default()
+            ));
         }
         ui.say(format_args!("    remove it from {}", self.files()));
         Ok(())
@@ -191,11 +190,7 @@ impl Move {
     /// The environment is left alone, and counts more than the files.
     pub(super) fn tell_what_shadows_it(&self, ui: Ui) {
         let Some(name) = &self.registry.name else { return };
-        let provider = variable(name, "credential-provider");
-        if std::env::var(&provider).is_ok_and(|value| !from_variable(&value).is_ours()) {
-            ui.warn(format_args!("{provider} has cargo ask another program all the same: unset {provider}"));
-        }
-        let token = variable(name, "token");
+        let token = registry_variable(name, "token");
         if std::env::var_os(&token).is_some() {
             ui.warn(format_args!(
                 "{token} is set: every program that you start can read it, and cargo does not need it: unset {token}"
@@ -204,16 +199,26 @@ impl Move {
     }
 }
 
-/// Cargo's own provider reads the files that are migrated.
-fn is_another(provider: &str) -> bool {
-    !CargoConfig::is_ours(provider) && !provider.contains("cargo:token")
+/// Another provider that the person has set for a registry. Cargo's own, which reads the files that are migrated, is none.
+fn another(
+    registry: &ConfiguredRegistry,
+    cargo: &Configuration,
+) -> Result<Option<Provider>, cargo_config::Error> {
+    let providers = cargo.providers(Scope::Own, registry)?;
+    let is_another = |provider: &Provider| {
+        providers.by == DecidedBy::Registry && !provider.is_ours() && !provider.is_token_in_clear()
+    };
+    Ok(providers.asked.clone().into_iter().find(is_another))
 }
 
 /// The name under which cargo's files would have the token.
-fn name_of(name_or_url: &str, context: &Context) -> Result<String, Error> {
-    let registry = context.cargo.resolve_any(name_or_url)?;
-    if registry.is_crates_io() {
-        return Ok(CRATES_IO_NAME.to_owned());
-    }
-    registry.name.ok_or_else(|| cargo_config::Error::NoName.into())
+fn name_of(
+    name_or_url: &str,
+    enrollments: &Enrollments,
+    cargo: &Configuration,
+    context: &Context,
+) -> Result<String, Error> {
+    let registry = context.registry(name_or_url, enrollments)?;
+    let name = cargo.settings_name(Scope::Here, &registry)?;
+    Ok(name.ok_or(cargo_config::Error::NoName)?)
 }

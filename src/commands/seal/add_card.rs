@@ -1,7 +1,7 @@
 //! `seal --add-card`: every sealed token opens with one more card.
 //!
-//! The tokens are opened first, with a card that has them, and kept in memory while the new card gets its key; so both
-//! may be plugged in, or one after the other.
+//! The tokens are opened first, with a card that opens them already. They are kept in memory while the new card gets
+//! its key, so the cards may be plugged in one after the other.
 
 use crate::card::plugged_in;
 use crate::enrollment::{Enrollments, SealedToken};
@@ -44,25 +44,28 @@ fn open_all(
     enrollments.sealed.iter().map(open).collect()
 }
 
-/// The card that has no such key yet; a person is asked to plug it in.
+/// The number of the card that has no such key yet. If it is not there, the person is asked to plug it in.
 fn new_card(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Serial, Error> {
     let known = |serial: &Serial| enrollments.sealing_keys.iter().any(|key| key.serial == *serial);
     let readers = sealer.readers;
-    let mut found = serials(sealer, enrollments)?;
-    if found.iter().all(known) && sealer.ui.is_interactive() {
+    let (mut found, mut one_does_not_tell) = serials(sealer, enrollments)?;
+    if found.iter().all(known) && !one_does_not_tell && sealer.ui.is_interactive() {
         let _countdown =
             sealer.ui.count_down("plug in the other YubiKey".into(), readers.deadlines().insertion);
         readers.wait_for_insertion(&readers.yubikeys()?)?;
-        found = serials(sealer, enrollments)?;
+        (found, one_does_not_tell) = serials(sealer, enrollments)?;
     }
     match found.iter().filter(|serial| !known(serial)).collect::<Vec<_>>()[..] {
+        [] if one_does_not_tell => Err(Error::SerialNeeded),
         [] => Err(Error::NoCard { wanted: "another YubiKey than those that open the tokens already".into() }),
         [one] => Ok(*one),
         ref several => Err(Error::SeveralCards { found: several.iter().map(|serial| **serial).collect() }),
     }
 }
 
-fn serials(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Vec<Serial>, Error> {
+/// Those that tell it or are known, and whether there is another one.
+fn serials(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<(Vec<Serial>, bool), Error> {
     let found = plugged_in::cards(sealer.readers, enrollments)?;
-    Ok(found.into_iter().filter_map(|found| found.card.ok()?.serial).collect())
+    let found: Vec<_> = found.into_iter().filter_map(|found| Some(found.card.ok()?.serial)).collect();
+    Ok((found.iter().filter_map(|serial| *serial).collect(), found.contains(&None)))
 }

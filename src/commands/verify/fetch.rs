@@ -1,19 +1,23 @@
 //! What is verified, from the registry: the proof and the crate file. Neither is believed because of where it is from.
 
 use asymmetric_token::{Checksum, CrateName};
+use crate_file::index;
 use semver::Version;
 
+use crate::card::access;
 use crate::context::Context;
 use crate::enrollment::Registry;
 use crate::error::Error;
 use crate::proof;
-use crate::reader::Readers;
 use crate::registry::greeting::{self, Asked, IndexConfig};
 use crate::signer::Signer;
 use crate::ui::Ui;
 
 /// No registry takes larger crate files, in bytes.
 const LONGEST_CRATE: u64 = 64 << 20;
+
+/// No crate has a longer file in an index, in bytes.
+const LONGEST_INDEX: u64 = 64 << 20;
 
 /// A registry that hands out proofs and crate files.
 pub(super) struct Remote<'a> {
@@ -36,7 +40,7 @@ impl<'a> Remote<'a> {
             return Ok(Self { index, context, config, token: None });
         }
         let enrolled = enrolled.ok_or_else(|| Error::NotEnrolled { registry: index.to_owned() })?;
-        let readers = Readers::start(context.settings.wait.deadlines());
+        let readers = access::readers(&context.settings.wait);
         let token = Signer::new(&readers, &context.settings, Ui::asking()).sign(enrolled, None)?.token;
         let config =
             ask(Some(&token)).map_err(failed)?.expect("with a token there is a configuration or an error");
@@ -67,6 +71,17 @@ impl<'a> Remote<'a> {
             .map_err(|error| cannot_get(format!("the crate file of {name} {version}"), error))
     }
 
+    /// The index's file of a crate, where cargo reads by what it resolves; empty if there is none.
+    pub(super) fn index_file(&self, name: &CrateName) -> Result<Vec<u8>, Error> {
+        let base = self.index.strip_prefix("sparse+").unwrap_or(self.index);
+        match self.get(LONGEST_INDEX, &format!("{base}{}", index::path(name.as_str()))) {
+            // Cargo book, "Nonexistent Crates".
+            Err(greeting::Error::Status { status: 404 | 410 | 451, .. }) => Ok(Vec::new()),
+            Err(error) => Err(cannot_get(format!("the index's file of {name}"), error)),
+            Ok(bytes) => Ok(bytes),
+        }
+    }
+
     fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, greeting::Error> {
         let asked = Asked::new(self.index, &self.context.settings)?;
         asked.is_as_protected(url)?;
@@ -84,7 +99,7 @@ fn cannot_get(what: String, error: greeting::Error) -> Error {
 
 /// Cargo book, "Index Configuration": a template, or the beginning of the usual path.
 fn download_url(dl: &str, name: &CrateName, version: &Version, checksum: Checksum) -> String {
-    let prefix = prefix(name.as_str());
+    let prefix = index::prefix(name.as_str());
     let markers = [
         ("{crate}", name.to_string()),
         ("{version}", version.to_string()),
@@ -96,15 +111,6 @@ fn download_url(dl: &str, name: &CrateName, version: &Version, checksum: Checksu
         return format!("{dl}/{name}/{version}/download");
     }
     markers.iter().fold(dl.to_owned(), |url, (marker, value)| url.replace(marker, value))
-}
-
-/// The folder of a crate in an index, its name in its own case.
-fn prefix(name: &str) -> String {
-    match name.len() {
-        1 | 2 => name.len().to_string(),
-        3 => format!("3/{}", &name[..1]),
-        _ => format!("{}/{}", &name[..2], &name[2..4]),
-    }
 }
 
 #[cfg(test)]

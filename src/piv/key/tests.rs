@@ -86,15 +86,6 @@ fn refusals_of_a_signature_have_their_names() {
 }
 
 #[test]
-fn tells_a_missing_pin_from_a_missing_touch() {
-    let (at_once, after_waiting) = (Duration::from_millis(50), Duration::from_secs(15));
-    assert_eq!(Missing::after(at_once, false), Missing::Pin);
-    assert_eq!(Missing::after(at_once, true), Missing::Touch);
-    assert_eq!(Missing::after(after_waiting, false), Missing::Touch);
-    assert_eq!(Missing::after(after_waiting, true), Missing::Touch);
-}
-
-#[test]
 fn generates_with_both_policies() {
     let generate = "004700820B AC09 800114 AA0102 AB0102 00";
     let answer = format!("7F4963 8661{} 9000", text(&point()));

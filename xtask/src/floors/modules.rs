@@ -124,6 +124,10 @@ impl<'a> Reader<'a> {
     /// Follows the braces, so that `self` and `super` mean what they mean within a module in the file.
     fn step(&mut self) {
         match self.word(0) {
+            "mod" if self.word(2) == "{" && self.leads_out() => {
+                self.at += 2;
+                return self.skip_braces();
+            }
             "mod" if self.word(2) == "{" => {
                 self.module.push(self.word(1).to_owned());
                 self.open.push(true);
@@ -150,7 +154,23 @@ impl<'a> Reader<'a> {
         self.at = 0;
     }
 
-    /// After `#[path = …]`: that file belongs to another tree.
+    /// From an opening brace to behind the one that closes it.
+    fn skip_braces(&mut self) {
+        let mut open = 0;
+        while self.at < self.tokens.len() {
+            match self.word(0) {
+                "{" => open += 1,
+                "}" => open -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if open == 0 {
+                return;
+            }
+        }
+    }
+
+    /// After `#[path = …]`: that file, or folder of files, belongs to another tree.
     fn leads_out(&self) -> bool {
         let before: Vec<_> =
             self.tokens[..self.at].iter().rev().take(5).map(|token| &token.text[..]).collect();
@@ -313,6 +333,7 @@ pub(super) mod tests {
             "#[cfg(test)] mod tests { use crate::b::Thing; }",
             "use self::Own; use crate::a::Own; enum Own {}",
             "#[path = \"b.rs\"] mod c;",
+            "#[path = \"../d\"] mod c { mod e; use crate::b; fn f() { crate::b::g() } }",
         ] {
             let files = [("lib.rs", "mod a; mod b;"), ("a.rs", text), ("b.rs", "")];
             assert_eq!(imports(&files, "a"), Vec::<String>::new(), "{text}");

@@ -1,4 +1,4 @@
-//! What the registry behind answers: what of it goes on to cargo, and what a refusal means.
+//! Answers of the registry behind: what of them is passed on to cargo, and what a refusal means.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use super::credentials::Caller;
 use crate::http_client;
 use crate::upstream::UpstreamError;
 
-/// The fields that cargo makes use of. All others stay here: Set-Cookie, WWW-Authenticate, whatever is hop by hop;
-/// Cache-Control, by which a cache in front could give to everybody what somebody's token was for (RFC 9111, 3.5); and
-/// Content-Length, which is made anew from the body: beside a Transfer-Encoding it is a lie (RFC 9112, 6.3).
+/// The fields that cargo uses. All others are dropped, such as Set-Cookie, WWW-Authenticate and hop-by-hop fields. With
+/// Cache-Control, a cache in front could give to everybody what one person's token was for (RFC 9111, 3.5).
+/// Content-Length is made anew from the body, because it may be wrong beside a Transfer-Encoding (RFC 9112, 6.3).
 const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LAST_MODIFIED];
 /// How much of a refusal is read, in bytes.
 const MOST_DETAIL: usize = 64 << 10;
-/// How long the status waits for the words.
+/// How long to wait for the body of a refusal.
 const DETAIL_WAITED_FOR: Duration = Duration::from_secs(2);
-/// How much of it is shown, in characters.
+/// How much of its text is shown, in characters.
 const DETAIL_SHOWN: usize = 300;
 
-/// Status, body and the named fields.
+/// An answer with status, body, and the fields that are passed on.
 pub(super) fn passed_on(response: Response) -> Response {
     let (parts, body) = response.into_parts();
     let mut answer = Response::new(body);
@@ -38,7 +38,7 @@ pub(super) fn passed_on(response: Response) -> Response {
     answer
 }
 
-/// What an answer other than success means.
+/// The error for an answer other than success.
 pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
     let status = response.status();
     let detail = match timeout(DETAIL_WAITED_FOR, limited(response.into_body(), MOST_DETAIL, false)).await {
@@ -70,7 +70,7 @@ pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>
     }
 }
 
-/// A body of at most so many bytes.
+/// Receives a body of at most `most` bytes.
 pub(super) async fn limited(
     mut incoming: Incoming,
     most: usize,
@@ -83,14 +83,14 @@ pub(super) async fn limited(
             .into_data()
             .unwrap_or_default();
         if body.len() + piece.len() > most {
-            return Err(RemoteError::Nonsense(format!("more than {most} bytes")));
+            return Err(RemoteError::Nonsense(format!("an answer has more than {most} bytes")));
         }
         body.extend_from_slice(&piece);
     }
     Ok(body)
 }
 
-/// `{"errors":[{"detail":…}]}`, shortened.
+/// The details in `{"errors":[{"detail":…}]}`, shortened.
 pub(super) fn errors_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let errors = answer.get("errors")?.as_array()?;

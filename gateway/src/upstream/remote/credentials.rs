@@ -1,7 +1,7 @@
-//! The users' credentials, opened, as they go into a request's header.
+//! The users' credentials, decrypted for a request's header.
 //!
-//! What was opened is kept in memory as long as nothing at all is written to the store, so that in a burst of reads the
-//! database is asked once and not with each. Setting or removing a credential is such a write, by whichever process.
+//! Decrypted credentials are kept in memory until anything is written to the store, so that a burst of reads asks the
+//! database only once. Setting or removing a credential, by any process, is such a write.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,13 +15,13 @@ use crate::store::{Revision, Store, StoreError};
 use crate::upstream::{Reader, UpstreamError};
 use crate::vault::{Vault, VaultError};
 
-/// In bytes.
+/// The shortest text that is taken for a secret, in bytes.
 const SHORTEST_SECRET: usize = 6;
 
-/// For whom the registry is asked, and what it knows them by. Not printable.
+/// For whom the registry is asked, and with which credential. It has no `Debug`.
 pub(super) struct Caller<'a> {
     pub(super) user: Option<&'a User>,
-    /// What goes into `Authorization`.
+    /// The value of `Authorization`.
     pub(super) credential: Option<HeaderValue>,
 }
 
@@ -30,8 +30,8 @@ impl Caller<'_> {
         Self { user: None, credential: None }
     }
 
-    /// Words of a registry without the credential that it may quote, as in "the token … is not valid": they go on to
-    /// people and to the log. The scheme is no secret; nor is what is too short to be one.
+    /// Removes the credential from a registry's text, which may quote it as in "the token … is not valid". The text is
+    /// shown to people and written to the log. The scheme is no secret, nor is a text that is too short to be one.
     pub(super) fn without_credential(&self, words: &str) -> String {
         let value = self.credential.as_ref().and_then(|credential| credential.to_str().ok());
         match value.and_then(|value| value.rsplit(' ').next()) {
@@ -41,14 +41,14 @@ impl Caller<'_> {
     }
 }
 
-/// See the module.
+/// The credentials, and a cache of decrypted ones.
 pub(super) struct Credentials {
     store: Arc<Store>,
     vault: Vault,
     opened: Mutex<Opened>,
 }
 
-/// What was opened at one revision of the store. By user name; there are no more than users.
+/// What was decrypted at one revision of the store, by user name.
 #[derive(Default)]
 struct Opened {
     revision: Revision,
@@ -60,24 +60,24 @@ impl Credentials {
         Self { store, vault, opened: Mutex::default() }
     }
 
-    /// Whether there is one, which may not be one that opens.
+    /// Whether a user has a credential. It is not decrypted.
     pub(super) fn has(&self, user: &User) -> Result<bool, StoreError> {
         Ok(self.store.credential(user)?.is_some())
     }
 
-    /// For whoever reads, who may be nobody.
+    /// The caller for a read, which may be anonymous.
     pub(super) fn reader<'a>(&self, reader: Option<&'a Reader>) -> Result<Caller<'a>, UpstreamError> {
         let Some(Reader { user, revision }) = reader else { return Ok(Caller::nobody()) };
         Ok(Caller { user: Some(user), credential: Some(self.at(*revision, user)?) })
     }
 
-    /// For a user.
+    /// The caller for a user.
     pub(super) fn user<'a>(&self, user: &'a User) -> Result<Caller<'a>, UpstreamError> {
         let revision = self.store.revision()?;
         Ok(Caller { user: Some(user), credential: Some(self.at(revision, user)?) })
     }
 
-    /// The credential as it is or was at a revision that is read before it: what is written meanwhile has another.
+    /// The credential at a revision that was read before. If it is changed in between, the revision changes too.
     fn at(&self, revision: Revision, user: &User) -> Result<HeaderValue, UpstreamError> {
         if let Some(value) = self.opened_at(revision, user) {
             return Ok(value);

@@ -1,4 +1,4 @@
-//! What can be wrong with the registry behind.
+//! What can go wrong with the registry behind.
 
 use std::error::Error;
 
@@ -10,10 +10,10 @@ use crate::keys::User;
 use crate::upstream::UpstreamError;
 use crate::vault::VaultError;
 
-/// What is wrong between the gateway and the registry behind it. None of it is the fault of whoever asked.
+/// What is wrong with the registry behind, or between the gateway and it. None of it is the client's fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RemoteError {
-    /// It cannot be reached; nothing was sent.
+    /// It cannot be reached, so nothing was sent.
     #[error("the registry behind this gateway cannot be reached")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
     /// It did not answer in time.
@@ -22,7 +22,7 @@ pub(crate) enum RemoteError {
         if *.change { "; see whether the change was made before you try again" } else { "" }
     )]
     Slow {
-        /// Whether a change was on its way.
+        /// Whether a change had been sent.
         change: bool,
     },
     /// The connection broke.
@@ -31,26 +31,26 @@ pub(crate) enum RemoteError {
         if *.change { "; see whether the change was made before you try again" } else { "" }
     )]
     Broken {
-        /// Whether a change was on its way.
+        /// Whether a change had been sent.
         change: bool,
-        /// Why.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// It answers, but not what a registry answers.
-    #[error("the registry behind this gateway answers nonsense: {0}")]
+    /// It does not answer as a registry does.
+    #[error("the registry behind this gateway does not answer as a registry does: {0}")]
     Nonsense(String),
     /// It failed.
     #[error("the registry behind this gateway failed ({status}){detail}")]
     Failed {
         /// Its status.
         status: StatusCode,
-        /// Its words, after a colon, or nothing.
+        /// What it says, after a colon; or nothing.
         detail: String,
     },
-    /// It failed or answered nonsense when no change was on its way yet.
+    /// It failed, or did not answer as a registry does, before a change was sent.
     #[error("{0}; nothing was changed")]
     NothingSent(String),
-    /// It does not take the user's credential.
+    /// It refuses the user's credential.
     #[error(
         "the registry behind this gateway refuses the credential that this gateway has for {0}; tell its administrator"
     )]
@@ -70,7 +70,7 @@ impl From<Malformed> for UpstreamError {
 }
 
 impl RemoteError {
-    /// `change`: what was asked for may have been done although no answer came.
+    /// `change` tells whether the request was a change, which may have been made although no answer came.
     pub(super) fn new(no_answer: NoAnswer, change: bool) -> Self {
         match no_answer {
             NoAnswer::Unreachable(error) => Self::Unreachable(error.into()),
@@ -79,7 +79,7 @@ impl RemoteError {
         }
     }
 
-    /// What was met before a change was sent, or where there was none to send: it leaves nothing open.
+    /// Marks an error that occurred before a change was sent, or without one. Such an error leaves nothing open.
     pub(super) fn nothing_sent(error: UpstreamError) -> UpstreamError {
         match error {
             UpstreamError::Remote(error @ (Self::Failed { .. } | Self::Nonsense(_))) => {
@@ -89,7 +89,7 @@ impl RemoteError {
         }
     }
 
-    /// Whether the change may have been made all the same.
+    /// Whether the change may have been made nevertheless.
     pub(crate) fn leaves_open(&self) -> bool {
         match self {
             Self::Slow { change } | Self::Broken { change, .. } => *change,
@@ -106,13 +106,13 @@ impl RemoteError {
 /// Why a registry cannot be put behind a gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteConfigError {
-    /// Not a URL that can be one.
+    /// An address is not a usable URL.
     #[error("`{0}` cannot be an address of the registry behind: it must be http:// or https://")]
     Url(String),
-    /// The vault.
+    /// The vault cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The certificate authorities.
+    /// The certificate authorities cannot be used.
     #[error(transparent)]
     Authorities(#[from] AuthoritiesError),
 }

@@ -1,4 +1,4 @@
-//! The JSON part of a publish request, made anew from the crate file: what the registry behind is told.
+//! The JSON part of a publish request as it is sent to the registry behind, made anew from the crate file.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! The JSON part of a publish request, read strictly.
 //!
-//! Other readers of the same bytes may take the last of two equal names, or fold case; so neither may occur. A name
-//! this program does not know is dropped at the top level, where a newer cargo may have it, and refused in a
-//! dependency, where it would change resolution.
+//! Other readers of the same bytes may take the last of two equal names, or ignore case, so such names are refused. An
+//! unknown name is dropped at the top level, where a newer cargo may have added it, and refused in a dependency, where
+//! it could change resolution.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,11 +12,11 @@ use serde_json::{Map, Value};
 
 use super::{Dependency, Description, Kind, Metadata, Registry, nesting};
 
-/// The longest JSON part, in bytes. The readme is in it.
+/// The longest JSON part, in bytes. It contains the readme.
 pub const MAX_BYTES: usize = 2 << 20;
 const MAX_DEPTH: usize = 16;
 
-/// What cargo sent: good for comparisons and nothing else.
+/// What cargo sent. It is only good for comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub(super) metadata: Metadata,
@@ -27,22 +27,22 @@ pub struct Sent {
 /// Why the JSON part is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishJsonError {
-    /// Not UTF-8.
+    /// It is not UTF-8.
     #[error("the metadata is not UTF-8")]
     NotUtf8,
-    /// Not JSON, or something after it, or a name twice.
+    /// It is not JSON, something follows it, or a name occurs twice.
     #[error("the metadata: {0}")]
     Json(strict_json::StrictJsonError),
-    /// Not an object.
+    /// It is not an object.
     #[error("the metadata is not a JSON object")]
     NotAnObject,
-    /// Nested too deep.
+    /// It is nested too deep.
     #[error("the metadata is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    /// A platform that is nested too deep.
+    /// A platform is nested too deep.
     #[error("a `target` in the metadata is nested deeper than {} levels", nesting::MOST)]
     TargetTooDeep,
-    /// Two names that differ in case alone.
+    /// Two names differ in case only.
     #[error("`{0}` stands twice in one object of the metadata, in different case")]
     CaseTwin(String),
     /// A field is missing.
@@ -51,13 +51,13 @@ pub enum PublishJsonError {
     /// A field has another type than it must have.
     #[error("`{0}` in the metadata has the wrong type")]
     WrongType(String),
-    /// A name in a dependency that would change resolution in a way not understood here.
+    /// A dependency has an unknown name, which could change resolution.
     #[error("a dependency in the metadata has the unknown field `{0}`")]
     UnknownInDependency(String),
-    /// Nightly artifact dependencies.
+    /// There are artifact dependencies, which only nightly cargo knows.
     #[error("a dependency in the metadata has `{0}`: artifact dependencies are not supported")]
     Artifact(&'static str),
-    /// Not a SemVer version, or a requirement that is none.
+    /// A version or a version requirement cannot be read.
     #[error("`{0}` in the metadata is not a SemVer version or requirement")]
     Version(&'static str),
 }
@@ -196,7 +196,8 @@ fn not_deeper(value: &Value, levels: usize) -> Result<(), PublishJsonError> {
     }
 }
 
-/// For objects whose names are fields. The names in `features` and `badges` are the author's own.
+/// Refuses names that differ in case only. It is for objects whose names are fields: those in `features` and `badges`
+/// are the author's own.
 fn no_case_twins(object: &Map<String, Value>) -> Result<(), PublishJsonError> {
     let mut seen = HashSet::new();
     match object.keys().find(|name| !seen.insert(name.to_lowercase())) {

@@ -1,8 +1,8 @@
 //! A `.crate` file: one gzip member around one tar archive of plain files below `NAME-VERSION/`.
 //!
-//! What cargo writes is a small part of what tar can hold. Only that part is accepted, so that no reader of the same
-//! bytes sees other files than this one did: `ustar` or GNU headers, regular files and GNU long names; no
-//! directories, links, devices, pax headers; no path twice, not even in another case; nothing after the archive.
+//! What cargo writes is a small part of what tar can hold. Only that part is accepted, so that every reader of the same
+//! bytes sees the same files: `ustar` or GNU headers, regular files and GNU long names. Directories, links, devices and
+//! pax headers are refused, as are two paths that differ in case only, and bytes after the archive.
 
 use std::collections::HashSet;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -15,14 +15,14 @@ use tar::{Archive, EntryType};
 pub const MAX_ENTRIES: usize = 65_536;
 /// The most bytes a crate may unpack to. The largest known has 115 MB.
 pub const MAX_UNPACKED: u64 = 512 << 20;
-/// How much larger than packed a crate may be unpacked; the highest known is 21. Up to [`ALWAYS_UNPACKED`] bytes
-/// are never too many.
+/// How many times larger a crate may be unpacked than packed. The highest known ratio is 21. Crates of up to
+/// [`ALWAYS_UNPACKED`] bytes are accepted at any ratio.
 pub const MAX_RATIO: u64 = 100;
 /// See [`MAX_RATIO`].
 pub const ALWAYS_UNPACKED: u64 = 1 << 20;
 /// The longest Cargo.toml, in bytes.
 pub const MAX_MANIFEST: u64 = 1 << 20;
-/// The longest readme, in bytes; it must fit into a publish request's JSON.
+/// The longest readme, in bytes. It has to fit into a publish request's JSON.
 pub const MAX_README: u64 = 2 << 20;
 
 const MANIFEST: &str = "Cargo.toml";
@@ -30,7 +30,7 @@ const MAX_PATH: u64 = 4096;
 /// How much of a crate file is read at once, in bytes.
 const FROM_DISK: usize = 64 << 10;
 
-/// A crate file that was looked through.
+/// A crate file whose entries were all checked.
 #[derive(Debug)]
 pub struct CrateFile<R> {
     packed: R,
@@ -39,27 +39,27 @@ pub struct CrateFile<R> {
     manifest: String,
 }
 
-/// Why a file is not a crate.
+/// Why a file is not accepted as a crate.
 #[derive(Debug, thiserror::Error)]
 pub enum CrateFileError {
-    /// Not gzip, or not tar in it, or damaged.
+    /// It is not a gzipped tar archive, or it is damaged.
     #[error("the crate file is not a gzipped tar archive: {0}")]
     Archive(io::Error),
-    /// Neither `ustar` nor GNU.
+    /// A header is neither `ustar` nor GNU.
     #[error("the crate file has a tar header that is neither `ustar` nor GNU")]
     Header,
-    /// Something after the archive.
+    /// Something follows the archive.
     #[error("the crate file has bytes after its archive")]
     TrailingBytes,
-    /// A directory, link, device, pax header …
+    /// An entry is not a plain file.
     #[error("`{path}` in the crate file is a {kind}; only plain files are accepted")]
     EntryKind {
-        /// Its path.
+        /// The entry's path.
         path: String,
-        /// What it is.
+        /// What kind of entry it is.
         kind: &'static str,
     },
-    /// A path that could lead elsewhere.
+    /// A path could lead out of the crate's folder.
     #[error("the crate file has the path `{path}`; every path must lie below `{root}`")]
     Path {
         /// The path, escaped.
@@ -67,25 +67,26 @@ pub enum CrateFileError {
         /// `NAME-VERSION/`.
         root: String,
     },
-    /// One path twice, perhaps in another case.
+    /// A path occurs twice, perhaps in another case.
     #[error("the crate file has `{0}` twice (case makes no difference)")]
     PathTwice(String),
-    /// No manifest.
+    /// There is no manifest.
     #[error("the crate file has no `{0}Cargo.toml`")]
     NoManifest(String),
-    /// `cargo.toml`, which some file systems take for `Cargo.toml`.
+    /// There is a `cargo.toml`, which some file systems take for `Cargo.toml`.
     #[error("the crate file has `{0}`, which must be spelt `Cargo.toml`")]
     ManifestCase(String),
-    /// More than it is worth reading.
+    /// It has more of something than is read.
     #[error("the crate file has {0}")]
     TooMuch(&'static str),
-    /// A text that is none.
+    /// A file that has to be a text is not one.
     #[error("`{0}` in the crate file is not UTF-8")]
     NotUtf8(String),
 }
 
 impl<R: Read + Seek> CrateFile<R> {
-    /// Looks through a crate file of a length in bytes. `name` and `version` are the signed ones, byte for byte.
+    /// Checks all entries of a crate file of this length in bytes. `name` and `version` are the signed ones, byte for
+    /// byte.
     ///
     /// # Errors
     /// [`CrateFileError`]; each variant is one rule.
@@ -146,8 +147,8 @@ fn look_through(packed: &mut (impl Read + Seek), limit: u64, root: &str) -> Resu
     manifest.ok_or_else(|| CrateFileError::NoManifest(root.to_owned()))
 }
 
-/// Goes over the plain files of an archive, with their whole paths, and sees that nothing else is in it. What comes after
-/// a break is not looked at.
+/// Visits the plain files of an archive with their whole paths, and refuses any other entry. After a break, the rest is
+/// not looked at.
 fn walk(
     packed: &mut (impl Read + Seek),
     limit: u64,
@@ -184,7 +185,8 @@ fn walk(
     nothing_follows(unpacked)
 }
 
-/// After the end of an archive come zeros to fill a block, then the end of the gzip member, then the end of the file.
+/// The end of an archive may be followed by zeros that fill a block. Then the gzip member has to end, and the file with
+/// it.
 fn nothing_follows<R: Read>(mut unpacked: Bounded<GzDecoder<BufReader<R>>>) -> Result<(), CrateFileError> {
     let mut block = [0; 8192];
     loop {
@@ -214,7 +216,7 @@ fn checked_path<'a>(raw: &'a [u8], root: &str) -> Result<&'a str, CrateFileError
     if inner.split('/').all(plain) { Ok(path) } else { Err(refused()) }
 }
 
-/// GNU tar ends a long name with one NUL; readers differ about what comes after a NUL, so nothing may.
+/// GNU tar ends a long name with one NUL. Readers disagree about bytes after a NUL, so there may be none.
 fn read_long_name(entry: &mut impl Read) -> Result<Vec<u8>, CrateFileError> {
     let mut name = Vec::new();
     entry.take(MAX_PATH + 1).read_to_end(&mut name).map_err(archive_error)?;
@@ -241,7 +243,7 @@ fn read_text(
     String::from_utf8(bytes).map_err(|_| CrateFileError::NotUtf8(path.to_owned()))
 }
 
-/// Stops a decompression bomb. The end of the allowance is an error, not an end of file.
+/// Stops a decompression bomb: reading more than is allowed is an error.
 struct Bounded<R> {
     inner: R,
     left: u64,
@@ -291,7 +293,7 @@ fn escaped(path: &[u8]) -> String {
     path.iter().take(200).flat_map(|byte| byte.escape_ascii()).map(char::from).collect()
 }
 
-/// Names that Windows takes for devices; a crate with such a name could not be unpacked there.
+/// Whether Windows takes a name for a device. A crate of that name could not be unpacked there.
 #[must_use]
 pub fn is_reserved_name(name: &str) -> bool {
     const RESERVED: [&str; 22] = [

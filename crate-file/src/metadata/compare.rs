@@ -1,6 +1,8 @@
-//! What cargo sent against what was signed, field by field, with both values in the message.
+//! Compares what cargo sent with what was signed, field by field.
 
 use std::fmt::{self, Debug};
+
+use serde_json::Value;
 
 use super::{Dependency, Metadata};
 
@@ -17,7 +19,7 @@ pub struct Difference {
 }
 
 /// # Errors
-/// [`Difference`]: first what resolution goes by, then what people read.
+/// [`Difference`]. What matters for resolution is compared first.
 pub(super) fn compare(sent: &Metadata, signed: &Metadata) -> Result<(), Difference> {
     same("name", &sent.name, &signed.name)?;
     same("vers", &sent.version, &signed.version)?;
@@ -47,18 +49,20 @@ fn same<T: PartialEq + Debug>(field: &'static str, sent: &T, signed: &T) -> Resu
     Err(Difference { field, sent: shown(sent), signed: shown(signed) })
 }
 
-/// As multisets; both lists are sorted. The message shows the first dependency that only one of them has.
+/// Compares two sorted lists. The message shows the first dependency that only one of them has.
 fn same_dependencies(sent: &[Dependency], signed: &[Dependency]) -> Result<(), Difference> {
     if sent == signed {
         return Ok(());
     }
     let at = sent.iter().zip(signed).take_while(|(a, b)| a == b).count();
-    let shown =
-        |list: &[Dependency]| list.get(at).map_or_else(|| "absent".to_owned(), |d| Line(d).to_string());
-    Err(Difference { field: "deps", sent: shown(sent), signed: shown(signed) })
+    Err(Difference { field: "deps", sent: described(sent.get(at)), signed: described(signed.get(at)) })
 }
 
-/// A dependency on one line.
+/// A dependency on one line, or that there is none.
+pub(crate) fn described(dependency: Option<&Dependency>) -> String {
+    dependency.map_or_else(|| "absent".to_owned(), |dependency| Line(dependency).to_string())
+}
+
 struct Line<'a>(&'a Dependency);
 
 impl fmt::Display for Line<'_> {
@@ -68,7 +72,7 @@ impl fmt::Display for Line<'_> {
         write!(
             f,
             "`{}` ({}, target {}, rename {}, features {}, optional {}, default features {}, registry {})",
-            cut(&text),
+            cut(&text.escape_debug().to_string()),
             dependency.kind,
             shown(&dependency.target),
             shown(&dependency.rename),
@@ -80,9 +84,15 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// `Debug` escapes control characters, which a terminal at the other end would obey.
-fn shown(value: &impl Debug) -> String {
+/// `Debug` escapes control characters, which a terminal would obey.
+pub(crate) fn shown(value: &impl Debug) -> String {
     cut(&format!("{value:?}"))
+}
+
+/// JSON as it is, but for what a terminal would obey.
+pub(crate) fn shown_json(value: &Value) -> String {
+    let escaped = |c: char| if c == '"' || c == '\\' { vec![c] } else { c.escape_debug().collect() };
+    cut(&value.to_string().chars().flat_map(escaped).collect::<String>())
 }
 
 fn cut(text: &str) -> String {

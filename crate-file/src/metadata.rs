@@ -1,8 +1,8 @@
-//! What a publish says of a crate: read from the Cargo.toml in the crate file, and compared with what cargo sent.
+//! The metadata of a version: read from the Cargo.toml in the crate file, and compared with what cargo sent.
 //!
-//! A publish token signs the checksum of the crate file and nothing of the JSON beside it, but the JSON is what
-//! resolution goes by. Whoever can add a dependency to it can run code at everyone who uses the crate. So the JSON is
-//! only ever compared; everything that is kept comes from the signed bytes.
+//! A publish token signs the checksum of the crate file, and nothing of the JSON beside it. Dependencies are resolved
+//! by the JSON, though: whoever can add one to it can run code on the computers of all who use the crate. So the JSON
+//! is only compared, and everything that is kept comes from the signed bytes.
 //!
 //! Source: the Cargo book, "Registry Web API", publish; the manifest as `cargo package` normalises it.
 
@@ -19,9 +19,10 @@ use std::io::{Read, Seek};
 
 use cargo_platform::Platform;
 
-use crate::crate_file::{self, CrateFile, CrateFileError};
+use crate::{CrateFile, CrateFileError, is_reserved_name};
 
 pub use compare::Difference;
+pub(crate) use compare::{described, shown, shown_json};
 use manifest::Manifest;
 pub use manifest::ManifestError;
 pub use publish_json::{MAX_BYTES as MAX_JSON_BYTES, PublishJsonError, Sent};
@@ -36,19 +37,19 @@ pub struct Metadata {
     pub name: String,
     /// `package.version`, as written.
     pub version: String,
-    /// All dependencies; sorted, so that two lists of the same are equal.
+    /// All dependencies. They are sorted, so that two lists of the same dependencies are equal.
     pub dependencies: Vec<Dependency>,
-    /// `[features]`, the values as written.
+    /// `[features]`, with the values as written.
     pub features: BTreeMap<String, Vec<String>>,
     /// `package.links`.
     pub links: Option<String>,
     /// `package.rust-version`, as written.
     pub rust_version: Option<String>,
-    /// What people read and nothing resolves by.
+    /// What is only for people.
     pub description: Description,
 }
 
-/// What people read.
+/// The part of the metadata that is only for people, and not for resolution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// `package.authors`.
@@ -82,19 +83,19 @@ pub struct Description {
 pub struct Dependency {
     /// The crate's own name.
     pub name: String,
-    /// The name it has in the manifest, if `package` names the crate.
+    /// Its name in the manifest, if `package` names the crate there.
     pub rename: Option<String>,
     /// The version requirement in semver's spelling.
     pub requirement: String,
-    /// As written, in order.
+    /// Its features as written, in order.
     pub features: Vec<String>,
     /// Whether a feature turns it on.
     pub optional: bool,
     /// Whether its default features are wanted.
     pub default_features: bool,
-    /// For which platforms, in cargo's spelling.
+    /// The platforms it is for, in cargo's spelling.
     pub target: Option<String>,
-    /// For what.
+    /// What it is for.
     pub kind: Kind,
     /// Where it comes from.
     pub registry: Registry,
@@ -128,33 +129,42 @@ pub enum Registry {
     Same,
     /// crates.io.
     CratesIo,
-    /// Another, by its index URL.
+    /// Another registry, by its index URL.
     Other(String),
 }
 
-/// Why there is no metadata that can be trusted.
+/// Why an upload's metadata is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
-    /// The crate file.
+    /// The crate file is not accepted.
     #[error(transparent)]
     CrateFile(#[from] CrateFileError),
-    /// Its Cargo.toml.
+    /// Its Cargo.toml is not accepted.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A crate name that Windows takes for a device.
+    /// Windows takes the crate's name for a device.
     #[error("`{0}` cannot be a crate's name: Windows reserves it")]
     ReservedName(String),
-    /// A dependency that would lead cargo past the gateway.
+    /// A dependency would lead cargo past the gateway.
     #[error(
         "`{0}` depends on the registry behind this gateway by that one's own address, {1}; use this registry's"
     )]
     PastTheGateway(String, String),
-    /// What cargo sent is something else.
+    /// Cargo.toml speaks of something else than what was signed.
+    #[error("the Cargo.toml in the crate file is that of {name} {version}")]
+    Another {
+        /// Its name, as it may be shown.
+        name: String,
+        /// Its version, likewise.
+        version: String,
+    },
+    /// What cargo sent differs from the crate file.
     #[error("{0}: the metadata cargo sent does not match the Cargo.toml you signed")]
     Difference(#[from] Difference),
 }
 
-/// The metadata of an upload, a crate file of a length in bytes. See [`rebuild`].
+/// Reads the metadata of an upload from its crate file, which has this length in bytes, and compares it with what was
+/// sent.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -164,14 +174,37 @@ pub fn of_upload<R: Read + Seek>(
     sent: &Sent,
     index_url: &str,
 ) -> Result<Metadata, MetadataError> {
-    if crate_file::is_reserved_name(sent.name()) {
+    if is_reserved_name(sent.name()) {
         return Err(MetadataError::ReservedName(sent.name().to_owned()));
     }
     let mut file = CrateFile::open(file, length, sent.name(), sent.version())?;
     rebuild(&mut file, sent, index_url)
 }
 
-/// The metadata of a crate file, after a comparison with what was sent. `index_url` is the registry's own.
+/// The metadata of a signed crate file by itself, but for the readme's text: for whoever was sent nothing to compare it with.
+/// `name` and `version` are the signed ones, `index_url` is that of the registry it was signed for.
+///
+/// # Errors
+/// [`MetadataError`]; [`MetadataError::Another`] if the Cargo.toml is that of another crate or version.
+pub fn of_signed<R: Read + Seek>(
+    file: R,
+    length: u64,
+    name: &str,
+    version: &str,
+    index_url: &str,
+) -> Result<Metadata, MetadataError> {
+    let file = CrateFile::open(file, length, name, version)?;
+    let metadata = manifest::read(file.manifest(), index_url)?.metadata;
+    if (metadata.name.as_str(), metadata.version.as_str()) != (name, version) {
+        return Err(MetadataError::Another {
+            name: shown(&metadata.name),
+            version: shown(&metadata.version),
+        });
+    }
+    Ok(metadata)
+}
+
+/// Reads the metadata of a crate file, and compares it with what was sent. `index_url` is the registry's own.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -196,7 +229,7 @@ pub fn rebuild<R: Read + Seek>(
     Ok(signed)
 }
 
-/// What a crate file says of itself. `index_url` is the registry's own.
+/// Reads the metadata of a crate file. `index_url` is the registry's own.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -204,7 +237,7 @@ pub fn of_file<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Resu
     Ok(read(file, index_url)?.metadata)
 }
 
-/// The Cargo.toml, and the readme that it names.
+/// Reads the Cargo.toml, and the readme that it names.
 fn read<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Manifest, MetadataError> {
     let mut manifest = manifest::read(file.manifest(), index_url)?;
     if let Some(path) = manifest.metadata.description.readme_file.clone() {
@@ -215,11 +248,11 @@ fn read<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Mani
 }
 
 impl Metadata {
-    /// Refuses dependencies on the registry behind the gateway by these addresses of its own.
+    /// Refuses dependencies on the registry behind the gateway by one of its own index URLs.
     ///
     /// # Errors
     /// [`MetadataError::PastTheGateway`].
-    pub fn must_not_name(&self, addresses: &[String]) -> Result<(), MetadataError> {
+    pub fn must_not_depend_on(&self, addresses: &[String]) -> Result<(), MetadataError> {
         for dependency in &self.dependencies {
             if let Registry::Other(url) = &dependency.registry
                 && addresses.contains(url)
@@ -231,19 +264,19 @@ impl Metadata {
     }
 }
 
-/// `./README.md` is written in manifests, and `README.md` is in the archive.
+/// A manifest may have `./README.md`, where the archive has `README.md`.
 fn without_dots(path: &str) -> String {
     path.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/")
 }
 
-/// A version requirement in semver's spelling: `1` and `^1` are one.
-fn requirement(text: &str) -> Option<String> {
+/// A version requirement in semver's spelling, in which `1` and `^1` are the same.
+pub(crate) fn requirement(text: &str) -> Option<String> {
     semver::VersionReq::parse(text).ok().map(|requirement| requirement.to_string())
 }
 
-/// A platform in cargo's spelling. One that this program cannot parse loses its blanks outside quotes, as far as they mean
-/// nothing.
-fn target(text: &str) -> Result<String, nesting::TooDeep> {
+/// A platform in cargo's spelling. If this program cannot parse it, its blanks outside quotes are removed, unless they
+/// matter.
+pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
     nesting::of_platform(text)?;
     if let Ok(platform) = text.parse::<Platform>() {
         return Ok(platform.to_string());
@@ -254,7 +287,7 @@ fn target(text: &str) -> Result<String, nesting::TooDeep> {
         quoted || !c.is_whitespace()
     };
     let without: String = text.chars().filter(is_kept).collect();
-    // What can be parsed now was something else with its blanks.
+    // If it can be parsed without its blanks, they mattered.
     Ok(if without.parse::<Platform>().is_ok() { text.to_owned() } else { without })
 }
 

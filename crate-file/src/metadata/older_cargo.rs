@@ -1,12 +1,12 @@
-//! What cargo before 1.81 sends otherwise.
+//! Differences in what cargo before 1.81 sends.
 //!
-//! It made the JSON from the author's manifest and not from the packaged one. In three places that shows; there the
-//! request is brought to what a newer cargo would have sent. Nothing is taken over from it: what is kept still comes
+//! It made the JSON from the author's manifest, and not from the packaged one. That makes a difference in three places.
+//! There the request is changed to what a newer cargo would have sent, before it is compared. What is kept still comes
 //! from the crate file.
 
 use super::{Dependency, Description, Metadata};
 
-/// The readmes that cargo finds by itself.
+/// The names of readmes that cargo finds by itself.
 const FOUND: [&str; 3] = ["README.md", "README.txt", "README"];
 
 /// The request's metadata as a newer cargo would have sent it.

@@ -1,7 +1,7 @@
 //! The Cargo.toml of a crate file, as `cargo package` writes it.
 //!
-//! Every dependency in it is a version of a registry: paths, git and workspace inheritance were resolved when the
-//! crate was packaged. What cannot be in such a manifest is refused, not ignored.
+//! Every dependency in it is on a registry, because paths, git and workspace inheritance were resolved when the crate
+//! was packaged. What cannot be in such a manifest is refused and not ignored.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use super::{Dependency, Description, Kind, Metadata, Registry};
 /// Why a Cargo.toml is not one that cargo packaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Not TOML.
+    /// It is not TOML.
     #[error("the Cargo.toml in the crate file is not TOML: {0}")]
     Syntax(String),
-    /// Nested too deep.
+    /// It is nested too deep.
     #[error(
         "the Cargo.toml in the crate file, or a platform in it, is nested deeper than {} levels",
         nesting::MOST
@@ -29,31 +29,31 @@ pub enum ManifestError {
     /// A field has another type than it must have.
     #[error("`{0}` in the crate file's Cargo.toml has the wrong type")]
     WrongType(String),
-    /// Something that `cargo package` takes out or spells otherwise.
+    /// It has a key that `cargo package` removes or spells otherwise.
     #[error("`{0}` in the crate file's Cargo.toml: a manifest that cargo packaged has no such key")]
     NotPackaged(String),
-    /// Nightly artifact dependencies.
+    /// It has artifact dependencies, which only nightly cargo knows.
     #[error("`{0}` in the crate file's Cargo.toml: artifact dependencies are not supported")]
     Artifact(String),
-    /// `default-features` and `default_features` in one dependency.
+    /// A dependency has both `default-features` and `default_features`.
     #[error("`{0}` in the crate file's Cargo.toml has both `default-features` and `default_features`")]
     DefaultFeaturesTwice(String),
-    /// A dependency whose name no crate has.
+    /// A dependency has a name that no crate can have.
     #[error("`{0}` in the crate file's Cargo.toml cannot be a dependency's name")]
     DependencyName(String),
-    /// A version requirement that is none.
+    /// A version requirement cannot be read.
     #[error("`{0}` in the crate file's Cargo.toml has no valid version requirement")]
     Requirement(String),
-    /// A readme that is named and not there.
+    /// The readme that it names is not in the crate file.
     #[error("the crate file has no `{0}`, which its Cargo.toml names as the readme")]
     NoReadme(String),
 }
 
 /// A manifest that was read.
 pub(super) struct Manifest {
-    /// All of it but the readme's text, which is in another file.
+    /// All of the metadata, except for the readme's text.
     pub(super) metadata: Metadata,
-    /// Whether it says anything of a readme, be it that there is none.
+    /// Whether it has a `readme`, which may also be `false`.
     pub(super) has_readme_key: bool,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn read(text: &str, index_url: &str) -> Result<Manifest, ManifestErro
     Ok(Manifest { metadata, has_readme_key: package.table.contains_key("readme") })
 }
 
-/// `readme = false` is written out by cargo where there is none.
+/// Cargo writes `readme = false` where there is no readme.
 fn readme_file(package: &Fields<'_>) -> Result<Option<String>, ManifestError> {
     match package.table.get("readme") {
         Some(Value::Boolean(false)) => Ok(None),
@@ -133,7 +133,7 @@ fn dependencies(manifest: &Table, index_url: &str) -> Result<Vec<Dependency>, Ma
     Ok(all)
 }
 
-/// The three tables at the top level or of one target.
+/// Reads the three tables of dependencies, at the top level or of one platform.
 fn dependencies_of(
     tables: &Table,
     platform: Option<&str>,
@@ -196,7 +196,7 @@ fn dependency(
     })
 }
 
-/// Up to edition 2021 cargo leaves the old spelling in the manifest it packages.
+/// Up to edition 2021, cargo leaves the old spelling in the packaged manifest.
 fn default_features(fields: &Fields<'_>) -> Result<bool, ManifestError> {
     match (fields.boolean("default-features")?, fields.boolean("default_features")?) {
         (Some(_), Some(_)) => Err(ManifestError::DefaultFeaturesTwice(fields.at.to_owned())),

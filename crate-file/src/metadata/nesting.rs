@@ -1,24 +1,25 @@
-//! How deep foreign text may be nested. What reads it calls itself once for each level, so the levels are counted before.
+//! How deep foreign text may be nested. A parser calls itself once for each level, so the levels are counted before it
+//! is called.
 //!
-//! JSON needs no count of its own: serde_json gives up after 128 levels.
+//! JSON is not counted, because serde_json gives up after 128 levels.
 
 use toml_parser::parser::{Event, EventKind, RecursionGuard, parse_document};
 use toml_parser::{ParseError, Source};
 
-/// The most levels: of `all`, `any` and `not` in a platform, and of tables and arrays below a header in TOML or in the header
-/// itself. Real ones have up to five.
+/// The most levels of `all`, `any` and `not` in a platform; of tables and arrays below a header in TOML; and of names
+/// in such a header. Real ones have up to five.
 pub(super) const MOST: u32 = 32;
 
 /// Text is nested too deep to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooDeep;
+pub(crate) struct TooDeep;
 
 /// Why TOML is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotRead {
     /// It is nested too deep.
     TooDeep,
-    /// It is not TOML, for this reason.
+    /// It is not TOML. This is the reason.
     Syntax(String),
 }
 
@@ -52,17 +53,17 @@ pub(super) fn of_toml(text: &str) -> Result<(), NotRead> {
     if levels.deepest > MOST {
         return Err(NotRead::TooDeep);
     }
-    // What follows a mistake is not nested as it seems.
+    // After a syntax error the levels cannot be trusted.
     error.map_or(Ok(()), |error| Err(NotRead::Syntax(error.description().to_owned())))
 }
 
 #[derive(Default)]
 struct Levels {
-    /// What each open bracket has added: itself, and the keys before it.
+    /// For each open bracket the number of levels that it adds: its own, and those of the dotted key before it.
     open: Vec<u32>,
     /// Their sum.
     around: u32,
-    /// Keys with a dot behind them, before a value or in a header.
+    /// The dots of the present key.
     keys: u32,
     deepest: u32,
 }

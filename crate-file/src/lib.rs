@@ -1,0 +1,14 @@
+//! What a `.crate` file says, and nothing that is said about it: the archive, the metadata that a registry is told of it, and
+//! the line of the index that cargo resolves by.
+//!
+//! A publish token signs the checksum of the file. Everything else that cargo goes by follows from the file, and this is the
+//! one place where it is worked out: for the gateway before it stores a version, and for whoever verifies one later.
+
+mod file;
+pub mod index;
+pub mod metadata;
+
+pub use file::{
+    ALWAYS_UNPACKED, CrateFile, CrateFileError, MAX_ENTRIES, MAX_MANIFEST, MAX_RATIO, MAX_README,
+    MAX_UNPACKED, is_reserved_name,
+};

@@ -1,0 +1,154 @@
+//! Whether the registry behind has what was signed for: each version's line of its index is compared with the one that
+//! follows from its crate file, and the file with the record.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use asymmetric_token::{Checksum, CrateName};
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use crate_file::index::served;
+use crate_file::metadata;
+use http_body_util::{BodyExt as _, Limited};
+use semver::Version;
+use sha2::{Digest as _, Sha256};
+
+use super::{Finding, bad, good, the_first};
+use crate::causes::with_causes;
+use crate::index;
+use crate::record;
+use crate::store::{Record, Store, StoreError};
+use crate::upstream::{Reader, Remote, UpstreamError};
+
+/// The longest index file that is looked at, in bytes.
+const MOST_INDEX: usize = 64 << 20;
+/// A crate file may have been published when longer ones were taken, in bytes.
+const MOST_CRATE: u64 = 64 << 20;
+
+/// Looks at the registry behind, as one user.
+pub(super) struct Looking<'a> {
+    pub(super) remote: &'a Remote,
+    pub(super) reader: Reader,
+    pub(super) store: &'a Store,
+    /// The longest crate file that is taken now, in bytes.
+    pub(super) most_crate: u64,
+}
+
+/// What was seen in the index files.
+#[derive(Default)]
+struct Seen {
+    crates: usize,
+    versions: usize,
+    leading_past: Vec<String>,
+    unread: Vec<String>,
+    changed: Vec<String>,
+}
+
+impl Looking<'_> {
+    /// Every crate that was published through the gateway, and these. `addresses` are those of the registry behind.
+    pub(super) async fn at_all(
+        &self,
+        crates: &[CrateName],
+        addresses: &[String],
+    ) -> Result<Vec<Finding>, StoreError> {
+        let mut records: BTreeMap<String, Vec<Record>> =
+            crates.iter().map(|name| (name.to_string(), Vec::new())).collect();
+        for record in self.store.published(None)?.into_iter().filter(|record| !record.is_here) {
+            records.entry(record.name.clone()).or_default().push(record);
+        }
+        let mut seen = Seen { crates: records.len(), ..Seen::default() };
+        for (name, records) in &records {
+            let Some(file) = self.index_file(name).await else {
+                seen.unread.push(name.clone());
+                continue;
+            };
+            let past = index::depending_on(&file, addresses);
+            seen.leading_past.extend(past.map(|version| format!("{name} {version}")));
+            for record in records {
+                if let Err(reason) = self.is_as_signed(&file, record).await {
+                    seen.changed.push(format!("{name} {}: {reason}", record.version));
+                }
+                seen.versions += 1;
+            }
+        }
+        Ok(seen.findings())
+    }
+
+    async fn is_as_signed(&self, index_file: &[u8], record: &Record) -> Result<(), String> {
+        let checked = match record::check(self.store, record) {
+            Ok(checked) => checked,
+            // It is said of the store.
+            Err(_) => return Ok(()),
+        };
+        let crate_file = self.crate_file(record).await.map_err(|error| with_causes(&error))?;
+        let Some(crate_file) = crate_file else {
+            return Err("its file is too long to be looked at".to_owned());
+        };
+        let found = Checksum(Sha256::digest(&crate_file).into());
+        if found != record.checksum {
+            return Err(format!("its file has the checksum {found}, and {} was signed for", record.checksum));
+        }
+        let length = crate_file.len() as u64;
+        let (name, version, url) = (&record.name, &record.version, &checked.index_url);
+        let signed = metadata::of_signed(Cursor::new(crate_file), length, name, version, url);
+        let signed = signed.map_err(|error| error.to_string())?;
+        served(index_file, &signed, record.checksum, url).map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn index_file(&self, name: &str) -> Option<Bytes> {
+        let response =
+            self.remote.index_file(Some(&self.reader), &index::path(name), &HeaderMap::new()).await;
+        whole(response.ok()?, MOST_INDEX).await
+    }
+
+    async fn crate_file(&self, record: &Record) -> Result<Option<Bytes>, UpstreamError> {
+        let none = || UpstreamError::NotFound("its name or version is none".to_owned());
+        let name: CrateName = record.name.parse().map_err(|_| none())?;
+        let version = Version::parse(&record.version).map_err(|_| none())?;
+        let response = self.remote.download(Some(&self.reader), &name, &version).await?;
+        let most = usize::try_from(self.most_crate.max(MOST_CRATE)).unwrap_or(usize::MAX);
+        Ok(whole(response, most).await)
+    }
+}
+
+async fn whole(response: Response, most: usize) -> Option<Bytes> {
+    Some(Limited::new(response.into_body(), most).collect().await.ok()?.to_bytes())
+}
+
+impl Seen {
+    fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if !self.changed.is_empty() {
+            findings.push(bad(
+                format!("the registry behind does not have what was signed: {}", the_first(&self.changed)),
+                "nobody should build these: see who can write there, yank them, and publish new versions",
+            ));
+        } else if self.versions > 0 {
+            findings.push(good(format!(
+                "the registry behind has the signed files, and its index says what they say (versions looked at: {})",
+                self.versions
+            )));
+        }
+        findings.push(if !self.leading_past.is_empty() {
+            bad(
+                format!(
+                    "cargo is led around this gateway by the dependencies of {}",
+                    self.leading_past.join(", ")
+                ),
+                "publish new versions that name this registry's index URL, and yank those",
+            )
+        } else if !self.unread.is_empty() {
+            bad(
+                format!("the index files of {} cannot be read", self.unread.join(", ")),
+                "see that these crates are in the registry behind",
+            )
+        } else {
+            good(format!(
+                "no crate depends on the registry behind by its own address (looked at: {})",
+                self.crates
+            ))
+        });
+        findings
+    }
+}

@@ -1,0 +1,82 @@
+//! Everything that a store says, against what cannot be forged in it: the tables against the log, and each version's line of
+//! the index against the crate file that was signed for.
+//!
+//! Whoever can write the database can have cargo compile what nobody signed, by a dependency more in a line. Signature and
+//! checksum hold then as before: nothing but the line made anew from the signed file shows it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::record::{self, RecordError};
+use crate::store::{Discrepancy, Store, StoreError};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// Versions whose file and line are in this store, and were compared.
+    pub versions: usize,
+    /// Versions on record that are in the registry behind, which was not asked.
+    pub behind: usize,
+    /// What is not as it should be.
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A table is not what the log says.
+    #[error(transparent)]
+    Table(#[from] Discrepancy),
+    /// A version is not what was signed.
+    #[error("{version}: {}", .error.with_causes())]
+    Version {
+        /// Name and version.
+        version: String,
+        /// What does not hold.
+        error: RecordError,
+    },
+    /// Searches show another description than the crate's.
+    #[error("the description of {0} is not that of its last version")]
+    Description(String),
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub fn inspect(store: &Store, now: Timestamp) -> Result<Inspection, StoreError> {
+    let discrepancies = store.discrepancies(now)?;
+    let mut found =
+        Inspection { faults: discrepancies.into_iter().map(Fault::Table).collect(), ..Inspection::default() };
+    let mut descriptions = BTreeMap::new();
+    let records = match store.published(None) {
+        Ok(records) => records,
+        // A row that leads to something else than a publish is among the faults already.
+        Err(StoreError::Damaged(_)) if !found.faults.is_empty() => return Ok(found),
+        Err(error) => return Err(error),
+    };
+    for record in records {
+        match record::check(store, &record) {
+            Ok(checked) => match checked.file {
+                Some(metadata) => {
+                    found.versions += 1;
+                    descriptions.insert(record.name, metadata.description.description);
+                }
+                None => found.behind += 1,
+            },
+            Err(RecordError::Store(error)) => return Err(error),
+            Err(error) => {
+                descriptions.remove(&record.name);
+                let version = format!("{} {}", record.name, record.version);
+                found.faults.push(Fault::Version { version, error });
+            }
+        }
+    }
+    for (name, description) in descriptions {
+        if store.description(&name)? != description {
+            found.faults.push(Fault::Description(name));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,389 @@
+//! The tables against the log. Everything that is changed here is an entry, so the log says what the tables have to hold. A
+//! row that was put in, taken out or changed by whoever can write the database is found by that.
+//!
+//! What is under way is left alone: a change whose outcome is not on record may be in the tables or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use asymmetric_token::{KeyId, Mutation, PublicKey, Untrusted};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, Row};
+use serde_json::{Map, Value};
+
+use super::{Store, StoreError, crates};
+use crate::audit::{Entry, Kind};
+use crate::policy::{self, LONGEST_SKEW, LONGEST_WINDOW, Operation};
+
+/// Where a table is not what the log says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Discrepancy {
+    /// A row that no entry speaks of.
+    #[error("{0} is in the store, and no entry of the log says so")]
+    NotLogged(String),
+    /// A row that an entry speaks of.
+    #[error("{0} is missing in the store: the log has it")]
+    Missing(String),
+    /// A row with another value.
+    #[error("{row} has the {field} {found} in the store, and {logged} by the log")]
+    Differs {
+        /// What it is of.
+        row: String,
+        /// Which value.
+        field: &'static str,
+        /// In the table.
+        found: String,
+        /// By the log.
+        logged: String,
+    },
+}
+
+impl Discrepancy {
+    /// What the row is of, in words.
+    #[must_use]
+    pub fn row(&self) -> &str {
+        match self {
+            Self::NotLogged(row) | Self::Missing(row) | Self::Differs { row, .. } => row,
+        }
+    }
+
+    /// Whether it is of this version, its crate, or the key that signed it.
+    #[must_use]
+    pub fn concerns(&self, name: &str, version: &str, key: Option<KeyId>) -> bool {
+        let row = self.row();
+        let of_record = format!("the record of {name} {version}, ");
+        row.starts_with(&of_record)
+            || row.starts_with(&version_row(name, version))
+            || row == crate_row(name)
+            || key.is_some_and(|key| row == key_row(&key.to_string()))
+    }
+}
+
+impl Store {
+    /// Whether the tables hold what the log says. The log itself is taken as it is: see
+    /// [`verify_audit`](Self::verify_audit).
+    ///
+    /// # Errors
+    /// [`StoreError::Database`]; [`StoreError::Damaged`] if an entry is none.
+    pub fn discrepancies(&self, now: Timestamp) -> Result<Vec<Discrepancy>, StoreError> {
+        let mut reader = self.reader();
+        // One moment of the store, however long this takes.
+        let moment = reader.transaction()?;
+        let logged = Logged::replayed(&moment, now)?;
+        let found = found(&moment)?;
+        let mut all = logged.compare(&found);
+        for (what, single_use_keys) in &logged.spent {
+            let mut known = moment.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?;
+            let is_known =
+                single_use_keys.iter().map(|key| known.exists([key])).collect::<Result<Vec<_>, _>>()?;
+            if !is_known.contains(&true) {
+                all.push(Discrepancy::Missing(what.clone()));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The values of one row that are compared.
+type Values = BTreeMap<&'static str, Option<String>>;
+/// Rows, each by what it is of, in words.
+type Rows = BTreeMap<String, Values>;
+
+/// What the log says.
+#[derive(Default)]
+struct Logged {
+    rows: Rows,
+    /// Rows of the built-in registry, which are not there if the version was published at a registry behind.
+    elsewhere: BTreeSet<String>,
+    /// Rows of a publish that is under way.
+    may_be_there: BTreeSet<String>,
+    /// Rows of another change that is under way.
+    may_differ: BTreeSet<String>,
+    /// For each token that is still good by its age, the keys of which one must be known as spent.
+    spent: Vec<(String, Vec<String>)>,
+    intents: BTreeMap<u64, Map<String, Value>>,
+}
+
+impl Logged {
+    fn replayed(connection: &Connection, now: Timestamp) -> Result<Self, StoreError> {
+        let mut logged = Self::default();
+        let mut statement = connection.prepare("SELECT entry FROM audit ORDER BY seq")?;
+        let mut entries = statement.query(())?;
+        while let Some(row) = entries.next()? {
+            let entry: String = row.get(0)?;
+            let entry = Entry::parse(entry.as_bytes())
+                .map_err(|error| StoreError::Damaged(format!("an entry of the audit log: {error}")))?;
+            logged.take(entry, now);
+        }
+        for (seq, intent) in std::mem::take(&mut logged.intents) {
+            let (name, version) = (text(&intent, "name"), text(&intent, "vers"));
+            match text(&intent, "mutation") {
+                "publish" => logged.may_be_there.extend([crate_row(name), version_row(name, version)]),
+                _ => _ = logged.may_differ.insert(version_row(name, version)),
+            }
+            logged.rows.insert(open_row(seq), Values::new());
+        }
+        Ok(logged)
+    }
+
+    fn take(&mut self, entry: Entry, now: Timestamp) {
+        match entry.kind {
+            Kind::Key => self.take_key(&entry.details),
+            Kind::Admin => self.take_deed(&entry.details),
+            Kind::Intent => {
+                self.take_token(&entry, now);
+                self.intents.insert(entry.seq, entry.details);
+            }
+            Kind::Outcome => self.take_outcome(&entry),
+        }
+    }
+
+    fn take_key(&mut self, details: &Map<String, Value>) {
+        let row = key_row(text(details, "key"));
+        if text(details, "action") == "revoke" {
+            if let Some(values) = self.rows.get_mut(&row) {
+                values.insert("end", Some(REVOKED.to_owned()));
+            }
+            return;
+        }
+        self.add_user(text(details, "user"));
+        let fields = ["public", "user", "role", "label", "subject", "expires"];
+        let value =
+            |field: &'static str| (field, details.get(field).and_then(Value::as_str).map(str::to_owned));
+        self.rows.insert(row, fields.map(value).into_iter().chain([("end", None)]).collect());
+    }
+
+    fn take_deed(&mut self, details: &Map<String, Value>) {
+        let user = text(details, "user");
+        match text(details, "action") {
+            "add-user" => {
+                self.rows.remove(&user_row(user));
+                self.add_user(user);
+            }
+            "remove-user" => {
+                let removed = Some(REMOVED.to_owned());
+                self.rows.insert(user_row(user), Values::from([("end", removed)]));
+                let theirs = |values: &&mut Values| {
+                    values.contains_key("public") && values["user"].as_deref() == Some(user)
+                };
+                for values in self.rows.values_mut().filter(theirs) {
+                    values.insert("end", Some(REVOKED.to_owned()));
+                }
+            }
+            "set-credential" => _ = self.rows.insert(credential_row(user), Values::new()),
+            "remove-credential" => _ = self.rows.remove(&credential_row(user)),
+            "invite" => {
+                let row = invite_row(user, text(details, "expires"));
+                self.elsewhere.insert(row.clone());
+                self.rows.insert(row, Values::new());
+            }
+            _ => {}
+        }
+    }
+
+    fn add_user(&mut self, user: &str) {
+        self.rows.entry(user_row(user)).or_insert_with(|| Values::from([("end", None)]));
+    }
+
+    fn take_outcome(&mut self, entry: &Entry) {
+        let Some(seq) = entry.details.get("intent").and_then(Value::as_u64) else { return };
+        let Some(intent) = self.intents.remove(&seq) else { return };
+        if text(&entry.details, "outcome") != "done" {
+            return;
+        }
+        let (name, version) = (text(&intent, "name"), text(&intent, "vers"));
+        match text(&intent, "mutation") {
+            "publish" => {
+                let outcome = Some(entry.seq.to_string());
+                self.rows.insert(record_row(name, version, seq), Values::from([("outcome", outcome)]));
+                let owner = Some(text(&intent, "user").to_owned());
+                let of_crate = Values::from([("owner", owner), ("name", Some(name.to_owned()))]);
+                let of_version = Values::from([("state", Some("offered".to_owned()))]);
+                let rows = [(crate_row(name), of_crate), (version_row(name, version), of_version)];
+                let is_here = entry.details.contains_key(super::ledger::HERE);
+                for (row, values) in rows {
+                    if is_here && self.elsewhere.remove(&row) {
+                        self.rows.insert(row, values);
+                    } else if !self.rows.contains_key(&row) {
+                        if !is_here {
+                            self.elsewhere.insert(row.clone());
+                        }
+                        self.rows.insert(row, values);
+                    }
+                }
+            }
+            kind @ ("yank" | "unyank") => {
+                let state = if kind == "yank" { "yanked" } else { "offered" };
+                if let Some(values) = self.rows.get_mut(&version_row(name, version)) {
+                    values.insert("state", Some(state.to_owned()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A token that is not too old yet could be used again, were it not known as spent.
+    fn take_token(&mut self, entry: &Entry, now: Timestamp) {
+        let longest = SignedDuration::try_from(LONGEST_WINDOW + LONGEST_SKEW).unwrap_or(SignedDuration::MAX);
+        if now.duration_since(entry.time) > longest {
+            return;
+        }
+        let public =
+            self.rows.get(&key_row(text(&entry.details, "key"))).and_then(|key| key["public"].clone());
+        let public = public.and_then(|public| public.parse::<PublicKey>().ok());
+        let token = Untrusted::parse(text(&entry.details, "token"));
+        let (Some(public), Ok(token)) = (public, token) else { return };
+        let Ok(verified) = token.verify(&public) else { return };
+        if policy::kept_until(&verified.claims) < now {
+            return;
+        }
+        let operations: Vec<_> = match &verified.claims.mutation {
+            Some(Mutation::Owners { name }) => {
+                ["GET", "PUT", "DELETE"].map(|method| Operation::Owners { name: name.clone(), method }).into()
+            }
+            _ => vec![Operation::Publish],
+        };
+        let keys = operations.iter().filter_map(|operation| policy::single_use_key(&verified, operation));
+        self.spent.push((format!("that the token of entry {} was used", entry.seq), keys.collect()));
+    }
+
+    fn compare(&self, found: &Rows) -> Vec<Discrepancy> {
+        let mut all = Vec::new();
+        for (row, values) in found {
+            match self.rows.get(row) {
+                None if self.may_be_there.contains(row) => {}
+                None => all.push(Discrepancy::NotLogged(row.clone())),
+                Some(_) if self.may_differ.contains(row) => {}
+                Some(logged) => all.extend(differences(row, values, logged)),
+            }
+        }
+        let is_missing = |row: &&String| !found.contains_key(*row) && !self.elsewhere.contains(*row);
+        all.extend(self.rows.keys().filter(is_missing).cloned().map(Discrepancy::Missing));
+        all
+    }
+}
+
+const REVOKED: &str = "revoked";
+const REMOVED: &str = "removed";
+
+fn differences<'a>(
+    row: &'a str,
+    found: &'a Values,
+    logged: &'a Values,
+) -> impl Iterator<Item = Discrepancy> + 'a {
+    let shown = |value: &Option<String>| value.as_ref().map_or("none".to_owned(), |text| format!("{text:?}"));
+    let differs = |(field, value): &(&&'static str, &Option<String>)| logged.get(*field) != Some(*value);
+    found.iter().filter(differs).map(move |(field, value)| Discrepancy::Differs {
+        row: row.to_owned(),
+        field,
+        found: shown(value),
+        logged: shown(logged.get(field).unwrap_or(&None)),
+    })
+}
+
+/// What the tables hold.
+fn found(connection: &Connection) -> Result<Rows, StoreError> {
+    let mut rows = Rows::new();
+    let mut read = |sql: &str, row: &dyn Fn(&Row<'_>) -> Result<(String, Values), StoreError>| {
+        let mut statement = connection.prepare(sql)?;
+        let mut found = statement.query(())?;
+        while let Some(one) = found.next()? {
+            let (mut what, values) = row(one)?;
+            while rows.contains_key(&what) {
+                what.push_str(", once more,");
+            }
+            rows.insert(what, values);
+        }
+        Ok::<_, StoreError>(())
+    };
+    read("SELECT name, removed IS NOT NULL FROM user", &|row| {
+        let removed = row.get::<_, bool>(1)?.then(|| REMOVED.to_owned());
+        Ok((user_row(&row.get::<_, String>(0)?), Values::from([("end", removed)])))
+    })?;
+    read(
+        "SELECT key.id, public, user.name, role, label, subject, expires, revoked IS NOT NULL
+         FROM key LEFT JOIN user ON user.id = key.user",
+        &|row| {
+            let mut values = Values::new();
+            for (column, field) in
+                ["public", "user", "role", "label", "subject", "expires"].into_iter().enumerate()
+            {
+                values.insert(field, row.get(column + 1)?);
+            }
+            values.insert("end", row.get::<_, bool>(7)?.then(|| REVOKED.to_owned()));
+            Ok((key_row(&row.get::<_, String>(0)?), values))
+        },
+    )?;
+    read("SELECT user.name, expires FROM invite LEFT JOIN user ON user.id = invite.user", &|row| {
+        Ok((invite_row(&optional(row, 0)?, &row.get::<_, String>(1)?), Values::new()))
+    })?;
+    read("SELECT user.name FROM credential LEFT JOIN user ON user.id = credential.user", &|row| {
+        Ok((credential_row(&optional(row, 0)?), Values::new()))
+    })?;
+    read("SELECT name, version, intent, outcome FROM published", &|row| {
+        let (name, version): (String, String) = (row.get(0)?, row.get(1)?);
+        let outcome = Some(row.get::<_, i64>(3)?.to_string());
+        let seq = u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
+        Ok((record_row(&name, &version, seq), Values::from([("outcome", outcome)])))
+    })?;
+    read("SELECT seq FROM open_intent", &|row| {
+        Ok((open_row(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default()), Values::new()))
+    })?;
+    read(
+        "SELECT folded, crate.name, user.name FROM crate LEFT JOIN user ON user.id = crate.owner",
+        &|row| {
+            let values = Values::from([("name", row.get(1)?), ("owner", row.get(2)?)]);
+            Ok((crate_row(&row.get::<_, String>(0)?), values))
+        },
+    )?;
+    read("SELECT crate, version, core, line FROM version", &|row| {
+        let (folded, version): (String, String) = (row.get(0)?, row.get(1)?);
+        let line: Value = serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or_default();
+        let mut state = if line["yanked"] == true { "yanked" } else { "offered" }.to_owned();
+        // By it a second version that differs in build metadata alone is refused.
+        if row.get::<_, String>(2)? != crates::without_build(&version)? {
+            state.push_str(", and another version without build metadata than its own");
+        }
+        Ok((version_row(&folded, &version), Values::from([("state", Some(state))])))
+    })?;
+    Ok(rows)
+}
+
+fn optional(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
+    Ok(row.get::<_, Option<String>>(column)?.unwrap_or_else(|| "nobody".to_owned()))
+}
+
+fn text<'a>(details: &'a Map<String, Value>, name: &str) -> &'a str {
+    details.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn user_row(user: &str) -> String {
+    format!("the user {user}")
+}
+
+fn key_row(id: &str) -> String {
+    format!("the key {id}")
+}
+
+fn credential_row(user: &str) -> String {
+    format!("the credential of {user}")
+}
+
+fn invite_row(user: &str, expires: &str) -> String {
+    format!("an invite of {user} until {expires}")
+}
+
+fn record_row(name: &str, version: &str, intent: u64) -> String {
+    format!("the record of {name} {version}, entry {intent}")
+}
+
+fn open_row(intent: u64) -> String {
+    format!("the change of entry {intent}, of which no outcome is known,")
+}
+
+fn crate_row(name: &str) -> String {
+    format!("the crate {}", crates::fold(name))
+}
+
+fn version_row(name: &str, version: &str) -> String {
+    format!("the version {} {version}", crates::fold(name))
+}

@@ -1,0 +1,271 @@
+//! What a project brings along in its `.cargo/config.toml`: it gets no token, and it does not decide what a name is.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use crate::bearer_registry::BearerRegistry;
+use crate::loopback::{self, Reply};
+use crate::sealed::{Sealed, TOKEN};
+use crate::terminal::expect;
+use crate::trace::Seen;
+use crate::world::{NAME, Reads, World};
+
+impl World {
+    /// A package with this configuration of its own.
+    pub(crate) fn project(&self, config: &str) -> PathBuf {
+        let project = self.package("alpha", "0.1.0", "");
+        self.write("work/alpha/.cargo/config.toml", config);
+        project
+    }
+
+    fn config(&self) -> String {
+        fs::read_to_string(self.path("home/config.toml")).unwrap()
+    }
+
+    /// The registry's name goes from the person's configuration into the project's.
+    fn known_to_the_project_only(&self) -> PathBuf {
+        let config = self.config();
+        self.write("home/config.toml", "");
+        self.project(&config)
+    }
+}
+
+/// A proxy that wants a token for everything; what it saw.
+fn greedy_proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    let (listener, base) = loopback::bind(false);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&seen);
+    loopback::serve(listener, None, move |request| {
+        shared.lock().unwrap().push(format!("{} {:?}", request.path, request.token));
+        Reply::new("401 Unauthorized", "")
+            .with("WWW-Authenticate", "Cargo login_url=\"https://r.example/\"".into())
+    });
+    (base, seen)
+}
+
+/// A mere fetch, by a proxy that the project brings along and that answers 401.
+#[test]
+fn a_read_that_is_refused_opens_no_token() {
+    let sealed = Sealed::new(Reads::Open);
+    let (proxy, seen) = greedy_proxy();
+    let project = sealed.world.project(&format!("[http]\nproxy = \"{proxy}\"\n"));
+    let dependency = format!("[dependencies]\nbeta = {{ version = \"1\", registry = \"{NAME}\" }}\n");
+    sealed.world.package("alpha", "0.1.0", &dependency);
+    let outcome = sealed.world.cargo(&project, ["fetch"]).fails();
+    outcome.says(&["the token of `my-reg` was not opened", ".cargo/config.toml sets `http.proxy`"]);
+    // Without the proxy's address in a file, by whoever is on the way.
+    fs::remove_file(project.join(".cargo/config.toml")).unwrap();
+    let outcome = sealed.world.cargo(&project, ["fetch"]).env("CARGO_HTTP_PROXY", &proxy).fails();
+    outcome.says(&["opened for changes only", "yk-cargo seal my-reg --reads auth-required"]);
+    let seen = seen.lock().unwrap();
+    assert!(!seen.is_empty() && !seen.iter().any(|line| line.contains(TOKEN)), "{seen:?}");
+    assert!(Seen::on(&sealed.world.card).nothing());
+    assert_eq!(sealed.enrollments().sealed[0].reads, yk_cargo::enrollment::Reads::Open);
+}
+
+#[test]
+fn a_project_that_has_the_token_take_another_way_gets_none() {
+    let sealed = Sealed::new(Reads::Open);
+    let world = &sealed.world;
+    let (proxy, seen) = greedy_proxy();
+    let project = world.project(&format!("[http]\nproxy = \"{proxy}\"\ncainfo = \"ca.pem\"\n"));
+    for arguments in [&["publish", "--registry", NAME][..], &["yank", "alpha@0.1.0", "--registry", NAME]] {
+        world.cargo(&project, arguments).fails();
+    }
+    let publish = json!({
+        "v": 1, "registry": {"index-url": sealed.registry.index_url(), "name": NAME},
+        "kind": "get", "operation": "publish", "name": "alpha", "vers": "0.1.0", "cksum": "0".repeat(64),
+    });
+    let answer = world.provider(&publish.to_string()).directory(&project).succeeds().answer();
+    let message = answer["Err"]["message"].as_str().unwrap();
+    for text in [
+        "was not opened",
+        "alpha/.cargo/config.toml sets `http.cainfo` and `http.proxy`",
+        "hint: run cargo from another folder",
+    ] {
+        assert!(message.contains(text), "no {text:?} in {message}");
+    }
+    assert!(Seen::on(&world.card).nothing(), "neither PIN nor touch");
+    assert!(!seen.lock().unwrap().iter().any(|line| line.contains(TOKEN)));
+    let doctor = world.yk_cargo(["doctor"]).directory(&project).fails();
+    assert!(doctor.stdout.contains("failed   transport: "), "{doctor:#?}");
+    let status = world.yk_cargo(["status"]).directory(&project).succeeds();
+    assert!(status.stdout.contains("cannot publish: "), "{status:#?}");
+    // What the hint says.
+    let manifest = project.join("Cargo.toml");
+    let elsewhere = ["publish", "--registry", NAME, "--manifest-path", manifest.to_str().unwrap()];
+    world.cargo(&world.path("work"), elsewhere).succeeds();
+    assert_eq!(sealed.registry.done(), ["publish alpha 0.1.0"]);
+}
+
+/// Cargo asks us for the other URL, under the name that we know.
+#[test]
+fn a_project_that_gives_the_name_another_url_is_named() {
+    let sealed = Sealed::new(Reads::Open);
+    let evil = BearerRegistry::start(Reads::Open, TOKEN);
+    let project = sealed.world.project(&format!("[registries.{NAME}]\nindex = \"{}\"\n", evil.index_url()));
+    let outcome = sealed.world.cargo(&project, ["yank", "alpha@0.1.0", "--registry", NAME]).fails();
+    outcome.says(&[
+        "registry `my-reg` is enrolled as",
+        &evil.index_url(),
+        "Nothing was signed or opened. So says ",
+        "alpha/.cargo/config.toml",
+    ]);
+    assert_eq!(evil.done(), Vec::<String>::new());
+    assert!(Seen::on(&sealed.world.card).nothing());
+}
+
+/// What is signed is of use to whoever sees it for a few minutes, and for what it names.
+#[test]
+fn a_signed_token_takes_another_way_with_a_warning() {
+    let world = World::enrolled();
+    let project = world.project("[http]\ncheck-revoke = false\n");
+    let outcome = world.publish(&project).succeeds();
+    outcome.says(&[
+        "alpha/.cargo/config.toml sets `http.check-revoke`: whoever wrote it may see this token for `my-reg`",
+    ]);
+    let doctor = world.yk_cargo(["doctor"]).directory(&project).ends().stdout;
+    assert!(doctor.contains("warning  transport: "), "{doctor}");
+}
+
+#[test]
+fn a_registry_that_only_the_project_knows_is_not_taken_over_unasked() {
+    let world = World::new();
+    let project = world.known_to_the_project_only();
+    let index = world.gateway.index_url().to_owned();
+    let run = |arguments: &[&str]| world.yk_cargo(arguments).directory(&project);
+    let unknown = [
+        "your own configuration does not know `my-reg`",
+        &index,
+        "hint: if you trust it, put `[registries.my-reg]`",
+    ];
+    run(&["enroll", NAME, "--yes", "--configure"]).fails().says(&unknown);
+    assert!(Seen::on(&world.card).nothing());
+    // Whoever gives the URL has decided on the URL, not on the name.
+    let outcome = run(&["enroll", &index, "--yes", "--configure"]).fails();
+    outcome.says(&unknown);
+    assert!(outcome.stdout.contains("registry-gateway key add"), "{outcome:#?}");
+    assert_eq!(world.config(), "");
+    world.add_keys("alice");
+    let doctor = run(&["doctor"]).ends().stdout;
+    assert!(
+        doctor.contains("failed   credential provider: cargo does not ask this program for `my-reg`"),
+        "{doctor}"
+    );
+    // Its name is good for what is enrolled all the same.
+    for arguments in
+        [&["token", NAME, "--read"][..], &["attest", NAME], &["enroll", NAME, "--refresh", "--yes"]]
+    {
+        run(arguments).succeeds();
+    }
+    world.publish(&project).fails();
+    world.write("home/config.toml", &format!("[registries.{NAME}]\ncredential-provider = \"yk-cargo\"\n"));
+    world.publish(&project).succeeds();
+    let doctor = run(&["doctor"]).ends().stdout;
+    assert!(
+        doctor.contains("ok       credential provider: cargo asks this program for `my-reg`"),
+        "{doctor}"
+    );
+}
+
+#[test]
+fn a_registry_that_only_the_project_knows_is_taken_over_with_a_yes() {
+    let world = World::new();
+    let project = world.known_to_the_project_only();
+    let mut session =
+        world.at_a_terminal(&format!("cd {}; yk-cargo enroll my-reg && echo DONE", project.display()));
+    expect(
+        &mut session,
+        &[world.gateway.index_url(), "Copy `[registries.my-reg]` into your own configuration?", "[y/N] "],
+    );
+    session.send_line("y").unwrap();
+    expect(&mut session, &["wrote its index into", "Make these keys", "[y/N] "]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["Write this into $CARGO_HOME/config.toml?", "[y/N] "]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["DONE"]);
+    world.add_keys("alice");
+    world.publish(&project).succeeds();
+    assert!(world.config().contains(world.gateway.index_url()));
+}
+
+/// A distribution's wrapper runs `.yk-cargo-wrapped`: what stays is the wrapper's name.
+#[test]
+fn the_wrapper_is_configured_and_not_what_it_wraps() {
+    let world = World::new();
+    let inner = world.path("store/.yk-cargo-wrapped");
+    fs::create_dir_all(inner.parent().unwrap()).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_yk-cargo"), &inner).unwrap();
+    let wrapper = world.script("store/yk-cargo", &format!("#!/bin/sh\nexec {} \"$@\"\n", inner.display()));
+    let path = format!("{}:/usr/bin:/bin", wrapper.parent().unwrap().display());
+    let run = |arguments: &[&str]| world.run(wrapper.to_str().unwrap(), arguments);
+    let enroll = ["enroll", NAME, "--yes", "--configure"];
+    run(&enroll).env("PATH", &path).succeeds();
+    assert!(world.config().contains("credential-provider = \"yk-cargo\""), "{}", world.config());
+    let doctor = run(&["doctor"]).env("PATH", &path).ends().stdout;
+    assert!(
+        doctor.contains("ok       credential provider: cargo asks this program for `my-reg`"),
+        "{doctor}"
+    );
+    // Where it is on nobody's PATH, it is beside.
+    world.write(
+        "home/config.toml",
+        &format!("[registries.{NAME}]\nindex = \"{}\"\n", world.gateway.index_url()),
+    );
+    run(&[&enroll[..], &["--existing"]].concat()).env("PATH", "/usr/bin:/bin").succeeds();
+    assert!(world.config().contains(&format!("credential-provider = [{wrapper:?}]")), "{}", world.config());
+}
+
+/// Cargo gives a registry whose index is in a variable a name of its own, and reads that one's section.
+#[test]
+fn a_name_that_a_variable_changes() {
+    for (name, variable, found) in [
+        ("Acme", "CARGO_REGISTRIES_ACME_INDEX", "acme"),
+        ("my-corp", "CARGO_REGISTRIES_MY_CORP_INDEX", "my_corp"),
+    ] {
+        let world = World::new();
+        world.write("home/config.toml", "");
+        let index = world.gateway.index_url();
+        let enroll = world.yk_cargo(["enroll", name, "--yes", "--configure"]).env(variable, index);
+        enroll.succeeds().says(&[&format!(
+            "while {variable} is set, cargo takes `{name}` for another registry, `{found}`"
+        )]);
+        assert!(
+            world.config().contains(&format!("[registries.{found}]\ncredential-provider")),
+            "{}",
+            world.config()
+        );
+        world.add_keys("alice");
+        let package = world.package("alpha", "0.1.0", "");
+        let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap().replace(NAME, name);
+        fs::write(package.join("Cargo.toml"), manifest).unwrap();
+        world.cargo(&package, ["publish", "--registry", name]).env(variable, index).succeeds();
+        let doctor = world.yk_cargo(["doctor"]).env(variable, index).ends().stdout;
+        assert!(
+            doctor.contains(&format!("warning  credential provider: while {variable} is set")),
+            "{doctor}"
+        );
+    }
+}
+
+/// Each file includes the next one twice, by two paths. Nobody waits for the last of them.
+#[test]
+fn files_that_include_each_other_without_end() {
+    let world = World::new();
+    world.write("home/x/y", "");
+    world.write("home/config.toml", "include = ['x/../config.toml', './x/../config.toml']\n");
+    for arguments in
+        [&["migrate", "--dry-run"][..], &["enroll", NAME, "--yes"], &["doctor"], &["token", NAME, "--read"]]
+    {
+        let outcome = world.yk_cargo(arguments).fails();
+        let shown = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(
+            shown.contains("more files are included than any configuration has"),
+            "{arguments:?}: {shown}"
+        );
+    }
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}

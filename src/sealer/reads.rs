@@ -1,0 +1,66 @@
+//! What a sealed token is opened for besides changes. The person decides; a registry is asked once, when nobody has said
+//! anything yet, and nothing that is answered later opens the token for more.
+
+use super::Sealer;
+use crate::cargo_config::ConfiguredRegistry;
+use crate::enrollment::{Edit, Reads, SealedToken};
+use crate::error::Error;
+use crate::registry::greeting;
+use crate::text::sentence;
+
+impl Sealer<'_> {
+    /// `--reads` for a token that is sealed already. False if none is.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it makes no sense, and [`Error::Enrollments`].
+    pub(crate) fn set_reads(&self, registry: &ConfiguredRegistry, reads: Reads) -> Result<bool, Error> {
+        let enrollments = self.enrollments()?;
+        let Some(sealed) = enrollments.sealed(&registry.index) else { return Ok(false) };
+        let reads = wanted(registry, reads)?;
+        Edit::begin(self.context.cargo.home())?.set_sealed(&SealedToken { reads, ..sealed.clone() })?;
+        let name = registry.shown();
+        self.ui.say(match reads {
+            Reads::AuthRequired => format!("the token of `{name}` is opened for every read too"),
+            Reads::Open => format!("the token of `{name}` is opened for changes only"),
+        });
+        Ok(true)
+    }
+
+    /// What the person says, or has said, or else what the registry wants. Where that cannot be found out, it is the less.
+    pub(super) fn reads(&self, registry: &ConfiguredRegistry) -> Result<Reads, Error> {
+        if let Some(reads) = self.making.reads {
+            return wanted(registry, reads);
+        }
+        if registry.is_crates_io() {
+            return Ok(Reads::Open);
+        }
+        if let Some(sealed) = self.enrollments()?.sealed(&registry.index) {
+            return Ok(sealed.reads);
+        }
+        let name = registry.shown();
+        match greeting::greet(&registry.index, greeting::ANY_CRATE, &self.context.settings) {
+            Ok(greeting) => {
+                if greeting.reads == Reads::AuthRequired {
+                    self.ui.note(format_args!(
+                        "`{name}` wants the token for every read too, so it is opened for that; to have it opened for changes only: yk-cargo seal {name} --reads open"
+                    ));
+                }
+                Ok(greeting.reads)
+            }
+            Err(error) => {
+                self.ui.warn(format_args!(
+                    "the registry cannot be asked whether reads need the token ({}); taking it that they do not: if they do, yk-cargo seal {name} --reads auth-required",
+                    sentence(&error)
+                ));
+                Ok(Reads::Open)
+            }
+        }
+    }
+}
+
+fn wanted(registry: &ConfiguredRegistry, reads: Reads) -> Result<Reads, Error> {
+    if registry.is_crates_io() && reads == Reads::AuthRequired {
+        return Err(Error::Usage("crates.io is read without a token: --reads auth-required is not for it"));
+    }
+    Ok(reads)
+}

@@ -175,8 +175,10 @@ fn the_pin_is_in_memory_once() {
     })
     .enroll_with(&[])
     .with_pinentry(&[&format!("D {PIN}\\nOK\\n")]);
-    let by_command =
-        world.script("pin-and-child.sh", &format!("#!/bin/sh\necho {PIN}\nsleep 60 2>/dev/null &\necho $! >child\n"));
+    let by_command = world.script(
+        "pin-and-child.sh",
+        &format!("#!/bin/sh\necho {PIN}\nsleep 60 2>/dev/null &\necho $! >child\n"),
+    );
     for command in [None, Some(by_command)] {
         world.card.power_off();
         let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);

@@ -15,6 +15,7 @@ mod edit;
 mod environment;
 mod error;
 mod files;
+mod origin;
 mod providers;
 mod transport;
 mod value;
@@ -23,9 +24,9 @@ pub use configuration::{Configuration, Scope};
 pub use edit::{ProviderChange, our_command};
 pub use environment::{Environment, registry_variable};
 pub use error::{Error, IncludeProblem};
+pub use origin::{Clash, Located, Origin, Owner};
 pub use providers::{DecidedBy, Provider, Providers};
 pub use transport::Detour;
-pub use value::{Clash, Located, Origin, Owner};
 
 use configuration::Reading;
 

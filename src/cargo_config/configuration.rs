@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{self, Environment, variable};
 use super::files::{self, Statement, Tree};
-use super::value::{Clash, Kind, Located, Origin, Owner, Value};
+use super::origin::{Clash, Located, Origin, Owner};
+use super::value::{Kind, Value};
 use super::{CRATES_IO_NAME, ConfiguredRegistry, Error};
 use crate::index_url::{IndexUrl, without_password};
 

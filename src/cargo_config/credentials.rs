@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::configuration::{Configuration, Scope};
 use super::edit::replace;
 use super::files::{Statement, parse, read};
-use super::value::{Owner, Value};
+use super::origin::Owner;
+use super::value::Value;
 use super::{CRATES_IO_NAME, ConfiguredRegistry, Error};
 use crate::sealed::{BearerToken, TokenError};
 

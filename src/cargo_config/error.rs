@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::value::{Clash, Origin};
+use super::origin::{Clash, Origin};
 use crate::folder;
 use crate::index_url::{self, IndexUrl};
 use crate::text::escape;

@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use super::Error;
 use super::error::IncludeProblem;
-use super::value::{Clash, Kind, Origin, Owner, Value};
+use super::origin::{Clash, Origin, Owner};
+use super::value::{Kind, Value};
 
 /// More files than this are not one configuration: cargo itself would read them for ever.
 const MOST_INCLUDED: usize = 256;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::configuration::{Configuration, Scope};
 use super::environment::variable;
-use super::value::{Kind, Located, Origin, Value, names_a_program};
+use super::origin::{Located, Origin};
+use super::value::{Kind, Value, names_a_program};
 use super::{ConfiguredRegistry, Error, this_program};
 
 /// This program's name.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::configuration::{Configuration, Scope};
 use super::environment::variable;
-use super::value::{Kind, Origin, Value};
+use super::origin::Origin;
+use super::value::{Kind, Value};
 use super::{CRATES_IO_NAME, ConfiguredRegistry, Error};
 use crate::index_url::IndexUrl;
 

@@ -4,13 +4,12 @@
 //! the other, except those that name a program; of other values the one that counts more stays.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
 
 use toml_edit::{Item, Value as TomlValue};
 use zeroize::Zeroizing;
 
 use super::Error;
+use super::origin::{Clash, Origin};
 
 /// Lists that name a program, and are replaced as a whole; `*` is any key.
 const PROGRAMS: [&[&str]; 3] = [
@@ -18,38 +17,6 @@ const PROGRAMS: [&[&str]; 3] = [
     &["registries", "*", "credential-provider"],
     &["registry", "credential-provider"],
 ];
-
-/// Where a value is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// In a file.
-    File {
-        /// As cargo came upon it.
-        path: PathBuf,
-        /// Whose it is.
-        owner: Owner,
-    },
-    /// In an environment variable of this name.
-    Variable(String),
-}
-
-/// Whose a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// The person's: it is in cargo's home, or included from there.
-    Home,
-    /// A project's, and with it perhaps in version control.
-    Project,
-}
-
-/// A value and its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located<T> {
-    /// What cargo makes of what is written.
-    pub value: T,
-    /// Where it is written.
-    pub origin: Origin,
-}
 
 #[derive(Clone)]
 pub(super) struct Value {
@@ -65,59 +32,6 @@ pub(super) enum Kind {
     Boolean(bool),
     List(Vec<Value>),
     Table(BTreeMap<String, Value>),
-}
-
-/// Two places that cargo cannot merge: a list or a table, and something else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clash {
-    /// The key.
-    pub key: String,
-    /// One place.
-    pub one: Origin,
-    /// The other.
-    pub other: Origin,
-}
-
-impl Origin {
-    /// Whether a project says so, and not the person.
-    #[must_use]
-    pub fn is_projects(&self) -> bool {
-        matches!(self, Self::File { owner: Owner::Project, .. })
-    }
-
-    /// The name, if it is a variable.
-    #[must_use]
-    pub fn variable(&self) -> Option<&str> {
-        match self {
-            Self::Variable(name) => Some(name),
-            Self::File { .. } => None,
-        }
-    }
-
-    /// Where relative paths start: at the folder above the one with the file (cargo 1.95, `Definition::root`).
-    #[must_use]
-    pub fn root<'a>(&'a self, here: &'a Path) -> &'a Path {
-        match self {
-            Self::File { path, .. } => path.parent().and_then(Path::parent).unwrap_or(here),
-            Self::Variable(_) => here,
-        }
-    }
-}
-
-/// Escaped, for a message.
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, .. } => f.write_str(&crate::text::escape(&path.display().to_string())),
-            Self::Variable(name) => f.write_str(&crate::text::escape(name)),
-        }
-    }
-}
-
-impl<T> Located<T> {
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Located<U> {
-        Located { value: change(self.value), origin: self.origin }
-    }
 }
 
 impl Value {
@@ -256,6 +170,7 @@ pub(super) fn names_a_program<S: AsRef<str>>(keys: &[S]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::origin::Owner;
     use super::*;
 
     fn value(text: &str, path: &str) -> Value {

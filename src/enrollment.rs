@@ -253,17 +253,14 @@ impl Enrollments {
             || self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (serial, slot))
     }
 
-    /// Whether the key that was to be made is enrolled, in that very slot.
-    pub(crate) fn has_key_for(&self, pending: &Pending) -> bool {
-        let Pending { serial, slot, purpose } = pending;
+    /// The slot of the key that a card has enrolled for this purpose.
+    pub(crate) fn enrolled(&self, serial: Serial, purpose: &Purpose) -> Option<Slot> {
         match purpose {
             Purpose::Signing { role, index } => {
-                let card = self.registry(index).and_then(|registry| registry.card(*serial));
-                card.is_some_and(|card| card.keys.iter().any(|key| (key.role, key.slot) == (*role, *slot)))
+                let card = self.registry(index).and_then(|registry| registry.card(serial))?;
+                card.keys.iter().find(|key| key.role == *role).map(|key| key.slot)
             }
-            Purpose::Sealing => {
-                self.sealing_keys.iter().any(|key| (key.serial, key.slot) == (*serial, *slot))
-            }
+            Purpose::Sealing => self.sealing_keys.iter().find(|key| key.serial == serial).map(|key| key.slot),
         }
     }
 

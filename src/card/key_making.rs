@@ -57,14 +57,17 @@ impl<const POINT: usize> NewKey<POINT> {
         self.can_be_described()?;
         let pending = Pending { serial, slot, purpose: self.purpose.clone() };
         let mut edit = Edit::begin(cargo_home)?;
-        match edit.add_pending(&pending)? {
-            Noted::Now => {}
-            Noted::Before if self.start == Start::Vacant(Vacancy::Begun) => {}
-            Noted::Taken if !edit.enrollments().has_key_for(&pending) => {
-                return Err(Error::SlotTaken { serial, slot });
+        if matches!(self.start, Start::Vacant(_)) {
+            // Another run may have begun or made it since this one looked, in this slot or in another one.
+            let known = edit.enrollments();
+            let begun = known.begun(serial, &self.purpose);
+            let is_ours = self.start == Start::Vacant(Vacancy::Begun) && begun == Some(slot);
+            if let Some(slot) = known.enrolled(serial, &self.purpose).or(begun.filter(|_| !is_ours)) {
+                return Err(Error::AnotherRun { serial, slot });
             }
-            // It was free when this run looked.
-            Noted::Before | Noted::Taken => return Err(Error::AnotherRun { serial, slot }),
+        }
+        if edit.add_pending(&pending)? == Noted::Taken {
+            return Err(Error::SlotTaken { serial, slot });
         }
         drop(edit);
         let (management, key) = (Arc::clone(management), card.management());

@@ -4,11 +4,16 @@
 //! A publish token signs the checksum of the file. Everything else that cargo goes by follows from the file, and this is the
 //! one place where it is worked out: for the gateway before it stores a version, and for whoever verifies one later.
 
+mod archive;
+pub mod characters;
+mod error;
 mod file;
 pub mod index;
 pub mod metadata;
+mod path;
 
+pub use error::{CrateFileError, MAX_DEPTH, PathError};
 pub use file::{
-    ALWAYS_UNPACKED, CrateFile, CrateFileError, MAX_ENTRIES, MAX_MANIFEST, MAX_RATIO, MAX_README,
-    MAX_UNPACKED, is_reserved_name,
+    ALWAYS_UNPACKED, CrateFile, MAX_MANIFEST, MAX_RATIO, MAX_README, MAX_UNPACKED, is_reserved_name,
 };
+pub use path::{MAX_ENTRIES, MAX_PATHS};

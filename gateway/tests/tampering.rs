@@ -215,7 +215,8 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
 
 #[test]
 fn files_that_are_others_or_gone() {
-    let spoil: [(&dyn Fn(&std::path::Path), &str); 2] = [
+    type Spoil<'a> = &'a dyn Fn(&std::path::Path);
+    let spoil: [(Spoil<'_>, &str); 2] = [
         (&|path| fs::write(path, b"x").unwrap(), "the crate file has the checksum "),
         (&|path| fs::remove_file(path).unwrap(), "cannot read the crate file: "),
     ];

@@ -312,6 +312,11 @@ mod file {
         refused(&with_archive(tar.into_inner().unwrap()), 422, "neither `ustar` nor GNU");
     }
 
+    /// A crate with this file besides its manifest.
+    fn with_path(path: &str) -> Upload {
+        with_entries(&[("hello-1.0.0/Cargo.toml", MANIFEST.as_bytes()), (path, b"x")])
+    }
+
     #[test]
     fn paths_that_lead_elsewhere() {
         for path in [
@@ -325,24 +330,114 @@ mod file {
             "hello-1.0.0/./x",
             "hello-1.0.0//x",
             "hello-1.0.0/x/",
-            "hello-1.0.0/a\\b",
-            "hello-1.0.0/\u{1b}[31m",
-            "hello-1.0.0/\u{e9}",
         ] {
-            let upload = with_entries(&[("hello-1.0.0/Cargo.toml", MANIFEST.as_bytes()), (path, b"")]);
-            refused(&upload, 422, "every path must lie below `hello-1.0.0/`");
+            refused(&with_path(path), 422, "every path must lie below `hello-1.0.0/`");
+        }
+    }
+
+    /// Windows reads them as `Cargo.toml`, or as something that is no file; a terminal shows others than these.
+    #[test]
+    fn paths_that_are_others_somewhere() {
+        for (path, text) in [
+            ("Cargo.toml.", "ends in a dot or a blank, which Windows leaves out"),
+            ("Cargo.toml ", "ends in a dot or a blank, which Windows leaves out"),
+            ("src./lib.rs", "`src.` ends in a dot or a blank"),
+            ("Cargo.toml::$DATA", "no file on Windows can have `:` in its name"),
+            ("a\\b", "no file on Windows can have `\\` in its name"),
+            ("CARGO~1.TOM", "has the form of a short name, by which Windows could mean another file"),
+            ("\u{1b}[31m", "it has the character U+001B, which hides or reorders what is shown"),
+            ("a\u{202e}sr.b", "it has the character U+202E"),
+            ("a\u{200b}", "it has the character U+200B"),
+        ] {
+            refused(&with_path(&format!("hello-1.0.0/{path}")), 422, text);
+        }
+    }
+
+    /// Cargo packages them, and other registries take them.
+    #[test]
+    fn names_in_any_script() {
+        let fixture = Fixture::new();
+        let paths = ["été.txt", "日本語/テスト.rs", "Ελληνικά", "עברית", "👩\u{200d}🔬.png", "a b", "aux.rs"];
+        let paths = paths.map(|path| format!("hello-1.0.0/{path}"));
+        let files = paths.iter().map(|path| (path.clone(), &b"x"[..]));
+        let manifest = [("hello-1.0.0/Cargo.toml".to_owned(), MANIFEST.as_bytes())];
+        fixture.publish(&with_archive(archive(manifest.into_iter().chain(files)))).assert_ok();
+    }
+
+    /// What readers of tar disagree about is not read at all.
+    #[test]
+    fn headers_that_have_two_readings() {
+        let plain = |change: &dyn Fn(&mut [u8; 512])| {
+            let mut header = plain_header("hello-1.0.0/x", 0);
+            change(header.as_mut_bytes());
+            header.set_cksum();
+            let mut tar = archive([("hello-1.0.0/Cargo.toml".to_owned(), MANIFEST.as_bytes())]);
+            tar.truncate(tar.len() - 1024);
+            tar.extend(header.as_bytes());
+            tar.extend([0; 1024]);
+            with_archive(tar)
+        };
+        let bytes = |at: usize, bytes: &'static [u8]| {
+            move |header: &mut [u8; 512]| header[at..at + bytes.len()].copy_from_slice(bytes)
+        };
+        let fixture = Fixture::new();
+        fixture.publish(&plain(&|_| {})).assert_ok();
+        for change in [
+            bytes(124, b"+0\0\0\0\0\0\0\0\0\0\0"), // 52 for GNU tar, which swallows the next header
+            bytes(124, b"         0 \0"),
+            bytes(124, b"\x80\0\0\0\0\0\0\0\0\0\0\0"),
+            bytes(345, b"hello-1.0.0/src"), // a prefix for Python
+            bytes(500, b"x"),
+            bytes(157, b"/etc/passwd"),
+            bytes(100, b"0004755\0"),
+        ] {
+            refused(&plain(&change), 422, "is not written as cargo writes it, and readers differ about it");
         }
     }
 
     #[test]
+    fn an_archive_without_an_end_or_with_something_in_between() {
+        let tar = archive([("hello-1.0.0/Cargo.toml".to_owned(), MANIFEST.as_bytes())]);
+        for cut in [512, 1024] {
+            refused(&with_archive(tar[..tar.len() - cut].to_vec()), 422, "has no end: two blocks of zeros");
+        }
+        let mut filled = tar.clone();
+        filled[1023] = b'x';
+        refused(&with_archive(filled), 422, "is not written as cargo writes it");
+        let mut commented = gzip(&tar);
+        commented[3] = 16;
+        commented.splice(10..10, *b"more\0");
+        refused(
+            &Upload { file: commented, ..hello() },
+            422,
+            "a gzip header with more than a file's name in it",
+        );
+    }
+
+    #[test]
     fn a_path_twice() {
-        for twin in ["hello-1.0.0/src/lib.rs", "hello-1.0.0/src/LIB.rs"] {
-            let upload = with_entries(&[
-                ("hello-1.0.0/Cargo.toml", MANIFEST.as_bytes()),
-                ("hello-1.0.0/src/lib.rs", b""),
-                (twin, b""),
-            ]);
-            refused(&upload, 422, "twice (case makes no difference)");
+        for (one, twin) in [
+            ("src/lib.rs", "src/lib.rs"),
+            ("src/lib.rs", "src/LIB.rs"),
+            ("é", "É"),
+            ("é", "e\u{301}"),
+            ("ſrc/a", "src/a"),
+            ("a\u{200d}b", "ab"),
+        ] {
+            let [one, twin] = [one, twin].map(|path| format!("hello-1.0.0/{path}"));
+            let upload =
+                with_entries(&[("hello-1.0.0/Cargo.toml", MANIFEST.as_bytes()), (&one, b""), (&twin, b"")]);
+            refused(&upload, 422, "twice (case makes no difference");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_a_folder() {
+        for [one, other] in [["x", "x/y"], ["x/y", "X"], ["cargo.toml/x", "y"]] {
+            let [one, other] = [one, other].map(|path| format!("hello-1.0.0/{path}"));
+            let upload =
+                with_entries(&[("hello-1.0.0/Cargo.toml", MANIFEST.as_bytes()), (&one, b""), (&other, b"")]);
+            refused(&upload, 422, "that is a file and a folder");
         }
     }
 
@@ -362,7 +457,7 @@ mod file {
         let manifest = MANIFEST.as_bytes();
         let upload =
             with_entries(&[("hello-1.0.0/Cargo.toml", manifest), ("hello-1.0.0/Cargo.toml", manifest)]);
-        refused(&upload, 422, "twice (case makes no difference)");
+        refused(&upload, 422, "twice (case makes no difference");
         let upload = with_entries(&[("hello-1.0.0/cargo.toml", manifest)]);
         refused(&upload, 422, "must be spelt `Cargo.toml`");
     }
@@ -394,8 +489,25 @@ mod file {
             tar.extend(archive_of(&header, name.as_bytes()));
             tar.extend(archive_of(&plain_header("hello-1.0.0/harmless", 0), b""));
             tar.extend([0; 1024]);
-            refused(&with_archive(tar), 422, "every path must lie below");
+            refused(&with_archive(tar), 422, "is not written as cargo writes it");
         }
+    }
+
+    /// As cargo writes one, and who reads no long names reads the beginning of this one.
+    #[test]
+    fn a_long_name_that_leads_elsewhere_by_itself() {
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append(&plain_header("hello-1.0.0/Cargo.toml", MANIFEST.len() as u64), MANIFEST.as_bytes())
+            .unwrap();
+        let long = format!("hello-1.0.0/{}../x", "long/".repeat(40));
+        let mut tar = tar.get_ref().clone();
+        let mut header = plain_header("././@LongLink", long.len() as u64 + 1);
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_cksum();
+        tar.extend(archive_of(&header, format!("{long}\0").as_bytes()));
+        tar.extend(archive_of(&plain_header(&long[..100], 0), b""));
+        tar.extend([0; 1024]);
+        refused(&with_archive(tar), 422, "every path must lie below `hello-1.0.0/`");
     }
 
     /// One entry, without the end of an archive.

@@ -88,6 +88,9 @@ type Values = BTreeMap<&'static str, Option<String>>;
 /// Rows, each by what it is of, in words.
 type Rows = BTreeMap<String, Values>;
 
+/// Makes one of them of a row of a statement.
+type ReadRow = dyn Fn(&Row<'_>) -> Result<(String, Values), StoreError>;
+
 /// What the log says.
 #[derive(Default)]
 struct Logged {
@@ -283,7 +286,7 @@ fn differences<'a>(
 /// What the tables hold.
 fn found(connection: &Connection) -> Result<Rows, StoreError> {
     let mut rows = Rows::new();
-    let mut read = |sql: &str, row: &dyn Fn(&Row<'_>) -> Result<(String, Values), StoreError>| {
+    let mut read = |sql: &str, row: &ReadRow| {
         let mut statement = connection.prepare(sql)?;
         let mut found = statement.query(())?;
         while let Some(one) = found.next()? {

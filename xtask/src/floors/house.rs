@@ -56,7 +56,11 @@ pub(super) const HOUSES: &[House] = &[
         ],
         exceptions: &[],
     },
-    House { root: "crate-file/src/lib.rs", floors: &[&["index"], &["metadata"], &["file"]], exceptions: &[] },
+    House {
+        root: "crate-file/src/lib.rs",
+        floors: &[&["index"], &["metadata"], &["file"], &["path"], &["archive"], &["characters", "error"]],
+        exceptions: &[],
+    },
     House {
         root: "token/src/lib.rs",
         floors: &[

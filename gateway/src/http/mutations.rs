@@ -159,7 +159,7 @@ fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
 /// Has a change made, and answers as cargo expects it; the header says where in the audit log the outcome is.
 async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> Result<Response, Failure> {
     let made = app.changes.carry_out(signed, change).await?;
-    let body = made.owners.unwrap_or_else(|| said.to_string().into_bytes());
+    let body = made.said.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     if let Ok(value) = format!("{} {}", made.mark.seq, made.mark.hash).try_into() {
         response.headers_mut().insert("x-audit", value);

@@ -1,4 +1,4 @@
-//! An error in one line, for the log or a report.
+//! What others said, and errors, for a line of the log or of a report.
 
 use std::error::Error;
 
@@ -10,4 +10,13 @@ pub(crate) fn with_causes(mut error: &dyn Error) -> String {
         error = cause;
     }
     text
+}
+
+/// Names out of a request and words of others are in some sentences; a terminal must not obey them.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    escaped
 }

@@ -52,10 +52,10 @@ pub(crate) enum Change {
 /// A change that was made and is on record.
 #[derive(Debug)]
 pub(crate) struct Made {
-    /// The owners as the registry behind says them, in JSON, if they were asked for.
-    pub(crate) owners: Option<Vec<u8>>,
-    /// Where the audit log has its outcome.
-    pub(crate) recorded: Point,
+    /// What the registry behind said that cargo shows: a crate's owners, warnings, or a sentence, in JSON.
+    pub(crate) said: Option<Vec<u8>>,
+    /// Where the audit log has it.
+    pub(crate) mark: Mark,
 }
 
 /// Why a change is not made, or not on record.
@@ -131,11 +131,11 @@ impl Changes {
             made = Ok(None);
         }
         match made {
-            Ok(owners) => {
+            Ok(said) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
-                let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
-                Ok(Made { owners, recorded })
+                let mark = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
+                Ok(Made { said, mark })
             }
             Err(error) => {
                 match error.outcome() {
@@ -172,15 +172,16 @@ impl Changes {
 
     async fn make(&self, intent: &Intent, change: Change) -> Result<Option<Vec<u8>>, UpstreamError> {
         let (user, name) = (&intent.user, intent.mutation.name());
-        match change {
-            Change::Publish(publication) => self.upstream.publish(user, *publication).await?,
+        let said = match change {
+            Change::Publish(publication) => self.upstream.publish(user, publication).await?,
             Change::SetYanked { version, yanked } => {
                 self.upstream.set_yanked(user, name, &version, yanked).await?;
+                None
             }
             Change::Owners(owners) => self.upstream.change_owners(user, name, &owners).await?,
             Change::ListOwners => return self.upstream.owners(user, name).await.map(Some),
-        }
-        Ok(None)
+        };
+        Ok(said.map(|said| said.to_string().into_bytes()))
     }
 
     /// Whether a change may have been made although the answer does not say so. Either the answer left it open, or the

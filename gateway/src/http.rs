@@ -34,7 +34,7 @@ use crate::changes::Changes;
 use crate::config::{Owners, Reads};
 use crate::connections::Place;
 use crate::limits::Limits;
-use crate::listener::{Service, routed};
+use crate::listener::{Service, names_one_host, routed};
 use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::store::{Heads, Store};
@@ -44,6 +44,8 @@ use client_address::ClientAddress;
 use failure::Failure;
 
 const SEARCH: &str = "/api/v1/crates";
+/// A body that is there with the request's header, in bytes: it is read, and the next request follows.
+const SHORT_BODY: u64 = 4 << 10;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -96,6 +98,9 @@ impl Registry {
     }
 
     async fn answer_known(&self, request: Request<Incoming>) -> Response {
+        if !names_one_host(&request) {
+            return Failure::BadRequest("a request has one `Host`").into_response();
+        }
         if !is_strict(request.method(), request.uri()) {
             let only = "nothing here; paths are plain ASCII without escapes";
             return Failure::NotFound(only.to_owned()).into_response();
@@ -125,7 +130,7 @@ impl Service for Registry {
             place.asks_for(client.0);
         }
         request.extensions_mut().insert(client);
-        let has_body = !request.body().is_end_stream();
+        let is_long = request.body().size_hint().exact().is_none_or(|length| length > SHORT_BODY);
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
         let (user, key) = (Empty, Empty);
@@ -138,8 +143,8 @@ impl Service for Registry {
                 app.metrics.upstream_failed(*failure);
             }
             tracing::debug!(status, micros = took.as_micros(), "answered");
-            // What is refused is not always read to its end, and then nothing can follow it.
-            if has_body && status >= 400 {
+            // What is refused is not read to its end, and then nothing can follow it.
+            if is_long && status >= 400 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             if let Ok(id) = HeaderValue::try_from(id) {
@@ -174,7 +179,7 @@ fn api(app: Arc<App>) -> Router {
 
 fn is_strict(method: &Method, uri: &Uri) -> bool {
     let path = uri.path();
-    let search = path == SEARCH && method == Method::GET;
+    let search = path == SEARCH && (method == Method::GET || method == Method::HEAD);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
     (uri.query().is_none() || search)
         && path.bytes().all(plain)
@@ -243,6 +248,7 @@ mod tests {
         ] {
             assert!(!strict(bad), "{bad}");
         }
+        assert!(is_strict(&Method::HEAD, &"/api/v1/crates?q=a".parse().unwrap()));
         assert!(!is_strict(&Method::PUT, &"/api/v1/crates?q=a".parse().unwrap()));
     }
 }

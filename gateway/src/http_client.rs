@@ -2,17 +2,19 @@
 //! authorities and perhaps more. It follows no redirects, uses no proxies, and does not wait without end. Connections
 //! are kept for requests that only read.
 
+mod body;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{Method, Request, Uri, header};
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -27,10 +29,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{self, ClientConfig};
 use tower_service::Service;
 
-use crate::patience::{Patience, Silent};
+pub(crate) use body::AnswerBody;
 
-/// An answer whose body is not received yet.
-pub(crate) type Response = axum::http::Response<Incoming>;
+/// An answer whose body is yet to come.
+pub(crate) type Response = axum::http::Response<AnswerBody>;
 
 /// Why an answer is missing or incomplete.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,9 @@ pub(crate) enum NoAnswer {
     /// The connection broke.
     #[error("the connection broke")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
+    /// It came in a coding that nobody asked for.
+    #[error("the answer is encoded as `{0}`, which was not asked for")]
+    Coding(String),
 }
 
 /// Why certificate authorities cannot be used.
@@ -98,10 +103,10 @@ impl Client {
 
     /// Sends a request and waits for the answer's header. A GET has no body.
     ///
-    /// The other end may close a kept connection while a request is on its way. A request that changes nothing is sent
-    /// again then (RFC 9112, 9.3.1). A request that may change something gets a connection of its own, and is sent
-    /// once.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response, NoAnswer> {
+    /// The other end may close a kept connection when a request is on its way already. What changes nothing is asked again
+    /// then (RFC 9112, 9.3.1); what may change something is given a connection of its own, and is sent once.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Response, NoAnswer> {
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if request.method() != Method::GET {
             return self.send_over(&self.fresh, request).await;
         }
@@ -124,9 +129,14 @@ impl Client {
         } else {
             self.upload(connections, request).await
         };
-        answer?.map_err(|error| {
-            if error.is_connect() { NoAnswer::Unreachable(error) } else { NoAnswer::Broken(error.into()) }
-        })
+        let (head, body) = answer?
+            .map_err(|error| match error.is_connect() {
+                true => NoAnswer::Unreachable(error),
+                false => NoAnswer::Broken(error.into()),
+            })?
+            .into_parts();
+        let body = AnswerBody::new(&head.headers, body, self.patience)?;
+        Ok(Response::from_parts(head, body))
     }
 
     /// Sends a request with a body. The time to wait begins anew with each piece of it that the other end takes.
@@ -134,7 +144,7 @@ impl Client {
         &self,
         connections: &Connections,
         mut request: Request<Body>,
-    ) -> Result<Result<Response, legacy::Error>, NoAnswer> {
+    ) -> Result<Result<axum::http::Response<Incoming>, legacy::Error>, NoAnswer> {
         let (taken, last) = watch::channel(Instant::now());
         let noting = move |frame| {
             taken.send_replace(Instant::now());
@@ -200,41 +210,4 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesE
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = certificates.map_err(|error| unusable(error.into()))?;
     if certificates.is_empty() { Err(unusable("there are none, in PEM".into())) } else { Ok(certificates) }
-}
-
-/// A body that fails if its next piece does not come in time.
-#[derive(Debug)]
-pub(crate) struct TimeoutBody {
-    body: Incoming,
-    patience: Patience,
-}
-
-impl TimeoutBody {
-    pub(crate) fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience: Patience::new(patience) }
-    }
-}
-
-impl hyper::body::Body for TimeoutBody {
-    type Data = Bytes;
-    type Error = NoAnswer;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, NoAnswer>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        Poll::Ready(match ready!(self.patience.poll(context, polled)) {
-            Ok(frame) => frame.map(|frame| frame.map_err(|error| NoAnswer::Broken(error.into()))),
-            Err(Silent) => Some(Err(NoAnswer::Silent)),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

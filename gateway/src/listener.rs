@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::uri::Authority;
+use axum::http::{Request, Version, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
@@ -41,7 +42,20 @@ pub(crate) async fn routed(router: &Router, request: Request<Incoming>) -> Respo
     answer.unwrap_or_else(|never| match never {})
 }
 
-/// A listening socket, and how connections to it are treated.
+/// Whether a request says for which host it is, once (RFC 9112, 3.2). With HTTP/1.0 it need not.
+pub(crate) fn names_one_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => {
+            let is_host = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
+            host.is_empty() || host.to_str().is_ok_and(is_host)
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// A listening socket and how to treat who comes.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,

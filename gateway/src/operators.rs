@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::background::blocking;
-use crate::listener::{Service, routed};
+use crate::listener::{Service, names_one_host, routed};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -39,6 +39,9 @@ impl Operators {
 
 impl Service for Operators {
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response {
+        if !names_one_host(&request) {
+            return (StatusCode::BAD_REQUEST, "a request has one `Host`\n").into_response();
+        }
         routed(&self.0, request).await
     }
 }

@@ -8,11 +8,12 @@ mod built_in;
 mod remote;
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use semver::Version;
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 pub(crate) use built_in::BuiltIn;
@@ -84,10 +85,14 @@ impl Upstream {
         }
     }
 
-    /// Publishes a version.
-    pub(crate) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
+    /// Publishes a version. What there is to say to cargo of it is returned.
+    pub(crate) async fn publish(
+        &self,
+        user: &User,
+        publication: Publication,
+    ) -> Result<Option<Value>, UpstreamError> {
         match self {
-            Self::BuiltIn(built_in) => built_in.publish(user, publication).await,
+            Self::BuiltIn(built_in) => built_in.publish(user, publication).await.map(|()| None),
             Self::Remote(remote) => remote.publish(user, publication).await,
         }
     }
@@ -114,13 +119,13 @@ impl Upstream {
         }
     }
 
-    /// Adds or removes owners of a crate.
+    /// Adds or removes owners of a crate. What there is to say to cargo of it is returned.
     pub(crate) async fn change_owners(
         &self,
         user: &User,
         name: &CrateName,
         change: &OwnersChange,
-    ) -> Result<(), UpstreamError> {
+    ) -> Result<Option<Value>, UpstreamError> {
         match self {
             // Whoever publishes a crate first owns it for good.
             Self::BuiltIn(_) => Err(Refusal::OwnersOff.into()),
@@ -199,6 +204,8 @@ pub(crate) enum UpstreamError {
         status: StatusCode,
         /// What it says, in one sentence.
         detail: String,
+        /// When to ask again, in the words of the field of that name.
+        retry_after: Option<HeaderValue>,
     },
     /// The registry behind cannot be used.
     #[error(transparent)]
@@ -209,7 +216,11 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// Whether only the user's credential is the problem, and not the registry.
+    pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::Denied { status, detail: detail.into(), retry_after: None }
+    }
+
+    /// Whether it is the user's credential that is wanting, and not the registry.
     pub(crate) fn is_of_one_user(&self) -> bool {
         let Self::Remote(error) = self else { return false };
         matches!(

@@ -99,8 +99,12 @@ fn answers_that_end_early() {
     front.registry.on(INDEX_FILE, Say::Bytes(early("70000")));
     let found = ask();
     assert_eq!((found.field("content-length"), found.text().as_str()), (Some("70000"), "hello"));
-    let half = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo";
-    front.registry.on(INDEX_FILE, Say::Bytes(half.to_vec()));
+    let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo";
+    front.registry.on(INDEX_FILE, Say::Bytes(half.into()));
+    ask().assert_refused(502, "the connection to the registry behind this gateway broke");
+    let (hello, large) = ("hello".repeat(20_000), 100_000);
+    let half = half.replacen("5\r\nhello", &format!("{large:x}\r\n{hello}"), 1);
+    front.registry.on(INDEX_FILE, Say::Bytes(half.into()));
     let found = ask();
     assert_eq!(found.field("transfer-encoding"), Some("chunked"));
     assert!(!found.text().ends_with("0\r\n\r\n"), "{}", found.text());

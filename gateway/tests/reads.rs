@@ -201,6 +201,78 @@ fn no_upgrade() {
     fixture.raw(request, b"").assert_ok();
 }
 
+/// The same head as with GET, and no body.
+#[test]
+fn head_is_answered_as_get() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let token = fixture.read_token();
+    let ask = |method: &str, path: &str, token: Option<&str>| fixture.send(method, path, token, b"");
+    for path in [
+        "/index/config.json",
+        "/index/he/ll/hello",
+        "/index/no/ne/none",
+        "/api/v1/crates/hello/1.0.0/download",
+        "/api/v1/crates/hello/1.0.0/proof",
+        "/api/v1/crates?q=hello",
+        "/api/v1/enroll",
+        "/audit/head",
+        "/me",
+        "/nothing",
+    ] {
+        for token in [Some(&*token), None] {
+            let (get, head) = (ask("GET", path, token), ask("HEAD", path, token));
+            assert_eq!((get.status, &head.body[..]), (head.status, &b""[..]), "{path}");
+            for field in ["content-type", "content-length", "etag", "connection"] {
+                assert_eq!(get.field(field), head.field(field), "{field} of {path}");
+            }
+            assert_eq!(get.field("www-authenticate").is_some(), head.field("www-authenticate").is_some());
+        }
+    }
+    let tag = ask("HEAD", "/index/he/ll/hello", Some(&token)).field("etag").unwrap().to_owned();
+    let header = format!(
+        "HEAD /index/he/ll/hello HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nIf-None-Match: {tag}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    assert_eq!(fixture.raw(&header, b"").status, 304);
+}
+
+/// RFC 9112, 3.2: what lies between us and cargo may go by one host, and we by another.
+#[test]
+fn a_request_has_one_host() {
+    let fixture = Fixture::with(|config| config.metrics = Some("127.0.0.1:0".parse().unwrap()));
+    let metrics = fixture.running().metrics_address().unwrap();
+    let ask = |version: &str, hosts: &str| {
+        let fields = format!("{hosts}Connection: close\r\n\r\n");
+        let mut operators = std::net::TcpStream::connect(metrics).unwrap();
+        write!(operators, "GET /healthz HTTP/{version}\r\n{fields}").unwrap();
+        let statuses = [
+            fixture.raw(&format!("GET /me HTTP/{version}\r\n{fields}"), b"").status,
+            fixture.raw(&format!("GET http://x/me HTTP/{version}\r\n{fields}"), b"").status,
+            Response::read(operators).status,
+        ];
+        assert!(statuses.iter().all(|status| *status == statuses[0]), "{hosts:?}: {statuses:?}");
+        statuses[0]
+    };
+    for hosts in ["Host: x\r\n", "Host:\r\n", "Host: crates.example.org:8000\r\n", "Host: [::1]:1\r\n"] {
+        assert_eq!(ask("1.1", hosts), 200, "{hosts:?}");
+    }
+    assert_eq!((ask("1.0", ""), ask("1.0", "Host: x\r\n")), (200, 200));
+    for hosts in [
+        "",
+        "Host: x\r\nHost: x\r\n",
+        "Host: x\r\nhost: y\r\n",
+        "Host: x, y\r\n",
+        "Host: a@x\r\n",
+        "Host: x/y\r\n",
+        "Host: x y\r\n",
+        "Host: \u{e9}\r\n",
+    ] {
+        assert_eq!(ask("1.1", hosts), 400, "{hosts:?}");
+    }
+    assert_eq!(ask("1.0", "Host: x\r\nHost: x\r\n"), 400);
+}
+
 /// Statuses of all that is answered on one connection. An end that is not a clean one counts as an end.
 fn statuses(fixture: &Fixture, requests: &str) -> (Vec<String>, String) {
     let mut stream = fixture.connect();
@@ -232,7 +304,7 @@ fn many_requests_on_one_connection() {
         let new = "PUT /api/v1/crates/new";
         for (first, expected) in [
             (request(&config, "", ""), &["200", "200"][..]),
-            (request(&format!("HEAD {index}config.json"), "", ""), &["404", "200"]),
+            (request(&format!("HEAD {index}config.json"), "", ""), &["200", "200"]),
             (request(&format!("GET {index}he/ll/Hello"), "", ""), &["404", "200"]),
             (request(&config, "", inner), &["200", "200"]),
             // The body of a refused request may not be read, so nothing is answered after it.

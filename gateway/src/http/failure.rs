@@ -2,11 +2,11 @@
 
 use std::error::Error;
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::body::BodyError;
-use crate::causes::with_causes;
+use crate::causes::{escaped, with_causes};
 use crate::changes::ChangeError;
 use crate::enrollment::EnrollmentError;
 use crate::limits::Wait;
@@ -53,6 +53,8 @@ pub(super) enum Failure {
         status: StatusCode,
         /// What it says, in one sentence.
         detail: String,
+        /// When it wants to be asked again.
+        retry_after: Option<HeaderValue>,
     },
     /// The registry behind cannot be used.
     #[error(transparent)]
@@ -164,7 +166,9 @@ impl From<UpstreamError> for Failure {
             UpstreamError::Refused(refusal) => Self::Refused(refusal),
             UpstreamError::Conflict(detail) => Self::Conflict(detail),
             UpstreamError::NotFound(detail) => Self::NotFound(detail),
-            UpstreamError::Denied { status, detail } => Self::Denied { status, detail },
+            UpstreamError::Denied { status, detail, retry_after } => {
+                Self::Denied { status, detail, retry_after }
+            }
             UpstreamError::Remote(error) => Self::Remote(error),
             UpstreamError::Store(error) => error.into(),
         }
@@ -196,8 +200,14 @@ impl IntoResponse for Failure {
         if let Self::Remote(error) = &self {
             response.extensions_mut().insert(upstream_failure(error));
         }
-        if let Self::TooMany(wait) = &self {
-            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        let retry_after = match &self {
+            Self::TooMany(wait) => Some(whole_seconds(wait).into()),
+            Self::Denied { retry_after, .. } => retry_after.clone(),
+            Self::Remote(error) => error.retry_after().cloned(),
+            _ => None,
+        };
+        if let Some(retry_after) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after);
         }
         response
     }
@@ -213,22 +223,14 @@ fn upstream_failure(error: &RemoteError) -> UpstreamFailure {
         RemoteError::Broken { .. }
         | RemoteError::Nonsense(_)
         | RemoteError::Failed { .. }
-        | RemoteError::NothingSent(_) => UpstreamFailure::Failed,
+        | RemoteError::NotDone { .. }
+        | RemoteError::NothingSent(_) => Trouble::Failed,
     }
 }
 
 /// Rounded up, so that the client does not come back too early.
 fn whole_seconds(wait: &Wait) -> u64 {
     wait.0.as_secs() + 1
-}
-
-/// Escapes control characters. Some sentences contain names from the request, and a terminal must not obey them.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
-    }
-    escaped
 }
 
 #[cfg(test)]

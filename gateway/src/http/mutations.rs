@@ -159,7 +159,7 @@ fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
 /// Carries out a change, and answers as cargo expects. The field `X-Audit` tells where the outcome is in the audit log.
 async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> Result<Response, Failure> {
     let made = app.changes.carry_out(signed, change).await?;
-    let body = made.owners.unwrap_or_else(|| said.to_string().into_bytes());
+    let body = made.said.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     if let Ok(value) = format!("{} {}", made.recorded.seq, made.recorded.hash).try_into() {
         response.headers_mut().insert("x-audit", value);

@@ -24,7 +24,8 @@ const CONFIG: &str = "config.json";
 pub(super) fn index_path<'a>(app: &App, request: &'a Parts) -> Option<&'a str> {
     let path = request.uri.path().strip_prefix(app.index_path.as_str())?;
     let could_be = path == CONFIG || index::is_path(path);
-    (could_be && request.method == Method::GET).then_some(path)
+    let reads = request.method == Method::GET || request.method == Method::HEAD;
+    (could_be && reads).then_some(path)
 }
 
 /// Answers with a file of the index.

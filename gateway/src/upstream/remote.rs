@@ -7,6 +7,7 @@
 mod answer;
 mod credentials;
 mod error;
+mod redirect;
 
 use std::io;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use asymmetric_token::CrateName;
 use axum::body::Body;
-use axum::http::{self, HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
 use axum::response::Response;
-use hyper::body::{Body as _, Incoming};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use semver::Version;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::RwLock;
 use tokio::time::timeout;
@@ -27,29 +29,33 @@ use url::{Origin, Url};
 
 use super::{OwnersChange, Publication, Reader, Search, UpstreamError};
 use crate::config::UpstreamConfig;
-use crate::http_client::{self, Client, TimeoutBody};
+use crate::http_client::{self, AnswerBody, Client};
 use crate::index::{self, RegistryConfig, VersionState, folder};
 use crate::keys::User;
 use crate::store::Store;
 use crate::vault::Vault;
-use answer::{limited, refusal};
+use answer::{Said, limited, refusal};
 use credentials::{Caller, Credentials};
 pub use error::RemoteConfigError;
 pub(crate) use error::RemoteError;
 
 /// How long the registry's `config.json` is cached.
 const CONFIG_KEPT: Duration = Duration::from_secs(300);
-/// The most redirects of a download.
+/// Hops from where something is asked for to where it is.
 const MOST_REDIRECTS: usize = 5;
 /// The longest index file that is read to find a version's state, in bytes.
 const MOST_INDEX: usize = 64 << 20;
 /// The longest answer to a change, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
-/// The longest body that is received as a whole before it is passed on, in bytes.
-const SMALL: u64 = 64 << 10;
-/// How much of a crate file is read at once, in bytes. Each read waits for a thread.
+/// The longest body that is waited for, in bytes.
+const SMALL: usize = 64 << 10;
+/// How much of a crate file is read at once, in bytes: each time, a thread is waited for.
 const FROM_DISK: usize = 256 << 10;
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("registry-gateway/", env!("CARGO_PKG_VERSION")));
+/// What cargo says it takes: of the API, of the index, of downloads.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 
 /// A connection to the registry.
 #[derive(Debug)]
@@ -100,7 +106,7 @@ impl Remote {
 
     /// Whether its index can be read without a credential.
     pub(crate) async fn is_open_to_all(&self) -> Result<bool, UpstreamError> {
-        let response = self.get(&self.index_url("config.json"), &Caller::nobody()).await?;
+        let response = self.read_index("config.json", &Caller::nobody(), &HeaderMap::new()).await?;
         Ok(response.status() == StatusCode::OK)
     }
 
@@ -110,7 +116,7 @@ impl Remote {
     }
 
     async fn ask_for_config(&self, caller: &Caller<'_>) -> Result<RegistryConfig, UpstreamError> {
-        let response = self.get(&self.index_url("config.json"), caller).await?;
+        let response = self.read_index("config.json", caller, &HeaderMap::new()).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, caller).await);
         }
@@ -118,13 +124,39 @@ impl Remote {
         Ok(RegistryConfig::read(&config, &self.index, self.api.as_ref(), self.dl.as_deref())?)
     }
 
-    /// Paths in an index are plain ASCII.
-    fn index_url(&self, path: &str) -> String {
-        format!("{}{path}", self.index)
+    /// A file of the index. Paths there are plain ASCII.
+    async fn read_index(
+        &self,
+        path: &str,
+        caller: &Caller<'_>,
+        conditions: &HeaderMap,
+    ) -> Result<http_client::Response, RemoteError> {
+        self.read(format!("{}{path}", self.index), TEXT, caller, conditions).await
     }
 
-    async fn get(&self, url: &str, caller: &Caller<'_>) -> Result<http_client::Response, RemoteError> {
-        self.send(request(Method::GET, url, caller), Body::empty(), false).await
+    /// Reads what may have moved within the registry. The credential goes along to where it goes anyway, and nowhere else.
+    async fn read(
+        &self,
+        url: String,
+        accept: HeaderValue,
+        caller: &Caller<'_>,
+        conditions: &HeaderMap,
+    ) -> Result<http_client::Response, RemoteError> {
+        let mut at = url;
+        for _ in 0..=MOST_REDIRECTS {
+            let mut request = request(Method::GET, &at, accept.clone(), caller);
+            for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+                if let Some(value) = conditions.get(&condition) {
+                    request = request.header(condition, value);
+                }
+            }
+            let response = self.send(request, Body::empty(), false).await?;
+            if !redirect::is_one(&response) {
+                return Ok(response);
+            }
+            at = redirect::within_the_registry(&at, &response)?.into();
+        }
+        Err(redirect::too_many())
     }
 
     async fn send(
@@ -138,7 +170,7 @@ impl Remote {
         self.client.send(request).await.map_err(|no_answer| RemoteError::new(no_answer, change))
     }
 
-    /// Sends a change to the API, and checks that it was made.
+    /// Sends a change to the API, sees that it was made, and returns what was said of it.
     async fn change(
         &self,
         user: &User,
@@ -146,38 +178,45 @@ impl Remote {
         path: &str,
         fields: impl FnOnce(request::Builder) -> request::Builder,
         body: Body,
-    ) -> Result<(), UpstreamError> {
+    ) -> Result<Said, UpstreamError> {
         let caller = self.credentials.user(user)?;
         let registry = self.registry_config(&caller).await.map_err(RemoteError::nothing_sent)?;
-        let request = fields(request(method, registry.api(path).as_str(), &caller));
+        let request = fields(request(method, registry.api(path).as_str(), JSON, &caller));
         let response = self.send(request, body, true).await?;
         if !response.status().is_success() {
-            return Err(refusal(response, &caller).await);
+            return Err(answer::refused_change(response, &caller).await);
         }
         let answer = self.whole(response.into_body(), MOST_ANSWER, true).await?;
-        match answer::errors_in(&answer, &caller) {
-            // Older registries refuse with 200.
-            Some(detail) => Err(UpstreamError::Denied { status: StatusCode::UNPROCESSABLE_ENTITY, detail }),
-            None => Ok(()),
-        }
+        Said::of(&answer, &caller)
     }
 
     /// Passes an answer on to the reader. A small body is received as a whole first, so that it leaves together with
     /// its head, and so that the reader is told if it breaks off.
     async fn passed_on(&self, response: http_client::Response) -> Result<Response, RemoteError> {
-        if response.body().size_hint().exact().is_none_or(|length| length > SMALL) {
-            return Ok(answer::passed_on(
-                response.map(|body| Body::new(TimeoutBody::new(body, self.timeout))),
-            ));
+        let (head, mut body) = response.into_parts();
+        if body.size_hint().exact().is_some_and(|length| length > SMALL as u64) {
+            return Ok(answer::passed_on(&head, Body::new(body)));
         }
-        let (head, body) = response.into_parts();
-        let body = self.whole(body, SMALL as usize, false).await?;
-        Ok(answer::passed_on(http::Response::from_parts(head, Body::from(body))))
+        let mut begun = Vec::new();
+        let small = async {
+            while begun.len() <= SMALL {
+                let Some(frame) = body.frame().await else { return Ok(true) };
+                let frame = frame.map_err(|error| RemoteError::new(error, false))?;
+                begun.extend_from_slice(&frame.into_data().unwrap_or_default());
+            }
+            Ok::<_, RemoteError>(false)
+        };
+        let is_whole =
+            timeout(self.timeout, small).await.map_err(|_| RemoteError::Slow { change: false })??;
+        if is_whole {
+            return Ok(answer::passed_on(&head, begun.into()));
+        }
+        body.put_back(begun.into());
+        Ok(answer::passed_on(&head, Body::new(body)))
     }
 
-    /// Receives a body within the timeout. Without a limit for the whole, it could take for ever piece by piece, while
-    /// other changes of the crate wait.
-    async fn whole(&self, body: Incoming, most: usize, change: bool) -> Result<Vec<u8>, RemoteError> {
+    /// A body that is read here. Piece by piece it could take for ever, with the crate's other changes waiting for it.
+    async fn whole(&self, body: AnswerBody, most: usize, change: bool) -> Result<Vec<u8>, RemoteError> {
         let slow = |_| RemoteError::Slow { change };
         timeout(self.timeout, limited(body, most, change)).await.map_err(slow)?
     }
@@ -194,21 +233,19 @@ impl Remote {
         let known = if trusted { caller } else { &nobody };
         let mut asking = known;
         for _ in 0..=MOST_REDIRECTS {
-            let response = self.get(at.as_str(), asking).await?;
-            if !response.status().is_redirection() {
+            let asked = request(Method::GET, at.as_str(), ANYTHING, asking);
+            let response = self.send(asked, Body::empty(), false).await?;
+            if !redirect::is_one(&response) {
                 return if response.status() == StatusCode::OK {
                     Ok(self.passed_on(response).await?)
                 } else {
                     Err(refusal(response, known).await)
                 };
             }
-            let next = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
-            let next = next.and_then(|location| at.join(location).ok());
-            let next = next.filter(|next| next.scheme() == "https" || next.origin() == at.origin());
-            at = next.ok_or_else(|| RemoteError::Nonsense("a redirect has no usable address".to_owned()))?;
+            at = redirect::anywhere(&at, &response)?;
             asking = &nobody;
         }
-        Err(RemoteError::Nonsense("there are too many redirects".to_owned()).into())
+        Err(redirect::too_many().into())
     }
 
     /// Whether a user's credential may be sent to an origin.
@@ -224,13 +261,7 @@ impl Remote {
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
         let caller = self.credentials.reader(reader)?;
-        let mut request = request(Method::GET, &self.index_url(path), &caller);
-        for condition in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
-            if let Some(value) = conditions.get(&condition) {
-                request = request.header(condition, value);
-            }
-        }
-        let response = self.send(request, Body::empty(), false).await?;
+        let response = self.read_index(path, &caller, conditions).await?;
         match response.status() {
             StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
             _ => Err(refusal(response, &caller).await),
@@ -265,7 +296,7 @@ impl Remote {
         let mut url = registry.api("api/v1/crates");
         let limit = search.per_page.unwrap_or(10).min(100);
         url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
-        let response = self.get(url.as_str(), &caller).await?;
+        let response = self.read(url.into(), JSON, &caller, &HeaderMap::new()).await?;
         match response.status() {
             StatusCode::OK => Ok(self.passed_on(response).await?),
             _ => Err(refusal(response, &caller).await),
@@ -277,14 +308,17 @@ impl Remote {
         if self.credentials.has(user)? { Ok(()) } else { Err(RemoteError::NoCredential(user.clone()).into()) }
     }
 
-    pub(super) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
+    /// What cargo shows of the answer: warnings.
+    pub(super) async fn publish(
+        &self,
+        user: &User,
+        publication: Publication,
+    ) -> Result<Option<Value>, UpstreamError> {
         let Publication { metadata, file, length, .. } = publication;
         let json = metadata.to_publish_json().to_string();
         let sizes = (u32::try_from(json.len()), u32::try_from(length));
         let (Ok(json_length), Ok(file_length)) = sizes else {
-            let (status, detail) =
-                (StatusCode::PAYLOAD_TOO_LARGE, "a crate file may have at most 4 GiB".to_owned());
-            return Err(UpstreamError::Denied { status, detail });
+            return Err(UpstreamError::denied(StatusCode::PAYLOAD_TOO_LARGE, "4 GiB are the most"));
         };
         let mut head = json_length.to_le_bytes().to_vec();
         head.extend(json.as_bytes());
@@ -292,12 +326,11 @@ impl Remote {
         let whole = head.len() as u64 + length;
         let opened = tokio::fs::File::from_std(file.reopen().map_err(disk)?);
         let body = ReaderStream::with_capacity(io::Cursor::new(head).chain(opened), FROM_DISK);
-        let fields = |request: request::Builder| {
-            request
-                .header(header::CONTENT_TYPE, "application/octet-stream")
-                .header(header::CONTENT_LENGTH, whole)
-        };
-        self.change(user, Method::PUT, "api/v1/crates/new", fields, Body::from_stream(body)).await
+        // No Content-Type, as with cargo: there are registries that refuse one.
+        let fields = |request: request::Builder| request.header(header::CONTENT_LENGTH, whole);
+        let path = "api/v1/crates/new";
+        let said = self.change(user, Method::PUT, path, fields, Body::from_stream(body)).await?;
+        Ok(said.warnings.map(|warnings| json!({ "warnings": warnings })))
     }
 
     pub(super) async fn set_yanked(
@@ -309,8 +342,12 @@ impl Remote {
     ) -> Result<(), UpstreamError> {
         let (method, verb) = if yanked { (Method::DELETE, "yank") } else { (Method::PUT, "unyank") };
         let path = format!("api/v1/crates/{name}/{version}/{verb}");
-        let fields = |request: request::Builder| request.header(header::CONTENT_LENGTH, 0);
-        self.change(user, method, &path, fields, Body::empty()).await
+        let fields = |request: request::Builder| match yanked {
+            true => request,
+            // It has nothing in it, and cargo says that this is JSON.
+            false => request.header(header::CONTENT_TYPE, JSON).header(header::CONTENT_LENGTH, 0),
+        };
+        self.change(user, method, &path, fields, Body::empty()).await.map(drop)
     }
 
     /// Listing changes nothing, so no error leaves anything open.
@@ -319,7 +356,7 @@ impl Remote {
         let listed = async {
             let registry = self.registry_config(&caller).await?;
             let url = registry.api(&format!("api/v1/crates/{name}/owners"));
-            let response = self.get(url.as_str(), &caller).await?;
+            let response = self.read(url.into(), JSON, &caller, &HeaderMap::new()).await?;
             match response.status() {
                 StatusCode::OK => Ok(self.whole(response.into_body(), MOST_ANSWER, false).await?),
                 _ => Err(refusal(response, &caller).await),
@@ -328,17 +365,19 @@ impl Remote {
         listed.await.map_err(RemoteError::nothing_sent)
     }
 
+    /// What cargo shows of the answer: a sentence.
     pub(super) async fn change_owners(
         &self,
         user: &User,
         name: &CrateName,
         change: &OwnersChange,
-    ) -> Result<(), UpstreamError> {
+    ) -> Result<Option<Value>, UpstreamError> {
         let method = if change.add { Method::PUT } else { Method::DELETE };
         let body = json!({ "users": change.users }).to_string();
         let path = format!("api/v1/crates/{name}/owners");
-        let fields = |request: request::Builder| request.header(header::CONTENT_TYPE, "application/json");
-        self.change(user, method, &path, fields, Body::from(body)).await
+        let fields = |request: request::Builder| request.header(header::CONTENT_TYPE, JSON);
+        let said = self.change(user, method, &path, fields, Body::from(body)).await?;
+        Ok(said.message.map(|message| json!({ "ok": true, "msg": message })))
     }
 
     pub(super) async fn state(
@@ -356,7 +395,8 @@ impl Remote {
         name: &CrateName,
         version: &Version,
     ) -> Result<Option<VersionState>, UpstreamError> {
-        let response = self.get(&self.index_url(&index::path(name.as_str())), caller).await?;
+        let path = index::path(name.as_str());
+        let response = self.read_index(&path, caller, &HeaderMap::new()).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
@@ -369,8 +409,9 @@ impl Remote {
     }
 }
 
-fn request(method: Method, url: &str, caller: &Caller<'_>) -> request::Builder {
-    let request = Request::builder().method(method).uri(url).header(header::USER_AGENT, AGENT);
+fn request(method: Method, url: &str, accept: HeaderValue, caller: &Caller<'_>) -> request::Builder {
+    let request = Request::builder().method(method).uri(url);
+    let request = request.header(header::USER_AGENT, AGENT).header(header::ACCEPT, accept);
     match &caller.credential {
         Some(credential) => request.header(header::AUTHORIZATION, credential),
         None => request,

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 
 use crate::http_client::{AuthoritiesError, NoAnswer};
 use crate::index::Malformed;
@@ -46,6 +46,20 @@ pub(crate) enum RemoteError {
         status: StatusCode,
         /// What it says, after a colon; or nothing.
         detail: String,
+        /// When it wants to be asked again.
+        retry_after: Option<HeaderValue>,
+    },
+    /// It refuses a change for a reason that is between it and the gateway.
+    #[error(
+        "the registry behind this gateway does not do what this gateway asks ({status}){detail}; nothing was changed"
+    )]
+    NotDone {
+        /// Its status.
+        status: StatusCode,
+        /// Its words, after a colon, or nothing.
+        detail: String,
+        /// When it wants to be asked again.
+        retry_after: Option<HeaderValue>,
     },
     /// It failed, or did not answer as a registry does, before a change was sent.
     #[error("{0}; nothing was changed")]
@@ -76,6 +90,7 @@ impl RemoteError {
             NoAnswer::Unreachable(error) => Self::Unreachable(error.into()),
             NoAnswer::Silent => Self::Slow { change },
             NoAnswer::Broken(source) => Self::Broken { change, source },
+            NoAnswer::Coding(_) => Self::Nonsense(no_answer.to_string()),
         }
     }
 
@@ -89,12 +104,21 @@ impl RemoteError {
         }
     }
 
-    /// Whether the change may have been made nevertheless.
+    /// When the registry behind wants to be asked again, if it said so.
+    pub(crate) fn retry_after(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Failed { retry_after, .. } | Self::NotDone { retry_after, .. } => retry_after.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the change may have been made all the same.
     pub(crate) fn leaves_open(&self) -> bool {
         match self {
             Self::Slow { change } | Self::Broken { change, .. } => *change,
             Self::Failed { .. } | Self::Nonsense(_) => true,
             Self::Unreachable(_)
+            | Self::NotDone { .. }
             | Self::NothingSent(_)
             | Self::CredentialRefused(_)
             | Self::NoCredential(_)

@@ -54,8 +54,8 @@ pub(crate) enum Change {
 pub(crate) struct Made {
     /// What the registry behind said that cargo shows: a crate's owners, warnings, or a sentence, in JSON.
     pub(crate) said: Option<Vec<u8>>,
-    /// Where the audit log has it.
-    pub(crate) mark: Mark,
+    /// Where the audit log has its outcome.
+    pub(crate) recorded: Point,
 }
 
 /// Why a change is not made, or not on record.
@@ -134,8 +134,8 @@ impl Changes {
             Ok(said) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
-                let mark = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
-                Ok(Made { said, mark })
+                let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
+                Ok(Made { said, recorded })
             }
             Err(error) => {
                 match error.outcome() {
@@ -173,7 +173,7 @@ impl Changes {
     async fn make(&self, intent: &Intent, change: Change) -> Result<Option<Vec<u8>>, UpstreamError> {
         let (user, name) = (&intent.user, intent.mutation.name());
         let said = match change {
-            Change::Publish(publication) => self.upstream.publish(user, publication).await?,
+            Change::Publish(publication) => self.upstream.publish(user, *publication).await?,
             Change::SetYanked { version, yanked } => {
                 self.upstream.set_yanked(user, name, &version, yanked).await?;
                 None

@@ -224,7 +224,7 @@ fn upstream_failure(error: &RemoteError) -> UpstreamFailure {
         | RemoteError::Nonsense(_)
         | RemoteError::Failed { .. }
         | RemoteError::NotDone { .. }
-        | RemoteError::NothingSent(_) => Trouble::Failed,
+        | RemoteError::NothingSent(_) => UpstreamFailure::Failed,
     }
 }
 

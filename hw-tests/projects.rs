@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
@@ -198,7 +199,9 @@ fn the_wrapper_is_configured_and_not_what_it_wraps() {
     let world = World::new();
     let inner = world.path("store/.yk-cargo-wrapped");
     fs::create_dir_all(inner.parent().unwrap()).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_yk-cargo"), &inner).unwrap();
+    // Not by this process: while it writes a program, a child that it has just forked could keep that from being started.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_yk-cargo")).arg(&inner).status().unwrap();
+    assert!(copied.success());
     let wrapper = world.script("store/yk-cargo", &format!("#!/bin/sh\nexec {} \"$@\"\n", inner.display()));
     let path = format!("{}:/usr/bin:/bin", wrapper.parent().unwrap().display());
     let run = |arguments: &[&str]| world.run(wrapper.to_str().unwrap(), arguments);

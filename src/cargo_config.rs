@@ -5,6 +5,7 @@
 //! project's `.cargo/config.toml` comes with the project, and where it disagrees, the person is told and nothing is done
 //! (Cargo reference, "Configuration", hierarchical structure).
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::index_url::{self, IndexUrl};
@@ -31,7 +32,6 @@ pub use transport::Detour;
 use configuration::Reading;
 
 /// Where configuration is looked for.
-#[derive(Debug)]
 pub struct CargoConfig {
     home: PathBuf,
     working_directory: PathBuf,
@@ -74,7 +74,7 @@ impl CargoConfig {
     /// Configuration in this cargo home, seen from this working directory, with the environment of this process.
     #[must_use]
     pub fn new(home: PathBuf, working_directory: PathBuf) -> Self {
-        Self { home, working_directory, environment: Environment::of_this_process() }
+        Self { home, working_directory, environment: environment::of_this_process() }
     }
 
     /// The same, with another environment.
@@ -122,6 +122,13 @@ impl CargoConfig {
     /// As [`Configuration::resolve_any`], and unreadable configuration.
     pub fn resolve_any(&self, name_or_url: &str) -> Result<ConfiguredRegistry, Error> {
         self.read()?.resolve_any(name_or_url)
+    }
+}
+
+/// Without the environment's secrets.
+impl fmt::Debug for CargoConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CargoConfig").field("home", &self.home).finish_non_exhaustive()
     }
 }
 

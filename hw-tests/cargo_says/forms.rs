@@ -438,12 +438,15 @@ fn indexes() -> Vec<Form> {
     ]
 }
 
+/// crates.io with this in cargo's home. Cargo lets its own tests put another registry in its place.
+fn of_crates_io(text: &'static str, home: &str) -> Form {
+    Form::new(text, &[(HOME, home)])
+        .named("crates-io")
+        .variable("__CARGO_TEST_CRATES_IO_URL_DO_NOT_USE_THIS", "{GOOD}")
+}
+
 fn crates_io() -> Vec<Form> {
-    let crates_io = |text: &'static str, home: &str| {
-        Form::new(text, &[(HOME, home)])
-            .named("crates-io")
-            .variable("__CARGO_TEST_CRATES_IO_URL_DO_NOT_USE_THIS", "{GOOD}")
-    };
+    let crates_io = of_crates_io;
     let ours = "[registry]\ncredential-provider = 'yk-cargo'\n";
     vec![
         crates_io("crates.io", ours),
@@ -483,6 +486,11 @@ fn ways() -> Vec<Form> {
     let set = |text: &'static str, setting: &str| project(text, ours, setting).refuses("was not opened");
     let proxy = "[http]\nproxy = '{BASE}'\n";
     let same = format!("{ours}{proxy}");
+    let theirs = "[source.theirs]\nregistry = '{EVIL}'\n";
+    let mirror = |to: &str| format!("[source.crates-io]\nreplace-with = '{to}'\n");
+    let mirrored = |text, home: &str, project: &str| {
+        of_crates_io(text, &format!("[registry]\n{ours}{home}")).with(PROJECT, project)
+    };
     vec![
         set("a project's proxy", proxy),
         set("a project's certificates", "[http]\ncainfo = 'ca.pem'\n"),
@@ -504,6 +512,22 @@ fn ways() -> Vec<Form> {
             ours,
             "[source.mine]\nregistry = '{GOOD}'\nreplace-with = 'theirs'\n[source.theirs]\ndirectory = 'vendor'\n",
         ),
+        mirrored("a project's mirror of crates.io", "", &(mirror("theirs") + theirs))
+            .refuses("was not opened"),
+        mirrored("a project's other crates.io", "", "[source.crates-io]\nregistry = '{EVIL}'\n")
+            .refuses("was not opened"),
+        mirrored(
+            "a project's folder for crates.io",
+            "",
+            &(mirror("theirs") + "[source.theirs]\ndirectory = 'vendor'\n"),
+        ),
+        mirrored(
+            "the person's mirror, which the project moves",
+            &(mirror("theirs") + "[source.theirs]\nregistry = 'sparse+https://m.example/'\n"),
+            theirs,
+        )
+        .refuses("was not opened"),
+        mirrored("the person's mirror", &(mirror("theirs") + theirs), &(mirror("theirs") + theirs)),
         project("a project's other name for another", ours, "[registries.other]\nindex = '{EVIL}'\n"),
         project(
             "a project's patience",

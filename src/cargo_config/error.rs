@@ -204,6 +204,12 @@ fn list(names: &[String]) -> String {
 }
 
 impl Error {
+    /// What went wrong and what to do next, in one line.
+    #[must_use]
+    pub fn with_hint(&self) -> String {
+        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; {hint}"))
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -94,7 +94,7 @@ fn include(
         return Err(problem(IncludeProblem::TooMany));
     }
     let origin = Origin::File { path: file.to_owned(), owner };
-    let values = Value::read(parse(file, &read(file)?)?.as_item(), &origin)?;
+    let values = Value::read(parse(file, &read(file)?)?, &origin)?;
     let mut merged = Value::table(origin);
     let mut statements = Vec::new();
     for path in includes(&values, file)? {

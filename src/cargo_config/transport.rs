@@ -27,15 +27,6 @@ pub struct Detour {
     pub origin: Origin,
 }
 
-/// Where the reads of a registry go.
-#[derive(PartialEq, Eq)]
-enum Source {
-    /// A folder, which no token is sent to.
-    Local,
-    /// This URL, as it is written.
-    Remote(String),
-}
-
 impl Configuration {
     /// What projects' files change about the way of this registry's token.
     ///
@@ -52,7 +43,7 @@ impl Configuration {
             }
         }
         detours.extend(self.renaming(registry)?);
-        detours.extend(self.replacement(registry)?);
+        self.replacement(registry, &mut detours)?;
         Ok(detours)
     }
 
@@ -68,7 +59,8 @@ impl Configuration {
                 self.collect([&keys[..], &[key.as_str()]].concat(), value, detours)
             });
         }
-        if self.environment.get(&variable(&keys)).is_some() {
+        // The name of a source is not put into upper case, so no such variable is cargo's.
+        if keys[0] != "source" && self.environment.contains_key(&variable(&keys)) {
             return Ok(());
         }
         let origins = value
@@ -100,69 +92,39 @@ impl Configuration {
         Ok(None)
     }
 
-    /// A project that has another registry answer in this one's place.
-    fn replacement(&self, registry: &ConfiguredRegistry) -> Result<Option<Detour>, Error> {
-        let (here, steps) = self.source(Scope::Here, &registry.index)?;
-        let (own, _) = self.source(Scope::Own, &registry.index)?;
-        if here == Source::Local || here == own {
-            return Ok(None);
-        }
-        Ok(steps.into_iter().find(|step| step.origin.is_projects()))
-    }
-
-    /// Follows `[source]` (cargo 1.95, `sources/config.rs`).
-    fn source(&self, scope: Scope, index: &IndexUrl) -> Result<(Source, Vec<Detour>), Error> {
-        let mut steps = Vec::new();
-        let itself = || Source::Remote(index.to_string());
-        let Some(sources) = self.config(scope).at(&["source"])?.and_then(Value::entries) else {
-            return Ok((itself(), steps));
+    /// Another registry that answers in this one's place, where a project has a part in that (cargo 1.95,
+    /// `sources/config.rs`). A folder is sent no tokens.
+    fn replacement(&self, registry: &ConfiguredRegistry, detours: &mut Vec<Detour>) -> Result<(), Error> {
+        let sources = self.config(Scope::Here).at(&["source"])?.and_then(Value::entries);
+        let Some(sources) = sources else { return Ok(()) };
+        let entry = |source: &str, key: &str| sources.get(source)?.entries()?.get(key)?.text();
+        let is_itself = |url: &str| match url.parse::<IndexUrl>() {
+            Ok(url) if registry.is_crates_io() => url.is_crates_io(),
+            _ => registry.index.is_what_cargo_finds(url).is_ok_and(|is_it| is_it),
         };
-        let is_it = |(_, entry): &(&String, &Value)| {
-            let registry = entry.entries().and_then(|entry| entry.get("registry")?.text());
-            registry.is_some_and(|url| index.is_what_cargo_finds(url).is_ok_and(|is_it| is_it))
+        let is_it = |source: &&String| {
+            registry.is_crates_io() && *source == CRATES_IO_NAME
+                || entry(source, "registry").is_some_and(is_itself)
         };
-        let first = match sources.iter().find(is_it) {
-            Some((name, _)) => name.as_str(),
-            None if index.is_crates_io() => CRATES_IO_NAME,
-            None => return Ok((itself(), steps)),
-        };
-        let mut name = first.to_owned();
-        // Cargo refuses a circle.
-        for _ in 0..=sources.len() {
-            let Some(entry) = sources.get(&name) else { break };
-            let mut text = |key: &str| {
-                // The name of a source is not put into upper case.
-                let variable = format!("CARGO_SOURCE_{name}_{}", key.replace('-', "_").to_uppercase());
-                let value = entry.at(&[key]).ok().flatten();
-                let found = match self.environment.get(&variable) {
-                    Some(text) => Some((text.to_owned(), Origin::Variable(variable))),
-                    None => value.and_then(|value| Some((value.text()?.to_owned(), value.origin.clone()))),
+        let is_replaced = sources.keys().find(is_it).is_some_and(|source| {
+            entry(source, "replace-with").is_some()
+                || entry(source, "registry").is_some_and(|url| !is_itself(url))
+        });
+        let is_folder =
+            |source: &str| ["directory", "local-registry"].iter().any(|key| entry(source, key).is_some());
+        for (source, table) in sources.iter().filter(|_| is_replaced) {
+            for (key, value) in table.entries().into_iter().flatten() {
+                let leads_away = match (key.as_str(), value.text()) {
+                    ("replace-with", Some(next)) => !is_folder(next),
+                    ("registry" | "git", Some(url)) => !is_itself(url),
+                    _ => false,
                 };
-                found.map(|(text, origin)| {
-                    steps.push(Detour { key: format!("source.{name}.{key}"), origin });
-                    text
-                })
-            };
-            match text("replace-with") {
-                Some(next) => name = next,
-                None if text("directory").or_else(|| text("local-registry")).is_some() => {
-                    return Ok((Source::Local, steps));
-                }
-                None if name == first => return Ok((itself(), steps)),
-                None => {
-                    let place = text("registry").or_else(|| text("git"));
-                    return Ok((place.map_or_else(itself, Source::Remote), steps));
+                if leads_away {
+                    self.collect(vec!["source", source, key], value, detours)?;
                 }
             }
         }
-        // A name that is no source is a registry's.
-        Ok(match self.index_of(scope, &name)? {
-            Some(url) => {
-                steps.push(Detour { key: format!("registries.{name}.index"), origin: url.origin });
-                (Source::Remote(url.value.to_string()), steps)
-            }
-            None => (itself(), steps),
-        })
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use toml_edit::{Item, Value as TomlValue};
+use toml_edit::{DocumentMut, Item, Value as TomlValue};
 use zeroize::Zeroizing;
 
 use super::Error;
@@ -39,44 +39,29 @@ impl Value {
         Self { kind: Kind::Table(BTreeMap::new()), origin }
     }
 
-    /// A document, or a part of it.
-    pub(super) fn read(item: &Item, origin: &Origin) -> Result<Self, Error> {
-        let kind = match item {
-            Item::Value(value) => return Self::of(value, origin),
-            Item::Table(table) => Kind::Table(
-                table
-                    .iter()
-                    .map(|(key, item)| Ok((key.to_owned(), Self::read(item, origin)?)))
-                    .collect::<Result<_, Error>>()?,
-            ),
-            Item::ArrayOfTables(tables) => Kind::List(
-                tables
-                    .iter()
-                    .map(|table| Self::read(&Item::Table(table.clone()), origin))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Item::None => Kind::Table(BTreeMap::new()),
-        };
-        Ok(Self { kind, origin: origin.clone() })
+    /// A document.
+    pub(super) fn read(document: DocumentMut, origin: &Origin) -> Result<Self, Error> {
+        let root = Item::Table(document.into_table()).into_value();
+        root.map_or_else(|_| Ok(Self::table(origin.clone())), |root| Self::of(root, origin))
     }
 
-    fn of(value: &TomlValue, origin: &Origin) -> Result<Self, Error> {
+    fn of(value: TomlValue, origin: &Origin) -> Result<Self, Error> {
         let kind = match value {
-            TomlValue::String(text) => Kind::Text(Zeroizing::new(text.value().clone())),
-            TomlValue::Integer(number) => Kind::Integer(*number.value()),
-            TomlValue::Boolean(boolean) => Kind::Boolean(*boolean.value()),
+            TomlValue::String(text) => Kind::Text(Zeroizing::new(text.into_value())),
+            TomlValue::Integer(number) => Kind::Integer(number.into_value()),
+            TomlValue::Boolean(boolean) => Kind::Boolean(boolean.into_value()),
             TomlValue::Array(array) => {
-                Kind::List(array.iter().map(|value| Self::of(value, origin)).collect::<Result<_, _>>()?)
+                Kind::List(array.into_iter().map(|value| Self::of(value, origin)).collect::<Result<_, _>>()?)
             }
-            TomlValue::InlineTable(table) => Kind::Table(
-                table
-                    .iter()
-                    .map(|(key, value)| Ok((key.to_owned(), Self::of(value, origin)?)))
-                    .collect::<Result<_, Error>>()?,
-            ),
+            TomlValue::InlineTable(table) => {
+                let entries =
+                    table.into_iter().map(|(key, value)| Ok((key.to_string(), Self::of(value, origin)?)));
+                Kind::Table(entries.collect::<Result<_, Error>>()?)
+            }
             TomlValue::Float(_) | TomlValue::Datetime(_) => {
+                let key = "a number with a point, or a date".to_owned();
                 return Err(Error::Shape {
-                    key: "a number with a point, or a date".into(),
+                    key,
                     origin: origin.clone(),
                     wanted: "anything that cargo knows",
                 });
@@ -174,9 +159,9 @@ mod tests {
     use super::*;
 
     fn value(text: &str, path: &str) -> Value {
-        let document: toml_edit::DocumentMut = text.parse().unwrap();
+        let document = text.parse().unwrap();
         let origin = Origin::File { path: path.into(), owner: Owner::Home };
-        Value::read(document.as_item(), &origin).unwrap()
+        Value::read(document, &origin).unwrap()
     }
 
     fn shown(value: &Value) -> String {
@@ -217,7 +202,6 @@ mod tests {
         assert_eq!(clash.key, "registries.a.credential-provider");
         assert_eq!((clash.one.to_string(), clash.other.to_string()), ("one".into(), "other".into()));
         assert!(matches!(all.at(&["registries", "a", "credential-provider", "x"]), Err(Error::Shape { .. })));
-        let date: toml_edit::DocumentMut = "x = 1.5".parse().unwrap();
-        assert!(matches!(Value::read(date.as_item(), &all.origin), Err(Error::Shape { .. })));
+        assert!(matches!(Value::read("x = 1.5".parse().unwrap(), &all.origin), Err(Error::Shape { .. })));
     }
 }

@@ -71,8 +71,7 @@ pub(super) fn provider(
     if !is_set(&cargo, registry)? {
         let change = match cargo.provider_change(registry, &our_command()) {
             Err(error) if choice != Choice::Write => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                ui.note(format_args!("cargo does not ask this program yet: {error}{hint}"));
+                ui.note(format_args!("cargo does not ask this program yet: {}", error.with_hint()));
                 return Ok(());
             }
             change => change?,
@@ -85,7 +84,7 @@ pub(super) fn provider(
     let enrollments = Enrollments::load(context.cargo.home())?;
     let served =
         Served { registry: registry.clone(), is_sealed: enrollments.registry(&registry.index).is_none() };
-    if let Some(problem) = served.problem(&enrollments, &context.cargo.read()) {
+    if let Some(problem) = served.obstacle(&enrollments, &context.cargo.read(), true) {
         ui.warn(problem);
     }
     Ok(())

@@ -60,7 +60,7 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     }
     let cargo = context.cargo.read();
     for served in Served::all(&enrollments) {
-        if let Some(obstacle) = served.obstacle(&enrollments, &cargo) {
+        if let Some(obstacle) = served.obstacle(&enrollments, &cargo, false) {
             ui.warn(obstacle);
         }
     }

@@ -48,54 +48,27 @@ impl Served {
         enrollments.registries.iter().map(Self::from).chain(sealed.map(Self::from)).collect()
     }
 
-    /// What keeps cargo from having this program's tokens in this folder, and what to do.
+    /// What keeps cargo from having this program's tokens in this folder, and what to do; with doubts, what only may.
     pub(super) fn obstacle(
-        &self,
-        enrollments: &Enrollments,
-        cargo: &Result<Configuration, Error>,
-    ) -> Option<String> {
-        self.trouble(enrollments, cargo, false)
-    }
-
-    /// The same, and what only may keep it.
-    pub(super) fn problem(
-        &self,
-        enrollments: &Enrollments,
-        cargo: &Result<Configuration, Error>,
-    ) -> Option<String> {
-        self.trouble(enrollments, cargo, true)
-    }
-
-    fn trouble(
         &self,
         enrollments: &Enrollments,
         cargo: &Result<Configuration, Error>,
         with_doubts: bool,
     ) -> Option<String> {
-        let hinted =
-            |error: &Error| error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
         let cargo = match cargo {
             Ok(cargo) => cargo,
-            Err(error) => return Some(hinted(error)),
+            Err(error) => return Some(error.with_hint()),
         };
-        match self.standing(enrollments, cargo) {
-            Err(error) => return Some(hinted(&error)),
-            Ok(NotAsked { text, next }) => return Some(format!("{text}; next: {next}")),
-            Ok(Doubtful { text, next }) if with_doubts => {
-                return Some(format!("{text}; next: {next}"));
-            }
-            Ok(_) => {}
-        }
-        match cargo.detours(&self.registry) {
-            Ok(detours) => detours.first().filter(|_| self.is_sealed).map(|detour| {
-                let Detour { key, origin } = detour;
-                let next = edit(origin);
+        match (self.standing(enrollments, cargo), cargo.detours(&self.registry)) {
+            (Err(error), _) | (_, Err(error)) => Some(error.with_hint()),
+            (Ok(NotAsked { text, next }), _) => Some(format!("{text}; next: {next}")),
+            (Ok(Doubtful { text, next }), _) if with_doubts => Some(format!("{text}; next: {next}")),
+            (_, Ok(detours)) => detours.first().filter(|_| self.is_sealed).map(|Detour { key, origin }| {
+                let key = escape(key);
                 format!(
-                    "{origin} sets `{}`, so its token is not opened in this folder; next: {next}",
-                    escape(key)
+                    "{origin} sets `{key}`, so its token is not opened in this folder; next: edit {origin}"
                 )
             }),
-            Err(error) => Some(hinted(&error)),
         }
     }
 

@@ -147,7 +147,7 @@ enum Outlook {
 
 impl Outlook {
     fn of(registry: &Registry, enrollments: &Enrollments, found: &[PluggedIn], cargo: &Cargo) -> Self {
-        if let Some(why) = Served::from(registry).obstacle(enrollments, cargo) {
+        if let Some(why) = Served::from(registry).obstacle(enrollments, cargo, false) {
             return Self::NotAsked { why };
         }
         let cards = registry.cards.iter().filter_map(|card| {
@@ -165,7 +165,7 @@ impl Outlook {
         found: &[PluggedIn],
         cargo: &Cargo,
     ) -> Self {
-        if let Some(why) = Served::from(token).obstacle(enrollments, cargo) {
+        if let Some(why) = Served::from(token).obstacle(enrollments, cargo, false) {
             return Self::NotAsked { why };
         }
         let cards = keys.iter().filter_map(|key| {

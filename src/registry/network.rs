@@ -34,10 +34,9 @@ impl Network {
 
     /// The same, by this configuration. Relative paths in the environment start `here`.
     fn of(url: &str, configuration: &Configuration, here: &Path) -> Self {
-        let variable = |name: &str| configuration.environment().get(name).filter(|value| !value.is_empty());
-        let either = |upper: &str| {
-            variable(&upper.to_ascii_lowercase()).or_else(|| variable(upper)).map(str::to_owned)
-        };
+        let variable =
+            |name: &str| configuration.environment().get(name).filter(|value| !value.is_empty()).cloned();
+        let either = |upper: &str| variable(&upper.to_ascii_lowercase()).or_else(|| variable(upper));
         let setting = |key| configuration.own_setting(&["http", key]);
         let for_https = || url.starts_with("https:").then(|| either("HTTPS_PROXY")).flatten();
         let proxy = setting("proxy").map(|proxy| proxy.value).or_else(for_https);

@@ -109,7 +109,7 @@ fn a_registry_name_cannot_drive_the_terminal() {
     });
     let outcome = world.provider(&request.to_string()).succeeds();
     assert_eq!(outcome.answer(), json!({"Err": {"kind": "not-found"}}));
-    outcome.says(&["yk-cargo enroll \\u{1b}[2Jmy-reg\\u{d}\\u{a}"]);
+    outcome.says(&["yk-cargo enroll '\\u{1b}[2Jmy-reg\\u{d}\\u{a}'"]);
     assert!(!outcome.stderr.contains(['\u{1b}', '\u{7}', '\r']));
 }
 

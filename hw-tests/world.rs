@@ -344,6 +344,16 @@ impl Outcome {
         self
     }
 
+    /// Asserts that stderr has all of these texts, in one piece or in rows of a registry's words.
+    #[track_caller]
+    pub(crate) fn quotes(&self, texts: &[&str]) -> &Self {
+        let words = self.stderr.replace("\n    | ", " ");
+        for text in texts {
+            assert!(words.contains(text), "no {text:?} in {self:#?}");
+        }
+        self
+    }
+
     /// The provider's answer, the line after its hello.
     #[track_caller]
     pub(crate) fn answer(&self) -> serde_json::Value {

@@ -17,7 +17,7 @@ use crate::folder;
 use crate::index_url::IndexUrl;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 pub(crate) mod edit;
 mod error;
@@ -261,7 +261,7 @@ impl Pending {
     #[must_use]
     pub fn next_command(&self) -> String {
         match &self.purpose {
-            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", escape(index)),
+            Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", foreign_word(index)),
             Purpose::Sealing => "yk-cargo seal REGISTRY".to_owned(),
         }
     }

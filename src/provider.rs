@@ -26,7 +26,7 @@ use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
 use crate::signer::Signer;
-use crate::text::{causes, escape};
+use crate::text::{causes, escape, foreign_word};
 use crate::ui::{self, Ui};
 
 mod sealed;
@@ -215,7 +215,7 @@ impl Provider<'_> {
             let target = info.name.unwrap_or(info.index_url);
             self.ui.note(format_args!(
                 "to sign with a YubiKey, enroll this registry: yk-cargo enroll {0}; or seal its token: yk-cargo seal {0}",
-                escape(target)
+                foreign_word(target)
             ));
         }
     }

@@ -102,10 +102,60 @@ fn category(character: char) -> GeneralCategory {
     CodePointMapData::<GeneralCategory>::new().get(character)
 }
 
+/// Foreign text of several lines: each row begins with a bar, the terminal has none to break, and so nothing in there can be
+/// taken for a line of this program.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    /// In columns; a character outside ASCII may have two.
+    const WIDTH: usize = 64;
+    const MOST_ROWS: usize = 20;
+    let columns =
+        |word: &str| word.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum::<usize>();
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let (mut row, mut width) = (String::new(), 0);
+        for word in escape(line).split_whitespace() {
+            if width > 0 && width + 1 + columns(word) > WIDTH {
+                rows.push(std::mem::take(&mut row));
+                width = 0;
+            }
+            if width > 0 {
+                row.push(' ');
+                width += 1;
+            }
+            for character in word.chars() {
+                let columns = if character.is_ascii() { 1 } else { 2 };
+                if width + columns > WIDTH {
+                    rows.push(std::mem::take(&mut row));
+                    width = 0;
+                }
+                row.push(character);
+                width += columns;
+            }
+        }
+        rows.push(row);
+        if rows.len() > MOST_ROWS {
+            rows.truncate(MOST_ROWS);
+            rows.push("…".to_owned());
+            break;
+        }
+    }
+    rows.iter().map(|row| format!("    | {row}")).collect::<Vec<_>>().join("\n")
+}
+
 /// A path as one word of a shell's command, so that what is pasted runs.
 #[must_use]
 pub fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
+    word(path.display().to_string())
+}
+
+/// Foreign text as one word of a shell's command, escaped: pasted, it runs nothing else.
+#[must_use]
+pub fn foreign_word(text: &str) -> String {
+    word(escape(text))
+}
+
+fn word(text: String) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text
@@ -186,6 +236,29 @@ mod tests {
         assert_eq!(escape("my-r\u{435}g"), r"my-r\u{435}g");
         assert_eq!(escape("\u{3bf}range"), r"\u{3bf}range");
         assert_eq!(escape("東京tower"), "東京tower");
+    }
+
+    #[test]
+    fn what_is_quoted_has_a_bar_before_every_row() {
+        assert_eq!(quoted("one\r\ntwo\x1b[2J"), "    | one\n    | two\\u{1b}[2J");
+        let words = "word ".repeat(30);
+        assert_eq!(quoted(&words).replace("\n    | ", " "), format!("    | {}", words.trim_end()));
+        let texts =
+            ["added\nhint: x".to_owned(), "a".repeat(74) + "hint: x", "東".repeat(99), "\n".repeat(99)];
+        for shown in texts.iter().map(|text| quoted(text)) {
+            assert!(
+                shown.lines().all(|row| row.starts_with("    | ") && row.chars().count() <= 70),
+                "{shown}"
+            );
+            assert!(shown.lines().count() <= 21, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_text_is_one_word_to_a_shell() {
+        assert_eq!(foreign_word("sparse+https://r.example/index/"), "sparse+https://r.example/index/");
+        assert_eq!(foreign_word("sparse+https://x/$(id)/;'x"), r"'sparse+https://x/$(id)/;'\''x'");
+        assert_eq!(foreign_word("a\x1bb"), r"'a\u{1b}b'");
     }
 
     #[test]

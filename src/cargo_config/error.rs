@@ -149,7 +149,7 @@ impl Error {
             }
             Self::AsksAnother { name, .. } => format!(
                 "revoke it and remove it; or, to have it sealed all the same: yk-cargo migrate --registry {}",
-                crate::text::escape(name)
+                crate::text::foreign_word(name)
             ),
             Self::Changed { .. } => "the token is sealed and still there in clear: run it again".into(),
             Self::CredentialsNameAProvider { .. } => "remove that line first".into(),

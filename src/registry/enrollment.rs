@@ -12,10 +12,7 @@ use super::http::{self, Client};
 use super::network::Network;
 use crate::enrollment::Key;
 use crate::settings::Settings;
-use crate::text::escape;
-
-/// The most lines of a registry's text that are shown.
-const LINES: usize = 20;
+use crate::text::{escape, quoted};
 
 /// A registry that enrolls keys over HTTP.
 pub struct Registration<'a> {
@@ -72,9 +69,10 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// The registry's words, safe to show, line by line.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.text.lines().take(LINES).map(escape)
+    /// The registry's words, safe to show, as its own.
+    #[must_use]
+    pub fn words(&self) -> String {
+        quoted(&self.text)
     }
 }
 
@@ -162,7 +160,8 @@ impl<'a> Registration<'a> {
     fn refused(&self, status: u16, body: &[u8]) -> Error {
         let detail = self.read::<Value>(body).ok();
         let detail = detail.as_ref().and_then(|value| value["errors"][0]["detail"].as_str());
-        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), escape) }
+        let words = |detail| format!("it says\n{}", quoted(detail));
+        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), words) }
     }
 }
 
@@ -204,7 +203,7 @@ pub enum Error {
     Refused {
         /// The answer's status.
         status: u16,
-        /// Its reason, escaped.
+        /// Its reason in its own words, safe to show.
         detail: String,
     },
 }

@@ -109,9 +109,7 @@ impl Enrollment<'_> {
             }
         };
         let accepted = with.registration.submit(&terms.nonce, &credential, &card.label, &proven)?;
-        for line in accepted.lines() {
-            self.ui.say(line);
-        }
+        self.ui.say(format_args!("the registry has taken the keys, and says\n{}", accepted.words()));
         Ok(())
     }
 

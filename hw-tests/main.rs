@@ -20,6 +20,7 @@ mod git_registry;
 mod hostile;
 mod interruptions;
 mod invites;
+mod job_control;
 mod loopback;
 mod lying_cards;
 mod migrating;

@@ -1,10 +1,13 @@
 //! A PIN from pinentry, where there is no terminal: a fake one that writes down what it is told, and Debian's.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use crate::terminal::expect;
 use crate::trace::Seen;
-use crate::world::{NAME, Outcome, PIN, Run, World};
+use crate::world::{NAME, Outcome, PIN, Reads, Run, World};
 
 impl World {
     /// A program that speaks Assuan and answers GETPIN with the next of these lines, then with its last. It is the
@@ -75,8 +78,8 @@ fn a_pin_from_pinentry() {
         "OPTION ttytype=xterm\n",
         "OPTION lc-ctype=de_DE.UTF-8\n",
         "OPTION display=:7\n",
-        "SETDESC yk-cargo: the PIN of YubiKey 12345678 (3 tries left)\n",
-        "SETPROMPT PIN:\nGETPIN\n",
+        "SETDESC yk-cargo: the PIV PIN of YubiKey 12345678 (3 tries left), for%0Asigning yank of `alpha 0.1.0` for `my-reg` with YubiKey 12345678 (laptop key)\n",
+        "SETPROMPT PIV PIN:\nGETPIN\n",
     ] {
         assert!(told.contains(line), "no {line:?} in {told}");
     }
@@ -163,4 +166,69 @@ fn debians_pinentry_curses() {
     session.flush().unwrap();
     expect(&mut session, &["DONE"]);
     assert_eq!(Seen::on(&world.card).pins(), 1);
+}
+
+/// While the touch is waited for, the PIN is in memory once: the card may be reset, and would need it again.
+#[test]
+fn the_pin_is_in_memory_once() {
+    let world = World::with(Reads::AuthRequired, |card| {
+        card.touch(mock_card::Touch::Manual).touch_timeout(Duration::from_secs(60))
+    })
+    .enroll_with(&[])
+    .with_pinentry(&[&format!("D {PIN}\\nOK\\n")]);
+    let by_command = world.script(
+        "pin-and-child.sh",
+        &format!("#!/bin/sh\necho {PIN}\nsleep 60 2>/dev/null &\necho $! >child\n"),
+    );
+    for command in [None, Some(by_command)] {
+        world.card.power_off();
+        let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+        let yank = match &command {
+            None => yank.without("YK_CARGO_PIN_COMMAND"),
+            Some(command) => yank.env("YK_CARGO_PIN_COMMAND", command),
+        };
+        let child = yank.starts();
+        assert!(world.card.wait_touch(Duration::from_secs(60)));
+        let copies = copies_in_memory(child.id(), PIN.as_bytes());
+        world.card.touch();
+        assert!(child.wait_with_output().unwrap().status.success());
+        match copies {
+            Some(copies) => assert_eq!(copies, 1, "{command:?}"),
+            None => {
+                let why = "skipped: the memory of another process can be read by root alone";
+                let _ = writeln!(std::io::stderr(), "{why}");
+            }
+        }
+    }
+    let left = fs::read_to_string(world.path("work/child")).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(left).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+}
+
+/// How often this is in the memory of the program that `timeout` and `setsid` run for us; `None` if it cannot be read.
+fn copies_in_memory(timeout: u32, secret: &[u8]) -> Option<usize> {
+    let child_of = |parent: u32| {
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+        children.split_whitespace().next()?.parse::<u32>().ok()
+    };
+    let mut program = child_of(timeout)?;
+    while fs::read_to_string(format!("/proc/{program}/comm")).ok()?.trim() != "yk-cargo" {
+        program = child_of(program)?;
+    }
+    let maps = fs::read_to_string(format!("/proc/{program}/maps")).ok()?;
+    let memory = fs::File::open(format!("/proc/{program}/mem")).ok()?;
+    let mut copies = 0;
+    for map in maps.lines().filter(|map| map.contains(" rw")) {
+        let (from, to) = map.split(' ').next()?.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let mut bytes = vec![0; (to - from) as usize];
+        // Some special regions cannot be read.
+        if memory.read_exact_at(&mut bytes, from).is_ok() {
+            copies += bytes.windows(secret.len()).filter(|window| *window == secret).count();
+        }
+    }
+    Some(copies)
 }

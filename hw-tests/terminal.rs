@@ -10,7 +10,7 @@ use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, World};
 
 /// How long any expected text may take, in milliseconds, whatever goes wrong.
-const LIMIT: u64 = 60_000;
+pub(crate) const LIMIT: u64 = 60_000;
 
 impl World {
     /// A shell line on a terminal of its own, without a PIN command.
@@ -29,6 +29,8 @@ impl World {
         self
     }
 }
+
+pub(crate) const YANK_ALONE: &str = "yk-cargo token my-reg --yank alpha@0.1.0";
 
 pub(crate) const YANK: &str = "yk-cargo token my-reg --yank alpha@0.1.0 && echo DONE || echo FAILED";
 
@@ -66,7 +68,7 @@ fn the_last_try_needs_a_typed_yes() {
     let world = World::enrolled().forgets_its_pin();
     world.card.set_pin_tries(1);
     let question =
-        "One try is left before the PIN of YubiKey 12345678 is blocked. Use it? Type yes to go on: ";
+        "One try is left before the PIV PIN of YubiKey 12345678 is blocked. Use it? Type yes to go on: ";
     let mut session = world.at_a_terminal(YANK);
     expect(&mut session, &[question]);
     session.send_line("y").unwrap();
@@ -175,13 +177,100 @@ fn a_key_that_is_plugged_in_late() {
     expect(&mut session, &["plug in YubiKey 12345678 (laptop key)", "no YubiKey is plugged in", "FAILED"]);
 }
 
-/// A background job may not stop to ask: it is answered as if nobody were there.
+/// A background job may not stop to ask: it is answered as if nobody were there, and told why.
 #[test]
 fn a_background_job_is_not_stopped() {
     let world = World::enrolled().forgets_its_pin();
-    let mut session =
-        world.at_a_terminal("set -m; yk-cargo token my-reg --yank alpha@0.1.0 & wait $!; echo status $?");
-    expect(&mut session, &["there is no terminal to ask for it", "status 1"]);
+    let yank = "cargo yank alpha@0.1.0 --registry my-reg";
+    for line in [
+        "set -m; yk-cargo token my-reg --yank alpha@0.1.0 & wait $!".to_owned(),
+        format!("set -m; {yank} & wait $!"),
+        format!("timeout 60 {yank}"),
+    ] {
+        let mut session = world.at_a_terminal(&format!("{line}; echo status $?"));
+        expect(&mut session, &["this runs in the background of its terminal, where it cannot be asked for"]);
+        expect(&mut session, &["bring it to the foreground with `fg`", "timeout --foreground", "status 1"]);
+    }
+    let mut session = world.at_a_terminal("timeout 60 yk-cargo forget my-reg; echo status $?");
+    expect(&mut session, &["in the background of its terminal, where nothing can be asked", "--foreground"]);
+    let mut session = world.at_a_terminal(&format!("timeout --foreground 60 {yank}; echo status $?"));
+    expect(&mut session, &["PIV PIN of YubiKey"]);
+}
+
+/// A tool keeps what cargo says for itself: what a person has to know at once is said where they are asked.
+#[test]
+fn a_tool_that_captures_what_is_said() {
+    let world = World::enrolled().forgets_its_pin();
+    let package = world.package("alpha", "0.1.0", "");
+    let publish = format!(
+        "cd {} && said=$(cargo publish --registry {NAME} 2>&1) && echo DONE; yk-cargo token my-reg --yank alpha@0.1.0 2>said >token && echo DONE",
+        package.display()
+    );
+    let mut session = world.at_a_terminal(&publish);
+    expect(&mut session, &["signing publish of `alpha 0.1.0` for `my-reg`", "PIV PIN of YubiKey"]);
+    session.send_line("12345").unwrap();
+    expect(&mut session, &["this is shorter", "PIV PIN of YubiKey"]);
+    session.send_line("111222").unwrap();
+    expect(&mut session, &["wrong PIN, 2 tries left", "PIV PIN of YubiKey"]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["touch YubiKey 12345678 now (it blinks)", "DONE"]);
+    expect(
+        &mut session,
+        &["signing yank of `alpha 0.1.0`", "touch YubiKey 12345678 now (it blinks)", "DONE"],
+    );
+    let said = std::fs::read_to_string(package.join("said")).unwrap();
+    assert!(said.contains("touch YubiKey 12345678 now"), "it is said there too: {said}");
+}
+
+/// A PIN with letters outside ASCII is right in UTF-8; in another encoding that is said, whatever it comes from, and costs no try.
+#[test]
+fn a_pin_with_letters_outside_ascii() {
+    let world = World::with(crate::world::Reads::AuthRequired, |card| card.pin("z\u{fc}rich1"));
+    let utf8 = world.script("utf8.sh", "#!/bin/sh\nprintf 'z\\303\\274rich1\\n'\n");
+    world
+        .yk_cargo(["enroll", NAME, "--yes", "--configure", "--label", "laptop key"])
+        .env("YK_CARGO_PIN_COMMAND", &utf8)
+        .succeeds();
+    world.add_keys("alice");
+    let world = world.forgets_its_pin();
+
+    let latin1 = world.script("latin1.sh", "#!/bin/sh\nprintf 'z\\374rich1\\n'\n");
+    let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    yank()
+        .env("YK_CARGO_PIN_COMMAND", &latin1)
+        .fails()
+        .says(&["the answer of the PIN command is not in UTF-8"]);
+    for (entered, says) in [
+        ("z%FCrich1", "what was entered in pinentry is not in UTF-8"),
+        ("z\\374rich1", "what was entered in pinentry is not in UTF-8"),
+        ("zu%CC%88rich1", "a PIN has 6 to 8 bytes, and this has 9"),
+    ] {
+        let pinentry = world.script(
+            "pinentry.sh",
+            &format!(
+                "#!/bin/sh\necho OK\nwhile read -r line; do\ncase $line in\nSETERROR*) echo \"$line\" >>errors; echo OK;;\n\
+                 GETPIN) if [ -e asked ]; then rm asked; echo ERR 83886179; else touch asked; printf 'D {}\\nOK\\n'; fi;;\n\
+                 *) echo OK;;\nesac\ndone\n",
+                entered.replace('%', "%%")
+            ),
+        );
+        world.write("home/yk-cargo/config.toml", &format!("pinentry = \"{}\"\n", pinentry.display()));
+        yank().without("YK_CARGO_PIN_COMMAND").fails().says(&["pinentry was cancelled"]);
+        let errors = std::fs::read_to_string(world.path("work/errors")).unwrap();
+        assert!(errors.contains(says), "no {says:?} in {errors}");
+    }
+    assert_eq!((world.card.pin_tries(), Seen::on(&world.card).pins()), (3, 0));
+
+    let mut session = world.at_a_terminal(YANK);
+    expect(&mut session, &["PIV PIN of YubiKey"]);
+    // The library sends text only.
+    std::io::Write::write_all(&mut session.process().get_file_handle().unwrap(), b"z\xfcrich1\n").unwrap();
+    expect(&mut session, &["what was typed is not in UTF-8", "PIV PIN of YubiKey"]);
+    session.send_line("stra\u{df}e12").unwrap();
+    expect(&mut session, &["a PIN has 6 to 8 bytes, and this has 9", "PIV PIN of YubiKey"]);
+    session.send_line("z\u{fc}rich1").unwrap();
+    expect(&mut session, &["DONE"]);
+    assert_eq!(Seen::on(&world.card).pins(), 1);
 }
 
 /// Nothing is asked by name alone: the prompt shows a card, and the card is looked at again before the PIN is sent.

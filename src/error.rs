@@ -12,8 +12,8 @@ use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::process::secret_program;
 use crate::registry::{enrollment as registration, greeting};
 use crate::text::escape;
-use crate::ui::AskError;
 use crate::ui::pinentry::PinentryError;
+use crate::ui::{AskError, Nobody};
 use crate::{cargo_config, piv, proof, reader, sealed, settings, trusted_keys};
 
 /// Everything that stops an operation. Variants are for matching, [`Error::hint`] is for people.
@@ -155,14 +155,19 @@ pub enum Error {
         role: &'static str,
     },
     /// A PIN is needed and there is nobody to ask.
-    #[error("YubiKey {serial} needs its PIN, and there is no terminal to ask for it")]
+    #[error("YubiKey {serial} needs its PIN, and {nobody}")]
     NoPin {
         /// The card.
         serial: Serial,
+        /// Why not.
+        nobody: Nobody,
     },
     /// `cargo login` without a token, and nobody to ask for one.
-    #[error("no token was given, and there is no terminal to ask for it")]
-    NoToken,
+    #[error("no token was given, and {nobody}")]
+    NoToken {
+        /// Why not.
+        nobody: Nobody,
+    },
     /// No token is sealed for this registry.
     #[error("no token is sealed for {}", escape(registry))]
     NotSealed {

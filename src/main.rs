@@ -10,7 +10,7 @@ fn main() {
     ui::log::init();
     keep_memory_to_ourselves();
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "--cargo-plugin") {
-        leave(i32::from(provider::serve(home::cargo_home(), Ui::asking()).is_err()));
+        leave(i32::from(provider::serve(home::cargo_home(), Ui::asking().aloud()).is_err()));
     }
     leave(match commands::run(Cli::parse().command) {
         Ok(()) => 0,

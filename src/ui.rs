@@ -1,13 +1,15 @@
 //! Everything a person sees or is asked, in one place.
 //!
 //! Text goes to stderr, questions to the controlling terminal; stdout belongs to data and to cargo's protocol. Cargo
-//! leaves half-drawn progress bars behind, so a line on a terminal begins by wiping what stands there.
+//! leaves half-drawn progress bars behind, so a line on a terminal begins by wiping what stands there. Foreign text has been
+//! escaped where it came in; whatever was forgotten is tamed here, in messages and questions alike.
 
 use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anstream::ColorChoice;
+use anstream::adapter::strip_str;
 use anstyle::{AnsiColor, Style};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -20,8 +22,8 @@ pub mod pinentry;
 mod terminal;
 
 pub use countdown::Countdown;
-use terminal::Terminal;
 pub use terminal::restore as restore_terminal;
+use terminal::{Found, Terminal};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -55,13 +57,32 @@ pub fn color(color: Color) {
 pub struct Ui {
     wipe_line: bool,
     may_ask: bool,
+    aloud: bool,
+}
+
+/// Why a question would reach nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// There is a terminal, but its foreground belongs to another job: a question would stop this one.
+    InForeground,
+    /// There is no terminal, or it was said that nothing be asked.
+    AtATerminal,
+}
+
+impl Display for Nobody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InForeground => "this runs in the background of its terminal, where it cannot be asked for",
+            Self::AtATerminal => "there is no terminal to ask for it",
+        })
+    }
 }
 
 impl Ui {
     /// Speaks on stderr, and asks on the controlling terminal.
     #[must_use]
     pub fn asking() -> Self {
-        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: true }
+        Self { wipe_line: std::io::stderr().is_terminal(), may_ask: true, aloud: false }
     }
 
     /// Speaks on stderr, and asks nothing.
@@ -70,31 +91,47 @@ impl Ui {
         Self { may_ask: false, ..Self::asking() }
     }
 
+    /// Speaks on the controlling terminal too, where stderr is kept by somebody else: what a person has to do at once must
+    /// reach them where they were asked.
+    #[must_use]
+    pub fn aloud(self) -> Self {
+        Self { aloud: true, ..self }
+    }
+
     /// Whether a question would reach somebody: there is a controlling terminal and we are in its foreground.
     #[must_use]
     pub fn is_interactive(&self) -> bool {
-        self.may_ask && Terminal::open().is_some()
+        self.terminal().is_ok()
+    }
+
+    /// Why a question would reach nobody, where that is so.
+    #[must_use]
+    pub fn nobody(&self) -> Nobody {
+        match self.terminal() {
+            Err(AskError::InBackground) => Nobody::InForeground,
+            _ => Nobody::AtATerminal,
+        }
     }
 
     /// A plain line.
     pub fn say(&self, text: impl Display) {
-        self.line(format_args!("{text}"));
+        self.line(format_args!("{}", tame(text)));
     }
 
     /// Says what is waited for, and on a terminal how many seconds are left, until it is dropped.
     #[must_use]
     pub fn count_down(&self, text: String, from: Duration) -> Countdown {
-        Countdown::begin(*self, text, from)
+        Countdown::begin(*self, tame(text), from)
     }
 
     /// `note: …`
     pub fn note(&self, text: impl Display) {
-        self.line(format_args!("{NOTE}note{NOTE:#}: {text}"));
+        self.line(format_args!("{NOTE}note{NOTE:#}: {}", tame(text)));
     }
 
     /// `warning: …`
     pub fn warn(&self, text: impl Display) {
-        self.line(format_args!("{WARNING}warning{WARNING:#}: {text}"));
+        self.line(format_args!("{WARNING}warning{WARNING:#}: {}", tame(text)));
     }
 
     /// `error: …`, one `caused by: …` for each source, `hint: …`.
@@ -113,7 +150,7 @@ impl Ui {
     /// # Errors
     /// [`AskError`].
     pub fn ask_hidden(&self, prompt: &str, deadline: Duration) -> Result<Zeroizing<String>, AskError> {
-        self.terminal()?.ask_hidden(prompt, deadline)
+        self.terminal()?.ask_hidden(&tame(prompt), deadline)
     }
 
     /// Asks for a line.
@@ -121,7 +158,7 @@ impl Ui {
     /// # Errors
     /// [`AskError`].
     pub fn ask(&self, prompt: &str, deadline: Duration) -> Result<String, AskError> {
-        self.terminal()?.ask(prompt, deadline)
+        self.terminal()?.ask(&tame(prompt), deadline)
     }
 
     /// Asks a question whose answer is no unless it is `y` or `yes`.
@@ -159,13 +196,34 @@ impl Ui {
     }
 
     fn terminal(&self) -> Result<Terminal, AskError> {
-        if self.may_ask { Terminal::open().ok_or(AskError::NobodyThere) } else { Err(AskError::NobodyThere) }
+        if !self.may_ask {
+            return Err(AskError::NobodyThere);
+        }
+        match Terminal::find() {
+            Found::Ours(terminal) => Ok(terminal),
+            Found::Background => Err(AskError::InBackground),
+            Found::Nothing => Err(AskError::NobodyThere),
+        }
     }
 
     /// Nobody can be told if stderr is gone, so a failure to write is let pass.
     fn line(&self, text: fmt::Arguments<'_>) {
         let wipe = if self.wipe_line { "\r\x1b[K" } else { "" };
         let _ = writeln!(anstream::stderr().lock(), "{wipe}{text}");
+        if self.aloud
+            && !self.wipe_line
+            && let Ok(mut terminal) = self.terminal()
+        {
+            terminal.say(&strip_str(&text.to_string()).to_string());
+        }
+    }
+}
+
+impl AskError {
+    /// Whether it reached nobody.
+    #[must_use]
+    pub fn is_for_nobody(&self) -> bool {
+        matches!(self, Self::NobodyThere | Self::InBackground)
     }
 }
 
@@ -173,9 +231,15 @@ impl Ui {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// No terminal, we are not in its foreground, or it was said that nothing be asked.
+    /// There is a terminal, but its foreground belongs to another job.
+    #[error("this runs in the background of its terminal, where nothing can be asked")]
+    InBackground,
+    /// No terminal, or it was said that nothing be asked.
     #[error("there is no terminal to ask on")]
     NobodyThere,
+    /// Letters outside ASCII, from a terminal that does not use UTF-8.
+    #[error("what was typed is not in UTF-8: this terminal uses another encoding")]
+    NotUtf8,
     /// End of input.
     #[error("nothing was entered")]
     Nothing,

@@ -19,7 +19,7 @@ pub(crate) fn card<'a>(
     let Access { readers, ui, settings } = access;
     let mut names = readers.yubikeys()?;
     if names.is_empty() && ui.is_interactive() {
-        let _countdown = ui.count_down("plug in the YubiKey".into(), readers.deadlines().insertion);
+        let _countdown = ui.aloud().count_down("plug in the YubiKey".into(), readers.deadlines().insertion);
         names = readers.wait_for_insertion(&[])?;
     }
     let mut cards = Vec::new();

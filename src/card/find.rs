@@ -16,7 +16,7 @@ pub(super) fn reader(access: Access<'_>, cards: &KnownCards) -> Result<ReaderNam
     let mut names = readers.yubikeys()?;
     if names.is_empty() && ui.is_interactive() {
         let text = format!("plug in {}", cards.for_display());
-        let _countdown = ui.count_down(text, readers.deadlines().insertion);
+        let _countdown = ui.aloud().count_down(text, readers.deadlines().insertion);
         names = readers.wait_for_insertion(&[])?;
     }
     if names.len() > 1 {

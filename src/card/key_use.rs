@@ -113,7 +113,9 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
     fn overcome(&mut self, obstacle: Obstacle) -> Result<(), Error> {
         match obstacle {
             Obstacle::NeedsPin { serial, tries, why } => {
-                self.pin = Some(Arc::new(self.pins.pin(serial, tries, why)?));
+                let key = self.keys.iter().find(|key| key.serial == serial);
+                let purpose = key.and_then(|key| key.announcement.as_deref());
+                self.pin = Some(Arc::new(self.pins.pin(serial, tries, why, purpose)?));
             }
             Obstacle::WrongPin { tries } => {
                 self.pin = None;
@@ -121,7 +123,7 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
             }
             Obstacle::NotTouched { .. } if self.touch_again && self.pins.somebody_is_there() => {
                 self.touch_again = false;
-                self.access.ui.warn("it was not touched in time; once more");
+                self.access.ui.aloud().warn("it was not touched in time; once more");
             }
             Obstacle::NotTouched { serial } => return Err(Error::NotTouched { serial }),
             Obstacle::OtherCard { found } => return Err(self.cards.wrong_card(&found)),
@@ -165,7 +167,7 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
         if std::mem::take(&mut self.announce)
             && let Some(announcement) = &key.announcement
         {
-            self.ui.say(announcement);
+            self.ui.aloud().say(announcement);
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
             Some(obstacle) => Ok(Err(obstacle)),
@@ -175,7 +177,7 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
 
     /// The one operation with the key, while the person is told to touch it.
     fn operate(&mut self, piv: &mut Piv<'_>, key: &PrivateKey<K>) -> Result<Result<T, Obstacle>, Error> {
-        let notice = TouchNotice::begin(self.ui, key.serial, key.touch, self.touch_notice);
+        let notice = TouchNotice::begin(self.ui.aloud(), key.serial, key.touch, self.touch_notice);
         let started = Instant::now();
         let result = (self.operation)(piv, &key.key);
         drop(notice);

@@ -68,7 +68,14 @@ impl SurveyedCard<'_> {
             match self.look(move |piv| unlock(piv, given.as_ref()))? {
                 Unlocked::Key(key) => return Ok(key),
                 Unlocked::Nothing => return Err(Error::ManagementKeyNeeded { serial }),
-                Unlocked::NeedsPin { tries } => pin = Some(pins.pin(serial, tries, Why::NotVerified)?),
+                Unlocked::NeedsPin { tries } => {
+                    pin = Some(pins.pin(
+                        serial,
+                        tries,
+                        Why::NotVerified,
+                        Some("the management key behind it"),
+                    )?);
+                }
                 Unlocked::WrongPin { tries } => pins.was_wrong(tries)?,
             }
         }

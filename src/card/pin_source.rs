@@ -6,7 +6,7 @@ use crate::piv::Serial;
 use crate::piv::pin::Pin;
 use crate::process::secret_program::{PIN_COMMAND, Secret, SecretProgram};
 use crate::settings::Settings;
-use crate::ui::pinentry::Pinentry;
+use crate::ui::pinentry::{Pinentry, PinentryError};
 use crate::ui::{AskError, Ui};
 
 mod earlier;
@@ -38,18 +38,25 @@ impl<'a> PinSource<'a> {
         Self { settings, ui, command, pinentry: None, asked: None, mistake: None }
     }
 
-    /// A PIN to try. `tries` is how many the card has left, [`u8::MAX`] if it does not tell.
+    /// A PIN to try. `tries` is how many the card has left, [`u8::MAX`] if it does not tell. `purpose` is what the person has
+    /// been told on the terminal, which pinentry covers.
     ///
     /// The last try is never spent without typed consent; the command, which gives one PIN only, and pinentry, where
     /// nothing can be typed but a PIN, never get it.
     ///
     /// # Errors
     /// [`Error::LastTry`], [`Error::NoPin`], and what the command, the terminal or pinentry say.
-    pub(crate) fn pin(&mut self, serial: Serial, tries: u8, why: Why) -> Result<Pin, Error> {
+    pub(crate) fn pin(
+        &mut self,
+        serial: Serial,
+        tries: u8,
+        why: Why,
+        purpose: Option<&str>,
+    ) -> Result<Pin, Error> {
         if tries > 1
             && let Some(command) = self.command.take()
         {
-            self.ui.note(format_args!("asking {PIN_COMMAND} for the PIN of YubiKey {serial}"));
+            self.ui.note(format_args!("asking {PIN_COMMAND} for the PIV PIN of YubiKey {serial}"));
             let variables = [("YK_CARGO_SERIAL", serial.to_string())];
             let program = SecretProgram { prints: Secret::Pin, command: &command, variables: &variables };
             let line = program.first_line(self.settings.wait.pin_command())?;
@@ -64,9 +71,9 @@ impl<'a> PinSource<'a> {
         }
         self.pinentry = self.pinentry.take().or_else(|| Pinentry::find(self.settings.pinentry.as_deref()));
         if self.pinentry.is_none() {
-            return Err(Error::NoPin { serial });
+            return Err(Error::NoPin { serial, nobody: self.ui.nobody() });
         }
-        self.in_a_window(serial, tries, reason)
+        self.in_a_window(serial, tries, reason, purpose)
     }
 
     /// Whether somebody can do something about a mistake.
@@ -83,7 +90,7 @@ impl<'a> PinSource<'a> {
             return Err(Error::WrongPin { tries });
         }
         let mistake = format!("wrong PIN, {} left", count(tries));
-        self.ui.warn(&mistake);
+        self.ui.aloud().warn(&mistake);
         self.mistake = Some(mistake);
         Ok(())
     }
@@ -106,40 +113,63 @@ impl<'a> PinSource<'a> {
 
     fn at_the_terminal(&self, serial: Serial, tries: u8, reason: Option<&str>) -> Result<Pin, Error> {
         if let Some(reason) = reason {
-            self.ui.note(reason);
+            self.ui.aloud().note(reason);
         }
         let deadline = self.settings.wait.pin_prompt();
         if tries == 1 {
-            let question = format!("One try is left before the PIN of YubiKey {serial} is blocked. Use it?");
+            let question =
+                format!("One try is left before the PIV PIN of YubiKey {serial} is blocked. Use it?");
             if !self.ui.typed_yes(&question, deadline)? {
                 return Err(Error::LastTry { serial });
             }
         }
         let prompt = match tries {
-            u8::MAX => format!("PIN of YubiKey {serial}: "),
-            1 => format!("PIN of YubiKey {serial} (last try): "),
-            tries => format!("PIN of YubiKey {serial} ({tries} tries left): "),
+            u8::MAX => format!("PIV PIN of YubiKey {serial}: "),
+            1 => format!("PIV PIN of YubiKey {serial} (last try): "),
+            tries => format!("PIV PIN of YubiKey {serial} ({tries} tries left): "),
         };
         loop {
-            let line = self.ui.ask_hidden(&prompt, deadline)?;
+            let line = match self.ui.ask_hidden(&prompt, deadline) {
+                Err(problem @ AskError::NotUtf8) => {
+                    self.ui.aloud().warn(format_args!("{problem}; it was not sent to the card"));
+                    continue;
+                }
+                line => line?,
+            };
             if line.is_empty() {
                 return Err(AskError::Nothing.into());
             }
             match Pin::new(line) {
                 Ok(pin) => return Ok(pin),
-                Err(problem) => self.ui.warn(problem),
+                Err(problem) => self.ui.aloud().warn(problem),
             }
         }
     }
 
-    fn in_a_window(&mut self, serial: Serial, tries: u8, reason: Option<&str>) -> Result<Pin, Error> {
-        let Some(pinentry) = &self.pinentry else { return Err(Error::NoPin { serial }) };
+    fn in_a_window(
+        &mut self,
+        serial: Serial,
+        tries: u8,
+        reason: Option<&str>,
+        purpose: Option<&str>,
+    ) -> Result<Pin, Error> {
+        let Some(pinentry) = &self.pinentry else {
+            return Err(Error::NoPin { serial, nobody: self.ui.nobody() });
+        };
         let left = if tries == u8::MAX { String::new() } else { format!(" ({} left)", count(tries)) };
         let reason = reason.map(|reason| format!("\n{reason}")).unwrap_or_default();
-        let description = format!("yk-cargo: the PIN of YubiKey {serial}{left}{reason}");
+        let purpose = purpose.map(|purpose| format!(", for\n{purpose}")).unwrap_or_default();
+        let description = format!("yk-cargo: the PIV PIN of YubiKey {serial}{left}{purpose}{reason}");
         loop {
             let mistake = self.mistake.take();
-            let entered = pinentry.ask(&description, mistake.as_deref(), self.settings.wait.pin_command())?;
+            let limit = self.settings.wait.pin_command();
+            let entered = match pinentry.ask(&description, mistake.as_deref(), limit) {
+                Err(problem @ PinentryError::NotUtf8) => {
+                    self.mistake = Some(problem.to_string());
+                    continue;
+                }
+                entered => entered?,
+            };
             match Pin::new(entered) {
                 Ok(pin) => return Ok(pin),
                 Err(problem) => self.mistake = Some(problem.to_string()),

@@ -4,7 +4,6 @@ use super::survey::SurveyedCard;
 use crate::enrollment::{Enrollments, Purpose};
 use crate::error::Error;
 use crate::piv::{self, Occupancy, Piv, Slot};
-use crate::ui::AskError;
 
 /// Why a slot can be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +71,9 @@ impl SurveyedCard<'_> {
         match self.access.confirm(&format!(
             "Firmware {firmware} does not show imported keys. Are you sure that none is in slot {slots}?"
         )) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OnlyLooksEmpty { serial, firmware, slots }),
+            Err(Error::Ask(error)) if error.is_for_nobody() => {
+                Err(Error::OnlyLooksEmpty { serial, firmware, slots })
+            }
             answer => answer,
         }
     }

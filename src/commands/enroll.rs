@@ -26,7 +26,7 @@ use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
 use crate::reader::Readers;
 use crate::signer::Signer;
 use crate::text::escape;
-use crate::ui::{AskError, Ui};
+use crate::ui::Ui;
 
 mod adopt;
 mod plan;
@@ -114,7 +114,7 @@ impl Enrollment<'_> {
             self.card.serial
         );
         match self.confirm(&question) {
-            Err(Error::Ask(AskError::NobodyThere)) => Err(Error::OtherCardEnrolled {
+            Err(Error::Ask(error)) if error.is_for_nobody() => Err(Error::OtherCardEnrolled {
                 serial: self.card.serial,
                 enrolled: enrolled.cards_for_display(),
             }),

@@ -3,9 +3,12 @@
 use super::Error;
 use crate::process::secret_program::PIN_COMMAND;
 use crate::registry::{greeting, http};
-use crate::text::escape;
-use crate::ui::AskError;
+use crate::text::foreign_word;
+use crate::ui::{AskError, Nobody};
 use crate::{proof, settings};
+
+/// Shells start a job in the foreground unless `&` ends the line; programs that give a command a job of its own do not.
+const FOREGROUND: &str = "bring it to the foreground with `fg`; where another program runs cargo, have it stay there, as `timeout --foreground` does";
 
 impl Error {
     /// What to do next.
@@ -29,7 +32,7 @@ impl Error {
                 "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into()
             }
             Self::Challenge { registry, .. } => {
-                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {registry} --refresh")
+                format!("try again when the registry answers; if it works differently now: yk-cargo enroll {} --refresh", foreign_word(registry))
             }
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
@@ -57,13 +60,20 @@ impl Error {
             Self::Ask(AskError::NobodyThere) => {
                 "run the command in a terminal; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes".into()
             }
+            Self::Ask(AskError::InBackground) => {
+                format!("{FOREGROUND}; `yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes")
+            }
+            Self::Ask(AskError::NotUtf8) => "use a terminal whose encoding is UTF-8".into(),
+            Self::NoPin { nobody: Nobody::InForeground, .. } => {
+                format!("{FOREGROUND}, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'")
+            }
             Self::NoPin { .. } => format!(
                 "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do"
             ),
             Self::Pinentry(_) => {
                 "run the command in a terminal, or name another program: pinentry = \"…\" in $CARGO_HOME/yk-cargo/config.toml".into()
             }
-            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", escape(registry)),
+            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", foreign_word(registry)),
             Self::NotOneOfItsCards { enrolled, .. } if enrolled.is_empty() => {
                 "`yk-cargo list` shows what is enrolled".into()
             }
@@ -91,23 +101,28 @@ impl Error {
                 "leave the project's folder and give the token there; a token belongs to one registry".into()
             }
             Self::AlreadySealed { registry } => {
-                format!("to put another in its place: yk-cargo seal {registry} --rotate")
+                format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))
             }
             Self::BearerToken(_) => "copy it again from the registry's page, and give nothing else".into(),
-            Self::NoToken => "run the command in a terminal, or give the token on standard input".into(),
-            Self::NotSealed { registry } => format!("yk-cargo seal {}", escape(registry)),
+            Self::NoToken { nobody: Nobody::InForeground } => {
+                format!("{FOREGROUND}, or give the token on standard input")
+            }
+            Self::NoToken { .. } => "run the command in a terminal, or give the token on standard input".into(),
+            Self::NotSealed { registry } => format!("yk-cargo seal {}", foreign_word(registry)),
             Self::Sealed { registry, .. } | Self::SealedForOthers { registry } => format!(
-                "make a new token at the registry and seal it: yk-cargo seal {registry} --rotate; then revoke the old one"
+                "make a new token at the registry and seal it: yk-cargo seal {} --rotate; then revoke the old one",
+                foreign_word(registry)
             ),
             Self::SealedIsAnother { registry } => format!(
-                "`yk-cargo seal {registry} --rotate` seals another; or revoke the one in clear, and remove it there"
+                "`yk-cargo seal {} --rotate` seals another; or revoke the one in clear, and remove it there",
+                foreign_word(registry)
             ),
             Self::SealingKeyGone { .. } => {
                 "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`"
                     .into()
             }
             Self::Signs { registry } => {
-                format!("to go back to a bearer token: yk-cargo forget {}", escape(registry))
+                format!("to go back to a bearer token: yk-cargo forget {}", foreign_word(registry))
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
             Self::EnrolledElsewhere { .. } => {

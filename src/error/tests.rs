@@ -18,7 +18,7 @@ use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
 use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
 use crate::registry::enrollment as registration;
-use crate::ui::AskError;
+use crate::ui::{AskError, Nobody};
 use crate::{cargo_config, enrollment, folder, piv, proof, reader, sealed, settings, trusted_keys};
 
 /// One or more examples of each variant; one that is missing does not compile.
@@ -82,7 +82,8 @@ fn denied() -> io::Error {
 }
 
 fn refused(status: u16, detail: &str) -> Error {
-    registration::Error::Refused { status, detail: detail.into() }.into()
+    let detail = format!("it says\n{}", crate::text::quoted(detail));
+    registration::Error::Refused { status, detail }.into()
 }
 
 fn all() -> Vec<Error> {
@@ -120,8 +121,14 @@ fn all() -> Vec<Error> {
         Error::NoEmptySlot { .. } => [Error::NoEmptySlot { serial: SERIAL, wanted: 2 }],
         Error::NothingToAdopt { .. } => [Error::NothingToAdopt { serial: SERIAL, index: index() }],
         Error::NoKeyForRole { .. } => [Error::NoKeyForRole { registry: "my-reg".into(), role: "publish" }],
-        Error::NoPin { .. } => [Error::NoPin { serial: SERIAL }],
-        Error::NoToken => [Error::NoToken],
+        Error::NoPin { .. } => [
+            Error::NoPin { serial: SERIAL, nobody: Nobody::AtATerminal },
+            Error::NoPin { serial: SERIAL, nobody: Nobody::InForeground },
+        ],
+        Error::NoToken { .. } => [
+            Error::NoToken { nobody: Nobody::AtATerminal },
+            Error::NoToken { nobody: Nobody::InForeground },
+        ],
         Error::NotSealed { .. } => [Error::NotSealed { registry: "my-reg".into() }],
         Error::NoProof { .. } => [Error::NoProof { version: "hello 1.0.0".into() }],
         Error::NotEnrolled { .. } => [
@@ -223,7 +230,9 @@ fn all() -> Vec<Error> {
 fn of_people() -> Vec<Error> {
     let limit = Duration::from_secs(60);
     let ask = every!(AskError {
+        AskError::InBackground => [AskError::InBackground],
         AskError::NobodyThere => [AskError::NobodyThere],
+        AskError::NotUtf8 => [AskError::NotUtf8],
         AskError::Nothing => [AskError::Nothing],
         AskError::TooLate(_) => [AskError::TooLate(limit)],
         AskError::Terminal(_) => [AskError::Terminal(denied())],
@@ -231,6 +240,7 @@ fn of_people() -> Vec<Error> {
     let pin = every!(pin::PinError {
         pin::PinError::TooShort => [pin::PinError::TooShort],
         pin::PinError::TooLong => [pin::PinError::TooLong],
+        pin::PinError::TooManyBytes { .. } => [pin::PinError::TooManyBytes { bytes: 9 }],
         pin::PinError::LooksLikeOtp => [pin::PinError::LooksLikeOtp],
         pin::PinError::NotPrintable => [pin::PinError::NotPrintable],
     });
@@ -244,6 +254,7 @@ fn of_people() -> Vec<Error> {
         E::Empty { .. } => [E::Empty { program }],
         E::Start { .. } => [E::Start { program, name: "pin.sh".into(), source: denied() }],
         E::TooLate { .. } => [E::TooLate { program, limit }],
+        E::NotUtf8 { .. } => [E::NotUtf8 { program }],
         E::Unreadable { .. } => [E::Unreadable { program }],
     });
     let ask = ask.into_iter().map(Error::from);
@@ -256,6 +267,7 @@ fn of_pinentry() -> Vec<Error> {
         E::Canceled => [E::Canceled],
         E::Gone => [E::Gone],
         E::NotAssuan => [E::NotAssuan],
+        E::NotUtf8 => [E::NotUtf8],
         E::Refused { .. } => [E::Refused { reason: "Inappropriate ioctl for device".into() }],
         E::Start { .. } => [E::Start { program: "pinentry-gnome3".into(), source: denied() }],
         E::TooLate(_) => [E::TooLate(Duration::from_secs(60))],

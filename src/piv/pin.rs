@@ -12,8 +12,9 @@ pub const BLOCK_LENGTH: usize = 8;
 const SHORTEST: usize = 6;
 const OTP_LENGTH: usize = 44;
 
-/// A PIN that a card may be asked about. Wiped when dropped, never shown, moved and not copied.
-pub struct Pin(Zeroizing<[u8; BLOCK_LENGTH]>);
+/// A PIN that a card may be asked about. Wiped when dropped, never shown, moved and not copied: it is on the heap, since a
+/// move of the bytes themselves would leave them behind on the stack.
+pub struct Pin(Zeroizing<Vec<u8>>);
 
 impl Pin {
     /// Takes what a person typed, without the end of line, and wipes it.
@@ -30,15 +31,16 @@ impl Pin {
         match typed.len() {
             ..SHORTEST => return Err(PinError::TooShort),
             SHORTEST..=BLOCK_LENGTH => {}
+            bytes if typed.chars().count() <= BLOCK_LENGTH => return Err(PinError::TooManyBytes { bytes }),
             _ => return Err(PinError::TooLong),
         }
-        let mut block = Zeroizing::new([0xFF; BLOCK_LENGTH]);
+        let mut block = Zeroizing::new(vec![0xFF; BLOCK_LENGTH]);
         block[..typed.len()].copy_from_slice(typed.as_bytes());
         Ok(Pin(block))
     }
 
     /// The 8 bytes that VERIFY sends.
-    pub(crate) fn block(&self) -> &[u8; BLOCK_LENGTH] {
+    pub(crate) fn block(&self) -> &[u8] {
         &self.0
     }
 }
@@ -56,9 +58,17 @@ pub enum PinError {
     /// Fewer than 6 bytes.
     #[error("a PIN has 6 to 8 characters, this is shorter; it was not sent to the card")]
     TooShort,
-    /// More than 8 bytes; in UTF-8, letters outside ASCII count more than once.
+    /// More than 8 characters.
     #[error("a PIN has 6 to 8 characters, this is longer; it was not sent to the card")]
     TooLong,
+    /// At most 8 characters, but more than 8 bytes.
+    #[error(
+        "a PIN has 6 to 8 bytes, and this has {bytes}: letters outside ASCII have more than one each; it was not sent to the card"
+    )]
+    TooManyBytes {
+        /// In UTF-8.
+        bytes: usize,
+    },
     /// The key was touched while the prompt was open and typed a one-time password.
     #[error(
         "this is a one-time password, typed by touching the YubiKey: touch it only when asked; it was not sent"
@@ -94,7 +104,9 @@ mod tests {
         assert_eq!(pin("12345").unwrap_err(), PinError::TooShort);
         assert_eq!(pin("").unwrap_err(), PinError::TooShort);
         assert_eq!(pin("123456789").unwrap_err(), PinError::TooLong);
-        assert_eq!(pin("ééééé").unwrap_err(), PinError::TooLong);
+        assert_eq!(pin("ééééé").unwrap_err(), PinError::TooManyBytes { bytes: 10 });
+        assert_eq!(pin("stra\u{df}e12").unwrap_err(), PinError::TooManyBytes { bytes: 9 });
+        assert_eq!(pin("ééééééééé").unwrap_err(), PinError::TooLong);
         assert!(pin("éééé").is_ok());
     }
 

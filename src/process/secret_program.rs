@@ -68,7 +68,7 @@ impl SecretProgram<'_> {
             .map_err(|source| Error::Start { program: secret, name: name.to_owned(), source })?;
         let too_late = || Error::TooLate { program: secret, limit: deadline };
         let pieces = begin_reading(child.0.stdout.take());
-        let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE));
+        let mut line = Zeroizing::new(Vec::with_capacity(2 * LONGEST_LINE));
         loop {
             match pieces.recv_timeout(A_WHILE.min(until.saturating_duration_since(Instant::now()))) {
                 Ok(piece) => line.extend_from_slice(&piece),
@@ -82,10 +82,20 @@ impl SecretProgram<'_> {
         if !status.success() {
             return Err(Error::Declined { program: secret, status });
         }
-        let text = std::str::from_utf8(&line).ok().filter(|_| line.len() < LONGEST_LINE);
-        let text = text.ok_or(Error::Unreadable { program: secret })?;
-        Ok(Zeroizing::new(text.trim_end_matches('\r').to_owned()))
+        if line.len() >= LONGEST_LINE {
+            return Err(Error::Unreadable { program: secret });
+        }
+        while line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        utf8(line).ok_or(Error::NotUtf8 { program: secret })
     }
+}
+
+/// A secret's bytes as text, without copying them; `None` if they are not UTF-8.
+pub(crate) fn utf8(mut bytes: Zeroizing<Vec<u8>>) -> Option<Zeroizing<String>> {
+    let text = String::from_utf8(std::mem::take(&mut *bytes));
+    text.map(Zeroizing::new).map_err(|error| drop(Zeroizing::new(error.into_bytes()))).ok()
 }
 
 /// The pieces of the first line. What follows is read and dropped: a program must not fail for having more to say.
@@ -93,7 +103,8 @@ fn begin_reading(stdout: Option<ChildStdout>) -> Receiver<Zeroizing<Vec<u8>>> {
     let (sender, pieces) = mpsc::channel();
     std::thread::spawn(move || {
         let Some(mut stdout) = stdout else { return };
-        let mut buffer = Zeroizing::new([0; LONGEST_LINE]);
+        // On the heap: to drop an array that was moved leaves its bytes where it was before.
+        let mut buffer = Zeroizing::new(vec![0; LONGEST_LINE]);
         let mut length = 0;
         while length < LONGEST_LINE {
             let Ok(more @ 1..) = stdout.read(&mut buffer[length..]) else { return };
@@ -105,7 +116,7 @@ fn begin_reading(stdout: Option<ChildStdout>) -> Receiver<Zeroizing<Vec<u8>>> {
                 break;
             }
         }
-        drop(sender);
+        drop((sender, buffer));
         let _ = io::copy(&mut stdout, &mut io::sink());
     });
     pieces
@@ -158,8 +169,14 @@ pub enum Error {
         /// For how long it was waited for.
         limit: Duration,
     },
-    /// What it printed is not text, or its first line is too long.
-    #[error("the answer of {program} cannot be read")]
+    /// Letters outside ASCII in another encoding.
+    #[error("the answer of {program} is not in UTF-8")]
+    NotUtf8 {
+        /// What it is run for.
+        program: Secret,
+    },
+    /// Its first line is too long.
+    #[error("the answer of {program} cannot be read: its first line is too long")]
     Unreadable {
         /// What it is run for.
         program: Secret,
@@ -172,12 +189,13 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         let (Self::Declined { program, .. }
         | Self::Empty { program }
+        | Self::NotUtf8 { program }
         | Self::Start { program, .. }
         | Self::TooLate { program, .. }
         | Self::Unreadable { program }) = self;
         match program {
             Secret::Pin => {
-                "YK_CARGO_PIN_COMMAND names a program that prints the PIN alone; unset it to be asked at the terminal"
+                "YK_CARGO_PIN_COMMAND names a program that prints the PIN alone, in UTF-8; unset it to be asked at the terminal"
             }
             Secret::ManagementKey => {
                 "run it by itself to see why; it prints the key in hexadecimal, and nothing else"
@@ -214,7 +232,7 @@ mod tests {
         assert!(matches!(ask("  "), Err(Error::Empty { .. })));
         assert!(matches!(ask("false"), Err(Error::Declined { .. })));
         assert!(matches!(ask("/no/such/program"), Err(Error::Start { .. })));
-        assert!(matches!(ask("printf \\377\\n"), Err(Error::Unreadable { .. })));
+        assert!(matches!(ask("printf \\377\\n"), Err(Error::NotUtf8 { .. })));
         assert!(matches!(ask("printf %0256d 1"), Err(Error::Unreadable { .. })));
         let late = ask_within("sleep 60", Duration::ZERO);
         assert!(matches!(late, Err(Error::TooLate { .. })), "{late:?}");

@@ -107,7 +107,7 @@ impl Provider<'_> {
         let interactive = self.ui.is_interactive();
         let token = match &login.token {
             Some(token) => BearerToken::new(Zeroizing::new(token.as_ref().expose().trim().to_owned()))?,
-            None if !interactive => return Err(Error::NoToken),
+            None if !interactive => return Err(Error::NoToken { nobody: self.ui.nobody() }),
             None => {
                 if let Some(url) = login.login_url {
                     self.ui.say(format_args!("get a token at {}", escape(url)));

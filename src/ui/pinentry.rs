@@ -3,17 +3,21 @@
 //! It speaks the Assuan protocol on its standard input and output (libassuan manual, "Client Responses"; pinentry
 //! manual, "Protocol"): lines of at most 1000 bytes, `%` escapes, `D` with the PIN before the final `OK`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::process::child::Owned;
+use crate::process::secret_program::utf8;
 
-const LONGEST_LINE: u64 = 1000;
+/// Of either side, in bytes, with its end.
+const LONGEST_LINE: usize = 1000;
+/// What is kept of what was entered, in bytes; no PIN is longer.
+const LONGEST_DATA: usize = 1000;
 /// Answers before one that counts; a real pinentry gives a few status lines.
 const MOST_LINES: usize = 100;
 const CANCELED: u16 = 99;
@@ -57,14 +61,14 @@ impl Pinentry {
         dialogue.answer()?;
         dialogue.set_up()?;
         dialogue.command(&format!("SETDESC {}", escaped(description)))?;
-        dialogue.command("SETPROMPT PIN:")?;
+        dialogue.command("SETPROMPT PIV PIN:")?;
         if let Some(mistake) = mistake {
             dialogue.command(&format!("SETERROR {}", escaped(mistake)))?;
         }
-        let pin = dialogue.command("GETPIN")?;
+        let pin = utf8(dialogue.command("GETPIN")?);
         // It ends by itself then; what it says to that does not matter any more.
         let _ = dialogue.send("BYE");
-        Ok(pin)
+        pin.ok_or(PinentryError::NotUtf8)
     }
 }
 
@@ -113,7 +117,7 @@ impl Dialogue {
         }
     }
 
-    fn command(&mut self, command: &str) -> Result<Zeroizing<String>, PinentryError> {
+    fn command(&mut self, command: &str) -> Result<Zeroizing<Vec<u8>>, PinentryError> {
         self.send(command)?;
         self.answer()
     }
@@ -123,21 +127,21 @@ impl Dialogue {
     }
 
     /// The data before the next `OK`.
-    fn answer(&mut self) -> Result<Zeroizing<String>, PinentryError> {
-        let mut data = Zeroizing::new(String::with_capacity(LONGEST_LINE as usize));
+    fn answer(&mut self) -> Result<Zeroizing<Vec<u8>>, PinentryError> {
+        let mut data = Zeroizing::new(Vec::with_capacity(LONGEST_DATA));
         for _ in 0..MOST_LINES {
             let left = self.until.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).map_err(|error| match error {
                 mpsc::RecvTimeoutError::Timeout => PinentryError::TooLate(self.limit),
                 mpsc::RecvTimeoutError::Disconnected => PinentryError::Gone,
             })?;
-            let line = std::str::from_utf8(&line).map_err(|_| PinentryError::NotAssuan)?;
-            match line.split_once(' ').unwrap_or((line, "")) {
-                ("OK", _) => return Ok(data),
-                ("ERR", error) => return Err(self.refusal(error)),
-                ("D", more) => unescape(more, &mut data)?,
-                ("S" | "#" | "", _) => {}
-                _ if line.starts_with('#') => {}
+            let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+            match (&line[..end], line.get(end + 1..).unwrap_or_default()) {
+                (b"OK", _) => return Ok(data),
+                (b"ERR", error) => return Err(self.refusal(&String::from_utf8_lossy(error))),
+                (b"D", more) => unescape(more, &mut data)?,
+                (b"S" | b"", _) => {}
+                _ if line.starts_with(b"#") => {}
                 _ => return Err(PinentryError::NotAssuan),
             }
         }
@@ -155,33 +159,60 @@ impl Dialogue {
     }
 }
 
-fn read_lines(output: ChildStdout, mut took: impl FnMut(Zeroizing<Vec<u8>>) -> bool) {
-    let mut output = BufReader::new(output);
-    loop {
-        let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_LINE as usize + 1));
-        match output.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-            // A line that does not end is no line.
-            Ok(1..) if line.pop() == Some(b'\n') && took(line) => {}
-            _ => return,
+fn read_lines(mut output: ChildStdout, mut took: impl FnMut(Zeroizing<Vec<u8>>) -> bool) {
+    let mut buffer = Zeroizing::new(vec![0; LONGEST_LINE]);
+    let mut length = 0;
+    // A line that does not end is no line.
+    while let Ok(more @ 1..) = output.read(&mut buffer[length..]) {
+        length += more;
+        while let Some(end) = buffer[..length].iter().position(|byte| *byte == b'\n') {
+            if !took(Zeroizing::new(buffer[..end].to_vec())) {
+                return;
+            }
+            buffer.copy_within(end + 1..length, 0);
+            buffer[length - end - 1..length].zeroize();
+            length -= end + 1;
         }
     }
 }
 
+/// The whole line has to be short enough: a text is cut where it would not be.
 fn escaped(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    const LONGEST: usize = LONGEST_LINE - 100;
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            _ if safe.len() >= LONGEST => return safe + "…",
+            '%' => safe.push_str("%25"),
+            '\r' => safe.push_str("%0D"),
+            '\n' => safe.push_str("%0A"),
+            _ => safe.push(character),
+        }
+    }
+    safe
 }
 
-fn unescape(text: &str, into: &mut Zeroizing<String>) -> Result<(), PinentryError> {
+/// Every byte may come as `%` and two hexadecimal digits.
+fn unescape(text: &[u8], into: &mut Zeroizing<Vec<u8>>) -> Result<(), PinentryError> {
     let mut rest = text;
-    while let Some((plain, escape)) = rest.split_once('%') {
-        let code = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let code = code.filter(u8::is_ascii).ok_or(PinentryError::NotAssuan)?;
-        into.push_str(plain);
-        into.push(char::from(code));
-        rest = &escape[2..];
+    while let [first, more @ ..] = rest {
+        let (byte, more) = match (*first, more) {
+            (b'%', [high, low, more @ ..]) => (digit(*high)? << 4 | digit(*low)?, more),
+            (b'%', _) => return Err(PinentryError::NotAssuan),
+            (byte, more) => (byte, more),
+        };
+        if into.len() == LONGEST_DATA {
+            return Err(PinentryError::NotAssuan);
+        }
+        into.push(byte);
+        rest = more;
     }
-    into.push_str(rest);
     Ok(())
+}
+
+fn digit(character: u8) -> Result<u8, PinentryError> {
+    let value = char::from(character).to_digit(16).ok_or(PinentryError::NotAssuan)?;
+    Ok(value as u8)
 }
 
 /// Why pinentry gave no PIN.
@@ -194,6 +225,9 @@ pub enum PinentryError {
     /// It ended in the middle.
     #[error("pinentry ended without an answer")]
     Gone,
+    /// Letters outside ASCII in another encoding.
+    #[error("what was entered in pinentry is not in UTF-8; it was not sent to the card")]
+    NotUtf8,
     /// It says something else.
     #[error("pinentry does not speak its protocol")]
     NotAssuan,
@@ -223,11 +257,22 @@ mod tests {
     #[test]
     fn escapes_go_both_ways() {
         assert_eq!(escaped("100%\nsure"), "100%25%0Asure");
-        let mut text = Zeroizing::new(String::new());
-        unescape("12%2534%0a5", &mut text).unwrap();
-        assert_eq!(*text, "12%34\n5");
-        for wrong in ["%", "%2", "%zz", "%ff", "%é"] {
-            assert!(matches!(unescape(wrong, &mut text), Err(PinentryError::NotAssuan)), "{wrong}");
+        let unescaped = |text: &[u8]| {
+            let mut bytes = Zeroizing::new(Vec::new());
+            unescape(text, &mut bytes).map(|()| bytes.to_vec())
+        };
+        assert_eq!(unescaped(b"12%2534%0a5").unwrap(), b"12%34\n5");
+        assert_eq!(unescaped(b"z%C3%bcrich1").unwrap(), "zürich1".as_bytes());
+        assert_eq!(unescaped(b"z%fcrich1").unwrap(), unescaped(b"z\xfcrich1").unwrap());
+        for wrong in ["%", "%2", "%zz", "%é", "%+1"] {
+            assert!(matches!(unescaped(wrong.as_bytes()), Err(PinentryError::NotAssuan)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_never_too_long() {
+        for text in ["x".repeat(2000), "%".repeat(2000), "ü".repeat(2000)] {
+            assert!(format!("SETDESC {}\n", escaped(&text)).len() <= LONGEST_LINE);
         }
     }
 

@@ -2,6 +2,7 @@
 //! never while something secret is typed; and nothing hangs.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -46,7 +47,9 @@ impl Shell {
         world.environment(&mut command);
         command.env_remove("YK_CARGO_PIN_COMMAND").envs([("TERM", "dumb"), ("PS1", READY)]);
         command.args(words).current_dir(world.path("work"));
-        let session = spawn_command(command, Some(LIMIT)).unwrap();
+        let mut session = spawn_command(command, Some(LIMIT)).unwrap();
+        // An interactive shell does not end for SIGTERM.
+        session.process_mut().set_kill_timeout(Some(1));
         let terminal = session.process().get_file_handle().unwrap();
         let mut shell = Self { session, terminal };
         // The library turns the terminal's echo off; a person's is on.
@@ -134,7 +137,7 @@ fn shells() -> Vec<&'static str> {
         let name = shell.split(' ').next().unwrap_or_default();
         let there = Path::new("/usr/bin").join(name).exists() || Path::new("/bin").join(name).exists();
         if !there {
-            eprintln!("skipped: {name} is not installed");
+            let _ = writeln!(std::io::stderr(), "skipped: {name} is not installed");
         }
         there
     };

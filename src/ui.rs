@@ -1,7 +1,8 @@
 //! Everything a person sees or is asked, in one place.
 //!
 //! Text goes to stderr, questions to the controlling terminal; stdout belongs to data and to cargo's protocol. Cargo
-//! leaves half-drawn progress bars behind, so a line on a terminal begins by wiping what stands there.
+//! leaves half-drawn progress bars behind, so a line on a terminal begins by wiping what stands there. Foreign text has been
+//! escaped where it came in; whatever was forgotten is tamed here, in messages and questions alike.
 
 use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};
@@ -114,23 +115,23 @@ impl Ui {
 
     /// A plain line.
     pub fn say(&self, text: impl Display) {
-        self.line(format_args!("{text}"));
+        self.line(format_args!("{}", tame(text)));
     }
 
     /// Says what is waited for, and on a terminal how many seconds are left, until it is dropped.
     #[must_use]
     pub fn count_down(&self, text: String, from: Duration) -> Countdown {
-        Countdown::begin(*self, text, from)
+        Countdown::begin(*self, tame(text), from)
     }
 
     /// `note: …`
     pub fn note(&self, text: impl Display) {
-        self.line(format_args!("{NOTE}note{NOTE:#}: {text}"));
+        self.line(format_args!("{NOTE}note{NOTE:#}: {}", tame(text)));
     }
 
     /// `warning: …`
     pub fn warn(&self, text: impl Display) {
-        self.line(format_args!("{WARNING}warning{WARNING:#}: {text}"));
+        self.line(format_args!("{WARNING}warning{WARNING:#}: {}", tame(text)));
     }
 
     /// `error: …`, one `caused by: …` for each source, `hint: …`.
@@ -149,7 +150,7 @@ impl Ui {
     /// # Errors
     /// [`AskError`].
     pub fn ask_hidden(&self, prompt: &str, deadline: Duration) -> Result<Zeroizing<String>, AskError> {
-        self.terminal()?.ask_hidden(prompt, deadline)
+        self.terminal()?.ask_hidden(&tame(prompt), deadline)
     }
 
     /// Asks for a line.
@@ -157,7 +158,7 @@ impl Ui {
     /// # Errors
     /// [`AskError`].
     pub fn ask(&self, prompt: &str, deadline: Duration) -> Result<String, AskError> {
-        self.terminal()?.ask(prompt, deadline)
+        self.terminal()?.ask(&tame(prompt), deadline)
     }
 
     /// Asks a question whose answer is no unless it is `y` or `yes`.

@@ -215,15 +215,13 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
 
 #[test]
 fn files_that_are_others_or_gone() {
-    let spoil: [(&dyn Fn(&std::path::Path), &str); 2] = [
-        (&|path| fs::write(path, b"x").unwrap(), "the crate file has the checksum "),
-        (&|path| fs::remove_file(path).unwrap(), "cannot read the crate file: "),
-    ];
-    for (spoil, text) in spoil {
-        let fixture = served();
-        spoil(&fixture.folder.path().join("crates/hello/hello-1.1.0.crate"));
-        is_found(&fixture, text);
-    }
+    let file = "crates/hello/hello-1.1.0.crate";
+    let fixture = served();
+    fs::write(fixture.folder.path().join(file), b"x").unwrap();
+    is_found(&fixture, "the crate file has the checksum ");
+    let fixture = served();
+    fs::remove_file(fixture.folder.path().join(file)).unwrap();
+    is_found(&fixture, "cannot read the crate file: ");
 }
 
 /// It is what searches show.

@@ -131,7 +131,7 @@ fn same_dependencies(found: &Map<String, Value>, signed: &Metadata, index_url: &
 fn dependency(item: &Value, index_url: &str) -> Option<Dependency> {
     let fields = item.as_object()?;
     let is_set = |name: &&str| !matches!(fields.get(*name), None | Some(Value::Null | Value::Bool(false)));
-    if ["artifact", "bindep_target", "lib"].iter().any(|name| is_set(name)) {
+    if ["artifact", "bindep_target", "lib"].iter().any(is_set) {
         return None;
     }
     let text = |name| match fields.get(name) {

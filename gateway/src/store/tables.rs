@@ -280,10 +280,13 @@ fn differences<'a>(
     })
 }
 
+/// How a row of the database is named, and what is in it.
+type Reading = dyn Fn(&Row<'_>) -> Result<(String, Values), StoreError>;
+
 /// What the tables hold.
 fn found(connection: &Connection) -> Result<Rows, StoreError> {
     let mut rows = Rows::new();
-    let mut read = |sql: &str, row: &dyn Fn(&Row<'_>) -> Result<(String, Values), StoreError>| {
+    let mut read = |sql: &str, row: &Reading| {
         let mut statement = connection.prepare(sql)?;
         let mut found = statement.query(())?;
         while let Some(one) = found.next()? {

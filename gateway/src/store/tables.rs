@@ -283,9 +283,6 @@ fn differences<'a>(
     })
 }
 
-/// How a row of the database is named, and what is in it.
-type Reading = dyn Fn(&Row<'_>) -> Result<(String, Values), StoreError>;
-
 /// What the tables hold.
 fn found(connection: &Connection) -> Result<Rows, StoreError> {
     let mut rows = Rows::new();

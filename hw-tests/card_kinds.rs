@@ -115,7 +115,7 @@ fn a_pin_that_is_lost_before_the_touch() {
     world.card.inject(Fault::Transmit { nth: 3, effect: Effect::StatusWord(0x9000) });
     world.card.inject(Fault::Transmit { nth: 4, effect: Effect::Delay(Duration::from_millis(2500)) });
     let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
-    yank.says(&["asking YK_CARGO_PIN_COMMAND for the PIN"]);
+    yank.says(&["asking YK_CARGO_PIN_COMMAND for the PIV PIN"]);
     assert!(!yank.stderr.contains("not touched"), "{yank:#?}");
     assert_eq!(world.card.pin_tries(), 3);
 }
@@ -203,16 +203,19 @@ fn what_is_too_long_is_said_first() {
     });
     let outcome = world.provider(&request.to_string()).succeeds();
     let message = outcome.answer()["Err"]["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("the token has ") && message.contains("4096 are the most"), "{message}");
+    assert!(
+        message.starts_with("the token has ") && message.contains("at most 4096 are accepted"),
+        "{message}"
+    );
     assert!(!message.contains("card"), "{message}");
     assert!(Seen::on(&world.card).nothing());
     let yank = format!("alpha@{version}");
-    world.yk_cargo(["token", NAME, "--yank", &yank]).fails().says(&["4096 are the most"]);
+    world.yk_cargo(["token", NAME, "--yank", &yank]).fails().says(&["at most 4096 are accepted"]);
     // A subject or a URL for which no token has room is refused before keys are made.
     let long = "s".repeat(3500);
     let url = format!("sparse+http://localhost:9/{long}/");
     for arguments in [&["enroll", ELSEWHERE, "--subject", &long, "--yes"][..], &["enroll", &url, "--yes"]] {
-        world.yk_cargo(arguments).fails().says(&["4096 are the most"]);
+        world.yk_cargo(arguments).fails().says(&["at most 4096 are accepted"]);
     }
     // There is room for the token, and none for the certificate on the card.
     let url = format!("sparse+http://localhost:9/{}/", "u".repeat(2300));

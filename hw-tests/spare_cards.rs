@@ -19,7 +19,8 @@ impl Pair {
         let world = World::new();
         let daemon = start(&world);
         let pair = Self { world, daemon };
-        pair.run(&["enroll", NAME, "--yes", "--serial", "11111111", "--label", "laptop key"]).succeeds();
+        pair.run(&["enroll", NAME, "--yes", "--configure", "--serial", "11111111", "--label", "laptop key"])
+            .succeeds();
         let backup = ["enroll", NAME, "--yes", "--serial", "22222222", "--label", "safe", "--backup"];
         pair.run(&backup).succeeds();
         pair

@@ -54,7 +54,7 @@ fn target(at: &Url, response: &Response) -> Result<Url, RemoteError> {
 }
 
 fn nowhere() -> RemoteError {
-    RemoteError::Nonsense("a redirect to nowhere".to_owned())
+    RemoteError::Nonsense("a redirect has no usable address".to_owned())
 }
 
 #[cfg(test)]

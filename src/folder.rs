@@ -336,6 +336,9 @@ impl Error {
             {
                 "make room on that disk, then run the command again: it goes on where this one stopped".into()
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "it is on a read-only file system: change it where it comes from".into()
+            }
             Self::Io { .. } => "check that the file and its folder belong to you".into(),
             Self::Locked { path } => format!(
                 "end the other one; if there is none: rm -f {}",

@@ -115,7 +115,7 @@ impl Card {
     /// A new card that takes its random bytes from the operating system.
     ///
     /// # Errors
-    /// [`CardError::Firmware`] for firmware older than [`Profile::OLDEST`].
+    /// [`CardError::Firmware`] for firmware older than the oldest that the mock knows.
     pub fn new(firmware: Firmware, serial: u32) -> Result<Self, CardError> {
         let system = |bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system has randomness");
         Self::with_random(firmware, serial, Box::new(system))

@@ -149,11 +149,12 @@ fn write(
             ui.is_interactive() && ui.confirm(&question, context.settings.wait.pin_prompt())?
         }
     };
+    let by_hand = || ui.note(format_args!("cargo will ask this program once {file} has\n    {section}"));
     if !yes {
-        ui.note(format_args!("cargo will ask this program once {file} has\n    {section}"));
+        by_hand();
         return Ok(false);
     }
-    change.write()?;
+    change.write().inspect_err(|_| by_hand())?;
     ui.say(format_args!("wrote {} into {}", change.lines.join(", "), change.file.display()));
     let name = cargo.name_by_url(Scope::Own, registry)?;
     if let Some(variable) = name.as_ref().and_then(|name| name.origin.variable()) {

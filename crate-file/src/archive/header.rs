@@ -55,6 +55,8 @@ enum Form {
 enum Sum {
     /// Seven digits and a NUL, as Rust's tar does.
     Seven,
+    /// Seven digits and a blank, as Rust's tar did until 2017.
+    SevenBlank,
     /// Six digits, a NUL and a blank, as tar has always done.
     Six,
 }
@@ -97,7 +99,11 @@ impl Header {
             major: number(329, 337),
             minor: number(337, 345),
             time: number(136, 148),
-            sum: if block[155] == b' ' { Sum::Six } else { Sum::Seven },
+            sum: match &block[154..156] {
+                b"\0 " => Sum::Six,
+                [_, b' '] => Sum::SevenBlank,
+                _ => Sum::Seven,
+            },
         };
         if header.is_usual() && header.write() == *block { Ok(header) } else { Err(Unusual::Spelling) }
     }
@@ -146,6 +152,7 @@ impl Header {
         let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
         let sum = match self.sum {
             Sum::Seven => seven_digits(sum),
+            Sum::SevenBlank => format!("{sum:07o} ").into_bytes(),
             Sum::Six => format!("{sum:06o}\0 ").into_bytes(),
         };
         block[148..156].copy_from_slice(&sum);
@@ -202,7 +209,7 @@ mod tests {
         header.write()
     }
 
-    /// Puts bytes in, and the checksum right, in the first way or in the other.
+    /// Puts bytes in, and the checksum right, in one of the three ways.
     fn with(at: usize, bytes: &[u8], sum: Sum) -> [u8; BLOCK] {
         let mut block = block();
         block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -210,6 +217,7 @@ mod tests {
         let total: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
         let text = match sum {
             Sum::Seven => format!("{total:07o}\0"),
+            Sum::SevenBlank => format!("{total:07o} "),
             Sum::Six => format!("{total:06o}\0 "),
         };
         block[148..156].copy_from_slice(text.as_bytes());
@@ -219,9 +227,10 @@ mod tests {
     #[test]
     fn the_usual_ones() {
         let read = |at, bytes: &[u8]| {
-            let headers = [Sum::Seven, Sum::Six].map(|sum| Header::read(&with(at, bytes, sum)));
-            assert_eq!(headers[0].clone().map(|header| header.path()), headers[1].clone().map(|h| h.path()));
-            headers[0].clone().unwrap()
+            let headers = [Sum::Seven, Sum::SevenBlank, Sum::Six]
+                .map(|sum| Header::read(&with(at, bytes, sum)).unwrap());
+            assert!(headers.iter().all(|header| header.path() == headers[0].path()));
+            headers[0].clone()
         };
         assert_eq!(read(0, b"").size, 0o1234);
         assert_eq!(read(124, b"77777777777\0").size, 0o77777777777);
@@ -262,7 +271,7 @@ mod tests {
             (511, b"x"),
             (99, b"x"), // after the name's end
         ] {
-            for sum in [Sum::Seven, Sum::Six] {
+            for sum in [Sum::Seven, Sum::SevenBlank, Sum::Six] {
                 assert_eq!(Header::read(&with(at, bytes, sum)), Err(Unusual::Spelling), "{at} {bytes:?}");
             }
         }

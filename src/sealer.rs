@@ -68,12 +68,14 @@ impl Sealer<'_> {
         }
     }
 
-    /// Makes a key on the card that is plugged in, unless this computer knows one already.
+    /// Makes a key on the card that is plugged in, unless this computer knows one already. On a card that was named, one that
+    /// is gone is made anew.
     ///
     /// # Errors
-    /// Whatever stopped it; a rerun goes on from there.
+    /// [`Error::SealingKeyGone`], or whatever stopped it; a rerun goes on from there.
     pub(crate) fn key(&self) -> Result<(), Error> {
-        if self.enrollments()?.sealing_keys.is_empty() {
+        let enrollments = self.enrollments()?;
+        if self.drop_gone_key(&enrollments)? || enrollments.sealing_keys.is_empty() {
             self.key_on(self.making.serial)?;
         }
         Ok(())

@@ -29,6 +29,7 @@ mod migrating;
 mod migrating_killed;
 mod moved;
 mod pages;
+mod pasted;
 mod pinentry;
 mod projects;
 mod provider_processes;

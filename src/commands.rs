@@ -5,6 +5,7 @@ use std::io::Read as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::text::{in_ascii, tame};
 
 pub mod arguments;
 pub mod attest;
@@ -25,8 +26,18 @@ pub mod token;
 pub mod unseal;
 pub mod verify;
 
-/// Prints a line to stdout. It is no error if the reader has gone, as `head` does.
+/// Prints text for a person to stdout: whoever chose what stands in it, it drives no terminal.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
+    print_raw(tame(text))
+}
+
+/// Prints JSON to stdout; the same holds for it.
+fn print_json(value: &serde_json::Value) -> Result<(), Error> {
+    print_raw(in_ascii(value))
+}
+
+/// Prints a line to stdout as it is. It is no error if the reader has gone, as `head` does.
+fn print_raw(text: impl std::fmt::Display) -> Result<(), Error> {
     use std::io::Write as _;
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 /// Where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,15 @@ impl Origin {
         match self {
             Self::Variable(name) => Some(name),
             Self::File { .. } => None,
+        }
+    }
+
+    /// As one word of a shell's command.
+    #[must_use]
+    pub fn word(&self) -> String {
+        match self {
+            Self::File { path, .. } => foreign_word(&path.display().to_string()),
+            Self::Variable(name) => foreign_word(name),
         }
     }
 

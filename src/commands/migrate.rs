@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 use crate::unsealer::Occasion;
 
@@ -124,11 +124,12 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
     let ui = sealer.ui;
     for moving in moves {
         let name = moving.name();
+        let word = foreign_word(&name);
         ui.warn(format_args!(
-            "cargo now gets the token of `{name}` from the card alone; the way back: yk-cargo unseal {name} --restore"
+            "cargo now gets the token of `{name}` from the card alone; the way back: yk-cargo unseal {word} --restore"
         ));
         ui.warn(format_args!(
-            "it lay in clear, and backups may still have it: make a new one at the registry, revoke this one, and then: yk-cargo seal {name} --rotate"
+            "it lay in clear, and backups may still have it: make a new one at the registry, revoke this one, and then: yk-cargo seal {word} --rotate"
         ));
         moving.tell_what_shadows_it(ui);
     }

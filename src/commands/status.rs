@@ -7,12 +7,12 @@ use crate::card::access;
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::{self, Configuration};
 use crate::commands::standing::Served;
-use crate::commands::{print, sealed_tokens};
+use crate::commands::{print, print_json, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
 /// Arguments of `status`.
@@ -33,7 +33,7 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let found = plugged_in::cards(&readers, &enrollments);
     let cargo = context.cargo.read();
     if arguments.json {
-        return print(as_json(&enrollments, &found, &cargo, context));
+        return print_json(&as_json(&enrollments, &found, &cargo, context));
     }
     let ui = Ui::silent();
     match &found {
@@ -54,7 +54,8 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     // What is wrong with cargo's files is told by `doctor`.
     for token in cargo.iter().flat_map(Configuration::clear_tokens) {
         let (name, file) = (escape(&token.registry), escape(&token.file.display().to_string()));
-        ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {name}"));
+        let word = foreign_word(&token.registry);
+        ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {word}"));
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::commands::arguments::name_and_version;
 use crate::commands::finding::{Finding, Verdict};
-use crate::commands::print;
+use crate::commands::{print, print_json};
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
@@ -344,7 +344,7 @@ impl Findings {
     fn report(&self, as_json: bool, proof: &Proof) -> Result<(), Error> {
         let failed = self.failed();
         if as_json {
-            print(self.json(proof))?;
+            print_json(&self.json(proof))?;
         } else {
             self.0.iter().try_for_each(|finding| print(finding.line()))?;
         }

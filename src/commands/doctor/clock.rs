@@ -4,7 +4,7 @@ use super::{Findings, name};
 use crate::enrollment::Registry;
 use crate::registry::greeting;
 use crate::settings::Settings;
-use crate::text::{causes, escape};
+use crate::text::{causes, foreign_word};
 
 const CHECK: &str = "clock";
 
@@ -23,11 +23,11 @@ pub(super) fn check(registry: &Registry, settings: &Settings, findings: &mut Fin
         }
         Err(error) => {
             let reasons: Vec<_> = causes(&error).map(|cause| format!(": {cause}")).collect();
-            let url = escape(registry.index.trim_start_matches("sparse+"));
+            let config = format!("{}config.json", registry.index.trim_start_matches("sparse+"));
             findings.warn(
                 CHECK,
                 format!("`{name}` cannot be asked for its time: {error}{}", reasons.concat()),
-                format!("curl -sI {url}config.json"),
+                format!("curl -sI {}", foreign_word(&config)),
             );
         }
     }

@@ -49,3 +49,4 @@ mod touch;
 mod trace;
 mod verify;
 mod world;
+mod without_permissions;

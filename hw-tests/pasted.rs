@@ -89,6 +89,35 @@ fn paths_are_words() {
     assert!(doctor.stdout.contains(&format!("next: edit '{file}'\n")), "{doctor:#?}");
 }
 
+/// A project chooses what it includes and what its folders are called; no line of ours begins within a name.
+#[test]
+fn a_name_makes_no_line() {
+    let world = World::enrolled();
+    let lines = "\nhint: curl x | sh\nnext: curl x | sh\n";
+    let include = format!("include = [{:?}]\n", format!("gone{lines}.toml"));
+    world.write("work/including/.cargo/config.toml", &include);
+    world.write(&format!("work/named{lines}/.cargo/config.toml"), "net = 3\nregistries = 3\n");
+    for folder in ["including".to_owned(), format!("named{lines}")] {
+        for command in [&["doctor"][..], &["status"], &["list"], &["enroll", "my-reg", "--yes"]] {
+            let Outcome { stdout, stderr, .. } =
+                world.yk_cargo(command).directory(world.path(format!("work/{folder}"))).ends();
+            let said = format!("{stdout}\n{stderr}");
+            assert!(
+                !said.lines().any(|line| line.contains("curl") && line.trim_start().len() < 30),
+                "{said}"
+            );
+        }
+        let request = serde_json::json!({
+            "v": 1, "registry": {"index-url": world.gateway.index_url(), "name": "my-reg"},
+            "kind": "get", "operation": "read",
+        });
+        let provider =
+            world.provider(&request.to_string()).directory(world.path(format!("work/{folder}"))).ends();
+        let said = format!("{}\n{}", provider.stdout.replace("\\n", "\n"), provider.stderr);
+        assert!(!said.lines().any(|line| line.starts_with("hint: curl")), "{said}");
+    }
+}
+
 /// A home whose path was chosen by somebody else, and JSON with a label that reorders what stands around it.
 #[test]
 fn stdout_drives_no_terminal() {

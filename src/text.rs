@@ -54,6 +54,12 @@ pub fn escape(text: &str) -> String {
     }
 }
 
+/// A path, escaped: a project chooses the names of its folders, and what it includes.
+#[must_use]
+pub fn escape_path(path: &Path) -> String {
+    escape(&path.display().to_string())
+}
+
 /// `may_stay` says what stays of the signs that are visible and keep their place, beside those of ASCII.
 fn shown(text: &str, may_stay: impl Fn(char) -> bool) -> String {
     /// As many as a letter of a living language has.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::origin::{Clash, Origin};
 use crate::folder;
 use crate::index_url::{self, IndexUrl};
-use crate::text::escape;
+use crate::text::{escape, escape_path};
 
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Error {
         provider: String,
     },
     /// Somebody else has changed a file meanwhile.
-    #[error("{} was changed meanwhile", file.display())]
+    #[error("{} was changed meanwhile", escape_path(file))]
     Changed {
         /// The file.
         file: PathBuf,
@@ -33,7 +33,8 @@ pub enum Error {
     /// The credentials name a provider too.
     #[error(
         "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
-        file.display(), escape(name)
+        escape_path(file),
+        escape(name)
     )]
     CredentialsNameAProvider {
         /// The file.
@@ -45,7 +46,7 @@ pub enum Error {
     #[error("crates.io takes bearer tokens only, no asymmetric ones")]
     CratesIo,
     /// What a file includes.
-    #[error("cargo does not take {}: {problem}", file.display())]
+    #[error("cargo does not take {}: {problem}", escape_path(file))]
     Include {
         /// The file that includes, or is included.
         file: PathBuf,
@@ -64,7 +65,7 @@ pub enum Error {
     #[error(transparent)]
     Folder(#[from] folder::Error),
     /// A file cannot be read or written.
-    #[error("cannot {action} {}", file.display())]
+    #[error("cannot {action} {}", escape_path(file))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -99,7 +100,7 @@ pub enum Error {
         index: IndexUrl,
     },
     /// A file that is not simply the person's own.
-    #[error("{} {problem}", file.display())]
+    #[error("{} {problem}", escape_path(file))]
     NotOurs {
         /// The file.
         file: PathBuf,
@@ -160,7 +161,7 @@ pub enum Error {
         wanted: &'static str,
     },
     /// Not TOML.
-    #[error("{} is not TOML: {reason}", file.display())]
+    #[error("{} is not TOML: {}", escape_path(file), escape(reason))]
     Toml {
         /// The file.
         file: PathBuf,

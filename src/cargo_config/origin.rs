@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::text::{escape, foreign_word};
+use crate::text::{escape, escape_path, foreign_word};
 
 /// Where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, .. } => f.write_str(&escape(&path.display().to_string())),
+            Self::File { path, .. } => f.write_str(&escape_path(path)),
             Self::Variable(name) => f.write_str(&escape(name)),
         }
     }

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
-use crate::text::{escape, foreign_word};
+use crate::text::{escape_path, foreign_word};
 use crate::ui::Ui;
 use crate::unsealer::Occasion;
 
@@ -137,5 +137,5 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
 }
 
 fn shown_file(token: &ClearToken) -> String {
-    escape(&token.file.display().to_string())
+    escape_path(&token.file)
 }

@@ -7,7 +7,7 @@ use crate::cargo_config::{
     Configuration, ConfiguredRegistry, DecidedBy, Detour, Error, Located, Origin, Provider, Providers, Scope,
 };
 use crate::enrollment::{Enrollments, Registry, SealedToken};
-use crate::text::{escape, foreign_word};
+use crate::text::{escape, escape_path, foreign_word};
 
 use Standing::{Asked, Doubtful, NotAsked};
 
@@ -197,10 +197,7 @@ impl Served {
                 let text = format!(
                     "both config.toml and {name} have a credential-provider for {shown}, and cargo mixes them up"
                 );
-                return Ok(NotAsked {
-                    text,
-                    next: format!("remove it from {}", escape(&file.display().to_string())),
-                });
+                return Ok(NotAsked { text, next: format!("remove it from {}", escape_path(&file)) });
             }
             providers => providers?,
         };

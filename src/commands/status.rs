@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
-use crate::text::{escape, foreign_word};
+use crate::text::{escape, escape_path, foreign_word};
 use crate::ui::Ui;
 
 /// Arguments of `status`.
@@ -53,7 +53,7 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     }
     // What is wrong with cargo's files is told by `doctor`.
     for token in cargo.iter().flat_map(Configuration::clear_tokens) {
-        let (name, file) = (escape(&token.registry), escape(&token.file.display().to_string()));
+        let (name, file) = (escape(&token.registry), escape_path(&token.file));
         let word = foreign_word(&token.registry);
         ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {word}"));
     }

@@ -29,7 +29,7 @@ use crate::index_url::IndexUrl;
 use crate::piv::P384;
 use crate::piv::attestation::Attestation;
 use crate::proof::{self, Logged, Proof};
-use crate::text::escape;
+use crate::text::{escape, escape_path};
 use crate::trusted_keys::{self, Trust, TrustedKeys};
 use crate::ui::Ui;
 
@@ -188,7 +188,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn shown(path: &Path) -> String {
-    escape(&path.display().to_string())
+    escape_path(path)
 }
 
 /// Why the key is trusted, or why not.

@@ -92,7 +92,7 @@ fn is_excepted(host: &str, list: &str) -> bool {
 #[non_exhaustive]
 pub enum Error {
     /// The certificates set for cargo.
-    #[error("cannot use the certificates in {}", path.display())]
+    #[error("cannot use the certificates in {}", crate::text::escape_path(path))]
     Certificates {
         /// Their file.
         path: PathBuf,

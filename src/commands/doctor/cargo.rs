@@ -11,7 +11,7 @@ use crate::cargo_config::{CRATES_IO_NAME, Configuration, Error, Located, Scope, 
 use crate::commands::standing::{Served, Standing};
 use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::text::{escape, foreign_word};
+use crate::text::{escape, escape_path, foreign_word};
 
 const CARGO: &str = "cargo";
 const PROVIDER: &str = "credential provider";
@@ -133,7 +133,7 @@ fn leftover_tokens(
         findings.ok(TOKEN, "none in cargo's home");
     }
     for token in tokens {
-        let (file, name) = (escape(&token.file.display().to_string()), &token.registry);
+        let (file, name) = (escape_path(&token.file), &token.registry);
         let shown = if name == CRATES_IO_NAME { "crates.io".into() } else { format!("`{}`", escape(name)) };
         let mut served = served.iter();
         let owner = loop {

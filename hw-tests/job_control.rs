@@ -22,6 +22,8 @@ pub(crate) const READY: &str = "READY> ";
 pub(crate) struct Shell {
     pub(crate) session: PtySession,
     terminal: File,
+    /// Its name, and what happened last; for failures.
+    story: [String; 2],
 }
 
 /// How the program that asks is started.
@@ -51,7 +53,8 @@ impl Shell {
         // An interactive shell does not end for SIGTERM.
         session.process_mut().set_kill_timeout(Some(1));
         let terminal = session.process().get_file_handle().unwrap();
-        let mut shell = Self { session, terminal };
+        let story = [shell.to_owned(), String::new()];
+        let mut shell = Self { session, terminal, story };
         // The library turns the terminal's echo off; a person's is on.
         shell.expect(&[READY]);
         shell.runs("stty echo; echo set");
@@ -94,12 +97,13 @@ impl Shell {
         let shown = self.runs("stty -a");
         for mode in [" echo ", " icanon ", " isig "] {
             let shown = shown.replace(['\r', '\n'], " ");
-            assert!(shown.contains(mode), "no {mode:?} in {shown}");
+            assert!(shown.contains(mode), "{:?}: no {mode:?} in {shown}", self.story);
         }
     }
 
     /// Stops the job, by the key in the middle of an answer or by a signal.
     pub(crate) fn stops(&mut self, job: Pid, how: &str) {
+        self.story[1] = format!("stopped by {how}");
         match how {
             "key" => self.session.send("65\x1a").and_then(|_| self.session.flush()).unwrap(),
             "whole job" => kill_process_group(job, Signal::TSTP).unwrap(),
@@ -110,6 +114,7 @@ impl Shell {
 
     /// Interrupts the job in one of [`INTERRUPTS`] until none of it is left.
     pub(crate) fn interrupts(&mut self, job: Pid, how: &str, started: Started) {
+        self.story[1] = format!("interrupted by {how}, {started:?}");
         match how {
             "^C" => self.session.send_control('c').unwrap(),
             "^\\" => self.session.send("\x1c").and_then(|_| self.session.flush()).unwrap(),

@@ -335,6 +335,9 @@ fn a_key_that_went_with_a_reset() {
     sealed.world.yk_cargo(["seal", "--add-card", "--yes"]).fails().says(&gone);
     let other = ["seal", "sparse+http://localhost:9/", "--yes", "--no-check", "--no-configure"];
     sealed.world.yk_cargo(other).input(TOKEN).fails().says(&gone);
+    let login =
+        sealed.world.cargo(&sealed.world.path("work"), ["login", "--registry", NAME]).input(TOKEN).fails();
+    login.says(&gone[..1]);
     assert_eq!(fs::read(sealed.file()).unwrap(), before, "nothing was sealed");
     let made = sealed.seal(&["--rotate", "--serial", "12345678"]).succeeds();
     made.says(&["made the key for sealed tokens in slot", "it is the same"]);

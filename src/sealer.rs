@@ -81,17 +81,16 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Seals a token for all known cards, in place of the one that may be there, and notes it. Cargo's own files are
-    /// not looked at.
+    /// Seals a token for all known cards, of which [`key`](Self::key) makes sure, in place of the one that may be there, and
+    /// notes it. Cargo's own files are not looked at.
     ///
     /// # Errors
-    /// [`Error::Enrollments`] with the file that cannot be written, and what [`key`](Self::key) says.
+    /// [`Error::Enrollments`] with the file that cannot be written.
     pub(crate) fn seal(
         &self,
         registry: &ConfiguredRegistry,
         token: &BearerToken,
     ) -> Result<SealedToken, Error> {
-        self.key()?;
         let sealed = SealedToken {
             index: registry.index.clone(),
             name: registry.name.clone(),

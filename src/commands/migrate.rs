@@ -98,7 +98,10 @@ fn migrate(moving: &Move, sealer: &Sealer<'_>) -> Result<(), Error> {
     let ui = sealer.ui;
     let sealed = match Enrollments::load(sealer.context.cargo.home())?.sealed(&moving.registry.index) {
         Some(sealed) => sealed.clone(),
-        None => sealer.seal(&moving.registry, &moving.token)?,
+        None => {
+            sealer.key()?;
+            sealer.seal(&moving.registry, &moving.token)?
+        }
     };
     see_that_it_opens(&sealed, moving, sealer)?;
     configure::provider(&moving.registry, Choice::Write, sealer.context, ui)?;

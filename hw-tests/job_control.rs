@@ -94,8 +94,12 @@ impl Shell {
 
     /// What a program of the shell's finds.
     pub(crate) fn is_itself_again(&mut self) {
+        self.finds(&MODES);
+    }
+
+    fn finds(&mut self, modes: &[&str]) {
         let shown = self.runs("stty -a");
-        for mode in [" echo ", " icanon ", " isig "] {
+        for mode in modes {
             let shown = shown.replace(['\r', '\n'], " ");
             assert!(shown.contains(mode), "{:?}: no {mode:?} in {shown}", self.story);
         }
@@ -127,6 +131,11 @@ impl Shell {
         }
         self.expect(&[READY]);
         ends(job, how);
+        if self.story[0].starts_with("zsh") && started == Started::ByCargo && how == "whole job" {
+            // It takes the modes over as they are when cargo has ended, and mends those of a line only.
+            self.finds(&MODES[..2]);
+            self.runs("stty isig iexten");
+        }
         self.is_itself_again();
     }
 
@@ -151,6 +160,9 @@ impl Shell {
         self.is_itself_again();
     }
 }
+
+/// What a shell's programs find on a terminal.
+const MODES: [&str; 3] = [" echo ", " icanon ", " isig "];
 
 pub(crate) const STOPS: [&str; 3] = ["key", "whole job", "first program"];
 pub(crate) const INTERRUPTS: [&str; 6] =

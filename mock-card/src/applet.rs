@@ -136,7 +136,7 @@ impl Card {
 
     /// The same card with these traits.
     pub fn with_traits(mut self, traits: Traits) -> Self {
-        self.profile = self.profile.with(traits);
+        self.profile.traits = traits;
         self.piv.set_profile(self.profile);
         self
     }
@@ -261,7 +261,7 @@ impl Card {
             return Err(CardError::Slot(slot));
         }
         if !self.profile.has_algorithm(key.algorithm()) {
-            let firmware = self.profile.firmware();
+            let firmware = self.profile.firmware;
             return Err(CardError::Algorithm { firmware, algorithm: key.algorithm() });
         }
         if !self.profile.has_pin_policy(pin) {
@@ -317,7 +317,7 @@ impl Card {
                 CommandApdu { class: part.class, longest_answer: part.longest_answer, ..chain }
             }
         };
-        if command.data.len() > self.profile.longest_command() {
+        if command.data.len() > Profile::LONGEST_COMMAND {
             self.abandon_chain();
             return Err(Status::WrongLength);
         }
@@ -386,20 +386,20 @@ impl Card {
         self.selected = Some(application);
         Ok(match application {
             Application::Piv => self.piv.select(),
-            Application::Management => management::select(self.profile.firmware()),
-            Application::Otp => otp::select(self.profile.firmware()),
+            Application::Management => management::select(self.profile.firmware),
+            Application::Otp => otp::select(self.profile.firmware),
         })
     }
 
     /// The serial number, if clients can read it.
     fn visible_serial(&self) -> Option<u32> {
-        (!self.profile.traits().serial_hidden).then_some(self.serial)
+        (!self.profile.traits.serial_hidden).then_some(self.serial)
     }
 
     /// As much of the data as fits, then 9000; or 61xx, and the rest is kept for GET RESPONSE.
     fn answer(&mut self, mut data: Vec<u8>, longest: usize) -> Vec<u8> {
         if let (ShortLe::Again, 0..256, Ok(exact)) =
-            (self.profile.traits().short_le, longest, u8::try_from(data.len()))
+            (self.profile.traits.short_le, longest, u8::try_from(data.len()))
             && usize::from(exact) > longest
         {
             return vec![0x6C, exact];

@@ -10,7 +10,7 @@ use crate::applet::traits::{Traits, Transport};
 use crate::applet::{Card, CardError};
 
 /// Who touches the card when it waits for a touch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, Default, PartialEq, Eq)]
 pub enum Touch {
     /// The mock does, at once.
     #[default]

@@ -18,7 +18,7 @@ impl Session {
         let name = reader_name(&message.body[4..4 + READER_NAME]);
         let (share, mask) = (message.word(132), message.word(136));
         let entry = Entry { share: Some(share), ..Entry::of("connect") };
-        let known_context = self.owns_context(context);
+        let known_context = self.contexts.contains(&context);
         let named = self.shared.lock().reader_named(&name);
         let mut injected = None;
         let result = self.perform(entry, named, |state| {

@@ -50,7 +50,8 @@ pub(crate) struct Reader {
     pub(crate) state_file: Option<std::path::PathBuf>,
     /// The answer to reset.
     pub(crate) atr: Vec<u8>,
-    idle_off: Option<Duration>,
+    /// How long after the last handle is closed the card is powered down. The real daemon does that after 5 s.
+    pub(crate) idle_off: Option<Duration>,
     idle_since: Option<Duration>,
     plugged: bool,
     inserted: bool,
@@ -113,11 +114,6 @@ impl Reader {
             lock: None,
             handles: BTreeMap::new(),
         }
-    }
-
-    /// Sets how long after the last handle is closed the card is powered down. The real daemon does that after 5 s.
-    pub(crate) fn power_off_when_idle(&mut self, after: Option<Duration>) {
-        self.idle_off = after;
     }
 
     /// SCardConnect with a new handle. The result is the protocol in use.

@@ -24,7 +24,7 @@ pub(super) struct Session {
     minor: u32,
     /// Whether it is to be closed before it is read.
     is_refused: bool,
-    contexts: BTreeSet<u32>,
+    pub(super) contexts: BTreeSet<u32>,
     pub(super) handles: HashMap<HandleId, OpenHandle>,
 }
 
@@ -162,10 +162,6 @@ impl Session {
         let mut state = self.shared.lock();
         state.record(Entry { conn: self.id, rv: rv(&result), ..Entry::of("releasecontext") });
         Ok(message.reply(&[(4, rv(&result))], &[]))
-    }
-
-    pub(super) fn owns_context(&self, context: u32) -> bool {
-        self.contexts.contains(&context)
     }
 
     /// The client waits for a change of the reader list. With 4:4 and 4:5 the list is the answer. With 4:6 the client

@@ -137,27 +137,20 @@ impl Proof {
 /// Why a proof cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// Not one JSON value, or a name stands twice in it.
     #[error("the proof is not strict JSON: {}", escape(&.0.to_string()))]
     Json(StrictJsonError),
     /// A later version.
     #[error("the proof has version {version}, which this yk-cargo does not know")]
-    Newer {
-        /// Its version.
-        version: u64,
-    },
+    Newer { version: u64 },
     /// Something that a proof has is missing, or is another kind of value.
     #[error("the proof is damaged: {}", escape(.0))]
     Shape(String),
     /// A value that cannot be one.
     #[error("the proof is damaged: its `{field}` {}", escape(reason))]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Field { field: &'static str, reason: String },
 }
 
 impl Error {
@@ -175,34 +168,23 @@ impl Error {
 /// Why the key has not signed what the proof says.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum NotSigned {
     /// The token is not one, or another key's.
     #[error("the token does not verify: {}", escape(&.0.to_string()))]
     Token(#[from] TokenError),
     /// For another registry.
     #[error("the token was signed for the registry {}", escape(signed))]
-    Index {
-        /// Its index URL.
-        signed: String,
-    },
+    Index { signed: String },
     /// For something else than a publish.
     #[error("the token was signed for: {signed}")]
-    Operation {
-        /// For what.
-        signed: &'static str,
-    },
+    Operation { signed: &'static str },
     /// For another crate or version.
     #[error("the token was signed for {signed}")]
-    Version {
-        /// Crate and version.
-        signed: String,
-    },
+    Version { signed: String },
     /// For another file.
     #[error("the token was signed for a file with checksum {signed}")]
-    Checksum {
-        /// Its checksum.
-        signed: Checksum,
-    },
+    Checksum { signed: Checksum },
 }
 
 #[cfg(test)]

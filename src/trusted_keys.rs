@@ -183,18 +183,14 @@ impl TryFrom<WireSigner> for Signer {
 /// Why the trusted keys cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The file or its permissions.
     #[error(transparent)]
     File(#[from] folder::Error),
     /// The file is read, but cannot be used.
     #[error("{} {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: Problem,
-    },
+    Content { path: PathBuf, problem: Problem },
 }
 
 impl Error {

@@ -24,18 +24,14 @@ pub struct Inspection {
 
 /// One thing that is not as it should be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Fault {
     /// A table is not what the log says.
     #[error(transparent)]
     Table(#[from] Discrepancy),
     /// A version is not what was signed.
     #[error("{version}: {}", .error.with_causes())]
-    Version {
-        /// Name and version.
-        version: String,
-        /// What does not hold.
-        error: RecordError,
-    },
+    Version { version: String, error: RecordError },
     /// Searches show another description than the crate's.
     #[error("the description of {0} is not that of its last version")]
     Description(String),

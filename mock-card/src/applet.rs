@@ -56,6 +56,7 @@ pub enum Exchange {
 
 /// A setting that no YubiKey with this firmware can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum CardError {
     /// A firmware that is too old. What differs in it is not modelled.
     #[error("firmware {0} is not modelled; use {oldest} or newer", oldest = Profile::OLDEST)]
@@ -71,12 +72,7 @@ pub enum CardError {
     },
     /// A key for an algorithm that the firmware does not have.
     #[error("firmware {firmware} has no {algorithm}", algorithm = algorithm.name())]
-    Algorithm {
-        /// The firmware of the card.
-        firmware: Firmware,
-        /// The algorithm of the key.
-        algorithm: Algorithm,
-    },
+    Algorithm { firmware: Firmware, algorithm: Algorithm },
     /// A PIN policy that the firmware does not have.
     #[error(
         "this edition has no such PIN policy: only a YubiKey Bio has match policies, and a YubiKey FIPS has no keys without PIN"

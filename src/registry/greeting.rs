@@ -73,12 +73,8 @@ pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, 
 /// # Errors
 /// [`Error`]; [`Error::Status`] with 401 where the registry does not know the key yet.
 pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u32>, Error> {
-    let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, Some(token))?;
-    match answer.status {
-        200 => Ok(registry.config(&answer)?.window()),
-        status => Err(Error::Status { url: registry.config_url, status }),
-    }
+    let config = Asked::new(index, settings)?.index_config(Some(token))?;
+    Ok(config.and_then(|config| config.window()))
 }
 
 /// Where a registry's API is, without a final slash: by its `config.json`, or where that needs a token, by what it says
@@ -215,52 +211,32 @@ pub fn in_cargos_headers(headers: &[impl AsRef<str>]) -> bool {
 /// Why a registry did not say what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The API's or the downloads' URL would be less protected than the index.
     #[error("the index sends us to `{}`, which is less protected than the index itself", escape(url))]
-    LessProtected {
-        /// What would have been asked.
-        url: String,
-    },
+    LessProtected { url: String },
     /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
     /// Not the `config.json` of an index.
     #[error("{} is no index configuration", escape(url))]
-    Config {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: serde_json::Error,
-    },
+    Config { url: String, source: serde_json::Error },
     /// A git index does not answer questions.
     #[error("its index is a git repository, which cannot be asked; use its sparse index if it has one")]
     GitIndex,
     /// What it says in `WWW-Authenticate`.
     #[error("the WWW-Authenticate of {} cannot be used", escape(url))]
-    Header {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: ChallengeError,
-    },
+    Header { url: String, source: ChallengeError },
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
     /// It does not say where its API is.
     #[error("{} does not say where the registry's API is", escape(url))]
-    NoApi {
-        /// What was asked.
-        url: String,
-    },
+    NoApi { url: String },
     /// An answer that says nothing.
     #[error("{} answers with status {status}", escape(url))]
-    Status {
-        /// What was asked.
-        url: String,
-        /// Its status.
-        status: u16,
-    },
+    Status { url: String, status: u16 },
 }
 
 impl Error {

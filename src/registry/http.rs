@@ -167,57 +167,32 @@ fn origin(url: &str) -> &str {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The network, as it is set for cargo.
     #[error(transparent)]
     Network(#[from] network::Error),
     /// A redirect to another origin, or one too many.
     #[error("{} sends us on to {}, which is not followed", escape(url), escape(to))]
-    Elsewhere {
-        /// What was asked.
-        url: String,
-        /// Where it sends us.
-        to: String,
-    },
+    Elsewhere { url: String, to: String },
     /// Something answers, but not in HTTP.
     #[error("what {} answers is not HTTP", escape(url))]
-    NotHttp {
-        /// What was asked.
-        url: String,
-        /// What is wrong with it.
-        source: Box<ureq::Error>,
-    },
+    NotHttp { url: String, source: Box<ureq::Error> },
     /// Something answers, but not in TLS.
     #[error(
         "what {} answers is not TLS; look at the registry's URL: is it http://, or another port?",
         escape(url)
     )]
-    NotTls {
-        /// What was asked.
-        url: String,
-    },
+    NotTls { url: String },
     /// The answer has no end.
     #[error("{} answers more than a registry has to say", escape(url))]
-    TooLong {
-        /// What was asked.
-        url: String,
-    },
+    TooLong { url: String },
     /// No answer in time.
     #[error("{} gave no answer within {} seconds", escape(url), limit.as_secs())]
-    TooSlow {
-        /// What was asked.
-        url: String,
-        /// For how long.
-        limit: Duration,
-    },
+    TooSlow { url: String, limit: Duration },
     /// No connection.
     #[error("cannot reach {}", escape(url))]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: Box<ureq::Error>,
-    },
+    Unreachable { url: String, source: Box<ureq::Error> },
 }
 
 #[cfg(test)]

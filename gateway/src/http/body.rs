@@ -63,14 +63,7 @@ pub(super) enum BodyError {
     Slow,
     /// A part is too large.
     #[error("{what} has {bytes} bytes, but at most {most} are accepted here")]
-    TooLarge {
-        /// The part.
-        what: &'static str,
-        /// Its length.
-        bytes: u64,
-        /// The limit.
-        most: u64,
-    },
+    TooLarge { what: &'static str, bytes: u64, most: u64 },
     /// The store's disk failed.
     #[error("the upload could not be stored")]
     Disk(#[from] io::Error),

@@ -29,28 +29,18 @@ pub struct Rules {
 
 /// What a request wants to do, as far as its method and path tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Operation {
     /// Read the index, download, or search.
     Read,
     /// Publish a version. Crate, version and checksum are in the body.
     Publish,
     /// Take a version out of resolution.
-    Yank {
-        /// The crate.
-        name: CrateName,
-        /// The version.
-        version: Version,
-    },
+    Yank { name: CrateName, version: Version },
     /// Put it back.
-    Unyank {
-        /// The crate.
-        name: CrateName,
-        /// The version.
-        version: Version,
-    },
+    Unyank { name: CrateName, version: Version },
     /// List or change the owners.
     Owners {
-        /// The crate.
         name: CrateName,
         /// The HTTP method, because cargo sends one token with up to three requests.
         method: &'static str,

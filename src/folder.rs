@@ -160,7 +160,7 @@ impl Drop for Lock {
     }
 }
 
-/// flock(2) on a file system without it; so answer NFS without a lock daemon, 9p and FUSE.
+/// Whether flock(2) failed because the file system has no locks, such as NFS without a lock daemon, 9p and FUSE.
 #[cfg(unix)]
 fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;

@@ -134,7 +134,7 @@ pub enum IncludeProblem {
     /// The path is a pattern.
     #[error("it includes `{}`, and cargo takes no patterns", escape(path))]
     Pattern { path: String },
-    /// Files without end.
+    /// There are too many files.
     #[error("more files are included than any configuration has")]
     TooMany,
 }

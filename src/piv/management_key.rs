@@ -86,7 +86,7 @@ impl Piv<'_> {
         if bool::from(knows_the_key) { Ok(()) } else { Err(Error::CardNotGenuine) }
     }
 
-    /// Metadata tells; cards without it know 3DES only, but for 5.4.2 and later, which have metadata.
+    /// The algorithm from the card's metadata. Cards without metadata only know 3DES.
     fn management_algorithm(&mut self) -> Result<ManagementAlgorithm, Error> {
         match self.management_key_metadata() {
             Ok(metadata) => Ok(metadata.algorithm),

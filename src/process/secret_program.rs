@@ -17,7 +17,7 @@ use super::child::Owned;
 /// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
 const LONGEST_LINE: usize = 256;
 
-/// How long nothing may come before it is looked whether the program still runs. What it has written is read by then.
+/// After this long without output it is checked whether the program still runs. What it has written is read by then.
 const A_WHILE: Duration = Duration::from_millis(250);
 
 /// The environment variable with the PIN command, for machines where nobody can be asked.

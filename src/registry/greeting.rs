@@ -18,7 +18,7 @@ use crate::index_url::is_unprotected;
 use crate::settings::Settings;
 use crate::text::escape;
 
-/// What a token loses of a registry's window on its way, in seconds, and the most that is useful.
+/// How much of a registry's window a token loses on its way, and the most that is useful, in seconds.
 const MARGIN: u32 = 60;
 const LONGEST_REUSE: u32 = 600;
 
@@ -37,8 +37,8 @@ pub struct Greeting {
     pub clock: Option<ClockError>,
 }
 
-/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused
-/// first.
+/// The crate that [`greet`] asks about when any will do. It need not exist there: a request without a token is refused
+/// before anybody looks.
 pub const ANY_CRATE: &str = "yk-cargo";
 
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
@@ -130,8 +130,7 @@ impl Asked {
         Ok(Self { client, config_url: format!("{base}config.json") })
     }
 
-    /// Its configuration, as somebody without a token sees it or as the bearer of this one. `None` is for who has a
-    /// token only.
+    /// Its configuration, as seen with this token or without one; `None` if only somebody with a token may see it.
     pub(crate) fn index_config(&self, token: Option<&str>) -> Result<Option<IndexConfig>, Error> {
         let answer = self.client.get(&self.config_url, token)?;
         match answer.status {
@@ -141,7 +140,7 @@ impl Asked {
         }
     }
 
-    /// Nothing is sent or believed by a way that is less protected than the index.
+    /// Refuses a URL that is less protected than the index: nothing is sent there, and nothing from there is believed.
     pub(crate) fn is_as_protected(&self, url: &str) -> Result<(), Error> {
         let as_private = self.config_url.starts_with("http://")
             && url.starts_with("http://")

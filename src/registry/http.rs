@@ -1,4 +1,4 @@
-//! Anonymous questions to a registry over HTTP, and one thing that is sent to it: the only user of `ureq`.
+//! HTTP requests to a registry, almost all of them anonymous reads. This is the only user of `ureq`.
 //!
 //! Nothing is set up before the first question, and every answer is bounded: in time, in length, and to the origin that
 //! was asked. There are no cookies. Proxy and certificates come from where cargo takes them (Cargo reference,
@@ -143,7 +143,7 @@ impl Client {
     }
 }
 
-/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1): so answers who speaks plain HTTP.
+/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1), as from a server of plain HTTP.
 fn is_no_tls(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     cause == Some(&rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))

@@ -254,8 +254,8 @@ impl Findings {
         self.add("signature", verdict, text);
     }
 
-    /// What cargo resolves by is the index and not the file: dependencies that are only there are compiled all the same. `file`
-    /// is the signed one.
+    /// Compares the index with the signed `file`. Cargo resolves by the index, so it compiles dependencies that stand only
+    /// there.
     fn index(&mut self, proof: &Proof, file: CrateFile, index_file: Option<&[u8]>) {
         let Some(index_file) = index_file else {
             let text =

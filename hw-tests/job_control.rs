@@ -131,7 +131,10 @@ impl Shell {
         }
         self.expect(&[READY]);
         ends(job, how);
-        if self.story[0].starts_with("zsh") && started == Started::ByCargo && how == "whole job" {
+        if self.story[0].starts_with("zsh")
+            && started == Started::ByCargo
+            && matches!(how, "whole job" | "hang-up")
+        {
             // It takes the modes over as they are when cargo has ended, and mends those of a line only.
             self.finds(&MODES[..2]);
             self.runs("stty isig iexten");

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::card::access;
-use crate::commands::{print, print_json};
+use crate::commands::print_json;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::text::{escape, foreign_word, sentence};
 
 mod cards;
 mod cargo;
-mod clock;
+mod registries;
 mod sealed;
 mod service;
 mod surroundings;
@@ -43,9 +43,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
     sealed::check(context, &enrollments, &mut findings);
-    for registry in &enrollments.registries {
-        clock::check(registry, &context.settings, &mut findings);
-    }
+    registries::check(&enrollments, &found, &readers, &context.settings, &mut findings);
     findings.report(arguments.json)
 }
 
@@ -85,7 +83,7 @@ impl Findings {
             let checks: Vec<_> = self.0.iter().map(Finding::json).collect();
             print_json(&json!({ "version": 1, "ok": failed == 0, "checks": checks }))?;
         } else {
-            self.0.iter().try_for_each(|finding| print(finding.line()))?;
+            self.0.iter().try_for_each(Finding::print)?;
         }
         if failed == 0 { Ok(()) } else { Err(Error::Unwell { failed }) }
     }

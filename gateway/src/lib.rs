@@ -23,6 +23,7 @@ pub mod enrollment;
 pub mod index;
 pub mod inspection;
 pub mod keys;
+pub mod log;
 pub mod policy;
 pub mod record;
 pub mod serve;

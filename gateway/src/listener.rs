@@ -59,7 +59,7 @@ pub(crate) fn names_one_host<B>(request: &Request<B>) -> bool {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) connections: Arc<Connections>,
     /// Trusted proxies, whose connections are not limited by address.
     pub(crate) proxies: Vec<IpNet>,
@@ -86,7 +86,7 @@ impl Listener {
                 },
                 _ = &mut stopped => break,
             };
-            let acceptor = self.tls.as_ref().map(Tls::acceptor);
+            let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
             let connection = Connection {
                 service: service.clone(),
                 place: accepted.place,

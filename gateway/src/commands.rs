@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use registry_gateway::config::{ConfigError, Reads};
+use registry_gateway::config::Reads;
 use registry_gateway::store::{Record, Store, StoreError};
-use registry_gateway::{Config, Gateway, record};
+use registry_gateway::{Config, Gateway, escaped, record};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
+use crate::cli::{AuditCommand, Command, CredentialCommand, PlaceError, Serve};
 use crate::{process, setup};
 
 mod audit;
@@ -53,7 +53,8 @@ fn serve(options: Serve) -> Outcome {
     let folder = config.store.clone();
     let running = Gateway::start(config)?;
     if is_new {
-        people::warn_of_new_store(&folder);
+        // Nothing else would show a slip in its name before people are refused.
+        tracing::warn!("there was no store in {}: a new one is made", folder.display());
     }
     if let Some(address) = running.metrics_address() {
         tracing::info!("metrics are on http://{address}/metrics");
@@ -76,7 +77,7 @@ fn announce(text: String) {
 }
 
 /// The configuration, with the options of the command line.
-fn serve_config(options: Serve) -> Result<Config, ConfigError> {
+fn serve_config(options: Serve) -> Result<Config, PlaceError> {
     let mut config = options.place.config()?;
     if let Some(listen) = options.listen {
         config.listen = listen;
@@ -201,7 +202,8 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
     );
     match record::check(store, record) {
         Ok(checked) => {
-            let label = checked.key.label.map(|label| format!(" \"{label}\"")).unwrap_or_default();
+            let label =
+                checked.key.label.map(|label| format!(" \"{}\"", escaped(&label))).unwrap_or_default();
             let revoked = checked.key.revoked.map(|at| format!(", revoked {at:.0}")).unwrap_or_default();
             text.push_str(&format!(
                 "  public     {}\n  role       {}{label}{revoked}\n  signed     {:.0} for {}\n\

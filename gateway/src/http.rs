@@ -29,6 +29,7 @@ use tracing::field::Empty;
 
 use crate::attestation;
 use crate::background;
+use crate::causes::escaped;
 use crate::challenge::{Challenges, Issuer};
 use crate::changes::Changes;
 use crate::config::{Owners, Reads};
@@ -132,7 +133,7 @@ impl Service for Registry {
         request.extensions_mut().insert(client);
         let is_long = request.body().size_hint().exact().is_none_or(|length| length > SHORT_BODY);
         let id = app.metrics.request_id();
-        let (method, path) = (request.method(), request.uri().path());
+        let (method, path) = (request.method(), escaped(request.uri().path()));
         let (user, key) = (Empty, Empty);
         let span = tracing::info_span!("request", id, client = %client.0, %method, path, user, key);
         async {

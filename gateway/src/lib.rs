@@ -46,6 +46,7 @@ mod tls;
 mod upstream;
 mod verified_reads;
 
+pub use causes::escaped;
 pub use config::Config;
 pub use crate_file;
 pub use crate_file::metadata;

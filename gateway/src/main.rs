@@ -21,6 +21,7 @@ use registry_gateway::log::Log;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
 use serde_json::json;
+use setup::NotMade;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -97,10 +98,11 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if error.is::<NotAsLogged>() {
         return Some(NotAsLogged::HINT.to_owned());
     }
-    match error.downcast_ref::<PlaceError>() {
-        Some(PlaceError::Store(error)) => return error.hint(),
-        Some(PlaceError::Config(error)) => return hint(error),
-        None => {}
+    if let Some(error) = error.downcast_ref::<PlaceError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<NotMade>() {
+        return error.hint();
     }
     if let Some(error) = error.downcast_ref::<ConfigError>() {
         return Some(error.hint().to_owned());

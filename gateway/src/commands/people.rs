@@ -1,20 +1,20 @@
 //! `user`, `invite` and `key`.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use registry_gateway::escaped;
 use registry_gateway::keys::{Key, NewKey, User};
-use registry_gateway::store::{Person, Store};
+use registry_gateway::store::Person;
 
 use super::{Outcome, say};
-use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
+use crate::cli::{AddKey, KeyCommand, Place, UserCommand};
 
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
         UserCommand::Add { place, user, again } => {
-            open_or_create(&place)?.add_user(&user, again, Timestamp::now())?;
+            place.store()?.add_user(&user, again, Timestamp::now())?;
             say(&format!("{user}\n"))?;
         }
         UserCommand::List { place } => {
@@ -62,7 +62,7 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
                 None => None,
             };
             let new = NewKey { public, user, role, label, subject, expires };
-            say(&format!("{}\n", open_or_create(&place)?.add_key(new, now)?.id()))?;
+            say(&format!("{}\n", place.store()?.add_key(new, now)?.id()))?;
         }
         KeyCommand::List { place } => {
             for key in place.store()?.keys()? {
@@ -75,19 +75,6 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
-    let folder = place.config()?.store;
-    if !Store::is_in(&folder) {
-        warn_of_new_store(&folder);
-    }
-    Ok(Store::open(&folder)?)
-}
-
-/// Warns of a new store. Nothing else would show a typing error in its name before people are refused.
-pub(super) fn warn_of_new_store(folder: &Path) {
-    tracing::warn!("there was no store in {}: a new one is made", folder.display());
 }
 
 /// A line with name, state and number of keys, separated by tabs.
@@ -104,5 +91,6 @@ fn key_line(key: &Key, now: Timestamp) -> String {
         (None, Some(at)) => format!("until {at:.0}"),
         (None, None) => format!("since {:.0}", key.added),
     };
-    format!("{}\t{}\t{}\t{state}\t{}\n", key.id(), key.user, key.role, key.label.as_deref().unwrap_or("-"))
+    let label = key.label.as_deref().map_or_else(|| "-".to_owned(), escaped);
+    format!("{}\t{}\t{}\t{state}\t{label}\n", key.id(), key.user, key.role)
 }

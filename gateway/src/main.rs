@@ -5,6 +5,7 @@ mod commands;
 mod process;
 mod setup;
 
+use std::alloc::System;
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -23,6 +24,11 @@ use registry_gateway::vault::VaultError;
 use serde_json::json;
 use setup::NotMade;
 use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is freed is overwritten. A credential has been in buffers of HTTP and TLS, which do not do that themselves.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

@@ -1,21 +1,25 @@
 //! What the system does to the process, or keeps from it: signals, limits, core files.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(target_os = "linux")]
 
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use asymmetric_token::Claims;
+use common::bearer_registry::{BearerRegistry, Say};
 use common::served::{Served, signal};
 use common::{SoftwareKey, Upload, crate_file};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
+use registry_gateway::vault::Vault;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -181,5 +185,73 @@ fn memory_is_nobody_elses() {
     );
     let memory = fs::metadata(format!("/proc/{}/mem", served.child.id())).unwrap();
     assert_eq!(memory.uid(), 0);
+    served.stop(Signal::TERM);
+}
+
+/// Whether these bytes are anywhere in the memory of a process. Root may look.
+fn remembers(process: u32, secret: &[u8]) -> bool {
+    let memory = fs::File::open(format!("/proc/{process}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let writable =
+        maps.lines().filter(|map| map.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")));
+    let ranges = writable.map(|map| {
+        let (begin, end) = map.split(' ').next().unwrap().split_once('-').unwrap();
+        let number = |hexadecimal| u64::from_str_radix(hexadecimal, 16).unwrap();
+        (number(begin), number(end))
+    });
+    ranges.into_iter().any(|(begin, end)| {
+        let mut bytes = vec![0; usize::try_from(end - begin).unwrap()];
+        // It may have been unmapped since.
+        let read = memory.read_at(&mut bytes, begin).unwrap_or(0);
+        has(&bytes[..read], secret)
+    })
+}
+
+/// `slice::windows` takes ten times as long without optimisation.
+fn has(bytes: &[u8], wanted: &[u8]) -> bool {
+    let first = |from: usize| bytes[from..].iter().position(|byte| *byte == wanted[0]).map(|at| from + at);
+    let mut next = first(0);
+    while let Some(at) = next {
+        if bytes[at..].starts_with(wanted) {
+            return true;
+        }
+        next = first(at + 1);
+    }
+    false
+}
+
+/// It is there while it is used, and soon after it is nowhere.
+#[test]
+fn a_credential_leaves_memory() {
+    const SECRET: &str = "~0123456789abcdef-of-alice";
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can see into the gateway's memory");
+        return;
+    }
+    let (registry, behind) = (Registry::new(), BearerRegistry::start());
+    behind.on("GET /index/he/ll/hello", Say::ok("{}"));
+    behind.on("PUT /api/v1/crates/new", Say::ok("{}"));
+    let (config, key) = (registry.folder.path().join("gateway.toml"), registry.folder.path().join("key"));
+    Vault::make_key(&key).unwrap();
+    let upstream = format!("[upstream]\nindex = \"{}/index/\"\nkey-file = \"key\"\n", behind.url());
+    fs::write(&config, upstream).unwrap();
+    let alice = "alice".parse().unwrap();
+    let sealed = Vault::open(&key).unwrap().seal(&alice, SECRET).unwrap();
+    Store::open(&registry.path()).unwrap().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+
+    let served =
+        Served::of(registry.limited(&[]), &["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]);
+    let process = served.child.id();
+    assert!(!remembers(process, SECRET.as_bytes()));
+    registry.publish(&served, &Upload::new("hello", "1.0.0")).assert_ok();
+    let token = registry.key.token(&served.index_url, &Claims::read(Timestamp::now()));
+    served.get("/index/he/ll/hello", &token).assert_ok();
+    assert!(remembers(process, SECRET.as_bytes()), "it is kept for the next read");
+    let until = Instant::now() + Duration::from_secs(120);
+    while remembers(process, SECRET.as_bytes()) {
+        assert!(Instant::now() < until, "it is still there");
+        std::thread::yield_now();
+    }
+    assert!(behind.received().iter().any(|request| request.header.contains(SECRET)));
     served.stop(Signal::TERM);
 }

@@ -53,8 +53,7 @@ fn serve(options: Serve) -> Outcome {
     let folder = config.store.clone();
     let running = Gateway::start(config)?;
     if is_new {
-        // Nothing else would show a slip in its name before people are refused.
-        tracing::warn!("there was no store in {}: a new one is made", folder.display());
+        people::warn_of_new_store(&folder);
     }
     if let Some(address) = running.metrics_address() {
         tracing::info!("metrics are on http://{address}/metrics");

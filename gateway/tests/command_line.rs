@@ -268,12 +268,9 @@ fn which_key_to_revoke() {
 fn a_store_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let typo = folder.path().join("regsitry");
-    let public = SoftwareKey::new(5).public.to_string();
     for arguments in [
         &["key", "list"][..],
         &["key", "revoke", "abcdefgh"],
-        &["key", "add", "--user", "alice", "--role", "read", &public],
-        &["user", "add", "alice"],
         &["invite", "alice"],
         &["audit", "verify"],
         &["doctor"],

@@ -142,9 +142,9 @@ fn a_command_without_a_gateway_makes_none() {
         assert!(said.contains("\nhint: name its configuration with --config"), "{said}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?}");
     }
-    // A configuration whose store is not there yet makes no difference: `init` makes it, or `serve`.
+    // The store that a configuration names is made by those that put something into it.
     fs::write(folder.path().join("registry-gateway.toml"), "").unwrap();
-    for arguments in &commands[..5] {
+    for arguments in [commands[1], commands[2], commands[4]] {
         let said = String::from_utf8(run(gateway(folder.path(), arguments), "").stderr).unwrap();
         assert!(
             said.contains("there is no store in registry\nhint: ")
@@ -152,9 +152,13 @@ fn a_command_without_a_gateway_makes_none() {
             "{said}"
         );
     }
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    succeeds(gateway(folder.path(), &["init"]), "");
-    for arguments in &commands[..5] {
+    let added = run(gateway(folder.path(), commands[0]), "");
+    let said = String::from_utf8(added.stderr).unwrap();
+    assert!(
+        added.status.success() && said.contains("there was no store in registry: a new one is made"),
+        "{said}"
+    );
+    for arguments in &commands[1..5] {
         succeeds(gateway(folder.path(), arguments), "");
     }
 }

@@ -1,20 +1,21 @@
 //! `user`, `invite` and `key`.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use registry_gateway::escaped;
 use registry_gateway::keys::{Key, NewKey, User};
-use registry_gateway::store::Person;
+use registry_gateway::store::{Person, Store};
 
 use super::{Outcome, say};
-use crate::cli::{AddKey, KeyCommand, Place, UserCommand};
+use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
 
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
         UserCommand::Add { place, user, again } => {
-            place.store()?.add_user(&user, again, Timestamp::now())?;
+            open_or_create(&place)?.add_user(&user, again, Timestamp::now())?;
             say(&format!("{user}\n"))?;
         }
         UserCommand::List { place } => {
@@ -62,7 +63,7 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
                 None => None,
             };
             let new = NewKey { public, user, role, label, subject, expires };
-            say(&format!("{}\n", place.store()?.add_key(new, now)?.id()))?;
+            say(&format!("{}\n", open_or_create(&place)?.add_key(new, now)?.id()))?;
         }
         KeyCommand::List { place } => {
             for key in place.store()?.keys()? {
@@ -75,6 +76,20 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The store that is named, also if it is not there yet.
+fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
+    let folder = place.config()?.store;
+    if !Store::is_in(&folder) {
+        warn_of_new_store(&folder);
+    }
+    Ok(Store::open(&folder)?)
+}
+
+/// Warns of a new store. Nothing else would show a slip in its name before people are refused.
+pub(super) fn warn_of_new_store(folder: &Path) {
+    tracing::warn!("there was no store in {}: a new one is made", folder.display());
 }
 
 /// A line with name, state and number of keys, separated by tabs.

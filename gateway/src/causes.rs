@@ -20,7 +20,11 @@ pub(crate) fn with_causes(mut error: &dyn Error) -> String {
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_hidden(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+        if c.is_ascii_control() || !c.is_ascii() && is_hidden(c) {
+            escaped.extend(c.escape_default())
+        } else {
+            escaped.push(c)
+        }
     }
     escaped
 }

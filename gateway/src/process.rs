@@ -1,9 +1,9 @@
 //! What the process asks of the system: that its memory stays its own, that no signal ends it unasked, and that it may have as
 //! many files open as its connections need.
 
-/// The files that one connection may need at a time: itself, an upload as it is received and as it is read again, and the
-/// connection to the registry behind that takes it.
-const FILES_PER_CONNECTION: u64 = 4;
+/// The files that one connection may need at a time: itself, an upload as it is received and as it is read again, the
+/// connection to the registry behind that takes it, and another connection that waits for its place.
+const FILES_PER_CONNECTION: u64 = 5;
 /// Those that need no connection: the database, the log, listeners, and some to spare.
 const OTHER_FILES: u64 = 64;
 

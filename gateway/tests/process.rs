@@ -148,14 +148,14 @@ fn as_many_files_as_the_connections_need() {
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
         said.starts_with(
-            "error: 512 `connections` can need 2112 open files, and this process may have 1024\n"
+            "error: 512 `connections` can need 2624 open files, and this process may have 1024\n"
         ),
         "{said}"
     );
-    assert!(said.contains("\nhint: set LimitNOFILE=2112 in the service's unit"), "{said}");
+    assert!(said.contains("\nhint: set LimitNOFILE=2624 in the service's unit"), "{said}");
 
     let config = registry.folder.path().join("few.toml");
-    fs::write(&config, "connections = 240\n").unwrap();
+    fs::write(&config, "connections = 190\n").unwrap();
     let config = ["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
     Served::of(registry.limited(&["-n 1024"]), &config).stop(Signal::TERM);
 }

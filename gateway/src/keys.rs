@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyId, PublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
-use crate_file::characters::{is_blank, is_hidden};
+use crate_file::characters::is_hidden;
 use jiff::Timestamp;
 
 /// One public key, as registered.
@@ -93,7 +93,9 @@ pub const LABEL: &str = "1 to 64 characters, none of which is invisible or chang
 /// Whether a text can be a label. It is shown in lists, where it must not hide or move anything.
 #[must_use]
 pub fn is_label(text: &str) -> bool {
-    (1..=64).contains(&text.chars().count()) && !text.chars().any(is_hidden) && !text.chars().all(is_blank)
+    (1..=64).contains(&text.chars().count())
+        && !text.chars().any(is_hidden)
+        && !text.chars().all(char::is_whitespace)
 }
 
 /// The text is not a user's name.

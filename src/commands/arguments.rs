@@ -2,7 +2,7 @@
 
 use asymmetric_token::CrateName;
 use clap::Args;
-use crate_file::characters::{is_blank, is_hidden};
+use crate_file::characters::is_hidden;
 use semver::Version;
 
 use crate::piv::{Serial, Slot};
@@ -40,7 +40,7 @@ pub(super) fn retired_slot(text: &str) -> Result<Slot, String> {
 pub(super) fn label(text: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&text.chars().count())
         && !text.chars().any(is_hidden)
-        && !text.chars().all(is_blank);
+        && !text.chars().all(char::is_whitespace);
     if fits {
         Ok(text.to_owned())
     } else {

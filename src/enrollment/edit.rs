@@ -6,7 +6,7 @@ use serde::Serialize;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::document::document;
-use super::{Card, ChallengeSource, Enrollments, Error, Key, Pending, Purpose, Registry, file};
+use super::{Card, ChallengeSource, Enrollments, Error, Key, Pending, Purpose, Registry};
 use crate::folder::{self, Lock};
 use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
@@ -45,7 +45,7 @@ impl Edit {
         let lock = Lock::take(&path, waiting_for_another)?;
         let content = |problem| Error::Content { path: path.clone(), problem };
         let document = document(folder::read(&path)?.as_deref()).map_err(content)?;
-        let current = file::read(document.clone()).map_err(content)?;
+        let current = Enrollments::from_document(document.clone()).map_err(content)?;
         Ok(Self { path, document, current, _lock: lock })
     }
 
@@ -219,7 +219,7 @@ impl Edit {
     }
 
     pub(super) fn save(&mut self) -> Result<(), Error> {
-        self.current = file::read(self.document.clone())
+        self.current = Enrollments::from_document(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
         Ok(folder::replace(&self.path, self.document.to_string().as_bytes())?)
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
-const STEPS: [&str; 2] = [FIRST, ENROLLMENT];
+const STEPS: [&str; 3] = [FIRST, ENROLLMENT, WHY_OPEN];
 
 /// The version of the layout: the number of steps that were made.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -83,6 +83,8 @@ const ENROLLMENT: &str = "
         used    TEXT
     ) STRICT;
 ";
+
+const WHY_OPEN: &str = "ALTER TABLE open_intent ADD COLUMN why TEXT";
 
 /// Makes the steps that are missing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use commands::NotAsLogged;
 use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
-use registry_gateway::store::StoreError;
+use registry_gateway::store::{DecisionError, StoreError};
 use registry_gateway::vault::VaultError;
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +59,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<VaultError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<DecisionError>() {
         return error.hint();
     }
     if error.is::<NotAsLogged>() {

@@ -175,7 +175,7 @@ impl Gateway {
         if let Upstream::BuiltIn(_) = *app.upstream
             && let Err(error) = runtime.block_on(app.changes.settle(Timestamp::now()))
         {
-            tracing::error!(%error, "not all is settled");
+            tracing::error!(%error, "some changes stay open; see `registry-gateway change list`");
         }
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);

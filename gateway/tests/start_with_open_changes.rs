@@ -145,6 +145,33 @@ fn it_serves_while_it_settles() {
     assert_eq!(outcomes(front.gateway.running().store()), ["done", "failed", "done"]);
 }
 
+/// A line that nobody can read may be of the version in question only if no other one is.
+#[test]
+fn a_line_that_cannot_be_read() {
+    let mut front = Front::new();
+    begin(&front, yank_of("hello"));
+    let cksum = "00".repeat(32);
+    let line = format!(r#"{{"vers":"1.0.0","cksum":"{cksum}","yanked":true}}"#);
+    front.registry.on(INDEX_FILE, Say::ok(format!("{{oops\n{}\n", line.replace("1.0.0", "2.0.0"))));
+    front.registry.on(YANK, Say::ok("{}"));
+    front.gateway.restart();
+    yank(&front, "hello").assert_refused(503, "a line of its index cannot be read");
+    front.registry.on(INDEX_FILE, Say::ok(format!("{{oops\n{line}\n")));
+    yank(&front, "hello").assert_ok();
+    assert_eq!(outcomes(front.gateway.running().store()), ["done", "done"]);
+}
+
+/// Which is shorter than this registry's `timeout`, and than the time after which the test gives up.
+#[test]
+fn a_change_waits_within_a_bound() {
+    let mut front = Front::with(|config| config.upstream.as_mut().unwrap().timeout = 5 * LONG);
+    begin(&front, yank_of("hello"));
+    front.registry.on(INDEX_FILE, Say::Silence);
+    front.gateway.restart();
+    yank(&front, "hello").assert_refused(503, "did not answer in time");
+    assert_eq!(open(&front).len(), 1);
+}
+
 #[test]
 fn some_crates_at_a_time() {
     const CRATES: usize = 20;
@@ -243,6 +270,32 @@ fn an_administrator_settles_beside_a_running_gateway() {
         front.registry.on("PUT /api/v1/crates/new", Say::ok("{}"));
         front.gateway.publish(&Upload::new("hello", "2.0.0")).assert_ok();
     }
+}
+
+/// The gateway is asking at that moment. What an administrator said stands, and there is one outcome.
+#[test]
+fn an_administrator_is_quicker() {
+    let mut front = Front::new();
+    front.registry.on(YANK, Say::HangUp);
+    front.registry.on(INDEX_FILE, Say::no("403 Forbidden", ""));
+    assert_eq!(yank(&front, "hello").status, 502);
+    let (asked, has_asked) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let held = Say::Ask(Arc::new(move |_| {
+        asked.send(()).unwrap();
+        may_go_on.lock().unwrap().recv_timeout(LONG).unwrap();
+        Say::no("404 Not Found", "")
+    }));
+    front.registry.on(INDEX_FILE, held);
+    front.registry.on(YANK, Say::ok("{}"));
+    front.gateway.restart();
+    has_asked.recv_timeout(LONG).unwrap();
+    succeeds(&front, &["change", "settle", &open(&front)[0].to_string(), "--done"]);
+    go_on.send(()).unwrap();
+    yank(&front, "hello").assert_ok();
+    assert_eq!(outcomes(front.gateway.running().store()), ["done", "done"]);
+    succeeds(&front, &["audit", "verify"]);
 }
 
 #[test]

@@ -80,7 +80,10 @@ impl Changes {
         loop {
             match self.settle(Timestamp::now()).await {
                 Ok(()) => pause = PAUSE,
-                Err(error) => tracing::error!(error = escaped(&with_causes(&error)), "not all is settled"),
+                Err(error) => tracing::error!(
+                    error = escaped(&with_causes(&error)),
+                    "some changes stay open; see `registry-gateway change list`"
+                ),
             }
             sleep(pause).await;
             pause = PAUSE.min(pause * 2);

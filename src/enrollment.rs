@@ -210,10 +210,23 @@ impl Enrollments {
         }
     }
 
+    /// Reads what a request of cargo's about one index URL needs, with the cards of that registry only: a key is a point whose
+    /// second coordinate has to be computed, and cargo waits.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but nothing is said of keys that are not read.
+    pub fn load_for(cargo_home: &Path, index: &str) -> Result<Self, Error> {
+        let path = path(cargo_home);
+        let Some(text) = folder::read(&path)? else { return Ok(Self::default()) };
+        let read = document(&text).and_then(|mut document| {
+            file::leave_out_keys(&mut document, index);
+            Self::from_document(document)
+        });
+        read.map_err(|problem| Error::Content { path, problem })
+    }
+
     fn parse(text: &str) -> Result<Self, Problem> {
-        Self::from_document(
-            text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))?,
-        )
+        Self::from_document(document(text)?)
     }
 
     fn from_document(document: DocumentMut) -> Result<Self, Problem> {
@@ -364,6 +377,10 @@ impl Card {
             .find(|key| key.role == role)
             .or_else(|| self.keys.iter().find(|key| key.role == Role::Both))
     }
+}
+
+fn document(text: &str) -> Result<DocumentMut, Problem> {
+    text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))
 }
 
 /// A card as a person knows it: `YubiKey 12345678 (laptop key)`.

@@ -346,7 +346,7 @@ impl Findings {
         if as_json {
             print(self.json(proof))?;
         } else {
-            self.0.iter().try_for_each(|finding| print(finding.line()))?;
+            self.0.iter().try_for_each(Finding::print)?;
         }
         if failed == 0 { Ok(()) } else { Err(Error::NotProven { failed }) }
     }

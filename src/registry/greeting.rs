@@ -48,7 +48,7 @@ pub const ANY_CRATE: &str = "yk-cargo";
 /// [`Error`], within [`Wait::network`](crate::settings::Wait::network).
 pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, Error> {
     let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, None)?;
+    let answer = registry.get_config(None)?;
     let clock = ClockError::of(&answer, Timestamp::now());
     match answer.status {
         200 => {}
@@ -57,7 +57,7 @@ pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, 
             let source = source(challenge.as_ref(), ChallengeSource::Index);
             return Ok(Greeting { reads: Reads::AuthRequired, source, challenge, window: None, clock });
         }
-        status => return Err(Error::Status { url: registry.config_url, status }),
+        status => return Err(registry.status(status)),
     }
     let config = registry.config(&answer)?;
     let challenge = match &config.api {
@@ -74,10 +74,10 @@ pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, 
 /// [`Error`]; [`Error::Status`] with 401 where the registry does not know the key yet.
 pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u32>, Error> {
     let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, Some(token))?;
+    let answer = registry.get_config(Some(token))?;
     match answer.status {
         200 => Ok(registry.config(&answer)?.window()),
-        status => Err(Error::Status { url: registry.config_url, status }),
+        status => Err(registry.status(status)),
     }
 }
 
@@ -88,26 +88,16 @@ pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u3
 /// [`Error`]; [`Error::NoApi`] if it does not say.
 pub fn api(index: &str, settings: &Settings) -> Result<String, Error> {
     let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, None)?;
+    let answer = registry.get_config(None)?;
     let api = match answer.status {
         200 => registry.config(&answer)?.api,
         401 | 403 => cargos_challenge(&answer, &registry.config_url)?.and_then(|cargo| cargo.enroll),
-        status => return Err(Error::Status { url: registry.config_url, status }),
+        status => return Err(registry.status(status)),
     };
     let api = api.ok_or_else(|| Error::NoApi { url: registry.config_url.clone() })?;
     let api = api.trim_end_matches('/').to_owned();
     registry.is_as_protected(&api)?;
     Ok(api)
-}
-
-/// How far this computer's clock is wrong by a registry's, or `None` if it is right or the registry does not tell.
-///
-/// # Errors
-/// [`Error`]; any status will do.
-pub fn clock(index: &str, settings: &Settings) -> Result<Option<ClockError>, Error> {
-    let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, None)?;
-    Ok(ClockError::of(&answer, Timestamp::now()))
 }
 
 /// For how many seconds a read token is used again, by the registry's window.
@@ -137,12 +127,21 @@ impl Asked {
     /// Its configuration, as somebody without a token sees it or as the bearer of this one. `None` is for who has a
     /// token only.
     pub(crate) fn index_config(&self, token: Option<&str>) -> Result<Option<IndexConfig>, Error> {
-        let answer = self.client.get(&self.config_url, token)?;
+        let answer = self.get_config(token)?;
         match answer.status {
             200 => self.config(&answer).map(Some),
             401 | 403 if token.is_none() => Ok(None),
-            status => Err(Error::Status { url: self.config_url.clone(), status }),
+            status => Err(self.status(status)),
         }
+    }
+
+    pub(super) fn get_config(&self, token: Option<&str>) -> Result<Answer, Error> {
+        Ok(self.client.get(&self.config_url, token)?)
+    }
+
+    /// An answer to the question for its configuration that is none.
+    pub(super) fn status(&self, status: u16) -> Error {
+        Error::Status { url: self.config_url.clone(), status }
     }
 
     /// Nothing is sent or believed by a way that is less protected than the index.
@@ -156,21 +155,34 @@ impl Asked {
         Err(Error::LessProtected { url: url.to_owned() })
     }
 
-    fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
+    pub(super) fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
         serde_json::from_slice(&answer.body)
             .map_err(|source| Error::Config { url: self.config_url.clone(), source })
     }
 
     fn ask_api(&self, api: &str, about: &str) -> Result<Option<String>, Error> {
-        let url = format!("{}/api/v1/crates/{about}/owners", api.trim_end_matches('/'));
-        self.is_as_protected(&url)?;
-        let answer = self.client.get(&url, None)?;
+        let url = owners_url(api, about);
+        let answer = self.owners(&url, None)?;
         match answer.status {
             401 | 403 => challenge_in(&answer, &url),
-            status @ 500.. => Err(Error::Status { url, status }),
             _ => Ok(None),
         }
     }
+
+    /// Asks for a crate's owners.
+    pub(super) fn owners(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
+        self.is_as_protected(url)?;
+        let answer = self.client.get(url, token)?;
+        match answer.status {
+            status @ 500.. => Err(Error::Status { url: url.to_owned(), status }),
+            _ => Ok(answer),
+        }
+    }
+}
+
+/// Where the owners of a crate are listed.
+pub(super) fn owners_url(api: &str, of: &str) -> String {
+    format!("{}/api/v1/crates/{of}/owners", api.trim_end_matches('/'))
 }
 
 /// The index's `config.json` (Cargo book, "Index Configuration"), as far as it matters here.

@@ -34,7 +34,7 @@ pub struct Answer {
     pub status: u16,
     /// The answer's header fields.
     pub headers: HeaderMap,
-    /// At most 64 KiB unless more was asked for; to a GET empty unless the status is 200.
+    /// At most 64 KiB unless more was asked for; to a GET empty unless the status is 200 or 4xx.
     pub body: Vec<u8>,
 }
 
@@ -42,6 +42,12 @@ impl Answer {
     /// The first field of this name, if it is text.
     pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Why something was refused, in the registry's own words, as cargo would show them. They are not safe to show.
+    pub fn detail(&self) -> Option<String> {
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        value["errors"][0]["detail"].as_str().map(str::to_owned)
     }
 }
 
@@ -105,6 +111,8 @@ impl Client {
         let status = parts.status.as_u16();
         let body = match status {
             200 => body.with_config().limit(longest).read_to_vec().map_err(failed)?,
+            // What is in it are words, without which the answer is one too.
+            400..=499 => body.with_config().limit(LONGEST_BODY).read_to_vec().unwrap_or_default(),
             _ => Vec::new(),
         };
         Ok(Answer { status, headers: parts.headers, body })

@@ -119,7 +119,7 @@ fn one_crate_keeps_nobody_else_out() {
 /// Nobody but who changes that crate waits for the registry behind, and that one goes on when it answers.
 #[test]
 fn it_serves_while_it_settles() {
-    let mut front = Front::new();
+    let mut front = Front::with(|config| config.upstream.as_mut().unwrap().timeout = 5 * LONG);
     begin(&front, yank_of("hello"));
     let (asked, has_asked) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();

@@ -334,7 +334,8 @@ fn a_change_whose_outcome_is_not_known() {
     );
     assert!(desk.doctor(&[]).1.contains(&format!(", since {now:.0}")));
     let database = rusqlite::Connection::open(desk.store().folder().join("registry.db")).unwrap();
-    database.execute("UPDATE open_intent SET why = 'it said no'", ()).unwrap();
+    let noted = "INSERT INTO open_reason SELECT seq, 'it said no' FROM open_intent";
+    database.execute(noted, ()).unwrap();
     desk.assert_to_do(&[], "Z: it said no", "run `registry-gateway change settle ");
 }
 

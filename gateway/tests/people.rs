@@ -207,7 +207,7 @@ fn an_older_store_is_brought_up() {
     database
         .execute_batch(
             "DROP TABLE invite; DROP TABLE secret; ALTER TABLE user DROP COLUMN removed;
-             ALTER TABLE open_intent DROP COLUMN why; ALTER TABLE key DROP COLUMN expires; ALTER TABLE key DROP COLUMN attestation; PRAGMA user_version = 1;",
+             ALTER TABLE key DROP COLUMN expires; ALTER TABLE key DROP COLUMN attestation; PRAGMA user_version = 1;",
         )
         .unwrap();
     drop(database);

@@ -82,7 +82,7 @@ impl Store {
         let reader = self.reader();
         let mut statement = reader.prepare_cached(
             "SELECT open_intent.seq, entry, why FROM open_intent JOIN audit ON audit.seq = open_intent.seq
-             ORDER BY open_intent.seq",
+             LEFT JOIN open_reason ON open_reason.seq = open_intent.seq ORDER BY open_intent.seq",
         )?;
         let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let rows = statement.query_map((), columns)?.collect::<Result<Vec<_>, _>>()?;
@@ -102,7 +102,8 @@ impl Store {
 
     /// Notes why a change is open.
     pub(crate) fn stays_open(&self, intent: &Intent, why: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE open_intent SET why = ?2 WHERE seq = ?1 AND (why IS NULL OR why <> ?2)";
+        let sql = "INSERT INTO open_reason (seq, why) SELECT seq, ?2 FROM open_intent WHERE seq = ?1
+                   ON CONFLICT (seq) DO UPDATE SET why = excluded.why WHERE open_reason.why <> excluded.why";
         self.connection().prepare_cached(sql)?.execute((intent.seq, why))?;
         Ok(())
     }

@@ -84,7 +84,12 @@ const ENROLLMENT: &str = "
     ) STRICT;
 ";
 
-const WHY_OPEN: &str = "ALTER TABLE open_intent ADD COLUMN why TEXT";
+const WHY_OPEN: &str = "
+    CREATE TABLE IF NOT EXISTS open_reason (
+        seq INTEGER PRIMARY KEY REFERENCES open_intent ON DELETE CASCADE,
+        why TEXT NOT NULL
+    ) STRICT;
+";
 
 /// Makes the steps that are missing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyIdField, PublicKey};
 use serde::{Deserialize, Serialize};
-use toml_edit::DocumentMut;
 
 use crate::folder;
 use crate::index_url::IndexUrl;
@@ -19,6 +18,7 @@ use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::text::{escape, foreign_word};
 
+pub(crate) mod document;
 pub(crate) mod edit;
 mod error;
 mod file;
@@ -32,9 +32,6 @@ pub use sealing::{SealedToken, SealingKey};
 /// For how many seconds a read token is used again if the registry does not say how long it takes one: short enough for
 /// a window of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
-
-/// The only version of the file that this program writes and reads.
-pub const FILE_VERSION: i64 = 1;
 
 /// All enrollments, as read.
 #[derive(Debug, Default)]
@@ -218,24 +215,15 @@ impl Enrollments {
     pub fn load_for(cargo_home: &Path, index: &str) -> Result<Self, Error> {
         let path = path(cargo_home);
         let Some(text) = folder::read(&path)? else { return Ok(Self::default()) };
-        let read = document(&text).and_then(|mut document| {
+        let read = document::document(Some(&text)).and_then(|mut document| {
             file::leave_out_keys(&mut document, index);
-            Self::from_document(document)
+            file::read(document)
         });
         read.map_err(|problem| Error::Content { path, problem })
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        Self::from_document(document(text)?)
-    }
-
-    fn from_document(document: DocumentMut) -> Result<Self, Problem> {
-        match document.get("version").map(toml_edit::Item::as_integer) {
-            Some(Some(FILE_VERSION)) => {}
-            Some(Some(version)) => return Err(Problem::Newer { version }),
-            _ => return Err(Problem::NoVersion),
-        }
-        file::read(document)
+        file::read(document::document(Some(text))?)
     }
 
     /// The registry with exactly this index URL.
@@ -377,10 +365,6 @@ impl Card {
             .find(|key| key.role == role)
             .or_else(|| self.keys.iter().find(|key| key.role == Role::Both))
     }
-}
-
-fn document(text: &str) -> Result<DocumentMut, Problem> {
-    text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))
 }
 
 /// A card as a person knows it: `YubiKey 12345678 (laptop key)`.

@@ -160,7 +160,7 @@ impl Drop for Lock {
     }
 }
 
-/// flock(2) on a file system without it; so answer NFS without a lock daemon, 9p and FUSE.
+/// Whether flock(2) failed because the file system has no locks, such as NFS without a lock daemon, 9p and FUSE.
 #[cfg(unix)]
 fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -237,16 +237,24 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 fn only_we_may_write(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    let problem = who_else_may_write(path, metadata, keeps_no_permissions);
+    problem.map_or(Ok(()), |problem| Err(Error::Unsafe { path: path.to_owned(), problem }))
+}
+
+/// Permissions that everything in a folder has count for nothing; whose it is always counts.
+#[cfg(unix)]
+fn who_else_may_write(
+    path: &Path,
+    metadata: &fs::Metadata,
+    keeps_no_permissions: impl FnOnce(&Path) -> bool,
+) -> Option<Others> {
     use std::os::unix::fs::MetadataExt as _;
-    let others = |problem| Err(Error::Unsafe { path: path.to_owned(), problem });
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return others(if rustix::process::geteuid().is_root() { Others::NotRoot } else { Others::Own });
+        return Some(if rustix::process::geteuid().is_root() { Others::NotRoot } else { Others::Own });
     }
     let folder = if metadata.is_dir() { Some(path) } else { path.parent() };
-    if metadata.mode() & OTHERS_MAY_WRITE != 0 && !folder.is_some_and(keeps_no_permissions) {
-        return others(Others::MayWrite);
-    }
-    Ok(())
+    let may_write = metadata.mode() & OTHERS_MAY_WRITE != 0;
+    (may_write && !folder.is_some_and(keeps_no_permissions)).then_some(Others::MayWrite)
 }
 
 #[cfg(not(unix))]
@@ -281,6 +289,7 @@ pub enum Others {
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It cannot be read or written.
     #[error("cannot {action} {}", path.display())]
@@ -294,33 +303,19 @@ pub enum Error {
     },
     /// Another process is writing, and does not come to an end.
     #[error("another yk-cargo has held {} for {} seconds", path.display(), LOCK_LIMIT.as_secs())]
-    Locked {
-        /// The lock.
-        path: PathBuf,
-    },
+    Locked { path: PathBuf },
     /// A folder, a pipe or a device is in the place of the file.
     #[error("{} is no ordinary file", path.display())]
-    NoFile {
-        /// What is there.
-        path: PathBuf,
-    },
+    NoFile { path: PathBuf },
     /// It is longer than anything that this program writes.
     #[error("{} has more than {} MB", path.display(), LONGEST_TEXT >> 20)]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
+    TooLong { path: PathBuf },
     /// Group or others may write the file or its folder, or it belongs to somebody else.
     #[error("{} {}: somebody else could have written it", path.display(), match problem {
         Others::Own | Others::NotRoot => "belongs to another user",
         Others::MayWrite => "may be written by others",
     })]
-    Unsafe {
-        /// The file or folder.
-        path: PathBuf,
-        /// Who could have written it.
-        problem: Others,
-    },
+    Unsafe { path: PathBuf, problem: Others },
 }
 
 impl Error {
@@ -372,6 +367,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("yk-cargo/enrollments.toml");
         (folder, file)
+    }
+
+    #[test]
+    fn permissions_count_where_they_are_kept() {
+        let (_folder, file) = file();
+        let folder = file.parent().unwrap();
+        create(folder).unwrap();
+        replace(&file, "version = 1").unwrap();
+        assert!(!keeps_no_permissions(folder));
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "the probe is gone");
+        for path in [folder, &file] {
+            let judged = |keeps_none: bool| {
+                who_else_may_write(path, &fs::metadata(path).unwrap(), |asked| {
+                    assert_eq!(asked, folder);
+                    keeps_none
+                })
+            };
+            assert_eq!(judged(false), None);
+            let before = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+            assert_eq!((judged(false), judged(true)), (Some(Others::MayWrite), None));
+            fs::set_permissions(path, before).unwrap();
+        }
+    }
+
+    /// Whatever the file system keeps, a file of another user's is not read.
+    #[test]
+    fn whose_it_is_counts_everywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, others) = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(1), None).unwrap();
+            (folder.path(), Others::NotRoot)
+        } else {
+            (Path::new("/"), Others::Own)
+        };
+        let metadata = fs::metadata(path).unwrap();
+        assert_eq!(who_else_may_write(path, &metadata, |_| true), Some(others));
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Provider<'_> {
         if registry.challenge == ChallengeSource::None && greeting::in_cargos_headers(&info.headers) {
             let name = escape(registry.display_name());
             self.ui.warn(format_args!(
-                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
+                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {} --refresh",
+                foreign_word(registry.display_name())
             ));
         }
         self.warn_of_detours(registry);
@@ -183,8 +184,8 @@ impl Provider<'_> {
         }
     }
 
-    /// A signed token is bound to its registry, and good for minutes and for what it names; who sees it on the way can use
-    /// it for that.
+    /// A signed token is bound to its registry, and good for minutes and for what it names; anybody who sees it on the
+    /// way can use it for that.
     fn warn_of_detours(&self, registry: &Registry) {
         let configured = ConfiguredRegistry { index: registry.index.clone(), name: registry.name.clone() };
         let detours = self.cargo_config().read().and_then(|cargo| cargo.detours(&configured));
@@ -219,7 +220,7 @@ impl Provider<'_> {
         Enrollments::load_for(self.cargo_home, info.index_url).map_err(|error| to_cargo(&error.into()))
     }
 
-    /// Not ours, perhaps another provider's: cargo goes on. What a person may have meant is said on the way.
+    /// Tells the person what may be wrong about a registry that is not ours. Cargo goes on to the next provider.
     fn explain_unknown(&self, enrollments: &Enrollments, info: &RegistryInfo<'_>, mutation: bool) {
         let known = info.name.and_then(|name| {
             let sealed = enrollments.sealed.iter().find(|token| token.name.as_deref() == Some(name));

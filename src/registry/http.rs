@@ -1,4 +1,4 @@
-//! Anonymous questions to a registry over HTTP, and one thing that is sent to it: the only user of `ureq`.
+//! HTTP requests to a registry, almost all of them anonymous reads. This is the only user of `ureq`.
 //!
 //! Nothing is set up before the first question, and every answer is bounded: in time, in length, and to the origin that
 //! was asked. There are no cookies. Proxy and certificates come from where cargo takes them (Cargo reference,
@@ -151,7 +151,7 @@ impl Client {
     }
 }
 
-/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1): so answers who speaks plain HTTP.
+/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1), as from a server of plain HTTP.
 fn is_no_tls(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     cause == Some(&rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
@@ -175,57 +175,32 @@ fn origin(url: &str) -> &str {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The network, as it is set for cargo.
     #[error(transparent)]
     Network(#[from] network::Error),
     /// A redirect to another origin, or one too many.
     #[error("{} sends us on to {}, which is not followed", escape(url), escape(to))]
-    Elsewhere {
-        /// What was asked.
-        url: String,
-        /// Where it sends us.
-        to: String,
-    },
+    Elsewhere { url: String, to: String },
     /// Something answers, but not in HTTP.
     #[error("what {} answers is not HTTP", escape(url))]
-    NotHttp {
-        /// What was asked.
-        url: String,
-        /// What is wrong with it.
-        source: Box<ureq::Error>,
-    },
+    NotHttp { url: String, source: Box<ureq::Error> },
     /// Something answers, but not in TLS.
     #[error(
         "what {} answers is not TLS; look at the registry's URL: is it http://, or another port?",
         escape(url)
     )]
-    NotTls {
-        /// What was asked.
-        url: String,
-    },
+    NotTls { url: String },
     /// The answer has no end.
     #[error("{} answers more than a registry has to say", escape(url))]
-    TooLong {
-        /// What was asked.
-        url: String,
-    },
+    TooLong { url: String },
     /// No answer in time.
     #[error("{} gave no answer within {} seconds", escape(url), limit.as_secs())]
-    TooSlow {
-        /// What was asked.
-        url: String,
-        /// For how long.
-        limit: Duration,
-    },
+    TooSlow { url: String, limit: Duration },
     /// No connection.
     #[error("cannot reach {}", escape(url))]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: Box<ureq::Error>,
-    },
+    Unreachable { url: String, source: Box<ureq::Error> },
 }
 
 #[cfg(test)]

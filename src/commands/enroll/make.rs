@@ -15,7 +15,7 @@ use crate::enrollment::{Edit, Enrollments, Key, Purpose, Role};
 use crate::error::Error;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 impl Enrollment<'_> {
     /// Makes the keys that are still missing, also those that are enrolled and no longer on the card. Gives what it made.
@@ -84,7 +84,7 @@ impl Enrollment<'_> {
         Ok(gone)
     }
 
-    /// Who names slots is not asked whether they are empty.
+    /// Asks whether slots that look empty are. It does not ask for slots that the person has named.
     fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
         let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
         if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {
@@ -151,7 +151,7 @@ impl Enrollment<'_> {
             self.ui.note(format_args!(
                 "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
                 slots.join(" and "),
-                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+                foreign_word(self.registry.name.as_deref().unwrap_or(&self.registry.index))
             ));
         }
     }

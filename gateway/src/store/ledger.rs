@@ -432,5 +432,24 @@ mod tests {
         assert!(matches!(spend(&signed("c", 9)), Err(SpendError::Full)));
         assert!(spend(&signed("c", 12)).is_ok(), "a may be forgotten now");
         assert!(matches!(spend(&signed("b", 12)), Err(SpendError::Refused(Refusal::Replayed(_)))));
+        let kept = || counts::number(&store.reader(), Counted::Spent).unwrap();
+        assert_eq!(kept(), 2);
+        assert!(spend(&signed("d", 30)).is_ok());
+        assert_eq!(kept(), 1, "b and c are too old");
+    }
+
+    /// Whoever comes first after a busy hour does not have to forget all of it.
+    #[test]
+    fn what_is_too_old_is_forgotten_by_and_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut connection = store.connection();
+        let transaction = connection.transaction().unwrap();
+        for n in 0..1_500 {
+            let row = (n.to_string(), 0);
+            transaction.execute("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)", row).unwrap();
+        }
+        let forgotten = [(); 3].map(|()| transaction.execute(FORGET_SPENT, [1]).unwrap());
+        assert_eq!(forgotten, [1_000, 500, 0]);
     }
 }

@@ -168,8 +168,8 @@ impl Store {
             let seq = audit::column(begun.seq)?;
             transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
             counts::add(transaction, Counted::Open, 1)?;
+            in_doubt::begin(transaction, seq, mutation, &user)?;
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
-            in_doubt::begin(transaction, &intent)?;
             Ok::<_, SpendError>((recorded, intent))
         })?;
         self.unrecorded.forget(&recorded);
@@ -199,6 +199,15 @@ impl Store {
         )?;
         let rows = statement.query_map((), entry)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
+    }
+
+    /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
+    /// refused does not count.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(crate) fn was_left_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
+        in_doubt::is_there_before(&self.reader(), intent.seq, &intent.mutation, &intent.user)
     }
 
     /// How many intents have no outcome.
@@ -253,7 +262,7 @@ pub(super) fn settle(
     }
     counts::add(transaction, Counted::Open, -1)?;
     if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
-        in_doubt::end(transaction, intent)?;
+        in_doubt::end(transaction, intent.seq)?;
     }
     let (word, detail) = match outcome {
         Outcome::Done => ("done", None),

@@ -25,7 +25,7 @@ fn status_says_what_the_next_publish_asks_for() {
         "YubiKey 12345678  firmware 5.7.4  PIN not verified, 3 tries left",
         &format!("my-reg  {}", world.gateway.index_url()),
         "  YubiKey 12345678 (laptop key)  plugged in",
-        "  the next `cargo publish` asks for the PIN and a touch (YubiKey 12345678)",
+        "  \u{2713} the next `cargo publish` asks for the PIN and a touch (YubiKey 12345678)",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
     }
@@ -53,8 +53,9 @@ fn status_leaves_the_card_as_it_was() {
     let world = World::enrolled();
     world.yk_cargo(["status"]).succeeds();
     let seen = Seen::on(&world.card);
-    assert_eq!((seen.pins(), seen.touches(), seen.transactions()), (0, 0, 1));
-    assert_eq!(seen.all_signatures(), 0);
+    // One to look, and one for the read token with which the registry is asked.
+    assert_eq!((seen.pins(), seen.touches(), seen.transactions()), (0, 0, 2));
+    assert_eq!(seen.all_signatures(), 1);
     seen.assert_well_mannered();
 }
 
@@ -66,7 +67,7 @@ fn status_says_why_a_publish_is_not_possible() {
     world.card.set_pin_tries(0);
     assert_eq!(outlook()["reason"], "pin-blocked");
     let text = world.yk_cargo(["status"]).succeeds().stdout;
-    assert!(text.contains("cannot publish: the PIN of YubiKey 12345678 is blocked"), "{text}");
+    assert!(text.contains("\u{2717} cannot publish: the PIN of YubiKey 12345678 is blocked"), "{text}");
     world.card.unplug();
     assert_eq!(outlook()["reason"], "no-card");
     let text = world.yk_cargo(["status"]).succeeds().stdout;

@@ -83,13 +83,14 @@ fn nothing_to_be_mended() {
         "ok       credential provider: cargo asks this program for `my-reg`",
         "ok       token in clear: none in cargo's home",
         "ok       clock: it does not contradict that of `my-reg`",
+        "ok       registry: `my-reg` takes the read key of YubiKey 12345678",
         "warning  backup: `my-reg` knows one card; if it is lost you cannot publish",
         "         next: yk-cargo enroll my-reg --backup",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
     }
     let seen = Seen::on(&world.card);
-    assert_eq!((seen.pins(), seen.touches(), seen.all_signatures()), (0, 0, 0));
+    assert_eq!((seen.pins(), seen.touches(), seen.all_signatures()), (0, 0, 1));
     seen.assert_well_mannered();
     assert_eq!(world.doctor().with("failed"), []);
 }
@@ -310,6 +311,61 @@ fn enrollments_that_are_unfinished_or_unsafe() {
     assert_eq!(world.doctor().with("failed"), []);
 }
 
+/// Keys that nobody registered, that the given command registers, and that are revoked; where reads take a token and where not.
+#[test]
+fn keys_that_the_registry_does_not_take() {
+    const KEY: [&str; 2] =
+        ["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"];
+    for reads in [Reads::AuthRequired, Reads::Open] {
+        let world = World::with(reads, |card| card.puk("87654321").management_key(&[0xA5; 24]));
+        world.yk_cargo([&["enroll", NAME, "--yes", "--configure"][..], &KEY].concat()).succeeds();
+        let refused = |why: &str| {
+            let diagnosis = world.doctor();
+            let (check, text, next) = diagnosis.failure();
+            assert_eq!(check, "registry");
+            let takes_not = "`my-reg` does not take the read key of YubiKey 12345678, and says: ";
+            assert!(text.starts_with(takes_not) && text.contains(why), "{text}");
+            let status = world.yk_cargo(["status"]).succeeds().stdout;
+            let line = format!("  \u{2717} cannot publish: {text}; next: {next}");
+            assert!(status.lines().any(|found| found == line), "no {line:?} in {status}");
+            let status = world.yk_cargo(["status", "--json"]).succeeds().stdout;
+            let status: Value = serde_json::from_str(&status).unwrap();
+            let outlook = &status["registries"][0]["next-publish"];
+            assert_eq!((&outlook["possible"], &outlook["reason"]), (&false.into(), &"not-registered".into()));
+            next.to_owned()
+        };
+        let next = refused("is not known here");
+        let arguments: Vec<_> = next.strip_prefix("yk-cargo ").unwrap().split(' ').collect();
+        world.yk_cargo(arguments).input(&format!("{}\n", world.invite())).succeeds();
+        assert_eq!(world.doctor().with("failed"), []);
+        assert!(world.yk_cargo(["status"]).succeeds().stdout.contains('\u{2713}'));
+        for key in world.gateway.store().keys().unwrap() {
+            world.gateway.store().revoke_key(&key.id().to_string(), jiff::Timestamp::now()).unwrap();
+        }
+        refused("revoked");
+    }
+}
+
+/// Where the read key wants a touch nothing is tried, and where the registry does not answer nothing is promised.
+#[test]
+fn registries_that_cannot_be_asked() {
+    let world = World::new().enroll_with(&["--single-key"]);
+    let diagnosis = world.doctor();
+    assert!(diagnosis.with("note").iter().any(|note| note.1.contains("was not tried")), "{diagnosis:#?}");
+    assert_eq!(Seen::on(&world.card).all_signatures(), 0);
+    let world = World::enrolled();
+    let index = world.gateway.index_url().to_owned();
+    let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+    world.write("home/config.toml", &format!("{config}\n[http]\nproxy = \"http://127.0.0.1:9\"\n"));
+    let text = world.yk_cargo(["status"]).succeeds().stdout;
+    assert!(text.contains("\u{2717} cannot publish now: cannot reach "), "{text}");
+    let diagnosis = world.doctor();
+    let warned = diagnosis.with("warning");
+    let url = index.trim_start_matches("sparse+");
+    let next = format!("curl -sI {url}config.json");
+    assert!(warned.iter().any(|warning| warning.0 == "registry" && warning.2 == next), "{diagnosis:#?}");
+}
+
 /// A registry an hour ahead, and one that is gone.
 #[test]
 fn a_clock_that_is_wrong() {
@@ -345,7 +401,7 @@ fn a_clock_that_is_wrong() {
     );
     let gone = world.doctor();
     assert!(
-        gone.with("warning").iter().any(|warning| warning.1.contains("cannot be asked for its time")),
+        gone.with("warning").iter().any(|warning| warning.1.contains("`late` cannot be asked: ")),
         "{gone:#?}"
     );
 }

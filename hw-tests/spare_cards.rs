@@ -120,6 +120,7 @@ fn a_busy_card_alone_is_waited_for_with_a_word() {
 #[test]
 fn the_spare_of_a_blocked_card() {
     let pair = Pair::enrolled();
+    pair.world.add_keys("alice");
     pair.daemon.cause(Event::PowerOff, Some(FIRST)).unwrap();
     for (left, says) in [(0, "the PIN of YubiKey 11111111 is blocked"), (1, "one try is left before the PIN")]
     {

@@ -46,7 +46,7 @@ pub const CRATES_IO_NAME: &str = "crates-io";
 pub struct ConfiguredRegistry {
     /// As cargo passes it on.
     pub index: IndexUrl,
-    /// Under which name, if it has one.
+    /// Its name, if it has one.
     pub name: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl ConfiguredRegistry {
 }
 
 impl CargoConfig {
-    /// Configuration in this cargo home, seen from this working directory, with the environment of this process.
+    /// The configuration in this cargo home, seen from this working directory, with the environment of this process.
     #[must_use]
     pub fn new(home: PathBuf, working_directory: PathBuf) -> Self {
         Self { home, working_directory, environment: environment::of_this_process() }
@@ -92,7 +92,7 @@ impl CargoConfig {
     /// Reads everything that cargo would read now.
     ///
     /// # Errors
-    /// Whatever has cargo refuse it: [`Error::Io`], [`Error::Toml`], [`Error::Include`], [`Error::Merge`],
+    /// Whatever makes cargo refuse it: [`Error::Io`], [`Error::Toml`], [`Error::Include`], [`Error::Merge`],
     /// [`Error::Shape`].
     pub fn read(&self) -> Result<Configuration, Error> {
         let environment = self.environment.clone();

@@ -1,10 +1,13 @@
 //! The commands: one file for each, with its arguments.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::text::tame;
 
 pub mod arguments;
 pub mod attest;
@@ -17,6 +20,7 @@ pub mod forget;
 pub mod inspect;
 pub mod list;
 pub mod migrate;
+mod registered;
 pub mod seal;
 mod sealed_tokens;
 mod standing;
@@ -25,13 +29,41 @@ pub mod token;
 pub mod unseal;
 pub mod verify;
 
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
 /// Prints a line to stdout. It is no error if the reader has gone, as `head` does.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
-    use std::io::Write as _;
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    written(writeln!(std::io::stdout().lock(), "{text}"))
+}
+
+fn written(result: std::io::Result<()>) -> Result<(), Error> {
+    match result {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Error::Stdio),
+        result => result.map_err(Error::Stdio),
     }
+}
+
+/// Whether something is as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Good,
+    Bad,
+}
+
+/// Prints an indented line to stdout that begins with a mark, in colour where stdout has any.
+fn print_marked(mark: Mark, text: impl std::fmt::Display) -> Result<(), Error> {
+    match mark {
+        Mark::Good => print_styled(GOOD, "  \u{2713}", format_args!(" {text}")),
+        Mark::Bad => print_styled(BAD, "  \u{2717}", format_args!(" {text}")),
+    }
+}
+
+/// Prints a line to stdout whose first word is coloured.
+fn print_styled(style: Style, word: &str, text: impl std::fmt::Display) -> Result<(), Error> {
+    let mut stdout = AutoStream::auto(std::io::stdout().lock());
+    written(writeln!(stdout, "{style}{word}{style:#}{}", tame(text)))
 }
 
 fn sha256(file: &mut std::fs::File) -> std::io::Result<[u8; 32]> {

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyIdField, PublicKey};
 use serde::{Deserialize, Serialize};
-use toml_edit::DocumentMut;
 
 use crate::folder;
 use crate::index_url::IndexUrl;
@@ -19,6 +18,7 @@ use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::text::{escape, foreign_word};
 
+pub(crate) mod document;
 pub(crate) mod edit;
 mod error;
 mod file;
@@ -32,9 +32,6 @@ pub use sealing::{SealedToken, SealingKey};
 /// For how many seconds a read token is used again if the registry does not say how long it takes one: short enough for
 /// a window of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
-
-/// The only version of the file that this program writes and reads.
-pub const FILE_VERSION: i64 = 1;
 
 /// All enrollments, as read.
 #[derive(Debug, Default)]
@@ -210,19 +207,23 @@ impl Enrollments {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Problem> {
-        Self::from_document(
-            text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))?,
-        )
+    /// Reads what a request of cargo's about one index URL needs, with the cards of that registry only: a key is a point whose
+    /// second coordinate has to be computed, and cargo waits.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), but nothing is said of keys that are not read.
+    pub fn load_for(cargo_home: &Path, index: &str) -> Result<Self, Error> {
+        let path = path(cargo_home);
+        let Some(text) = folder::read(&path)? else { return Ok(Self::default()) };
+        let read = document::document(Some(&text)).and_then(|mut document| {
+            file::leave_out_keys(&mut document, index);
+            file::read(document)
+        });
+        read.map_err(|problem| Error::Content { path, problem })
     }
 
-    fn from_document(document: DocumentMut) -> Result<Self, Problem> {
-        match document.get("version").map(toml_edit::Item::as_integer) {
-            Some(Some(FILE_VERSION)) => {}
-            Some(Some(version)) => return Err(Problem::Newer { version }),
-            _ => return Err(Problem::NoVersion),
-        }
-        file::read(document)
+    fn parse(text: &str) -> Result<Self, Problem> {
+        file::read(document::document(Some(text))?)
     }
 
     /// The registry with exactly this index URL.

@@ -94,7 +94,7 @@ pub enum Error {
     SealedForChanges {
         /// The registry's name, escaped.
         registry: String,
-        /// Its index needs no token, whoever says so.
+        /// Then its index needs no token, whatever a server answers.
         is_crates_io: bool,
     },
     #[error("YubiKey {serial} has no {wanted} empty retired slots (82 to 95)")]

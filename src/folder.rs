@@ -160,7 +160,7 @@ impl Drop for Lock {
     }
 }
 
-/// flock(2) on a file system without it; so answer NFS without a lock daemon, 9p and FUSE.
+/// Whether flock(2) failed because the file system has no locks, such as NFS without a lock daemon, 9p and FUSE.
 #[cfg(unix)]
 fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -281,6 +281,7 @@ pub enum Others {
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It cannot be read or written.
     #[error("cannot {action} {}", path.display())]
@@ -294,33 +295,19 @@ pub enum Error {
     },
     /// Another process is writing, and does not come to an end.
     #[error("another yk-cargo has held {} for {} seconds", path.display(), LOCK_LIMIT.as_secs())]
-    Locked {
-        /// The lock.
-        path: PathBuf,
-    },
+    Locked { path: PathBuf },
     /// A folder, a pipe or a device is in the place of the file.
     #[error("{} is no ordinary file", path.display())]
-    NoFile {
-        /// What is there.
-        path: PathBuf,
-    },
+    NoFile { path: PathBuf },
     /// It is longer than anything that this program writes.
     #[error("{} has more than {} MB", path.display(), LONGEST_TEXT >> 20)]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
+    TooLong { path: PathBuf },
     /// Group or others may write the file or its folder, or it belongs to somebody else.
     #[error("{} {}: somebody else could have written it", path.display(), match problem {
         Others::Own | Others::NotRoot => "belongs to another user",
         Others::MayWrite => "may be written by others",
     })]
-    Unsafe {
-        /// The file or folder.
-        path: PathBuf,
-        /// Who could have written it.
-        problem: Others,
-    },
+    Unsafe { path: PathBuf, problem: Others },
 }
 
 impl Error {

@@ -13,7 +13,7 @@ pub fn leave(status: i32) -> ! {
 }
 
 /// Sees to it that no PIN and no token ends up in a core file, and that no other process of the same user can read this one's
-/// memory (Linux). Where that cannot be had, the rest works all the same.
+/// memory (Linux). If the system refuses, the program goes on without.
 pub fn keep_memory_to_ourselves() {
     #[cfg(unix)]
     {

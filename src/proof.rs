@@ -20,7 +20,7 @@ mod audit;
 
 pub use audit::{Logged, NotLogged};
 
-/// The longest proof that is read, in bytes: 64 entries of an audit log are the most of it.
+/// The longest proof that is read, in bytes. Most of it are up to 64 entries of an audit log.
 pub const LONGEST: u64 = 1 << 20;
 
 /// More certificates than any card's chain has.
@@ -40,7 +40,7 @@ pub struct Proof {
     pub version: Version,
     /// SHA-256 of the crate file.
     pub checksum: Checksum,
-    /// The key that is said to have signed.
+    /// The key that has signed, if the proof is right.
     pub public: PublicKey,
     /// What the registry lets this key sign.
     pub role: Role,
@@ -137,27 +137,20 @@ impl Proof {
 /// Why a proof cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
-    /// Not one JSON value, or a name stands twice in it.
+    /// It is not one JSON value, or a name stands twice in it.
     #[error("the proof is not strict JSON: {}", escape(&.0.to_string()))]
     Json(StrictJsonError),
     /// A later version.
     #[error("the proof has version {version}, which this yk-cargo does not know")]
-    Newer {
-        /// Its version.
-        version: u64,
-    },
+    Newer { version: u64 },
     /// Something that a proof has is missing, or is another kind of value.
     #[error("the proof is damaged: {}", escape(.0))]
     Shape(String),
     /// A value that cannot be one.
     #[error("the proof is damaged: its `{field}` {}", escape(reason))]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Field { field: &'static str, reason: String },
 }
 
 impl Error {
@@ -175,34 +168,23 @@ impl Error {
 /// Why the key has not signed what the proof says.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum NotSigned {
     /// The token is not one, or another key's.
     #[error("the token does not verify: {}", escape(&.0.to_string()))]
     Token(#[from] TokenError),
-    /// For another registry.
+    /// The token is for another registry.
     #[error("the token was signed for the registry {}", escape(signed))]
-    Index {
-        /// Its index URL.
-        signed: String,
-    },
-    /// For something else than a publish.
+    Index { signed: String },
+    /// The token is for something else than a publish.
     #[error("the token was signed for: {signed}")]
-    Operation {
-        /// For what.
-        signed: &'static str,
-    },
-    /// For another crate or version.
+    Operation { signed: &'static str },
+    /// The token is for another crate or version.
     #[error("the token was signed for {signed}")]
-    Version {
-        /// Crate and version.
-        signed: String,
-    },
-    /// For another file.
+    Version { signed: String },
+    /// The token is for another file.
     #[error("the token was signed for a file with checksum {signed}")]
-    Checksum {
-        /// Its checksum.
-        signed: Checksum,
-    },
+    Checksum { signed: Checksum },
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Provider<'_> {
         args: &[&str],
     ) -> Result<CredentialResponse, CargoError> {
         let mutation = request::mutation(operation)?;
-        let enrollments = self.enrollments()?;
+        let enrollments = self.enrollments(info)?;
         let registry = enrollments.registry(info.index_url);
         let sealed = enrollments.sealed(info.index_url);
         if registry.is_none() && sealed.is_none() {
@@ -139,7 +139,7 @@ impl Provider<'_> {
         args: &[&str],
     ) -> Result<CredentialResponse, CargoError> {
         self.ignore(args);
-        let enrollments = self.enrollments()?;
+        let enrollments = self.enrollments(info)?;
         let done = match enrollments.registry(info.index_url) {
             Some(registry) => self.check_card(registry),
             None => self.login_sealed(info, login),
@@ -162,7 +162,7 @@ impl Provider<'_> {
 
     fn logout(&self, info: &RegistryInfo<'_>, args: &[&str]) -> Result<CredentialResponse, CargoError> {
         self.ignore(args);
-        let enrollments = self.enrollments()?;
+        let enrollments = self.enrollments(info)?;
         if let Some(token) = enrollments.sealed(info.index_url) {
             self.logout_sealed(&enrollments, token).map_err(|error| to_cargo(&error))?;
             return Ok(CredentialResponse::Logout);
@@ -183,8 +183,8 @@ impl Provider<'_> {
         }
     }
 
-    /// A signed token is bound to its registry, and good for minutes and for what it names; who sees it on the way can use
-    /// it for that.
+    /// A signed token is bound to its registry, and good for minutes and for what it names; anybody who sees it on the
+    /// way can use it for that.
     fn warn_of_detours(&self, registry: &Registry) {
         let configured = ConfiguredRegistry { index: registry.index.clone(), name: registry.name.clone() };
         let detours = self.cargo_config().read().and_then(|cargo| cargo.detours(&configured));
@@ -215,11 +215,11 @@ impl Provider<'_> {
         }
     }
 
-    fn enrollments(&self) -> Result<Enrollments, CargoError> {
-        Enrollments::load(self.cargo_home).map_err(|error| to_cargo(&error.into()))
+    fn enrollments(&self, info: &RegistryInfo<'_>) -> Result<Enrollments, CargoError> {
+        Enrollments::load_for(self.cargo_home, info.index_url).map_err(|error| to_cargo(&error.into()))
     }
 
-    /// Not ours, perhaps another provider's: cargo goes on. What a person may have meant is said on the way.
+    /// Tells the person what may be wrong about a registry that is not ours. Cargo goes on to the next provider.
     fn explain_unknown(&self, enrollments: &Enrollments, info: &RegistryInfo<'_>, mutation: bool) {
         let known = info.name.and_then(|name| {
             let sealed = enrollments.sealed.iter().find(|token| token.name.as_deref() == Some(name));

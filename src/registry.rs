@@ -5,3 +5,4 @@ pub mod enrollment;
 pub mod greeting;
 pub mod http;
 pub mod network;
+pub mod visit;

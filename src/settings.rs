@@ -118,18 +118,14 @@ fn seconds(seconds: u32) -> Duration {
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The file cannot be read, or others may write it: it names a program that is run and asked for the PIN.
     #[error(transparent)]
     Folder(#[from] folder::Error),
     /// The file is read, but cannot be used.
     #[error("cannot use the settings in {}: {reason}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Content { path: PathBuf, reason: String },
 }
 
 impl Error {

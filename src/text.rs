@@ -102,8 +102,8 @@ fn category(character: char) -> GeneralCategory {
     CodePointMapData::<GeneralCategory>::new().get(character)
 }
 
-/// Foreign text of several lines: each row begins with a bar, the terminal has none to break, and so nothing in there can be
-/// taken for a line of this program.
+/// Foreign text of several lines. Each row begins with a bar and is too short for the terminal to break it, so nothing in it
+/// can be taken for a line of this program.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     /// In columns; a character outside ASCII may have two.

@@ -18,12 +18,10 @@ use asymmetric_token::{CrateName, PublicKey};
 use serde::Deserialize;
 use toml_edit::{Array, DocumentMut, Table, value};
 
+use crate::enrollment::document::document;
 use crate::enrollment::{Problem, edit};
 use crate::folder::{self, Lock};
 use crate::ui::Ui;
-
-/// The only version of the file that this program writes and reads.
-const FILE_VERSION: i64 = 1;
 
 /// Stands for every crate of a registry.
 const EVERY: &str = "*";
@@ -65,7 +63,7 @@ impl TrustedKeys {
         let path = path(cargo_home);
         match folder::read(&path)? {
             None => Ok(Self::default()),
-            Some(text) => document(&text)
+            Some(text) => document(Some(&text))
                 .and_then(|document| Self::from_document(&document))
                 .map_err(|problem| Error::Content { path, problem }),
         }
@@ -85,11 +83,6 @@ impl TrustedKeys {
     }
 
     fn from_document(document: &DocumentMut) -> Result<Self, Problem> {
-        match document.get("version").map(toml_edit::Item::as_integer) {
-            Some(Some(FILE_VERSION)) => {}
-            Some(Some(version)) => return Err(Problem::Newer { version }),
-            _ => return Err(Problem::NoVersion),
-        }
         let wire: Wire = toml_edit::de::from_document(document.clone())
             .map_err(|error| Problem::Toml(error.message().to_owned()))?;
         wire.signer.into_iter().map(Signer::try_from).collect::<Result<_, _>>().map(Self)
@@ -106,10 +99,7 @@ pub fn remember(cargo_home: &Path, index: &str, name: &CrateName, key: &PublicKe
         Ui::silent().note("waiting for another yk-cargo, which is changing the trusted keys")
     })?;
     let content = |problem| Error::Content { path: path.clone(), problem };
-    let mut document = match folder::read(&path)? {
-        Some(text) => document(&text).map_err(content)?,
-        None => Table::from_iter([("version", value(FILE_VERSION))]).into(),
-    };
+    let mut document = document(folder::read(&path)?.as_deref()).map_err(content)?;
     let signers = TrustedKeys::from_document(&document).map_err(content)?;
     if signers.trust(index, name, key) == Trust::Trusted {
         return Ok(());
@@ -132,10 +122,6 @@ pub fn remember(cargo_home: &Path, index: &str, name: &CrateName, key: &PublicKe
 #[must_use]
 pub fn path(cargo_home: &Path) -> PathBuf {
     folder::in_cargo_home(cargo_home).join("signers.toml")
-}
-
-fn document(text: &str) -> Result<DocumentMut, Problem> {
-    text.parse().map_err(|error: toml_edit::TomlError| Problem::Toml(error.to_string()))
 }
 
 impl Signer {
@@ -183,18 +169,14 @@ impl TryFrom<WireSigner> for Signer {
 /// Why the trusted keys cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The file or its permissions.
     #[error(transparent)]
     File(#[from] folder::Error),
     /// The file is read, but cannot be used.
     #[error("{} {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: Problem,
-    },
+    Content { path: PathBuf, problem: Problem },
 }
 
 impl Error {
@@ -230,7 +212,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<TrustedKeys, Problem> {
-        document(text).and_then(|document| TrustedKeys::from_document(&document))
+        document(Some(text)).and_then(|document| TrustedKeys::from_document(&document))
     }
 
     #[test]

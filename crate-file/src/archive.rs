@@ -109,7 +109,7 @@ impl<R: io::BufRead> Archive<R> {
         if padding.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(spelling(path)) }
     }
 
-    /// After the first block of zeros come another and perhaps more, then the end of the gzip member, then the end of the
+    /// After the first block of zeros there are another and perhaps more, then the end of the gzip member, then the end of the
     /// file.
     fn nothing_follows(mut self) -> Result<(), CrateFileError> {
         let mut zeros = 0;

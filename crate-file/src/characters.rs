@@ -21,12 +21,6 @@ pub fn is_hidden(character: char) -> bool {
         || character == '\u{2800}'
 }
 
-/// Whether it is a blank, of whatever width.
-#[must_use]
-pub fn is_blank(character: char) -> bool {
-    category(character) == GeneralCategory::SpaceSeparator
-}
-
 /// Whether it is written over, under or around the letter before it.
 #[must_use]
 pub fn is_mark(character: char) -> bool {

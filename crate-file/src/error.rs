@@ -37,7 +37,7 @@ pub enum CrateFileError {
     /// Two blocks of zeros are missing.
     #[error("the archive in the crate file has no end: two blocks of zeros")]
     NoEnd,
-    /// A path that could lead elsewhere, or that is another one somewhere.
+    /// A path that could lead out of the folder, or that another system reads as another path.
     #[error("the crate file has the path `{path}`: {reason}")]
     Path {
         /// The path, escaped.
@@ -85,7 +85,7 @@ pub enum PathError {
     /// What Windows leaves out.
     #[error("`{0}` ends in a dot or a blank, which Windows leaves out")]
     End(String),
-    /// What is another file's short name on Windows.
+    /// A name that is another file's short name on Windows.
     #[error("`{0}` has the form of a short name, by which Windows could mean another file")]
     ShortName(String),
     /// In more folders than any file is.

@@ -26,6 +26,7 @@ pub struct Mismatch {
     /// What follows from the file, likewise.
     pub signed: String,
 }
+
 /// One version of a crate, as cargo resolves it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {

@@ -1,8 +1,7 @@
-//! What a `.crate` file says, and nothing that is said about it: the archive, the metadata that a registry is told of it, and
-//! the line of the index that cargo resolves by.
+//! Reads a `.crate` file: the archive, the metadata that belongs to it, and the line of the index that cargo resolves by.
 //!
 //! A publish token signs the checksum of the file. Everything else that cargo goes by follows from the file, and this is the
-//! one place where it is worked out: for the gateway before it stores a version, and for whoever verifies one later.
+//! one place where it is worked out: for the gateway before it stores a version, and for anybody who verifies one later.
 
 mod archive;
 pub mod characters;

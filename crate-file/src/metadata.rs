@@ -181,8 +181,8 @@ pub fn of_upload<R: Read + Seek>(
     rebuild(&mut file, sent, index_url)
 }
 
-/// The metadata of a signed crate file by itself, but for the readme's text: for whoever was sent nothing to compare it with.
-/// `name` and `version` are the signed ones, `index_url` is that of the registry it was signed for.
+/// The metadata of a signed crate file without the readme's text, where nothing was sent to compare it with. `name` and
+/// `version` are the signed ones, `index_url` is that of the registry it was signed for.
 ///
 /// # Errors
 /// [`MetadataError`]; [`MetadataError::Another`] if the Cargo.toml is that of another crate or version.

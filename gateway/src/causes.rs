@@ -1,4 +1,4 @@
-//! What others said, and errors, for a line of the log or of a report.
+//! Errors and foreign text, written for a line of the log or of a report.
 
 use std::error::Error;
 

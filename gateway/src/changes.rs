@@ -80,12 +80,7 @@ pub(crate) enum ChangeError {
         "{change} was carried out; that is not in the audit log yet, and will be written there as soon as it can be: there \
          is nothing to do, so do not run the command again"
     )]
-    NotOnRecord {
-        /// The change in words.
-        change: String,
-        /// The cause.
-        source: Box<dyn Error + Send + Sync>,
-    },
+    NotOnRecord { change: String, source: Box<dyn Error + Send + Sync> },
     /// A thread of this program panicked.
     #[error(transparent)]
     Panicked(#[from] JoinError),

@@ -123,23 +123,14 @@ pub struct UpstreamConfig {
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum ConfigError {
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// It is not a valid configuration.
     #[error("{} is not a valid configuration", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: Box<toml::de::Error>,
-    },
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
 }
 
 impl ConfigError {

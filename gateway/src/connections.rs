@@ -39,7 +39,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    /// `None` for a proxy of ours, as long as it is not known for whom it asks.
+    /// `None` for a proxy of ours until it is known for which address it asks.
     peer: Option<Network>,
     state: Arc<Activity>,
 }
@@ -64,7 +64,7 @@ enum Standing {
     /// The other end has to do something, and nobody knows who that is: the connection is between two requests, or its request
     /// is not complete, or the other end takes its time to read an answer.
     Waiting,
-    /// A request is worked on, of nobody knows whom.
+    /// A request is worked on, and nobody knows yet who sent it.
     Unknown,
     /// A request with a good token is being sent.
     Sending,

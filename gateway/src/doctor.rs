@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
 use crate::vault::Vault;
 
-/// As many faults are named in one finding.
+/// How many faults are named in one finding.
 const MOST_FAULTS: usize = 5;
 
 /// One thing that was checked.

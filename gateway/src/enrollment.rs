@@ -25,6 +25,7 @@ pub const MAX_REQUEST_BYTES: u64 = 256 << 10;
 
 /// Why keys are not enrolled.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum EnrollmentError {
     /// The request is not as documented.
     #[error(transparent)]
@@ -33,10 +34,7 @@ pub enum EnrollmentError {
     #[error(
         "the nonce is not one of this registry's, or older than 10 minutes (it is {now:.0} here); start the enrollment again"
     )]
-    Nonce {
-        /// The server's time.
-        now: Timestamp,
-    },
+    Nonce { now: Timestamp },
     /// The nonce was used before.
     #[error("the nonce was used before; start the enrollment again")]
     NonceUsed,
@@ -45,20 +43,12 @@ pub enum EnrollmentError {
     UnknownInvite,
     /// The invite was used before.
     #[error("this invite was used at {at:.0}; ask the registry's administrator for a new one")]
-    UsedInvite {
-        /// The time of that.
-        at: Timestamp,
-    },
+    UsedInvite { at: Timestamp },
     /// The invite was not used in time.
     #[error(
         "this invite expired at {at:.0}, and it is {now:.0} here; ask the registry's administrator for a new one"
     )]
-    ExpiredInvite {
-        /// The time of that.
-        at: Timestamp,
-        /// The server's time.
-        now: Timestamp,
-    },
+    ExpiredInvite { at: Timestamp, now: Timestamp },
     /// A proof or the endorsement does not hold.
     #[error("the {whose} does not hold: {reason}")]
     Proof {
@@ -72,12 +62,7 @@ pub enum EnrollmentError {
     Endorser(Refusal),
     /// The attestation of a key is missing, or is not accepted.
     #[error("the {role} key is not enrolled: {reason}")]
-    Attestation {
-        /// The key's role.
-        role: Role,
-        /// The reason.
-        reason: AttestationError,
-    },
+    Attestation { role: Role, reason: AttestationError },
 }
 
 /// Why a signature over an enrollment does not hold.

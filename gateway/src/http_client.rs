@@ -53,15 +53,11 @@ pub(crate) enum NoAnswer {
 
 /// Why certificate authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum AuthoritiesError {
     /// Those in a file cannot be used.
     #[error("cannot use the certificates in {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: Box<dyn Error + Send + Sync>,
-    },
+    File { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     /// The system has none.
     #[error("this system has no certificate authorities; install its package ca-certificates")]
     None(#[source] rustls::Error),

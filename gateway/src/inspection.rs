@@ -1,8 +1,8 @@
-//! Everything that a store says, against what cannot be forged in it: the tables against the log, and each version's line of
-//! the index against the crate file that was signed for.
+//! Compares a store with what cannot be forged in it: the tables with the log, and each version's line of the index with
+//! the crate file that was signed for.
 //!
-//! Whoever can write the database can have cargo compile what nobody signed, by a dependency more in a line. Signature and
-//! checksum hold then as before: nothing but the line made anew from the signed file shows it.
+//! Whoever can write the database can make cargo compile what nobody signed, by adding a dependency to a line. Signature
+//! and checksum still hold then. Only a line that is made anew from the signed file shows the difference.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +24,14 @@ pub struct Inspection {
 
 /// One thing that is not as it should be.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Fault {
     /// A table is not what the log says.
     #[error(transparent)]
     Table(#[from] Discrepancy),
     /// A version is not what was signed.
     #[error("{version}: {}", .error.with_causes())]
-    Version {
-        /// Name and version.
-        version: String,
-        /// What does not hold.
-        error: RecordError,
-    },
+    Version { version: String, error: RecordError },
     /// Searches show another description than the crate's.
     #[error("the description of {0} is not that of its last version")]
     Description(String),

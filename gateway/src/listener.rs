@@ -55,7 +55,7 @@ pub(crate) fn names_one_host<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// A listening socket and how to treat who comes.
+/// A listening socket, and how to treat its connections.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
@@ -115,7 +115,7 @@ impl Listener {
                     () = place.lost() => tracing::debug!("a connection made room for another"),
                 }
             });
-            // Whoever was let in says what he wants before the next ones come: they may take his place while he has not.
+            // A new client gets to send its request before the next ones come: until then they may take its place.
             tokio::task::yield_now().await;
         }
         drop(self.socket);

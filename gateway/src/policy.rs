@@ -29,28 +29,18 @@ pub struct Rules {
 
 /// What a request wants to do, as far as its method and path tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Operation {
     /// Read the index, download, or search.
     Read,
     /// Publish a version. Crate, version and checksum are in the body.
     Publish,
     /// Take a version out of resolution.
-    Yank {
-        /// The crate.
-        name: CrateName,
-        /// The version.
-        version: Version,
-    },
+    Yank { name: CrateName, version: Version },
     /// Put it back.
-    Unyank {
-        /// The crate.
-        name: CrateName,
-        /// The version.
-        version: Version,
-    },
+    Unyank { name: CrateName, version: Version },
     /// List or change the owners.
     Owners {
-        /// The crate.
         name: CrateName,
         /// The HTTP method, because cargo sends one token with up to three requests.
         method: &'static str,
@@ -59,6 +49,7 @@ pub enum Operation {
 
 /// Why a token does not allow a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Refusal {
     /// There is no token.
     #[error("this request needs a token; is a credential provider configured for this registry?")]
@@ -74,20 +65,10 @@ pub enum Refusal {
     UnknownKey(String),
     /// The key was revoked.
     #[error("the key {id} was revoked at {at:.0}; enroll a new one")]
-    RevokedKey {
-        /// The key's id.
-        id: String,
-        /// The time of that.
-        at: Timestamp,
-    },
+    RevokedKey { id: String, at: Timestamp },
     /// The key has expired.
     #[error("the key {id} expired at {at:.0}; enroll a new one")]
-    ExpiredKey {
-        /// The key's id.
-        id: String,
-        /// The time of that.
-        at: Timestamp,
-    },
+    ExpiredKey { id: String, at: Timestamp },
     /// The signature does not verify.
     #[error("the token's signature does not verify")]
     Signature,
@@ -105,20 +86,10 @@ pub enum Refusal {
     },
     /// It is dated in the future.
     #[error("the token is dated {issued_at:.0}, but it is {now:.0} here; is the clock right?")]
-    InFuture {
-        /// `iat`.
-        issued_at: Timestamp,
-        /// The server's time.
-        now: Timestamp,
-    },
+    InFuture { issued_at: Timestamp, now: Timestamp },
     /// It is for another registry, or for another spelling of this one's URL.
     #[error("the token is for {token}, this registry is {ours}")]
-    Url {
-        /// The URL in the footer.
-        token: String,
-        /// The URL of this registry.
-        ours: String,
-    },
+    Url { token: String, ours: String },
     /// Its challenge was not issued by this registry.
     #[error("the token answers a challenge that this registry has not issued")]
     Challenge,
@@ -126,10 +97,7 @@ pub enum Refusal {
     #[error(
         "the challenge in the token ran out, and it is {now:.0} here; run the command again for a new one"
     )]
-    ChallengeExpired {
-        /// The server's time.
-        now: Timestamp,
-    },
+    ChallengeExpired { now: Timestamp },
     /// It has no challenge, although this registry requires one.
     #[error(
         "this registry wants a challenge in every {0} token; run `yk-cargo enroll REGISTRY --refresh`, and the command again"
@@ -177,14 +145,7 @@ pub enum Refusal {
     },
     /// The crate belongs to another user.
     #[error("the crate `{name}` belongs to {owner} here, the key to {user}")]
-    NotOwner {
-        /// The crate.
-        name: String,
-        /// Its owner.
-        owner: String,
-        /// The key's user.
-        user: String,
-    },
+    NotOwner { name: String, owner: String, user: String },
     /// Owners cannot be changed: an owners token covers neither the people nor the direction.
     #[error("owners are not changed over this API: an owners token does not say whom to add or remove")]
     OwnersOff,

@@ -31,6 +31,7 @@ pub struct Checked {
 
 /// Why a record does not verify.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum RecordError {
     /// The store failed.
     #[error(transparent)]
@@ -49,12 +50,7 @@ pub enum RecordError {
     File(#[from] io::Error),
     /// The crate file has another checksum.
     #[error("the crate file has the checksum {found}, the token was signed for {signed}")]
-    Checksum {
-        /// The file's checksum.
-        found: Checksum,
-        /// The checksum in the token.
-        signed: Checksum,
-    },
+    Checksum { found: Checksum, signed: Checksum },
     /// The version is gone.
     #[error("the version is missing in the index: it was removed")]
     VersionMissing,

@@ -36,6 +36,7 @@ const MOST_KNOCKING: i32 = 4096;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum StartError {
     /// The store cannot be used.
     #[error(transparent)]
@@ -45,12 +46,7 @@ pub enum StartError {
     Bounds(#[from] OutOfBounds),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The cause.
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
     /// The TLS certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

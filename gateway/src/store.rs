@@ -82,24 +82,17 @@ const WAL_INDEX: &str = "registry.db-shm";
 
 /// Why the store cannot be used or changed.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum StoreError {
     /// SQLite failed.
     #[error("the store's database failed")]
     Database(#[from] rusqlite::Error),
     /// A file or folder of the store cannot be read or written.
     #[error("cannot use {}", path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// Other users could read or change the folder.
     #[error("{} is open to other users of this computer", path.display())]
-    OpenToOthers {
-        /// The store's folder.
-        path: PathBuf,
-    },
+    OpenToOthers { path: PathBuf },
     /// The database has a layout that this program does not know.
     #[error(
         "the store was written by a newer registry-gateway (layout {found}, this one knows {})",
@@ -111,16 +104,10 @@ pub enum StoreError {
     },
     /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
-    Served {
-        /// The store's folder.
-        path: PathBuf,
-    },
+    Served { path: PathBuf },
     /// There is no store in this folder.
     #[error("there is no store in {}", path.display())]
-    Missing {
-        /// The folder.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// The file of a version is missing.
     #[error("{} is missing", path.display())]
     CrateFileMissing {
@@ -141,14 +128,7 @@ pub enum StoreError {
     Random,
     /// The key is registered already.
     #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
-    KeyKnown {
-        /// The key's id.
-        id: String,
-        /// The user it belongs to.
-        user: String,
-        /// Whether it was revoked.
-        revoked: bool,
-    },
+    KeyKnown { id: String, user: String, revoked: bool },
     /// There are too few characters to name a key.
     #[error("`{0}` is too short to name a key: give at least 8 characters of its id")]
     KeyPrefix(String),
@@ -169,12 +149,7 @@ pub enum StoreError {
     UserUnknown(String),
     /// The user was removed. The name remains that person's.
     #[error("the user {user} was removed at {at:.0}")]
-    UserRemoved {
-        /// The name.
-        user: String,
-        /// The time of that.
-        at: Timestamp,
-    },
+    UserRemoved { user: String, at: Timestamp },
 }
 
 impl StoreError {

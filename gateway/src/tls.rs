@@ -28,23 +28,14 @@ pub struct TlsFiles {
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// A file is not PEM, or does not hold what it should.
     #[error("{} does not hold what it should, in PEM", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: pem::Error,
-    },
+    Pem { path: PathBuf, source: pem::Error },
     /// The certificate and the key do not belong together, or cannot be used.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),

@@ -24,15 +24,11 @@ pub struct Vault(RandomizedNonceKey);
 
 /// Why a vault or a credential cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum VaultError {
     /// The key file cannot be read.
     #[error("cannot read the key file {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// Other users could read the key file.
     #[error("the key file {} is open to other users of this computer", .0.display())]
     OpenToOthers(PathBuf),

@@ -193,14 +193,14 @@ fn the_registry_leads_elsewhere() {
         ("https://127.0.0.1:1/x", "a redirect to another server, https://127.0.0.1:1;"),
         ("//example.org/x", "a redirect to another server, http://example.org;"),
         ("file:///etc/passwd", "a redirect to another server"),
-        ("http://", "a redirect to nowhere"),
+        ("http://", "a redirect has no usable address"),
         ("/index/he/ll/hello", "too many redirects"),
     ] {
         front.registry.on(INDEX_FILE, to("302 Found", location));
         get(&front, "/index/he/ll/hello").assert_refused(502, why);
     }
     front.registry.on(INDEX_FILE, Say::Answer("302 Found", vec![], vec![]));
-    get(&front, "/index/he/ll/hello").assert_refused(502, "a redirect to nowhere");
+    get(&front, "/index/he/ll/hello").assert_refused(502, "a redirect has no usable address");
     assert!(elsewhere.received().is_empty());
 }
 

@@ -56,6 +56,7 @@ pub enum Exchange {
 
 /// A setting that no YubiKey with this firmware can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum CardError {
     /// A firmware that is too old. What differs in it is not modelled.
     #[error("firmware {0} is not modelled; use {oldest} or newer", oldest = Profile::OLDEST)]
@@ -71,12 +72,7 @@ pub enum CardError {
     },
     /// A key for an algorithm that the firmware does not have.
     #[error("firmware {firmware} has no {algorithm}", algorithm = algorithm.name())]
-    Algorithm {
-        /// The firmware of the card.
-        firmware: Firmware,
-        /// The algorithm of the key.
-        algorithm: Algorithm,
-    },
+    Algorithm { firmware: Firmware, algorithm: Algorithm },
     /// A PIN policy that the firmware does not have.
     #[error(
         "this edition has no such PIN policy: only a YubiKey Bio has match policies, and a YubiKey FIPS has no keys without PIN"
@@ -136,7 +132,7 @@ impl Card {
 
     /// The same card with these traits.
     pub fn with_traits(mut self, traits: Traits) -> Self {
-        self.profile = self.profile.with(traits);
+        self.profile.traits = traits;
         self.piv.set_profile(self.profile);
         self
     }
@@ -261,7 +257,7 @@ impl Card {
             return Err(CardError::Slot(slot));
         }
         if !self.profile.has_algorithm(key.algorithm()) {
-            let firmware = self.profile.firmware();
+            let firmware = self.profile.firmware;
             return Err(CardError::Algorithm { firmware, algorithm: key.algorithm() });
         }
         if !self.profile.has_pin_policy(pin) {
@@ -317,7 +313,7 @@ impl Card {
                 CommandApdu { class: part.class, longest_answer: part.longest_answer, ..chain }
             }
         };
-        if command.data.len() > self.profile.longest_command() {
+        if command.data.len() > Profile::LONGEST_COMMAND {
             self.abandon_chain();
             return Err(Status::WrongLength);
         }
@@ -386,20 +382,20 @@ impl Card {
         self.selected = Some(application);
         Ok(match application {
             Application::Piv => self.piv.select(),
-            Application::Management => management::select(self.profile.firmware()),
-            Application::Otp => otp::select(self.profile.firmware()),
+            Application::Management => management::select(self.profile.firmware),
+            Application::Otp => otp::select(self.profile.firmware),
         })
     }
 
     /// The serial number, if clients can read it.
     fn visible_serial(&self) -> Option<u32> {
-        (!self.profile.traits().serial_hidden).then_some(self.serial)
+        (!self.profile.traits.serial_hidden).then_some(self.serial)
     }
 
     /// As much of the data as fits, then 9000; or 61xx, and the rest is kept for GET RESPONSE.
     fn answer(&mut self, mut data: Vec<u8>, longest: usize) -> Vec<u8> {
         if let (ShortLe::Again, 0..256, Ok(exact)) =
-            (self.profile.traits().short_le, longest, u8::try_from(data.len()))
+            (self.profile.traits.short_le, longest, u8::try_from(data.len()))
             && usize::from(exact) > longest
         {
             return vec![0x6C, exact];

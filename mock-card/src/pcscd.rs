@@ -238,7 +238,7 @@ impl State {
             .map(|(index, card)| {
                 let mut reader =
                     Reader::new(card.reader_name(index), card.card()?, card.touch, card.touch_timeout);
-                reader.power_off_when_idle(card.idle_off);
+                reader.idle_off = card.idle_off;
                 reader.state_file.clone_from(&card.state);
                 if let Some(atr) = &card.atr {
                     reader.atr.clone_from(atr);

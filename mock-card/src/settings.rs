@@ -10,7 +10,7 @@ use crate::applet::traits::{Traits, Transport};
 use crate::applet::{Card, CardError};
 
 /// Who touches the card when it waits for a touch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, Default, PartialEq, Eq)]
 pub enum Touch {
     /// The mock does, at once.
     #[default]
@@ -135,18 +135,14 @@ impl CardSettings {
 
 /// Why a mock did not start.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum StartError {
     /// A setting that no card can have.
     #[error(transparent)]
     Card(#[from] CardError),
     /// A file that has not the key that it should have.
     #[error("{path}: not a PKCS#8 private key for {algorithm}, in DER or PEM", algorithm = algorithm.name(), path = path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// The algorithm that was expected.
-        algorithm: Algorithm,
-    },
+    Key { path: PathBuf, algorithm: Algorithm },
     /// Keys to import, where there are several cards.
     #[error("an import goes into the only card, but there are several")]
     ImportIntoSeveral,
@@ -154,19 +150,13 @@ pub enum StartError {
     #[error(
         "the socket's path has {length} bytes; libpcsclite takes at most {MAX_SOCKET_PATH}, so choose a shorter one"
     )]
-    SocketPath {
-        /// The number of bytes in the path.
-        length: usize,
-    },
+    SocketPath { length: usize },
     /// Two cards with the same name or number, by which clients tell them apart.
     #[error("two cards have the same {0}")]
     Twice(&'static str),
     /// More readers than pcsc-lite's protocol has room for.
     #[error("there is room for {most} readers")]
-    TooManyReaders {
-        /// The number that there is room for.
-        most: usize,
-    },
+    TooManyReaders { most: usize },
     /// A name of a reader that does not fit into pcsc-lite's protocol.
     #[error("a reader's name has 1 to 127 bytes and no NUL")]
     ReaderName,
@@ -176,9 +166,7 @@ pub enum StartError {
     /// A file or socket that could not be made or read.
     #[error("{path}: {error}", path = path.display())]
     File {
-        /// The file.
         path: PathBuf,
-        /// The error of the operating system.
         #[source]
         error: std::io::Error,
     },

@@ -1,4 +1,4 @@
-//! Being let in by the management key, while the person is told to touch the card if it asks for that.
+//! Authenticating with the management key, while the person is told to touch the card if it asks for that.
 
 use std::time::{Duration, Instant};
 

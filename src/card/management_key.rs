@@ -17,8 +17,8 @@ impl SurveyedCard<'_> {
     /// a program that prints it. If there is one it is asked first, because the key behind the PIN may be an older one.
     ///
     /// # Errors
-    /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], [`Error::ManagementKeyNotTouched`], what the program or the person says, and
-    /// [`piv::Error::WrongManagementKey`].
+    /// [`Error::ManagementKeyNeeded`], [`Error::ManagementKeySyntax`], [`Error::ManagementKeyNotTouched`], what the program
+    /// or the person says, and [`piv::Error::WrongManagementKey`].
     pub(crate) fn management_key(&self, command: Option<&str>) -> Result<Arc<ManagementKey>, Error> {
         let key = match self.management_key {
             ManagementKeyState::Default => ManagementKey::factory_default(),

@@ -211,15 +211,15 @@ impl Configuration {
         }
     }
 
-    /// A URL is an answer in itself. It is called what the person's configuration calls it, or else what a project's does,
-    /// if that name is nothing else to the person.
+    /// The registry at a URL. Its name is the one in the person's configuration, or else the one in a project's, if that name
+    /// means nothing else to the person.
     fn resolve_url(&self, index: IndexUrl) -> Result<ConfiguredRegistry, Error> {
         if index.is_crates_io() {
             return Err(Error::CratesIo);
         }
         let first = |scope| Ok::<_, Error>(self.names_of(scope, &index)?.into_iter().next());
         let own = first(Scope::Own)?;
-        // A git index has an http URL too, but whoever types one has mostly forgotten the prefix.
+        // A git index has an http URL too, but most people who type one have forgotten the prefix.
         if own.is_none() && index.starts_with("http") {
             return Err(Error::NoSparsePrefix { index });
         }
@@ -233,7 +233,7 @@ impl Configuration {
         Ok(ConfiguredRegistry { index, name })
     }
 
-    /// What is to be said of a registry whose name only a project knows.
+    /// The error for a registry whose name only a project knows.
     ///
     /// # Errors
     /// As [`index_of`](Self::index_of).

@@ -55,7 +55,7 @@ impl ClearToken {
         self.keys.last().is_some_and(|key| key == "token")
     }
 
-    /// As what it is.
+    /// The token as a bearer token.
     ///
     /// # Errors
     /// [`TokenError`] if it cannot be a bearer token.
@@ -75,7 +75,7 @@ impl ClearToken {
         self.token.len()
     }
 
-    /// Whether its file can be replaced by one without it, and nobody be surprised.
+    /// Whether its file can be replaced by one without it without surprising anybody.
     ///
     /// # Errors
     /// [`Error::NotOurs`] says what stands in the way.
@@ -154,7 +154,7 @@ fn without(text: &str, keys: &[String]) -> Option<String> {
     for (depth, key) in keys.iter().enumerate() {
         let (name, item) = table.get_key_value(key)?;
         if item.is_inline_table() {
-            // One that knows its place in the text has forgotten how it is written.
+            // An inline table that was parsed with its place in the text does not keep how it is written.
             let editable: DocumentMut = text.parse().ok()?;
             let table = keys[..=depth].iter().try_fold(editable.as_item(), |item, key| item.get(key))?;
             let mut rest = table.as_inline_table()?.clone();

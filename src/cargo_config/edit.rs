@@ -30,8 +30,8 @@ pub struct ProviderChange {
 }
 
 impl Configuration {
-    /// What has cargo ask this program for the tokens of a registry: in the file where its provider is named already, or
-    /// else in cargo's home.
+    /// The change that makes cargo ask this program for the tokens of a registry: in the file that already names its
+    /// provider, or else in cargo's home.
     ///
     /// # Errors
     /// [`Error::NoName`], [`Error::SeveralNames`], [`Error::CredentialsNameAProvider`], and those of

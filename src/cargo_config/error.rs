@@ -11,6 +11,7 @@ use crate::text::escape;
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// Another program is configured to give a registry's tokens.
     #[error(
@@ -18,29 +19,16 @@ pub enum Error {
         escape(provider),
         escape(name)
     )]
-    AsksAnother {
-        /// The registry's name.
-        name: String,
-        /// The provider, as it is written.
-        provider: String,
-    },
+    AsksAnother { name: String, provider: String },
     /// Somebody else has changed a file meanwhile.
     #[error("{} was changed meanwhile", file.display())]
-    Changed {
-        /// The file.
-        file: PathBuf,
-    },
+    Changed { file: PathBuf },
     /// The credentials name a provider too.
     #[error(
         "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
         file.display(), escape(name)
     )]
-    CredentialsNameAProvider {
-        /// The file.
-        file: PathBuf,
-        /// The registry's name.
-        name: String,
-    },
+    CredentialsNameAProvider { file: PathBuf, name: String },
     /// crates.io takes bearer tokens only.
     #[error("crates.io takes bearer tokens only, no asymmetric ones")]
     CratesIo,
@@ -83,43 +71,23 @@ pub enum Error {
     NoName,
     /// A credential provider without a program.
     #[error("`{}` in {origin} names no program, and cargo refuses it", escape(key))]
-    NoProgram {
-        /// The key.
-        key: String,
-        /// Where it is empty.
-        origin: Origin,
-    },
+    NoProgram { key: String, origin: Origin },
     /// A URL of a git index, or of a sparse one without its prefix.
     #[error(
         "`{}` is no index URL: a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
         escape(index)
     )]
-    NoSparsePrefix {
-        /// The URL.
-        index: IndexUrl,
-    },
+    NoSparsePrefix { index: IndexUrl },
     /// A file that is not simply the person's own.
     #[error("{} {problem}", file.display())]
-    NotOurs {
-        /// The file.
-        file: PathBuf,
-        /// What it is.
-        problem: &'static str,
-    },
+    NotOurs { file: PathBuf, problem: &'static str },
     /// A project gives a name that is nothing to the person.
     #[error(
         "your own configuration does not know `{}`; {origin} says that it is\n    {}",
         escape(name),
         escape(index)
     )]
-    OnlyInProject {
-        /// The name.
-        name: String,
-        /// The project's file.
-        origin: Origin,
-        /// What the project says.
-        index: IndexUrl,
-    },
+    OnlyInProject { name: String, origin: Origin, index: IndexUrl },
     /// A project gives the name another URL than the person's own configuration.
     #[error(
         "{origin} says that registry `{}` is\n    {}\nbut your own configuration says that it is\n    {}",
@@ -127,28 +95,13 @@ pub enum Error {
         escape(theirs),
         escape(own)
     )]
-    ProjectDisagrees {
-        /// The name.
-        name: String,
-        /// The person's URL.
-        own: IndexUrl,
-        /// The project's file.
-        origin: Box<Origin>,
-        /// The project's URL.
-        theirs: IndexUrl,
-    },
+    ProjectDisagrees { name: String, own: IndexUrl, origin: Box<Origin>, theirs: IndexUrl },
     /// Cargo no longer takes another index for crates.io.
     #[error("{origin} has `index` for crates.io, and cargo refuses that")]
-    RegistryIndex {
-        /// Where.
-        origin: Origin,
-    },
+    RegistryIndex { origin: Origin },
     /// One index URL has several names.
     #[error("{} have one index URL, and cargo refuses to use either", list(names))]
-    SeveralNames {
-        /// The names.
-        names: Vec<String>,
-    },
+    SeveralNames { names: Vec<String> },
     /// A value of another type than cargo wants.
     #[error("`{}` in {origin} is not {wanted}", escape(key))]
     Shape {
@@ -161,40 +114,27 @@ pub enum Error {
     },
     /// Not TOML.
     #[error("{} is not TOML: {reason}", file.display())]
-    Toml {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Toml { file: PathBuf, reason: String },
     /// Nobody knows this name.
     #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", escape(name))]
-    UnknownRegistry {
-        /// The name.
-        name: String,
-    },
+    UnknownRegistry { name: String },
 }
 
 /// Why cargo does not take what a file includes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum IncludeProblem {
     /// Cargo reads each file once.
     #[error("it is included twice, or includes itself")]
     Again,
     /// The path has another end than `.toml`.
     #[error("it includes `{}`, which does not end in `.toml`", escape(path))]
-    NotToml {
-        /// The path.
-        path: String,
-    },
+    NotToml { path: String },
     /// The path is a pattern.
     #[error("it includes `{}`, and cargo takes no patterns", escape(path))]
-    Pattern {
-        /// The path.
-        path: String,
-    },
-    /// Files without end.
+    Pattern { path: String },
+    /// There are too many files.
     #[error("more files are included than any configuration has")]
     TooMany,
 }

@@ -59,7 +59,7 @@ pub(super) fn existing(directory: &Path, name: &str) -> Option<PathBuf> {
     if is_old { Some(old) } else { new.exists().then_some(new) }
 }
 
-/// The same, or the one with `.toml` behind it, which is not there.
+/// The same; if neither exists, the path with `.toml`.
 pub(super) fn existing_or_new(directory: &Path, name: &str) -> PathBuf {
     existing(directory, name).unwrap_or_else(|| directory.join(format!("{name}.toml")))
 }
@@ -74,7 +74,7 @@ fn same_directory(one: &Path, other: &Path) -> bool {
 /// Reads a file and what it includes.
 ///
 /// # Errors
-/// Whatever has cargo refuse it.
+/// Whatever makes cargo refuse the file.
 pub(super) fn tree(file: &Path, owner: Owner, is_credentials: bool) -> Result<Tree, Error> {
     include(file, owner, is_credentials, &mut HashSet::new())
 }

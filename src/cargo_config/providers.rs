@@ -132,10 +132,10 @@ pub(super) fn is_this_program(file: &Path) -> bool {
 }
 
 impl Configuration {
-    /// Whom cargo asks for the tokens of a registry.
+    /// The providers that cargo asks for the tokens of a registry.
     ///
     /// # Errors
-    /// Whatever has cargo refuse: [`Error::SeveralNames`], [`Error::NoProgram`], [`Error::RegistryIndex`],
+    /// Whatever makes cargo refuse: [`Error::SeveralNames`], [`Error::NoProgram`], [`Error::RegistryIndex`],
     /// [`Error::Merge`], [`Error::Shape`], [`Error::IndexUrl`].
     pub fn providers(&self, scope: Scope, registry: &ConfiguredRegistry) -> Result<Providers, Error> {
         if registry.is_crates_io()
@@ -158,7 +158,7 @@ impl Configuration {
         Ok(Providers { by, asked: global })
     }
 
-    /// Where the token in clear is that cargo finds for a registry.
+    /// Where cargo finds a token in clear for a registry.
     ///
     /// # Errors
     /// As [`providers`](Self::providers).
@@ -172,8 +172,8 @@ impl Configuration {
         Ok(token.map(|token| token.origin))
     }
 
-    /// Cargo glues the list of its credentials to that of its configuration, and runs neither; a text and a list have it
-    /// give up.
+    /// Refuses what cargo cannot use: it joins a list in the credentials with one in the configuration, and then runs
+    /// neither; and it gives up if one is a list and the other a text.
     fn credentials_agree(&self, scope: Scope, name: &str) -> Result<(), Error> {
         let is_list = |values: &Value| {
             let value = values.at(&Self::keys(name, "credential-provider"))?;
@@ -212,7 +212,7 @@ impl Configuration {
         Ok(providers.into_iter().rev().map(provider).collect())
     }
 
-    /// A single word may be an alias. What is wrong with an alias has cargo ignore it.
+    /// A single word may be an alias. Cargo ignores an alias that is wrong.
     fn provider(&self, values: &Value, named: Words) -> Provider {
         let alias = match named.words.as_slice() {
             [word] if !BUILT_IN.contains(&word.as_str()) => {

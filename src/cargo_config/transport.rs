@@ -1,7 +1,7 @@
-//! What a project changes about the way that a registry's token takes.
+//! How a project's configuration changes where a registry's token is sent.
 //!
-//! Cargo sends a token wherever its configuration leads: through `http.proxy`, to whatever `http.cainfo` vouches for. A
-//! project's file that says so comes with the project, so what differs from the person's own configuration is found here.
+//! Cargo sends a token wherever its configuration leads: through `http.proxy`, to whatever `http.cainfo` vouches for. Such
+//! settings may come with a project, so this finds where they differ from the person's own configuration.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use super::value::{Kind, Value};
 use super::{CRATES_IO_NAME, ConfiguredRegistry, Error};
 use crate::index_url::IndexUrl;
 
-/// Tables about the network, and what in them cannot lead a token astray.
+/// The tables about the network, and the keys in them that cannot lead a token astray.
 const NETWORK: [(&str, &[&str]); 2] = [
     ("http", &["debug", "low-speed-limit", "multiplexing", "timeout", "user-agent"]),
     ("net", &["git-fetch-with-cli", "offline", "retry"]),
 ];
 
-/// A setting of a project's that changes the way of a token.
+/// A project's setting that changes where a token is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Detour {
     /// Such as `http.proxy`.
@@ -28,7 +28,7 @@ pub struct Detour {
 }
 
 impl Configuration {
-    /// What projects' files change about the way of this registry's token.
+    /// The settings in projects' files that change where this registry's token is sent.
     ///
     /// # Errors
     /// Cargo would refuse this configuration.
@@ -92,7 +92,7 @@ impl Configuration {
         Ok(None)
     }
 
-    /// Another registry that answers in this one's place, where a project has a part in that (cargo 1.95,
+    /// Another registry that answers in place of this one, because a project says so (cargo 1.95,
     /// `sources/config.rs`). A folder is sent no tokens.
     fn replacement(&self, registry: &ConfiguredRegistry, detours: &mut Vec<Detour>) -> Result<(), Error> {
         let sources = self.config(Scope::Here).at(&["source"])?.and_then(Value::entries);

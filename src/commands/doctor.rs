@@ -14,7 +14,7 @@ use crate::text::{escape, sentence};
 
 mod cards;
 mod cargo;
-mod clock;
+mod registries;
 mod sealed;
 mod service;
 mod surroundings;
@@ -43,9 +43,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
     sealed::check(context, &enrollments, &mut findings);
-    for registry in &enrollments.registries {
-        clock::check(registry, &context.settings, &mut findings);
-    }
+    registries::check(&enrollments, &found, &readers, &context.settings, &mut findings);
     findings.report(arguments.json)
 }
 
@@ -85,7 +83,7 @@ impl Findings {
             let checks: Vec<_> = self.0.iter().map(Finding::json).collect();
             print(json!({ "version": 1, "ok": failed == 0, "checks": checks }))?;
         } else {
-            self.0.iter().try_for_each(|finding| print(finding.line()))?;
+            self.0.iter().try_for_each(Finding::print)?;
         }
         if failed == 0 { Ok(()) } else { Err(Error::Unwell { failed }) }
     }

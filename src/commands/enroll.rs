@@ -196,8 +196,8 @@ impl Enrollment<'_> {
         Ok(())
     }
 
-    /// Has the registry take the keys if it does, signs one read token as cargo will have it, sets the provider, says what comes next.
-    /// Keys that were `made` just now and do not sign are not left enrolled.
+    /// Registers the keys at the registry if it takes them, signs one read token as a check, sets cargo's provider, and
+    /// says what comes next. Keys that were `made` just now and do not sign are not left enrolled.
     fn finish(&self, made: &[Key]) -> Result<(), Error> {
         match self.use_once() {
             Err(error) if error.is_of_the_card() && !made.is_empty() => {
@@ -218,7 +218,7 @@ impl Enrollment<'_> {
         if let Some(registering) = &self.registering {
             self.register(registering, registry)?;
         }
-        // Of several cards, the one that was enrolled is to be seen to sign; it may have changed places with the one that vouched.
+        // The check is for the card that was just enrolled. It may have been unplugged for the one that vouched.
         let this_card = registry.card(self.card.serial).cloned();
         let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
         let mut signer = Signer::with(self.card.access);

@@ -1,6 +1,10 @@
 //! What `doctor` and `verify` say: one thing that was looked at, and how it stands.
 
+use anstyle::Style;
 use serde_json::{Value, json};
+
+use super::{BAD, GOOD, WARNING, print, print_styled};
+use crate::error::Error;
 
 /// One thing that was looked at.
 #[derive(Debug)]
@@ -23,9 +27,17 @@ pub(super) enum Verdict {
 }
 
 impl Finding {
-    pub(super) fn line(&self) -> String {
-        let next = self.next.as_ref().map(|next| format!("\n{:9}next: {next}", "")).unwrap_or_default();
-        format!("{:<9}{}: {}{next}", self.verdict.as_str(), self.check, self.text)
+    pub(super) fn print(&self) -> Result<(), Error> {
+        let style = match self.verdict {
+            Verdict::Ok => GOOD,
+            Verdict::Note => Style::new(),
+            Verdict::Warning => WARNING,
+            Verdict::Failed => BAD,
+        };
+        let word = self.verdict.as_str();
+        let indent = 9 - word.len();
+        print_styled(style, word, format_args!("{:indent$}{}: {}", "", self.check, self.text))?;
+        self.next.iter().try_for_each(|next| print(format_args!("{:9}next: {next}", "")))
     }
 
     pub(super) fn json(&self) -> Value {

@@ -203,7 +203,7 @@ impl Served {
         self.judge(&providers, shown, cargo)
     }
 
-    /// Whom cargo asks, and whether one that it asks before this program lets this one have its turn.
+    /// Which providers cargo asks, and whether those that come before this program let it have its turn.
     fn judge(&self, providers: &Providers, shown: &str, cargo: &Configuration) -> Result<Standing, Error> {
         let not_asked = |text: String, next: String| Ok(NotAsked { text, next });
         let mut before = None;

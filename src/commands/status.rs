@@ -1,4 +1,5 @@
-//! `status`: which cards are here, what they are enrolled for, and what the next publish will ask for.
+//! `status`: which cards are here, what they are enrolled for, and for each registry whether cargo can publish there now, what it
+//! will ask for, or what keeps it from it.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -6,8 +7,9 @@ use serde_json::{Value, json};
 use crate::card::access;
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::{self, Configuration};
+use crate::commands::registered::{self, Asked};
 use crate::commands::standing::Served;
-use crate::commands::{print, sealed_tokens};
+use crate::commands::{Mark, print, print_marked, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
@@ -32,8 +34,10 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let readers = access::readers(&context.settings.wait);
     let found = plugged_in::cards(&readers, &enrollments);
     let cargo = context.cargo.read();
+    let cards = found.as_deref().unwrap_or_default();
+    let asked = registered::ask(&enrollments, cards, &readers, &context.settings);
     if arguments.json {
-        return print(as_json(&enrollments, &found, &cargo, context));
+        return print(as_json(&enrollments, &found, &cargo, &asked, context));
     }
     let ui = Ui::silent();
     match &found {
@@ -41,12 +45,18 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
         Ok(found) => found.iter().try_for_each(|found| print(card_text(found)))?,
         Err(error) => ui.error(error, error.hint().as_deref()),
     }
-    let found = found.unwrap_or_default();
     for registry in &enrollments.registries {
-        print(registry_text(registry, &enrollments, &found, &cargo))?;
+        print(registry_text(registry, cards))?;
+        let outlook = Outlook::of(registry, &enrollments, cards, &cargo, &asked);
+        print_marked(outlook.mark(), outlook.text(&registry.cards_for_display()))?;
     }
     for token in &enrollments.sealed {
-        print(sealed_text(token, &enrollments, &found, &cargo, context))?;
+        let home = context.cargo.home();
+        print(sealed_tokens::text(token, &enrollments, home))?;
+        if let Ok(keys) = sealed_tokens::keys(token, &enrollments, home) {
+            let outlook = Outlook::of_sealed(token, &keys, &enrollments, cards, &cargo);
+            print_marked(outlook.mark(), outlook.text(&sealed_tokens::cards_for_display(&keys)))?;
+        }
     }
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
@@ -143,18 +153,45 @@ enum Outlook {
     NotAsked {
         why: String,
     },
+    /// The registry does not answer now.
+    Silent {
+        why: String,
+    },
+    /// The registry does not know the card's keys, or not any more.
+    NotRegistered {
+        serial: Serial,
+        why: String,
+        next: String,
+    },
 }
 
 impl Outlook {
-    fn of(registry: &Registry, enrollments: &Enrollments, found: &[PluggedIn], cargo: &Cargo) -> Self {
+    fn of(
+        registry: &Registry,
+        enrollments: &Enrollments,
+        found: &[PluggedIn],
+        cargo: &Cargo,
+        asked: &[Asked<'_>],
+    ) -> Self {
         if let Some(why) = Served::from(registry).obstacle(enrollments, cargo, false) {
             return Self::NotAsked { why };
         }
+        let asked = asked.iter().filter(|asked| asked.registry.index == registry.index);
+        let silence = asked.clone().find_map(Asked::silence);
         let cards = registry.cards.iter().filter_map(|card| {
             let state = plugged_in::state_of(card.serial, found)?;
-            Some(Self::with(card.serial, state, Asks::next_publish(card, state.pin)))
+            let refusal =
+                asked.clone().find(|asked| asked.serial == Some(card.serial)).and_then(Asked::refusal);
+            let outlook = Self::with(card.serial, state, Asks::next_publish(card, state.pin));
+            Some(match (outlook, refusal) {
+                (Self::Asks { serial, .. }, Some((why, next))) => Self::NotRegistered { serial, why, next },
+                (outlook, _) => outlook,
+            })
         });
-        Self::first(cards, found)
+        match (Self::first(cards, found), silence) {
+            (Self::Asks { .. }, Some(why)) => Self::Silent { why },
+            (outlook, _) => outlook,
+        }
     }
 
     /// With the first of a sealed token's keys whose card is here.
@@ -214,7 +251,13 @@ impl Outlook {
             }
             Self::NoCard => format!("to publish, plug in {cards}"),
             Self::NotAsked { why } => format!("cannot publish: {why}"),
+            Self::Silent { why } => format!("cannot publish now: {why}"),
+            Self::NotRegistered { why, next, .. } => format!("cannot publish: {why}; next: {next}"),
         }
+    }
+
+    fn mark(&self) -> Mark {
+        if matches!(self, Self::Asks { .. }) { Mark::Good } else { Mark::Bad }
     }
 
     fn json(&self) -> Value {
@@ -230,6 +273,12 @@ impl Outlook {
             Self::NoCard => json!({ "possible": false, "serial": null, "reason": "no-card" }),
             Self::NotAsked { why } => {
                 json!({ "possible": false, "serial": null, "reason": "not-asked", "text": why })
+            }
+            Self::Silent { why } => {
+                json!({ "possible": false, "serial": null, "reason": "no-answer", "text": why })
+            }
+            Self::NotRegistered { serial, why, .. } => {
+                json!({ "possible": false, "serial": serial.0, "reason": "not-registered", "text": why })
             }
         }
     }
@@ -255,12 +304,7 @@ fn pin_text(pin: PinState) -> String {
     }
 }
 
-fn registry_text(
-    registry: &Registry,
-    enrollments: &Enrollments,
-    found: &[PluggedIn],
-    cargo: &Cargo,
-) -> String {
+fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
     let mut lines =
         vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
     for card in &registry.cards {
@@ -271,32 +315,14 @@ fn registry_text(
         };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));
     }
-    let outlook = Outlook::of(registry, enrollments, found, cargo);
-    lines.push(format!("  {}", outlook.text(&registry.cards_for_display())));
     lines.join("\n")
-}
-
-fn sealed_text(
-    token: &SealedToken,
-    enrollments: &Enrollments,
-    found: &[PluggedIn],
-    cargo: &Cargo,
-    context: &Context,
-) -> String {
-    let home = context.cargo.home();
-    let mut text = sealed_tokens::text(token, enrollments, home);
-    if let Ok(keys) = sealed_tokens::keys(token, enrollments, home) {
-        let outlook = Outlook::of_sealed(token, &keys, enrollments, found, cargo);
-        text += "\n  ";
-        text += &outlook.text(&sealed_tokens::cards_for_display(&keys));
-    }
-    text
 }
 
 fn as_json(
     enrollments: &Enrollments,
     found: &Result<Vec<PluggedIn>, Error>,
     cargo: &Cargo,
+    asked: &[Asked<'_>],
     context: &Context,
 ) -> Value {
     let home = context.cargo.home();
@@ -324,7 +350,7 @@ fn as_json(
                     Presence::Away => Some(false),
                 },
             })).collect::<Vec<_>>(),
-            "next-publish": Outlook::of(registry, enrollments, cards, cargo).json(),
+            "next-publish": Outlook::of(registry, enrollments, cards, cargo, asked).json(),
         })).collect::<Vec<_>>(),
         "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),
         "in-clear": cargo.iter().flat_map(Configuration::clear_tokens).map(|token| json!({

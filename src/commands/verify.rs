@@ -254,8 +254,8 @@ impl Findings {
         self.add("signature", verdict, text);
     }
 
-    /// What cargo resolves by is the index and not the file: dependencies that are only there are compiled all the same. `file`
-    /// is the signed one.
+    /// Compares the index with the signed `file`. Cargo resolves by the index, so it compiles dependencies that stand only
+    /// there.
     fn index(&mut self, proof: &Proof, file: CrateFile, index_file: Option<&[u8]>) {
         let Some(index_file) = index_file else {
             let text =
@@ -346,7 +346,7 @@ impl Findings {
         if as_json {
             print(self.json(proof))?;
         } else {
-            self.0.iter().try_for_each(|finding| print(finding.line()))?;
+            self.0.iter().try_for_each(Finding::print)?;
         }
         if failed == 0 { Ok(()) } else { Err(Error::NotProven { failed }) }
     }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use super::{
-    Card, ChallengeSource, Enrollments, Error, FILE_VERSION, Key, Pending, Problem, Purpose, Registry,
-};
+use super::document::document;
+use super::{Card, ChallengeSource, Enrollments, Error, Key, Pending, Purpose, Registry, file};
 use crate::folder::{self, Lock};
 use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
@@ -44,15 +43,9 @@ impl Edit {
     pub fn begin(cargo_home: &Path) -> Result<Self, Error> {
         let path = super::path(cargo_home);
         let lock = Lock::take(&path, waiting_for_another)?;
-        let document: DocumentMut = match folder::read(&path)? {
-            Some(text) => text.parse().map_err(|error: toml_edit::TomlError| Error::Content {
-                path: path.clone(),
-                problem: Problem::Toml(error.to_string()),
-            })?,
-            None => Table::from_iter([("version", value(FILE_VERSION))]).into(),
-        };
-        let current = Enrollments::from_document(document.clone())
-            .map_err(|problem| Error::Content { path: path.clone(), problem })?;
+        let content = |problem| Error::Content { path: path.clone(), problem };
+        let document = document(folder::read(&path)?.as_deref()).map_err(content)?;
+        let current = file::read(document.clone()).map_err(content)?;
         Ok(Self { path, document, current, _lock: lock })
     }
 
@@ -226,7 +219,7 @@ impl Edit {
     }
 
     pub(super) fn save(&mut self) -> Result<(), Error> {
-        self.current = Enrollments::from_document(self.document.clone())
+        self.current = file::read(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
         Ok(folder::replace(&self.path, self.document.to_string().as_bytes())?)
     }

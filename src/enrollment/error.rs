@@ -7,33 +7,27 @@ use crate::folder;
 /// Why the enrollments cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The file cannot be read, written or trusted.
     #[error(transparent)]
     Folder(#[from] folder::Error),
     /// The file is read, but cannot be used.
     #[error("{} {problem}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: Problem,
-    },
+    Content { path: PathBuf, problem: Problem },
 }
 
 /// What is wrong with the text of the file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Problem {
     /// Two entries for one URL.
     #[error("has two entries for {0}")]
     Duplicate(String),
     /// A later yk-cargo wrote it.
     #[error("has version {version}, which a newer yk-cargo wrote")]
-    Newer {
-        /// Its version.
-        version: i64,
-    },
+    Newer { version: i64 },
     /// No `version = 1`.
     #[error("does not begin with `version = 1`")]
     NoVersion,
@@ -42,12 +36,7 @@ pub enum Problem {
     Toml(String),
     /// A value that makes no sense.
     #[error("is damaged: `{key}` {reason}")]
-    Value {
-        /// Which.
-        key: &'static str,
-        /// Why.
-        reason: String,
-    },
+    Value { key: &'static str, reason: String },
 }
 
 impl Error {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use toml_edit::DocumentMut;
+use toml_edit::{ArrayOfTables, DocumentMut, Item};
 
 use super::values::{number, text};
 use super::{Enrollments, Pending, Problem, Purpose, Registry, Role, SealedToken, SealingKey};
@@ -66,6 +66,17 @@ pub(super) fn read(document: DocumentMut) -> Result<Enrollments, Problem> {
         sealed: file.sealed,
         sealing_keys: file.sealing_key,
     })
+}
+
+/// Takes out the cards of all registries but one.
+pub(super) fn leave_out_keys(document: &mut DocumentMut, but_of: &str) {
+    let registries = document.get_mut("registry").and_then(Item::as_array_of_tables_mut);
+    for registry in registries.into_iter().flat_map(ArrayOfTables::iter_mut) {
+        let index = registry.get("index").and_then(Item::as_str).map(str::parse::<IndexUrl>);
+        if !index.is_some_and(|index| index.is_ok_and(|index| index == *but_of)) {
+            registry.remove("card");
+        }
+    }
 }
 
 /// Refuses two entries for one URL.

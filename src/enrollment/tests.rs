@@ -47,6 +47,20 @@ fn a_whole_file_is_read() {
     assert_eq!(card.key(false), None, "a publish key signs no reads");
 }
 
+#[test]
+fn a_request_reads_the_keys_of_its_registry_only() {
+    const OTHER: &str = "sparse+https://other.example/";
+    let home = tempfile::tempdir().unwrap();
+    let other = entry().replace(URL, OTHER).replace(PUBLIC, "k3.public.no-key");
+    std::fs::create_dir(home.path().join("yk-cargo")).unwrap();
+    std::fs::write(path(home.path()), format!("version = 1\n{}{other}", entry())).unwrap();
+    let enrollments = Enrollments::load_for(home.path(), URL).unwrap();
+    assert_eq!(enrollments.registry(URL).unwrap().cards.len(), 1);
+    assert!(enrollments.registry(OTHER).unwrap().cards.is_empty());
+    assert!(matches!(Enrollments::load_for(home.path(), OTHER), Err(Error::Content { .. })));
+    assert!(matches!(Enrollments::load(home.path()), Err(Error::Content { .. })));
+}
+
 /// The URL decides, byte for byte; the name decides nothing.
 #[test]
 fn only_the_exact_url_finds_a_registry() {

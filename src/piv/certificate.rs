@@ -302,7 +302,7 @@ fn validity(now: SystemTime) -> Result<Validity, CertificateError> {
     Ok(Validity::new(Time::GeneralTime(not_before), Time::INFINITY))
 }
 
-/// Sixteen bytes, of which the first is neither zero nor negative, so that all are written.
+/// Sixteen random bytes. The first is neither zero nor negative, so that DER writes exactly these sixteen.
 fn random_serial() -> Result<SerialNumber, CertificateError> {
     let mut serial = [0; 16];
     getrandom::fill(&mut serial)?;

@@ -5,6 +5,7 @@ use super::{ManagementAlgorithm, Slot, Status};
 /// A PIV operation that did not come to its end. Variants are for matching; [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// No answer came: the card is gone, was reset, or the service stopped.
     #[error(transparent)]
@@ -42,16 +43,10 @@ pub enum Error {
     CardNotGenuine,
     /// The slot has no key, or one of another algorithm.
     #[error("slot {slot} holds no such key")]
-    NoSuchKey {
-        /// The slot asked for.
-        slot: Slot,
-    },
+    NoSuchKey { slot: Slot },
     /// The key was imported, or the slot is empty: the card attests only what it generated.
     #[error("the card attests only keys that it generated, and not the one in slot {slot}")]
-    NotAttestable {
-        /// The slot asked for.
-        slot: Slot,
-    },
+    NotAttestable { slot: Slot },
     /// The attestation key and its certificate cannot be restored, so nothing here changes them.
     #[error("slot f9 holds Yubico's attestation key and is never written to")]
     AttestationSlot,
@@ -66,18 +61,10 @@ pub enum Error {
     CardFull,
     /// Any other status word.
     #[error("the card refused {operation}: {status}")]
-    Refused {
-        /// The command.
-        operation: &'static str,
-        /// What it answered.
-        status: Status,
-    },
+    Refused { operation: &'static str, status: Status },
     /// An answer of the wrong form; the card is broken, or not the card it claims to be.
     #[error("the card's answer makes no sense ({what})")]
-    Malformed {
-        /// What could not be read.
-        what: &'static str,
-    },
+    Malformed { what: &'static str },
     /// The system has no random numbers.
     #[error("the system gives no random numbers")]
     Random(#[from] getrandom::Error),

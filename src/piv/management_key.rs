@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit};
+use cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -77,16 +77,16 @@ impl Piv<'_> {
 
         let witness = self.authenticate_step(algorithm, &[(0x80, &[])], Error::NotAuthenticated)?;
         let witness = response(&witness, 0x80, algorithm)?;
-        let witness = Zeroizing::new(decrypt(algorithm, key, witness));
+        let witness = Zeroizing::new(Direction::Decrypt.apply(algorithm, key, witness));
 
         let proof = [(0x80, &witness[..]), (0x81, challenge)];
         let answer = self.authenticate_step(algorithm, &proof, Error::WrongManagementKey)?;
         let answer = response(&answer, 0x82, algorithm)?;
-        let knows_the_key = encrypt(algorithm, key, challenge).ct_eq(answer);
+        let knows_the_key = Direction::Encrypt.apply(algorithm, key, challenge).ct_eq(answer);
         if bool::from(knows_the_key) { Ok(()) } else { Err(Error::CardNotGenuine) }
     }
 
-    /// Metadata tells; cards without it know 3DES only, but for 5.4.2 and later, which have metadata.
+    /// The algorithm from the card's metadata. Cards without metadata only know 3DES.
     fn management_algorithm(&mut self) -> Result<ManagementAlgorithm, Error> {
         match self.management_key_metadata() {
             Ok(metadata) => Ok(metadata.algorithm),
@@ -151,40 +151,36 @@ fn response(answer: &[u8], tag: u16, algorithm: ManagementAlgorithm) -> Result<&
     if block.len() == algorithm.block_length() { Ok(block) } else { Err(Error::Malformed { what: WHAT }) }
 }
 
-fn encrypt(algorithm: ManagementAlgorithm, key: &ManagementKey, block: &[u8]) -> Vec<u8> {
-    fn with<C: KeyInit + BlockCipherEncrypt>(key: &[u8], block: &[u8]) -> Vec<u8> {
-        let mut block = one_block::<C>(block);
-        cipher::<C>(key).encrypt_block(&mut block);
+/// Which way a block goes through the cipher.
+#[derive(Clone, Copy)]
+enum Direction {
+    Encrypt,
+    Decrypt,
+}
+
+impl Direction {
+    fn apply(self, algorithm: ManagementAlgorithm, key: &ManagementKey, block: &[u8]) -> Vec<u8> {
+        match algorithm {
+            ManagementAlgorithm::TripleDes => self.apply_with::<des::TdesEde3>(&key.0, block),
+            ManagementAlgorithm::Aes128 => self.apply_with::<aes::Aes128>(&key.0, block),
+            ManagementAlgorithm::Aes192 => self.apply_with::<aes::Aes192>(&key.0, block),
+            ManagementAlgorithm::Aes256 => self.apply_with::<aes::Aes256>(&key.0, block),
+        }
+    }
+
+    fn apply_with<C: KeyInit + BlockCipherEncrypt + BlockCipherDecrypt>(
+        self,
+        key: &[u8],
+        block: &[u8],
+    ) -> Vec<u8> {
+        let cipher = C::new_from_slice(key).expect("the key has the length of the algorithm");
+        let mut block = Block::<C>::try_from(block).expect("the block has the length of the algorithm");
+        match self {
+            Direction::Encrypt => cipher.encrypt_block(&mut block),
+            Direction::Decrypt => cipher.decrypt_block(&mut block),
+        }
         block.to_vec()
     }
-    match algorithm {
-        ManagementAlgorithm::TripleDes => with::<des::TdesEde3>(&key.0, block),
-        ManagementAlgorithm::Aes128 => with::<aes::Aes128>(&key.0, block),
-        ManagementAlgorithm::Aes192 => with::<aes::Aes192>(&key.0, block),
-        ManagementAlgorithm::Aes256 => with::<aes::Aes256>(&key.0, block),
-    }
-}
-
-fn decrypt(algorithm: ManagementAlgorithm, key: &ManagementKey, block: &[u8]) -> Vec<u8> {
-    fn with<C: KeyInit + BlockCipherDecrypt>(key: &[u8], block: &[u8]) -> Vec<u8> {
-        let mut block = one_block::<C>(block);
-        cipher::<C>(key).decrypt_block(&mut block);
-        block.to_vec()
-    }
-    match algorithm {
-        ManagementAlgorithm::TripleDes => with::<des::TdesEde3>(&key.0, block),
-        ManagementAlgorithm::Aes128 => with::<aes::Aes128>(&key.0, block),
-        ManagementAlgorithm::Aes192 => with::<aes::Aes192>(&key.0, block),
-        ManagementAlgorithm::Aes256 => with::<aes::Aes256>(&key.0, block),
-    }
-}
-
-fn cipher<C: KeyInit>(key: &[u8]) -> C {
-    C::new_from_slice(key).expect("the key has the length of the algorithm")
-}
-
-fn one_block<C: BlockSizeUser>(bytes: &[u8]) -> Block<C> {
-    Block::<C>::try_from(bytes).expect("the block has the length of the algorithm")
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Drop for Owned {
     }
 }
 
-/// Ends the child, if there is one, and starts no other. For whoever is about to end this process.
+/// Ends the child, if there is one, and starts no other: this process is about to end.
 pub(crate) fn end() {
     let running = std::mem::replace(&mut *running(), Running::Over);
     #[cfg(unix)]

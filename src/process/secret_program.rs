@@ -17,7 +17,7 @@ use super::child::Owned;
 /// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
 const LONGEST_LINE: usize = 256;
 
-/// How long nothing may come before it is looked whether the program still runs. What it has written is read by then.
+/// After this long without output it is checked whether the program still runs. What it has written is read by then.
 const A_WHILE: Duration = Duration::from_millis(250);
 
 /// The environment variable with the PIN command, for machines where nobody can be asked.
@@ -136,21 +136,14 @@ fn end(child: &mut Child, until: Instant) -> Option<ExitStatus> {
 /// Why a program gave no secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It ended with a status other than zero.
     #[error("{program} declined ({status})")]
-    Declined {
-        /// What it is run for.
-        program: Secret,
-        /// Its status.
-        status: ExitStatus,
-    },
+    Declined { program: Secret, status: ExitStatus },
     /// No program was named.
     #[error("{program} is empty")]
-    Empty {
-        /// What it is run for.
-        program: Secret,
-    },
+    Empty { program: Secret },
     /// It could not be started.
     #[error("cannot run {program} `{}`", name.escape_debug())]
     Start {
@@ -163,24 +156,13 @@ pub enum Error {
     },
     /// It did not end in time, and was killed.
     #[error("{program} gave no answer within {} seconds", limit.as_secs())]
-    TooLate {
-        /// What it is run for.
-        program: Secret,
-        /// For how long it was waited for.
-        limit: Duration,
-    },
+    TooLate { program: Secret, limit: Duration },
     /// Letters outside ASCII in another encoding.
     #[error("the answer of {program} is not in UTF-8")]
-    NotUtf8 {
-        /// What it is run for.
-        program: Secret,
-    },
+    NotUtf8 { program: Secret },
     /// Its first line is too long.
     #[error("the answer of {program} cannot be read: its first line is too long")]
-    Unreadable {
-        /// What it is run for.
-        program: Secret,
-    },
+    Unreadable { program: Secret },
 }
 
 impl Error {

@@ -64,18 +64,14 @@ pub struct Head {
 /// Why the log does not have the publish, or the proof does not show it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum NotLogged {
     /// Not an entry of a log.
     #[error("entry {0} is damaged")]
     Entry(u64),
     /// The entry is of something else.
     #[error("entry {seq} is of another publish: its `{field}` differs")]
-    Other {
-        /// The entry.
-        seq: u64,
-        /// What differs.
-        field: &'static str,
-    },
+    Other { seq: u64, field: &'static str },
     /// An entry does not follow the one before it.
     #[error("entry {0} does not follow the one before it")]
     Unlinked(u64),
@@ -87,10 +83,7 @@ pub enum NotLogged {
     Head,
     /// The head is of another log.
     #[error("the head is that of the registry {}", escape(index))]
-    OtherLog {
-        /// Its index URL.
-        index: String,
-    },
+    OtherLog { index: String },
     /// The entries lead elsewhere.
     #[error("the entries do not lead to the head of entry {0}")]
     OtherHead(u64),

@@ -2,8 +2,8 @@
 //!
 //! Cargo asks for a read token first, also where reads need none, and then never sends it; there it gets a placeholder,
 //! and no card is touched. The token itself is opened for the change that cargo names, and cargo may not keep it. Only
-//! where the person has it opened for reads is it given out for reading, for this cargo's whole run: that somebody
-//! answered 401 to a read widens nothing. Nor is it opened where a project has cargo take another way to the registry.
+//! where the person has chosen so is it given out for reading, for this cargo's whole run: a 401 to a read does not
+//! change that. It is not opened either where a project makes cargo take another way to the registry.
 
 use asymmetric_token::Mutation;
 use cargo_credential::{
@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::text::escape;
 use crate::unsealer::{Occasion, Unsealer};
 
-/// What stands for a read token where reads need none. Cargo does not send it; a registry would refuse it.
+/// The placeholder for a read token where reads need none. Cargo does not send it; a registry would refuse it.
 const PLACEHOLDER: &str = "yk-cargo-opens-the-token-for-changes-only";
 
 impl Provider<'_> {
@@ -54,7 +54,7 @@ impl Provider<'_> {
         }
         let occasion = mutation.map_or(Occasion::Read, Occasion::Mutation);
         let opened = self.unseal(enrollments, token, occasion).map_err(|error| to_cargo(&error))?;
-        // A read that needs the token would have it asked for again for each change, to no avail: it is the same.
+        // Once a read has needed the token, asking again for each change would only give the same one.
         let for_everything = mutation.is_none();
         Ok(CredentialResponse::Get {
             token: Secret::from(opened.expose().to_owned()),
@@ -74,7 +74,7 @@ impl Provider<'_> {
         Unsealer::new(&readers, &settings, self.ui).unseal(enrollments, token, occasion)
     }
 
-    /// Cargo sends the token wherever its configuration leads, and a project is a part of that.
+    /// Refuses where a project changes where cargo sends the token.
     fn takes_the_persons_way(&self, token: &SealedToken) -> Result<(), Error> {
         let registry = ConfiguredRegistry { index: token.index.clone(), name: token.name.clone() };
         let detours = self.cargo_config().read()?.detours(&registry)?;

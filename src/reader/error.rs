@@ -5,6 +5,7 @@ use crate::piv;
 /// What PC/SC could not do. Variants are for matching; [`Error::hint`] is for people.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The PC/SC service is not there, or stopped (`SCARD_E_NO_SERVICE`).
     #[error("the smart card service is not running")]
@@ -35,21 +36,13 @@ pub enum Error {
     Select(#[source] piv::Error),
     /// A deadline has passed; a PC/SC call may still be blocked.
     #[error("gave up waiting for {waiting}")]
-    Timeout {
-        /// What for.
-        waiting: Waiting,
-    },
+    Timeout { waiting: Waiting },
     /// Nobody waits for the answer any more, or nobody can give one.
     #[error("the work with the card readers has ended")]
     Stopped,
     /// Anything else.
     #[error("the smart card service failed: {text} (code {code:08X})")]
-    Other {
-        /// The PC/SC error code.
-        code: u32,
-        /// Its meaning.
-        text: String,
-    },
+    Other { code: u32, text: String },
 }
 
 /// What a deadline was for.

@@ -8,7 +8,7 @@ use ureq::http::header::{AGE, DATE};
 
 use super::http::Answer;
 
-/// Clocks that differ by less are nobody's concern: registries allow a minute at least.
+/// A smaller difference does not matter: registries allow a minute at least.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// How far this computer's clock is from a registry's.

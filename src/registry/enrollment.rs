@@ -174,13 +174,11 @@ impl<'a> Registration<'a> {
 /// Why keys are not enrolled at a registry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It does not answer as the protocol says.
     #[error("{} does not answer as a registry that enrolls keys", escape(url))]
-    Answer {
-        /// What was asked.
-        url: String,
-    },
+    Answer { url: String },
     /// It does not say where its API is.
     #[error("the registry does not say where it enrolls keys")]
     Api(#[source] greeting::Error),
@@ -194,24 +192,13 @@ pub enum Error {
     #[error(
         "the registry's nonce has {bytes} bytes; it has to be 1 to {LONGEST_NONCE}, printable ASCII without blanks"
     )]
-    Nonce {
-        /// Its length.
-        bytes: usize,
-    },
+    Nonce { bytes: usize },
     /// There is no such thing there.
     #[error("this registry takes no enrollments over the network ({})", escape(url))]
-    NotOffered {
-        /// What was asked.
-        url: String,
-    },
+    NotOffered { url: String },
     /// It has another index URL than the one it was reached by.
     #[error("this registry's index URL is {}, and not {}", escape(theirs), escape(ours))]
-    OtherIndex {
-        /// The one that is configured here.
-        ours: String,
-        /// What it says.
-        theirs: String,
-    },
+    OtherIndex { ours: String, theirs: String },
     /// It refuses.
     #[error("the registry refuses the enrollment: {detail}")]
     Refused {

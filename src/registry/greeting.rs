@@ -18,7 +18,7 @@ use crate::index_url::is_unprotected;
 use crate::settings::Settings;
 use crate::text::escape;
 
-/// What a token loses of a registry's window on its way, in seconds, and the most that is useful.
+/// How much of a registry's window a token loses on its way, and the most that is useful, in seconds.
 const MARGIN: u32 = 60;
 const LONGEST_REUSE: u32 = 600;
 
@@ -37,8 +37,8 @@ pub struct Greeting {
     pub clock: Option<ClockError>,
 }
 
-/// A crate for [`greet`] to ask about where none is meant. It need not exist there: who asks without a token is refused
-/// first.
+/// The crate that [`greet`] asks about when any will do. It need not exist there: a request without a token is refused
+/// before anybody looks.
 pub const ANY_CRATE: &str = "yk-cargo";
 
 /// Asks a registry with a sparse index. `about` is the crate whose owners are asked for where the index is open: that
@@ -48,7 +48,7 @@ pub const ANY_CRATE: &str = "yk-cargo";
 /// [`Error`], within [`Wait::network`](crate::settings::Wait::network).
 pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, Error> {
     let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, None)?;
+    let answer = registry.get_config(None)?;
     let clock = ClockError::of(&answer, Timestamp::now());
     match answer.status {
         200 => {}
@@ -57,7 +57,7 @@ pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, 
             let source = source(challenge.as_ref(), ChallengeSource::Index);
             return Ok(Greeting { reads: Reads::AuthRequired, source, challenge, window: None, clock });
         }
-        status => return Err(Error::Status { url: registry.config_url, status }),
+        status => return Err(registry.status(status)),
     }
     let config = registry.config(&answer)?;
     let challenge = match &config.api {
@@ -73,12 +73,8 @@ pub fn greet(index: &str, about: &str, settings: &Settings) -> Result<Greeting, 
 /// # Errors
 /// [`Error`]; [`Error::Status`] with 401 where the registry does not know the key yet.
 pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u32>, Error> {
-    let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, Some(token))?;
-    match answer.status {
-        200 => Ok(registry.config(&answer)?.window()),
-        status => Err(Error::Status { url: registry.config_url, status }),
-    }
+    let config = Asked::new(index, settings)?.index_config(Some(token))?;
+    Ok(config.and_then(|config| config.window()))
 }
 
 /// Where a registry's API is, without a final slash: by its `config.json`, or where that needs a token, by what it says
@@ -88,26 +84,16 @@ pub fn window(index: &str, token: &str, settings: &Settings) -> Result<Option<u3
 /// [`Error`]; [`Error::NoApi`] if it does not say.
 pub fn api(index: &str, settings: &Settings) -> Result<String, Error> {
     let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, None)?;
+    let answer = registry.get_config(None)?;
     let api = match answer.status {
         200 => registry.config(&answer)?.api,
         401 | 403 => cargos_challenge(&answer, &registry.config_url)?.and_then(|cargo| cargo.enroll),
-        status => return Err(Error::Status { url: registry.config_url, status }),
+        status => return Err(registry.status(status)),
     };
     let api = api.ok_or_else(|| Error::NoApi { url: registry.config_url.clone() })?;
     let api = api.trim_end_matches('/').to_owned();
     registry.is_as_protected(&api)?;
     Ok(api)
-}
-
-/// How far this computer's clock is wrong by a registry's, or `None` if it is right or the registry does not tell.
-///
-/// # Errors
-/// [`Error`]; any status will do.
-pub fn clock(index: &str, settings: &Settings) -> Result<Option<ClockError>, Error> {
-    let registry = Asked::new(index, settings)?;
-    let answer = registry.client.get(&registry.config_url, None)?;
-    Ok(ClockError::of(&answer, Timestamp::now()))
 }
 
 /// For how many seconds a read token is used again, by the registry's window.
@@ -134,18 +120,26 @@ impl Asked {
         Ok(Self { client, config_url: format!("{base}config.json") })
     }
 
-    /// Its configuration, as somebody without a token sees it or as the bearer of this one. `None` is for who has a
-    /// token only.
+    /// Its configuration, as seen with this token or without one; `None` if only somebody with a token may see it.
     pub(crate) fn index_config(&self, token: Option<&str>) -> Result<Option<IndexConfig>, Error> {
-        let answer = self.client.get(&self.config_url, token)?;
+        let answer = self.get_config(token)?;
         match answer.status {
             200 => self.config(&answer).map(Some),
             401 | 403 if token.is_none() => Ok(None),
-            status => Err(Error::Status { url: self.config_url.clone(), status }),
+            status => Err(self.status(status)),
         }
     }
 
-    /// Nothing is sent or believed by a way that is less protected than the index.
+    pub(super) fn get_config(&self, token: Option<&str>) -> Result<Answer, Error> {
+        Ok(self.client.get(&self.config_url, token)?)
+    }
+
+    /// An answer to the question for its configuration that is none.
+    pub(super) fn status(&self, status: u16) -> Error {
+        Error::Status { url: self.config_url.clone(), status }
+    }
+
+    /// Refuses a URL that is less protected than the index: nothing is sent there, and nothing from there is believed.
     pub(crate) fn is_as_protected(&self, url: &str) -> Result<(), Error> {
         let as_private = self.config_url.starts_with("http://")
             && url.starts_with("http://")
@@ -156,21 +150,34 @@ impl Asked {
         Err(Error::LessProtected { url: url.to_owned() })
     }
 
-    fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
+    pub(super) fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
         serde_json::from_slice(&answer.body)
             .map_err(|source| Error::Config { url: self.config_url.clone(), source })
     }
 
     fn ask_api(&self, api: &str, about: &str) -> Result<Option<String>, Error> {
-        let url = format!("{}/api/v1/crates/{about}/owners", api.trim_end_matches('/'));
-        self.is_as_protected(&url)?;
-        let answer = self.client.get(&url, None)?;
+        let url = owners_url(api, about);
+        let answer = self.owners(&url, None)?;
         match answer.status {
             401 | 403 => challenge_in(&answer, &url),
-            status @ 500.. => Err(Error::Status { url, status }),
             _ => Ok(None),
         }
     }
+
+    /// Asks for a crate's owners.
+    pub(super) fn owners(&self, url: &str, token: Option<&str>) -> Result<Answer, Error> {
+        self.is_as_protected(url)?;
+        let answer = self.client.get(url, token)?;
+        match answer.status {
+            status @ 500.. => Err(Error::Status { url: url.to_owned(), status }),
+            _ => Ok(answer),
+        }
+    }
+}
+
+/// Where the owners of a crate are listed.
+pub(super) fn owners_url(api: &str, of: &str) -> String {
+    format!("{}/api/v1/crates/{of}/owners", api.trim_end_matches('/'))
 }
 
 /// The index's `config.json` (Cargo book, "Index Configuration"), as far as it matters here.
@@ -215,52 +222,32 @@ pub fn in_cargos_headers(headers: &[impl AsRef<str>]) -> bool {
 /// Why a registry did not say what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The API's or the downloads' URL would be less protected than the index.
     #[error("the index sends us to `{}`, which is less protected than the index itself", escape(url))]
-    LessProtected {
-        /// What would have been asked.
-        url: String,
-    },
+    LessProtected { url: String },
     /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
     /// Not the `config.json` of an index.
     #[error("{} is no index configuration", escape(url))]
-    Config {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: serde_json::Error,
-    },
+    Config { url: String, source: serde_json::Error },
     /// A git index does not answer questions.
     #[error("its index is a git repository, which cannot be asked; use its sparse index if it has one")]
     GitIndex,
     /// What it says in `WWW-Authenticate`.
     #[error("the WWW-Authenticate of {} cannot be used", escape(url))]
-    Header {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: ChallengeError,
-    },
+    Header { url: String, source: ChallengeError },
     /// No answer.
     #[error(transparent)]
     Http(#[from] http::Error),
     /// It does not say where its API is.
     #[error("{} does not say where the registry's API is", escape(url))]
-    NoApi {
-        /// What was asked.
-        url: String,
-    },
+    NoApi { url: String },
     /// An answer that says nothing.
     #[error("{} answers with status {status}", escape(url))]
-    Status {
-        /// What was asked.
-        url: String,
-        /// Its status.
-        status: u16,
-    },
+    Status { url: String, status: u16 },
 }
 
 impl Error {

@@ -1,4 +1,4 @@
-//! Anonymous questions to a registry over HTTP, and one thing that is sent to it: the only user of `ureq`.
+//! HTTP requests to a registry, almost all of them anonymous reads. This is the only user of `ureq`.
 //!
 //! Nothing is set up before the first question, and every answer is bounded: in time, in length, and to the origin that
 //! was asked. There are no cookies. Proxy and certificates come from where cargo takes them (Cargo reference,
@@ -34,7 +34,7 @@ pub struct Answer {
     pub status: u16,
     /// The answer's header fields.
     pub headers: HeaderMap,
-    /// At most 64 KiB unless more was asked for; to a GET empty unless the status is 200.
+    /// At most 64 KiB unless more was asked for; to a GET empty unless the status is 200 or 4xx.
     pub body: Vec<u8>,
 }
 
@@ -42,6 +42,12 @@ impl Answer {
     /// The first field of this name, if it is text.
     pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Why something was refused, in the registry's own words, as cargo would show them. They are not safe to show.
+    pub fn detail(&self) -> Option<String> {
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        value["errors"][0]["detail"].as_str().map(str::to_owned)
     }
 }
 
@@ -105,6 +111,8 @@ impl Client {
         let status = parts.status.as_u16();
         let body = match status {
             200 => body.with_config().limit(longest).read_to_vec().map_err(failed)?,
+            // What is in it are words, without which the answer is one too.
+            400..=499 => body.with_config().limit(LONGEST_BODY).read_to_vec().unwrap_or_default(),
             _ => Vec::new(),
         };
         Ok(Answer { status, headers: parts.headers, body })
@@ -143,7 +151,7 @@ impl Client {
     }
 }
 
-/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1): so answers who speaks plain HTTP.
+/// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1), as from a server of plain HTTP.
 fn is_no_tls(error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     cause == Some(&rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType))
@@ -167,57 +175,32 @@ fn origin(url: &str) -> &str {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The network, as it is set for cargo.
     #[error(transparent)]
     Network(#[from] network::Error),
     /// A redirect to another origin, or one too many.
     #[error("{} sends us on to {}, which is not followed", escape(url), escape(to))]
-    Elsewhere {
-        /// What was asked.
-        url: String,
-        /// Where it sends us.
-        to: String,
-    },
+    Elsewhere { url: String, to: String },
     /// Something answers, but not in HTTP.
     #[error("what {} answers is not HTTP", escape(url))]
-    NotHttp {
-        /// What was asked.
-        url: String,
-        /// What is wrong with it.
-        source: Box<ureq::Error>,
-    },
+    NotHttp { url: String, source: Box<ureq::Error> },
     /// Something answers, but not in TLS.
     #[error(
         "what {} answers is not TLS; look at the registry's URL: is it http://, or another port?",
         escape(url)
     )]
-    NotTls {
-        /// What was asked.
-        url: String,
-    },
+    NotTls { url: String },
     /// The answer has no end.
     #[error("{} answers more than a registry has to say", escape(url))]
-    TooLong {
-        /// What was asked.
-        url: String,
-    },
+    TooLong { url: String },
     /// No answer in time.
     #[error("{} gave no answer within {} seconds", escape(url), limit.as_secs())]
-    TooSlow {
-        /// What was asked.
-        url: String,
-        /// For how long.
-        limit: Duration,
-    },
+    TooSlow { url: String, limit: Duration },
     /// No connection.
     #[error("cannot reach {}", escape(url))]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// Why not.
-        source: Box<ureq::Error>,
-    },
+    Unreachable { url: String, source: Box<ureq::Error> },
 }
 
 #[cfg(test)]

@@ -90,21 +90,14 @@ fn is_excepted(host: &str, list: &str) -> bool {
 /// Why the network cannot be used as it is set for cargo.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The certificates set for cargo.
     #[error("cannot use the certificates in {}", path.display())]
-    Certificates {
-        /// Their file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Certificates { path: PathBuf, source: std::io::Error },
     /// The proxy set for cargo.
     #[error("cannot use the proxy that is set for cargo")]
-    Proxy {
-        /// Why not.
-        source: Box<ureq::Error>,
-    },
+    Proxy { source: Box<ureq::Error> },
 }
 
 #[cfg(test)]

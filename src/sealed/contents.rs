@@ -1,7 +1,7 @@
 //! What is inside: a bearer token, and the registry that it belongs to.
 //!
-//! Two lines, each ended by a line feed: the token, then `index: ` and the index URL. So whoever exchanges two files gets
-//! no token sent to the wrong registry, and a person who opens one with `age` sees what it is for.
+//! Two lines, each ended by a line feed: the token, then `index: ` and the index URL. So no token
+//! goes to the wrong registry if somebody swaps two files, and a person who opens one with `age` sees what it is for.
 
 use std::fmt;
 
@@ -74,7 +74,7 @@ impl BearerToken {
         Ok(Self(text))
     }
 
-    /// The token itself, for whoever sends or stores it.
+    /// The token itself, to be sent or stored.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

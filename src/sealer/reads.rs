@@ -26,7 +26,8 @@ impl Sealer<'_> {
         Ok(true)
     }
 
-    /// What the person says, or has said, or else what the registry wants. Where that cannot be found out, it is the less.
+    /// What the person says now or has said before, or else what the registry wants. If that cannot be found out, the token is
+    /// opened for less.
     pub(super) fn reads(&self, registry: &ConfiguredRegistry) -> Result<Reads, Error> {
         if let Some(reads) = self.making.reads {
             return wanted(registry, reads);

@@ -218,6 +218,7 @@ fn digit(character: u8) -> Result<u8, PinentryError> {
 /// Why pinentry gave no PIN.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum PinentryError {
     /// The person closed it.
     #[error("the PIN was not entered: pinentry was cancelled")]
@@ -239,12 +240,7 @@ pub enum PinentryError {
     },
     /// It could not be started.
     #[error("cannot run pinentry, `{}`", program.display())]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Start { program: PathBuf, source: std::io::Error },
     /// Nobody entered anything in time.
     #[error("nobody entered the PIN within {} seconds", .0.as_secs())]
     TooLate(Duration),

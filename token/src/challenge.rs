@@ -2,8 +2,8 @@
 //!
 //! A header is a list of challenges of any scheme, with tokens, token68 and quoted strings (RFC 9110, 11.6.1 and 5.6);
 //! the one meant for cargo has the scheme `Cargo` (Cargo book, "Registry Authentication"). RFC 3231 leaves open how its
-//! challenge is spelled; here it is the parameter `challenge`. Whoever answers may write what he likes, so the whole is
-//! bounded, and what can be read in two ways is refused.
+//! challenge is spelled; here it is the parameter `challenge`. The answer may come from anybody, so its length is
+//! bounded, and a header that can be read in two ways is refused.
 
 /// The longest `WWW-Authenticate`, all its lines together, that is looked at, in bytes.
 pub const MAX_HEADER_BYTES: usize = 8 << 10;

@@ -1,3 +1,5 @@
+//! Why bytes are not a token, a key or a key id.
+
 use std::fmt;
 
 use crate::role::BadRole;

@@ -1,8 +1,8 @@
 //! One header of a tar archive: 512 bytes (POSIX.1-1988, "ustar", and the form that GNU tar has made of it).
 //!
 //! Readers of tar forgive much, each in its own way: a sign or blanks before digits, digits in base 64 or 256, bytes where a
-//! form has none. What one takes for nothing is a size, or a piece of the path, to another. So a header is only accepted if
-//! it is one of those that cargo and tar write: read and written again, it comes to the same bytes.
+//! form has none. What one of them ignores is a size, or part of the path, to another. So a header is only accepted if it is
+//! one that cargo or tar would write: it is read, written again, and has to give the same bytes.
 
 /// The length of a header, and of the blocks that contents come in.
 pub(crate) const BLOCK: usize = 512;
@@ -19,7 +19,7 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     /// The length of what follows, in bytes.
     pub(crate) size: u64,
-    /// `0`, `L`, or NUL: what was once written for a plain file, and still is where nobody says what it is.
+    /// `0`, `L`, or NUL, which is an old spelling of `0`.
     flag: u8,
     name: Vec<u8>,
     /// Only in `ustar`: the path's first part.
@@ -113,15 +113,16 @@ impl Header {
         if self.prefix.is_empty() { self.name.clone() } else { [&self.prefix[..], b"/", &self.name].concat() }
     }
 
-    /// Whether it can be that of the file with this long name: who knows nothing of long names reads the beginning of it.
-    /// If that ends in a slash where nothing says that this is a file, it is a folder to some.
+    /// Whether it can be that of the file with this long name. Readers that do not know long names use the name in
+    /// this header, which has to be the beginning of the long one. If it ends in a slash and the flag is NUL, some of them
+    /// take it for a folder.
     pub(crate) fn begins(&self, long_name: &[u8]) -> bool {
         let is_folder = self.flag == 0 && self.name.ends_with(b"/");
         self.prefix.is_empty() && long_name.len() > 100 && long_name.starts_with(&self.name) && !is_folder
     }
 
     fn is_usual(&self) -> bool {
-        // A plain file, and nothing that would be set on it beyond who may read, write and run it.
+        // The mode says at most that it is a plain file, and who may read, write and run it.
         let mode = self.mode.is_none_or(|mode| mode & !0o100_777 == 0);
         let name = match self.kind {
             Kind::File => !self.name.is_empty(),

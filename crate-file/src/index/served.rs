@@ -14,26 +14,26 @@ use serde_json::{Map, Value};
 use super::Mismatch;
 use crate::metadata::{self, CRATES_IO, Dependency, Kind, Metadata, Registry, described, shown, shown_json};
 
-/// How crates.io may be named besides.
+/// The other URLs by which crates.io may be named.
 const CRATES_IO_SPARSE: &str = "sparse+https://index.crates.io/";
 
 /// A version that an index has as the signed file has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// Whether it is out of resolution. No file says that.
+    /// Whether it is yanked, which only the index says.
     pub yanked: bool,
 }
 
 /// Why an index does not have a version as the signed file has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotServed {
-    /// A line is no JSON object with each name once, so nobody knows which version others would read there.
+    /// A line is not a JSON object with each name once, so readers may differ about the version in it.
     #[error("line {0} of the index file cannot be read in one way only")]
     Unreadable(usize),
     /// No line has the version.
     #[error("the index does not have it")]
     Absent,
-    /// Two lines have it; build metadata makes no other version.
+    /// Two lines have it. Versions that differ only in build metadata count as one.
     #[error("the index has it twice")]
     Twice,
     /// The line says something else.
@@ -59,7 +59,7 @@ pub fn served(
             continue;
         }
         let line = object(line).ok_or(NotServed::Unreadable(position + 1))?;
-        // What is no version cargo passes over.
+        // Cargo skips lines without a proper version.
         let version = line.get("vers").and_then(Value::as_str).and_then(|text| Version::parse(text).ok());
         if version.is_some_and(|version| version.cmp_precedence(&wanted).is_eq())
             && found.replace(line).is_some()
@@ -90,13 +90,13 @@ fn compare(
     same("cksum", &found.get("cksum"), &Some(&Value::from(checksum.to_string())))?;
     same_dependencies(found, signed, index_url)?;
     same("features", &features(found)?, &sorted_features(&signed.features))?;
-    // What an index leaves out cargo does without; what it says has to be right.
+    // Cargo does without these where an index leaves them out; where it has them, they have to be right.
     for (field, value) in [("links", &signed.links), ("rust_version", &signed.rust_version)] {
         if let Some(said) = found.get(field) {
             same(field, &said.as_str(), &value.as_deref())?;
         }
     }
-    // A line of a later version cargo passes over, or reads in another way.
+    // Cargo skips lines of a later version, or reads them in another way.
     match found.get("v") {
         None | Some(Value::Null) => Ok(()),
         Some(version) if matches!(version.as_u64(), Some(1 | 2)) => Ok(()),
@@ -167,7 +167,7 @@ fn dependency(item: &Value, index_url: &str) -> Option<Dependency> {
     }))
 }
 
-/// As cargo takes it: features are a set, and a name that is the crate's own is none.
+/// The dependency as cargo takes it: features are a set, and a renaming to the crate's own name is no renaming.
 fn normal(mut dependency: Dependency) -> Dependency {
     dependency.features = set(dependency.features);
     dependency.rename = dependency.rename.filter(|rename| *rename != dependency.name);

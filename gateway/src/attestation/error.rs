@@ -1,15 +1,15 @@
+//! Why an attestation is not accepted.
+
 use super::{Firmware, PinPolicy, TouchPolicy};
 use crate::keys::Role;
 
 /// Why an attestation is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum AttestationError {
     /// The registry wants an attestation, and there is none.
     #[error("this registry wants the YubiKey's attestation of the {role} key")]
-    Missing {
-        /// The key's role.
-        role: Role,
-    },
+    Missing { role: Role },
     /// There are too few certificates, or too many.
     #[error("an attestation is 2 to 6 certificates, statement first and then F9; this one has {0}")]
     Length(usize),
@@ -27,24 +27,13 @@ pub enum AttestationError {
     OtherKey,
     /// A signature does not verify.
     #[error("`{subject}` was not signed by `{issuer}`")]
-    Signature {
-        /// The certificate's subject.
-        subject: String,
-        /// The issuer, whose key should have signed it.
-        issuer: String,
-    },
+    Signature { subject: String, issuer: String },
     /// The chain does not lead to a trusted root.
     #[error("the attestation leads to `{issuer}`, which is no root that is trusted here")]
-    UnknownIssuer {
-        /// The issuer that is missing.
-        issuer: String,
-    },
+    UnknownIssuer { issuer: String },
     /// An issuer is not a certificate authority.
     #[error("`{subject}` is not a certificate authority, but has issued a certificate")]
-    NotAuthority {
-        /// The certificate's subject.
-        subject: String,
-    },
+    NotAuthority { subject: String },
     /// The F9 certificate has no basicConstraints, as on some keys of the 4 series.
     #[error(
         "the F9 certificate does not say that it may issue (an early YubiKey); this registry does not take such keys"
@@ -52,48 +41,20 @@ pub enum AttestationError {
     Legacy,
     /// There are more authorities below one than it allows.
     #[error("`{subject}` may not have so many authorities below it")]
-    PathLength {
-        /// The certificate's subject.
-        subject: String,
-    },
+    PathLength { subject: String },
     /// A certificate has a critical extension that is not understood.
     #[error("`{subject}` has a critical extension that is not known here")]
-    CriticalExtension {
-        /// The certificate's subject.
-        subject: String,
-    },
+    CriticalExtension { subject: String },
     /// A certificate is not valid yet, or not any more.
     #[error("`{subject}` is not valid at this time")]
-    Validity {
-        /// The certificate's subject.
-        subject: String,
-    },
+    Validity { subject: String },
     /// The firmware is older than this registry wants.
     #[error("the YubiKey has firmware {found}, this registry wants {minimum} or later")]
-    Firmware {
-        /// The card's firmware.
-        found: Firmware,
-        /// The least that is accepted.
-        minimum: Firmware,
-    },
+    Firmware { found: Firmware, minimum: Firmware },
     /// The key asks for the PIN too rarely.
     #[error("the {role} key has the PIN policy `{found}`, this registry wants at least `{wanted}`")]
-    Pin {
-        /// The key's role.
-        role: Role,
-        /// The key's policy.
-        found: PinPolicy,
-        /// The least that is accepted.
-        wanted: PinPolicy,
-    },
+    Pin { role: Role, found: PinPolicy, wanted: PinPolicy },
     /// The key asks for a touch too rarely.
     #[error("the {role} key has the touch policy `{found}`, this registry wants at least `{wanted}`")]
-    Touch {
-        /// The key's role.
-        role: Role,
-        /// The key's policy.
-        found: TouchPolicy,
-        /// The least that is accepted.
-        wanted: TouchPolicy,
-    },
+    Touch { role: Role, found: TouchPolicy, wanted: TouchPolicy },
 }

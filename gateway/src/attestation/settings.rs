@@ -30,23 +30,14 @@ pub struct Settings {
 
 /// Why a file of certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum SettingsError {
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// It does not hold certificates.
     #[error("the certificates in {} cannot be used", path.display())]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: TrustError,
-    },
+    Certificates { path: PathBuf, source: TrustError },
 }
 
 impl Settings {

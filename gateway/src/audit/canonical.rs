@@ -10,14 +10,12 @@ use serde_json::{Map, Number, Value};
 /// The greatest integer that every reader of JSON keeps exactly (RFC 7493, 2.2).
 const GREATEST: u64 = (1 << 53) - 1;
 
-/// Writes an object.
+/// Writes an object. The strings are as serde_json escapes them, which is the shortest way.
 ///
 /// # Errors
 /// [`BadNumber`].
 pub fn object(object: &Map<String, Value>) -> Result<String, BadNumber> {
-    let mut text = String::new();
-    write_object(object, &mut text)?;
-    Ok(text)
+    Ok(Value::Object(sorted(object)?).to_string())
 }
 
 /// A number that canonical JSON does not allow.
@@ -25,63 +23,22 @@ pub fn object(object: &Map<String, Value>) -> Result<String, BadNumber> {
 #[error("the number {0} is not an integer of at most 53 bits")]
 pub struct BadNumber(String);
 
-fn write(value: &Value, text: &mut String) -> Result<(), BadNumber> {
-    match value {
-        Value::Null => text.push_str("null"),
-        Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) if is_plain_integer(number) => text.push_str(&number.to_string()),
-        Value::Number(number) => return Err(BadNumber(number.to_string())),
-        Value::String(string) => write_string(string, text),
-        Value::Array(items) => {
-            text.push('[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    text.push(',');
-                }
-                write(item, text)?;
-            }
-            text.push(']');
-        }
-        Value::Object(object) => write_object(object, text)?,
-    }
-    Ok(())
-}
-
-fn write_object(object: &Map<String, Value>, text: &mut String) -> Result<(), BadNumber> {
+fn sorted(object: &Map<String, Value>) -> Result<Map<String, Value>, BadNumber> {
     let mut fields: Vec<_> = object.iter().collect();
     fields.sort_unstable_by_key(|(name, _)| *name);
-    text.push('{');
-    for (position, (name, value)) in fields.into_iter().enumerate() {
-        if position > 0 {
-            text.push(',');
-        }
-        write_string(name, text);
-        text.push(':');
-        write(value, text)?;
-    }
-    text.push('}');
-    Ok(())
+    fields.into_iter().map(|(name, value)| Ok((name.clone(), canonical(value)?))).collect()
+}
+
+fn canonical(value: &Value) -> Result<Value, BadNumber> {
+    Ok(match value {
+        Value::Number(number) if !is_plain_integer(number) => return Err(BadNumber(number.to_string())),
+        Value::Array(items) => Value::Array(items.iter().map(canonical).collect::<Result<_, _>>()?),
+        Value::Object(object) => Value::Object(sorted(object)?),
+        plain => plain.clone(),
+    })
 }
 
 fn is_plain_integer(number: &Number) -> bool {
     let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
     size.is_some_and(|size| size <= GREATEST)
-}
-
-fn write_string(string: &str, text: &mut String) {
-    text.push('"');
-    for character in string.chars() {
-        match character {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\0'..='\u{1f}' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
-            _ => text.push(character),
-        }
-    }
-    text.push('"');
 }

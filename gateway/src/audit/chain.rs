@@ -11,13 +11,11 @@ pub struct Chain {
 
 /// Why a log does not hold, with the first entry that shows it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Broken {
     /// An entry is missing.
     #[error("entry {seq} is missing: it was removed")]
-    Removed {
-        /// Its place.
-        seq: u64,
-    },
+    Removed { seq: u64 },
     /// An entry is in the place of another.
     #[error("entry {says} stands in the place of entry {seq}: entries were put in another order")]
     Reordered {
@@ -28,28 +26,13 @@ pub enum Broken {
     },
     /// An entry was inserted.
     #[error("entry {seq} was inserted: the entry after it follows the one before it")]
-    Inserted {
-        /// The entry that was put in.
-        seq: u64,
-    },
+    Inserted { seq: u64 },
     /// The bytes are not an entry any more.
     #[error("entry {seq} was changed: {why}")]
-    Unreadable {
-        /// The entry's place.
-        seq: u64,
-        /// What is wrong with them.
-        why: EntryError,
-    },
+    Unreadable { seq: u64, why: EntryError },
     /// The bytes have another hash than the one that was noted when they were written.
     #[error("entry {seq} was changed: its hash is {found}, and {noted} was noted")]
-    Changed {
-        /// The entry's place.
-        seq: u64,
-        /// The hash of the bytes that are there.
-        found: Hash,
-        /// The hash that was noted.
-        noted: Hash,
-    },
+    Changed { seq: u64, found: Hash, noted: Hash },
     /// An entry names another hash than that of the entry before it.
     #[error("entry {seq} does not follow what is there before it: one of the two was changed")]
     Unlinked {
@@ -58,22 +41,10 @@ pub enum Broken {
     },
     /// The log ends before an entry that was signed.
     #[error("the log ends with entry {last}, and there is a head of entry {head}: the end was cut off")]
-    CutOff {
-        /// The last entry that is there.
-        last: u64,
-        /// The entry that was signed.
-        head: u64,
-    },
+    CutOff { last: u64, head: u64 },
     /// The entry is not the one that was signed, although the chain holds.
     #[error("entry {seq} has the hash {found}, its head has {head}: the log was written anew up to there")]
-    Rewritten {
-        /// The entry's place.
-        seq: u64,
-        /// The hash of the bytes that are there.
-        found: Hash,
-        /// The hash that was signed.
-        head: Hash,
-    },
+    Rewritten { seq: u64, found: Hash, head: Hash },
 }
 
 impl Chain {

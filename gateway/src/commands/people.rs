@@ -1,4 +1,4 @@
-//! `user`, `invite` and `key`.
+//! The commands `user`, `invite` and `key`: who may use the registry, and with which keys.
 
 use std::io::{self, Write as _};
 use std::path::Path;

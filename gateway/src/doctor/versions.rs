@@ -23,7 +23,7 @@ use crate::upstream::{Reader, Remote, UpstreamError};
 
 /// The longest index file that is looked at, in bytes.
 const MOST_INDEX: usize = 64 << 20;
-/// A crate file may have been published when longer ones were taken, in bytes.
+/// The longest crate file that is read, in bytes. It may have been published when longer ones were accepted than now.
 const MOST_CRATE: u64 = 64 << 20;
 
 /// Looks at the registry behind, as one user.
@@ -78,7 +78,7 @@ impl Looking<'_> {
     async fn is_as_signed(&self, index_file: &[u8], record: &Record) -> Result<(), String> {
         let checked = match record::check(self.store, record) {
             Ok(checked) => checked,
-            // It is said of the store.
+            // The check of the store reports that.
             Err(_) => return Ok(()),
         };
         let crate_file = self.crate_file(record).await.map_err(|error| with_causes(&error))?;

@@ -63,26 +63,19 @@ pub(super) enum BodyError {
     Slow,
     /// A part is too large.
     #[error("{what} has {bytes} bytes, but at most {most} are accepted here")]
-    TooLarge {
-        /// The part.
-        what: &'static str,
-        /// Its length.
-        bytes: u64,
-        /// The limit.
-        most: u64,
-    },
+    TooLarge { what: &'static str, bytes: u64, most: u64 },
     /// The store's disk failed.
     #[error("the upload could not be stored")]
     Disk(#[from] io::Error),
 }
 
 impl RequestBody {
-    /// One that is read once its token is found to be good.
+    /// A body that is read once its token is found to be good.
     pub(super) fn new(app: &App, request: &Parts, body: Body) -> Self {
         Self::within(app.patience * PIECES, app, request, body)
     }
 
-    /// One that is read before anybody knows who sends it: the patience for one piece is all there is for the whole.
+    /// A body that is read before anybody knows who sends it. All of it has to come in the time for one piece.
     pub(super) fn of_a_stranger(app: &App, request: &Parts, body: Body) -> Self {
         Self::within(app.patience, app, request, body)
     }

@@ -1,7 +1,7 @@
-//! The body of an answer as whoever asked wants it: in time, and without the coding that it came in.
+//! The body of an answer, read within its time and without the coding that it came in.
 //!
-//! Nothing but `identity` is asked for. Some servers send all the same what lies gzipped on their disk, and whoever passes
-//! that on without its Content-Encoding passes on something else (RFC 9110, 8.4).
+//! Only `identity` is asked for. Some servers nevertheless send the gzipped file from their disk, and passing that on
+//! without its Content-Encoding would be passing on something else (RFC 9110, 8.4).
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -51,7 +51,7 @@ impl AnswerBody {
         Ok(Self { body, patience: Patience::new(patience), begun: Bytes::new(), ahead: Bytes::new(), coding })
     }
 
-    /// Puts back what was taken of it, which was all so far.
+    /// Puts back the beginning of the body, which was taken out.
     pub(crate) fn put_back(&mut self, begun: Bytes) {
         self.begun = begun;
     }
@@ -78,7 +78,7 @@ impl Coding {
         }
     }
 
-    /// Decodes a piece; without one, sees that the end is one.
+    /// Decodes a piece; `None` checks that the body ends where its coding does.
     fn decode(&mut self, piece: Option<&[u8]>) -> io::Result<Vec<u8>> {
         match self {
             Self::None | Self::Over => Ok(Vec::new()),

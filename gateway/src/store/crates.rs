@@ -46,20 +46,10 @@ pub(crate) enum CratesError {
     Refused(#[from] Refusal),
     /// The version exists. Versions are never replaced, and build metadata does not make another one.
     #[error("{name} {version} is published already; versions are never replaced, so raise the version")]
-    VersionExists {
-        /// The crate.
-        name: String,
-        /// The version that is there.
-        version: String,
-    },
+    VersionExists { name: String, version: String },
     /// The name is too similar to another crate's name.
     #[error("the name `{wanted}` is too like the crate `{taken}` here: case, `-` and `_` make no difference")]
-    NameTaken {
-        /// The new name.
-        wanted: String,
-        /// The crate that is there.
-        taken: String,
-    },
+    NameTaken { wanted: String, taken: String },
     /// There is no such crate or version.
     #[error("there is no {0} here")]
     NotFound(String),

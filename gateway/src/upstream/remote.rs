@@ -41,7 +41,7 @@ pub(crate) use error::RemoteError;
 
 /// How long the registry's `config.json` is cached.
 const CONFIG_KEPT: Duration = Duration::from_secs(300);
-/// Hops from where something is asked for to where it is.
+/// How many redirects are followed.
 const MOST_REDIRECTS: usize = 5;
 /// The longest index file that is read to find a version's state, in bytes.
 const MOST_INDEX: usize = 64 << 20;
@@ -134,7 +134,7 @@ impl Remote {
         self.read(format!("{}{path}", self.index), TEXT, caller, conditions).await
     }
 
-    /// Reads what may have moved within the registry. The credential goes along to where it goes anyway, and nowhere else.
+    /// Follows redirects within the registry. The credential is sent only to the origins that get it anyway.
     async fn read(
         &self,
         url: String,

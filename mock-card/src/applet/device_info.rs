@@ -42,7 +42,7 @@ fn page_of_yubikey_4(serial: Option<u32>) -> Vec<u8> {
 
 fn first_page(profile: Profile, serial: Option<u32>) -> Vec<u8> {
     let supported = capabilities(profile).to_be_bytes();
-    let enabled = |transport| match profile.traits() {
+    let enabled = |transport| match profile.traits {
         traits if traits.piv_disabled && traits.transport == transport => {
             (capabilities(profile) & !capability::PIV).to_be_bytes()
         }
@@ -53,7 +53,7 @@ fn first_page(profile: Profile, serial: Option<u32>) -> Vec<u8> {
         element(0x03, &enabled(Transport::Usb)),
         serial_element(serial),
         element(0x04, &[profile.form_factor_byte()]),
-        element(0x05, &profile.firmware().to_bytes()),
+        element(0x05, &profile.firmware.to_bytes()),
         element(0x06, &[0, 0]),
         element(0x07, &[15]),
         element(0x08, &[0]),

@@ -13,7 +13,7 @@ pub struct Firmware {
     pub minor: u8,
     /// The release within the generation.
     pub patch: u8,
-    /// The edition. Firmware 4.4 is that of a YubiKey FIPS, whatever is said here.
+    /// The edition. With firmware 4.4 the card is a YubiKey FIPS, whatever this says.
     pub edition: Edition,
 }
 

@@ -39,55 +39,36 @@ pub(crate) enum Authorization {
 }
 
 impl Instruction {
-    const ALL: [Self; 19] = [
-        Self::ReadConfig,
-        Self::Verify,
-        Self::ChangeReferenceData,
-        Self::ResetRetryCounter,
-        Self::GenerateAsymmetricKeyPair,
-        Self::GeneralAuthenticate,
-        Self::Select,
-        Self::GetResponse,
-        Self::GetData,
-        Self::PutData,
-        Self::MoveKey,
-        Self::GetMetadata,
-        Self::GetSerial,
-        Self::Attest,
-        Self::SetPinRetries,
-        Self::Reset,
-        Self::GetVersion,
-        Self::ImportAsymmetricKey,
-        Self::SetManagementKey,
+    /// Each with its name in the standard, or in Yubico's documents.
+    const NAMES: [(Self, &str); 19] = [
+        (Self::ReadConfig, "READ CONFIG"),
+        (Self::Verify, "VERIFY"),
+        (Self::ChangeReferenceData, "CHANGE REFERENCE DATA"),
+        (Self::ResetRetryCounter, "RESET RETRY COUNTER"),
+        (Self::GenerateAsymmetricKeyPair, "GENERATE ASYMMETRIC KEY PAIR"),
+        (Self::GeneralAuthenticate, "GENERAL AUTHENTICATE"),
+        (Self::Select, "SELECT"),
+        (Self::GetResponse, "GET RESPONSE"),
+        (Self::GetData, "GET DATA"),
+        (Self::PutData, "PUT DATA"),
+        (Self::MoveKey, "MOVE KEY"),
+        (Self::GetMetadata, "GET METADATA"),
+        (Self::GetSerial, "GET SERIAL"),
+        (Self::Attest, "ATTEST"),
+        (Self::SetPinRetries, "SET PIN RETRIES"),
+        (Self::Reset, "RESET"),
+        (Self::GetVersion, "GET VERSION"),
+        (Self::ImportAsymmetricKey, "IMPORT ASYMMETRIC KEY"),
+        (Self::SetManagementKey, "SET MANAGEMENT KEY"),
     ];
 
     pub(crate) fn parse(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|instruction| *instruction as u8 == byte)
+        Self::NAMES.into_iter().map(|(instruction, _)| instruction).find(|known| *known as u8 == byte)
     }
 
-    /// The name in the standard, or in Yubico's documents.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::ReadConfig => "READ CONFIG",
-            Self::Verify => "VERIFY",
-            Self::ChangeReferenceData => "CHANGE REFERENCE DATA",
-            Self::ResetRetryCounter => "RESET RETRY COUNTER",
-            Self::GenerateAsymmetricKeyPair => "GENERATE ASYMMETRIC KEY PAIR",
-            Self::GeneralAuthenticate => "GENERAL AUTHENTICATE",
-            Self::Select => "SELECT",
-            Self::GetResponse => "GET RESPONSE",
-            Self::GetData => "GET DATA",
-            Self::PutData => "PUT DATA",
-            Self::MoveKey => "MOVE KEY",
-            Self::GetMetadata => "GET METADATA",
-            Self::GetSerial => "GET SERIAL",
-            Self::Attest => "ATTEST",
-            Self::SetPinRetries => "SET PIN RETRIES",
-            Self::Reset => "RESET",
-            Self::GetVersion => "GET VERSION",
-            Self::ImportAsymmetricKey => "IMPORT ASYMMETRIC KEY",
-            Self::SetManagementKey => "SET MANAGEMENT KEY",
-        }
+        let entry = Self::NAMES.into_iter().find(|(instruction, _)| *instruction == self);
+        entry.map(|(_, name)| name).expect("every instruction has a name")
     }
 
     pub(crate) fn authorization(self) -> Authorization {
@@ -118,6 +99,6 @@ mod tests {
     #[test]
     fn every_byte_is_one_instruction_or_none() {
         let known = (0..=u8::MAX).filter_map(Instruction::parse);
-        assert!(known.eq(Instruction::ALL), "sorted, and none twice");
+        assert!(known.eq(Instruction::NAMES.map(|(instruction, _)| instruction)), "sorted, and none twice");
     }
 }

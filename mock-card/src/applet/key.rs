@@ -12,26 +12,28 @@ use super::status::Status;
 use super::tlv;
 use crate::hex;
 
-/// The algorithms of private keys: those of SP 800-78-4, table 6-2, and Yubico's own since firmware 5.7.
+/// The algorithms of private keys, by their identifiers: those of SP 800-78-4, table 6-2, and Yubico's own since firmware
+/// 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub enum Algorithm {
-    /// RSA with 1024 bits, identifier 06.
-    Rsa1024,
-    /// RSA with 2048 bits, identifier 07.
-    Rsa2048,
-    /// RSA with 3072 bits, identifier 05.
-    Rsa3072,
-    /// RSA with 4096 bits, identifier 16.
-    Rsa4096,
-    /// NIST P-256, identifier 11.
-    P256,
-    /// NIST P-384, identifier 14.
-    P384,
-    /// Signatures on Curve25519, identifier E0.
-    Ed25519,
-    /// Key agreement on Curve25519, identifier E1.
-    X25519,
+    /// RSA with 1024 bits.
+    Rsa1024 = 0x06,
+    /// RSA with 2048 bits.
+    Rsa2048 = 0x07,
+    /// RSA with 3072 bits.
+    Rsa3072 = 0x05,
+    /// RSA with 4096 bits.
+    Rsa4096 = 0x16,
+    /// NIST P-256.
+    P256 = 0x11,
+    /// NIST P-384.
+    P384 = 0x14,
+    /// Signatures on Curve25519.
+    Ed25519 = 0xE0,
+    /// Key agreement on Curve25519.
+    X25519 = 0xE1,
 }
 
 impl Algorithm {
@@ -55,16 +57,7 @@ impl Algorithm {
 
     /// The PIV algorithm identifier.
     pub fn identifier(self) -> u8 {
-        match self {
-            Self::Rsa1024 => 0x06,
-            Self::Rsa2048 => 0x07,
-            Self::Rsa3072 => 0x05,
-            Self::Rsa4096 => 0x16,
-            Self::P256 => 0x11,
-            Self::P384 => 0x14,
-            Self::Ed25519 => 0xE0,
-            Self::X25519 => 0xE1,
-        }
+        self as u8
     }
 
     /// The number of bytes in a modulus, or in a scalar and a coordinate.
@@ -241,21 +234,13 @@ impl ImportedKey {
     }
 }
 
-/// Whether the card made a key itself.
+/// Whether the card made a key itself, by the number that GET METADATA has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub(crate) enum Origin {
-    Generated,
-    Imported,
-}
-
-impl Origin {
-    pub(crate) fn byte(self) -> u8 {
-        match self {
-            Self::Generated => 1,
-            Self::Imported => 2,
-        }
-    }
+    Generated = 1,
+    Imported = 2,
 }
 
 /// A key in a slot, with its policies.

@@ -8,22 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::policy::TouchPolicy;
 use crate::hex;
 
-/// The block cipher of a management key.
+/// The block cipher of a management key, by its PIV algorithm identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub enum ManagementAlgorithm {
-    /// Identifier 03, with a key of 24 bytes.
-    TripleDes,
-    /// Identifier 08, with a key of 16 bytes.
-    Aes128,
-    /// Identifier 0A, with a key of 24 bytes.
-    Aes192,
-    /// Identifier 0C, with a key of 32 bytes.
-    Aes256,
+    /// With a key of 24 bytes.
+    TripleDes = 0x03,
+    /// With a key of 16 bytes.
+    Aes128 = 0x08,
+    /// With a key of 24 bytes.
+    Aes192 = 0x0A,
+    /// With a key of 32 bytes.
+    Aes256 = 0x0C,
 }
 
 impl ManagementAlgorithm {
-    /// Reads the PIV algorithm identifier. 00 is an older identifier of 3DES (SP 800-78-4, table 6-2).
+    /// Reads the identifier. 00 is an older identifier of 3DES (SP 800-78-4, table 6-2).
     pub(crate) fn parse(identifier: u8) -> Option<Self> {
         match identifier {
             0x00 | 0x03 => Some(Self::TripleDes),
@@ -31,16 +32,6 @@ impl ManagementAlgorithm {
             0x0A => Some(Self::Aes192),
             0x0C => Some(Self::Aes256),
             _ => None,
-        }
-    }
-
-    /// The PIV algorithm identifier.
-    pub(crate) fn identifier(self) -> u8 {
-        match self {
-            Self::TripleDes => 0x03,
-            Self::Aes128 => 0x08,
-            Self::Aes192 => 0x0A,
-            Self::Aes256 => 0x0C,
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn handle(apdu: &CommandApdu, profile: Profile, serial: Option<u32>) 
         }
         (0x01, GET_DEVICE_INFO) => Ok(device_info::page(0, profile, serial, false)),
         (0x01, _) => Err(Status::WrongParameters),
-        (0x03, _) => Ok(status(profile.firmware())),
+        (0x03, _) => Ok(status(profile.firmware)),
         _ => Err(Status::UnknownInstruction),
     }
 }

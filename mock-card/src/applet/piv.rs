@@ -114,9 +114,9 @@ impl Piv {
             Command::GetMetadata { reference } => self.metadata(reference),
             Command::GetData(object) => self.get_data(object),
             Command::PutData { object, content } => self.put_data(object, content).map(done),
-            Command::GetSerial if self.profile.traits().serial_hidden => Err(Status::ConditionsNotSatisfied),
+            Command::GetSerial if self.profile.traits.serial_hidden => Err(Status::ConditionsNotSatisfied),
             Command::GetSerial => Ok(self.serial.to_be_bytes().to_vec()),
-            Command::GetVersion => Ok(self.profile.firmware().to_bytes().to_vec()),
+            Command::GetVersion => Ok(self.profile.firmware.to_bytes().to_vec()),
             Command::Reset => self.reset().map(done),
         };
         answer.map(Outcome::Answer)

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 
-/// When a private key needs the PIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// When a private key needs the PIN, by the value of tag AA.
+#[derive(Clone, Copy, Debug, clap::ValueEnum, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub enum PinPolicy {
     /// Never.
-    Never,
+    Never = 1,
     /// Once after power-up, a reset, or the selection of another application.
     Once,
     /// Immediately before each use: the command before has to be VERIFY.
@@ -34,35 +35,20 @@ impl PinPolicy {
         }
     }
 
-    /// Reads the value of tag AA. 0 means the policy of the slot, and is none here.
+    /// Reads that value. 0 means the policy of the slot, and is none here.
     pub(crate) fn parse(value: u8) -> Option<Self> {
-        match value {
-            1 => Some(Self::Never),
-            2 => Some(Self::Once),
-            3 => Some(Self::Always),
-            4 => Some(Self::MatchOnce),
-            5 => Some(Self::MatchAlways),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn byte(self) -> u8 {
-        match self {
-            Self::Never => 1,
-            Self::Once => 2,
-            Self::Always => 3,
-            Self::MatchOnce => 4,
-            Self::MatchAlways => 5,
-        }
+        let all = [Self::Never, Self::Once, Self::Always, Self::MatchOnce, Self::MatchAlways];
+        all.into_iter().find(|policy| *policy as u8 == value)
     }
 }
 
-/// When a private key or the management key needs a touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// When a private key or the management key needs a touch, by the value of tag AB.
+#[derive(Clone, Copy, Debug, clap::ValueEnum, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub enum TouchPolicy {
     /// Never.
-    Never,
+    Never = 1,
     /// For each use.
     Always,
     /// For each use, but not within 15 seconds after a touch.
@@ -73,21 +59,13 @@ impl TouchPolicy {
     /// How long a touch counts for keys of policy `Cached`.
     pub const CACHED_FOR: Duration = Duration::from_secs(15);
 
-    /// Reads the value of tag AB. 0 means never.
+    /// Reads that value. 0 means never.
     pub(crate) fn parse(value: u8) -> Result<Self, Status> {
         match value {
             0 | 1 => Ok(Self::Never),
             2 => Ok(Self::Always),
             3 => Ok(Self::Cached),
             _ => Err(Status::WrongData),
-        }
-    }
-
-    pub(crate) fn byte(self) -> u8 {
-        match self {
-            Self::Never => 1,
-            Self::Always => 2,
-            Self::Cached => 3,
         }
     }
 

@@ -13,22 +13,24 @@ use super::traits::{Attestation, FormFactor, Traits, Transport};
 /// The capabilities of a card.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Profile {
-    firmware: Firmware,
-    traits: Traits,
+    pub(crate) firmware: Firmware,
+    /// What is special about the card.
+    pub(crate) traits: Traits,
 }
 
 impl Profile {
     /// The oldest firmware whose behaviour is modelled.
     pub(crate) const OLDEST: Firmware = Firmware::new(4, 3, 0);
+    /// The largest number of data bytes in a command, chained or extended.
+    pub(crate) const LONGEST_COMMAND: usize = 3062;
+    /// The largest number of bytes in a data object.
+    pub(crate) const LARGEST_OBJECT: usize = 3052;
+    /// The largest number of bytes in all data objects together.
+    pub(crate) const OBJECT_MEMORY: usize = 51_200;
 
     /// The profile of a firmware. One that is newer than the newest known is taken for that.
     pub(crate) fn of(firmware: Firmware) -> Self {
         Self { firmware, traits: Traits::default() }
-    }
-
-    /// The same profile with other traits.
-    pub(crate) fn with(self, traits: Traits) -> Self {
-        Self { traits, ..self }
     }
 
     /// The number of tries of a new PIN. A YubiKey Bio has eight, and no PUK.
@@ -39,16 +41,6 @@ impl Profile {
     /// Whether there is a PUK.
     pub(crate) fn has_puk(self) -> bool {
         !self.is_bio()
-    }
-
-    /// What is special about the card.
-    pub(crate) fn traits(self) -> Traits {
-        self.traits
-    }
-
-    /// The firmware.
-    pub(crate) fn firmware(self) -> Firmware {
-        self.firmware
     }
 
     /// Whether it is a YubiKey FIPS.
@@ -243,21 +235,6 @@ impl Profile {
     /// The algorithm of the management key on a new card, and after RESET.
     pub(crate) fn default_management_algorithm(self) -> ManagementAlgorithm {
         if self.from(5, 7, 0) { ManagementAlgorithm::Aes192 } else { ManagementAlgorithm::TripleDes }
-    }
-
-    /// The largest number of data bytes in a command, chained or extended.
-    pub(crate) fn longest_command(self) -> usize {
-        3062
-    }
-
-    /// The largest number of bytes in a data object.
-    pub(crate) fn largest_object(self) -> usize {
-        3052
-    }
-
-    /// The largest number of bytes in all data objects together.
-    pub(crate) fn object_memory(self) -> usize {
-        51_200
     }
 
     fn from(self, major: u8, minor: u8, patch: u8) -> bool {

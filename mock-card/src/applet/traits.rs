@@ -30,7 +30,7 @@ pub struct Traits {
 }
 
 /// The form of a device, by the number that device information and attestations have for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FormFactor {
     /// A keychain with USB-A, and NFC.
@@ -50,7 +50,7 @@ pub enum FormFactor {
 }
 
 /// How a device is connected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, Default, PartialEq, Eq)]
 pub enum Transport {
     /// Plugged into a USB port.
     #[default]
@@ -60,7 +60,7 @@ pub enum Transport {
 }
 
 /// The chain of certificates behind the attestations of a card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attestation {
     /// The chain since firmware 5.7.4: F9 below two intermediate authorities and a root. Cards carry the certificate of
@@ -75,7 +75,7 @@ pub enum Attestation {
 }
 
 /// How a wrong PIN or PUK is answered that uses up the last try.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, Default, PartialEq, Eq)]
 pub enum LastTry {
     /// 63C0. The next one is answered 6983.
     #[default]
@@ -85,7 +85,7 @@ pub enum LastTry {
 }
 
 /// How an answer is given that is longer than Le (ISO/IEC 7816-4, 5.3.4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum, Default, PartialEq, Eq)]
 pub enum ShortLe {
     /// Its beginning and 61xx. GET RESPONSE brings the rest. YubiKeys answer so.
     #[default]

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
 use crate::applet::policy::{PinPolicy, TouchPolicy};
-use crate::applet::traits::{Attestation, FormFactor, LastTry, ShortLe, Transport};
 use crate::hex;
 use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
@@ -74,7 +73,7 @@ pub(super) struct Options {
     #[arg(long)]
     firmware: Option<Firmware>,
     /// Who touches the card: auto, never or manual.
-    #[arg(long)]
+    #[arg(long, value_parser = |word: &str| one_of::<Touch>("touch", word))]
     touch: Option<Touch>,
     /// The card's PIN.
     #[arg(long)]
@@ -122,19 +121,6 @@ impl Options {
     }
 }
 
-impl FromStr for Touch {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        match word {
-            "auto" => Ok(Self::Auto),
-            "never" => Ok(Self::Never),
-            "manual" => Ok(Self::Manual),
-            _ => Err("touch is auto, never or manual".to_owned()),
-        }
-    }
-}
-
 /// The value of `--card`, such as `serial=7,touch=manual`.
 #[derive(Clone, Debug)]
 struct CardArgument(CardSettings);
@@ -162,7 +148,7 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
     match key {
         "serial" => card.serial = value.parse().map_err(|_| "serial is a number below 2^32".to_owned())?,
         "firmware" => card.firmware = value.parse().map_err(|error| format!("{error}"))?,
-        "touch" => card.touch = value.parse()?,
+        "touch" => card.touch = one_of(key, value)?,
         "touch-timeout" => card.touch_timeout = seconds()?,
         "pin" => card.pin = Some(value.to_owned()),
         "puk" => card.puk = Some(value.to_owned()),
@@ -171,57 +157,33 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
         }
         "state" => card.state = Some(PathBuf::from(value)),
         "reader" => card.reader = Some(value.to_owned()),
-        "attestation" => {
-            card.traits.attestation = Some(match value {
-                "new" => Attestation::New,
-                "old" => Attestation::Old,
-                "legacy" => Attestation::Legacy,
-                "none" => Attestation::None,
-                _ => return Err("attestation is new, old, legacy or none".to_owned()),
-            });
-        }
+        "attestation" => card.traits.attestation = Some(one_of(key, value)?),
         "pin-complexity" => card.traits.pin_complexity = Some(either(key, value, ["off", "on"])?),
-        "last-try" => {
-            let blocked = either(key, value, ["counted", "blocked"])?;
-            card.traits.last_try = if blocked { LastTry::Blocked } else { LastTry::Counted };
-        }
+        "last-try" => card.traits.last_try = one_of(key, value)?,
         "failed-select" => {
             card.traits.failed_select_deselects = Some(either(key, value, ["keep", "drop"])?);
         }
         "serial-hidden" => card.traits.serial_hidden = either(key, value, ["off", "on"])?,
         "attested-serial" => card.traits.attests_serial = Some(either(key, value, ["off", "on"])?),
-        "form-factor" => card.traits.form_factor = Some(form_factor(value)?),
-        "transport" => {
-            let nfc = either(key, value, ["usb", "nfc"])?;
-            card.traits.transport = if nfc { Transport::Nfc } else { Transport::Usb };
-        }
+        "form-factor" => card.traits.form_factor = Some(one_of(key, value)?),
+        "transport" => card.traits.transport = one_of(key, value)?,
         "piv" => card.traits.piv_disabled = either(key, value, ["on", "off"])?,
         "atr" => card.atr = Some(hex::decode(value).ok_or("atr is hexadecimal")?),
         "touch-first" => card.traits.touch_first = Some(either(key, value, ["off", "on"])?),
-        "short-le" => {
-            let again = either(key, value, ["rest", "again"])?;
-            card.traits.short_le = if again { ShortLe::Again } else { ShortLe::Rest };
-        }
+        "short-le" => card.traits.short_le = one_of(key, value)?,
         "idle-off" => card.idle_off = Some(seconds()?),
         _ => return Err(format!("no such key `{key}`")),
     }
     Ok(())
 }
 
-fn form_factor(value: &str) -> Result<FormFactor, String> {
-    Ok(match value {
-        "keychain-a" => FormFactor::KeychainA,
-        "nano-a" => FormFactor::NanoA,
-        "keychain-c" => FormFactor::KeychainC,
-        "nano-c" => FormFactor::NanoC,
-        "lightning" => FormFactor::Lightning,
-        "bio-a" => FormFactor::BioA,
-        "bio-c" => FormFactor::BioC,
-        _ => {
-            return Err(
-                "form-factor is keychain-a, nano-a, keychain-c, nano-c, lightning, bio-a or bio-c".to_owned()
-            );
-        }
+/// The value that a word means. The words are the names of the values, written as `keychain-a`.
+fn one_of<T: ValueEnum>(key: &str, word: &str) -> Result<T, String> {
+    T::from_str(word, false).map_err(|_| {
+        let possible = T::value_variants().iter().filter_map(T::to_possible_value);
+        let words: Vec<String> = possible.map(|value| value.get_name().to_owned()).collect();
+        let (last, others) = words.split_last().expect("no enum of ours is empty");
+        format!("{key} is {} or {last}", others.join(", "))
     })
 }
 
@@ -286,28 +248,14 @@ impl FromStr for ImportArgument {
 fn policies(rest: &str) -> Option<(&str, PinPolicy, TouchPolicy)> {
     let (rest, touch) = rest.rsplit_once(':')?;
     let (file, pin) = rest.rsplit_once(':')?;
-    let pin = match pin {
-        "never" => PinPolicy::Never,
-        "once" => PinPolicy::Once,
-        "always" => PinPolicy::Always,
-        "match-once" => PinPolicy::MatchOnce,
-        "match-always" => PinPolicy::MatchAlways,
-        _ => return None,
-    };
-    let touch = match touch {
-        "never" => TouchPolicy::Never,
-        "always" => TouchPolicy::Always,
-        "cached" => TouchPolicy::Cached,
-        _ => return None,
-    };
-    Some((file, pin, touch))
+    Some((file, PinPolicy::from_str(pin, false).ok()?, TouchPolicy::from_str(touch, false).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
-    use crate::applet::traits::Traits;
+    use crate::applet::traits::{Attestation, FormFactor, LastTry, ShortLe, Traits, Transport};
 
     use super::*;
 
@@ -373,6 +321,17 @@ mod tests {
             "atr=3",
         ] {
             assert!(wrong.parse::<CardArgument>().is_err(), "{wrong}");
+        }
+        for (wrong, told) in [
+            ("touch=maybe", "touch is auto, never or manual"),
+            ("attestation=yes", "attestation is new, old, legacy or none"),
+            ("last-try=1", "last-try is counted or blocked"),
+            (
+                "form-factor=round",
+                "form-factor is keychain-a, nano-a, keychain-c, nano-c, lightning, bio-a or bio-c",
+            ),
+        ] {
+            assert_eq!(wrong.parse::<CardArgument>().unwrap_err(), told);
         }
     }
 }

@@ -18,19 +18,19 @@ impl Session {
         let name = reader_name(&message.body[4..4 + READER_NAME]);
         let (share, mask) = (message.word(132), message.word(136));
         let entry = Entry { share: Some(share), ..Entry::of("connect") };
-        let known_context = self.owns_context(context);
+        let known_context = self.contexts.contains(&context);
         let named = self.shared.lock().reader_named(&name);
         let mut injected = None;
         let result = self.perform(entry, named, |state| {
             let mode = ShareMode::parse(share);
             if mode != Ok(ShareMode::Direct) && mask & protocol::KNOWN == 0 {
-                return Err(Code::ProtocolMismatch.into());
+                return Err(Code::PROTOCOL_MISMATCH.into());
             }
             let mode = mode?;
             if !known_context {
-                return Err(Code::InvalidValue.into());
+                return Err(Code::INVALID_VALUE.into());
             }
-            let reader = state.reader_named(&name).ok_or(Code::UnknownReader)?;
+            let reader = state.reader_named(&name).ok_or(Code::UNKNOWN_READER)?;
             // A connect that waits for its turn is tried several times, and counts once.
             (*injected.get_or_insert_with(|| state.readers[reader].injected.next_connect()))?;
             let (handle, now) = (state.new_number(), state.now());
@@ -50,12 +50,12 @@ impl Session {
         let entry = Entry { share: Some(share), disposition: Some(initialization), ..Entry::of("reconnect") };
         let result = self.perform(entry, Some(reader), |state| {
             let initialization = match Disposition::parse(initialization)? {
-                Disposition::Eject => return Err(Code::InvalidValue.into()),
+                Disposition::Eject => return Err(Code::INVALID_VALUE.into()),
                 other => other,
             };
             let mode = ShareMode::parse(share)?;
             if mode != ShareMode::Direct && mask & protocol::KNOWN == 0 {
-                return Err(Code::ProtocolMismatch.into());
+                return Err(Code::PROTOCOL_MISMATCH.into());
             }
             state.readers[reader].reconnect(handle, mode, mask, initialization)
         })?;
@@ -90,12 +90,12 @@ impl Session {
             let owner = state.readers[reader].lock_owner();
             match begun {
                 Err(Refusal::Wait) if owner.is_some_and(|owner| own.contains(&owner)) => {
-                    Err(Code::SharingViolation.into())
+                    Err(Code::SHARING_VIOLATION.into())
                 }
                 other => other,
             }
         })?;
-        if result == Err(Code::SharingViolation) {
+        if result == Err(Code::SHARING_VIOLATION) {
             std::thread::sleep(PAUSE);
         }
         Ok(message.reply(&[(4, rv(&result))], &[]))
@@ -118,7 +118,7 @@ impl Session {
         let control_code = message.word(4);
         let result = self.perform(Entry::of("control"), Some(reader), |state| {
             state.readers[reader].check_control(handle)?;
-            if control_code == GET_FEATURE_REQUEST { Ok(()) } else { Err(Code::UnsupportedFeature.into()) }
+            if control_code == GET_FEATURE_REQUEST { Ok(()) } else { Err(Code::UNSUPPORTED_FEATURE.into()) }
         })?;
         Ok(message.reply(&[(16, 0), (20, rv(&result))], &[]))
     }
@@ -140,8 +140,9 @@ impl Session {
         }
         let result = self.perform(Entry::of("getattrib"), Some(reader), |state| {
             state.readers[reader].check_status(handle)?;
-            let value = attribute_value(attribute, &state.readers[reader]).ok_or(Code::UnsupportedFeature)?;
-            if value.len() > room { Err(Code::InsufficientBuffer.into()) } else { Ok(value) }
+            let value =
+                attribute_value(attribute, &state.readers[reader]).ok_or(Code::UNSUPPORTED_FEATURE)?;
+            if value.len() > room { Err(Code::INSUFFICIENT_BUFFER.into()) } else { Ok(value) }
         })?;
         let value = result.as_deref().unwrap_or_default();
         let mut reply = message.reply(&[(272, value.len() as u32), (276, rv(&result))], &[]);
@@ -158,7 +159,7 @@ impl Session {
         }
         let result = self.perform(Entry::of("setattrib"), Some(reader), |state| {
             state.readers[reader].check_status(handle)?;
-            Err::<(), _>(Code::NotTransacted.into())
+            Err::<(), _>(Code::NOT_TRANSACTED.into())
         })?;
         Ok(message.reply(&[(276, rv(&result))], &[]))
     }

@@ -1,55 +1,31 @@
 //! The numbers of PC/SC: results, share modes, dispositions and protocols (pcsc-lite, `pcsclite.h`).
 
-/// A result other than success.
+/// A result other than success. An injected fault may name any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
-    Cancelled,
-    InvalidHandle,
-    InsufficientBuffer,
-    UnknownReader,
-    SharingViolation,
-    NoSmartcard,
-    ProtocolMismatch,
-    InvalidValue,
-    NotTransacted,
-    ReaderUnavailable,
-    ServiceStopped,
-    UnsupportedFeature,
-    UnresponsiveCard,
-    UnpoweredCard,
-    ResetCard,
-    RemovedCard,
-    /// The result that an injected fault names.
-    Injected(u32),
-}
+pub(crate) struct Code(pub(crate) u32);
 
 impl Code {
-    pub(crate) fn number(self) -> u32 {
-        match self {
-            Self::Cancelled => 0x8010_0002,
-            Self::InvalidHandle => 0x8010_0003,
-            Self::InsufficientBuffer => 0x8010_0008,
-            Self::UnknownReader => 0x8010_0009,
-            Self::SharingViolation => 0x8010_000B,
-            Self::NoSmartcard => 0x8010_000C,
-            Self::ProtocolMismatch => 0x8010_000F,
-            Self::InvalidValue => 0x8010_0011,
-            Self::NotTransacted => 0x8010_0016,
-            Self::ReaderUnavailable => 0x8010_0017,
-            Self::ServiceStopped => 0x8010_001E,
-            Self::UnsupportedFeature => 0x8010_001F,
-            Self::UnresponsiveCard => 0x8010_0066,
-            Self::UnpoweredCard => 0x8010_0067,
-            Self::ResetCard => 0x8010_0068,
-            Self::RemovedCard => 0x8010_0069,
-            Self::Injected(rv) => rv,
-        }
-    }
+    pub(crate) const CANCELLED: Self = Self(0x8010_0002);
+    pub(crate) const INVALID_HANDLE: Self = Self(0x8010_0003);
+    pub(crate) const INSUFFICIENT_BUFFER: Self = Self(0x8010_0008);
+    pub(crate) const UNKNOWN_READER: Self = Self(0x8010_0009);
+    pub(crate) const SHARING_VIOLATION: Self = Self(0x8010_000B);
+    pub(crate) const NO_SMARTCARD: Self = Self(0x8010_000C);
+    pub(crate) const PROTOCOL_MISMATCH: Self = Self(0x8010_000F);
+    pub(crate) const INVALID_VALUE: Self = Self(0x8010_0011);
+    pub(crate) const NOT_TRANSACTED: Self = Self(0x8010_0016);
+    pub(crate) const READER_UNAVAILABLE: Self = Self(0x8010_0017);
+    pub(crate) const SERVICE_STOPPED: Self = Self(0x8010_001E);
+    pub(crate) const UNSUPPORTED_FEATURE: Self = Self(0x8010_001F);
+    pub(crate) const UNRESPONSIVE_CARD: Self = Self(0x8010_0066);
+    pub(crate) const UNPOWERED_CARD: Self = Self(0x8010_0067);
+    pub(crate) const RESET_CARD: Self = Self(0x8010_0068);
+    pub(crate) const REMOVED_CARD: Self = Self(0x8010_0069);
 }
 
 /// The number of a result, 0 for success.
 pub(crate) fn rv<T>(result: &Result<T, Code>) -> u32 {
-    result.as_ref().err().map_or(0, |code| code.number())
+    result.as_ref().err().map_or(0, |code| code.0)
 }
 
 /// How a handle shares its card.
@@ -66,7 +42,7 @@ impl ShareMode {
             1 => Ok(Self::Exclusive),
             2 => Ok(Self::Shared),
             3 => Ok(Self::Direct),
-            _ => Err(Code::InvalidValue),
+            _ => Err(Code::INVALID_VALUE),
         }
     }
 }
@@ -87,7 +63,7 @@ impl Disposition {
             1 => Ok(Self::Reset),
             2 => Ok(Self::Unpower),
             3 => Ok(Self::Eject),
-            _ => Err(Code::InvalidValue),
+            _ => Err(Code::INVALID_VALUE),
         }
     }
 }

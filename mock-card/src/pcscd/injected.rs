@@ -33,7 +33,7 @@ impl InjectedFaults {
     pub(crate) fn add(&mut self, fault: Fault) {
         match fault {
             Fault::Transmit { nth, effect } => self.transmits.push((nth, effect)),
-            Fault::Connect { nth, rv } => self.connects.push((nth, Code::Injected(rv))),
+            Fault::Connect { nth, rv } => self.connects.push((nth, Code(rv))),
             Fault::CardFull => self.is_full = true,
             Fault::Endless => self.is_endless = true,
             Fault::TouchNever => self.touch = Some(InjectedTouch::Never),
@@ -92,7 +92,7 @@ impl Effects {
     /// What the client gets if the command is not to reach the card.
     pub(crate) fn instead(&self) -> Option<Result<Vec<u8>, Code>> {
         self.0.iter().find_map(|effect| match effect {
-            Effect::Fail(rv) => Some(Err(Code::Injected(*rv))),
+            Effect::Fail(rv) => Some(Err(Code(*rv))),
             Effect::StatusWord(status) => Some(Ok(status.to_be_bytes().to_vec())),
             _ => None,
         })
@@ -103,7 +103,7 @@ impl Effects {
         let mut answer = answer?;
         for effect in &self.0 {
             match effect {
-                Effect::LoseAnswer(rv) => return Err(Code::Injected(*rv)),
+                Effect::LoseAnswer(rv) => return Err(Code(*rv)),
                 Effect::Truncate(length) => answer.truncate(*length),
                 Effect::Pad(length) => {
                     let end = answer.len().saturating_sub(2);

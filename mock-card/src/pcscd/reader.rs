@@ -50,7 +50,8 @@ pub(crate) struct Reader {
     pub(crate) state_file: Option<std::path::PathBuf>,
     /// The answer to reset.
     pub(crate) atr: Vec<u8>,
-    idle_off: Option<Duration>,
+    /// How long after the last handle is closed the card is powered down. The real daemon does that after 5 s.
+    pub(crate) idle_off: Option<Duration>,
     idle_since: Option<Duration>,
     plugged: bool,
     inserted: bool,
@@ -115,11 +116,6 @@ impl Reader {
         }
     }
 
-    /// Sets how long after the last handle is closed the card is powered down. The real daemon does that after 5 s.
-    pub(crate) fn power_off_when_idle(&mut self, after: Option<Duration>) {
-        self.idle_off = after;
-    }
-
     /// SCardConnect with a new handle. The result is the protocol in use.
     pub(crate) fn connect(
         &mut self,
@@ -129,7 +125,7 @@ impl Reader {
         now: Duration,
     ) -> Result<u32, Refusal> {
         if self.sharing == Sharing::Exclusive {
-            return Err(Code::SharingViolation.into());
+            return Err(Code::SHARING_VIOLATION.into());
         }
         if self.lock.is_some() {
             return Err(Refusal::Wait);
@@ -143,9 +139,9 @@ impl Reader {
                 self.lock = Some(Lock { owner: id, count: 1 });
                 Sharing::Exclusive
             }
-            (ShareMode::Exclusive, _) => return Err(Code::SharingViolation.into()),
+            (ShareMode::Exclusive, _) => return Err(Code::SHARING_VIOLATION.into()),
             (_, Sharing::Open(count)) => Sharing::Open(count + 1),
-            (_, Sharing::Exclusive) => return Err(Code::SharingViolation.into()),
+            (_, Sharing::Exclusive) => return Err(Code::SHARING_VIOLATION.into()),
         };
         self.handles.insert(id, Handle::default());
         self.idle_since = None;
@@ -164,7 +160,7 @@ impl Reader {
         self.require_unlocked_by_others(id)?;
         self.reset_if(initialization)?;
         self.require_card()?;
-        self.require_responsive(Code::UnresponsiveCard)?;
+        self.require_responsive(Code::UNRESPONSIVE_CARD)?;
         self.choose_protocol(mode, mask)?;
         match (mode, self.sharing) {
             (ShareMode::Exclusive, Sharing::Exclusive) => {}
@@ -172,7 +168,7 @@ impl Reader {
                 self.sharing = Sharing::Exclusive;
                 self.lock = Some(Lock { owner: id, count: 1 });
             }
-            (ShareMode::Exclusive, Sharing::Open(_)) => return Err(Code::SharingViolation.into()),
+            (ShareMode::Exclusive, Sharing::Open(_)) => return Err(Code::SHARING_VIOLATION.into()),
             // The handle keeps the lock here, as in the real daemon. Others wait until it ends or disconnects.
             (_, Sharing::Exclusive) => self.sharing = Sharing::Open(1),
             (_, Sharing::Open(_)) => {}
@@ -238,21 +234,21 @@ impl Reader {
         let unlocked = self.unlock(id);
         // Readers cannot eject cards any more. The transaction ends all the same (`IFDControl_v2`).
         if disposition == Disposition::Eject {
-            return Err(Code::UnsupportedFeature.into());
+            return Err(Code::UNSUPPORTED_FEATURE.into());
         }
         unlocked
     }
 
     fn unlock(&mut self, id: HandleId) -> Result<(), Refusal> {
         match &mut self.lock {
-            None => Err(Code::NotTransacted.into()),
-            Some(lock) if lock.owner != id => Err(Code::SharingViolation.into()),
+            None => Err(Code::NOT_TRANSACTED.into()),
+            Some(lock) if lock.owner != id => Err(Code::SHARING_VIOLATION.into()),
             Some(lock) if lock.count > 1 => {
                 lock.count -= 1;
                 Ok(())
             }
             // An exclusive connection itself counts once, and ends with its handle only.
-            Some(_) if self.sharing == Sharing::Exclusive => Err(Code::NotTransacted.into()),
+            Some(_) if self.sharing == Sharing::Exclusive => Err(Code::NOT_TRANSACTED.into()),
             Some(_) => {
                 self.lock = None;
                 Ok(())
@@ -268,7 +264,7 @@ impl Reader {
         self.require_card()?;
         let any = [protocol::RAW, protocol::ANY_OLD].contains(&sent);
         if !any && sent != self.protocol {
-            return Err(Code::ProtocolMismatch.into());
+            return Err(Code::PROTOCOL_MISMATCH.into());
         }
         self.require_idle()
     }
@@ -276,7 +272,7 @@ impl Reader {
     /// Whether a command from a virtual reader may go to the card. There is no handle here: the real daemon behind that
     /// reader shares the card between its clients.
     pub(crate) fn check_link(&self) -> Result<(), Refusal> {
-        if self.has_responsive_card() { self.require_idle() } else { Err(Code::NoSmartcard.into()) }
+        if self.has_responsive_card() { self.require_idle() } else { Err(Code::NO_SMARTCARD.into()) }
     }
 
     /// Whether SCardStatus, SCardGetAttrib and SCardSetAttrib are answered.
@@ -346,7 +342,7 @@ impl Reader {
 
     fn power_up(&mut self, now: Duration) -> Result<(), Refusal> {
         self.require_card()?;
-        self.require_responsive(Code::UnpoweredCard)?;
+        self.require_responsive(Code::UNPOWERED_CARD)?;
         let idle = self.idle_since.map(|since| now.saturating_sub(since));
         if idle.zip(self.idle_off).is_some_and(|(idle, limit)| idle >= limit) {
             self.lose_power();
@@ -370,7 +366,7 @@ impl Reader {
             active => mask & active != 0,
         };
         if !fits {
-            return Err(Code::ProtocolMismatch.into());
+            return Err(Code::PROTOCOL_MISMATCH.into());
         }
         if self.protocol == protocol::NONE {
             self.protocol = protocol::T1;
@@ -398,23 +394,23 @@ impl Reader {
 
     /// Handles of a reader that was unplugged are not known any more.
     fn require_handle(&self, id: HandleId) -> Result<(), Refusal> {
-        if self.handles.contains_key(&id) { Ok(()) } else { Err(Code::InvalidValue.into()) }
+        if self.handles.contains_key(&id) { Ok(()) } else { Err(Code::INVALID_VALUE.into()) }
     }
 
     fn require_unlocked_by_others(&self, id: HandleId) -> Result<(), Refusal> {
-        if self.is_locked_by_other(id) { Err(Code::SharingViolation.into()) } else { Ok(()) }
+        if self.is_locked_by_other(id) { Err(Code::SHARING_VIOLATION.into()) } else { Ok(()) }
     }
 
     fn require_no_event(&self, id: HandleId) -> Result<(), Refusal> {
         match self.handles.get(&id).and_then(|handle| handle.pending_event) {
             None => Ok(()),
-            Some(PendingEvent::Reset) => Err(Code::ResetCard.into()),
-            Some(PendingEvent::Removed) => Err(Code::RemovedCard.into()),
+            Some(PendingEvent::Reset) => Err(Code::RESET_CARD.into()),
+            Some(PendingEvent::Removed) => Err(Code::REMOVED_CARD.into()),
         }
     }
 
     fn require_card(&self) -> Result<(), Refusal> {
-        if self.inserted { Ok(()) } else { Err(Code::NoSmartcard.into()) }
+        if self.inserted { Ok(()) } else { Err(Code::NO_SMARTCARD.into()) }
     }
 
     fn require_responsive(&self, otherwise: Code) -> Result<(), Refusal> {

@@ -24,7 +24,7 @@ pub(super) struct Session {
     minor: u32,
     /// Whether it is to be closed before it is read.
     is_refused: bool,
-    contexts: BTreeSet<u32>,
+    pub(super) contexts: BTreeSet<u32>,
     pub(super) handles: HashMap<HandleId, OpenHandle>,
 }
 
@@ -133,9 +133,9 @@ impl Session {
                 (minor, Ok(()))
             }
             (MAJOR, minor) if minor > NEWEST_MINOR && minor < i32::MAX as u32 => {
-                (NEWEST_MINOR, Err(Code::ServiceStopped))
+                (NEWEST_MINOR, Err(Code::SERVICE_STOPPED))
             }
-            _ => (OLDEST_MINOR - 1, Err(Code::ServiceStopped)),
+            _ => (OLDEST_MINOR - 1, Err(Code::SERVICE_STOPPED)),
         };
         message.reply(&[(0, MAJOR), (4, answer), (8, rv(&result))], &[])
     }
@@ -144,7 +144,7 @@ impl Session {
         const SCOPES: std::ops::RangeInclusive<u32> = 0..=3;
         let mut state = self.shared.lock();
         let result =
-            if SCOPES.contains(&message.word(0)) { Ok(state.new_number()) } else { Err(Code::InvalidValue) };
+            if SCOPES.contains(&message.word(0)) { Ok(state.new_number()) } else { Err(Code::INVALID_VALUE) };
         if let Ok(context) = result {
             state.contexts.insert(context, self.id);
             self.contexts.insert(context);
@@ -155,17 +155,13 @@ impl Session {
 
     fn release_context(&mut self, message: &Message) -> Result<Vec<u8>, Disconnected> {
         let context = message.word(0);
-        let result = if self.contexts.remove(&context) { Ok(()) } else { Err(Code::InvalidValue) };
+        let result = if self.contexts.remove(&context) { Ok(()) } else { Err(Code::INVALID_VALUE) };
         if result.is_ok() {
             self.drop_context(context);
         }
         let mut state = self.shared.lock();
         state.record(Entry { conn: self.id, rv: rv(&result), ..Entry::of("releasecontext") });
         Ok(message.reply(&[(4, rv(&result))], &[]))
-    }
-
-    pub(super) fn owns_context(&self, context: u32) -> bool {
-        self.contexts.contains(&context)
     }
 
     /// The client waits for a change of the reader list. With 4:4 and 4:5 the list is the answer. With 4:6 the client
@@ -193,10 +189,10 @@ impl Session {
         let mut state = self.shared.lock();
         let result = match state.contexts.get(&message.word(0)).copied() {
             Some(connection) => {
-                state.waiting.wake(connection, Code::Cancelled.number());
+                state.waiting.wake(connection, Code::CANCELLED.0);
                 Ok(())
             }
-            None => Err(Code::InvalidHandle),
+            None => Err(Code::INVALID_HANDLE),
         };
         state.record(Entry { conn: self.id, rv: rv(&result), ..Entry::of("cancel") });
         message.reply(&[(4, rv(&result))], &[])

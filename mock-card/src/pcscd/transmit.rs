@@ -43,7 +43,7 @@ impl Session {
         let may = |reader: &Reader| reader.check_transmit(handle, sent_protocol);
         Ok(match self.shared.exchange(reader, &origin, &message.payload, may)? {
             Ok(answer) => message.reply(&[(24, answer.len() as u32), (28, 0)], &answer),
-            Err(error) => message.reply(&[(24, error.needed as u32), (28, error.code.number())], &[]),
+            Err(error) => message.reply(&[(24, error.needed as u32), (28, error.code.0)], &[]),
         })
     }
 }
@@ -78,7 +78,7 @@ impl Shared {
         let fits = answer.as_ref().map_or(true, |answer| answer.len() <= origin.room);
         let result = match &answer {
             Err(code) => Err(*code),
-            Ok(_) if !fits => Err(Code::InsufficientBuffer),
+            Ok(_) if !fits => Err(Code::INSUFFICIENT_BUFFER),
             Ok(_) => Ok(()),
         };
         let entry =
@@ -108,7 +108,7 @@ impl Shared {
             let _ = self.cause(&mut state, reader, event);
         }
         if state.stopping {
-            return (state, Err(Code::ReaderUnavailable));
+            return (state, Err(Code::READER_UNAVAILABLE));
         }
         if let Err(Refusal::Code(code)) = may(&state.readers[reader]) {
             return (state, Err(code));
@@ -180,10 +180,10 @@ impl Shared {
         self.changed.notify_all();
         let ending = loop {
             let now = state.now();
-            let Some(busy) = state.readers[reader].busy else { break Ending::Failed(Code::NotTransacted) };
+            let Some(busy) = state.readers[reader].busy else { break Ending::Failed(Code::NOT_TRANSACTED) };
             match busy.ending(now) {
                 Some(ending) => break ending,
-                None if state.stopping => break Ending::Failed(Code::ReaderUnavailable),
+                None if state.stopping => break Ending::Failed(Code::READER_UNAVAILABLE),
                 None if touch.is_some_and(|at| at <= now) => state.give_touch(reader),
                 None => {
                     let until = touch.map_or(busy.deadline, |at| at.min(busy.deadline));

@@ -44,48 +44,32 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    fn parse(number: u32) -> Option<Self> {
+    /// The command with this number, and the number of bytes in its body. The real daemon does not check the size of
+    /// commands that have none.
+    fn parse(number: u32) -> Option<(Self, Option<usize>)> {
         Some(match number {
-            0x01 => Self::EstablishContext,
-            0x02 => Self::ReleaseContext,
-            0x04 => Self::Connect,
-            0x05 => Self::Reconnect,
-            0x06 => Self::Disconnect,
-            0x07 => Self::BeginTransaction,
-            0x08 => Self::EndTransaction,
-            0x09 => Self::Transmit,
-            0x0A => Self::Control,
-            0x0B => Self::Status,
-            0x0D => Self::Cancel,
-            0x0F => Self::GetAttribute,
-            0x10 => Self::SetAttribute,
-            0x11 => Self::Version,
-            0x12 => Self::ReadersState,
-            0x13 => Self::WaitReaderStateChange,
-            0x14 => Self::StopWaiting,
-            0x15 => Self::ReaderEvents,
-            0x16 => Self::ReadersStateSize,
-            0x17 => Self::ReadersStateArray,
+            0x01 => (Self::EstablishContext, Some(12)),
+            0x02 => (Self::ReleaseContext, Some(8)),
+            0x04 => (Self::Connect, Some(152)),
+            0x05 => (Self::Reconnect, Some(24)),
+            0x06 => (Self::Disconnect, Some(12)),
+            0x07 => (Self::BeginTransaction, Some(8)),
+            0x08 => (Self::EndTransaction, Some(12)),
+            0x09 => (Self::Transmit, Some(32)),
+            0x0A => (Self::Control, Some(24)),
+            0x0B => (Self::Status, Some(8)),
+            0x0D => (Self::Cancel, Some(8)),
+            0x0F => (Self::GetAttribute, Some(280)),
+            0x10 => (Self::SetAttribute, Some(280)),
+            0x11 => (Self::Version, Some(12)),
+            0x12 => (Self::ReadersState, None),
+            0x13 => (Self::WaitReaderStateChange, None),
+            0x14 => (Self::StopWaiting, None),
+            0x15 => (Self::ReaderEvents, None),
+            0x16 => (Self::ReadersStateSize, None),
+            0x17 => (Self::ReadersStateArray, None),
             _ => return None,
         })
-    }
-
-    /// The number of bytes in the body. The real daemon does not check the size of commands that have none.
-    fn body_size(self) -> Option<usize> {
-        match self {
-            Self::EstablishContext | Self::Disconnect | Self::EndTransaction | Self::Version => Some(12),
-            Self::ReleaseContext | Self::BeginTransaction | Self::Status | Self::Cancel => Some(8),
-            Self::Connect => Some(152),
-            Self::Reconnect | Self::Control => Some(24),
-            Self::Transmit => Some(32),
-            Self::GetAttribute | Self::SetAttribute => Some(280),
-            Self::ReadersState
-            | Self::WaitReaderStateChange
-            | Self::StopWaiting
-            | Self::ReaderEvents
-            | Self::ReadersStateSize
-            | Self::ReadersStateArray => None,
-        }
     }
 
     /// The offset of the payload's length in the body, for commands with a payload.
@@ -125,8 +109,8 @@ impl Message {
         stream.read_exact(&mut header)?;
         let size = word(&header, 0) as usize;
         let number = word(&header, 4);
-        let command = Command::parse(number).ok_or(WireError::UnknownCommand(number))?;
-        let Some(expected) = command.body_size() else {
+        let (command, body_size) = Command::parse(number).ok_or(WireError::UnknownCommand(number))?;
+        let Some(expected) = body_size else {
             return Ok(Self { command, body: Vec::new(), payload: Vec::new() });
         };
         if size != expected {

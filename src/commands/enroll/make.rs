@@ -84,7 +84,7 @@ impl Enrollment<'_> {
         Ok(gone)
     }
 
-    /// Who names slots is not asked whether they are empty.
+    /// Asks whether slots that look empty are. It does not ask for slots that the person has named.
     fn may_be_overwritten(&self, planned: &[PlannedKey]) -> Result<(), Error> {
         let looks_empty = |key: &PlannedKey| key.start == Start::Vacant(Vacancy::LooksEmpty);
         if !self.arguments.slot.is_empty() || !planned.iter().any(looks_empty) {

@@ -102,7 +102,7 @@ fn takes_3des_where_there_is_no_metadata() {
 fn the_factory_key_is_24_bytes() {
     let factory = ManagementKey::factory_default();
     assert_eq!(*factory.0, hex("010203040506070801020304050607080102030405060708"));
-    let encrypted = encrypt(ManagementAlgorithm::Aes192, &factory, &hex(WITNESS));
+    let encrypted = Direction::Encrypt.apply(ManagementAlgorithm::Aes192, &factory, &hex(WITNESS));
     assert_eq!(encrypted, hex("7DE098C98CCF1AE80BD8107B4339E067"));
 }
 

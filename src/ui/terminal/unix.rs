@@ -99,7 +99,7 @@ impl Terminal {
         line.text().ok_or(AskError::NotUtf8)
     }
 
-    /// Asks until there is an answer. Who comes back to a question that was stopped has all the time again.
+    /// Asks until there is an answer. If the process was stopped meanwhile, the person has the whole time again.
     fn answer(
         &self,
         deadline: Duration,

@@ -65,7 +65,7 @@ pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>
 pub(super) async fn refused_change(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
     let refused = Refused::new(response, caller).await;
     match refused.status {
-        // To these cargo's side would answer by itself, with another request, and the token is spent.
+        // A client would answer these by itself with another request, although the token is spent.
         StatusCode::PROXY_AUTHENTICATION_REQUIRED
         | StatusCode::REQUEST_TIMEOUT
         | StatusCode::EXPECTATION_FAILED
@@ -105,7 +105,7 @@ impl Refused {
         Self { status: head.status, detail, retry_after: retry_after(&head.headers) }
     }
 
-    /// What has a meaning of its own, whatever was asked.
+    /// The statuses that mean the same whatever was asked.
     fn known(self, caller: &Caller<'_>) -> Result<UpstreamError, Self> {
         let or = |words: &str| if self.detail.is_empty() { words.to_owned() } else { self.detail.clone() };
         match self.status {

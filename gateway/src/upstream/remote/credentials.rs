@@ -18,7 +18,7 @@ use crate::vault::{Vault, VaultError};
 /// The shortest text that is taken for a secret, in bytes.
 const SHORTEST_SECRET: usize = 6;
 
-/// For whom the registry is asked, and with which credential. It has no `Debug`.
+/// The user for whom the registry is asked, and the credential to use. It has no `Debug`.
 pub(super) struct Caller<'a> {
     pub(super) user: Option<&'a User>,
     /// The value of `Authorization`.

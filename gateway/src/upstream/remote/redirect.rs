@@ -1,4 +1,4 @@
-//! Where the registry behind leads.
+//! Redirects of the registry behind: which of them are followed.
 
 use axum::http::{StatusCode, header};
 use url::Url;
@@ -18,14 +18,14 @@ pub(super) fn is_one(response: &Response) -> bool {
     )
 }
 
-/// Over TLS, or to the server that is asked.
+/// The target, if it is reached over TLS or on the server that was asked.
 pub(super) fn anywhere(at: &Url, response: &Response) -> Result<Url, RemoteError> {
     let next = target(at, response)?;
     let is_safe = next.scheme() == "https" || next.origin() == at.origin();
     is_safe.then_some(next).ok_or_else(nowhere)
 }
 
-/// To the server that is asked: by the same origin, or by TLS in the place of plain HTTP under the same name.
+/// The target, if it is on the server that was asked: the same origin, or the same name with TLS instead of plain HTTP.
 pub(super) fn within_the_registry(at: &str, response: &Response) -> Result<Url, RemoteError> {
     let at = Url::parse(at).map_err(|_| nowhere())?;
     let next = target(&at, response)?;

@@ -6,7 +6,7 @@ use crate::applet::profile::Profile;
 
 /// Extension 3: the firmware version, three bytes.
 pub(super) fn firmware(profile: Profile) -> Vec<u8> {
-    extension(3, &profile.firmware().to_bytes())
+    extension(3, &profile.firmware.to_bytes())
 }
 
 /// Extension 7: the card's serial number, an INTEGER.

@@ -36,7 +36,7 @@ impl Statement<'_> {
         if profile.attests_serial() {
             extensions.extend(extension::serial(card));
         }
-        extensions.extend(extension::policies(key.pin.byte(), key.touch.byte()));
+        extensions.extend(extension::policies(key.pin as u8, key.touch as u8));
         if profile.attests_form_factor() {
             extensions.extend(extension::form_factor(profile));
         }

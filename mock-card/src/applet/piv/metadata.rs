@@ -41,8 +41,8 @@ impl Piv {
     fn management_metadata(&self) -> Vec<u8> {
         let key = &self.memory().management;
         [
-            tlv::element(ALGORITHM, &[key.algorithm.identifier()]),
-            tlv::element(POLICY, &[0, key.touch.byte()]),
+            tlv::element(ALGORITHM, &[key.algorithm as u8]),
+            tlv::element(POLICY, &[0, key.touch as u8]),
             tlv::element(IS_DEFAULT, &[u8::from(key.is_default())]),
         ]
         .concat()
@@ -52,8 +52,8 @@ impl Piv {
         let key = self.key(slot).ok_or(Status::ReferenceNotFound)?;
         Ok([
             tlv::element(ALGORITHM, &[key.private.algorithm().identifier()]),
-            tlv::element(POLICY, &[key.pin.byte(), key.touch.byte()]),
-            tlv::element(ORIGIN, &[key.origin.byte()]),
+            tlv::element(POLICY, &[key.pin as u8, key.touch as u8]),
+            tlv::element(ORIGIN, &[key.origin as u8]),
             tlv::element(PUBLIC_KEY, &key.private.public_key().template()),
         ]
         .concat())

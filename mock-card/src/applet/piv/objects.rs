@@ -3,6 +3,7 @@
 use super::Piv;
 use crate::applet::memory::Object;
 use crate::applet::object::{self, ObjectNumber};
+use crate::applet::profile::Profile;
 use crate::applet::status::Status;
 use crate::applet::tlv::{self, tag};
 
@@ -28,7 +29,7 @@ impl Piv {
         }
         let replaced = self.memory().objects.get(&number).map_or(0, |object| object.0.len());
         let total = self.memory().object_bytes() - replaced + content.len();
-        if content.len() > self.profile.largest_object() || total > self.profile.object_memory() {
+        if content.len() > Profile::LARGEST_OBJECT || total > Profile::OBJECT_MEMORY {
             return Err(Status::MemoryFull);
         }
         self.set_object(number, Some(Object(content.to_vec())));

@@ -8,7 +8,7 @@ use crate::applet::status::Status;
 impl Piv {
     /// VERIFY. A wrong PIN ends an earlier verification.
     pub(super) fn verify_pin(&mut self, pin: &PaddedValue) -> Result<(), Status> {
-        let last_try = self.profile.traits().last_try;
+        let last_try = self.profile.traits.last_try;
         self.session.pin_verified = false;
         self.memory_mut().pin.verify(pin, last_try)?;
         self.session.pin_verified = true;
@@ -40,7 +40,7 @@ impl Piv {
 
     /// CHANGE REFERENCE DATA for the PIN. A wrong old PIN ends an earlier verification.
     pub(super) fn change_pin(&mut self, old: &PaddedValue, new: &PaddedValue) -> Result<(), Status> {
-        let last_try = self.profile.traits().last_try;
+        let last_try = self.profile.traits.last_try;
         let verified = self.memory_mut().pin.verify(old, last_try);
         self.session.pin_verified &= verified.is_ok();
         verified?;
@@ -49,7 +49,7 @@ impl Piv {
 
     /// CHANGE REFERENCE DATA for the PUK.
     pub(super) fn change_puk(&mut self, old: &PaddedValue, new: &PaddedValue) -> Result<(), Status> {
-        let last_try = self.profile.traits().last_try;
+        let last_try = self.profile.traits.last_try;
         self.memory_mut().puk.verify(old, last_try)?;
         if !is_acceptable_puk(new, self.profile) {
             return Err(Status::ConditionsNotSatisfied);
@@ -60,7 +60,7 @@ impl Piv {
 
     /// RESET RETRY COUNTER: a new PIN by means of the PUK. The new PIN does not count as verified.
     pub(super) fn unblock_pin(&mut self, puk: &PaddedValue, pin: &PaddedValue) -> Result<(), Status> {
-        let last_try = self.profile.traits().last_try;
+        let last_try = self.profile.traits.last_try;
         self.memory_mut().puk.verify(puk, last_try)?;
         self.replace_pin(pin)?;
         self.session.pin_verified = false;

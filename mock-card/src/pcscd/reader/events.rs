@@ -7,7 +7,7 @@ impl Reader {
     /// Takes reader and card away. All handles become invalid.
     pub(crate) fn unplug(&mut self) {
         self.lose_power();
-        self.fail_command(Code::ReaderUnavailable);
+        self.fail_command(Code::READER_UNAVAILABLE);
         self.plugged = false;
         self.sharing = Sharing::Open(0);
         self.lock = None;
@@ -27,7 +27,7 @@ impl Reader {
     /// Takes the card out of the reader.
     pub(crate) fn remove(&mut self) {
         self.lose_power();
-        self.fail_command(Code::NoSmartcard);
+        self.fail_command(Code::NO_SMARTCARD);
         self.inserted = false;
         self.lock = None;
         self.event_counter = self.event_counter.wrapping_add(1);
@@ -50,13 +50,13 @@ impl Reader {
 
     /// Resets the card, as by another program. A command in progress fails.
     pub(crate) fn reset(&mut self) {
-        self.fail_command(Code::NotTransacted);
+        self.fail_command(Code::NOT_TRANSACTED);
         self.dispose(Disposition::Reset);
     }
 
     /// Switches the card off until the next connect. A command in progress fails.
     pub(crate) fn power_off(&mut self) {
-        self.fail_command(Code::NotTransacted);
+        self.fail_command(Code::NOT_TRANSACTED);
         self.dispose(Disposition::Unpower);
     }
 

@@ -78,14 +78,15 @@ fn before() -> MutexGuard<'static, Option<Before>> {
     HIDDEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts the terminal's modes back, if a prompt had changed them. For whoever is about to end the process, or to stop it: what of
-/// a secret has been typed and not yet been read is dropped, or the shell would read it.
+/// Puts the terminal's modes back if a prompt had changed them, before the process ends or stops. The part of a secret
+/// that was typed and not read yet is dropped, or the shell would read it.
 pub fn restore() {
     put_back(OptionalActions::Flush);
 }
 
-/// Whoever comes second waits until it is done, since the process may end then. In the background too, where that would stop the process unless `SIGTTOU` is blocked. If the modes are not the prompt's any
-/// more, a shell has set its own since, and they stay.
+/// A second caller waits until this is done, because the process may end then. It works in the background too, where
+/// setting the modes would stop the process unless `SIGTTOU` is blocked. If the modes are no longer the prompt's, a shell
+/// has set its own since, and they stay.
 fn put_back(actions: OptionalActions) {
     let mut before = before();
     let Some(Before { tty, modes, hidden }) = before.take() else { return };

@@ -1,0 +1,83 @@
+//! What the registries say: whether they take the enrolled keys, and what time it is there, since a token is good for minutes,
+//! counted from the time in it.
+
+use super::{Findings, name};
+use crate::card::plugged_in::PluggedIn;
+use crate::commands::registered::{self, Asked};
+use crate::enrollment::{Enrollments, Registry};
+use crate::reader::Readers;
+use crate::registry::clock::ClockError;
+use crate::registry::greeting;
+use crate::registry::visit::{Visit, Welcome};
+use crate::settings::Settings;
+use crate::text::{causes, escape, foreign_word};
+
+const REGISTRY: &str = "registry";
+const CLOCK: &str = "clock";
+
+pub(super) fn check(
+    enrollments: &Enrollments,
+    found: &[PluggedIn],
+    readers: &Readers,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let mut before = None;
+    for asked in registered::ask(enrollments, found, readers, settings) {
+        let index = Some(&asked.registry.index);
+        match &asked.visit {
+            Ok(visit) => {
+                if before != index {
+                    clock(asked.registry, visit.clock, findings);
+                }
+                keys(&asked, visit, findings);
+            }
+            Err(error) if before != index => not_visited(asked.registry, error, findings),
+            Err(_) => {}
+        }
+        before = index;
+    }
+}
+
+fn clock(registry: &Registry, wrong: Option<ClockError>, findings: &mut Findings) {
+    let name = name(registry);
+    match wrong {
+        None => findings.ok(CLOCK, format!("it does not contradict that of `{name}`")),
+        Some(wrong) => findings.fail(
+            CLOCK,
+            format!("{wrong} `{name}`: it will refuse tokens that are dated too far off"),
+            "sudo timedatectl set-ntp true",
+        ),
+    }
+}
+
+fn keys(asked: &Asked<'_>, visit: &Visit, findings: &mut Findings) {
+    let name = name(asked.registry);
+    match (asked.refusal(), asked.serial) {
+        (Some((text, next)), _) => findings.fail(REGISTRY, text, next),
+        (None, Some(serial)) if visit.welcome == Welcome::Taken => {
+            findings.ok(REGISTRY, format!("`{name}` takes the read key of YubiKey {serial}"));
+        }
+        (None, _) => findings.note(
+            REGISTRY,
+            format!("whether `{name}` takes your keys was not tried: that takes a card with a read key that wants neither PIN nor touch"),
+        ),
+    }
+}
+
+fn not_visited(registry: &Registry, error: &greeting::Error, findings: &mut Findings) {
+    let name = name(registry);
+    if let greeting::Error::GitIndex = error {
+        let text = format!(
+            "`{name}` cannot be asked for its time, nor whether it takes your keys: its index is a git repository"
+        );
+        return findings.note(REGISTRY, text);
+    }
+    let reasons: Vec<_> = causes(error).map(|cause| format!(": {}", escape(&cause.to_string()))).collect();
+    let url = format!("{}config.json", registry.index.trim_start_matches("sparse+"));
+    findings.warn(
+        REGISTRY,
+        format!("`{name}` cannot be asked: {error}{}", reasons.concat()),
+        format!("curl -sI {}", foreign_word(&url)),
+    );
+}

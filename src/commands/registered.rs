@@ -1,0 +1,73 @@
+//! Whether the registries know the enrolled keys, seen with one read token each. For `doctor` and `status`, which ask a person for
+//! nothing: it is tried with keys that want neither PIN nor touch.
+
+use crate::card::plugged_in::{self, PluggedIn};
+use crate::enrollment::{Card, Enrollments, Registry};
+use crate::piv::{PinPolicy, Serial, TouchPolicy};
+use crate::reader::Readers;
+use crate::registry::greeting;
+use crate::registry::visit::{self, Visit, Welcome};
+use crate::settings::Settings;
+use crate::signer::Signer;
+use crate::text::{escape, foreign_word, sentence};
+use crate::ui::Ui;
+
+/// One registry, and the card with whose read key it was asked.
+pub(super) struct Asked<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) serial: Option<Serial>,
+    pub(super) visit: Result<Visit, greeting::Error>,
+}
+
+/// Asks all registries at once. A card that does not sign is no matter of the registry's: then it is asked without a token.
+pub(super) fn ask<'a>(
+    enrollments: &'a Enrollments,
+    found: &[PluggedIn],
+    readers: &Readers,
+    settings: &Settings,
+) -> Vec<Asked<'a>> {
+    let mut questions = Vec::new();
+    for registry in &enrollments.registries {
+        let before = questions.len();
+        for card in registry.cards.iter().filter(|card| can_sign_unasked(card, found)) {
+            let alone = Registry { cards: vec![card.clone()], ..registry.clone() };
+            if let Ok(signed) = Signer::new(readers, settings, Ui::silent()).sign(&alone, None) {
+                questions.push((registry, Some(card.serial), Some(signed.token)));
+            }
+        }
+        if questions.len() == before {
+            questions.push((registry, None, None));
+        }
+    }
+    let asked: Vec<_> =
+        questions.iter().map(|(registry, _, token)| (&registry.index, token.clone())).collect();
+    let visits = visit::all(&asked, settings);
+    let answers = questions.into_iter().zip(visits);
+    answers.map(|((registry, serial, _), visit)| Asked { registry, serial, visit }).collect()
+}
+
+fn can_sign_unasked(card: &Card, found: &[PluggedIn]) -> bool {
+    let asks_nobody =
+        |key: &crate::enrollment::Key| key.pin == PinPolicy::Never && key.touch == TouchPolicy::Never;
+    plugged_in::state_of(card.serial, found).is_some() && card.key(false).is_some_and(asks_nobody)
+}
+
+impl Asked<'_> {
+    /// If the registry does not take the card's key: its reason in one line, safe to show, and the command that registers the key.
+    pub(super) fn refusal(&self) -> Option<(String, String)> {
+        let Ok(Visit { welcome: Welcome::Refused(words), .. }) = &self.visit else { return None };
+        let serial = self.serial?;
+        let name = self.registry.display_name();
+        let words = words.as_ref().map(|words| format!(", and says: {}", escape(words))).unwrap_or_default();
+        Some((
+            format!("`{}` does not take the read key of YubiKey {serial}{words}", escape(name)),
+            format!("yk-cargo enroll {} --serial {serial} --invite", foreign_word(name)),
+        ))
+    }
+
+    /// Why the registry gave no answer, safe to show; a git index cannot be asked.
+    pub(super) fn silence(&self) -> Option<String> {
+        let error = self.visit.as_ref().err()?;
+        (!matches!(error, greeting::Error::GitIndex)).then(|| sentence(error))
+    }
+}

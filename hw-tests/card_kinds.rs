@@ -174,14 +174,15 @@ fn a_key_that_asks_for_more_than_it_is_enrolled_with() {
     });
     let world = world.enroll();
     world.edit_enrollments(|text| text.replace("touch = \"always\"", "touch = \"never\""));
-    std::thread::scope(|scope| {
-        let yank = scope.spawn(|| world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds());
-        assert!(world.card.wait_touch(Duration::from_secs(60)));
-        // A second of silence, in which nobody knows of the touch.
-        std::thread::sleep(Duration::from_millis(1500));
-        world.card.touch();
-        yank.join().unwrap().says(&["YubiKey 12345678 does not answer yet: touch it if it blinks"]);
-    });
+    let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).until_it_says("does not answer yet");
+    assert!(
+        yank.said.contains("YubiKey 12345678 does not answer yet: touch it if it blinks"),
+        "{}",
+        yank.said
+    );
+    assert!(world.card.wait_touch(Duration::from_secs(60)));
+    world.card.touch();
+    yank.succeeds();
     world.edit_enrollments(|text| text.replace("pin = \"once\"", "pin = \"never\""));
     world.card.power_off();
     world.card.inject(Fault::TouchNever);

@@ -16,23 +16,25 @@ use crate::trace::Seen;
 use crate::world::{NAME, PIN, World};
 
 const PROMPT: &str = "PIV PIN of YubiKey 12345678 (3 tries left): ";
-const READY: &str = "READY> ";
+pub(crate) const READY: &str = "READY> ";
 
 /// A person who types into a shell.
-struct Shell {
-    session: PtySession,
+pub(crate) struct Shell {
+    pub(crate) session: PtySession,
     terminal: File,
+    /// Its name, and what happened last; for failures.
+    story: [String; 2],
 }
 
 /// How the program that asks is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Started {
+pub(crate) enum Started {
     ByCargo,
     Directly,
 }
 
 impl Started {
-    fn line(self) -> String {
+    pub(crate) fn line(self) -> String {
         match self {
             Self::ByCargo => format!("cargo -q yank alpha@0.1.0 --registry {NAME}"),
             Self::Directly => YANK_ALONE.to_owned(),
@@ -41,7 +43,7 @@ impl Started {
 }
 
 impl Shell {
-    fn start(world: &World, shell: &str) -> Self {
+    pub(crate) fn start(world: &World, shell: &str) -> Self {
         let mut words = shell.split(' ');
         let mut command = Command::new(words.next().unwrap());
         world.environment(&mut command);
@@ -51,18 +53,19 @@ impl Shell {
         // An interactive shell does not end for SIGTERM.
         session.process_mut().set_kill_timeout(Some(1));
         let terminal = session.process().get_file_handle().unwrap();
-        let mut shell = Self { session, terminal };
+        let story = [shell.to_owned(), String::new()];
+        let mut shell = Self { session, terminal, story };
         // The library turns the terminal's echo off; a person's is on.
         shell.expect(&[READY]);
         shell.runs("stty echo; echo set");
         shell
     }
 
-    fn expect(&mut self, texts: &[&str]) {
+    pub(crate) fn expect(&mut self, texts: &[&str]) {
         expect(&mut self.session, texts);
     }
 
-    fn types(&mut self, line: &str) {
+    pub(crate) fn types(&mut self, line: &str) {
         self.session.send_line(line).unwrap();
     }
 
@@ -77,20 +80,72 @@ impl Shell {
         self.types(&started.line());
         self.expect(&[PROMPT]);
         assert!(self.hides(), "{started:?}");
+        self.job()
+    }
+
+    /// What is in the foreground.
+    pub(crate) fn job(&self) -> Pid {
         tcgetpgrp(&self.terminal).unwrap()
     }
 
-    fn hides(&self) -> bool {
+    pub(crate) fn hides(&self) -> bool {
         !tcgetattr(&self.terminal).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// What a program of the shell's finds.
-    fn is_itself_again(&mut self) {
+    pub(crate) fn is_itself_again(&mut self) {
+        self.finds(&MODES);
+    }
+
+    fn finds(&mut self, modes: &[&str]) {
         let shown = self.runs("stty -a");
-        for mode in [" echo ", " icanon ", " isig "] {
+        for mode in modes {
             let shown = shown.replace(['\r', '\n'], " ");
-            assert!(shown.contains(mode), "no {mode:?} in {shown}");
+            assert!(shown.contains(mode), "{:?}: no {mode:?} in {shown}", self.story);
         }
+    }
+
+    /// Stops the job, by the key in the middle of an answer or by a signal.
+    pub(crate) fn stops(&mut self, job: Pid, how: &str) {
+        self.story[1] = format!("stopped by {how}");
+        match how {
+            "key" => self.session.send("65\x1a").and_then(|_| self.session.flush()).unwrap(),
+            "whole job" => kill_process_group(job, Signal::TSTP).unwrap(),
+            _ => kill_process(job, Signal::TSTP).unwrap(),
+        }
+        self.expect(&[READY]);
+    }
+
+    /// Interrupts the job in one of [`INTERRUPTS`] until none of it is left.
+    pub(crate) fn interrupts(&mut self, job: Pid, how: &str, started: Started) {
+        self.story[1] = format!("interrupted by {how}, {started:?}");
+        match how {
+            "^C" => self.session.send_control('c').unwrap(),
+            "^\\" => self.session.send("\x1c").and_then(|_| self.session.flush()).unwrap(),
+            "whole job" => kill_process_group(job, Signal::INT).unwrap(),
+            "hang-up" => kill_process_group(job, Signal::HUP).unwrap(),
+            "last program" => kill_process(*members(job).last().unwrap(), Signal::TERM).unwrap(),
+            // With SIGKILL, where somebody is left who can put the terminal right.
+            _ if started == Started::ByCargo => kill_process(job, Signal::KILL).unwrap(),
+            _ => kill_process(job, Signal::TERM).unwrap(),
+        }
+        self.expect(&[READY]);
+        ends(job, how);
+        if self.story[0].starts_with("zsh")
+            && started == Started::ByCargo
+            && matches!(how, "whole job" | "hang-up")
+        {
+            // It takes the modes over as they are when cargo has ended, and mends those of a line only.
+            self.finds(&MODES[..2]);
+            self.runs("stty isig iexten");
+        }
+        self.is_itself_again();
+    }
+
+    /// The terminal goes, and with it the job.
+    pub(crate) fn hangs_up(&mut self, job: Pid, what: &str) {
+        self.session.process_mut().kill(rexpect::process::Signal::SIGKILL).unwrap();
+        ends(job, what);
     }
 
     /// The question is there again, hides what is typed, and goes on.
@@ -108,6 +163,13 @@ impl Shell {
         self.is_itself_again();
     }
 }
+
+/// What a shell's programs find on a terminal.
+const MODES: [&str; 3] = [" echo ", " icanon ", " isig "];
+
+pub(crate) const STOPS: [&str; 3] = ["key", "whole job", "first program"];
+pub(crate) const INTERRUPTS: [&str; 6] =
+    ["^C", "^\\", "whole job", "hang-up", "last program", "first program"];
 
 /// The processes of a job that still run.
 fn members(job: Pid) -> Vec<Pid> {
@@ -131,7 +193,7 @@ fn ends(job: Pid, what: &str) {
 }
 
 /// The shells that are there; with zsh wherever it is installed.
-fn shells() -> Vec<&'static str> {
+pub(crate) fn shells() -> Vec<&'static str> {
     let shells = ["bash --norc -i", "dash -i", "zsh -f -i"];
     let is_there = |shell: &&str| {
         let name = shell.split(' ').next().unwrap_or_default();
@@ -160,14 +222,9 @@ fn each(test: impl Fn(&World, &mut Shell, Started, &str)) {
 #[test]
 fn a_question_is_stopped_and_goes_on() {
     each(|_, shell, started, name| {
-        for stop in ["key", "whole job", "first program"] {
+        for stop in STOPS {
             let job = shell.asks(started);
-            match stop {
-                "key" => shell.session.send("65\x1a").and_then(|_| shell.session.flush()).unwrap(),
-                "whole job" => kill_process_group(job, Signal::TSTP).unwrap(),
-                _ => kill_process(job, Signal::TSTP).unwrap(),
-            }
-            shell.expect(&[READY]);
+            shell.stops(job, stop);
             if stop == "first program" && started == Started::ByCargo {
                 // The shell does not wait for us; nor does it ask for anything that we would hide.
                 let until = Instant::now() + Duration::from_secs(60);
@@ -221,21 +278,10 @@ fn a_question_that_was_stopped_from_outside_goes_on() {
 
 #[test]
 fn an_interrupted_question_leaves_an_echoing_terminal() {
-    each(|world, shell, started, name| {
-        for how in ["^C", "^\\", "whole job", "last program", "first program"] {
+    each(|world, shell, started, _| {
+        for how in INTERRUPTS {
             let job = shell.asks(started);
-            match how {
-                "^C" => shell.session.send_control('c').unwrap(),
-                "^\\" => shell.session.send("\x1c").and_then(|_| shell.session.flush()).unwrap(),
-                "whole job" => kill_process_group(job, Signal::INT).unwrap(),
-                "last program" => kill_process(*members(job).last().unwrap(), Signal::TERM).unwrap(),
-                // With SIGKILL, where somebody is left who can put the terminal right.
-                _ if started == Started::ByCargo => kill_process(job, Signal::KILL).unwrap(),
-                _ => kill_process(job, Signal::TERM).unwrap(),
-            }
-            shell.expect(&[READY]);
-            ends(job, &format!("{name}, {how}"));
-            shell.is_itself_again();
+            shell.interrupts(job, how, started);
         }
         assert_eq!(Seen::on(&world.card).pins(), 0);
     });
@@ -245,13 +291,7 @@ fn an_interrupted_question_leaves_an_echoing_terminal() {
 fn a_question_ends_with_its_terminal() {
     each(|world, shell, started, name| {
         let job = shell.asks(started);
-        kill_process_group(job, Signal::HUP).unwrap();
-        shell.expect(&[READY]);
-        ends(job, name);
-        shell.is_itself_again();
-        let job = shell.asks(started);
-        shell.session.process_mut().kill(rexpect::process::Signal::SIGKILL).unwrap();
-        ends(job, name);
+        shell.hangs_up(job, name);
         assert_eq!(Seen::on(&world.card).pins(), 0);
     });
 }

@@ -181,6 +181,34 @@ fn the_service_does_not_let_us_in() {
     world.yank().succeeds();
 }
 
+/// A new service may answer what the library does not know, and a hostile one anything.
+#[test]
+fn numbers_that_are_none_of_pcscs() {
+    let world = World::enrolled();
+    for code in [1, 0xBEEF, 0x8010_0000, 0x8010_0034, 0x8010_00FF, 0x8010_0073, u32::MAX] {
+        let says = ["the smart card service gave an answer that means nothing", &format!("{code:#x})")];
+        let faults = [1, 2, 3].map(|nth| Fault::Transmit { nth, effect: Effect::Fail(code) });
+        for fault in faults.into_iter().chain([Fault::Connect { nth: 1, rv: code }]) {
+            world.card.clear_faults();
+            world.card.inject(fault);
+            let read = world.yk_cargo(["token", NAME, "--read"]).fails();
+            read.says(&says);
+            assert!(!read.stderr.contains("panicked"), "{read:#?}");
+            world.card.clear_faults();
+            world.card.inject(fault);
+            let request = serde_json::json!({
+                "v": 1, "registry": {"index-url": world.gateway.index_url(), "name": NAME},
+                "kind": "get", "operation": "read",
+            });
+            let answer = world.provider(&request.to_string()).succeeds().answer();
+            let message = answer["Err"]["message"].as_str().unwrap();
+            assert!(says.iter().all(|text| message.contains(text)), "{message}");
+        }
+    }
+    world.card.clear_faults();
+    world.yk_cargo(["token", NAME, "--read"]).succeeds();
+}
+
 #[test]
 fn piv_is_switched_off() {
     let world = World::with_a_crate();

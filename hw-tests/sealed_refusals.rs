@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use mock_card::settings::CardSettings;
-use mock_card::{Effect, Event, Fault, Firmware, MockCard, Touch};
+use mock_card::{Builder, Effect, Event, Fault, Firmware, MockCard, Touch};
 use serde_json::json;
 
 use crate::sealed::{Sealed, TOKEN};
@@ -305,6 +306,73 @@ fn every_firmware() {
         sealed.yank().succeeds();
         assert_eq!(sealed.registry.done(), ["yank alpha 0.1.0"], "{firmware:?}");
     }
+}
+
+/// A card whose PIV is reset to what it was when it left the factory; the person has set a PIN again.
+fn reset(sealed: &mut Sealed, state: &Path) {
+    sealed.world.card.daemon().stop();
+    fs::remove_file(state).unwrap();
+    let card = MockCard::builder().serial(SERIAL).pin(PIN).state(state);
+    sealed.world.exchange_card(card.start().unwrap());
+}
+
+/// Nothing is sealed to a key that is gone, and what is said to be done is done and works.
+#[test]
+fn a_key_that_went_with_a_reset() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("card");
+    let mut sealed = Sealed::unsealed(Reads::Open, |card| card.state(&state));
+    sealed.seal(&[]).succeeds();
+    let before = fs::read(sealed.file()).unwrap();
+    reset(&mut sealed, &state);
+    let gone = [
+        "slot 95 of YubiKey 12345678 no longer holds the key",
+        "get a new token from the registry, and seal it to a new key with `yk-cargo seal REGISTRY --rotate --serial 12345678`",
+    ];
+    for more in [&["--rotate"][..], &["--rotate", "--no-check"]] {
+        sealed.seal(more).fails().says(&gone);
+    }
+    sealed.world.yk_cargo(["seal", "--add-card", "--yes"]).fails().says(&gone);
+    let other = ["seal", "sparse+http://localhost:9/", "--yes", "--no-check", "--no-configure"];
+    sealed.world.yk_cargo(other).input(TOKEN).fails().says(&gone);
+    let login =
+        sealed.world.cargo(&sealed.world.path("work"), ["login", "--registry", NAME]).input(TOKEN).fails();
+    login.says(&gone[..1]);
+    assert_eq!(fs::read(sealed.file()).unwrap(), before, "nothing was sealed");
+    let made = sealed.seal(&["--rotate", "--serial", "12345678"]).succeeds();
+    made.says(&["made the key for sealed tokens in slot", "it is the same"]);
+    assert_eq!(sealed.enrollments().sealing_keys.len(), 1);
+    sealed.yank().succeeds();
+    sealed.seal(&["--rotate"]).succeeds();
+}
+
+/// The other card opens the tokens, and the one that was reset gets a new key.
+#[test]
+fn a_spare_that_was_reset() {
+    const SECOND: u32 = 22_222_222;
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("card");
+    let second = |card: Builder| {
+        card.another_card(CardSettings {
+            serial: SECOND,
+            pin: Some(PIN.to_owned()),
+            state: Some(folder.path().join("second")),
+            ..CardSettings::default()
+        })
+    };
+    let mut sealed = Sealed::unsealed(Reads::Open, |card| second(card.state(&state)));
+    sealed.seal(&["--serial", "22222222"]).succeeds();
+    sealed.world.yk_cargo(["seal", "--add-card", "--yes", "--serial", "12345678"]).succeeds();
+    sealed.world.card.daemon().stop();
+    fs::remove_file(&state).unwrap();
+    let cards = second(MockCard::builder().serial(SERIAL).pin(PIN).state(&state));
+    sealed.world.exchange_card(cards.start().unwrap());
+    let rotated = sealed.seal(&["--rotate"]).fails();
+    rotated.says(&["of YubiKey 12345678 no longer holds", "`yk-cargo seal --add-card --serial 12345678`"]);
+    let add = ["seal", "--add-card", "--yes", "--serial", "12345678"];
+    sealed.world.yk_cargo(add).succeeds().says(&["`my-reg` opens with YubiKey 12345678 too"]);
+    sealed.world.card.on(SECOND).unplug();
+    sealed.yank().succeeds().says(&["with YubiKey 12345678"]);
 }
 
 #[test]

@@ -104,17 +104,15 @@ fn a_busy_card_does_not_keep_the_free_one() {
 fn a_busy_card_alone_is_waited_for_with_a_word() {
     let world = World::enrolled();
     world.card.hold_transaction();
-    std::thread::scope(|scope| {
-        let yank = scope.spawn(|| world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds());
-        assert!(world.card.wait_blocked(1, std::time::Duration::from_secs(60)));
-        // It is told of after a second, and lasts for as long as this.
-        let status = world.yk_cargo(["status"]).succeeds();
-        status.says(&["note: waiting for another program to let go of the YubiKey (Yubico YubiKey"]);
-        assert!(!status.stdout.contains("not plugged in"), "{status:#?}");
-        assert!(status.stdout.contains("YubiKey 12345678 (laptop key)  busy, if it is"), "{status:#?}");
-        world.card.release();
-        yank.join().unwrap().says(&["waiting for another program to let go of the YubiKey", "touch it if"]);
-    });
+    let waiting = "waiting for another program to let go of the YubiKey (Yubico YubiKey";
+    let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).until_it_says(waiting);
+    assert!(yank.said.contains("touch it if"), "{}", yank.said);
+    let status = world.yk_cargo(["status"]).succeeds();
+    status.says(&[&format!("note: {waiting}")]);
+    assert!(!status.stdout.contains("not plugged in"), "{status:#?}");
+    assert!(status.stdout.contains("YubiKey 12345678 (laptop key)  busy, if it is"), "{status:#?}");
+    world.card.release();
+    yank.succeeds();
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use mock_card::{Builder, MockCard};
 use registry_gateway::challenge::Challenges;
@@ -303,6 +303,18 @@ impl Run {
         child
     }
 
+    /// A child that has said this, and was not waited for any longer. It may print no more than a pipe holds.
+    #[track_caller]
+    pub(crate) fn until_it_says(self, text: &str) -> Speaking {
+        let mut child = self.starts();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        while !said.contains(text) {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "no {text:?} in {said}");
+        }
+        Speaking { child, stderr, said }
+    }
+
     pub(crate) fn ends(mut self) -> Outcome {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
@@ -323,6 +335,22 @@ impl Run {
             Outcome { status: child.wait().unwrap(), stdout, stderr: errors.join().unwrap().unwrap() };
         drop(stdin);
         outcome
+    }
+}
+
+/// A child that goes on.
+pub(crate) struct Speaking {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// What it has said up to the line that was waited for.
+    pub(crate) said: String,
+}
+
+impl Speaking {
+    #[track_caller]
+    pub(crate) fn succeeds(mut self) {
+        self.stderr.read_to_string(&mut self.said).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{}", self.said);
     }
 }
 

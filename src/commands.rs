@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
-use crate::text::tame;
+use crate::text::{in_ascii, tame};
 
 pub mod arguments;
 pub mod attest;
@@ -33,8 +33,18 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Prints a line to stdout. It is no error if the reader has gone, as `head` does.
+/// Prints text for a person to stdout: whoever chose what stands in it, it drives no terminal.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
+    print_raw(tame(text))
+}
+
+/// Prints JSON to stdout; the same holds for it.
+fn print_json(value: &serde_json::Value) -> Result<(), Error> {
+    print_raw(in_ascii(value))
+}
+
+/// Prints a line to stdout as it is. It is no error if the reader has gone, as `head` does.
+fn print_raw(text: impl std::fmt::Display) -> Result<(), Error> {
     written(writeln!(std::io::stdout().lock(), "{text}"))
 }
 

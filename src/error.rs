@@ -400,9 +400,9 @@ impl Error {
                 "`yk-cargo seal {} --rotate` seals another; or revoke the one in clear, and remove it there",
                 foreign_word(registry)
             ),
-            Self::SealingKeyGone { .. } => {
-                "if the key was deleted or PIV was reset: seal a new token with `yk-cargo seal REGISTRY --rotate`".into()
-            }
+            Self::SealingKeyGone { serial, .. } => format!(
+                "if it was deleted or PIV was reset: get a new token from the registry, and seal it to a new key with `yk-cargo seal REGISTRY --rotate --serial {serial}`; if another card opens the tokens: `yk-cargo seal --add-card --serial {serial}`"
+            ),
             Self::SerialNeeded => {
                 "it is printed on the key: --serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again".into()
             }

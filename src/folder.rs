@@ -237,16 +237,24 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 fn only_we_may_write(path: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    let problem = who_else_may_write(path, metadata, keeps_no_permissions);
+    problem.map_or(Ok(()), |problem| Err(Error::Unsafe { path: path.to_owned(), problem }))
+}
+
+/// Permissions that everything in a folder has count for nothing; whose it is always counts.
+#[cfg(unix)]
+fn who_else_may_write(
+    path: &Path,
+    metadata: &fs::Metadata,
+    keeps_no_permissions: impl FnOnce(&Path) -> bool,
+) -> Option<Others> {
     use std::os::unix::fs::MetadataExt as _;
-    let others = |problem| Err(Error::Unsafe { path: path.to_owned(), problem });
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return others(if rustix::process::geteuid().is_root() { Others::NotRoot } else { Others::Own });
+        return Some(if rustix::process::geteuid().is_root() { Others::NotRoot } else { Others::Own });
     }
     let folder = if metadata.is_dir() { Some(path) } else { path.parent() };
-    if metadata.mode() & OTHERS_MAY_WRITE != 0 && !folder.is_some_and(keeps_no_permissions) {
-        return others(Others::MayWrite);
-    }
-    Ok(())
+    let may_write = metadata.mode() & OTHERS_MAY_WRITE != 0;
+    (may_write && !folder.is_some_and(keeps_no_permissions)).then_some(Others::MayWrite)
 }
 
 #[cfg(not(unix))]
@@ -359,6 +367,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("yk-cargo/enrollments.toml");
         (folder, file)
+    }
+
+    #[test]
+    fn permissions_count_where_they_are_kept() {
+        let (_folder, file) = file();
+        let folder = file.parent().unwrap();
+        create(folder).unwrap();
+        replace(&file, "version = 1").unwrap();
+        assert!(!keeps_no_permissions(folder));
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "the probe is gone");
+        for path in [folder, &file] {
+            let judged = |keeps_none: bool| {
+                who_else_may_write(path, &fs::metadata(path).unwrap(), |asked| {
+                    assert_eq!(asked, folder);
+                    keeps_none
+                })
+            };
+            assert_eq!(judged(false), None);
+            let before = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+            assert_eq!((judged(false), judged(true)), (Some(Others::MayWrite), None));
+            fs::set_permissions(path, before).unwrap();
+        }
+    }
+
+    /// Whatever the file system keeps, a file of another user's is not read.
+    #[test]
+    fn whose_it_is_counts_everywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, others) = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(1), None).unwrap();
+            (folder.path(), Others::NotRoot)
+        } else {
+            (Path::new("/"), Others::Own)
+        };
+        let metadata = fs::metadata(path).unwrap();
+        assert_eq!(who_else_may_write(path, &metadata, |_| true), Some(others));
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Provider<'_> {
         if registry.challenge == ChallengeSource::None && greeting::in_cargos_headers(&info.headers) {
             let name = escape(registry.display_name());
             self.ui.warn(format_args!(
-                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {name} --refresh"
+                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {} --refresh",
+                foreign_word(registry.display_name())
             ));
         }
         self.warn_of_detours(registry);

@@ -8,6 +8,7 @@
 
 mod discovery;
 mod error;
+mod failure;
 mod looks;
 mod session;
 mod worker;

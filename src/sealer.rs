@@ -68,28 +68,29 @@ impl Sealer<'_> {
         }
     }
 
-    /// Makes a key on the card that is plugged in, unless this computer knows one already.
+    /// Makes a key on the card that is plugged in, unless this computer knows one already. On a card that was named, one that
+    /// is gone is made anew.
     ///
     /// # Errors
-    /// Whatever stopped it; a rerun goes on from there.
+    /// [`Error::SealingKeyGone`], or whatever stopped it; a rerun goes on from there.
     pub(crate) fn key(&self) -> Result<(), Error> {
-        if self.enrollments()?.sealing_keys.is_empty() {
+        let enrollments = self.enrollments()?;
+        if self.drop_gone_key(&enrollments)? || enrollments.sealing_keys.is_empty() {
             self.key_on(self.making.serial)?;
         }
         Ok(())
     }
 
-    /// Seals a token for all known cards, in place of the one that may be there, and notes it. Cargo's own files are
-    /// not looked at.
+    /// Seals a token for all known cards, of which [`key`](Self::key) makes sure, in place of the one that may be there, and
+    /// notes it. Cargo's own files are not looked at.
     ///
     /// # Errors
-    /// [`Error::Enrollments`] with the file that cannot be written, and what [`key`](Self::key) says.
+    /// [`Error::Enrollments`] with the file that cannot be written.
     pub(crate) fn seal(
         &self,
         registry: &ConfiguredRegistry,
         token: &BearerToken,
     ) -> Result<SealedToken, Error> {
-        self.key()?;
         let sealed = SealedToken {
             index: registry.index.clone(),
             name: registry.name.clone(),

@@ -21,7 +21,7 @@ use crate::piv::{P384, Serial};
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
 mod signing;
@@ -178,7 +178,8 @@ fn fetch_challenge(
     }
     if greeting.challenge.is_none() {
         access.ui.note(format_args!(
-            "`{name}` issues no challenges any more; if that is to last: yk-cargo enroll {name} --refresh"
+            "`{name}` issues no challenges any more; if that is to last: yk-cargo enroll {} --refresh",
+            foreign_word(registry.display_name())
         ));
     }
     Ok(greeting.challenge.map(|text| Challenge { text, fetched: Instant::now() }))

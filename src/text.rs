@@ -26,6 +26,22 @@ pub fn tame(message: impl Display) -> String {
     shown(&message.to_string(), |character| character == '\n' || !is_letter(character) && !is_mark(character))
 }
 
+/// JSON that says the same, in ASCII without control characters (RFC 8259, section 7).
+#[must_use]
+pub fn in_ascii(value: &serde_json::Value) -> String {
+    let mut safe = String::new();
+    for character in value.to_string().chars() {
+        if character.is_ascii() && !character.is_ascii_control() {
+            safe.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        }
+    }
+    safe
+}
+
 /// Makes foreign text safe to show: whatever is not a letter or digit that is written from left to right, an ASCII sign or
 /// a blank is written as `\u{…}`, and the text is cut at 2000 characters. Letters that could be taken for Latin ones are
 /// written so too where they share a word with them (UTS 39, "mixed-script confusables").
@@ -36,6 +52,12 @@ pub fn escape(text: &str) -> String {
         Some((end, _)) => shown(&text[..end], |_| false) + "…",
         None => shown(text, |_| false),
     }
+}
+
+/// A path, escaped: a project chooses the names of its folders, and what it includes.
+#[must_use]
+pub fn escape_path(path: &Path) -> String {
+    escape(&path.display().to_string())
 }
 
 /// `may_stay` says what stays of the signs that are visible and keep their place, beside those of ASCII.

@@ -10,9 +10,9 @@ use crate::card::key_use::{KeyUse, PrivateKey};
 use crate::card::known::KnownCards;
 use crate::enrollment::{Enrollments, SealedToken, SealingKey};
 use crate::error::Error;
-use crate::piv::{P256, P256Point};
+use crate::piv::P256Point;
 use crate::reader::Readers;
-use crate::sealed::{self, AgeFile, BearerToken, Recipient};
+use crate::sealed::{self, AgeFile, BearerToken};
 use crate::sealed_files;
 use crate::settings::Settings;
 use crate::text::{escape, in_words};
@@ -99,11 +99,7 @@ fn private_key(
         pin: key.pin,
         touch: key.touch,
         announcement: Some(announcement),
-        is_there: |piv, (key, _)| {
-            enrolled_keys::is_there(piv, &P256, key.slot, |point| {
-                Recipient::from_point(point) == Ok(key.recipient)
-            })
-        },
+        is_there: |piv, (key, _)| enrolled_keys::opens(piv, key),
         slot: key.slot,
         gone: |serial, slot| Error::SealingKeyGone { serial, slot },
         key: (key.clone(), point),

@@ -3,10 +3,11 @@
 
 use asymmetric_token::PublicKey;
 
-use crate::enrollment::{Card, Key};
+use crate::enrollment::{Card, Key, SealingKey};
 use crate::error::Error;
 use crate::piv::certificate::{KeyPurpose, SlotCertificate};
-use crate::piv::{self, Curve, METADATA_SINCE, P384, Piv, Slot};
+use crate::piv::{self, Curve, METADATA_SINCE, P256, P384, Piv, Slot};
+use crate::sealed::Recipient;
 
 /// What the card says of an enrolled key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,14 @@ pub(crate) fn is_there<const POINT: usize>(
         Err(piv::Error::Unsupported { .. }) => Ok(piv.certificate(slot)?.is_some()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The same for a key that opens sealed tokens.
+///
+/// # Errors
+/// What the card answers instead.
+pub(crate) fn opens(piv: &mut Piv<'_>, key: &SealingKey) -> Result<bool, Error> {
+    is_there(piv, &P256, key.slot, |point| Recipient::from_point(point) == Ok(key.recipient))
 }
 
 fn found(piv: &mut Piv<'_>, enrolled: &Key) -> Result<Found, Error> {

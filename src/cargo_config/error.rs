@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::origin::{Clash, Origin};
 use crate::folder;
 use crate::index_url::{self, IndexUrl};
-use crate::text::escape;
+use crate::text::{escape, escape_path};
 
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -21,19 +21,20 @@ pub enum Error {
     )]
     AsksAnother { name: String, provider: String },
     /// Somebody else has changed a file meanwhile.
-    #[error("{} was changed meanwhile", file.display())]
+    #[error("{} was changed meanwhile", escape_path(file))]
     Changed { file: PathBuf },
     /// The credentials name a provider too.
     #[error(
         "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
-        file.display(), escape(name)
+        escape_path(file),
+        escape(name)
     )]
     CredentialsNameAProvider { file: PathBuf, name: String },
     /// crates.io takes bearer tokens only.
     #[error("crates.io takes bearer tokens only, no asymmetric ones")]
     CratesIo,
     /// What a file includes.
-    #[error("cargo does not take {}: {problem}", file.display())]
+    #[error("cargo does not take {}: {problem}", escape_path(file))]
     Include {
         /// The file that includes, or is included.
         file: PathBuf,
@@ -52,7 +53,7 @@ pub enum Error {
     #[error(transparent)]
     Folder(#[from] folder::Error),
     /// A file cannot be read or written.
-    #[error("cannot {action} {}", file.display())]
+    #[error("cannot {action} {}", escape_path(file))]
     Io {
         /// `read` or `write`.
         action: &'static str,
@@ -79,7 +80,7 @@ pub enum Error {
     )]
     NoSparsePrefix { index: IndexUrl },
     /// A file that is not simply the person's own.
-    #[error("{} {problem}", file.display())]
+    #[error("{} {problem}", escape_path(file))]
     NotOurs { file: PathBuf, problem: &'static str },
     /// A project gives a name that is nothing to the person.
     #[error(
@@ -113,7 +114,7 @@ pub enum Error {
         wanted: &'static str,
     },
     /// Not TOML.
-    #[error("{} is not TOML: {reason}", file.display())]
+    #[error("{} is not TOML: {}", escape_path(file), escape(reason))]
     Toml { file: PathBuf, reason: String },
     /// Nobody knows this name.
     #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", escape(name))]

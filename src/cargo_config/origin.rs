@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::text::escape;
+use crate::text::{escape, escape_path, foreign_word};
 
 /// Where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,15 @@ impl Origin {
         }
     }
 
+    /// As one word of a shell's command.
+    #[must_use]
+    pub fn word(&self) -> String {
+        match self {
+            Self::File { path, .. } => foreign_word(&path.display().to_string()),
+            Self::Variable(name) => foreign_word(name),
+        }
+    }
+
     /// Where relative paths start: at the folder above the one with the file (cargo 1.95, `Definition::root`).
     #[must_use]
     pub fn root<'a>(&'a self, here: &'a Path) -> &'a Path {
@@ -78,7 +87,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, .. } => f.write_str(&escape(&path.display().to_string())),
+            Self::File { path, .. } => f.write_str(&escape_path(path)),
             Self::Variable(name) => f.write_str(&escape(name)),
         }
     }

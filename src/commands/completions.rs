@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Command};
 
-use crate::commands::print;
+use crate::commands::print_raw;
 use crate::error::Error;
 
 /// Arguments of `completions`.
@@ -21,7 +21,7 @@ pub struct Completions {
 pub fn completions(arguments: &Completions, mut cli: Command) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut cli, "yk-cargo", &mut script);
-    print(String::from_utf8_lossy(&script).trim_end())
+    print_raw(String::from_utf8_lossy(&script).trim_end())
 }
 
 /// Arguments of `man`.

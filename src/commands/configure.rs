@@ -8,7 +8,7 @@ use crate::commands::standing::Served;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::text::escape;
+use crate::text::{escape, escape_path};
 use crate::ui::Ui;
 
 /// `--configure`, `--no-configure`, or neither.
@@ -113,7 +113,7 @@ pub(super) fn file_of(change: &ProviderChange, cargo: &Configuration) -> String 
     if change.file == cargo.home_file() {
         "$CARGO_HOME/config.toml".into()
     } else {
-        escape(&change.file.display().to_string())
+        escape_path(&change.file)
     }
 }
 

@@ -6,11 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::card::access;
-use crate::commands::print;
+use crate::commands::print_json;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::text::{escape, sentence};
+use crate::text::{escape, foreign_word, sentence};
 
 mod cards;
 mod cargo;
@@ -81,7 +81,7 @@ impl Findings {
         let failed = self.0.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
         if as_json {
             let checks: Vec<_> = self.0.iter().map(Finding::json).collect();
-            print(json!({ "version": 1, "ok": failed == 0, "checks": checks }))?;
+            print_json(&json!({ "version": 1, "ok": failed == 0, "checks": checks }))?;
         } else {
             self.0.iter().try_for_each(Finding::print)?;
         }
@@ -109,13 +109,17 @@ fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
         count => findings.ok(CHECK, format!("{count} registries")),
     }
     for registry in enrollments.registries.iter().filter(|registry| registry.cards.len() == 1) {
-        let name = name(registry);
-        let text = format!("`{name}` knows one card; if it is lost you cannot publish");
-        findings.warn("backup", text, format!("yk-cargo enroll {name} --backup"));
+        let text = format!("`{}` knows one card; if it is lost you cannot publish", name(registry));
+        findings.warn("backup", text, format!("yk-cargo enroll {} --backup", word(registry)));
     }
     enrollments
 }
 
 fn name(registry: &Registry) -> String {
     escape(registry.display_name())
+}
+
+/// The name for a command.
+fn word(registry: &Registry) -> String {
+    foreign_word(registry.display_name())
 }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::index_url::IndexUrl;
 use crate::piv::Serial;
 use crate::settings::Settings;
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
 /// Arguments of `forget`.
@@ -108,7 +108,7 @@ fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> R
         } else {
             ui.note(format_args!(
                 "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
-                escape(registry.display_name())
+                foreign_word(registry.display_name())
             ));
         }
     }

@@ -6,7 +6,7 @@ use asymmetric_token::{Claims, Enrollment, Footer, MAX_TOKEN_BYTES, Untrusted, e
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::print;
+use crate::commands::{print, print_json};
 use crate::error::Error;
 use crate::text::escape;
 
@@ -30,14 +30,14 @@ pub fn run(arguments: &Inspect) -> Result<(), Error> {
     let untrusted = Untrusted::parse(token.trim())?;
     if let Ok(enrollment) = untrusted.unverified_enrollment() {
         return if arguments.json {
-            print(enrollment_as_json(&enrollment, untrusted.footer()))
+            print_json(&enrollment_as_json(&enrollment, untrusted.footer()))
         } else {
             print(enrollment_as_text(&enrollment, untrusted.footer()))
         };
     }
     let claims = untrusted.unverified_claims()?;
     if arguments.json {
-        print(as_json(&claims, untrusted.footer()))
+        print_json(&as_json(&claims, untrusted.footer()))
     } else {
         print(as_text(&claims, untrusted.footer()))
     }

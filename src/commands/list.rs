@@ -4,11 +4,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::commands::standing::Served;
-use crate::commands::{print, sealed_tokens};
+use crate::commands::{print, print_json, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
 /// Arguments of `list`.
@@ -26,7 +26,7 @@ pub struct List {
 pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     if arguments.json {
-        return print(json!({
+        return print_json(&json!({
             "version": 1,
             "registries": enrollments.registries.iter().map(registry_json).collect::<Vec<_>>(),
             "unfinished": enrollments.pending.iter().filter_map(pending_json).collect::<Vec<_>>(),
@@ -44,8 +44,9 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
         print(registry_text(registry))?;
         if registry.cards.len() == 1 {
             ui.note(format_args!(
-                "`{0}` knows one card; if it is lost you cannot publish: yk-cargo enroll {0} --backup",
-                escape(registry.display_name())
+                "`{}` knows one card; if it is lost you cannot publish: yk-cargo enroll {} --backup",
+                escape(registry.display_name()),
+                foreign_word(registry.display_name())
             ));
         }
     }

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
-use crate::text::escape;
+use crate::text::{escape_path, foreign_word};
 use crate::ui::Ui;
 use crate::unsealer::Occasion;
 
@@ -98,7 +98,10 @@ fn migrate(moving: &Move, sealer: &Sealer<'_>) -> Result<(), Error> {
     let ui = sealer.ui;
     let sealed = match Enrollments::load(sealer.context.cargo.home())?.sealed(&moving.registry.index) {
         Some(sealed) => sealed.clone(),
-        None => sealer.seal(&moving.registry, &moving.token)?,
+        None => {
+            sealer.key()?;
+            sealer.seal(&moving.registry, &moving.token)?
+        }
     };
     see_that_it_opens(&sealed, moving, sealer)?;
     configure::provider(&moving.registry, Choice::Write, sealer.context, ui)?;
@@ -124,11 +127,12 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
     let ui = sealer.ui;
     for moving in moves {
         let name = moving.name();
+        let word = foreign_word(&name);
         ui.warn(format_args!(
-            "cargo now gets the token of `{name}` from the card alone; the way back: yk-cargo unseal {name} --restore"
+            "cargo now gets the token of `{name}` from the card alone; the way back: yk-cargo unseal {word} --restore"
         ));
         ui.warn(format_args!(
-            "it lay in clear, and backups may still have it: make a new one at the registry, revoke this one, and then: yk-cargo seal {name} --rotate"
+            "it lay in clear, and backups may still have it: make a new one at the registry, revoke this one, and then: yk-cargo seal {word} --rotate"
         ));
         moving.tell_what_shadows_it(ui);
     }
@@ -136,5 +140,5 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
 }
 
 fn shown_file(token: &ClearToken) -> String {
-    escape(&token.file.display().to_string())
+    escape_path(&token.file)
 }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::piv::{Serial, Slot};
 use crate::sealed::{BearerToken, TokenError};
 use crate::sealer::{Making, Sealer};
-use crate::text::escape;
+use crate::text::{escape, escape_path};
 use crate::ui::Ui;
 
 mod add_card;
@@ -117,7 +117,7 @@ fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<()
         if cargo.is_token_of(&left, registry)? {
             ui.warn(format_args!(
                 "{} still has a token for `{}` in clear: remove it, and revoke it at the registry if it is another one",
-                left.file.display(),
+                escape_path(&left.file),
                 escape(&left.registry)
             ));
         }

@@ -1,11 +1,13 @@
 //! How a registry stands with cargo: whether cargo, in this folder, asks this program for its tokens. In words, and with
 //! what to do; `doctor`, `status`, `list` and whoever changes cargo's configuration say the same.
 
+use std::path::Path;
+
 use crate::cargo_config::{
     Configuration, ConfiguredRegistry, DecidedBy, Detour, Error, Located, Origin, Provider, Providers, Scope,
 };
 use crate::enrollment::{Enrollments, Registry, SealedToken};
-use crate::text::escape;
+use crate::text::{escape, escape_path, foreign_word};
 
 use Standing::{Asked, Doubtful, NotAsked};
 
@@ -66,7 +68,8 @@ impl Served {
             (_, Ok(detours)) => detours.first().filter(|_| self.is_sealed).map(|Detour { key, origin }| {
                 let key = escape(key);
                 format!(
-                    "{origin} sets `{key}`, so its token is not opened in this folder; next: edit {origin}"
+                    "{origin} sets `{key}`, so its token is not opened in this folder; next: {}",
+                    edit(origin)
                 )
             }),
         }
@@ -83,7 +86,7 @@ impl Served {
     ) -> Result<Standing, Error> {
         let found = match cargo.name_by_url(Scope::Here, &self.registry) {
             Err(error @ Error::SeveralNames { .. }) => {
-                return Ok(NotAsked { text: error.to_string(), next: edit(&cargo.home_file().display()) });
+                return Ok(NotAsked { text: error.to_string(), next: edit_file(&cargo.home_file()) });
             }
             name => name?,
         };
@@ -133,11 +136,12 @@ impl Served {
                     return Ok(Doubtful { text, next: self.forget() });
                 }
                 Some(Located { value, .. }) => {
+                    let word = foreign_word(name);
                     let text = format!("`{shown}` now is {}, but enrolled is {index}", escape(&value));
                     let next = if self.is_sealed {
-                        format!("yk-cargo seal {shown}")
+                        format!("yk-cargo seal {word}")
                     } else {
-                        format!("yk-cargo enroll {shown} --same-keys-as {shown}")
+                        format!("yk-cargo enroll {word} --same-keys-as {word}")
                     };
                     return Ok(NotAsked { text, next });
                 }
@@ -157,7 +161,7 @@ impl Served {
                 text: format!(
                     "{index} has no name in cargo's configuration, and cargo does not ask this program for it"
                 ),
-                next: edit(&cargo.home_file().display()),
+                next: edit_file(&cargo.home_file()),
             },
         })
     }
@@ -179,8 +183,8 @@ impl Served {
             if is_asked { "asks this program for that" } else { "does not ask this program" }
         );
         let next = match is_asked {
-            _ if cargo.is_in_own_files(name) => format!("unset {variable}"),
-            true => edit(&cargo.home_file().display()),
+            _ if cargo.is_in_own_files(name) => unset(variable),
+            true => edit_file(&cargo.home_file()),
             false => self.configure(&shown),
         };
         if is_asked { Doubtful { text, next } } else { NotAsked { text, next } }
@@ -193,10 +197,7 @@ impl Served {
                 let text = format!(
                     "both config.toml and {name} have a credential-provider for {shown}, and cargo mixes them up"
                 );
-                return Ok(NotAsked {
-                    text,
-                    next: format!("remove it from {}", escape(&file.display().to_string())),
-                });
+                return Ok(NotAsked { text, next: format!("remove it from {}", escape_path(&file)) });
             }
             providers => providers?,
         };
@@ -269,7 +270,7 @@ impl Served {
     /// What gets another provider out of the way.
     fn mend(&self, provider: &Provider, shown: &str) -> String {
         match provider.decided_at() {
-            Origin::Variable(variable) => format!("unset {variable}"),
+            Origin::Variable(variable) => unset(variable),
             origin if origin.is_projects() || provider.alias.is_some() => edit(origin),
             _ => self.configure(shown),
         }
@@ -277,7 +278,8 @@ impl Served {
 
     /// The command that sets cargo up for it.
     fn configure(&self, shown: &str) -> String {
-        let name = if self.registry.is_crates_io() { "crates-io" } else { shown.trim_matches('`') };
+        let name = shown.strip_prefix('`').and_then(|name| name.strip_suffix('`')).unwrap_or(shown);
+        let name = if self.registry.is_crates_io() { "crates-io".to_owned() } else { foreign_word(name) };
         if self.is_sealed {
             format!("yk-cargo seal {name} --rotate --configure")
         } else {
@@ -287,7 +289,7 @@ impl Served {
 
     /// The command by which this computer forgets it.
     fn forget(&self) -> String {
-        let index = escape(&self.registry.index);
+        let index = foreign_word(&self.registry.index);
         if self.is_sealed {
             format!("yk-cargo unseal {index} --restore")
         } else {
@@ -314,10 +316,18 @@ fn asked(by: DecidedBy, provider: &Provider, shown: &str) -> String {
 
 fn leads_elsewhere(name: &str, index: &str, origin: &Origin) -> Standing {
     let text = format!("{origin} gives `{}` the URL {index}, which is not enrolled", escape(name));
-    let next = origin.variable().map_or_else(|| edit(origin), |variable| format!("unset {variable}"));
+    let next = origin.variable().map_or_else(|| edit(origin), unset);
     NotAsked { text, next }
 }
 
-fn edit(place: &dyn std::fmt::Display) -> String {
-    format!("edit {place}")
+fn edit(place: &Origin) -> String {
+    format!("edit {}", place.word())
+}
+
+fn edit_file(file: &Path) -> String {
+    format!("edit {}", foreign_word(&file.display().to_string()))
+}
+
+fn unset(variable: &str) -> String {
+    format!("unset {}", foreign_word(variable))
 }

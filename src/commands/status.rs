@@ -9,12 +9,12 @@ use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::{self, Configuration};
 use crate::commands::registered::{self, Asked};
 use crate::commands::standing::Served;
-use crate::commands::{Mark, print, print_marked, sealed_tokens};
+use crate::commands::{Mark, print, print_json, print_marked, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
 use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
-use crate::text::escape;
+use crate::text::{escape, escape_path, foreign_word};
 use crate::ui::Ui;
 
 /// Arguments of `status`.
@@ -37,7 +37,7 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     let cards = found.as_deref().unwrap_or_default();
     let asked = registered::ask(&enrollments, cards, &readers, &context.settings);
     if arguments.json {
-        return print(as_json(&enrollments, &found, &cargo, &asked, context));
+        return print_json(&as_json(&enrollments, &found, &cargo, &asked, context));
     }
     let ui = Ui::silent();
     match &found {
@@ -63,8 +63,9 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     }
     // What is wrong with cargo's files is told by `doctor`.
     for token in cargo.iter().flat_map(Configuration::clear_tokens) {
-        let (name, file) = (escape(&token.registry), escape(&token.file.display().to_string()));
-        ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {name}"));
+        let (name, file) = (escape(&token.registry), escape_path(&token.file));
+        let word = foreign_word(&token.registry);
+        ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {word}"));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::commands::print;
+use crate::commands::print_raw;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
@@ -52,7 +52,7 @@ pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     let mut unsealer = Unsealer::new(&readers, &context.settings, Ui::asking());
     let occasion = if arguments.restore { "to give it back to cargo" } else { "to print it" };
     let opened = unsealer.unseal(&enrollments, token, Occasion::Other(occasion))?;
-    if arguments.restore { restore(token, &opened, context, ui) } else { print(opened.expose()) }
+    if arguments.restore { restore(token, &opened, context, ui) } else { print_raw(opened.expose()) }
 }
 
 /// The token is in both places before the sealed one goes, so that it is never in neither.

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::commands::arguments::name_and_version;
 use crate::commands::finding::{Finding, Verdict};
-use crate::commands::print;
+use crate::commands::print_json;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
@@ -29,7 +29,7 @@ use crate::index_url::IndexUrl;
 use crate::piv::P384;
 use crate::piv::attestation::Attestation;
 use crate::proof::{self, Logged, Proof};
-use crate::text::escape;
+use crate::text::{escape, escape_path};
 use crate::trusted_keys::{self, Trust, TrustedKeys};
 use crate::ui::Ui;
 
@@ -188,7 +188,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn shown(path: &Path) -> String {
-    escape(&path.display().to_string())
+    escape_path(path)
 }
 
 /// Why the key is trusted, or why not.
@@ -344,7 +344,7 @@ impl Findings {
     fn report(&self, as_json: bool, proof: &Proof) -> Result<(), Error> {
         let failed = self.failed();
         if as_json {
-            print(self.json(proof))?;
+            print_json(&self.json(proof))?;
         } else {
             self.0.iter().try_for_each(Finding::print)?;
         }

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use toml_edit::Table;
 
-use super::edit::{Edit, find_or_push, is_card, is_of, set, tables};
+use super::edit::{Edit, find_or_push, has, is_card, is_of, set, tables};
 use super::{Error, Reads, card_name, values};
 use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
@@ -95,6 +95,16 @@ impl Edit {
         let keys = tables(self.table(), "sealing-key");
         let table = find_or_push(keys, |table| is_card(table, key.serial), Table::new);
         set(table, key);
+        self.save()
+    }
+
+    /// Drops a key that is no longer on its card.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn remove_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
+        let recipient = key.recipient.to_string();
+        tables(self.table(), "sealing-key").retain(|table| !has(table, "recipient", &recipient));
         self.save()
     }
 

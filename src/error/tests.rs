@@ -525,6 +525,7 @@ fn of_the_reader() -> Vec<Error> {
             E::Timeout { waiting: Waiting::ForWork },
         ],
         E::Stopped => [E::Stopped],
+        E::Senseless { .. } => [E::Senseless { text: "unknown PCSC error code: 0xbeef".into() }],
         E::Other { .. } => [E::Other { code: 0x8010_000F, text: "the protocols do not match".into() }],
     });
     errors.into_iter().map(Error::from).collect()

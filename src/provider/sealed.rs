@@ -108,9 +108,17 @@ impl Provider<'_> {
             }
         }
         let interactive = self.ui.is_interactive();
-        let token = match &login.token {
-            Some(token) => BearerToken::new(Zeroizing::new(token.as_ref().expose().trim().to_owned()))?,
-            None if !interactive => return Err(Error::NoToken { nobody: self.ui.nobody() }),
+        let readers = access::readers(&context.settings.wait);
+        let making = Making { without_asking: !interactive, ..Making::default() };
+        let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
+        let given = login.token.as_ref().map(|token| token.as_ref().expose().trim().to_owned());
+        let given = given.map(|token| BearerToken::new(Zeroizing::new(token))).transpose()?;
+        if given.is_none() && !interactive {
+            return Err(Error::NoToken { nobody: self.ui.nobody() });
+        }
+        sealer.key()?;
+        let token = match given {
+            Some(token) => token,
             None => {
                 if let Some(url) = login.login_url {
                     self.ui.say(format_args!("get a token at {}", escape(url)));
@@ -118,9 +126,6 @@ impl Provider<'_> {
                 ask_at_the_terminal(info.name.unwrap_or(info.index_url), &context, self.ui)?
             }
         };
-        let readers = access::readers(&context.settings.wait);
-        let making = Making { without_asking: !interactive, ..Making::default() };
-        let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
         let sealed = sealer.seal(&registry, &token)?;
         sealer.check(&sealed, &token)
     }

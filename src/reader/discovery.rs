@@ -7,7 +7,10 @@ use std::{
 
 use pcsc::{Context, PNP_NOTIFICATION, ReaderState, State};
 
-use super::{Error, ReaderName};
+use super::{
+    Error, ReaderName,
+    failure::{Failure, asked},
+};
 
 /// A reader that comes between listing and waiting is seen at the latest after this time: not every
 /// implementation counts such events (pcsc-lite does from protocol 4:5 on).
@@ -45,8 +48,8 @@ pub(super) fn wait(
             return Err(Error::NoReader);
         }
         states.push(plugging);
-        match context.get_status_change(left.min(LOOK_AGAIN), &mut states) {
-            Ok(()) | Err(pcsc::Error::Timeout | pcsc::Error::UnknownReader) => {}
+        match asked(|| context.get_status_change(left.min(LOOK_AGAIN), &mut states)) {
+            Ok(()) | Err(Failure::Pcsc(pcsc::Error::Timeout | pcsc::Error::UnknownReader)) => {}
             Err(error) => return Err(error.into()),
         }
         plugging = states.pop().expect("it was pushed above");
@@ -63,10 +66,10 @@ fn states(context: &Context) -> Result<Vec<ReaderState>, Error> {
         if states.is_empty() {
             return Ok(states);
         }
-        match context.get_status_change(Duration::ZERO, &mut states) {
-            Ok(()) | Err(pcsc::Error::Timeout) => {}
+        match asked(|| context.get_status_change(Duration::ZERO, &mut states)) {
+            Ok(()) | Err(Failure::Pcsc(pcsc::Error::Timeout)) => {}
             // Unplugged since it was listed.
-            Err(pcsc::Error::UnknownReader) => continue,
+            Err(Failure::Pcsc(pcsc::Error::UnknownReader)) => continue,
             Err(error) => return Err(error.into()),
         }
         states.iter_mut().for_each(ReaderState::sync_current_state);
@@ -77,13 +80,13 @@ fn states(context: &Context) -> Result<Vec<ReaderState>, Error> {
 /// The library would ask the daemon once more to tell how much room they need.
 fn names(context: &Context) -> Result<Vec<CString>, Error> {
     let mut buffer = [0; ALL_NAMES];
-    let names = match context.list_readers(&mut buffer) {
+    let names = match asked(|| context.list_readers(&mut buffer)) {
         Ok(names) => return Ok(names.map(CStr::to_owned).collect()),
-        Err(pcsc::Error::InsufficientBuffer) => context.list_readers_owned(),
+        Err(Failure::Pcsc(pcsc::Error::InsufficientBuffer)) => asked(|| context.list_readers_owned()),
         Err(error) => Err(error),
     };
     match names {
-        Err(pcsc::Error::NoReadersAvailable) => Ok(Vec::new()),
+        Err(Failure::Pcsc(pcsc::Error::NoReadersAvailable)) => Ok(Vec::new()),
         names => Ok(names?),
     }
 }

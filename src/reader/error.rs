@@ -40,6 +40,12 @@ pub enum Error {
     /// Nobody waits for the answer any more, or nobody can give one.
     #[error("the work with the card readers has ended")]
     Stopped,
+    /// The service answered what PC/SC does not define.
+    #[error("the smart card service gave an answer that means nothing ({text})")]
+    Senseless {
+        /// What it answered, with its number.
+        text: String,
+    },
     /// Anything else.
     #[error("the smart card service failed: {text} (code {code:08X})")]
     Other { code: u32, text: String },
@@ -99,6 +105,7 @@ impl Error {
                 "restart the smart card service, on Linux with `systemctl restart pcscd.service`"
             }
             Error::Stopped => "try again",
+            Error::Senseless { .. } => "restart the smart card service, or update it if it stays",
             Error::Other { .. } => "plug the YubiKey in again; if it stays, restart the smart card service",
         }
     }

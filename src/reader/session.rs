@@ -8,7 +8,11 @@ use std::{
 use pcsc::{Card, Context, Disposition, Protocols, ShareMode, Transaction};
 use zeroize::Zeroizing;
 
-use super::{AfterReset, Error, ReaderName, Terms, worker::Service};
+use super::{
+    AfterReset, Error, ReaderName, Terms,
+    failure::{Failure, asked},
+    worker::Service,
+};
 use crate::piv::{self, Piv, Transmit, TransportError};
 
 /// Other programs often hold a card exclusively for a moment only.
@@ -85,9 +89,10 @@ impl Held {
         // Within half of the patience: the rest is for the transaction.
         let until = Instant::now() + BUSY_FOR_A_MOMENT.min(patience / 2);
         loop {
-            match context.connect(reader.as_c_str(), ShareMode::Shared, Protocols::T0 | Protocols::T1) {
+            let protocols = Protocols::T0 | Protocols::T1;
+            match asked(|| context.connect(reader.as_c_str(), ShareMode::Shared, protocols)) {
                 Ok(card) => return Ok(Held(Some(card))),
-                Err(pcsc::Error::SharingViolation) if Instant::now() < until => {
+                Err(Failure::Pcsc(pcsc::Error::SharingViolation)) if Instant::now() < until => {
                     thread::sleep(TRY_AGAIN_AFTER)
                 }
                 Err(error) => return Err(error.into()),
@@ -98,35 +103,36 @@ impl Held {
     /// The transaction ends with LEAVE when it is dropped.
     fn begin(&mut self) -> Result<Transaction<'_>, Error> {
         let card = self.0.as_mut().expect("a card is held until it is dropped");
-        Ok(card.transaction()?)
+        Ok(asked(|| card.transaction())?)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(card) = self.0.take() else { return };
-        if let Err((card, _)) = card.disconnect(Disposition::LeaveCard) {
-            // Its drop would try again with RESET. The handle is dead anyway.
-            mem::forget(card);
-        }
+        // The drop of one that is still there would try again with RESET. The handle is dead anyway.
+        let _ = asked(|| {
+            card.disconnect(Disposition::LeaveCard).map_err(|(card, error)| {
+                mem::forget(card);
+                error
+            })
+        });
     }
 }
 
 /// Carries APDUs, and remembers what PC/SC said when it failed.
 struct Wire<'a> {
     transaction: &'a Transaction<'a>,
-    failure: Option<pcsc::Error>,
+    failure: Option<Failure>,
 }
 
 impl Transmit for Wire<'_> {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let mut buffer = Zeroizing::new([0; pcsc::MAX_BUFFER_SIZE]);
-        match self.transaction.transmit(command, &mut *buffer) {
-            Ok(answer) => Ok(answer.to_vec()),
-            Err(error) => {
-                self.failure = Some(error);
-                Err(TransportError::new(Error::from(error)))
-            }
-        }
+        let answer = asked(|| self.transaction.transmit(command, &mut *buffer));
+        answer.map(<[u8]>::to_vec).map_err(|failure| {
+            self.failure = Some(failure.clone());
+            TransportError::new(Error::from(failure))
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use pcsc::{Context, Scope};
 
-use super::Error;
+use super::{Error, failure::asked};
 
 type Job = Box<dyn FnOnce(&mut Service) + Send>;
 
@@ -69,7 +69,7 @@ impl Service {
     pub(super) fn context(&mut self) -> Result<&Context, Error> {
         match &mut self.context {
             Some(context) => Ok(context),
-            none => Ok(none.insert(Context::establish(Scope::User)?)),
+            none => Ok(none.insert(asked(|| Context::establish(Scope::User))?)),
         }
     }
 

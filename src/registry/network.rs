@@ -93,7 +93,7 @@ fn is_excepted(host: &str, list: &str) -> bool {
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The certificates set for cargo.
-    #[error("cannot use the certificates in {}", path.display())]
+    #[error("cannot use the certificates in {}", crate::text::escape_path(path))]
     Certificates { path: PathBuf, source: std::io::Error },
     /// The proxy set for cargo.
     #[error("cannot use the proxy that is set for cargo")]

@@ -4,12 +4,14 @@
 
 use super::Sealer;
 use crate::card::choose;
+use crate::card::enrolled_keys;
 use crate::card::found_keys::found_keys;
 use crate::card::key_making::{NewKey, Start};
 use crate::card::known::KnownCards;
+use crate::card::plugged_in;
 use crate::card::survey::SurveyedCard;
 use crate::card::vacancy::Vacancy;
-use crate::enrollment::{Edit, Purpose, SealingKey};
+use crate::enrollment::{Edit, Enrollments, Purpose, SealingKey};
 use crate::error::Error;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{self, KeyInSlot, Origin, P256, PinPolicy, Serial, Slot, TouchPolicy};
@@ -59,6 +61,34 @@ impl Sealer<'_> {
         self.note(&card, slot, &key)?;
         self.ui.say(format_args!("made the key for sealed tokens in slot {slot} of YubiKey {}", card.serial));
         Ok(())
+    }
+
+    /// Drops the key that the named card no longer has, as after a PIV reset, so that it can get another. Whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::SealingKeyGone`] if another card has lost its key: tokens would be sealed to that in vain.
+    pub(crate) fn drop_gone_key(&self, enrollments: &Enrollments) -> Result<bool, Error> {
+        let Some(gone) = self.gone_key(enrollments) else { return Ok(false) };
+        if Some(gone.serial) != self.making.serial {
+            return Err(Error::SealingKeyGone { serial: gone.serial, slot: gone.slot });
+        }
+        Edit::begin(self.context.cargo.home())?.remove_sealing_key(&gone)?;
+        Ok(true)
+    }
+
+    /// Of cards that are away or cannot be read, nothing is known.
+    fn gone_key(&self, enrollments: &Enrollments) -> Option<SealingKey> {
+        if enrollments.sealing_keys.is_empty() {
+            return None;
+        }
+        let found = plugged_in::cards(self.readers, enrollments).unwrap_or_default();
+        found.into_iter().find_map(|found| {
+            let serial = found.card.ok()?.serial?;
+            let key = enrollments.sealing_keys.iter().find(|key| key.serial == serial)?;
+            let sought = key.clone();
+            let opens = self.readers.look(&found.reader, move |piv| enrolled_keys::opens(piv, &sought));
+            (!opens.ok()?).then(|| key.clone())
+        })
     }
 
     /// Asks whether the key may be made there. Who names a slot is not asked whether it is empty.

@@ -6,7 +6,7 @@ use crate::cargo_config::ConfiguredRegistry;
 use crate::enrollment::{Edit, Reads, SealedToken};
 use crate::error::Error;
 use crate::registry::greeting;
-use crate::text::sentence;
+use crate::text::{foreign_word, sentence};
 
 impl Sealer<'_> {
     /// `--reads` for a token that is sealed already. False if none is.
@@ -39,18 +39,19 @@ impl Sealer<'_> {
             return Ok(sealed.reads);
         }
         let name = registry.shown();
+        let word = foreign_word(&name);
         match greeting::greet(&registry.index, greeting::ANY_CRATE, &self.context.settings) {
             Ok(greeting) => {
                 if greeting.reads == Reads::AuthRequired {
                     self.ui.note(format_args!(
-                        "`{name}` wants the token for every read too, so it is opened for that; to have it opened for changes only: yk-cargo seal {name} --reads open"
+                        "`{name}` wants the token for every read too, so it is opened for that; to have it opened for changes only: yk-cargo seal {word} --reads open"
                     ));
                 }
                 Ok(greeting.reads)
             }
             Err(error) => {
                 self.ui.warn(format_args!(
-                    "the registry cannot be asked whether reads need the token ({}); taking it that they do not: if they do, yk-cargo seal {name} --reads auth-required",
+                    "the registry cannot be asked whether reads need the token ({}); taking it that they do not: if they do, yk-cargo seal {word} --reads auth-required",
                     sentence(&error)
                 ));
                 Ok(Reads::Open)

@@ -11,7 +11,7 @@ use crate::cargo_config::{CRATES_IO_NAME, Configuration, Error, Located, Scope, 
 use crate::commands::standing::{Served, Standing};
 use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::text::escape;
+use crate::text::{escape, escape_path, foreign_word};
 
 const CARGO: &str = "cargo";
 const PROVIDER: &str = "credential provider";
@@ -43,9 +43,10 @@ pub(super) fn check(
             let token = registry_variable(name, "token");
             if configuration.environment().get(&token).is_some_and(|token| !token.is_empty()) {
                 let text = format!(
-                    "{token} is set: every program that you start can read it, and cargo does not need it"
+                    "{} is set: every program that you start can read it, and cargo does not need it",
+                    escape(&token)
                 );
-                findings.warn(TOKEN, text, format!("unset {token}"));
+                findings.warn(TOKEN, text, format!("unset {}", foreign_word(&token)));
             }
         }
     }
@@ -95,7 +96,7 @@ fn transport(
     let name = served.registry.shown();
     for detour in configuration.detours(&served.registry)? {
         let (file, key) = (&detour.origin, escape(&detour.key));
-        let next = format!("edit {file}");
+        let next = format!("edit {}", file.word());
         if served.is_sealed {
             let text = format!("{file} sets `{key}`, so the token of `{name}` is not opened in this folder");
             findings.fail(TRANSPORT, text, next);
@@ -115,7 +116,7 @@ fn default_registry(configuration: &Configuration, findings: &mut Findings) -> R
         findings.note(PROVIDER, format!("without --registry cargo goes to `{shown}`, by {origin}"));
     } else {
         let text = format!("without --registry cargo goes to `{shown}`, by {origin}, and does not know it");
-        findings.fail(PROVIDER, text, format!("edit {origin}"));
+        findings.fail(PROVIDER, text, format!("edit {}", origin.word()));
     }
     Ok(())
 }
@@ -132,7 +133,7 @@ fn leftover_tokens(
         findings.ok(TOKEN, "none in cargo's home");
     }
     for token in tokens {
-        let (file, name) = (escape(&token.file.display().to_string()), &token.registry);
+        let (file, name) = (escape_path(&token.file), &token.registry);
         let shown = if name == CRATES_IO_NAME { "crates.io".into() } else { format!("`{}`", escape(name)) };
         let mut served = served.iter();
         let owner = loop {
@@ -146,7 +147,7 @@ fn leftover_tokens(
             Some(served) => {
                 let text =
                     format!("{file} still has a token for {shown}: revoke it at the registry, and remove it");
-                let migrate = format!("yk-cargo migrate --registry {}", escape(name));
+                let migrate = format!("yk-cargo migrate --registry {}", foreign_word(name));
                 findings.fail(TOKEN, text, if served.is_sealed { migrate } else { logout(name) });
             }
             None => {
@@ -160,5 +161,5 @@ fn leftover_tokens(
 /// Has cargo's own provider remove what it stored; plain `cargo logout` would ask this program.
 fn logout(name: &str) -> String {
     let provider = registry_variable(name, "credential-provider");
-    format!("{provider}=cargo:token cargo logout --registry {}", escape(name))
+    format!("env {}=cargo:token cargo logout --registry {}", foreign_word(&provider), foreign_word(name))
 }

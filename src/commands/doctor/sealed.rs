@@ -6,7 +6,7 @@ use super::Findings;
 use crate::commands::sealed_tokens;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
-use crate::text::{escape, sentence};
+use crate::text::{escape, foreign_word, sentence};
 
 const TOKEN: &str = "sealed token";
 
@@ -16,11 +16,12 @@ const OLD: i64 = 365;
 pub(super) fn check(context: &Context, enrollments: &Enrollments, findings: &mut Findings) {
     let now = Timestamp::now();
     for token in &enrollments.sealed {
-        let name = escape(token.name.as_deref().unwrap_or(&token.index));
+        let name = escape(token.display_name());
+        let rotate = format!("yk-cargo seal {} --rotate", foreign_word(token.display_name()));
         let keys = match sealed_tokens::keys(token, enrollments, context.cargo.home()) {
             Ok(keys) => keys,
             Err(error) => {
-                findings.fail(TOKEN, sentence(&error), format!("yk-cargo seal {name} --rotate"));
+                findings.fail(TOKEN, sentence(&error), rotate);
                 continue;
             }
         };
@@ -30,7 +31,7 @@ pub(super) fn check(context: &Context, enrollments: &Enrollments, findings: &mut
             sealed_tokens::cards_for_display(&keys)
         );
         if sealed_tokens::age_in_days(token, now) > OLD {
-            findings.warn(TOKEN, format!("{text}; it is old"), format!("yk-cargo seal {name} --rotate"));
+            findings.warn(TOKEN, format!("{text}; it is old"), rotate);
         } else if keys.len() == 1 {
             findings.warn(TOKEN, format!("{text} only"), "yk-cargo seal --add-card");
         } else {

@@ -6,7 +6,7 @@ use crate::card::plugged_in::{self, PluggedIn};
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::reader::{self, Readers};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 const CHECK: &str = "smart card service";
 const READER: &str = "reader";
@@ -66,9 +66,9 @@ fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
     }
     match surroundings.sandbox() {
         Some(Sandbox::Flatpak(id)) => {
-            return format!("flatpak override --user --socket=pcsc {}", escape(&id));
+            return format!("flatpak override --user --socket=pcsc {}", foreign_word(&id));
         }
-        Some(Sandbox::Snap(name)) => return format!("sudo snap connect {}:pcscd", escape(&name)),
+        Some(Sandbox::Snap(name)) => return format!("sudo snap connect {}:pcscd", foreign_word(&name)),
         Some(Sandbox::Container) => {
             return "start the container with: --volume /run/pcscd/pcscd.comm:/run/pcscd/pcscd.comm".into();
         }

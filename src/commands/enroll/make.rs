@@ -15,7 +15,7 @@ use crate::enrollment::{Edit, Enrollments, Key, Purpose, Role};
 use crate::error::Error;
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{ManagementKey, P384, PinPolicy, TouchPolicy};
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 impl Enrollment<'_> {
     /// Makes the keys that are still missing, also those that are enrolled and no longer on the card. Gives what it made.
@@ -151,7 +151,7 @@ impl Enrollment<'_> {
             self.ui.note(format_args!(
                 "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
                 slots.join(" and "),
-                escape(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+                foreign_word(self.registry.name.as_deref().unwrap_or(&self.registry.index))
             ));
         }
     }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::signer::Signer;
-use crate::text::{escape, sentence};
+use crate::text::{escape, foreign_word, sentence};
 use crate::ui::Ui;
 
 /// Runs `yk-cargo enroll REGISTRY --refresh`.
@@ -66,7 +66,7 @@ pub(super) fn what_the_registry_wants(
             ui.note(format_args!(
                 "taking it for one that {}; ask again with: yk-cargo enroll {} --refresh",
                 registry.challenge.in_words(),
-                escape(registry.display_name())
+                foreign_word(registry.display_name())
             ));
             return Ok(());
         }

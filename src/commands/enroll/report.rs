@@ -4,7 +4,7 @@ use crate::commands::print as to_stdout;
 use crate::enrollment::{Card, Registry, Role};
 use crate::error::Error;
 use crate::piv::Serial;
-use crate::text::escape;
+use crate::text::foreign_word;
 
 pub(super) fn print(
     registry: &Registry,
@@ -29,7 +29,7 @@ pub(super) fn print(
     if registry.cards.len() == 1 {
         lines.push(format!(
             "A key that cannot be copied can be lost, and is lost too once PIN and PUK are blocked: plug in a second YubiKey and run yk-cargo enroll {} --backup{}",
-            escape(registry.display_name()),
+            foreign_word(registry.display_name()),
             if is_registered { format!(" --endorse-with {serial}") } else { String::new() }
         ));
     }
@@ -41,11 +41,12 @@ fn keys_to_add(registry: &Registry, card: &Card) -> Vec<String> {
     let mut lines =
         vec!["For the registry's administrator (registry-gateway), with your user name there:".to_owned()];
     for key in &card.keys {
-        let subject = registry.subject.as_ref().map(|subject| format!(" --subject {}", quoted(subject)));
+        let subject =
+            registry.subject.as_ref().map(|subject| format!(" --subject {}", foreign_word(subject)));
         lines.push(format!(
             "  registry-gateway key add --user <NAME> --role {} --label {}{} {}",
             key.role,
-            quoted(&card.label),
+            foreign_word(&card.label),
             subject.unwrap_or_default(),
             key.public
         ));
@@ -58,33 +59,10 @@ fn bare_keys(registry: &Registry, card: &Card) -> Vec<String> {
     let mut lines = vec!["For any other registry that verifies asymmetric tokens:".to_owned()];
     lines.extend(card.keys.iter().map(|key| format!("  {}", key.public)));
     if card.keys.iter().all(|key| key.role != Role::Both) {
-        let name = escape(registry.display_name());
+        let name = foreign_word(registry.display_name());
         lines.push(format!(
             "If it takes one key only: yk-cargo forget {name}, then yk-cargo enroll {name} --single-key"
         ));
     }
     lines
-}
-
-/// A text as a word of a POSIX shell. Labels and subjects come from cards and people, so they may contain anything.
-fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@+".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", escape(text).replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_label_cannot_become_a_command() {
-        assert_eq!(quoted("laptop"), "laptop");
-        assert_eq!(quoted("my key"), "'my key'");
-        assert_eq!(quoted("a'; rm -rf ~; '"), r"'a'\''; rm -rf ~; '\'''");
-        assert_eq!(quoted("a\nb\x1b"), r"'a\u{a}b\u{1b}'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -4,7 +4,7 @@
 use crate::commands::enroll::Enrollment;
 use crate::enrollment::{Card, Edit, Enrollments, Registry};
 use crate::error::Error;
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
 impl Enrollment<'_> {
     pub(super) fn share(&self, name: &str, enrollments: &Enrollments) -> Result<(), Error> {
@@ -35,7 +35,7 @@ impl Enrollment<'_> {
         self.ui.note(format_args!(
             "once nothing is published to {} any more: yk-cargo forget {}",
             escape(&source.index),
-            escape(&source.index)
+            foreign_word(&source.index)
         ));
         Ok(())
     }

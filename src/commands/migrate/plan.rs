@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::sealed::BearerToken;
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
 /// Everything that was found in clear.
@@ -112,7 +112,8 @@ impl Plan {
             let (file, name) = (shown_file(token), escape(&token.registry));
             match why {
                 Why::InProject => ui.note(format_args!(
-                    "{file}, a file of a project, has a token for `{name}`; it is left alone without --registry {name}"
+                    "{file}, a file of a project, has a token for `{name}`; it is left alone without --registry {}",
+                    foreign_word(&token.registry)
                 )),
                 Why::Another => ui.warn(format_args!(
                     "{file} has another token for `{name}`, which cargo does not use; it is left alone: revoke it, and remove it"
@@ -193,7 +194,9 @@ impl Move {
         let token = registry_variable(name, "token");
         if std::env::var_os(&token).is_some() {
             ui.warn(format_args!(
-                "{token} is set: every program that you start can read it, and cargo does not need it: unset {token}"
+                "{} is set: every program that you start can read it, and cargo does not need it: unset {}",
+                escape(&token),
+                foreign_word(&token)
             ));
         }
     }

@@ -17,6 +17,7 @@ pub(super) fn run(sealer: &Sealer<'_>, no_check: bool) -> Result<(), Error> {
     if enrollments.sealing_keys.is_empty() {
         return sealer.key_on(sealer.making.serial);
     }
+    sealer.drop_gone_key(&enrollments)?;
     let tokens = open_all(sealer, &enrollments)?;
     let new = match sealer.making.serial {
         Some(serial) => serial,

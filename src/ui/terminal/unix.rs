@@ -6,6 +6,7 @@
 //! So while something secret is typed the keys for stop and interrupt send no signals. They are read here, the terminal is put
 //! right, and then the whole job gets its signal. For signals that come by another way, and for a shell that took the terminal
 //! because somebody else stopped or ended cargo, the modes are put back from the background, if they still are the prompt's.
+//! A shell that takes them over before that, as zsh may when the whole job is ended from outside, has keys without signals then.
 
 mod line;
 mod modes;

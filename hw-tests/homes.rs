@@ -1,0 +1,159 @@
+//! Homes that are unlike most: on a file system that keeps no permissions, as a Windows drive is in WSL, or has no locks; with a
+//! configuration that nobody can write; or somebody else's. Each works, or what is said to be done works.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::world::{NAME, Run, World};
+
+const OURS: &str = env!("CARGO_BIN_EXE_yk-cargo");
+
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped, {why}");
+}
+
+/// Whether a program is there and does nothing without complaint.
+fn can(program: &str, arguments: &[&str]) -> bool {
+    let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet(Command::new(program).args(arguments)).is_ok_and(|status| status.success())
+}
+
+/// A folder whose contents have all permissions, always.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None`, and the reason is told, where such a thing cannot be mounted.
+    fn at(folder: PathBuf, under: &Path) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(under).unwrap();
+        let open = ["--perms=a=rwx", "--chmod-ignore", "--chown-ignore", "--chgrp-ignore"];
+        let mut bindfs = Command::new("bindfs");
+        let outcome = bindfs.args(open).arg(under).arg(&folder).stdin(Stdio::null()).output();
+        let reason = match outcome {
+            Ok(output) if output.status.success() => return Some(Self(folder)),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        skipped(&format!("no file system without permissions: bindfs: {}", reason.trim()));
+        None
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = |program: &str, arguments: &[&str]| {
+            Command::new(program).args(arguments).arg(&self.0).status().is_ok_and(|status| status.success())
+        };
+        let _ =
+            unmounted("fusermount", &["-u"]) || unmounted("fusermount3", &["-u"]) || unmounted("umount", &[]);
+    }
+}
+
+#[test]
+fn a_home_without_permissions_works() {
+    let world = World::new();
+    let Some(mounted) = Mounted::at(world.path("drive"), &world.path("under")) else { return };
+    let home = mounted.0.join("cargo");
+    fs::create_dir(&home).unwrap();
+    fs::copy(world.path("home/config.toml"), home.join("config.toml")).unwrap();
+    let run = |arguments: &[&str]| world.yk_cargo(arguments).env("CARGO_HOME", &home);
+    run(&["enroll", NAME, "--yes", "--configure"]).succeeds();
+    let file = home.join("yk-cargo/enrollments.toml");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o777, "the test is one");
+    let left: Vec<_> =
+        fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
+    run(&["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
+    run(&["seal", "sparse+http://localhost:9/sealed/", "--yes", "--no-configure"])
+        .input("token-123\n")
+        .succeeds();
+    run(&["list"]).succeeds();
+    // Where permissions are kept, the same ones are refused.
+    let kept = world.path("kept");
+    fs::create_dir(&kept).unwrap();
+    fs::create_dir(kept.join("yk-cargo")).unwrap();
+    fs::copy(&file, kept.join("yk-cargo/enrollments.toml")).unwrap();
+    fs::set_permissions(kept.join("yk-cargo"), fs::Permissions::from_mode(0o777)).unwrap();
+    world.yk_cargo(["list"]).env("CARGO_HOME", &kept).fails().says(&["may be written by others"]);
+}
+
+/// As NFS without a lock daemon, 9p and FUSE answer flock(2).
+#[test]
+fn a_home_without_locks_works() {
+    if !can("strace", &["-qq", "true"]) {
+        return skipped("strace, which has flock fail, is not there or may not trace");
+    }
+    for error in ["ENOSYS", "EOPNOTSUPP", "ENOLCK"] {
+        let world = World::new();
+        let (calls, inject) = (world.path("calls"), format!("inject=flock:error={error}"));
+        let strace = ["-f", "-qq", "-o", calls.to_str().unwrap(), "-e", "trace=flock", "-e", &inject, OURS];
+        let without_locks = |more: &[&str]| world.run("strace", &[&strace[..], more].concat());
+        without_locks(&["enroll", NAME, "--yes", "--configure"]).succeeds();
+        assert!(fs::read_to_string(&calls).unwrap().contains("(INJECTED)"), "the test is one");
+        let names =
+            fs::read_dir(world.path("home/yk-cargo")).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with("locked")).collect();
+        assert!(left.is_empty(), "{error}: {left:?}");
+        without_locks(&["forget", NAME, "--yes"]).succeeds();
+    }
+}
+
+/// A link into a store that is mounted for reading, as home-manager makes it: what is to be written there, and what the
+/// administrator needs, is said all the same.
+#[test]
+fn a_configuration_that_nobody_can_write() {
+    let unshare = ["--mount", "--user", "--map-root-user"];
+    let unshare = if rustix::process::geteuid().is_root() { &unshare[..1] } else { &unshare };
+    if !can("unshare", &[unshare, &["mount", "-t", "tmpfs", "none", "/mnt"]].concat()) {
+        return skipped("nothing can be mounted here, not even for one process");
+    }
+    let world = World::new();
+    fs::create_dir(world.path("kept")).unwrap();
+    fs::rename(world.path("home/config.toml"), world.path("kept/config.toml")).unwrap();
+    std::os::unix::fs::symlink(world.path("kept/config.toml"), world.path("home/config.toml")).unwrap();
+    let mount = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && exec \"$@\"";
+    let kept = world.path("kept");
+    let run = |more: &[&str]| -> Run {
+        let within = ["sh", "-c", mount, kept.to_str().unwrap(), OURS];
+        world.run("unshare", &[unshare, &within, more].concat())
+    };
+    let enroll = run(&["enroll", NAME, "--yes", "--configure"]).fails();
+    enroll.says(&[
+        "has\n    [registries.my-reg]\n    credential-provider = ",
+        "kept/config.toml",
+        "hint: it is on a read-only file system: change it where it comes from",
+    ]);
+    assert_eq!(enroll.stdout.matches("registry-gateway key add").count(), 2, "{enroll:#?}");
+    // Carried out where it comes from:
+    let config = fs::read_to_string(world.path("kept/config.toml")).unwrap();
+    fs::write(world.path("kept/config.toml"), config + "credential-provider = \"yk-cargo\"\n").unwrap();
+    world.add_keys("alice");
+    world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
+}
+
+/// What root is told does not lock the person out.
+#[test]
+fn root_in_somebodys_home() {
+    const SOMEBODY: &str = "--reuid=1234";
+    if !can("setpriv", &[SOMEBODY, "--clear-groups", "true"]) {
+        return skipped("only root can be somebody else");
+    }
+    let world = World::enrolled();
+    let mine = world.path("yk-cargo");
+    fs::copy(OURS, &mine).unwrap();
+    fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(can("chown", &["-R", "1234:1234", world.cargo_home().to_str().unwrap()]));
+    for command in [&["list"][..], &["forget", NAME, "--yes"]] {
+        let refused = world.yk_cargo(command).fails();
+        refused.says(&[
+            "belongs to another user",
+            "run this as the user it belongs to (sudo -u USER), or with a CARGO_HOME",
+        ]);
+    }
+    let list = [SOMEBODY, "--clear-groups", mine.to_str().unwrap(), "list"];
+    let list = world.run("setpriv", &list).succeeds();
+    assert!(list.stdout.contains(NAME), "{list:#?}");
+}

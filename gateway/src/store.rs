@@ -16,16 +16,24 @@
 //! The command line opens the same database while a server runs, so revoking a key needs no signal to the server.
 
 mod audit;
+mod counts;
 mod crates;
 mod credentials;
+mod derived;
 mod enrolling;
 mod files;
 mod heads;
+mod in_doubt;
 mod keys;
 mod ledger;
+mod names;
 mod open;
+#[cfg(test)]
+mod plans;
+mod readers;
 mod revision;
 mod schema;
+mod search;
 mod secret;
 mod tables;
 mod unrecorded;
@@ -41,14 +49,15 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::private;
 pub use audit::AuditError;
-pub(crate) use crates::CratesError;
-pub use crates::Found;
+pub(crate) use crates::{CratesError, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use open::{Decision, DecisionError, OpenChange};
+use readers::Readers;
 pub use revision::Revision;
+pub use search::Found;
 pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
@@ -58,8 +67,7 @@ pub use users::Person;
 pub struct Store {
     folder: PathBuf,
     connection: Mutex<Connection>,
-    /// A connection that never writes. Reads over it do not wait until a commit is on disk.
-    reader: Mutex<Connection>,
+    readers: Readers,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
@@ -67,6 +75,10 @@ pub struct Store {
 
 /// The database's file in the store's folder.
 const DATABASE: &str = "registry.db";
+/// How long a statement waits for a lock that another process has.
+const BUSY: Duration = Duration::from_secs(10);
+/// How many statements each connection keeps prepared.
+const STATEMENTS: usize = 64;
 /// The WAL-index, which SQLite keeps beside it.
 #[cfg(target_os = "linux")]
 const WAL_INDEX: &str = "registry.db-shm";
@@ -252,18 +264,17 @@ impl Store {
         let path = folder.join(DATABASE);
         files::private_file(&path)?;
         let mut connection = Connection::open(&path)?;
-        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection)?;
-        let reader = Connection::open(&path)?;
-        reader.busy_timeout(Duration::from_secs(10))?;
-        reader.pragma_update(None, "query_only", true)?;
+        let readers = Readers::open(&path)?;
         Ok(Self {
             folder: folder.to_owned(),
             connection: Mutex::new(connection),
-            reader: Mutex::new(reader),
+            readers,
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
@@ -307,8 +318,9 @@ impl Store {
         Ok(written)
     }
 
+    /// A connection for reading, which does not wait for those who write.
     fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        self.readers.any()
     }
 }
 

@@ -344,34 +344,62 @@ fn a_header_that_stalls() {
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
 }
 
+fn publish_described(fixture: &Fixture, name: &str, version: &str, description: &str) {
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\ndescription = \"{description}\"\n"
+    );
+    let json = json!({ "name": name, "vers": version, "description": description });
+    fixture.publish(&Upload::with_manifest(name, version, &manifest, &json)).assert_ok();
+}
+
+fn set_yanked(fixture: &Fixture, name: &str, version: &str, yanked: bool) {
+    let (crate_name, number) = (name.parse().unwrap(), version.parse().unwrap());
+    let (method, end, mutation) = if yanked {
+        ("DELETE", "yank", Mutation::Yank { name: crate_name, version: number })
+    } else {
+        ("PUT", "unyank", Mutation::Unyank { name: crate_name, version: number })
+    };
+    let path = format!("/api/v1/crates/{name}/{version}/{end}");
+    fixture.send(method, &path, Some(&fixture.token(mutation)), b"").assert_ok();
+}
+
+/// The names and versions that a search finds, and how many it says there are.
+fn found(fixture: &Fixture, query: &str) -> (String, u64) {
+    let answer = fixture.get(&format!("/api/v1/crates?{query}"));
+    answer.assert_ok();
+    let answer = answer.json();
+    let crates = answer["crates"].as_array().unwrap().iter();
+    let crates: Vec<_> = crates
+        .map(|found| {
+            format!("{} {}", found["name"].as_str().unwrap(), found["max_version"].as_str().unwrap())
+        })
+        .collect();
+    (crates.join(", "), answer["meta"]["total"].as_u64().unwrap())
+}
+
 #[test]
 fn search_finds_names_and_descriptions() {
     let fixture = Fixture::new();
-    let publish = |name: &str, description: &str| {
-        let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\ndescription = \"{description}\"\n"
-        );
-        let json = json!({ "name": name, "vers": "0.1.0", "description": description });
-        fixture.publish(&Upload::with_manifest(name, "0.1.0", &manifest, &json)).assert_ok();
-    };
-    publish("big_leaf", "100% green");
-    publish("leaf", "Small");
-    publish("tree", "Has a Leaf or two");
+    publish_described(&fixture, "big_leaf", "0.1.0", "100% green");
+    publish_described(&fixture, "leaf", "0.1.0", "Small");
+    publish_described(&fixture, "tree", "0.1.0", "Has a Leaf or two, 'quoted' OR not");
     let names = |query: &str| {
-        let found = fixture.get(&format!("/api/v1/crates?{query}")).json();
-        let names: Vec<_> = found["crates"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|found| found["name"].as_str().unwrap().to_owned())
-            .collect();
-        (names.join(" "), found["meta"]["total"].as_u64().unwrap())
+        let (crates, total) = found(&fixture, query);
+        (crates.replace(" 0.1.0", "").replace(',', ""), total)
     };
     assert_eq!(names("q=leaf&per_page=10"), ("leaf big_leaf tree".to_owned(), 3));
     assert_eq!(names("q=LEAF&per_page=1"), ("leaf".to_owned(), 3));
+    assert_eq!(names("q=leaf&per_page=2"), ("leaf big_leaf".to_owned(), 3));
+    assert_eq!(names("q=leaf&per_page=0"), (String::new(), 3));
     assert_eq!(names("q=big-leaf"), ("big_leaf".to_owned(), 1));
     assert_eq!(names("q=100%25"), ("big_leaf".to_owned(), 1));
-    assert_eq!(names("q=%25"), ("big_leaf".to_owned(), 1));
+    assert_eq!(names("q='quoted'+OR"), ("tree".to_owned(), 1));
+    for nothing in ["q=%25", "q=%00", "q=lea%00f", "q=%22", "q=%22%22%22", "q=small+green", "q=name:leaf"] {
+        assert_eq!(names(nothing), (String::new(), 0), "{nothing}");
+    }
+    let all = ("big_leaf leaf tree".to_owned(), 3);
+    assert_eq!([names(""), names("q=")], [all.clone(), all], "by name");
+    assert_eq!(names("q=T"), ("tree".to_owned(), 1), "what is short is looked for where names begin");
     fixture.get("/api/v1/crates?q=a&per_page=many").assert_refused(400, "a search has `q` and `per_page`");
 }
 
@@ -426,6 +454,92 @@ fn search_offers_no_yanked_version() {
     }
     yank("1.1.0");
     assert_eq!((&offered()["crates"], &offered()["meta"]["total"]), (&json!([]), &json!(0)));
+}
+
+#[test]
+fn search_makes_no_difference_between_accents_and_capital_letters() {
+    let fixture = Fixture::new();
+    publish_described(&fixture, "school", "0.1.0", "École de Ölpreis, ΣΑΣ, 解析器");
+    for text in
+        ["École", "école", "ecole", "ECOLE", "E\u{301}cole", "Ölpreis", "ÖLPREIS", "olpreis", "σας", "解析器"]
+    {
+        let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        assert_eq!(found(&fixture, &format!("q={encoded}")), ("school 0.1.0".to_owned(), 1), "{text}");
+    }
+}
+
+#[test]
+fn search_does_not_show_what_is_yanked() {
+    let fixture = Fixture::new();
+    for (version, description) in
+        [("1.0.0", "first words"), ("1.10.0", "second words"), ("1.9.0", "third words")]
+    {
+        publish_described(&fixture, "hello", version, description);
+    }
+    let of = |text: &str| found(&fixture, &format!("q={text}")).0;
+    assert_eq!([of("hello"), of("third"), of("second")], ["hello 1.10.0", "hello 1.10.0", ""]);
+    for (version, yanked, shown) in [
+        ("1.10.0", true, "hello 1.9.0"),
+        ("1.0.0", true, "hello 1.9.0"),
+        ("1.9.0", true, ""),
+        ("1.9.0", true, ""),
+        ("1.0.0", false, "hello 1.0.0"),
+        ("1.10.0", false, "hello 1.10.0"),
+    ] {
+        set_yanked(&fixture, "hello", version, yanked);
+        assert_eq!([of("hello"), of("third"), of("h")], [shown; 3], "{version} {yanked}");
+    }
+}
+
+/// The entity tag of a file is known as long as nothing changes it through the gateway. What is in the table then was not
+/// looked at; and what is sent is hashed, whoever wrote it.
+#[test]
+fn a_file_that_the_client_has_is_not_made_again() {
+    let fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let path = "/index/he/ll/hello";
+    let has = |tag: &str| with_header(&fixture, path, &format!("If-None-Match: {tag}")).status;
+    let tag = |answer: &Response| answer.field("etag").unwrap().to_owned();
+    let first = tag(&fixture.get(path));
+    let database = rusqlite::Connection::open(fixture.folder.path().join("registry.db")).unwrap();
+    database.execute("UPDATE version SET line = line || ' '", ()).unwrap();
+    assert_eq!(has(&first), 304);
+    let second = tag(&fixture.get(path));
+    assert_ne!(second, first);
+    assert_eq!([has(&first), has(&second)], [200, 304]);
+    set_yanked(&fixture, "hello", "1.0.0", true);
+    assert_eq!([has(&first), has(&second)], [200, 200]);
+    fixture.publish(&Upload::new("hello", "1.0.1")).assert_ok();
+    assert_eq!(has(&tag(&fixture.get(path))), 304);
+}
+
+/// Another process has the database's lock for writing, so that a change waits for it; reads go on.
+#[test]
+fn no_read_waits_for_a_change() {
+    let fixture = Fixture::new();
+    let upload = Upload::new("hello", "1.0.0");
+    fixture.publish(&upload).assert_ok();
+    let database = rusqlite::Connection::open(fixture.folder.path().join("registry.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    thread::scope(|scope| {
+        let late = scope.spawn(|| fixture.publish(&Upload::new("hello", "1.0.1")));
+        for round in 0..20 {
+            for path in [
+                "/index/config.json",
+                "/index/he/ll/hello",
+                "/api/v1/crates/hello/1.0.0/download",
+                "/api/v1/crates/hello/1.0.0/proof",
+                "/api/v1/crates?q=hello",
+            ] {
+                fixture.get(path).assert_ok();
+            }
+            let token = fixture.publish_token(&upload);
+            fixture.put_new(&token, &upload).assert_refused(409, "is published already");
+            assert!(!late.is_finished(), "round {round}: the change waits for the lock, at most ten seconds");
+        }
+        database.execute_batch("ROLLBACK").unwrap();
+        late.join().unwrap().assert_ok();
+    });
 }
 
 #[test]

@@ -132,6 +132,7 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
     let invite = "INSERT INTO invite SELECT 'x', user, issued, EXPIRES, NULL FROM invite LIMIT 1";
     let not_logged = "is in the store, and no entry of the log says so";
     let missing = "is missing in the store: the log has it";
+    let not_derived = "does not follow from the store's other tables";
     for (sql, text) in [
         (key.as_str(), format!("the key {} {not_logged}", evil.id())),
         (&swapped, format!("has the public \"{evil}\" in the store, and ")),
@@ -179,7 +180,7 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ),
         ("DELETE FROM crate WHERE name = 'hello'", format!("the crate hello {missing}")),
         (
-            "INSERT INTO crate SELECT 'ghost', 'ghost', owner, NULL, 0 FROM crate LIMIT 1",
+            "INSERT INTO crate SELECT 'ghost', 'ghost', owner, NULL, 0, 0 FROM crate LIMIT 1",
             format!("the crate ghost {not_logged}"),
         ),
         ("DELETE FROM version WHERE version = '1.1.0'", format!("the version hello 1.1.0 {missing}")),
@@ -203,6 +204,23 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ),
         ("DELETE FROM spent", format!("that the token of entry 4 was used {missing}")),
         ("DELETE FROM spent WHERE single_use_key LIKE '%owners%'", missing.into()),
+        (
+            "INSERT INTO in_doubt VALUES ('hello', '1.0.0', 'x', 'alice', 4)",
+            format!("the doubt about the publish of entry 4 {not_logged}"),
+        ),
+        (
+            "UPDATE counted SET number = number - 1 WHERE what = 'spent'",
+            format!("the number of spent tokens {not_derived}"),
+        ),
+        (
+            "UPDATE counted SET number = 1 WHERE what = 'open'",
+            format!("the number of changes without an outcome {not_derived}"),
+        ),
+        (
+            "UPDATE offered SET max_version = '9.0.0' WHERE crate = 'hello'",
+            format!("the highest version of hello in searches {not_derived}"),
+        ),
+        ("DELETE FROM offered WHERE crate = 'mine'", "the highest version of mine in searches".into()),
     ] {
         let fixture = served();
         change(&fixture, sql);
@@ -243,7 +261,10 @@ fn a_description_that_is_not_in_the_signed_file() {
 fn what_is_under_way_is_no_fault() {
     let fixture = served();
     let undo_outcome = "DELETE FROM published WHERE name = 'mine';
-        INSERT INTO open_intent SELECT seq FROM audit WHERE json_extract(entry, '$.name') = 'mine';";
+        INSERT INTO open_intent SELECT seq FROM audit WHERE json_extract(entry, '$.name') = 'mine';
+        UPDATE counted SET number = 1 WHERE what = 'open';
+        INSERT INTO in_doubt SELECT 'mine', '1.0.0', json_extract(entry, '$.cksum'), 'bob', seq FROM audit
+            WHERE json_extract(entry, '$.name') = 'mine';";
     // The log ends with the intent: the rest is taken from it as a crash before the outcome would have it.
     let cut = "DELETE FROM audit WHERE seq > 8; DELETE FROM published WHERE intent > 8;
         DELETE FROM invite; UPDATE version SET line = json_set(line, '$.yanked', json('false'));

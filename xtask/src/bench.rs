@@ -52,8 +52,30 @@ pub(crate) fn provider() -> Outcome {
 pub(crate) fn gateway() -> Outcome {
     prerequisites::provide(&[prerequisites::BUILD])?;
     headline("Building");
+    measured(&mut gateway_bench("gateway-bench")?)
+}
+
+/// `cargo xtask bench growth`: what the gateway's own registry costs as there is more in it. It takes some minutes, and two
+/// gigabytes in the folder for temporary files. Tables are chosen by a word.
+///
+/// # Errors
+/// What could not be built or run.
+pub(crate) fn growth(tables: &[&str]) -> Outcome {
+    prerequisites::provide(&[prerequisites::BUILD])?;
+    headline("Building");
+    built(&["build", "--release", "--package", "registry-gateway", "--bins"])?;
+    let mut growth = gateway_bench("growth")?;
+    measured(growth.arg(workspace_release()?.join("registry-gateway")).args(tables))
+}
+
+/// Builds `benches/gateway`.
+fn gateway_bench(program: &str) -> Outcome<Command> {
     built(&["build", "--release", "--manifest-path", "benches/gateway/Cargo.toml", "--target-dir", PEERS])?;
-    match Command::new(root().join(PEERS).join("release/gateway-bench")).status() {
+    Ok(Command::new(root().join(PEERS).join("release").join(program)))
+}
+
+fn measured(measurement: &mut Command) -> Outcome {
+    match measurement.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new(format!("the measurement failed ({status})"))),
         Err(error) => Err(Failure::new(format!("cannot start the measurement: {error}"))),

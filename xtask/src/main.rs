@@ -32,6 +32,9 @@ Commands:
            Measure how long cargo waits for a token, beside other providers (release builds)
   bench gateway
            Measure how many tokens the gateway verifies and how many reads it passes on, beside others
+  bench growth
+           Measure what the gateway costs as there is more of one thing: some minutes, two gigabytes; all tables, or those that
+           you name: log, versions, crate, spent, users, bytes, publishers
   fuzz     Run every fuzz target for ten seconds, or for as many as you say; or those targets that you name
   interop  Let programs that are not ours judge what we built (interop/)
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ["interop"] => interop::run(),
         ["bench", "provider"] => bench::provider(),
         ["bench", "gateway"] => bench::gateway(),
+        ["bench", "growth", ref tables @ ..] => bench::growth(tables),
         ["bench", "provider", "--on-card"] => bench::on_card(),
         ["help" | "-h" | "--help"] => {
             say(USAGE);

@@ -69,13 +69,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn audit_end(&self) -> Result<Point, StoreError> {
-        last(&self.connection())
+        last(&self.reader())
     }
 
     /// The place and hash of one entry, if it is there.
     pub(super) fn audit_point(&self, seq: u64) -> Result<Option<Point>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached("SELECT seq, hash FROM audit WHERE seq = ?")?;
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached("SELECT seq, hash FROM audit WHERE seq = ?")?;
         statement.query_row([column(seq)?], columns).optional()?.map(point).transpose()
     }
 
@@ -84,9 +84,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn audit_entries(&self, from: u64, to: u64) -> Result<Vec<String>, StoreError> {
-        let connection = self.connection();
+        let reader = self.reader();
         let mut statement =
-            connection.prepare_cached("SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq")?;
+            reader.prepare_cached("SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq")?;
         let entries = statement.query_map([column(from)?, column(to)?], |row| row.get(0))?;
         Ok(entries.collect::<Result<_, _>>()?)
     }
@@ -96,9 +96,12 @@ impl Store {
     /// # Errors
     /// [`AuditError::Broken`] with the first thing that does not hold; [`AuditError::Store`].
     pub fn verify_audit(&self, heads: &[Point]) -> Result<Point, AuditError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare("SELECT seq, entry, hash FROM audit ORDER BY seq")?;
+        let reader = self.reader();
+        let mut statement = reader.prepare("SELECT seq, entry, hash FROM audit ORDER BY seq")?;
         let mut rows = statement.query(())?;
+        let mut heads = heads.to_vec();
+        heads.sort_by_key(|head| head.seq);
+        let mut heads = heads.into_iter().peekable();
         let mut chain = Chain::new();
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
@@ -107,15 +110,18 @@ impl Store {
             let noted = std::str::from_utf8(text(2)?).ok().and_then(|hash| hash.parse().ok());
             let seq = u64::try_from(seq).unwrap_or_default();
             chain.follow(seq, text(1)?, Some(noted.unwrap_or(Hash::NOTHING)))?;
-            heads.iter().try_for_each(|head| chain.passes(*head))?;
+            while let Some(head) = heads.next_if(|head| head.seq <= seq) {
+                chain.passes(head)?;
+            }
         }
-        heads.iter().try_for_each(|head| chain.reached(*head))?;
+        heads.try_for_each(|head| chain.reached(head))?;
         Ok(chain.last())
     }
 }
 
 fn last(connection: &Connection) -> Result<Point, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit)")?;
     statement.query_row((), columns).optional()?.map_or(Ok(Point::START), point)
 }
 

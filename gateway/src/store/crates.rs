@@ -3,26 +3,23 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use icu_normalizer::DecomposingNormalizerBorrowed;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
-use semver::Version;
 use tempfile::NamedTempFile;
 
-use super::{Store, StoreError, parsed};
+use super::names::{fold, without_build};
+use super::{Store, StoreError, search};
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
 
-/// One crate that a search found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its name.
-    pub name: String,
-    /// The highest version by SemVer precedence that is not yanked.
-    pub max_version: Version,
-    /// From the version published last.
-    pub description: Option<String>,
+/// A state of a crate's index file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexState {
+    /// Another one after each publish, yank and unyank.
+    pub(crate) revision: i64,
+    /// Unix seconds of the last of them.
+    pub(crate) changed: i64,
 }
 
 /// A crate's index file.
@@ -30,8 +27,7 @@ pub struct Found {
 pub(crate) struct IndexFile {
     /// One line for each version, in the order of publishing.
     pub(crate) lines: String,
-    /// Unix seconds of the last publish, yank or unyank.
-    pub(crate) changed: i64,
+    pub(crate) state: IndexState,
 }
 
 /// A crate's owner.
@@ -74,7 +70,7 @@ impl Store {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        publishable(&self.connection(), user, name, version).map(drop)
+        publishable(&self.reader(), user, name, version).map(drop)
     }
 
     /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
@@ -95,13 +91,15 @@ impl Store {
             transaction.execute(
                 "INSERT INTO crate (folded, name, owner, description, changed)
                  SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
-                 ON CONFLICT (folded) DO UPDATE SET description = ?4, changed = ?5",
+                 ON CONFLICT (folded)
+                 DO UPDATE SET description = ?4, changed = ?5, revision = crate.revision + 1",
                 (fold(name), name, user.as_str(), description, now.as_second()),
             )?;
             transaction.execute(
                 "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
                 (fold(name), version, core, line.to_json()),
             )?;
+            search::offer(transaction, &fold(name), version)?;
             Ok(self.keep(file, name, version)?)
         })
     }
@@ -111,7 +109,7 @@ impl Store {
     /// # Errors
     /// As [`set_yanked`](Self::set_yanked).
     pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        yankable(&self.connection(), user, name, version).map(drop)
+        yankable(&self.reader(), user, name, version).map(drop)
     }
 
     /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
@@ -130,81 +128,50 @@ impl Store {
             let (id, mut line) = yankable(transaction, user, name, version)?;
             line.yanked = yanked;
             transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
-            transaction
-                .execute("UPDATE crate SET changed = ? WHERE folded = ?", (now.as_second(), fold(name)))?;
-            Ok(())
+            transaction.execute(
+                "UPDATE crate SET changed = ?, revision = revision + 1 WHERE folded = ?",
+                (now.as_second(), fold(name)),
+            )?;
+            let note = if yanked { search::withdraw } else { search::offer };
+            Ok(note(transaction, &fold(name), version)?)
         })
+    }
+
+    /// The state of the index file of the crate whose lower-case name this is.
+    pub(crate) fn index_state(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
+        index_state(&self.reader(), lower)
     }
 
     /// The index file of the crate whose lower-case name this is.
     pub(crate) fn index_file(&self, lower: &str) -> Result<Option<IndexFile>, StoreError> {
-        let connection = self.connection();
-        let found = connection
-            .prepare_cached("SELECT name, changed FROM crate WHERE folded = ?")?
-            .query_row([fold(lower)], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((name, changed)) = found else { return Ok(None) };
-        if name.to_ascii_lowercase() != lower {
-            return Ok(None);
-        }
-        let mut statement =
-            connection.prepare_cached("SELECT line FROM version WHERE crate = ? ORDER BY id")?;
+        let mut reader = self.reader();
+        // State and lines of one moment.
+        let moment = reader.transaction()?;
+        let Some(state) = index_state(&moment, lower)? else { return Ok(None) };
+        let mut statement = moment.prepare_cached("SELECT line FROM version WHERE crate = ? ORDER BY id")?;
+        let mut rows = statement.query([fold(lower)])?;
         let mut lines = String::new();
-        for line in statement.query_map([fold(lower)], |row| row.get::<_, String>(0))? {
-            lines.push_str(&line?);
+        while let Some(row) = rows.next()? {
+            lines.push_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
             lines.push('\n');
         }
-        Ok(Some(IndexFile { lines, changed }))
+        Ok(Some(IndexFile { lines, state }))
     }
 
     /// The path of a version's file, if there is a version of exactly this name and number.
     pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<PathBuf>, StoreError> {
-        let known = self
-            .connection()
-            .prepare_cached(
-                "SELECT 1 FROM version JOIN crate ON crate.folded = version.crate
-                 WHERE crate.name = ? AND version.version = ?",
-            )?
-            .exists((name, version))?;
+        let known = stored_line(&self.reader(), name, version)?.is_some();
         Ok(known.then(|| self.crate_file(name, version)))
-    }
-
-    /// Crates with this text in their name or description, those with this name first; and how many there are. Those of which
-    /// every version is yanked are left out, for nobody can begin to depend on them.
-    pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
-        let (name, words) = (fold(text), caseless(text));
-        let reader = self.reader();
-        let mut statement = reader.prepare_cached(
-            "SELECT folded, name, description FROM crate WHERE EXISTS
-             (SELECT 1 FROM version WHERE crate = folded AND NOT json_extract(line, '$.yanked')) ORDER BY folded",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut matches = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (folded, description) = (row.get::<_, String>(0)?, row.get::<_, Option<String>>(2)?);
-            let describes = |description: &String| caseless(description).contains(&words);
-            if folded.contains(&name) || description.as_ref().is_some_and(describes) {
-                matches.push((folded, row.get::<_, String>(1)?, description));
-            }
-        }
-        matches.sort_by_key(|(folded, ..)| (*folded != name, !folded.contains(&name)));
-        let total = u32::try_from(matches.len()).unwrap_or(u32::MAX);
-        let mut found = Vec::new();
-        for (folded, name, description) in matches.into_iter().take(limit as usize) {
-            let max_version = max_version(&reader, &folded)?;
-            found.push(Found { name, max_version, description });
-        }
-        Ok((found, total))
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.
     pub(crate) fn owner(&self, name: &str) -> Result<Option<Owner>, StoreError> {
-        owner(&self.connection(), name)
+        owner(&self.reader(), name)
     }
 
     /// A version's index line, if there is a version of exactly this name and number.
     pub(crate) fn line(&self, name: &str, version: &str) -> Result<Option<Line>, StoreError> {
-        Ok(version_line(&self.connection(), name, version)?.map(|(_, line)| line))
+        Ok(version_line(&self.reader(), name, version)?.map(|(_, line)| line))
     }
 
     /// A version's index line as it is stored, if there is such a version, spelt exactly so.
@@ -215,14 +182,15 @@ impl Store {
     /// What searches show of a crate, if there is one of exactly this name.
     pub(crate) fn description(&self, name: &str) -> Result<Option<String>, StoreError> {
         let reader = self.reader();
-        let mut statement = reader.prepare_cached("SELECT description FROM crate WHERE name = ?")?;
-        Ok(statement.query_row([name], |row| row.get(0)).optional()?.flatten())
+        let mut statement =
+            reader.prepare_cached("SELECT description FROM crate WHERE folded = ? AND name = ?")?;
+        Ok(statement.query_row((fold(name), name), |row| row.get(0)).optional()?.flatten())
     }
 
     /// The files of all versions.
     pub(super) fn crate_files(&self) -> Result<HashSet<PathBuf>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare(
+        let reader = self.reader();
+        let mut statement = reader.prepare(
             "SELECT crate.name, version.version FROM version JOIN crate ON crate.folded = version.crate",
         )?;
         let names = statement
@@ -232,14 +200,15 @@ impl Store {
     }
 }
 
-/// A name as it is compared. Names that a person could confuse become equal.
-pub(super) fn fold(name: &str) -> String {
-    name.to_lowercase().replace('-', "_")
-}
-
-/// A text as it is searched: in one case, and with each accent in one spelling. SQLite knows the letters of ASCII only.
-fn caseless(text: &str) -> String {
-    DecomposingNormalizerBorrowed::new_nfkd().normalize(text).to_uppercase()
+fn index_state(connection: &Connection, lower: &str) -> Result<Option<IndexState>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT name, revision, changed FROM crate WHERE folded = ?")?
+        .query_row([fold(lower)], |row| {
+            let state = IndexState { revision: row.get(1)?, changed: row.get(2)? };
+            Ok((row.get::<_, String>(0)?, state))
+        })
+        .optional()?;
+    Ok(found.filter(|(name, _)| name.to_ascii_lowercase() == lower).map(|(_, state)| state))
 }
 
 pub(super) fn owner(connection: &Connection, name: &str) -> Result<Option<Owner>, StoreError> {
@@ -249,20 +218,6 @@ pub(super) fn owner(connection: &Connection, name: &str) -> Result<Option<Owner>
     Ok(statement
         .query_row([fold(name)], |row| Ok(Owner { id: row.get(0)?, name: row.get(1)? }))
         .optional()?)
-}
-
-/// The highest version that is not yanked.
-fn max_version(connection: &Connection, folded: &str) -> Result<Version, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT version FROM version WHERE crate = ? AND NOT json_extract(line, '$.yanked')",
-    )?;
-    let versions =
-        statement.query_map([folded], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    let versions = versions.iter().map(|text| parsed(text)).collect::<Result<Vec<Version>, _>>()?;
-    versions
-        .into_iter()
-        .max()
-        .ok_or_else(|| StoreError::Damaged(format!("the crate `{folded}` has no version that is not yanked")))
 }
 
 /// The version without its build metadata, if this user may publish it.
@@ -335,18 +290,13 @@ fn stored_line(
     name: &str,
     version: &str,
 ) -> Result<Option<(i64, String)>, StoreError> {
+    // What is no version was never published.
+    let Ok(core) = without_build(version) else { return Ok(None) };
     Ok(connection
         .prepare_cached(
             "SELECT version.id, line FROM version JOIN crate ON crate.folded = version.crate
-             WHERE crate.name = ? AND version.version = ?",
+             WHERE version.crate = ? AND version.core = ? AND version.version = ? AND crate.name = ?",
         )?
-        .query_row((name, version), |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row((fold(name), core, version, name), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?)
-}
-
-/// Build metadata plays no part in SemVer's precedence, so versions that differ only in it count as one.
-pub(super) fn without_build(version: &str) -> Result<String, StoreError> {
-    let mut version: Version = parsed(version)?;
-    version.build = semver::BuildMetadata::EMPTY;
-    Ok(version.to_string())
 }

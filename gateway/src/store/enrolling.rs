@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
+use super::counts::{self, Counted};
 use super::{Store, StoreError, audit, keys, parsed, time, users};
 use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode};
 use crate::keys::{Key, NewKey, Role, User};
@@ -96,7 +97,7 @@ impl Store {
 
     /// Whether there is, or was, an invite with this hash.
     pub(crate) fn knows_invite(&self, hash: &str) -> Result<bool, StoreError> {
-        Ok(self.connection().prepare_cached("SELECT 1 FROM invite WHERE hash = ?")?.exists([hash])?)
+        Ok(self.reader().prepare_cached("SELECT 1 FROM invite WHERE hash = ?")?.exists([hash])?)
     }
 
     /// Enrolls all keys or none, and spends the nonce and the invite in the same transaction. If all of them are
@@ -146,7 +147,7 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn attestation(&self, id: KeyId) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
         let text: Option<Option<String>> = self
-            .connection()
+            .reader()
             .prepare_cached("SELECT attestation FROM key WHERE id = ?")?
             .query_row([id.to_string()], |row| row.get(0))
             .optional()?;
@@ -165,7 +166,10 @@ fn use_nonce(transaction: &Transaction<'_>, enrolling: &Enrolling) -> Result<(),
         "INSERT OR IGNORE INTO spent (single_use_key, kept_until) VALUES (?, ?)",
         (serde_json::json!(["enroll", nonce]).to_string(), kept_until.as_second() + 1),
     )?;
-    if written == 1 { Ok(()) } else { Err(EnrollmentError::NonceUsed.into()) }
+    if written == 0 {
+        return Err(EnrollmentError::NonceUsed.into());
+    }
+    Ok(counts::add(transaction, Counted::Spent, 1)?)
 }
 
 struct Invite {

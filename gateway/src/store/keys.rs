@@ -41,8 +41,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn keys(&self) -> Result<Vec<Key>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare(&format!("{SELECT} ORDER BY key.rowid"))?;
+        let reader = self.reader();
+        let mut statement = reader.prepare(&format!("{SELECT} ORDER BY key.rowid"))?;
         let (mut rows, mut keys) = (statement.query([])?, Vec::new());
         while let Some(row) = rows.next()? {
             keys.push(key(row)?);

@@ -8,12 +8,13 @@ use std::fmt;
 
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 use semver::Version;
 use serde_json::{Map, Value};
 
 use super::audit::{self, Kind};
-use super::{Store, StoreError, crates, keys, parsed, time};
+use super::counts::{self, Counted};
+use super::{Store, StoreError, crates, in_doubt, keys, parsed, time};
 use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
@@ -119,6 +120,17 @@ pub(super) const HERE: &str = "here";
 /// The most single-use keys and challenges that are remembered. They take about 300 MB.
 const MOST_SPENT: i64 = 1_000_000;
 
+/// Forgets what was spent so long ago that its token is refused for its age. It is bounded, so that nobody has to wait
+/// for all that a busy hour left behind; each change remembers two rows at most.
+const FORGET_SPENT: &str = "DELETE FROM spent WHERE single_use_key IN (
+         SELECT single_use_key FROM spent WHERE kept_until < ? ORDER BY kept_until LIMIT 1000
+     )";
+
+/// The entries of a published version: of the intent, and of its outcome.
+const OF_PUBLISHED: &str = "SELECT published.intent, intent.entry, outcome.entry FROM published
+     JOIN audit AS intent ON intent.seq = published.intent
+     LEFT JOIN audit AS outcome ON outcome.seq = published.outcome";
+
 impl From<rusqlite::Error> for SpendError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
@@ -129,7 +141,7 @@ impl Store {
     /// Checks that a token and its challenge are unspent, before an upload is read. The check that counts is made by
     /// [`begin`](Self::begin).
     pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
-        is_unspent(&self.connection(), signed)
+        is_unspent(&self.reader(), signed)
     }
 
     /// Spends a token, and writes down durably what for. The key is checked again: while an upload was received it may
@@ -155,6 +167,8 @@ impl Store {
             let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
             let seq = audit::column(begun.seq)?;
             transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
+            counts::add(transaction, Counted::Open, 1)?;
+            in_doubt::begin(transaction, seq, mutation, &user)?;
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
             Ok::<_, SpendError>((recorded, intent))
         })?;
@@ -180,30 +194,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub(crate) fn was_left_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        let connection = self.connection();
-        let mutation = &intent.mutation;
-        let mut tries = connection.prepare_cached(
-            "SELECT seq FROM audit WHERE json_extract(entry, '$.name') = ? AND json_extract(entry, '$.vers') = ?
-             AND json_extract(entry, '$.cksum') = ? AND json_extract(entry, '$.user') = ? AND seq < ?",
-        )?;
-        let tries = tries.query_map(
-            (
-                mutation.name().as_str(),
-                mutation.version().map(Version::to_string),
-                mutation.checksum().map(|checksum| checksum.to_string()),
-                intent.user.as_str(),
-                intent.seq,
-            ),
-            |row| row.get(0),
-        )?;
-        for seq in tries {
-            let seq = seq?;
-            // The outcome of an open one would be looked for up to the end of the log.
-            if is_open(&connection, seq)? || outcome(&connection, seq)?.as_deref() == Some(INTERRUPTED) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        in_doubt::is_there_before(&self.reader(), intent.seq, &intent.mutation, &intent.user)
+    }
+
+    /// How many intents have no outcome.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub(crate) fn open_count(&self) -> Result<u64, StoreError> {
+        let open = counts::number(&self.reader(), Counted::Open)?;
+        Ok(u64::try_from(open).unwrap_or_default())
     }
 
     /// The records of accepted publishes, oldest first: all of them, or those of one version.
@@ -211,18 +211,30 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn published(&self, version: Option<(&str, &str)>) -> Result<Vec<Record>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare(
-            "SELECT intent.seq, intent.entry, json_extract(outcome.entry, '$.here') IS NOT NULL FROM published
-             JOIN audit AS intent ON intent.seq = published.intent
-             LEFT JOIN audit AS outcome ON outcome.seq = published.outcome
-             WHERE ?1 IS NULL OR (name = ?1 AND version = ?2) ORDER BY intent.seq",
-        )?;
-        let rows = statement
-            .query_map((version.map(|v| v.0), version.map(|v| v.1)), |row| Ok((entry(row)?, row.get(2)?)))?
-            .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(|((seq, entry), is_here)| Entry::parse(&entry)?.record(seq, is_here)).collect()
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(&match version {
+            Some(_) => format!("{OF_PUBLISHED} WHERE name = ? AND version = ? ORDER BY published.intent"),
+            None => format!("{OF_PUBLISHED} ORDER BY published.intent"),
+        })?;
+        let mut rows = match version {
+            Some(version) => statement.query(version)?,
+            None => statement.query(())?,
+        };
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(record(row)?);
+        }
+        Ok(records)
     }
+}
+
+/// Reads a record from a row of [`OF_PUBLISHED`].
+fn record(row: &Row<'_>) -> Result<Record, StoreError> {
+    let (seq, entry) = entry(row)?;
+    let outcome: Option<String> = row.get(2)?;
+    let outcome = outcome.as_deref().map(Entry::parse).transpose()?;
+    let is_here = outcome.is_some_and(|outcome| outcome.0.contains_key(HERE));
+    Entry::parse(&entry)?.record(seq, is_here)
 }
 
 pub(super) fn settle(
@@ -234,6 +246,10 @@ pub(super) fn settle(
     let open = transaction.prepare_cached("DELETE FROM open_intent WHERE seq = ?")?.execute([intent.seq])?;
     if open == 0 {
         return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
+    }
+    counts::add(transaction, Counted::Open, -1)?;
+    if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
+        in_doubt::end(transaction, intent.seq)?;
     }
     let (word, detail) = match outcome {
         Outcome::Done => ("done", None),
@@ -271,16 +287,19 @@ fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<Us
         return Err(Refusal::Role { role: key.role, wanted: signed.mutation.kind() }.into());
     }
     is_unspent(transaction, signed)?;
-    transaction.execute("DELETE FROM spent WHERE kept_until < ?", [signed.now.as_second()])?;
-    let kept: i64 = transaction.query_row("SELECT count(*) FROM spent", (), |row| row.get(0))?;
-    if kept >= most {
+    let forgotten = transaction.prepare_cached(FORGET_SPENT)?.execute([signed.now.as_second()])?;
+    let forgotten = i64::try_from(forgotten).unwrap_or_default();
+    if counts::number(transaction, Counted::Spent)? - forgotten >= most {
         return Err(SpendError::Full);
     }
+    let mut new = 0;
     for spent in [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten() {
         transaction
             .prepare_cached("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)")?
             .execute((spent, signed.kept_until.as_second() + 1))?;
+        new += 1;
     }
+    counts::add(transaction, Counted::Spent, new - forgotten)?;
     Ok(key.user)
 }
 
@@ -303,18 +322,6 @@ fn challenge_key(signed: &Signed) -> Option<String> {
 /// Whether the intent at this place has no outcome.
 pub(super) fn is_open(connection: &Connection, seq: i64) -> Result<bool, StoreError> {
     Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([seq])?)
-}
-
-/// The detail of the outcome of the intent at this place: empty if it was carried out, `None` if there is no outcome.
-/// The outcome is somewhere after the intent, usually near it.
-fn outcome(connection: &Connection, seq: i64) -> Result<Option<String>, StoreError> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT coalesce(json_extract(entry, '$.detail'), '') FROM audit
-             WHERE seq > ?1 AND json_extract(entry, '$.intent') = ?1 ORDER BY seq LIMIT 1",
-        )?
-        .query_row([seq], |row| row.get(0))
-        .optional()?)
 }
 
 fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
@@ -422,5 +429,24 @@ mod tests {
         assert!(matches!(spend(&signed("c", 9)), Err(SpendError::Full)));
         assert!(spend(&signed("c", 12)).is_ok(), "a may be forgotten now");
         assert!(matches!(spend(&signed("b", 12)), Err(SpendError::Refused(Refusal::Replayed(_)))));
+        let kept = || counts::number(&store.reader(), Counted::Spent).unwrap();
+        assert_eq!(kept(), 2);
+        assert!(spend(&signed("d", 30)).is_ok());
+        assert_eq!(kept(), 1, "b and c are too old");
+    }
+
+    /// Whoever comes first after a busy hour does not have to forget all of it.
+    #[test]
+    fn what_is_too_old_is_forgotten_by_and_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut connection = store.connection();
+        let transaction = connection.transaction().unwrap();
+        for n in 0..1_500 {
+            let row = (n.to_string(), 0);
+            transaction.execute("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)", row).unwrap();
+        }
+        let forgotten = [(); 3].map(|()| transaction.execute(FORGET_SPENT, [1]).unwrap());
+        assert_eq!(forgotten, [1_000, 500, 0]);
     }
 }

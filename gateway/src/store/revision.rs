@@ -47,7 +47,7 @@ impl Store {
     /// [`StoreError::Database`].
     #[cfg(not(target_os = "linux"))]
     pub fn revision(&self) -> Result<Revision, StoreError> {
-        let reader = self.reader();
+        let reader = self.readers.first();
         let mut statement = reader.prepare_cached("PRAGMA data_version")?;
         let version: i64 = statement.query_row((), |row| row.get(0))?;
         let mut header = [0; HEADER];

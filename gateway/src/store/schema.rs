@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, search};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
-const STEPS: [&str; 3] = [FIRST, ENROLLMENT, WHY_OPEN];
+const STEPS: [&str; 4] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH];
 
 /// The version of the layout: the number of steps that were made.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -91,14 +91,111 @@ const WHY_OPEN: &str = "
     ) STRICT;
 ";
 
+/// Nothing that a request does takes longer the more there is.
+const GROWTH: &str = "
+    CREATE INDEX key_user ON key (user);
+    CREATE INDEX invite_user ON invite (user);
+    ALTER TABLE crate ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE counted (
+        what   TEXT PRIMARY KEY,
+        number INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO counted (what, number)
+        VALUES ('spent', (SELECT count(*) FROM spent)), ('open', (SELECT count(*) FROM open_intent));
+    CREATE TABLE in_doubt (
+        name    TEXT NOT NULL,
+        version TEXT NOT NULL,
+        cksum   TEXT NOT NULL,
+        user    TEXT NOT NULL,
+        intent  INTEGER NOT NULL UNIQUE REFERENCES audit,
+        PRIMARY KEY (name, version, cksum, user, intent)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO in_doubt (name, version, cksum, user, intent)
+        SELECT json_extract(entry, '$.name'), json_extract(entry, '$.vers'), json_extract(entry, '$.cksum'),
+            json_extract(entry, '$.user'), seq
+        FROM audit
+        WHERE json_extract(entry, '$.mutation') = 'publish' AND (
+            seq IN (SELECT seq FROM open_intent) OR seq IN (
+                SELECT json_extract(entry, '$.intent') FROM audit WHERE json_extract(entry, '$.detail') = 'interrupted'
+            )
+        );
+    DROP INDEX audit_version;
+    CREATE TABLE offered (
+        id          INTEGER PRIMARY KEY,
+        crate       TEXT NOT NULL UNIQUE REFERENCES crate,
+        max_version TEXT NOT NULL
+    ) STRICT;
+    CREATE VIRTUAL TABLE offered_text USING fts5 (
+        name, description, content = '', contentless_delete = 1, tokenize = 'trigram remove_diacritics 1'
+    );
+";
+
+/// The number of steps after which the index of searches is there, and is filled from the crates.
+const WITH_SEARCH: usize = 4;
+
 /// Makes the steps that are missing.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
-    for step in &STEPS[done.ok_or(StoreError::Newer { found })?..] {
+    let done = done.ok_or(StoreError::Newer { found })?;
+    for step in &STEPS[done..] {
         transaction.execute_batch(step)?;
+    }
+    if done < WITH_SEARCH {
+        search::fill(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counts::{Counted, number};
+    use super::super::{DATABASE, Store, files};
+    use super::*;
+
+    /// What the second layout held of two crates, one of them yanked as a whole, and of three publishes: one done, one
+    /// open, one that was interrupted.
+    const SECOND: &str = r#"
+        PRAGMA user_version = 2;
+        INSERT INTO user (id, name) VALUES (1, 'alice');
+        INSERT INTO audit (seq, entry, hash) VALUES
+            (1, '{"mutation":"publish","name":"tree","vers":"1.9.0","cksum":"aa","user":"alice"}', ''),
+            (2, '{"intent":1,"outcome":"done"}', ''),
+            (3, '{"mutation":"publish","name":"tree","vers":"2.0.0","cksum":"bb","user":"alice"}', ''),
+            (4, '{"mutation":"publish","name":"tree","vers":"3.0.0","cksum":"cc","user":"alice"}', ''),
+            (5, '{"intent":4,"outcome":"failed","detail":"interrupted"}', '');
+        INSERT INTO open_intent VALUES (3);
+        INSERT INTO spent VALUES ('a', 0), ('b', 0);
+        INSERT INTO crate (folded, name, owner, description, changed) VALUES
+            ('tree', 'tree', 1, 'Many leaves', 0), ('gone', 'gone', 1, 'Leaves too', 0);
+        INSERT INTO version (crate, version, core, line) VALUES
+            ('tree', '1.10.0', '1.10.0', LINE), ('tree', '1.9.0', '1.9.0', LINE), ('gone', '1.0.0', '1.0.0', YANKED);
+    "#;
+    const LINE: &str = r#"'{"name":"","vers":"","deps":[],"cksum":"","features":{},"yanked":false,"v":1}'"#;
+
+    #[test]
+    fn a_store_of_the_second_layout_gets_what_is_kept_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("store");
+        files::private_folder(&folder).unwrap();
+        let database = Connection::open(folder.join(DATABASE)).unwrap();
+        let second = SECOND.replace("LINE", LINE).replace("YANKED", &LINE.replace("false", "true"));
+        for sql in [FIRST, ENROLLMENT, &second] {
+            database.execute_batch(sql).unwrap();
+        }
+        drop(database);
+        let store = Store::open(&folder).unwrap();
+        let (found, total) = store.search("leaves", 10).unwrap();
+        let found: Vec<_> =
+            found.iter().map(|found| format!("{} {}", found.name, found.max_version)).collect();
+        assert_eq!((found, total), (vec!["tree 1.10.0".to_owned()], 1));
+        let reader = store.reader();
+        assert_eq!([Counted::Spent, Counted::Open].map(|what| number(&reader, what).unwrap()), [2, 1]);
+        let mut statement = reader.prepare("SELECT intent FROM in_doubt ORDER BY intent").unwrap();
+        let in_doubt: Vec<i64> =
+            statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(in_doubt, [3, 4]);
+    }
 }

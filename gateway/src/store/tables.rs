@@ -10,7 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
 
-use super::{Store, StoreError, crates};
+use super::ledger::INTERRUPTED;
+use super::names::{fold, without_build};
+use super::{Store, StoreError, derived};
 use crate::audit::{Entry, Kind};
 use crate::policy::{self, LONGEST_SKEW, LONGEST_WINDOW, Operation};
 
@@ -35,6 +37,9 @@ pub enum Discrepancy {
         /// By the log.
         logged: String,
     },
+    /// Something that is kept so that it need not be counted or looked for.
+    #[error("{0} does not follow from the store's other tables")]
+    NotDerived(String),
 }
 
 impl Discrepancy {
@@ -42,7 +47,9 @@ impl Discrepancy {
     #[must_use]
     pub fn row(&self) -> &str {
         match self {
-            Self::NotLogged(row) | Self::Missing(row) | Self::Differs { row, .. } => row,
+            Self::NotLogged(row) | Self::Missing(row) | Self::Differs { row, .. } | Self::NotDerived(row) => {
+                row
+            }
         }
     }
 
@@ -79,6 +86,7 @@ impl Store {
                 all.push(Discrepancy::Missing(what.clone()));
             }
         }
+        all.extend(derived::wrong(&moment)?.into_iter().map(Discrepancy::NotDerived));
         Ok(all)
     }
 }
@@ -104,6 +112,8 @@ struct Logged {
     /// For each token that is still good by its age, the keys of which one must be known as spent.
     spent: Vec<(String, Vec<String>)>,
     intents: BTreeMap<u64, Map<String, Value>>,
+    /// The rows of each user's keys.
+    keys: BTreeMap<String, Vec<String>>,
 }
 
 impl Logged {
@@ -134,6 +144,7 @@ impl Logged {
             Kind::Admin => self.take_deed(&entry.details),
             Kind::Intent => {
                 self.take_token(&entry, now);
+                self.take_doubt(&entry);
                 self.intents.insert(entry.seq, entry.details);
             }
             Kind::Outcome => self.take_outcome(&entry),
@@ -149,6 +160,7 @@ impl Logged {
             return;
         }
         self.add_user(text(details, "user"));
+        self.keys.entry(text(details, "user").to_owned()).or_default().push(row.clone());
         let fields = ["public", "user", "role", "label", "subject", "expires"];
         let value =
             |field: &'static str| (field, details.get(field).and_then(Value::as_str).map(str::to_owned));
@@ -165,11 +177,11 @@ impl Logged {
             "remove-user" => {
                 let removed = Some(REMOVED.to_owned());
                 self.rows.insert(user_row(user), Values::from([("end", removed)]));
-                let theirs = |values: &&mut Values| {
-                    values.contains_key("public") && values["user"].as_deref() == Some(user)
-                };
-                for values in self.rows.values_mut().filter(theirs) {
-                    values.insert("end", Some(REVOKED.to_owned()));
+                // Nobody gets a key after that without being added again.
+                for key in self.keys.remove(user).unwrap_or_default() {
+                    if let Some(values) = self.rows.get_mut(&key) {
+                        values.insert("end", Some(REVOKED.to_owned()));
+                    }
                 }
             }
             "set-credential" => _ = self.rows.insert(credential_row(user), Values::new()),
@@ -190,6 +202,9 @@ impl Logged {
     fn take_outcome(&mut self, entry: &Entry) {
         let Some(seq) = entry.details.get("intent").and_then(Value::as_u64) else { return };
         let Some(intent) = self.intents.remove(&seq) else { return };
+        if text(&entry.details, "detail") != INTERRUPTED {
+            self.rows.remove(&doubt_row(seq));
+        }
         if text(&entry.details, "outcome") != "done" {
             return;
         }
@@ -221,6 +236,15 @@ impl Logged {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A publish is in doubt until its outcome is known.
+    fn take_doubt(&mut self, entry: &Entry) {
+        if text(&entry.details, "mutation") == "publish" {
+            let value = |field| (field, Some(text(&entry.details, field).to_owned()));
+            let values = ["name", "vers", "cksum", "user"].map(value);
+            self.rows.insert(doubt_row(entry.seq), Values::from(values));
         }
     }
 
@@ -331,6 +355,13 @@ fn found(connection: &Connection) -> Result<Rows, StoreError> {
     read("SELECT seq FROM open_intent", &|row| {
         Ok((open_row(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default()), Values::new()))
     })?;
+    read("SELECT intent, name, version, cksum, user FROM in_doubt", &|row| {
+        let mut values = Values::new();
+        for (column, field) in ["name", "vers", "cksum", "user"].into_iter().enumerate() {
+            values.insert(field, row.get(column + 1)?);
+        }
+        Ok((doubt_row(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default()), values))
+    })?;
     read(
         "SELECT folded, crate.name, user.name FROM crate LEFT JOIN user ON user.id = crate.owner",
         &|row| {
@@ -343,7 +374,7 @@ fn found(connection: &Connection) -> Result<Rows, StoreError> {
         let line: Value = serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or_default();
         let mut state = if line["yanked"] == true { "yanked" } else { "offered" }.to_owned();
         // By it a second version that differs in build metadata alone is refused.
-        if row.get::<_, String>(2)? != crates::without_build(&version)? {
+        if row.get::<_, String>(2)? != without_build(&version)? {
             state.push_str(", and another version without build metadata than its own");
         }
         Ok((version_row(&folded, &version), Values::from([("state", Some(state))])))
@@ -383,10 +414,14 @@ fn open_row(intent: u64) -> String {
     format!("the change of entry {intent}, of which no outcome is known,")
 }
 
+fn doubt_row(intent: u64) -> String {
+    format!("the doubt about the publish of entry {intent}")
+}
+
 fn crate_row(name: &str) -> String {
-    format!("the crate {}", crates::fold(name))
+    format!("the crate {}", fold(name))
 }
 
 fn version_row(name: &str, version: &str) -> String {
-    format!("the version {} {version}", crates::fold(name))
+    format!("the version {} {version}", fold(name))
 }

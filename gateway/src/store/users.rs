@@ -49,8 +49,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn users(&self) -> Result<Vec<Person>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare(
+        let reader = self.reader();
+        let mut statement = reader.prepare(
             "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
              FROM user ORDER BY id",
         )?;

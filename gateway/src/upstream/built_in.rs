@@ -1,9 +1,10 @@
 //! The built-in registry: index, crate files and owners in the gateway's own store.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
 use axum::body::Body;
@@ -21,20 +22,24 @@ use super::{Publication, Search, UpstreamError};
 use crate::background::blocking;
 use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::store::{CratesError, Store, StoreError};
+use crate::store::{CratesError, IndexState, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
+
+/// The most crates whose entity tag is remembered. Each takes about a hundred bytes.
+const MOST_TAGS: usize = 100_000;
 
 /// The registry in the gateway's store.
 #[derive(Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
+    tags: Arc<Tags>,
 }
 
 impl BuiltIn {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        Self { store, tags: Arc::default() }
     }
 
     /// Runs work that may block on the disk or the database.
@@ -55,22 +60,9 @@ impl BuiltIn {
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
         let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let file = self.ask(move |store| store.index_file(&wanted)).await?;
-        let file = file.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))?;
-        let tag = entity_tag(&file.lines);
-        let modified = http_date(file.changed);
-        if client_has_it(conditions, &tag, &modified) {
-            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
-        }
-        let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
-        let mut response = (fields, file.lines).into_response();
-        // A date has whole seconds, so within the second of a change there could be another one of the same date.
-        if file.changed < Timestamp::now().as_second()
-            && let Ok(modified) = modified.try_into()
-        {
-            response.headers_mut().insert(header::LAST_MODIFIED, modified);
-        }
-        Ok(response)
+        let (tags, conditions) = (self.tags.clone(), conditions.clone());
+        let answer = self.ask(move |store| index_answer(store, &tags, &wanted, &conditions)).await?;
+        answer.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))
     }
 
     pub(super) async fn download(
@@ -205,6 +197,61 @@ impl From<CratesError> for UpstreamError {
             CratesError::NotFound(_) => Self::NotFound(error.to_string()),
             CratesError::Store(error) => Self::Store(error),
         }
+    }
+}
+
+/// The answer to a request for a crate's index file, if there is such a crate. Where the client has the file, it is
+/// neither read nor hashed.
+fn index_answer(
+    store: &Store,
+    tags: &Tags,
+    name: &str,
+    conditions: &HeaderMap,
+) -> Result<Option<Response>, StoreError> {
+    let Some(state) = store.index_state(name)? else { return Ok(None) };
+    let not_modified = |tag: String| (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    if let Some(tag) = tags.of(name, state)
+        && client_has_it(conditions, &tag, &http_date(state.changed))
+    {
+        return Ok(Some(not_modified(tag)));
+    }
+    let Some(file) = store.index_file(name)? else { return Ok(None) };
+    let (tag, modified) = (entity_tag(&file.lines), http_date(file.state.changed));
+    tags.remember(name, file.state, &tag);
+    if client_has_it(conditions, &tag, &modified) {
+        return Ok(Some(not_modified(tag)));
+    }
+    let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
+    let mut response = (fields, file.lines).into_response();
+    // A date has whole seconds, so within the second of a change there could be another one of the same date.
+    if file.state.changed < Timestamp::now().as_second()
+        && let Ok(modified) = modified.try_into()
+    {
+        response.headers_mut().insert(header::LAST_MODIFIED, modified);
+    }
+    Ok(Some(response))
+}
+
+/// The entity tags of index files, each with the state that it is of. What is sent as a whole is always hashed, so a tag
+/// stands for nothing but the bytes that went with it.
+#[derive(Debug, Default)]
+struct Tags(Mutex<HashMap<String, (IndexState, String)>>);
+
+impl Tags {
+    fn of(&self, name: &str, state: IndexState) -> Option<String> {
+        self.known().get(name).filter(|(known, _)| *known == state).map(|(_, tag)| tag.clone())
+    }
+
+    fn remember(&self, name: &str, state: IndexState, tag: &str) {
+        let mut known = self.known();
+        if known.len() >= MOST_TAGS {
+            known.clear();
+        }
+        known.insert(name.to_owned(), (state, tag.to_owned()));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (IndexState, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

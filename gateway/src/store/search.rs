@@ -1,0 +1,176 @@
+//! What searches find: the crates that have a version which is not yanked. Their names and descriptions are in an index
+//! of trigrams, in which capital letters and accents make no difference.
+//!
+//! The index is FTS5's. It has no key but `rowid`, which is the `id` of the crate's row in `offered`.
+
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
+use semver::Version;
+
+use super::names::fold;
+use super::{Store, StoreError, parsed};
+use crate::index::Line;
+
+/// Matches beyond this number are not counted.
+const MOST_COUNTED: u32 = 1000;
+/// The index has no shorter texts, in characters. Shorter ones find the names that begin with them.
+const SHORTEST: usize = 3;
+/// Only so many characters of what is searched for count.
+const LONGEST: usize = 100;
+
+/// One crate that a search found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// The highest version by SemVer precedence that is not yanked.
+    pub max_version: Version,
+    /// From the version published last.
+    pub description: Option<String>,
+}
+
+const BEGIN: &str = "SELECT crate.name, max_version, crate.description FROM offered
+     JOIN crate ON crate.folded = offered.crate
+     WHERE offered.crate >= ?1 AND offered.crate < ?2 ORDER BY offered.crate LIMIT ?3";
+const COUNT_BEGIN: &str = "SELECT count(*) FROM (
+         SELECT 1 FROM offered WHERE offered.crate >= ?1 AND offered.crate < ?2 LIMIT ?3
+     ) AS counted_to_a_limit";
+const CONTAIN: &str = "SELECT crate.name, max_version, crate.description FROM offered_text
+     JOIN offered ON offered.id = offered_text.rowid
+     JOIN crate ON crate.folded = offered.crate
+     WHERE offered_text MATCH ?1 ORDER BY offered_text.rowid LIMIT ?2";
+const COUNT_CONTAIN: &str = "SELECT count(*) FROM (
+         SELECT 1 FROM offered_text WHERE offered_text MATCH ?1 LIMIT ?2
+     ) AS counted_to_a_limit";
+
+impl Store {
+    /// Crates with this text in their name or description, and how many there are; from 1,000 on they are not counted.
+    /// First come those whose name begins with it, by name; then those with it in their name, then in their
+    /// description, the oldest first.
+    pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
+        let text: String = text.chars().take(LONGEST).collect();
+        let reader = self.reader();
+        let begin = fold(&text);
+        let end = format!("{begin}{}", char::MAX);
+        let mut found = page(&reader, BEGIN, (&begin, &end, limit))?;
+        let Some(phrases) = Phrases::of(&text) else {
+            return Ok((found, count(&reader, COUNT_BEGIN, (&begin, &end, MOST_COUNTED))?));
+        };
+        for phrase in [&phrases.in_name, &phrases.in_description] {
+            let known = u32::try_from(found.len()).unwrap_or(limit);
+            if known < limit {
+                let more = page(&reader, CONTAIN, (phrase, limit + known))?;
+                let new: Vec<_> = more.into_iter().filter(|one| !found.contains(one)).collect();
+                found.extend(new);
+                found.truncate(limit as usize);
+            }
+        }
+        let anywhere = format!("{} OR {}", phrases.in_name, phrases.in_description);
+        Ok((found, count(&reader, COUNT_CONTAIN, (anywhere, MOST_COUNTED))?))
+    }
+}
+
+/// What is searched for, as FTS5 takes it.
+struct Phrases {
+    in_name: String,
+    in_description: String,
+}
+
+impl Phrases {
+    /// `None` if the index has no such texts.
+    fn of(text: &str) -> Option<Self> {
+        if text.chars().count() < SHORTEST || text.contains('\0') {
+            return None;
+        }
+        let phrase = |column: &str, text: &str| format!("{column} : \"{}\"", text.replace('"', "\"\""));
+        Some(Self { in_name: phrase("name", &fold(text)), in_description: phrase("description", text) })
+    }
+}
+
+fn page(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Found>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let max_version = parsed(&row.get::<_, String>(1)?)?;
+        found.push(Found { name: row.get(0)?, max_version, description: row.get(2)? });
+    }
+    Ok(found)
+}
+
+fn count(connection: &Connection, sql: &str, parameters: impl Params) -> Result<u32, StoreError> {
+    Ok(connection.prepare_cached(sql)?.query_row(parameters, |row| row.get(0))?)
+}
+
+/// Notes that a version of a crate is there, or there again, and what the crate's description is.
+pub(super) fn offer(transaction: &Transaction<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
+    let new: Version = parsed(version)?;
+    let max = highest(transaction, folded)?.map_or(new.clone(), |known| known.max(new));
+    write(transaction, folded, &max)
+}
+
+/// Notes that a version of a crate is yanked.
+pub(super) fn withdraw(transaction: &Transaction<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
+    if highest(transaction, folded)?.is_none_or(|known| known.to_string() != version) {
+        return Ok(());
+    }
+    let mut statement = transaction.prepare_cached("SELECT version, line FROM version WHERE crate = ?")?;
+    let mut versions = statement.query([folded])?;
+    let mut max = None;
+    while let Some(row) = versions.next()? {
+        max = max.max(offered(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
+    }
+    match max {
+        Some(max) => write(transaction, folded, &max),
+        None => {
+            transaction
+                .prepare_cached(
+                    "DELETE FROM offered_text WHERE rowid = (SELECT id FROM offered WHERE crate = ?)",
+                )?
+                .execute([folded])?;
+            transaction.prepare_cached("DELETE FROM offered WHERE crate = ?")?.execute([folded])?;
+            Ok(())
+        }
+    }
+}
+
+/// A version if it is not yanked, from its row.
+pub(super) fn offered(version: &str, line: &str) -> Result<Option<Version>, StoreError> {
+    let line = Line::from_json(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    if line.yanked { Ok(None) } else { parsed(version).map(Some) }
+}
+
+/// Fills a new index with what a store has.
+pub(super) fn fill(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let mut statement = transaction.prepare("SELECT crate, version, line FROM version")?;
+    let mut versions = statement.query(())?;
+    while let Some(row) = versions.next()? {
+        let (folded, version): (String, String) = (row.get(0)?, row.get(1)?);
+        if offered(&version, &row.get::<_, String>(2)?)?.is_some() {
+            offer(transaction, &folded, &version)?;
+        }
+    }
+    Ok(())
+}
+
+fn highest(connection: &Connection, folded: &str) -> Result<Option<Version>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT max_version FROM offered WHERE crate = ?")?;
+    let known: Option<String> = statement.query_row([folded], |row| row.get(0)).optional()?;
+    known.as_deref().map(parsed).transpose()
+}
+
+fn write(transaction: &Transaction<'_>, folded: &str, max: &Version) -> Result<(), StoreError> {
+    let id: i64 = transaction
+        .prepare_cached(
+            "INSERT INTO offered (crate, max_version) VALUES (?, ?)
+             ON CONFLICT (crate) DO UPDATE SET max_version = excluded.max_version RETURNING id",
+        )?
+        .query_row((folded, max.to_string()), |row| row.get(0))?;
+    transaction.prepare_cached("DELETE FROM offered_text WHERE rowid = ?")?.execute([id])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO offered_text (rowid, name, description)
+             SELECT ?1, folded, description FROM crate WHERE folded = ?2",
+        )?
+        .execute((id, folded))?;
+    Ok(())
+}

@@ -121,7 +121,7 @@ fn a_pin_that_is_lost_before_the_touch() {
 }
 
 impl World {
-    fn edit_enrollments(&self, change: impl FnOnce(String) -> String) {
+    pub(crate) fn edit_enrollments(&self, change: impl FnOnce(String) -> String) {
         let file = self.enrollments_file();
         fs::write(&file, change(fs::read_to_string(&file).unwrap())).unwrap();
     }

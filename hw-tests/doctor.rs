@@ -3,12 +3,13 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
 use mock_card::MockCard;
 use serde_json::Value;
 
+use crate::loopback::{self, Reply};
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
 
@@ -364,6 +365,31 @@ fn registries_that_cannot_be_asked() {
     let url = index.trim_start_matches("sparse+");
     let next = format!("curl -sI {url}config.json");
     assert!(warned.iter().any(|warning| warning.0 == "registry" && warning.2 == next), "{diagnosis:#?}");
+}
+
+/// Each answers only when the other one has been asked too.
+#[test]
+fn registries_are_asked_at_once() {
+    let world = World::enrolled();
+    let both = Arc::new(Barrier::new(2));
+    for name in ["one", "other"] {
+        let (listener, base) = loopback::bind(false);
+        let both = Arc::clone(&both);
+        loopback::serve(listener, None, move |_| {
+            both.wait();
+            Reply::new("200 OK", r#"{"dl":"http://127.0.0.1:9/"}"#)
+        });
+        let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+        world
+            .write("home/config.toml", &format!("{config}[registries.{name}]\nindex = \"sparse+{base}/\"\n"));
+        world.edit_enrollments(|text| {
+            format!("{text}\n[[registry]]\nindex = \"sparse+{base}/\"\nname = \"{name}\"\n")
+        });
+    }
+    let answered = |name| format!("it does not contradict that of `{name}`");
+    let diagnosis = world.doctor();
+    let ok: Vec<_> = diagnosis.with("ok").into_iter().map(|(_, text, _)| text.to_owned()).collect();
+    assert!(ok.contains(&answered("one")) && ok.contains(&answered("other")), "{diagnosis:#?}");
 }
 
 /// A registry an hour ahead, and one that is gone.

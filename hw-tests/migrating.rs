@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Arc, Barrier};
 
 use serde_json::json;
 
+use crate::loopback::{self, Reply};
 use crate::sealed::{Sealed, TOKEN};
 use crate::terminal::expect;
 use crate::trace::Seen;
@@ -66,6 +68,7 @@ fn every_token_is_sealed_and_gone() {
     );
 
     let done = sealed.migrates(&["--all", "--yes"]);
+    done.says(&["so that takes 2 touches at most"]);
     done.says(&["removed the token of `crates-io` from", "removed the token of `my-reg` from"]);
     done.says(&[
         "the way back: yk-cargo unseal my-reg --restore",
@@ -224,4 +227,26 @@ fn a_person_is_asked_once() {
     assert!(!shown.contains(TOKEN) && !shown.contains(CRATES_IO_TOKEN), "{shown}");
     let answer = sealed.get(json!({"operation": "yank", "name": "alpha", "vers": "0.1.0"})).answer();
     assert_eq!(answer["Ok"]["token"], TOKEN);
+}
+
+/// Each answers only when the other one has been asked too.
+#[test]
+fn all_registries_are_asked_at_once() {
+    let sealed = Sealed::in_clear(&[of("one", TOKEN), of("other", CRATES_IO_TOKEN)].concat());
+    let both = Arc::new(Barrier::new(2));
+    let mut config = sealed.text("home/config.toml");
+    for name in ["one", "other"] {
+        let (listener, base) = loopback::bind(false);
+        let both = Arc::clone(&both);
+        loopback::serve(listener, None, move |_| {
+            both.wait();
+            Reply::new("401 Unauthorized", "")
+        });
+        config += &format!("[registries.{name}]\nindex = \"sparse+{base}/\"\n");
+    }
+    sealed.world.write("home/config.toml", &config);
+    let done = sealed.migrates(&["--all", "--yes"]);
+    for name in ["one", "other"] {
+        done.says(&[&format!("`{name}` wants the token for every read too")]);
+    }
 }

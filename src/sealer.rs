@@ -14,6 +14,7 @@ use crate::enrollment::{Enrollments, Reads, SealedToken};
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
 use crate::reader::Readers;
+use crate::registry::visit::Greetings;
 use crate::sealed::{AgeFile, BearerToken, FileError, Recipient};
 use crate::sealed_files;
 use crate::text::escape;
@@ -33,6 +34,8 @@ pub(crate) struct Sealer<'a> {
     pub(crate) ui: Ui,
     /// How a key is made, if one has to be.
     pub(crate) making: Making<'a>,
+    /// What registries have said already of whether they want a token for reads.
+    pub(crate) greetings: Greetings,
 }
 
 /// How a key is made that tokens are sealed to.

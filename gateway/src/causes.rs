@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate_file::characters::is_hidden;
+
 /// The error, followed by its causes.
 pub(crate) fn with_causes(mut error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -12,11 +14,17 @@ pub(crate) fn with_causes(mut error: &dyn Error) -> String {
     text
 }
 
-/// Names out of a request and words of others are in some sentences; a terminal must not obey them.
-pub(crate) fn escaped(text: &str) -> String {
+/// Names out of a request and words of others are in some sentences: a terminal must not obey them, nor show anything elsewhere
+/// than it stands, nor nothing at all.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+        if c.is_ascii_control() || !c.is_ascii() && is_hidden(c) {
+            escaped.extend(c.escape_default())
+        } else {
+            escaped.push(c)
+        }
     }
     escaped
 }

@@ -12,11 +12,15 @@ use registry_gateway::attestation::{Firmware, Mode, Settings};
 use registry_gateway::audit::Point;
 use registry_gateway::challenge::Challenges;
 use registry_gateway::config::{Config, ConfigError};
-use registry_gateway::keys::{Role, User};
+use registry_gateway::keys::{self, Role, User};
 use registry_gateway::store::{Store, StoreError};
 
 /// The configuration file that `init` makes, and that is read if no other is named.
 pub(crate) const CONFIG_FILE: &str = "registry-gateway.toml";
+/// The one that is read if that is not here either.
+const SYSTEM_CONFIG: &str = "/etc/registry-gateway/registry-gateway.toml";
+/// The store that is used if there is no configuration, and this is one.
+const STORE_HERE: &str = "registry";
 
 /// A Cargo registry that takes RFC 3231 asymmetric tokens.
 #[derive(Debug, Parser)]
@@ -91,24 +95,35 @@ pub(crate) enum Command {
 /// The gateway to work on, named by its configuration or by its store.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The configuration file [default: ./registry-gateway.toml, if it is there]
+    /// The configuration file [default: ./registry-gateway.toml or /etc/registry-gateway/registry-gateway.toml]
     #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// The store's folder; wins over the one in the configuration [default: ./registry]
+    /// The store's folder; wins over the one in the configuration
     #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
     pub(crate) store: Option<PathBuf>,
 }
 
 impl Place {
     /// The configuration, with the store that was named.
-    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
-        let here = Path::new(CONFIG_FILE);
-        let file = self.config.as_deref().or_else(|| here.is_file().then_some(here));
-        let mut config = file.map(Config::read).transpose()?.unwrap_or_default();
+    pub(crate) fn config(&self) -> Result<Config, PlaceError> {
+        let mut config = match self.file() {
+            Some(file) => Config::read(&file)?,
+            None if self.store.is_some() || Store::is_in(Path::new(STORE_HERE)) => Config::default(),
+            None => return Err(PlaceError::Nowhere),
+        };
         if let Some(store) = &self.store {
             config.store.clone_from(store);
         }
         Ok(config)
+    }
+
+    /// The named configuration file; else the one here; else the system's, unless a store is named.
+    fn file(&self) -> Option<PathBuf> {
+        let named = self.config.clone();
+        let here = || Some(PathBuf::from(CONFIG_FILE)).filter(|file| is_there(file));
+        let system =
+            || Some(PathBuf::from(SYSTEM_CONFIG)).filter(|file| self.store.is_none() && is_there(file));
+        named.or_else(here).or_else(system)
     }
 
     /// The gateway's store, which must exist.
@@ -117,13 +132,36 @@ impl Place {
     }
 }
 
-/// Why the store cannot be opened.
+/// Whether there is such a file, also if this user may not see it: reading it says so then.
+fn is_there(file: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    file.metadata().map_or_else(|error| !matches!(error.kind(), NotFound | NotADirectory), |_| true)
+}
+
+/// Why there is no gateway to work on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
+    #[error("no gateway is named, and there is neither ./{CONFIG_FILE} nor {SYSTEM_CONFIG}")]
+    Nowhere,
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl PlaceError {
+    /// What to do next, where that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Nowhere => Some(
+                "name its configuration with --config, which `registry-gateway init DIR` makes, or a store alone with \
+                 --store"
+                    .to_owned(),
+            ),
+            Self::Config(error) => Some(error.hint().to_owned()),
+            Self::Store(error) => error.hint(),
+        }
+    }
 }
 
 /// Options that take precedence over the configuration file.
@@ -331,9 +369,8 @@ impl FromStr for Expiry {
     }
 }
 
-fn label(text: &str) -> Result<String, &'static str> {
-    let fits = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("a label is 1 to 64 characters, no control characters") }
+fn label(text: &str) -> Result<String, String> {
+    if keys::is_label(text) { Ok(text.to_owned()) } else { Err(format!("a label is {}", keys::LABEL)) }
 }
 
 fn subject(text: &str) -> Result<String, &'static str> {

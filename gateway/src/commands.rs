@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use registry_gateway::config::{ConfigError, Reads};
+use registry_gateway::config::Reads;
 use registry_gateway::store::{Record, Store, StoreError};
-use registry_gateway::{Config, Gateway, record};
+use registry_gateway::{Config, Gateway, escaped, record};
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{AuditCommand, Command, CredentialCommand, Serve};
-use crate::setup;
+use crate::cli::{AuditCommand, Command, CredentialCommand, PlaceError, Serve};
+use crate::{process, setup};
 
 mod audit;
 mod doctor;
@@ -41,9 +43,12 @@ pub(crate) fn run(command: Command) -> Outcome {
 
 /// The two lines on standard output tell whoever started the server that it listens.
 fn serve(options: Serve) -> Outcome {
+    // A panic in a request is a line of the log like any other.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let shutdown_signal = runtime.block_on(async { shutdown_signal() })?;
+    let mut signals = runtime.block_on(async { Signals::catch() })?;
     let config = serve_config(options)?;
+    process::room_for(config.connections)?;
     let is_new = !Store::is_in(&config.store);
     let folder = config.store.clone();
     let running = Gateway::start(config)?;
@@ -53,14 +58,25 @@ fn serve(options: Serve) -> Outcome {
     if let Some(address) = running.metrics_address() {
         tracing::info!("metrics are on http://{address}/metrics");
     }
-    say(&format!("index {}\nready\n", running.index_url()))?;
-    runtime.block_on(shutdown_signal);
+    announce(format!("index {}\nready\n", running.index_url()));
+    while runtime.block_on(signals.next()) == Asked::Reload {
+        running.reload();
+    }
     running.stop();
     Ok(ExitCode::SUCCESS)
 }
 
+/// On a thread of its own: if nobody reads standard output, that must not keep signals from being heard.
+fn announce(text: String) {
+    std::thread::spawn(move || {
+        if let Err(error) = say(&text) {
+            tracing::warn!(%error, "standard output cannot be written");
+        }
+    });
+}
+
 /// The configuration, with the options of the command line.
-fn serve_config(options: Serve) -> Result<Config, ConfigError> {
+fn serve_config(options: Serve) -> Result<Config, PlaceError> {
     let mut config = options.place.config()?;
     if let Some(listen) = options.listen {
         config.listen = listen;
@@ -84,25 +100,52 @@ fn serve_config(options: Serve) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Resolves at the first SIGTERM or Ctrl-C. Both are caught from the moment at which this returns.
-#[cfg(unix)]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+/// What a signal asks a server for.
+#[derive(PartialEq, Eq)]
+enum Asked {
+    Reload,
+    Stop,
 }
 
+/// The signals that a server acts on. They are caught from the moment at which it exists.
+#[cfg(unix)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        let [terminate, interrupt, hangup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt?, hangup: hangup? })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// Ctrl-C.
 #[cfg(not(unix))]
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        interrupt.recv().await;
-    })
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(not(unix))]
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) -> Asked {
+        self.0.recv().await;
+        Asked::Stop
+    }
 }
 
 fn credential(command: CredentialCommand) -> Outcome {
@@ -158,7 +201,8 @@ fn described(store: &Store, record: &Record) -> (String, bool) {
     );
     match record::check(store, record) {
         Ok(checked) => {
-            let label = checked.key.label.map(|label| format!(" \"{label}\"")).unwrap_or_default();
+            let label =
+                checked.key.label.map(|label| format!(" \"{}\"", escaped(&label))).unwrap_or_default();
             let revoked = checked.key.revoked.map(|at| format!(", revoked {at:.0}")).unwrap_or_default();
             text.push_str(&format!(
                 "  public     {}\n  role       {}{label}{revoked}\n  signed     {:.0} for {}\n\

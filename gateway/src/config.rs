@@ -13,6 +13,7 @@ use serde::de::{Error as _, Unexpected};
 use crate::attestation;
 use crate::challenge::Challenges;
 use crate::policy::{LONGEST_SKEW, LONGEST_WINDOW};
+use crate::private;
 use crate::tls::TlsFiles;
 
 /// How to serve a registry. In the file, names have hyphens and durations are seconds.
@@ -138,6 +139,9 @@ impl ConfigError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                private::NOT_PERMITTED
+            }
             Self::File { .. } => "`registry-gateway init` makes one",
             Self::Syntax { .. } => {
                 "`registry-gateway init DIR`, in a folder of its own, makes one that explains every setting"

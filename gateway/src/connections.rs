@@ -53,6 +53,8 @@ struct Activity {
     asks: AtomicBool,
     /// Its token is good.
     known: AtomicBool,
+    /// The token of the request before was not.
+    strange: AtomicBool,
     /// Bytes of its body are waited for.
     sends: AtomicBool,
     close: Notify,
@@ -91,6 +93,11 @@ impl Connections {
             most_per_peer,
             metrics,
         })
+    }
+
+    /// How many there may be.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 
     /// A place for a new connection; waits while requests with good tokens are worked on everywhere. A proxy of ours has as
@@ -210,6 +217,11 @@ impl Place {
         self.activity.known.store(true, Relaxed);
     }
 
+    /// Whether the request that was answered last had no good token.
+    pub(crate) fn is_strange(&self) -> bool {
+        self.activity.strange.load(Relaxed)
+    }
+
     /// More of the request that is being answered is waited for until this is dropped.
     pub(crate) fn wait(self: &Arc<Self>) -> Wait {
         self.activity.sends.store(true, Relaxed);
@@ -242,8 +254,10 @@ pub(crate) struct Work(Arc<Place>);
 
 impl Drop for Work {
     fn drop(&mut self) {
+        let activity = &self.0.activity;
         self.0.progress();
-        self.0.activity.asks.store(false, Relaxed);
+        activity.strange.store(!activity.known.load(Relaxed), Relaxed);
+        activity.asks.store(false, Relaxed);
         self.0.connections.freed.notify_one();
     }
 }

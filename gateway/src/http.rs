@@ -29,6 +29,7 @@ use tracing::field::Empty;
 
 use crate::attestation;
 use crate::background;
+use crate::causes::escaped;
 use crate::challenge::{Challenges, Issuer};
 use crate::changes::Changes;
 use crate::config::{Owners, Reads};
@@ -46,6 +47,9 @@ use failure::Failure;
 const SEARCH: &str = "/api/v1/crates";
 /// A body that is there with the request's header, in bytes: it is read, and the next request follows.
 const SHORT_BODY: u64 = 4 << 10;
+/// The longest path that is looked at, and how much of any is in the log, in bytes.
+const MAX_PATH: usize = 2 << 10;
+const LOGGED: usize = 256;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -133,6 +137,7 @@ impl Service for Registry {
         let is_long = request.body().size_hint().exact().is_none_or(|length| length > SHORT_BODY);
         let id = app.metrics.request_id();
         let (method, path) = (request.method(), request.uri().path());
+        let path = escaped(&path[..path.floor_char_boundary(LOGGED)]);
         let (user, key) = (Empty, Empty);
         let span = tracing::info_span!("request", id, client = %client.0, %method, path, user, key);
         async {
@@ -182,6 +187,7 @@ fn is_strict(method: &Method, uri: &Uri) -> bool {
     let search = path == SEARCH && (method == Method::GET || method == Method::HEAD);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
     (uri.query().is_none() || search)
+        && path.len() <= MAX_PATH
         && path.bytes().all(plain)
         && path
             .strip_prefix('/')
@@ -235,6 +241,7 @@ mod tests {
             assert!(strict(good), "{good}");
         }
         for bad in [
+            &format!("/{}", "x".repeat(super::MAX_PATH)),
             "/",
             "/me/",
             "//me",

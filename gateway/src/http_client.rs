@@ -63,6 +63,9 @@ pub enum AuthoritiesError {
     None(#[source] rustls::Error),
 }
 
+/// How long a connection is kept that nobody uses. What was sent over it, credentials too, may still be in its buffers.
+const KEPT: Duration = Duration::from_secs(15);
+
 type Connections = legacy::Client<Connector, Body>;
 
 /// A client with its connections.
@@ -92,7 +95,8 @@ impl Client {
             .wrap_connector(tcp);
         let connector = Connector { connector, patience: patience * 3 / 4 };
         let mut builder = legacy::Client::builder(TokioExecutor::new());
-        let kept = builder.pool_timer(TokioTimer::new()).build(connector.clone());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT);
+        let kept = builder.build(connector.clone());
         let fresh = builder.pool_max_idle_per_host(0).build(connector);
         Ok(Self { kept, fresh, patience })
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyId, PublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+use crate_file::characters::is_hidden;
 use jiff::Timestamp;
 
 /// One public key, as registered.
@@ -84,6 +85,17 @@ impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What a label is: a person's name for a card or a key.
+pub const LABEL: &str = "1 to 64 characters, none of which is invisible or changes the direction of text";
+
+/// Whether a text can be a label. It is shown in lists, where it must not hide or move anything.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    (1..=64).contains(&text.chars().count())
+        && !text.chars().any(is_hidden)
+        && !text.chars().all(char::is_whitespace)
 }
 
 /// The text is not a user's name.

@@ -23,6 +23,7 @@ pub mod enrollment;
 pub mod index;
 pub mod inspection;
 pub mod keys;
+pub mod log;
 pub mod policy;
 pub mod record;
 pub mod serve;
@@ -45,6 +46,7 @@ mod tls;
 mod upstream;
 mod verified_reads;
 
+pub use causes::escaped;
 pub use config::Config;
 pub use crate_file;
 pub use crate_file::metadata;

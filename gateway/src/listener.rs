@@ -2,9 +2,11 @@
 //! for the handshake, for a request's header, and to read the next byte of an answer.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +24,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::connections::{Connections, Place};
+use crate::limits::Network;
 use crate::tls::Tls;
+use waiting::Waiting;
+
+mod waiting;
 
 /// The longest header of a request, in bytes.
 const MAX_HEADER: usize = 32 << 10;
@@ -59,7 +65,7 @@ pub(crate) fn names_one_host<B>(request: &Request<B>) -> bool {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) connections: Arc<Connections>,
     /// Trusted proxies, whose connections are not limited by address.
     pub(crate) proxies: Vec<IpNet>,
@@ -72,9 +78,10 @@ impl Listener {
     pub(crate) async fn serve(self, service: impl Service, stopped: impl Future) {
         let graceful = GracefulShutdown::new();
         let mut stopped = std::pin::pin!(stopped);
+        let mut waiting = Waiting::new(self.connections.most());
         loop {
             let (stream, accepted) = tokio::select! {
-                accepted = self.next() => match accepted {
+                accepted = self.next(&mut waiting) => match accepted {
                     Ok(Some(accepted)) => accepted,
                     Ok(None) => continue,
                     Err(error) => {
@@ -86,7 +93,7 @@ impl Listener {
                 },
                 _ = &mut stopped => break,
             };
-            let acceptor = self.tls.as_ref().map(Tls::acceptor);
+            let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
             let connection = Connection {
                 service: service.clone(),
                 place: accepted.place,
@@ -124,17 +131,45 @@ impl Listener {
         }
     }
 
-    /// `None` if the address has as many connections as it may have.
-    async fn next(&self) -> io::Result<Option<(TcpStream, Accepted)>> {
-        let (stream, address) = self.socket.accept().await?;
+    /// The next one of those who wait. `None` if the address has as many connections as it may have.
+    async fn next(&self, waiting: &mut Waiting<Knock>) -> io::Result<Option<(TcpStream, Accepted)>> {
+        self.let_in(waiting).await?;
+        let Some(Knock { stream, peer, is_proxy }) = waiting.next() else { return Ok(None) };
         // Without it, the second write of an answer waits until the client acknowledges the first (RFC 896), which a client
         // that has nothing to send delays for 40 ms (RFC 1122, 4.2.3.2). It may fail for a client that has gone already.
         let _ = stream.set_nodelay(true);
-        let peer = address.ip().to_canonical();
-        let is_proxy = self.proxies.iter().any(|proxies| proxies.contains(&peer));
         let place = self.connections.place(peer, is_proxy).await;
         Ok(place.map(|place| (stream, Accepted { place: Arc::new(place), peer })))
     }
+
+    /// Lets in all who have knocked, so that somebody's turn does not depend on how many came before. If nobody waits, somebody
+    /// is waited for.
+    async fn let_in(&self, waiting: &mut Waiting<Knock>) -> io::Result<()> {
+        if waiting.is_empty() {
+            self.add(waiting, self.socket.accept().await?);
+        }
+        // There are pauses for others: tokio lets one task do so much and no more.
+        while waiting.has_room()
+            && let Poll::Ready(Ok(knock)) =
+                poll_fn(|context| Poll::Ready(self.socket.poll_accept(context))).await
+        {
+            self.add(waiting, knock);
+        }
+        Ok(())
+    }
+
+    fn add(&self, waiting: &mut Waiting<Knock>, (stream, address): (TcpStream, SocketAddr)) {
+        let peer = address.ip().to_canonical();
+        let is_proxy = self.proxies.iter().any(|proxies| proxies.contains(&peer));
+        waiting.add((!is_proxy).then(|| Network::of(peer)), Knock { stream, peer, is_proxy });
+    }
+}
+
+/// A connection that was accepted and has no place yet.
+struct Knock {
+    stream: TcpStream,
+    peer: IpAddr,
+    is_proxy: bool,
 }
 
 struct Accepted {
@@ -154,9 +189,15 @@ impl<S: Service> Connection<S> {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self { service, place, peer, patience, watcher } = self;
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (service, work) = (service.clone(), place.work());
+            let (service, place) = (service.clone(), place.clone());
             request.extensions_mut().insert(place.clone());
             async move {
+                // Strangers' requests come one after the other, those that are sent at once too. In between it is the turn of
+                // all other connections.
+                if place.is_strange() {
+                    tokio::task::yield_now().await;
+                }
+                let work = place.work();
                 let answer = service.answer(peer, request).await;
                 drop(work);
                 Ok::<_, Infallible>(answer)

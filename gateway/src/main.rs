@@ -2,8 +2,10 @@
 
 mod cli;
 mod commands;
+mod process;
 mod setup;
 
+use std::alloc::System;
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -11,29 +13,64 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use cli::{Command, LogFormat, PlaceError};
 use commands::NotAsLogged;
+use jiff::Timestamp;
+use process::TooFewFiles;
 use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
+use registry_gateway::log::Log;
 use registry_gateway::store::StoreError;
 use registry_gateway::vault::VaultError;
+use serde_json::json;
+use setup::NotMade;
 use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is freed is overwritten. A credential has been in buffers of HTTP and TLS, which do not do that themselves.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     // `doctor` prints its findings itself.
     let level = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "warn" };
-    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let log = log.with_ansi(io::stderr().is_terminal());
-    match arguments.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    match commands::run(arguments.command) {
+    let log = start_log(arguments.log_format, level);
+    process::keep_memory_to_ourselves();
+    let outcome = process::outlive_signals().map_err(Into::into);
+    let outcome = outcome.and_then(|()| commands::run(arguments.command));
+    log.end();
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             report(error.as_ref());
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(format: LogFormat, level: &str) -> Log {
+    let log = Log::to(io::stderr(), move |lost| of_lost_lines(format, lost));
+    let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
+    // It would tell of its own failures on standard error, and fail there.
+    let lines = lines.with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    log
+}
+
+/// The line of the log that stands where others are missing, in the form that the others have.
+fn of_lost_lines(format: LogFormat, lost: u64) -> String {
+    const MESSAGE: &str = "lines of the log that could not be written are missing here";
+    let (now, target) = (Timestamp::now(), "registry_gateway::log");
+    match format {
+        LogFormat::Text => format!("{now:.6}  WARN {target}: {MESSAGE} lost={lost}\n"),
+        LogFormat::Json => {
+            let fields = json!({ "message": MESSAGE, "lost": lost });
+            let line = json!({ "timestamp": format!("{now:.6}"), "level": "WARN", "fields": fields, "target": target });
+            format!("{line}\n")
         }
     }
 }
@@ -61,13 +98,17 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<VaultError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref::<TooFewFiles>() {
+        return Some(error.hint());
+    }
     if error.is::<NotAsLogged>() {
         return Some(NotAsLogged::HINT.to_owned());
     }
-    match error.downcast_ref::<PlaceError>() {
-        Some(PlaceError::Store(error)) => return error.hint(),
-        Some(PlaceError::Config(error)) => return hint(error),
-        None => {}
+    if let Some(error) = error.downcast_ref::<PlaceError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<NotMade>() {
+        return error.hint();
     }
     if let Some(error) = error.downcast_ref::<ConfigError>() {
         return Some(error.hint().to_owned());

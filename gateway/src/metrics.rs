@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::log;
 use crate::store::Outcome;
 
 /// Statuses have three digits; the first is 1 to 5.
@@ -162,6 +163,8 @@ impl Metrics {
             head(&mut text, name, kind, help);
             line(&mut text, name, "", count.load(Relaxed));
         }
+        head(&mut text, "log_lines_lost_total", "counter", "Lines of the log that could not be written.");
+        line(&mut text, "log_lines_lost_total", "", log::lost());
         text
     }
 }

@@ -2,8 +2,10 @@
 //! folder above have to see to that.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 /// Options to open a file for reading and writing. If the file is created, it is private.
 pub(crate) fn file() -> OpenOptions {
@@ -13,6 +15,24 @@ pub(crate) fn file() -> OpenOptions {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
+
+/// Writes a new private file, unless there is one; returns whether it was made. It is on disk as a whole or not there at all.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn make_file(path: &Path, contents: &[u8]) -> io::Result<bool> {
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(contents).and_then(|()| file.as_file().sync_all())?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(refused) => Err(refused.error),
+    }
+}
+
+/// What to do where the system says that it is not permitted.
+pub(crate) const NOT_PERMITTED: &str =
+    "permission denied: use sudo, or run the command as the user whom the gateway runs as";
 
 /// Makes a folder, and those above it.
 ///

@@ -127,7 +127,7 @@ impl Gateway {
         config.is_within_bounds()?;
         let store = Arc::new(Store::open(&config.store)?);
         let lock = store.recover()?;
-        let tls = config.tls.clone().map(Tls::open).transpose()?;
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let (listener, address) = bound(config.listen)?;
         let operators = config.metrics.map(bound).transpose()?;
         let Addresses { base_url, index_url, index_path, dl } = Addresses::of(&config, address)?;
@@ -175,13 +175,15 @@ impl Gateway {
             .map_err(|error| StartError::Unsettled(error.into()))?;
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
-        let sockets = Sockets { registry: listener, tls, operators: operators.map(|(socket, _)| socket) };
+        let operators = operators.map(|(socket, _)| socket);
+        let sockets = Sockets { registry: listener, tls: tls.clone(), operators };
         let serving = app.clone();
         let thread = thread::Builder::new()
             .name("registry-gateway".to_owned())
             .spawn(move || serve(runtime, sockets, serving, stopped, lock))
             .map_err(StartError::Threads)?;
-        Ok(Running { app, address, operators: operators_address, stop: Some(stop), thread: Some(thread) })
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Running { app, address, operators: operators_address, tls, stop, thread })
     }
 }
 
@@ -191,6 +193,7 @@ pub struct Running {
     app: Arc<App>,
     address: SocketAddr,
     operators: Option<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -226,6 +229,16 @@ impl Running {
         &self.app.store
     }
 
+    /// Reads the TLS certificate and its key again, also if their files look as before. All other settings hold until the end.
+    pub fn reload(&self) {
+        match &self.tls {
+            Some(tls) => tls.reload(),
+            None => tracing::info!(
+                "there is no certificate to be read again; the configuration is read at a start"
+            ),
+        }
+    }
+
     /// Accepts no more connections, lets requests under way end (up to 5 s), and returns when everything is closed.
     pub fn stop(mut self) {
         self.shut_down();
@@ -256,7 +269,7 @@ fn worker_threads() -> usize {
 /// The sockets that are listened on.
 struct Sockets {
     registry: TcpListener,
-    tls: Option<Tls>,
+    tls: Option<Arc<Tls>>,
     operators: Option<TcpListener>,
 }
 

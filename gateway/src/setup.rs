@@ -1,9 +1,9 @@
 //! The commands `init` and `credential set`.
 
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use registry_gateway::config::Config;
@@ -24,18 +24,43 @@ const STORE: &str = "store = \"registry\"";
 /// Makes a folder with a configuration, a key for the credentials, and an empty store, which is `registry` in it or the
 /// given one. Nothing is overwritten. The configuration has no secrets, and a service that is not root has to read it.
 pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dyn Error>> {
-    fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    fs::create_dir_all(folder).map_err(NotMade::at(folder))?;
     let (config, key) = (folder.join(CONFIG_FILE), folder.join(KEY));
     let mut text = String::new();
-    text.push_str(&made(&config, make_config(&config, &example(store)?))?);
-    text.push_str(&made(&key, Vault::make_key(&key))?);
+    text.push_str(&made(&config, make_config(&config, &example(store)?).map_err(NotMade::at(&config))?));
+    text.push_str(&made(&key, Vault::make_key(&key).map_err(NotMade::at(&key))?));
     // The configuration may have been there, and name another store.
     let store = Config::read(&config)?.store;
-    let there = Store::is_in(&store);
-    Store::open(&store)?;
-    text.push_str(&made(&store, Ok(!there))?);
+    text.push_str(&made(&store, Store::make(&store)?));
     text.push_str(&format!("Next: registry-gateway serve --config {}\n", config.display()));
     Ok(text)
+}
+
+/// What `init` cannot make.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make {}", path.display())]
+pub(crate) struct NotMade {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl NotMade {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self { path, source }
+    }
+
+    /// What to do next, where that is known.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self.source.kind() {
+            io::ErrorKind::PermissionDenied => "permission denied: use sudo, or name a folder of your own",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                "make room, and run the same command again: it makes what is missing"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// The configuration that `init` writes, with this store.
@@ -46,25 +71,32 @@ fn example(store: Option<&Path>) -> Result<String, Box<dyn Error>> {
     Ok(EXAMPLE.replacen(STORE, &format!("store = {}", toml::Value::from(store)), 1))
 }
 
+/// Returns whether it was made. It is there as a whole, or not at all.
 fn make_config(path: &Path, content: &str) -> io::Result<bool> {
-    match File::create_new(path) {
-        Ok(mut file) => file.write_all(content.as_bytes()).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
+    let mut builder = tempfile::Builder::new();
+    // As much of it as the umask leaves.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(content.as_bytes()).and_then(|()| file.as_file().sync_all())?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(refused) => Err(refused.error),
     }
 }
 
 /// Tells the administrator what was made.
-fn made(path: &Path, made: io::Result<bool>) -> Result<String, String> {
-    let made = made.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    Ok(format!("{}: {}\n", path.display(), if made { "made" } else { "was there already" }))
+fn made(path: &Path, made: bool) -> String {
+    format!("{}: {}\n", path.display(), if made { "made" } else { "was there already" })
 }
 
 /// Reads a user's token for the registry behind from a hidden prompt, or from the first line of standard input, and
-/// keeps it.
+/// keeps it. Nobody is asked for a secret that could not be kept.
 pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn Error>> {
     let vault = vault(config)?;
     let store = Store::open_existing(&config.store)?;
+    store.has_user(user)?;
     let credential = if io::stdin().is_terminal() {
         Zeroizing::new(rpassword::prompt_password(format!("{user}'s token for the registry behind: "))?)
     } else {

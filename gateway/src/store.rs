@@ -36,8 +36,9 @@ use std::time::Duration;
 use std::{fs, io};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
+use crate::private;
 pub use audit::AuditError;
 pub(crate) use crates::CratesError;
 pub use crates::Found;
@@ -111,6 +112,11 @@ pub enum StoreError {
     /// The key for the heads of the audit log cannot be used.
     #[error("the heads of the audit log cannot be signed: {0}")]
     HeadKey(String),
+    /// There are signed heads, and not the key that signed them. A new key would make the log look as if it were another's.
+    #[error(
+        "the heads of the audit log are there, but heads.key is not the key that signed them, or is missing"
+    )]
+    HeadKeyLost,
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -147,7 +153,10 @@ impl StoreError {
         match self {
             Self::OpenToOthers { path } => Some(format!("run `chmod 700 {}`", path.display())),
             Self::Missing { .. } => {
-                Some("give its folder with --store, or the configuration with --config".to_owned())
+                Some(
+                    "give its folder with --store, or the configuration with --config; `registry-gateway init` makes a new one"
+                        .to_owned(),
+                )
             }
             Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
@@ -159,11 +168,24 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
+            Self::HeadKeyLost => Some(
+                "restore heads.key from a backup of the store. If it is lost for good, move `heads` out of the folder: a new \
+                 key signs the log from its present end, and whoever kept an older head has to be told why"
+                    .to_owned(),
+            ),
             Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
             Self::UserUnknown(user) => Some(format!("`registry-gateway user add {user}` makes one")),
             Self::UserRemoved { user, .. } => Some(format!(
                 "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
             )),
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(private::NOT_PERMITTED.to_owned())
+            }
+            Self::Database(rusqlite::Error::SqliteFailure(error, _))
+                if matches!(error.code, ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) =>
+            {
+                Some(private::NOT_PERMITTED.to_owned())
+            }
             Self::Database(_)
             | Self::Entry(_)
             | Self::File { .. }
@@ -184,17 +206,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], and those of [`open`](Self::open).
     pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
-        if Self::is_in(folder) {
-            Self::open(folder)
-        } else {
-            Err(StoreError::Missing { path: folder.to_owned() })
+        let database = folder.join(DATABASE);
+        match fs::metadata(&database) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(files::at(&database)(error)),
+            _ if !Self::is_in(folder) => Err(StoreError::Missing { path: folder.to_owned() }),
+            _ => Self::open(folder),
         }
     }
 
-    /// Whether there is a store in this folder.
+    /// Whether there is a store in this folder. An empty database is one that could not be made.
     #[must_use]
     pub fn is_in(folder: &Path) -> bool {
-        folder.join(DATABASE).is_file()
+        fs::metadata(folder.join(DATABASE)).is_ok_and(|database| database.is_file() && database.len() > 0)
+    }
+
+    /// Makes the store in a folder, unless there is one; returns whether it was made. If that fails, what was begun is removed.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn make(folder: &Path) -> Result<bool, StoreError> {
+        let is_new = !Self::is_in(folder);
+        let begun = files::missing(folder, &[DATABASE, "registry.db-wal", "registry.db-shm"]);
+        match Self::open(folder) {
+            Ok(_) => Ok(is_new),
+            Err(error) => {
+                if is_new {
+                    files::remove(&begun);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Opens the store in a folder. Both are made if they do not exist (folder 0700, files 0600).

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
@@ -12,6 +12,8 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::causes::with_causes;
 
 /// The least time between two looks whether the files have changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -70,24 +72,39 @@ impl Tls {
     /// The acceptor for the next connection. Files that have changed are read again. If they cannot be used, the old
     /// certificate stays.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = self.present();
         if present.looked.elapsed() >= LOOK {
             present.looked = Instant::now();
-            let stamp = stamp(&self.files);
-            if stamp != present.stamp {
-                present.stamp = stamp;
-                match load(&self.files) {
-                    Ok(config) => {
-                        tracing::info!("the certificate was replaced");
-                        present.config = config;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "the certificate's files changed; the old one stays")
-                    }
-                }
+            if stamp(&self.files) != present.stamp {
+                present.read_again(&self.files);
             }
         }
         present.config.clone().into()
+    }
+
+    /// Reads the files again, whether they have changed or not.
+    pub(crate) fn reload(&self) {
+        self.present().read_again(&self.files);
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Present {
+    fn read_again(&mut self, files: &TlsFiles) {
+        self.stamp = stamp(files);
+        match load(files) {
+            Ok(config) => {
+                tracing::info!("the certificate was read again");
+                self.config = config;
+            }
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::error!(error, "the certificate's files cannot be used; the one from before stays");
+            }
+        }
     }
 }
 

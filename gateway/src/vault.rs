@@ -4,7 +4,7 @@
 //! label and the user's name, so that a row that is moved to another user cannot be decrypted.
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -48,6 +48,9 @@ impl VaultError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(private::NOT_PERMITTED.to_owned())
+            }
             Self::File { .. } => Some(
                 "see `key-file` in [upstream]; `registry-gateway init` makes a new one, for which each credential has to \
                  be set again"
@@ -84,11 +87,7 @@ impl Vault {
     /// # Errors
     /// If it cannot be written, or if the system has no random numbers.
     pub fn make_key(path: &Path) -> io::Result<bool> {
-        match private::file().create_new(true).open(path) {
-            Ok(mut file) => file.write_all(Self::new_key()?.as_bytes()).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        }
+        private::make_file(path, Self::new_key()?.as_bytes())
     }
 
     /// A new key for [`open`](Self::open), as text.

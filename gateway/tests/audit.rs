@@ -246,6 +246,39 @@ fn a_server_does_not_start_on_a_log_that_was_cut() {
     }
 }
 
+/// With a new key, everything that was signed before would look as if somebody else had signed it.
+#[test]
+fn a_server_does_not_start_without_the_key_of_its_heads() {
+    let fixture = log();
+    let (key, heads) = (file(&fixture, "heads.key"), file(&fixture, "heads"));
+    let (good, signed) = (fs::read(&key).unwrap(), fs::read(&heads).unwrap());
+    let refuses = || match Gateway::start(fixture.config.clone()) {
+        Err(error @ StartError::Store(_)) => {
+            assert!(error.to_string().contains("heads.key is not the key that signed them"), "{error}");
+            assert!(error.hint().unwrap().starts_with("restore heads.key from a backup"), "{error:?}");
+        }
+        other => panic!("{other:?}"),
+    };
+    fs::remove_file(&key).unwrap();
+    refuses();
+    assert!(!key.exists(), "none is made");
+    finds(&fixture, &[], "heads.key is not the key that signed them");
+    fs::copy(file(&log(), "heads.key"), &key).unwrap();
+    refuses();
+    fs::remove_file(&key).unwrap();
+    fs::write(&heads, &signed[..20]).unwrap();
+    refuses();
+    fs::write(&heads, signed).unwrap();
+    fs::write(&key, good).unwrap();
+    drop(Gateway::start(fixture.config.clone()).unwrap());
+    verifies(&fixture, &[]);
+    // As the hint says, where it is lost for good.
+    fs::remove_file(&key).unwrap();
+    fs::remove_file(&heads).unwrap();
+    drop(Gateway::start(fixture.config.clone()).unwrap());
+    verifies(&fixture, &[]);
+}
+
 #[test]
 fn a_head_that_was_being_written_in_a_crash_is_signed_again() {
     let mut fixture = log();

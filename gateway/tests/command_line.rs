@@ -13,6 +13,7 @@ use common::bearer_registry::{BearerRegistry, Say};
 use common::served::{Served, program};
 use common::{Fixture, SoftwareKey, Upload};
 use jiff::Timestamp;
+use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
@@ -71,6 +72,7 @@ fn no_token_in_the_log() {
     let log = folder.path().join("log");
     let store = folder.path().join("registry");
     let key = SoftwareKey::new(5);
+    Store::make(&store).unwrap();
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "read", &key.public.to_string()]);
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_LOG", "trace").stderr(std::fs::File::create(&log).unwrap());
@@ -151,6 +153,7 @@ fn the_log_says_for_which_request() {
     let folder = tempfile::tempdir().unwrap();
     let (log, store) = (folder.path().join("log"), folder.path().join("registry"));
     let key = SoftwareKey::new(5);
+    Store::make(&store).unwrap();
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "both", &key.public.to_string()]);
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_LOG", "info").stderr(std::fs::File::create(&log).unwrap());
@@ -213,6 +216,7 @@ fn a_port_in_use() {
 #[test]
 fn a_key_belongs_to_one_user() {
     let folder = tempfile::tempdir().unwrap();
+    Store::make(folder.path()).unwrap();
     let public = SoftwareKey::new(5).public.to_string();
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
@@ -234,9 +238,23 @@ fn a_key_belongs_to_one_user() {
     assert!(fails(folder.path(), &["key", "revoke", &id]).contains("is revoked already"));
 }
 
+/// Such as one that is in the store from before, when it was taken.
+#[test]
+fn a_label_that_would_reorder_a_list_is_escaped() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let public = SoftwareKey::new(5).public;
+    let (user, label) = ("alice".parse().unwrap(), Some("lap\u{202e}pot\u{200b}".to_owned()));
+    let new = NewKey { public, user, role: Role::Read, label, subject: None, expires: None };
+    store.add_key(new, Timestamp::now()).unwrap();
+    let list = succeeds(folder.path(), &["key", "list"]);
+    assert!(list.ends_with("\tlap\\u{202e}pot\\u{200b}\n"), "{list}");
+}
+
 #[test]
 fn which_key_to_revoke() {
     let folder = tempfile::tempdir().unwrap();
+    Store::make(folder.path()).unwrap();
     let public = SoftwareKey::new(5).public.to_string();
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     assert!(
@@ -250,7 +268,14 @@ fn which_key_to_revoke() {
 fn a_store_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let typo = folder.path().join("regsitry");
-    for arguments in [&["key", "list"][..], &["key", "revoke", "abcdefgh"], &["record"]] {
+    for arguments in [
+        &["key", "list"][..],
+        &["key", "revoke", "abcdefgh"],
+        &["invite", "alice"],
+        &["audit", "verify"],
+        &["doctor"],
+        &["record"],
+    ] {
         let text = fails(&typo, arguments);
         assert!(text.contains("there is no store in ") && text.contains("hint: give its folder"), "{text}");
     }
@@ -281,6 +306,17 @@ fn wrong_usage() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains(text), "{error}");
+    }
+    for unseen in ["a\u{202e}b", "a\u{200b}", "a\nb", " ", ""] {
+        let output = run(
+            folder.path(),
+            &["key", "add", "--user", "alice", "--role", "read", "--label", unseen, &public],
+        );
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(2) && error.contains("a label is 1 to 64 characters"),
+            "{error}"
+        );
     }
     assert!(!folder.path().join("registry.db").exists());
 }

@@ -124,7 +124,7 @@ fn a_start_removes_what_was_never_committed() {
     let upload = Upload::new("hello", "1.0.0");
     fixture.publish(&upload).assert_ok();
     let folder = fixture.folder.path().to_owned();
-    let orphans = ["tmp/upload", "crates/hello/hello-9.9.9.crate", "crates/hello/hello-1.0.0.crate~"];
+    let orphans = ["tmp/upload", "crates/hello/hello-9.9.9.crate", "crates/hello/hello-9.9.9-rc.1+x.crate"];
     for orphan in orphans {
         fs::write(folder.join(orphan), b"half").unwrap();
     }
@@ -134,6 +134,41 @@ fn a_start_removes_what_was_never_committed() {
     }
     assert_eq!(fixture.get("/api/v1/crates/hello/1.0.0/download").body, upload.file);
     fixture.publish(&Upload::new("hello", "9.9.9")).assert_ok();
+}
+
+/// What a file manager, a mail of a full disk or an administrator's copy leaves there is neither removed nor in the way.
+#[cfg(unix)]
+#[test]
+fn a_start_leaves_alone_what_is_not_the_stores() {
+    let mut fixture = Fixture::new();
+    let upload = Upload::new("hello", "1.0.0");
+    fixture.publish(&upload).assert_ok();
+    let (folder, elsewhere) = (fixture.folder.path().to_owned(), tempfile::tempdir().unwrap());
+    fs::write(elsewhere.path().join("link-1.0.0.crate"), b"another's").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), folder.join("crates/link")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("link-1.0.0.crate"), folder.join("tmp/link")).unwrap();
+    for made in ["crates/hello/hello-2.0.0.crate", "crates/lost+found", "crates/empty", "tmp/inner", "more"] {
+        fs::create_dir_all(folder.join(made)).unwrap();
+    }
+    let files = [
+        "note",
+        "crates/.DS_Store",
+        "crates/hello/hello-1.0.0.crate~",
+        "crates/hello/other-1.0.0.crate",
+        "crates/lost+found/hello-1.0.0.crate",
+        "tmp/inner/file",
+    ];
+    for file in files {
+        fs::write(folder.join(file), b"whatever").unwrap();
+    }
+    fixture.restart();
+    for file in files {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    assert_eq!(fs::read(folder.join("crates/link/link-1.0.0.crate")).unwrap(), b"another's");
+    assert_eq!(fixture.get("/api/v1/crates/hello/1.0.0/download").body, upload.file);
+    fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
+    fixture.publish(&Upload::new("other", "1.0.0")).assert_ok();
 }
 
 #[test]

@@ -244,7 +244,21 @@ fn a_request_has_one_reading() {
     refused(&with(good.clone(), "version", 2), "version 1 of the enrollment protocol");
     refused(&with(good.clone(), "more", 1), "unknown field `more`");
     refused(&with(good.clone(), "label", ""), "a label is");
-    refused(&with(good.clone(), "label", "a\u{1b}"), "a label is");
+    for unseen in [
+        "a\u{1b}",
+        "a\u{202e}b",
+        "a\u{200b}b",
+        "\u{2066}a",
+        "a\u{3164}",
+        "a\u{2028}b",
+        "\u{a0}\u{3000}",
+        "\u{2800}",
+    ] {
+        refused(
+            &with(good.clone(), "label", unseen),
+            "a label is 1 to 64 characters, none of which is invisible",
+        );
+    }
     refused(&with(good.clone(), "endorsement", "v3.public.x"), "an invite or an endorsement, and not both");
     refused(&with(good.clone(), "invite", Value::Null), "an invite or an endorsement, and not both");
     refused(&with(good.clone(), "keys", json!([])), "1 to 4 different keys");
@@ -349,6 +363,36 @@ fn who_was_vouched_for_goes_with_the_voucher() {
     assert_eq!(fixture.enroll(&with(request(fixture.url(), &nonce, &new), "endorsement", word)).status, 201);
     let enrolled = fixture.running().store().key(new[0].0.public.id()).unwrap().unwrap();
     assert_eq!((enrolled.role, enrolled.expires), (Role::Both, Some(short)));
+}
+
+/// Otherwise a key whose tokens have to name a subject could get itself one whose tokens need not.
+#[test]
+fn who_was_vouched_for_has_the_vouchers_subject() {
+    let fixture = Fixture::new();
+    let add = |seed, role, subject: Option<&str>| {
+        let (key, subject) = (SoftwareKey::new(seed), subject.map(str::to_owned));
+        let user = "erin".parse().unwrap();
+        let new = NewKey { public: key.public, user, role, label: None, subject, expires: None };
+        fixture.running().store().add_key(new, Timestamp::now()).unwrap();
+        key
+    };
+    let voucher = add(40, Role::Publish, Some("erin-1"));
+    let (bound, free) = (add(42, Role::Read, Some("erin-2")), add(43, Role::Read, None));
+    for (new, subject) in [(SoftwareKey::new(41), "erin-1"), (bound, "erin-2"), (free, "erin-1")] {
+        let (id, nonce) = (new.public.id(), fixture.nonce());
+        let new = [(new, Role::Both)];
+        let word = voucher.enrollment(fixture.url(), &consent(&nonce, Role::Publish, &ids(&new)));
+        let response = fixture.enroll(&with(request(fixture.url(), &nonce, &new), "endorsement", word));
+        assert_eq!(response.status, 201, "{}", response.text());
+        let enrolled = fixture.running().store().key(id).unwrap().unwrap();
+        assert_eq!(enrolled.subject.as_deref(), Some(subject));
+        let read = |subject: Option<&str>| {
+            let claims = Claims { subject: subject.map(str::to_owned), ..Claims::read(Timestamp::now()) };
+            fixture.send("GET", "/index/config.json", Some(&new[0].0.token(fixture.url(), &claims)), b"")
+        };
+        read(None).assert_refused(403, &format!("registered with the key is `{subject}`"));
+        read(Some(subject)).assert_ok();
+    }
 }
 
 #[test]

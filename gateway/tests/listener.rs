@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Fixture, Response, Upload, crate_file};
 use registry_gateway::{Config, Gateway, TlsFiles};
@@ -200,6 +200,32 @@ mod tls {
             assert!(Instant::now() < until, "the new certificate is not shown");
         }
         assert!(get(&fixture, &first).is_err());
+    }
+
+    /// What a SIGHUP does. These files look as those before them did, to whoever goes by time and size.
+    #[test]
+    fn a_certificate_is_read_again_when_it_is_asked_for() {
+        let (folder, then) = (tempfile::tempdir().unwrap(), SystemTime::UNIX_EPOCH);
+        let of_then = |seed| {
+            let (tls, certificate) = files(folder.path(), seed);
+            for path in [&tls.certificate, &tls.key] {
+                let mut text = fs::read(path).unwrap();
+                text.resize(4096, b'\n');
+                fs::write(path, text).unwrap();
+                fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+            }
+            (tls, certificate)
+        };
+        let (tls, first) = of_then(5);
+        let fixture = Fixture::with(|config| config.tls = Some(tls.clone()));
+        assert!(get(&fixture, &first).is_ok());
+        let (_, second) = of_then(6);
+        fixture.running().reload();
+        assert!(get(&fixture, &second).is_ok());
+        assert!(get(&fixture, &first).is_err());
+        fs::write(&tls.key, "nonsense").unwrap();
+        fixture.running().reload();
+        assert!(get(&fixture, &second).is_ok(), "what cannot be used is not used");
     }
 
     #[test]

@@ -7,11 +7,13 @@ mod common;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use asymmetric_token::Claims;
+use common::bearer_registry::Say;
+use common::front::Front;
 use common::{Fixture, Response, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::Config;
@@ -69,10 +71,15 @@ fn gateway(change: impl FnOnce(&mut Config)) -> Fixture {
 }
 
 fn connections(fixture: &Fixture) -> usize {
+    metric(fixture, "connections")
+}
+
+fn metric(fixture: &Fixture, name: &str) -> usize {
     let mut stream = TcpStream::connect(fixture.running().metrics_address().unwrap()).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let text = Response::read(stream).text();
-    text.lines().find_map(|line| line.strip_prefix("registry_gateway_connections ")).unwrap().parse().unwrap()
+    let name = format!("registry_gateway_{name} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
 }
 
 /// Somebody else's request, answered soon.
@@ -174,6 +181,48 @@ fn twenty_addresses_keep_nobody_out() {
     let fixture = gateway(|_| {});
     let all = unfinished(&fixture);
     keep_nobody_out(&fixture, 20, &[&all[1], &all[2], &all[4]], 20);
+}
+
+/// Who comes after many others of one address does not wait for a place for each of them: most of them are turned away at once.
+#[test]
+fn an_address_that_knocks_too_often_is_turned_away() {
+    let front = Front::with(|config| {
+        (config.connections, config.patience) = (4, PATIENCE);
+        config.metrics = Some("127.0.0.1:0".parse().unwrap());
+    });
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let slowly = Say::Ask(Arc::new(move |_| {
+        begun.send(()).unwrap();
+        may_go_on.lock().unwrap().recv_timeout(SOON).unwrap();
+        Say::ok("{}")
+    }));
+    front.registry.on("GET /index/he/ll/hello", slowly);
+    let to = front.gateway.running().address();
+    let request = |path: &str, from: u8| {
+        let mut stream = connection(to, from).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let token = front.gateway.read_token();
+        let header =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n");
+        stream.write_all(header.as_bytes()).unwrap();
+        stream
+    };
+    let at_work: Vec<_> = (2..6).map(|from| request("/index/he/ll/hello", from)).collect();
+    for _ in &at_work {
+        has_begun.recv_timeout(SOON).unwrap();
+    }
+    let _many: Vec<_> = (0..300).map(|_| connection(to, 10).unwrap()).collect();
+    for _ in &at_work {
+        go_on.send(()).unwrap();
+    }
+    for stream in at_work {
+        Response::read(stream).assert_ok();
+    }
+    Response::read(request("/index/config.json", 6)).assert_ok();
+    let places = metric(&front.gateway, "connections_total");
+    assert!(places < 60, "{places} others had a place");
 }
 
 /// As many connections as there are places, from two addresses, each with this request.

@@ -6,6 +6,7 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::thread;
 
+use asymmetric_token::Mutation;
 use common::{Fixture, Response, Upload};
 use registry_gateway::config::Reads;
 use serde_json::json;
@@ -372,6 +373,59 @@ fn search_finds_names_and_descriptions() {
     assert_eq!(names("q=100%25"), ("big_leaf".to_owned(), 1));
     assert_eq!(names("q=%25"), ("big_leaf".to_owned(), 1));
     fixture.get("/api/v1/crates?q=a&per_page=many").assert_refused(400, "a search has `q` and `per_page`");
+}
+
+/// In every script, and however an accent is spelt.
+#[test]
+fn search_knows_capital_letters() {
+    let fixture = Fixture::new();
+    let publish = |name: &str, description: &str| {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\ndescription = \"{description}\"\n"
+        );
+        let json = json!({ "name": name, "vers": "0.1.0", "description": description });
+        fixture.publish(&Upload::with_manifest(name, "0.1.0", &manifest, &json)).assert_ok();
+    };
+    publish("one", "École, Ölpreis");
+    publish("two", "Straße der ΣΟΦΟΣ");
+    for (query, name) in [
+        ("%C3%89cole", "one"),
+        ("%C3%A9cole", "one"),
+        ("e%CC%81COLE", "one"),
+        ("%C3%B6LPREIS", "one"),
+        ("STRASSE", "two"),
+        ("stra%C3%9Fe", "two"),
+        ("%CF%83%CE%BF%CF%86%CE%BF%CF%82", "two"),
+    ] {
+        let found = fixture.get(&format!("/api/v1/crates?q={query}")).json();
+        assert_eq!(
+            (&found["crates"][0]["name"], &found["meta"]["total"]),
+            (&json!(name), &json!(1)),
+            "{query}"
+        );
+    }
+}
+
+/// What cargo would not take is not offered.
+#[test]
+fn search_offers_no_yanked_version() {
+    let fixture = Fixture::new();
+    for version in ["1.0.0", "1.1.0", "1.2.0"] {
+        fixture.publish(&Upload::new("hello", version)).assert_ok();
+    }
+    let yank = |version: &str| {
+        let (name, number) = ("hello".parse().unwrap(), version.parse().unwrap());
+        let token = fixture.token(Mutation::Yank { name, version: number });
+        let path = format!("/api/v1/crates/hello/{version}/yank");
+        fixture.send("DELETE", &path, Some(&token), b"").assert_ok();
+    };
+    let offered = || fixture.get("/api/v1/crates?q=hello").json();
+    for (yanked, newest) in [("1.0.0", "1.2.0"), ("1.2.0", "1.1.0")] {
+        yank(yanked);
+        assert_eq!(offered()["crates"][0]["max_version"], newest);
+    }
+    yank("1.1.0");
+    assert_eq!((&offered()["crates"], &offered()["meta"]["total"]), (&json!([]), &json!(0)));
 }
 
 #[test]

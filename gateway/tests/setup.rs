@@ -1,5 +1,6 @@
 //! What an administrator does before anybody is served, and that every command finds the gateway by its configuration.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(unix)]
 
 mod common;
@@ -113,16 +114,178 @@ fn every_command_finds_the_store_by_the_configuration() {
     }
 }
 
-/// For a journal or a file, there are no colours.
+/// A command in a folder of no gateway's makes none.
 #[test]
-fn the_log_is_plain_text() {
+fn a_command_without_a_gateway_makes_none() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run(gateway(folder.path(), &["user", "add", "alice", "--store", "new"]), "");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let public = SoftwareKey::new(5).public.to_string();
+    let commands = [
+        &["user", "add", "alice"][..],
+        &["user", "list"],
+        &["invite", "alice"],
+        &["key", "add", "--user", "alice", "--role", "both", &public],
+        &["key", "list"],
+        &["credential", "set", "alice"],
+        &["audit", "verify"],
+        &["record"],
+        &["doctor"],
+        &["serve", "--listen", "127.0.0.1:0"],
+    ];
+    for arguments in commands {
+        let output = run(gateway(folder.path(), arguments), "token\n");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.starts_with("error: no gateway is named, and there is neither ./registry-gateway.toml"),
+            "{said}"
+        );
+        assert!(said.contains("\nhint: name its configuration with --config"), "{said}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?}");
+    }
+    // The store that a configuration names is made by those that put something into it.
+    fs::write(folder.path().join("registry-gateway.toml"), "").unwrap();
+    for arguments in [commands[1], commands[2], commands[4]] {
+        let said = String::from_utf8(run(gateway(folder.path(), arguments), "").stderr).unwrap();
+        assert!(
+            said.contains("there is no store in registry\nhint: ")
+                && said.contains("`registry-gateway init`"),
+            "{said}"
+        );
+    }
+    let added = run(gateway(folder.path(), commands[0]), "");
+    let said = String::from_utf8(added.stderr).unwrap();
     assert!(
-        said.contains("there was no store in new: a new one is made") && !said.contains('\x1b'),
+        added.status.success() && said.contains("there was no store in registry: a new one is made"),
         "{said}"
     );
+    for arguments in &commands[1..5] {
+        succeeds(gateway(folder.path(), arguments), "");
+    }
+}
+
+/// In a folder with a store and no configuration, as after a first try with `serve --store registry`.
+#[test]
+fn the_store_of_a_first_try_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    registry_gateway::store::Store::make(&folder.path().join("registry")).unwrap();
+    succeeds(gateway(folder.path(), &["user", "add", "alice"]), "");
+    assert!(succeeds(gateway(folder.path(), &["user", "list"]), "").contains("alice"));
+}
+
+/// With an /etc of its own, where this system lets a user make one.
+#[test]
+fn the_systems_configuration_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_registry-gateway");
+    let script = |commands: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-ec"]);
+        unshare.arg(format!("mount -t tmpfs none /etc; {commands}")).args([program]);
+        unshare.env_remove("REGISTRY_GATEWAY_STORE").env_remove("REGISTRY_GATEWAY_CONFIG");
+        unshare.current_dir(folder.path()).output()
+    };
+    if !script("true").is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: no user may have an /etc of their own here");
+        return;
+    }
+    let said = script(
+        "$0 init /etc/registry-gateway >&2; $0 user add alice >&2; $0 user list; \
+         $0 init . >&2; $0 user list; echo 'no alice here'",
+    );
+    let said = said.unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let list = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(list, "alice\tactive\t0 keys\nno alice here\n", "what is here is taken before it");
+}
+
+/// Somebody without the right to see it.
+fn as_a_stranger(mut command: Command) -> Command {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+    }
+    command
+}
+
+/// Not that there is none.
+#[test]
+fn what_may_not_be_read_is_called_that() {
+    let folder = initialised("credentials.key");
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let store = folder.path().join("registry");
+    let closed = || {
+        let mut command = gateway(Path::new("/"), &["user", "list", "--config"]);
+        command.arg(folder.path().join("registry-gateway.toml"));
+        String::from_utf8(run(as_a_stranger(command), "").stderr).unwrap()
+    };
+    for (way, mode, path) in [
+        (folder.path().to_owned(), 0o000, "registry-gateway.toml"),
+        (folder.path().join("registry-gateway.toml"), 0o000, "registry-gateway.toml"),
+        (store, 0o000, "registry.db"),
+    ] {
+        open(folder.path(), 0o755);
+        let before = self::mode(&way);
+        open(&way, mode);
+        let said = closed();
+        assert!(said.contains(path) && said.contains("Permission denied"), "{said}");
+        assert!(said.contains("\nhint: permission denied: use sudo, or "), "{said}");
+        open(&way, before);
+    }
+    open(folder.path(), 0o755);
+    let init = as_a_stranger(gateway(Path::new("/"), &["init", folder.path().join("x").to_str().unwrap()]));
+    if rustix::process::geteuid().is_root() {
+        let said = String::from_utf8(run(init, "").stderr).unwrap();
+        assert!(
+            said.starts_with("error: cannot make ") && said.contains("\nhint: permission denied: use sudo"),
+            "{said}"
+        );
+    }
+}
+
+/// Nobody types a secret that has no place to go.
+#[test]
+fn a_secret_is_asked_for_last() {
+    let folder = initialised("credentials.key");
+    succeeds(gateway(folder.path(), &["user", "add", "gone"]), "");
+    succeeds(gateway(folder.path(), &["user", "remove", "gone"]), "");
+    for (user, reason) in [("nobody", "there is no user nobody"), ("gone", "the user gone was removed at")] {
+        let mut child = gateway(folder.path(), &["credential", "set", user]).spawn().unwrap();
+        // It stays open, and nothing comes: whoever reads it waits.
+        let input = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && said.contains(reason), "{said}");
+    }
+}
+
+/// At whichever write: `ulimit -f` counts in 512 bytes. What is there afterwards is whole, and the same command makes the rest.
+#[test]
+fn init_on_a_full_disk_can_be_repeated() {
+    let mut failed = 0;
+    for most in [0, 1, 4, 6, 8, 9, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -f {most}; exec \"$0\" init")]);
+        limited.arg(env!("CARGO_BIN_EXE_registry-gateway")).current_dir(folder.path());
+        let output = limited.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{most}: {output:?}");
+        let is_there = |name: &str| folder.path().join(name).exists();
+        let whole = ["registry-gateway.toml", "credentials.key", "registry/registry.db"].map(is_there);
+        if !output.status.success() {
+            failed += 1;
+            assert!(said.starts_with("error: "), "{most}: {said}");
+            assert!(!whole[2], "{most}: half a store");
+        }
+        let rest = succeeds(gateway(folder.path(), &["init"]), "");
+        for (line, was_there) in rest.lines().zip(whole) {
+            assert_eq!(line.ends_with(": was there already"), was_there, "{most}: {rest}");
+        }
+        succeeds(gateway(folder.path(), &["user", "add", "alice"]), "");
+        let names = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 3, "{most}: nothing is left over");
+    }
+    assert!(failed > 4, "only {failed} were stopped");
 }
 
 #[test]
@@ -191,7 +354,10 @@ fn a_new_store_is_told_of() {
         signal(child.id(), Signal::TERM);
         String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
     };
-    assert!(serve().contains("there was no store in here: a new one is made"));
+    let said = serve();
+    assert!(said.contains("there was no store in here: a new one is made"), "{said}");
+    // For a journal or a file, there are no colours.
+    assert!(!said.contains('\x1b'), "{said}");
     assert_eq!(serve(), "");
 }
 

@@ -144,7 +144,7 @@ impl MockCard {
         self.daemon.wait_until(Condition::Apdus(count), at_most)
     }
 
-    /// What has been recorded since the start, or since the last [`MockCard::clear_trace`].
+    /// What has been recorded since the start, or since the last [`MockCard::clear_trace`]: the newest 65,536 entries.
     pub fn trace(&self) -> Vec<Entry> {
         self.daemon.trace()
     }

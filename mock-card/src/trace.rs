@@ -5,6 +5,7 @@
 
 mod redaction;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write as _;
 use std::time::Duration;
@@ -15,6 +16,9 @@ pub(crate) use redaction::Redactor;
 
 use crate::applet::instruction::Instruction;
 use crate::hex;
+
+/// How many entries are kept in memory: more than a test looks at, and no more than some 30 MB of a daemon that runs for weeks.
+const KEPT: usize = 1 << 16;
 
 /// A call, or an event that happened to the card. Fields that a call does not have are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -86,9 +90,11 @@ fn is_zero(value: &usize) -> bool {
     *value == 0
 }
 
-/// Keeps the entries, and also writes them to a file if the settings name one.
+/// Keeps the newest entries, and also writes all of them to a file if the settings name one.
 pub(crate) struct Recorder {
-    entries: Vec<Entry>,
+    entries: VecDeque<Entry>,
+    /// How many commands the card has answered since the trace was cleared.
+    apdus: usize,
     next: u64,
     file: Option<File>,
     pub(crate) with_secrets: bool,
@@ -96,7 +102,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(file: Option<File>, with_secrets: bool) -> Self {
-        Self { entries: Vec::new(), next: 1, file, with_secrets }
+        Self { entries: VecDeque::new(), apdus: 0, next: 1, file, with_secrets }
     }
 
     pub(crate) fn record(&mut self, at: Duration, entry: Entry) {
@@ -109,19 +115,24 @@ impl Recorder {
             // A full disk must not change what the clients see.
             let _ = file.write_all(&line);
         }
-        self.entries.push(entry);
+        self.apdus += usize::from(entry.is_apdu());
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
     }
 
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.iter().cloned().collect()
     }
 
     pub(crate) fn apdus(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.is_apdu()).count()
+        self.apdus
     }
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+        self.apdus = 0;
     }
 }
 
@@ -149,4 +160,21 @@ fn name(command: &[u8]) -> String {
     let byte = command.get(1).copied().unwrap_or_default();
     Instruction::parse(byte)
         .map_or_else(|| format!("{byte:02X}"), |instruction| instruction.name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_entries_are_kept_and_all_commands_counted() {
+        let mut recorder = Recorder::new(None, false);
+        for _ in 0..KEPT + 3 {
+            recorder.record(Duration::ZERO, Entry::of("transmit"));
+        }
+        let entries = recorder.entries();
+        assert_eq!((entries.len(), entries[0].n, recorder.apdus()), (KEPT, 4, KEPT + 3));
+        recorder.clear();
+        assert_eq!((recorder.entries().len(), recorder.apdus()), (0, 0));
+    }
 }

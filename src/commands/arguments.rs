@@ -2,6 +2,7 @@
 
 use asymmetric_token::CrateName;
 use clap::Args;
+use crate_file::characters::is_hidden;
 use semver::Version;
 
 use crate::piv::{Serial, Slot};
@@ -35,13 +36,16 @@ pub(super) fn retired_slot(text: &str) -> Result<Slot, String> {
     }
 }
 
-/// As a certificate's common name holds it (RFC 5280, ub-common-name), and as it can be shown.
+/// As a certificate's common name holds it (RFC 5280, ub-common-name), as it can be shown, and as the gateway takes it.
 pub(super) fn label(text: &str) -> Result<String, String> {
-    let fits = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let fits = (1..=64).contains(&text.chars().count())
+        && !text.chars().any(is_hidden)
+        && !text.chars().all(char::is_whitespace);
     if fits {
         Ok(text.to_owned())
     } else {
-        Err("a label has 1 to 64 characters, none of them a control character".into())
+        Err("a label has 1 to 64 characters, none of which is invisible or changes the direction of text"
+            .into())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::Serial;
+use crate::registry::visit;
 use crate::sealed::BearerToken;
 use crate::sealer::{Making, Sealer};
 use crate::text::{escape_path, foreign_word};
@@ -63,6 +64,11 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let plan = Plan::make(arguments.registry.as_deref(), context)?;
     plan.show(context, ui)?;
+    if let several @ 2.. = plan.moves.len() {
+        ui.note(format_args!(
+            "each is opened again before the one in clear is removed; a touch counts for 15 seconds, so that takes {several} touches at most"
+        ));
+    }
     if plan.moves.is_empty() || arguments.dry_run {
         return Ok(());
     }
@@ -70,8 +76,19 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
         return Err(Error::Declined);
     }
     let readers = access::readers(&context.settings.wait);
+    let registries = plan.moves.iter().map(|moving| &moving.registry);
+    let asked: Vec<_> = registries
+        .filter(|registry| !registry.is_crates_io())
+        .map(|registry| registry.index.clone())
+        .collect();
     // A PIN may be asked for even where no question is.
-    let sealer = Sealer { context, readers: &readers, ui: Ui::asking(), making: Making::from(arguments) };
+    let sealer = Sealer {
+        context,
+        readers: &readers,
+        ui: Ui::asking(),
+        making: Making::from(arguments),
+        greetings: visit::greetings(&asked, &context.settings),
+    };
     for moving in &plan.moves {
         migrate(moving, &sealer).inspect_err(|_| {
             ui.note(format_args!("the token of `{}` is still in clear in {}", moving.name(), moving.files()));

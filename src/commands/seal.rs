@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, Reads};
 use crate::error::Error;
 use crate::piv::{Serial, Slot};
+use crate::registry::visit::Greetings;
 use crate::sealed::{BearerToken, TokenError};
 use crate::sealer::{Making, Sealer};
 use crate::text::{escape, escape_path};
@@ -71,7 +72,8 @@ pub struct Seal {
 pub fn run(arguments: &Seal, context: &Context) -> Result<(), Error> {
     let readers = access::readers(&context.settings.wait);
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
-    let sealer = Sealer { context, readers: &readers, ui, making: Making::from(arguments) };
+    let (making, greetings) = (Making::from(arguments), Greetings::new());
+    let sealer = Sealer { context, readers: &readers, ui, making, greetings };
     let Some(registry) = &arguments.registry else {
         return add_card::run(&sealer, arguments.no_check);
     };

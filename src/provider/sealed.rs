@@ -18,6 +18,7 @@ use crate::commands::seal::ask_at_the_terminal;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Reads, SealedToken};
 use crate::error::Error;
+use crate::registry::visit::Greetings;
 use crate::sealed::BearerToken;
 use crate::sealed_files;
 use crate::sealer::{Making, Sealer};
@@ -110,7 +111,8 @@ impl Provider<'_> {
         let interactive = self.ui.is_interactive();
         let readers = access::readers(&context.settings.wait);
         let making = Making { without_asking: !interactive, ..Making::default() };
-        let sealer = Sealer { context: &context, readers: &readers, ui: self.ui, making };
+        let sealer =
+            Sealer { context: &context, readers: &readers, ui: self.ui, making, greetings: Greetings::new() };
         let given = login.token.as_ref().map(|token| token.as_ref().expose().trim().to_owned());
         let given = given.map(|token| BearerToken::new(Zeroizing::new(token))).transpose()?;
         if given.is_none() && !interactive {

@@ -120,6 +120,11 @@ impl Asked {
         Ok(Self { client, config_url: format!("{base}config.json") })
     }
 
+    /// The same, with all its time again.
+    pub(crate) fn again(&self) -> Self {
+        Self { client: self.client.again(), config_url: self.config_url.clone() }
+    }
+
     /// Its configuration, as seen with this token or without one; `None` if only somebody with a token may see it.
     pub(crate) fn index_config(&self, token: Option<&str>) -> Result<Option<IndexConfig>, Error> {
         let answer = self.get_config(token)?;

@@ -21,6 +21,7 @@ const LONGEST_HEADER: usize = 32 << 10;
 const REDIRECTS: usize = 3;
 
 /// Asks questions until its time is up.
+#[derive(Clone)]
 pub struct Client {
     agent: Agent,
     limit: Duration,
@@ -73,6 +74,12 @@ impl Client {
             .build();
         let limit = network.timeout.unwrap_or(limit);
         Ok(Self { agent: config.into(), limit, until: Instant::now() + limit })
+    }
+
+    /// The same, with all its time again. Connections that are open are used by both.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { until: Instant::now() + self.limit, ..self.clone() }
     }
 
     /// Asks for a URL, as somebody without a token or as the bearer of this one.

@@ -2,6 +2,7 @@
 //!
 //! Several are visited at once, so that one which does not answer delays none of the others.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::thread;
@@ -9,7 +10,7 @@ use std::thread;
 use jiff::Timestamp;
 
 use super::clock::ClockError;
-use super::greeting::{ANY_CRATE, Asked, Error, owners_url};
+use super::greeting::{ANY_CRATE, Asked, Error, Greeting, greet, owners_url};
 use super::http::Answer;
 use crate::index_url::IndexUrl;
 use crate::settings::Settings;
@@ -42,8 +43,17 @@ pub fn all(registries: &[(&IndexUrl, Option<String>)], settings: &Settings) -> V
     at_once(registries, |(index, token)| visit(index, token.as_deref(), settings))
 }
 
+/// What registries tell somebody without a token.
+pub type Greetings = BTreeMap<IndexUrl, Result<Greeting, Error>>;
+
+/// Has registries greet somebody without a token, all at once.
+pub fn greetings(registries: &[IndexUrl], settings: &Settings) -> Greetings {
+    let answers = at_once(registries, |index| greet(index, ANY_CRATE, settings));
+    registries.iter().cloned().zip(answers).collect()
+}
+
 /// Asks each of many, [`AT_ONCE`] together.
-pub(crate) fn at_once<T: Sync, A: Send>(asked: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A> {
+fn at_once<T: Sync, A: Send>(asked: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A> {
     let together = |asked: &[T]| {
         thread::scope(|scope| {
             let asking: Vec<_> = asked.iter().map(|one| scope.spawn(|| ask(one))).collect();

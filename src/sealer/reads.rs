@@ -40,7 +40,15 @@ impl Sealer<'_> {
         }
         let name = registry.shown();
         let word = foreign_word(&name);
-        match greeting::greet(&registry.index, greeting::ANY_CRATE, &self.context.settings) {
+        let asked;
+        let greeting = match self.greetings.get(&registry.index) {
+            Some(greeting) => greeting,
+            None => {
+                asked = greeting::greet(&registry.index, greeting::ANY_CRATE, &self.context.settings);
+                &asked
+            }
+        };
+        match greeting {
             Ok(greeting) => {
                 if greeting.reads == Reads::AuthRequired {
                     self.ui.note(format_args!(
@@ -52,7 +60,7 @@ impl Sealer<'_> {
             Err(error) => {
                 self.ui.warn(format_args!(
                     "the registry cannot be asked whether reads need the token ({}); taking it that they do not: if they do, yk-cargo seal {word} --reads auth-required",
-                    sentence(&error)
+                    sentence(error)
                 ));
                 Ok(Reads::Open)
             }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use registry_gateway::escaped;
 use registry_gateway::keys::{Key, NewKey, User};
 use registry_gateway::store::{Person, Store};
 
@@ -77,6 +78,7 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The store that is named, also if it is not there yet.
 fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
     let folder = place.config()?.store;
     if !Store::is_in(&folder) {
@@ -85,7 +87,7 @@ fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
     Ok(Store::open(&folder)?)
 }
 
-/// Warns of a new store. Nothing else would show a typing error in its name before people are refused.
+/// Warns of a new store. Nothing else would show a slip in its name before people are refused.
 pub(super) fn warn_of_new_store(folder: &Path) {
     tracing::warn!("there was no store in {}: a new one is made", folder.display());
 }
@@ -104,5 +106,6 @@ fn key_line(key: &Key, now: Timestamp) -> String {
         (None, Some(at)) => format!("until {at:.0}"),
         (None, None) => format!("since {:.0}", key.added),
     };
-    format!("{}\t{}\t{}\t{state}\t{}\n", key.id(), key.user, key.role, key.label.as_deref().unwrap_or("-"))
+    let label = key.label.as_deref().map_or_else(|| "-".to_owned(), escaped);
+    format!("{}\t{}\t{}\t{state}\t{label}\n", key.id(), key.user, key.role)
 }

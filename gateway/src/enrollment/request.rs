@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::InviteCode;
 use crate::attestation::MAX_CHAIN;
-use crate::keys::Role;
+use crate::keys::{LABEL, Role, is_label};
 
 /// A request to enroll keys.
 #[derive(Debug)]
@@ -59,8 +59,8 @@ pub enum RequestError {
     /// The invite is not 24 letters and digits.
     #[error("this is not an invite code, which has six groups of four letters and digits")]
     InviteCode,
-    /// The label is too long, empty, or has control characters.
-    #[error("a label is 1 to 64 characters, no control characters")]
+    /// The label is too long, empty, or has characters that are not seen.
+    #[error("a label is {LABEL}")]
     Label,
     /// There are too few or too many keys, or one occurs twice.
     #[error("an enrollment has 1 to 4 different keys")]
@@ -93,7 +93,7 @@ impl Request {
             (None, Some(token)) => Credential::Endorsement(token),
             _ => return Err(RequestError::Credential),
         };
-        if !(1..=64).contains(&wire.label.chars().count()) || wire.label.chars().any(char::is_control) {
+        if !is_label(&wire.label) {
             return Err(RequestError::Label);
         }
         let keys: Vec<_> = wire.keys.into_iter().map(WireKey::read).collect::<Result<_, _>>()?;

@@ -7,6 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
+use crate_file::characters::is_hidden;
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::{Value, json};
@@ -140,14 +141,14 @@ async fn new_owners(
     Ok((signed, users(&body.whole("the list of owners", MAX_OWNERS_BYTES).await?)?))
 }
 
-/// Reads `{"users":[…]}` strictly: names without control characters, and nothing else.
+/// Reads `{"users":[…]}` strictly: names of characters that are seen, and nothing else.
 fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
     let wrong = || Failure::BadRequest("a change of owners is `{\"users\":[…]}`, and nothing more");
     let text = std::str::from_utf8(body).map_err(|_| wrong())?;
     let Ok(Value::Object(mut object)) = strict_json::parse(text) else { return Err(wrong()) };
     let Some(Value::Array(users)) = object.remove("users") else { return Err(wrong()) };
     let name = |user: Value| match user {
-        Value::String(name) if !name.is_empty() && !name.chars().any(char::is_control) => Ok(name),
+        Value::String(name) if !name.is_empty() && !name.chars().any(is_hidden) => Ok(name),
         _ => Err(wrong()),
     };
     if users.is_empty() || !object.is_empty() {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 use semver::Version;
@@ -18,7 +19,7 @@ use crate::policy::Refusal;
 pub struct Found {
     /// Its name.
     pub name: String,
-    /// The highest version by SemVer precedence.
+    /// The highest version by SemVer precedence that is not yanked.
     pub max_version: Version,
     /// From the version published last.
     pub description: Option<String>,
@@ -168,27 +169,29 @@ impl Store {
         Ok(known.then(|| self.crate_file(name, version)))
     }
 
-    /// Crates with this text in their name or description, those with this name first; and how many there are.
+    /// Crates with this text in their name or description, those with this name first; and how many there are. Those of which
+    /// every version is yanked are left out, for nobody can begin to depend on them.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
-        const MATCHES: &str = "(instr(folded, ?1) > 0 OR instr(lower(coalesce(description, '')), ?2) > 0)";
-        let (folded, lower) = (fold(text), text.to_lowercase());
-        let connection = self.connection();
-        let total = connection.query_row(
-            &format!("SELECT count(*) FROM crate WHERE {MATCHES}"),
-            (&folded, &lower),
-            |row| row.get(0),
+        let (name, words) = (fold(text), caseless(text));
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT folded, name, description FROM crate WHERE EXISTS
+             (SELECT 1 FROM version WHERE crate = folded AND NOT json_extract(line, '$.yanked')) ORDER BY folded",
         )?;
-        let mut statement = connection.prepare(&format!(
-            "SELECT name, folded, description FROM crate WHERE {MATCHES}
-             ORDER BY folded = ?1 DESC, instr(folded, ?1) > 0 DESC, folded LIMIT ?3"
-        ))?;
-        let rows = statement.query_map((&folded, &lower, limit), |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?))
-        })?;
+        let mut rows = statement.query([])?;
+        let mut matches = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (folded, description) = (row.get::<_, String>(0)?, row.get::<_, Option<String>>(2)?);
+            let describes = |description: &String| caseless(description).contains(&words);
+            if folded.contains(&name) || description.as_ref().is_some_and(describes) {
+                matches.push((folded, row.get::<_, String>(1)?, description));
+            }
+        }
+        matches.sort_by_key(|(folded, ..)| (*folded != name, !folded.contains(&name)));
+        let total = u32::try_from(matches.len()).unwrap_or(u32::MAX);
         let mut found = Vec::new();
-        for row in rows {
-            let (name, folded, description) = row?;
-            let max_version = max_version(&connection, &folded)?;
+        for (folded, name, description) in matches.into_iter().take(limit as usize) {
+            let max_version = max_version(&reader, &folded)?;
             found.push(Found { name, max_version, description });
         }
         Ok((found, total))
@@ -234,6 +237,11 @@ pub(super) fn fold(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }
 
+/// A text as it is searched: in one case, and with each accent in one spelling. SQLite knows the letters of ASCII only.
+fn caseless(text: &str) -> String {
+    DecomposingNormalizerBorrowed::new_nfkd().normalize(text).to_uppercase()
+}
+
 pub(super) fn owner(connection: &Connection, name: &str) -> Result<Option<Owner>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT user.id, user.name FROM crate JOIN user ON user.id = crate.owner WHERE crate.folded = ?",
@@ -243,15 +251,18 @@ pub(super) fn owner(connection: &Connection, name: &str) -> Result<Option<Owner>
         .optional()?)
 }
 
+/// The highest version that is not yanked.
 fn max_version(connection: &Connection, folded: &str) -> Result<Version, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT version FROM version WHERE crate = ?")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT version FROM version WHERE crate = ? AND NOT json_extract(line, '$.yanked')",
+    )?;
     let versions =
         statement.query_map([folded], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     let versions = versions.iter().map(|text| parsed(text)).collect::<Result<Vec<Version>, _>>()?;
     versions
         .into_iter()
         .max()
-        .ok_or_else(|| StoreError::Damaged(format!("the crate `{folded}` has no version")))
+        .ok_or_else(|| StoreError::Damaged(format!("the crate `{folded}` has no version that is not yanked")))
 }
 
 /// The version without its build metadata, if this user may publish it.

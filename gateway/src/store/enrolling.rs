@@ -101,7 +101,7 @@ impl Store {
 
     /// Enrolls all keys or none, and spends the nonce and the invite in the same transaction. If all of them are
     /// enrolled already, for the same user and roles, that is no error and spends no invite. Keys that another key
-    /// endorsed expire together with it.
+    /// endorsed expire together with it, and their tokens have to carry the same subject.
     ///
     /// # Errors
     /// [`EnrollmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
@@ -109,14 +109,14 @@ impl Store {
     pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, EnrollError> {
         self.write(|transaction| {
             use_nonce(transaction, enrolling)?;
-            let (user, invite, expires) = match &enrolling.right {
+            let (user, invite, endorser) = match &enrolling.right {
                 Right::Invite(hash) => {
                     let invite = find_invite(transaction, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
                     (invite.user.clone(), Some((hash, invite)), None)
                 }
                 Right::Endorsement(id) => {
                     let endorser = endorser(transaction, *id, enrolling.now)?;
-                    (endorser.user, None, endorser.expires)
+                    (endorser.user.clone(), None, Some(endorser))
                 }
             };
             users::present(transaction, &user)?;
@@ -133,7 +133,7 @@ impl Store {
                 };
                 audit::note(transaction, enrolling.now, "enroll", &user, &[("right", right)])?;
                 for key in &enrolling.keys {
-                    write(transaction, key, enrolling, &user, expires)?;
+                    write(transaction, key, enrolling, &user, endorser.as_ref())?;
                 }
             }
             Ok(Enrolled { user, again })
@@ -213,26 +213,25 @@ fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, E
     Ok(key)
 }
 
-/// Writes a key. If it is known, it keeps its subject, and its expiry unless an invite lifts it.
+/// Writes a key. It has its endorser's subject and expiry. If it is known, it keeps its own subject, and its expiry unless an
+/// invite lifts it.
 fn write(
     transaction: &Transaction<'_>,
     key: &ProvenKey,
     enrolling: &Enrolling,
     user: &User,
-    expires: Option<Timestamp>,
+    endorser: Option<&Key>,
 ) -> Result<(), StoreError> {
     let known = keys::find(transaction, key.public.id())?;
-    let term = known.as_ref().and_then(|known| known.expires);
-    let expires = match enrolling.right {
-        Right::Invite(_) => None,
-        Right::Endorsement(_) => [expires, term].into_iter().flatten().min(),
-    };
+    let terms = [endorser, known.as_ref().filter(|_| endorser.is_some())];
+    let expires = terms.into_iter().flatten().filter_map(|key| key.expires).min();
+    let subjects = [known.as_ref(), endorser].into_iter().flatten().filter_map(|key| key.subject.clone());
     let new = NewKey {
         public: key.public,
         user: user.clone(),
         role: key.role,
         label: Some(enrolling.label.clone()),
-        subject: known.and_then(|known| known.subject),
+        subject: { subjects }.next(),
         expires,
     };
     keys::insert(transaction, new, enrolling.now)?;

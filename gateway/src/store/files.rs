@@ -1,10 +1,12 @@
 //! The store's folders and files. They are private, and are on disk before anything refers to them.
 
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
+use std::ffi::OsStr;
+use std::fs::{self, File, FileType, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use semver::Version;
 use tempfile::NamedTempFile;
 
 use super::{ServeLock, Store, StoreError};
@@ -87,32 +89,53 @@ pub(super) fn lock(folder: &Path) -> Result<ServeLock, StoreError> {
     }
 }
 
-/// Removes every file in a folder.
+/// Removes every file in the folder of uploads. What no upload left there is left alone.
 pub(super) fn empty(folder: &Path) -> Result<(), StoreError> {
-    for path in entries(folder)? {
-        fs::remove_file(&path).map_err(at(&path))?;
+    for entry in entries(folder)? {
+        if entry.is(FileType::is_file) {
+            entry.remove();
+        } else {
+            entry.is_a_stranger();
+        }
     }
     Ok(())
 }
 
-/// Removes every crate file that is not known, and checks that every known one exists.
+/// Removes every crate file that is not known, and checks that every known one exists. Other files and folders that somebody
+/// put there are left alone.
 pub(super) fn keep_only(crates: &Path, known: &HashSet<PathBuf>) -> Result<(), StoreError> {
-    let mut found = 0;
     for folder in entries(crates)? {
-        for path in entries(&folder)? {
-            if known.contains(&path) {
-                found += 1;
+        // A link could lead to files of others.
+        let inside = if folder.is(FileType::is_dir) { entries(&folder.path).ok() } else { None };
+        let Some(inside) = inside else {
+            folder.is_a_stranger();
+            continue;
+        };
+        for entry in inside.into_iter().filter(|entry| !known.contains(&entry.path)) {
+            if entry.is(FileType::is_file) && entry.is_a_crate_of(&folder) {
+                entry.remove();
             } else {
-                fs::remove_file(&path).map_err(at(&path))?;
+                entry.is_a_stranger();
             }
         }
     }
-    if found == known.len() {
-        return Ok(());
-    }
-    match known.iter().find(|path| !path.exists()) {
+    match known.iter().find(|path| !path.is_file()) {
         Some(path) => Err(StoreError::CrateFileMissing { path: path.clone() }),
         None => Ok(()),
+    }
+}
+
+/// The paths of those of these, and of the store's own folders, that are not in a folder. The innermost comes first.
+pub(super) fn missing(folder: &Path, files: &[&str]) -> Vec<PathBuf> {
+    let paths = files.iter().chain(&[CRATES, UPLOADS]).map(|name| folder.join(name));
+    paths.chain([folder.to_owned()]).filter(|path| !path.exists()).collect()
+}
+
+/// Removes what can be removed of these files and empty folders.
+pub(super) fn remove(paths: &[PathBuf]) {
+    for path in paths {
+        // What stays is taken over by whoever makes the store next.
+        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
     }
 }
 
@@ -122,9 +145,43 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     |source| StoreError::File { path, source }
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
-    list().map_err(at(folder))
+/// What is in a folder.
+struct Entry {
+    path: PathBuf,
+    kind: Option<FileType>,
+}
+
+impl Entry {
+    fn is(&self, kind: fn(&FileType) -> bool) -> bool {
+        self.kind.as_ref().is_some_and(kind)
+    }
+
+    /// Whether its name is that of a version's file in the folder of this crate.
+    fn is_a_crate_of(&self, folder: &Self) -> bool {
+        let name = |path: &Path| path.file_name().and_then(OsStr::to_str).map(ToOwned::to_owned);
+        let (Some(file), Some(name)) = (name(&self.path), name(&folder.path)) else { return false };
+        let version = file.strip_prefix(&format!("{name}-")).and_then(|rest| rest.strip_suffix(".crate"));
+        version.is_some_and(|version| Version::parse(version).is_ok())
+    }
+
+    /// It is nobody's; that it stays hurts nothing.
+    fn remove(&self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(%error, "{} is left over, and cannot be removed", self.path.display());
+        }
+    }
+
+    fn is_a_stranger(&self) {
+        tracing::warn!("{} does not belong into the store, and is left alone", self.path.display());
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<Entry>, StoreError> {
+    let entry = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        Ok(Entry { path: entry.path(), kind: entry.file_type().ok() })
+    };
+    fs::read_dir(folder).and_then(|list| list.map(entry).collect()).map_err(at(folder))
 }
 
 /// Writes a folder to disk. A rename is durable only after that.

@@ -40,13 +40,14 @@ impl Heads {
     /// Opens the heads of a store, checks that its log still contains the last of them, and signs the entries after it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the log was cut or written anew; [`StoreError::File`].
+    /// [`StoreError::Damaged`] if the log was cut or written anew; [`StoreError::HeadKeyLost`]; [`StoreError::File`].
     pub(crate) fn open(store: &Store, index: &str, now: Timestamp) -> Result<Self, StoreError> {
         let path = store.folder.join(FILE);
         files::private_file(&path)?;
         let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(files::at(&path))?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(files::at(&path))?;
+        let is_new = text.is_empty();
         // A line without its line break was being written in a crash. The log is signed again below.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         text.truncate(whole);
@@ -58,11 +59,17 @@ impl Heads {
             end += line.len() as u64 + 1;
             last = Some(line);
         }
-        if let Some(line) = last {
-            let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
-            has(store, head.point)?;
-        }
-        let key = key(&store.folder)?;
+        let key = match last {
+            Some(line) => {
+                let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+                has(store, head.point)?;
+                existing_key(&store.folder)?
+                    .filter(|key| key.public() == head.key)
+                    .ok_or(StoreError::HeadKeyLost)?
+            }
+            None if is_new => key(&store.folder)?,
+            None => existing_key(&store.folder)?.ok_or(StoreError::HeadKeyLost)?,
+        };
         let signed = Mutex::new(Signed { file, lines, end });
         let heads = Self { key, index: index.to_owned(), path, signed };
         heads.sign_end(store, now)?;
@@ -164,7 +171,7 @@ impl Store {
     /// All heads, oldest first. Each is verified, and signed by this store's key.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] with the first that does not hold; [`StoreError::File`].
+    /// [`StoreError::Damaged`] with the first that does not hold; [`StoreError::HeadKeyLost`], [`StoreError::File`].
     pub fn heads(&self) -> Result<Vec<Head>, StoreError> {
         let path = self.folder.join(FILE);
         let text = match fs::read_to_string(&path) {
@@ -172,11 +179,14 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(files::at(&path)(error)),
         };
-        let ours = self.head_key()?;
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ours = self.head_key()?.ok_or(StoreError::HeadKeyLost)?;
         let mut heads = Vec::new();
         for line in text.lines() {
             let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
-            if Some(head.key) != ours {
+            if head.key != ours {
                 let seq = head.point.seq;
                 return Err(StoreError::Damaged(format!(
                     "the head of entry {seq} was signed by another key"

@@ -36,6 +36,14 @@ impl Store {
         })
     }
 
+    /// Whether there is such a user, who was not removed.
+    ///
+    /// # Errors
+    /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
+    pub fn has_user(&self, user: &User) -> Result<(), StoreError> {
+        present(&self.reader(), user)
+    }
+
     /// All users, including removed ones, in the order of their registration.
     ///
     /// # Errors

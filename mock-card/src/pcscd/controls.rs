@@ -140,9 +140,9 @@ impl Daemon {
         }
     }
 
-    /// What has been recorded since the start, or since the last [`Daemon::clear_trace`].
+    /// What has been recorded since the start, or since the last [`Daemon::clear_trace`]: the newest 65,536 entries.
     pub fn trace(&self) -> Vec<Entry> {
-        self.shared.lock().recorder.entries().to_vec()
+        self.shared.lock().recorder.entries()
     }
 
     /// Forgets what has been recorded. A trace file keeps it.

@@ -22,7 +22,8 @@ const LONGEST_INDEX: u64 = 64 << 20;
 /// A registry that hands out proofs and crate files.
 pub(super) struct Remote<'a> {
     index: &'a str,
-    context: &'a Context,
+    /// Asked for everything over one connection, where the registry keeps it open.
+    asked: Asked,
     config: IndexConfig,
     token: Option<String>,
 }
@@ -32,19 +33,20 @@ impl<'a> Remote<'a> {
     pub(super) fn open(
         index: &'a str,
         enrolled: Option<&Registry>,
-        context: &'a Context,
+        context: &Context,
     ) -> Result<Self, Error> {
         let failed = |error| cannot_get("the configuration of the index".into(), error);
-        let ask = |token| Asked::new(index, &context.settings)?.index_config(token);
-        if let Some(config) = ask(None).map_err(failed)?.filter(|config| !config.auth_required) {
-            return Ok(Self { index, context, config, token: None });
+        let asked = Asked::new(index, &context.settings).map_err(failed)?;
+        let open = asked.index_config(None).map_err(failed)?;
+        if let Some(config) = open.filter(|config| !config.auth_required) {
+            return Ok(Self { index, asked, config, token: None });
         }
         let enrolled = enrolled.ok_or_else(|| Error::NotEnrolled { registry: index.to_owned() })?;
         let readers = access::readers(&context.settings.wait);
         let token = Signer::new(&readers, &context.settings, Ui::asking()).sign(enrolled, None)?.token;
-        let config =
-            ask(Some(&token)).map_err(failed)?.expect("with a token there is a configuration or an error");
-        Ok(Self { index, context, config, token: Some(token) })
+        let config = asked.again().index_config(Some(&token)).map_err(failed)?;
+        let config = config.expect("with a token there is a configuration or an error");
+        Ok(Self { index, asked, config, token: Some(token) })
     }
 
     /// The proof of a version.
@@ -83,7 +85,7 @@ impl<'a> Remote<'a> {
     }
 
     fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, greeting::Error> {
-        let asked = Asked::new(self.index, &self.context.settings)?;
+        let asked = self.asked.again();
         asked.is_as_protected(url)?;
         let answer = asked.client.get_up_to(longest, url, self.token.as_deref())?;
         match answer.status {

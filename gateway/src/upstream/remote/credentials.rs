@@ -1,13 +1,17 @@
 //! The users' credentials, decrypted for a request's header.
 //!
-//! Decrypted credentials are kept in memory until anything is written to the store, so that a burst of reads asks the
-//! database only once. Setting or removing a credential, by any process, is such a write.
+//! Decrypted credentials are kept in memory for some seconds, or until anything is written to the store, so that a burst of
+//! reads asks the database only once. Setting or removing a credential, by any process, is such a write. The program
+//! overwrites memory that it frees.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::http::HeaderValue;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use super::RemoteError;
 use crate::keys::User;
@@ -15,6 +19,8 @@ use crate::store::{Revision, Store, StoreError};
 use crate::upstream::{Reader, UpstreamError};
 use crate::vault::{Vault, VaultError};
 
+/// How long decrypted credentials are kept.
+const KEPT: Duration = Duration::from_secs(5);
 /// The shortest text that is taken for a secret, in bytes.
 const SHORTEST_SECRET: usize = 6;
 
@@ -45,7 +51,7 @@ impl Caller<'_> {
 pub(super) struct Credentials {
     store: Arc<Store>,
     vault: Vault,
-    opened: Mutex<Opened>,
+    opened: Arc<Mutex<Opened>>,
 }
 
 /// What was decrypted at one revision of the store, by user name.
@@ -57,7 +63,7 @@ struct Opened {
 
 impl Credentials {
     pub(super) fn new(store: Arc<Store>, vault: Vault) -> Self {
-        Self { store, vault, opened: Mutex::default() }
+        Self { store, vault, opened: Arc::default() }
     }
 
     /// Whether a user has a credential. It is not decrypted.
@@ -91,8 +97,23 @@ impl Credentials {
         if opened.revision != revision {
             *opened = Opened { revision, values: HashMap::new() };
         }
+        if opened.values.is_empty() {
+            self.forget_soon();
+        }
         opened.values.insert(user.as_str().to_owned(), value.clone());
         Ok(value)
+    }
+
+    /// Forgets everything that is kept, after a while.
+    fn forget_soon(&self) {
+        let opened = self.opened.clone();
+        let forget = async move {
+            sleep(KEPT).await;
+            opened.lock().unwrap_or_else(PoisonError::into_inner).values.clear();
+        };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(forget);
+        }
     }
 
     fn opened_at(&self, revision: Revision, user: &User) -> Option<HeaderValue> {

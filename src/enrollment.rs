@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub use asymmetric_token::Role;
 use asymmetric_token::{KeyIdField, PublicKey};
 use serde::{Deserialize, Serialize};
+use toml_edit::DocumentMut;
 
 use crate::folder;
 use crate::index_url::IndexUrl;
@@ -217,13 +218,17 @@ impl Enrollments {
         let Some(text) = folder::read(&path)? else { return Ok(Self::default()) };
         let read = document::document(Some(&text)).and_then(|mut document| {
             file::leave_out_keys(&mut document, index);
-            file::read(document)
+            Self::from_document(document)
         });
         read.map_err(|problem| Error::Content { path, problem })
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        file::read(document::document(Some(text))?)
+        Self::from_document(document::document(Some(text))?)
+    }
+
+    fn from_document(document: DocumentMut) -> Result<Self, Problem> {
+        file::read(document)
     }
 
     /// The registry with exactly this index URL.

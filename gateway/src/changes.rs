@@ -5,12 +5,13 @@
 //! Changes of one crate take turns. A change goes on when the client that asked for it has gone.
 
 mod in_turn;
+mod left_open;
 mod settlement;
 
 use std::error::Error;
 use std::sync::Arc;
 
-use asymmetric_token::Mutation;
+use asymmetric_token::{CrateName, Mutation};
 use jiff::Timestamp;
 use semver::Version;
 use tokio::task::JoinError;
@@ -24,6 +25,7 @@ use crate::policy::Refusal;
 use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
 use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
 use in_turn::InTurn;
+use left_open::LeftOpen;
 
 /// The changes of one registry.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Changes {
     upstream: Arc<Upstream>,
     metrics: Arc<Metrics>,
     in_turn: InTurn,
+    left_open: LeftOpen,
     under_way: TaskTracker,
 }
 
@@ -67,6 +70,22 @@ pub(crate) enum ChangeError {
     /// As many tokens were spent lately as the store can remember.
     #[error(transparent)]
     Full(SpendError),
+    /// It is not known what came of an earlier change of the crate.
+    #[error(
+        "{name} cannot be changed now, because it is not known whether {change} was made: {why}; this token is not spent, so \
+         try again in a minute, and if it stays so, have the administrator look at the registry behind this gateway and run \
+         `registry-gateway change settle {seq} --done`, or `--not-done`"
+    )]
+    Unsettled {
+        /// The crate.
+        name: CrateName,
+        /// The earlier change in words.
+        change: String,
+        /// The place of its intent in the audit log.
+        seq: i64,
+        /// Why it is not known.
+        why: String,
+    },
     /// The store failed before anything was changed.
     #[error(
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
@@ -93,8 +112,8 @@ impl Changes {
         upstream: Arc<Upstream>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let (in_turn, under_way) = (InTurn::default(), TaskTracker::new());
-        Arc::new(Self { store, heads, upstream, metrics, in_turn, under_way })
+        let (in_turn, left_open) = (InTurn::default(), LeftOpen::default());
+        Arc::new(Self { store, heads, upstream, metrics, in_turn, left_open, under_way: TaskTracker::new() })
     }
 
     /// Carries out a change, also if the caller stops waiting for it.
@@ -116,7 +135,10 @@ impl Changes {
     }
 
     async fn carried_out(self: Arc<Self>, signed: Signed, change: Change) -> Result<Made, ChangeError> {
-        let _turn = self.in_turn.wait(signed.mutation.name().as_str()).await;
+        let _turn = match change {
+            Change::ListOwners => self.in_turn.wait(signed.mutation.name().as_str()).await,
+            _ => self.settled_turn(&signed).await?,
+        };
         let intent = self.spend(signed).await?;
         let mut made = self.make(&intent, change).await;
         if let Err(error) = &made
@@ -136,6 +158,7 @@ impl Changes {
                 match error.outcome() {
                     None => {
                         tracing::error!(change = %intent, user = %intent.user, "it is not known whether the change was made");
+                        self.stays_open(&intent, &error).await;
                     }
                     Some(outcome) => {
                         let change = intent.to_string();

@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// Register, list and revoke keys; also while the registry is served
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Show changes whose outcome is not known, and settle one by hand; also while the registry is served
+    #[command(subcommand)]
+    Change(ChangeCommand),
     /// Verify and export the log of everything that was changed here
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -280,6 +283,36 @@ pub(crate) enum KeyCommand {
         #[arg(value_name = "KEYID")]
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChangeCommand {
+    /// List them: number, time, mutation, crate, version, user, and why the outcome is not known
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Say what came of one, after a look at the registry behind; the audit log keeps that it was said
+    Settle {
+        #[command(flatten)]
+        place: Place,
+        /// Its number in `change list`
+        #[arg(value_name = "ID")]
+        id: i64,
+        #[command(flatten)]
+        decision: DecisionOption,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DecisionOption {
+    /// It was made
+    #[arg(long)]
+    pub(crate) done: bool,
+    /// It was not made
+    #[arg(long)]
+    pub(crate) not_done: bool,
 }
 
 #[derive(Debug, Subcommand)]

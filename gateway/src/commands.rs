@@ -16,6 +16,7 @@ use crate::cli::{AuditCommand, Command, CredentialCommand, PlaceError, Serve};
 use crate::{process, setup};
 
 mod audit;
+mod change;
 mod doctor;
 mod people;
 
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::User(command) => people::user(command),
         Command::Invite { place, user } => people::invite(&place, &user),
         Command::Key(command) => people::key(command),
+        Command::Change(command) => change::change(command),
         Command::Audit(AuditCommand::Verify { place, head }) => audit::verify(&place.store()?, head),
         Command::Audit(AuditCommand::Export { place }) => audit::export(&place.store()?),
         Command::Record { place, version } => show_records(&place.store()?, version.as_deref()),

@@ -13,7 +13,7 @@ use crate::causes::with_causes;
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::inspection::{self, Inspection};
 use crate::keys::{Key, User};
-use crate::store::{Store, StoreError};
+use crate::store::{Intent, OpenChange, Store, StoreError};
 use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
 use crate::vault::Vault;
 
@@ -48,13 +48,7 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
         runtime.block_on(behind(config, upstream, &store, crates, &mut findings))?;
     }
     findings.push(inspected(&inspection::inspect(&store, now)?));
-    findings.push(match store.open_intents()?.len() {
-        0 => good("every change on record has an outcome"),
-        open => bad(
-            format!("changes on record whose outcome is not known: {open}"),
-            "they are settled within minutes, or when the gateway starts; see its log if they are not",
-        ),
-    });
+    findings.push(outcomes(&store.open_changes()?));
     Ok(findings)
 }
 
@@ -93,6 +87,33 @@ fn inspected(found: &Inspection) -> Finding {
     bad(
         format!("the store was changed past its log: {}", the_first(&found.faults)),
         "see `registry-gateway audit verify`, keep a copy of the folder, restore a backup, and see who can write it",
+    )
+}
+
+/// Changes without an outcome. Of those of which there is a reason for that, the gateway has asked in vain.
+fn outcomes(open: &[OpenChange]) -> Finding {
+    if open.is_empty() {
+        return good("every change on record has an outcome");
+    }
+    let described = |OpenChange { intent, why }: &OpenChange| {
+        let Intent { seq, user, time, .. } = intent;
+        let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{intent} by {user}, number {seq}, since {time:.0}{why}")
+    };
+    let described: Vec<_> = open.iter().map(described).collect();
+    let settled = "they are settled within minutes of the registry behind telling what came of them";
+    let advice = match open.iter().find(|open| open.why.is_some()) {
+        None => {
+            "they are settled within minutes while the gateway runs; see its log if they are not".to_owned()
+        }
+        Some(OpenChange { intent, .. }) => format!(
+            "{settled}; if it does not, look there, and run `registry-gateway change settle {} --done` or `--not-done`",
+            intent.seq
+        ),
+    };
+    bad(
+        format!("changes on record whose outcome is not known: {}: {}", open.len(), the_first(&described)),
+        advice,
     )
 }
 

@@ -19,7 +19,7 @@ use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::doctor::ExamineError;
 use registry_gateway::log::Log;
-use registry_gateway::store::StoreError;
+use registry_gateway::store::{DecisionError, StoreError};
 use registry_gateway::vault::VaultError;
 use serde_json::json;
 use setup::NotMade;
@@ -100,6 +100,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<TooFewFiles>() {
         return Some(error.hint());
+    }
+    if let Some(error) = error.downcast_ref::<DecisionError>() {
+        return error.hint();
     }
     if error.is::<NotAsLogged>() {
         return Some(NotAsLogged::HINT.to_owned());

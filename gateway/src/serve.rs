@@ -58,9 +58,6 @@ pub enum StartError {
     /// The registry behind cannot be used.
     #[error(transparent)]
     Upstream(#[from] RemoteConfigError),
-    /// A change that was under way when the gateway ended cannot be settled.
-    #[error("the outcome of a change is not known, and nobody can be served until it is")]
-    Unsettled(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no address for downloads.
     #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
     Bypass,
@@ -94,7 +91,6 @@ impl StartError {
             Self::Bounds(_) | Self::Upstream(_) | Self::IndexUrl(_) | Self::Bypass => {
                 "see the comments in the configuration that `registry-gateway init` makes"
             }
-            Self::Unsettled(_) => "see that the registry behind answers, and start again; nothing is lost",
             Self::Attestation(_) => "--attestation-roots takes PEM files with certificates and nothing else",
         };
         Some(hint.to_owned())
@@ -170,9 +166,13 @@ impl Gateway {
             .enable_all()
             .build()
             .map_err(StartError::Threads)?;
-        runtime
-            .block_on(app.changes.settle(Timestamp::MAX))
-            .map_err(|error| StartError::Unsettled(error.into()))?;
+        app.changes.take_up()?;
+        // Its own store answers at once. A registry behind is asked while others are served.
+        if let Upstream::BuiltIn(_) = *app.upstream
+            && let Err(error) = runtime.block_on(app.changes.settle(Timestamp::now()))
+        {
+            tracing::error!(%error, "some changes stay open; see `registry-gateway change list`");
+        }
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
         let operators = operators.map(|(socket, _)| socket);
@@ -323,8 +323,7 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
         proxies: app.trusted_proxies.clone(),
         patience: app.patience,
     };
-    let changes = app.changes.clone();
-    let settling = tokio::spawn(async move { changes.keep_settling().await });
+    let settling = tokio::spawn(app.changes.clone().keep_settling());
     registry.serve(Registry::new(app.clone()), stopped()).await;
     settling.abort();
     app.changes.end().await;

@@ -329,9 +329,14 @@ fn a_change_whose_outcome_is_not_known() {
     desk.store().begin(&signed).unwrap();
     desk.assert_to_do(
         &[],
-        "changes on record whose outcome is not known: 1",
+        "changes on record whose outcome is not known: 1: the yank of hello 1.0.0 by alice, number ",
         "they are settled within minutes",
     );
+    assert!(desk.doctor(&[]).1.contains(&format!(", since {now:.0}")));
+    let database = rusqlite::Connection::open(desk.store().folder().join("registry.db")).unwrap();
+    let noted = "INSERT INTO open_reason SELECT seq, 'it said no' FROM open_intent";
+    database.execute(noted, ()).unwrap();
+    desk.assert_to_do(&[], "Z: it said no", "run `registry-gateway change settle ");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use asymmetric_token::Claims;
+use asymmetric_token::{Claims, Mutation};
 use common::bearer_registry::{BearerRegistry, Received, Say};
 use common::served::{Served, program, signal};
 use common::{SoftwareKey, Upload};
@@ -185,6 +185,12 @@ impl Mortal {
             let status = self.publish(token, &Upload::new("hello", version), None).unwrap();
             assert_eq!(status, 401, "the token for {version} passes again");
         }
+        // Who changes a crate waits until what was left open of it is settled.
+        let yank = Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+        let served = self.served.lock().unwrap();
+        let token = self.key.token(&served.index_url, &Claims::mutate(Timestamp::now(), yank));
+        let yanked = served.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", &token, b"").status;
+        assert!(matches!(yanked, 200 | 404), "{yanked}");
         let store = Store::open(&self.store()).unwrap();
         assert_eq!(store.open_intents().unwrap(), []);
         let recorded: Vec<_> =

@@ -143,13 +143,14 @@ fn a_change_that_cannot_be_settled_holds_up_its_user_alone() {
     let mut front = Front::new();
     let yank = "DELETE /api/v1/crates/hello/1.0.0/yank";
     front.registry.on(yank, Say::HangUp);
-    let claims = Claims::mutate(
-        Timestamp::now(),
-        Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() },
-    );
-    let bobs = front.gateway.bob.token(front.gateway.url(), &claims);
+    let bobs = |front: &Front| {
+        let mutation = Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
+        let claims = Claims::mutate(Timestamp::now(), mutation);
+        let token = front.gateway.bob.token(front.gateway.url(), &claims);
+        front.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"")
+    };
     front.registry.on("GET /index/he/ll/hello", Say::no("500 Internal Server Error", ""));
-    front.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&bobs), b"").assert_refused(502, "");
+    bobs(&front).assert_refused(502, "");
     assert_eq!(front.yank().status, 502);
     front.registry.on(
         "GET /index/he/ll/hello",
@@ -159,6 +160,9 @@ fn a_change_that_cannot_be_settled_holds_up_its_user_alone() {
         })),
     );
     front.gateway.restart();
+    front.registry.on(yank, Say::ok("{}"));
+    front.yank().assert_ok();
+    bobs(&front).assert_refused(503, "refuses the credential that this gateway has for bob");
     let open = front.gateway.running().store().open_intents().unwrap();
     let users: Vec<_> = open.iter().map(|intent| intent.user.as_str()).collect();
     assert_eq!(users, ["bob"]);

@@ -6,9 +6,7 @@ use serde::Serialize;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::document::document;
-use super::{
-    Card, ChallengeSource, Enrollments, Error, Key, Pending, Purpose, Registry, SealedToken, SealingKey, file,
-};
+use super::{Card, ChallengeSource, Enrollments, Error, Key, Pending, Purpose, Registry};
 use crate::folder::{self, Lock};
 use crate::index_url::IndexUrl;
 use crate::piv::{Serial, Slot};
@@ -47,7 +45,7 @@ impl Edit {
         let lock = Lock::take(&path, waiting_for_another)?;
         let content = |problem| Error::Content { path: path.clone(), problem };
         let document = document(folder::read(&path)?.as_deref()).map_err(content)?;
-        let current = file::read(document.clone()).map_err(content)?;
+        let current = Enrollments::from_document(document.clone()).map_err(content)?;
         Ok(Self { path, document, current, _lock: lock })
     }
 
@@ -209,59 +207,19 @@ impl Edit {
         self.save()
     }
 
-    /// Adds a key in place of the card's former one, and drops the note that it was being made, in one write.
-    ///
-    /// # Errors
-    /// [`Error::Folder`].
-    pub fn add_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
-        self.forget_pending(key.serial, key.slot);
-        let keys = tables(self.document.as_table_mut(), "sealing-key");
-        let table = find_or_push(keys, |table| is_card(table, key.serial), Table::new);
-        set(table, key);
-        self.save()
-    }
-
-    /// Drops a key that is no longer on its card.
-    ///
-    /// # Errors
-    /// [`Error::Folder`].
-    pub fn remove_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
-        let recipient = key.recipient.to_string();
-        tables(self.document.as_table_mut(), "sealing-key")
-            .retain(|table| !has(table, "recipient", &recipient));
-        self.save()
-    }
-
-    /// Notes that a registry's token is sealed, or sealed anew.
-    ///
-    /// # Errors
-    /// [`Error::Folder`].
-    pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
-        let entries = tables(self.document.as_table_mut(), "sealed");
-        let table = find_or_push(entries, |table| is_of(table, &token.index), Table::new);
-        table.remove("name");
-        set(table, token);
-        self.save()
-    }
-
-    /// Drops a registry's entry. The file with the token is left to the caller.
-    ///
-    /// # Errors
-    /// [`Error::Folder`].
-    pub fn remove_sealed(&mut self, index: &IndexUrl) -> Result<(), Error> {
-        tables(self.document.as_table_mut(), "sealed").retain(|table| !is_of(table, index));
-        self.save()
-    }
-
-    fn forget_pending(&mut self, serial: Serial, slot: Slot) {
+    pub(super) fn forget_pending(&mut self, serial: Serial, slot: Slot) {
         for name in [PENDING, PENDING_SEALING_KEY] {
             tables(self.document.as_table_mut(), name)
                 .retain(|table| !(is_card(table, serial) && has(table, "slot", &slot.to_string())));
         }
     }
 
-    fn save(&mut self) -> Result<(), Error> {
-        self.current = file::read(self.document.clone())
+    pub(super) fn table(&mut self) -> &mut Table {
+        self.document.as_table_mut()
+    }
+
+    pub(super) fn save(&mut self) -> Result<(), Error> {
+        self.current = Enrollments::from_document(self.document.clone())
             .map_err(|problem| Error::Content { path: self.path.clone(), problem })?;
         Ok(folder::replace(&self.path, self.document.to_string().as_bytes())?)
     }
@@ -272,7 +230,7 @@ fn waiting_for_another() {
 }
 
 /// Writes the fields of an entry. What else the table has is kept.
-fn set(table: &mut Table, entry: &impl Serialize) {
+pub(super) fn set(table: &mut Table, entry: &impl Serialize) {
     let fields = toml_edit::ser::to_document(entry).expect("an entry has strings and numbers only");
     for (key, value) in fields.iter() {
         table[key] = value.clone();
@@ -311,11 +269,11 @@ pub(crate) fn has(table: &Table, key: &str, text: &str) -> bool {
 }
 
 /// Whether an entry is about the registry at this URL, however it is written there.
-fn is_of(table: &Table, index: &IndexUrl) -> bool {
+pub(super) fn is_of(table: &Table, index: &IndexUrl) -> bool {
     let written = table.get("index").and_then(Item::as_str);
     written.and_then(|text| text.parse::<IndexUrl>().ok()).is_some_and(|written| written == *index)
 }
 
-fn is_card(table: &Table, serial: Serial) -> bool {
+pub(super) fn is_card(table: &Table, serial: Serial) -> bool {
     table.get("serial").and_then(Item::as_integer) == Some(i64::from(serial.0))
 }

@@ -20,8 +20,10 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use toml_edit::Table;
 
-use super::{Reads, card_name, values};
+use super::edit::{Edit, find_or_push, has, is_card, is_of, set, tables};
+use super::{Error, Reads, card_name, values};
 use crate::index_url::IndexUrl;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::sealed::Recipient;
@@ -80,5 +82,50 @@ impl SealingKey {
     #[must_use]
     pub fn card_name(&self) -> String {
         card_name(self.serial, &self.label)
+    }
+}
+
+impl Edit {
+    /// Adds a key in place of the card's former one, and drops the note that it was being made, in one write.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn add_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
+        self.forget_pending(key.serial, key.slot);
+        let keys = tables(self.table(), "sealing-key");
+        let table = find_or_push(keys, |table| is_card(table, key.serial), Table::new);
+        set(table, key);
+        self.save()
+    }
+
+    /// Drops a key that is no longer on its card.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn remove_sealing_key(&mut self, key: &SealingKey) -> Result<(), Error> {
+        let recipient = key.recipient.to_string();
+        tables(self.table(), "sealing-key").retain(|table| !has(table, "recipient", &recipient));
+        self.save()
+    }
+
+    /// Notes that a registry's token is sealed, or sealed anew.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn set_sealed(&mut self, token: &SealedToken) -> Result<(), Error> {
+        let entries = tables(self.table(), "sealed");
+        let table = find_or_push(entries, |table| is_of(table, &token.index), Table::new);
+        table.remove("name");
+        set(table, token);
+        self.save()
+    }
+
+    /// Drops a registry's entry. The file with the token is left to the caller.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn remove_sealed(&mut self, index: &IndexUrl) -> Result<(), Error> {
+        tables(self.table(), "sealed").retain(|table| !is_of(table, index));
+        self.save()
     }
 }

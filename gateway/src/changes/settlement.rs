@@ -1,14 +1,26 @@
 //! Intents without an outcome, left by a crash or by an answer that did not tell it. The registry behind is asked what
-//! became of them.
+//! became of them, while the gateway serves.
+//!
+//! What an earlier run left, and what could not be settled when it was abandoned, is decided by the present state of the
+//! crate. So a change of that crate waits until it is settled, and is refused if that takes too long or fails. Its token is
+//! not spent then.
 
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use asymmetric_token::Mutation;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Changes;
-use crate::store::{INTERRUPTED, Intent, Outcome, StoreError};
-use crate::upstream::UpstreamError;
+use super::{ChangeError, Changes};
+use crate::background::blocking;
+use crate::causes::{escaped, with_causes};
+use crate::store::{INTERRUPTED, Intent, Outcome, Signed, StoreError};
+use crate::upstream::{RemoteError, UpstreamError};
 
 /// The recorded outcome of a change of owners that was not answered.
 const UNKNOWN: &str = "interrupted; see who the owners are";
@@ -18,16 +30,26 @@ const UNKNOWN: &str = "interrupted; see who the owners are";
 const ABANDONED: SignedDuration = SignedDuration::from_mins(10);
 /// The time between two looks at the open intents.
 const PAUSE: Duration = Duration::from_secs(60);
+/// The time after the first look, if it did not settle everything. It is doubled after each further one, up to [`PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Crates that are asked about at once.
+const AT_ONCE: usize = 8;
+/// The time for one crate.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a change waits for what was left open of its crate.
+const WAITED_FOR: Duration = Duration::from_secs(10);
 
-/// Why an intent cannot be settled.
+/// Why not everything is settled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettlementError {
-    /// The registry behind does not tell its outcome.
-    #[error("the outcome of {intent} cannot be found out")]
+    /// The registry behind does not tell what came of some intents.
+    #[error("changes whose outcome cannot be found out yet: {count}; the first is {intent}")]
     Upstream {
-        /// The intent in words.
+        /// How many.
+        count: usize,
+        /// One of them in words.
         intent: String,
-        /// The cause.
+        /// Why that is so of this one.
         source: UpstreamError,
     },
     /// The store failed.
@@ -35,53 +57,171 @@ pub(crate) enum SettlementError {
     Store(#[from] StoreError),
 }
 
+/// An intent whose outcome was asked for in vain.
+#[derive(Debug)]
+struct StillOpen {
+    intent: Intent,
+    error: UpstreamError,
+}
+
 impl Changes {
-    /// Settles every open intent that was begun before this time, each in its crate's turn. Whoever has the turn is
-    /// working on an intent of his own, and settles it himself.
-    ///
-    /// An intent whose outcome only the credential of its user could tell stays open if that credential is no longer
-    /// good. It holds up nobody else.
+    /// Takes up what an earlier run left open. Changes of these crates wait from now on.
     ///
     /// # Errors
-    /// [`SettlementError::Upstream`] with the first intent whose outcome the registry behind does not tell, after all
-    /// were tried; [`SettlementError::Store`] at once.
-    pub(crate) async fn settle(&self, before: Timestamp) -> Result<(), SettlementError> {
-        self.store.record_known(Timestamp::now())?;
-        let mut unsettled = Ok(());
-        for intent in self.store.open_intents()?.into_iter().filter(|intent| intent.time < before) {
-            let _turn = self.in_turn.wait(intent.mutation.name().as_str()).await;
+    /// [`StoreError`].
+    pub(crate) fn take_up(&self) -> Result<(), StoreError> {
+        self.store.open_intents()?.into_iter().for_each(|intent| self.left_open.add(intent));
+        Ok(())
+    }
+
+    /// Settles what is left open or abandoned, while the gateway runs. It never ends.
+    pub(crate) async fn keep_settling(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.settle(Timestamp::now()).await {
+                Ok(()) => pause = PAUSE,
+                Err(error) => tracing::error!(
+                    error = escaped(&with_causes(&error)),
+                    "some changes stay open; see `registry-gateway change list`"
+                ),
+            }
+            sleep(pause).await;
+            pause = PAUSE.min(pause * 2);
+        }
+    }
+
+    /// Settles every intent that is left open or abandoned, each in its crate's turn, several crates at a time. Whoever has
+    /// the turn is working on an intent of his own, and settles it himself.
+    ///
+    /// # Errors
+    /// [`SettlementError::Upstream`] if the registry behind does not tell some outcomes, after all were asked for;
+    /// [`SettlementError::Store`].
+    pub(crate) async fn settle(self: &Arc<Self>, now: Timestamp) -> Result<(), SettlementError> {
+        let mut asking = JoinSet::new();
+        let mut open = Vec::new();
+        for intents in self.to_be_settled(now).await? {
+            if asking.len() == AT_ONCE
+                && let Some(Ok(asked)) = asking.join_next().await
+            {
+                open.append(&mut asked?);
+            }
+            asking.spawn(self.clone().settle_crate(intents));
+        }
+        while let Some(asked) = asking.join_next().await {
+            // A panic is reported by its hook; what was asked for then is asked for again.
+            open.append(&mut asked.unwrap_or_else(|_| Ok(Vec::new()))?);
+        }
+        open.sort_by_key(|open| open.intent.seq);
+        let count = open.len();
+        let failed = |StillOpen { intent, error: source }| {
+            let intent = intent.to_string();
+            Err(SettlementError::Upstream { count, intent, source })
+        };
+        open.into_iter().next().map_or(Ok(()), failed)
+    }
+
+    /// By their crates.
+    async fn to_be_settled(self: &Arc<Self>, now: Timestamp) -> Result<Vec<Vec<Intent>>, StoreError> {
+        let changes = self.clone();
+        let intents = blocking(move || {
+            changes.store.record_known(Timestamp::now())?;
+            changes.store.open_intents()
+        });
+        let Ok(intents) = intents.await else { return Ok(Vec::new()) };
+        let mut crates = BTreeMap::<_, Vec<_>>::new();
+        for intent in intents? {
+            if intent.time < now - ABANDONED || self.left_open.has(&intent) {
+                crates.entry(intent.mutation.name().as_str().to_owned()).or_default().push(intent);
+            }
+        }
+        Ok(crates.into_values().collect())
+    }
+
+    async fn settle_crate(self: Arc<Self>, intents: Vec<Intent>) -> Result<Vec<StillOpen>, StoreError> {
+        let until = Instant::now() + DEADLINE;
+        let Some(first) = intents.first() else { return Ok(Vec::new()) };
+        let turn = timeout_at(until, self.in_turn.wait(first.mutation.name().as_str())).await;
+        // Somebody is at work there. The intent may be theirs.
+        if turn.is_err() {
+            return Ok(Vec::new());
+        }
+        self.ask_about(intents, until).await
+    }
+
+    /// The turn of a crate, with everything settled that was left open of it.
+    ///
+    /// # Errors
+    /// [`ChangeError::Unsettled`], [`ChangeError::NothingChanged`].
+    pub(super) async fn settled_turn(&self, signed: &Signed) -> Result<OwnedMutexGuard<()>, ChangeError> {
+        let name = signed.mutation.name();
+        let until = Instant::now() + WAITED_FOR;
+        let mut waiting = pin!(self.in_turn.wait(name.as_str()));
+        let turn = match timeout_at(until, &mut waiting).await {
+            Ok(turn) => turn,
+            Err(_) => match self.left_open.of(name).into_iter().next() {
+                Some(intent) => return Err(StillOpen { intent, error: silent() }.into()),
+                // Others make changes, one after the other.
+                None => waiting.await,
+            },
+        };
+        let intents = self.left_open.of(name);
+        if intents.is_empty() {
+            return Ok(turn);
+        }
+        let failed = |error: StoreError| ChangeError::NothingChanged(error.into());
+        let open = self.ask_about(intents, until).await.map_err(failed)?;
+        let user = self.store.key(signed.key).map_err(failed)?.map(|key| key.user);
+        // For want of one person's credential nobody else has to wait.
+        let holds_up = |open: &StillOpen| {
+            !open.error.is_of_one_user() || user.as_ref().is_none_or(|user| *user == open.intent.user)
+        };
+        open.into_iter().find(holds_up).map_or(Ok(turn), |open| Err(open.into()))
+    }
+
+    /// Asks what came of some intents of a crate, whose turn the caller has, and settles them. Those of which it was not told
+    /// until then are returned, and stay open.
+    async fn ask_about(&self, intents: Vec<Intent>, until: Instant) -> Result<Vec<StillOpen>, StoreError> {
+        let mut open = Vec::new();
+        for intent in intents {
             if !self.store.is_in_doubt(&intent)? {
+                self.left_open.remove(&intent);
                 continue;
             }
-            match self.found_out(&intent).await {
-                Ok(outcome) => {
-                    tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
-                    self.store.settle(&intent, &outcome, Timestamp::now())?;
-                }
-                Err(error) if error.is_of_one_user() => {
-                    tracing::error!(change = %intent, user = %intent.user, %error, "an intent stays open");
-                }
-                Err(source) => {
-                    let error = SettlementError::Upstream { intent: intent.to_string(), source };
-                    unsettled = unsettled.and(Err(error));
+            let asked = timeout_at(until, self.found_out(&intent)).await;
+            match asked.unwrap_or_else(|_| Err(silent())) {
+                Ok(outcome) => self.write_down(intent, outcome).await?,
+                Err(error) => {
+                    self.stays_open(&intent, &error).await;
+                    self.left_open.add(intent.clone());
+                    open.push(StillOpen { intent, error });
                 }
             }
         }
-        unsettled
+        Ok(open)
     }
 
-    /// Settles abandoned intents while the gateway runs. It never ends.
-    pub(crate) async fn keep_settling(&self) {
-        loop {
-            tokio::time::sleep(PAUSE).await;
-            if let Err(error) = self.settle_abandoned(Timestamp::now()).await {
-                tracing::error!(%error, "not all open intents are settled");
-            }
+    async fn write_down(&self, intent: Intent, outcome: Outcome) -> Result<(), StoreError> {
+        tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
+        let (store, settled) = (self.store.clone(), intent.clone());
+        let written = blocking(move || match store.settle(&settled, &outcome, Timestamp::now()) {
+            // An administrator was quicker, or the outcome is kept until it can be written.
+            Err(_) if !store.is_in_doubt(&settled)? => Ok(()),
+            written => written.map(drop),
+        });
+        // A panic is reported by its hook, and the intent stays open.
+        if let Ok(written) = written.await {
+            written?;
+            self.left_open.remove(&intent);
         }
+        Ok(())
     }
 
-    async fn settle_abandoned(&self, now: Timestamp) -> Result<(), SettlementError> {
-        self.settle(now - ABANDONED).await
+    /// Notes why an intent is open, for administrators.
+    pub(super) async fn stays_open(&self, intent: &Intent, error: &UpstreamError) {
+        let (store, intent, why) = (self.store.clone(), intent.clone(), escaped(&with_causes(error)));
+        if let Ok(Err(error)) = blocking(move || store.stays_open(&intent, &why)).await {
+            tracing::error!(%error, "it could not be noted why a change is open");
+        }
     }
 
     /// The outcome of a change, judged by the present state of the index. A version is published by one token: if
@@ -95,7 +235,7 @@ impl Changes {
         let done = match &intent.mutation {
             Mutation::Publish { name, version, checksum } => {
                 state.is_some_and(|state| state.checksum == *checksum)
-                    && self.store.published(Some((name.as_str(), &version.to_string())))?.is_empty()
+                    && !self.store.is_published(name.as_str(), &version.to_string())?
             }
             Mutation::Yank { .. } => state.is_some_and(|state| state.yanked),
             Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
@@ -103,6 +243,18 @@ impl Changes {
             Mutation::Owners { .. } => return Ok(Outcome::Failed(UNKNOWN.to_owned())),
         };
         Ok(if done { Outcome::Done } else { Outcome::Failed(INTERRUPTED.to_owned()) })
+    }
+}
+
+/// What is said of a registry that does not answer.
+fn silent() -> UpstreamError {
+    RemoteError::Slow { change: false }.into()
+}
+
+impl From<StillOpen> for ChangeError {
+    fn from(open: StillOpen) -> Self {
+        let (change, name) = (open.intent.to_string(), open.intent.mutation.name().clone());
+        Self::Unsettled { change, name, seq: open.intent.seq, why: open.error.to_string() }
     }
 }
 
@@ -189,11 +341,11 @@ mod tests {
         let ten_minutes = intent.time + SignedDuration::from_mins(10);
         let a_year_before = intent.time - SignedDuration::from_hours(24 * 365);
         for now in [a_year_before, intent.time, ten_minutes] {
-            changes.settle_abandoned(now).await.unwrap();
+            changes.settle(now).await.unwrap();
             assert_eq!(store.open_intents().unwrap(), std::slice::from_ref(&intent), "at {now}");
         }
         let later = ten_minutes + SignedDuration::from_micros(1);
-        changes.settle_abandoned(later).await.unwrap();
+        changes.settle(later).await.unwrap();
         assert_eq!(store.open_intents().unwrap(), []);
         assert_eq!(outcomes(&store), ["failed"]);
     }
@@ -210,11 +362,11 @@ mod tests {
         assert!(store.settle(&intent, &Outcome::Done, intent.time).is_err());
         assert!(!store.is_in_doubt(&intent).unwrap());
         for now in [intent.time, Timestamp::MAX] {
-            assert!(changes.settle_abandoned(now).await.is_err());
+            assert!(changes.settle(now).await.is_err());
         }
         database.execute_batch("DROP TRIGGER full").unwrap();
         for _ in 0..2 {
-            changes.settle_abandoned(intent.time).await.unwrap();
+            changes.settle(intent.time).await.unwrap();
             assert_eq!(outcomes(&store), ["done"]);
         }
         assert_eq!(store.open_intents().unwrap(), []);

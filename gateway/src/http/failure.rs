@@ -16,6 +16,9 @@ use crate::policy::Refusal;
 use crate::store::{EnrollError, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
+/// When to try a change again that waits for the outcome of another one, in seconds.
+const UNSETTLED_RETRY: u64 = 60;
+
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -89,6 +92,7 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Change(ChangeError::Unsettled { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
@@ -147,9 +151,10 @@ impl From<ChangeError> for Failure {
             ChangeError::Refused(refusal) => Self::Refused(refusal),
             ChangeError::Upstream(error) => error.into(),
             ChangeError::Panicked(panic) => Self::internal(panic),
-            ChangeError::Full(_) | ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. } => {
-                Self::Change(error)
-            }
+            ChangeError::Full(_)
+            | ChangeError::Unsettled { .. }
+            | ChangeError::NothingChanged(_)
+            | ChangeError::NotOnRecord { .. } => Self::Change(error),
         }
     }
 }
@@ -186,6 +191,9 @@ impl IntoResponse for Failure {
             Self::Change(cause @ (ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. })) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
+            Self::Change(ChangeError::Unsettled { .. }) => {
+                tracing::warn!(cause = detail, "a change has to wait for the outcome of another one");
+            }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
             }
@@ -202,6 +210,7 @@ impl IntoResponse for Failure {
         }
         let retry_after = match &self {
             Self::TooMany(wait) => Some(whole_seconds(wait).into()),
+            Self::Change(ChangeError::Unsettled { .. }) => Some(UNSETTLED_RETRY.into()),
             Self::Denied { retry_after, .. } => retry_after.clone(),
             Self::Remote(error) => error.retry_after().cloned(),
             _ => None,

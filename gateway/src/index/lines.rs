@@ -15,12 +15,16 @@ pub(crate) struct VersionState {
     pub(crate) yanked: bool,
 }
 
-/// What an index file says of a version. Versions with different build metadata are different here.
+/// What an index file says of a version. Versions with different build metadata are different here. Lines that cannot be
+/// read do not matter to versions that are in others, as with cargo; they may be of one that is not.
 pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, Malformed> {
     let malformed = || Malformed("a line of its index cannot be read".to_owned());
-    let wanted = version.to_string();
+    let (wanted, mut is_whole) = (version.to_string(), true);
     for line in lines(file) {
-        let line: Value = serde_json::from_slice(line).map_err(|_| malformed())?;
+        let Ok(line) = serde_json::from_slice::<Value>(line) else {
+            is_whole = false;
+            continue;
+        };
         if line.get("vers").and_then(Value::as_str) != Some(&wanted) {
             continue;
         }
@@ -28,7 +32,7 @@ pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<Ver
         let yanked = line.get("yanked").and_then(Value::as_bool).unwrap_or(false);
         return Ok(Some(VersionState { checksum: checksum.ok_or_else(malformed)?, yanked }));
     }
-    Ok(None)
+    if is_whole { Ok(None) } else { Err(malformed()) }
 }
 
 /// The versions in an index file with a dependency on one of these registries, by their index URLs.

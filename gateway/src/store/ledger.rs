@@ -1,8 +1,8 @@
 //! What tokens were spent on. A mutation takes three steps. [`begin`](Store::begin) spends the token and writes down
 //! what is about to be done, in one transaction. Then it is done, here or at the registry behind. Then
 //! [`settle`](Store::settle) writes down the outcome. A crash in between leaves an intent without an outcome, which is
-//! settled at the next start before anybody is served. If only the last write fails, the outcome is kept in memory, and
-//! is written before the next token is spent.
+//! settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
+//! in memory, and is written before the next token is spent.
 
 use std::fmt;
 
@@ -174,19 +174,6 @@ impl Store {
         settled
     }
 
-    /// Intents without an outcome, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare(
-            "SELECT audit.seq, entry FROM open_intent JOIN audit ON audit.seq = open_intent.seq ORDER BY audit.seq",
-        )?;
-        let rows = statement.query_map((), entry)?.collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(|(seq, entry)| intent(seq, &entry)).collect()
-    }
-
     /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
     /// refused does not count.
     ///
@@ -210,7 +197,9 @@ impl Store {
             |row| row.get(0),
         )?;
         for seq in tries {
-            if matches!(outcome(&connection, seq?)?.as_deref(), None | Some(INTERRUPTED)) {
+            let seq = seq?;
+            // The outcome of an open one would be looked for up to the end of the log.
+            if is_open(&connection, seq)? || outcome(&connection, seq)?.as_deref() == Some(INTERRUPTED) {
                 return Ok(true);
             }
         }
@@ -311,8 +300,9 @@ fn challenge_key(signed: &Signed) -> Option<String> {
     signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
 }
 
-pub(super) fn is_open(connection: &Connection, intent: &Intent) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([intent.seq])?)
+/// Whether the intent at this place has no outcome.
+pub(super) fn is_open(connection: &Connection, seq: i64) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([seq])?)
 }
 
 /// The detail of the outcome of the intent at this place: empty if it was carried out, `None` if there is no outcome.
@@ -335,7 +325,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }
 
-fn intent(seq: i64, entry: &str) -> Result<Intent, StoreError> {
+pub(super) fn intent(seq: i64, entry: &str) -> Result<Intent, StoreError> {
     let entry = Entry::parse(entry)?;
     Ok(Intent {
         seq,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
-const STEPS: [&str; 2] = [FIRST, ENROLLMENT];
+const STEPS: [&str; 3] = [FIRST, ENROLLMENT, WHY_OPEN];
 
 /// The version of the layout: the number of steps that were made.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -81,6 +81,13 @@ const ENROLLMENT: &str = "
         issued  TEXT NOT NULL,
         expires TEXT NOT NULL,
         used    TEXT
+    ) STRICT;
+";
+
+const WHY_OPEN: &str = "
+    CREATE TABLE IF NOT EXISTS open_reason (
+        seq INTEGER PRIMARY KEY REFERENCES open_intent ON DELETE CASCADE,
+        why TEXT NOT NULL
     ) STRICT;
 ";
 

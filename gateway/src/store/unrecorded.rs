@@ -1,6 +1,6 @@
 //! Outcomes that are known but not on record, because the store failed between a change and its outcome. They are
 //! written before the next token is spent, or within a minute. If the server ends before that, the intent stays open,
-//! and the registry behind is asked for its outcome at the next start.
+//! and the registry behind is asked for its outcome after the next start.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,7 +28,7 @@ impl Unrecorded {
         let list = self.list().clone();
         for (intent, outcome) in &list {
             // A commit that failed may be on disk nevertheless.
-            if ledger::is_open(transaction, intent)? {
+            if ledger::is_open(transaction, intent.seq)? {
                 ledger::settle(transaction, intent, outcome, now)?;
             }
         }
@@ -64,7 +64,7 @@ impl Store {
 
     /// Whether the outcome of an intent is neither on record nor known.
     pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.connection(), intent)?)
+        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader(), intent.seq)?)
     }
 }
 

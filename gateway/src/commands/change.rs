@@ -1,0 +1,43 @@
+//! `change`: what is not known of changes, and an administrator's word on it.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use registry_gateway::store::{Decision, OpenChange};
+use semver::Version;
+
+use super::{Outcome, say};
+use crate::cli::{ChangeCommand, DecisionOption};
+
+pub(super) fn change(command: ChangeCommand) -> Outcome {
+    match command {
+        ChangeCommand::List { place } => {
+            for open in place.store()?.open_changes()? {
+                say(&line(&open))?;
+            }
+        }
+        ChangeCommand::Settle { place, id, decision: DecisionOption { done, .. } } => {
+            let (decision, word) =
+                if done { (Decision::Done, "done") } else { (Decision::NotDone, "not done") };
+            let intent = place.store()?.decide(id, decision, Timestamp::now())?;
+            say(&format!("{intent}\t{word}\n"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line with number, time, mutation, crate, version, user and reason, separated by tabs.
+fn line(OpenChange { intent, why }: &OpenChange) -> String {
+    let mutation = &intent.mutation;
+    let version = mutation.version().map_or("-".to_owned(), Version::to_string);
+    let why =
+        why.as_deref().unwrap_or("it is under way, or the gateway ended during it and has not looked yet");
+    format!(
+        "{}\t{:.0}\t{}\t{}\t{version}\t{}\t{why}\n",
+        intent.seq,
+        intent.time,
+        mutation.kind(),
+        mutation.name(),
+        intent.user
+    )
+}

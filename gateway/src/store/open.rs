@@ -1,0 +1,158 @@
+//! Changes whose outcome is not on record: why that is so, and the word of an administrator on what came of one.
+
+use asymmetric_token::Mutation;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row};
+
+use super::ledger::{self, Intent, Outcome};
+use super::{Store, StoreError, audit, files};
+
+/// The recorded reason of a change that an administrator says was not made.
+const DECIDED: &str = "an administrator says that it was not made";
+
+/// A change without an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenChange {
+    /// What is or was about to be done.
+    pub intent: Intent,
+    /// Why its outcome is not known. `None` if nobody has looked yet: it is under way, or the gateway ended during it.
+    pub why: Option<String>,
+}
+
+/// What an administrator says of an open change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It was made.
+    Done,
+    /// It was not.
+    NotDone,
+}
+
+/// Why a change is not settled by hand.
+#[derive(Debug, thiserror::Error)]
+pub enum DecisionError {
+    /// There is no open change of this number.
+    #[error("{0} is not the number of a change whose outcome is unknown")]
+    NotOpen(i64),
+    /// A gateway that runs is at work on it.
+    #[error("{0} is under way: the gateway that serves this store is at work on it")]
+    UnderWay(String),
+    /// Another token published that version.
+    #[error("{change} was not done: the record has another token for that version")]
+    Published {
+        /// The change in words.
+        change: String,
+        /// Its number.
+        seq: i64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl DecisionError {
+    /// What to do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotOpen(_) => Some("see `registry-gateway change list`".to_owned()),
+            Self::UnderWay(_) => {
+                Some("wait until `registry-gateway change list` says why it is open".to_owned())
+            }
+            Self::Published { seq, .. } => {
+                Some(format!("run `registry-gateway change settle {seq} --not-done`"))
+            }
+            Self::Store(error) => error.hint(),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for DecisionError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Store {
+    /// Changes without an outcome, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn open_changes(&self) -> Result<Vec<OpenChange>, StoreError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT open_intent.seq, entry, why FROM open_intent JOIN audit ON audit.seq = open_intent.seq
+             LEFT JOIN open_reason ON open_reason.seq = open_intent.seq ORDER BY open_intent.seq",
+        )?;
+        let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let rows = statement.query_map((), columns)?.collect::<Result<Vec<_>, _>>()?;
+        let open = |(seq, entry, why): (i64, String, Option<String>)| {
+            Ok(OpenChange { intent: ledger::intent(seq, &entry)?, why })
+        };
+        rows.into_iter().map(open).collect()
+    }
+
+    /// Intents without an outcome, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
+        Ok(self.open_changes()?.into_iter().map(|open| open.intent).collect())
+    }
+
+    /// Notes why a change is open.
+    pub(crate) fn stays_open(&self, intent: &Intent, why: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO open_reason (seq, why) SELECT seq, ?2 FROM open_intent WHERE seq = ?1
+                   ON CONFLICT (seq) DO UPDATE SET why = excluded.why WHERE open_reason.why <> excluded.why";
+        self.connection().prepare_cached(sql)?.execute((intent.seq, why))?;
+        Ok(())
+    }
+
+    /// Whether a publish of this version is on record.
+    pub(crate) fn is_published(&self, name: &str, version: &str) -> Result<bool, StoreError> {
+        is_published(&self.reader(), name, version)
+    }
+
+    /// Settles an open change as an administrator says, and logs that they said so. A gateway may serve the store meanwhile.
+    ///
+    /// # Errors
+    /// [`DecisionError`]; nothing is written then.
+    pub fn decide(&self, seq: i64, decision: Decision, now: Timestamp) -> Result<Intent, DecisionError> {
+        let open = self.open_changes()?.into_iter().find(|open| open.intent.seq == seq);
+        let OpenChange { intent, why } = open.ok_or(DecisionError::NotOpen(seq))?;
+        // Of a change that it has given up a gateway has said why. On others it may be at work, so none may run.
+        let _nobody_serves = match why {
+            Some(_) => None,
+            None => Some(files::lock(self.folder()).map_err(|error| match error {
+                StoreError::Served { .. } => DecisionError::UnderWay(intent.to_string()),
+                error => error.into(),
+            })?),
+        };
+        let (outcome, word) = match decision {
+            Decision::Done => (Outcome::Done, "done"),
+            Decision::NotDone => (Outcome::Failed(DECIDED.to_owned()), "not done"),
+        };
+        self.write(|transaction| {
+            if !ledger::is_open(transaction, seq)? {
+                return Err(DecisionError::NotOpen(seq));
+            }
+            if decision == Decision::Done
+                && let Mutation::Publish { name, version, .. } = &intent.mutation
+                && is_published(transaction, name.as_str(), &version.to_string())?
+            {
+                return Err(DecisionError::Published { change: intent.to_string(), seq });
+            }
+            let more = [("change", seq.to_string()), ("decision", word.to_owned())];
+            audit::note(transaction, now, "settle-change", &intent.user, &more)?;
+            ledger::settle(transaction, &intent, &outcome, now)?;
+            Ok(())
+        })?;
+        Ok(intent)
+    }
+}
+
+fn is_published(connection: &Connection, name: &str, version: &str) -> Result<bool, StoreError> {
+    let mut published =
+        connection.prepare_cached("SELECT 1 FROM published WHERE name = ? AND version = ?")?;
+    Ok(published.exists((name, version))?)
+}

@@ -133,7 +133,7 @@ impl Shell {
         ends(job, how);
         if self.story[0].starts_with("zsh")
             && started == Started::ByCargo
-            && matches!(how, "whole job" | "hang-up")
+            && matches!(how, "whole job" | "hang-up" | "first program")
         {
             // It takes the modes over as they are when cargo has ended, and mends those of a line only.
             self.finds(&MODES[..2]);

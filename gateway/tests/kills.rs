@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
 use common::bearer_registry::{BearerRegistry, Received, Say};
-use common::served::{Served, program, signal};
+use common::served::{Served, program};
 use common::{SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const VERSIONS: usize = 500;
 /// One publish in so many ends in a kill.
@@ -212,8 +212,9 @@ fn start(folder: &tempfile::TempDir, address: &str, config: Option<&std::path::P
 
 fn kill(process: &AtomicU32) {
     let id = process.swap(0, Ordering::SeqCst);
-    if id != 0 {
-        signal(id, Signal::KILL);
+    if let Some(process) = Pid::from_raw(id.cast_signed()) {
+        // Whoever starts it again may have ended it meanwhile.
+        let _ = kill_process(process, Signal::KILL);
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The index is FTS5's. It has no key but `rowid`, which is the `id` of the crate's row in `offered`.
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
 use semver::Version;
 
@@ -82,7 +83,10 @@ impl Phrases {
             return None;
         }
         let phrase = |column: &str, text: &str| format!("{column} : \"{}\"", text.replace('"', "\"\""));
-        Some(Self { in_name: phrase("name", &fold(text)), in_description: phrase("description", text) })
+        Some(Self {
+            in_name: phrase("name", &fold(text)),
+            in_description: phrase("description", &caseless(text)),
+        })
     }
 }
 
@@ -166,11 +170,17 @@ fn write(transaction: &Transaction<'_>, folded: &str, max: &Version) -> Result<(
         )?
         .query_row((folded, max.to_string()), |row| row.get(0))?;
     transaction.prepare_cached("DELETE FROM offered_text WHERE rowid = ?")?.execute([id])?;
+    let description: Option<String> = transaction
+        .prepare_cached("SELECT description FROM crate WHERE folded = ?")?
+        .query_row([folded], |row| row.get(0))?;
     transaction
-        .prepare_cached(
-            "INSERT INTO offered_text (rowid, name, description)
-             SELECT ?1, folded, description FROM crate WHERE folded = ?2",
-        )?
-        .execute((id, folded))?;
+        .prepare_cached("INSERT INTO offered_text (rowid, name, description) VALUES (?, ?, ?)")?
+        .execute((id, folded, description.as_deref().map(caseless)))?;
     Ok(())
+}
+
+/// A text as it is searched: in one case, and with each accent in one spelling, which the index then leaves out. FTS5 by itself
+/// changes single characters only.
+fn caseless(text: &str) -> String {
+    DecomposingNormalizerBorrowed::new_nfkd().normalize(text).to_uppercase()
 }

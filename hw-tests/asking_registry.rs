@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) keys: Vec<PublicKey>,
     /// The `Date` of every answer, if it is not to be left out.
     pub(crate) date: Option<&'static str>,
+    /// What it says to whom it refuses, if not the usual.
+    pub(crate) words: Option<String>,
     /// Mutations that were paid for with a challenge.
     pub(crate) paid: usize,
     /// Mutations in all.
@@ -70,6 +72,7 @@ impl AskingRegistry {
             challenges,
             keys: Vec::new(),
             date: None,
+            words: None,
             paid: 0,
             mutations: 0,
             open: BTreeSet::new(),
@@ -205,6 +208,7 @@ impl State {
             header += &format!(", challenge=\"{challenge}\", challenges=\"required\"");
             self.open.insert(challenge);
         }
+        let detail = self.words.as_deref().unwrap_or(detail);
         let body = json!({"errors": [{"detail": detail}]}).to_string();
         Reply::new("401 Unauthorized", body).with("WWW-Authenticate", header)
     }

@@ -300,6 +300,9 @@ impl Error {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::Detour { detours, .. } if detours.iter().any(|detour| detour.key.starts_with("alias.")) => {
+                "run cargo from another folder, with --manifest-path; or take the alias out of that file".into()
+            }
             Self::Detour { .. } => {
                 "run cargo from another folder, with --manifest-path; or, if you trust this setting, write it into $CARGO_HOME/config.toml too".into()
             }

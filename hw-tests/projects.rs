@@ -143,6 +143,26 @@ fn an_alias_of_a_project_opens_no_token() {
     assert!(!status.stdout.contains("not opened"), "{status:#?}");
 }
 
+/// Cargo would wait for ever at the one, and take all memory for the other.
+#[cfg(unix)]
+#[test]
+fn a_configuration_without_end_is_refused() {
+    let world = World::enrolled();
+    let project = world.project("");
+    for (make, why) in [
+        ("mkfifo config.toml", "it is a pipe and not a file"),
+        ("truncate -s 65M config.toml", "it has more than 64 MB"),
+    ] {
+        world.shell(&format!("cd alpha/.cargo && rm config.toml && {make}"));
+        let status = world.yk_cargo(["status"]).directory(&project).succeeds().stdout;
+        let line = format!("cannot publish: cannot read {}/.cargo/config.toml: {why}", project.display());
+        assert!(status.contains(&line), "no {line:?} in {status}");
+    }
+    world.shell("cd alpha/.cargo && rm config.toml && ln -s /dev/null config.toml");
+    let status = world.yk_cargo(["status"]).directory(&project).succeeds().stdout;
+    assert!(status.contains('\u{2713}'), "{status}");
+}
+
 /// Cargo asks us for the other URL, under the name that we know.
 #[test]
 fn a_project_that_gives_the_name_another_url_is_named() {

@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) keys: Vec<PublicKey>,
     /// The `Date` of every answer, if it is not to be left out.
     pub(crate) date: Option<&'static str>,
+    /// Where it says that its API is, if that is elsewhere.
+    pub(crate) api: Option<String>,
     /// What it says to whom it refuses, if not the usual.
     pub(crate) words: Option<String>,
     /// Mutations that were paid for with a challenge.
@@ -73,6 +75,7 @@ impl AskingRegistry {
             keys: Vec::new(),
             date: None,
             words: None,
+            api: None,
             paid: 0,
             mutations: 0,
             open: BTreeSet::new(),
@@ -144,8 +147,9 @@ impl State {
     }
 
     fn config(&self) -> Value {
+        let api = self.api.as_ref().unwrap_or(&self.base);
         json!({
-            "dl": format!("{}/dl", self.base), "api": self.base, "auth-required": self.reads == Reads::AuthRequired,
+            "dl": format!("{}/dl", self.base), "api": api, "auth-required": self.reads == Reads::AuthRequired,
             "asymmetric": {"window": 300},
         })
     }

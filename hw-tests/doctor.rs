@@ -366,6 +366,31 @@ fn the_words_of_a_registry_are_told_from_ours() {
     }
 }
 
+/// Whoever can write the index's `config.json` names it.
+#[test]
+fn another_host_gets_no_read_token() {
+    for reads in [Reads::Open, Reads::AuthRequired] {
+        let asked = Asked::new(reads, Challenges::Off);
+        let (listener, elsewhere) = loopback::bind(false);
+        let (tell, told) = mpsc::channel();
+        loopback::serve(listener, None, move |request| {
+            tell.send(request.token.clone()).unwrap();
+            Reply::new("401 Unauthorized", "")
+        });
+        asked.registry.state().api = Some(elsewhere);
+        for command in [&["doctor"][..], &["status"], &["verify", "alpha@0.1.0", "--registry", NAME]] {
+            let outcome = asked.world.yk_cargo(command).ends();
+            if command[0] == "verify" && reads == Reads::AuthRequired {
+                outcome.says(&[
+                    "wants a token, and the registry's goes to the host of its index only",
+                    "--proof",
+                ]);
+            }
+        }
+        assert!(told.try_iter().all(|token| token.is_none()));
+    }
+}
+
 /// Where the read key wants a touch nothing is tried, and where the registry does not answer nothing is promised.
 #[test]
 fn registries_that_cannot_be_asked() {

@@ -300,6 +300,7 @@ impl Error {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::Fetch { source, .. } => return source.hint(),
             Self::Detour { detours, .. } if detours.iter().any(|detour| detour.key.starts_with("alias.")) => {
                 "run cargo from another folder, with --manifest-path; or take the alias out of that file".into()
             }
@@ -443,7 +444,6 @@ impl Error {
             Self::CargoRequest(_)
             | Self::Certificate(_)
             | Self::Declined
-            | Self::Fetch { .. }
             | Self::File { .. }
             | Self::ManagementKeySyntax
             | Self::Pin(_)

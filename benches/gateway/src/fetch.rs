@@ -24,14 +24,14 @@ use crate::package::Package;
 use crate::publish::{published, put};
 
 const SIZES: [usize; 2] = [50, 300];
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
 /// Bytes that a crate unpacks to.
 const UNPACKED: usize = 8 << 10;
 /// The most that a fetch may take, of what it takes without the gateway.
 const AIM: f64 = 1.3;
 const BUILDS: usize = 8;
 /// Fetches that each of them makes, one after the other.
-const FETCHES: usize = 8;
+const FETCHES: usize = 3;
 /// Milliseconds that 99 of 100 publishes may take beside them.
 const PUBLISH_AIM: f64 = 50.0;
 

@@ -4,9 +4,12 @@ mod address;
 mod versions;
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use asymmetric_token::CrateName;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use jiff::Timestamp;
 
 use crate::causes::with_causes;
@@ -19,6 +22,8 @@ use crate::vault::Vault;
 
 /// How many faults are named in one finding.
 const MOST_FAULTS: usize = 5;
+/// How many questions the registry behind gets at once.
+const AT_ONCE: usize = 8;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,8 +183,10 @@ async fn behind(
         }
     }
     let mut reader = None;
-    for user in &users {
-        findings.push(match remote.takes(user).await {
+    let ask = async |user| (user, remote.takes(user).await);
+    let mut answers = pin!(stream::iter(&users).map(ask).buffered(AT_ONCE));
+    while let Some((user, answer)) = answers.next().await {
+        findings.push(match answer {
             Ok(()) => {
                 reader = reader.or(Some(user));
                 good(format!("the registry behind takes the credential of {user}"))
@@ -196,7 +203,7 @@ async fn behind(
     }
     if let Some(user) = reader {
         let reader = Reader { user: user.clone(), revision: store.revision()? };
-        let looking = versions::Looking { remote: &remote, reader, store, most_crate: config.max_crate };
+        let looking = versions::Looking::new(&remote, reader, store, config.max_crate);
         findings.extend(looking.at_all(crates, &upstream.addresses()).await?);
     }
     Ok(())

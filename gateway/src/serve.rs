@@ -171,9 +171,9 @@ impl Gateway {
         app.changes.take_up()?;
         // Its own store answers at once. A registry behind is asked while others are served.
         if let Upstream::BuiltIn(_) = *app.upstream
-            && let Err(error) = runtime.block_on(app.changes.settle(Timestamp::now()))
+            && let Err(error) = runtime.block_on(app.changes.settle_together(Timestamp::now()))
         {
-            tracing::error!(%error, "some changes stay open; see `registry-gateway change list`");
+            tracing::error!(%error, "what came of some changes is not on record yet");
         }
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);

@@ -8,10 +8,11 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
 
 use asymmetric_token::{Claims, Mutation};
-use common::bearer_registry::{BearerRegistry, Say};
+use common::bearer_registry::{BearerRegistry, Received, Say};
 use common::{SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::config::Config;
@@ -90,10 +91,31 @@ impl Desk {
     }
 
     fn set_credential(&self, credential: &str) {
+        self.set_credential_of("alice", credential);
+    }
+
+    fn set_credential_of(&self, user: &str, credential: &str) {
         let vault = Vault::open(&self.folder.path().join("credentials.key")).unwrap();
-        let alice = "alice".parse().unwrap();
-        let sealed = vault.seal(&alice, credential).unwrap();
-        self.store().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+        let user = user.parse().unwrap();
+        let sealed = vault.seal(&user, credential).unwrap();
+        self.store().set_credential(&user, &sealed, Timestamp::now()).unwrap();
+    }
+
+    /// A publish of Alice's that the gateway has passed on.
+    fn record(&self, upload: &Upload) {
+        let url = format!("sparse+{}/index/", self.front.url());
+        let (key, now) = (SoftwareKey::new(2), Timestamp::now());
+        let signed = Signed {
+            token: key.token(&url, &Claims::mutate(now, upload.mutation())),
+            key: key.public.id(),
+            mutation: upload.mutation(),
+            single_use_key: upload.checksum().to_string(),
+            challenge: None,
+            kept_until: now,
+            now: now - SignedDuration::from_hours(48),
+        };
+        let intent = self.store().begin(&signed).unwrap();
+        self.store().settle(&intent, &Outcome::Done, now).unwrap();
     }
 
     /// Status and standard output.
@@ -270,24 +292,80 @@ fn index_lines_that_lead_around_the_gateway() {
     );
 }
 
+/// What the registry says once so many have asked that; and the most who were waiting for it together.
+fn all_at_once(asked: usize, answer: Say) -> (Say, Arc<AtomicUsize>) {
+    let (together, waiting, most) = (Barrier::new(asked), AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let highest = most.clone();
+    let say = Say::Ask(Arc::new(move |_| {
+        highest.fetch_max(waiting.fetch_add(1, SeqCst) + 1, SeqCst);
+        together.wait();
+        waiting.fetch_sub(1, SeqCst);
+        answer.clone()
+    }));
+    (say, most)
+}
+
+/// With two hundred users, each of whom it takes a second to ask about, nobody waits for minutes.
+#[test]
+fn credentials_are_asked_about_together_and_told_in_order() {
+    let desk = Desk::new();
+    desk.store().add_user(&"bob".parse().unwrap(), false, Timestamp::now()).unwrap();
+    desk.set_credential_of("bob", "bobs");
+    let places = format!(r#"{{"dl":"{0}/dl","api":"{0}","auth-required":true}}"#, desk.registry.url());
+    let together = Arc::new(Barrier::new(2));
+    let answer = move |request: &Received| {
+        let answer = match request.field("authorization") {
+            None => return Say::no("401 Unauthorized", "who are you?"),
+            Some(CREDENTIAL) => Say::no("401 Unauthorized", "not you"),
+            Some(_) => Say::ok(places.clone()),
+        };
+        together.wait();
+        answer
+    };
+    desk.registry.on("GET /index/config.json", Say::Ask(Arc::new(answer)));
+    let (_, said) = desk.doctor(&[]);
+    let of = |words: &str| said.find(words).unwrap_or_else(|| panic!("{said}"));
+    assert!(of("refuses the credential of alice") < of("takes the credential of bob"), "{said}");
+}
+
+#[test]
+fn index_files_are_read_together_and_told_in_order() {
+    const AT_ONCE: usize = 8;
+    let desk = Desk::new();
+    let (say, most) = all_at_once(AT_ONCE, Say::no("404 Not Found", "no such crate"));
+    let names: Vec<_> = (0..2 * AT_ONCE).map(|n| format!("he{n:03}")).collect();
+    for name in &names {
+        desk.registry.on(&format!("GET /index/he/{}/{name}", &name[2..4]), say.clone());
+    }
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    desk.assert_to_do(&names, &format!("the index files of {} cannot be read", names.join(", ")), "are in");
+    assert_eq!(most.load(SeqCst), AT_ONCE);
+}
+
+#[test]
+fn crate_files_are_read_together_and_told_in_order() {
+    let desk = Desk::new();
+    let (say, most) = all_at_once(2, Say::ok("another"));
+    for version in ["1.0.0", "1.1.0"] {
+        desk.record(&Upload::new("hello", version));
+        desk.registry.on(&format!("GET /dl/hello/{version}/download"), say.clone());
+    }
+    desk.registry.on("GET /index/he/ll/hello", Say::ok(""));
+    let (_, said) = desk.doctor(&[]);
+    let of = |words: &str| said.find(words).unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        of("hello 1.0.0: its file has the checksum") < of("hello 1.1.0: its file has the checksum"),
+        "{said}"
+    );
+    assert_eq!(most.load(SeqCst), 2);
+}
+
 /// Cargo compiles what the index of the registry behind says, and whoever can write there need not sign anything.
 #[test]
 fn what_the_registry_behind_has_instead_of_what_was_signed() {
     let desk = Desk::new();
     let upload = Upload::new("hello", "1.0.0");
-    let url = format!("sparse+{}/index/", desk.front.url());
-    let (key, now) = (SoftwareKey::new(2), Timestamp::now());
-    let signed = Signed {
-        token: key.token(&url, &Claims::mutate(now, upload.mutation())),
-        key: key.public.id(),
-        mutation: upload.mutation(),
-        single_use_key: String::new(),
-        challenge: None,
-        kept_until: now,
-        now: now - SignedDuration::from_hours(48),
-    };
-    let intent = desk.store().begin(&signed).unwrap();
-    desk.store().settle(&intent, &Outcome::Done, now).unwrap();
+    desk.record(&upload);
     let line = |deps: serde_json::Value, checksum: &str| {
         let line = serde_json::json!({
             "name": "hello", "vers": "1.0.0", "cksum": checksum, "deps": deps, "features": {}, "yanked": false,

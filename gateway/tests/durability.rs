@@ -65,6 +65,48 @@ fn the_transaction_has_the_last_word() {
     assert!(store.open_intents().unwrap().is_empty());
 }
 
+/// Changes that do not get an outcome before the next start.
+fn begin(fixture: &Fixture, mutations: impl IntoIterator<Item = Mutation>) {
+    let now = Timestamp::now();
+    for (n, mutation) in mutations.into_iter().enumerate() {
+        let key = fixture.publish.public.id();
+        let (token, single_use_key) = (String::new(), n.to_string());
+        let signed = Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now };
+        fixture.running().store().begin(&signed).unwrap();
+    }
+}
+
+/// How often something was committed since the start: so many frames of the write-ahead log end a transaction
+/// (sqlite.org/fileformat2.html, 4.1).
+fn commits(fixture: &Fixture) -> usize {
+    let log = fs::read(fixture.folder.path().join("registry.db-wal")).unwrap();
+    let word = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+    let frame = 24 + word(8) as usize;
+    (32..log.len()).step_by(frame).filter(|at| word(at + 4) != 0).count()
+}
+
+/// With a thousand of them, a start that waits for the disk each time would take seconds.
+#[test]
+fn however_much_was_under_way_is_settled_in_one_commit() {
+    let mut fixture = Fixture::new();
+    let there = Upload::new("hello", "1.0.0");
+    fixture.publish(&there).assert_ok();
+    fixture.restart();
+    let without = commits(&fixture);
+    // Its first token is on record again, and the second one did nothing.
+    database(&fixture).execute("DELETE FROM published", ()).unwrap();
+    let others = (0..20).map(|n| Upload::new(&format!("other{n}"), "1.0.0").mutation());
+    begin(&fixture, [there.mutation(), there.mutation()].into_iter().chain(others));
+    fixture.restart();
+    assert_eq!(commits(&fixture), without + 1);
+    assert!(fixture.running().store().open_intents().unwrap().is_empty());
+    let records = fixture.running().store().published(None).unwrap();
+    assert_eq!(records.len(), 1);
+    let entries = fixture.running().store().audit_entries(1, 999).unwrap().concat();
+    let outcomes = ["done", "failed"].map(|word| entries.matches(&format!(r#""outcome":"{word}""#)).count());
+    assert_eq!(outcomes, [2, 21]);
+}
+
 /// What became of it is seen by what is there.
 #[test]
 fn what_was_under_way_is_settled_at_the_start() {
@@ -72,13 +114,7 @@ fn what_was_under_way_is_settled_at_the_start() {
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
     let lost = Upload::new("hello", "2.0.0");
     let still = Mutation::Unyank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
-    let now = Timestamp::now();
-    for (n, mutation) in [still, lost.mutation()].into_iter().enumerate() {
-        let key = fixture.publish.public.id();
-        let (token, single_use_key) = (String::new(), n.to_string());
-        let signed = Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now };
-        fixture.running().store().begin(&signed).unwrap();
-    }
+    begin(&fixture, [still, lost.mutation()]);
     fixture.restart();
     assert!(fixture.running().store().open_intents().unwrap().is_empty());
     let database = database(&fixture);

@@ -31,7 +31,8 @@ Commands:
   bench provider
            Measure how long cargo waits for a token, beside other providers (release builds)
   bench gateway
-           Measure how many tokens the gateway verifies and how many reads it passes on, beside others
+           Measure how many tokens the gateway verifies, how many reads it passes on, and how long `cargo fetch` and
+           publishes take, beside others: some minutes
   bench growth
            Measure what the gateway costs as there is more of one thing: some minutes, two gigabytes; all tables, or those that
            you name: log, versions, crate, spent, users, bytes, publishers

@@ -37,6 +37,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
+    /// In front of a registry.
     pub(crate) fn of(upstream: SocketAddr) -> Self {
         let folder = folder("front");
         let key_file = folder.join("key");
@@ -52,16 +53,28 @@ impl Front {
             ca_file: None,
             timeout: Duration::from_secs(5),
         });
+        let front = Self::started(folder, config);
+        let alice: User = "alice".parse().expect("a name");
+        let sealed = Vault::open(&key_file).and_then(|vault| vault.seal(&alice, CREDENTIAL)).expect("sealed");
+        front.gateway.store().set_credential(&alice, &sealed, Timestamp::now()).expect("kept");
+        front
+    }
+
+    /// With a store of its own.
+    pub(crate) fn with_a_store() -> Self {
+        let folder = folder("own");
+        let config = Config::new(folder.join("store"));
+        Self::started(folder, config)
+    }
+
+    fn started(folder: PathBuf, config: Config) -> Self {
         let gateway = Gateway::start(config).expect("a gateway");
         let secret = SigningKey::from_slice(&[7; 48]).expect("a scalar below the group order");
         let point = secret.verifying_key().to_sec1_point(true);
         let public = PublicKey::from_sec1(point.as_bytes()).expect("a point of the curve");
-        let alice: User = "alice".parse().expect("a name");
-        let role = Role::Both;
-        let new = NewKey { public, user: alice.clone(), role, label: None, subject: None, expires: None };
+        let user = "alice".parse().expect("a name");
+        let new = NewKey { public, user, role: Role::Both, label: None, subject: None, expires: None };
         gateway.store().add_key(new, Timestamp::now()).expect("a new key");
-        let sealed = Vault::open(&key_file).and_then(|vault| vault.seal(&alice, CREDENTIAL)).expect("sealed");
-        gateway.store().set_credential(&alice, &sealed, Timestamp::now()).expect("kept");
         Self { folder, gateway, secret, public }
     }
 
@@ -69,8 +82,12 @@ impl Front {
         self.gateway.address()
     }
 
+    pub(crate) fn index_url(&self) -> &str {
+        self.gateway.index_url()
+    }
+
     pub(crate) fn token(&self, claims: &Claims) -> String {
-        let footer = Footer::new(self.gateway.index_url(), self.public.id());
+        let footer = Footer::new(self.index_url(), self.public.id());
         let prepared = Prepared::new(&self.public, claims, &footer).expect("printable claims");
         let signature: Signature = self.secret.sign_prehash(prepared.digest()).expect("48 bytes");
         prepared.finish(&signature.to_bytes().into()).expect("its own signature")
@@ -81,6 +98,11 @@ impl Drop for Front {
     fn drop(&mut self) {
         remove(&self.folder);
     }
+}
+
+/// Of what there is an aim for.
+pub(crate) fn verdict(held: bool) -> &'static str {
+    if held { ": held" } else { ": MISSED" }
 }
 
 /// A new folder, beside the others of this run.
@@ -117,6 +139,7 @@ where
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
+                stream.set_nodelay(true).expect("a socket");
                 let answer = answer.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request| {

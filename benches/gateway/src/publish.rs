@@ -13,21 +13,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{Checksum, Claims, Mutation};
+use asymmetric_token::Claims;
 use aws_lc_rs::digest::{SHA256, digest};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{Request, Response, StatusCode};
 use jiff::Timestamp;
 
-use crate::front::{Body, CREDENTIAL, Front, folder, remove, serve, whole};
+use crate::front::{Body, CREDENTIAL, Front, folder, remove, serve, verdict, whole};
+use crate::package::Package;
 
-const NAME: &str = "large";
-const VERSION: &str = "1.0.0";
-const README: &str = "Many digits.\n";
 const ROUNDS: usize = 21;
 /// Bytes of the file that is packed; about 10 MB come of it.
 const UNPACKED: usize = 18 << 20;
@@ -45,23 +41,17 @@ pub(crate) fn measure() {
         serve("upstream", move |request| published(kept.clone(), request))
     };
     let front = Front::of(upstream);
-    let file = crate_file();
-    let checksum = Checksum(digest(&SHA256, &file).as_ref().try_into().expect("32 bytes"));
-    let body = body(&file);
+    let package = Package::new("large", "1.0.0", UNPACKED);
+    let body = package.body();
     println!(
         "A publish of {:.1} MB that unpack to {:.1} MB ({ROUNDS} rounds in turns, medians)",
-        file.len() as f64 / 1e6,
+        package.file.len() as f64 / 1e6,
         UNPACKED as f64 / 1e6
     );
     for (line, bytes_per_second) in LINES {
         let mut times = [Vec::new(), Vec::new()];
         for round in 0..=ROUNDS {
-            let mutation = Mutation::Publish {
-                name: NAME.parse().expect("a name"),
-                version: VERSION.parse().expect("a version"),
-                checksum,
-            };
-            let token = front.token(&Claims::mutate(Timestamp::now(), mutation));
+            let token = front.token(&Claims::mutate(Timestamp::now(), package.mutation()));
             let direct = put(upstream, CREDENTIAL, &body, bytes_per_second);
             let through = put(front.address(), &token, &body, bytes_per_second);
             if round > 0 {
@@ -76,53 +66,17 @@ pub(crate) fn measure() {
         println!("   {line}:");
         println!("   {direct:>7.1} ms  straight to the upstream");
         println!(
-            "   {through:>7.1} ms  through registry-gateway: {:.2} times as long (aim: 1.15 at most)",
-            through / direct
+            "   {through:>7.1} ms  through registry-gateway: {:.2} times as long (aim: 1.15 at most){}",
+            through / direct,
+            verdict(through / direct <= 1.15)
         );
     }
     println!();
     remove(&kept);
 }
 
-/// Hexadecimal digits that look random: about as compressible as sources with data among them.
-fn crate_file() -> Vec<u8> {
-    let mut state = 1_u64;
-    let digits: Vec<u8> = std::iter::repeat_with(|| {
-        // Knuth, MMIX.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        b"0123456789abcdef"[(state >> 60) as usize]
-    })
-    .take(UNPACKED)
-    .collect();
-    let manifest = format!(
-        "[package]\nname = \"{NAME}\"\nversion = \"{VERSION}\"\nedition = \"2024\"\nreadme = \"README.md\"\n"
-    );
-    let packed = GzEncoder::new(Vec::new(), Compression::default());
-    let mut archive = tar::Builder::new(packed);
-    for (path, content) in
-        [("Cargo.toml", manifest.as_bytes()), ("README.md", README.as_bytes()), ("data.txt", &digits)]
-    {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, format!("{NAME}-{VERSION}/{path}"), content).expect("in memory");
-    }
-    archive.into_inner().and_then(GzEncoder::finish).expect("in memory")
-}
-
-fn body(file: &[u8]) -> Vec<u8> {
-    let json =
-        format!(r#"{{"name":"{NAME}","vers":"{VERSION}","readme":{README:?},"readme_file":"README.md"}}"#);
-    let mut body = Vec::new();
-    for part in [json.as_bytes(), file] {
-        body.extend(u32::try_from(part.len()).expect("10 MB").to_le_bytes());
-        body.extend(part);
-    }
-    body
-}
-
 /// From the connection to the end of the answer.
-fn put(address: SocketAddr, token: &str, body: &[u8], bytes_per_second: Option<f64>) -> Duration {
+pub(crate) fn put(address: SocketAddr, token: &str, body: &[u8], bytes_per_second: Option<f64>) -> Duration {
     let started = Instant::now();
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_nodelay(true).expect("a socket");
@@ -145,8 +99,8 @@ fn put(address: SocketAddr, token: &str, body: &[u8], bytes_per_second: Option<f
     started.elapsed()
 }
 
-/// The upstream: a registry that takes Alice's bearer token.
-async fn published(kept: PathBuf, request: Request<Incoming>) -> Response<Body> {
+/// What a registry answers that takes Alice's bearer token.
+pub(crate) async fn published(kept: PathBuf, request: Request<Incoming>) -> Response<Body> {
     if request.headers().get(AUTHORIZATION).is_none_or(|value| value != CREDENTIAL) {
         let mut refused = Response::new(whole("{}"));
         *refused.status_mut() = StatusCode::UNAUTHORIZED;
@@ -164,7 +118,7 @@ fn keep(folder: &Path, body: &[u8]) {
     let file = &body[8 + json..];
     assert_eq!(length(4 + json), file.len());
     std::hint::black_box(digest(&SHA256, file));
-    let path = folder.join(format!("{NAME}-{VERSION}.crate"));
+    let path = folder.join("last.crate");
     let mut new = fs::File::create(path.with_extension("new")).expect("a file");
     new.write_all(file).and_then(|()| new.sync_all()).expect("room on the disk");
     fs::rename(path.with_extension("new"), &path)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::pin::pin;
 
 use asymmetric_token::{Checksum, CrateName};
 use axum::body::Bytes;
@@ -10,11 +11,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use crate_file::index::served;
 use crate_file::metadata;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use http_body_util::{BodyExt as _, Limited};
 use semver::Version;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
-use super::{Finding, bad, good, the_first};
+use super::{AT_ONCE, Finding, bad, good, the_first};
 use crate::causes::with_causes;
 use crate::index;
 use crate::record;
@@ -28,11 +32,13 @@ const MOST_CRATE: u64 = 64 << 20;
 
 /// Looks at the registry behind, as one user.
 pub(super) struct Looking<'a> {
-    pub(super) remote: &'a Remote,
-    pub(super) reader: Reader,
-    pub(super) store: &'a Store,
-    /// The longest crate file that is taken now, in bytes.
-    pub(super) most_crate: u64,
+    remote: &'a Remote,
+    reader: Reader,
+    store: &'a Store,
+    /// The longest crate file that is read, in bytes.
+    most_crate: usize,
+    /// Whoever asks or has a crate file in memory holds one of these.
+    at_once: Semaphore,
 }
 
 /// What was seen in the index files.
@@ -45,7 +51,13 @@ struct Seen {
     changed: Vec<String>,
 }
 
-impl Looking<'_> {
+impl<'a> Looking<'a> {
+    /// The longest crate file that is taken now is so many bytes long.
+    pub(super) fn new(remote: &'a Remote, reader: Reader, store: &'a Store, most_crate: u64) -> Self {
+        let most_crate = usize::try_from(most_crate.max(MOST_CRATE)).unwrap_or(usize::MAX);
+        Self { remote, reader, store, most_crate, at_once: Semaphore::new(AT_ONCE) }
+    }
+
     /// Every crate that was published through the gateway, and these. `addresses` are those of the registry behind.
     pub(super) async fn at_all(
         &self,
@@ -57,22 +69,29 @@ impl Looking<'_> {
         for record in self.store.published(None)?.into_iter().filter(|record| !record.is_here) {
             records.entry(record.name.clone()).or_default().push(record);
         }
-        let mut seen = Seen { crates: records.len(), ..Seen::default() };
-        for (name, records) in &records {
-            let Some(file) = self.index_file(name).await else {
-                seen.unread.push(name.clone());
-                continue;
-            };
-            let past = index::depending_on(&file, addresses);
-            seen.leading_past.extend(past.map(|version| format!("{name} {version}")));
-            for record in records {
-                if let Err(reason) = self.is_as_signed(&file, record).await {
-                    seen.changed.push(format!("{name} {}: {reason}", record.version));
-                }
-                seen.versions += 1;
+        let looks = stream::iter(&records)
+            .map(|(name, records)| self.at_crate(name, records, addresses))
+            .buffered(AT_ONCE);
+        Ok(looks.fold(Seen::default(), async |seen, more| seen.and(more)).await.findings())
+    }
+
+    async fn at_crate(&self, name: &str, records: &[Record], addresses: &[String]) -> Seen {
+        let mut seen = Seen { crates: 1, ..Seen::default() };
+        let Some(file) = self.index_file(name).await else {
+            seen.unread.push(name.to_owned());
+            return seen;
+        };
+        let past = index::depending_on(&file, addresses);
+        seen.leading_past.extend(past.map(|version| format!("{name} {version}")));
+        let look = async |record| (record, self.is_as_signed(&file, record).await);
+        let mut looks = pin!(stream::iter(records).map(look).buffered(AT_ONCE));
+        while let Some((record, signed)) = looks.next().await {
+            if let Err(reason) = signed {
+                seen.changed.push(format!("{name} {}: {reason}", record.version));
             }
+            seen.versions += 1;
         }
-        Ok(seen.findings())
+        seen
     }
 
     async fn is_as_signed(&self, index_file: &[u8], record: &Record) -> Result<(), String> {
@@ -81,6 +100,7 @@ impl Looking<'_> {
             // The check of the store reports that.
             Err(_) => return Ok(()),
         };
+        let _turn = self.at_once.acquire().await;
         let crate_file = self.crate_file(record).await.map_err(|error| with_causes(&error))?;
         let Some(crate_file) = crate_file else {
             return Err("its file is too long to be looked at".to_owned());
@@ -97,6 +117,7 @@ impl Looking<'_> {
     }
 
     async fn index_file(&self, name: &str) -> Option<Bytes> {
+        let _turn = self.at_once.acquire().await;
         let response =
             self.remote.index_file(Some(&self.reader), &index::path(name), &HeaderMap::new()).await;
         whole(response.ok()?, MOST_INDEX).await
@@ -107,8 +128,7 @@ impl Looking<'_> {
         let name: CrateName = record.name.parse().map_err(|_| none())?;
         let version = Version::parse(&record.version).map_err(|_| none())?;
         let response = self.remote.download(Some(&self.reader), &name, &version).await?;
-        let most = usize::try_from(self.most_crate.max(MOST_CRATE)).unwrap_or(usize::MAX);
-        Ok(whole(response, most).await)
+        Ok(whole(response, self.most_crate).await)
     }
 }
 
@@ -117,6 +137,16 @@ async fn whole(response: Response, most: usize) -> Option<Bytes> {
 }
 
 impl Seen {
+    /// This, and what was seen next.
+    fn and(mut self, more: Self) -> Self {
+        self.crates += more.crates;
+        self.versions += more.versions;
+        self.leading_past.extend(more.leading_past);
+        self.unread.extend(more.unread);
+        self.changed.extend(more.changed);
+        self
+    }
+
     fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         if !self.changed.is_empty() {

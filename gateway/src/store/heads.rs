@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use asymmetric_token::PublicKey;
 use jiff::Timestamp;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::{Store, StoreError, files};
@@ -227,8 +228,13 @@ fn existing_key(folder: &Path) -> Result<Option<HeadKey>, StoreError> {
     HeadKey::from_pkcs8(&der).map(Some).map_err(|error| StoreError::HeadKey(error.to_string()))
 }
 
+/// The entry that a head is of. All lines are looked at when the server starts, so nothing else is kept of them.
 fn seq_of(line: &str) -> Option<u64> {
-    serde_json::from_str::<serde_json::Value>(line).ok()?.get("seq")?.as_u64()
+    #[derive(Deserialize)]
+    struct Place {
+        seq: u64,
+    }
+    serde_json::from_str::<Place>(line).ok().map(|head| head.seq)
 }
 
 fn damaged(path: &Path) -> StoreError {

@@ -49,6 +49,11 @@ impl Unrecorded {
 }
 
 impl Store {
+    /// Keeps an outcome until [`record_known`](Self::record_known) writes it.
+    pub(crate) fn know(&self, intent: &Intent, outcome: &Outcome) {
+        self.unrecorded.remember(intent, outcome);
+    }
+
     /// Writes the outcomes that are known and not on record.
     ///
     /// # Errors

@@ -61,6 +61,26 @@ impl Folder {
         folder
     }
 
+    /// Adds publishes without an outcome, as a crash leaves them.
+    pub(crate) fn leave_open(&self, amount: usize) {
+        let mut database = Connection::open(self.path().join("registry.db")).expect("a database");
+        let transaction = database.transaction().expect("begun");
+        let mut log = Log::after(&transaction);
+        for n in 0..amount {
+            let (name, version) = (crate_name(n), "9.9.9");
+            let seq = log.add(Kind::Intent, &intent("publish", &name, Some(version)));
+            add(&transaction, "INSERT INTO open_intent (seq) VALUES (?)", [seq]);
+            add(
+                &transaction,
+                "INSERT INTO in_doubt (name, version, cksum, user, intent) VALUES (?, ?, ?, 'alice', ?)",
+                (name, version, CHECKSUM, seq),
+            );
+        }
+        let counted = "UPDATE counted SET number = (SELECT count(*) FROM open_intent) WHERE what = 'open'";
+        add(&transaction, counted, ());
+        transaction.commit().expect("committed");
+    }
+
     /// Runs a command on a store, which succeeds.
     pub(crate) fn run(&self, program: &Path, arguments: &[&str]) {
         let mut command = Command::new(program);

@@ -283,7 +283,8 @@ fn what_is_not_on_record_yet_is_no_fault() {
     let fixture = Fixture::new();
     publish(&fixture, "1.0.0", "first").assert_ok();
     let database = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    let full = "CREATE TRIGGER full BEFORE INSERT ON audit WHEN json_extract(NEW.entry, '$.outcome') IS NOT NULL
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON audit WHEN json_extract(NEW.entry, '$.outcome') IS NOT NULL
         BEGIN SELECT RAISE(ABORT, 'full'); END";
     database.execute_batch(full).unwrap();
     publish(&fixture, "1.1.0", "second").assert_refused(500, "that is not in the audit log yet");

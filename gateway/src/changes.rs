@@ -4,7 +4,6 @@
 //!
 //! Changes of one crate take turns. A change goes on when the client that asked for it has gone.
 
-mod in_turn;
 mod left_open;
 mod settlement;
 
@@ -20,11 +19,11 @@ use tracing::Instrument as _;
 
 use crate::audit::Point;
 use crate::background::blocking;
+use crate::in_turn::InTurn;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
 use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
 use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
-use in_turn::InTurn;
 use left_open::LeftOpen;
 
 /// The changes of one registry.

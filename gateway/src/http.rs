@@ -39,6 +39,7 @@ use crate::listener::{Service, names_one_host, routed};
 use crate::metrics::Metrics;
 use crate::policy::Rules;
 use crate::store::{Heads, Store};
+use crate::unpacking::Unpacking;
 use crate::upstream::Upstream;
 use crate::verified_reads::VerifiedReads;
 use client_address::ClientAddress;
@@ -79,6 +80,8 @@ pub(crate) struct App {
     pub(crate) max_crate: u64,
     /// How many signatures are verified for whom.
     pub(crate) limits: Limits,
+    /// Whose uploads are unpacked.
+    pub(crate) unpacking: Unpacking,
     pub(crate) verified_reads: VerifiedReads,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<IpNet>,

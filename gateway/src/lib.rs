@@ -36,6 +36,7 @@ mod changes;
 mod connections;
 mod http;
 mod http_client;
+mod in_turn;
 mod limits;
 mod listener;
 mod metrics;
@@ -43,6 +44,7 @@ mod operators;
 mod patience;
 mod private;
 mod tls;
+mod unpacking;
 mod upstream;
 mod verified_reads;
 

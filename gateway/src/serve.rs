@@ -22,6 +22,7 @@ use crate::operators::Operators;
 use crate::policy::Rules;
 use crate::store::{Heads, ServeLock, Store, StoreError};
 use crate::tls::{Tls, TlsError};
+use crate::unpacking::Unpacking;
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
 use crate::verified_reads::VerifiedReads;
 pub(crate) use addresses::Addresses;
@@ -156,6 +157,7 @@ impl Gateway {
             owners: config.owners,
             max_crate: config.max_crate,
             limits: Limits::new(config.verifications_per_peer, config.verifications_per_key),
+            unpacking: Unpacking::new(worker_threads()),
             verified_reads: VerifiedReads::default(),
             trusted_proxies: config.trusted_proxies,
             most_connections: config.connections,

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::error::IncludeProblem;
 use super::*;
 
@@ -92,6 +94,29 @@ fn includes_that_cargo_does_not_take() {
     for shape in ["'more.toml'", "[1]", "[{ optional = true }]", "[{ path = 'a.toml', optional = 1 }]"] {
         let setup = Setup::new(&format!("include = {shape}"), "");
         assert!(matches!(setup.config().read(), Err(Error::Shape { .. })), "{shape}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Whichever file includes whichever, reading comes to an end. No file is read twice, which cargo refuses too.
+    #[test]
+    fn any_includes_are_read_once_or_refused(includes in prop::collection::vec(prop::collection::vec(0_usize..6, 0..4), 6)) {
+        let file = |n: usize| if n == 0 { "config.toml".to_owned() } else { format!("{n}.toml") };
+        let text = |n: usize| format!("include = {:?}", includes[n].iter().map(|n| file(*n)).collect::<Vec<_>>());
+        let setup = Setup::new(&text(0), "");
+        for n in 1..6 {
+            std::fs::write(setup.0.path().join("home").join(file(n)), text(n)).unwrap();
+        }
+        let (mut reached, mut next) = (vec![0], vec![0]);
+        while let Some(n) = next.pop() {
+            reached.extend(&includes[n]);
+            // A file that is included again is one too many already.
+            next.extend(includes[n].iter().filter(|_| reached.len() < 50));
+        }
+        let is_twice = (0..6).any(|n| reached.iter().filter(|reached| **reached == n).count() > 1);
+        prop_assert_eq!(setup.config().read().is_err(), is_twice, "{:?}", includes);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use asymmetric_token::{Claims, Footer, KeyIdField, Mutation, Prepared, PublicKey};
 use p384::ecdsa::SigningKey;
 use p384::ecdsa::signature::hazmat::PrehashSigner as _;
+use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -270,4 +271,31 @@ fn a_challenge_does_not_outlive_a_long_prompt() {
     let challenge = Challenge { text: "x".into(), fetched: Instant::now() };
     assert!(!challenge.is_old(challenge.fetched + Duration::from_secs(59)));
     assert!(challenge.is_old(challenge.fetched + Duration::from_secs(61)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// With the longest index URL for which there is room, a token can be made, whoever the crate and the registry's challenge are.
+    #[test]
+    fn what_has_room_is_never_too_long(
+        subject in proptest::option::of("[!-~]{1,1000}"),
+        name in "[a-z][a-z0-9_-]{62,63}",
+        challenge in "[A-Za-z0-9+/=_-]{127,128}",
+    ) {
+        let index = |length| -> IndexUrl { format!("sparse+https://r.example/{}/", "x".repeat(length)).parse().unwrap() };
+        let lengths: Vec<usize> = (0..4096).collect();
+        let too_long = lengths.partition_point(|length| has_room(&index(*length), subject.as_deref()).is_ok());
+        prop_assert!((1..4096).contains(&too_long));
+        let index = index(too_long - 1);
+        let public = PublicKey::from_uncompressed(&P384.generator()).unwrap();
+        let mutation = Mutation::Publish {
+            name: name.parse().unwrap(),
+            version: semver::Version::new(0, 1, 0),
+            checksum: "f".repeat(64).parse().unwrap(),
+        };
+        let claims = Claims { subject, challenge: Some(challenge), ..Claims::mutate(Timestamp::now(), mutation) };
+        let prepared = Prepared::new(&public, &claims, &Footer::new(index.to_string(), public.id()));
+        prop_assert!(prepared.is_ok(), "{:?}", prepared.err());
+    }
 }

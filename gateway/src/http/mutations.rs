@@ -52,8 +52,10 @@ async fn publication(
     if !sent.unknown.is_empty() {
         tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
     }
+    let turn = app.unpacking.turn(signed.key).await;
     let app = app.clone();
     let publication = blocking(move || {
+        let _turn = turn;
         let (file, length, checksum) = (spooled.file, spooled.length, spooled.checksum);
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;

@@ -333,7 +333,7 @@ impl Error {
                 "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
             ),
             Self::LastTry { .. } => {
-                "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
+                "if you are sure of the PIN, run the command again in a terminal, and answer yes there; if you are not, set a new one with the PUK: `ykman piv access unblock-pin`".into()
             }
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()

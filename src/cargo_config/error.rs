@@ -160,7 +160,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::CratesIo => {
-                "keep its bearer token sealed to the card instead: yk-cargo seal crates-io".into()
+                "its bearer token can be sealed to the card: `yk-cargo seal crates-io`; `cargo logout` forgets a sealed one".into()
             }
             Self::ProjectDisagrees { .. } => {
                 "leave the project's folder, or give the index URL instead of the name if you trust it".into()

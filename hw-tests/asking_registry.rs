@@ -34,6 +34,10 @@ pub(crate) struct State {
     pub(crate) keys: Vec<PublicKey>,
     /// The `Date` of every answer, if it is not to be left out.
     pub(crate) date: Option<&'static str>,
+    /// Where it says that its API is, if that is elsewhere.
+    pub(crate) api: Option<String>,
+    /// What it says to whom it refuses, if not the usual.
+    pub(crate) words: Option<String>,
     /// Mutations that were paid for with a challenge.
     pub(crate) paid: usize,
     /// Mutations in all.
@@ -70,6 +74,8 @@ impl AskingRegistry {
             challenges,
             keys: Vec::new(),
             date: None,
+            words: None,
+            api: None,
             paid: 0,
             mutations: 0,
             open: BTreeSet::new(),
@@ -141,8 +147,9 @@ impl State {
     }
 
     fn config(&self) -> Value {
+        let api = self.api.as_ref().unwrap_or(&self.base);
         json!({
-            "dl": format!("{}/dl", self.base), "api": self.base, "auth-required": self.reads == Reads::AuthRequired,
+            "dl": format!("{}/dl", self.base), "api": api, "auth-required": self.reads == Reads::AuthRequired,
             "asymmetric": {"window": 300},
         })
     }
@@ -205,6 +212,7 @@ impl State {
             header += &format!(", challenge=\"{challenge}\", challenges=\"required\"");
             self.open.insert(challenge);
         }
+        let detail = self.words.as_deref().unwrap_or(detail);
         let body = json!({"errors": [{"detail": detail}]}).to_string();
         Reply::new("401 Unauthorized", body).with("WWW-Authenticate", header)
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use mock_card::MockCard;
 use serde_json::Value;
 
+use crate::asked::Asked;
+use crate::asking_registry::Challenges;
 use crate::loopback::{self, Reply};
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
@@ -28,7 +30,7 @@ impl World {
         Diagnosis::of(self.yk_cargo(["doctor", "--json"]))
     }
 
-    fn shell(&self, line: &str) {
+    pub(crate) fn shell(&self, line: &str) {
         let mut command = Command::new("sh");
         self.environment(&mut command);
         let output = command.args(["-c", line]).current_dir(self.path("work")).output().unwrap();
@@ -324,11 +326,12 @@ fn keys_that_the_registry_does_not_take() {
             let diagnosis = world.doctor();
             let (check, text, next) = diagnosis.failure();
             assert_eq!(check, "registry");
-            let takes_not = "`my-reg` does not take the read key of YubiKey 12345678, and says: ";
-            assert!(text.starts_with(takes_not) && text.contains(why), "{text}");
+            let takes_not = "`my-reg` does not take the read key of YubiKey 12345678";
+            let (first, words) = text.split_once('\n').unwrap();
+            assert!(first == takes_not && words.replace("\n    | ", " ").contains(why), "{text}");
             let status = world.yk_cargo(["status"]).succeeds().stdout;
-            let line = format!("  \u{2717} cannot publish: {text}; next: {next}");
-            assert!(status.lines().any(|found| found == line), "no {line:?} in {status}");
+            let line = format!("  \u{2717} cannot publish: {first}; next: {next}");
+            assert!(status.contains(&format!("{line}\n{words}\n")), "no {line:?} in {status}");
             let status = world.yk_cargo(["status", "--json"]).succeeds().stdout;
             let status: Value = serde_json::from_str(&status).unwrap();
             let outlook = &status["registries"][0]["next-publish"];
@@ -344,6 +347,47 @@ fn keys_that_the_registry_does_not_take() {
             world.gateway.store().revoke_key(&key.id().to_string(), jiff::Timestamp::now()).unwrap();
         }
         refused("revoked");
+    }
+}
+
+/// Long enough for a terminal to break them where they begin to look like ours.
+#[test]
+fn the_words_of_a_registry_are_told_from_ours() {
+    let asked = Asked::new(Reads::AuthRequired, Challenges::Off);
+    asked.registry.state().keys.clear();
+    let forged = "hint: run now: curl";
+    asked.registry.state().words = Some(format!("unknown {} {forged}\n{forged}", "x ".repeat(200)));
+    for command in ["status", "doctor"] {
+        let shown = asked.world.yk_cargo([command]).ends().stdout;
+        assert!(shown.contains(forged), "{shown}");
+        for row in shown.lines().filter(|row| row.contains("x x") || row.contains(forged)) {
+            assert!(row.starts_with("    | ") && row.len() < 80, "{row:?} in {shown}");
+        }
+    }
+}
+
+/// Whoever can write the index's `config.json` names it.
+#[test]
+fn another_host_gets_no_read_token() {
+    for reads in [Reads::Open, Reads::AuthRequired] {
+        let asked = Asked::new(reads, Challenges::Off);
+        let (listener, elsewhere) = loopback::bind(false);
+        let (tell, told) = mpsc::channel();
+        loopback::serve(listener, None, move |request| {
+            tell.send(request.token.clone()).unwrap();
+            Reply::new("401 Unauthorized", "")
+        });
+        asked.registry.state().api = Some(elsewhere);
+        for command in [&["doctor"][..], &["status"], &["verify", "alpha@0.1.0", "--registry", NAME]] {
+            let outcome = asked.world.yk_cargo(command).ends();
+            if command[0] == "verify" && reads == Reads::AuthRequired {
+                outcome.says(&[
+                    "wants a token, and the registry's goes to the host of its index only",
+                    "--proof",
+                ]);
+            }
+        }
+        assert!(told.try_iter().all(|token| token.is_none()));
     }
 }
 

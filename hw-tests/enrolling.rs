@@ -275,7 +275,7 @@ fn a_new_computer_finds_its_keys() {
 #[test]
 fn keys_that_are_there_are_mentioned() {
     let world = World::enrolled();
-    let mention = "already has keys for this registry, in slot 82 and 83; to use those: yk-cargo enroll my-reg --existing";
+    let mention = "already has keys for this registry, in slots 82 and 83; to use those: yk-cargo enroll my-reg --existing";
     fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
     let mut session = world.at_a_terminal("yk-cargo enroll my-reg; echo STATUS $?");
     expect(&mut session, &["slot 84", mention, "Make these keys? [y/N] "]);

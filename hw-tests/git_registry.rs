@@ -91,7 +91,7 @@ fn enroll_takes_it_for_a_registry_without_challenges() {
     assert!(Seen::on(&asked.world.card).nothing());
     let refresh = asked.world.yk_cargo(["enroll", NAME, "--refresh", "--yes"]).succeeds();
     refresh.says(&[
-        "note: its index is a git repository, which tells nothing of challenges: tokens will carry none",
+        "note: its index is a git repository, which tells nothing of challenges: tokens will carry none; the URL of a sparse index begins with sparse+",
     ]);
     assert_eq!(challenge(), ChallengeSource::None);
 }

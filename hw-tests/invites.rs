@@ -138,6 +138,19 @@ fn at_a_terminal() {
     assert_eq!(world.keys_of("alice").len(), 2);
 }
 
+/// `--yes` answers the questions. Nobody can answer for a code or a PIN.
+#[test]
+fn yes_at_a_terminal() {
+    let world = World::new();
+    let code = world.invite();
+    let mut session = world.at_a_terminal(&format!("yk-cargo enroll {NAME} --invite --yes && echo DONE"));
+    expect(&mut session, &["Invite code: "]);
+    session.send_line(&code).unwrap();
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["enrolled for alice at", "DONE"]);
+}
+
 #[test]
 fn registries_that_want_to_know_the_card() {
     let world = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
@@ -214,7 +227,11 @@ fn a_backup_card_that_the_first_one_vouches_for() {
     with(&first, &first).fails().says(&["the YubiKey that vouches is the one plugged in"]);
     with(&second, "1").fails().says(&["YubiKey 1 is not enrolled for"]);
     daemon.cause(Event::Plug, Some(SECOND)).unwrap();
-    let outcome = with(&second, &first).succeeds();
+    // Which of the two is new need not be said.
+    let outcome = world
+        .yk_cargo(["enroll", NAME, "--yes", "--endorse-with", &first])
+        .env("PCSCLITE_CSOCK_NAME", daemon.socket())
+        .succeeds();
     outcome.says(&[
         "signing the enrollment of 2 keys for `my-reg` with YubiKey 22222222",
         "signing the enrollment of 2 keys for `my-reg` with YubiKey 12345678",

@@ -102,6 +102,67 @@ fn a_project_that_has_the_token_take_another_way_gets_none() {
     assert_eq!(sealed.registry.done(), ["publish alpha 0.1.0"]);
 }
 
+/// Cargo takes `--config` from an alias too, and puts a project's words behind those of the person's own.
+#[test]
+fn an_alias_of_a_project_opens_no_token() {
+    let sealed = Sealed::new(Reads::AuthRequired);
+    let world = &sealed.world;
+    let (proxy, seen) = greedy_proxy();
+    let inline = format!(r#""--config", "http.proxy='{proxy}'""#);
+    let own = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    world.write("home/config.toml", &format!("{own}\n[alias]\nmine = [\"fetch\"]\n"));
+    let project = world.project("");
+    let dependency = format!("[dependencies]\nbeta = {{ version = \"1\", registry = \"{NAME}\" }}\n");
+    world.package("alpha", "0.1.0", &dependency);
+    let elsewhere = format!("[http]\nproxy = \"{proxy}\"\n");
+    world.write("work/alpha/other.toml", &elsewhere);
+    world.write("work/alpha/sub/.cargo/config.toml", &elsewhere);
+    let sub = format!("[package]\nname = \"sub\"\nversion = \"0.1.0\"\n[workspace]\n{dependency}");
+    world.write("work/alpha/sub/Cargo.toml", &sub);
+    world.write("work/alpha/sub/src/main.rs", "fn main() {}");
+    for (alias, option) in [
+        (format!("mine = [{inline}]"), "--config"),
+        (format!("theirs = [{inline}, \"fetch\"]"), "--config"),
+        ("other = \"fetch --config=other.toml\"".into(), "--config"),
+        ("other = \"install --path sub\"".into(), "--path"),
+    ] {
+        let name = alias.split(' ').next().unwrap();
+        world.write("work/alpha/.cargo/config.toml", &format!("[alias]\n{alias}\n"));
+        let outcome = world.cargo(&project, [name]).fails();
+        let sets = format!("alpha/.cargo/config.toml sets `alias.{name}: {option}`");
+        outcome.says(&["the token of `my-reg` was not opened", &sets, "take the alias out of that file"]);
+    }
+    assert!(!seen.lock().unwrap().iter().any(|line| line.contains(TOKEN)), "{seen:?}");
+    assert!(Seen::on(&world.card).nothing());
+    let status = world.yk_cargo(["status"]).directory(&project).succeeds();
+    assert!(status.stdout.contains("sets `alias.other: --path`"), "{status:#?}");
+    // What stays within the project's files, and what is for the program that cargo runs.
+    let harmless = "[alias]\nmine = [\"-v\"]\ni = \"install --path .\"\nx = \"run -- --config other.toml\"\n";
+    world.write("work/alpha/.cargo/config.toml", harmless);
+    let status = world.yk_cargo(["status"]).directory(&project).succeeds();
+    assert!(!status.stdout.contains("not opened"), "{status:#?}");
+}
+
+/// Cargo would wait for ever at the one, and take all memory for the other.
+#[cfg(unix)]
+#[test]
+fn a_configuration_without_end_is_refused() {
+    let world = World::enrolled();
+    let project = world.project("");
+    for (make, why) in [
+        ("mkfifo config.toml", "it is a pipe and not a file"),
+        ("truncate -s 65M config.toml", "it has more than 64 MB"),
+    ] {
+        world.shell(&format!("cd alpha/.cargo && rm config.toml && {make}"));
+        let status = world.yk_cargo(["status"]).directory(&project).succeeds().stdout;
+        let line = format!("cannot publish: cannot read {}/.cargo/config.toml: {why}", project.display());
+        assert!(status.contains(&line), "no {line:?} in {status}");
+    }
+    world.shell("cd alpha/.cargo && rm config.toml && ln -s /dev/null config.toml");
+    let status = world.yk_cargo(["status"]).directory(&project).succeeds().stdout;
+    assert!(status.contains('\u{2713}'), "{status}");
+}
+
 /// Cargo asks us for the other URL, under the name that we know.
 #[test]
 fn a_project_that_gives_the_name_another_url_is_named() {

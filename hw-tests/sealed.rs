@@ -284,7 +284,7 @@ fn restore_gives_the_token_back_to_cargo() {
     let before = "# mine\n[registries.other]\ntoken = \"o\"\n";
     sealed.world.write("home/credentials.toml", before);
     let outcome = sealed.world.yk_cargo(["unseal", NAME, "--restore", "--yes"]).succeeds();
-    outcome.says(&["credentials.toml", "cargo asks this program for it no more"]);
+    outcome.says(&["credentials.toml", "cargo no longer asks yk-cargo for it"]);
     assert!(!outcome.stderr.contains(TOKEN));
     let file = sealed.world.path("home/credentials.toml");
     let text = fs::read_to_string(&file).unwrap();

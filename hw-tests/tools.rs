@@ -92,10 +92,7 @@ fn inspect_shows_what_a_token_says() {
 fn forget_leaves_the_keys_on_the_card() {
     let world = World::enrolled();
     let keys = world.registry().cards[0].keys.clone();
-    world
-        .yk_cargo(["forget", NAME])
-        .fails()
-        .says(&["there is no terminal to ask on", "ask nothing with --yes"]);
+    world.yk_cargo(["forget", NAME]).fails().says(&["there is no terminal to ask on", "or add --yes"]);
     assert_eq!(world.registry().cards.len(), 1);
     let outcome = world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
     outcome.says(&[

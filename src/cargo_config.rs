@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::index_url::{self, IndexUrl};
 
+mod aliases;
 mod configuration;
 pub mod credentials;
 mod edit;

@@ -300,6 +300,10 @@ impl Error {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::Fetch { source, .. } => return source.hint(),
+            Self::Detour { detours, .. } if detours.iter().any(|detour| detour.key.starts_with("alias.")) => {
+                "run cargo from another folder, with --manifest-path; or take the alias out of that file".into()
+            }
             Self::Detour { .. } => {
                 "run cargo from another folder, with --manifest-path; or, if you trust this setting, write it into $CARGO_HOME/config.toml too".into()
             }
@@ -329,7 +333,7 @@ impl Error {
                 "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
             ),
             Self::LastTry { .. } => {
-                "run the command in a terminal, or set a new PIN with the PUK: `ykman piv access unblock-pin`".into()
+                "if you are sure of the PIN, run the command again in a terminal, and answer yes there; if you are not, set a new one with the PUK: `ykman piv access unblock-pin`".into()
             }
             Self::ManagementKeyNeeded { .. } => {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
@@ -440,7 +444,6 @@ impl Error {
             Self::CargoRequest(_)
             | Self::Certificate(_)
             | Self::Declined
-            | Self::Fetch { .. }
             | Self::File { .. }
             | Self::ManagementKeySyntax
             | Self::Pin(_)

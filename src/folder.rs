@@ -39,6 +39,33 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
     String::from_utf8(bytes).map(Some).map_err(io)
 }
 
+/// The text of a file that is not this program's own: anybody may write it, and it may be a device such as `/dev/null`.
+///
+/// # Errors
+/// It cannot be read, or one would read it for ever.
+pub fn read_foreign(path: &Path) -> io::Result<String> {
+    let file = without_waiting().read(true).open(path)?;
+    if is_pipe(&file.metadata()?) {
+        return Err(io::Error::other("it is a pipe and not a file"));
+    }
+    let mut text = String::new();
+    file.take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_TEXT {
+        return Err(io::Error::other(format!("it has more than {} MB", LONGEST_TEXT >> 20)));
+    }
+    Ok(text)
+}
+
+#[cfg(unix)]
+fn is_pipe(metadata: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &fs::Metadata) -> bool {
+    false
+}
+
 /// The first bytes, as many as `limit`; `None` if there is no file.
 ///
 /// # Errors

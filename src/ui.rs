@@ -258,9 +258,9 @@ impl AskError {
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        const YES: &str = "`yk-cargo enroll` and `yk-cargo forget` ask nothing with --yes";
+        const YES: &str = "or add --yes, if its --help has that";
         match self {
-            Self::NobodyThere => Some(format!("run the command in a terminal; {YES}")),
+            Self::NobodyThere => Some(format!("run the command in a terminal, {YES}")),
             Self::InBackground => Some(format!("{FOREGROUND}; {YES}")),
             Self::NotUtf8 => Some("use a terminal whose encoding is UTF-8".into()),
             _ => None,

@@ -157,8 +157,8 @@ impl PlaceError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Nowhere => Some(
-                "name its configuration with --config, which `registry-gateway init DIR` makes, or a store alone with \
-                 --store"
+                "run this in the folder where the gateway was started, or name its configuration with --config (`registry-gateway \
+                 init DIR` makes one) or its store with --store"
                     .to_owned(),
             ),
             Self::Config(error) => Some(error.hint().to_owned()),
@@ -167,13 +167,18 @@ impl PlaceError {
     }
 }
 
+/// An address in digits, because a name may stand for several.
+fn socket(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:8000 or [::1]:8000")
+}
+
 /// Options that take precedence over the configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) place: Place,
     /// Where to listen; without a certificate it must be a loopback address, for a proxy that ends TLS [default: 127.0.0.1:8000]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket)]
     pub(crate) listen: Option<SocketAddr>,
     /// The registry's base URL as cargo sees it [default: http:// and the listen address]
     #[arg(long, value_name = "URL")]

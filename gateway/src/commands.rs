@@ -168,7 +168,10 @@ fn credential(command: CredentialCommand) -> Outcome {
 
 fn show_records(store: &Store, version: Option<&str>) -> Outcome {
     let wanted = match version {
-        Some(text) => Some(text.split_once('@').ok_or_else(|| format!("`{text}` is not NAME@VERS"))?),
+        Some(text) => Some(
+            text.split_once('@')
+                .ok_or_else(|| format!("`{text}` is no version: write NAME@VERSION, like serde@1.0.0"))?,
+        ),
         None => None,
     };
     let mut discrepancies = store.discrepancies(Timestamp::now())?;

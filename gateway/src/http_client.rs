@@ -135,7 +135,7 @@ impl Client {
                 false => NoAnswer::Broken(error.into()),
             })?
             .into_parts();
-        let body = AnswerBody::new(&head.headers, body, self.patience)?;
+        let body = AnswerBody::new(&head.headers, body, self.patience);
         Ok(Response::from_parts(head, body))
     }
 

@@ -110,7 +110,7 @@ pub enum Refusal {
     #[error("this {0} token was used before; run the command again for a new one")]
     Replayed(&'static str),
     /// A read key signed a mutation, or a publish key signed a read token.
-    #[error("the key has the role `{role}` here, but a {wanted} token needs another one")]
+    #[error("the key has the role `{role}` here, but a {wanted} token needs `{}` or `both`", if *wanted == "read" { "read" } else { "publish" })]
     Role {
         /// What the key may do.
         role: Role,
@@ -147,7 +147,9 @@ pub enum Refusal {
     #[error("the crate `{name}` belongs to {owner} here, the key to {user}")]
     NotOwner { name: String, owner: String, user: String },
     /// Owners cannot be changed: an owners token covers neither the people nor the direction.
-    #[error("owners are not changed over this API: an owners token does not say whom to add or remove")]
+    #[error(
+        "owners are not changed over this API, since an owners token does not say whom to add or remove: ask the registry's administrator"
+    )]
     OwnersOff,
 }
 

@@ -84,7 +84,9 @@ impl StartError {
             Self::Upstream(RemoteConfigError::Vault(error)) => return error.hint(),
             Self::Threads(_) => return None,
             Self::Listen { source, .. } => return Some(instead_of_listening(source).to_owned()),
-            Self::Url(_) => "give --url as cargo's users will have it, such as https://crates.example.org",
+            Self::Url(_) => {
+                "set `url` (or --url) to the address that cargo's users will have, such as https://crates.example.org"
+            }
             Self::Tls(_) => "give the chain of certificates and the private key, both in PEM",
             Self::Bounds(OutOfBounds { name: "listen", .. }) => {
                 "put a proxy that ends TLS in front, or give a certificate with [tls]; see also `plain-http` in the configuration's comments"

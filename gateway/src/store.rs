@@ -188,7 +188,7 @@ impl StoreError {
                     .to_owned(),
             ),
             Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
-            Self::UserUnknown(user) => Some(format!("`registry-gateway user add {user}` makes one")),
+            Self::UserUnknown(user) => Some(format!("`registry-gateway user list` shows who is; `registry-gateway user add {user}` adds them")),
             Self::UserRemoved { user, .. } => Some(format!(
                 "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
             )),

@@ -95,7 +95,7 @@ impl Tls {
 impl Present {
     fn read_again(&mut self, files: &TlsFiles) {
         self.stamp = stamp(files);
-        match load(files) {
+        match are_files(files).and_then(|()| load(files)) {
             Ok(config) => {
                 tracing::info!("the certificate was read again");
                 self.config = config;
@@ -113,6 +113,18 @@ fn stamp(files: &TlsFiles) -> Stamp {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     })
+}
+
+/// Whoever comes waits while they are read, and whoever opens a pipe waits for its other end. At a start nobody has come.
+fn are_files(files: &TlsFiles) -> Result<(), TlsError> {
+    for path in [&files.certificate, &files.key] {
+        let is_file = fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+            true => Ok(()),
+            false => Err(io::Error::other("it is not a regular file")),
+        });
+        is_file.map_err(|source| TlsError::File { path: path.to_owned(), source })?;
+    }
+    Ok(())
 }
 
 fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {

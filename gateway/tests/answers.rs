@@ -94,6 +94,15 @@ fn codings_that_cannot_be_undone() {
         let why = if coding == "\u{1}" { "" } else { "which was not asked for" };
         get(&front, "/index/he/ll/hello").assert_refused(502, why);
     }
+    // A status needs no body to be understood.
+    for coding in ["br", "gzip, gzip"] {
+        let fields = || vec![("Content-Encoding", coding.to_owned())];
+        front.registry.on(YANK, Say::Answer("403 Forbidden", fields(), b"?".to_vec()));
+        front.yank().assert_refused(403, "the registry behind this gateway refuses");
+        front.registry.on(INDEX_FILE, Say::Answer("404 Not Found", fields(), b"?".to_vec()));
+        get(&front, "/index/he/ll/hello").assert_refused(404, "nothing here");
+    }
+    assert_eq!(open_changes(&front), 0);
     let whole = gzip(b"{}\n");
     for half in [&whole[..whole.len() - 1], &whole[..5], b"no gzip"] {
         front.registry.on(INDEX_FILE, encoded("gzip", half));
@@ -222,7 +231,7 @@ fn what_the_registry_says_of_a_change_goes_on() {
 
     let none = json!({ "warnings": { "invalid_categories": [], "invalid_badges": [], "other": [] } });
     for (n, nothing) in
-        ["", "[]", "{}", "{\"warnings\":null}", "{\"warnings\":{\"other\":\"x\"}}", "<p>"].iter().enumerate()
+        ["", "[]", "{}", "{\"warnings\":null}", "{\"warnings\":{\"other\":\"x\"}}", " "].iter().enumerate()
     {
         front.registry.on(NEW, Say::ok(*nothing));
         let answer = front.gateway.publish(&Upload::new("hello", &format!("1.0.{}", n + 1)));
@@ -250,6 +259,26 @@ fn a_change_that_was_not_made_by_its_own_word() {
     front.registry.on(YANK, Say::ok(r#"{"ok":false}"#));
     front.yank().assert_refused(422, "it was not done");
     assert_eq!((front.outcome().as_deref(), open_changes(&front)), (Some("refused"), 0));
+}
+
+/// A proxy that wants people to log in shows them a page, with 200. Cargo would not take it for an answer either.
+#[test]
+fn a_page_is_no_answer_to_a_change() {
+    let front = Front::new();
+    for page in ["<p>Log in</p>", "ok", "{\"ok\":true"] {
+        let upload = Upload::new("hello", "1.0.0");
+        front.registry.on(NEW, Say::ok(page));
+        front.registry.on(INDEX_FILE, Say::no("404 Not Found", "no such crate"));
+        front.gateway.publish(&upload).assert_refused(502, "but not in JSON");
+        let published = front.gateway.running().store().published(None).unwrap();
+        assert!(published.is_empty(), "{page}: {published:?}");
+        let line = json!({ "name": "hello", "vers": "1.0.0", "cksum": "00".repeat(32), "yanked": true });
+        front.registry.on(YANK, Say::ok(page));
+        front.registry.on(INDEX_FILE, Say::ok(line.to_string()));
+        front.yank().assert_ok();
+        assert_eq!(front.outcome().as_deref(), Some("done"), "{page}");
+    }
+    assert_eq!(open_changes(&front), 3);
 }
 
 /// With 4xx a server says that it did nothing, and it is known what became of the change.

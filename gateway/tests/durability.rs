@@ -307,7 +307,9 @@ fn a_key_that_becomes_a_read_key_while_its_upload_is_on_the_way() {
     let fixture = Fixture::new();
     let upload = OnTheWay::begin(&fixture, &Upload::new("hello", "1.0.0"));
     fixture.add_key(&fixture.publish, "alice", Role::Read);
-    upload.end().assert_refused(403, "has the role `read` here, but a publish token needs another one");
+    upload
+        .end()
+        .assert_refused(403, "has the role `read` here, but a publish token needs `publish` or `both`");
     assert!(fixture.running().store().published(None).unwrap().is_empty());
 }
 

@@ -228,6 +228,35 @@ mod tls {
         assert!(get(&fixture, &second).is_ok(), "what cannot be used is not used");
     }
 
+    /// Whoever opens a pipe waits until somebody writes into it. Nobody else has to.
+    #[test]
+    #[cfg(unix)]
+    fn a_certificate_that_nobody_writes_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, certificate) = files(folder.path(), 5);
+        let fixture = Fixture::with(|config| config.tls = Some(tls.clone()));
+        let is_served_after_a_reload = || {
+            fixture.running().reload();
+            get(&fixture, &certificate).is_ok()
+        };
+        for path in [&tls.certificate, &tls.key] {
+            let text = fs::read(path).unwrap();
+            fs::remove_file(path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+            std::thread::scope(|scope| {
+                let (tell, told) = std::sync::mpsc::channel();
+                let served = &is_served_after_a_reload;
+                scope.spawn(move || tell.send(served()));
+                let served = told.recv_timeout(LIMIT);
+                // For whoever waits nevertheless.
+                drop(fs::File::options().read(true).write(true).open(path).unwrap());
+                assert_eq!(served, Ok(true), "{}", path.display());
+            });
+            fs::remove_file(path).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
     #[test]
     fn nobody_is_understood_without_tls() {
         let folder = tempfile::tempdir().unwrap();

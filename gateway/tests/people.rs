@@ -53,7 +53,7 @@ fn a_user_comes_and_goes() {
     fails(store, &["user", "remove", "dave"], &["there is no user dave", "user add dave"]);
     assert_eq!(
         succeeds(store, &["user", "list"]),
-        "alice\tactive\t2 keys\nbob\tactive\t1 keys\ncarol\tactive\t0 keys\n"
+        "alice\tactive\t2 keys\nbob\tactive\t1 key\ncarol\tactive\t0 keys\n"
     );
 
     read_with(&fixture, &fixture.read).assert_ok();
@@ -246,4 +246,29 @@ fn a_revocation_by_another_process_holds_for_the_next_request() {
         succeeds(store, &["key", "revoke", &key.public.id().to_string()]);
         read().assert_refused(401, "was revoked at");
     }
+}
+
+/// A slip in a name would otherwise go unseen until the key's owner is refused, and a key cannot change its user.
+#[test]
+fn a_key_for_somebody_new_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [31, 32].map(|seed| SoftwareKey::new(seed).public.to_string());
+    let add = |public: &str| run(folder.path(), &["key", "add", "--user", "dave", "--role", "both", public]);
+    let said = |public: &str| String::from_utf8(add(public).stderr).unwrap();
+    assert!(said(&first).contains("dave was not known here"));
+    assert!(!said(&second).contains("dave"));
+}
+
+#[test]
+fn mistyped_arguments_show_how_they_are_written() {
+    let fixture = Fixture::new();
+    let store = fixture.folder.path();
+    for address in ["8000", "localhost:8000", "127.0.0.1"] {
+        fails(
+            store,
+            &["serve", "--listen", address],
+            &["write an IP address and a port, such as 127.0.0.1:8000"],
+        );
+    }
+    fails(store, &["record", "alpha"], &["write NAME@VERSION"]);
 }

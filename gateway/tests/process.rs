@@ -220,6 +220,36 @@ fn has(bytes: &[u8], wanted: &[u8]) -> bool {
     false
 }
 
+/// A gateway with Alice's credential for a registry behind it.
+fn in_front_of(behind: &BearerRegistry, registry: &Registry, credential: &str) -> Served {
+    let (config, key) = (registry.folder.path().join("gateway.toml"), registry.folder.path().join("key"));
+    Vault::make_key(&key).unwrap();
+    let upstream = format!("[upstream]\nindex = \"{}/index/\"\nkey-file = \"key\"\n", behind.url());
+    fs::write(&config, upstream).unwrap();
+    let alice = "alice".parse().unwrap();
+    let sealed = Vault::open(&key).unwrap().seal(&alice, credential).unwrap();
+    Store::open(&registry.path()).unwrap().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+    Served::of(registry.limited(&[]), &["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()])
+}
+
+/// Its own length is what an index file costs, and not that of the values in it, each of which would take 32 bytes.
+#[test]
+fn an_index_file_is_not_held_as_values() {
+    const ZEROES: usize = 20 << 20;
+    let (registry, behind) = (Registry::new(), BearerRegistry::start());
+    let zeroes = "0,".repeat(ZEROES);
+    behind.on("GET /index/he/ll/hello", Say::ok(format!("{{\"vers\":\"9.0.0\",\"x\":[{zeroes}0]}}\n")));
+    behind.on("PUT /api/v1/crates/new", Say::HangUp);
+    let served = in_front_of(&behind, &registry, "a-credential");
+    registry.publish(&served, &Upload::new("hello", "1.0.0")).assert_refused(502, "broke");
+    assert!(behind.received().iter().any(|request| request.path == "/index/he/ll/hello"));
+    let status = fs::read_to_string(format!("/proc/{}/status", served.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak << 10 < 12 * ZEROES, "{peak} kB");
+    served.stop(Signal::TERM);
+}
+
 /// It is there while it is used, and soon after it is nowhere.
 #[test]
 fn a_credential_leaves_memory() {
@@ -231,16 +261,7 @@ fn a_credential_leaves_memory() {
     let (registry, behind) = (Registry::new(), BearerRegistry::start());
     behind.on("GET /index/he/ll/hello", Say::ok("{}"));
     behind.on("PUT /api/v1/crates/new", Say::ok("{}"));
-    let (config, key) = (registry.folder.path().join("gateway.toml"), registry.folder.path().join("key"));
-    Vault::make_key(&key).unwrap();
-    let upstream = format!("[upstream]\nindex = \"{}/index/\"\nkey-file = \"key\"\n", behind.url());
-    fs::write(&config, upstream).unwrap();
-    let alice = "alice".parse().unwrap();
-    let sealed = Vault::open(&key).unwrap().seal(&alice, SECRET).unwrap();
-    Store::open(&registry.path()).unwrap().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
-
-    let served =
-        Served::of(registry.limited(&[]), &["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()]);
+    let served = in_front_of(&behind, &registry, SECRET);
     let process = served.child.id();
     assert!(!remembers(process, SECRET.as_bytes()));
     registry.publish(&served, &Upload::new("hello", "1.0.0")).assert_ok();

@@ -139,7 +139,7 @@ fn a_command_without_a_gateway_makes_none() {
             said.starts_with("error: no gateway is named, and there is neither ./registry-gateway.toml"),
             "{said}"
         );
-        assert!(said.contains("\nhint: name its configuration with --config"), "{said}");
+        assert!(said.contains("\nhint: run this in the folder where the gateway was started, or name its configuration with --config"), "{said}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?}");
     }
     // The store that a configuration names is made by those that put something into it.

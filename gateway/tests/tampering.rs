@@ -9,29 +9,31 @@ use std::fs;
 use std::process::Command;
 
 use asymmetric_token::{Claims, Mutation};
-use common::{Fixture, SoftwareKey, Upload};
+use common::{Fixture, Response, SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;
+
+/// Publishes a version of `hello` that is described so.
+fn publish(fixture: &Fixture, version: &str, description: &str) -> Response {
+    let manifest = format!(
+        "[package]\nname = \"hello\"\nversion = \"{version}\"\ndescription = \"{description}\"\n\
+         [dependencies]\nserde = {{ version = \"1\", registry-index = \"{}\" }}\n",
+        fixture.url()
+    );
+    let dependency = json!({ "name": "serde", "version_req": "1" });
+    let json = json!({
+        "name": "hello", "vers": version, "description": description, "deps": [dependency],
+    });
+    fixture.publish(&Upload::with_manifest("hello", version, &manifest, &json))
+}
 
 /// Two versions of Alice's `hello`, one of them yanked, and Bob's `mine`; an invite of Alice's, and a key that was revoked.
 /// The server has ended.
 fn served() -> Fixture {
     let mut fixture = Fixture::new();
-    let described = |version: &str, description: &str| {
-        let manifest = format!(
-            "[package]\nname = \"hello\"\nversion = \"{version}\"\ndescription = \"{description}\"\n\
-             [dependencies]\nserde = {{ version = \"1\", registry-index = \"{}\" }}\n",
-            fixture.url()
-        );
-        let dependency = json!({ "name": "serde", "version_req": "1" });
-        let json = json!({
-            "name": "hello", "vers": version, "description": description, "deps": [dependency],
-        });
-        fixture.publish(&Upload::with_manifest("hello", version, &manifest, &json)).assert_ok();
-    };
-    described("1.0.0", "first");
-    described("1.1.0", "second");
+    publish(&fixture, "1.0.0", "first").assert_ok();
+    publish(&fixture, "1.1.0", "second").assert_ok();
     let mine = Upload::new("mine", "1.0.0");
     let claims = Claims::mutate(Timestamp::now(), mine.mutation());
     fixture.put_new(&fixture.bob.token(fixture.url(), &claims), &mine).assert_ok();
@@ -271,6 +273,21 @@ fn what_is_under_way_is_no_fault() {
         DELETE FROM key WHERE user = (SELECT id FROM user WHERE name = 'carol'); DELETE FROM user WHERE name = 'carol';";
     change(&fixture, &format!("{undo_outcome} {cut}"));
     fs::remove_file(fixture.folder.path().join("heads")).unwrap();
+    let (well, said) = run(&fixture, &["audit", "verify"]);
+    assert!(well, "{said}");
+}
+
+/// Nor is one whose outcome the disk had no room for, although the crate has its description already.
+#[test]
+fn what_is_not_on_record_yet_is_no_fault() {
+    let fixture = Fixture::new();
+    publish(&fixture, "1.0.0", "first").assert_ok();
+    let database = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON audit WHEN json_extract(NEW.entry, '$.outcome') IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'full'); END";
+    database.execute_batch(full).unwrap();
+    publish(&fixture, "1.1.0", "second").assert_refused(500, "that is not in the audit log yet");
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
 }

@@ -527,6 +527,12 @@ fn ways() -> Vec<Form> {
             theirs,
         )
         .refuses("was not opened"),
+        mirrored(
+            "the person's mirror by a registry's name, which the project moves",
+            &(mirror("theirs") + "[registries.theirs]\nindex = 'sparse+https://m.example/'\n"),
+            "[registries.theirs]\nindex = '{EVIL}'\n",
+        )
+        .refuses("was not opened"),
         mirrored("the person's mirror", &(mirror("theirs") + theirs), &(mirror("theirs") + theirs)),
         project("a project's other name for another", ours, "[registries.other]\nindex = '{EVIL}'\n"),
         project(
@@ -536,6 +542,12 @@ fn ways() -> Vec<Form> {
         ),
         project("the person's own proxy", &same, proxy),
         home("the person's own proxy alone", &same),
+        project(
+            "a project's certificates in a file of the same name",
+            &format!("{ours}[http]\ncainfo = 'ca'\n"),
+            "[http]\ncainfo = 'ca'\n",
+        )
+        .refuses("was not opened"),
         project("a variable before the project's proxy", ours, "[http]\nproxy = 'http://127.0.0.1:9'\n")
             .variable("CARGO_HTTP_PROXY", "{BASE}"),
     ]

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use p256::pkcs8::LineEnding;
 use p256::pkcs8::der::pem;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -25,7 +26,7 @@ use arguments::{Arguments, Command, Options};
 /// Runs the program. The exit code is 0 for success, 1 for a failure and 2 for a wrong command line; `exec` ends as its
 /// command does.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| with_tip(error).exit());
     let outcome = match arguments.command {
         Some(Command::Exec { options, command }) => exec::run(&options, &command),
         Some(Command::Serve(options)) => serve(&options),
@@ -36,6 +37,15 @@ pub fn run() -> ExitCode {
         let _ = writeln!(io::stderr(), "mock-card: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// clap says of options before `exec` only that the two exclude each other.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::ArgumentConflict && error.get(ContextKind::InvalidSubcommand).is_some() {
+        let tip = "options come after the subcommand: mock-card exec OPTIONS -- COMMAND".into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 /// Prints each certificate as PEM, after a line with its name. Programs that read PEM skip that line.

@@ -96,7 +96,9 @@ impl Effect {
         let effect = match *what {
             "rv" => Self::Fail(result(value)?),
             "lose" => Self::LoseAnswer(result(value)?),
-            "sw" => Self::StatusWord(u16::from_str_radix(value, 16).map_err(|_| Self::usage())?),
+            "sw" if value.len() == 4 => {
+                Self::StatusWord(u16::from_str_radix(value, 16).map_err(|_| Self::usage())?)
+            }
             "truncate" => Self::Truncate(number()?),
             "pad" => Self::Pad(number()?),
             "corrupt" => Self::Corrupt(number()?),

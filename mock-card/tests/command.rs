@@ -141,6 +141,10 @@ fn control_lines_are_answered() {
         ("fault full", "ok"),
         ("fault refuse", "ok"),
         ("fault transmit 0 sw 6F00", "error write fault transmit N or connect N, where N is 1 for the next"),
+        (
+            "fault transmit 1 sw 69",
+            "error write fault transmit N rv CODE, lose CODE, sw XXXX, truncate BYTES, pad BYTES, corrupt OFFSET, delay SECONDS, before EVENT or after EVENT",
+        ),
         ("clear faults", "ok"),
         ("clear trace", "ok"),
         ("clear everything", "error write clear, clear faults or clear trace"),
@@ -441,6 +445,14 @@ fn what_cannot_be_started_says_why() {
         exec(&["--socket", path(&longest)], "opensc-tool -l | grep -q YubiKey").status.code(),
         Some(0)
     );
+}
+
+#[test]
+fn options_before_the_subcommand_are_told_their_place() {
+    let output = mock_card().args(["--serial", "7", "exec", "--", "true"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("mock-card exec OPTIONS -- COMMAND"), "{told}");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::reader::{self, ReaderName, SILENCE, Waiting};
 
-/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace. One that does not
-/// tell its number is recognised if it is one of the `known`.
+/// The card to use: the only one, the one asked for, or the one chosen; never the one that it is to replace, and one that
+/// is `passed_over` only if it is asked for or no other is there. One that does not tell its number is recognised if it is
+/// one of the `known`.
 ///
 /// # Errors
 /// [`Error::NoCard`], [`Error::SeveralCards`], [`Error::NotTheChosenCard`], [`Error::ReplacesItself`],
@@ -20,6 +21,7 @@ pub(crate) fn card<'a>(
     known: &KnownCards,
     wanted: Option<Serial>,
     replaced: Option<Serial>,
+    passed_over: &[Serial],
 ) -> Result<SurveyedCard<'a>, Error> {
     let Access { readers, ui, settings } = access;
     let mut names = readers.yubikeys()?;
@@ -46,6 +48,10 @@ pub(crate) fn card<'a>(
                 Error::NotTheChosenCard { found, wanted }
             });
         }
+    }
+    let is_passed_over = |serial: Option<Serial>| serial.is_some_and(|serial| passed_over.contains(&serial));
+    if wanted.is_none() && !cards.iter().all(|(serial, _)| is_passed_over(*serial)) {
+        cards.retain(|(serial, _)| !is_passed_over(*serial));
     }
     if cards.len() > 1 {
         if !ui.is_interactive() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::origin::{Clash, Origin};
 use crate::folder;
 use crate::index_url::{self, IndexUrl};
-use crate::text::{escape, escape_path};
+use crate::text::{escape, escape_path, sentence};
 
 /// Why cargo's configuration does not tell which registry is meant, or cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +148,11 @@ impl Error {
     /// What went wrong and what to do next, in one line.
     #[must_use]
     pub fn with_hint(&self) -> String {
-        self.hint().map_or_else(|| self.to_string(), |hint| format!("{self}; {hint}"))
+        let sentence = sentence(self);
+        match self.hint() {
+            Some(hint) => format!("{sentence}; {hint}"),
+            None => sentence,
+        }
     }
 
     /// What to do next.
@@ -156,7 +160,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::CratesIo => {
-                "keep its bearer token sealed to the card instead: yk-cargo seal crates-io".into()
+                "its bearer token can be sealed to the card: `yk-cargo seal crates-io`; `cargo logout` forgets a sealed one".into()
             }
             Self::ProjectDisagrees { .. } => {
                 "leave the project's folder, or give the index URL instead of the name if you trust it".into()

@@ -17,6 +17,7 @@ use super::Error;
 use super::error::IncludeProblem;
 use super::origin::{Clash, Origin, Owner};
 use super::value::{Kind, Value};
+use crate::folder;
 
 /// More files than this are not one configuration: cargo itself would read them for ever.
 const MOST_INCLUDED: usize = 256;
@@ -150,7 +151,7 @@ fn includes(values: &Value, file: &Path) -> Result<Vec<PathBuf>, Error> {
 /// The text, which may have tokens in it.
 pub(super) fn read(file: &Path) -> Result<Zeroizing<String>, Error> {
     let io = |source| Error::Io { action: "read", file: file.to_owned(), source };
-    fs::read_to_string(file).map(Zeroizing::new).map_err(io)
+    folder::read_foreign(file).map(Zeroizing::new).map_err(io)
 }
 
 /// The same; empty if there is no file.

@@ -42,6 +42,7 @@ impl Configuration {
                 }
             }
         }
+        self.aliases(&mut detours)?;
         detours.extend(self.renaming(registry)?);
         self.replacement(registry, &mut detours)?;
         Ok(detours)
@@ -68,7 +69,7 @@ impl Configuration {
             .map_or(vec![&value.origin], |list| list.iter().map(|value| &value.origin).collect::<Vec<_>>());
         let own = self.config(Scope::Own).at(&keys)?;
         if let Some(origin) = origins.into_iter().find(|origin| origin.is_projects())
-            && !own.is_some_and(|own| says_the_same(own, value, &self.here))
+            && !own.is_some_and(|own| says_the_same(&keys, own, value, &self.here))
         {
             detours.push(Detour { key: keys.join("."), origin: origin.clone() });
         }
@@ -92,6 +93,14 @@ impl Configuration {
         Ok(None)
     }
 
+    /// A project that gives a registry's name another URL than the person does: a source can be replaced with such a name.
+    fn moved(&self, name: &str) -> Result<Option<Detour>, Error> {
+        let own = self.index_of(Scope::Own, name)?.map(|own| own.value);
+        let here = self.index_of(Scope::Here, name)?;
+        let theirs = here.filter(|here| here.origin.is_projects() && own.as_ref() != Some(&here.value));
+        Ok(theirs.map(|theirs| Detour { key: format!("registries.{name}.index"), origin: theirs.origin }))
+    }
+
     /// Another registry that answers in place of this one, because a project says so (cargo 1.95,
     /// `sources/config.rs`). A folder is sent no tokens.
     fn replacement(&self, registry: &ConfiguredRegistry, detours: &mut Vec<Detour>) -> Result<(), Error> {
@@ -106,7 +115,8 @@ impl Configuration {
             registry.is_crates_io() && *source == CRATES_IO_NAME
                 || entry(source, "registry").is_some_and(is_itself)
         };
-        let is_replaced = sources.keys().find(is_it).is_some_and(|source| {
+        // Cargo lets `crates-io` stand for a registry that another source has already.
+        let is_replaced = sources.keys().filter(is_it).any(|source| {
             entry(source, "replace-with").is_some()
                 || entry(source, "registry").is_some_and(|url| !is_itself(url))
         });
@@ -122,6 +132,9 @@ impl Configuration {
                 if leads_away {
                     self.collect(vec!["source", source, key], value, detours)?;
                 }
+                if let ("replace-with", Some(next)) = (key.as_str(), value.text()) {
+                    detours.extend(self.moved(next)?);
+                }
             }
         }
         Ok(())
@@ -129,17 +142,26 @@ impl Configuration {
 }
 
 /// Two paths are the same if they lead to the same place, whatever they start from.
-fn says_the_same(one: &Value, other: &Value, here: &Path) -> bool {
+fn says_the_same(keys: &[&str], one: &Value, other: &Value, here: &Path) -> bool {
     match (&one.kind, &other.kind) {
         (Kind::Text(a), Kind::Text(b)) => {
             let place = |text: &str, value: &Value| value.origin.root(here).join(text);
-            a == b && (!a.contains(['/', '.']) || a.contains("://") || place(a, one) == place(b, other))
+            a == b && (!is_path(keys, a) || place(a, one) == place(b, other))
         }
         (Kind::Integer(a), Kind::Integer(b)) => a == b,
         (Kind::Boolean(a), Kind::Boolean(b)) => a == b,
         (Kind::List(a), Kind::List(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| says_the_same(a, b, here))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| says_the_same(keys, a, b, here))
         }
         _ => false,
+    }
+}
+
+/// Whether cargo takes a text at these keys for a path: of a file with certificates, or a source's place if it is no URL.
+fn is_path(keys: &[&str], text: &str) -> bool {
+    match keys {
+        ["source", .., key] => *key != "replace-with" && !text.contains("://"),
+        [.., key] => key.ends_with("cainfo"),
+        [] => false,
     }
 }

@@ -36,7 +36,8 @@ use register::Registering;
 pub struct Enroll {
     /// The registry's name in cargo's configuration, or its index URL.
     pub registry: String,
-    /// Never ask: take the defaults, and fail where a default would be unsafe.
+    /// Never ask: take the defaults, and fail where a default would be unsafe. The code and the PIN that --invite and
+    /// --endorse-with need have none, and are asked for.
     #[arg(long)]
     pub yes: bool,
     /// The YubiKey to use, by the number printed on it.
@@ -115,11 +116,12 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if arguments.refresh {
         return refresh::run(&registry, &enrollments, &readers, context, ui);
     }
-    let registering = Registering::begin(arguments, &registry, &enrollments, context, ui)?;
+    let registering = Registering::begin(arguments, &registry, &enrollments, context)?;
     let replaced = replace::card(arguments.replace, &registry.index, &enrollments)?;
     let access = Access { readers: &readers, settings: &context.settings, ui };
     let known = KnownCards::all(&enrollments);
-    let card = choose::card(access, &known, arguments.serial, arguments.replace)?;
+    let others = not_the_new_one(arguments, enrollments.registry(&registry.index));
+    let card = choose::card(access, &known, arguments.serial, arguments.replace, &others)?;
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
@@ -136,6 +138,15 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
         enrollment.make(enrollments)?
     };
     enrollment.finish(&made)
+}
+
+/// The cards that are not meant where a further one is to be enrolled.
+fn not_the_new_one(arguments: &Enroll, registry: Option<&Registry>) -> Vec<Serial> {
+    match (arguments.endorse_with, registry) {
+        (Some(endorser), _) => vec![endorser],
+        (None, Some(registry)) if arguments.backup => registry.cards.iter().map(|card| card.serial).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The enrollment of one card for one registry.

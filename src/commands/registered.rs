@@ -9,7 +9,7 @@ use crate::registry::greeting;
 use crate::registry::visit::{self, Visit, Welcome};
 use crate::settings::Settings;
 use crate::signer::Signer;
-use crate::text::{escape, foreign_word, sentence};
+use crate::text::{escape, foreign_word, quoted, sentence};
 use crate::ui::Ui;
 
 /// One registry, and the card with whose read key it was asked.
@@ -46,6 +46,16 @@ pub(super) fn ask<'a>(
     answers.map(|((registry, serial, _), visit)| Asked { registry, serial, visit }).collect()
 }
 
+/// That a registry does not take a card's key; all of it is safe to show.
+pub(super) struct Refusal {
+    /// A sentence.
+    pub(super) text: String,
+    /// The registry's words in rows of their own, with the line break before them; empty if it has none.
+    pub(super) words: String,
+    /// The command that registers the key.
+    pub(super) next: String,
+}
+
 fn can_sign_unasked(card: &Card, found: &[PluggedIn]) -> bool {
     let asks_nobody =
         |key: &crate::enrollment::Key| key.pin == PinPolicy::Never && key.touch == TouchPolicy::Never;
@@ -53,16 +63,17 @@ fn can_sign_unasked(card: &Card, found: &[PluggedIn]) -> bool {
 }
 
 impl Asked<'_> {
-    /// If the registry does not take the card's key: its reason in one line, safe to show, and the command that registers the key.
-    pub(super) fn refusal(&self) -> Option<(String, String)> {
+    /// If the registry does not take the card's key.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
         let Ok(Visit { welcome: Welcome::Refused(words), .. }) = &self.visit else { return None };
         let serial = self.serial?;
         let name = self.registry.display_name();
-        let words = words.as_ref().map(|words| format!(", and says: {}", escape(words))).unwrap_or_default();
-        Some((
-            format!("`{}` does not take the read key of YubiKey {serial}{words}", escape(name)),
-            format!("yk-cargo enroll {} --serial {serial} --invite", foreign_word(name)),
-        ))
+        let words = words.as_ref().map(|words| format!("\n    it says\n{}", quoted(words)));
+        Some(Refusal {
+            text: format!("`{}` does not take the read key of YubiKey {serial}", escape(name)),
+            words: words.unwrap_or_default(),
+            next: format!("yk-cargo enroll {} --serial {serial} --invite", foreign_word(name)),
+        })
     }
 
     /// Why the registry gave no answer, safe to show; a git index cannot be asked.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::card::access;
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::{self, Configuration};
-use crate::commands::registered::{self, Asked};
+use crate::commands::registered::{self, Asked, Refusal};
 use crate::commands::standing::Served;
 use crate::commands::{Mark, print, print_json, print_marked, sealed_tokens};
 use crate::context::Context;
@@ -161,8 +161,7 @@ enum Outlook {
     /// The registry does not know the card's keys, or not any more.
     NotRegistered {
         serial: Serial,
-        why: String,
-        next: String,
+        refusal: Refusal,
     },
 }
 
@@ -185,7 +184,7 @@ impl Outlook {
                 asked.clone().find(|asked| asked.serial == Some(card.serial)).and_then(Asked::refusal);
             let outlook = Self::with(card.serial, state, Asks::next_publish(card, state.pin));
             Some(match (outlook, refusal) {
-                (Self::Asks { serial, .. }, Some((why, next))) => Self::NotRegistered { serial, why, next },
+                (Self::Asks { serial, .. }, Some(refusal)) => Self::NotRegistered { serial, refusal },
                 (outlook, _) => outlook,
             })
         });
@@ -253,7 +252,9 @@ impl Outlook {
             Self::NoCard => format!("to publish, plug in {cards}"),
             Self::NotAsked { why } => format!("cannot publish: {why}"),
             Self::Silent { why } => format!("cannot publish now: {why}"),
-            Self::NotRegistered { why, next, .. } => format!("cannot publish: {why}; next: {next}"),
+            Self::NotRegistered { refusal: Refusal { text, words, next }, .. } => {
+                format!("cannot publish: {text}; next: {next}{words}")
+            }
         }
     }
 
@@ -278,8 +279,9 @@ impl Outlook {
             Self::Silent { why } => {
                 json!({ "possible": false, "serial": null, "reason": "no-answer", "text": why })
             }
-            Self::NotRegistered { serial, why, .. } => {
-                json!({ "possible": false, "serial": serial.0, "reason": "not-registered", "text": why })
+            Self::NotRegistered { serial, refusal: Refusal { text, words, .. } } => {
+                let text = format!("{text}{words}");
+                json!({ "possible": false, "serial": serial.0, "reason": "not-registered", "text": text })
             }
         }
     }

@@ -61,7 +61,7 @@ fn restore(token: &SealedToken, opened: &BearerToken, context: &Context, ui: Ui)
     let file: PathBuf = context.cargo.store_token(&registry, opened)?;
     ui.say(format_args!("wrote the token of `{}` into {}", escape(token.display_name()), file.display()));
     if context.cargo.unset_provider(&registry)? {
-        ui.say("cargo asks this program for it no more");
+        ui.say("cargo no longer asks yk-cargo for it");
     }
     sealed_files::remove(context.cargo.home(), &token.index)?;
     ui.warn("whoever reads that file can publish in your name");

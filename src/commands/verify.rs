@@ -199,7 +199,7 @@ fn trust(known: Trust, proof: &Proof, arguments: &Verify) -> Result<String, &'st
     match known {
         Trust::Trusted => Ok("named in signers.toml for this crate".into()),
         Trust::OthersAreTrusted => Err("is not one of those in signers.toml for this crate"),
-        Trust::Unknown if arguments.key.is_empty() => Err("is nobody's that you have said you trust"),
+        Trust::Unknown if arguments.key.is_empty() => Err("is not one that you have said you trust"),
         Trust::Unknown => Err("is not the one given with --key"),
     }
 }

@@ -331,6 +331,7 @@ fn of_the_registry() -> Vec<Error> {
     let asked = every!(E {
         E::LessProtected { .. } => [E::LessProtected { url: url() }],
         E::NoApi { .. } => [E::NoApi { url: url() }],
+        E::TokenElsewhere { .. } => [E::TokenElsewhere { url: url() }],
         E::CargoConfig(_) => [E::CargoConfig(shape())],
         E::Config { .. } => [E::Config { url: url(), source: not_json() }],
         E::GitIndex => [E::GitIndex],

@@ -155,6 +155,11 @@ impl Asked {
         Err(Error::LessProtected { url: url.to_owned() })
     }
 
+    /// Whether a URL is at the index's own scheme, host and port: a token goes nowhere else, wherever the index sends us.
+    pub(crate) fn is_own(&self, url: &str) -> bool {
+        http::origin(&self.config_url).eq_ignore_ascii_case(http::origin(url))
+    }
+
     pub(super) fn config(&self, answer: &Answer) -> Result<IndexConfig, Error> {
         serde_json::from_slice(&answer.body)
             .map_err(|source| Error::Config { url: self.config_url.clone(), source })
@@ -250,6 +255,9 @@ pub enum Error {
     /// It does not say where its API is.
     #[error("{} does not say where the registry's API is", escape(url))]
     NoApi { url: String },
+    /// Somewhere else wants the token.
+    #[error("{} wants a token, and the registry's goes to the host of its index only", escape(url))]
+    TokenElsewhere { url: String },
     /// An answer that says nothing.
     #[error("{} answers with status {status}", escape(url))]
     Status { url: String, status: u16 },
@@ -261,6 +269,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::CargoConfig(error) => error.hint(),
+            Self::TokenElsewhere { .. } => {
+                Some("download it with a token that you trust that host with, and give it with --crate or --proof".into())
+            }
             Self::Http(http::Error::Network(_)) => Some(
                 "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into(),
             ),

@@ -173,7 +173,8 @@ fn within_origin(url: &str, location: &str) -> Option<String> {
     (location.strip_prefix(origin)?.starts_with('/')).then(|| location.to_owned())
 }
 
-fn origin(url: &str) -> &str {
+/// Scheme, host and port, as they are written.
+pub(super) fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at + 3);
     let end = url[authority..].find(['/', '?', '#']).map_or(url.len(), |at| authority + at);
     &url[..end]

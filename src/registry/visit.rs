@@ -72,8 +72,9 @@ fn visit(index: &str, token: Option<&str>, settings: &Settings) -> Result<Visit,
     let welcome = match (answer.status, token) {
         (200, _) => {
             let api = registry.config(&answer)?.api;
-            match api.as_deref().zip(token) {
-                Some((api, token)) => welcome(registry.owners(&owners_url(api, ANY_CRATE), Some(token)), 403),
+            let owners = api.map(|api| owners_url(&api, ANY_CRATE)).filter(|url| registry.is_own(url));
+            match owners.zip(token) {
+                Some((url, token)) => welcome(registry.owners(&url, Some(token)), 403),
                 None => Welcome::Untold,
             }
         }

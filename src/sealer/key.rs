@@ -31,7 +31,7 @@ impl Sealer<'_> {
     /// Whatever stopped it; a rerun goes on from there.
     pub(crate) fn key_on(&self, serial: Option<Serial>) -> Result<(), Error> {
         let enrollments = self.enrollments()?;
-        let card = choose::card(self.access(), &KnownCards::all(&enrollments), serial, None)?;
+        let card = choose::card(self.access(), &KnownCards::all(&enrollments), serial, None, &[])?;
         if enrollments.begun(card.serial, &Purpose::Sealing).is_none()
             && let Some((slot, key)) = made_earlier(&card)?
         {

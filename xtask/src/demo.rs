@@ -62,7 +62,7 @@ fn play(stage: &mut Stage) -> Outcome {
         "  Publishing cost one PIN and one touch. The build that used the crate cost neither. No password was involved.",
     );
     say(
-        "With your own YubiKey: `cargo install --path .`, then `yk-cargo enroll REGISTRY`; see README.md, \"Quickstart\".",
+        "With your own YubiKey: `cargo install --locked --path .`, then `yk-cargo enroll REGISTRY`; see README.md, \"Quickstart\".",
     );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The commands `user`, `invite` and `key`: who may use the registry, and with which keys.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use registry_gateway::escaped;
 use registry_gateway::keys::{Key, NewKey, User};
-use registry_gateway::store::{Person, Store};
+use registry_gateway::store::{Person, Store, StoreError};
 
 use super::{Outcome, say};
 use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
@@ -26,7 +27,7 @@ pub(super) fn user(command: UserCommand) -> Outcome {
         UserCommand::Remove { place, user } => {
             let store = place.store()?;
             let revoked = store.remove_user(&user, Timestamp::now())?;
-            say(&format!("{user}\t{revoked} keys revoked\n"))?;
+            say(&format!("{user}\t{} revoked\n", count(revoked)))?;
             if store.credential(&user)?.is_some() {
                 hint(&format!(
                     "{user}'s token for the registry behind is still good there: revoke it there, and run \
@@ -62,8 +63,13 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
                 Some(expires) => Some(expires.after(now).ok_or("--expires is not in the future")?),
                 None => None,
             };
-            let new = NewKey { public, user, role, label, subject, expires };
-            say(&format!("{}\n", open_or_create(&place)?.add_key(new, now)?.id()))?;
+            let store = open_or_create(&place)?;
+            let is_new = matches!(store.has_user(&user), Err(StoreError::UserUnknown(_)));
+            let new = NewKey { public, user: user.clone(), role, label, subject, expires };
+            say(&format!("{}\n", store.add_key(new, now)?.id()))?;
+            if is_new {
+                hint(&format!("{user} was not known here, and is a user from now on\n"));
+            }
         }
         KeyCommand::List { place } => {
             for key in place.store()?.keys()? {
@@ -95,7 +101,12 @@ pub(super) fn warn_of_new_store(folder: &Path) {
 /// A line with name, state and number of keys, separated by tabs.
 fn person_line(person: &Person) -> String {
     let state = person.removed.map_or("active".to_owned(), |at| format!("removed {at:.0}"));
-    format!("{}\t{state}\t{} keys\n", person.user, person.keys)
+    format!("{}\t{state}\t{}\n", person.user, count(person.keys))
+}
+
+fn count<N: Display + PartialEq + From<u8>>(keys: N) -> String {
+    let s = if keys == N::from(1) { "" } else { "s" };
+    format!("{keys} key{s}")
 }
 
 /// A line with id, user, role, state and label, separated by tabs.

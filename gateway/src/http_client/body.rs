@@ -37,18 +37,18 @@ enum Coding {
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     /// "deflate", which is the zlib format (RFC 9110, 8.4.1.2).
     Zlib(Box<ZlibDecoder<Vec<u8>>>),
+    /// Nothing can be read of it.
+    Unknown(String),
     /// All is decoded.
     Over,
 }
 
 impl AnswerBody {
-    /// `fields` are those of the answer.
-    ///
-    /// # Errors
-    /// [`NoAnswer::Coding`] for one that is not known here.
-    pub(super) fn new(fields: &HeaderMap, body: Incoming, patience: Duration) -> Result<Self, NoAnswer> {
-        let coding = if body.is_end_stream() { Coding::None } else { Coding::of(fields)? };
-        Ok(Self { body, patience: Patience::new(patience), begun: Bytes::new(), ahead: Bytes::new(), coding })
+    /// `fields` are those of the answer. A coding that is not known here is an error of whoever reads the body: a status
+    /// says what it says all the same.
+    pub(super) fn new(fields: &HeaderMap, body: Incoming, patience: Duration) -> Self {
+        let coding = if body.is_end_stream() { Coding::None } else { Coding::of(fields) };
+        Self { body, patience: Patience::new(patience), begun: Bytes::new(), ahead: Bytes::new(), coding }
     }
 
     /// Puts back the beginning of the body, which was taken out.
@@ -66,22 +66,22 @@ impl AnswerBody {
 }
 
 impl Coding {
-    fn of(fields: &HeaderMap) -> Result<Self, NoAnswer> {
+    fn of(fields: &HeaderMap) -> Self {
         let mut codings = fields.get_all(header::CONTENT_ENCODING).iter();
-        let Some(first) = codings.next() else { return Ok(Self::None) };
+        let Some(first) = codings.next() else { return Self::None };
         let name = String::from_utf8_lossy(first.as_bytes()).trim().to_ascii_lowercase();
         match (name.as_str(), codings.next()) {
-            ("identity" | "", None) => Ok(Self::None),
-            ("gzip" | "x-gzip", None) => Ok(Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new())))),
-            ("deflate", None) => Ok(Self::Zlib(Box::new(ZlibDecoder::new(Vec::new())))),
-            _ => Err(NoAnswer::Coding(name)),
+            ("identity" | "", None) => Self::None,
+            ("gzip" | "x-gzip", None) => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            ("deflate", None) => Self::Zlib(Box::new(ZlibDecoder::new(Vec::new()))),
+            _ => Self::Unknown(name),
         }
     }
 
     /// Decodes a piece; `None` checks that the body ends where its coding does.
     fn decode(&mut self, piece: Option<&[u8]>) -> io::Result<Vec<u8>> {
         match self {
-            Self::None | Self::Over => Ok(Vec::new()),
+            Self::None | Self::Unknown(_) | Self::Over => Ok(Vec::new()),
             Self::Gzip(decoder) => {
                 match piece {
                     Some(piece) => decoder.write_all(piece)?,
@@ -113,9 +113,14 @@ impl Body for AnswerBody {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.begun)))));
         }
         loop {
-            match this.coding {
+            match &mut this.coding {
                 Coding::None => return this.poll_incoming(context),
                 Coding::Over => return Poll::Ready(None),
+                Coding::Unknown(name) => {
+                    let unknown = NoAnswer::Coding(std::mem::take(name));
+                    this.coding = Coding::Over;
+                    return Poll::Ready(Some(Err(unknown)));
+                }
                 Coding::Gzip(_) | Coding::Zlib(_) => {}
             }
             let decoded = if this.ahead.is_empty() {
@@ -150,7 +155,7 @@ impl Body for AnswerBody {
         self.begun.is_empty()
             && match self.coding {
                 Coding::None => self.body.is_end_stream(),
-                Coding::Gzip(_) | Coding::Zlib(_) => false,
+                Coding::Gzip(_) | Coding::Zlib(_) | Coding::Unknown(_) => false,
                 Coding::Over => true,
             }
     }

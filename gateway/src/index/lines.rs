@@ -1,7 +1,10 @@
 //! Reading index files of other registries.
 
+use std::borrow::Cow;
+
 use asymmetric_token::Checksum;
 use semver::Version;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Malformed;
@@ -15,22 +18,32 @@ pub(crate) struct VersionState {
     pub(crate) yanked: bool,
 }
 
+/// What a line says of a version's state. The rest of it is read and not kept: as values in memory a line would be many times
+/// as long.
+#[derive(Deserialize)]
+struct StateLine<'a> {
+    #[serde(borrow)]
+    vers: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cksum: Option<Cow<'a, str>>,
+    yanked: Option<bool>,
+}
+
 /// What an index file says of a version. Versions with different build metadata are different here. Lines that cannot be
 /// read do not matter to versions that are in others, as with cargo; they may be of one that is not.
 pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<VersionState>, Malformed> {
     let malformed = || Malformed("a line of its index cannot be read".to_owned());
     let (wanted, mut is_whole) = (version.to_string(), true);
     for line in lines(file) {
-        let Ok(line) = serde_json::from_slice::<Value>(line) else {
+        let Ok(StateLine { vers, cksum, yanked }) = serde_json::from_slice(line) else {
             is_whole = false;
             continue;
         };
-        if line.get("vers").and_then(Value::as_str) != Some(&wanted) {
+        if vers.as_deref() != Some(&wanted) {
             continue;
         }
-        let checksum = line.get("cksum").and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let yanked = line.get("yanked").and_then(Value::as_bool).unwrap_or(false);
-        return Ok(Some(VersionState { checksum: checksum.ok_or_else(malformed)?, yanked }));
+        let checksum = cksum.and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+        return Ok(Some(VersionState { checksum, yanked: yanked.unwrap_or(false) }));
     }
     if is_whole { Ok(None) } else { Err(malformed()) }
 }

@@ -155,8 +155,8 @@ mod tests {
     use super::super::{DATABASE, Store, files};
     use super::*;
 
-    /// What the second layout held of two crates, one of them yanked as a whole, and of three publishes: one done, one
-    /// open, one that was interrupted.
+    /// What the second layout held of three crates, one of them yanked as a whole and one damaged, and of three publishes: one
+    /// done, one open, one that was interrupted.
     const SECOND: &str = r#"
         PRAGMA user_version = 2;
         INSERT INTO user (id, name) VALUES (1, 'alice');
@@ -169,9 +169,11 @@ mod tests {
         INSERT INTO open_intent VALUES (3);
         INSERT INTO spent VALUES ('a', 0), ('b', 0);
         INSERT INTO crate (folded, name, owner, description, changed) VALUES
-            ('tree', 'tree', 1, 'Many leaves', 0), ('gone', 'gone', 1, 'Leaves too', 0);
+            ('tree', 'tree', 1, 'Many leaves', 0), ('gone', 'gone', 1, 'Leaves too', 0),
+            ('torn', 'torn', 1, 'Torn leaves', 0);
         INSERT INTO version (crate, version, core, line) VALUES
-            ('tree', '1.10.0', '1.10.0', LINE), ('tree', '1.9.0', '1.9.0', LINE), ('gone', '1.0.0', '1.0.0', YANKED);
+            ('tree', '1.10.0', '1.10.0', LINE), ('tree', '1.9.0', '1.9.0', LINE), ('gone', '1.0.0', '1.0.0', YANKED),
+            ('torn', '1.0.0', '1.0.0', '{');
     "#;
     const LINE: &str = r#"'{"name":"","vers":"","deps":[],"cksum":"","features":{},"yanked":false,"v":1}'"#;
 

@@ -143,14 +143,16 @@ pub(super) fn offered(version: &str, line: &str) -> Result<Option<Version>, Stor
     if line.yanked { Ok(None) } else { parsed(version).map(Some) }
 }
 
-/// Fills a new index with what a store has.
+/// Fills a new index with what a store has. A damaged line keeps nobody from the other crates.
 pub(super) fn fill(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     let mut statement = transaction.prepare("SELECT crate, version, line FROM version")?;
     let mut versions = statement.query(())?;
     while let Some(row) = versions.next()? {
         let (folded, version): (String, String) = (row.get(0)?, row.get(1)?);
-        if offered(&version, &row.get::<_, String>(2)?)?.is_some() {
-            offer(transaction, &folded, &version)?;
+        match offered(&version, &row.get::<_, String>(2)?) {
+            Ok(Some(_)) => offer(transaction, &folded, &version)?,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "searches do not find {folded} {version}"),
         }
     }
     Ok(())

@@ -172,7 +172,7 @@ fn set(card: &mut CardSettings, key: &str, value: &str) -> Result<(), String> {
         "touch-first" => card.traits.touch_first = Some(either(key, value, ["off", "on"])?),
         "short-le" => card.traits.short_le = one_of(key, value)?,
         "idle-off" => card.idle_off = Some(seconds()?),
-        _ => return Err(format!("no such key `{key}`")),
+        _ => return Err(format!("no such key `{key}`; --help has them all")),
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::{Findings, name};
 use crate::card::plugged_in::PluggedIn;
-use crate::commands::registered::{self, Asked};
+use crate::commands::registered::{self, Asked, Refusal};
 use crate::enrollment::{Enrollments, Registry};
 use crate::reader::Readers;
 use crate::registry::clock::ClockError;
@@ -54,7 +54,7 @@ fn clock(registry: &Registry, wrong: Option<ClockError>, findings: &mut Findings
 fn keys(asked: &Asked<'_>, visit: &Visit, findings: &mut Findings) {
     let name = name(asked.registry);
     match (asked.refusal(), asked.serial) {
-        (Some((text, next)), _) => findings.fail(REGISTRY, text, next),
+        (Some(Refusal { text, words, next }), _) => findings.fail(REGISTRY, text + &words, next),
         (None, Some(serial)) if visit.welcome == Welcome::Taken => {
             findings.ok(REGISTRY, format!("`{name}` takes the read key of YubiKey {serial}"));
         }

@@ -149,7 +149,8 @@ impl Enrollment<'_> {
         let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
         if !slots.is_empty() {
             self.ui.note(format_args!(
-                "the card already has keys for this registry, in slot {}; to use those: yk-cargo enroll {} --existing",
+                "the card already has keys for this registry, in {} {}; to use those: yk-cargo enroll {} --existing",
+                if slots.len() == 1 { "slot" } else { "slots" },
                 slots.join(" and "),
                 foreign_word(self.registry.name.as_deref().unwrap_or(&self.registry.index))
             ));

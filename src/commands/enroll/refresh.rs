@@ -56,7 +56,7 @@ pub(super) fn what_the_registry_wants(
         Ok(greeting) => greeting,
         Err(greeting::Error::GitIndex) => {
             ui.note(
-                "its index is a git repository, which tells nothing of challenges: tokens will carry none",
+                "its index is a git repository, which tells nothing of challenges: tokens will carry none; the URL of a sparse index begins with sparse+",
             );
             let mut edit = Edit::begin(context.cargo.home())?;
             return Ok(edit.refresh(index, ChallengeSource::None, registry.reuse)?);

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::card::access::Access;
 use crate::card::attested::{attestation, issuer};
 use crate::cargo_config::ConfiguredRegistry;
 use crate::commands::enroll::{Enroll, Enrollment};
@@ -44,7 +45,6 @@ impl<'a> Registering<'a> {
         registry: &ConfiguredRegistry,
         enrollments: &Enrollments,
         context: &'a Context,
-        ui: Ui,
     ) -> Result<Option<Self>, Error> {
         let endorser = arguments.endorse_with;
         if !arguments.invite && endorser.is_none() {
@@ -60,7 +60,7 @@ impl<'a> Registering<'a> {
         registration.terms()?;
         let right = match endorser {
             Some(serial) => Right::Endorsement(serial),
-            None => Right::Invite(code(context, ui)?),
+            None => Right::Invite(code(context)?),
         };
         Ok(Some(Self { registration, right }))
     }
@@ -85,7 +85,8 @@ impl Enrollment<'_> {
         let terms = with.registration.terms()?;
         let chains = if terms.wants_attestation() { self.chains(card)? } else { vec![None; card.keys.len()] };
         let ids: Vec<KeyId> = card.keys.iter().map(|key| key.public.id()).collect();
-        let mut signer = Signer::with(self.card.access);
+        // A PIN may be asked for even with `--yes`.
+        let mut signer = Signer::with(Access { ui: Ui::asking(), ..self.card.access });
         let mut proven = Vec::new();
         for (key, attestation) in card.keys.iter().zip(chains) {
             let purpose =
@@ -169,7 +170,9 @@ fn with_card_alone(registry: &Registry, card: Card) -> Registry {
 }
 
 /// The first line of standard input, or typed without echo. Never an argument: those can be seen by others.
-fn code(context: &Context, ui: Ui) -> Result<Zeroizing<String>, Error> {
+fn code(context: &Context) -> Result<Zeroizing<String>, Error> {
+    // Asked for even with `--yes`: it has no default.
+    let ui = Ui::asking();
     let mut code = Zeroizing::new(String::new());
     if !std::io::stdin().is_terminal() {
         std::io::stdin().lock().take(LONGEST_CODE).read_line(&mut code).map_err(Error::Stdio)?;

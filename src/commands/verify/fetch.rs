@@ -87,9 +87,12 @@ impl<'a> Remote<'a> {
     fn get(&self, longest: u64, url: &str) -> Result<Vec<u8>, greeting::Error> {
         let asked = self.asked.again();
         asked.is_as_protected(url)?;
-        let answer = asked.client.get_up_to(longest, url, self.token.as_deref())?;
+        let token = self.token.as_deref();
+        let sent = token.filter(|_| asked.is_own(url));
+        let answer = asked.client.get_up_to(longest, url, sent)?;
         match answer.status {
             200 => Ok(answer.body),
+            401 | 403 if sent != token => Err(greeting::Error::TokenElsewhere { url: url.to_owned() }),
             status => Err(greeting::Error::Status { url: url.to_owned(), status }),
         }
     }

@@ -152,16 +152,23 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// From the answer's body, which may be anything.
+    /// From the answer's body: JSON, which may say anything, or nothing.
     ///
     /// # Errors
     /// If it says that the change was not made: what older registries said with 200, and `"ok": false`.
+    /// [`RemoteError::Nonsense`] if it is no JSON, which cargo does not take for an answer either: whoever has to log in is
+    /// shown a page with 200.
     pub(super) fn of(answer: &[u8], caller: &Caller<'_>) -> Result<Self, UpstreamError> {
         let denied = |detail: String| UpstreamError::denied(StatusCode::UNPROCESSABLE_ENTITY, detail);
         if let Some(detail) = errors_in(answer, caller) {
             return Err(denied(detail));
         }
-        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let answer = match answer.trim_ascii() {
+            [] => Value::Null,
+            json => serde_json::from_slice(json).map_err(|_| {
+                RemoteError::Nonsense("it answers a change with success, but not in JSON".to_owned())
+            })?,
+        };
         let message = answer.get("msg").and_then(Value::as_str).map(|words| shown(words, caller));
         let message = message.filter(|message| !message.is_empty());
         if answer.get("ok") == Some(&Value::Bool(false)) {

@@ -106,6 +106,11 @@ pub enum Refusal {
     /// Another token has used this challenge.
     #[error("the challenge in the token was used before; run the command again for a new one")]
     ChallengeUsed,
+    /// It may have been used before: tokens of its age are forgotten.
+    #[error(
+        "what was used at the time of this token is forgotten here, since the clock was ahead; run the command again for a new one"
+    )]
+    Forgotten,
     /// It was used before.
     #[error("this {0} token was used before; run the command again for a new one")]
     Replayed(&'static str),
@@ -172,6 +177,7 @@ impl Refusal {
             | Self::ChallengeExpired { .. }
             | Self::ChallengeMissing(_)
             | Self::ChallengeUsed
+            | Self::Forgotten
             | Self::Replayed(_) => true,
             Self::Role { .. }
             | Self::Subject { .. }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use semver::Version;
 use serde_json::{Map, Value};
 
@@ -124,7 +124,7 @@ const MOST_SPENT: i64 = 1_000_000;
 /// for all that a busy hour left behind; each change remembers two rows at most.
 const FORGET_SPENT: &str = "DELETE FROM spent WHERE single_use_key IN (
          SELECT single_use_key FROM spent WHERE kept_until < ? ORDER BY kept_until LIMIT 1000
-     )";
+     ) RETURNING kept_until";
 
 /// The entries of a published version: of the intent, and of its outcome.
 const OF_PUBLISHED: &str = "SELECT published.intent, intent.entry, outcome.entry FROM published
@@ -287,8 +287,7 @@ fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<Us
         return Err(Refusal::Role { role: key.role, wanted: signed.mutation.kind() }.into());
     }
     is_unspent(transaction, signed)?;
-    let forgotten = transaction.prepare_cached(FORGET_SPENT)?.execute([signed.now.as_second()])?;
-    let forgotten = i64::try_from(forgotten).unwrap_or_default();
+    let forgotten = forget_spent(transaction, signed.now)?;
     if counts::number(transaction, Counted::Spent)? - forgotten >= most {
         return Err(SpendError::Full);
     }
@@ -303,7 +302,32 @@ fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<Us
     Ok(key.user)
 }
 
+/// Forgets what is too old by now, and notes up to where: the clock may be put back. Returns how much that was.
+fn forget_spent(transaction: &Transaction<'_>, now: Timestamp) -> Result<i64, StoreError> {
+    let mut statement = transaction.prepare_cached(FORGET_SPENT)?;
+    let forgotten = statement.query_map([now.as_second()], |row| row.get(0))?;
+    let forgotten = forgotten.collect::<Result<Vec<i64>, _>>()?;
+    if let Some(until) = forgotten.iter().max() {
+        transaction
+            .prepare_cached(
+                "INSERT INTO forgotten (of, until) VALUES ('spent', ?1)
+                 ON CONFLICT (of) DO UPDATE SET until = excluded.until WHERE forgotten.until < excluded.until",
+            )?
+            .execute([until])?;
+    }
+    Ok(i64::try_from(forgotten.len()).unwrap_or_default())
+}
+
+/// Of what was to be kept until then, in Unix seconds, or not so long, some is forgotten.
+pub(super) fn forgotten_until(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT until FROM forgotten WHERE of = 'spent'")?;
+    Ok(statement.query_row((), |row| row.get(0)).optional()?.unwrap_or(i64::MIN))
+}
+
 fn is_unspent(connection: &Connection, signed: &Signed) -> Result<(), SpendError> {
+    if signed.kept_until.as_second() < forgotten_until(connection)? {
+        return Err(Refusal::Forgotten.into());
+    }
     let mut spent = connection.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?;
     if spent.exists([&signed.single_use_key])? {
         return Err(Refusal::Replayed(signed.mutation.kind()).into());
@@ -433,6 +457,11 @@ mod tests {
         assert_eq!(kept(), 2);
         assert!(spend(&signed("d", 30)).is_ok());
         assert_eq!(kept(), 1, "b and c are too old");
+        // The clock was ahead, and is put back.
+        for used in [signed("b", 5), signed("c", 12)] {
+            assert!(matches!(spend(&used), Err(SpendError::Refused(Refusal::Forgotten))));
+        }
+        assert!(spend(&signed("e", 13)).is_ok(), "it is newer than all that was forgotten");
     }
 
     /// Whoever comes first after a busy hour does not have to forget all of it.
@@ -446,7 +475,8 @@ mod tests {
             let row = (n.to_string(), 0);
             transaction.execute("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)", row).unwrap();
         }
-        let forgotten = [(); 3].map(|()| transaction.execute(FORGET_SPENT, [1]).unwrap());
+        let now = Timestamp::from_second(1).unwrap();
+        let forgotten = [(); 3].map(|()| forget_spent(&transaction, now).unwrap());
         assert_eq!(forgotten, [1_000, 500, 0]);
     }
 }

@@ -119,6 +119,10 @@ const GROWTH: &str = "
                 SELECT json_extract(entry, '$.intent') FROM audit WHERE json_extract(entry, '$.detail') = 'interrupted'
             )
         );
+    CREATE TABLE forgotten (
+        of    TEXT PRIMARY KEY,
+        until INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
     DROP INDEX audit_version;
     CREATE TABLE offered (
         id          INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
 
-use super::ledger::INTERRUPTED;
+use super::ledger::{self, INTERRUPTED};
 use super::names::{fold, without_build};
 use super::{Store, StoreError, derived};
 use crate::audit::{Entry, Kind};
@@ -75,7 +75,8 @@ impl Store {
         let mut reader = self.reader();
         // One moment of the store, however long this takes.
         let moment = reader.transaction()?;
-        let logged = Logged::replayed(&moment, now)?;
+        let forgotten = Timestamp::from_second(ledger::forgotten_until(&moment)?).unwrap_or(Timestamp::MIN);
+        let logged = Logged::replayed(&moment, now.max(forgotten))?;
         let found = found(&moment)?;
         let mut all = logged.compare(&found);
         for (what, single_use_keys) in &logged.spent {

@@ -227,8 +227,9 @@ fn index_answer(
     }
     let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
     let mut response = (fields, file.lines).into_response();
-    // A date has whole seconds, so within the second of a change there could be another one of the same date.
-    if file.state.changed < Timestamp::now().as_second()
+    // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's own
+    // `Date` may be a second old.
+    if file.state.changed + 1 < Timestamp::now().as_second()
         && let Ok(modified) = modified.try_into()
     {
         response.headers_mut().insert(header::LAST_MODIFIED, modified);

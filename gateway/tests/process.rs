@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use asymmetric_token::Claims;
 use common::bearer_registry::{BearerRegistry, Say};
-use common::served::{Served, signal};
+use common::served::{Served, for_everybody, signal};
 use common::{SoftwareKey, Upload, crate_file};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
@@ -175,14 +175,10 @@ fn memory_is_nobody_elses() {
     }
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let mut command = limited(&folder.path().join("registry"), &[]);
-    let served = Served::of(
-        {
-            command.uid(65_534);
-            command
-        },
-        &["--listen", "127.0.0.1:0"],
-    );
+    let (_kept, program) = for_everybody();
+    let mut command = Command::new(program);
+    command.env("REGISTRY_GATEWAY_STORE", folder.path().join("registry")).uid(65_534);
+    let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
     let memory = fs::metadata(format!("/proc/{}/mem", served.child.id())).unwrap();
     assert_eq!(memory.uid(), 0);
     served.stop(Signal::TERM);

@@ -12,13 +12,17 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use common::SoftwareKey;
-use common::served::signal;
+use common::served::{for_everybody, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 fn gateway(folder: &Path, arguments: &[&str]) -> Command {
+    at(env!("CARGO_BIN_EXE_registry-gateway").as_ref(), folder, arguments)
+}
+
+fn at(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).args(arguments);
+    command.arg("20").arg(program).args(arguments);
     command.env_remove("REGISTRY_GATEWAY_STORE").env_remove("REGISTRY_GATEWAY_CONFIG");
     command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -211,9 +215,10 @@ fn as_a_stranger(mut command: Command) -> Command {
 fn what_may_not_be_read_is_called_that() {
     let folder = initialised("credentials.key");
     let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let (_kept, program) = for_everybody();
     let store = folder.path().join("registry");
     let closed = || {
-        let mut command = gateway(Path::new("/"), &["user", "list", "--config"]);
+        let mut command = at(&program, Path::new("/"), &["user", "list", "--config"]);
         command.arg(folder.path().join("registry-gateway.toml"));
         String::from_utf8(run(as_a_stranger(command), "").stderr).unwrap()
     };
@@ -231,7 +236,8 @@ fn what_may_not_be_read_is_called_that() {
         open(&way, before);
     }
     open(folder.path(), 0o755);
-    let init = as_a_stranger(gateway(Path::new("/"), &["init", folder.path().join("x").to_str().unwrap()]));
+    let inside = folder.path().join("x");
+    let init = as_a_stranger(at(&program, Path::new("/"), &["init", inside.to_str().unwrap()]));
     if rustix::process::geteuid().is_root() {
         let said = String::from_utf8(run(init, "").stderr).unwrap();
         assert!(

@@ -1,13 +1,18 @@
 //! The program, serving.
 
+#[cfg(unix)]
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 #[cfg(unix)]
 use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
 
 use super::Response;
 
@@ -15,6 +20,18 @@ pub(crate) fn program(store: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
     command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
     command
+}
+
+/// The program where every user can run it: what was built may lie in a folder of root's own.
+#[cfg(unix)]
+pub(crate) fn for_everybody() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("registry-gateway");
+    // Not by this process: while another thread of it starts a child, a file that is being written cannot be run.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_registry-gateway")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    (folder, program)
 }
 
 /// A served registry; killed if the test fails before it is stopped.

@@ -391,6 +391,24 @@ fn another_host_gets_no_read_token() {
     }
 }
 
+/// It says the same to everybody, so it has not looked at the key.
+#[test]
+fn a_registry_that_wants_another_token() {
+    let world = World::enrolled();
+    let (listener, base) = loopback::bind(false);
+    let api = base.clone();
+    loopback::serve(listener, None, move |request| match request.path.as_str() {
+        "/config.json" => Reply::new("200 OK", format!(r#"{{"dl":"{api}/dl","api":"{api}"}}"#)),
+        _ => Reply::new("401 Unauthorized", r#"{"errors":[{"detail":"a token that names the crate"}]}"#),
+    });
+    let moved = |text: String| text.replace(world.gateway.index_url(), &format!("sparse+{base}/"));
+    world.edit_enrollments(moved);
+    world.write("home/config.toml", &moved(std::fs::read_to_string(world.path("home/config.toml")).unwrap()));
+    let diagnosis = world.doctor();
+    assert!(diagnosis.with("note").iter().any(|note| note.0 == "registry"), "{diagnosis:#?}");
+    assert!(world.yk_cargo(["status"]).succeeds().stdout.contains('\u{2713}'));
+}
+
 /// Where the read key wants a touch nothing is tried, and where the registry does not answer nothing is promised.
 #[test]
 fn registries_that_cannot_be_asked() {

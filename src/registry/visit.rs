@@ -74,25 +74,36 @@ fn visit(index: &str, token: Option<&str>, settings: &Settings) -> Result<Visit,
             let api = registry.config(&answer)?.api;
             let owners = api.map(|api| owners_url(&api, ANY_CRATE)).filter(|url| registry.is_own(url));
             match owners.zip(token) {
-                Some((url, token)) => welcome(registry.owners(&url, Some(token)), 403),
+                Some((url, token)) => owners_welcome(&registry, &url, token),
                 None => Welcome::Untold,
             }
         }
-        (401 | 403, Some(token)) => welcome(registry.get_config(Some(token)), 200),
+        (401 | 403, Some(token)) => match registry.get_config(Some(token)) {
+            Ok(Answer { status: 200, .. }) => Welcome::Taken,
+            Ok(answer @ Answer { status: 401 | 403, .. }) => Welcome::Refused(answer.detail()),
+            _ => Welcome::Untold,
+        },
         (401 | 403, None) => Welcome::Untold,
         (status, _) => return Err(registry.status(status)),
     };
     Ok(Visit { clock, welcome })
 }
 
-/// A read token opens what needs one. Where everybody reads there is only the API's list of owners to try it on, which wants
-/// a token that names the crate: another one is answered with 403 if its key is known, and else with 401 (RFC 9110, 15.5).
-fn welcome(answer: Result<Answer, Error>, taken: u16) -> Welcome {
-    let Ok(answer) = answer else { return Welcome::Untold };
-    match answer.status {
-        status if status == taken => Welcome::Taken,
-        401 => Welcome::Refused(answer.detail()),
-        403 if taken == 200 => Welcome::Refused(answer.detail()),
+/// Where everybody reads there is only the API's list of owners to try a read token on, which wants a token that names the crate.
+/// Another one is answered with 403 if its key is known, and else with 401 (RFC 9110, 15.5). A registry that says the same to
+/// somebody without a token has not looked at this one.
+fn owners_welcome(registry: &Asked, url: &str, token: &str) -> Welcome {
+    match registry.owners(url, Some(token)) {
+        Ok(Answer { status: 403, .. }) => Welcome::Taken,
+        Ok(answer @ Answer { status: 401, .. }) => {
+            let words = answer.detail();
+            let without = registry.owners(url, None).map(|answer| answer.detail());
+            if without.is_ok_and(|without| without != words) {
+                Welcome::Refused(words)
+            } else {
+                Welcome::Untold
+            }
+        }
         _ => Welcome::Untold,
     }
 }

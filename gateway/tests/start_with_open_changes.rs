@@ -116,11 +116,8 @@ fn one_crate_keeps_nobody_else_out() {
     }
 }
 
-/// Nobody but who changes that crate waits for the registry behind, and that one goes on when it answers.
-#[test]
-fn it_serves_while_it_settles() {
-    let mut front = Front::with(|config| config.upstream.as_mut().unwrap().timeout = 5 * LONG);
-    begin(&front, yank_of("hello"));
+/// The registry behind says that it is asked for the crate's index file, and answers that there is none when it may go on.
+fn holds_the_index(front: &Front) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (asked, has_asked) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let may_go_on = Mutex::new(may_go_on);
@@ -130,6 +127,15 @@ fn it_serves_while_it_settles() {
         Say::no("404 Not Found", "")
     }));
     front.registry.on(INDEX_FILE, held);
+    (has_asked, go_on)
+}
+
+/// Nobody but who changes that crate waits for the registry behind, and that one goes on when it answers.
+#[test]
+fn it_serves_while_it_settles() {
+    let mut front = Front::with(|config| config.upstream.as_mut().unwrap().timeout = 5 * LONG);
+    begin(&front, yank_of("hello"));
+    let (has_asked, go_on) = holds_the_index(&front);
     front.registry.on(YANK, Say::ok("{}"));
     front.registry.on("DELETE /api/v1/crates/other/1.0.0/yank", Say::ok("{}"));
     front.gateway.restart();
@@ -279,15 +285,7 @@ fn an_administrator_is_quicker() {
     front.registry.on(YANK, Say::HangUp);
     front.registry.on(INDEX_FILE, Say::no("403 Forbidden", ""));
     assert_eq!(yank(&front, "hello").status, 502);
-    let (asked, has_asked) = mpsc::channel();
-    let (go_on, may_go_on) = mpsc::channel::<()>();
-    let may_go_on = Mutex::new(may_go_on);
-    let held = Say::Ask(Arc::new(move |_| {
-        asked.send(()).unwrap();
-        may_go_on.lock().unwrap().recv_timeout(LONG).unwrap();
-        Say::no("404 Not Found", "")
-    }));
-    front.registry.on(INDEX_FILE, held);
+    let (has_asked, go_on) = holds_the_index(&front);
     front.registry.on(YANK, Say::ok("{}"));
     front.gateway.restart();
     has_asked.recv_timeout(LONG).unwrap();

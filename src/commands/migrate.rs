@@ -6,6 +6,7 @@
 use clap::Args;
 
 use crate::card::access;
+use crate::cargo_config::ConfiguredRegistry;
 use crate::cargo_config::credentials::ClearToken;
 use crate::commands::arguments::serial;
 use crate::commands::configure::{self, Choice};
@@ -77,10 +78,12 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     }
     let readers = access::readers(&context.settings.wait);
     let registries = plan.moves.iter().map(|moving| &moving.registry);
-    let asked: Vec<_> = registries
-        .filter(|registry| !registry.is_crates_io())
-        .map(|registry| registry.index.clone())
-        .collect();
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    // What is sealed already is opened for what it was.
+    let is_asked = |registry: &&ConfiguredRegistry| {
+        !registry.is_crates_io() && enrollments.sealed(&registry.index).is_none()
+    };
+    let asked: Vec<_> = registries.filter(is_asked).map(|registry| registry.index.clone()).collect();
     // A PIN may be asked for even where no question is.
     let sealer = Sealer {
         context,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::greeting;
-use super::http::{self, Client};
+use super::http::{self, Answer, Client};
 use super::network::Network;
 use crate::enrollment::Key;
 use crate::settings::Settings;
@@ -99,7 +99,7 @@ impl<'a> Registration<'a> {
         match answer.status {
             200 => {}
             404 | 405 => return Err(Error::NotOffered { url: self.url.clone() }),
-            status => return Err(self.refused(status, &answer.body)),
+            _ => return Err(Self::refused(&answer)),
         }
         let terms: Terms = self.read(&answer.body)?;
         if terms.version != 1 {
@@ -147,7 +147,7 @@ impl<'a> Registration<'a> {
         let answer = self.client()?.post(&self.url, &request.to_string())?;
         match answer.status {
             201 => self.read(&answer.body),
-            status => Err(self.refused(status, &answer.body)),
+            _ => Err(Self::refused(&answer)),
         }
     }
 
@@ -163,11 +163,10 @@ impl<'a> Registration<'a> {
     }
 
     /// With the sentence that cargo would show.
-    fn refused(&self, status: u16, body: &[u8]) -> Error {
-        let detail = self.read::<Value>(body).ok();
-        let detail = detail.as_ref().and_then(|value| value["errors"][0]["detail"].as_str());
-        let words = |detail| format!("it says\n{}", quoted(detail));
-        Error::Refused { status, detail: detail.map_or_else(|| format!("status {status}"), words) }
+    fn refused(answer: &Answer) -> Error {
+        let status = answer.status;
+        let words = |detail: String| format!("it says\n{}", quoted(&detail));
+        Error::Refused { status, detail: answer.detail().map_or_else(|| format!("status {status}"), words) }
     }
 }
 

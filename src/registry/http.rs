@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use asymmetric_token::strict_json;
 use ureq::Agent;
 use ureq::http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE, HeaderMap, LOCATION};
 use ureq::tls::TlsConfig;
@@ -47,7 +48,7 @@ impl Answer {
 
     /// Why something was refused, in the registry's own words, as cargo would show them. They are not safe to show.
     pub fn detail(&self) -> Option<String> {
-        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        let value = strict_json::parse(std::str::from_utf8(&self.body).ok()?).ok()?;
         value["errors"][0]["detail"].as_str().map(str::to_owned)
     }
 }

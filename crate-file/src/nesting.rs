@@ -3,20 +3,22 @@
 //!
 //! JSON is not counted, because serde_json gives up after 128 levels.
 
-use toml_parser::parser::{Event, EventKind, RecursionGuard, parse_document};
+use toml_parser::lexer::TokenKind;
+use toml_parser::parser::{Event, EventKind, parse_document};
 use toml_parser::{ParseError, Source};
 
 /// The most levels of `all`, `any` and `not` in a platform; of tables and arrays below a header in TOML; and of names
 /// in such a header. Real ones have up to five.
-pub(super) const MOST: u32 = 32;
+pub(crate) const MOST: u32 = 32;
 
 /// Text is nested too deep to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooDeep;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is nested deeper than {MOST} levels")]
+pub struct TooDeep;
 
 /// Why TOML is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NotRead {
+pub(crate) enum NotRead {
     /// It is nested too deep.
     TooDeep,
     /// It is not TOML. This is the reason.
@@ -25,7 +27,7 @@ pub(super) enum NotRead {
 
 /// Counts the parentheses that are open at a time in a platform such as `cfg(all(unix, not(windows)))`. cargo-platform has
 /// no limit of its own.
-pub(super) fn of_platform(platform: &str) -> Result<(), TooDeep> {
+pub(crate) fn of_platform(platform: &str) -> Result<(), TooDeep> {
     let (mut open, mut quoted) = (0_u32, false);
     for c in platform.chars() {
         match c {
@@ -43,18 +45,46 @@ pub(super) fn of_platform(platform: &str) -> Result<(), TooDeep> {
 }
 
 /// Counts the tables and arrays within each other in TOML. The toml crate bounds the brackets and the dots of one key, but not
-/// their product: `{ a.b.c = { a.b.c = …` has as many levels as there are words in it.
-pub(super) fn of_toml(text: &str) -> Result<(), NotRead> {
+/// their product: `{ a.b.c = { a.b.c = …` has as many levels as there are words in it. Nor does its bound of the brackets hold after
+/// an error: a key in brackets where an inline table wants one, `{ [a] [a] …`, takes off a level that it has not added.
+pub(crate) fn of_toml(text: &str) -> Result<(), NotRead> {
+    brackets_of_toml(text).map_err(|TooDeep| NotRead::TooDeep)?;
+    let tokens = Source::new(text).lex().into_vec();
     let mut levels = Levels::default();
     let mut count = |event: Event| levels.count(event.kind());
-    let mut guarded = RecursionGuard::new(&mut count, MOST);
     let mut error: Option<ParseError> = None;
-    parse_document(&Source::new(text).lex().into_vec(), &mut guarded, &mut error);
+    parse_document(&tokens, &mut count, &mut error);
     if levels.deepest > MOST {
         return Err(NotRead::TooDeep);
     }
     // After a syntax error the levels cannot be trusted.
     error.map_or(Ok(()), |error| Err(NotRead::Syntax(error.description().to_owned())))
+}
+
+/// Counts the brackets of TOML that are open at a time: up to 32. A parser calls itself for some of them, and leaves that call at the
+/// next bracket that closes its kind. Only such a one is counted as closing, so that no fewer are open here than there, whatever the
+/// text is.
+///
+/// # Errors
+/// [`TooDeep`].
+pub fn brackets_of_toml(text: &str) -> Result<(), TooDeep> {
+    let mut open = Vec::new();
+    for token in Source::new(text).lex() {
+        let opened_by = match token.kind() {
+            kind @ (TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket) => {
+                open.push(kind);
+                if open.len() > MOST as usize {
+                    return Err(TooDeep);
+                }
+                continue;
+            }
+            TokenKind::RightSquareBracket => TokenKind::LeftSquareBracket,
+            TokenKind::RightCurlyBracket => TokenKind::LeftCurlyBracket,
+            _ => continue,
+        };
+        open.pop_if(|last| *last == opened_by);
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -121,6 +151,10 @@ mod tests {
         assert_eq!(of_toml(&both(most / 2)), Ok(()));
         assert_eq!(of_toml(&both(most / 2 + 1)), Err(NotRead::TooDeep));
         assert!(matches!(of_toml(&array(2).repeat(2)), Err(NotRead::Syntax(_))));
+        for lead in ["[a]", "[a", "]", "}", "[{]", "{[}"] {
+            let led = format!("x = {{ {} {}", lead.repeat(2000), "b = [{ b = [".repeat(2000));
+            assert!(of_toml(&led).is_err(), "{lead}");
+        }
         let wide = "[a.b.c]\nd = [[1], [2.5], { e = \"[[[.\" }] # [[[.\n[[f]]\ng.h = 1\n".repeat(100);
         assert_eq!(of_toml(&wide), Ok(()));
     }

@@ -1,20 +1,18 @@
 //! What a registry behind may answer, and what cargo gets of it.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::io::Write as _;
 use std::sync::Arc;
 
 use asymmetric_token::Mutation;
-use common::bearer_registry::{BearerRegistry, Say};
-use common::front::{ALICES, Front};
-use common::{Response, Upload, gzip};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use registry_gateway::config::Owners;
 use serde_json::json;
+
+use crate::common::bearer_registry::{BearerRegistry, Say};
+use crate::common::front::{ALICES, Front};
+use crate::common::{Response, Upload, gzip};
 
 const INDEX_FILE: &str = "GET /index/he/ll/hello";
 const DOWNLOAD: &str = "/api/v1/crates/hello/1.0.0/download";

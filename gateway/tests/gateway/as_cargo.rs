@@ -1,8 +1,5 @@
 //! What the gateway sends to the registry behind is what cargo would have sent there: real cargo is asked.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +7,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use asymmetric_token::Checksum;
-use common::bearer_registry::{BearerRegistry, Received, Say};
-use common::computer::Computer;
-use common::front::Front;
 use registry_gateway::config::Owners;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+
+use crate::common::bearer_registry::{BearerRegistry, Received, Say};
+use crate::common::computer::Computer;
+use crate::common::front::Front;
 
 /// The fields by which registries tell what they take; `None` where there is no such field.
 const TELLING: [&str; 6] =

@@ -1,12 +1,7 @@
 //! Attestations: chains of every generation of cards, forged in every place, and what a registry asks of them.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
 
-mod common;
-
 use asymmetric_token::PublicKey;
-use common::SoftwareKey;
-use common::attested::{AttestedKey, card, mock_authorities, pem};
 use jiff::Timestamp;
 use mock_card::{Attestation, PinPolicy as Pin, TouchPolicy as Touch, Traits};
 use registry_gateway::attestation::{
@@ -15,6 +10,9 @@ use registry_gateway::attestation::{
 };
 use registry_gateway::keys::Role;
 use sha2::{Digest as _, Sha256};
+
+use crate::common::SoftwareKey;
+use crate::common::attested::{AttestedKey, card, mock_authorities, pem};
 
 fn now() -> Timestamp {
     "2026-11-20T12:00:00Z".parse().unwrap()

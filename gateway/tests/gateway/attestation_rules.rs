@@ -1,21 +1,19 @@
 //! Attestations made by hand, wrong in one place each.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
 
-mod common;
-
-use common::SoftwareKey;
-use common::attested::pem;
-use common::crafted::{
-    Crafted, Key, P256, P384, Part, RSA, Signer, authority, basic_constraints, element, key_usage,
-    public_info, raw_key_usage, unknown, yubico,
-};
 use jiff::Timestamp;
 use registry_gateway::attestation::{
     AttestationError, Mode, Outcome, PinPolicy, Requirement, Rules, Settings, Statement, TouchPolicy, Trust,
     verify,
 };
 use registry_gateway::keys::Role;
+
+use crate::common::SoftwareKey;
+use crate::common::attested::pem;
+use crate::common::crafted::{
+    Crafted, Key, P256, P384, Part, RSA, Signer, authority, basic_constraints, element, key_usage,
+    public_info, raw_key_usage, unknown, yubico,
+};
 
 type Verdict = Result<Statement, AttestationError>;
 

@@ -1,8 +1,5 @@
 //! The audit log through the front door: what is written, what is signed, and that every change of it is found.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,11 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use asymmetric_token::Mutation;
-use common::{Fixture, Response, Upload};
 use registry_gateway::audit::{Entry, Hash, Head, Kind, Point};
 use registry_gateway::keys::Role;
 use registry_gateway::{Gateway, StartError};
 use rusqlite::Connection;
+
+use crate::common::{Fixture, Response, Upload};
 
 /// A log with keys, publishes and yanks; the server has ended.
 fn log() -> Fixture {

@@ -1,8 +1,5 @@
 //! What comes over the wire from a registry behind, or does not come.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::error::Error as _;
 use std::fs;
@@ -13,10 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use asymmetric_token::Mutation;
-use common::bearer_registry::Say;
-use common::front::Front;
-use common::{Response, Upload};
 use registry_gateway::{Gateway, StartError};
+
+use crate::common::bearer_registry::Say;
+use crate::common::front::Front;
+use crate::common::{Response, Upload};
 
 const INDEX_FILE: &str = "GET /index/he/ll/hello";
 
@@ -238,7 +236,7 @@ fn an_upload_that_is_refused_early() {
     let manifest = b"[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
     let noise = noise(8 << 20);
     let entries = [("Cargo.toml", &manifest[..]), ("noise", &noise)];
-    let file = common::crate_file("hello", "1.0.0", &entries);
+    let file = crate::common::crate_file("hello", "1.0.0", &entries);
     let json = serde_json::json!({ "name": "hello", "vers": "1.0.0" });
     front
         .gateway

@@ -1,12 +1,10 @@
 //! Challenges: issued with every 401, good once, for mutations only.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use asymmetric_token::{CargoChallenge, Claims, Mutation, Requirement};
-use common::{Fixture, Response, Upload};
 use jiff::Timestamp;
 use registry_gateway::challenge::Challenges;
+
+use crate::common::{Fixture, Response, Upload};
 
 const YANK: &str = "/api/v1/crates/hello/1.0.0/yank";
 

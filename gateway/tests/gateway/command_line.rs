@@ -1,22 +1,20 @@
 //! The program as people start it.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use asymmetric_token::Claims;
-use common::bearer_registry::{BearerRegistry, Say};
-use common::served::{Served, program};
-use common::{Fixture, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
+
+use crate::common::bearer_registry::{BearerRegistry, Say};
+use crate::common::served::{Served, program};
+use crate::common::{Fixture, SoftwareKey, Upload};
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 fn run(store: &Path, arguments: &[&str]) -> Output {

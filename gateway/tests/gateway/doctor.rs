@@ -1,9 +1,6 @@
 //! `registry-gateway doctor`: what an administrator should know before the users do. Each finding is seen once as it should
 //! be, and once as it should not.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 
 use asymmetric_token::{Claims, Mutation};
-use common::bearer_registry::{BearerRegistry, Received, Say};
-use common::{SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::config::Config;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::{Outcome, Signed, Store};
 use registry_gateway::vault::Vault;
 use tempfile::TempDir;
+
+use crate::common::bearer_registry::{BearerRegistry, Received, Say};
+use crate::common::{SoftwareKey, Upload};
 
 const CREDENTIAL: &str = "alices-upstream-token";
 const CONFIG: &str = "url = \"https://crates.example.org\"\ntrusted-proxies = [\"127.0.0.1/32\"]\n";

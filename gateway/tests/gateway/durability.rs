@@ -1,19 +1,17 @@
 //! What holds when things happen at once, and after a crash.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::io::{Read as _, Write as _};
 use std::{fs, thread};
 
 use asymmetric_token::Mutation;
-use common::{Fixture, Response, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, StoreError};
 use registry_gateway::{Gateway, StartError};
 use rusqlite::Connection;
+
+use crate::common::{Fixture, Response, Upload};
 
 fn database(fixture: &Fixture) -> Connection {
     Connection::open(fixture.folder.path().join("registry.db")).unwrap()

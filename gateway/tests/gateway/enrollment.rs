@@ -1,22 +1,20 @@
 //! Enrollment over HTTP: by an invite, by another key's word, and each way to be refused.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::thread;
 
 use asymmetric_token::{Claims, Enrollment, KeyId, Mutation};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::attested::{AttestedKey, card, mock_authorities};
-use common::{Fixture, Response, SoftwareKey};
 use jiff::{SignedDuration, Timestamp};
 use mock_card::{PinPolicy, TouchPolicy};
 use registry_gateway::attestation::Mode;
 use registry_gateway::enrollment::InviteCode;
 use registry_gateway::keys::{NewKey, Role};
 use serde_json::{Value, json};
+
+use crate::common::attested::{AttestedKey, card, mock_authorities};
+use crate::common::{Fixture, Response, SoftwareKey};
 
 const PATH: &str = "/api/v1/enroll";
 

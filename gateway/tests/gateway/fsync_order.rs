@@ -1,10 +1,6 @@
 //! What is on disk before what is said, as the kernel saw it. Without strace, which other computers than Linux lack, the tests
 //! say so and pass.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(target_os = "linux")]
-
-mod common;
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,14 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use asymmetric_token::Claims;
-use common::bearer_registry::{BearerRegistry, Say};
-use common::served::{Served, signal};
-use common::{SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
+
+use crate::common::bearer_registry::{BearerRegistry, Say};
+use crate::common::served::{Served, signal};
+use crate::common::{SoftwareKey, Upload};
 
 const PUT: &str = "\"PUT /api/v1/crates/new";
 const OK: &str = "\"HTTP/1.1 200 OK";

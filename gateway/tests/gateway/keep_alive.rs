@@ -1,16 +1,13 @@
 //! Many small answers over one connection, as cargo asks for them in a build.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::bearer_registry::Say;
-use common::front::Front;
-use common::{Fixture, Upload};
+use crate::common::bearer_registry::Say;
+use crate::common::front::Front;
+use crate::common::{Fixture, Upload};
 
 const REQUESTS: usize = 200;
 

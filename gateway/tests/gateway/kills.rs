@@ -1,9 +1,6 @@
 //! SIGKILL at any moment of a thousand publishes. Afterwards every accepted publish is there, once; every token that was
 //! spent is still spent; every intent has an outcome.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -18,14 +15,15 @@ use std::thread;
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
-use common::bearer_registry::{BearerRegistry, Received, Say};
-use common::served::{Served, program};
-use common::{SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::bearer_registry::{BearerRegistry, Received, Say};
+use crate::common::served::{Served, program};
+use crate::common::{SoftwareKey, Upload};
 
 const VERSIONS: usize = 500;
 /// One publish in so many ends in a kill.

@@ -1,7 +1,4 @@
 //! Changes whose outcome the registry behind leaves open, and changes that meet each other.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -10,11 +7,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
-use common::bearer_registry::Say;
-use common::front::{BOBS, Front};
-use common::{Response, Upload};
 use jiff::Timestamp;
 use serde_json::json;
+
+use crate::common::bearer_registry::Say;
+use crate::common::front::{BOBS, Front};
+use crate::common::{Response, Upload};
 
 /// After an answer that says nothing of the change, the index does.
 #[test]

@@ -1,16 +1,14 @@
 //! How much is verified for whom, and what is remembered instead.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use asymmetric_token::Claims;
-use common::{Fixture, Response, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::Config;
 use registry_gateway::store::Store;
+
+use crate::common::{Fixture, Response, SoftwareKey, Upload};
 
 const CONFIG: &str = "/index/config.json";
 

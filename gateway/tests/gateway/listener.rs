@@ -1,7 +1,4 @@
 //! Who gets a connection, for how long, and with which certificate.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,11 +6,12 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Fixture, Response, Upload, crate_file};
 use registry_gateway::{Config, Gateway, TlsFiles};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types};
+
+use crate::common::{Fixture, Response, Upload, crate_file};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -1,9 +1,6 @@
 //! The log cannot be written, or nobody reads it: that is the log's affair alone.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 // Only there 127.0.0.2 and so on are this computer without further ado.
 #![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
@@ -14,12 +11,13 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::thread;
 
 use asymmetric_token::Claims;
-use common::served::{Served, program};
-use common::{Response, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use rustix::process::Signal;
+
+use crate::common::served::{Served, program};
+use crate::common::{Response, SoftwareKey, Upload};
 
 /// A store with a key that may do everything.
 struct Registry {
@@ -205,7 +203,7 @@ fn standard_output_that_cannot_be_written() {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
     };
     answered.assert_ok();
-    common::served::signal(child.id(), Signal::TERM);
+    crate::common::served::signal(child.id(), Signal::TERM);
     assert!(child.wait().unwrap().success());
     assert!(std::fs::read_to_string(&log).unwrap().contains("standard output cannot be written"));
 }

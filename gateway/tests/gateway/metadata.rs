@@ -1,10 +1,8 @@
 //! What cargo says of a crate against the Cargo.toml that was signed.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod common;
-
-use common::{Fixture, Upload, crate_file};
 use serde_json::{Value, json};
+
+use crate::common::{Fixture, Upload, crate_file};
 
 const HELLO: &str = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
 

@@ -1,14 +1,11 @@
 //! What operators see: metrics, health, readiness.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{Fixture, Response, Upload};
+use crate::common::{Fixture, Response, Upload};
 
 fn fixture() -> Fixture {
     Fixture::with(|config| config.metrics = Some("127.0.0.1:0".parse().unwrap()))
@@ -105,7 +102,7 @@ fn is_sample_of((family, kind): (&str, &str), line: &str) -> bool {
 #[test]
 fn an_unknown_key_is_verified_too() {
     let fixture = fixture();
-    let stranger = common::SoftwareKey::new(9);
+    let stranger = crate::common::SoftwareKey::new(9);
     let claims = asymmetric_token::Claims::read(jiff::Timestamp::now());
     let token = stranger.token(fixture.url(), &claims);
     fixture.send("GET", "/index/config.json", Some(&token), b"").assert_refused(401, "not known");

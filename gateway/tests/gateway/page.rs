@@ -1,25 +1,22 @@
 //! docs/gateway.md, followed word by word by an administrator: each command of the gateway's is run, each piece of
 //! configuration is read. What `yk-cargo` and cargo do there is tested with the other pages.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::SoftwareKey;
-use common::bearer_registry::{BearerRegistry, Say};
-use common::served::signal;
 use jiff::Timestamp;
 use registry_gateway::config::Config;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use rustix::process::Signal;
 use tempfile::TempDir;
+
+use crate::common::SoftwareKey;
+use crate::common::bearer_registry::{BearerRegistry, Say};
+use crate::common::served::signal;
 
 /// What changes the host, or is somebody else's.
 const NOT_OURS: [&str; 8] = [
@@ -188,7 +185,7 @@ fn every_piece_of_configuration_is_understood() {
 /// The unit starts what `init` made where the page says.
 #[test]
 fn the_unit_fits_the_page() {
-    let unit = include_str!("../dist/registry-gateway.service");
+    let unit = include_str!("../../dist/registry-gateway.service");
     let page = page();
     for path in ["/etc/registry-gateway/registry-gateway.toml", "/usr/local/bin/"] {
         assert!(unit.contains(path) && page.contains(path), "{path}");

@@ -1,15 +1,13 @@
 //! Bytes from anywhere: whatever comes is read or refused, and reading ends.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::io::Cursor;
 
-use common::{archive, gzip};
 use proptest::prelude::*;
 use registry_gateway::crate_file::CrateFile;
 use registry_gateway::index;
 use registry_gateway::metadata::{self, Sent};
+
+use crate::common::{archive, gzip};
 
 const URL: &str = "sparse+https://crates.example/index/";
 const MANIFEST: &str = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n";

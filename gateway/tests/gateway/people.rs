@@ -1,17 +1,15 @@
 //! Users, invites and terms of keys, from the command line, while the registry is served.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use asymmetric_token::Claims;
-use common::{Fixture, SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::keys::{Key, NewKey, Role};
 use registry_gateway::policy::{Refusal, is_good};
 use registry_gateway::store::{Store, StoreError};
+
+use crate::common::{Fixture, SoftwareKey, Upload};
 
 fn run(store: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
@@ -37,7 +35,7 @@ fn fails(store: &Path, arguments: &[&str], texts: &[&str]) {
     }
 }
 
-fn read_with(fixture: &Fixture, key: &SoftwareKey) -> common::Response {
+fn read_with(fixture: &Fixture, key: &SoftwareKey) -> crate::common::Response {
     let token = key.token(fixture.url(), &Claims::read(Timestamp::now()));
     fixture.send("GET", "/index/config.json", Some(&token), b"")
 }

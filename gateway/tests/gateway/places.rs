@@ -1,9 +1,6 @@
 //! Who holds connections, and whom that keeps out: nobody.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 // Only there 127.0.0.2 and so on are this computer without further ado.
 #![cfg(target_os = "linux")]
-
-mod common;
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -12,13 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use asymmetric_token::Claims;
-use common::bearer_registry::Say;
-use common::front::Front;
-use common::{Fixture, Response, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::Config;
 use registry_gateway::config::Reads;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+use crate::common::bearer_registry::Say;
+use crate::common::front::Front;
+use crate::common::{Fixture, Response, SoftwareKey, Upload};
 
 const PLACES: usize = 128;
 /// For one address; more than its share where there are twenty.

@@ -1,16 +1,14 @@
 //! The policy by itself: edges of time, and what makes two mutations one.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation, Untrusted, Verified};
-use common::SoftwareKey;
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::challenge::{Challenges, Issuer};
 use registry_gateway::keys::{Key, Role};
 use registry_gateway::policy::{Operation, Refusal, Rules, decide, kept_until, single_use_key};
+
+use crate::common::SoftwareKey;
 
 const URL: &str = "sparse+https://crates.example/index/";
 

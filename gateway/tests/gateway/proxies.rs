@@ -1,9 +1,5 @@
 //! The proxies of docs/gateway.md in front of the gateway, configured word by word as there.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -14,8 +10,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use asymmetric_token::{Checksum, Mutation};
-use common::{Fixture, Response, Upload, crate_file};
 use tempfile::TempDir;
+
+use crate::common::{Fixture, Response, Upload, crate_file};
 
 const TIMES: usize = 12;
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,15 +1,13 @@
 //! Index, downloads, search, and paths that have two readings.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::io::{Read as _, Write as _};
 use std::thread;
 
 use asymmetric_token::Mutation;
-use common::{Fixture, Response, Upload};
 use registry_gateway::config::Reads;
 use serde_json::json;
+
+use crate::common::{Fixture, Response, Upload};
 
 fn with_header(fixture: &Fixture, path: &str, field: &str) -> Response {
     let token = fixture.read_token();

@@ -1,14 +1,12 @@
 //! Stable cargo as a child process against a gateway, with the example's credential provider.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::fs;
 
-use common::Fixture;
-use common::computer::Computer;
 use registry_gateway::config::Reads;
 use serde_json::{Value, json};
+
+use crate::common::Fixture;
+use crate::common::computer::Computer;
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(

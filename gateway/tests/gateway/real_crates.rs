@@ -1,17 +1,15 @@
 //! Crates that others have released, published by stable cargo: what the gateway reads from their files is what cargo says
 //! of them, or it would refuse them.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use common::Fixture;
-use common::computer::Computer;
 use flate2::read::GzDecoder;
+
+use crate::common::Fixture;
+use crate::common::computer::Computer;
 
 /// How many are published: by so many cargos at a time, because each waits a second for every crate to appear in the index.
 const CRATES: usize = 60;

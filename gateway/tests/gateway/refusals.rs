@@ -1,17 +1,14 @@
 //! Every token that must not pass, each with the status and the sentence it gets.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
-
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{Fixture, SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::keys::{NewKey, Role};
+
+use crate::common::{Fixture, SoftwareKey, Upload};
 
 fn ago(seconds: i64) -> Timestamp {
     Timestamp::now() - SignedDuration::from_secs(seconds)

@@ -1,9 +1,5 @@
 //! What an administrator does before anybody is served, and that every command finds the gateway by its configuration.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,10 +7,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use common::SoftwareKey;
-use common::served::{for_everybody, signal};
 use rustix::process::Signal;
 use tempfile::TempDir;
+
+use crate::common::SoftwareKey;
+use crate::common::served::{for_everybody, signal};
 
 fn gateway(folder: &Path, arguments: &[&str]) -> Command {
     at(env!("CARGO_BIN_EXE_registry-gateway").as_ref(), folder, arguments)

@@ -1,8 +1,5 @@
 //! Changes that an earlier run left open: the gateway serves at once, and only who changes one of these crates has to wait.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -11,11 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use asymmetric_token::Mutation;
-use common::bearer_registry::Say;
-use common::front::Front;
-use common::{Response, Upload};
 use jiff::Timestamp;
 use registry_gateway::store::{Intent, Signed, Store};
+
+use crate::common::bearer_registry::Say;
+use crate::common::front::Front;
+use crate::common::{Response, Upload};
 
 const YANK: &str = "DELETE /api/v1/crates/hello/1.0.0/yank";
 const INDEX_FILE: &str = "GET /index/he/ll/hello";

@@ -1,25 +1,23 @@
 //! The store fails between two steps of a change, as on a full disk: what the person is told, what is on record once it
 //! works again, and what the same command does then.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use asymmetric_token::{Claims, Mutation};
-use common::bearer_registry::Say;
-use common::computer::Computer;
-use common::front::Front;
-use common::served::Served;
-use common::{Fixture, SoftwareKey, Upload, crate_file};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+
+use crate::common::bearer_registry::Say;
+use crate::common::computer::Computer;
+use crate::common::front::Front;
+use crate::common::served::Served;
+use crate::common::{Fixture, SoftwareKey, Upload, crate_file};
 
 const CARRIED_OUT: &str = "was carried out; that is not in the audit log yet";
 const DO_NOTHING: &str = "there is nothing to do, so do not run the command again";

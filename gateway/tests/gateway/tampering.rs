@@ -1,18 +1,16 @@
 //! A store that was changed past the gateway, by whoever can write its folder: each of the commands that vouch for it says
 //! so. Cargo compiles what the index says, so an index that does not say what was signed is worth a signature to nobody.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::process::Command;
 
 use asymmetric_token::{Claims, Mutation};
-use common::{Fixture, Response, SoftwareKey, Upload};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::json;
+
+use crate::common::{Fixture, Response, SoftwareKey, Upload};
 
 /// Publishes a version of `hello` that is described so.
 fn publish(fixture: &Fixture, version: &str, description: &str) -> Response {

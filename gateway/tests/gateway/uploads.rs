@@ -1,10 +1,8 @@
 //! Uploads that are signed well and must not get in: the request's frame, its JSON, the crate file.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod common;
-
-use common::{Fixture, Upload, archive, crate_file, gzip, plain_header};
 use serde_json::json;
+
+use crate::common::{Fixture, Upload, archive, crate_file, gzip, plain_header};
 
 const MANIFEST: &str = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
 

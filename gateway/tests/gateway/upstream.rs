@@ -1,20 +1,18 @@
 //! In front of a registry that takes bearer tokens.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
 
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
-use common::bearer_registry::{BearerRegistry, Say};
-use common::front::{ALICES, BOBS, Front};
-use common::{Response, SoftwareKey, Upload};
 use jiff::Timestamp;
 use registry_gateway::config::{Owners, Reads};
 use registry_gateway::record;
 use serde_json::json;
+
+use crate::common::bearer_registry::{BearerRegistry, Say};
+use crate::common::front::{ALICES, BOBS, Front};
+use crate::common::{Response, SoftwareKey, Upload};
 
 /// JSON and crate file of a publish body.
 fn parts(body: &[u8]) -> (serde_json::Value, &[u8]) {

@@ -1,5 +1,4 @@
 //! A running gateway with software keys, an HTTP client that sends what it is told, and crates made by hand.
-#![allow(dead_code, reason = "each test program uses its part")]
 
 #[cfg(unix)]
 pub(crate) mod attested;

@@ -5,7 +5,7 @@
 //! ids were counted alone, whoever has seen one token of a person could lock that person out. So a key id is counted
 //! together with the address it comes from, and each address has a larger account for all its tokens.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -16,14 +16,17 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-/// The most accounts of each kind. When there is no room, accounts that were not used for a minute are dropped.
-const MOST_ACCOUNTS: usize = 1 << 16;
+/// The places for accounts of each kind. Somebody who has thousands of addresses, as everybody with an IPv6 /48 has, can use them all, and is
+/// far from emptying them.
+const PLACES: u64 = 1 << 16;
 
 /// The accounts of addresses, and of keys. `C` is the clock.
 #[derive(Debug)]
 pub(crate) struct Limits<C: Clock = DefaultClock> {
-    peers: Accounts<Network, C>,
-    keys: Accounts<(KeyId, Network), C>,
+    /// By [`Network`].
+    peers: Accounts<C>,
+    /// By key id and [`Network`].
+    keys: Accounts<C>,
 }
 
 /// The limit is reached. The next signature will be verified after this time.
@@ -40,8 +43,8 @@ impl Limits {
 impl<C: Clock + Clone> Limits<C> {
     fn with_clock(per_peer: NonZeroU32, per_key: NonZeroU32, clock: C) -> Self {
         Self {
-            peers: Accounts::new(per_peer, MOST_ACCOUNTS, clock.clone()),
-            keys: Accounts::new(per_key, MOST_ACCOUNTS, clock),
+            peers: Accounts::new(per_peer, PLACES, clock.clone()),
+            keys: Accounts::new(per_key, PLACES, clock),
         }
     }
 
@@ -51,33 +54,30 @@ impl<C: Clock + Clone> Limits<C> {
     /// [`Wait`]; nothing should be verified then.
     pub(crate) fn count(&self, peer: IpAddr, key: Option<KeyId>) -> Result<(), Wait> {
         let network = Network::of(peer);
-        self.peers.count(&network)?;
-        key.map_or(Ok(()), |key| self.keys.count(&(key, network)))
+        self.peers.count(network)?;
+        key.map_or(Ok(()), |key| self.keys.count((key, network)))
     }
 }
 
-/// The accounts of one kind.
+/// The accounts of one kind, in so many places. Which account has which place is chosen by a secret of this process: there is always
+/// room for another one, and nobody can choose with whom to share.
 #[derive(Debug)]
-struct Accounts<K: Hash + Eq + Clone, C: Clock> {
-    limiter: RateLimiter<K, HashMapStateStore<K>, C, NoOpMiddleware<C::Instant>>,
+struct Accounts<C: Clock> {
+    limiter: RateLimiter<u64, HashMapStateStore<u64>, C, NoOpMiddleware<C::Instant>>,
     clock: C,
-    most: usize,
+    secret: RandomState,
+    places: u64,
 }
 
-impl<K: Hash + Eq + Clone, C: Clock + Clone> Accounts<K, C> {
-    fn new(per_minute: NonZeroU32, most: usize, clock: C) -> Self {
+impl<C: Clock + Clone> Accounts<C> {
+    fn new(per_minute: NonZeroU32, places: u64, clock: C) -> Self {
         let limiter = RateLimiter::hashmap_with_clock(Quota::per_minute(per_minute), clock.clone());
-        Self { limiter, clock, most }
+        Self { limiter, clock, secret: RandomState::new(), places }
     }
 
-    fn count(&self, key: &K) -> Result<(), Wait> {
-        if self.limiter.len() >= self.most {
-            self.limiter.retain_recent();
-            if self.limiter.len() >= self.most {
-                return Err(Wait(Duration::from_secs(60)));
-            }
-        }
-        self.limiter.check_key(key).map_err(|until| Wait(until.wait_time_from(self.clock.now())))
+    fn count(&self, account: impl Hash) -> Result<(), Wait> {
+        let place = self.secret.hash_one(account) % self.places;
+        self.limiter.check_key(&place).map_err(|until| Wait(until.wait_time_from(self.clock.now())))
     }
 }
 
@@ -148,17 +148,19 @@ mod tests {
 
     #[test]
     fn accounts_are_bounded() {
-        let clock = FakeRelativeClock::default();
-        let accounts = Accounts::new(NonZeroU32::MIN, 3, clock.clone());
-        for n in 0..3 {
-            assert_eq!(accounts.count(&n), Ok(()));
+        let accounts = Accounts::new(NonZeroU32::MIN, 3, FakeRelativeClock::default());
+        let counted = (0..1000).filter(|n| accounts.count(n) == Ok(())).count();
+        assert_eq!((counted, accounts.limiter.len()), (3, 3));
+    }
+
+    /// A /48 has 65,536 networks, and a table of as many accounts would be full.
+    #[test]
+    fn whoever_comes_from_everywhere_keeps_nobody_out() {
+        let (limits, _) = limits(60, 60);
+        for n in 0..=u16::MAX {
+            let one = Ipv6Addr::new(0x2001, 0xdb8, 0, n, 0, 0, 0, 1);
+            assert_eq!(limits.count(one.into(), None), Ok(()));
         }
-        assert!(
-            accounts.count(&3).is_err(),
-            "no room, and none is made by forgetting who has just been here"
-        );
-        clock.advance(Duration::from_secs(121));
-        assert_eq!(accounts.count(&3), Ok(()));
-        assert_eq!(accounts.limiter.len(), 1, "the others are full again");
+        assert_eq!(limits.count(peer("192.0.2.1"), key("A")), Ok(()));
     }
 }

@@ -62,6 +62,11 @@ pub enum CrateFileError {
     /// More than it is worth reading.
     #[error("the crate file has {0}")]
     TooMuch(&'static str),
+    /// No file can have the name `NAME-VERSION.crate`.
+    #[error(
+        "the crate's name and version are too long: `NAME-VERSION.crate` has {0} bytes, and no file has a name of more than 255"
+    )]
+    NameTooLong(usize),
     /// A text that is none.
     #[error("`{0}` in the crate file is not UTF-8")]
     NotUtf8(String),

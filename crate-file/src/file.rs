@@ -24,6 +24,8 @@ pub const MAX_MANIFEST: u64 = 1 << 20;
 /// The longest readme, in bytes. It has to fit into a publish request's JSON.
 pub const MAX_README: u64 = 2 << 20;
 
+/// The longest name of a file, in bytes, that the usual file systems take.
+const MAX_NAME: usize = 255;
 const MANIFEST: &str = "Cargo.toml";
 
 /// A crate file whose entries were all checked.
@@ -44,6 +46,10 @@ impl<R: Read + Seek> CrateFile<R> {
     pub fn open(mut packed: R, length: u64, name: &str, version: &str) -> Result<Self, CrateFileError> {
         let limit = MAX_UNPACKED.min((length.saturating_mul(MAX_RATIO)).max(ALWAYS_UNPACKED));
         let root = format!("{name}-{version}/");
+        let own_name = root.len() - 1 + ".crate".len();
+        if own_name > MAX_NAME {
+            return Err(CrateFileError::NameTooLong(own_name));
+        }
         let manifest = look_through(&mut packed, limit, &root)?;
         Ok(Self { packed, limit, root, manifest })
     }

@@ -572,3 +572,27 @@ mod names {
         refused(&Upload::new("NUL", "1.0.0"), 422, "Windows reserves it");
     }
 }
+
+/// Of both, no file could be called `NAME-VERSION.crate`.
+#[test]
+fn a_name_and_a_version_that_are_too_long_together() {
+    let fixture = Fixture::new();
+    let upload = |bytes: usize| {
+        let version = format!("1.0.0-{}", "a".repeat(bytes - "hello-1.0.0-.crate".len()));
+        let manifest = format!("[package]\nname = \"hello\"\nversion = \"{version}\"\n");
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = plain_header("", manifest.len() as u64);
+        let path = format!("hello-{version}/Cargo.toml");
+        builder.append_data(&mut header, path, manifest.as_bytes()).unwrap();
+        let json = json!({ "name": "hello", "vers": version });
+        Upload::of("hello", &version, &json, &gzip(&builder.into_inner().unwrap()))
+    };
+    fixture
+        .publish(&upload(256))
+        .assert_refused(422, "`NAME-VERSION.crate` has 256 bytes, and no file has a name of more than 255");
+    let upload = upload(255);
+    fixture.publish(&upload).assert_ok();
+    let token = fixture.read_token();
+    let path = format!("/api/v1/crates/hello/{}/download", upload.version);
+    fixture.send("GET", &path, Some(&token), b"").assert_ok();
+}

@@ -1,7 +1,7 @@
-//! How deep foreign text may be nested. A parser calls itself once for each level, so the levels are counted before it
-//! is called.
+//! How deep foreign text may be nested, and how many values it may have. A parser calls itself once for each level, and makes of each
+//! value of three bytes some hundred bytes in memory; so both are counted before it is called.
 //!
-//! JSON is not counted, because serde_json gives up after 128 levels.
+//! The levels of JSON are not counted, because serde_json gives up after 128 of them.
 
 use toml_parser::lexer::TokenKind;
 use toml_parser::parser::{Event, EventKind, parse_document};
@@ -10,6 +10,9 @@ use toml_parser::{ParseError, Source};
 /// The most levels of `all`, `any` and `not` in a platform; of tables and arrays below a header in TOML; and of names
 /// in such a header. Real ones have up to five.
 pub(crate) const MOST: u32 = 32;
+
+/// The most names and values in a Cargo.toml, and in the JSON part of a publish request. Real ones have up to some ten thousand.
+pub(crate) const MOST_VALUES: usize = 65_536;
 
 /// Text is nested too deep to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +24,8 @@ pub struct TooDeep;
 pub(crate) enum NotRead {
     /// It is nested too deep.
     TooDeep,
+    /// It has too many names and values.
+    TooMany,
     /// It is not TOML. This is the reason.
     Syntax(String),
 }
@@ -44,7 +49,7 @@ pub(crate) fn of_platform(platform: &str) -> Result<(), TooDeep> {
     Ok(())
 }
 
-/// Counts the tables and arrays within each other in TOML. The toml crate bounds the brackets and the dots of one key, but not
+/// Counts the tables and arrays within each other in TOML, and the names and values. The toml crate bounds the brackets and the dots of one key, but not
 /// their product: `{ a.b.c = { a.b.c = …` has as many levels as there are words in it. Nor does its bound of the brackets hold after
 /// an error: a key in brackets where an inline table wants one, `{ [a] [a] …`, takes off a level that it has not added.
 pub(crate) fn of_toml(text: &str) -> Result<(), NotRead> {
@@ -56,6 +61,9 @@ pub(crate) fn of_toml(text: &str) -> Result<(), NotRead> {
     parse_document(&tokens, &mut count, &mut error);
     if levels.deepest > MOST {
         return Err(NotRead::TooDeep);
+    }
+    if levels.values > MOST_VALUES {
+        return Err(NotRead::TooMany);
     }
     // After a syntax error the levels cannot be trusted.
     error.map_or(Ok(()), |error| Err(NotRead::Syntax(error.description().to_owned())))
@@ -87,6 +95,22 @@ pub fn brackets_of_toml(text: &str) -> Result<(), TooDeep> {
     Ok(())
 }
 
+/// Counts what begins or goes on to a next value in JSON: whether there are no more names and values than may be. A parser makes
+/// nothing of what comes after an error, so what is counted there does not matter.
+pub(crate) fn has_few_values(json: &str) -> bool {
+    let (mut values, mut quoted, mut escaped) = (0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' | b':' | b',' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    values <= MOST_VALUES
+}
+
 #[derive(Default)]
 struct Levels {
     /// For each open bracket the number of levels that it adds: its own, and those of the dotted key before it.
@@ -96,10 +120,17 @@ struct Levels {
     /// The dots of the present key.
     keys: u32,
     deepest: u32,
+    /// Names, and values of any kind.
+    values: usize,
 }
 
 impl Levels {
     fn count(&mut self, event: EventKind) {
+        let is_value = matches!(
+            event,
+            EventKind::SimpleKey | EventKind::Scalar | EventKind::ArrayOpen | EventKind::InlineTableOpen
+        );
+        self.values += usize::from(is_value);
         match event {
             EventKind::KeySep => self.keys += 1,
             EventKind::ArrayOpen | EventKind::InlineTableOpen => {
@@ -155,7 +186,29 @@ mod tests {
             let led = format!("x = {{ {} {}", lead.repeat(2000), "b = [{ b = [".repeat(2000));
             assert!(of_toml(&led).is_err(), "{lead}");
         }
+        let many = |values: usize| format!("a = [{}]", "1,".repeat(values));
+        assert_eq!(of_toml(&many(MOST_VALUES - 2)), Ok(()));
+        for text in [
+            many(MOST_VALUES - 1),
+            "[[a]]\n".repeat(MOST_VALUES + 1),
+            "a.b.c={d={}}\n".repeat(MOST_VALUES / 4),
+        ] {
+            assert_eq!(of_toml(&text), Err(NotRead::TooMany));
+        }
         let wide = "[a.b.c]\nd = [[1], [2.5], { e = \"[[[.\" }] # [[[.\n[[f]]\ng.h = 1\n".repeat(100);
         assert_eq!(of_toml(&wide), Ok(()));
+    }
+
+    #[test]
+    fn values_of_json() {
+        let many = |values: usize| format!("[{}1]", "1,".repeat(values));
+        assert!(has_few_values(&many(MOST_VALUES - 1)));
+        assert!(!has_few_values(&many(MOST_VALUES)));
+        assert!(!has_few_values(&format!("[{}{{}}]", "{\"\\\"\":0},".repeat(MOST_VALUES / 3 + 1))));
+        assert!(has_few_values(&format!(
+            "[\"{}\\\"{}\"]",
+            "[,:{".repeat(MOST_VALUES),
+            ",".repeat(MOST_VALUES)
+        )));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use asymmetric_token::CrateName;
 use toml::{Table, Value};
 
+use super::publish_json::MAX_BYTES;
 use super::{Dependency, Description, Kind, Metadata, Registry};
 use crate::nesting::{self, NotRead};
 
@@ -23,6 +24,9 @@ pub enum ManifestError {
         nesting::MOST
     )]
     TooDeep,
+    /// It has more than is worth keeping.
+    #[error("the Cargo.toml in the crate file has {0}")]
+    TooMuch(&'static str),
     /// A field is missing.
     #[error("the Cargo.toml in the crate file has no `{0}`")]
     Missing(&'static str),
@@ -49,6 +53,10 @@ pub enum ManifestError {
     NoReadme(String),
 }
 
+/// The tables of dependencies.
+const KINDS: [(&str, Kind); 3] =
+    [("dependencies", Kind::Normal), ("dev-dependencies", Kind::Dev), ("build-dependencies", Kind::Build)];
+
 /// A manifest that was read.
 pub(super) struct Manifest {
     /// All of the metadata, except for the readme's text.
@@ -61,6 +69,7 @@ pub(super) struct Manifest {
 pub(super) fn read(text: &str, index_url: &str) -> Result<Manifest, ManifestError> {
     nesting::of_toml(text).map_err(|error| match error {
         NotRead::TooDeep => ManifestError::TooDeep,
+        NotRead::TooMany => ManifestError::TooMuch("more than 65,536 names and values"),
         NotRead::Syntax(reason) => ManifestError::Syntax(reason),
     })?;
     let manifest: Table =
@@ -123,17 +132,25 @@ fn dependencies(manifest: &Table, index_url: &str) -> Result<Vec<Dependency>, Ma
     let mut all = Vec::new();
     dependencies_of(manifest, None, index_url, &mut all)?;
     if let Some(targets) = table(manifest, "target")? {
+        // In a manifest a platform stands once for all of its dependencies; in the request, and here, with each of them.
+        let mut bytes = 0;
         for (platform, tables) in targets {
             let tables =
                 tables.as_table().ok_or_else(|| ManifestError::WrongType(format!("target.{platform}")))?;
-            dependencies_of(tables, Some(platform), index_url, &mut all)?;
+            let platform = super::target(platform).map_err(|_| ManifestError::TooDeep)?;
+            let number = KINDS.iter().filter_map(|(name, _)| tables.get(*name)?.as_table()).map(Table::len);
+            bytes += platform.len() * number.sum::<usize>();
+            if bytes > MAX_BYTES {
+                return Err(ManifestError::TooMuch("more platforms than a publish request has room for"));
+            }
+            dependencies_of(tables, Some(&platform), index_url, &mut all)?;
         }
     }
     all.sort();
     Ok(all)
 }
 
-/// Reads the three tables of dependencies, at the top level or of one platform.
+/// Reads the three tables of dependencies, at the top level or of one platform, which is in cargo's spelling.
 fn dependencies_of(
     tables: &Table,
     platform: Option<&str>,
@@ -141,12 +158,7 @@ fn dependencies_of(
     all: &mut Vec<Dependency>,
 ) -> Result<(), ManifestError> {
     refuse(tables, "", &["dev_dependencies", "build_dependencies"])?;
-    let kinds = [
-        ("dependencies", Kind::Normal),
-        ("dev-dependencies", Kind::Dev),
-        ("build-dependencies", Kind::Build),
-    ];
-    for (name, kind) in kinds {
+    for (name, kind) in KINDS {
         for (key, value) in table(tables, name)?.into_iter().flatten() {
             all.push(dependency(key, value, kind, platform, index_url)?);
         }
@@ -190,7 +202,7 @@ fn dependency(
         features: fields.strings("features")?,
         optional: fields.boolean("optional")?.unwrap_or(false),
         default_features: default_features(&fields)?,
-        target: platform.map(super::target).transpose().map_err(|_| ManifestError::TooDeep)?,
+        target: platform.map(str::to_owned),
         kind,
         registry: super::registry(fields.string("registry-index")?.as_deref(), Registry::CratesIo, index_url),
     })

@@ -4,6 +4,8 @@
 //! There the request is changed to what a newer cargo would have sent, before it is compared. What is kept still comes
 //! from the crate file.
 
+use std::collections::HashSet;
+
 use super::{Dependency, Description, Metadata};
 
 /// The names of readmes that cargo finds by itself.
@@ -11,8 +13,9 @@ const FOUND: [&str; 3] = ["README.md", "README.txt", "README"];
 
 /// The request's metadata as a newer cargo would have sent it.
 pub(super) fn as_newer(mut sent: Metadata, signed: &Metadata) -> Metadata {
+    let dependencies: HashSet<&str> = signed.dependencies.iter().map(name_here).collect();
     for values in sent.features.values_mut() {
-        values.retain(|value| names_a_dependency(value, &signed.dependencies));
+        values.retain(|value| names_a_dependency(value, &dependencies));
     }
     inside(&mut sent.description.readme_file, signed.description.readme_file.as_ref());
     inside(&mut sent.description.license_file, signed.description.license_file.as_ref());
@@ -27,10 +30,15 @@ pub(super) fn found_readme(sent: &Description, manifest_has_readme: bool) -> Opt
 }
 
 /// Path-only and git-only dev-dependencies are left out of a package, and so are feature values that name them.
-fn names_a_dependency(value: &str, dependencies: &[Dependency]) -> bool {
+fn names_a_dependency(value: &str, dependencies: &HashSet<&str>) -> bool {
     let named = value.strip_prefix("dep:").or_else(|| value.split_once('/').map(|(name, _)| name));
     let Some(named) = named.map(|name| name.trim_end_matches('?')) else { return true };
-    dependencies.iter().any(|dependency| dependency.rename.as_ref().unwrap_or(&dependency.name) == named)
+    dependencies.contains(named)
+}
+
+/// A dependency's name within the manifest.
+fn name_here(dependency: &Dependency) -> &str {
+    dependency.rename.as_ref().unwrap_or(&dependency.name)
 }
 
 /// A file from outside the package is packaged under its bare name.

@@ -40,6 +40,9 @@ pub enum PublishJsonError {
     /// It is nested too deep.
     #[error("the metadata is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// It has too many names and values.
+    #[error("the metadata has more than {} names and values", nesting::MOST_VALUES)]
+    TooMany,
     /// A platform is nested too deep.
     #[error("a `target` in the metadata is nested deeper than {} levels", nesting::MOST)]
     TargetTooDeep,
@@ -70,6 +73,9 @@ impl Sent {
     /// [`PublishJsonError`]; each variant is one rule.
     pub fn parse(json: &[u8], index_url: &str) -> Result<Self, PublishJsonError> {
         let text = std::str::from_utf8(json).map_err(|_| PublishJsonError::NotUtf8)?;
+        if !nesting::has_few_values(text) {
+            return Err(PublishJsonError::TooMany);
+        }
         let value = strict_json::parse(text).map_err(PublishJsonError::Json)?;
         not_deeper(&value, MAX_DEPTH)?;
         let Value::Object(object) = value else { return Err(PublishJsonError::NotAnObject) };

@@ -43,20 +43,22 @@ async fn publication(
     body: &mut RequestBody,
 ) -> Result<(Signed, Publication), Failure> {
     let signed = authorize(app, request, Operation::Publish).await?;
-    let sent = Sent::parse(&body.json(app.max_crate).await?, &app.rules.url)?;
+    // It is read no earlier than the file is unpacked: its bytes are few, and what is made of them can be many times as long.
+    let json = body.json(app.max_crate).await?;
     let store = app.store.clone();
     let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
     let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
     let spooled = body.spool(spool, app.max_crate).await?;
-    policy::upload_is_signed(&signed.mutation, sent.name(), sent.version(), spooled.checksum)?;
-    if !sent.unknown.is_empty() {
-        tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
-    }
     let turn = app.unpacking.turn(signed.key).await;
-    let app = app.clone();
+    let (app, mutation) = (app.clone(), signed.mutation.clone());
     let publication = blocking(move || {
         let _turn = turn;
         let (file, length, checksum) = (spooled.file, spooled.length, spooled.checksum);
+        let sent = Sent::parse(&json, &app.rules.url)?;
+        policy::upload_is_signed(&mutation, sent.name(), sent.version(), checksum)?;
+        if !sent.unknown.is_empty() {
+            tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
+        }
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
         metadata.must_not_depend_on(&app.upstream_addresses)?;

@@ -282,7 +282,7 @@ fn a_request_has_one_reading() {
     }
     let text = good.to_string();
     let twice = text.replacen('{', "{\"version\":1,", 1);
-    fixture.send("POST", PATH, None, twice.as_bytes()).assert_refused(400, "stands twice");
+    fixture.send("POST", PATH, None, twice.as_bytes()).assert_refused(400, "duplicate field `version`");
     fixture.send("POST", PATH, None, format!("{text}x").as_bytes()).assert_refused(400, "not as documented");
     fixture.send("POST", PATH, None, b"\xFF").assert_refused(400, "not as documented");
     let long = format!("{text}{}", " ".repeat(256 << 10));

@@ -1,11 +1,12 @@
-//! Foreign text that is nested as deep as it fits: each door refuses it, and the gateway goes on. What overflows the stack ends
-//! the process, and this test with it.
+//! Foreign text that is nested as deep as it fits, or of which much more would be made than comes: each door refuses it, and the gateway
+//! goes on. What overflows the stack ends the process, and this test with it.
 #![cfg(unix)]
 
 use asymmetric_token::Mutation;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use registry_gateway::config::Owners;
+use registry_gateway::metadata::CRATES_IO;
 use serde_json::json;
 
 use crate::common::bearer_registry::Say;
@@ -127,6 +128,69 @@ fn a_token() {
             let answer = fixture.send("GET", "/index/config.json", Some(&token), b"");
             answer.assert_refused(401, "not a usable asymmetric token");
         }
+    }
+}
+
+/// In memory a table in TOML or JSON is some hundred times as long as `{},`.
+#[test]
+fn more_values_than_there_may_be() {
+    let fixture = Fixture::new();
+    let most = 65_536;
+    let manifests = [
+        ("[package.metadata]\nx = [", "{a=0},", "]\n"),
+        ("", "[[bin]]\n", ""),
+        ("[package.metadata.x]\n", "a.", "b = 1\n"),
+        ("[features]\nx = [", "\"\",", "]\n"),
+    ];
+    for (open, value, close) in manifests {
+        let manifest = format!("{HELLO}{open}{}{close}", value.repeat(most));
+        let json = json!({ "name": "hello", "vers": "1.0.0" });
+        let answer = fixture.publish(&Upload::with_manifest("hello", "1.0.0", &manifest, &json));
+        assert_eq!(answer.status, 422);
+        let reasons = ["has more than 65,536 names and values", "is nested deeper than 32 levels"];
+        assert!(reasons.iter().any(|reason| answer.detail().contains(reason)), "{}", answer.detail());
+    }
+    for (open, value, close) in [
+        ("\"badges\":{", "\"a\":{\"\":\"\"},", "\"b\":{}}"),
+        ("\"authors\":[", "\"\",", "\"\"]"),
+        ("\"deps\":[", "{},", "{}]"),
+    ] {
+        let json = format!(r#"{{"name":"hello","vers":"1.0.0",{open}{}{close}}}"#, value.repeat(most));
+        let upload = Upload { json: json.into_bytes(), ..Upload::new("hello", "1.0.0") };
+        fixture.publish(&upload).assert_refused(400, "the metadata has more than 65536 names and values");
+    }
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+}
+
+/// A manifest says once for which platform its dependencies are, and the index with each of them.
+#[test]
+fn one_platform_of_many_dependencies() {
+    let fixture = Fixture::new();
+    let publish = |version: &str, platform: &str, number: usize| {
+        let dependencies: String = (0..number).map(|number| format!("a{number} = \"1\"\n")).collect();
+        let manifest = HELLO.replace("1.0.0", version);
+        let manifest = format!("{manifest}[target.{platform}.dependencies]\n{dependencies}");
+        let deps = |number| json!({ "name": format!("a{number}"), "version_req": "1", "target": platform, "registry": CRATES_IO });
+        let deps: Vec<_> = (0..if platform.len() < 100 { number } else { 0 }).map(deps).collect();
+        let json = json!({ "name": "hello", "vers": version, "deps": deps });
+        fixture.publish(&Upload::with_manifest("hello", version, &manifest, &json))
+    };
+    publish("1.0.0", "x86_64-unknown-linux-gnu", 2000).assert_ok();
+    let refused = publish("1.0.1", &"x".repeat(100_000), 30);
+    refused.assert_refused(422, "has more platforms than a publish request has room for");
+}
+
+/// Nothing is read behind what does not belong into a stranger's request.
+#[test]
+fn an_enrollment_with_more_than_belongs_there() {
+    let fixture = Fixture::new();
+    for (body, reason) in [
+        (r#"{"version":1,"more":[{"":0},"#, "unknown field `more`"),
+        (r#"{"version":1,"label":[{"":0},"#, "invalid type: sequence"),
+        (r#"{"version":1,"keys":[{"role":"read","more":{"":0,"#, "unknown field `more`"),
+        (r#"{"version":1,"version":1,"#, "duplicate field `version`"),
+    ] {
+        fixture.send("POST", "/api/v1/enroll", None, body.as_bytes()).assert_refused(400, reason);
     }
 }
 

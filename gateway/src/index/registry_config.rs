@@ -10,6 +10,9 @@ use url::Url;
 
 use super::{Malformed, prefix};
 
+/// The longest `dl`, in bytes.
+const LONGEST_DL: usize = 2 << 10;
+
 /// Where a registry has its API and its downloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistryConfig {
@@ -49,6 +52,10 @@ impl RegistryConfig {
             }
         };
         let dl = dl.map_or_else(|| named("dl"), Ok)?.to_owned();
+        // Each marker in it is replaced by something longer.
+        if dl.len() > LONGEST_DL {
+            return Err(Malformed("`dl` in its config.json is too long".to_owned()));
+        }
         Ok(Self { api, dl })
     }
 
@@ -145,5 +152,8 @@ mod tests {
         {
             assert!(config(nonsense).is_err(), "{nonsense}");
         }
+        let dl =
+            |bytes: usize| config(&format!(r#"{{"api":"http://127.0.0.1:1","dl":"{}"}}"#, "x".repeat(bytes)));
+        assert!(dl(2048).is_ok() && dl(2049).is_err());
     }
 }

@@ -77,6 +77,21 @@ pub struct Description {
     pub badges: BTreeMap<String, BTreeMap<String, String>>,
 }
 
+impl Description {
+    /// As much of the description as a list of crates shows: its first 1,000 characters. A whole one has up to a megabyte.
+    #[must_use]
+    pub fn in_lists(&self) -> Option<&str> {
+        self.description.as_deref().map(in_lists)
+    }
+}
+
+/// The first 1,000 characters of a description.
+#[must_use]
+pub fn in_lists(description: &str) -> &str {
+    let end = description.char_indices().nth(1000).map_or(description.len(), |(end, _)| end);
+    &description[..end]
+}
+
 /// One dependency. The same crate may be there more than once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dependency {

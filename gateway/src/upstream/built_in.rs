@@ -124,7 +124,7 @@ impl BuiltIn {
         self.ask(move |store| {
             let Publication { metadata, file, checksum, time, .. } = publication;
             let line = Line::new(&metadata, checksum);
-            store.publish(&user, &line, metadata.description.description.as_deref(), file, time)
+            store.publish(&user, &line, metadata.description.in_lists(), file, time)
         })
         .await
     }

@@ -289,3 +289,23 @@ fn what_is_not_on_record_yet_is_no_fault() {
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
 }
+
+/// Searches answer with a hundred of them.
+#[test]
+fn of_a_long_description_the_beginning_is_kept() {
+    let fixture = Fixture::new();
+    let description = format!("begin{}end", "é".repeat(995));
+    let manifest =
+        format!("[package]\nname = \"hello\"\nversion = \"1.0.0\"\ndescription = \"{description}\"\n");
+    let json = json!({ "name": "hello", "vers": "1.0.0", "description": description });
+    fixture.publish(&Upload::with_manifest("hello", "1.0.0", &manifest, &json)).assert_ok();
+    let found = |text: &str| fixture.get(&format!("/api/v1/crates?q={text}")).json();
+    assert_eq!(found("begin")["crates"][0]["description"], description[..5 + 2 * 995]);
+    assert_eq!(found("end")["meta"]["total"], 0);
+    let (well, said) = run(&fixture, &["audit", "verify"]);
+    assert!(well, "{said}");
+    let store = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
+    store.execute("UPDATE crate SET description = ?", [&description]).unwrap();
+    let (well, said) = run(&fixture, &["audit", "verify"]);
+    assert!(well, "{said}");
+}

@@ -14,6 +14,15 @@ pub(crate) fn with_causes(mut error: &dyn Error) -> String {
     text
 }
 
+/// No more than 2,000 characters of a text that may have words of others in it, such as a name of a megabyte.
+pub(crate) fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(2000) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// Names out of a request and words of others are in some sentences: a terminal must not obey them, nor show anything elsewhere
 /// than it stands, nor nothing at all.
 #[must_use]

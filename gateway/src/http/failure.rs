@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::body::BodyError;
-use crate::causes::{escaped, with_causes};
+use crate::causes::{escaped, shortened, with_causes};
 use crate::changes::ChangeError;
 use crate::enrollment::EnrollmentError;
 use crate::limits::Wait;
@@ -183,7 +183,7 @@ impl From<UpstreamError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.status();
-        let detail = escaped(&self.to_string());
+        let detail = escaped(&shortened(self.to_string()));
         match &self {
             Self::Internal(cause) => {
                 tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")

@@ -16,6 +16,7 @@ use super::authorization::authorize;
 use super::body::RequestBody;
 use super::{App, Failure, blocking};
 use crate::background;
+use crate::causes::shortened;
 use crate::changes::{Change, ChangeError};
 use crate::config::Owners;
 use crate::metadata::{self, Sent};
@@ -57,7 +58,10 @@ async fn publication(
         let sent = Sent::parse(&json, &app.rules.url)?;
         policy::upload_is_signed(&mutation, sent.name(), sent.version(), checksum)?;
         if !sent.unknown.is_empty() {
-            tracing::info!(names = ?sent.unknown, "unknown names in the metadata were dropped");
+            tracing::info!(
+                names = shortened(format!("{:?}", sent.unknown)),
+                "unknown names in the metadata were dropped"
+            );
         }
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;

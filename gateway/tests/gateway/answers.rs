@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::front::{ALICES, Front};
-use crate::common::{Response, Upload, gzip};
+use crate::common::{Fixture, Response, Upload, gzip};
 
 const INDEX_FILE: &str = "GET /index/he/ll/hello";
 const DOWNLOAD: &str = "/api/v1/crates/hello/1.0.0/download";
@@ -361,4 +361,14 @@ fn when_to_ask_again_goes_on() {
             assert_eq!((answer.status, answer.field("retry-after")), (answered, expected), "{status}");
         }
     }
+}
+
+/// A name in a refusal is anybody's, and goes to the log too.
+#[test]
+fn a_refusal_has_the_beginning_of_what_is_wrong() {
+    let fixture = Fixture::new();
+    let body = format!("{{\"{}", "\u{202E}x".repeat(50_000) + "\":1}");
+    let answer = fixture.send("POST", "/api/v1/enroll", None, body.as_bytes());
+    answer.assert_refused(400, "unknown field `\\u{202e}x");
+    assert!(answer.detail().len() < 10_000 && answer.detail().ends_with('…'), "{}", answer.detail().len());
 }

@@ -1,5 +1,5 @@
 //! One at a time of each name: changes of a crate, so that an attempt is settled before the state of the crate decides about
-//! the next one, and uploads of a key.
+//! the next one, and uploads of a user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

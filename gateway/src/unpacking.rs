@@ -3,34 +3,34 @@
 
 use std::sync::Arc;
 
-use asymmetric_token::KeyId;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::in_turn::InTurn;
+use crate::keys::User;
 
-/// As many as can be worked on at once, and one of each key: so nobody waits for all uploads of somebody else.
+/// As many as can be worked on at once, and one of each user, who may have many keys: so nobody waits for all uploads of somebody else.
 #[derive(Debug)]
 pub(crate) struct Unpacking {
-    keys: InTurn,
+    users: InTurn,
     room: Arc<Semaphore>,
 }
 
 /// Leave to unpack, as long as it is held: by the work itself, which goes on when nobody waits for its answer any more.
 pub(crate) struct Turn {
-    _key: OwnedMutexGuard<()>,
+    _user: OwnedMutexGuard<()>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Unpacking {
     pub(crate) fn new(at_once: usize) -> Self {
-        Self { keys: InTurn::default(), room: Arc::new(Semaphore::new(at_once)) }
+        Self { users: InTurn::default(), room: Arc::new(Semaphore::new(at_once)) }
     }
 
-    /// Waits until an upload that this key has signed may be unpacked.
-    pub(crate) async fn turn(&self, key: KeyId) -> Turn {
-        let key = self.keys.wait(&key.to_string()).await;
+    /// Waits until an upload of this user's may be unpacked.
+    pub(crate) async fn turn(&self, user: &User) -> Turn {
+        let user = self.users.wait(user.as_str()).await;
         // It is never closed.
-        Turn { _key: key, _room: self.room.clone().acquire_owned().await.ok() }
+        Turn { _user: user, _room: self.room.clone().acquire_owned().await.ok() }
     }
 }
 
@@ -45,23 +45,23 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-        /// All come to their turn, never more than there is room for, and never two of one key.
+        /// All come to their turn, never more than there is room for, and never two of one user.
         #[test]
         fn all_have_their_turn(uploads in prop::collection::vec((0_usize..5, 0_usize..4), 0..60), at_once in 1_usize..4) {
             let (unpacking, now) = (Arc::new(Unpacking::new(at_once)), Arc::new(<[AtomicUsize; 6]>::default()));
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
             runtime.block_on(async {
-                let tasks: Vec<_> = uploads.into_iter().map(|(key, length)| {
+                let tasks: Vec<_> = uploads.into_iter().map(|(user, length)| {
                     let (unpacking, now) = (unpacking.clone(), now.clone());
                     tokio::spawn(async move {
-                        let id: KeyId = format!("k3.pid.{}", "ABCDE"[key..=key].repeat(44)).parse().unwrap();
-                        let _turn = unpacking.turn(id).await;
+                        let name: User = user.to_string().parse().unwrap();
+                        let _turn = unpacking.turn(&name).await;
                         assert!(now[5].fetch_add(1, Ordering::SeqCst) < at_once);
-                        assert_eq!(now[key].fetch_add(1, Ordering::SeqCst), 0);
+                        assert_eq!(now[user].fetch_add(1, Ordering::SeqCst), 0);
                         for _ in 0..length {
                             tokio::task::yield_now().await;
                         }
-                        now[key].fetch_sub(1, Ordering::SeqCst);
+                        now[user].fetch_sub(1, Ordering::SeqCst);
                         now[5].fetch_sub(1, Ordering::SeqCst);
                     })
                 }).collect();

@@ -16,7 +16,7 @@ use super::client_address::ClientAddress;
 use super::{App, Failure, blocking};
 use crate::config::Reads;
 use crate::connections::Place;
-use crate::keys::{Key, is_signed};
+use crate::keys::{Key, User, is_signed};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::{Revision, Signed, StoreError};
 use crate::upstream::Reader;
@@ -88,12 +88,12 @@ fn known_reader(
     }))
 }
 
-/// Verifies the request's token, and decides whether it allows a change now. Nothing is spent yet.
+/// Verifies the request's token, and decides whether it allows a change now, and whose. Nothing is spent yet.
 pub(super) async fn authorize(
     app: &Arc<App>,
     request: &Parts,
     operation: Operation,
-) -> Result<Signed, Failure> {
+) -> Result<(User, Signed), Failure> {
     let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
     let (user, signed) = blocking(move || {
         let now = Timestamp::now();
@@ -106,7 +106,7 @@ pub(super) async fn authorize(
     .await?;
     is_known(request);
     app.upstream.refuses(&user, &signed.mutation).await?;
-    Ok(signed)
+    Ok((user, signed))
 }
 
 /// What a mutation spends; `None` for any other token.

@@ -43,14 +43,14 @@ async fn publication(
     request: &Parts,
     body: &mut RequestBody,
 ) -> Result<(Signed, Publication), Failure> {
-    let signed = authorize(app, request, Operation::Publish).await?;
+    let (user, signed) = authorize(app, request, Operation::Publish).await?;
     // It is read no earlier than the file is unpacked: its bytes are few, and what is made of them can be many times as long.
     let json = body.json(app.max_crate).await?;
     let store = app.store.clone();
     let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
     let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
     let spooled = body.spool(spool, app.max_crate).await?;
-    let turn = app.unpacking.turn(signed.key).await;
+    let turn = app.unpacking.turn(&user).await;
     let (app, mutation) = (app.clone(), signed.mutation.clone());
     let publication = blocking(move || {
         let _turn = turn;
@@ -78,7 +78,7 @@ pub(super) async fn yank(
     request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let signed = authorize(&app, &request, Operation::Yank { name, version: version.clone() }).await?;
+    let (_, signed) = authorize(&app, &request, Operation::Yank { name, version: version.clone() }).await?;
     let change = Change::SetYanked { version, yanked: true };
     carry_out(&app, signed, change, &json!({ "ok": true })).await
 }
@@ -90,7 +90,7 @@ pub(super) async fn unyank(
     request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let signed = authorize(&app, &request, Operation::Unyank { name, version: version.clone() }).await?;
+    let (_, signed) = authorize(&app, &request, Operation::Unyank { name, version: version.clone() }).await?;
     let change = Change::SetYanked { version, yanked: false };
     carry_out(&app, signed, change, &json!({ "ok": true })).await
 }
@@ -101,7 +101,7 @@ pub(super) async fn list_owners(
     Path(name): Path<String>,
     request: Parts,
 ) -> Result<Response, Failure> {
-    let signed = authorize(&app, &request, owners_of(&name, "GET")?).await?;
+    let (_, signed) = authorize(&app, &request, owners_of(&name, "GET")?).await?;
     carry_out(&app, signed, Change::ListOwners, &Value::Null).await
 }
 
@@ -139,7 +139,7 @@ async fn new_owners(
     body: &mut RequestBody,
     add: bool,
 ) -> Result<(Signed, Vec<String>), Failure> {
-    let signed = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
+    let (_, signed) = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
     if !add && body.is_empty() {
         return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
     }

@@ -301,6 +301,11 @@ fn every_status_of_a_change() {
         assert!(matches!(outcome.as_deref(), Some("refused" | "failed")), "{status}: {outcome:?}");
         assert_eq!(open_changes(&front), 0, "{status}");
     }
+    for status in ["301 Moved Permanently", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        front.registry.on(YANK, to(status, "https://crates.example/x"));
+        front.yank().assert_refused(502, "it leads to `https://crates.example/x`, where no change is sent");
+        assert_eq!((front.outcome().as_deref(), open_changes(&front)), (Some("failed"), 0), "{status}");
+    }
     for (n, status) in [500, 502, 503, 504, 507, 599, 302].into_iter().enumerate() {
         let answer = format!("HTTP/1.1 {status} Its Reason\r\nContent-Length: 0\r\n\r\n");
         front.registry.on(YANK, Say::Bytes(answer.into_bytes()));

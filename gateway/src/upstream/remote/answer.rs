@@ -61,10 +61,20 @@ pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>
 }
 
 /// What an answer other than success to a change means. With a status of 4xx a server says that it did not do what it was
-/// asked (RFC 9110, 15.5), whichever it is; with 501 and 505, that it cannot.
+/// asked (RFC 9110, 15.5), whichever it is; with 501 and 505, that it cannot; with 301, 307 and 308, that the same is to be asked
+/// elsewhere (15.4). With 302 or 303 it may show what came of it.
 pub(super) async fn refused_change(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
+    let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let location = location.map(|location| shortened(location, caller)).unwrap_or_default();
     let refused = Refused::new(response, caller).await;
     match refused.status {
+        StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
+            let Refused { status, retry_after, .. } = refused;
+            let detail = format!(
+                ": it leads to `{location}`, where no change is sent; see `api` in the gateway's [upstream]"
+            );
+            RemoteError::NotDone { status, detail, retry_after }.into()
+        }
         // A client would answer these by itself with another request, although the token is spent.
         StatusCode::PROXY_AUTHENTICATION_REQUIRED
         | StatusCode::REQUEST_TIMEOUT

@@ -53,6 +53,7 @@ pub use config::Config;
 pub use crate_file;
 pub use crate_file::metadata;
 pub use http_client::AuthoritiesError;
+pub use private::SecretError;
 pub use serve::{Gateway, Running, StartError};
 pub use tls::{TlsError, TlsFiles};
 pub use upstream::RemoteConfigError;

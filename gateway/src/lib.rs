@@ -28,6 +28,7 @@ pub mod policy;
 pub mod record;
 pub mod serve;
 pub mod store;
+pub mod store_place;
 pub mod vault;
 
 mod background;

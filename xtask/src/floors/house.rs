@@ -63,6 +63,7 @@ pub(super) const HOUSES: &[House] = &[
                 "log",
                 "patience",
                 "private",
+                "store_place",
             ],
         ],
         exceptions: &[],

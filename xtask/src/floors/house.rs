@@ -70,7 +70,14 @@ pub(super) const HOUSES: &[House] = &[
     },
     House {
         root: "crate-file/src/lib.rs",
-        floors: &[&["index"], &["metadata"], &["file"], &["path"], &["archive"], &["characters", "error", "nesting"]],
+        floors: &[
+            &["index"],
+            &["metadata"],
+            &["file"],
+            &["path"],
+            &["archive"],
+            &["characters", "error", "nesting"],
+        ],
         exceptions: &[],
     },
     House {

@@ -30,6 +30,7 @@ mod names;
 mod open;
 #[cfg(test)]
 mod plans;
+pub mod postgres;
 mod readers;
 mod revision;
 mod schema;

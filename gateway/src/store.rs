@@ -14,6 +14,8 @@
 //! [`Store::recover`] removes at the next start. It cannot leave a row without a file.
 //!
 //! The command line opens the same database while a server runs, so revoking a key needs no signal to the server.
+//!
+//! The tables' files ask `sql`, and know no engine.
 
 mod audit;
 mod counts;
@@ -30,22 +32,19 @@ mod names;
 mod open;
 #[cfg(test)]
 mod plans;
-mod readers;
 mod revision;
 mod schema;
 mod search;
 mod secret;
+mod sql;
 mod tables;
 mod unrecorded;
 mod users;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use std::{fs, io};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::private;
 pub use audit::AuditError;
@@ -55,9 +54,10 @@ pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use open::{Decision, DecisionError, OpenChange};
-use readers::Readers;
 pub use revision::Revision;
 pub use search::Found;
+pub use sql::EngineError;
+use sql::{Sql, Sqlite};
 pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
@@ -66,8 +66,7 @@ pub use users::Person;
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    connection: Mutex<Connection>,
-    readers: Readers,
+    engine: Sqlite,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
@@ -75,10 +74,6 @@ pub struct Store {
 
 /// The database's file in the store's folder.
 const DATABASE: &str = "registry.db";
-/// How long a statement waits for a lock that another process has.
-const BUSY: Duration = Duration::from_secs(10);
-/// How many statements each connection keeps prepared.
-const STATEMENTS: usize = 64;
 /// The WAL-index, which SQLite keeps beside it.
 #[cfg(target_os = "linux")]
 const WAL_INDEX: &str = "registry.db-shm";
@@ -87,9 +82,9 @@ const WAL_INDEX: &str = "registry.db-shm";
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum StoreError {
-    /// SQLite failed.
+    /// The database failed.
     #[error("the store's database failed")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] EngineError),
     /// A file or folder of the store cannot be read or written.
     #[error("cannot use {}", path.display())]
     File { path: PathBuf, source: io::Error },
@@ -195,11 +190,7 @@ impl StoreError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(private::NOT_PERMITTED.to_owned())
             }
-            Self::Database(rusqlite::Error::SqliteFailure(error, _))
-                if matches!(error.code, ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) =>
-            {
-                Some(private::NOT_PERMITTED.to_owned())
-            }
+            Self::Database(error) if error.is_of_permissions() => Some(private::NOT_PERMITTED.to_owned()),
             Self::Database(_)
             | Self::Entry(_)
             | Self::File { .. }
@@ -263,18 +254,9 @@ impl Store {
         }
         let path = folder.join(DATABASE);
         files::private_file(&path)?;
-        let mut connection = Connection::open(&path)?;
-        connection.busy_timeout(BUSY)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        schema::migrate(&mut connection)?;
-        let readers = Readers::open(&path)?;
         Ok(Self {
             folder: folder.to_owned(),
-            connection: Mutex::new(connection),
-            readers,
+            engine: Sqlite::open(&path, schema::migrate)?,
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
@@ -300,27 +282,14 @@ impl Store {
         Ok(lock)
     }
 
-    /// The connection that writes, for one statement or transaction at a time. If its last user has panicked, that
-    /// transaction was rolled back.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs one writing transaction, and commits it if the work succeeds.
-    fn write<T, E: From<rusqlite::Error>>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = work(&transaction)?;
-        transaction.commit()?;
-        Ok(written)
+    /// Runs one writing transaction, and commits it if the work succeeds. There is one at a time.
+    fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.engine.write(work)
     }
 
     /// A connection for reading, which does not wait for those who write.
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.readers.any()
+    fn reader(&self) -> Sql<'_> {
+        self.engine.reader()
     }
 }
 
@@ -343,7 +312,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let pragma =
-            |name| store.connection().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+            |name| store.engine.writer().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(pragma("synchronous"), 2);
         assert_eq!(pragma("foreign_keys"), 1);
     }

@@ -39,7 +39,7 @@ const VERBS: [&str; 5] = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
 fn no_statement_of_a_request_reads_a_whole_table() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let connection = store.connection();
+    let connection = store.engine.writer();
     let statements = statements();
     assert!(statements.len() > 60, "only {} statements were found", statements.len());
     let (mut needed, mut wrong) = (BTreeSet::new(), Vec::new());

@@ -47,9 +47,8 @@ impl Store {
     /// [`StoreError::Database`].
     #[cfg(not(target_os = "linux"))]
     pub fn revision(&self) -> Result<Revision, StoreError> {
-        let reader = self.readers.first();
-        let mut statement = reader.prepare_cached("PRAGMA data_version")?;
-        let version: i64 = statement.query_row((), |row| row.get(0))?;
+        let reader = self.engine.first_reader();
+        let version: i64 = reader.one("PRAGMA data_version", super::sql::values![], |row| row.get(0))?;
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(&version.to_ne_bytes());
         Ok(Revision(header))
@@ -60,7 +59,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn write_nothing(&self) -> Result<(), StoreError> {
-        Ok(self.connection().pragma_update(None, "user_version", schema::VERSION)?)
+        self.write(schema::note_version)
     }
 }
 
@@ -97,10 +96,10 @@ mod tests {
         let second = ours.revision().unwrap();
         assert_ne!(second, first, "written by ourselves");
         assert_eq!(other.revision().unwrap(), second);
-        other.connection().execute("DELETE FROM secret", ()).unwrap();
+        other.engine.writer().execute("DELETE FROM secret", ()).unwrap();
         let third = ours.revision().unwrap();
         assert_ne!(third, second, "written by another");
-        other.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
+        other.engine.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
         other.write_nothing().unwrap();
         let fourth = ours.revision().unwrap();
         assert!(![first, second, third].contains(&fourth), "the first frame of a new log");

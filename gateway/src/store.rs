@@ -30,6 +30,7 @@ mod keys;
 mod ledger;
 mod names;
 mod open;
+mod pieces;
 #[cfg(test)]
 mod plans;
 mod revision;
@@ -57,7 +58,7 @@ pub use open::{Decision, DecisionError, OpenChange};
 pub use revision::Revision;
 pub use search::Found;
 pub use sql::EngineError;
-use sql::{Sql, Sqlite};
+use sql::{Engine, Postgres, Sql, Sqlite};
 pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
@@ -66,7 +67,7 @@ pub use users::Person;
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    engine: Sqlite,
+    engine: Engine,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
@@ -254,13 +255,29 @@ impl Store {
         }
         let path = folder.join(DATABASE);
         files::private_file(&path)?;
-        Ok(Self {
+        Ok(Self::with(folder, Engine::Sqlite(Sqlite::open(&path, schema::migrate)?)))
+    }
+
+    /// Opens the store in a PostgreSQL, and makes it if there is none. The folder is this process's own: for uploads under way,
+    /// and for what it serves.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], [`StoreError::OpenToOthers`], [`StoreError::File`], [`StoreError::Database`].
+    pub fn open_in_postgres(url: &str, folder: &Path) -> Result<Self, StoreError> {
+        files::private_folder(folder)?;
+        files::private_folder(&folder.join(files::UPLOADS))?;
+        let engine = Engine::Postgres(Postgres::open(url, schema::migrate)?);
+        Ok(Self::with(folder, engine))
+    }
+
+    fn with(folder: &Path, engine: Engine) -> Self {
+        Self {
             folder: folder.to_owned(),
-            engine: Sqlite::open(&path, schema::migrate)?,
+            engine,
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
-        })
+        }
     }
 
     /// Where the store is.
@@ -277,8 +294,10 @@ impl Store {
     pub fn recover(&self) -> Result<ServeLock, StoreError> {
         let lock = files::lock(&self.folder)?;
         files::empty(&self.folder.join(files::UPLOADS))?;
-        let known = self.crate_files()?;
-        files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        if let Engine::Sqlite(_) = &self.engine {
+            let known = self.crate_files()?;
+            files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        }
         Ok(lock)
     }
 
@@ -288,7 +307,7 @@ impl Store {
     }
 
     /// A connection for reading, which does not wait for those who write.
-    fn reader(&self) -> Sql<'_> {
+    fn reader(&self) -> Result<Sql<'_>, StoreError> {
         self.engine.reader()
     }
 }
@@ -311,8 +330,15 @@ mod tests {
     fn every_commit_is_on_disk() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let pragma =
-            |name| store.engine.writer().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        let pragma = |name| {
+            store
+                .engine
+                .sqlite()
+                .unwrap()
+                .writer()
+                .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
         assert_eq!(pragma("synchronous"), 2);
         assert_eq!(pragma("foreign_keys"), 1);
     }

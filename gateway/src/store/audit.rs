@@ -60,12 +60,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn audit_end(&self) -> Result<Point, StoreError> {
-        last(&self.reader())
+        last(&self.reader()?)
     }
 
     /// The place and hash of one entry, if it is there.
     pub(super) fn audit_point(&self, seq: u64) -> Result<Option<Point>, StoreError> {
-        self.reader().optional("SELECT seq, hash FROM audit WHERE seq = ?", values![column(seq)?], point)
+        self.reader()?.optional("SELECT seq, hash FROM audit WHERE seq = ?", values![column(seq)?], point)
     }
 
     /// The entries from one to another, both included, as they are stored.
@@ -74,7 +74,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub fn audit_entries(&self, from: u64, to: u64) -> Result<Vec<String>, StoreError> {
         let entries = "SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq";
-        self.reader().all(entries, values![column(from)?, column(to)?], |row| row.get(0))
+        self.reader()?.all(entries, values![column(from)?, column(to)?], |row| row.get(0))
     }
 
     /// Follows the whole log, compares it with heads of it, and returns its end.
@@ -86,7 +86,7 @@ impl Store {
         heads.sort_by_key(|head| head.seq);
         let mut heads = heads.into_iter().peekable();
         let mut chain = Chain::new();
-        self.reader().each("SELECT seq, entry, hash FROM audit ORDER BY seq", values![], |row| {
+        self.reader()?.each("SELECT seq, entry, hash FROM audit ORDER BY seq", values![], |row| {
             // Text that is not a hash cannot be the hash of this entry.
             let noted = std::str::from_utf8(row.raw_text(2)).ok().and_then(|hash| hash.parse().ok());
             let seq = u64::try_from(row.get::<i64>(0)?).unwrap_or_default();

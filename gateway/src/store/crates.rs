@@ -1,6 +1,7 @@
 //! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -64,7 +65,7 @@ impl Store {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        publishable(&self.reader(), user, name, version).map(drop)
+        publishable(&self.reader()?, user, name, version).map(drop)
     }
 
     /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
@@ -80,6 +81,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), CratesError> {
         let (name, version) = (line.name.as_str(), line.vers.as_str());
+        let kept = self.sent(file, &line.cksum)?;
         self.write(|transaction| {
             let core = publishable(transaction, user, name, version)?;
             transaction.execute(
@@ -94,7 +96,7 @@ impl Store {
                 values![&fold(name), version, &core, &line.to_json()],
             )?;
             search::offer(transaction, &fold(name), version)?;
-            Ok(self.keep(file, name, version)?)
+            Ok(self.keep(transaction, kept, name, version)?)
         })
     }
 
@@ -103,7 +105,7 @@ impl Store {
     /// # Errors
     /// As [`set_yanked`](Self::set_yanked).
     pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        yankable(&self.reader(), user, name, version).map(drop)
+        yankable(&self.reader()?, user, name, version).map(drop)
     }
 
     /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
@@ -134,12 +136,12 @@ impl Store {
 
     /// The state of the index file of the crate whose lower-case name this is.
     pub(crate) fn index_state(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
-        index_state(&self.reader(), lower)
+        index_state(&self.reader()?, lower)
     }
 
     /// The index file of the crate whose lower-case name this is.
     pub(crate) fn index_file(&self, lower: &str) -> Result<Option<IndexFile>, StoreError> {
-        let reader = self.reader();
+        let reader = self.reader()?;
         // State and lines of one moment.
         let moment = reader.moment()?;
         let Some(state) = index_state(&moment, lower)? else { return Ok(None) };
@@ -156,37 +158,37 @@ impl Store {
         Ok(Some(IndexFile { lines, state }))
     }
 
-    /// The path of a version's file, if there is a version of exactly this name and number.
-    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<PathBuf>, StoreError> {
-        let known = stored_line(&self.reader(), name, version)?.is_some();
-        Ok(known.then(|| self.crate_file(name, version)))
+    /// Opens a version's file, if there is a version of exactly this name and number.
+    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<File>, StoreError> {
+        let known = stored_line(&self.reader()?, name, version)?.is_some();
+        known.then(|| self.open_crate_file(name, version)).transpose()
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.
     pub(crate) fn owner(&self, name: &str) -> Result<Option<Owner>, StoreError> {
-        owner(&self.reader(), name)
+        owner(&self.reader()?, name)
     }
 
     /// A version's index line, if there is a version of exactly this name and number.
     pub(crate) fn line(&self, name: &str, version: &str) -> Result<Option<Line>, StoreError> {
-        Ok(version_line(&self.reader(), name, version)?.map(|(_, line)| line))
+        Ok(version_line(&self.reader()?, name, version)?.map(|(_, line)| line))
     }
 
     /// A version's index line as it is stored, if there is such a version, spelt exactly so.
     pub(crate) fn stored_line(&self, name: &str, version: &str) -> Result<Option<String>, StoreError> {
-        Ok(stored_line(&self.reader(), name, version)?.map(|(_, line)| line))
+        Ok(stored_line(&self.reader()?, name, version)?.map(|(_, line)| line))
     }
 
     /// What searches show of a crate, if there is one of exactly this name.
     pub(crate) fn description(&self, name: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT description FROM crate WHERE folded = ? AND name = ?";
-        let found = self.reader().optional(sql, values![&fold(name), name], |row| row.get(0))?;
+        let found = self.reader()?.optional(sql, values![&fold(name), name], |row| row.get(0))?;
         Ok(found.flatten())
     }
 
     /// The files of all versions.
     pub(super) fn crate_files(&self) -> Result<HashSet<PathBuf>, StoreError> {
-        let files = self.reader().all(
+        let files = self.reader()?.all(
             "SELECT crate.name, version.version FROM version JOIN crate ON crate.folded = version.crate",
             values![],
             |row| Ok(self.crate_file(row.get(0)?, row.get(1)?)),

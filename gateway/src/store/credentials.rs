@@ -48,6 +48,6 @@ impl Store {
     /// [`StoreError::Database`].
     pub fn credential(&self, user: &User) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed = "SELECT sealed FROM credential JOIN user ON user.id = user WHERE name = ?";
-        self.reader().optional(sealed, values![user.as_str()], |row| row.get(0))
+        self.reader()?.optional(sealed, values![user.as_str()], |row| row.get(0))
     }
 }

@@ -91,7 +91,7 @@ impl Store {
 
     /// Whether there is, or was, an invite with this hash.
     pub(crate) fn knows_invite(&self, hash: &str) -> Result<bool, StoreError> {
-        self.reader().exists("SELECT 1 FROM invite WHERE hash = ?", values![hash])
+        self.reader()?.exists("SELECT 1 FROM invite WHERE hash = ?", values![hash])
     }
 
     /// Enrolls all keys or none, and spends the nonce and the invite in the same transaction. If all of them are
@@ -143,7 +143,7 @@ impl Store {
     pub fn attestation(&self, id: KeyId) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
         let sql = "SELECT attestation FROM key WHERE id = ?";
         let text: Option<Option<String>> =
-            self.reader().optional(sql, values![&id.to_string()], |row| row.get(0))?;
+            self.reader()?.optional(sql, values![&id.to_string()], |row| row.get(0))?;
         let damaged = || StoreError::Damaged(format!("attestation of {id}"));
         let Some(text) = text.flatten() else { return Ok(None) };
         let chain = text.split(' ').map(|one| STANDARD.decode(one)).collect::<Result<_, _>>();

@@ -33,7 +33,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        find(&self.reader(), id)
+        find(&self.reader()?, id)
     }
 
     /// All keys, in the order in which they were registered.
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn keys(&self) -> Result<Vec<Key>, StoreError> {
-        self.reader().all(&format!("{SELECT} ORDER BY key.rowid"), values![], key)
+        self.reader()?.all(&format!("{SELECT} ORDER BY key.rowid"), values![], key)
     }
 
     /// Revokes for ever the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From

@@ -135,7 +135,7 @@ impl Store {
     /// Checks that a token and its challenge are unspent, before an upload is read. The check that counts is made by
     /// [`begin`](Self::begin).
     pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
-        is_unspent(&self.reader(), signed)
+        is_unspent(&self.reader()?, signed)
     }
 
     /// Spends a token, and writes down durably what for. The key is checked again: while an upload was received it may
@@ -188,7 +188,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub(crate) fn was_left_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        in_doubt::is_there_before(&self.reader(), intent.seq, &intent.mutation, &intent.user)
+        in_doubt::is_there_before(&self.reader()?, intent.seq, &intent.mutation, &intent.user)
     }
 
     /// How many intents have no outcome.
@@ -196,7 +196,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub(crate) fn open_count(&self) -> Result<u64, StoreError> {
-        let open = counts::number(&self.reader(), Counted::Open)?;
+        let open = counts::number(&self.reader()?, Counted::Open)?;
         Ok(u64::try_from(open).unwrap_or_default())
     }
 
@@ -205,7 +205,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn published(&self, version: Option<(&str, &str)>) -> Result<Vec<Record>, StoreError> {
-        let reader = self.reader();
+        let reader = self.reader()?;
         match version {
             Some((name, version)) => reader.all(
                 &format!("{OF_PUBLISHED} WHERE name = ? AND version = ? ORDER BY published.intent"),
@@ -429,7 +429,7 @@ mod tests {
         assert!(matches!(spend(&signed("c", 9)), Err(SpendError::Full)));
         assert!(spend(&signed("c", 12)).is_ok(), "a may be forgotten now");
         assert!(matches!(spend(&signed("b", 12)), Err(SpendError::Refused(Refusal::Replayed(_)))));
-        let kept = || counts::number(&store.reader(), Counted::Spent).unwrap();
+        let kept = || counts::number(&store.reader().unwrap(), Counted::Spent).unwrap();
         assert_eq!(kept(), 2);
         assert!(spend(&signed("d", 30)).is_ok());
         assert_eq!(kept(), 1, "b and c are too old");

@@ -73,7 +73,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn open_changes(&self) -> Result<Vec<OpenChange>, StoreError> {
-        self.reader().all(
+        self.reader()?.all(
             "SELECT open_intent.seq, entry, why FROM open_intent JOIN audit ON audit.seq = open_intent.seq
              LEFT JOIN open_reason ON open_reason.seq = open_intent.seq ORDER BY open_intent.seq",
             values![],
@@ -98,7 +98,7 @@ impl Store {
 
     /// Whether a publish of this version is on record.
     pub(crate) fn is_published(&self, name: &str, version: &str) -> Result<bool, StoreError> {
-        is_published(&self.reader(), name, version)
+        is_published(&self.reader()?, name, version)
     }
 
     /// Settles an open change as an administrator says, and logs that they said so. A gateway may serve the store meanwhile.

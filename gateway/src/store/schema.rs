@@ -1,5 +1,7 @@
 //! The layout of the database, and the steps to it from older layouts.
 
+mod postgres;
+
 use super::sql::{Sql, values};
 use super::{StoreError, search};
 
@@ -138,6 +140,9 @@ const WITH_SEARCH: usize = 4;
 
 /// Makes the steps that are missing.
 pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    if transaction.is_postgres() {
+        return postgres::migrate(transaction);
+    }
     let found: i64 = transaction.one("PRAGMA user_version", values![], |row| row.get(0))?;
     let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
     let done = done.ok_or(StoreError::Newer { found })?;
@@ -152,6 +157,9 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
 
 /// Writes the present version down, which changes nothing if that was done before.
 pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    if transaction.is_postgres() {
+        return postgres::note_version(transaction);
+    }
     transaction.batch(&format!("PRAGMA user_version = {VERSION}"))
 }
 
@@ -201,7 +209,7 @@ mod tests {
         let found: Vec<_> =
             found.iter().map(|found| format!("{} {}", found.name, found.max_version)).collect();
         assert_eq!((found, total), (vec!["tree 1.10.0".to_owned()], 1));
-        let reader = store.reader();
+        let reader = store.reader().unwrap();
         assert_eq!([Counted::Spent, Counted::Open].map(|what| number(&reader, what).unwrap()), [2, 1]);
         let in_doubt = "SELECT intent FROM in_doubt ORDER BY intent";
         let in_doubt = reader.all(in_doubt, values![], |row| row.get::<i64>(0)).unwrap();

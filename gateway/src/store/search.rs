@@ -1,7 +1,10 @@
 //! What searches find: the crates that have a version which is not yanked. Their names and descriptions are in an index
 //! of trigrams, in which capital letters and accents make no difference.
 //!
-//! The index is FTS5's. It has no key but `rowid`, which is the `id` of the crate's row in `offered`.
+//! In SQLite the index is FTS5's. It has no key but `rowid`, which is the `id` of the crate's row in `offered`. In PostgreSQL it
+//! is one of `offered` itself: see `postgres`.
+
+mod postgres;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use semver::Version;
@@ -10,6 +13,7 @@ use super::names::fold;
 use super::sql::{Sql, Value, values};
 use super::{Store, StoreError, parsed};
 use crate::index::Line;
+use postgres::Patterns;
 
 /// Matches beyond this number are not counted.
 const MOST_COUNTED: u32 = 1000;
@@ -49,24 +53,64 @@ impl Store {
     /// description, the oldest first.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
         let text: String = text.chars().take(LONGEST).collect();
-        let reader = self.reader();
+        let reader = self.reader()?;
         let begin = fold(&text);
         let end = format!("{begin}{}", char::MAX);
         let mut found = page(&reader, BEGIN, values![&begin, &end, limit])?;
-        let Some(phrases) = Phrases::of(&text) else {
+        let Some(wanted) = Wanted::of(&text, &reader) else {
             return Ok((found, count(&reader, COUNT_BEGIN, values![&begin, &end, MOST_COUNTED])?));
         };
-        for phrase in [&phrases.in_name, &phrases.in_description] {
+        for look in [Wanted::in_name, Wanted::in_description] {
             let known = u32::try_from(found.len()).unwrap_or(limit);
             if known < limit {
-                let more = page(&reader, CONTAIN, values![phrase, limit + known])?;
+                let more = look(&wanted, &reader, limit + known)?;
                 let new: Vec<_> = more.into_iter().filter(|one| !found.contains(one)).collect();
                 found.extend(new);
                 found.truncate(limit as usize);
             }
         }
-        let anywhere = format!("{} OR {}", phrases.in_name, phrases.in_description);
-        Ok((found, count(&reader, COUNT_CONTAIN, values![&anywhere, MOST_COUNTED])?))
+        Ok((found, wanted.count(&reader)?))
+    }
+}
+
+/// What is searched for, as the engine takes it.
+enum Wanted {
+    Sqlite(Phrases),
+    Postgres(Patterns),
+}
+
+impl Wanted {
+    /// `None` if the text is too short to be somewhere within others.
+    fn of(text: &str, sql: &Sql<'_>) -> Option<Self> {
+        if sql.is_postgres() {
+            Patterns::of(text).map(Self::Postgres)
+        } else {
+            Phrases::of(text).map(Self::Sqlite)
+        }
+    }
+
+    fn in_name(&self, sql: &Sql<'_>, limit: u32) -> Result<Vec<Found>, StoreError> {
+        match self {
+            Self::Sqlite(phrases) => page(sql, CONTAIN, values![&phrases.in_name, limit]),
+            Self::Postgres(patterns) => patterns.in_name(sql, limit),
+        }
+    }
+
+    fn in_description(&self, sql: &Sql<'_>, limit: u32) -> Result<Vec<Found>, StoreError> {
+        match self {
+            Self::Sqlite(phrases) => page(sql, CONTAIN, values![&phrases.in_description, limit]),
+            Self::Postgres(patterns) => patterns.in_description(sql, limit),
+        }
+    }
+
+    fn count(&self, sql: &Sql<'_>) -> Result<u32, StoreError> {
+        match self {
+            Self::Sqlite(Phrases { in_name, in_description }) => {
+                let anywhere = format!("{in_name} OR {in_description}");
+                count(sql, COUNT_CONTAIN, values![&anywhere, MOST_COUNTED])
+            }
+            Self::Postgres(patterns) => patterns.count(sql),
+        }
     }
 }
 
@@ -116,6 +160,7 @@ pub(super) fn withdraw(transaction: &Sql<'_>, folded: &str, version: &str) -> Re
     let versions = transaction.all(versions, values![folded], |row| offered(row.get(0)?, row.get(1)?))?;
     match versions.into_iter().max().flatten() {
         Some(max) => write(transaction, folded, &max),
+        None if transaction.is_postgres() => postgres::remove(transaction, folded),
         None => {
             transaction.execute(
                 "DELETE FROM offered_text WHERE rowid = (SELECT id FROM offered WHERE crate = ?)",
@@ -151,6 +196,9 @@ fn highest(sql: &Sql<'_>, folded: &str) -> Result<Option<Version>, StoreError> {
 }
 
 fn write(transaction: &Sql<'_>, folded: &str, max: &Version) -> Result<(), StoreError> {
+    if transaction.is_postgres() {
+        return postgres::write(transaction, folded, max);
+    }
     let id: i64 = transaction.one(
         "INSERT INTO offered (crate, max_version) VALUES (?, ?)
          ON CONFLICT (crate) DO UPDATE SET max_version = excluded.max_version RETURNING id",

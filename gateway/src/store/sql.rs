@@ -1,12 +1,16 @@
 //! The seam between the store and its engine. A statement stands once, with `?` or `?1` for its parameters, and is asked
 //! of a [`Sql`], whatever is behind it.
 
+mod postgres;
 mod sqlite;
 mod value;
 
+use std::io;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::StoreError;
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 use value::Column;
 pub(super) use value::{Value, values};
@@ -17,6 +21,24 @@ pub enum EngineError {
     /// SQLite failed.
     #[error(transparent)]
     Sqlite(sqlite::Error),
+    /// PostgreSQL failed, or refused a statement.
+    #[error(transparent)]
+    Postgres(postgres::Error),
+    /// PostgreSQL did not answer in time. It is not known what came of what it was asked.
+    #[error("PostgreSQL did not answer within {0:?}")]
+    Late(Duration),
+    /// All connections to PostgreSQL were in use.
+    #[error("all connections to PostgreSQL were in use for {0:?}")]
+    Busy(Duration),
+    /// A transaction ended although it was to be committed, because one of its statements had failed.
+    #[error("the transaction was rolled back, because a statement in it failed")]
+    RolledBack,
+    /// PostgreSQL has no text with U+0000.
+    #[error("PostgreSQL cannot keep a text with the character U+0000")]
+    Nul,
+    /// What connections need could not be started.
+    #[error("cannot start what connections to PostgreSQL need")]
+    Runtime(#[source] io::Error),
     /// A column holds something else.
     #[error("column {column} of a row is not {wanted}")]
     Column {
@@ -37,16 +59,58 @@ impl EngineError {
     }
 }
 
+/// The database of a store.
+#[derive(Debug)]
+pub(super) enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Engine {
+    /// Runs one writing transaction, and commits it if the work succeeds. There is one at a time, and what was committed before
+    /// it is seen in it.
+    pub(super) fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work),
+            Self::Postgres(postgres) => postgres.write(work),
+        }
+    }
+
+    /// SQLite, if it is that.
+    #[cfg(test)]
+    pub(super) fn sqlite(&self) -> Option<&Sqlite> {
+        if let Self::Sqlite(sqlite) = self { Some(sqlite) } else { None }
+    }
+
+    /// A connection for reading, which does not wait for those who write.
+    pub(super) fn reader(&self) -> Result<Sql<'_>, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => Ok(sqlite.reader()),
+            Self::Postgres(postgres) => postgres.session(),
+        }
+    }
+}
+
 /// Something that statements are asked of: a transaction, or a connection that reads.
 pub(super) enum Sql<'a> {
     Sqlite(sqlite::Session<'a>),
+    Postgres(postgres::Session<'a>),
 }
 
 impl Sql<'_> {
+    /// Whether PostgreSQL is asked. Where it has to be asked otherwise, both ways stand side by side.
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Runs a statement that returns no rows. Returns how many rows it wrote or removed.
     pub(super) fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(session) => session.execute(sql, parameters),
+            Self::Postgres(session) => session.execute(sql, parameters),
         }
     }
 
@@ -54,6 +118,7 @@ impl Sql<'_> {
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(session) => session.batch(sql),
+            Self::Postgres(session) => session.batch(sql),
         }
     }
 
@@ -116,6 +181,7 @@ impl Sql<'_> {
     pub(super) fn moment(&self) -> Result<Sql<'_>, StoreError> {
         match self {
             Self::Sqlite(session) => session.moment().map(Sql::Sqlite),
+            Self::Postgres(session) => session.moment().map(Sql::Postgres),
         }
     }
 
@@ -127,6 +193,7 @@ impl Sql<'_> {
     ) -> Result<(), E> {
         match self {
             Self::Sqlite(session) => session.while_wanted(sql, parameters, read),
+            Self::Postgres(session) => session.while_wanted(sql, parameters, read),
         }
     }
 }
@@ -134,6 +201,7 @@ impl Sql<'_> {
 /// A row of what a statement returns. Columns are counted from 0.
 pub(super) enum Row<'a> {
     Sqlite(sqlite::Row<'a>),
+    Postgres(postgres::Row<'a>),
 }
 
 impl Row<'_> {
@@ -141,6 +209,7 @@ impl Row<'_> {
     pub(super) fn get<'a, T: Column<'a>>(&'a self, column: usize) -> Result<T, StoreError> {
         let value = match self {
             Self::Sqlite(row) => row.value(column),
+            Self::Postgres(row) => row.value(column),
         };
         let wrong = || EngineError::Column { column, wanted: T::WANTED }.into();
         value.and_then(T::of).ok_or_else(wrong)
@@ -150,6 +219,7 @@ impl Row<'_> {
     pub(super) fn raw_text(&self, column: usize) -> &[u8] {
         match self {
             Self::Sqlite(row) => row.raw_text(column),
+            Self::Postgres(row) => row.raw_text(column),
         }
     }
 }

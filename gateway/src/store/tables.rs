@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`]; [`StoreError::Damaged`] if an entry is none.
     pub fn discrepancies(&self, now: Timestamp) -> Result<Vec<Discrepancy>, StoreError> {
-        let reader = self.reader();
+        let reader = self.reader()?;
         // One moment of the store, however long this takes.
         let moment = reader.moment()?;
         let forgotten = Timestamp::from_second(ledger::forgotten_until(&moment)?).unwrap_or(Timestamp::MIN);

@@ -65,7 +65,7 @@ impl Store {
 
     /// Whether the outcome of an intent is neither on record nor known.
     pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader(), intent.seq)?)
+        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader()?, intent.seq)?)
     }
 }
 

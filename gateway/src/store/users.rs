@@ -42,7 +42,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
     pub fn has_user(&self, user: &User) -> Result<(), StoreError> {
-        present(&self.reader(), user)
+        present(&self.reader()?, user)
     }
 
     /// All users, including removed ones, in the order of their registration.
@@ -50,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn users(&self) -> Result<Vec<Person>, StoreError> {
-        self.reader().all(
+        self.reader()?.all(
             "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
              FROM user ORDER BY id",
             values![],

@@ -75,8 +75,9 @@ fn in_transaction<T, E: From<StoreError>>(
     let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let sql = Sql::Sqlite(Session::Transaction(begun.map_err(StoreError::from)?));
     let done = work(&sql)?;
-    let Sql::Sqlite(session) = sql;
-    session.commit()?;
+    if let Sql::Sqlite(session) = sql {
+        session.commit()?;
+    }
     Ok(done)
 }
 

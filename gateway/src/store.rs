@@ -93,13 +93,12 @@ pub enum StoreError {
     #[error("{} is open to other users of this computer", path.display())]
     OpenToOthers { path: PathBuf },
     /// The database has a layout that this program does not know.
-    #[error(
-        "the store was written by a newer registry-gateway (layout {found}, this one knows {})",
-        schema::VERSION
-    )]
+    #[error("the store was written by a newer registry-gateway (layout {found}, this one knows {known})")]
     Newer {
-        /// The database's `user_version`.
+        /// The layout of the database.
         found: i64,
+        /// The newest one that this program knows.
+        known: i64,
     },
     /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
@@ -122,6 +121,9 @@ pub enum StoreError {
     /// The key for the heads of the audit log cannot be used.
     #[error("the heads of the audit log cannot be signed: {0}")]
     HeadKey(String),
+    /// There is no store in this PostgreSQL.
+    #[error("there is no store in this PostgreSQL")]
+    NotMade,
     /// There are signed heads, and not the key that signed them. A new key would make the log look as if it were another's.
     #[error(
         "the heads of the audit log are there, but heads.key is not the key that signed them, or is missing"
@@ -196,6 +198,7 @@ impl StoreError {
             | Self::Entry(_)
             | Self::File { .. }
             | Self::KeyRevoked(_)
+            | Self::NotMade
             | Self::Random
             | Self::UserKnown(_) => None,
         }
@@ -258,16 +261,26 @@ impl Store {
         Ok(Self::with(folder, Engine::Sqlite(Sqlite::open(&path, schema::migrate)?)))
     }
 
-    /// Opens the store in a PostgreSQL, and makes it if there is none. The folder is this process's own: for uploads under way,
-    /// and for what it serves.
+    /// Opens the store in a PostgreSQL. The folder is this process's own, for uploads under way and for what it serves.
     ///
     /// # Errors
-    /// [`StoreError::Newer`], [`StoreError::OpenToOthers`], [`StoreError::File`], [`StoreError::Database`].
+    /// [`StoreError::NotMade`], [`StoreError::Newer`], [`StoreError::OpenToOthers`], [`StoreError::File`],
+    /// [`StoreError::Database`].
     pub fn open_in_postgres(url: &str, folder: &Path) -> Result<Self, StoreError> {
         files::private_folder(folder)?;
         files::private_folder(&folder.join(files::UPLOADS))?;
-        let engine = Engine::Postgres(Postgres::open(url, schema::migrate)?);
-        Ok(Self::with(folder, engine))
+        let postgres = Postgres::open(url, schema::POSTGRES_VERSION)?;
+        schema::judge(&postgres.session()?)?;
+        Ok(Self::with(folder, Engine::Postgres(Box::new(postgres))))
+    }
+
+    /// Makes the store in a PostgreSQL, or brings it to the present layout. It is called as the owner of the tables, who need
+    /// not be the user that serves them.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], [`StoreError::Database`].
+    pub fn migrate_postgres(url: &str) -> Result<(), StoreError> {
+        Postgres::open(url, schema::POSTGRES_VERSION)?.transaction(schema::migrate)
     }
 
     fn with(folder: &Path, engine: Engine) -> Self {

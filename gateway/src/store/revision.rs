@@ -7,7 +7,7 @@
 //! the last frame, change with every commit before the commit returns. A header that is read while it is being written
 //! equals no other, which does no harm.
 
-use super::sql::{Engine, Sql, Sqlite, values};
+use super::sql::{Engine, Sqlite};
 use super::{Store, StoreError, schema};
 
 /// A header of the WAL-index, in bytes.
@@ -34,7 +34,7 @@ impl Store {
     pub fn revision(&self) -> Result<Revision, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => self.of_file(sqlite),
-            Engine::Postgres(postgres) => of_row(&postgres.session()?),
+            Engine::Postgres(postgres) => postgres.revision().map(numbered),
         }
     }
 
@@ -52,7 +52,7 @@ impl Store {
     /// On systems other than Linux, a file need not show what was written to its mapping.
     #[cfg(not(target_os = "linux"))]
     fn of_file(&self, sqlite: &Sqlite) -> Result<Revision, StoreError> {
-        sqlite.first_reader().one("PRAGMA data_version", values![], |row| row.get(0).map(numbered))
+        sqlite.first_reader().one("PRAGMA data_version", &[], |row| row.get(0).map(numbered))
     }
 
     /// Commits a transaction that changes nothing, to find out whether the disk is full or not writable.
@@ -62,10 +62,6 @@ impl Store {
     pub fn write_nothing(&self) -> Result<(), StoreError> {
         self.write(schema::note_version)
     }
-}
-
-fn of_row(sql: &Sql<'_>) -> Result<Revision, StoreError> {
-    sql.one("SELECT number FROM revision", values![], |row| row.get(0).map(numbered))
 }
 
 fn numbered(number: i64) -> Revision {

@@ -4,6 +4,7 @@ mod postgres;
 
 use super::sql::{Sql, values};
 use super::{StoreError, search};
+pub(super) use postgres::{VERSION as POSTGRES_VERSION, judge};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
 const STEPS: [&str; 4] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH];
@@ -145,7 +146,7 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
     }
     let found: i64 = transaction.one("PRAGMA user_version", values![], |row| row.get(0))?;
     let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
-    let done = done.ok_or(StoreError::Newer { found })?;
+    let done = done.ok_or(StoreError::Newer { found, known: VERSION })?;
     for step in &STEPS[done..] {
         transaction.batch(step)?;
     }

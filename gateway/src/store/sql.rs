@@ -63,7 +63,7 @@ impl EngineError {
 #[derive(Debug)]
 pub(super) enum Engine {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl Engine {

@@ -8,7 +8,7 @@ use super::super::StoreError;
 use super::super::sql::{Sql, values};
 
 /// The version of the layout.
-const VERSION: i64 = 1;
+pub(in super::super) const VERSION: i64 = 1;
 /// The oldest version that a program may know to write this layout.
 const SERVES: i64 = 1;
 
@@ -152,19 +152,25 @@ const TRIGRAMS: &str = "
     CREATE INDEX offered_description ON offered USING gin (description gin_trgm_ops);
 ";
 
+/// Looks whether there is a layout that this program knows.
+pub(in super::super) fn judge(sql: &Sql<'_>) -> Result<(), StoreError> {
+    if !is_made(sql)? {
+        return Err(StoreError::NotMade);
+    }
+    let found = "SELECT layout, serves FROM log_end";
+    let (found, serves): (i64, i64) = sql.one(found, values![], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if serves > VERSION { Err(StoreError::Newer { found, known: VERSION }) } else { Ok(()) }
+}
+
 /// Makes the layout in an empty database, and looks whether this program knows the one that is there.
 pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
     // Of two that come at once, one waits here for the other.
     transaction.batch("SELECT pg_advisory_xact_lock(2037080935)")?;
-    let is_made: bool =
-        transaction.one("SELECT to_regclass('log_end') IS NOT NULL", values![], |row| row.get(0))?;
-    if !is_made {
-        return make(transaction);
-    }
-    let found = "SELECT layout, serves FROM log_end";
-    let (found, serves): (i64, i64) =
-        transaction.one(found, values![], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if serves > VERSION { Err(StoreError::Newer { found }) } else { Ok(()) }
+    if is_made(transaction)? { judge(transaction) } else { make(transaction) }
+}
+
+fn is_made(sql: &Sql<'_>) -> Result<bool, StoreError> {
+    sql.one("SELECT to_regclass('log_end') IS NOT NULL", values![], |row| row.get(0))
 }
 
 /// Writes the present version down once more. A row is written that way, and nothing is changed.

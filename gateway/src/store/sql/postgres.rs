@@ -16,9 +16,11 @@ use super::{EngineError, Sql, Value};
 use crate::store::StoreError;
 use connections::{Connections, Lent};
 
-/// What a writing transaction begins with. Whoever has the row of the log's end is the only one that writes, through
-/// whichever gateway, and every statement after it sees what was committed before.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT 1 FROM log_end FOR UPDATE";
+/// What a transaction begins with, each of whose statements sees what was committed before it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
+/// whichever gateway. It says the oldest layout that a program may know to write this one.
+const LOG_END: &str = "SELECT serves FROM log_end FOR UPDATE";
 /// What a reading transaction begins with, all of whose statements see one moment.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -26,17 +28,13 @@ const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 #[derive(Debug)]
 pub(in crate::store) struct Postgres {
     connections: Connections,
+    /// The newest layout that this program knows.
+    known: i64,
 }
 
 impl Postgres {
-    /// Connects to a database, and makes the layout in it or looks at it, in one transaction.
-    pub(in crate::store) fn open(
-        url: &str,
-        migrate: impl FnOnce(&Sql<'_>) -> Result<(), StoreError>,
-    ) -> Result<Self, StoreError> {
-        let opened = Self { connections: Connections::new(url.parse().map_err(EngineError::from)?)? };
-        opened.in_transaction("BEGIN ISOLATION LEVEL READ COMMITTED", migrate)?;
-        Ok(opened)
+    pub(in crate::store) fn open(url: &str, known: i64) -> Result<Self, StoreError> {
+        Ok(Self { connections: Connections::new(url.parse().map_err(EngineError::from)?)?, known })
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds.
@@ -44,27 +42,39 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.in_transaction(BEGIN, work)
+        self.transaction(|sql| {
+            // The layout may have become another one since the last transaction.
+            let found = sql.one(LOG_END, &[], |row| row.get(0))?;
+            if found > self.known {
+                return Err(StoreError::Newer { found, known: self.known }.into());
+            }
+            work(sql)
+        })
+    }
+
+    /// Runs a transaction that waits for no other, and commits it if the work succeeds.
+    pub(in crate::store) fn transaction<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.connections.lend().map_err(StoreError::from)?;
+        let sql = Sql::Postgres(Session::begun(Held::Own(connection), BEGIN)?);
+        let done = work(&sql)?;
+        if let Sql::Postgres(session) = sql {
+            session.commit()?;
+        }
+        Ok(done)
+    }
+
+    /// A number that every change of users, keys and credentials raises.
+    pub(in crate::store) fn revision(&self) -> Result<i64, StoreError> {
+        self.session()?.one("SELECT number FROM revision", &[], |row| row.get(0))
     }
 
     /// A connection on which each statement is a transaction.
     pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
         let connection = Held::Own(self.connections.lend()?);
         Ok(Sql::Postgres(Session { connection, transaction: Cell::new(Transaction::None) }))
-    }
-
-    fn in_transaction<T, E: From<StoreError>>(
-        &self,
-        begin: &str,
-        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let connection = self.connections.lend().map_err(StoreError::from)?;
-        let sql = Sql::Postgres(Session::begun(Held::Own(connection), begin)?);
-        let done = work(&sql)?;
-        if let Sql::Postgres(session) = sql {
-            session.commit()?;
-        }
-        Ok(done)
     }
 }
 

@@ -53,6 +53,10 @@ impl Store {
     /// description, the oldest first.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
         let text: String = text.chars().take(LONGEST).collect();
+        // Nothing has it, and PostgreSQL does not let it be asked for.
+        if text.contains('\0') {
+            return Ok((Vec::new(), 0));
+        }
         let reader = self.reader()?;
         let begin = fold(&text);
         let end = format!("{begin}{}", char::MAX);
@@ -123,7 +127,7 @@ struct Phrases {
 impl Phrases {
     /// `None` if the index has no such texts.
     fn of(text: &str) -> Option<Self> {
-        if text.chars().count() < SHORTEST || text.contains('\0') {
+        if text.chars().count() < SHORTEST {
             return None;
         }
         let phrase = |column: &str, text: &str| format!("{column} : \"{}\"", text.replace('"', "\"\""));

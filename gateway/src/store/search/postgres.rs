@@ -29,7 +29,7 @@ impl Patterns {
     /// `None` if the text is too short.
     pub(super) fn of(text: &str) -> Option<Self> {
         let searched = searched(text);
-        if text.chars().count() < SHORTEST || text.contains('\0') || searched.chars().count() < SHORTEST {
+        if text.chars().count() < SHORTEST || searched.chars().count() < SHORTEST {
             return None;
         }
         Some(Self { in_name: pattern(&fold(text)), in_description: pattern(&searched) })

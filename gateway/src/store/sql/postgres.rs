@@ -114,6 +114,9 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<u64, StoreError> {
+        if has_nul(parameters) {
+            return Err(EngineError::Nul.into());
+        }
         let statement = self.prepared(sql, parameters)?;
         Ok(self.wait(self.lent().client().execute_raw(&statement, parameters.iter().map(parameter)))?)
     }
@@ -128,6 +131,10 @@ impl<'a> Session<'a> {
         parameters: &[Value<'_>],
         mut read: impl FnMut(&super::Row<'_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
+        // No text here has it, so it is found nowhere.
+        if has_nul(parameters) {
+            return Ok(());
+        }
         let failed = |error: EngineError| StoreError::from(error);
         let statement = self.prepared(sql, parameters).map_err(failed)?;
         let asked = self.lent().client().query_raw(&statement, parameters.iter().map(parameter));
@@ -148,9 +155,6 @@ impl<'a> Session<'a> {
     /// The statement, which its connection keeps prepared. The types of its parameters are those of the values that are
     /// given first, and do not change.
     fn prepared(&self, sql: &str, parameters: &[Value<'_>]) -> Result<Statement, EngineError> {
-        if parameters.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0'))) {
-            return Err(EngineError::Nul);
-        }
         let lent = self.lent();
         if let Some(known) = lent.statements().get(sql) {
             return Ok(known.clone());
@@ -189,6 +193,10 @@ impl Drop for Session<'_> {
             self.lent().throw_away();
         }
     }
+}
+
+fn has_nul(parameters: &[Value<'_>]) -> bool {
+    parameters.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0')))
 }
 
 fn parameter<'a>(value: &'a Value<'a>) -> &'a (dyn ToSql + Sync) {

@@ -46,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use jiff::Timestamp;
+use tempfile::TempDir;
 
 use crate::private;
 pub use audit::AuditError;
@@ -67,6 +68,8 @@ pub use users::Person;
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// The folder, where it is this process's own, and goes with it.
+    _own: Option<TempDir>,
     engine: Engine,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
@@ -261,17 +264,18 @@ impl Store {
         Ok(Self::with(folder, Engine::Sqlite(Sqlite::open(&path, schema::migrate)?)))
     }
 
-    /// Opens the store in a PostgreSQL. The folder is this process's own, for uploads under way and for what it serves.
+    /// Opens the store in a PostgreSQL. Uploads under way and what is served are in a folder of this process's own among the
+    /// system's temporary files.
     ///
     /// # Errors
-    /// [`StoreError::NotMade`], [`StoreError::Newer`], [`StoreError::OpenToOthers`], [`StoreError::File`],
-    /// [`StoreError::Database`].
-    pub fn open_in_postgres(url: &str, folder: &Path) -> Result<Self, StoreError> {
-        files::private_folder(folder)?;
-        files::private_folder(&folder.join(files::UPLOADS))?;
+    /// [`StoreError::NotMade`], [`StoreError::Newer`], [`StoreError::File`], [`StoreError::Database`].
+    pub fn open_in_postgres(url: &str) -> Result<Self, StoreError> {
+        let own = tempfile::tempdir().map_err(files::at(&std::env::temp_dir()))?;
+        files::private_folder(&own.path().join(files::UPLOADS))?;
         let postgres = Postgres::open(url, schema::POSTGRES_VERSION)?;
         schema::judge(&postgres.session()?)?;
-        Ok(Self::with(folder, Engine::Postgres(Box::new(postgres))))
+        let folder = own.path().to_owned();
+        Ok(Self { _own: Some(own), ..Self::with(&folder, Engine::Postgres(Box::new(postgres))) })
     }
 
     /// Makes the store in a PostgreSQL, or brings it to the present layout. It is called as the owner of the tables, who need
@@ -286,6 +290,7 @@ impl Store {
     fn with(folder: &Path, engine: Engine) -> Self {
         Self {
             folder: folder.to_owned(),
+            _own: None,
             engine,
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),

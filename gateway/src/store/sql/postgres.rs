@@ -186,7 +186,9 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
+        // Who has not answered in time is not waited for once more.
         if self.transaction.get() != Transaction::None
+            && self.lent().is_good()
             && let Err(error) = self.lent().wait(self.lent().client().batch_execute("ROLLBACK"))
         {
             tracing::debug!(%error, "a transaction ends with its connection");

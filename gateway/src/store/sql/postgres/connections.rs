@@ -118,6 +118,11 @@ impl Lent<'_> {
         })??)
     }
 
+    /// Whether somebody else can have it next.
+    pub(super) fn is_good(&self) -> bool {
+        self.is_good.get() && !self.connection.client.is_closed()
+    }
+
     pub(super) fn throw_away(&self) {
         self.is_good.set(false);
     }
@@ -125,7 +130,7 @@ impl Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        if self.is_good.get() && !self.connection.client.is_closed() {
+        if self.is_good() {
             self.of.idle().push(self.connection.clone());
         }
     }

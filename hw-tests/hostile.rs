@@ -69,6 +69,26 @@ fn enroll_in_such_a_project_stops_and_shows_both_urls() {
 }
 
 /// Cargo passes on what a manifest says; it is neither shown nor signed.
+/// A parser calls itself for each bracket: what overflows the stack ends the process without a word.
+#[test]
+fn a_configuration_of_any_depth() {
+    let world = World::enrolled();
+    for value in [
+        "[".repeat(200_000),
+        "{ a = ".repeat(200_000),
+        // Brackets in an inline table's place for a key make the parser's own bound lose count.
+        format!("{{ {}b = {}", "[a] ".repeat(2000), "[{ b = ".repeat(2000)),
+    ] {
+        let project = world.project(&format!("[http]\nproxy = {value}\n"));
+        let [doctor, status] =
+            ["doctor", "status"].map(|command| world.yk_cargo([command]).directory(&project));
+        for outcome in [doctor.fails(), status.succeeds()] {
+            let reason = "alpha/.cargo/config.toml is not TOML: it is nested deeper than 32 levels";
+            assert!(outcome.stdout.contains(reason), "{outcome:#?}");
+        }
+    }
+}
+
 #[test]
 fn crate_names_that_are_none() {
     let world = World::enrolled();

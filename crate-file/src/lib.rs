@@ -9,6 +9,7 @@ mod error;
 mod file;
 pub mod index;
 pub mod metadata;
+pub mod nesting;
 mod path;
 
 pub use error::{CrateFileError, MAX_DEPTH, PathError};

@@ -8,7 +8,6 @@
 
 mod compare;
 mod manifest;
-mod nesting;
 mod older_cargo;
 mod publish_json;
 mod rebuilt_json;
@@ -19,7 +18,7 @@ use std::io::{Read, Seek};
 
 use cargo_platform::Platform;
 
-use crate::{CrateFile, CrateFileError, is_reserved_name};
+use crate::{CrateFile, CrateFileError, is_reserved_name, nesting};
 
 pub use compare::Difference;
 pub(crate) use compare::{described, shown, shown_json};

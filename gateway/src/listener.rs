@@ -79,6 +79,9 @@ impl Listener {
         let graceful = GracefulShutdown::new();
         let mut stopped = std::pin::pin!(stopped);
         let mut waiting = Waiting::new(self.connections.most());
+        if let Some(tls) = &self.tls {
+            tokio::spawn(tls.clone().watch());
+        }
         loop {
             let (stream, accepted) = tokio::select! {
                 accepted = self.next(&mut waiting) => match accepted {

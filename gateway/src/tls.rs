@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
@@ -13,9 +13,10 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::background::blocking;
 use crate::causes::with_causes;
 
-/// The least time between two looks whether the files have changed.
+/// The time between two looks whether the files have changed.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The files of a certificate.
@@ -47,14 +48,9 @@ pub enum TlsError {
 #[derive(Debug)]
 pub(crate) struct Tls {
     files: TlsFiles,
-    present: Mutex<Present>,
-}
-
-#[derive(Debug)]
-struct Present {
-    config: Arc<ServerConfig>,
-    stamp: Stamp,
-    looked: Instant,
+    config: RwLock<Arc<ServerConfig>>,
+    /// Held while the files are read. Whoever comes does not wait for it.
+    read: Mutex<Stamp>,
 }
 
 /// Time and size of the files, by which a replacement is noticed.
@@ -64,41 +60,45 @@ impl Tls {
     /// # Errors
     /// [`TlsError`].
     pub(crate) fn open(files: TlsFiles) -> Result<Self, TlsError> {
-        let (stamp, config) = (stamp(&files), load(&files)?);
-        let present = Mutex::new(Present { config, stamp, looked: Instant::now() });
-        Ok(Self { files, present })
+        let read = Mutex::new(stamp(&files));
+        let config = RwLock::new(load(&files)?);
+        Ok(Self { files, config, read })
     }
 
-    /// The acceptor for the next connection. Files that have changed are read again. If they cannot be used, the old
-    /// certificate stays.
+    /// The acceptor for the next connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        let mut present = self.present();
-        if present.looked.elapsed() >= LOOK {
-            present.looked = Instant::now();
-            if stamp(&self.files) != present.stamp {
-                present.read_again(&self.files);
-            }
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone().into()
+    }
+
+    /// Looks at the files again and again, and reads those that have changed.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let tls = self.clone();
+            // A panic was reported by its hook.
+            let _ = blocking(move || tls.look()).await;
         }
-        present.config.clone().into()
+    }
+
+    fn look(&self) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamp(&self.files) != *read {
+            self.read_again(&mut read);
+        }
     }
 
     /// Reads the files again, whether they have changed or not.
     pub(crate) fn reload(&self) {
-        self.present().read_again(&self.files);
+        self.read_again(&mut self.read.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Present {
-    fn read_again(&mut self, files: &TlsFiles) {
-        self.stamp = stamp(files);
-        match are_files(files).and_then(|()| load(files)) {
+    /// If the files cannot be used, the old certificate stays.
+    fn read_again(&self, read: &mut Stamp) {
+        *read = stamp(&self.files);
+        match are_files(&self.files).and_then(|()| load(&self.files)) {
             Ok(config) => {
                 tracing::info!("the certificate was read again");
-                self.config = config;
+                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
             }
             Err(error) => {
                 let error = with_causes(&error);
@@ -115,7 +115,7 @@ fn stamp(files: &TlsFiles) -> Stamp {
     })
 }
 
-/// Whoever comes waits while they are read, and whoever opens a pipe waits for its other end. At a start nobody has come.
+/// Whoever opens a pipe waits for its other end: no certificate would be read after it. At a start that is seen.
 fn are_files(files: &TlsFiles) -> Result<(), TlsError> {
     for path in [&files.certificate, &files.key] {
         let is_file = fs::metadata(path).and_then(|metadata| match metadata.is_file() {

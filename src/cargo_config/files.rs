@@ -6,10 +6,12 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate_file::nesting;
 use toml_edit::DocumentMut;
 use zeroize::Zeroizing;
 
@@ -163,10 +165,10 @@ pub(super) fn read_if_there(file: &Path) -> Result<Zeroizing<String>, Error> {
 }
 
 pub(super) fn parse(file: &Path, text: &str) -> Result<DocumentMut, Error> {
-    text.parse().map_err(|error: toml_edit::TomlError| Error::Toml {
-        file: file.to_owned(),
-        reason: error.message().to_owned(),
-    })
+    let not_toml = |reason: &dyn Display| Error::Toml { file: file.to_owned(), reason: reason.to_string() };
+    // It may be a stranger's, and the parser's own bound fails.
+    nesting::brackets_of_toml(text).map_err(|error| not_toml(&error))?;
+    text.parse().map_err(|error: toml_edit::TomlError| not_toml(&error.message()))
 }
 
 impl From<Clash> for Error {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
 use clap::Args;
+use crate_file::nesting;
 use flate2::read::GzDecoder;
 use semver::Version;
 
@@ -84,10 +85,11 @@ fn publish(path: &Path) -> Result<Mutation, Error> {
     let checksum = Checksum(super::sha256(&mut file).map_err(io)?);
     file.rewind().map_err(io)?;
     let manifest = manifest(&file).map_err(|error| not_a_crate(error.to_string()))?;
-    let manifest: toml_edit::DocumentMut = manifest
-        .ok_or_else(|| not_a_crate("it has no Cargo.toml".into()))?
-        .parse()
-        .map_err(|_| not_a_crate("its Cargo.toml is not TOML".into()))?;
+    let manifest = manifest.ok_or_else(|| not_a_crate("it has no Cargo.toml".into()))?;
+    let manifest: toml_edit::DocumentMut = nesting::brackets_of_toml(&manifest)
+        .ok()
+        .and_then(|()| manifest.parse().ok())
+        .ok_or_else(|| not_a_crate("its Cargo.toml is not TOML".into()))?;
     let field = |name: &str| {
         let value = manifest.get("package").and_then(|package| package.get(name)?.as_str());
         value.ok_or_else(|| not_a_crate(format!("its Cargo.toml has no package.{name}")))

@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: every target of `fuzz/` for a while.
 
 use std::fs;
+use std::path::Path;
 
 use crate::say::{command, headline};
 use crate::workspace::{cargo, root};
@@ -24,51 +25,49 @@ pub(crate) fn run(seconds: Option<&str>, wanted: &[&str]) -> Outcome {
     let folder = root().join("fuzz");
     let targets = fs::read_dir(folder.join("fuzz_targets"))
         .map_err(|error| Failure::new(format!("fuzz/ cannot be read: {error}")))?;
-    let mut found = 0;
-    for target in targets.flatten() {
-        let path = target.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".rs")) else {
-            continue;
-        };
-        if !wanted.is_empty() && !wanted.contains(&name) {
-            continue;
-        }
-        found += 1;
-        let corpus = folder.join("target/corpus").join(name);
-        fs::create_dir_all(&corpus)
-            .map_err(|error| Failure::new(format!("{} cannot be made: {error}", corpus.display())))?;
-        headline(format_args!("Fuzzing: {name}"));
-        let arguments = [
-            "run".to_owned(),
-            "--release".to_owned(),
-            "--locked".to_owned(),
-            format!("--bin={name}"),
-            format!("--features={name}"),
-            "--".to_owned(),
-            format!("-max_total_time={seconds}"),
-            "-timeout=25".to_owned(),
-            "-artifact_prefix=target/".to_owned(),
-            format!("-dict=dictionaries/{name}.dict"),
-            format!("target/corpus/{name}"),
-            format!("seeds/{name}"),
-        ];
-        command(format_args!("cargo {}", arguments.join(" ")));
-        // From its own folder: the flags that make it a fuzzer are in its .cargo/config.toml.
-        match cargo()
-            .current_dir(&folder)
-            .env("CARGO_TARGET_DIR", folder.join("target"))
-            .args(&arguments)
-            .status()
-        {
-            Ok(status) if status.success() => {}
-            Ok(status) => {
-                return Err(Failure::new(format!("{name} failed ({status}); the input is in fuzz/target")));
-            }
-            Err(error) => return Err(Failure::new(format!("cargo could not be started: {error}"))),
-        }
-    }
-    if found < wanted.len() {
+    let mut names: Vec<String> = targets
+        .flatten()
+        .filter_map(|target| Some(target.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
+        .filter(|name| wanted.is_empty() || wanted.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    if names.len() < wanted.len() {
         return Err(Failure::new(format!("not all of {} are in fuzz/fuzz_targets", wanted.join(", "))));
     }
+    // The features of all: each by itself would have what they share built with other features once more.
+    let features = names.join(",");
+    for name in &names {
+        fuzz(&folder, name, &features, seconds)?;
+    }
     Ok(())
+}
+
+fn fuzz(folder: &Path, name: &str, features: &str, seconds: u32) -> Outcome {
+    let corpus = folder.join("target/corpus").join(name);
+    fs::create_dir_all(&corpus)
+        .map_err(|error| Failure::new(format!("{} cannot be made: {error}", corpus.display())))?;
+    headline(format_args!("Fuzzing: {name}"));
+    let arguments = [
+        "run".to_owned(),
+        "--release".to_owned(),
+        "--locked".to_owned(),
+        format!("--bin={name}"),
+        format!("--features={features}"),
+        "--".to_owned(),
+        format!("-max_total_time={seconds}"),
+        "-timeout=25".to_owned(),
+        "-artifact_prefix=target/".to_owned(),
+        format!("-dict=dictionaries/{name}.dict"),
+        format!("target/corpus/{name}"),
+        format!("seeds/{name}"),
+    ];
+    command(format_args!("cargo {}", arguments.join(" ")));
+    // From its own folder: the flags that make it a fuzzer are in its .cargo/config.toml.
+    let status =
+        cargo().current_dir(folder).env("CARGO_TARGET_DIR", folder.join("target")).args(&arguments).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("{name} failed ({status}); the input is in fuzz/target"))),
+        Err(error) => Err(Failure::new(format!("cargo could not be started: {error}"))),
+    }
 }

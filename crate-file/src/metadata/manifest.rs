@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use asymmetric_token::CrateName;
 use toml::{Table, Value};
 
-use super::nesting::{self, NotRead};
 use super::{Dependency, Description, Kind, Metadata, Registry};
+use crate::nesting::{self, NotRead};
 
 /// Why a Cargo.toml is not one that cargo packaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

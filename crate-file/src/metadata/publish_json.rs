@@ -10,7 +10,8 @@ use asymmetric_token::strict_json;
 use semver::Version;
 use serde_json::{Map, Value};
 
-use super::{Dependency, Description, Kind, Metadata, Registry, nesting};
+use super::{Dependency, Description, Kind, Metadata, Registry};
+use crate::nesting;
 
 /// The longest JSON part, in bytes. It contains the readme.
 pub const MAX_BYTES: usize = 2 << 20;

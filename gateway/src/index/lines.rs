@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use asymmetric_token::Checksum;
 use semver::Version;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::Malformed;
 
@@ -27,6 +26,21 @@ struct StateLine<'a> {
     #[serde(borrow)]
     cksum: Option<Cow<'a, str>>,
     yanked: Option<bool>,
+}
+
+/// What a line says of the registries that a version's dependencies come from.
+#[derive(Deserialize)]
+struct DependingLine<'a> {
+    #[serde(borrow)]
+    vers: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    deps: Vec<Dependency<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Dependency<'a> {
+    #[serde(borrow)]
+    registry: Option<Cow<'a, str>>,
 }
 
 /// What an index file says of a version. Versions with different build metadata are different here. Lines that cannot be
@@ -51,12 +65,10 @@ pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<Ver
 /// The versions in an index file with a dependency on one of these registries, by their index URLs.
 pub(crate) fn depending_on(file: &[u8], registries: &[String]) -> impl Iterator<Item = String> {
     lines(file).filter_map(|line| {
-        let line: Value = serde_json::from_slice(line).ok()?;
-        let depends = line.get("deps")?.as_array()?.iter().any(|dependency| {
-            let registry = dependency.get("registry").and_then(Value::as_str);
-            registry.is_some_and(|url| registries.iter().any(|one| one == url))
-        });
-        depends.then(|| line.get("vers").and_then(Value::as_str).unwrap_or("?").to_owned())
+        let DependingLine { vers, deps } = serde_json::from_slice(line).ok()?;
+        let mut urls = deps.iter().filter_map(|dependency| dependency.registry.as_deref());
+        let depends = urls.any(|url| registries.iter().any(|one| one == url));
+        depends.then(|| vers.as_deref().unwrap_or("?").to_owned())
     })
 }
 

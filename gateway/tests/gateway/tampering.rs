@@ -1,0 +1,291 @@
+//! A store that was changed past the gateway, by whoever can write its folder: each of the commands that vouch for it says
+//! so. Cargo compiles what the index says, so an index that does not say what was signed is worth a signature to nobody.
+#![cfg(unix)]
+
+use std::fs;
+use std::process::Command;
+
+use asymmetric_token::{Claims, Mutation};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::common::{Fixture, Response, SoftwareKey, Upload};
+
+/// Publishes a version of `hello` that is described so.
+fn publish(fixture: &Fixture, version: &str, description: &str) -> Response {
+    let manifest = format!(
+        "[package]\nname = \"hello\"\nversion = \"{version}\"\ndescription = \"{description}\"\n\
+         [dependencies]\nserde = {{ version = \"1\", registry-index = \"{}\" }}\n",
+        fixture.url()
+    );
+    let dependency = json!({ "name": "serde", "version_req": "1" });
+    let json = json!({
+        "name": "hello", "vers": version, "description": description, "deps": [dependency],
+    });
+    fixture.publish(&Upload::with_manifest("hello", version, &manifest, &json))
+}
+
+/// Two versions of Alice's `hello`, one of them yanked, and Bob's `mine`; an invite of Alice's, and a key that was revoked.
+/// The server has ended.
+fn served() -> Fixture {
+    let mut fixture = Fixture::new();
+    publish(&fixture, "1.0.0", "first").assert_ok();
+    publish(&fixture, "1.1.0", "second").assert_ok();
+    let mine = Upload::new("mine", "1.0.0");
+    let claims = Claims::mutate(Timestamp::now(), mine.mutation());
+    fixture.put_new(&fixture.bob.token(fixture.url(), &claims), &mine).assert_ok();
+    let (name, version) = ("hello".parse().unwrap(), "1.0.0".parse().unwrap());
+    let token = fixture.token(Mutation::Yank { name, version });
+    fixture.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"").assert_ok();
+    let name = "hello".parse().unwrap();
+    let token = fixture.token(Mutation::Owners { name });
+    fixture.send("GET", "/api/v1/crates/hello/owners", Some(&token), b"").assert_ok();
+    let now = Timestamp::now();
+    let store = fixture.running().store();
+    store.invite(&"alice".parse().unwrap(), now).unwrap();
+    store.invite(&"alice".parse().unwrap(), now + SignedDuration::from_secs(1)).unwrap();
+    fixture.add_key(&SoftwareKey::new(9), "carol", registry_gateway::keys::Role::Both);
+    store.remove_user(&"carol".parse().unwrap(), now).unwrap();
+    fixture.running.take().unwrap().stop();
+    fixture
+}
+
+fn run(fixture: &Fixture, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
+    command.env("REGISTRY_GATEWAY_STORE", fixture.folder.path()).current_dir(fixture.folder.path());
+    let output = command.args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (output.status.success(), text)
+}
+
+fn change(fixture: &Fixture, sql: &str) {
+    let database = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    database.execute_batch(sql).unwrap();
+    assert!(database.total_changes() > 0, "{sql}");
+}
+
+/// That all three commands say it.
+#[track_caller]
+fn is_found(fixture: &Fixture, text: &str) {
+    for command in [&["audit", "verify"][..], &["record"], &["doctor"]] {
+        let (well, said) = run(fixture, command);
+        assert!(!well && said.contains(text), "{command:?} does not say {text:?}: {said}");
+    }
+}
+
+#[test]
+fn what_nobody_changed_is_as_it_should_be() {
+    let fixture = served();
+    let (well, said) = run(&fixture, &["audit", "verify"]);
+    assert!(well, "{said}");
+    assert!(said.contains("tables     they hold what the log says\nversions   3: "), "{said}");
+    let (well, said) = run(&fixture, &["record"]);
+    assert!(well && said.contains("the index says what the file says"), "{said}");
+    let (_, said) = run(&fixture, &["doctor"]);
+    let holds =
+        "the store holds what its log says, and its index what the signed files say (versions looked at: 3)";
+    assert!(said.contains(&format!("ok     {holds}\n")), "{said}");
+}
+
+#[test]
+fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
+    let evil = r#"{"name":"evil","req":"*","features":[],"optional":false,"default_features":true,
+        "target":null,"kind":"normal","registry":null,"package":null}"#;
+    let another = format!("json_insert(line, '$.deps[#]', json('{}'))", evil.replace('\n', ""));
+    let lines = [
+        (another.as_str(), "`deps` is "),
+        ("json_set(line, '$.deps', json('[]'))", "`deps` is "),
+        ("json_set(line, '$.deps[0].name', 'evil')", "`deps` is "),
+        ("json_set(line, '$.deps[0].package', 'evil')", "`deps` is "),
+        ("json_set(line, '$.deps[0].registry', 'sparse+https://evil.example/')", "`deps` is "),
+        ("json_set(line, '$.deps[0].artifact', json('[\"bin\"]'))", "`deps` is "),
+        ("json_set(line, '$.features.default', json('[\"evil\"]'))", "`features` is "),
+        ("json_set(line, '$.features2', json('{\"default\":[\"evil\"]}'))", "`features2` is "),
+        ("json_set(line, '$.cksum', '00')", "`cksum` is "),
+        ("json_set(line, '$.links', 'z')", "`links` is "),
+        ("json_set(line, '$.v', 3)", "`v` is "),
+        ("json_set(line, '$.unknown', 1)", "`unknown` is 1 in the index and absent by the signed crate file"),
+        ("'{\"deps\":[],' || substr(line, 2)", "`line` is not JSON with each name once"),
+        ("'nothing'", "`line` is not JSON with each name once"),
+    ];
+    for (line, text) in lines {
+        let fixture = served();
+        change(&fixture, &format!("UPDATE version SET line = {line} WHERE version = '1.1.0'"));
+        is_found(&fixture, text);
+        let (well, said) = run(&fixture, &["record", "hello@1.1.0"]);
+        assert!(!well && said.contains(text), "{said}");
+        assert!(run(&fixture, &["record", "mine@1.0.0"]).0, "the others are well");
+    }
+}
+
+#[test]
+fn rows_that_the_log_does_not_have_or_has_otherwise() {
+    let evil = SoftwareKey::new(77).public;
+    let key = format!(
+        "INSERT INTO key (id, public, user, role, added) SELECT '{}', '{evil}', id, 'publish', '2026-01-01T00:00:00Z'
+         FROM user WHERE name = 'alice'",
+        evil.id()
+    );
+    let swapped = format!("UPDATE key SET public = '{evil}' WHERE role = 'publish'");
+    let invite = "INSERT INTO invite SELECT 'x', user, issued, EXPIRES, NULL FROM invite LIMIT 1";
+    let not_logged = "is in the store, and no entry of the log says so";
+    let missing = "is missing in the store: the log has it";
+    let not_derived = "does not follow from the store's other tables";
+    for (sql, text) in [
+        (key.as_str(), format!("the key {} {not_logged}", evil.id())),
+        (&swapped, format!("has the public \"{evil}\" in the store, and ")),
+        (
+            "UPDATE key SET role = 'both' WHERE role = 'read'",
+            "has the role \"both\" in the store, and".into(),
+        ),
+        ("UPDATE key SET revoked = NULL", "has the end none in the store, and \"revoked\" by the log".into()),
+        ("UPDATE key SET revoked = added WHERE role = 'read'", "has the end \"revoked\" in the store".into()),
+        ("UPDATE key SET subject = 'x'", "has the subject \"x\" in the store, and none by the log".into()),
+        ("UPDATE key SET expires = '2027-01-01T00:00:00Z'", "has the expires ".into()),
+        ("DELETE FROM key WHERE role = 'read'", missing.into()),
+        ("UPDATE user SET name = 'mallory' WHERE name = 'alice'", format!("the user mallory {not_logged}")),
+        ("UPDATE user SET removed = NULL", "the user carol has the end none in the store".into()),
+        ("INSERT INTO user (name) VALUES ('mallory')", format!("the user mallory {not_logged}")),
+        (&invite.replace("EXPIRES", "'2030-01-01T00:00:00Z'"), format!("2030-01-01T00:00:00Z {not_logged}")),
+        (&invite.replace("EXPIRES", "expires"), format!(", once more, {not_logged}")),
+        (
+            "INSERT INTO credential SELECT id, x'00' FROM user LIMIT 1",
+            format!("the credential of alice {not_logged}"),
+        ),
+        (
+            "DELETE FROM published WHERE version = '1.1.0'",
+            format!("the record of hello 1.1.0, entry 6 {missing}"),
+        ),
+        (
+            "UPDATE published SET outcome = outcome - 1 WHERE version = '1.1.0'",
+            "has the outcome \"6\"".into(),
+        ),
+        (
+            "INSERT INTO published SELECT 'ghost', '1.0.0', 1, 2",
+            format!("the record of ghost 1.0.0, entry 1 {not_logged}"),
+        ),
+        (
+            "INSERT INTO open_intent VALUES (4)",
+            format!("the change of entry 4, of which no outcome is known, {not_logged}"),
+        ),
+        (
+            "UPDATE crate SET owner = (SELECT id FROM user WHERE name = 'bob') WHERE name = 'hello'",
+            "the crate hello has the owner \"bob\" in the store, and \"alice\" by the log".into(),
+        ),
+        (
+            "UPDATE crate SET name = 'Hello' WHERE name = 'hello'",
+            "the crate hello has the name \"Hello\"".into(),
+        ),
+        ("DELETE FROM crate WHERE name = 'hello'", format!("the crate hello {missing}")),
+        (
+            "INSERT INTO crate SELECT 'ghost', 'ghost', owner, NULL, 0, 0 FROM crate LIMIT 1",
+            format!("the crate ghost {not_logged}"),
+        ),
+        ("DELETE FROM version WHERE version = '1.1.0'", format!("the version hello 1.1.0 {missing}")),
+        (
+            "INSERT INTO version SELECT 99, crate, '2.0.0', '2.0.0', line FROM version LIMIT 1",
+            format!("the version hello 2.0.0 {not_logged}"),
+        ),
+        ("INSERT INTO version SELECT 99, crate, version, 'x', line FROM version LIMIT 1", not_logged.into()),
+        (
+            "UPDATE version SET core = 'x' WHERE version = '1.1.0'",
+            "the version hello 1.1.0 has the state".into(),
+        ),
+        (
+            "UPDATE version SET line = json_set(line, '$.yanked', json('false'))",
+            "the version hello 1.0.0 has the state \"offered\" in the store, and \"yanked\" by the log"
+                .into(),
+        ),
+        (
+            "UPDATE version SET line = json_set(line, '$.yanked', json('true')) WHERE version = '1.1.0'",
+            "the version hello 1.1.0 has the state \"yanked\" in the store".into(),
+        ),
+        ("DELETE FROM spent", format!("that the token of entry 4 was used {missing}")),
+        ("DELETE FROM spent WHERE single_use_key LIKE '%owners%'", missing.into()),
+        (
+            "INSERT INTO in_doubt VALUES ('hello', '1.0.0', 'x', 'alice', 4)",
+            format!("the doubt about the publish of entry 4 {not_logged}"),
+        ),
+        (
+            "UPDATE counted SET number = number - 1 WHERE what = 'spent'",
+            format!("the number of spent tokens {not_derived}"),
+        ),
+        (
+            "UPDATE counted SET number = 1 WHERE what = 'open'",
+            format!("the number of changes without an outcome {not_derived}"),
+        ),
+        (
+            "UPDATE offered SET max_version = '9.0.0' WHERE crate = 'hello'",
+            format!("the highest version of hello in searches {not_derived}"),
+        ),
+        ("DELETE FROM offered WHERE crate = 'mine'", "the highest version of mine in searches".into()),
+    ] {
+        let fixture = served();
+        change(&fixture, sql);
+        for command in [&["audit", "verify"][..], &["record"], &["doctor"]] {
+            let (well, said) = run(&fixture, command);
+            assert!(!well && said.contains(&text), "{sql}: {command:?} does not say {text:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_others_or_gone() {
+    type Spoil<'a> = &'a dyn Fn(&std::path::Path);
+    let spoil: [(Spoil<'_>, &str); 2] = [
+        (&|path| fs::write(path, b"x").unwrap(), "the crate file has the checksum "),
+        (&|path| fs::remove_file(path).unwrap(), "cannot read the crate file: "),
+    ];
+    for (spoil, text) in spoil {
+        let fixture = served();
+        spoil(&fixture.folder.path().join("crates/hello/hello-1.1.0.crate"));
+        is_found(&fixture, text);
+    }
+}
+
+/// It is what searches show.
+#[test]
+fn a_description_that_is_not_in_the_signed_file() {
+    let fixture = served();
+    change(&fixture, "UPDATE crate SET description = 'first' WHERE name = 'hello'");
+    for command in [&["audit", "verify"][..], &["doctor"]] {
+        let (well, said) = run(&fixture, command);
+        assert!(!well && said.contains("the description of hello is not that of its last version"), "{said}");
+    }
+}
+
+/// A change that is under way, or was when the server was killed, is neither wrong nor unsaid.
+#[test]
+fn what_is_under_way_is_no_fault() {
+    let fixture = served();
+    let undo_outcome = "DELETE FROM published WHERE name = 'mine';
+        INSERT INTO open_intent SELECT seq FROM audit WHERE json_extract(entry, '$.name') = 'mine';
+        UPDATE counted SET number = 1 WHERE what = 'open';
+        INSERT INTO in_doubt SELECT 'mine', '1.0.0', json_extract(entry, '$.cksum'), 'bob', seq FROM audit
+            WHERE json_extract(entry, '$.name') = 'mine';";
+    // The log ends with the intent: the rest is taken from it as a crash before the outcome would have it.
+    let cut = "DELETE FROM audit WHERE seq > 8; DELETE FROM published WHERE intent > 8;
+        DELETE FROM invite; UPDATE version SET line = json_set(line, '$.yanked', json('false'));
+        DELETE FROM key WHERE user = (SELECT id FROM user WHERE name = 'carol'); DELETE FROM user WHERE name = 'carol';";
+    change(&fixture, &format!("{undo_outcome} {cut}"));
+    fs::remove_file(fixture.folder.path().join("heads")).unwrap();
+    let (well, said) = run(&fixture, &["audit", "verify"]);
+    assert!(well, "{said}");
+}
+
+/// Nor is one whose outcome the disk had no room for, although the crate has its description already.
+#[test]
+fn what_is_not_on_record_yet_is_no_fault() {
+    let fixture = Fixture::new();
+    publish(&fixture, "1.0.0", "first").assert_ok();
+    let database = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON audit WHEN json_extract(NEW.entry, '$.outcome') IS NOT NULL
+        BEGIN SELECT RAISE(ABORT, 'full'); END";
+    database.execute_batch(full).unwrap();
+    publish(&fixture, "1.1.0", "second").assert_refused(500, "that is not in the audit log yet");
+    let (well, said) = run(&fixture, &["audit", "verify"]);
+    assert!(well, "{said}");
+}

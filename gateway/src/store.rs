@@ -32,6 +32,7 @@ mod names;
 mod open;
 #[cfg(test)]
 mod plans;
+pub mod postgres;
 mod revision;
 mod schema;
 mod search;

@@ -27,7 +27,9 @@ type Outcome = Result<ExitCode, Box<dyn Error>>;
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Init { store, folder } => {
-            say(&setup::init(&folder, store.as_deref())?)?;
+            let store = store.map(|store| store.place().map_err(PlaceError::from)).transpose()?;
+            let store = store.as_ref().map(|store| store.folder()).transpose()?;
+            say(&setup::init(&folder, store)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Credential(command) => credential(command),
@@ -51,8 +53,8 @@ fn serve(options: Serve) -> Outcome {
     let mut signals = runtime.block_on(async { Signals::catch() })?;
     let config = serve_config(options)?;
     process::room_for(config.connections)?;
-    let is_new = !Store::is_in(&config.store);
-    let folder = config.store.clone();
+    let folder = config.store.folder()?.to_owned();
+    let is_new = !Store::is_in(&folder);
     let running = Gateway::start(config)?;
     if is_new {
         people::warn_of_new_store(&folder);

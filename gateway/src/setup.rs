@@ -31,7 +31,8 @@ pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dy
     text.push_str(&made(&key, Vault::make_key(&key).map_err(NotMade::at(&key))?));
     // The configuration may have been there, and name another store.
     let store = Config::read(&config)?.store;
-    text.push_str(&made(&store, Store::make(&store)?));
+    let store = store.folder()?;
+    text.push_str(&made(store, Store::make(store)?));
     text.push_str(&format!("Next: registry-gateway serve --config {}\n", config.display()));
     Ok(text)
 }
@@ -95,7 +96,7 @@ fn made(path: &Path, made: bool) -> String {
 /// keeps it. Nobody is asked for a secret that could not be kept.
 pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn Error>> {
     let vault = vault(config)?;
-    let store = Store::open_existing(&config.store)?;
+    let store = Store::open_existing(config.store.folder()?)?;
     store.has_user(user)?;
     let credential = if io::stdin().is_terminal() {
         Zeroizing::new(rpassword::prompt_password(format!("{user}'s token for the registry behind: "))?)

@@ -33,6 +33,7 @@ mod open;
 mod pieces;
 #[cfg(test)]
 mod plans;
+pub mod postgres;
 mod revision;
 mod schema;
 mod search;

@@ -30,6 +30,7 @@ mod parsers;
 mod people;
 mod places;
 mod policy;
+mod postgres;
 mod process;
 mod proxies;
 mod reads;

@@ -1,4 +1,4 @@
-//! The store: one SQLite database, and the crate files beside it.
+//! The store: a folder with one SQLite database and the crate files beside it, or a PostgreSQL that has all of it.
 //!
 //! ```text
 //! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
@@ -11,7 +11,8 @@
 //!
 //! A version is on disk before it is in the database: the file is written and fsynced, renamed into place, its folder
 //! is fsynced, and then the row is committed (WAL, `synchronous = FULL`). A crash can leave a file without a row, which
-//! [`Store::recover`] removes at the next start. It cannot leave a row without a file.
+//! [`Store::recover`] removes at the next start. It cannot leave a row without a file. In a PostgreSQL the pieces of a file
+//! are committed before the version's row.
 //!
 //! The command line opens the same database while a server runs, so revoking a key needs no signal to the server.
 //!
@@ -49,7 +50,9 @@ use std::{fs, io};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
+use crate::config::PostgresConfig;
 use crate::private;
+use crate::store_place::{PostgresUrl, StorePlace};
 pub use audit::AuditError;
 pub(crate) use crates::{CratesError, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
@@ -184,6 +187,9 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
+            Self::NotMade => Some(
+                "as the owner of the database, run `registry-gateway store migrate`".to_owned(),
+            ),
             Self::HeadKeyLost => Some(
                 "restore heads.key from a backup of the store. If it is lost for good, move `heads` out of the folder: a new \
                  key signs the log from its present end, and whoever kept an older head has to be told why"
@@ -197,23 +203,48 @@ impl StoreError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(private::NOT_PERMITTED.to_owned())
             }
-            Self::Database(error) if error.is_of_permissions() => Some(private::NOT_PERMITTED.to_owned()),
-            Self::Database(_)
-            | Self::Entry(_)
+            Self::Database(error) => error.hint(),
+            Self::Entry(_)
             | Self::File { .. }
             | Self::KeyRevoked(_)
-            | Self::NotMade
             | Self::Random
             | Self::UserKnown(_) => None,
         }
     }
 }
 
-/// A lock that the one server of a store holds.
+/// A lock that the one server of a store holds. It goes when this is dropped, and with a PostgreSQL when the connection breaks.
 #[derive(Debug)]
-pub struct ServeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
+pub enum ServeLock {
+    /// Of a folder.
+    File(fs::File),
+    /// Of a PostgreSQL.
+    Session(postgres::Session),
+}
 
 impl Store {
+    /// Opens the store at a place. A folder gets one if there is none in it.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and [`open_in_postgres`](Self::open_in_postgres).
+    pub fn at(place: &StorePlace, settings: &PostgresConfig) -> Result<Self, StoreError> {
+        match place {
+            StorePlace::Folder(folder) => Self::open(folder),
+            StorePlace::Postgres(url) => Self::open_in_postgres(url, settings),
+        }
+    }
+
+    /// Opens the existing store at a place.
+    ///
+    /// # Errors
+    /// Those of [`open_existing`](Self::open_existing) and [`open_in_postgres`](Self::open_in_postgres).
+    pub fn existing_at(place: &StorePlace, settings: &PostgresConfig) -> Result<Self, StoreError> {
+        match place {
+            StorePlace::Folder(folder) => Self::open_existing(folder),
+            StorePlace::Postgres(url) => Self::open_in_postgres(url, settings),
+        }
+    }
+
     /// Opens an existing store.
     ///
     /// # Errors
@@ -270,10 +301,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotMade`], [`StoreError::Newer`], [`StoreError::File`], [`StoreError::Database`].
-    pub fn open_in_postgres(url: &str) -> Result<Self, StoreError> {
+    pub fn open_in_postgres(url: &PostgresUrl, settings: &PostgresConfig) -> Result<Self, StoreError> {
         let own = tempfile::tempdir().map_err(files::at(&std::env::temp_dir()))?;
         files::private_folder(&own.path().join(files::UPLOADS))?;
-        let postgres = Postgres::open(url, schema::POSTGRES_VERSION)?;
+        let postgres = Postgres::open(url, settings, schema::POSTGRES_VERSION)?;
         schema::judge(&postgres.session()?)?;
         let folder = own.path().to_owned();
         Ok(Self { _own: Some(own), ..Self::with(&folder, Engine::Postgres(Box::new(postgres))) })
@@ -284,8 +315,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Newer`], [`StoreError::Database`].
-    pub fn migrate_postgres(url: &str) -> Result<(), StoreError> {
-        Postgres::open(url, schema::POSTGRES_VERSION)?.transaction(schema::migrate)
+    pub fn migrate_postgres(url: &PostgresUrl, settings: &PostgresConfig) -> Result<(), StoreError> {
+        Postgres::open(url, settings, schema::POSTGRES_VERSION)?.transaction(schema::migrate)
     }
 
     fn with(folder: &Path, engine: Engine) -> Self {
@@ -311,13 +342,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
     pub fn recover(&self) -> Result<ServeLock, StoreError> {
-        let lock = files::lock(&self.folder)?;
+        let lock = self.lock()?;
         files::empty(&self.folder.join(files::UPLOADS))?;
         if let Engine::Sqlite(_) = &self.engine {
             let known = self.crate_files()?;
             files::keep_only(&self.folder.join(files::CRATES), &known)?;
         }
         Ok(lock)
+    }
+
+    /// Takes the lock of the one server.
+    fn lock(&self) -> Result<ServeLock, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => files::lock(&self.folder),
+            Engine::Postgres(postgres) => {
+                let served = || StoreError::Served { path: postgres.to_string().into() };
+                postgres.lock()?.map(ServeLock::Session).ok_or_else(served)
+            }
+        }
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds. There is one at a time.

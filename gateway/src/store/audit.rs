@@ -86,7 +86,8 @@ impl Store {
         heads.sort_by_key(|head| head.seq);
         let mut heads = heads.into_iter().peekable();
         let mut chain = Chain::new();
-        self.reader()?.each("SELECT seq, entry, hash FROM audit ORDER BY seq", values![], |row| {
+        let reader = self.reader()?;
+        reader.moment()?.each("SELECT seq, entry, hash FROM audit ORDER BY seq", values![], |row| {
             // Text that is not a hash cannot be the hash of this entry.
             let noted = std::str::from_utf8(row.raw_text(2)).ok().and_then(|hash| hash.parse().ok());
             let seq = u64::try_from(row.get::<i64>(0)?).unwrap_or_default();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::ledger::{self, Intent, Outcome};
 use super::sql::{Sql, values};
-use super::{Store, StoreError, audit, files};
+use super::{Store, StoreError, audit};
 
 /// The recorded reason of a change that an administrator says was not made.
 const DECIDED: &str = "an administrator says that it was not made";
@@ -111,7 +111,7 @@ impl Store {
         // Of a change that it has given up a gateway has said why. On others it may be at work, so none may run.
         let _nobody_serves = match why {
             Some(_) => None,
-            None => Some(files::lock(self.folder()).map_err(|error| match error {
+            None => Some(self.lock().map_err(|error| match error {
                 StoreError::Served { .. } => DecisionError::UnderWay(intent.to_string()),
                 error => error.into(),
             })?),

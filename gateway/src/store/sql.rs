@@ -5,11 +5,11 @@ mod postgres;
 mod sqlite;
 mod value;
 
-use std::io;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use super::StoreError;
+use super::postgres::PostgresError;
+use crate::private;
 pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 use value::Column;
@@ -21,24 +21,15 @@ pub enum EngineError {
     /// SQLite failed.
     #[error(transparent)]
     Sqlite(sqlite::Error),
-    /// PostgreSQL failed, or refused a statement.
+    /// PostgreSQL cannot be reached, failed, or refused a statement.
     #[error(transparent)]
-    Postgres(postgres::Error),
-    /// PostgreSQL did not answer in time. It is not known what came of what it was asked.
-    #[error("PostgreSQL did not answer within {0:?}")]
-    Late(Duration),
-    /// All connections to PostgreSQL were in use.
-    #[error("all connections to PostgreSQL were in use for {0:?}")]
-    Busy(Duration),
+    Postgres(PostgresError),
     /// A transaction ended although it was to be committed, because one of its statements had failed.
     #[error("the transaction was rolled back, because a statement in it failed")]
     RolledBack,
     /// PostgreSQL has no text with U+0000.
     #[error("PostgreSQL cannot keep a text with the character U+0000")]
     Nul,
-    /// What connections need could not be started.
-    #[error("cannot start what connections to PostgreSQL need")]
-    Runtime(#[source] io::Error),
     /// A column holds something else.
     #[error("column {column} of a row is not {wanted}")]
     Column {
@@ -53,9 +44,15 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether the system does not let this user at the database.
-    pub(super) fn is_of_permissions(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if sqlite::is_of_permissions(error))
+    /// What to do next, where that is known.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(error) if sqlite::is_of_permissions(error) => {
+                Some(private::NOT_PERMITTED.to_owned())
+            }
+            Self::Postgres(error) => error.hint(),
+            _ => None,
+        }
     }
 }
 

@@ -1,40 +1,55 @@
-//! PostgreSQL, the engine that several gateways share. Whoever asks it waits on their own thread; a small runtime of the
-//! engine's own moves the bytes.
+//! PostgreSQL, the engine that several gateways share. Whoever asks it waits on their own thread.
 
-mod connections;
 mod dialect;
 
 use std::cell::Cell;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
-use tokio_postgres::Statement;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{EngineError, Sql, Value};
+use crate::config::PostgresConfig;
 use crate::store::StoreError;
-use connections::{Connections, Lent};
+use crate::store::postgres::{self, PostgresError};
+use crate::store_place::PostgresUrl;
+use dialect::Translations;
 
 /// What a transaction begins with, each of whose statements sees what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
 /// whichever gateway. It says the oldest layout that a program may know to write this one.
 const LOG_END: &str = "SELECT serves FROM log_end FOR UPDATE";
-/// What a reading transaction begins with, all of whose statements see one moment.
-const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
+/// each of its rows is waited for.
+const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+
+/// What the one server of a store has as long as it runs. The number is another than that of migrations. Where one has ended
+/// just now, the database may not have heard of it.
+const LOCK: &str = "SET lock_timeout = '2s'; SELECT pg_advisory_lock(2037080936)";
 
 /// The database of a store.
 #[derive(Debug)]
 pub(in crate::store) struct Postgres {
-    connections: Connections,
+    reached: postgres::Postgres,
+    url: PostgresUrl,
+    translations: Translations,
     /// The newest layout that this program knows.
     known: i64,
 }
 
 impl Postgres {
-    pub(in crate::store) fn open(url: &str, known: i64) -> Result<Self, StoreError> {
-        Ok(Self { connections: Connections::new(url.parse().map_err(EngineError::from)?)?, known })
+    pub(in crate::store) fn open(
+        url: &PostgresUrl,
+        settings: &PostgresConfig,
+        known: i64,
+    ) -> Result<Self, StoreError> {
+        let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
+        Ok(Self { reached, url: url.clone(), translations: Translations::default(), known })
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds.
@@ -57,8 +72,8 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = self.connections.lend().map_err(StoreError::from)?;
-        let sql = Sql::Postgres(Session::begun(Held::Own(connection), BEGIN)?);
+        let connection = Held::Own(self.connection()?);
+        let sql = Sql::Postgres(Session::begun(connection, &self.translations, BEGIN)?);
         let done = work(&sql)?;
         if let Sql::Postgres(session) = sql {
             session.commit()?;
@@ -73,20 +88,44 @@ impl Postgres {
 
     /// A connection on which each statement is a transaction.
     pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
-        let connection = Held::Own(self.connections.lend()?);
-        Ok(Sql::Postgres(Session { connection, transaction: Cell::new(Transaction::None) }))
+        let connection = Held::Own(self.connection()?);
+        let transaction = Cell::new(Transaction::None);
+        Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
+    }
+
+    /// A connection with the lock of the one server; `None` if another one has it.
+    pub(in crate::store) fn lock(&self) -> Result<Option<postgres::Session>, StoreError> {
+        let session = self.connection()?;
+        match session.wait(session.client().batch_execute(LOCK)) {
+            Ok(()) => Ok(Some(session)),
+            Err(PostgresError::Failed(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                Ok(None)
+            }
+            Err(error) => Err(EngineError::Postgres(error).into()),
+        }
+    }
+
+    fn connection(&self) -> Result<postgres::Session, StoreError> {
+        Ok(self.reached.session().map_err(EngineError::Postgres)?)
+    }
+}
+
+impl fmt::Display for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
     }
 }
 
 /// A connection, as long as somebody asks it. A transaction that was not committed is rolled back when it is dropped.
 pub(in crate::store) struct Session<'a> {
     connection: Held<'a>,
+    translations: &'a Translations,
     transaction: Cell<Transaction>,
 }
 
 enum Held<'a> {
-    Own(Lent<'a>),
-    Of(&'a Lent<'a>),
+    Own(postgres::Session),
+    Of(&'a postgres::Session),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -98,9 +137,9 @@ enum Transaction {
 }
 
 impl<'a> Session<'a> {
-    fn begun(connection: Held<'a>, begin: &str) -> Result<Self, StoreError> {
-        let session = Self { connection, transaction: Cell::new(Transaction::Begun) };
-        session.wait(session.lent().client().batch_execute(begin))?;
+    fn begun(connection: Held<'a>, translations: &'a Translations, begin: &str) -> Result<Self, StoreError> {
+        let session = Self { connection, translations, transaction: Cell::new(Transaction::Begun) };
+        session.batch(begin)?;
         Ok(session)
     }
 
@@ -108,7 +147,7 @@ impl<'a> Session<'a> {
         if self.transaction.get() == Transaction::Failed {
             return Err(EngineError::RolledBack.into());
         }
-        self.wait(self.lent().client().batch_execute("COMMIT"))?;
+        self.batch("COMMIT")?;
         self.transaction.set(Transaction::None);
         Ok(())
     }
@@ -117,12 +156,16 @@ impl<'a> Session<'a> {
         if has_nul(parameters) {
             return Err(EngineError::Nul.into());
         }
-        let statement = self.prepared(sql, parameters)?;
-        Ok(self.wait(self.lent().client().execute_raw(&statement, parameters.iter().map(parameter)))?)
+        let (sql, types) = (self.translations.of(sql), types(parameters));
+        let client = self.connection().client();
+        Ok(self.wait(async {
+            let statement = client.prepare_typed_cached(&sql, &types).await?;
+            client.execute_raw(&statement, parameters.iter().map(parameter)).await
+        })?)
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.wait(self.lent().client().batch_execute(sql))?)
+        Ok(self.wait(self.connection().client().batch_execute(sql))?)
     }
 
     pub(super) fn while_wanted<E: From<StoreError>>(
@@ -135,64 +178,50 @@ impl<'a> Session<'a> {
         if has_nul(parameters) {
             return Ok(());
         }
-        let failed = |error: EngineError| StoreError::from(error);
-        let statement = self.prepared(sql, parameters).map_err(failed)?;
-        let asked = self.lent().client().query_raw(&statement, parameters.iter().map(parameter));
-        let mut rows = pin!(self.wait(asked).map_err(failed)?);
-        while let Some(row) = self.wait(rows.try_next()).map_err(failed)? {
+        let (sql, types) = (self.translations.of(sql), types(parameters));
+        let client = self.connection().client();
+        let asked = self.wait(async {
+            let statement = client.prepare_typed_cached(&sql, &types).await?;
+            client.query_raw(&statement, parameters.iter().map(parameter)).await
+        });
+        let mut rows = pin!(asked.map_err(StoreError::from)?);
+        loop {
+            let Some(row) = self.wait(rows.try_next()).map_err(StoreError::from)? else { return Ok(()) };
             if read(&super::Row::Postgres(Row(&row)))?.is_break() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Nothing is written in it, so it ends with a rollback.
     pub(super) fn moment(&self) -> Result<Session<'_>, StoreError> {
-        Session::begun(Held::Of(self.lent()), MOMENT)
+        Session::begun(Held::Of(self.connection()), self.translations, MOMENT)
     }
 
-    /// The statement, which its connection keeps prepared. The types of its parameters are those of the values that are
-    /// given first, and do not change.
-    fn prepared(&self, sql: &str, parameters: &[Value<'_>]) -> Result<Statement, EngineError> {
-        let lent = self.lent();
-        if let Some(known) = lent.statements().get(sql) {
-            return Ok(known.clone());
-        }
-        let types: Vec<_> = parameters.iter().map(kind).collect();
-        let statement = self.wait(lent.client().prepare_typed(&dialect::translated(sql), &types))?;
-        lent.statements().insert(sql.to_owned(), statement.clone());
-        Ok(statement)
-    }
-
-    fn wait<T>(
-        &self,
-        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, EngineError> {
-        self.lent().wait(answer).inspect_err(|_| {
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {
+        self.connection().wait(answer).map_err(|error| {
             if self.transaction.get() == Transaction::Begun {
                 self.transaction.set(Transaction::Failed);
             }
+            EngineError::Postgres(error)
         })
     }
 
-    fn lent(&self) -> &Lent<'a> {
+    fn connection(&self) -> &postgres::Session {
         match &self.connection {
-            Held::Own(lent) => lent,
-            Held::Of(lent) => lent,
+            Held::Own(connection) => connection,
+            Held::Of(connection) => connection,
         }
     }
 }
 
+/// A connection that is not kept is closed, and what was begun on it ends with it.
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // Who has not answered in time is not waited for once more.
-        if self.transaction.get() != Transaction::None
-            && self.lent().is_good()
-            && let Err(error) = self.lent().wait(self.lent().client().batch_execute("ROLLBACK"))
-        {
-            tracing::debug!(%error, "a transaction ends with its connection");
-            self.lent().throw_away();
+        let connection = self.connection();
+        let rolled_back = || connection.wait(connection.client().batch_execute("ROLLBACK")).is_ok();
+        if self.transaction.get() == Transaction::None || rolled_back() {
+            connection.keep();
         }
     }
 }
@@ -210,12 +239,13 @@ fn parameter<'a>(value: &'a Value<'a>) -> &'a (dyn ToSql + Sync) {
     }
 }
 
-fn kind(value: &Value<'_>) -> Type {
-    match value {
+fn types(parameters: &[Value<'_>]) -> Vec<Type> {
+    let kind = |value: &Value<'_>| match value {
         Value::Integer(_) => Type::INT8,
         Value::Null | Value::Text(_) => Type::TEXT,
         Value::Bytes(_) => Type::BYTEA,
-    }
+    };
+    parameters.iter().map(kind).collect()
 }
 
 pub(in crate::store) struct Row<'a>(&'a tokio_postgres::Row);
@@ -236,14 +266,5 @@ impl Row<'_> {
 
     pub(super) fn raw_text(&self, column: usize) -> &[u8] {
         if let Some(Value::Text(text)) = self.value(column) { text.as_bytes() } else { &[] }
-    }
-}
-
-/// PostgreSQL's own error, or one of its connection.
-pub(super) type Error = tokio_postgres::Error;
-
-impl From<Error> for EngineError {
-    fn from(error: Error) -> Self {
-        Self::Postgres(error)
     }
 }

@@ -1,10 +1,29 @@
 //! Statements as PostgreSQL takes them.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Statements that were translated before.
+#[derive(Debug, Default)]
+pub(super) struct Translations(Mutex<HashMap<String, Arc<str>>>);
+
+impl Translations {
+    pub(super) fn of(&self, sql: &str) -> Arc<str> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(translated) = known.get(sql) {
+            return translated.clone();
+        }
+        let new: Arc<str> = translated(sql).into();
+        known.insert(sql.to_owned(), new.clone());
+        new
+    }
+}
+
 /// The name of a table and of columns here, and of a function there: it stands in quotation marks there.
 const USER: &str = "user";
 
 /// Numbers the parameters as SQLite does: `?1` is `$1`, and a `?` is the one after the highest before it.
-pub(super) fn translated(sql: &str) -> String {
+fn translated(sql: &str) -> String {
     let (mut translated, mut highest) = (String::with_capacity(sql.len() + 16), 0);
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {

@@ -20,6 +20,7 @@
 
 mod audit;
 mod counts;
+mod crate_files;
 mod crates;
 mod credentials;
 mod derived;
@@ -31,7 +32,6 @@ mod keys;
 mod ledger;
 mod names;
 mod open;
-mod pieces;
 #[cfg(test)]
 mod plans;
 pub mod postgres;
@@ -219,7 +219,7 @@ pub enum ServeLock {
     /// Of a folder.
     File(fs::File),
     /// Of a PostgreSQL.
-    Session(postgres::Session),
+    Session(Box<postgres::Session>),
 }
 
 impl Store {
@@ -357,7 +357,7 @@ impl Store {
             Engine::Sqlite(_) => files::lock(&self.folder),
             Engine::Postgres(postgres) => {
                 let served = || StoreError::Served { path: postgres.to_string().into() };
-                postgres.lock()?.map(ServeLock::Session).ok_or_else(served)
+                postgres.lock()?.map(|lock| ServeLock::Session(Box::new(lock))).ok_or_else(served)
             }
         }
     }

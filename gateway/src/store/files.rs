@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use tempfile::NamedTempFile;
 
-use super::sql::{Engine, Sql};
-use super::{ServeLock, Store, StoreError, pieces};
+use super::{ServeLock, Store, StoreError};
 use crate::private;
 
 /// The folder of crate files, with a folder for each crate.
@@ -34,49 +33,8 @@ impl Store {
         self.folder.join(CRATES).join(name).join(format!("{name}-{version}.crate"))
     }
 
-    /// Opens the file of a version.
-    ///
-    /// # Errors
-    /// [`StoreError::File`], also if it is missing; [`StoreError::Database`].
-    pub(crate) fn open_crate_file(&self, name: &str, version: &str) -> Result<File, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(_) => {
-                let path = self.crate_file(name, version);
-                File::open(&path).map_err(at(&path))
-            }
-            Engine::Postgres(postgres) => pieces::fetched(self, postgres, name, version),
-        }
-    }
-
-    /// Brings an upload to where the database is, if that takes time that others need not wait for.
-    pub(super) fn sent(&self, mut upload: NamedTempFile, checksum: &str) -> Result<Sent, StoreError> {
-        match &self.engine {
-            Engine::Sqlite(_) => Ok(Sent::Not(upload)),
-            Engine::Postgres(postgres) => {
-                let pieces = pieces::send(postgres, upload.as_file_mut(), checksum)?;
-                Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces })
-            }
-        }
-    }
-
-    /// Makes an upload the file of a version, in the transaction that makes the version.
-    pub(super) fn keep(
-        &self,
-        transaction: &Sql<'_>,
-        upload: Sent,
-        name: &str,
-        version: &str,
-    ) -> Result<(), StoreError> {
-        match upload {
-            Sent::Not(upload) => self.moved(upload, name, version),
-            Sent::Pieces { checksum, pieces } => {
-                pieces::keep(transaction, (name, version), &checksum, pieces)
-            }
-        }
-    }
-
     /// Moves an upload to its final place. Contents, name and folder are on disk when this returns.
-    fn moved(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
+    pub(super) fn moved(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
         let crates = self.folder.join(CRATES);
         let folder = crates.join(name);
         let place = self.crate_file(name, version);
@@ -88,14 +46,6 @@ impl Store {
         upload.persist(&place).map_err(|error| at(&place)(error.error))?;
         sync_folder(&folder)
     }
-}
-
-/// An upload that was checked.
-pub(super) enum Sent {
-    /// It is where it was received, and is moved.
-    Not(NamedTempFile),
-    /// It is in the database, and nothing refers to it yet.
-    Pieces { checksum: String, pieces: i64 },
 }
 
 /// Makes a private folder. An existing folder is made private if it is empty. If it is open to others and holds

@@ -94,7 +94,6 @@ fn statements() -> BTreeSet<(String, String)> {
         !path.ends_with("store/schema.rs")
             && !path.ends_with("store/plans.rs")
             && !path.ends_with("postgres.rs")
-            && !path.ends_with("store/pieces.rs")
     });
     for path in paths {
         let source = fs::read_to_string(&path).unwrap();

@@ -72,7 +72,7 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let connection = Held::Own(self.connection()?);
+        let connection = Held::Own(Box::new(self.connection()?));
         let sql = Sql::Postgres(Session::begun(connection, &self.translations, BEGIN)?);
         let done = work(&sql)?;
         if let Sql::Postgres(session) = sql {
@@ -88,7 +88,7 @@ impl Postgres {
 
     /// A connection on which each statement is a transaction.
     pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
-        let connection = Held::Own(self.connection()?);
+        let connection = Held::Own(Box::new(self.connection()?));
         let transaction = Cell::new(Transaction::None);
         Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
     }
@@ -124,7 +124,7 @@ pub(in crate::store) struct Session<'a> {
 }
 
 enum Held<'a> {
-    Own(postgres::Session),
+    Own(Box<postgres::Session>),
     Of(&'a postgres::Session),
 }
 

@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
-use super::sql::{Postgres, Sql, values};
-use super::{Store, StoreError, files};
+use super::super::sql::{Postgres, Row, Sql, values};
+use super::super::{Store, StoreError, files};
 
 /// The length of a piece in bytes. The last one of a file is shorter.
 const PIECE: u64 = 256 << 10;
@@ -55,7 +55,7 @@ pub(super) fn fetched(
     let mut file = tempfile::tempfile_in(store.folder.join(files::UPLOADS)).map_err(files::at(&path))?;
     for number in 0..pieces {
         let piece = "SELECT bytes FROM piece WHERE cksum = ? AND number = ?";
-        let read = |row: &super::sql::Row<'_>| row.get::<Vec<u8>>(0);
+        let read = |row: &Row<'_>| row.get::<Vec<u8>>(0);
         let piece = postgres.session()?.optional(piece, values![&checksum, number], read)?;
         file.write_all(&piece.ok_or_else(missing)?).map_err(files::at(&path))?;
     }

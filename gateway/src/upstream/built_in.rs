@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read as _};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
@@ -93,9 +92,9 @@ impl BuiltIn {
         let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
         let (crate_name, number) = (name.to_string(), version.to_string());
         let opened = self.read(move |store| {
-            let path = store.published_file(&crate_name, &number)?;
-            path.map(|path| Opened::new(&path).map_err(|source| StoreError::File { path, source }))
-                .transpose()
+            let failed = |source| StoreError::File { path: store.crate_file(&crate_name, &number), source };
+            let file = store.published_file(&crate_name, &number)?;
+            file.map(|file| Opened::new(file).map_err(failed)).transpose()
         });
         let opened = opened.await?.ok_or_else(none)?;
         let fields = [
@@ -192,8 +191,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(path: &Path) -> io::Result<Self> {
-        let mut rest = File::open(path)?;
+    fn new(mut rest: File) -> io::Result<Self> {
         let length = rest.metadata()?.len();
         let mut begin = Vec::new();
         rest.by_ref().take(PIECE as u64).read_to_end(&mut begin)?;

@@ -48,8 +48,8 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Make a configuration with comments, a key for credentials, and an empty store
     Init {
-        /// The folder for the store, if it is not to be `registry` beside the configuration
-        #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().map(NamedStore::from))]
+        /// The folder or postgres://USER@HOST/DATABASE for the store, if it is not to be `registry` beside the configuration
+        #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
         store: Option<NamedStore>,
         /// Where; made if it is not there
         #[arg(value_name = "DIR", default_value = ".")]
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
+    /// Make or migrate a store in a PostgreSQL
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Add, list and remove people; also while the registry is served
     #[command(subcommand)]
     User(UserCommand),
@@ -139,7 +142,8 @@ impl Place {
 
     /// The gateway's store, which must exist.
     pub(crate) fn store(&self) -> Result<Store, PlaceError> {
-        Ok(Store::open_existing(self.config()?.store.folder()?)?)
+        let config = self.config()?;
+        Ok(Store::existing_at(&config.store, &config.postgres)?)
     }
 }
 
@@ -234,6 +238,15 @@ impl Attestation {
         settings.minimum_firmware = self.minimum_firmware.or(settings.minimum_firmware);
         settings.allow_legacy_devices |= self.allow_legacy_devices;
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Make the tables, or bring them to the present layout; run it as the owner of the database
+    Migrate {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -112,6 +112,12 @@ impl StorePlace {
         }
     }
 
+    /// The folder, if it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        if let Self::Folder(folder) = self { Some(folder) } else { None }
+    }
+
     /// The same, with a folder taken from another one.
     #[must_use]
     pub fn relative_to(self, folder: &Path) -> Self {

@@ -9,7 +9,6 @@ mod password;
 
 use std::cell::Cell;
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
@@ -18,18 +17,16 @@ use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
 use deadpool_postgres::ClientWrapper;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::config::PostgresConfig;
 use crate::http_client::AuthoritiesError;
-use crate::store_place::{PostgresUrl, StorePlace};
+use crate::store_place::PostgresUrl;
 use connector::Connector;
 pub use connector::Unusable;
 pub use password::PasswordError;
-
-use super::StoreError;
 
 /// How many connections a gateway has at most.
 pub const CONNECTIONS: usize = 16;
@@ -129,16 +126,16 @@ impl Postgres {
     ///
     /// # Errors
     /// [`PostgresError`]; never [`Late`](PostgresError::Late), and nothing has been asked then.
-    pub fn session(&self) -> Result<Session<'_>, PostgresError> {
+    pub fn session(&self) -> Result<Session, PostgresError> {
         let runtime = self.runtime.as_ref().ok_or(PostgresError::GivenUp)?;
         // Each step of it has a limit of its own, and so has the number of steps.
-        let connection = waited(runtime, Duration::MAX, self.pool.get());
+        let connection = waited(runtime.handle(), Duration::MAX, self.pool.get());
         let connection = connection.map_err(|_| PostgresError::Busy)?.map_err(|error| match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
             other => PostgresError::Runtime(io::Error::other(other.to_string())),
         })?;
-        Ok(Session { runtime, connection, is_kept: Cell::new(false) })
+        Ok(Session { runtime: runtime.handle().clone(), connection, is_kept: Cell::new(false) })
     }
 }
 
@@ -154,13 +151,13 @@ impl Drop for Postgres {
 /// A connection that nobody else has. When it is dropped it is closed, unless it is [kept](Self::keep): whoever returned early
 /// may have left a transaction open.
 #[derive(Debug)]
-pub struct Session<'a> {
-    runtime: &'a Runtime,
+pub struct Session {
+    runtime: Handle,
     connection: Object<Connector>,
     is_kept: Cell<bool>,
 }
 
-impl Session<'_> {
+impl Session {
     /// What is asked. Its answers are waited for with [`wait`](Self::wait).
     #[must_use]
     pub fn client(&self) -> &ClientWrapper {
@@ -191,7 +188,7 @@ impl Session<'_> {
             return Err(PostgresError::GivenUp);
         }
         self.is_kept.set(false);
-        match waited(self.runtime, limit, answer) {
+        match waited(&self.runtime, limit, answer) {
             Ok(outcome) => Ok(outcome?),
             Err(_) => {
                 self.connection.close();
@@ -206,7 +203,7 @@ impl Session<'_> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for Session {
     fn drop(&mut self) {
         if !self.is_kept.get() {
             self.connection.close();
@@ -216,7 +213,7 @@ impl Drop for Session<'_> {
 
 /// Waits on this thread for what a runtime does on others, for a limited time. Tasks ask the store too, and [`Runtime::block_on`]
 /// does not let them wait.
-fn waited<T>(runtime: &Runtime, limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+fn waited<T>(runtime: &Handle, limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
     struct Waiting(Thread);
     impl Wake for Waiting {
         fn wake(self: Arc<Self>) {
@@ -232,24 +229,5 @@ fn waited<T>(runtime: &Runtime, limit: Duration, future: impl Future<Output = T>
             return done;
         }
         thread::park();
-    }
-}
-
-impl StorePlace {
-    /// The folder, if it is one. Until the store can be kept in a PostgreSQL, that is refused here.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn folder(&self) -> Result<&Path, StoreError> {
-        match self {
-            Self::Folder(folder) => Ok(folder),
-            Self::Postgres(url) => Err(StoreError::File {
-                path: url.to_string().into(),
-                source: io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "this version keeps its store in a folder only",
-                ),
-            }),
-        }
     }
 }

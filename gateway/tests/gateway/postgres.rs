@@ -31,12 +31,12 @@ fn open(url: &str) -> Result<Postgres, PostgresError> {
 }
 
 /// The one value that a query has, as text.
-fn asked(session: &Session<'_>, query: &str) -> String {
+fn asked(session: &Session, query: &str) -> String {
     let row = session.wait(session.client().query_one(query, &[])).unwrap();
     row.get(0)
 }
 
-fn backend(session: &Session<'_>) -> String {
+fn backend(session: &Session) -> String {
     asked(session, "SELECT pg_backend_pid()::text")
 }
 
@@ -101,10 +101,10 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
 fn a_store_in_a_postgresql_makes_no_folder_of_that_name() {
     let folder = tempfile::tempdir().unwrap();
     let url = "postgres://gateway@db.example/crates";
-    for arguments in [&["serve"][..], &["user", "add", "alice"], &["doctor"], &["init", "--store", url]] {
+    for arguments in [&["serve"][..], &["user", "add", "alice"], &["doctor"], &["store", "migrate"]] {
         let output = program(Path::new(url)).current_dir(&folder).args(arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("postgres://gateway@db.example:5432/crates"), "{arguments:?}: {said}");
+        assert!(said.contains("db.example:5432"), "{arguments:?}: {said}");
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);

@@ -46,7 +46,7 @@ fn requiring(change: impl FnOnce(&mut Config)) -> impl FnOnce(&mut Config) {
     move |config| {
         config.attestation.policy = Mode::Require;
         let pem: String = authorities().iter().map(|authority| pem(&authority.certificate)).collect();
-        let roots = config.store.with_extension("pem");
+        let roots = config.store.folder().unwrap().with_extension("pem");
         std::fs::write(&roots, pem).unwrap();
         config.attestation.roots = vec![roots];
         change(config);

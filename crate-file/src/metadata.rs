@@ -144,6 +144,9 @@ pub enum MetadataError {
     /// Windows takes the crate's name for a device.
     #[error("`{0}` cannot be a crate's name: Windows reserves it")]
     ReservedName(String),
+    /// Its description has a character that no text of PostgreSQL can have.
+    #[error("the description has the character U+0000, which not every database can keep: take it out")]
+    NulInDescription,
     /// A dependency would lead cargo past the gateway.
     #[error(
         "`{0}` depends on the registry behind this gateway by that one's own address, {1}; use this registry's"
@@ -177,7 +180,11 @@ pub fn of_upload<R: Read + Seek>(
         return Err(MetadataError::ReservedName(sent.name().to_owned()));
     }
     let mut file = CrateFile::open(file, length, sent.name(), sent.version())?;
-    rebuild(&mut file, sent, index_url)
+    let metadata = rebuild(&mut file, sent, index_url)?;
+    match &metadata.description.description {
+        Some(description) if description.contains('\0') => Err(MetadataError::NulInDescription),
+        _ => Ok(metadata),
+    }
 }
 
 /// The metadata of a signed crate file without the readme's text, where nothing was sent to compare it with. `name` and

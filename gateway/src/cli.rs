@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use asymmetric_token::{CrateName, PublicKey};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::attestation::{Firmware, Mode, Settings};
@@ -14,6 +15,7 @@ use registry_gateway::challenge::Challenges;
 use registry_gateway::config::{Config, ConfigError};
 use registry_gateway::keys::{self, Role, User};
 use registry_gateway::store::{Store, StoreError};
+use registry_gateway::store_place::{AddressError, NamedStore};
 
 /// The configuration file that `init` makes, and that is read if no other is named.
 pub(crate) const CONFIG_FILE: &str = "registry-gateway.toml";
@@ -46,9 +48,9 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Make a configuration with comments, a key for credentials, and an empty store
     Init {
-        /// The folder for the store, if it is not to be `registry` beside the configuration
-        #[arg(long, value_name = "DIR")]
-        store: Option<PathBuf>,
+        /// The folder or postgres://USER@HOST/DATABASE for the store, if it is not to be `registry` beside the configuration
+        #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
+        store: Option<NamedStore>,
         /// Where; made if it is not there
         #[arg(value_name = "DIR", default_value = ".")]
         folder: PathBuf,
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
+    /// Make or migrate a store in a PostgreSQL
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Add, list and remove people; also while the registry is served
     #[command(subcommand)]
     User(UserCommand),
@@ -101,9 +106,15 @@ pub(crate) struct Place {
     /// The configuration file [default: ./registry-gateway.toml or /etc/registry-gateway/registry-gateway.toml]
     #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// The store's folder; wins over the one in the configuration
-    #[arg(long, value_name = "DIR", env = "REGISTRY_GATEWAY_STORE")]
-    pub(crate) store: Option<PathBuf>,
+    /// The store's folder, or postgres://USER@HOST/DATABASE; wins over the one in the configuration
+    #[arg(
+        long,
+        value_name = "DIR|URL",
+        env = "REGISTRY_GATEWAY_STORE",
+        hide_env_values = true,
+        value_parser = OsStringValueParser::new().map(NamedStore::from)
+    )]
+    pub(crate) store: Option<NamedStore>,
 }
 
 impl Place {
@@ -115,7 +126,7 @@ impl Place {
             None => return Err(PlaceError::Nowhere),
         };
         if let Some(store) = &self.store {
-            config.store.clone_from(store);
+            config.store = store.place()?;
         }
         Ok(config)
     }
@@ -131,7 +142,8 @@ impl Place {
 
     /// The gateway's store, which must exist.
     pub(crate) fn store(&self) -> Result<Store, PlaceError> {
-        Ok(Store::open_existing(&self.config()?.store)?)
+        let config = self.config()?;
+        Ok(Store::existing_at(&config.store, &config.postgres)?)
     }
 }
 
@@ -147,6 +159,8 @@ pub(crate) enum PlaceError {
     #[error("no gateway is named, and there is neither ./{CONFIG_FILE} nor {SYSTEM_CONFIG}")]
     Nowhere,
     #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -161,6 +175,7 @@ impl PlaceError {
                  init DIR` makes one) or its store with --store"
                     .to_owned(),
             ),
+            Self::Address(error) => Some(error.hint().to_owned()),
             Self::Config(error) => Some(error.hint().to_owned()),
             Self::Store(error) => error.hint(),
         }
@@ -223,6 +238,15 @@ impl Attestation {
         settings.minimum_firmware = self.minimum_firmware.or(settings.minimum_firmware);
         settings.allow_legacy_devices |= self.allow_legacy_devices;
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Make the tables, or bring them to the present layout; run it as the owner of the database
+    Migrate {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Subcommand)]

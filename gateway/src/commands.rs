@@ -8,11 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use registry_gateway::config::Reads;
 use registry_gateway::store::{Record, Store, StoreError};
+use registry_gateway::store_place::StorePlace;
 use registry_gateway::{Config, Gateway, escaped, record};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{AuditCommand, Command, CredentialCommand, PlaceError, Serve};
+use crate::cli::{AuditCommand, Command, CredentialCommand, Place, PlaceError, Serve, StoreCommand};
 use crate::{process, setup};
 
 mod audit;
@@ -27,7 +28,8 @@ type Outcome = Result<ExitCode, Box<dyn Error>>;
 pub(crate) fn run(command: Command) -> Outcome {
     match command {
         Command::Init { store, folder } => {
-            say(&setup::init(&folder, store.as_deref())?)?;
+            let store = store.map(|store| store.place().map_err(PlaceError::from)).transpose()?;
+            say(&setup::init(&folder, store.as_ref())?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Credential(command) => credential(command),
@@ -39,6 +41,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Change(command) => change::change(command),
         Command::Audit(AuditCommand::Verify { place, head }) => audit::verify(&place.store()?, head),
         Command::Audit(AuditCommand::Export { place }) => audit::export(&place.store()?),
+        Command::Store(StoreCommand::Migrate { place }) => migrate(&place),
         Command::Record { place, version } => show_records(&place.store()?, version.as_deref()),
     }
 }
@@ -51,10 +54,9 @@ fn serve(options: Serve) -> Outcome {
     let mut signals = runtime.block_on(async { Signals::catch() })?;
     let config = serve_config(options)?;
     process::room_for(config.connections)?;
-    let is_new = !Store::is_in(&config.store);
-    let folder = config.store.clone();
+    let new = config.store.folder().filter(|folder| !Store::is_in(folder)).map(ToOwned::to_owned);
     let running = Gateway::start(config)?;
-    if is_new {
+    if let Some(folder) = new {
         people::warn_of_new_store(&folder);
     }
     if let Some(address) = running.metrics_address() {
@@ -75,6 +77,17 @@ fn announce(text: String) {
             tracing::warn!(%error, "standard output cannot be written");
         }
     });
+}
+
+/// A folder is brought to the present layout by whoever opens it.
+fn migrate(place: &Place) -> Outcome {
+    let config = place.config()?;
+    match &config.store {
+        StorePlace::Folder(folder) => drop(Store::open_existing(folder)?),
+        StorePlace::Postgres(url) => Store::migrate_postgres(url, &config.postgres)?,
+    }
+    say(&format!("{} has the present layout\n", config.store))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The configuration, with the options of the command line.

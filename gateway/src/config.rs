@@ -14,14 +14,17 @@ use crate::attestation;
 use crate::challenge::Challenges;
 use crate::policy::{LONGEST_SKEW, LONGEST_WINDOW};
 use crate::private;
+use crate::store_place::StorePlace;
 use crate::tls::TlsFiles;
 
 /// How to serve a registry. In the file, names have hyphens and durations are seconds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// The store's folder.
-    pub store: PathBuf,
+    /// Where the store is. In the file it is a folder or `postgres://USER@HOST/DATABASE`.
+    pub store: StorePlace,
+    /// How a PostgreSQL that has the store is reached.
+    pub postgres: PostgresConfig,
     /// Where to listen; port 0 takes a free one.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
@@ -122,6 +125,19 @@ pub struct UpstreamConfig {
     pub timeout: Duration,
 }
 
+/// How a PostgreSQL is reached. Its password is in no address, where others would see it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PostgresConfig {
+    /// A file with the password alone, not open to others. In the configuration file `credential:NAME` is
+    /// `$CREDENTIALS_DIRECTORY/NAME` (systemd). Without this, it is the credential `postgres-password` if there is one, else
+    /// the line for the server in `$PGPASSFILE` or `~/.pgpass`.
+    pub password_file: Option<PathBuf>,
+    /// The certificate authorities of the servers, in PEM, in the place of the system's. With them TLS is spoken on loopback
+    /// too.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "a field's name says what it is")]
@@ -152,9 +168,10 @@ impl ConfigError {
 
 impl Config {
     /// The default configuration, on a free port of 127.0.0.1.
-    pub fn new(store: impl Into<PathBuf>) -> Self {
+    pub fn new(store: impl Into<StorePlace>) -> Self {
         Self {
             store: store.into(),
+            postgres: PostgresConfig::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             url: None,
             index_url: None,
@@ -184,16 +201,18 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let mut config: Self = toml::from_str(&text).map_err(|source| syntax(path, &text, source))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        config.store = folder.join(&config.store);
+        config.store = config.store.relative_to(folder);
         config.attestation.relative_to(folder);
         let secret = |file: &Path| credential(file, folder).unwrap_or_else(|| folder.join(file));
         if let Some(tls) = &mut config.tls {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = secret(&tls.key);
         }
+        let postgres = &mut config.postgres;
+        postgres.password_file = postgres.password_file.as_deref().map(secret);
+        postgres.ca_file = postgres.ca_file.as_ref().map(|file| folder.join(file));
         if let Some(upstream) = &mut config.upstream {
             upstream.key_file = secret(&upstream.key_file);
             upstream.ca_file = upstream.ca_file.as_ref().map(|file| folder.join(file));
@@ -256,6 +275,18 @@ impl Default for Config {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8000)), ..Self::new("registry") }
     }
+}
+
+/// The parser's error shows the line where it is, but not one that has a password in an address.
+fn syntax(path: &Path, text: &str, mut source: toml::de::Error) -> ConfigError {
+    let start = source.span().map_or(0, |span| span.start).min(text.len());
+    let bytes = text.as_bytes();
+    let from = bytes[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let line = bytes[from..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.windows(3).any(|three| three == b"://") && line.contains(&b'@') {
+        source.set_input(None);
+    }
+    ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) }
 }
 
 /// systemd.exec, "Credentials". A command that systemd has not started takes the file from the configuration's folder.
@@ -334,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_file_that_init_makes_shows_every_setting() {
-        for table in ["", "[attestation]", "[tls]", "[upstream]"] {
+        for table in ["", "[attestation]", "[postgres]", "[tls]", "[upstream]"] {
             let names = names(table);
             assert!(names.len() > 1, "{names:?}");
             for name in names {

@@ -39,7 +39,7 @@ pub struct Finding {
 /// # Errors
 /// If there is no store, or no thread can be started.
 pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, ExamineError> {
-    let store = Arc::new(Store::open_existing(&config.store)?);
+    let store = Arc::new(Store::existing_at(&config.store, &config.postgres)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut findings, addresses) = address::configured(config);
     if let Some(addresses) = addresses {

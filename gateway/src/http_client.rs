@@ -205,7 +205,11 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, AuthoritiesError> {
         .with_no_client_auth())
 }
 
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesError> {
+/// The certificates in a PEM file, at least one.
+///
+/// # Errors
+/// [`AuthoritiesError::File`].
+pub(crate) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesError> {
     let unusable = |source| AuthoritiesError::File { path: path.to_owned(), source };
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = certificates.map_err(|error| unusable(error.into()))?;

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod record;
 pub mod serve;
 pub mod store;
+pub mod store_place;
 pub mod vault;
 
 mod background;
@@ -53,6 +54,7 @@ pub use config::Config;
 pub use crate_file;
 pub use crate_file::metadata;
 pub use http_client::AuthoritiesError;
+pub use private::SecretError;
 pub use serve::{Gateway, Running, StartError};
 pub use tls::{TlsError, TlsFiles};
 pub use upstream::RemoteConfigError;

@@ -23,7 +23,10 @@ use registry_gateway::store::{DecisionError, StoreError};
 use registry_gateway::vault::VaultError;
 use serde_json::json;
 use setup::NotMade;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 use zeroizing_alloc::ZeroAlloc;
 
 /// What is freed is overwritten. A credential has been in buffers of HTTP and TLS, which do not do that themselves.
@@ -51,12 +54,16 @@ fn main() -> ExitCode {
 fn start_log(format: LogFormat, level: &str) -> Log {
     let log = Log::to(io::stderr(), move |lost| of_lost_lines(format, lost));
     let filter = EnvFilter::try_from_env("REGISTRY_GATEWAY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
+    // What we call writes requests and statements whole, with what is secret in them.
+    let ours = filter_fn(|metadata| metadata.target().starts_with("registry_gateway"));
+    let lines = fmt::layer().with_writer(log.clone());
     // It would tell of its own failures on standard error, and fail there.
     let lines = lines.with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
     match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter.and(ours))).init(),
+        LogFormat::Json => {
+            tracing_subscriber::registry().with(lines.json().with_filter(filter.and(ours))).init()
+        }
     }
     log
 }

@@ -2,10 +2,11 @@
 //! folder above have to see to that.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 /// Options to open a file for reading and writing. If the file is created, it is private.
 pub(crate) fn file() -> OpenOptions {
@@ -55,6 +56,53 @@ pub(crate) fn close_folder(path: &Path) -> io::Result<()> {
     #[cfg(not(unix))]
     fs::metadata(path)?;
     Ok(())
+}
+
+/// Why a file with a secret is not used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "a field's name says what it is")]
+pub enum SecretError {
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// Other users could read it.
+    #[error("{} is open to other users of this computer", .0.display())]
+    OpenToOthers(PathBuf),
+}
+
+impl SecretError {
+    /// What to do next, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(NOT_PERMITTED.to_owned())
+            }
+            Self::File { .. } => None,
+            Self::OpenToOthers(path) => Some(format!("run `chmod 600 {}`", path.display())),
+        }
+    }
+}
+
+/// Reads a secret of at most so many bytes that nobody else can read.
+///
+/// # Errors
+/// [`SecretError`].
+pub(crate) fn read_secret(path: &Path, most: u64) -> Result<Zeroizing<String>, SecretError> {
+    let at = |source| SecretError::File { path: path.to_owned(), source };
+    let file = fs::File::open(path).map_err(at)?;
+    if !is_systemd_credential(path) && is_open_to_others(&file.metadata().map_err(at)?) {
+        return Err(SecretError::OpenToOthers(path.to_owned()));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(most).read_to_string(&mut text).map_err(at)?;
+    Ok(text)
+}
+
+/// Whether the file is in the folder of credentials that systemd makes for a service. Since systemd 254 the file has an
+/// ACL there, which looks like a group's right to read (systemd issue 29435).
+fn is_systemd_credential(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
 }
 
 /// Whether other users have any right to it.

@@ -101,7 +101,10 @@ pub fn check(store: &Store, record: &Record) -> Result<Checked, RecordError> {
 
 /// What the crate file says, if it is the signed one and the index has the line that follows from it.
 fn file(store: &Store, record: &Record, line: &str, index_url: &str) -> Result<Metadata, RecordError> {
-    let mut file = File::open(store.crate_file(&record.name, &record.version))?;
+    let mut file = store.open_crate_file(&record.name, &record.version).map_err(|error| match error {
+        StoreError::File { source, .. } => RecordError::File(source),
+        error => error.into(),
+    })?;
     let found = checksum_of(&mut file)?;
     if found != record.checksum {
         return Err(RecordError::Checksum { found, signed: record.checksum });

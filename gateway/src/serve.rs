@@ -124,7 +124,7 @@ impl Gateway {
     /// [`StartError`].
     pub fn start(config: Config) -> Result<Running, StartError> {
         config.is_within_bounds()?;
-        let store = Arc::new(Store::open(&config.store)?);
+        let store = Arc::new(Store::at(&config.store, &config.postgres)?);
         let lock = store.recover()?;
         let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let (listener, address) = bound(config.listen)?;

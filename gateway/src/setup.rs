@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use registry_gateway::config::Config;
 use registry_gateway::keys::User;
 use registry_gateway::store::Store;
+use registry_gateway::store_place::StorePlace;
 use registry_gateway::vault::Vault;
 use zeroize::Zeroizing;
 
@@ -23,15 +24,19 @@ const STORE: &str = "store = \"registry\"";
 
 /// Makes a folder with a configuration, a key for the credentials, and an empty store, which is `registry` in it or the
 /// given one. Nothing is overwritten. The configuration has no secrets, and a service that is not root has to read it.
-pub(crate) fn init(folder: &Path, store: Option<&Path>) -> Result<String, Box<dyn Error>> {
+pub(crate) fn init(folder: &Path, store: Option<&StorePlace>) -> Result<String, Box<dyn Error>> {
     fs::create_dir_all(folder).map_err(NotMade::at(folder))?;
     let (config, key) = (folder.join(CONFIG_FILE), folder.join(KEY));
     let mut text = String::new();
     text.push_str(&made(&config, make_config(&config, &example(store)?).map_err(NotMade::at(&config))?));
     text.push_str(&made(&key, Vault::make_key(&key).map_err(NotMade::at(&key))?));
     // The configuration may have been there, and name another store.
-    let store = Config::read(&config)?.store;
-    text.push_str(&made(&store, Store::make(&store)?));
+    let read = Config::read(&config)?;
+    if let Some(folder) = read.store.folder() {
+        text.push_str(&made(folder, Store::make(folder)?));
+    } else {
+        text.push_str(&format!("Next: registry-gateway store migrate --config {}\n", config.display()));
+    }
     text.push_str(&format!("Next: registry-gateway serve --config {}\n", config.display()));
     Ok(text)
 }
@@ -64,10 +69,18 @@ impl NotMade {
 }
 
 /// The configuration that `init` writes, with this store.
-fn example(store: Option<&Path>) -> Result<String, Box<dyn Error>> {
+fn example(store: Option<&StorePlace>) -> Result<String, Box<dyn Error>> {
     let Some(store) = store else { return Ok(EXAMPLE.to_owned()) };
-    let store = std::path::absolute(store)?;
-    let store = store.to_str().ok_or_else(|| format!("{} is not UTF-8", store.display()))?;
+    let store = match store {
+        StorePlace::Folder(folder) => StorePlace::Folder(std::path::absolute(folder)?),
+        address @ StorePlace::Postgres(_) => address.clone(),
+    };
+    let store = match &store {
+        StorePlace::Folder(folder) => {
+            folder.to_str().ok_or_else(|| format!("{} is not UTF-8", folder.display()))?.to_owned()
+        }
+        StorePlace::Postgres(url) => url.to_string(),
+    };
     Ok(EXAMPLE.replacen(STORE, &format!("store = {}", toml::Value::from(store)), 1))
 }
 
@@ -95,7 +108,7 @@ fn made(path: &Path, made: bool) -> String {
 /// keeps it. Nobody is asked for a secret that could not be kept.
 pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn Error>> {
     let vault = vault(config)?;
-    let store = Store::open_existing(&config.store)?;
+    let store = Store::existing_at(&config.store, &config.postgres)?;
     store.has_user(user)?;
     let credential = if io::stdin().is_terminal() {
         Zeroizing::new(rpassword::prompt_password(format!("{user}'s token for the registry behind: "))?)

@@ -1,4 +1,4 @@
-//! The store: one SQLite database, and the crate files beside it.
+//! The store: a folder with one SQLite database and the crate files beside it, or a PostgreSQL that has all of it.
 //!
 //! ```text
 //! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
@@ -11,12 +11,16 @@
 //!
 //! A version is on disk before it is in the database: the file is written and fsynced, renamed into place, its folder
 //! is fsynced, and then the row is committed (WAL, `synchronous = FULL`). A crash can leave a file without a row, which
-//! [`Store::recover`] removes at the next start. It cannot leave a row without a file.
+//! [`Store::recover`] removes at the next start. It cannot leave a row without a file. In a PostgreSQL the pieces of a file
+//! are committed before the version's row.
 //!
 //! The command line opens the same database while a server runs, so revoking a key needs no signal to the server.
+//!
+//! The tables' files ask `sql`, and know no engine.
 
 mod audit;
 mod counts;
+mod crate_files;
 mod crates;
 mod credentials;
 mod derived;
@@ -30,24 +34,25 @@ mod names;
 mod open;
 #[cfg(test)]
 mod plans;
-mod readers;
+pub mod postgres;
 mod revision;
 mod schema;
 mod search;
 mod secret;
+mod sql;
 mod tables;
 mod unrecorded;
 mod users;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use std::{fs, io};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use tempfile::TempDir;
 
+use crate::config::PostgresConfig;
 use crate::private;
+use crate::store_place::{PostgresUrl, StorePlace};
 pub use audit::AuditError;
 pub(crate) use crates::{CratesError, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
@@ -55,9 +60,10 @@ pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use open::{Decision, DecisionError, OpenChange};
-use readers::Readers;
 pub use revision::Revision;
 pub use search::Found;
+pub use sql::EngineError;
+use sql::{Engine, Postgres, Sql, Sqlite};
 pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
@@ -66,8 +72,9 @@ pub use users::Person;
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    connection: Mutex<Connection>,
-    readers: Readers,
+    /// The folder, where it is this process's own, and goes with it.
+    _own: Option<TempDir>,
+    engine: Engine,
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
@@ -75,10 +82,6 @@ pub struct Store {
 
 /// The database's file in the store's folder.
 const DATABASE: &str = "registry.db";
-/// How long a statement waits for a lock that another process has.
-const BUSY: Duration = Duration::from_secs(10);
-/// How many statements each connection keeps prepared.
-const STATEMENTS: usize = 64;
 /// The WAL-index, which SQLite keeps beside it.
 #[cfg(target_os = "linux")]
 const WAL_INDEX: &str = "registry.db-shm";
@@ -87,9 +90,9 @@ const WAL_INDEX: &str = "registry.db-shm";
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum StoreError {
-    /// SQLite failed.
+    /// The database failed.
     #[error("the store's database failed")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] EngineError),
     /// A file or folder of the store cannot be read or written.
     #[error("cannot use {}", path.display())]
     File { path: PathBuf, source: io::Error },
@@ -97,13 +100,12 @@ pub enum StoreError {
     #[error("{} is open to other users of this computer", path.display())]
     OpenToOthers { path: PathBuf },
     /// The database has a layout that this program does not know.
-    #[error(
-        "the store was written by a newer registry-gateway (layout {found}, this one knows {})",
-        schema::VERSION
-    )]
+    #[error("the store was written by a newer registry-gateway (layout {found}, this one knows {known})")]
     Newer {
-        /// The database's `user_version`.
+        /// The layout of the database.
         found: i64,
+        /// The newest one that this program knows.
+        known: i64,
     },
     /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
@@ -126,6 +128,9 @@ pub enum StoreError {
     /// The key for the heads of the audit log cannot be used.
     #[error("the heads of the audit log cannot be signed: {0}")]
     HeadKey(String),
+    /// There is no store in this PostgreSQL.
+    #[error("there is no store in this PostgreSQL")]
+    NotMade,
     /// There are signed heads, and not the key that signed them. A new key would make the log look as if it were another's.
     #[error(
         "the heads of the audit log are there, but heads.key is not the key that signed them, or is missing"
@@ -182,6 +187,9 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
+            Self::NotMade => Some(
+                "as the owner of the database, run `registry-gateway store migrate`".to_owned(),
+            ),
             Self::HeadKeyLost => Some(
                 "restore heads.key from a backup of the store. If it is lost for good, move `heads` out of the folder: a new \
                  key signs the log from its present end, and whoever kept an older head has to be told why"
@@ -195,13 +203,8 @@ impl StoreError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(private::NOT_PERMITTED.to_owned())
             }
-            Self::Database(rusqlite::Error::SqliteFailure(error, _))
-                if matches!(error.code, ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) =>
-            {
-                Some(private::NOT_PERMITTED.to_owned())
-            }
-            Self::Database(_)
-            | Self::Entry(_)
+            Self::Database(error) => error.hint(),
+            Self::Entry(_)
             | Self::File { .. }
             | Self::KeyRevoked(_)
             | Self::Random
@@ -210,11 +213,38 @@ impl StoreError {
     }
 }
 
-/// A lock that the one server of a store holds.
+/// A lock that the one server of a store holds. It goes when this is dropped, and with a PostgreSQL when the connection breaks.
 #[derive(Debug)]
-pub struct ServeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
+pub enum ServeLock {
+    /// Of a folder.
+    File(fs::File),
+    /// Of a PostgreSQL.
+    Session(Box<postgres::Session>),
+}
 
 impl Store {
+    /// Opens the store at a place. A folder gets one if there is none in it.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and [`open_in_postgres`](Self::open_in_postgres).
+    pub fn at(place: &StorePlace, settings: &PostgresConfig) -> Result<Self, StoreError> {
+        match place {
+            StorePlace::Folder(folder) => Self::open(folder),
+            StorePlace::Postgres(url) => Self::open_in_postgres(url, settings),
+        }
+    }
+
+    /// Opens the existing store at a place.
+    ///
+    /// # Errors
+    /// Those of [`open_existing`](Self::open_existing) and [`open_in_postgres`](Self::open_in_postgres).
+    pub fn existing_at(place: &StorePlace, settings: &PostgresConfig) -> Result<Self, StoreError> {
+        match place {
+            StorePlace::Folder(folder) => Self::open_existing(folder),
+            StorePlace::Postgres(url) => Self::open_in_postgres(url, settings),
+        }
+    }
+
     /// Opens an existing store.
     ///
     /// # Errors
@@ -263,22 +293,41 @@ impl Store {
         }
         let path = folder.join(DATABASE);
         files::private_file(&path)?;
-        let mut connection = Connection::open(&path)?;
-        connection.busy_timeout(BUSY)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        schema::migrate(&mut connection)?;
-        let readers = Readers::open(&path)?;
-        Ok(Self {
+        Ok(Self::with(folder, Engine::Sqlite(Sqlite::open(&path, schema::migrate)?)))
+    }
+
+    /// Opens the store in a PostgreSQL. Uploads under way and what is served are in a folder of this process's own among the
+    /// system's temporary files.
+    ///
+    /// # Errors
+    /// [`StoreError::NotMade`], [`StoreError::Newer`], [`StoreError::File`], [`StoreError::Database`].
+    pub fn open_in_postgres(url: &PostgresUrl, settings: &PostgresConfig) -> Result<Self, StoreError> {
+        let own = tempfile::tempdir().map_err(files::at(&std::env::temp_dir()))?;
+        files::private_folder(&own.path().join(files::UPLOADS))?;
+        let postgres = Postgres::open(url, settings, schema::POSTGRES_VERSION)?;
+        schema::judge(&postgres.session()?)?;
+        let folder = own.path().to_owned();
+        Ok(Self { _own: Some(own), ..Self::with(&folder, Engine::Postgres(Box::new(postgres))) })
+    }
+
+    /// Makes the store in a PostgreSQL, or brings it to the present layout. It is called as the owner of the tables, who need
+    /// not be the user that serves them.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], [`StoreError::Database`].
+    pub fn migrate_postgres(url: &PostgresUrl, settings: &PostgresConfig) -> Result<(), StoreError> {
+        Postgres::open(url, settings, schema::POSTGRES_VERSION)?.transaction(schema::migrate)
+    }
+
+    fn with(folder: &Path, engine: Engine) -> Self {
+        Self {
             folder: folder.to_owned(),
-            connection: Mutex::new(connection),
-            readers,
+            _own: None,
+            engine,
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
-        })
+        }
     }
 
     /// Where the store is.
@@ -293,34 +342,34 @@ impl Store {
     /// # Errors
     /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
     pub fn recover(&self) -> Result<ServeLock, StoreError> {
-        let lock = files::lock(&self.folder)?;
+        let lock = self.lock()?;
         files::empty(&self.folder.join(files::UPLOADS))?;
-        let known = self.crate_files()?;
-        files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        if let Engine::Sqlite(_) = &self.engine {
+            let known = self.crate_files()?;
+            files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        }
         Ok(lock)
     }
 
-    /// The connection that writes, for one statement or transaction at a time. If its last user has panicked, that
-    /// transaction was rolled back.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the lock of the one server.
+    fn lock(&self) -> Result<ServeLock, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => files::lock(&self.folder),
+            Engine::Postgres(postgres) => {
+                let served = || StoreError::Served { path: postgres.to_string().into() };
+                postgres.lock()?.map(|lock| ServeLock::Session(Box::new(lock))).ok_or_else(served)
+            }
+        }
     }
 
-    /// Runs one writing transaction, and commits it if the work succeeds.
-    fn write<T, E: From<rusqlite::Error>>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let written = work(&transaction)?;
-        transaction.commit()?;
-        Ok(written)
+    /// Runs one writing transaction, and commits it if the work succeeds. There is one at a time.
+    fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.engine.write(work)
     }
 
     /// A connection for reading, which does not wait for those who write.
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.readers.any()
+    fn reader(&self) -> Result<Sql<'_>, StoreError> {
+        self.engine.reader()
     }
 }
 
@@ -342,8 +391,15 @@ mod tests {
     fn every_commit_is_on_disk() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let pragma =
-            |name| store.connection().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        let pragma = |name| {
+            store
+                .engine
+                .sqlite()
+                .unwrap()
+                .writer()
+                .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
         assert_eq!(pragma("synchronous"), 2);
         assert_eq!(pragma("foreign_keys"), 1);
     }

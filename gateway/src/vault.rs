@@ -4,7 +4,7 @@
 //! label and the user's name, so that a row that is moved to another user cannot be decrypted.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::keys::User;
-use crate::private;
+use crate::private::{self, SecretError};
 
 const LABEL: &[u8] = b"registry-gateway upstream credential v1\0";
 /// The longest credential, in bytes.
@@ -70,13 +70,10 @@ impl Vault {
     /// # Errors
     /// [`VaultError::File`], [`VaultError::OpenToOthers`], [`VaultError::NotAKey`].
     pub fn open(path: &Path) -> Result<Self, VaultError> {
-        let at = |source| VaultError::File { path: path.to_owned(), source };
-        let file = std::fs::File::open(path).map_err(at)?;
-        if !is_systemd_credential(path) && private::is_open_to_others(&file.metadata().map_err(at)?) {
-            return Err(VaultError::OpenToOthers(path.to_owned()));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.take(1024).read_to_string(&mut text).map_err(at)?;
+        let text = private::read_secret(path, 1024).map_err(|error| match error {
+            SecretError::File { path, source } => VaultError::File { path, source },
+            SecretError::OpenToOthers(path) => VaultError::OpenToOthers(path),
+        })?;
         let no_key = || VaultError::NotAKey(path.to_owned());
         let key = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| no_key())?);
         RandomizedNonceKey::new(&AES_256_GCM, &key).map(Self).map_err(|_| no_key())
@@ -139,12 +136,6 @@ impl fmt::Debug for Vault {
 
 fn associated(user: &User) -> Aad<Vec<u8>> {
     Aad::from([LABEL, user.as_str().as_bytes()].concat())
-}
-
-/// Whether the file is in the folder of credentials that systemd makes for a service. Since systemd 254 the file has an
-/// ACL there, which looks like a group's right to read (systemd issue 29435).
-fn is_systemd_credential(path: &Path) -> bool {
-    std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder))
 }
 
 #[cfg(test)]

@@ -23,6 +23,12 @@ enum Source {
     Rustup(&'static str),
 }
 
+/// Its installation starts a server for the whole system, unless [`NO_CLUSTER`] was run before.
+const POSTGRESQL: &str = "postgresql";
+/// pg_createcluster(1), "create_main_cluster". A file of our own, because dpkg asks about one of the package's that was changed.
+const NO_CLUSTER: &str = "mkdir -p /etc/postgresql-common/createcluster.d && \
+    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/no-main-cluster.conf";
+
 /// To build the workspace.
 pub(crate) const BUILD: &[Need] = &[
     Need {
@@ -78,6 +84,12 @@ pub(crate) const TEST: &[Need] = &[
         why: "the tests enter a PIN into it",
         from: Debian(&["pinentry-curses"]),
         is_there: || succeeds("pinentry-curses", &["--version"]),
+    },
+    Need {
+        name: "PostgreSQL",
+        why: "the tests run servers of their own, which end with them",
+        from: Debian(&[POSTGRESQL]),
+        is_there: has_postgresql,
     },
     Need {
         name: "yubico-piv-tool",
@@ -156,6 +168,9 @@ pub(crate) fn install(packages: &[&str]) -> Outcome {
     };
     // Lists that could not be renewed may still do: the installation is the judge.
     apt_get(prefix, &["update"]);
+    if packages.contains(&POSTGRESQL) && !runs(&[prefix, &["sh", "-c", NO_CLUSTER]].concat()) {
+        return Err(Failure::new("cannot see to it that PostgreSQL starts no server for the whole system"));
+    }
     let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     if apt_get(prefix, &arguments) {
         return Ok(());
@@ -166,8 +181,11 @@ pub(crate) fn install(packages: &[&str]) -> Outcome {
 /// Runs it, waiting for another package manager to finish (a fresh machine updates itself), and shows what it says.
 fn apt_get(prefix: &[&str], arguments: &[&str]) -> bool {
     let own = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120"];
-    let words = [prefix, &own, arguments].concat();
     command([prefix, &["apt-get"], arguments].concat().join(" "));
+    runs(&[prefix, &own, arguments].concat())
+}
+
+fn runs(words: &[&str]) -> bool {
     let status = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
@@ -181,6 +199,13 @@ fn is_root() -> bool {
 fn has_c_compiler() -> bool {
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     succeeds(compiler, &["-E", "-x", "c", "-include", "stdlib.h", "/dev/null"])
+}
+
+/// Debian has its programs in a folder for each version, which is not in PATH.
+fn has_postgresql() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path()).any(|version| version.join("bin/initdb").exists())
+        || succeeds("initdb", &["--version"])
 }
 
 /// Whoever names the library's folder needs no pkg-config (build script of the crate `pcsc-sys`).

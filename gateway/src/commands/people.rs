@@ -86,11 +86,11 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
 
 /// The store that is named, also if it is not there yet.
 fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
-    let folder = place.config()?.store;
-    if !Store::is_in(&folder) {
-        warn_of_new_store(&folder);
+    let config = place.config()?;
+    if let Some(folder) = config.store.folder().filter(|folder| !Store::is_in(folder)) {
+        warn_of_new_store(folder);
     }
-    Ok(Store::open(&folder)?)
+    Ok(Store::at(&config.store, &config.postgres)?)
 }
 
 /// Warns of a new store. Nothing else would show a slip in its name before people are refused.

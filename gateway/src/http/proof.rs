@@ -50,14 +50,14 @@ pub(super) async fn proof(
 
 /// `GET /audit/head`: the last signed head. Everybody may have it and keep it.
 pub(super) async fn head(State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let head = blocking(move || app.heads.last()).await?.ok_or_else(Failure::nothing_here)?;
+    let head = blocking(move || app.heads.last(&app.store)).await?.ok_or_else(Failure::nothing_here)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], head).into_response())
 }
 
 /// The entries from a publish's intent to the next head. They are sent as they are stored, because their hashes are
 /// over those bytes.
 fn audit_path(app: &App, record: &Record, now: Timestamp) -> Result<Value, StoreError> {
-    let head = app.heads.after(record.seq)?;
+    let head = app.heads.after(&app.store, record.seq)?;
     let end = head.as_ref().map_or(record.seq, |(seq, _)| *seq);
     let entries = app.store.audit_entries(record.seq, end)?;
     if entries.iter().any(|entry| has_live_token(entry, &app.rules, now)) {

@@ -1,9 +1,9 @@
 //! The audit log in the database. Entries are appended, and never changed. Their form is in [`crate::audit`].
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use serde_json::{Map, Value};
 
+use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, parsed};
 use crate::audit::{Broken, Chain, Entry, Hash, Point};
 use crate::keys::User;
@@ -21,16 +21,10 @@ pub enum AuditError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for AuditError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 /// Appends an entry in the transaction that it is about, and returns its place and hash. Fields that are null are left
 /// out.
 pub(super) fn append(
-    transaction: &Transaction<'_>,
+    transaction: &Sql<'_>,
     time: Timestamp,
     kind: Kind,
     mut fields: Map<String, Value>,
@@ -41,17 +35,14 @@ pub(super) fn append(
     let entry = Entry { seq, time, kind, prev: last.hash, details: fields };
     let entry = entry.to_json().map_err(|error| StoreError::Entry(error.to_string()))?;
     let hash = Hash::of(entry.as_bytes());
-    transaction.prepare_cached("INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)")?.execute((
-        column(seq)?,
-        &entry,
-        hash.to_string(),
-    ))?;
+    let insert = "INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)";
+    transaction.execute(insert, values![column(seq)?, &entry, &hash.to_string()])?;
     Ok(Point { seq, hash })
 }
 
 /// Appends an entry about what was done to a user: by an administrator, or with an invite of theirs.
 pub(super) fn note(
-    transaction: &Transaction<'_>,
+    transaction: &Sql<'_>,
     time: Timestamp,
     action: &str,
     user: &User,
@@ -69,14 +60,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn audit_end(&self) -> Result<Point, StoreError> {
-        last(&self.reader())
+        last(&self.reader()?)
     }
 
     /// The place and hash of one entry, if it is there.
     pub(super) fn audit_point(&self, seq: u64) -> Result<Option<Point>, StoreError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare_cached("SELECT seq, hash FROM audit WHERE seq = ?")?;
-        statement.query_row([column(seq)?], columns).optional()?.map(point).transpose()
+        self.reader()?.optional("SELECT seq, hash FROM audit WHERE seq = ?", values![column(seq)?], point)
     }
 
     /// The entries from one to another, both included, as they are stored.
@@ -84,11 +73,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn audit_entries(&self, from: u64, to: u64) -> Result<Vec<String>, StoreError> {
-        let reader = self.reader();
-        let mut statement =
-            reader.prepare_cached("SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq")?;
-        let entries = statement.query_map([column(from)?, column(to)?], |row| row.get(0))?;
-        Ok(entries.collect::<Result<_, _>>()?)
+        let entries = "SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq";
+        self.reader()?.all(entries, values![column(from)?, column(to)?], |row| row.get(0))
     }
 
     /// Follows the whole log, compares it with heads of it, and returns its end.
@@ -96,45 +82,39 @@ impl Store {
     /// # Errors
     /// [`AuditError::Broken`] with the first thing that does not hold; [`AuditError::Store`].
     pub fn verify_audit(&self, heads: &[Point]) -> Result<Point, AuditError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare("SELECT seq, entry, hash FROM audit ORDER BY seq")?;
-        let mut rows = statement.query(())?;
         let mut heads = heads.to_vec();
         heads.sort_by_key(|head| head.seq);
         let mut heads = heads.into_iter().peekable();
         let mut chain = Chain::new();
-        while let Some(row) = rows.next()? {
-            let seq: i64 = row.get(0)?;
-            let text = |column| row.get_ref(column).map(|value| value.as_bytes().unwrap_or_default());
+        let reader = self.reader()?;
+        reader.moment()?.each("SELECT seq, entry, hash FROM audit ORDER BY seq", values![], |row| {
             // Text that is not a hash cannot be the hash of this entry.
-            let noted = std::str::from_utf8(text(2)?).ok().and_then(|hash| hash.parse().ok());
-            let seq = u64::try_from(seq).unwrap_or_default();
-            chain.follow(seq, text(1)?, Some(noted.unwrap_or(Hash::NOTHING)))?;
+            let noted = std::str::from_utf8(row.raw_text(2)).ok().and_then(|hash| hash.parse().ok());
+            let seq = u64::try_from(row.get::<i64>(0)?).unwrap_or_default();
+            chain.follow(seq, row.raw_text(1), Some(noted.unwrap_or(Hash::NOTHING)))?;
             while let Some(head) = heads.next_if(|head| head.seq <= seq) {
                 chain.passes(head)?;
             }
-        }
+            Ok::<_, AuditError>(())
+        })?;
         heads.try_for_each(|head| chain.reached(head))?;
         Ok(chain.last())
     }
 }
 
-fn last(connection: &Connection) -> Result<Point, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit)")?;
-    statement.query_row((), columns).optional()?.map_or(Ok(Point::START), point)
+fn last(sql: &Sql<'_>) -> Result<Point, StoreError> {
+    let last = "SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit)";
+    Ok(sql.optional(last, values![], point)?.unwrap_or(Point::START))
 }
 
-fn columns(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
-    Ok((row.get(0)?, row.get(1)?))
-}
-
-fn point((seq, hash): (i64, String)) -> Result<Point, StoreError> {
+/// Reads the place and the hash of an entry.
+fn point(row: &Row<'_>) -> Result<Point, StoreError> {
+    let seq: i64 = row.get(0)?;
     let seq = u64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))?;
-    Ok(Point { seq, hash: parsed(&hash)? })
+    Ok(Point { seq, hash: parsed(row.get(1)?)? })
 }
 
-/// SQLite's integers are signed.
+/// The integers of a database are signed.
 pub(super) fn column(seq: u64) -> Result<i64, StoreError> {
     i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
 }

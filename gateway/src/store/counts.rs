@@ -1,8 +1,7 @@
 //! Numbers of rows. They are kept, because counting takes the longer the more there are.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
-
 use super::StoreError;
+use super::sql::{Sql, values};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +22,13 @@ impl Counted {
 }
 
 /// Changes a number in the transaction that adds or removes the rows.
-pub(super) fn add(transaction: &Transaction<'_>, what: Counted, more: i64) -> Result<(), StoreError> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO counted (what, number) VALUES (?, ?)
-             ON CONFLICT (what) DO UPDATE SET number = counted.number + excluded.number",
-        )?
-        .execute((what.as_str(), more))?;
-    Ok(())
+pub(super) fn add(transaction: &Sql<'_>, what: Counted, more: i64) -> Result<(), StoreError> {
+    let add = "INSERT INTO counted (what, number) VALUES (?, ?)
+         ON CONFLICT (what) DO UPDATE SET number = counted.number + excluded.number";
+    transaction.execute(add, values![what.as_str(), more]).map(drop)
 }
 
-pub(super) fn number(connection: &Connection, what: Counted) -> Result<i64, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT number FROM counted WHERE what = ?")?;
-    Ok(statement.query_row([what.as_str()], |row| row.get(0)).optional()?.unwrap_or(0))
+pub(super) fn number(sql: &Sql<'_>, what: Counted) -> Result<i64, StoreError> {
+    let number = "SELECT number FROM counted WHERE what = ?";
+    Ok(sql.optional(number, values![what.as_str()], |row| row.get(0))?.unwrap_or(0))
 }

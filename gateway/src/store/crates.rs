@@ -1,13 +1,14 @@
 //! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _};
 use tempfile::NamedTempFile;
 
 use super::names::{fold, without_build};
+use super::sql::{Sql, values};
 use super::{Store, StoreError, search};
 use crate::index::Line;
 use crate::keys::User;
@@ -58,19 +59,13 @@ pub(crate) enum CratesError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for CratesError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 impl Store {
     /// Whether a user could publish this version, as things stand.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
     pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        publishable(&self.reader(), user, name, version).map(drop)
+        publishable(&self.reader()?, user, name, version).map(drop)
     }
 
     /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
@@ -86,6 +81,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), CratesError> {
         let (name, version) = (line.name.as_str(), line.vers.as_str());
+        let kept = self.sent(file, &line.cksum)?;
         self.write(|transaction| {
             let core = publishable(transaction, user, name, version)?;
             transaction.execute(
@@ -93,14 +89,14 @@ impl Store {
                  SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
                  ON CONFLICT (folded)
                  DO UPDATE SET description = ?4, changed = ?5, revision = crate.revision + 1",
-                (fold(name), name, user.as_str(), description, now.as_second()),
+                values![&fold(name), name, user.as_str(), description, now.as_second()],
             )?;
             transaction.execute(
                 "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
-                (fold(name), version, core, line.to_json()),
+                values![&fold(name), version, &core, &line.to_json()],
             )?;
             search::offer(transaction, &fold(name), version)?;
-            Ok(self.keep(file, name, version)?)
+            Ok(self.keep(transaction, kept, name, version)?)
         })
     }
 
@@ -109,7 +105,7 @@ impl Store {
     /// # Errors
     /// As [`set_yanked`](Self::set_yanked).
     pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        yankable(&self.reader(), user, name, version).map(drop)
+        yankable(&self.reader()?, user, name, version).map(drop)
     }
 
     /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
@@ -127,10 +123,11 @@ impl Store {
         self.write(|transaction| {
             let (id, mut line) = yankable(transaction, user, name, version)?;
             line.yanked = yanked;
-            transaction.execute("UPDATE version SET line = ? WHERE id = ?", (line.to_json(), id))?;
+            let update = "UPDATE version SET line = ? WHERE id = ?";
+            transaction.execute(update, values![&line.to_json(), id])?;
             transaction.execute(
                 "UPDATE crate SET changed = ?, revision = revision + 1 WHERE folded = ?",
-                (now.as_second(), fold(name)),
+                values![now.as_second(), &fold(name)],
             )?;
             let note = if yanked { search::withdraw } else { search::offer };
             Ok(note(transaction, &fold(name), version)?)
@@ -139,117 +136,104 @@ impl Store {
 
     /// The state of the index file of the crate whose lower-case name this is.
     pub(crate) fn index_state(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
-        index_state(&self.reader(), lower)
+        index_state(&self.reader()?, lower)
     }
 
     /// The index file of the crate whose lower-case name this is.
     pub(crate) fn index_file(&self, lower: &str) -> Result<Option<IndexFile>, StoreError> {
-        let mut reader = self.reader();
+        let reader = self.reader()?;
         // State and lines of one moment.
-        let moment = reader.transaction()?;
+        let moment = reader.moment()?;
         let Some(state) = index_state(&moment, lower)? else { return Ok(None) };
-        let mut statement = moment.prepare_cached("SELECT line FROM version WHERE crate = ? ORDER BY id")?;
-        let mut rows = statement.query([fold(lower)])?;
         let mut lines = String::new();
-        while let Some(row) = rows.next()? {
-            lines.push_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
-            lines.push('\n');
-        }
+        moment.each(
+            "SELECT line FROM version WHERE crate = ? ORDER BY id",
+            values![&fold(lower)],
+            |row| {
+                lines.push_str(row.get(0)?);
+                lines.push('\n');
+                Ok::<_, StoreError>(())
+            },
+        )?;
         Ok(Some(IndexFile { lines, state }))
     }
 
-    /// The path of a version's file, if there is a version of exactly this name and number.
-    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<PathBuf>, StoreError> {
-        let known = stored_line(&self.reader(), name, version)?.is_some();
-        Ok(known.then(|| self.crate_file(name, version)))
+    /// Opens a version's file, if there is a version of exactly this name and number.
+    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<File>, StoreError> {
+        let known = stored_line(&self.reader()?, name, version)?.is_some();
+        known.then(|| self.open_crate_file(name, version)).transpose()
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.
     pub(crate) fn owner(&self, name: &str) -> Result<Option<Owner>, StoreError> {
-        owner(&self.reader(), name)
+        owner(&self.reader()?, name)
     }
 
     /// A version's index line, if there is a version of exactly this name and number.
     pub(crate) fn line(&self, name: &str, version: &str) -> Result<Option<Line>, StoreError> {
-        Ok(version_line(&self.reader(), name, version)?.map(|(_, line)| line))
+        Ok(version_line(&self.reader()?, name, version)?.map(|(_, line)| line))
     }
 
     /// A version's index line as it is stored, if there is such a version, spelt exactly so.
     pub(crate) fn stored_line(&self, name: &str, version: &str) -> Result<Option<String>, StoreError> {
-        Ok(stored_line(&self.reader(), name, version)?.map(|(_, line)| line))
+        Ok(stored_line(&self.reader()?, name, version)?.map(|(_, line)| line))
     }
 
     /// What searches show of a crate, if there is one of exactly this name.
     pub(crate) fn description(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let reader = self.reader();
-        let mut statement =
-            reader.prepare_cached("SELECT description FROM crate WHERE folded = ? AND name = ?")?;
-        Ok(statement.query_row((fold(name), name), |row| row.get(0)).optional()?.flatten())
+        let sql = "SELECT description FROM crate WHERE folded = ? AND name = ?";
+        let found = self.reader()?.optional(sql, values![&fold(name), name], |row| row.get(0))?;
+        Ok(found.flatten())
     }
 
     /// The files of all versions.
     pub(super) fn crate_files(&self) -> Result<HashSet<PathBuf>, StoreError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare(
+        let files = self.reader()?.all(
             "SELECT crate.name, version.version FROM version JOIN crate ON crate.folded = version.crate",
+            values![],
+            |row| Ok(self.crate_file(row.get(0)?, row.get(1)?)),
         )?;
-        let names = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(names.iter().map(|(name, version)| self.crate_file(name, version)).collect())
+        Ok(files.into_iter().collect())
     }
 }
 
-fn index_state(connection: &Connection, lower: &str) -> Result<Option<IndexState>, StoreError> {
-    let found = connection
-        .prepare_cached("SELECT name, revision, changed FROM crate WHERE folded = ?")?
-        .query_row([fold(lower)], |row| {
-            let state = IndexState { revision: row.get(1)?, changed: row.get(2)? };
-            Ok((row.get::<_, String>(0)?, state))
-        })
-        .optional()?;
-    Ok(found.filter(|(name, _)| name.to_ascii_lowercase() == lower).map(|(_, state)| state))
+fn index_state(sql: &Sql<'_>, lower: &str) -> Result<Option<IndexState>, StoreError> {
+    let state = "SELECT name, revision, changed FROM crate WHERE folded = ?";
+    let found = sql.optional(state, values![&fold(lower)], |row| {
+        let is_same = row.get::<&str>(0)?.to_ascii_lowercase() == lower;
+        Ok(is_same.then_some(IndexState { revision: row.get(1)?, changed: row.get(2)? }))
+    })?;
+    Ok(found.flatten())
 }
 
-pub(super) fn owner(connection: &Connection, name: &str) -> Result<Option<Owner>, StoreError> {
-    let mut statement = connection.prepare_cached(
+pub(super) fn owner(sql: &Sql<'_>, name: &str) -> Result<Option<Owner>, StoreError> {
+    sql.optional(
         "SELECT user.id, user.name FROM crate JOIN user ON user.id = crate.owner WHERE crate.folded = ?",
-    )?;
-    Ok(statement
-        .query_row([fold(name)], |row| Ok(Owner { id: row.get(0)?, name: row.get(1)? }))
-        .optional()?)
+        values![&fold(name)],
+        |row| Ok(Owner { id: row.get(0)?, name: row.get(1)? }),
+    )
 }
 
 /// The version without its build metadata, if this user may publish it.
-fn publishable(
-    connection: &Connection,
-    user: &User,
-    name: &str,
-    version: &str,
-) -> Result<String, CratesError> {
-    owned_by_or_free(connection, name, user)?;
-    same_name_or_free(connection, name)?;
+fn publishable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<String, CratesError> {
+    owned_by_or_free(sql, name, user)?;
+    same_name_or_free(sql, name)?;
     let core = without_build(version)?;
-    match version_by_core(connection, name, &core)? {
+    match version_by_core(sql, name, &core)? {
         Some(there) => Err(CratesError::VersionExists { name: name.to_owned(), version: there }),
         None => Ok(core),
     }
 }
 
-fn yankable(
-    connection: &Connection,
-    user: &User,
-    name: &str,
-    version: &str,
-) -> Result<(i64, Line), CratesError> {
-    let (id, line) = version_line(connection, name, version)?
+fn yankable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<(i64, Line), CratesError> {
+    let (id, line) = version_line(sql, name, version)?
         .ok_or_else(|| CratesError::NotFound(format!("{name} {version}")))?;
-    owned_by_or_free(connection, name, user)?;
+    owned_by_or_free(sql, name, user)?;
     Ok((id, line))
 }
 
-fn owned_by_or_free(connection: &Connection, name: &str, user: &User) -> Result<(), CratesError> {
-    match owner(connection, name)? {
+fn owned_by_or_free(sql: &Sql<'_>, name: &str, user: &User) -> Result<(), CratesError> {
+    match owner(sql, name)? {
         Some(owner) if owner.name != user.as_str() => {
             Err(Refusal::NotOwner { name: name.to_owned(), owner: owner.name, user: user.to_string() }.into())
         }
@@ -257,46 +241,37 @@ fn owned_by_or_free(connection: &Connection, name: &str, user: &User) -> Result<
     }
 }
 
-fn same_name_or_free(connection: &Connection, name: &str) -> Result<(), CratesError> {
-    let taken: Option<String> = connection
-        .prepare_cached("SELECT name FROM crate WHERE folded = ?")?
-        .query_row([fold(name)], |row| row.get(0))
-        .optional()?;
+fn same_name_or_free(sql: &Sql<'_>, name: &str) -> Result<(), CratesError> {
+    let taken = "SELECT name FROM crate WHERE folded = ?";
+    let taken: Option<String> = sql.optional(taken, values![&fold(name)], |row| row.get(0))?;
     match taken {
         Some(taken) if taken != name => Err(CratesError::NameTaken { wanted: name.to_owned(), taken }),
         _ => Ok(()),
     }
 }
 
-fn version_by_core(connection: &Connection, name: &str, core: &str) -> Result<Option<String>, StoreError> {
-    Ok(connection
-        .prepare_cached("SELECT version FROM version WHERE crate = ? AND core = ?")?
-        .query_row((fold(name), core), |row| row.get(0))
-        .optional()?)
+fn version_by_core(sql: &Sql<'_>, name: &str, core: &str) -> Result<Option<String>, StoreError> {
+    let version = "SELECT version FROM version WHERE crate = ? AND core = ?";
+    sql.optional(version, values![&fold(name), core], |row| row.get(0))
 }
 
 pub(super) fn version_line(
-    connection: &Connection,
+    sql: &Sql<'_>,
     name: &str,
     version: &str,
 ) -> Result<Option<(i64, Line)>, StoreError> {
-    let Some((id, line)) = stored_line(connection, name, version)? else { return Ok(None) };
+    let Some((id, line)) = stored_line(sql, name, version)? else { return Ok(None) };
     let line = Line::from_json(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
     Ok(Some((id, line)))
 }
 
-fn stored_line(
-    connection: &Connection,
-    name: &str,
-    version: &str,
-) -> Result<Option<(i64, String)>, StoreError> {
+fn stored_line(sql: &Sql<'_>, name: &str, version: &str) -> Result<Option<(i64, String)>, StoreError> {
     // What is no version was never published.
     let Ok(core) = without_build(version) else { return Ok(None) };
-    Ok(connection
-        .prepare_cached(
-            "SELECT version.id, line FROM version JOIN crate ON crate.folded = version.crate
-             WHERE version.crate = ? AND version.core = ? AND version.version = ? AND crate.name = ?",
-        )?
-        .query_row((fold(name), core, version, name), |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?)
+    sql.optional(
+        "SELECT version.id, line FROM version JOIN crate ON crate.folded = version.crate
+         WHERE version.crate = ? AND version.core = ? AND version.version = ? AND crate.name = ?",
+        values![&fold(name), &core, version, name],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }

@@ -1,8 +1,8 @@
 //! The users' credentials for the registry behind, as the vault has encrypted them.
 
 use jiff::Timestamp;
-use rusqlite::OptionalExtension as _;
 
+use super::sql::values;
 use super::{Store, StoreError, audit};
 use crate::keys::User;
 
@@ -16,7 +16,7 @@ impl Store {
             let changed = transaction.execute(
                 "INSERT INTO credential (user, sealed) SELECT id, ?2 FROM user WHERE name = ?1
                  ON CONFLICT (user) DO UPDATE SET sealed = excluded.sealed",
-                (user.as_str(), sealed),
+                values![user.as_str(), sealed],
             )?;
             if changed == 0 {
                 return Err(StoreError::UserUnknown(user.to_string()));
@@ -33,7 +33,7 @@ impl Store {
         self.write(|transaction| {
             let removed = transaction.execute(
                 "DELETE FROM credential WHERE user = (SELECT id FROM user WHERE name = ?)",
-                [user.as_str()],
+                values![user.as_str()],
             )?;
             if removed > 0 {
                 audit::note(transaction, now, "remove-credential", user, &[])?;
@@ -47,10 +47,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn credential(&self, user: &User) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .reader()
-            .prepare_cached("SELECT sealed FROM credential JOIN user ON user.id = user WHERE name = ?")?
-            .query_row([user.as_str()], |row| row.get(0))
-            .optional()?)
+        let sealed = "SELECT sealed FROM credential JOIN user ON user.id = user WHERE name = ?";
+        self.reader()?.optional(sealed, values![user.as_str()], |row| row.get(0))
     }
 }

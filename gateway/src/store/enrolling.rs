@@ -4,9 +4,9 @@ use asymmetric_token::{KeyId, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::counts::{self, Counted};
+use super::sql::{Sql, values};
 use super::{Store, StoreError, audit, keys, parsed, time, users};
 use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode};
 use crate::keys::{Key, NewKey, Role, User};
@@ -67,12 +67,6 @@ pub enum EnrollError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for EnrollError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 impl Store {
     /// Invites a user to enroll keys, once and within a day. An older invite that was not used becomes void. Only a
     /// hash of the code is kept.
@@ -88,7 +82,7 @@ impl Store {
             users::void_invites(transaction, user)?;
             transaction.execute(
                 "INSERT INTO invite (hash, user, issued, expires) SELECT ?, id, ?, ? FROM user WHERE name = ?",
-                (code.hash(), now.to_string(), expires.to_string(), user.as_str()),
+                values![&code.hash(), &now.to_string(), &expires.to_string(), user.as_str()],
             )?;
             audit::note(transaction, now, "invite", user, &[("expires", expires.to_string())])?;
             Ok((code, expires))
@@ -97,7 +91,7 @@ impl Store {
 
     /// Whether there is, or was, an invite with this hash.
     pub(crate) fn knows_invite(&self, hash: &str) -> Result<bool, StoreError> {
-        Ok(self.reader().prepare_cached("SELECT 1 FROM invite WHERE hash = ?")?.exists([hash])?)
+        self.reader()?.exists("SELECT 1 FROM invite WHERE hash = ?", values![hash])
     }
 
     /// Enrolls all keys or none, and spends the nonce and the invite in the same transaction. If all of them are
@@ -126,7 +120,8 @@ impl Store {
                 if let Some((hash, invite)) = &invite {
                     invite.is_good(enrolling.now)?;
                     let used = enrolling.now.to_string();
-                    transaction.execute("UPDATE invite SET used = ? WHERE hash = ?", (used, hash))?;
+                    let update = "UPDATE invite SET used = ? WHERE hash = ?";
+                    transaction.execute(update, values![&used, hash.as_str()])?;
                 }
                 let right = match &enrolling.right {
                     Right::Invite(_) => "an invite".to_owned(),
@@ -146,11 +141,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn attestation(&self, id: KeyId) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
-        let text: Option<Option<String>> = self
-            .reader()
-            .prepare_cached("SELECT attestation FROM key WHERE id = ?")?
-            .query_row([id.to_string()], |row| row.get(0))
-            .optional()?;
+        let sql = "SELECT attestation FROM key WHERE id = ?";
+        let text: Option<Option<String>> =
+            self.reader()?.optional(sql, values![&id.to_string()], |row| row.get(0))?;
         let damaged = || StoreError::Damaged(format!("attestation of {id}"));
         let Some(text) = text.flatten() else { return Ok(None) };
         let chain = text.split(' ').map(|one| STANDARD.decode(one)).collect::<Result<_, _>>();
@@ -160,11 +153,11 @@ impl Store {
 
 /// Remembers the nonce among the single-use keys of mutations. They cannot be confused, because those begin with a key
 /// id.
-fn use_nonce(transaction: &Transaction<'_>, enrolling: &Enrolling) -> Result<(), EnrollError> {
+fn use_nonce(transaction: &Sql<'_>, enrolling: &Enrolling) -> Result<(), EnrollError> {
     let (nonce, kept_until) = &enrolling.nonce;
     let written = transaction.execute(
-        "INSERT OR IGNORE INTO spent (single_use_key, kept_until) VALUES (?, ?)",
-        (serde_json::json!(["enroll", nonce]).to_string(), kept_until.as_second() + 1),
+        "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        values![&serde_json::json!(["enroll", nonce]).to_string(), kept_until.as_second() + 1],
     )?;
     if written == 0 {
         return Err(EnrollmentError::NonceUsed.into());
@@ -190,25 +183,24 @@ impl Invite {
     }
 }
 
-fn find_invite(connection: &Connection, hash: &str) -> Result<Option<Invite>, StoreError> {
-    let columns: Option<(String, String, Option<String>)> = connection
-        .prepare_cached(
-            "SELECT user.name, expires, used FROM invite JOIN user ON user.id = invite.user WHERE hash = ?",
-        )?
-        .query_row([hash], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((user, expires, used)) = columns else { return Ok(None) };
-    Ok(Some(Invite {
-        user: parsed(&user)?,
-        expires: time(&expires)?,
-        used: used.as_deref().map(time).transpose()?,
-    }))
+fn find_invite(sql: &Sql<'_>, hash: &str) -> Result<Option<Invite>, StoreError> {
+    sql.optional(
+        "SELECT user.name, expires, used FROM invite JOIN user ON user.id = invite.user WHERE hash = ?",
+        values![hash],
+        |row| {
+            Ok(Invite {
+                user: parsed(row.get(0)?)?,
+                expires: time(row.get(1)?)?,
+                used: row.get::<Option<&str>>(2)?.map(time).transpose()?,
+            })
+        },
+    )
 }
 
 /// The endorsing key, if it may endorse now. It may have been revoked since the signature was verified.
-fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, EnrollError> {
+fn endorser(sql: &Sql<'_>, id: KeyId, now: Timestamp) -> Result<Key, EnrollError> {
     let unknown = || EnrollmentError::Endorser(Refusal::UnknownKey(id.to_string()));
-    let key = keys::find(connection, id)?.ok_or_else(unknown)?;
+    let key = keys::find(sql, id)?.ok_or_else(unknown)?;
     policy::is_good(&key, now).map_err(EnrollmentError::Endorser)?;
     if !key.role.may_mutate() {
         let refusal = Refusal::Role { role: key.role, wanted: asymmetric_token::enrollment::KIND };
@@ -220,7 +212,7 @@ fn endorser(connection: &Connection, id: KeyId, now: Timestamp) -> Result<Key, E
 /// Writes a key. It has its endorser's subject and expiry. If it is known, it keeps its own subject, and its expiry unless an
 /// invite lifts it.
 fn write(
-    transaction: &Transaction<'_>,
+    transaction: &Sql<'_>,
     key: &ProvenKey,
     enrolling: &Enrolling,
     user: &User,
@@ -239,16 +231,14 @@ fn write(
         expires,
     };
     keys::insert(transaction, new, enrolling.now)?;
-    transaction.execute(
-        "UPDATE key SET attestation = ? WHERE id = ?",
-        (key.attestation.as_deref().map(to_text), key.public.id().to_string()),
-    )?;
-    Ok(())
+    let attestation = key.attestation.as_deref().map(to_text);
+    let update = "UPDATE key SET attestation = ? WHERE id = ?";
+    transaction.execute(update, values![attestation.as_deref(), &key.public.id().to_string()]).map(drop)
 }
 
-fn are_enrolled(connection: &Connection, enrolling: &Enrolling, user: &User) -> Result<bool, StoreError> {
+fn are_enrolled(sql: &Sql<'_>, enrolling: &Enrolling, user: &User) -> Result<bool, StoreError> {
     for key in &enrolling.keys {
-        match keys::find(connection, key.public.id())? {
+        match keys::find(sql, key.public.id())? {
             Some(known)
                 if known.user == *user
                     && known.role == key.role

@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// Moves an upload to its final place. Contents, name and folder are on disk when this returns.
-    pub(super) fn keep(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
+    pub(super) fn moved(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
         let crates = self.folder.join(CRATES);
         let folder = crates.join(name);
         let place = self.crate_file(name, version);
@@ -83,7 +83,7 @@ pub(super) fn lock(folder: &Path) -> Result<ServeLock, StoreError> {
     let path = folder.join("serve.lock");
     let file = private::file().create(true).truncate(false).open(&path).map_err(at(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(ServeLock(file)),
+        Ok(()) => Ok(ServeLock::File(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Served { path: folder.to_owned() }),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
     }

@@ -1,5 +1,8 @@
 //! Signed heads of the audit log. They are in the file `heads` beside the database, one on a line, oldest first. The
-//! key that signs them is in `heads.key` (PKCS#8, DER, 0600), and is made at the first start.
+//! key that signs them is in `heads.key` (PKCS#8, DER, 0600), and is made at the first start. In a PostgreSQL both are in
+//! tables.
+
+mod postgres;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,7 +14,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, files};
+use super::sql::Engine;
+use super::{Store, StoreError, audit, files};
 use crate::audit::{Broken, Head, HeadKey, Point};
 
 /// The distance between two heads, in entries.
@@ -20,13 +24,22 @@ const INTERVAL: u64 = 64;
 const FILE: &str = "heads";
 const KEY: &str = "heads.key";
 
-/// The heads, as the server of a store keeps them.
+/// The heads, as a server keeps them.
 #[derive(Debug)]
 pub(crate) struct Heads {
     key: HeadKey,
     index: String,
-    path: PathBuf,
-    signed: Mutex<Signed>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File {
+        path: PathBuf,
+        signed: Mutex<Signed>,
+    },
+    /// A table of a PostgreSQL.
+    Table,
 }
 
 /// The file, and for each head in it the entry it is of and the offset of its line.
@@ -41,8 +54,19 @@ impl Heads {
     /// Opens the heads of a store, checks that its log still contains the last of them, and signs the entries after it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the log was cut or written anew; [`StoreError::HeadKeyLost`]; [`StoreError::File`].
+    /// [`StoreError::Damaged`] if the log was cut or written anew; [`StoreError::HeadKeyLost`]; [`StoreError::File`];
+    /// [`StoreError::Database`].
     pub(crate) fn open(store: &Store, index: &str, now: Timestamp) -> Result<Self, StoreError> {
+        let (key, place) = match &store.engine {
+            Engine::Sqlite(_) => Self::in_file(store)?,
+            Engine::Postgres(_) => Self::in_table(store)?,
+        };
+        let heads = Self { key, index: index.to_owned(), place };
+        heads.sign_end(store, now)?;
+        Ok(heads)
+    }
+
+    fn in_file(store: &Store) -> Result<(HeadKey, Place), StoreError> {
         let path = store.folder.join(FILE);
         files::private_file(&path)?;
         let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(files::at(&path))?;
@@ -61,20 +85,19 @@ impl Heads {
             last = Some(line);
         }
         let key = match last {
-            Some(line) => {
-                let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
-                has(store, head.point)?;
-                existing_key(&store.folder)?
-                    .filter(|key| key.public() == head.key)
-                    .ok_or(StoreError::HeadKeyLost)?
-            }
+            Some(line) => signer(store, line, existing_key(&store.folder))?,
             None if is_new => key(&store.folder)?,
             None => existing_key(&store.folder)?.ok_or(StoreError::HeadKeyLost)?,
         };
-        let signed = Mutex::new(Signed { file, lines, end });
-        let heads = Self { key, index: index.to_owned(), path, signed };
-        heads.sign_end(store, now)?;
-        Ok(heads)
+        Ok((key, Place::File { path, signed: Mutex::new(Signed { file, lines, end }) }))
+    }
+
+    fn in_table(store: &Store) -> Result<(HeadKey, Place), StoreError> {
+        let key = match postgres::last(store)? {
+            Some((_, line)) => signer(store, &line, postgres::existing_key(store))?,
+            None => postgres::key(store)?,
+        };
+        Ok((key, Place::Table))
     }
 
     /// Signs the heads that are due: one for every 64th entry.
@@ -83,11 +106,11 @@ impl Heads {
     /// [`StoreError`].
     pub(crate) fn keep_up(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let end = store.audit_end()?;
-        let mut signed = self.signed();
-        let mut due = (signed.last() / INTERVAL + 1) * INTERVAL;
+        let mut kept = self.kept(store);
+        let mut due = (kept.end()? / INTERVAL + 1) * INTERVAL;
         while due <= end.seq {
             let missing = || StoreError::Damaged(Broken::Removed { seq: due }.to_string());
-            self.sign(&mut signed, store.audit_point(due)?.ok_or_else(missing)?, now)?;
+            self.sign(&mut kept, store.audit_point(due)?.ok_or_else(missing)?, now)?;
             due += INTERVAL;
         }
         Ok(())
@@ -100,40 +123,103 @@ impl Heads {
     pub(crate) fn sign_end(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         self.keep_up(store, now)?;
         let end = store.audit_end()?;
-        let mut signed = self.signed();
-        if end.seq > signed.last() { self.sign(&mut signed, end, now) } else { Ok(()) }
+        let mut kept = self.kept(store);
+        if end.seq > kept.end()? { self.sign(&mut kept, end, now) } else { Ok(()) }
     }
 
     /// The last head, as its line.
     ///
     /// # Errors
-    /// [`StoreError::File`].
-    pub(crate) fn last(&self) -> Result<Option<String>, StoreError> {
-        let mut signed = self.signed();
-        let Some((_, at)) = signed.lines.last().copied() else { return Ok(None) };
-        signed.line(at).map(Some).map_err(files::at(&self.path))
+    /// [`StoreError::File`], [`StoreError::Database`].
+    pub(crate) fn last(&self, store: &Store) -> Result<Option<String>, StoreError> {
+        Ok(self.kept(store).last()?.map(|(_, line)| line))
     }
 
     /// The first head that covers this entry: the entry that it is of, and its line.
     ///
     /// # Errors
-    /// [`StoreError::File`].
-    pub(crate) fn after(&self, seq: u64) -> Result<Option<(u64, String)>, StoreError> {
-        let mut signed = self.signed();
-        let position = signed.lines.partition_point(|(head, _)| *head < seq);
-        let Some((head, at)) = signed.lines.get(position).copied() else { return Ok(None) };
-        Ok(Some((head, signed.line(at).map_err(files::at(&self.path))?)))
+    /// [`StoreError::File`], [`StoreError::Database`].
+    pub(crate) fn after(&self, store: &Store, seq: u64) -> Result<Option<(u64, String)>, StoreError> {
+        self.kept(store).after(seq)
     }
 
-    fn sign(&self, signed: &mut Signed, point: Point, now: Timestamp) -> Result<(), StoreError> {
+    fn sign(&self, kept: &mut Kept<'_>, point: Point, now: Timestamp) -> Result<(), StoreError> {
         let head = self.key.sign(&self.index, point, now);
         let head = head.map_err(|error| StoreError::HeadKey(error.to_string()))?;
-        signed.append(point.seq, &head.to_json()).map_err(files::at(&self.path))
+        kept.append(point.seq, &head.to_json())
     }
 
-    fn signed(&self) -> MutexGuard<'_, Signed> {
-        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept<'a>(&'a self, store: &'a Store) -> Kept<'a> {
+        match &self.place {
+            Place::File { path, signed } => {
+                Kept::File { path, signed: signed.lock().unwrap_or_else(PoisonError::into_inner) }
+            }
+            Place::Table => Kept::Table(store),
+        }
     }
+}
+
+/// The heads that are signed already. Those of a file nobody else reads or signs meanwhile.
+enum Kept<'a> {
+    File { path: &'a Path, signed: MutexGuard<'a, Signed> },
+    Table(&'a Store),
+}
+
+impl Kept<'_> {
+    /// The last entry that a head is of; 0 if there is none.
+    fn end(&self) -> Result<u64, StoreError> {
+        match self {
+            Self::File { signed, .. } => Ok(signed.last()),
+            Self::Table(store) => Ok(postgres::last(store)?.map_or(0, |(seq, _)| place(seq))),
+        }
+    }
+
+    fn append(&mut self, seq: u64, line: &str) -> Result<(), StoreError> {
+        match self {
+            Self::File { path, signed } => signed.append(seq, line).map_err(files::at(path)),
+            Self::Table(store) => postgres::append(store, audit::column(seq)?, line),
+        }
+    }
+
+    fn last(&mut self) -> Result<Option<(u64, String)>, StoreError> {
+        match self {
+            Self::File { path, signed } => {
+                let last = signed.lines.last().copied();
+                last.map(|head| signed.head(head)).transpose().map_err(files::at(path))
+            }
+            Self::Table(store) => Ok(postgres::last(store)?.map(|(seq, line)| (place(seq), line))),
+        }
+    }
+
+    fn after(&mut self, seq: u64) -> Result<Option<(u64, String)>, StoreError> {
+        match self {
+            Self::File { path, signed } => {
+                let position = signed.lines.partition_point(|(head, _)| *head < seq);
+                let next = signed.lines.get(position).copied();
+                next.map(|head| signed.head(head)).transpose().map_err(files::at(path))
+            }
+            Self::Table(store) => {
+                let after = postgres::after(store, audit::column(seq)?)?;
+                Ok(after.map(|(seq, line)| (place(seq), line)))
+            }
+        }
+    }
+}
+
+/// The place of an entry, from its column.
+fn place(seq: i64) -> u64 {
+    u64::try_from(seq).unwrap_or_default()
+}
+
+/// The key that goes on after this head, which the log has to contain.
+fn signer(
+    store: &Store,
+    last: &str,
+    key: Result<Option<HeadKey>, StoreError>,
+) -> Result<HeadKey, StoreError> {
+    let head = Head::parse(last).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    has(store, head.point)?;
+    key?.filter(|key| key.public() == head.key).ok_or(StoreError::HeadKeyLost)
 }
 
 impl Signed {
@@ -150,13 +236,14 @@ impl Signed {
         Ok(())
     }
 
-    fn line(&mut self, at: u64) -> io::Result<String> {
+    /// The entry of a head, and its line, which begins there.
+    fn head(&mut self, (seq, at): (u64, u64)) -> io::Result<(u64, String)> {
         let position = self.lines.partition_point(|(_, begin)| *begin <= at);
         let end = self.lines.get(position).map_or(self.end, |(_, begin)| *begin);
         self.file.seek(SeekFrom::Start(at))?;
         let mut line = String::new();
         (&self.file).take(end - at).read_to_string(&mut line)?;
-        Ok(line.trim_end().to_owned())
+        Ok((seq, line.trim_end().to_owned()))
     }
 }
 
@@ -166,7 +253,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::HeadKey`], [`StoreError::File`].
     pub fn head_key(&self) -> Result<Option<PublicKey>, StoreError> {
-        Ok(existing_key(&self.folder)?.map(|key| key.public()))
+        let key = match &self.engine {
+            Engine::Sqlite(_) => existing_key(&self.folder)?,
+            Engine::Postgres(_) => postgres::existing_key(self)?,
+        };
+        Ok(key.map(|key| key.public()))
     }
 
     /// All heads, oldest first. Each is verified, and signed by this store's key.
@@ -174,19 +265,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] with the first that does not hold; [`StoreError::HeadKeyLost`], [`StoreError::File`].
     pub fn heads(&self) -> Result<Vec<Head>, StoreError> {
-        let path = self.folder.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(files::at(&path)(error)),
+        let lines = match &self.engine {
+            Engine::Sqlite(_) => lines(&self.folder)?,
+            Engine::Postgres(_) => postgres::lines(self)?,
         };
-        if text.is_empty() {
+        if lines.is_empty() {
             return Ok(Vec::new());
         }
         let ours = self.head_key()?.ok_or(StoreError::HeadKeyLost)?;
         let mut heads = Vec::new();
-        for line in text.lines() {
-            let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        for line in lines {
+            let head = Head::parse(&line).map_err(|error| StoreError::Damaged(error.to_string()))?;
             if head.key != ours {
                 let seq = head.point.seq;
                 return Err(StoreError::Damaged(format!(
@@ -196,6 +285,15 @@ impl Store {
             heads.push(head);
         }
         Ok(heads)
+    }
+}
+
+fn lines(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let path = folder.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().map(ToOwned::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(files::at(&path)(error)),
     }
 }
 

@@ -2,44 +2,43 @@
 //! asked after an interruption, and may have come through later.
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
-use rusqlite::{Connection, Transaction};
 use semver::Version;
 
 use super::StoreError;
+use super::sql::{Sql, values};
 use crate::keys::User;
 
 /// Notes what the intent at this place is about to publish, if it is a publish.
 pub(super) fn begin(
-    transaction: &Transaction<'_>,
+    transaction: &Sql<'_>,
     seq: i64,
     mutation: &Mutation,
     user: &User,
 ) -> Result<(), StoreError> {
     let Some((name, version, checksum)) = published(mutation) else { return Ok(()) };
-    transaction
-        .prepare_cached("INSERT INTO in_doubt (name, version, cksum, user, intent) VALUES (?, ?, ?, ?, ?)")?
-        .execute((name.as_str(), version.to_string(), checksum.to_string(), user.as_str(), seq))?;
-    Ok(())
+    let insert = "INSERT INTO in_doubt (name, version, cksum, user, intent) VALUES (?, ?, ?, ?, ?)";
+    let (version, checksum) = (version.to_string(), checksum.to_string());
+    transaction.execute(insert, values![name.as_str(), &version, &checksum, user.as_str(), seq]).map(drop)
 }
 
 /// Notes that it is known what came of an intent.
-pub(super) fn end(transaction: &Transaction<'_>, seq: i64) -> Result<(), StoreError> {
-    transaction.prepare_cached("DELETE FROM in_doubt WHERE intent = ?")?.execute([seq])?;
-    Ok(())
+pub(super) fn end(transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM in_doubt WHERE intent = ?", values![seq]).map(drop)
 }
 
 /// Whether a user has tried to publish the same file before this place, and it is not known what came of that.
 pub(super) fn is_there_before(
-    connection: &Connection,
+    sql: &Sql<'_>,
     seq: i64,
     mutation: &Mutation,
     user: &User,
 ) -> Result<bool, StoreError> {
     let Some((name, version, checksum)) = published(mutation) else { return Ok(false) };
-    let mut earlier = connection.prepare_cached(
+    let (version, checksum) = (version.to_string(), checksum.to_string());
+    sql.exists(
         "SELECT 1 FROM in_doubt WHERE name = ? AND version = ? AND cksum = ? AND user = ? AND intent < ?",
-    )?;
-    Ok(earlier.exists((name.as_str(), version.to_string(), checksum.to_string(), user.as_str(), seq))?)
+        values![name.as_str(), &version, &checksum, user.as_str(), seq],
+    )
 }
 
 /// The name, version and checksum of a publish; `None` for another change.

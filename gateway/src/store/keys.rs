@@ -2,10 +2,10 @@
 
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction};
 use serde_json::{Map, Value};
 
 use super::audit::{self, Kind};
+use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, parsed, time, users};
 use crate::keys::{Key, NewKey};
 
@@ -33,7 +33,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        find(&self.reader(), id)
+        find(&self.reader()?, id)
     }
 
     /// All keys, in the order in which they were registered.
@@ -41,13 +41,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn keys(&self) -> Result<Vec<Key>, StoreError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare(&format!("{SELECT} ORDER BY key.rowid"))?;
-        let (mut rows, mut keys) = (statement.query([])?, Vec::new());
-        while let Some(row) = rows.next()? {
-            keys.push(key(row)?);
-        }
-        Ok(keys)
+        self.reader()?.all(&format!("{SELECT} ORDER BY key.rowid"), values![], key)
     }
 
     /// Revokes for ever the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From
@@ -71,7 +65,7 @@ impl Store {
         self.write(|transaction| {
             let changed = transaction.execute(
                 "UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL",
-                (now.to_string(), &id),
+                values![&now.to_string(), &id],
             )?;
             if changed == 0 {
                 return Err(StoreError::KeyRevoked(id));
@@ -86,7 +80,7 @@ impl Store {
 }
 
 /// Writes a key of an existing user. A key cannot move to another user, and a revoked key stays revoked.
-pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
+pub(super) fn insert(transaction: &Sql<'_>, new: NewKey, now: Timestamp) -> Result<Key, StoreError> {
     let id = new.public.id();
     let known = find(transaction, id)?;
     if let Some(known) = &known
@@ -105,16 +99,16 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: NewKey, now: Timestamp)
          SELECT ?, ?, user.id, ?, ?, ?, ?, ? FROM user WHERE user.name = ?
          ON CONFLICT (id) DO UPDATE SET role = excluded.role, label = excluded.label, subject = excluded.subject,
              expires = excluded.expires",
-        (
-            id.to_string(),
-            new.public.to_string(),
+        values![
+            &id.to_string(),
+            &new.public.to_string(),
             new.role.as_str(),
-            &new.label,
-            &new.subject,
-            added.to_string(),
-            new.expires.map(|at| at.to_string()),
+            new.label.as_deref(),
+            new.subject.as_deref(),
+            &added.to_string(),
+            new.expires.map(|at| at.to_string()).as_deref(),
             new.user.as_str(),
-        ),
+        ],
     )?;
     audit::append(transaction, now, Kind::Key, entry(action, &new))?;
     let NewKey { public, user, role, label, subject, expires } = new;
@@ -136,24 +130,20 @@ fn entry(action: &str, new: &NewKey) -> Map<String, Value> {
     Map::from_iter(fields.map(|(name, value)| (name.to_owned(), value)))
 }
 
-pub(super) fn find(connection: &Connection, id: KeyId) -> Result<Option<Key>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE key.id = ?"))?;
-    let mut rows = statement.query([id.to_string()])?;
-    rows.next()?.map(key).transpose()
+pub(super) fn find(sql: &Sql<'_>, id: KeyId) -> Result<Option<Key>, StoreError> {
+    sql.optional(&format!("{SELECT} WHERE key.id = ?"), values![&id.to_string()], key)
 }
 
 /// Reads a key from a row.
 fn key(row: &Row<'_>) -> Result<Key, StoreError> {
-    let text = |column| row.get::<_, String>(column);
-    let optional = |column| row.get::<_, Option<String>>(column);
     Ok(Key {
-        public: parsed(&text(0)?)?,
-        user: parsed(&text(1)?)?,
-        role: parsed(&text(2)?)?,
-        label: optional(3)?,
-        subject: optional(4)?,
-        added: time(&text(5)?)?,
-        expires: optional(6)?.as_deref().map(time).transpose()?,
-        revoked: optional(7)?.as_deref().map(time).transpose()?,
+        public: parsed(row.get(0)?)?,
+        user: parsed(row.get(1)?)?,
+        role: parsed(row.get(2)?)?,
+        label: row.get(3)?,
+        subject: row.get(4)?,
+        added: time(row.get(5)?)?,
+        expires: row.get::<Option<&str>>(6)?.map(time).transpose()?,
+        revoked: row.get::<Option<&str>>(7)?.map(time).transpose()?,
     })
 }

@@ -8,12 +8,12 @@ use std::fmt;
 
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use semver::Version;
 use serde_json::{Map, Value};
 
 use super::audit::{self, Kind};
 use super::counts::{self, Counted};
+use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, crates, in_doubt, keys, parsed, time};
 use crate::audit::Point;
 use crate::keys::User;
@@ -131,17 +131,11 @@ const OF_PUBLISHED: &str = "SELECT published.intent, intent.entry, outcome.entry
      JOIN audit AS intent ON intent.seq = published.intent
      LEFT JOIN audit AS outcome ON outcome.seq = published.outcome";
 
-impl From<rusqlite::Error> for SpendError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 impl Store {
     /// Checks that a token and its challenge are unspent, before an upload is read. The check that counts is made by
     /// [`begin`](Self::begin).
     pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
-        is_unspent(&self.reader(), signed)
+        is_unspent(&self.reader()?, signed)
     }
 
     /// Spends a token, and writes down durably what for. The key is checked again: while an upload was received it may
@@ -166,7 +160,7 @@ impl Store {
             ]);
             let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
             let seq = audit::column(begun.seq)?;
-            transaction.prepare_cached("INSERT INTO open_intent (seq) VALUES (?)")?.execute([seq])?;
+            transaction.execute("INSERT INTO open_intent (seq) VALUES (?)", values![seq])?;
             counts::add(transaction, Counted::Open, 1)?;
             in_doubt::begin(transaction, seq, mutation, &user)?;
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
@@ -194,7 +188,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub(crate) fn was_left_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        in_doubt::is_there_before(&self.reader(), intent.seq, &intent.mutation, &intent.user)
+        in_doubt::is_there_before(&self.reader()?, intent.seq, &intent.mutation, &intent.user)
     }
 
     /// How many intents have no outcome.
@@ -202,7 +196,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub(crate) fn open_count(&self) -> Result<u64, StoreError> {
-        let open = counts::number(&self.reader(), Counted::Open)?;
+        let open = counts::number(&self.reader()?, Counted::Open)?;
         Ok(u64::try_from(open).unwrap_or_default())
     }
 
@@ -211,39 +205,32 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn published(&self, version: Option<(&str, &str)>) -> Result<Vec<Record>, StoreError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare_cached(&match version {
-            Some(_) => format!("{OF_PUBLISHED} WHERE name = ? AND version = ? ORDER BY published.intent"),
-            None => format!("{OF_PUBLISHED} ORDER BY published.intent"),
-        })?;
-        let mut rows = match version {
-            Some(version) => statement.query(version)?,
-            None => statement.query(())?,
-        };
-        let mut records = Vec::new();
-        while let Some(row) = rows.next()? {
-            records.push(record(row)?);
+        let reader = self.reader()?;
+        match version {
+            Some((name, version)) => reader.all(
+                &format!("{OF_PUBLISHED} WHERE name = ? AND version = ? ORDER BY published.intent"),
+                values![name, version],
+                record,
+            ),
+            None => reader.all(&format!("{OF_PUBLISHED} ORDER BY published.intent"), values![], record),
         }
-        Ok(records)
     }
 }
 
 /// Reads a record from a row of [`OF_PUBLISHED`].
 fn record(row: &Row<'_>) -> Result<Record, StoreError> {
-    let (seq, entry) = entry(row)?;
-    let outcome: Option<String> = row.get(2)?;
-    let outcome = outcome.as_deref().map(Entry::parse).transpose()?;
+    let outcome = row.get::<Option<&str>>(2)?.map(Entry::parse).transpose()?;
     let is_here = outcome.is_some_and(|outcome| outcome.0.contains_key(HERE));
-    Entry::parse(&entry)?.record(seq, is_here)
+    Entry::parse(row.get(1)?)?.record(row.get(0)?, is_here)
 }
 
 pub(super) fn settle(
-    transaction: &Transaction<'_>,
+    transaction: &Sql<'_>,
     intent: &Intent,
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<Point, StoreError> {
-    let open = transaction.prepare_cached("DELETE FROM open_intent WHERE seq = ?")?.execute([intent.seq])?;
+    let open = transaction.execute("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
     if open == 0 {
         return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
     }
@@ -265,21 +252,22 @@ pub(super) fn settle(
     ]);
     let settled = audit::append(transaction, now, Kind::Outcome, fields)?;
     if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) {
-        transaction
-            .prepare_cached("INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)")?
-            .execute((name.as_str(), version.to_string(), intent.seq, audit::column(settled.seq)?))?;
+        transaction.execute(
+            "INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)",
+            values![name.as_str(), &version.to_string(), intent.seq, audit::column(settled.seq)?],
+        )?;
     }
     Ok(settled)
 }
 
 /// Whether a version with this checksum was published in this store.
-fn is_here(transaction: &Transaction<'_>, mutation: &Mutation) -> Result<bool, StoreError> {
+fn is_here(transaction: &Sql<'_>, mutation: &Mutation) -> Result<bool, StoreError> {
     let Mutation::Publish { name, version, checksum } = mutation else { return Ok(false) };
     let line = crates::version_line(transaction, name.as_str(), &version.to_string())?;
     Ok(line.is_some_and(|(_, line)| line.cksum == checksum.to_string()))
 }
 
-fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {
+fn spend(transaction: &Sql<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {
     let key =
         keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
     policy::is_good(&key, signed.now)?;
@@ -293,9 +281,10 @@ fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<Us
     }
     let mut new = 0;
     for spent in [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten() {
-        transaction
-            .prepare_cached("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)")?
-            .execute((spent, signed.kept_until.as_second() + 1))?;
+        transaction.execute(
+            "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)",
+            values![&spent, signed.kept_until.as_second() + 1],
+        )?;
         new += 1;
     }
     counts::add(transaction, Counted::Spent, new - forgotten)?;
@@ -303,37 +292,34 @@ fn spend(transaction: &Transaction<'_>, signed: &Signed, most: i64) -> Result<Us
 }
 
 /// Forgets what is too old by now, and notes up to where: the clock may be put back. Returns how much that was.
-fn forget_spent(transaction: &Transaction<'_>, now: Timestamp) -> Result<i64, StoreError> {
-    let mut statement = transaction.prepare_cached(FORGET_SPENT)?;
-    let forgotten = statement.query_map([now.as_second()], |row| row.get(0))?;
-    let forgotten = forgotten.collect::<Result<Vec<i64>, _>>()?;
+fn forget_spent(transaction: &Sql<'_>, now: Timestamp) -> Result<i64, StoreError> {
+    let forgotten = transaction.all(FORGET_SPENT, values![now.as_second()], |row| row.get::<i64>(0))?;
     if let Some(until) = forgotten.iter().max() {
-        transaction
-            .prepare_cached(
-                "INSERT INTO forgotten (of, until) VALUES ('spent', ?1)
-                 ON CONFLICT (of) DO UPDATE SET until = excluded.until WHERE forgotten.until < excluded.until",
-            )?
-            .execute([until])?;
+        transaction.execute(
+            "INSERT INTO forgotten (of, until) VALUES ('spent', ?1)
+             ON CONFLICT (of) DO UPDATE SET until = excluded.until WHERE forgotten.until < excluded.until",
+            values![*until],
+        )?;
     }
     Ok(i64::try_from(forgotten.len()).unwrap_or_default())
 }
 
 /// Of what was to be kept until then, in Unix seconds, or not so long, some is forgotten.
-pub(super) fn forgotten_until(connection: &Connection) -> Result<i64, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT until FROM forgotten WHERE of = 'spent'")?;
-    Ok(statement.query_row((), |row| row.get(0)).optional()?.unwrap_or(i64::MIN))
+pub(super) fn forgotten_until(sql: &Sql<'_>) -> Result<i64, StoreError> {
+    let until = "SELECT until FROM forgotten WHERE of = 'spent'";
+    Ok(sql.optional(until, values![], |row| row.get(0))?.unwrap_or(i64::MIN))
 }
 
-fn is_unspent(connection: &Connection, signed: &Signed) -> Result<(), SpendError> {
-    if signed.kept_until.as_second() < forgotten_until(connection)? {
+fn is_unspent(sql: &Sql<'_>, signed: &Signed) -> Result<(), SpendError> {
+    if signed.kept_until.as_second() < forgotten_until(sql)? {
         return Err(Refusal::Forgotten.into());
     }
-    let mut spent = connection.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?;
-    if spent.exists([&signed.single_use_key])? {
+    let spent = |key: &String| sql.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![key]);
+    if spent(&signed.single_use_key)? {
         return Err(Refusal::Replayed(signed.mutation.kind()).into());
     }
     match challenge_key(signed) {
-        Some(challenge) if spent.exists([&challenge])? => Err(Refusal::ChallengeUsed.into()),
+        Some(challenge) if spent(&challenge)? => Err(Refusal::ChallengeUsed.into()),
         _ => Ok(()),
     }
 }
@@ -344,16 +330,12 @@ fn challenge_key(signed: &Signed) -> Option<String> {
 }
 
 /// Whether the intent at this place has no outcome.
-pub(super) fn is_open(connection: &Connection, seq: i64) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM open_intent WHERE seq = ?")?.exists([seq])?)
+pub(super) fn is_open(sql: &Sql<'_>, seq: i64) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM open_intent WHERE seq = ?", values![seq])
 }
 
 fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn entry(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
-    Ok((row.get(0)?, row.get(1)?))
 }
 
 pub(super) fn intent(seq: i64, entry: &str) -> Result<Intent, StoreError> {
@@ -441,19 +423,13 @@ mod tests {
             kept_until: Timestamp::from_second(second + 10).unwrap(),
             now: Timestamp::from_second(second).unwrap(),
         };
-        let spend = |signed: &Signed| {
-            let mut connection = store.connection();
-            let transaction = connection.transaction().unwrap();
-            let spent = spend(&transaction, signed, 2);
-            transaction.commit().unwrap();
-            spent
-        };
+        let spend = |signed: &Signed| store.write(|transaction| spend(transaction, signed, 2));
         assert!(spend(&signed("a", 0)).is_ok());
         assert!(spend(&signed("b", 5)).is_ok());
         assert!(matches!(spend(&signed("c", 9)), Err(SpendError::Full)));
         assert!(spend(&signed("c", 12)).is_ok(), "a may be forgotten now");
         assert!(matches!(spend(&signed("b", 12)), Err(SpendError::Refused(Refusal::Replayed(_)))));
-        let kept = || counts::number(&store.reader(), Counted::Spent).unwrap();
+        let kept = || counts::number(&store.reader().unwrap(), Counted::Spent).unwrap();
         assert_eq!(kept(), 2);
         assert!(spend(&signed("d", 30)).is_ok());
         assert_eq!(kept(), 1, "b and c are too old");
@@ -469,14 +445,14 @@ mod tests {
     fn what_is_too_old_is_forgotten_by_and_by() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let mut connection = store.connection();
-        let transaction = connection.transaction().unwrap();
-        for n in 0..1_500 {
-            let row = (n.to_string(), 0);
-            transaction.execute("INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)", row).unwrap();
-        }
-        let now = Timestamp::from_second(1).unwrap();
-        let forgotten = [(); 3].map(|()| forget_spent(&transaction, now).unwrap());
-        assert_eq!(forgotten, [1_000, 500, 0]);
+        let forgotten = store.write(|transaction| {
+            let insert = "INSERT INTO spent (single_use_key, kept_until) VALUES (?, 0)";
+            for n in 0..1_500 {
+                transaction.execute(insert, values![&n.to_string()])?;
+            }
+            let now = Timestamp::from_second(1).unwrap();
+            Ok::<_, StoreError>([(); 3].map(|()| forget_spent(transaction, now).unwrap()))
+        });
+        assert_eq!(forgotten.unwrap(), [1_000, 500, 0]);
     }
 }

@@ -2,10 +2,10 @@
 
 use asymmetric_token::Mutation;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row};
 
 use super::ledger::{self, Intent, Outcome};
-use super::{Store, StoreError, audit, files};
+use super::sql::{Sql, values};
+use super::{Store, StoreError, audit};
 
 /// The recorded reason of a change that an administrator says was not made.
 const DECIDED: &str = "an administrator says that it was not made";
@@ -67,29 +67,18 @@ impl DecisionError {
     }
 }
 
-impl From<rusqlite::Error> for DecisionError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
 impl Store {
     /// Changes without an outcome, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn open_changes(&self) -> Result<Vec<OpenChange>, StoreError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare_cached(
+        self.reader()?.all(
             "SELECT open_intent.seq, entry, why FROM open_intent JOIN audit ON audit.seq = open_intent.seq
              LEFT JOIN open_reason ON open_reason.seq = open_intent.seq ORDER BY open_intent.seq",
-        )?;
-        let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let rows = statement.query_map((), columns)?.collect::<Result<Vec<_>, _>>()?;
-        let open = |(seq, entry, why): (i64, String, Option<String>)| {
-            Ok(OpenChange { intent: ledger::intent(seq, &entry)?, why })
-        };
-        rows.into_iter().map(open).collect()
+            values![],
+            |row| Ok(OpenChange { intent: ledger::intent(row.get(0)?, row.get(1)?)?, why: row.get(2)? }),
+        )
     }
 
     /// Intents without an outcome, oldest first.
@@ -104,13 +93,12 @@ impl Store {
     pub(crate) fn stays_open(&self, intent: &Intent, why: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO open_reason (seq, why) SELECT seq, ?2 FROM open_intent WHERE seq = ?1
                    ON CONFLICT (seq) DO UPDATE SET why = excluded.why WHERE open_reason.why <> excluded.why";
-        self.connection().prepare_cached(sql)?.execute((intent.seq, why))?;
-        Ok(())
+        self.write(|transaction| transaction.execute(sql, values![intent.seq, why]).map(drop))
     }
 
     /// Whether a publish of this version is on record.
     pub(crate) fn is_published(&self, name: &str, version: &str) -> Result<bool, StoreError> {
-        is_published(&self.reader(), name, version)
+        is_published(&self.reader()?, name, version)
     }
 
     /// Settles an open change as an administrator says, and logs that they said so. A gateway may serve the store meanwhile.
@@ -123,7 +111,7 @@ impl Store {
         // Of a change that it has given up a gateway has said why. On others it may be at work, so none may run.
         let _nobody_serves = match why {
             Some(_) => None,
-            None => Some(files::lock(self.folder()).map_err(|error| match error {
+            None => Some(self.lock().map_err(|error| match error {
                 StoreError::Served { .. } => DecisionError::UnderWay(intent.to_string()),
                 error => error.into(),
             })?),
@@ -151,8 +139,6 @@ impl Store {
     }
 }
 
-fn is_published(connection: &Connection, name: &str, version: &str) -> Result<bool, StoreError> {
-    let mut published =
-        connection.prepare_cached("SELECT 1 FROM published WHERE name = ? AND version = ?")?;
-    Ok(published.exists((name, version))?)
+fn is_published(sql: &Sql<'_>, name: &str, version: &str) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM published WHERE name = ? AND version = ?", values![name, version])
 }

@@ -39,7 +39,7 @@ const VERBS: [&str; 5] = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH "];
 fn no_statement_of_a_request_reads_a_whole_table() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let connection = store.connection();
+    let connection = store.engine.sqlite().unwrap().writer();
     let statements = statements();
     assert!(statements.len() > 60, "only {} statements were found", statements.len());
     let (mut needed, mut wrong) = (BTreeSet::new(), Vec::new());
@@ -84,12 +84,17 @@ fn a_scan_is_told_from_a_search() {
     }
 }
 
-/// All statements, in one line each, behind the file that each is in. The steps of a migration read what they want.
+/// All statements, in one line each, behind the file that each is in. The steps of a migration read what they want, and
+/// what only a PostgreSQL is asked is nothing that SQLite could plan.
 fn statements() -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = sources(&root);
-    paths.retain(|path| !path.ends_with("store/schema.rs") && !path.ends_with("store/plans.rs"));
+    paths.retain(|path| {
+        !path.ends_with("store/schema.rs")
+            && !path.ends_with("store/plans.rs")
+            && !path.ends_with("postgres.rs")
+    });
     for path in paths {
         let source = fs::read_to_string(&path).unwrap();
         if !path.starts_with(root.join("store")) && !source.contains("rusqlite") {

@@ -7,6 +7,7 @@
 //! the last frame, change with every commit before the commit returns. A header that is read while it is being written
 //! equals no other, which does no harm.
 
+use super::sql::{Engine, Sqlite};
 use super::{Store, StoreError, schema};
 
 /// A header of the WAL-index, in bytes.
@@ -25,12 +26,20 @@ impl Default for Revision {
 }
 
 impl Store {
-    /// The present revision. It is another one after every commit by any process. Reading it waits for nobody.
+    /// The present revision. In a folder, it is another one after every commit by any process, and reading it waits for nobody.
+    /// In a PostgreSQL, it is another one after every commit that changes users, keys or credentials.
     ///
     /// # Errors
-    /// [`StoreError::File`].
-    #[cfg(target_os = "linux")]
+    /// [`StoreError::File`], [`StoreError::Database`].
     pub fn revision(&self) -> Result<Revision, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => self.of_file(sqlite),
+            Engine::Postgres(postgres) => postgres.revision().map(numbered),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn of_file(&self, _: &Sqlite) -> Result<Revision, StoreError> {
         use std::os::unix::fs::FileExt as _;
 
         let path = || self.folder.join(super::WAL_INDEX);
@@ -40,19 +49,10 @@ impl Store {
         Ok(Revision(header))
     }
 
-    /// The present revision. It is another one after every commit by any process. On systems other than Linux, a file
-    /// need not show what was written to its mapping.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
+    /// On systems other than Linux, a file need not show what was written to its mapping.
     #[cfg(not(target_os = "linux"))]
-    pub fn revision(&self) -> Result<Revision, StoreError> {
-        let reader = self.readers.first();
-        let mut statement = reader.prepare_cached("PRAGMA data_version")?;
-        let version: i64 = statement.query_row((), |row| row.get(0))?;
-        let mut header = [0; HEADER];
-        header[..8].copy_from_slice(&version.to_ne_bytes());
-        Ok(Revision(header))
+    fn of_file(&self, sqlite: &Sqlite) -> Result<Revision, StoreError> {
+        sqlite.first_reader().one("PRAGMA data_version", &[], |row| row.get(0).map(numbered))
     }
 
     /// Commits a transaction that changes nothing, to find out whether the disk is full or not writable.
@@ -60,8 +60,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn write_nothing(&self) -> Result<(), StoreError> {
-        Ok(self.connection().pragma_update(None, "user_version", schema::VERSION)?)
+        self.write(schema::note_version)
     }
+}
+
+fn numbered(number: i64) -> Revision {
+    let mut header = [0; HEADER];
+    header[..8].copy_from_slice(&number.to_ne_bytes());
+    Revision(header)
 }
 
 /// The WAL-index. It is opened when it is first needed, and never closed: closing it would drop all locks that SQLite
@@ -87,6 +93,10 @@ mod tests {
 
     use super::Store;
 
+    fn writer(store: &Store) -> std::sync::MutexGuard<'_, rusqlite::Connection> {
+        store.engine.sqlite().unwrap().writer()
+    }
+
     #[test]
     fn changes_with_every_commit_and_only_then() {
         let folder = tempfile::tempdir().unwrap();
@@ -97,10 +107,10 @@ mod tests {
         let second = ours.revision().unwrap();
         assert_ne!(second, first, "written by ourselves");
         assert_eq!(other.revision().unwrap(), second);
-        other.connection().execute("DELETE FROM secret", ()).unwrap();
+        writer(&other).execute("DELETE FROM secret", ()).unwrap();
         let third = ours.revision().unwrap();
         assert_ne!(third, second, "written by another");
-        other.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
+        writer(&other).query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
         other.write_nothing().unwrap();
         let fourth = ours.revision().unwrap();
         assert!(![first, second, third].contains(&fourth), "the first frame of a new log");

@@ -1,8 +1,10 @@
 //! The layout of the database, and the steps to it from older layouts.
 
-use rusqlite::{Connection, TransactionBehavior};
+mod postgres;
 
+use super::sql::{Sql, values};
 use super::{StoreError, search};
+pub(super) use postgres::{VERSION as POSTGRES_VERSION, judge};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
 const STEPS: [&str; 4] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH];
@@ -138,24 +140,35 @@ const GROWTH: &str = "
 const WITH_SEARCH: usize = 4;
 
 /// Makes the steps that are missing.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    if transaction.is_postgres() {
+        return postgres::migrate(transaction);
+    }
+    let found: i64 = transaction.one("PRAGMA user_version", values![], |row| row.get(0))?;
     let done = usize::try_from(found).ok().filter(|done| *done <= STEPS.len());
-    let done = done.ok_or(StoreError::Newer { found })?;
+    let done = done.ok_or(StoreError::Newer { found, known: VERSION })?;
     for step in &STEPS[done..] {
-        transaction.execute_batch(step)?;
+        transaction.batch(step)?;
     }
     if done < WITH_SEARCH {
-        search::fill(&transaction)?;
+        search::fill(transaction)?;
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    Ok(transaction.commit()?)
+    note_version(transaction)
+}
+
+/// Writes the present version down, which changes nothing if that was done before.
+pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    if transaction.is_postgres() {
+        return postgres::note_version(transaction);
+    }
+    transaction.batch(&format!("PRAGMA user_version = {VERSION}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::counts::{Counted, number};
+    use rusqlite::Connection;
+
     use super::super::{DATABASE, Store, files};
     use super::*;
 
@@ -197,11 +210,10 @@ mod tests {
         let found: Vec<_> =
             found.iter().map(|found| format!("{} {}", found.name, found.max_version)).collect();
         assert_eq!((found, total), (vec!["tree 1.10.0".to_owned()], 1));
-        let reader = store.reader();
+        let reader = store.reader().unwrap();
         assert_eq!([Counted::Spent, Counted::Open].map(|what| number(&reader, what).unwrap()), [2, 1]);
-        let mut statement = reader.prepare("SELECT intent FROM in_doubt ORDER BY intent").unwrap();
-        let in_doubt: Vec<i64> =
-            statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let in_doubt = "SELECT intent FROM in_doubt ORDER BY intent";
+        let in_doubt = reader.all(in_doubt, values![], |row| row.get::<i64>(0)).unwrap();
         assert_eq!(in_doubt, [3, 4]);
     }
 }

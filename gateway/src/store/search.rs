@@ -1,15 +1,19 @@
 //! What searches find: the crates that have a version which is not yanked. Their names and descriptions are in an index
 //! of trigrams, in which capital letters and accents make no difference.
 //!
-//! The index is FTS5's. It has no key but `rowid`, which is the `id` of the crate's row in `offered`.
+//! In SQLite the index is FTS5's. It has no key but `rowid`, which is the `id` of the crate's row in `offered`. In PostgreSQL it
+//! is one of `offered` itself: see `postgres`.
+
+mod postgres;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
-use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
 use semver::Version;
 
 use super::names::fold;
+use super::sql::{Sql, Value, values};
 use super::{Store, StoreError, parsed};
 use crate::index::Line;
+use postgres::Patterns;
 
 /// Matches beyond this number are not counted.
 const MOST_COUNTED: u32 = 1000;
@@ -49,24 +53,68 @@ impl Store {
     /// description, the oldest first.
     pub(crate) fn search(&self, text: &str, limit: u32) -> Result<(Vec<Found>, u32), StoreError> {
         let text: String = text.chars().take(LONGEST).collect();
-        let reader = self.reader();
+        // Nothing has it, and PostgreSQL does not let it be asked for.
+        if text.contains('\0') {
+            return Ok((Vec::new(), 0));
+        }
+        let reader = self.reader()?;
         let begin = fold(&text);
         let end = format!("{begin}{}", char::MAX);
-        let mut found = page(&reader, BEGIN, (&begin, &end, limit))?;
-        let Some(phrases) = Phrases::of(&text) else {
-            return Ok((found, count(&reader, COUNT_BEGIN, (&begin, &end, MOST_COUNTED))?));
+        let mut found = page(&reader, BEGIN, values![&begin, &end, limit])?;
+        let Some(wanted) = Wanted::of(&text, &reader) else {
+            return Ok((found, count(&reader, COUNT_BEGIN, values![&begin, &end, MOST_COUNTED])?));
         };
-        for phrase in [&phrases.in_name, &phrases.in_description] {
+        for look in [Wanted::in_name, Wanted::in_description] {
             let known = u32::try_from(found.len()).unwrap_or(limit);
             if known < limit {
-                let more = page(&reader, CONTAIN, (phrase, limit + known))?;
+                let more = look(&wanted, &reader, limit + known)?;
                 let new: Vec<_> = more.into_iter().filter(|one| !found.contains(one)).collect();
                 found.extend(new);
                 found.truncate(limit as usize);
             }
         }
-        let anywhere = format!("{} OR {}", phrases.in_name, phrases.in_description);
-        Ok((found, count(&reader, COUNT_CONTAIN, (anywhere, MOST_COUNTED))?))
+        Ok((found, wanted.count(&reader)?))
+    }
+}
+
+/// What is searched for, as the engine takes it.
+enum Wanted {
+    Sqlite(Phrases),
+    Postgres(Patterns),
+}
+
+impl Wanted {
+    /// `None` if the text is too short to be somewhere within others.
+    fn of(text: &str, sql: &Sql<'_>) -> Option<Self> {
+        if sql.is_postgres() {
+            Patterns::of(text).map(Self::Postgres)
+        } else {
+            Phrases::of(text).map(Self::Sqlite)
+        }
+    }
+
+    fn in_name(&self, sql: &Sql<'_>, limit: u32) -> Result<Vec<Found>, StoreError> {
+        match self {
+            Self::Sqlite(phrases) => page(sql, CONTAIN, values![&phrases.in_name, limit]),
+            Self::Postgres(patterns) => patterns.in_name(sql, limit),
+        }
+    }
+
+    fn in_description(&self, sql: &Sql<'_>, limit: u32) -> Result<Vec<Found>, StoreError> {
+        match self {
+            Self::Sqlite(phrases) => page(sql, CONTAIN, values![&phrases.in_description, limit]),
+            Self::Postgres(patterns) => patterns.in_description(sql, limit),
+        }
+    }
+
+    fn count(&self, sql: &Sql<'_>) -> Result<u32, StoreError> {
+        match self {
+            Self::Sqlite(Phrases { in_name, in_description }) => {
+                let anywhere = format!("{in_name} OR {in_description}");
+                count(sql, COUNT_CONTAIN, values![&anywhere, MOST_COUNTED])
+            }
+            Self::Postgres(patterns) => patterns.count(sql),
+        }
     }
 }
 
@@ -79,7 +127,7 @@ struct Phrases {
 impl Phrases {
     /// `None` if the index has no such texts.
     fn of(text: &str) -> Option<Self> {
-        if text.chars().count() < SHORTEST || text.contains('\0') {
+        if text.chars().count() < SHORTEST {
             return None;
         }
         let phrase = |column: &str, text: &str| format!("{column} : \"{}\"", text.replace('"', "\"\""));
@@ -90,49 +138,39 @@ impl Phrases {
     }
 }
 
-fn page(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Found>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let max_version = parsed(&row.get::<_, String>(1)?)?;
-        found.push(Found { name: row.get(0)?, max_version, description: row.get(2)? });
-    }
-    Ok(found)
+fn page(store: &Sql<'_>, sql: &str, parameters: &[Value<'_>]) -> Result<Vec<Found>, StoreError> {
+    store.all(sql, parameters, |row| {
+        Ok(Found { name: row.get(0)?, max_version: parsed(row.get(1)?)?, description: row.get(2)? })
+    })
 }
 
-fn count(connection: &Connection, sql: &str, parameters: impl Params) -> Result<u32, StoreError> {
-    Ok(connection.prepare_cached(sql)?.query_row(parameters, |row| row.get(0))?)
+fn count(store: &Sql<'_>, sql: &str, parameters: &[Value<'_>]) -> Result<u32, StoreError> {
+    store.one(sql, parameters, |row| row.get(0))
 }
 
 /// Notes that a version of a crate is there, or there again, and what the crate's description is.
-pub(super) fn offer(transaction: &Transaction<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
+pub(super) fn offer(transaction: &Sql<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
     let new: Version = parsed(version)?;
     let max = highest(transaction, folded)?.map_or(new.clone(), |known| known.max(new));
     write(transaction, folded, &max)
 }
 
 /// Notes that a version of a crate is yanked.
-pub(super) fn withdraw(transaction: &Transaction<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
+pub(super) fn withdraw(transaction: &Sql<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
     if highest(transaction, folded)?.is_none_or(|known| known.to_string() != version) {
         return Ok(());
     }
-    let mut statement = transaction.prepare_cached("SELECT version, line FROM version WHERE crate = ?")?;
-    let mut versions = statement.query([folded])?;
-    let mut max = None;
-    while let Some(row) = versions.next()? {
-        max = max.max(offered(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)?);
-    }
-    match max {
+    let versions = "SELECT version, line FROM version WHERE crate = ?";
+    let versions = transaction.all(versions, values![folded], |row| offered(row.get(0)?, row.get(1)?))?;
+    match versions.into_iter().max().flatten() {
         Some(max) => write(transaction, folded, &max),
+        None if transaction.is_postgres() => postgres::remove(transaction, folded),
         None => {
-            transaction
-                .prepare_cached(
-                    "DELETE FROM offered_text WHERE rowid = (SELECT id FROM offered WHERE crate = ?)",
-                )?
-                .execute([folded])?;
-            transaction.prepare_cached("DELETE FROM offered WHERE crate = ?")?.execute([folded])?;
-            Ok(())
+            transaction.execute(
+                "DELETE FROM offered_text WHERE rowid = (SELECT id FROM offered WHERE crate = ?)",
+                values![folded],
+            )?;
+            transaction.execute("DELETE FROM offered WHERE crate = ?", values![folded]).map(drop)
         }
     }
 }
@@ -144,41 +182,39 @@ pub(super) fn offered(version: &str, line: &str) -> Result<Option<Version>, Stor
 }
 
 /// Fills a new index with what a store has. A damaged line keeps nobody from the other crates.
-pub(super) fn fill(transaction: &Transaction<'_>) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare("SELECT crate, version, line FROM version")?;
-    let mut versions = statement.query(())?;
-    while let Some(row) = versions.next()? {
-        let (folded, version): (String, String) = (row.get(0)?, row.get(1)?);
-        match offered(&version, &row.get::<_, String>(2)?) {
-            Ok(Some(_)) => offer(transaction, &folded, &version)?,
+pub(super) fn fill(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    transaction.each("SELECT crate, version, line FROM version", values![], |row| {
+        let (folded, version) = (row.get(0)?, row.get(1)?);
+        match offered(version, row.get(2)?) {
+            Ok(Some(_)) => offer(transaction, folded, version)?,
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "searches do not find {folded} {version}"),
         }
+        Ok(())
+    })
+}
+
+fn highest(sql: &Sql<'_>, folded: &str) -> Result<Option<Version>, StoreError> {
+    let known = "SELECT max_version FROM offered WHERE crate = ?";
+    sql.optional(known, values![folded], |row| parsed(row.get(0)?))
+}
+
+fn write(transaction: &Sql<'_>, folded: &str, max: &Version) -> Result<(), StoreError> {
+    if transaction.is_postgres() {
+        return postgres::write(transaction, folded, max);
     }
-    Ok(())
-}
-
-fn highest(connection: &Connection, folded: &str) -> Result<Option<Version>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT max_version FROM offered WHERE crate = ?")?;
-    let known: Option<String> = statement.query_row([folded], |row| row.get(0)).optional()?;
-    known.as_deref().map(parsed).transpose()
-}
-
-fn write(transaction: &Transaction<'_>, folded: &str, max: &Version) -> Result<(), StoreError> {
-    let id: i64 = transaction
-        .prepare_cached(
-            "INSERT INTO offered (crate, max_version) VALUES (?, ?)
-             ON CONFLICT (crate) DO UPDATE SET max_version = excluded.max_version RETURNING id",
-        )?
-        .query_row((folded, max.to_string()), |row| row.get(0))?;
-    transaction.prepare_cached("DELETE FROM offered_text WHERE rowid = ?")?.execute([id])?;
-    let description: Option<String> = transaction
-        .prepare_cached("SELECT description FROM crate WHERE folded = ?")?
-        .query_row([folded], |row| row.get(0))?;
-    transaction
-        .prepare_cached("INSERT INTO offered_text (rowid, name, description) VALUES (?, ?, ?)")?
-        .execute((id, folded, description.as_deref().map(caseless)))?;
-    Ok(())
+    let id: i64 = transaction.one(
+        "INSERT INTO offered (crate, max_version) VALUES (?, ?)
+         ON CONFLICT (crate) DO UPDATE SET max_version = excluded.max_version RETURNING id",
+        values![folded, &max.to_string()],
+        |row| row.get(0),
+    )?;
+    transaction.execute("DELETE FROM offered_text WHERE rowid = ?", values![id])?;
+    let description = "SELECT description FROM crate WHERE folded = ?";
+    let description =
+        transaction.one(description, values![folded], |row| Ok(row.get::<Option<&str>>(0)?.map(caseless)))?;
+    let insert = "INSERT INTO offered_text (rowid, name, description) VALUES (?, ?, ?)";
+    transaction.execute(insert, values![id, folded, description.as_deref()]).map(drop)
 }
 
 /// A text as it is searched: in one case, and with each accent in one spelling, which the index then leaves out. FTS5 by itself

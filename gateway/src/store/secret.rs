@@ -1,5 +1,6 @@
 //! Secrets that the gateway makes once for itself. No other program needs them.
 
+use super::sql::values;
 use super::{Store, StoreError};
 
 impl Store {
@@ -23,9 +24,11 @@ impl Store {
         let mut new = [0; 32];
         aws_lc_rs::rand::fill(&mut new).map_err(|_| StoreError::Random)?;
         self.write(|transaction| {
-            transaction.execute("INSERT OR IGNORE INTO secret (name, bytes) VALUES (?, ?)", (name, new))?;
+            let insert = "INSERT INTO secret (name, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING";
+            transaction.execute(insert, values![name, new.as_slice()])?;
             let bytes: Vec<u8> =
-                transaction.query_row("SELECT bytes FROM secret WHERE name = ?", [name], |row| row.get(0))?;
+                transaction
+                    .one("SELECT bytes FROM secret WHERE name = ?", values![name], |row| row.get(0))?;
             bytes.try_into().map_err(|_| StoreError::Damaged(format!("the {name} has not 32 bytes")))
         })
     }

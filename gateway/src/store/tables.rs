@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use asymmetric_token::{KeyId, Mutation, PublicKey, Untrusted};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, Row};
 use serde_json::{Map, Value};
 
 use super::ledger::{self, INTERRUPTED};
 use super::names::{fold, without_build};
+use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, derived};
 use crate::audit::{Entry, Kind};
 use crate::policy::{self, LONGEST_SKEW, LONGEST_WINDOW, Operation};
@@ -72,17 +72,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`]; [`StoreError::Damaged`] if an entry is none.
     pub fn discrepancies(&self, now: Timestamp) -> Result<Vec<Discrepancy>, StoreError> {
-        let mut reader = self.reader();
+        let reader = self.reader()?;
         // One moment of the store, however long this takes.
-        let moment = reader.transaction()?;
+        let moment = reader.moment()?;
         let forgotten = Timestamp::from_second(ledger::forgotten_until(&moment)?).unwrap_or(Timestamp::MIN);
         let logged = Logged::replayed(&moment, now.max(forgotten))?;
         let found = found(&moment)?;
         let mut all = logged.compare(&found);
         for (what, single_use_keys) in &logged.spent {
-            let mut known = moment.prepare_cached("SELECT 1 FROM spent WHERE single_use_key = ?")?;
-            let is_known =
-                single_use_keys.iter().map(|key| known.exists([key])).collect::<Result<Vec<_>, _>>()?;
+            let known = "SELECT 1 FROM spent WHERE single_use_key = ?";
+            let is_known = single_use_keys.iter().map(|key| moment.exists(known, values![key]));
+            let is_known = is_known.collect::<Result<Vec<_>, _>>()?;
             if !is_known.contains(&true) {
                 all.push(Discrepancy::Missing(what.clone()));
             }
@@ -118,16 +118,14 @@ struct Logged {
 }
 
 impl Logged {
-    fn replayed(connection: &Connection, now: Timestamp) -> Result<Self, StoreError> {
+    fn replayed(sql: &Sql<'_>, now: Timestamp) -> Result<Self, StoreError> {
         let mut logged = Self::default();
-        let mut statement = connection.prepare("SELECT entry FROM audit ORDER BY seq")?;
-        let mut entries = statement.query(())?;
-        while let Some(row) = entries.next()? {
-            let entry: String = row.get(0)?;
-            let entry = Entry::parse(entry.as_bytes())
+        sql.each("SELECT entry FROM audit ORDER BY seq", values![], |row| {
+            let entry = Entry::parse(row.get::<&str>(0)?.as_bytes())
                 .map_err(|error| StoreError::Damaged(format!("an entry of the audit log: {error}")))?;
             logged.take(entry, now);
-        }
+            Ok::<_, StoreError>(())
+        })?;
         for (seq, intent) in std::mem::take(&mut logged.intents) {
             let (name, version) = (text(&intent, "name"), text(&intent, "vers"));
             match text(&intent, "mutation") {
@@ -309,23 +307,21 @@ fn differences<'a>(
 }
 
 /// What the tables hold.
-fn found(connection: &Connection) -> Result<Rows, StoreError> {
+fn found(store: &Sql<'_>) -> Result<Rows, StoreError> {
     let mut rows = Rows::new();
     let mut read = |sql: &str, row: &ReadRow| {
-        let mut statement = connection.prepare(sql)?;
-        let mut found = statement.query(())?;
-        while let Some(one) = found.next()? {
+        store.each(sql, values![], |one| {
             let (mut what, values) = row(one)?;
             while rows.contains_key(&what) {
                 what.push_str(", once more,");
             }
             rows.insert(what, values);
-        }
-        Ok::<_, StoreError>(())
+            Ok::<_, StoreError>(())
+        })
     };
     read("SELECT name, removed IS NOT NULL FROM user", &|row| {
-        let removed = row.get::<_, bool>(1)?.then(|| REMOVED.to_owned());
-        Ok((user_row(&row.get::<_, String>(0)?), Values::from([("end", removed)])))
+        let removed = row.get::<bool>(1)?.then(|| REMOVED.to_owned());
+        Ok((user_row(row.get(0)?), Values::from([("end", removed)])))
     })?;
     read(
         "SELECT key.id, public, user.name, role, label, subject, expires, revoked IS NOT NULL
@@ -337,45 +333,45 @@ fn found(connection: &Connection) -> Result<Rows, StoreError> {
             {
                 values.insert(field, row.get(column + 1)?);
             }
-            values.insert("end", row.get::<_, bool>(7)?.then(|| REVOKED.to_owned()));
-            Ok((key_row(&row.get::<_, String>(0)?), values))
+            values.insert("end", row.get::<bool>(7)?.then(|| REVOKED.to_owned()));
+            Ok((key_row(row.get(0)?), values))
         },
     )?;
     read("SELECT user.name, expires FROM invite LEFT JOIN user ON user.id = invite.user", &|row| {
-        Ok((invite_row(&optional(row, 0)?, &row.get::<_, String>(1)?), Values::new()))
+        Ok((invite_row(&optional(row, 0)?, row.get(1)?), Values::new()))
     })?;
     read("SELECT user.name FROM credential LEFT JOIN user ON user.id = credential.user", &|row| {
         Ok((credential_row(&optional(row, 0)?), Values::new()))
     })?;
     read("SELECT name, version, intent, outcome FROM published", &|row| {
         let (name, version): (String, String) = (row.get(0)?, row.get(1)?);
-        let outcome = Some(row.get::<_, i64>(3)?.to_string());
-        let seq = u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
+        let outcome = Some(row.get::<i64>(3)?.to_string());
+        let seq = u64::try_from(row.get::<i64>(2)?).unwrap_or_default();
         Ok((record_row(&name, &version, seq), Values::from([("outcome", outcome)])))
     })?;
     read("SELECT seq FROM open_intent", &|row| {
-        Ok((open_row(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default()), Values::new()))
+        Ok((open_row(u64::try_from(row.get::<i64>(0)?).unwrap_or_default()), Values::new()))
     })?;
     read("SELECT intent, name, version, cksum, user FROM in_doubt", &|row| {
         let mut values = Values::new();
         for (column, field) in ["name", "vers", "cksum", "user"].into_iter().enumerate() {
             values.insert(field, row.get(column + 1)?);
         }
-        Ok((doubt_row(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default()), values))
+        Ok((doubt_row(u64::try_from(row.get::<i64>(0)?).unwrap_or_default()), values))
     })?;
     read(
         "SELECT folded, crate.name, user.name FROM crate LEFT JOIN user ON user.id = crate.owner",
         &|row| {
             let values = Values::from([("name", row.get(1)?), ("owner", row.get(2)?)]);
-            Ok((crate_row(&row.get::<_, String>(0)?), values))
+            Ok((crate_row(row.get(0)?), values))
         },
     )?;
     read("SELECT crate, version, core, line FROM version", &|row| {
         let (folded, version): (String, String) = (row.get(0)?, row.get(1)?);
-        let line: Value = serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or_default();
+        let line: Value = serde_json::from_str(row.get(3)?).unwrap_or_default();
         let mut state = if line["yanked"] == true { "yanked" } else { "offered" }.to_owned();
         // By it a second version that differs in build metadata alone is refused.
-        if row.get::<_, String>(2)? != without_build(&version)? {
+        if row.get::<&str>(2)? != without_build(&version)? {
             state.push_str(", and another version without build metadata than its own");
         }
         Ok((version_row(&folded, &version), Values::from([("state", Some(state))])))
@@ -384,7 +380,7 @@ fn found(connection: &Connection) -> Result<Rows, StoreError> {
 }
 
 fn optional(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
-    Ok(row.get::<_, Option<String>>(column)?.unwrap_or_else(|| "nobody".to_owned()))
+    Ok(row.get::<Option<String>>(column)?.unwrap_or_else(|| "nobody".to_owned()))
 }
 
 fn text<'a>(details: &'a Map<String, Value>, name: &str) -> &'a str {

@@ -5,9 +5,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::Transaction;
 
 use super::ledger::{self, Intent, Outcome};
+use super::sql::Sql;
 use super::{Store, StoreError};
 
 /// The outcomes, in the order in which they became known.
@@ -20,11 +20,7 @@ impl Unrecorded {
     }
 
     /// Writes all of them, and returns the places of their intents. They have to be forgotten once that is committed.
-    pub(super) fn write(
-        &self,
-        transaction: &Transaction<'_>,
-        now: Timestamp,
-    ) -> Result<Vec<i64>, StoreError> {
+    pub(super) fn write(&self, transaction: &Sql<'_>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
         let list = self.list().clone();
         for (intent, outcome) in &list {
             // A commit that failed may be on disk nevertheless.
@@ -69,7 +65,7 @@ impl Store {
 
     /// Whether the outcome of an intent is neither on record nor known.
     pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader(), intent.seq)?)
+        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader()?, intent.seq)?)
     }
 }
 

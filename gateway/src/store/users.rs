@@ -1,8 +1,8 @@
 //! Users. A name belongs to one person for good, so a removed user stays on record.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
+use super::sql::{Sql, values};
 use super::{Store, StoreError, audit, parsed, time};
 use crate::keys::User;
 
@@ -27,7 +27,8 @@ impl Store {
             match find(transaction, user)? {
                 None => make_if_new(transaction, user)?,
                 Some(Some(_)) if again => {
-                    transaction.execute("UPDATE user SET removed = NULL WHERE name = ?", [user.as_str()])?;
+                    transaction
+                        .execute("UPDATE user SET removed = NULL WHERE name = ?", values![user.as_str()])?;
                 }
                 Some(Some(at)) => return Err(StoreError::UserRemoved { user: user.to_string(), at }),
                 Some(None) => return Err(StoreError::UserKnown(user.to_string())),
@@ -41,7 +42,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
     pub fn has_user(&self, user: &User) -> Result<(), StoreError> {
-        present(&self.reader(), user)
+        present(&self.reader()?, user)
     }
 
     /// All users, including removed ones, in the order of their registration.
@@ -49,23 +50,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn users(&self) -> Result<Vec<Person>, StoreError> {
-        let reader = self.reader();
-        let mut statement = reader.prepare(
+        self.reader()?.all(
             "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
              FROM user ORDER BY id",
-        )?;
-        let mut rows = statement.query([])?;
-        let mut people = Vec::new();
-        while let Some(row) = rows.next()? {
-            let removed: Option<String> = row.get(1)?;
-            let keys: i64 = row.get(2)?;
-            people.push(Person {
-                user: parsed(&row.get::<_, String>(0)?)?,
-                keys: u64::try_from(keys).unwrap_or(0),
-                removed: removed.as_deref().map(time).transpose()?,
-            });
-        }
-        Ok(people)
+            values![],
+            |row| {
+                Ok(Person {
+                    user: parsed(row.get(0)?)?,
+                    keys: u64::try_from(row.get::<i64>(2)?).unwrap_or(0),
+                    removed: row.get::<Option<&str>>(1)?.map(time).transpose()?,
+                })
+            },
+        )
     }
 
     /// Removes a user. All their keys are revoked and their invites become void at once. The name stays on record, with
@@ -73,14 +69,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
-    pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<usize, StoreError> {
+    pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<u64, StoreError> {
         self.write(|transaction| {
             present(transaction, user)?;
-            let name = user.as_str();
-            transaction.execute("UPDATE user SET removed = ? WHERE name = ?", (now.to_string(), name))?;
+            let (name, at) = (user.as_str(), now.to_string());
+            transaction.execute("UPDATE user SET removed = ? WHERE name = ?", values![&at, name])?;
             let revoked = transaction.execute(
                 "UPDATE key SET revoked = ? WHERE revoked IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
-                (now.to_string(), name),
+                values![&at, name],
             )?;
             void_invites(transaction, user)?;
             audit::note(transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
@@ -90,13 +86,14 @@ impl Store {
 }
 
 /// Registers a user if there is none of this name. A removed user is refused.
-pub(super) fn make_if_new(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
-    transaction.execute("INSERT OR IGNORE INTO user (name) VALUES (?)", [user.as_str()])?;
+pub(super) fn make_if_new(transaction: &Sql<'_>, user: &User) -> Result<(), StoreError> {
+    transaction
+        .execute("INSERT INTO user (name) VALUES (?) ON CONFLICT DO NOTHING", values![user.as_str()])?;
     present(transaction, user)
 }
 
-pub(super) fn present(connection: &Connection, user: &User) -> Result<(), StoreError> {
-    match find(connection, user)? {
+pub(super) fn present(sql: &Sql<'_>, user: &User) -> Result<(), StoreError> {
+    match find(sql, user)? {
         None => Err(StoreError::UserUnknown(user.to_string())),
         Some(Some(at)) => Err(StoreError::UserRemoved { user: user.to_string(), at }),
         Some(None) => Ok(()),
@@ -104,18 +101,13 @@ pub(super) fn present(connection: &Connection, user: &User) -> Result<(), StoreE
 }
 
 /// When a user was removed, if they were; `None` if there was never such a user.
-fn find(connection: &Connection, user: &User) -> Result<Option<Option<Timestamp>>, StoreError> {
-    let removed: Option<Option<String>> = connection
-        .prepare_cached("SELECT removed FROM user WHERE name = ?")?
-        .query_row([user.as_str()], |row| row.get(0))
-        .optional()?;
-    removed.map(|removed| removed.as_deref().map(time).transpose()).transpose()
+fn find(sql: &Sql<'_>, user: &User) -> Result<Option<Option<Timestamp>>, StoreError> {
+    sql.optional("SELECT removed FROM user WHERE name = ?", values![user.as_str()], |row| {
+        row.get::<Option<&str>>(0)?.map(time).transpose()
+    })
 }
 
-pub(super) fn void_invites(transaction: &Transaction<'_>, user: &User) -> Result<(), StoreError> {
-    transaction.execute(
-        "DELETE FROM invite WHERE used IS NULL AND user = (SELECT id FROM user WHERE name = ?)",
-        [user.as_str()],
-    )?;
-    Ok(())
+pub(super) fn void_invites(transaction: &Sql<'_>, user: &User) -> Result<(), StoreError> {
+    let void = "DELETE FROM invite WHERE used IS NULL AND user = (SELECT id FROM user WHERE name = ?)";
+    transaction.execute(void, values![user.as_str()]).map(drop)
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read as _};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
@@ -16,6 +15,7 @@ use semver::Version;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt;
+use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
 use super::{Publication, Search, UpstreamError};
@@ -30,16 +30,21 @@ const PIECE: usize = 256 << 10;
 /// The most crates whose entity tag is remembered. Each takes about a hundred bytes.
 const MOST_TAGS: usize = 100_000;
 
+/// As many reads are on threads at once as the store has connections for them. A build asks for hundreds of files at once: with a
+/// thread for each, they would wait for each other there, and everybody for them.
+const READS: usize = 4;
+
 /// The registry in the gateway's store.
 #[derive(Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
     tags: Arc<Tags>,
+    reads: Arc<Semaphore>,
 }
 
 impl BuiltIn {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, tags: Arc::default() }
+        Self { store, tags: Arc::default(), reads: Arc::new(Semaphore::new(READS)) }
     }
 
     /// Runs work that may block on the disk or the database.
@@ -54,6 +59,20 @@ impl BuiltIn {
         }
     }
 
+    /// The same for what is short and asked for often.
+    async fn read<T: Send + 'static, E: Into<UpstreamError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, UpstreamError> {
+        let turn = self.reads.clone().acquire_owned().await;
+        self.ask(move |store| {
+            // The work goes on if nobody waits for it any more, and has its turn until then.
+            let _turn = turn;
+            work(store)
+        })
+        .await
+    }
+
     pub(super) async fn index_file(
         &self,
         path: &str,
@@ -61,7 +80,7 @@ impl BuiltIn {
     ) -> Result<Response, UpstreamError> {
         let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
         let (tags, conditions) = (self.tags.clone(), conditions.clone());
-        let answer = self.ask(move |store| index_answer(store, &tags, &wanted, &conditions)).await?;
+        let answer = self.read(move |store| index_answer(store, &tags, &wanted, &conditions)).await?;
         answer.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))
     }
 
@@ -72,10 +91,10 @@ impl BuiltIn {
     ) -> Result<Response, UpstreamError> {
         let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
         let (crate_name, number) = (name.to_string(), version.to_string());
-        let opened = self.ask(move |store| {
-            let path = store.published_file(&crate_name, &number)?;
-            path.map(|path| Opened::new(&path).map_err(|source| StoreError::File { path, source }))
-                .transpose()
+        let opened = self.read(move |store| {
+            let failed = |source| StoreError::File { path: store.crate_file(&crate_name, &number), source };
+            let file = store.published_file(&crate_name, &number)?;
+            file.map(|file| Opened::new(file).map_err(failed)).transpose()
         });
         let opened = opened.await?.ok_or_else(none)?;
         let fields = [
@@ -87,7 +106,7 @@ impl BuiltIn {
 
     pub(super) async fn search(&self, search: &Search) -> Result<Response, UpstreamError> {
         let (text, limit) = (search.q.clone(), search.per_page.unwrap_or(10).min(100));
-        let (found, total) = self.ask(move |store| store.search(&text, limit)).await?;
+        let (found, total) = self.read(move |store| store.search(&text, limit)).await?;
         let crates: Vec<_> = found
             .into_iter()
             .map(|found| {
@@ -143,7 +162,7 @@ impl BuiltIn {
     pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
         let none = || UpstreamError::NotFound(format!("there is no crate `{name}` here"));
         let wanted = name.to_string();
-        let owner = self.ask(move |store| store.owner(&wanted)).await?.ok_or_else(none)?;
+        let owner = self.read(move |store| store.owner(&wanted)).await?.ok_or_else(none)?;
         let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
         Ok(json!({ "users": users }).to_string().into_bytes())
     }
@@ -172,8 +191,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(path: &Path) -> io::Result<Self> {
-        let mut rest = File::open(path)?;
+    fn new(mut rest: File) -> io::Result<Self> {
         let length = rest.metadata()?.len();
         let mut begin = Vec::new();
         rest.by_ref().take(PIECE as u64).read_to_end(&mut begin)?;

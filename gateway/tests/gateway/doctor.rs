@@ -78,7 +78,7 @@ impl Desk {
     }
 
     fn store(&self) -> Store {
-        Store::open_existing(&Config::read(&self.file()).unwrap().store).unwrap()
+        Store::open_existing(Config::read(&self.file()).unwrap().store.folder().unwrap()).unwrap()
     }
 
     /// One of Alice's, for publishing.

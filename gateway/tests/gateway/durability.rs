@@ -248,7 +248,7 @@ fn a_store_of_a_newer_program() {
     fixture.running.take().unwrap().stop();
     database(&fixture).pragma_update(None, "user_version", 99).unwrap();
     let error = Gateway::start(fixture.config.clone()).unwrap_err();
-    assert!(matches!(error, StartError::Store(StoreError::Newer { found: 99 })), "{error}");
+    assert!(matches!(error, StartError::Store(StoreError::Newer { found: 99, .. })), "{error}");
 }
 
 /// Write-ahead log, so that the command line can read while the server writes.

@@ -218,6 +218,13 @@ fn what_cargo_never_packages() {
     }
 }
 
+/// Not all databases could keep it, and the token would be spent by the time that they say so.
+#[test]
+fn a_description_with_a_null_character() {
+    let json = json!({ "name": "hello", "vers": "1.0.0", "description": "one\0two" });
+    refused(&hello("description = \"one\\u0000two\"\n", &json), "the description has the character U+0000");
+}
+
 #[test]
 fn a_readme_that_is_not_there() {
     let json = json!({ "name": "hello", "vers": "1.0.0", "readme_file": "README.md", "readme": "x" });

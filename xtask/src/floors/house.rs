@@ -63,13 +63,21 @@ pub(super) const HOUSES: &[House] = &[
                 "log",
                 "patience",
                 "private",
+                "store_place",
             ],
         ],
         exceptions: &[],
     },
     House {
         root: "crate-file/src/lib.rs",
-        floors: &[&["index"], &["metadata"], &["file"], &["path"], &["archive"], &["characters", "error"]],
+        floors: &[
+            &["index"],
+            &["metadata"],
+            &["file"],
+            &["path"],
+            &["archive"],
+            &["characters", "error", "nesting"],
+        ],
         exceptions: &[],
     },
     House {

@@ -31,8 +31,9 @@ impl Front {
         let registry = BearerRegistry::start();
         let index = format!("{}/index/", registry.url());
         let gateway = Fixture::with(|config| {
-            fs::set_permissions(&config.store, fs::Permissions::from_mode(0o700)).unwrap();
-            let key_file = config.store.join("key");
+            let folder = config.store.folder().unwrap();
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+            let key_file = folder.join("key");
             fs::write(&key_file, Vault::new_key().unwrap().as_bytes()).unwrap();
             fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
             config.upstream = Some(upstream(index, key_file));

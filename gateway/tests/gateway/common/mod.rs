@@ -3,6 +3,10 @@
 #[cfg(unix)]
 pub(crate) mod attested;
 pub(crate) mod bearer_registry;
+#[cfg(unix)]
+pub(crate) mod certificate;
+#[cfg(target_os = "linux")]
+pub(crate) mod cluster;
 pub(crate) mod computer;
 #[cfg(unix)]
 pub(crate) mod crafted;

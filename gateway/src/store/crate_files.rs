@@ -1,0 +1,61 @@
+//! The files of versions, wherever the store keeps them: in its folder, or in a PostgreSQL.
+
+mod postgres;
+
+use std::fs::File;
+
+use tempfile::NamedTempFile;
+
+use super::sql::{Engine, Sql};
+use super::{Store, StoreError, files};
+
+impl Store {
+    /// Opens the file of a version.
+    ///
+    /// # Errors
+    /// [`StoreError::File`], also if it is missing; [`StoreError::Database`].
+    pub(crate) fn open_crate_file(&self, name: &str, version: &str) -> Result<File, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => {
+                let path = self.crate_file(name, version);
+                File::open(&path).map_err(files::at(&path))
+            }
+            Engine::Postgres(postgres) => postgres::fetched(self, postgres, name, version),
+        }
+    }
+
+    /// Brings an upload to where the database is, if that takes time that others need not wait for.
+    pub(super) fn sent(&self, mut upload: NamedTempFile, checksum: &str) -> Result<Sent, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(Sent::Not(upload)),
+            Engine::Postgres(postgres) => {
+                let pieces = postgres::send(postgres, upload.as_file_mut(), checksum)?;
+                Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces })
+            }
+        }
+    }
+
+    /// Makes an upload the file of a version, in the transaction that makes the version.
+    pub(super) fn keep(
+        &self,
+        transaction: &Sql<'_>,
+        upload: Sent,
+        name: &str,
+        version: &str,
+    ) -> Result<(), StoreError> {
+        match upload {
+            Sent::Not(upload) => self.moved(upload, name, version),
+            Sent::Pieces { checksum, pieces } => {
+                postgres::keep(transaction, (name, version), &checksum, pieces)
+            }
+        }
+    }
+}
+
+/// An upload that was checked.
+pub(super) enum Sent {
+    /// It is where it was received, and is moved.
+    Not(NamedTempFile),
+    /// It is in the database, and nothing refers to it yet.
+    Pieces { checksum: String, pieces: i64 },
+}

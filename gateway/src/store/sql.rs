@@ -1,0 +1,222 @@
+//! The seam between the store and its engine. A statement stands once, with `?` or `?1` for its parameters, and is asked
+//! of a [`Sql`], whatever is behind it.
+
+mod postgres;
+mod sqlite;
+mod value;
+
+use std::ops::ControlFlow;
+
+use super::StoreError;
+use super::postgres::PostgresError;
+use crate::private;
+pub(super) use postgres::Postgres;
+pub(super) use sqlite::Sqlite;
+use value::Column;
+pub(super) use value::{Value, values};
+
+/// Why an engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// SQLite failed.
+    #[error(transparent)]
+    Sqlite(sqlite::Error),
+    /// PostgreSQL cannot be reached, failed, or refused a statement.
+    #[error(transparent)]
+    Postgres(PostgresError),
+    /// A transaction ended although it was to be committed, because one of its statements had failed.
+    #[error("the transaction was rolled back, because a statement in it failed")]
+    RolledBack,
+    /// PostgreSQL has no text with U+0000.
+    #[error("PostgreSQL cannot keep a text with the character U+0000")]
+    Nul,
+    /// A column holds something else.
+    #[error("column {column} of a row is not {wanted}")]
+    Column {
+        /// Its place in the row, from 0.
+        column: usize,
+        /// What is read from it.
+        wanted: &'static str,
+    },
+    /// A row that has to be there is not.
+    #[error("a row is missing")]
+    NoRow,
+}
+
+impl EngineError {
+    /// What to do next, where that is known.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(error) if sqlite::is_of_permissions(error) => {
+                Some(private::NOT_PERMITTED.to_owned())
+            }
+            Self::Postgres(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// The database of a store.
+#[derive(Debug)]
+pub(super) enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Box<Postgres>),
+}
+
+impl Engine {
+    /// Runs one writing transaction, and commits it if the work succeeds. There is one at a time, and what was committed before
+    /// it is seen in it.
+    pub(super) fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work),
+            Self::Postgres(postgres) => postgres.write(work),
+        }
+    }
+
+    /// SQLite, if it is that.
+    #[cfg(test)]
+    pub(super) fn sqlite(&self) -> Option<&Sqlite> {
+        if let Self::Sqlite(sqlite) = self { Some(sqlite) } else { None }
+    }
+
+    /// A connection for reading, which does not wait for those who write.
+    pub(super) fn reader(&self) -> Result<Sql<'_>, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => Ok(sqlite.reader()),
+            Self::Postgres(postgres) => postgres.session(),
+        }
+    }
+}
+
+/// Something that statements are asked of: a transaction, or a connection that reads.
+pub(super) enum Sql<'a> {
+    Sqlite(sqlite::Session<'a>),
+    Postgres(postgres::Session<'a>),
+}
+
+impl Sql<'_> {
+    /// Whether PostgreSQL is asked. Where it has to be asked otherwise, both ways stand side by side.
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Runs a statement that returns no rows. Returns how many rows it wrote or removed.
+    pub(super) fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(session) => session.execute(sql, parameters),
+            Self::Postgres(session) => session.execute(sql, parameters),
+        }
+    }
+
+    /// Runs statements without parameters, separated by `;`.
+    pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(session) => session.batch(sql),
+            Self::Postgres(session) => session.batch(sql),
+        }
+    }
+
+    /// Reads row after row, without holding them all in memory. Nothing else may be asked meanwhile.
+    pub(super) fn each<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.while_wanted(sql, parameters, |row| read(row).map(ControlFlow::Continue))
+    }
+
+    /// Reads all rows.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::new();
+        self.each(sql, parameters, |row| {
+            all.push(read(row)?);
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(all)
+    }
+
+    /// Reads the first row, if there is one.
+    pub(super) fn optional<T>(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut first = None;
+        self.while_wanted(sql, parameters, |row| {
+            first = Some(read(row)?);
+            Ok::<_, StoreError>(ControlFlow::Break(()))
+        })?;
+        Ok(first)
+    }
+
+    /// Reads the first row, which has to be there.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.optional(sql, parameters, read)?.ok_or(StoreError::Database(EngineError::NoRow))
+    }
+
+    /// Whether there is a row.
+    pub(super) fn exists(&self, sql: &str, parameters: &[Value<'_>]) -> Result<bool, StoreError> {
+        Ok(self.optional(sql, parameters, |_| Ok(()))?.is_some())
+    }
+
+    /// One moment of the store, however long it is read.
+    pub(super) fn moment(&self) -> Result<Sql<'_>, StoreError> {
+        match self {
+            Self::Sqlite(session) => session.moment().map(Sql::Sqlite),
+            Self::Postgres(session) => session.moment().map(Sql::Postgres),
+        }
+    }
+
+    fn while_wanted<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Sqlite(session) => session.while_wanted(sql, parameters, read),
+            Self::Postgres(session) => session.while_wanted(sql, parameters, read),
+        }
+    }
+}
+
+/// A row of what a statement returns. Columns are counted from 0.
+pub(super) enum Row<'a> {
+    Sqlite(sqlite::Row<'a>),
+    Postgres(postgres::Row<'a>),
+}
+
+impl Row<'_> {
+    /// What a column holds.
+    pub(super) fn get<'a, T: Column<'a>>(&'a self, column: usize) -> Result<T, StoreError> {
+        let value = match self {
+            Self::Sqlite(row) => row.value(column),
+            Self::Postgres(row) => row.value(column),
+        };
+        let wrong = || EngineError::Column { column, wanted: T::WANTED }.into();
+        value.and_then(T::of).ok_or_else(wrong)
+    }
+
+    /// The bytes of a column that should hold text, whether they are UTF-8 or not. A column that holds no text has none.
+    pub(super) fn raw_text(&self, column: usize) -> &[u8] {
+        match self {
+            Self::Sqlite(row) => row.raw_text(column),
+            Self::Postgres(row) => row.raw_text(column),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! PostgreSQL, the engine that several gateways share. Whoever asks it waits on their own thread.
+
+mod dialect;
+
+use std::cell::Cell;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::pin::pin;
+
+use futures_util::TryStreamExt as _;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{EngineError, Sql, Value};
+use crate::config::PostgresConfig;
+use crate::store::StoreError;
+use crate::store::postgres::{self, PostgresError};
+use crate::store_place::PostgresUrl;
+use dialect::Translations;
+
+/// What a transaction begins with, each of whose statements sees what was committed before it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
+/// whichever gateway. It says the oldest layout that a program may know to write this one.
+const LOG_END: &str = "SELECT serves FROM log_end FOR UPDATE";
+/// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
+/// each of its rows is waited for.
+const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+
+/// What the one server of a store has as long as it runs. The number is another than that of migrations. Where one has ended
+/// just now, the database may not have heard of it.
+const LOCK: &str = "SET lock_timeout = '2s'; SELECT pg_advisory_lock(2037080936)";
+
+/// The database of a store.
+#[derive(Debug)]
+pub(in crate::store) struct Postgres {
+    reached: postgres::Postgres,
+    url: PostgresUrl,
+    translations: Translations,
+    /// The newest layout that this program knows.
+    known: i64,
+}
+
+impl Postgres {
+    pub(in crate::store) fn open(
+        url: &PostgresUrl,
+        settings: &PostgresConfig,
+        known: i64,
+    ) -> Result<Self, StoreError> {
+        let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
+        Ok(Self { reached, url: url.clone(), translations: Translations::default(), known })
+    }
+
+    /// Runs one writing transaction, and commits it if the work succeeds.
+    pub(in crate::store) fn write<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transaction(|sql| {
+            // The layout may have become another one since the last transaction.
+            let found = sql.one(LOG_END, &[], |row| row.get(0))?;
+            if found > self.known {
+                return Err(StoreError::Newer { found, known: self.known }.into());
+            }
+            work(sql)
+        })
+    }
+
+    /// Runs a transaction that waits for no other, and commits it if the work succeeds.
+    pub(in crate::store) fn transaction<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = Held::Own(Box::new(self.connection()?));
+        let sql = Sql::Postgres(Session::begun(connection, &self.translations, BEGIN)?);
+        let done = work(&sql)?;
+        if let Sql::Postgres(session) = sql {
+            session.commit()?;
+        }
+        Ok(done)
+    }
+
+    /// A number that every change of users, keys and credentials raises.
+    pub(in crate::store) fn revision(&self) -> Result<i64, StoreError> {
+        self.session()?.one("SELECT number FROM revision", &[], |row| row.get(0))
+    }
+
+    /// A connection on which each statement is a transaction.
+    pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
+        let connection = Held::Own(Box::new(self.connection()?));
+        let transaction = Cell::new(Transaction::None);
+        Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
+    }
+
+    /// A connection with the lock of the one server; `None` if another one has it.
+    pub(in crate::store) fn lock(&self) -> Result<Option<postgres::Session>, StoreError> {
+        let session = self.connection()?;
+        match session.wait(session.client().batch_execute(LOCK)) {
+            Ok(()) => Ok(Some(session)),
+            Err(PostgresError::Failed(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                Ok(None)
+            }
+            Err(error) => Err(EngineError::Postgres(error).into()),
+        }
+    }
+
+    fn connection(&self) -> Result<postgres::Session, StoreError> {
+        Ok(self.reached.session().map_err(EngineError::Postgres)?)
+    }
+}
+
+impl fmt::Display for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
+    }
+}
+
+/// A connection, as long as somebody asks it. A transaction that was not committed is rolled back when it is dropped.
+pub(in crate::store) struct Session<'a> {
+    connection: Held<'a>,
+    translations: &'a Translations,
+    transaction: Cell<Transaction>,
+}
+
+enum Held<'a> {
+    Own(Box<postgres::Session>),
+    Of(&'a postgres::Session),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Transaction {
+    None,
+    Begun,
+    /// A statement has failed. A COMMIT would roll back, and not say so.
+    Failed,
+}
+
+impl<'a> Session<'a> {
+    fn begun(connection: Held<'a>, translations: &'a Translations, begin: &str) -> Result<Self, StoreError> {
+        let session = Self { connection, translations, transaction: Cell::new(Transaction::Begun) };
+        session.batch(begin)?;
+        Ok(session)
+    }
+
+    fn commit(self) -> Result<(), StoreError> {
+        if self.transaction.get() == Transaction::Failed {
+            return Err(EngineError::RolledBack.into());
+        }
+        self.batch("COMMIT")?;
+        self.transaction.set(Transaction::None);
+        Ok(())
+    }
+
+    pub(super) fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<u64, StoreError> {
+        if has_nul(parameters) {
+            return Err(EngineError::Nul.into());
+        }
+        let (sql, types) = (self.translations.of(sql), types(parameters));
+        let client = self.connection().client();
+        Ok(self.wait(async {
+            let statement = client.prepare_typed_cached(&sql, &types).await?;
+            client.execute_raw(&statement, parameters.iter().map(parameter)).await
+        })?)
+    }
+
+    pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        Ok(self.wait(self.connection().client().batch_execute(sql))?)
+    }
+
+    pub(super) fn while_wanted<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        parameters: &[Value<'_>],
+        mut read: impl FnMut(&super::Row<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        // No text here has it, so it is found nowhere.
+        if has_nul(parameters) {
+            return Ok(());
+        }
+        let (sql, types) = (self.translations.of(sql), types(parameters));
+        let client = self.connection().client();
+        let asked = self.wait(async {
+            let statement = client.prepare_typed_cached(&sql, &types).await?;
+            client.query_raw(&statement, parameters.iter().map(parameter)).await
+        });
+        let mut rows = pin!(asked.map_err(StoreError::from)?);
+        loop {
+            let Some(row) = self.wait(rows.try_next()).map_err(StoreError::from)? else { return Ok(()) };
+            if read(&super::Row::Postgres(Row(&row)))?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing is written in it, so it ends with a rollback.
+    pub(super) fn moment(&self) -> Result<Session<'_>, StoreError> {
+        Session::begun(Held::Of(self.connection()), self.translations, MOMENT)
+    }
+
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {
+        self.connection().wait(answer).map_err(|error| {
+            if self.transaction.get() == Transaction::Begun {
+                self.transaction.set(Transaction::Failed);
+            }
+            EngineError::Postgres(error)
+        })
+    }
+
+    fn connection(&self) -> &postgres::Session {
+        match &self.connection {
+            Held::Own(connection) => connection,
+            Held::Of(connection) => connection,
+        }
+    }
+}
+
+/// A connection that is not kept is closed, and what was begun on it ends with it.
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        let connection = self.connection();
+        let rolled_back = || connection.wait(connection.client().batch_execute("ROLLBACK")).is_ok();
+        if self.transaction.get() == Transaction::None || rolled_back() {
+            connection.keep();
+        }
+    }
+}
+
+fn has_nul(parameters: &[Value<'_>]) -> bool {
+    parameters.iter().any(|value| matches!(value, Value::Text(text) if text.contains('\0')))
+}
+
+fn parameter<'a>(value: &'a Value<'a>) -> &'a (dyn ToSql + Sync) {
+    match value {
+        Value::Null => &None::<&str>,
+        Value::Integer(number) => number,
+        Value::Text(text) => text,
+        Value::Bytes(bytes) => bytes,
+    }
+}
+
+fn types(parameters: &[Value<'_>]) -> Vec<Type> {
+    let kind = |value: &Value<'_>| match value {
+        Value::Integer(_) => Type::INT8,
+        Value::Null | Value::Text(_) => Type::TEXT,
+        Value::Bytes(_) => Type::BYTEA,
+    };
+    parameters.iter().map(kind).collect()
+}
+
+pub(in crate::store) struct Row<'a>(&'a tokio_postgres::Row);
+
+impl Row<'_> {
+    /// `None` if there is no such column, or it has a type that no column of the store has.
+    pub(super) fn value(&self, column: usize) -> Option<Value<'_>> {
+        let Self(row) = self;
+        let value = match *row.columns().get(column)?.type_() {
+            Type::INT8 => row.try_get::<_, Option<i64>>(column).ok()?.map(Value::Integer),
+            Type::BOOL => row.try_get::<_, Option<bool>>(column).ok()?.map(|is| Value::Integer(is.into())),
+            Type::TEXT => row.try_get::<_, Option<&str>>(column).ok()?.map(Value::Text),
+            Type::BYTEA => row.try_get::<_, Option<&[u8]>>(column).ok()?.map(Value::Bytes),
+            _ => return None,
+        };
+        Some(value.unwrap_or(Value::Null))
+    }
+
+    pub(super) fn raw_text(&self, column: usize) -> &[u8] {
+        if let Some(Value::Text(text)) = self.value(column) { text.as_bytes() } else { &[] }
+    }
+}

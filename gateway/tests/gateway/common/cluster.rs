@@ -1,0 +1,174 @@
+//! A real PostgreSQL: a cluster of the tests' own in a temporary folder, on a Unix socket.
+//!
+//! It ends with the test program, however that ends: a watcher has the end of a pipe, and the program the other one.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+
+/// The role that owns the cluster. Whoever comes by the socket is believed.
+pub(crate) const OWNER: &str = "owner";
+/// A role that needs [`PASSWORD`], also by the socket.
+pub(crate) const GUARDED: &str = "guarded";
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
+
+/// PostgreSQL does not run as root. This user is on every system, and owns nothing.
+const NOBODY: u32 = 65534;
+
+/// Starts the server, and stops it when standard input ends. Nobody needs its data then.
+const WATCHER: &str =
+    "\"$@\" & server=$!; cat > /dev/null; kill -QUIT $server; wait $server; rm -rf \"$FOLDER\"";
+
+const ACCESS: &str =
+    "local all guarded scram-sha-256\nlocal all all trust\nhostssl all all all scram-sha-256\n";
+
+/// A running server with its data.
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    programs: PathBuf,
+    pub(crate) port: u16,
+    databases: AtomicU32,
+    log: Arc<Mutex<String>>,
+    /// Closing its standard input stops the server.
+    _watcher: Child,
+}
+
+impl Cluster {
+    /// The one that all tests of this program share. Where PostgreSQL is not installed, it says so.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(5432, &[])).as_ref()
+    }
+
+    /// Another one, with these files in its folder of data (open to its user alone) and these settings.
+    pub(crate) fn with(port: u16, files: &[(&str, &str)], settings: &[&str]) -> Option<Self> {
+        let programs = programs()?;
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
+        if is_root() {
+            chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let data = folder.join("data");
+        let mut initdb = as_server(&programs.join("initdb"), &folder);
+        initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust"]).arg("-U").arg(OWNER);
+        succeeds(initdb.arg("-D").arg(&data));
+        for (name, content) in files.iter().chain(&[("pg_hba.conf", ACCESS)]) {
+            let file = data.join(name);
+            fs::write(&file, content).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        let cluster = Self::run(programs, folder, port, settings);
+        cluster.sql("postgres", &format!("CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'"));
+        Some(cluster)
+    }
+
+    fn start(port: u16, settings: &[&str]) -> Option<Self> {
+        Self::with(port, &[], settings)
+    }
+
+    /// Runs the server until it says that it takes connections.
+    fn run(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str]) -> Self {
+        let mut watcher = as_server(Path::new("sh"), &folder);
+        watcher.args(["-c", WATCHER, "watcher"]).arg(programs.join("postgres"));
+        watcher.arg("-D").arg(folder.join("data")).arg("-k").arg(&folder).args(["-p", &port.to_string()]);
+        // A process that is killed leaves its writes to the system, and no test pulls the plug.
+        let usual = ["fsync=off", "listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
+        for setting in usual.iter().chain(settings) {
+            watcher.args(["-c", setting]);
+        }
+        // A group of its own: what ends the tests' group must leave somebody to stop the server.
+        watcher.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut watcher = watcher.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (is_up, comes_up) = mpsc::channel();
+        let (lines, kept) = (BufReader::new(watcher.stderr.take().unwrap()), log.clone());
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                kept.lock().unwrap().push_str(&format!("{line}\n"));
+                if line.contains("ready to accept connections") {
+                    let _ = is_up.send(());
+                }
+            }
+        });
+        let databases = AtomicU32::new(0);
+        let cluster = Self { folder, programs, port, databases, log, _watcher: watcher };
+        assert!(comes_up.recv().is_ok(), "{}", cluster.log());
+        cluster
+    }
+
+    /// A new database of one test. Its address is [`url`](Self::url) with this name.
+    pub(crate) fn database(&self) -> String {
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        name
+    }
+
+    /// Its address by the socket.
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@/{database}?host={}&port={}", self.folder.display(), self.port)
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// What psql prints, without headings.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database, "-c", sql]);
+        succeeds(psql.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string()]))
+    }
+
+    /// What the server has written.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+}
+
+/// A program as the user whom the server runs as, in its folder.
+fn as_server(program: &Path, folder: &Path) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        let nobody = NOBODY.to_string();
+        command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.current_dir(folder).env("FOLDER", folder).env("LC_ALL", "C").env_remove("PGDATA");
+    command
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    out.trim_end().to_owned()
+}
+
+/// The folder of PostgreSQL's programs: Debian's, else one of PATH.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut debian: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    debian.sort();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut all = debian.into_iter().rev().chain(std::env::split_paths(&path));
+    let found = all.find(|folder| folder.join("initdb").exists() && folder.join("psql").exists());
+    if found.is_none() {
+        eprintln!("skipped: PostgreSQL is not installed");
+    }
+    found
+}

@@ -98,6 +98,22 @@ fn nothing_to_be_mended() {
     assert_eq!(world.doctor().with("failed"), []);
 }
 
+/// A project's rust-toolchain.toml may name a toolchain that is not there: rustup's cargo says so, and installs nothing.
+#[test]
+fn a_cargo_that_refuses() {
+    let world = World::new();
+    world.script(
+        "cargo.sh",
+        "#!/bin/sh\necho \"error: not installed, auto=$RUSTUP_AUTO_INSTALL\" >&2\nexit 1\n",
+    );
+    let program = world.path("cargo.sh");
+    let doctor = |cargo: &str| world.yk_cargo(["doctor"]).env("CARGO", cargo).ends().stdout;
+    let refused = doctor(program.to_str().unwrap());
+    let text = "warning  cargo: cargo does not tell its version: error: not installed, auto=0\n";
+    assert!(refused.contains(text), "{refused}");
+    assert!(doctor("/no/such/cargo").contains("warning  cargo: there is no cargo on PATH\n"));
+}
+
 #[test]
 fn what_came_from_the_factory() {
     let world = World::with(Reads::AuthRequired, |card| card.pin("123456"));

@@ -6,6 +6,7 @@ use mock_card::MockCard;
 use yk_cargo::enrollment::{Enrollments, Role};
 use yk_cargo::piv::{PinPolicy, TouchPolicy};
 
+use crate::loopback::{self, Reply};
 use crate::terminal::expect;
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, World};
@@ -288,23 +289,55 @@ fn keys_that_are_there_are_mentioned() {
 
 /// Keys for a mistyped URL would take up slots.
 #[test]
-fn a_mistyped_url_is_mentioned_in_time() {
+fn a_mistyped_url_gets_no_keys() {
     let world = World::new();
     let index = world.gateway.index_url();
-    let question = |index: &str| {
+    let mistyped = index.replace("/index/", "/idx/");
+    let cause = format!("caused by: {}config.json answers with status 404", &mistyped["sparse+".len()..]);
+    let mut session = world.at_a_terminal(&format!("yk-cargo enroll {mistyped}; echo STATUS $?"));
+    expect(&mut session, &["there is no index at this URL, so no keys were made for it", &cause, "STATUS 1"]);
+    world.yk_cargo(["enroll", &mistyped, "--yes"]).fails().says(&[&cause]);
+    let (listener, page) = loopback::bind(false);
+    loopback::serve(listener, None, |_| Reply::new("200 OK", "<html>"));
+    let page = format!("sparse+{page}/index/");
+    world.yk_cargo(["enroll", &page, "--yes"]).fails().says(&["config.json is no index configuration"]);
+    assert!(!world.yk_cargo(["list"]).succeeds().stdout.contains("slot"));
+    for index in [index, "sparse+http://127.0.0.1:9/down/"] {
         let mut session = world.at_a_terminal(&format!("yk-cargo enroll {index}; echo STATUS $?"));
         let shown = session.exp_string("Make these keys? [y/N] ").unwrap();
         session.send_line("n").unwrap();
         expect(&mut session, &["STATUS 1"]);
-        shown
-    };
-    let mistyped = index.replace("/index/", "/idx/");
-    let warning =
-        format!("warning: there is no index at this URL: {}config.json", &mistyped["sparse+".len()..]);
-    assert!(question(&mistyped).contains(&warning));
-    for index in [index, "sparse+http://127.0.0.1:9/down/"] {
-        let shown = question(index);
-        assert!(!shown.contains("there is no index"), "{shown}");
+        assert!(!shown.contains("index at this URL"), "{shown}");
+    }
+}
+
+/// Who finds the card sets a new PIN with it.
+#[test]
+fn a_default_puk_is_mentioned() {
+    let warning = "warning: YubiKey 12345678 still has the default PUK";
+    let world = World::new();
+    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds().says(&[warning, "`ykman piv access change-puk`"]);
+    let world = World::with(Reads::AuthRequired, |card| card.puk("87654321"));
+    let own = world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+    assert!(!own.stderr.contains("PUK"), "{own:#?}");
+    let world = World::with(Reads::AuthRequired, |card| card.firmware("5.7.2-bio".parse().unwrap()));
+    let none = world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+    assert!(!none.stderr.contains("PUK"), "{none:#?}");
+}
+
+/// A label stands in the certificates beside the keys, so a rerun does not change it, and says so.
+#[test]
+fn a_card_keeps_its_label() {
+    let world = World::new();
+    world.yk_cargo(["enroll", NAME, "--yes", "--label", "first"]).succeeds();
+    world
+        .yk_cargo(["enroll", NAME, "--yes", "--label", "second"])
+        .succeeds()
+        .says(&["warning: --label is left aside: YubiKey 12345678 is called `first`"]);
+    assert_eq!(world.registry().cards[0].label, "first");
+    for more in [&["--label", "first"][..], &[]] {
+        let again = world.yk_cargo([&["enroll", NAME, "--yes"][..], more].concat()).succeeds();
+        assert!(!again.stderr.contains("--label"), "{again:#?}");
     }
 }
 
@@ -371,10 +404,14 @@ fn a_backup_card() {
     let backup = MockCard::builder().serial(23_456_789).pin(PIN).start().unwrap();
     let on_backup =
         |arguments: &[&'static str]| world.yk_cargo(arguments).env("PCSCLITE_CSOCK_NAME", backup.socket());
+    world.yk_cargo(["enroll", NAME, "--yes", "--backup"]).fails().says(&[
+        "YubiKey 12345678 is the one that is enrolled, and no other YubiKey is there to be its backup",
+    ]);
     on_backup(&["enroll", NAME, "--yes"])
         .fails()
         .says(&["this registry is enrolled with YubiKey 12345678", "--backup"]);
     on_backup(&["enroll", NAME, "--yes", "--backup", "--label", "safe"]).succeeds();
+    on_backup(&["enroll", NAME, "--yes", "--backup"]).succeeds().says(&["is already enrolled there"]);
     let registry = world.registry();
     assert_eq!(registry.cards.iter().map(|card| card.serial.0).collect::<Vec<_>>(), [12_345_678, 23_456_789]);
     on_backup(&["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();

@@ -68,8 +68,8 @@ fn enroll_in_such_a_project_stops_and_shows_both_urls() {
     assert_eq!(world.registry().cards.len(), 1);
 }
 
-/// Cargo passes on what a manifest says; it is neither shown nor signed.
-/// A parser calls itself for each bracket: what overflows the stack ends the process without a word.
+/// A parser calls itself for each bracket, and who walks through what it has read, for each word of a dotted key too: what overflows
+/// the stack ends the process without a word.
 #[test]
 fn a_configuration_of_any_depth() {
     let world = World::enrolled();
@@ -78,6 +78,7 @@ fn a_configuration_of_any_depth() {
         "{ a = ".repeat(200_000),
         // Brackets in an inline table's place for a key make the parser's own bound lose count.
         format!("{{ {}b = {}", "[a] ".repeat(2000), "[{ b = ".repeat(2000)),
+        format!("{}1{}", format!("{{ {}a = ", "a.".repeat(79)).repeat(31), " }".repeat(31)),
     ] {
         let project = world.project(&format!("[http]\nproxy = {value}\n"));
         let [doctor, status] =
@@ -89,6 +90,7 @@ fn a_configuration_of_any_depth() {
     }
 }
 
+/// Cargo passes on what a manifest says; it is neither shown nor signed.
 #[test]
 fn crate_names_that_are_none() {
     let world = World::enrolled();

@@ -100,6 +100,15 @@ fn a_mistake_in_pinentry() {
     assert_eq!(Seen::on(&world.card).pins(), 2, "what is no PIN is not sent");
 }
 
+/// A script in pinentry's place says the same each time.
+#[test]
+fn a_pinentry_that_never_gives_a_pin_is_not_asked_for_ever() {
+    let world = World::enrolled().with_pinentry(&["D 12345\\nOK\\n"; 9]);
+    world.yank_without_a_terminal().fails().says(&["error: a PIN has 6 to 8 characters, this is shorter"]);
+    assert_eq!(world.pinentry_was_told().matches("GETPIN").count(), 5);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}
+
 #[test]
 fn a_pinentry_that_gives_no_pin() {
     let fails = |answer: &str| -> Outcome {

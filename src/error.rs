@@ -56,6 +56,9 @@ pub enum Error {
     Declined,
     #[error("YubiKey {serial} still has the default PIN 123456: whoever finds it could publish")]
     DefaultPin { serial: Serial },
+    /// `--backup`, and the only enrolled card is the one that is there.
+    #[error("YubiKey {serial} is the one that is enrolled, and no other YubiKey is there to be its backup")]
+    BacksUpItself { serial: Serial },
     /// `--slot` names another slot than the one with the enrolled key.
     #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
     EnrolledElsewhere { serial: Serial, role: Role, slot: Slot },
@@ -139,6 +142,9 @@ pub enum Error {
     NotAsMade { serial: Serial, slot: Slot, what: &'static str },
     #[error("YubiKey {serial} wants a touch, and nobody can touch it on an NFC reader; nothing was done")]
     NoTouchOverNfc { serial: Serial },
+    /// Something answers there, but no index.
+    #[error("there is no index at this URL, so no keys were made for it")]
+    NoIndex { source: greeting::Error },
     /// `--refresh`, and the registry does not say what it wants.
     #[error("`{registry}` cannot be asked; nothing was changed, and it is still taken for one that {}", known.in_words())]
     NotRefreshed {
@@ -326,6 +332,7 @@ impl Error {
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
             }
+            Self::BacksUpItself { .. } => "plug in the other one; both may be plugged in".into(),
             Self::EnrolledElsewhere { .. } => {
                 "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
@@ -372,6 +379,9 @@ impl Error {
             }
             Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
             Self::NotProven { .. } => "each check says what it found".into(),
+            Self::NoIndex { .. } => {
+                "compare the URL with the registry's own instructions: cargo finds nothing there either".into()
+            }
             Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
             Self::NotSealed { registry } => format!("yk-cargo seal {}", foreign_word(registry)),
             Self::NotTheChosenCard { .. } => {

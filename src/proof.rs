@@ -140,7 +140,7 @@ impl Proof {
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It is not one JSON value, or a name stands twice in it.
-    #[error("the proof is not strict JSON: {}", escape(&.0.to_string()))]
+    #[error("the proof cannot be read: {}", escape(&.0.to_string()))]
     Json(StrictJsonError),
     /// A later version.
     #[error("the proof has version {version}, which this yk-cargo does not know")]

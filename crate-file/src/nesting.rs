@@ -20,13 +20,16 @@ pub(crate) const MOST_VALUES: usize = 65_536;
 pub struct TooDeep;
 
 /// Why TOML is not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotRead {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
     /// It is nested too deep.
-    TooDeep,
+    #[error(transparent)]
+    TooDeep(#[from] TooDeep),
     /// It has too many names and values.
+    #[error("it has more than 65,536 names and values")]
     TooMany,
     /// It is not TOML. This is the reason.
+    #[error("{0}")]
     Syntax(String),
 }
 
@@ -49,18 +52,23 @@ pub(crate) fn of_platform(platform: &str) -> Result<(), TooDeep> {
     Ok(())
 }
 
-/// Counts the tables and arrays within each other in TOML, and the names and values. The toml crate bounds the brackets and the dots of one key, but not
-/// their product: `{ a.b.c = { a.b.c = …` has as many levels as there are words in it. Nor does its bound of the brackets hold after
-/// an error: a key in brackets where an inline table wants one, `{ [a] [a] …`, takes off a level that it has not added.
-pub(crate) fn of_toml(text: &str) -> Result<(), NotRead> {
-    brackets_of_toml(text).map_err(|TooDeep| NotRead::TooDeep)?;
+/// Counts the tables and arrays within each other in TOML, and the names and values. The toml crate bounds the brackets and the dots
+/// of one key, but not their product: `{ a.b.c = { a.b.c = …` has as many levels as there are words in it. Nor does its bound of the
+/// brackets hold after an error: a key in brackets where an inline table wants one, `{ [a] [a] …`, takes off a level that it has not
+/// added.
+///
+/// # Errors
+/// [`NotRead::TooDeep`] with more than 32 levels below a header, or in it; [`NotRead::TooMany`]; [`NotRead::Syntax`], after which nobody is to parse it:
+/// its levels are not known.
+pub fn of_toml(text: &str) -> Result<(), NotRead> {
+    brackets_of_toml(text)?;
     let tokens = Source::new(text).lex().into_vec();
     let mut levels = Levels::default();
     let mut count = |event: Event| levels.count(event.kind());
     let mut error: Option<ParseError> = None;
     parse_document(&tokens, &mut count, &mut error);
     if levels.deepest > MOST {
-        return Err(NotRead::TooDeep);
+        return Err(TooDeep.into());
     }
     if levels.values > MOST_VALUES {
         return Err(NotRead::TooMany);
@@ -72,10 +80,7 @@ pub(crate) fn of_toml(text: &str) -> Result<(), NotRead> {
 /// Counts the brackets of TOML that are open at a time: up to 32. A parser calls itself for some of them, and leaves that call at the
 /// next bracket that closes its kind. Only such a one is counted as closing, so that no fewer are open here than there, whatever the
 /// text is.
-///
-/// # Errors
-/// [`TooDeep`].
-pub fn brackets_of_toml(text: &str) -> Result<(), TooDeep> {
+fn brackets_of_toml(text: &str) -> Result<(), TooDeep> {
     let mut open = Vec::new();
     for token in Source::new(text).lex() {
         let opened_by = match token.kind() {
@@ -177,10 +182,10 @@ mod tests {
         let both = |levels: usize| format!("x = {}1{}", "{ a.b = ".repeat(levels), " }".repeat(levels));
         for (text, levels) in [(&array as &dyn Fn(usize) -> String, most), (&table, most), (&header, most)] {
             assert_eq!(of_toml(&text(levels)), Ok(()));
-            assert_eq!(of_toml(&text(levels + 1)), Err(NotRead::TooDeep), "{}", text(levels + 1));
+            assert_eq!(of_toml(&text(levels + 1)), Err(TooDeep.into()), "{}", text(levels + 1));
         }
         assert_eq!(of_toml(&both(most / 2)), Ok(()));
-        assert_eq!(of_toml(&both(most / 2 + 1)), Err(NotRead::TooDeep));
+        assert_eq!(of_toml(&both(most / 2 + 1)), Err(TooDeep.into()));
         assert!(matches!(of_toml(&array(2).repeat(2)), Err(NotRead::Syntax(_))));
         for lead in ["[a]", "[a", "]", "}", "[{]", "{[}"] {
             let led = format!("x = {{ {} {}", lead.repeat(2000), "b = [{ b = [".repeat(2000));

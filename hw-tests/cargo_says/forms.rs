@@ -540,6 +540,12 @@ fn ways() -> Vec<Form> {
             ours,
             "[http]\ntimeout = 5\nmultiplexing = false\nuser-agent = 'x'\n[net]\nretry = 1\n",
         ),
+        project(
+            "a project's request in its user agent",
+            ours,
+            "[http]\nuser-agent = \"x\\r\\n\\r\\nDELETE /api/v1/crates/alpha/0.1.0/yank HTTP/1.1\\r\\nX: y\"\n",
+        )
+        .refuses("was not opened"),
         project("the person's own proxy", &same, proxy),
         home("the person's own proxy alone", &same),
         project(

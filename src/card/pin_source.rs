@@ -11,6 +11,10 @@ use crate::ui::{AskError, Ui};
 
 mod earlier;
 
+/// How many windows in a row may be answered with what is no PIN. A person reads why; a program that answers by itself would be asked
+/// for ever.
+const MOST_WINDOWS: u32 = 5;
+
 /// Asks for PINs in the documented order, and remembers what was tried.
 pub(crate) struct PinSource<'a> {
     settings: &'a Settings,
@@ -160,20 +164,22 @@ impl<'a> PinSource<'a> {
         let reason = reason.map(|reason| format!("\n{reason}")).unwrap_or_default();
         let purpose = purpose.map(|purpose| format!(", for\n{purpose}")).unwrap_or_default();
         let description = format!("yk-cargo: the PIV PIN of YubiKey {serial}{left}{purpose}{reason}");
+        let mut windows = 0;
         loop {
+            windows += 1;
             let mistake = self.mistake.take();
             let limit = self.settings.wait.pin_command();
-            let entered = match pinentry.ask(&description, mistake.as_deref(), limit) {
-                Err(problem @ PinentryError::NotUtf8) => {
-                    self.mistake = Some(problem.to_string());
-                    continue;
-                }
-                entered => entered?,
+            let problem: Error = match pinentry.ask(&description, mistake.as_deref(), limit) {
+                Err(problem @ PinentryError::NotUtf8) => problem.into(),
+                entered => match Pin::new(entered?) {
+                    Ok(pin) => return Ok(pin),
+                    Err(problem) => problem.into(),
+                },
             };
-            match Pin::new(entered) {
-                Ok(pin) => return Ok(pin),
-                Err(problem) => self.mistake = Some(problem.to_string()),
+            if windows == MOST_WINDOWS {
+                return Err(problem);
             }
+            self.mistake = Some(problem.to_string());
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct SurveyedCard<'a> {
     pub(crate) firmware: Version,
     /// Whether the card says so (firmware 5.3 and later). The PIN is never tried for that.
     has_default_pin: bool,
+    /// The same of the PUK.
+    has_default_puk: bool,
     pub(crate) management_key: ManagementKeyState,
     /// When the management key asks for a touch; `None` before firmware 5.3, which does not tell.
     management_touch: Option<TouchPolicy>,
@@ -38,7 +40,7 @@ pub(crate) enum ManagementKeyState {
 impl<'a> SurveyedCard<'a> {
     /// Looks at the card with this number in a reader.
     pub(super) fn survey(access: Access<'a>, reader: ReaderName, serial: Serial) -> Result<Self, Error> {
-        let (tells, firmware, has_default_pin, (management_key, management_touch), slots) =
+        let (tells, firmware, [has_default_pin, has_default_puk], (management_key, management_touch), slots) =
             access.readers.look(&reader, move |piv| {
                 let told = told_serial(piv)?;
                 if told.is_some_and(|found| found != serial) {
@@ -50,10 +52,13 @@ impl<'a> SurveyedCard<'a> {
                     Err(piv::Error::Unsupported { .. }) => false,
                     Err(error) => return Err(error.into()),
                 };
+                // A YubiKey Bio has none, and refuses.
+                let has_default_puk = piv.puk_metadata().is_ok_and(|puk| puk.default);
+                let defaults = [has_default_pin, has_default_puk];
                 let management_key = management_key_state(piv)?;
                 let slots = Slot::retired().map(|slot| Ok((slot, piv.occupancy(slot)?)));
                 let slots = slots.collect::<Result<Vec<_>, Error>>()?;
-                Ok((told.is_some(), firmware, has_default_pin, management_key, slots))
+                Ok((told.is_some(), firmware, defaults, management_key, slots))
             })?;
         Ok(Self {
             access,
@@ -62,6 +67,7 @@ impl<'a> SurveyedCard<'a> {
             tells,
             firmware,
             has_default_pin,
+            has_default_puk,
             management_key,
             management_touch,
             slots,
@@ -106,6 +112,11 @@ impl<'a> SurveyedCard<'a> {
         let Self { serial, firmware, .. } = *self;
         if self.has_default_pin && !allow_default_pin {
             return Err(Error::DefaultPin { serial });
+        }
+        if self.has_default_puk {
+            self.access.ui.warn(format_args!(
+                "YubiKey {serial} still has the default PUK: whoever finds it can set a new PIN; choose one: `ykman piv access change-puk`"
+            ));
         }
         if firmware < EUCLEAK_MENDED {
             self.access.ui.warn(format_args!(

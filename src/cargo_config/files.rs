@@ -166,8 +166,8 @@ pub(super) fn read_if_there(file: &Path) -> Result<Zeroizing<String>, Error> {
 
 pub(super) fn parse(file: &Path, text: &str) -> Result<DocumentMut, Error> {
     let not_toml = |reason: &dyn Display| Error::Toml { file: file.to_owned(), reason: reason.to_string() };
-    // It may be a stranger's, and the parser's own bound fails.
-    nesting::brackets_of_toml(text).map_err(|error| not_toml(&error))?;
+    // It may be a stranger's, and the parser has no bound for brackets and dotted keys together.
+    nesting::of_toml(text).map_err(|error| not_toml(&error))?;
     text.parse().map_err(|error: toml_edit::TomlError| not_toml(&error.message()))
 }
 

@@ -12,7 +12,8 @@ use super::value::{Kind, Value};
 use super::{CRATES_IO_NAME, ConfiguredRegistry, Error};
 use crate::index_url::IndexUrl;
 
-/// The tables about the network, and the keys in them that cannot lead a token astray.
+/// The tables about the network, and the keys in them that cannot lead a token astray. Cargo writes the user agent into its requests
+/// as it is, so that a line break in one begins a request of the project's own, with the token in it.
 const NETWORK: [(&str, &[&str]); 2] = [
     ("http", &["debug", "low-speed-limit", "multiplexing", "timeout", "user-agent"]),
     ("net", &["git-fetch-with-cli", "offline", "retry"]),
@@ -37,7 +38,8 @@ impl Configuration {
         for (table, harmless) in NETWORK {
             let here = self.config(Scope::Here).at(&[table])?.and_then(Value::entries);
             for (key, value) in here.into_iter().flatten() {
-                if !harmless.contains(&key.as_str()) {
+                let breaks_out = value.text().is_some_and(|text| text.contains(char::is_control));
+                if breaks_out || !harmless.contains(&key.as_str()) {
                     self.collect(vec![table, key], value, &mut detours)?;
                 }
             }

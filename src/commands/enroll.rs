@@ -43,9 +43,9 @@ pub struct Enroll {
     /// The YubiKey to use, by the number printed on it.
     #[arg(long, value_name = "NUMBER", value_parser = serial)]
     pub serial: Option<Serial>,
-    /// What to call the key on this card, 1 to 64 characters.
-    #[arg(long, default_value = "yk-cargo", value_parser = label)]
-    pub label: String,
+    /// What to call the key on this card, 1 to 64 characters. [default: yk-cargo]
+    #[arg(long, value_parser = label)]
+    pub label: Option<String>,
     /// The key subject, if the registry gave you one.
     #[arg(long, value_parser = subject)]
     pub subject: Option<String>,
@@ -125,7 +125,9 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if let Some(registering) = &registering {
         registering.may_enroll(card.serial)?;
     }
-    let enrollment = Enrollment { arguments, context, ui, card, registry, replaced, registering };
+    let enrolled = enrollments.registry(&registry.index).and_then(|registry| registry.card(card.serial));
+    let label = called(enrolled, arguments.label.as_deref(), ui);
+    let enrollment = Enrollment { arguments, context, ui, card, registry, replaced, registering, label };
 
     enrollment.may_join(&enrollments)?;
     let made = if let Some(source) = &arguments.same_keys_as {
@@ -149,6 +151,19 @@ fn not_the_new_one(arguments: &Enroll, registry: Option<&Registry>) -> Vec<Seria
     }
 }
 
+/// What a card is called: a later label would be another than the one in the certificates beside its keys.
+fn called(enrolled: Option<&Card>, wanted: Option<&str>, ui: Ui) -> String {
+    let Some(card) = enrolled else { return wanted.unwrap_or("yk-cargo").to_owned() };
+    if wanted.is_some_and(|wanted| wanted != card.label) {
+        ui.warn(format_args!(
+            "--label is left aside: YubiKey {} is called `{}`, as it was when it was enrolled",
+            card.serial,
+            escape(&card.label)
+        ));
+    }
+    card.label.clone()
+}
+
 /// The enrollment of one card for one registry.
 struct Enrollment<'a> {
     arguments: &'a Enroll,
@@ -160,6 +175,8 @@ struct Enrollment<'a> {
     replaced: Option<Card>,
     /// The registry that takes the keys itself, if it is to do so.
     registering: Option<Registering<'a>>,
+    /// What the card is called, in its certificates too.
+    label: String,
 }
 
 impl Enrollment<'_> {
@@ -170,6 +187,9 @@ impl Enrollment<'_> {
             return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
         }
         if let Some(card) = enrolled.card(self.card.serial) {
+            if self.arguments.backup && enrolled.cards.len() == 1 {
+                return Err(Error::BacksUpItself { serial: self.card.serial });
+            }
             return plan::check_enrolled_slots(self.arguments, card);
         }
         if self.arguments.backup

@@ -86,7 +86,7 @@ fn publish(path: &Path) -> Result<Mutation, Error> {
     file.rewind().map_err(io)?;
     let manifest = manifest(&file).map_err(|error| not_a_crate(error.to_string()))?;
     let manifest = manifest.ok_or_else(|| not_a_crate("it has no Cargo.toml".into()))?;
-    let manifest: toml_edit::DocumentMut = nesting::brackets_of_toml(&manifest)
+    let manifest: toml_edit::DocumentMut = nesting::of_toml(&manifest)
         .ok()
         .and_then(|()| manifest.parse().ok())
         .ok_or_else(|| not_a_crate("its Cargo.toml is not TOML".into()))?;

@@ -112,6 +112,7 @@ fn all() -> Vec<Error> {
                 Detour { key: "http.cainfo".into(), origin: in_project() },
             ],
         }],
+        Error::BacksUpItself { .. } => [Error::BacksUpItself { serial: SERIAL }],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
         Error::EnrolledElsewhere { .. } => [
             Error::EnrolledElsewhere { serial: SERIAL, role: enrollment::Role::Read, slot: slot() },
@@ -205,6 +206,9 @@ fn all() -> Vec<Error> {
         Error::SealingKeyGone { .. } => [Error::SealingKeyGone { serial: SERIAL, slot: slot() }],
         Error::SerialNeeded => [Error::SerialNeeded],
         Error::AnotherRun { .. } => [Error::AnotherRun { serial: SERIAL, slot: slot() }],
+        Error::NoIndex { .. } => [Error::NoIndex {
+            source: greeting::Error::Status { url: "https://registry.example/".into(), status: 404 },
+        }],
         Error::NotRefreshed { .. } => [Error::NotRefreshed {
             registry: "my-reg".into(),
             known: enrollment::ChallengeSource::Api,

@@ -214,7 +214,31 @@ pub enum Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
+
+    /// The first byte of SOCKS 5 (RFC 1928, 3): nothing goes past such a proxy.
+    #[test]
+    fn a_socks_proxy_is_asked() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let address = listener.local_addr().unwrap();
+        let proxy = format!("[http]\nproxy = \"socks5h://{address}\"\n");
+        std::fs::write(home.path().join("config.toml"), proxy).unwrap();
+        let seen = std::thread::spawn(move || {
+            let mut first = [0];
+            listener.accept().unwrap().0.read_exact(&mut first).unwrap();
+            first
+        });
+        let url = "http://registry.invalid/index/config.json";
+        let network = Network::load(url, home.path()).unwrap();
+        let client = Client::new(url, &network, Duration::from_secs(60)).unwrap();
+        client.get(url, None).unwrap_err();
+        // For the one that waits, if nobody has come.
+        let _ = std::net::TcpStream::connect(address).and_then(|mut stream| stream.write_all(&[0]));
+        assert_eq!(seen.join().unwrap(), [5]);
+    }
 
     #[test]
     fn a_redirect_stays_where_it_was_asked() {

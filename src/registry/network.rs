@@ -38,8 +38,11 @@ impl Network {
             |name: &str| configuration.environment().get(name).filter(|value| !value.is_empty()).cloned();
         let either = |upper: &str| variable(&upper.to_ascii_lowercase()).or_else(|| variable(upper));
         let setting = |key| configuration.own_setting(&["http", key]);
-        let for_https = || url.starts_with("https:").then(|| either("HTTPS_PROXY")).flatten();
-        let proxy = setting("proxy").map(|proxy| proxy.value).or_else(for_https);
+        // As curl, with which cargo asks: it takes no HTTP_PROXY, which a CGI program has from whoever asks it.
+        let of_scheme =
+            || if url.starts_with("https:") { either("HTTPS_PROXY") } else { variable("http_proxy") };
+        let of_environment = || of_scheme().or_else(|| either("ALL_PROXY"));
+        let proxy = setting("proxy").map(|proxy| proxy.value).or_else(of_environment);
         let seconds = setting("timeout").and_then(|seconds| seconds.value.parse().ok());
         Self {
             // An empty one is none, for curl too.
@@ -124,6 +127,11 @@ mod tests {
         let both = [("HTTPS_PROXY", "upper:1"), ("https_proxy", "lower:1")];
         assert_eq!(proxy(HTTPS, &both, "").unwrap(), "lower:1");
         assert_eq!(proxy("http://localhost/", &both, ""), None);
+        let plain = [("HTTP_PROXY", "upper:1"), ("http_proxy", "lower:1"), ("ALL_PROXY", "all:1")];
+        assert_eq!(proxy("http://localhost/", &plain, "").unwrap(), "lower:1");
+        assert_eq!(proxy("http://localhost/", &plain[..1], ""), None);
+        assert_eq!(proxy(HTTPS, &plain, "").unwrap(), "all:1");
+        assert_eq!(proxy(HTTPS, &[both[0], plain[2]], "").unwrap(), "upper:1");
         assert_eq!(proxy(HTTPS, &both, http).unwrap(), "file:1");
         assert_eq!(proxy("http://r.example/", &[("CARGO_HTTP_PROXY", "cargo:1")], http).unwrap(), "cargo:1");
         assert_eq!(proxy(HTTPS, &[("CARGO_HTTP_PROXY", "")], http), None);

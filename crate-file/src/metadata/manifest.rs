@@ -68,7 +68,7 @@ pub(super) struct Manifest {
 /// Reads the text of a Cargo.toml.
 pub(super) fn read(text: &str, index_url: &str) -> Result<Manifest, ManifestError> {
     nesting::of_toml(text).map_err(|error| match error {
-        NotRead::TooDeep => ManifestError::TooDeep,
+        NotRead::TooDeep(_) => ManifestError::TooDeep,
         NotRead::TooMany => ManifestError::TooMuch("more than 65,536 names and values"),
         NotRead::Syntax(reason) => ManifestError::Syntax(reason),
     })?;

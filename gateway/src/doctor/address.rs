@@ -24,7 +24,7 @@ const MOST_CONFIG: usize = 64 << 10;
 
 /// What the configuration alone tells, and the addresses if it has usable ones.
 pub(super) fn configured(config: &Config) -> (Vec<Finding>, Option<Addresses>) {
-    let mut findings = vec![url(config)];
+    let mut findings = Vec::from_iter(url(config));
     findings.extend(proxy(config));
     match usable(config) {
         Ok(addresses) => (findings, Some(addresses)),
@@ -44,8 +44,12 @@ fn usable(config: &Config) -> Result<Addresses, StartError> {
     Addresses::of(config, config.listen)
 }
 
-fn url(config: &Config) -> Finding {
-    match &config.url {
+/// `None` for one that the gateway does not start with, of which the start's own words speak.
+fn url(config: &Config) -> Option<Finding> {
+    if let Err(StartError::Url(_)) = Addresses::of(config, config.listen) {
+        return None;
+    }
+    Some(match &config.url {
         None => bad(
             "no `url` is set: users would have to reach the address that is listened on",
             "set `url` to the registry's address as cargo's users will have it; it cannot be changed later",
@@ -55,7 +59,7 @@ fn url(config: &Config) -> Finding {
             "put a proxy that ends TLS in front, and set `url` to its https:// address",
         ),
         Some(url) => good(format!("the registry is {url}")),
-    }
+    })
 }
 
 fn loopback(url: &str) -> bool {

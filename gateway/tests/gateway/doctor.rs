@@ -176,6 +176,9 @@ fn the_address() {
     desk.assert_to_do(&[], "http://localhost.example.org is plain HTTP", "https://");
     desk.configure("url = \"http://127.0.0.1:8000\"");
     desk.assert_well(&[], "the registry is http://127.0.0.1:8000");
+    desk.configure("url = \"http://127.0.0.1:8000/?page\"");
+    desk.assert_to_do(&[], "the gateway does not start", "set `url`");
+    assert!(!desk.doctor(&[]).1.contains("the registry is"), "not both");
     desk.configure("url = \"https://crates.example.org\"");
     desk.assert_to_do(&[], "share one address", "`trusted-proxies`");
 }

@@ -60,10 +60,19 @@ pub(super) fn check(
 
 fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
     let program = surroundings.variable("CARGO").unwrap_or("cargo");
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    // A question installs nothing: rustup would do so for what a project's rust-toolchain.toml names.
+    let output =
+        Command::new(program).arg("--version").env("RUSTUP_AUTO_INSTALL", "0").stdin(Stdio::null()).output();
+    let Ok(output) = output else {
+        return findings.warn(CARGO, "there is no cargo on PATH", "rustup show");
+    };
+    let [text, complaint] =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     match text.split_whitespace().nth(1).and_then(|version| version.parse::<Version>().ok()) {
-        None => findings.warn(CARGO, "there is no cargo on PATH", "rustup show"),
+        None => {
+            let complaint = escape(complaint.lines().next().unwrap_or_default());
+            findings.warn(CARGO, format!("cargo does not tell its version: {complaint}"), "rustup show");
+        }
         Some(version) if version < OLDEST => {
             let text = format!("cargo {version} does not run credential providers; 1.74 does");
             findings.fail(CARGO, text, "rustup update stable");

@@ -49,7 +49,7 @@ impl Enrollment<'_> {
                     let start = Start::Adopted(found.key.point);
                     let planned = PlannedKey { role, slot, pin, touch, start };
                     self.make_key(planned, &self.management_key()?)?;
-                    self.arguments.label.clone()
+                    self.label.clone()
                 }
             };
             let public = PublicKey::from_uncompressed(&found.key.point)?;

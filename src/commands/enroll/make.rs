@@ -35,8 +35,8 @@ impl Enrollment<'_> {
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
         self.mention_keys_that_are_there(enrollments);
+        refresh::may_have_keys(&self.registry.index, self.context, self.ui)?;
         if !self.arguments.yes {
-            refresh::warn_if_no_index(&self.registry.index, self.context, self.ui);
             self.confirm(&self.and_take_out("Make these keys"))?;
         }
         let management = self.management_key()?;
@@ -47,7 +47,7 @@ impl Enrollment<'_> {
         let mut made = Vec::new();
         for (position, key) in planned.into_iter().enumerate() {
             let (role, slot, pin) = (key.role, key.slot, key.pin);
-            let label = self.arguments.label.clone();
+            let label = self.label.clone();
             let key = self.make_key(key, &management)?;
             self.enroll(&key, label, position == last)?;
             made.push(key);
@@ -164,7 +164,7 @@ impl Enrollment<'_> {
     ) -> Result<Key, Error> {
         let PlannedKey { role, slot, pin, touch, start } = planned;
         let purpose = Purpose::Signing { role, index: self.registry.index.clone() };
-        let label = self.arguments.label.clone();
+        let label = self.label.clone();
         let key = NewKey { curve: &P384, purpose, label, slot, start, pin, touch };
         let key = key.make(&self.card, management, self.context.cargo.home())?;
         let public = PublicKey::from_uncompressed(&key.point)?;

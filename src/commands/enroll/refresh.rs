@@ -33,14 +33,18 @@ pub(super) fn run(
     what_the_registry_wants(enrolled, Some(&token), context, ui)
 }
 
-/// Warns if something answers at this URL that is no index: keys for a mistyped URL would take up slots. If nothing
-/// answers, nothing is said, because the registry may come later.
-pub(super) fn warn_if_no_index(index: &str, context: &Context, ui: Ui) {
-    let greeting = greeting::greet(index, greeting::ANY_CRATE, &context.settings);
-    if let Err(error @ (greeting::Error::Status { status: ..500, .. } | greeting::Error::Config { .. })) =
-        greeting
-    {
-        ui.warn(format_args!("there is no index at this URL: {error}"));
+/// Refuses a URL where something answers that is no index, as cargo does: keys for a mistyped URL would take up slots. If
+/// nothing answers, nothing is said, because the registry may come later.
+pub(super) fn may_have_keys(index: &str, context: &Context, ui: Ui) -> Result<(), Error> {
+    match greeting::greet(index, greeting::ANY_CRATE, &context.settings) {
+        Err(
+            source @ (greeting::Error::Status { status: 404 | 410, .. } | greeting::Error::Config { .. }),
+        ) => Err(Error::NoIndex { source }),
+        Err(error @ greeting::Error::Status { status: ..500, .. }) => {
+            ui.warn(format_args!("this URL does not answer as an index: {error}"));
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 

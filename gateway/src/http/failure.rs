@@ -121,6 +121,7 @@ impl From<EnrollError> for Failure {
     fn from(error: EnrollError) -> Self {
         match error {
             EnrollError::Refused(error) => Self::Enrollment(error),
+            EnrollError::Full(error) => Self::Change(ChangeError::Full(error)),
             EnrollError::Store(error @ (StoreError::KeyKnown { .. } | StoreError::UserRemoved { .. })) => {
                 Self::Conflict(error.to_string())
             }

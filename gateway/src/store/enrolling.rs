@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 
-use super::counts::{self, Counted};
+use super::ledger::{self, MOST_SPENT, SpendError};
 use super::sql::{Sql, values};
 use super::{Store, StoreError, audit, keys, parsed, time, users};
 use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode};
@@ -62,6 +62,9 @@ pub enum EnrollError {
     /// The invite, the nonce or the endorsement is not good.
     #[error(transparent)]
     Refused(#[from] EnrollmentError),
+    /// As much was spent lately as can be remembered.
+    #[error(transparent)]
+    Full(SpendError),
     /// A key belongs to another user or was revoked, or the user was removed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,11 +102,11 @@ impl Store {
     /// endorsed expire together with it, and their tokens have to carry the same subject.
     ///
     /// # Errors
-    /// [`EnrollmentError::NonceUsed`], those about invites and endorsements; [`StoreError::KeyKnown`],
-    /// [`StoreError::UserRemoved`].
+    /// [`EnrollmentError::NonceUsed`], those about invites and endorsements; [`EnrollError::Full`];
+    /// [`StoreError::KeyKnown`], [`StoreError::UserRemoved`].
     pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, EnrollError> {
         self.write(|transaction| {
-            use_nonce(transaction, enrolling)?;
+            use_nonce(transaction, enrolling, MOST_SPENT)?;
             let (user, invite, endorser) = match &enrolling.right {
                 Right::Invite(hash) => {
                     let invite = find_invite(transaction, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
@@ -153,16 +156,16 @@ impl Store {
 
 /// Remembers the nonce among the single-use keys of mutations. They cannot be confused, because those begin with a key
 /// id.
-fn use_nonce(transaction: &Sql<'_>, enrolling: &Enrolling) -> Result<(), EnrollError> {
+fn use_nonce(transaction: &Sql<'_>, enrolling: &Enrolling, most: i64) -> Result<(), EnrollError> {
     let (nonce, kept_until) = &enrolling.nonce;
-    let written = transaction.execute(
-        "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?) ON CONFLICT DO NOTHING",
-        values![&serde_json::json!(["enroll", nonce]).to_string(), kept_until.as_second() + 1],
-    )?;
-    if written == 0 {
+    let nonce = serde_json::json!(["enroll", nonce]).to_string();
+    if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![&nonce])? {
         return Err(EnrollmentError::NonceUsed.into());
     }
-    Ok(counts::add(transaction, Counted::Spent, 1)?)
+    ledger::remember(transaction, &[nonce], *kept_until, enrolling.now, most).map_err(|error| match error {
+        SpendError::Store(error) => error.into(),
+        full => EnrollError::Full(full),
+    })
 }
 
 struct Invite {
@@ -251,4 +254,32 @@ fn are_enrolled(sql: &Sql<'_>, enrolling: &Enrolling, user: &User) -> Result<boo
 
 fn to_text(chain: &[Vec<u8>]) -> String {
     chain.iter().map(|one| STANDARD.encode(one)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One who enrolls again and again must not fill the table for those who change crates.
+    #[test]
+    fn nonces_have_the_bound_of_all_that_is_spent() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let enrolling = |nonce: &str, now: Timestamp| Enrolling {
+            right: Right::Invite(String::new()),
+            nonce: (nonce.to_owned(), now),
+            label: String::new(),
+            keys: Vec::new(),
+            now,
+        };
+        let spend = |enrolling: &Enrolling| store.write(|transaction| use_nonce(transaction, enrolling, 2));
+        for nonce in ["a", "b"] {
+            spend(&enrolling(nonce, now)).unwrap();
+        }
+        assert!(matches!(spend(&enrolling("c", now)), Err(EnrollError::Full(_))));
+        assert!(matches!(spend(&enrolling("a", now)), Err(EnrollError::Refused(EnrollmentError::NonceUsed))));
+        let later = Timestamp::from_second(60).unwrap();
+        spend(&enrolling("c", later)).unwrap();
+    }
 }

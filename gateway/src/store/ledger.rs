@@ -117,8 +117,8 @@ pub(crate) const INTERRUPTED: &str = "interrupted";
 /// What the outcome of a publish says, if the version is in this store.
 pub(super) const HERE: &str = "here";
 
-/// The most single-use keys and challenges that are remembered. They take about 300 MB.
-const MOST_SPENT: i64 = 1_000_000;
+/// The most single-use keys, challenges and nonces that are remembered. They take about 300 MB.
+pub(super) const MOST_SPENT: i64 = 1_000_000;
 
 /// Forgets what was spent so long ago that its token is refused for its age. It is bounded, so that nobody has to wait
 /// for all that a busy hour left behind; each change remembers two rows at most.
@@ -275,20 +275,36 @@ fn spend(transaction: &Sql<'_>, signed: &Signed, most: i64) -> Result<User, Spen
         return Err(Refusal::Role { role: key.role, wanted: signed.mutation.kind() }.into());
     }
     is_unspent(transaction, signed)?;
-    let forgotten = forget_spent(transaction, signed.now)?;
+    let spent: Vec<_> =
+        [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten().collect();
+    remember(transaction, &spent, signed.kept_until, signed.now, most)?;
+    Ok(key.user)
+}
+
+/// Remembers what is spent now, until its token is refused for its age, and forgets some of what is too old already.
+///
+/// # Errors
+/// [`SpendError::Full`] if this many are remembered; [`SpendError::Store`].
+pub(super) fn remember(
+    transaction: &Sql<'_>,
+    spent: &[String],
+    kept_until: Timestamp,
+    now: Timestamp,
+    most: i64,
+) -> Result<(), SpendError> {
+    let forgotten = forget_spent(transaction, now)?;
     if counts::number(transaction, Counted::Spent)? - forgotten >= most {
         return Err(SpendError::Full);
     }
     let mut new = 0;
-    for spent in [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten() {
+    for spent in spent {
         transaction.execute(
             "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)",
-            values![&spent, signed.kept_until.as_second() + 1],
+            values![spent, kept_until.as_second() + 1],
         )?;
         new += 1;
     }
-    counts::add(transaction, Counted::Spent, new - forgotten)?;
-    Ok(key.user)
+    Ok(counts::add(transaction, Counted::Spent, new - forgotten)?)
 }
 
 /// Forgets what is too old by now, and notes up to where: the clock may be put back. Returns how much that was.

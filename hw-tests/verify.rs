@@ -276,7 +276,7 @@ fn a_hostile_proof_is_refused_and_cannot_drive_the_terminal() {
     assert!(!outcome.status.success() && !outcome.stderr.contains('\u{1b}'), "{outcome:#?}");
     published.offline(|proof| proof["version"] = 2.into(), &[]).says(&["version 2", "update yk-cargo"]);
     let big = json!({ "version": 1, "padding": "x".repeat(2 << 20) });
-    published.offline(|proof| *proof = big, &[]).says(&["the proof is not strict JSON"]);
+    published.offline(|proof| *proof = big, &[]).says(&["the proof cannot be read: not JSON"]);
     for usage in [vec!["verify"], vec!["verify", "alpha@0.1.0"], vec!["verify", "--proof", "proof.json"]] {
         assert_eq!(published.world.yk_cargo(usage).ends().status.code(), Some(2));
     }

@@ -43,7 +43,7 @@ pub struct Enroll {
     /// The YubiKey to use, by the number printed on it.
     #[arg(long, value_name = "NUMBER", value_parser = serial)]
     pub serial: Option<Serial>,
-    /// What to call the key on this card, 1 to 64 characters. [default: yk-cargo]
+    /// What to call the key on this card, 1 to 64 characters [default: yk-cargo]
     #[arg(long, value_parser = label)]
     pub label: Option<String>,
     /// The key subject, if the registry gave you one.

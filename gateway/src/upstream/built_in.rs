@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use asymmetric_token::{Checksum, CrateName, Mutation};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
@@ -232,22 +232,30 @@ fn index_answer(
 ) -> Result<Option<Response>, StoreError> {
     let Some(state) = store.index_state(name)? else { return Ok(None) };
     let not_modified = |tag: String| (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
-    if let Some(tag) = tags.of(name, state)
-        && client_has_it(conditions, &tag, &http_date(state.changed))
+    let known = tags.of(name, state);
+    if let Some(known) = &known
+        && client_has_it(conditions, &known.tag, &http_date(state.changed))
     {
-        return Ok(Some(not_modified(tag)));
+        return Ok(Some(not_modified(known.tag.clone())));
     }
-    let Some(file) = store.index_file(name)? else { return Ok(None) };
-    let (tag, modified) = (entity_tag(&file.lines), http_date(file.state.changed));
-    tags.remember(name, file.state, &tag);
+    let (state, tag, lines) = match known.and_then(|known| Some((known.tag, known.lines.upgrade()?))) {
+        Some((tag, lines)) => (state, tag, lines),
+        None => {
+            let Some(file) = store.index_file(name)? else { return Ok(None) };
+            let (tag, lines) = (entity_tag(&file.lines), Arc::new(file.lines));
+            tags.remember(name, Known { state: file.state, tag: tag.clone(), lines: Arc::downgrade(&lines) });
+            (file.state, tag, lines)
+        }
+    };
+    let modified = http_date(state.changed);
     if client_has_it(conditions, &tag, &modified) {
         return Ok(Some(not_modified(tag)));
     }
     let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
-    let mut response = (fields, file.lines).into_response();
+    let mut response = (fields, Body::from(Bytes::from_owner(Shared(lines)))).into_response();
     // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's own
     // `Date` may be a second old.
-    if file.state.changed + 1 < Timestamp::now().as_second()
+    if state.changed + 1 < Timestamp::now().as_second()
         && let Ok(modified) = modified.try_into()
     {
         response.headers_mut().insert(header::LAST_MODIFIED, modified);
@@ -255,25 +263,42 @@ fn index_answer(
     Ok(Some(response))
 }
 
-/// The entity tags of index files, each with the state that it is of. What is sent as a whole is always hashed, so a tag
-/// stands for nothing but the bytes that went with it.
+/// A text in memory once for all who are being sent it, however slowly they read.
+struct Shared(Arc<String>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// What was sent of a crate's index file: its entity tag, and the lines as long as somebody is being sent them.
+#[derive(Clone, Debug)]
+struct Known {
+    state: IndexState,
+    tag: String,
+    lines: Weak<String>,
+}
+
+/// The entity tags of index files. What is read from the store is always hashed, so a tag stands for nothing but the bytes that
+/// went with it.
 #[derive(Debug, Default)]
-struct Tags(Mutex<HashMap<String, (IndexState, String)>>);
+struct Tags(Mutex<HashMap<String, Known>>);
 
 impl Tags {
-    fn of(&self, name: &str, state: IndexState) -> Option<String> {
-        self.known().get(name).filter(|(known, _)| *known == state).map(|(_, tag)| tag.clone())
+    fn of(&self, name: &str, state: IndexState) -> Option<Known> {
+        self.known().get(name).filter(|known| known.state == state).cloned()
     }
 
-    fn remember(&self, name: &str, state: IndexState, tag: &str) {
+    fn remember(&self, name: &str, file: Known) {
         let mut known = self.known();
         if known.len() >= MOST_TAGS {
             known.clear();
         }
-        known.insert(name.to_owned(), (state, tag.to_owned()));
+        known.insert(name.to_owned(), file);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (IndexState, String)>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -300,4 +325,34 @@ fn client_has_it(headers: &HeaderMap, tag: &str, modified: &str) -> bool {
 fn http_date(second: i64) -> String {
     let time = Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH);
     rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that takes nothing keeps what it is sent in memory, and there can be as many as there are connections.
+    #[tokio::test]
+    async fn all_readers_of_an_index_file_share_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let database = rusqlite::Connection::open(folder.path().join("registry.db")).unwrap();
+        let change = |sql| database.execute_batch(sql).unwrap();
+        change(
+            "INSERT INTO user (id, name) VALUES (1, 'alice');
+             INSERT INTO crate (folded, name, owner, changed) VALUES ('hello', 'hello', 1, 0);
+             INSERT INTO version (crate, version, core, line) VALUES ('hello', '1.0.0', '1.0.0', 'first');",
+        );
+        let tags = Tags::default();
+        let file = async || {
+            let answer = index_answer(&store, &tags, "hello", &HeaderMap::new()).unwrap().unwrap();
+            axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap()
+        };
+        let [one, other] = [file().await, file().await];
+        assert_eq!((&*one, one.as_ptr()), (&b"first\n"[..], other.as_ptr()));
+        change("UPDATE version SET line = 'second'; UPDATE crate SET revision = revision + 1;");
+        assert_eq!(&*file().await, b"second\n");
+        drop((one, other));
+        assert_eq!(&*file().await, b"second\n", "nobody is being sent it any more");
+    }
 }

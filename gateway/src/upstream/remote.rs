@@ -22,7 +22,7 @@ use hyper::body::Body as _;
 use semver::Version;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
@@ -45,6 +45,8 @@ const CONFIG_KEPT: Duration = Duration::from_secs(300);
 const MOST_REDIRECTS: usize = 5;
 /// The longest index file that is read to find a version's state, in bytes.
 const MOST_INDEX: usize = 64 << 20;
+/// Downloads for which a checksum is looked up at once, in an index file that is held as a whole.
+const CHECKSUMS: usize = 8;
 /// The longest answer to a change, in bytes.
 const MOST_ANSWER: usize = 1 << 20;
 /// The longest body that is waited for, in bytes.
@@ -68,6 +70,7 @@ pub(crate) struct Remote {
     registry_config: RwLock<Option<(Instant, Arc<RegistryConfig>)>>,
     credentials: Credentials,
     timeout: Duration,
+    checksums: Semaphore,
 }
 
 impl Remote {
@@ -86,6 +89,7 @@ impl Remote {
             registry_config: RwLock::new(None),
             credentials: Credentials::new(store, Vault::open(&config.key_file)?),
             timeout: config.timeout,
+            checksums: Semaphore::new(CHECKSUMS),
         })
     }
 
@@ -277,6 +281,8 @@ impl Remote {
         let caller = self.credentials.reader(reader)?;
         let registry = self.registry_config(&caller).await?;
         let checksum = if registry.needs_checksum() {
+            // It is never closed.
+            let _turn = self.checksums.acquire().await;
             let state = self.version_state(&caller, name, version).await?;
             let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
             Some(state.ok_or_else(none)?.checksum)

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
@@ -10,7 +12,7 @@ use registry_gateway::config::{Owners, Reads};
 use registry_gateway::record;
 use serde_json::json;
 
-use crate::common::bearer_registry::{BearerRegistry, Say};
+use crate::common::bearer_registry::{BearerRegistry, Received, Say};
 use crate::common::front::{ALICES, BOBS, Front};
 use crate::common::{Response, SoftwareKey, Upload};
 
@@ -225,6 +227,38 @@ fn downloads_at_another_origin() {
     let front = Front::with(|config| config.upstream.as_mut().unwrap().dl = Some(dl));
     assert_eq!(get(&front).text(), "the file");
     assert_eq!(elsewhere.received()[0].field("authorization"), Some(ALICES));
+}
+
+/// Each has a whole index file in memory, which may have 64 MiB.
+#[test]
+fn downloads_that_need_a_checksum_take_turns() {
+    const AT_ONCE: usize = 8;
+    let front = Front::new();
+    let registry = front.registry.url();
+    let config = json!({ "dl": format!("{registry}/{{sha256-checksum}}"), "api": registry });
+    front.registry.on("GET /index/config.json", Say::ok(config.to_string()));
+    let (asked, most) = (Arc::new((Mutex::new(0), Condvar::new())), Arc::new(AtomicUsize::new(0)));
+    let (seen, line) = (most.clone(), json!({ "vers": "1.0.0", "cksum": "0".repeat(64) }).to_string());
+    let answer = move |_: &Received| {
+        let (count, changed) = &*asked;
+        let mut now = count.lock().unwrap();
+        *now += 1;
+        changed.notify_all();
+        seen.fetch_max(*now, Ordering::SeqCst);
+        // One more than may come at once does not come, or it is seen.
+        let patience = Duration::from_millis(300);
+        (now, _) = changed.wait_timeout_while(now, patience, |now| *now <= AT_ONCE).unwrap();
+        *now -= 1;
+        Say::ok(line.clone())
+    };
+    front.registry.on("GET /index/he/ll/hello", Say::Ask(Arc::new(answer)));
+    front.registry.on(&format!("GET /{}", "0".repeat(64)), Say::ok("the file"));
+    std::thread::scope(|scope| {
+        for _ in 0..2 * AT_ONCE {
+            scope.spawn(|| front.gateway.get("/api/v1/crates/hello/1.0.0/download").assert_ok());
+        }
+    });
+    assert!(most.load(Ordering::SeqCst) <= AT_ONCE, "{most:?} index files at once");
 }
 
 #[test]

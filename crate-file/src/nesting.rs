@@ -3,7 +3,7 @@
 //!
 //! The levels of JSON are not counted, because serde_json gives up after 128 of them.
 
-use toml_parser::lexer::TokenKind;
+use toml_parser::lexer::{Token, TokenKind};
 use toml_parser::parser::{Event, EventKind, parse_document};
 use toml_parser::{ParseError, Source};
 
@@ -58,11 +58,11 @@ pub(crate) fn of_platform(platform: &str) -> Result<(), TooDeep> {
 /// added.
 ///
 /// # Errors
-/// [`NotRead::TooDeep`] with more than 32 levels below a header, or in it; [`NotRead::TooMany`]; [`NotRead::Syntax`], after which nobody is to parse it:
-/// its levels are not known.
+/// [`NotRead::TooDeep`] with more than 32 levels below a header, or in it; [`NotRead::TooMany`]; [`NotRead::Syntax`], after which
+/// nobody is to parse it: its levels are not known.
 pub fn of_toml(text: &str) -> Result<(), NotRead> {
-    brackets_of_toml(text)?;
     let tokens = Source::new(text).lex().into_vec();
+    brackets(&tokens)?;
     let mut levels = Levels::default();
     let mut count = |event: Event| levels.count(event.kind());
     let mut error: Option<ParseError> = None;
@@ -80,9 +80,9 @@ pub fn of_toml(text: &str) -> Result<(), NotRead> {
 /// Counts the brackets of TOML that are open at a time: up to 32. A parser calls itself for some of them, and leaves that call at the
 /// next bracket that closes its kind. Only such a one is counted as closing, so that no fewer are open here than there, whatever the
 /// text is.
-fn brackets_of_toml(text: &str) -> Result<(), TooDeep> {
+fn brackets(tokens: &[Token]) -> Result<(), TooDeep> {
     let mut open = Vec::new();
-    for token in Source::new(text).lex() {
+    for token in tokens {
         let opened_by = match token.kind() {
             kind @ (TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket) => {
                 open.push(kind);

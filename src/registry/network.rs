@@ -113,7 +113,7 @@ mod tests {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let config = CargoConfig::new(home.path().to_owned(), home.path().to_owned());
         let configuration = config.with_environment(variables.collect()).read_own().unwrap();
-        Network::of(url, &configuration, Path::new("/work"))
+        Network::of(url, &configuration, Path::new("/here"))
     }
 
     const HTTPS: &str = "https://r.example/";
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(set.timeout, Some(Duration::from_secs(3)));
         assert_eq!(set.certificates, Some(PathBuf::from("/etc/ca.pem")));
         let set = network(HTTPS, &[("CARGO_HTTP_CAINFO", "ca.pem")], "");
-        assert_eq!(set.certificates, Some(PathBuf::from("/work/ca.pem")));
+        assert_eq!(set.certificates, Some(PathBuf::from("/here/ca.pem")));
         for nothing in ["0", "-1", "soon"] {
             assert_eq!(network(HTTPS, &[("CARGO_HTTP_TIMEOUT", nothing)], "").timeout, None);
         }

@@ -3,7 +3,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use asymmetric_token::Claims;
 use jiff::Timestamp;
@@ -13,22 +12,8 @@ use registry_gateway::vault::Vault;
 use rustix::process::Signal;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
-use crate::common::served::{Served, program};
+use crate::common::served::{Served, program, run, succeeds};
 use crate::common::{Fixture, SoftwareKey, Upload};
-
-/// What does not end by itself is ended by coreutils' `timeout`, with 124.
-fn run(store: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new("timeout");
-    command.env("REGISTRY_GATEWAY_STORE", store).args(["20", env!("CARGO_BIN_EXE_registry-gateway")]);
-    command.args(arguments).output().unwrap()
-}
-
-#[track_caller]
-fn succeeds(store: &Path, arguments: &[&str]) -> String {
-    let output = run(store, arguments);
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// Fails with 1; returns standard error.
 #[track_caller]

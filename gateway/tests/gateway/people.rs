@@ -1,7 +1,6 @@
 //! Users, invites and terms of keys, from the command line, while the registry is served.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use asymmetric_token::Claims;
 use jiff::{SignedDuration, Timestamp};
@@ -9,20 +8,8 @@ use registry_gateway::keys::{Key, NewKey, Role};
 use registry_gateway::policy::{Refusal, is_good};
 use registry_gateway::store::{Store, StoreError};
 
+use crate::common::served::{run, succeeds};
 use crate::common::{Fixture, SoftwareKey, Upload};
-
-fn run(store: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
-    command.args(arguments).output().unwrap()
-}
-
-#[track_caller]
-fn succeeds(store: &Path, arguments: &[&str]) -> String {
-    let output = run(store, arguments);
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// Fails without a word on standard output; what is on standard error has these texts.
 #[track_caller]

@@ -1,7 +1,7 @@
 //! Changes that an earlier run left open: the gateway serves at once, and only who changes one of these crates has to wait.
 #![cfg(unix)]
 
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -13,7 +13,7 @@ use registry_gateway::store::{Intent, Signed, Store};
 
 use crate::common::bearer_registry::Say;
 use crate::common::front::Front;
-use crate::common::{Response, Upload};
+use crate::common::{Response, Upload, served};
 
 const YANK: &str = "DELETE /api/v1/crates/hello/1.0.0/yank";
 const INDEX_FILE: &str = "GET /index/he/ll/hello";
@@ -54,16 +54,12 @@ fn outcomes(store: &Store) -> Vec<String> {
 }
 
 fn run(front: &Front, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", front.gateway.folder.path()).env_remove("REGISTRY_GATEWAY_LOG");
-    command.args(arguments).output().unwrap()
+    served::run(front.gateway.folder.path(), arguments)
 }
 
 #[track_caller]
 fn succeeds(front: &Front, arguments: &[&str]) -> String {
-    let output = run(front, arguments);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    served::succeeds(front.gateway.folder.path(), arguments)
 }
 
 /// Returns standard error.

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -20,6 +20,21 @@ pub(crate) fn program(store: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
     command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
     command
+}
+
+/// What does not end by itself is ended by coreutils' `timeout`, with 124.
+pub(crate) fn run(store: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).args(arguments).output().unwrap()
+}
+
+/// Returns standard output.
+#[track_caller]
+pub(crate) fn succeeds(store: &Path, arguments: &[&str]) -> String {
+    let output = run(store, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The program where every user can run it: what was built may lie in a folder of root's own.

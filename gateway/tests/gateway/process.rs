@@ -173,7 +173,8 @@ fn memory_is_nobody_elses() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let (_kept, program) = for_everybody();
     let mut command = Command::new(program);
-    command.env("REGISTRY_GATEWAY_STORE", store::named(&folder.path().join("registry"))).uid(65_534);
+    command.env("REGISTRY_GATEWAY_STORE", store::named(&folder.path().join("registry")));
+    command.env("HOME", folder.path()).uid(65_534);
     let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
     let memory = fs::metadata(format!("/proc/{}/mem", served.child.id())).unwrap();
     assert_eq!(memory.uid(), 0);

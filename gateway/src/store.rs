@@ -54,7 +54,7 @@ use crate::config::PostgresConfig;
 use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 pub use audit::AuditError;
-pub(crate) use crates::{CratesError, IndexState};
+pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;

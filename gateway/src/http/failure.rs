@@ -155,6 +155,7 @@ impl From<ChangeError> for Failure {
             ChangeError::Full(_)
             | ChangeError::Unsettled { .. }
             | ChangeError::NothingChanged(_)
+            | ChangeError::NotMade { .. }
             | ChangeError::NotOnRecord { .. } => Self::Change(error),
         }
     }
@@ -189,7 +190,11 @@ impl IntoResponse for Failure {
             Self::Internal(cause) => {
                 tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")
             }
-            Self::Change(cause @ (ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. })) => {
+            Self::Change(
+                cause @ (ChangeError::NothingChanged(_)
+                | ChangeError::NotMade { .. }
+                | ChangeError::NotOnRecord { .. }),
+            ) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
             Self::Change(ChangeError::Unsettled { .. }) => {

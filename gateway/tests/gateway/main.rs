@@ -34,6 +34,7 @@ mod policy;
 mod postgres;
 mod process;
 mod proxies;
+mod races;
 mod reads;
 mod real_cargo;
 mod real_crates;

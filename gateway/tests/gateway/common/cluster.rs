@@ -215,6 +215,8 @@ fn as_server(program: &Path, folder: &Path) -> Command {
         Command::new(program)
     };
     command.current_dir(folder).env("FOLDER", folder).env("LC_ALL", "C").env_remove("PGDATA");
+    // The server looks its libraries' names up once, and not in the process of each connection.
+    command.env("LD_BIND_NOW", "1");
     command
 }
 

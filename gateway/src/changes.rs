@@ -11,7 +11,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use asymmetric_token::{CrateName, Mutation};
-use jiff::Timestamp;
 use semver::Version;
 use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
@@ -90,6 +89,12 @@ pub(crate) enum ChangeError {
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
     )]
     NothingChanged(#[source] Box<dyn Error + Send + Sync>),
+    /// The store did not say whether the token was spent. Nothing was changed.
+    #[error(
+        "nothing was changed, but the registry's database did not say whether this token was spent; what was begun will be \
+         settled, so try again in a minute"
+    )]
+    InDoubt(#[source] StoreError),
     /// The registry behind did not make the change, or its answer left that open.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -176,13 +181,14 @@ impl Changes {
     async fn spend(&self, mut signed: Signed) -> Result<Intent, ChangeError> {
         let store = self.store.clone();
         let begun = blocking(move || {
-            signed.now = Timestamp::now();
+            signed.now = store.now();
             store.begin(&signed)
         });
         let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
         begun.map_err(|error| match error {
             SpendError::Refused(refusal) => ChangeError::Refused(refusal),
             SpendError::Full => ChangeError::Full(error),
+            SpendError::Store(error) if error.is_in_doubt() => ChangeError::InDoubt(error),
             SpendError::Store(error) => ChangeError::NothingChanged(error.into()),
         })
     }
@@ -220,7 +226,7 @@ impl Changes {
         tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
         let (store, heads) = (self.store.clone(), self.heads.clone());
         let recorded = blocking(move || {
-            let now = Timestamp::now();
+            let now = store.now();
             let recorded = store.settle(&intent, &outcome, now)?;
             // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
             if let Err(error) = heads.keep_up(&store, now) {

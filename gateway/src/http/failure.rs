@@ -18,6 +18,8 @@ use crate::upstream::{RemoteError, UpstreamError};
 
 /// When to try a change again that waits for the outcome of another one, in seconds.
 const UNSETTLED_RETRY: u64 = 60;
+/// When to ask again while the store's database does not answer, in seconds.
+const UNAVAILABLE_RETRY: u64 = 5;
 
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,15 @@ pub(super) enum Failure {
     /// The store failed before a change, or after it.
     #[error(transparent)]
     Change(ChangeError),
+    /// The store's database cannot be asked at present. Nothing is answered from what was known before.
+    #[error("the registry's database does not answer; try again in a few seconds")]
+    Unavailable(StoreError),
+    /// The store's database did not say what came of a change in it.
+    #[error(
+        "the registry's database did not say whether this was done, and it will be settled when it does; look in a minute, and \
+         try again if it was not"
+    )]
+    InDoubt(StoreError),
     /// Something failed that is not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
@@ -92,13 +103,23 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Change(ChangeError::Unsettled { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Change(ChangeError::Unsettled { .. } | ChangeError::InDoubt(_))
+            | Self::Unavailable(_)
+            | Self::InDoubt(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Change(ChangeError::NothingChanged(cause)) if is_passing(cause.as_ref()) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
             Self::Change(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
+}
+
+/// Whether the store's database cannot be asked at present.
+fn is_passing(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(StoreError::is_passing)
 }
 
 /// As for tokens: 401 if another credential could help, 403 if the credential is good and does not suffice.
@@ -132,7 +153,11 @@ impl From<EnrollError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            error if error.is_in_doubt() => Self::InDoubt(error),
+            error if error.is_passing() => Self::Unavailable(error),
+            error => Self::internal(error),
+        }
     }
 }
 
@@ -155,6 +180,7 @@ impl From<ChangeError> for Failure {
             ChangeError::Full(_)
             | ChangeError::Unsettled { .. }
             | ChangeError::NothingChanged(_)
+            | ChangeError::InDoubt(_)
             | ChangeError::NotOnRecord { .. } => Self::Change(error),
         }
     }
@@ -189,7 +215,15 @@ impl IntoResponse for Failure {
             Self::Internal(cause) => {
                 tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")
             }
-            Self::Change(cause @ (ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. })) => {
+            Self::Unavailable(cause) | Self::InDoubt(cause) => {
+                let hint = cause.hint();
+                tracing::error!(cause = %with_causes(cause), hint, "the store's database cannot be used");
+            }
+            Self::Change(
+                cause @ (ChangeError::NothingChanged(_)
+                | ChangeError::InDoubt(_)
+                | ChangeError::NotOnRecord { .. }),
+            ) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
             Self::Change(ChangeError::Unsettled { .. }) => {
@@ -211,7 +245,13 @@ impl IntoResponse for Failure {
         }
         let retry_after = match &self {
             Self::TooMany(wait) => Some(whole_seconds(wait).into()),
-            Self::Change(ChangeError::Unsettled { .. }) => Some(UNSETTLED_RETRY.into()),
+            Self::Change(ChangeError::Unsettled { .. } | ChangeError::InDoubt(_)) | Self::InDoubt(_) => {
+                Some(UNSETTLED_RETRY.into())
+            }
+            Self::Unavailable(_) => Some(UNAVAILABLE_RETRY.into()),
+            Self::Change(ChangeError::NothingChanged(cause)) if is_passing(cause.as_ref()) => {
+                Some(UNAVAILABLE_RETRY.into())
+            }
             Self::Denied { retry_after, .. } => retry_after.clone(),
             Self::Remote(error) => error.retry_after().cloned(),
             _ => None,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::future::ready;
 use std::io::{self, Cursor, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -10,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
+use futures_util::{StreamExt as _, stream};
 use jiff::fmt::rfc2822;
 use semver::Version;
 use serde_json::json;
@@ -22,7 +24,7 @@ use super::{Publication, Search, UpstreamError};
 use crate::background::blocking;
 use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::store::{CratesError, IndexState, Store, StoreError};
+use crate::store::{CrateFile, CratesError, IndexState, Pieces, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
@@ -35,7 +37,7 @@ const MOST_TAGS: usize = 100_000;
 const READS: usize = 4;
 
 /// The registry in the gateway's store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
     tags: Arc<Tags>,
@@ -64,13 +66,16 @@ impl BuiltIn {
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
     ) -> Result<T, UpstreamError> {
-        let turn = self.reads.clone().acquire_owned().await;
-        self.ask(move |store| {
-            // The work goes on if nobody waits for it any more, and has its turn until then.
-            let _turn = turn;
-            work(store)
-        })
-        .await
+        let reading = async {
+            let turn = self.reads.clone().acquire_owned().await;
+            self.ask(move |store| {
+                // The work goes on if nobody waits for it any more, and has its turn until then.
+                let _turn = turn;
+                work(store)
+            })
+            .await
+        };
+        self.store.in_time(reading).await
     }
 
     pub(super) async fn index_file(
@@ -93,15 +98,48 @@ impl BuiltIn {
         let (crate_name, number) = (name.to_string(), version.to_string());
         let opened = self.read(move |store| {
             let failed = |source| StoreError::File { path: store.crate_file(&crate_name, &number), source };
-            let file = store.published_file(&crate_name, &number)?;
-            file.map(|file| Opened::new(file).map_err(failed)).transpose()
+            match store.published_file(&crate_name, &number)? {
+                Some(CrateFile::InFolder(file)) => Opened::new(file).map(Some).map_err(failed),
+                Some(CrateFile::InPieces(pieces)) => {
+                    let begin = store.piece(&pieces, 0)?;
+                    Ok(Some(Opened { length: pieces.length, begin, rest: Rest::Pieces(pieces) }))
+                }
+                None => Ok(None),
+            }
         });
         let opened = opened.await?.ok_or_else(none)?;
         let fields = [
             (header::CONTENT_TYPE, "application/gzip".to_owned()),
             (header::CONTENT_LENGTH, opened.length.to_string()),
         ];
-        Ok((fields, opened.body()).into_response())
+        Ok((fields, self.body(opened)).into_response())
+    }
+
+    fn body(&self, Opened { length, begin, rest }: Opened) -> Body {
+        // To learn that nothing follows, a thread would have to be waited for.
+        if begin.len() as u64 == length {
+            return begin.into();
+        }
+        match rest {
+            Rest::File(file) => {
+                let whole = AsyncReadExt::chain(Cursor::new(begin), tokio::fs::File::from_std(file));
+                Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
+            }
+            Rest::Pieces(pieces) => {
+                let (built_in, pieces) = (self.clone(), Arc::new(pieces));
+                let others = stream::try_unfold(1, move |number| {
+                    let (built_in, pieces) = (built_in.clone(), pieces.clone());
+                    async move {
+                        if number == pieces.count {
+                            return Ok(None);
+                        }
+                        let piece = built_in.read(move |store| store.piece(&pieces, number)).await?;
+                        Ok::<_, UpstreamError>(Some((piece, number + 1)))
+                    }
+                });
+                Body::from_stream(stream::once(ready(Ok(begin))).chain(others))
+            }
+        }
     }
 
     pub(super) async fn search(&self, search: &Search) -> Result<Response, UpstreamError> {
@@ -156,7 +194,7 @@ impl BuiltIn {
         yanked: bool,
     ) -> Result<(), UpstreamError> {
         let (user, name, version) = (user.clone(), name.to_string(), version.to_string());
-        self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, Timestamp::now())).await
+        self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, store.now())).await
     }
 
     pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
@@ -187,7 +225,14 @@ impl BuiltIn {
 struct Opened {
     length: u64,
     begin: Vec<u8>,
-    rest: File,
+    rest: Rest,
+}
+
+/// What follows the first piece.
+enum Rest {
+    File(File),
+    /// In the database. However slowly they are received, a connection is in use only while one of them is read.
+    Pieces(Pieces),
 }
 
 impl Opened {
@@ -195,17 +240,7 @@ impl Opened {
         let length = rest.metadata()?.len();
         let mut begin = Vec::new();
         rest.by_ref().take(PIECE as u64).read_to_end(&mut begin)?;
-        Ok(Self { length, begin, rest })
-    }
-
-    fn body(self) -> Body {
-        // To learn that nothing follows, a thread would have to be waited for.
-        if self.begin.len() as u64 == self.length {
-            return self.begin.into();
-        }
-        let rest = tokio::fs::File::from_std(self.rest);
-        let whole = AsyncReadExt::chain(Cursor::new(self.begin), rest);
-        Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
+        Ok(Self { length, begin, rest: Rest::File(rest) })
     }
 }
 
@@ -255,7 +290,7 @@ fn index_answer(
     let mut response = (fields, Body::from(Bytes::from_owner(Shared(lines)))).into_response();
     // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's own
     // `Date` may be a second old.
-    if state.changed + 1 < Timestamp::now().as_second()
+    if state.changed + 1 < store.now().as_second()
         && let Ok(modified) = modified.try_into()
     {
         response.headers_mut().insert(header::LAST_MODIFIED, modified);

@@ -194,9 +194,11 @@ fn only_changes_of_who_may_what_raise_the_revision() {
     let Some(database) = Database::new() else { return };
     let (one, other) = (database.open().unwrap(), database.open().unwrap());
     let key = SoftwareKey::new(1);
-    let mut before = one.revision().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let revision = || runtime.block_on(one.revision()).unwrap();
+    let mut before = revision();
     let mut is_raised = || {
-        let now = one.revision().unwrap();
+        let now = revision();
         let is_raised = now != before;
         before = now;
         is_raised

@@ -69,11 +69,7 @@ pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Re
 
 /// The reader, if the token's signature was verified before and it still allows reading. If it does not, the full
 /// verification tells why.
-async fn known_reader(
-    app: &App,
-    hash: TokenHash,
-    revision: Revision,
-) -> Result<Option<Reader>, StoreError> {
+async fn known_reader(app: &App, hash: TokenHash, revision: Revision) -> Result<Option<Reader>, StoreError> {
     let Some(mut read) = app.verified_reads.find(&hash) else { return Ok(None) };
     if read.revision != revision {
         let id = read.key.id();

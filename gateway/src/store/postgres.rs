@@ -129,7 +129,10 @@ fn is_passing(code: &SqlState) -> bool {
 /// What to do where the server refused with this code.
 fn of_code(code: &SqlState) -> Option<&'static str> {
     let known = [
-        (&SqlState::DISK_FULL, "make room on the server's disk: its log names the file that could not be written"),
+        (
+            &SqlState::DISK_FULL,
+            "make room on the server's disk: its log names the file that could not be written",
+        ),
         (
             &SqlState::READ_ONLY_SQL_TRANSACTION,
             "see `default_transaction_read_only` of the server, the database and the role; if it is a standby now, name the primary too",
@@ -218,11 +221,12 @@ impl Postgres {
     pub fn session_within(&self, limit: Duration) -> Result<Session, PostgresError> {
         let runtime = self.runtime.as_ref().ok_or(PostgresError::GivenUp)?;
         let connection = waited(runtime.handle(), limit, self.pool.get());
-        let connection = connection.map_err(|_| PostgresError::Late(limit))?.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
-            other => PostgresError::Runtime(io::Error::other(other.to_string())),
-        })?;
+        let connection =
+            connection.map_err(|_| PostgresError::Late(limit))?.map_err(|error| match error {
+                PoolError::Backend(error) => error,
+                PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
+                other => PostgresError::Runtime(io::Error::other(other.to_string())),
+            })?;
         Ok(Session { runtime: runtime.handle().clone(), connection, is_kept: Cell::new(false) })
     }
 }

@@ -311,7 +311,11 @@ impl Remote {
 
     /// Only a missing credential is known here as a reason for which the registry would refuse.
     pub(super) async fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
-        if self.credentials.has(user).await? { Ok(()) } else { Err(RemoteError::NoCredential(user.clone()).into()) }
+        if self.credentials.has(user).await? {
+            Ok(())
+        } else {
+            Err(RemoteError::NoCredential(user.clone()).into())
+        }
     }
 
     /// What cargo shows of the answer: warnings.

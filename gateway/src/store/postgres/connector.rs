@@ -108,7 +108,9 @@ impl Unusable {
                 let passing = [&SqlState::TOO_MANY_CONNECTIONS, &SqlState::CANNOT_CONNECT_NOW];
                 error.code().is_some_and(|code| passing.contains(&code))
             }
-            Self::NoPassword | Self::TooOld(_) | Self::Encoding(_) | Self::Pooler(_) | Self::Nonsense => false,
+            Self::NoPassword | Self::TooOld(_) | Self::Encoding(_) | Self::Pooler(_) | Self::Nonsense => {
+                false
+            }
         }
     }
 
@@ -199,7 +201,13 @@ impl Connector {
     pub(super) fn new(url: &PostgresUrl, settings: &PostgresConfig) -> Result<Self, PostgresError> {
         let needs_tls = url.hosts.iter().any(|host| wants_tls(host, settings));
         let tls = if needs_tls { Some(tls(settings.ca_file.as_deref())?) } else { None };
-        Ok(Self { url: url.clone(), settings: settings.clone(), tls, last: AtomicUsize::new(0), trust: AtomicU64::new(0) })
+        Ok(Self {
+            url: url.clone(),
+            settings: settings.clone(),
+            tls,
+            last: AtomicUsize::new(0),
+            trust: AtomicU64::new(0),
+        })
     }
 
     /// From now on no connection is lent that was made before.

@@ -11,8 +11,8 @@ use std::pin::pin;
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Error, SimpleQueryMessage};
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::{EngineError, Sql, Value};
 use crate::config::PostgresConfig;
@@ -91,7 +91,9 @@ impl Postgres {
             _ => None,
         });
         let number = |column| row?.get(column)?.parse().ok();
-        let (Some(found), Some(serves)) = (number(0), number(1)) else { return Err(EngineError::NoRow.into()) };
+        let (Some(found), Some(serves)) = (number(0), number(1)) else {
+            return Err(EngineError::NoRow.into());
+        };
         self.knows(found, serves)?;
         Ok(session)
     }

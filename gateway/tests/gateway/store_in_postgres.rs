@@ -222,7 +222,7 @@ fn a_layout_of_a_newer_program_is_not_written() {
     store.challenge_key().unwrap();
     database.sql("UPDATE log_end SET layout = 3, serves = 2");
     let error = store.challenge_key().unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 1 }), "{error}");
     let error = database.open().unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 3, known: 1 }), "{error}");
 }

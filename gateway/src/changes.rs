@@ -1,6 +1,6 @@
 //! One change of a crate, from a token to a record. The token is spent, the change is made, its outcome is found out,
 //! and the outcome is written down. In this order a crash, a full disk or a silent registry loses neither a change nor
-//! its record.
+//! its record. The built-in registry makes a change and writes its outcome down in one transaction.
 //!
 //! Changes of one crate take turns. A change goes on when the client that asked for it has gone.
 
@@ -22,7 +22,7 @@ use crate::in_turn::InTurn;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
 use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
-use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
+use crate::upstream::{Accepted, OwnersChange, Publication, Upstream, UpstreamError};
 use left_open::LeftOpen;
 
 /// The changes of one registry.
@@ -98,6 +98,12 @@ pub(crate) enum ChangeError {
     /// The registry behind did not make the change, or its answer left that open.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The store failed, and with it the change that was to be made in it.
+    #[error(
+        "{change} was not carried out, because the registry failed; its log says why, so run the command again when it is \
+         mended"
+    )]
+    NotMade { change: String, source: StoreError },
     /// The store failed after the change.
     #[error(
         "{change} was carried out; that is not in the audit log yet, and will be written there as soon as it can be: there \
@@ -149,29 +155,39 @@ impl Changes {
             && self.may_be_made(&intent, error).await
             && let Ok(Outcome::Done) = self.found_out(&intent).await
         {
-            made = Ok(None);
+            made = Ok(Accepted::Open(None));
         }
         match made {
-            Ok(said) => {
+            Ok(Accepted::Settled(recorded)) => {
+                self.note(&intent, &Outcome::Done);
+                self.keep_up_heads().await;
+                Ok(Made { said: None, recorded })
+            }
+            Ok(Accepted::Open(said)) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
                 let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
                 Ok(Made { said, recorded })
             }
             Err(error) => {
+                let change = intent.to_string();
                 match error.outcome() {
                     None => {
-                        tracing::error!(change = %intent, user = %intent.user, "it is not known whether the change was made");
+                        tracing::error!(change, user = %intent.user, "it is not known whether the change was made");
                         self.stays_open(&intent, &error).await;
                     }
                     Some(outcome) => {
-                        let change = intent.to_string();
                         if self.record(intent, outcome).await.is_err() {
                             tracing::error!(change, "a change was not made, and that is not on record yet");
                         }
                     }
                 }
-                Err(error.into())
+                Err(match error {
+                    UpstreamError::Store(source) if !source.is_in_doubt() => {
+                        ChangeError::NotMade { change, source }
+                    }
+                    error => error.into(),
+                })
             }
         }
     }
@@ -193,18 +209,16 @@ impl Changes {
         })
     }
 
-    async fn make(&self, intent: &Intent, change: Change) -> Result<Option<Vec<u8>>, UpstreamError> {
-        let (user, name) = (&intent.user, intent.mutation.name());
-        let said = match change {
-            Change::Publish(publication) => self.upstream.publish(user, *publication).await?,
-            Change::SetYanked { version, yanked } => {
-                self.upstream.set_yanked(user, name, &version, yanked).await?;
-                None
+    async fn make(&self, intent: &Intent, change: Change) -> Result<Accepted, UpstreamError> {
+        match change {
+            Change::Publish(publication) => self.upstream.publish(intent, *publication).await,
+            Change::SetYanked { version, yanked } => self.upstream.set_yanked(intent, &version, yanked).await,
+            Change::Owners(owners) => self.upstream.change_owners(intent, &owners).await,
+            Change::ListOwners => {
+                let owners = self.upstream.owners(&intent.user, intent.mutation.name()).await?;
+                Ok(Accepted::Open(Some(owners)))
             }
-            Change::Owners(owners) => self.upstream.change_owners(user, name, &owners).await?,
-            Change::ListOwners => return self.upstream.owners(user, name).await.map(Some),
-        };
-        Ok(said.map(|said| said.to_string().into_bytes()))
+        }
     }
 
     /// Whether a change may have been made although the answer does not say so. Either the answer left it open, or the
@@ -222,18 +236,24 @@ impl Changes {
 
     /// Writes down the outcome of a change.
     async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
-        self.metrics.changed(intent.mutation.kind(), &outcome);
+        self.note(&intent, &outcome);
+        let store = self.store.clone();
+        let recorded = blocking(move || store.settle(&intent, &outcome, store.now())).await??;
+        self.keep_up_heads().await;
+        Ok(recorded)
+    }
+
+    /// Counts and logs the outcome of a change.
+    fn note(&self, intent: &Intent, outcome: &Outcome) {
+        self.metrics.changed(intent.mutation.kind(), outcome);
         tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
+    }
+
+    /// What was settled is on record. If no head can be signed now, the next one signs for its entry too.
+    async fn keep_up_heads(&self) {
         let (store, heads) = (self.store.clone(), self.heads.clone());
-        let recorded = blocking(move || {
-            let now = store.now();
-            let recorded = store.settle(&intent, &outcome, now)?;
-            // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
-            if let Err(error) = heads.keep_up(&store, now) {
-                tracing::error!(%error, "the head of the audit log could not be signed");
-            }
-            Ok::<_, StoreError>(recorded)
-        });
-        Ok(recorded.await??)
+        if let Ok(Err(error)) = blocking(move || heads.keep_up(&store, store.now())).await {
+            tracing::error!(%error, "the head of the audit log could not be signed");
+        }
     }
 }

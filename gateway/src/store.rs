@@ -130,6 +130,9 @@ pub enum StoreError {
     /// The database contains something that this program cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// A change has an outcome on record already.
+    #[error("it is on record already what came of {0}")]
+    Settled(String),
     /// The audit log cannot represent something.
     #[error("the audit log cannot represent this: {0}")]
     Entry(String),
@@ -232,6 +235,7 @@ impl StoreError {
             | Self::File { .. }
             | Self::KeyRevoked(_)
             | Self::Random
+            | Self::Settled(_)
             | Self::UserKnown(_) => None,
         }
     }

@@ -106,9 +106,7 @@ impl Failure {
             Self::Change(ChangeError::Unsettled { .. } | ChangeError::InDoubt(_))
             | Self::Unavailable(_)
             | Self::InDoubt(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Change(ChangeError::NothingChanged(cause)) if is_passing(cause.as_ref()) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Change(error) if is_passing(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
@@ -117,9 +115,13 @@ impl Failure {
     }
 }
 
-/// Whether the store's database cannot be asked at present.
-fn is_passing(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref().is_some_and(StoreError::is_passing)
+/// Whether nothing was changed because the store's database cannot be asked at present.
+fn is_passing(error: &ChangeError) -> bool {
+    match error {
+        ChangeError::NothingChanged(cause) => cause.downcast_ref().is_some_and(StoreError::is_passing),
+        ChangeError::NotMade { source, .. } => source.is_passing(),
+        _ => false,
+    }
 }
 
 /// As for tokens: 401 if another credential could help, 403 if the credential is good and does not suffice.
@@ -181,6 +183,7 @@ impl From<ChangeError> for Failure {
             | ChangeError::Unsettled { .. }
             | ChangeError::NothingChanged(_)
             | ChangeError::InDoubt(_)
+            | ChangeError::NotMade { .. }
             | ChangeError::NotOnRecord { .. } => Self::Change(error),
         }
     }
@@ -222,6 +225,7 @@ impl IntoResponse for Failure {
             Self::Change(
                 cause @ (ChangeError::NothingChanged(_)
                 | ChangeError::InDoubt(_)
+                | ChangeError::NotMade { .. }
                 | ChangeError::NotOnRecord { .. }),
             ) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
@@ -249,9 +253,7 @@ impl IntoResponse for Failure {
                 Some(UNSETTLED_RETRY.into())
             }
             Self::Unavailable(_) => Some(UNAVAILABLE_RETRY.into()),
-            Self::Change(ChangeError::NothingChanged(cause)) if is_passing(cause.as_ref()) => {
-                Some(UNAVAILABLE_RETRY.into())
-            }
+            Self::Change(error) if is_passing(error) => Some(UNAVAILABLE_RETRY.into()),
             Self::Denied { retry_after, .. } => retry_after.clone(),
             Self::Remote(error) => error.retry_after().cloned(),
             _ => None,

@@ -65,7 +65,7 @@ async fn publication(
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
         metadata.must_not_depend_on(&app.upstream_addresses)?;
-        Ok::<_, Failure>(Publication { metadata, file, length, checksum, time: app.store.now() })
+        Ok::<_, Failure>(Publication { metadata, file, length, checksum })
     });
     Ok((signed, publication.await?))
 }

@@ -1,7 +1,7 @@
 //! What tokens were spent on. A mutation takes three steps. [`begin`](Store::begin) spends the token and writes down
-//! what is about to be done, in one transaction. Then it is done, here or at the registry behind. Then
-//! [`settle`](Store::settle) writes down the outcome. A crash in between leaves an intent without an outcome, which is
-//! settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
+//! what is about to be done, in one transaction. Then it is done. Then [`settle`](Store::settle) writes down the outcome;
+//! what is done in this store is done in the same transaction. A crash in between leaves an intent without an outcome, which
+//! is settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
 //! in memory, and is written before the next token is spent.
 
 use std::fmt;
@@ -173,10 +173,10 @@ impl Store {
     /// Writes down the outcome of an intent.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
+    /// [`StoreError::Settled`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
     pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Point, StoreError> {
         let settled = self.write(|transaction| settle(transaction, intent, outcome, now));
-        if !matches!(settled, Ok(_) | Err(StoreError::Damaged(_))) {
+        if !matches!(settled, Ok(_) | Err(StoreError::Settled(_) | StoreError::Damaged(_))) {
             self.unrecorded.remember(intent, outcome);
         }
         settled
@@ -232,7 +232,7 @@ pub(super) fn settle(
 ) -> Result<Point, StoreError> {
     let open = transaction.execute("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
     if open == 0 {
-        return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
+        return Err(StoreError::Settled(intent.to_string()));
     }
     counts::add(transaction, Counted::Open, -1)?;
     if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
@@ -343,6 +343,11 @@ fn is_unspent(sql: &Sql<'_>, signed: &Signed) -> Result<(), SpendError> {
 /// What a used challenge is remembered by. It cannot be confused with a single-use key, which is JSON.
 fn challenge_key(signed: &Signed) -> Option<String> {
     signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
+}
+
+/// Whoever makes a change and settles it in one transaction looks at this first: the state of the crate is judged only then.
+pub(super) fn must_be_open(transaction: &Sql<'_>, intent: &Intent) -> Result<(), StoreError> {
+    if is_open(transaction, intent.seq)? { Ok(()) } else { Err(StoreError::Settled(intent.to_string())) }
 }
 
 /// Whether the intent at this place has no outcome.

@@ -372,6 +372,7 @@ fn an_open_index_of_a_registry_behind_is_read_without_the_database() {
         assert_eq!((read.status, read.text().as_str()), (200, "{}"), "{weather:?}");
     }
     assert_unavailable(CHANGE, || front.yank(), NO_ANSWER);
+    database.network.is(Weather::Good);
 }
 
 /// Where reading needs no token, nothing but the reading itself finds out.
@@ -384,6 +385,7 @@ fn an_open_index_of_its_own() {
     });
     database.network.is(Weather::Silent);
     assert_unavailable(READ, || fixture.send("GET", "/index/he/ll/hello", None, b""), NO_ANSWER);
+    database.network.is(Weather::Good);
 }
 
 /// As a role whom the limit is for: superusers have places of their own.
@@ -420,7 +422,7 @@ fn a_server_that_is_read_only_or_frozen_or_restarted() {
     };
     read_only("on");
     retried_until(|| operators(&fixture, "/readyz").status == 503);
-    let failing = Failing::refused(&fixture, "1.0.0", NOTHING_CHANGED, "default_transaction_read_only", &[]);
+    let failing = Failing::refused(&fixture, "1.0.0", "", "default_transaction_read_only", &[]);
     fixture.get("/index/he/ll/hello").assert_ok();
     read_only("off");
     failing.recovers();

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::config::PostgresConfig;
 use crate::http_client::AuthoritiesError;
@@ -108,7 +108,10 @@ impl PostgresError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::NoServer(failures) => failures.iter().all(|(_, failure)| failure.is_passing()),
-            Self::Failed(error) => error.code().is_none_or(is_passing),
+            Self::Failed(error) => error.as_db_error().is_none_or(|error| {
+                // Any other severity has ended the session.
+                error.parsed_severity() != Some(Severity::Error) || is_passing(error.code())
+            }),
             Self::Together(error) => error.is_passing(),
             Self::Busy | Self::Late(_) | Self::GivenUp => true,
             Self::Password(_) | Self::Authorities(_) | Self::Runtime(_) => false,

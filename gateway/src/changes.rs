@@ -9,10 +9,13 @@ mod settlement;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use asymmetric_token::{CrateName, Mutation};
 use semver::Version;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinError;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -24,6 +27,12 @@ use crate::policy::Refusal;
 use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
 use crate::upstream::{Accepted, OwnersChange, Publication, Upstream, UpstreamError};
 use left_open::LeftOpen;
+
+/// How long a change waits for one of the same crate that another gateway makes. One that died meanwhile counts as dead before.
+const FOR_OTHERS: Duration = Duration::from_secs(30);
+/// The time after which it is looked whether that gateway is ready. It is doubled after each look, up to [`LAST_LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// The changes of one registry.
 #[derive(Debug)]
@@ -83,7 +92,18 @@ pub(crate) enum ChangeError {
         seq: i64,
         /// Why it is not known.
         why: String,
+        /// When to try again, in seconds.
+        retry_after: u64,
     },
+    /// Another gateway changes the crate, or this one counts as dead.
+    #[error(transparent)]
+    NotNow(SpendError),
+    /// Another gateway has settled the intent.
+    #[error(
+        "{0} was not carried out, because this gateway was silent for so long that another one took it for dead; run the \
+         command again"
+    )]
+    TakenOver(String),
     /// The store failed before anything was changed.
     #[error(
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
@@ -145,11 +165,13 @@ impl Changes {
     }
 
     async fn carried_out(self: Arc<Self>, signed: Signed, change: Change) -> Result<Made, ChangeError> {
-        let _turn = match change {
-            Change::ListOwners => self.in_turn.wait(signed.mutation.name().as_str()).await,
-            _ => self.settled_turn(&signed).await?,
+        let (_turn, intent) = match change {
+            Change::ListOwners => {
+                let turn = self.in_turn.wait(signed.mutation.name().as_str()).await;
+                (turn, self.spend(signed, Store::begin).await?)
+            }
+            _ => self.begun_in_turn(signed).await?,
         };
-        let intent = self.spend(signed).await?;
         let mut made = self.make(&intent, change).await;
         if let Err(error) = &made
             && self.may_be_made(&intent, error).await
@@ -183,6 +205,7 @@ impl Changes {
                     }
                 }
                 Err(match error {
+                    UpstreamError::Store(StoreError::Settled(change)) => ChangeError::TakenOver(change),
                     UpstreamError::Store(source) if !source.is_in_doubt() => {
                         ChangeError::NotMade { change, source }
                     }
@@ -192,19 +215,39 @@ impl Changes {
         }
     }
 
+    /// Spends the token in the turn of its crate, with everything settled that was left open of it. Gateways that serve the same
+    /// store wait for each other, and for what one of them has left when it died.
+    async fn begun_in_turn(&self, signed: Signed) -> Result<(OwnedMutexGuard<()>, Intent), ChangeError> {
+        let turn = self.settled_turn(&signed).await?;
+        let (until, mut pause) = (Instant::now() + FOR_OTHERS, FIRST_LOOK);
+        loop {
+            match self.spend(signed.clone(), Store::begin_in_turn).await {
+                Err(ChangeError::NotNow(_)) if Instant::now() < until => sleep(pause).await,
+                begun => return Ok((turn, begun?)),
+            }
+            pause = LAST_LOOK.min(pause * 2);
+            self.is_settled(&signed, until).await?;
+        }
+    }
+
     /// Spends the token. It is spent at the present time, which may be long after the request came: an upload takes its
     /// time.
-    async fn spend(&self, mut signed: Signed) -> Result<Intent, ChangeError> {
+    async fn spend(
+        &self,
+        mut signed: Signed,
+        begin: fn(&Store, &Signed) -> Result<Intent, SpendError>,
+    ) -> Result<Intent, ChangeError> {
         let store = self.store.clone();
         let begun = blocking(move || {
             signed.now = store.now();
-            store.begin(&signed)
+            begin(&store, &signed)
         });
         let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
         begun.map_err(|error| match error {
             SpendError::Refused(refusal) => ChangeError::Refused(refusal),
             SpendError::Full => ChangeError::Full(error),
             SpendError::Store(error) if error.is_in_doubt() => ChangeError::InDoubt(error),
+            SpendError::Elsewhere(_) | SpendError::NotAlive => ChangeError::NotNow(error),
             SpendError::Store(error) => ChangeError::NothingChanged(error.into()),
         })
     }
@@ -238,7 +281,7 @@ impl Changes {
     async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
         self.note(&intent, &outcome);
         let store = self.store.clone();
-        let recorded = blocking(move || store.settle(&intent, &outcome, store.now())).await??;
+        let recorded = blocking(move || store.answered(&intent, &outcome, store.now())).await??;
         self.keep_up_heads().await;
         Ok(recorded)
     }

@@ -26,6 +26,7 @@ mod credentials;
 mod derived;
 mod enrolling;
 mod files;
+mod gateways;
 mod heads;
 mod in_doubt;
 mod keys;
@@ -45,7 +46,7 @@ mod unrecorded;
 mod users;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::{fs, io};
 
 use jiff::Timestamp;
@@ -61,6 +62,7 @@ pub use audit::AuditError;
 pub(crate) use crate_files::{CrateFile, Pieces};
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
+pub use gateways::{DEAD_AFTER, Heartbeat, Keeper, LivingGateway, SharedSettings};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
@@ -86,6 +88,8 @@ pub struct Store {
     unrecorded: Unrecorded,
     /// Of those who ask a PostgreSQL, as many as it has connections for are on threads.
     threads: Arc<Semaphore>,
+    /// Under which this process serves a PostgreSQL, once it does.
+    epoch: Mutex<Option<gateways::Epoch>>,
 }
 
 /// The database's file in the store's folder.
@@ -118,6 +122,12 @@ pub enum StoreError {
     /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
     Served { path: PathBuf },
+    /// A gateway that lives serves the same store with another setting.
+    #[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
+    Differs { setting: String, here: String, there: String, name: String },
+    /// A thread cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// There is no store in this folder.
     #[error("there is no store in {}", path.display())]
     Missing { path: PathBuf },
@@ -187,6 +197,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the log has that already, because it is the same for many requests.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Database(EngineError::Postgres(PostgresError::Together(_))))
+    }
+
     /// Whether what was to be written may be written all the same.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
@@ -205,6 +220,9 @@ impl StoreError {
                 )
             }
             Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
+            Self::Differs { setting, .. } => Some(format!(
+                "give all gateways of a store the same `{setting}`; to change it, stop all of them before one starts with another"
+            )),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
             Self::CrateFileMissing { .. } | Self::Damaged(_) => {
                 Some("restore the store from a backup".to_owned())
@@ -236,18 +254,16 @@ impl StoreError {
             | Self::KeyRevoked(_)
             | Self::Random
             | Self::Settled(_)
+            | Self::Thread(_)
             | Self::UserKnown(_) => None,
         }
     }
 }
 
-/// A lock that the one server of a store holds. It goes when this is dropped, and with a PostgreSQL when the connection breaks.
+/// A lock that the one server of a folder holds. It goes when this is dropped.
 #[derive(Debug)]
-pub enum ServeLock {
-    /// Of a folder.
-    File(fs::File),
-    /// Of a PostgreSQL.
-    Session(Box<postgres::Session>),
+pub struct ServeLock {
+    _file: fs::File,
 }
 
 impl Store {
@@ -356,6 +372,7 @@ impl Store {
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
             threads: Arc::new(Semaphore::new(postgres::CONNECTIONS)),
+            epoch: Mutex::default(),
         }
     }
 
@@ -402,29 +419,24 @@ impl Store {
         &self.folder
     }
 
-    /// Locks the store for one server, and cleans up after a crash: unfinished uploads, and crate files whose version
-    /// was never committed, are removed.
+    /// Locks a folder for one server, and cleans up after a crash: unfinished uploads, and crate files whose version was
+    /// never committed, are removed. Those who serve a PostgreSQL [join](Self::join) the others instead.
     ///
     /// # Errors
     /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
-    pub fn recover(&self) -> Result<ServeLock, StoreError> {
-        let lock = self.lock()?;
+    pub fn recover(&self) -> Result<Option<ServeLock>, StoreError> {
+        let Some(lock) = self.lock()? else { return Ok(None) };
         files::empty(&self.folder.join(files::UPLOADS))?;
-        if let Engine::Sqlite(_) = &self.engine {
-            let known = self.crate_files()?;
-            files::keep_only(&self.folder.join(files::CRATES), &known)?;
-        }
-        Ok(lock)
+        let known = self.crate_files()?;
+        files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        Ok(Some(lock))
     }
 
-    /// Takes the lock of the one server.
-    fn lock(&self) -> Result<ServeLock, StoreError> {
+    /// The lock of the one server, which a folder has.
+    fn lock(&self) -> Result<Option<ServeLock>, StoreError> {
         match &self.engine {
-            Engine::Sqlite(_) => files::lock(&self.folder),
-            Engine::Postgres(postgres) => {
-                let served = || StoreError::Served { path: postgres.to_string().into() };
-                postgres.lock()?.map(|lock| ServeLock::Session(Box::new(lock))).ok_or_else(served)
-            }
+            Engine::Sqlite(_) => files::lock(&self.folder).map(Some),
+            Engine::Postgres(_) => Ok(None),
         }
     }
 

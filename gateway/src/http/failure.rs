@@ -16,8 +16,10 @@ use crate::policy::Refusal;
 use crate::store::{EnrollError, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
-/// When to try a change again that waits for the outcome of another one, in seconds.
-const UNSETTLED_RETRY: u64 = 60;
+/// When to try a change again that another gateway kept from being made, in seconds.
+const OTHERS_RETRY: u64 = 5;
+/// When to look at a change of which it is not known whether it was made, in seconds.
+const IN_DOUBT_RETRY: u64 = 60;
 /// When to ask again while the store's database does not answer, in seconds.
 const UNAVAILABLE_RETRY: u64 = 5;
 
@@ -103,7 +105,12 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Change(ChangeError::Unsettled { .. } | ChangeError::InDoubt(_))
+            Self::Change(
+                ChangeError::Unsettled { .. }
+                | ChangeError::NotNow(_)
+                | ChangeError::TakenOver(_)
+                | ChangeError::InDoubt(_),
+            )
             | Self::Unavailable(_)
             | Self::InDoubt(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Change(error) if is_passing(error) => StatusCode::SERVICE_UNAVAILABLE,
@@ -168,6 +175,7 @@ impl From<SpendError> for Failure {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
             SpendError::Full => Self::Change(ChangeError::Full(error)),
+            SpendError::Elsewhere(_) | SpendError::NotAlive => Self::Change(ChangeError::NotNow(error)),
             SpendError::Store(error) => error.into(),
         }
     }
@@ -181,6 +189,8 @@ impl From<ChangeError> for Failure {
             ChangeError::Panicked(panic) => Self::internal(panic),
             ChangeError::Full(_)
             | ChangeError::Unsettled { .. }
+            | ChangeError::NotNow(_)
+            | ChangeError::TakenOver(_)
             | ChangeError::NothingChanged(_)
             | ChangeError::InDoubt(_)
             | ChangeError::NotMade { .. }
@@ -218,6 +228,9 @@ impl IntoResponse for Failure {
             Self::Internal(cause) => {
                 tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")
             }
+            Self::Unavailable(cause) if cause.is_told() => {
+                tracing::info!(cause = %with_causes(cause), "the store's database does not answer");
+            }
             Self::Unavailable(cause) | Self::InDoubt(cause) => {
                 let hint = cause.hint();
                 tracing::error!(cause = %with_causes(cause), hint, "the store's database cannot be used");
@@ -232,6 +245,9 @@ impl IntoResponse for Failure {
             }
             Self::Change(ChangeError::Unsettled { .. }) => {
                 tracing::warn!(cause = detail, "a change has to wait for the outcome of another one");
+            }
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => {
+                tracing::warn!(cause = detail, "a change was not made for another gateway's sake");
             }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
@@ -249,9 +265,9 @@ impl IntoResponse for Failure {
         }
         let retry_after = match &self {
             Self::TooMany(wait) => Some(whole_seconds(wait).into()),
-            Self::Change(ChangeError::Unsettled { .. } | ChangeError::InDoubt(_)) | Self::InDoubt(_) => {
-                Some(UNSETTLED_RETRY.into())
-            }
+            Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => Some(OTHERS_RETRY.into()),
+            Self::Change(ChangeError::InDoubt(_)) | Self::InDoubt(_) => Some(IN_DOUBT_RETRY.into()),
             Self::Unavailable(_) => Some(UNAVAILABLE_RETRY.into()),
             Self::Change(error) if is_passing(error) => Some(UNAVAILABLE_RETRY.into()),
             Self::Denied { retry_after, .. } => retry_after.clone(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tempfile::NamedTempFile;
 
 use super::sql::{Engine, Sql};
-use super::{Store, StoreError, files};
+use super::{Store, StoreError, files, gateways};
 
 impl Store {
     /// The file of a version, to be sent.
@@ -49,7 +49,7 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(_) => Ok(Sent::Not(upload)),
             Engine::Postgres(postgres) => {
-                let pieces = postgres::send(postgres, upload.as_file_mut(), checksum)?;
+                let pieces = postgres::send(postgres, upload.as_file_mut(), checksum, self.epoch().as_ref())?;
                 Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces })
             }
         }
@@ -66,8 +66,27 @@ impl Store {
         match upload {
             Sent::Not(upload) => self.moved(upload, name, version),
             Sent::Pieces { checksum, pieces } => {
-                postgres::keep(transaction, (name, version), &checksum, pieces)
+                postgres::keep(transaction, (name, version), &checksum, pieces)?;
+                self.end_upload(transaction, &checksum)
             }
+        }
+    }
+
+    /// Removes what was sent in vain, unless it is another version's file too.
+    pub(super) fn give_up(&self, checksum: &str) {
+        let given_up = match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(_) => self.write(|transaction| self.end_upload(transaction, checksum)),
+        };
+        if let Err(error) = given_up {
+            tracing::warn!(%error, "an upload in vain is removed when this gateway has ended");
+        }
+    }
+
+    fn end_upload(&self, transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
+        match self.epoch() {
+            Some(epoch) => gateways::end_upload(transaction, checksum, &epoch),
+            None => Ok(()),
         }
     }
 }

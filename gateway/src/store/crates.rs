@@ -85,7 +85,7 @@ impl Store {
     ) -> Result<Point, CratesError> {
         let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
         let kept = self.sent(file, &line.cksum)?;
-        self.write(|transaction| {
+        let published = self.write(|transaction| {
             ledger::must_be_open(transaction, intent)?;
             let core = publishable(transaction, user, name, version)?;
             transaction.execute(
@@ -102,7 +102,11 @@ impl Store {
             search::offer(transaction, &fold(name), version)?;
             self.keep(transaction, kept, name, version)?;
             Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
-        })
+        });
+        if published.is_err() {
+            self.give_up(&line.cksum);
+        }
+        published
     }
 
     /// Whether a user could yank or unyank this version, as things stand.

@@ -39,6 +39,7 @@ mod real_cargo;
 mod real_crates;
 mod refusals;
 mod setup;
+mod several;
 mod start_with_open_changes;
 mod store_fails;
 mod store_in_postgres;

@@ -210,8 +210,11 @@ fn readers_of_a_database_that_does_not_answer() {
     let url = fixture.url().to_owned();
     let address = fixture.running().address();
     drop(fixture);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = program(Path::new(&database.url(OWNER)));
+    command.stderr(log.reopen().unwrap());
     let served = Served::of(
-        program(Path::new(&database.url(OWNER))),
+        command,
         &[
             "--listen",
             &address.to_string(),
@@ -246,6 +249,10 @@ fn readers_of_a_database_that_does_not_answer() {
     }
     database.network.is(Weather::Good);
     retried_until(|| served.get("/index/he/ll/hello", &token).status == 404);
+    let log = fs::read_to_string(log.path()).unwrap();
+    for once in ["the store's database does not answer", "the store's database answers again"] {
+        assert_eq!(log.matches(once).count(), 1, "{log}");
+    }
 }
 
 /// An hour ahead of this computer's.

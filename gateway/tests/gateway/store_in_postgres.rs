@@ -13,7 +13,6 @@ use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, Store, StoreError};
 use registry_gateway::store_place::StorePlace;
-use registry_gateway::{Gateway, StartError};
 use serde_json::json;
 
 use crate::common::cluster::{Cluster, OWNER};
@@ -21,7 +20,7 @@ use crate::common::served::program;
 use crate::common::{Fixture, SoftwareKey, Upload, crate_file};
 
 /// A database of one test.
-struct Database {
+pub(crate) struct Database {
     cluster: &'static Cluster,
     name: String,
 }
@@ -34,14 +33,14 @@ impl Database {
     }
 
     /// One with a store.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let database = Self::empty()?;
         let StorePlace::Postgres(url) = database.place(OWNER) else { panic!() };
         Store::migrate_postgres(&url, &PostgresConfig::default()).unwrap();
         Some(database)
     }
 
-    fn place(&self, user: &str) -> StorePlace {
+    pub(crate) fn place(&self, user: &str) -> StorePlace {
         self.cluster.url(user, &self.name).parse().unwrap()
     }
 
@@ -53,12 +52,16 @@ impl Database {
         self.open_as(OWNER)
     }
 
-    fn sql(&self, sql: &str) -> String {
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(OWNER, &self.name)
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, sql)
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        program(Path::new(&self.cluster.url(OWNER, &self.name))).args(arguments).output().unwrap()
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        program(Path::new(&self.url())).args(arguments).output().unwrap()
     }
 
     fn gateway(&self) -> Fixture {
@@ -148,16 +151,6 @@ fn a_crates_life() {
     database.sql("DELETE FROM piece WHERE number = 1");
     let verified = database.run(&["audit", "verify"]);
     assert!(!verified.status.success(), "{verified:?}");
-}
-
-#[test]
-fn one_gateway_serves_it() {
-    let Some(database) = Database::new() else { return };
-    let fixture = database.gateway();
-    let second = Gateway::start(fixture.config.clone()).unwrap_err();
-    assert!(matches!(second, StartError::Store(StoreError::Served { .. })), "{second}");
-    drop(fixture);
-    drop(database.gateway());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tokio_postgres::Statement;
 use super::PostgresError;
 use super::clock::{Clock, NOW};
 use super::connector::{Connection, Connector};
+use crate::causes::with_causes;
 
 /// How long somebody waits to be told the revision. Then they are told that it is not known.
 pub const REVISION: Duration = Duration::from_secs(3);
@@ -43,7 +44,8 @@ pub(super) struct Revisions(mpsc::UnboundedSender<Asker>);
 impl Revisions {
     pub(super) fn new(runtime: &Handle, pool: Pool<Connector>, clock: Arc<Clock>) -> Self {
         let (asker, askers) = mpsc::unbounded_channel();
-        runtime.spawn(Asking { pool, clock, by: None, connections: 0 }.answer_all(askers));
+        let asking = Asking { pool, clock, by: None, connections: 0, is_answered: true };
+        runtime.spawn(asking.answer_all(askers));
         Self(asker)
     }
 
@@ -57,7 +59,7 @@ impl Revisions {
         match timeout(REVISION, answer).await {
             Ok(Ok(answer)) => answer.map_err(PostgresError::Together),
             Ok(Err(_)) => Err(PostgresError::GivenUp),
-            Err(_) => Err(PostgresError::Late(REVISION)),
+            Err(_) => Err(PostgresError::Together(Arc::new(PostgresError::Late(REVISION)))),
         }
     }
 }
@@ -68,6 +70,8 @@ struct Asking {
     by: Option<(Connection, Statement)>,
     /// How many connections there were.
     connections: u64,
+    /// Whether there was an answer the last time.
+    is_answered: bool,
 }
 
 impl Asking {
@@ -80,11 +84,29 @@ impl Asking {
                 Ok(_) | Err(_) => {}
             }
             let answer = self.ask().await.map_err(Arc::new);
+            self.tell(&answer);
             for asker in waiting.drain(..) {
                 // Who has gone wants no answer.
                 let _ = asker.send(answer.clone());
             }
         }
+    }
+
+    /// Tells the operator once, however many requests are refused for it.
+    fn tell(&mut self, answer: &Result<Present, Arc<PostgresError>>) {
+        match answer {
+            Err(error) if self.is_answered => {
+                let (cause, hint) = (with_causes(error.as_ref()), error.hint());
+                tracing::error!(
+                    cause,
+                    hint,
+                    "the store's database does not answer; what needs it is refused until it does"
+                );
+            }
+            Ok(_) if !self.is_answered => tracing::warn!("the store's database answers again"),
+            Ok(_) | Err(_) => {}
+        }
+        self.is_answered = answer.is_ok();
     }
 
     async fn ask(&mut self) -> Result<Present, PostgresError> {

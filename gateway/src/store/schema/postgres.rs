@@ -155,6 +155,34 @@ const LAYOUT: &str = r#"
     CREATE TRIGGER raise_revision AFTER INSERT OR UPDATE OR DELETE ON credential EXECUTE FUNCTION raise_revision();
 "#;
 
+/// Which gateways serve the store, and what of an open change, a crate's turn and an upload is whose. A heartbeat counts for
+/// fifteen seconds.
+const GATEWAYS: &str = r#"
+    CREATE TABLE gateway (
+        epoch     TEXT COLLATE "C" PRIMARY KEY,
+        name      TEXT NOT NULL,
+        settings  TEXT NOT NULL,
+        started   TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        heartbeat TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE VIEW living AS
+        SELECT * FROM gateway WHERE heartbeat > clock_timestamp() - INTERVAL '15 s';
+    ALTER TABLE open_intent
+        ADD COLUMN epoch TEXT COLLATE "C",
+        ADD COLUMN begun TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp();
+    CREATE TABLE turn (
+        crate  TEXT COLLATE "C" PRIMARY KEY,
+        intent BIGINT NOT NULL REFERENCES open_intent ON DELETE CASCADE
+    );
+    CREATE INDEX turn_intent ON turn (intent);
+    CREATE TABLE upload (
+        cksum TEXT COLLATE "C",
+        epoch TEXT COLLATE "C",
+        PRIMARY KEY (cksum, epoch)
+    );
+    CREATE INDEX file_cksum ON file (cksum);
+"#;
+
 /// Searches ask by it for texts that are somewhere within names and descriptions. Without it they read all of them.
 const TRIGRAMS: &str = "
     CREATE EXTENSION IF NOT EXISTS pg_trgm;
@@ -190,6 +218,7 @@ pub(in super::super) fn note_ready(transaction: &Sql<'_>) -> Result<(), StoreErr
 
 fn make(transaction: &Sql<'_>) -> Result<(), StoreError> {
     transaction.batch(LAYOUT)?;
+    transaction.batch(GATEWAYS)?;
     let trigrams = "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'";
     if transaction.one(trigrams, values![], |row| row.get::<i64>(0))? > 0 {
         transaction.batch(TRIGRAMS)?;

@@ -4,20 +4,18 @@ mod attempt;
 mod dialect;
 
 use std::cell::Cell;
-use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::{EngineError, Sql, Value};
 use crate::config::PostgresConfig;
 use crate::store::StoreError;
-use crate::store::postgres::{self, PostgresError};
+use crate::store::postgres;
 use crate::store_place::PostgresUrl;
 use attempt::{Attempt, COMMIT};
 use dialect::Translations;
@@ -31,15 +29,10 @@ const LOG_END: &str = "SELECT layout, serves FROM log_end FOR UPDATE";
 /// each of its rows is waited for.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
 
-/// What the one server of a store has as long as it runs. The number is another than that of migrations. Where one has ended
-/// just now, the database may not have heard of it.
-const LOCK: &str = "SET lock_timeout = '2s'; SELECT pg_advisory_lock(2037080936)";
-
 /// The database of a store.
 #[derive(Debug)]
 pub(in crate::store) struct Postgres {
     reached: postgres::Postgres,
-    url: PostgresUrl,
     translations: Translations,
     /// The newest layout that this program knows.
     known: i64,
@@ -52,7 +45,7 @@ impl Postgres {
         known: i64,
     ) -> Result<Self, StoreError> {
         let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
-        Ok(Self { reached, url: url.clone(), translations: Translations::default(), known })
+        Ok(Self { reached, translations: Translations::default(), known })
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds. If the COMMIT is not answered, it is found out whether
@@ -134,26 +127,8 @@ impl Postgres {
         Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
     }
 
-    /// A connection with the lock of the one server; `None` if another one has it.
-    pub(in crate::store) fn lock(&self) -> Result<Option<postgres::Session>, StoreError> {
-        let session = self.connection()?;
-        match session.wait(session.client().batch_execute(LOCK)) {
-            Ok(()) => Ok(Some(session)),
-            Err(PostgresError::Failed(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                Ok(None)
-            }
-            Err(error) => Err(EngineError::Postgres(error).into()),
-        }
-    }
-
     fn connection(&self) -> Result<postgres::Session, StoreError> {
         Ok(self.reached.session().map_err(EngineError::Postgres)?)
-    }
-}
-
-impl fmt::Display for Postgres {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.url.fmt(f)
     }
 }
 

@@ -45,6 +45,20 @@ pub struct LivingGateway {
     pub started: String,
 }
 
+/// A setting that has to be the same at all gateways of a store, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
+pub struct Difference {
+    /// The setting's name in the configuration.
+    pub setting: String,
+    /// Its value here.
+    pub here: String,
+    /// Its value there.
+    pub there: String,
+    /// The other gateway.
+    pub name: String,
+}
+
 /// Who is at work on a change that has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keeper {

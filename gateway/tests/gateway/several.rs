@@ -181,8 +181,8 @@ fn other_settings_than_those_that_serve_have() {
     ];
     for (wanted, change) in others {
         let error = start(change).unwrap_err();
-        let StartError::Store(StoreError::Differs { setting, .. }) = &error else { panic!("{error}") };
-        assert_eq!(setting, wanted);
+        let StartError::Store(StoreError::Differs(difference)) = &error else { panic!("{error}") };
+        assert_eq!(difference.setting, wanted);
         assert!(error.hint().unwrap().contains(wanted), "{error}");
     }
     let error = start(|config| config.window = Duration::from_secs(60)).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::super::StoreError;
 use super::super::ledger::SpendError;
 use super::super::sql::{Sql, values};
-use super::{Epoch, Keeper, LivingGateway, Member, SharedSettings};
+use super::{Difference, Epoch, Keeper, LivingGateway, Member, SharedSettings};
 
 /// Makes a gateway one of those that live, if its settings are theirs.
 pub(super) fn enter(transaction: &Sql<'_>, epoch: &Epoch, member: &Member) -> Result<(), StoreError> {
@@ -24,7 +24,8 @@ pub(super) fn enter(transaction: &Sql<'_>, epoch: &Epoch, member: &Member) -> Re
             |(setting, here): &(&String, &String)| settings.get(*setting).is_some_and(|there| there != *here);
         if let Some((setting, here)) = member.settings.iter().find(differs) {
             let there = settings[setting].clone();
-            return Err(StoreError::Differs { setting: setting.clone(), here: here.clone(), there, name });
+            let difference = Difference { setting: setting.clone(), here: here.clone(), there, name };
+            return Err(StoreError::Differs(difference.into()));
         }
     }
     let settings =

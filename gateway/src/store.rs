@@ -56,7 +56,7 @@ use crate::config::PostgresConfig;
 use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 pub use audit::AuditError;
-pub(crate) use crates::{CratesError, IndexState};
+pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub use gateways::{DEAD_AFTER, Difference, Heartbeat, Keeper, LivingGateway, SharedSettings};
 pub(crate) use heads::Heads;

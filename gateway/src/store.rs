@@ -36,6 +36,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 pub mod postgres;
+mod publishing;
 mod revision;
 mod schema;
 mod search;

@@ -428,17 +428,18 @@ fn a_gateway_that_is_killed_during_a_change() {
 #[test]
 fn what_a_gateway_has_left_is_settled_in_time() {
     let Some(behind) = Behind::new() else { return };
+    // The oldest is looked at first.
     let begun = [(); 3].map(|()| begin(&store(&behind.database), &behind.here).unwrap());
     let seq = begun[0].seq.to_string();
     assert!(behind.database.run(&["change", "settle", &seq, "--not-done"]).status.success());
     let is_old = "UPDATE open_intent SET begun = begun - INTERVAL '10 min'";
-    behind.database.sql(&format!("{is_old} WHERE seq = {}", begun[1].seq));
+    behind.database.sql(&format!("{is_old} WHERE seq = {}", begun[2].seq));
     let (_third, _) = behind.there();
     while log(&behind.database).len() < 5 {
         thread::yield_now();
     }
     let open = store(&behind.database).open_intents().unwrap();
-    assert_eq!(open.iter().map(|intent| intent.seq).collect::<Vec<_>>(), [begun[2].seq]);
+    assert_eq!(open.iter().map(|intent| intent.seq).collect::<Vec<_>>(), [begun[1].seq]);
 }
 
 /// It sleeps through its own death, and wakes with what the registry behind has answered.

@@ -1,12 +1,11 @@
 //! The crates of the built-in registry: index files, downloads, search, owners; who may publish and yank.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 
 use super::names::{fold, without_build};
 use super::sql::{Sql, values};
-use super::{Store, StoreError};
+use super::{CrateFile, Store, StoreError};
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
@@ -102,10 +101,10 @@ impl Store {
         Ok(Some(IndexFile { lines, state }))
     }
 
-    /// Opens a version's file, if there is a version of exactly this name and number.
-    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<File>, StoreError> {
+    /// A version's file, if there is a version of exactly this name and number.
+    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<CrateFile>, StoreError> {
         let known = stored_line(&self.reader()?, name, version)?.is_some();
-        known.then(|| self.open_crate_file(name, version)).transpose()
+        known.then(|| self.found_crate_file(name, version)).transpose()
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.

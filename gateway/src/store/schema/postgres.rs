@@ -137,6 +137,16 @@ const LAYOUT: &str = r#"
         bytes  BYTEA NOT NULL,
         PRIMARY KEY (cksum, number)
     );
+    CREATE TABLE attempt (
+        id TEXT COLLATE "C" PRIMARY KEY,
+        at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX attempt_at ON attempt (at);
+    CREATE TABLE ready (
+        is_only BOOLEAN PRIMARY KEY DEFAULT true CHECK (is_only),
+        at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    INSERT INTO ready DEFAULT VALUES;
     ALTER TABLE piece ALTER COLUMN bytes SET STORAGE EXTERNAL;
     CREATE FUNCTION raise_revision() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN UPDATE revision SET number = number + 1; RETURN NULL; END';
@@ -201,9 +211,9 @@ fn is_made(sql: &Sql<'_>) -> Result<bool, StoreError> {
     sql.one("SELECT to_regclass('log_end') IS NOT NULL", values![], |row| row.get(0))
 }
 
-/// Writes the present version down once more. A row is written that way, and nothing is changed.
-pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
-    transaction.execute("UPDATE log_end SET layout = layout", values![]).map(drop)
+/// Writes a row that says nothing but when it was written.
+pub(in super::super) fn note_ready(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    transaction.execute("UPDATE ready SET at = clock_timestamp()", values![]).map(drop)
 }
 
 fn make(transaction: &Sql<'_>) -> Result<(), StoreError> {

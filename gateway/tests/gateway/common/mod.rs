@@ -12,6 +12,8 @@ pub(crate) mod computer;
 pub(crate) mod crafted;
 #[cfg(unix)]
 pub(crate) mod front;
+#[cfg(target_os = "linux")]
+pub(crate) mod network;
 pub(crate) mod served;
 pub(crate) mod store;
 

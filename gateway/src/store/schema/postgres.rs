@@ -156,7 +156,7 @@ const LAYOUT: &str = r#"
 "#;
 
 /// Which gateways serve the store, and what of an open change, a crate's turn and an upload is whose. A heartbeat counts for
-/// fifteen seconds.
+/// [`DEAD_AFTER`](super::super::DEAD_AFTER).
 const GATEWAYS: &str = r#"
     CREATE TABLE gateway (
         epoch     TEXT COLLATE "C" PRIMARY KEY,

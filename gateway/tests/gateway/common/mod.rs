@@ -146,6 +146,7 @@ impl Fixture {
     pub(crate) fn restart(&mut self) {
         let address = self.running().address();
         self.running.take().expect("it runs").stop();
+        store::long_ago(self.folder.path());
         self.config.listen = address;
         self.running = Some(Gateway::start(self.config.clone()).expect("a gateway"));
     }

@@ -14,6 +14,8 @@ pub(crate) mod crafted;
 pub(crate) mod front;
 #[cfg(target_os = "linux")]
 pub(crate) mod network;
+#[cfg(target_os = "linux")]
+pub(crate) mod round_robin;
 pub(crate) mod served;
 pub(crate) mod store;
 

@@ -35,6 +35,7 @@ mod postgres;
 mod postgres_fails;
 mod process;
 mod proxies;
+mod races;
 mod reads;
 mod real_cargo;
 mod real_crates;

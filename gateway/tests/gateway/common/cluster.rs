@@ -100,7 +100,13 @@ impl Cluster {
     /// Runs the server until it says that it takes connections.
     fn run(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str], disk: Option<String>) -> Self {
         // A process that is killed leaves its writes to the system, and no test pulls the plug.
-        let usual = ["fsync=off", "listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
+        let usual = [
+            "fsync=off",
+            "full_page_writes=off",
+            "listen_addresses=",
+            "max_connections=200",
+            "shared_buffers=32MB",
+        ];
         let settings = usual.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
         let (databases, log) = (AtomicU32::new(0), Arc::default());
         let (template, watchers) = (OnceLock::new(), Mutex::default());
@@ -297,6 +303,8 @@ fn as_server(program: &Path, folder: &Path) -> Command {
         Command::new(program)
     };
     command.current_dir(folder).env("FOLDER", folder).env("LC_ALL", "C").env_remove("PGDATA");
+    // The server looks its libraries' names up once, and not in the process of each connection.
+    command.env("LD_BIND_NOW", "1");
     command
 }
 

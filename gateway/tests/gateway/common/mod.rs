@@ -43,7 +43,10 @@ pub(crate) struct SoftwareKey {
 impl SoftwareKey {
     /// Keys with different seeds are different.
     pub(crate) fn new(seed: u8) -> Self {
-        let secret = [seed; 48];
+        Self::of([seed; 48])
+    }
+
+    pub(crate) fn of(secret: [u8; 48]) -> Self {
         let signing = SigningKey::from_slice(&secret).expect("a scalar below the group order");
         let point = signing.verifying_key().to_sec1_point(true);
         Self { secret, public: PublicKey::from_sec1(point.as_bytes()).expect("a point of the curve") }
@@ -73,7 +76,7 @@ impl SoftwareKey {
 }
 
 /// The time, another microsecond for each that asks: two tokens of one microsecond that say the same are one.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let now = Timestamp::now().as_microsecond();
     let next = |last: i64| Some(now.max(last + 1));
@@ -143,6 +146,7 @@ impl Fixture {
     pub(crate) fn restart(&mut self) {
         let address = self.running().address();
         self.running.take().expect("it runs").stop();
+        store::long_ago(self.folder.path());
         self.config.listen = address;
         self.running = Some(Gateway::start(self.config.clone()).expect("a gateway"));
     }

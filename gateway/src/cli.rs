@@ -68,7 +68,7 @@ pub(crate) enum Command {
     },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
-    /// Make or migrate a store in a PostgreSQL
+    /// Make, migrate and copy a store, and go on after PostgreSQL was restored
     #[command(subcommand)]
     Store(StoreCommand),
     /// Add, list and remove people; also while the registry is served
@@ -246,6 +246,17 @@ pub(crate) enum StoreCommand {
     Migrate {
         #[command(flatten)]
         place: Place,
+        /// Give this role of PostgreSQL the rights to serve the store, and no others
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+    },
+    /// Go on although the audit log has lost its end in a PostgreSQL that was restored; the log keeps that it was said
+    AcceptRestore {
+        #[command(flatten)]
+        place: Place,
+        /// What a gateway has seen of the log and is lost, as it says itself [default: what the gateway here has seen]
+        #[arg(long, value_name = "SEQ:HASH")]
+        lost: Option<Point>,
     },
 }
 

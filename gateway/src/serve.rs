@@ -122,9 +122,11 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(config: Config) -> Result<Running, StartError> {
+    pub fn start(mut config: Config) -> Result<Running, StartError> {
+        config.has_one_key_file();
         config.is_within_bounds()?;
         let store = Arc::new(Store::at(&config.store, &config.postgres)?);
+        store.can_be_served(&config.postgres)?;
         let lock = store.recover()?;
         let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let (listener, address) = bound(config.listen)?;

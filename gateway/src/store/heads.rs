@@ -146,7 +146,7 @@ impl Heads {
     fn sign(&self, kept: &mut Kept<'_>, point: Point, now: Timestamp) -> Result<(), StoreError> {
         let head = self.key.sign(&self.index, point, now);
         let head = head.map_err(|error| StoreError::HeadKey(error.to_string()))?;
-        kept.append(point.seq, &head.to_json())
+        kept.append(point, &head.to_json())
     }
 
     fn kept<'a>(&'a self, store: &'a Store) -> Kept<'a> {
@@ -174,10 +174,10 @@ impl Kept<'_> {
         }
     }
 
-    fn append(&mut self, seq: u64, line: &str) -> Result<(), StoreError> {
+    fn append(&mut self, point: Point, line: &str) -> Result<(), StoreError> {
         match self {
-            Self::File { path, signed } => signed.append(seq, line).map_err(files::at(path)),
-            Self::Table(store) => postgres::append(store, audit::column(seq)?, line),
+            Self::File { path, signed } => signed.append(point.seq, line).map_err(files::at(path)),
+            Self::Table(store) => postgres::append(store, point, line),
         }
     }
 
@@ -253,11 +253,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::HeadKey`], [`StoreError::File`].
     pub fn head_key(&self) -> Result<Option<PublicKey>, StoreError> {
-        let key = match &self.engine {
-            Engine::Sqlite(_) => existing_key(&self.folder)?,
-            Engine::Postgres(_) => postgres::existing_key(self)?,
-        };
-        Ok(key.map(|key| key.public()))
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(existing_key(&self.folder)?.map(|key| key.public())),
+            Engine::Postgres(_) => postgres::public_key(self),
+        }
     }
 
     /// All heads, oldest first. Each is verified, and signed by this store's key.

@@ -9,8 +9,10 @@ use std::ops::ControlFlow;
 
 use super::StoreError;
 use super::postgres::PostgresError;
+use crate::audit::Point;
 use crate::private;
-pub(super) use postgres::Postgres;
+use crate::store::moved::Moved;
+pub(super) use postgres::{Postgres, accepted};
 pub(super) use sqlite::Sqlite;
 use value::Column;
 pub(super) use value::{Value, values};
@@ -71,8 +73,22 @@ impl Engine {
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(work),
+            Self::Sqlite(sqlite) => sqlite.write(|sql| {
+                Moved::read(sql)?.is_here()?;
+                work(sql)
+            }),
             Self::Postgres(postgres) => postgres.write(work),
+        }
+    }
+
+    /// Runs one writing transaction, also if the store was moved or is incomplete.
+    pub(super) fn write_wherever_it_is<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(|sql| work(sql, &Moved::read(sql)?)),
+            Self::Postgres(postgres) => postgres.write_wherever_it_is(work),
         }
     }
 
@@ -101,6 +117,18 @@ impl Sql<'_> {
     /// Whether PostgreSQL is asked. Where it has to be asked otherwise, both ways stand side by side.
     pub(super) fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
+    }
+
+    /// Notes the end of the log that this transaction appends, which is seen if it is committed.
+    pub(super) fn append(&self, end: Point) {
+        if let Self::Postgres(session) = self {
+            session.appended().set(Some(end));
+        }
+    }
+
+    /// The end of the log, where this transaction has appended to it in a PostgreSQL.
+    fn appended(&self) -> Option<Point> {
+        if let Self::Postgres(session) = self { session.appended().get() } else { None }
     }
 
     /// Runs a statement that returns no rows. Returns how many rows it wrote or removed.

@@ -37,6 +37,7 @@ mod reads;
 mod real_cargo;
 mod real_crates;
 mod refusals;
+mod restored;
 mod setup;
 mod start_with_open_changes;
 mod store_fails;

@@ -12,18 +12,28 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{EngineError, Sql, Value};
+use super::{EngineError, Sql, Value, values};
+use crate::audit::Point;
 use crate::config::PostgresConfig;
-use crate::store::StoreError;
+use crate::store::moved::Moved;
 use crate::store::postgres::{self, PostgresError};
+use crate::store::seen::Seen;
+use crate::store::{StoreError, parsed};
 use crate::store_place::PostgresUrl;
 use dialect::Translations;
 
 /// What a transaction begins with, each of whose statements sees what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
-/// whichever gateway. It says the oldest layout that a program may know to write this one.
-const LOG_END: &str = "SELECT serves FROM log_end FOR UPDATE";
+/// whichever gateway. It says the oldest layout that a program may know to write this one, and whether the store is elsewhere.
+/// The entry that this gateway has seen was there before, so it does not matter that others are not seen anew after a wait.
+const LOG_END: &str = "SELECT serves, moved_to, copied_from, (SELECT hash FROM audit WHERE seq = ?1)
+     FROM log_end FOR UPDATE";
+/// The number that changes of users, keys and credentials raise, and what keeps a program from going on with this layout.
+const REVISION: &str = "SELECT number, serves FROM revision CROSS JOIN log_end";
+/// Where an administrator has accepted that the log had lost its end.
+const ACCEPTED: &str = "SELECT seq, hash FROM audit
+     WHERE entry LIKE '%\"action\":\"accept-restore\"%' AND entry::json ->> 'lost' = ?1 ORDER BY seq DESC LIMIT 1";
 /// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
 /// each of its rows is waited for.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
@@ -40,6 +50,7 @@ pub(in crate::store) struct Postgres {
     translations: Translations,
     /// The newest layout that this program knows.
     known: i64,
+    seen: Seen,
 }
 
 impl Postgres {
@@ -49,7 +60,8 @@ impl Postgres {
         known: i64,
     ) -> Result<Self, StoreError> {
         let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
-        Ok(Self { reached, url: url.clone(), translations: Translations::default(), known })
+        let (url, translations, seen) = (url.clone(), Translations::default(), Seen::default());
+        Ok(Self { reached, url, translations, known, seen })
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds.
@@ -57,14 +69,49 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transaction(|sql| {
-            // The layout may have become another one since the last transaction.
-            let found = sql.one(LOG_END, &[], |row| row.get(0))?;
-            if found > self.known {
-                return Err(StoreError::Newer { found, known: self.known }.into());
-            }
+        self.write_wherever_it_is(|sql, moved| {
+            moved.is_here()?;
             work(sql)
         })
+    }
+
+    /// Runs one writing transaction, also if the store was moved or is incomplete.
+    pub(in crate::store) fn write_wherever_it_is<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let last = self.seen.last();
+        let (done, end) = self.transaction(|sql| {
+            let read = |row: &super::Row<'_>| {
+                let hash: Option<&str> = row.get(3)?;
+                let is_there = last == Point::START || hash == Some(last.hash.to_string().as_str());
+                Ok((row.get(0)?, Moved::of(row, 1, 2)?, is_there))
+            };
+            let (serves, moved, is_there) = sql.one(LOG_END, values![seq(last.seq)?], read)?;
+            // The layout may have become another one since the last transaction.
+            self.knows(serves)?;
+            if !is_there {
+                self.seen.goes_on(last, accepted(sql, last)?.ok_or(StoreError::Restored { lost: last })?);
+            }
+            let done = work(sql, &moved)?;
+            Ok::<_, E>((done, sql.appended()))
+        })?;
+        if let Some(end) = end {
+            self.seen.saw(end);
+        }
+        Ok(done)
+    }
+
+    /// What this gateway has seen of the log.
+    pub(in crate::store) fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    fn knows(&self, serves: i64) -> Result<(), StoreError> {
+        if serves > self.known {
+            return Err(StoreError::Newer { found: serves, known: self.known });
+        }
+        Ok(())
     }
 
     /// Runs a transaction that waits for no other, and commits it if the work succeeds.
@@ -83,14 +130,18 @@ impl Postgres {
 
     /// A number that every change of users, keys and credentials raises.
     pub(in crate::store) fn revision(&self) -> Result<i64, StoreError> {
-        self.session()?.one("SELECT number FROM revision", &[], |row| row.get(0))
+        let read = |row: &super::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let (number, serves) = self.session()?.one(REVISION, &[], read)?;
+        self.knows(serves)?;
+        Ok(number)
     }
 
     /// A connection on which each statement is a transaction.
     pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
         let connection = Held::Own(Box::new(self.connection()?));
         let transaction = Cell::new(Transaction::None);
-        Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
+        let (translations, appended) = (&self.translations, Cell::default());
+        Ok(Sql::Postgres(Session { connection, translations, transaction, appended }))
     }
 
     /// A connection with the lock of the one server; `None` if another one has it.
@@ -116,11 +167,24 @@ impl fmt::Display for Postgres {
     }
 }
 
+/// Where the log goes on after the loss of its end, if an administrator has accepted that.
+pub(in crate::store) fn accepted(sql: &Sql<'_>, lost: Point) -> Result<Option<Point>, StoreError> {
+    sql.optional(ACCEPTED, values![&lost.to_string()], |row| {
+        Ok(Point { seq: row.get::<i64>(0)?.unsigned_abs(), hash: parsed(row.get(1)?)? })
+    })
+}
+
+fn seq(seq: u64) -> Result<i64, StoreError> {
+    i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
+}
+
 /// A connection, as long as somebody asks it. A transaction that was not committed is rolled back when it is dropped.
 pub(in crate::store) struct Session<'a> {
     connection: Held<'a>,
     translations: &'a Translations,
     transaction: Cell<Transaction>,
+    /// The end of the log, where this transaction has appended to it.
+    appended: Cell<Option<Point>>,
 }
 
 enum Held<'a> {
@@ -138,7 +202,8 @@ enum Transaction {
 
 impl<'a> Session<'a> {
     fn begun(connection: Held<'a>, translations: &'a Translations, begin: &str) -> Result<Self, StoreError> {
-        let session = Self { connection, translations, transaction: Cell::new(Transaction::Begun) };
+        let transaction = Cell::new(Transaction::Begun);
+        let session = Self { connection, translations, transaction, appended: Cell::default() };
         session.batch(begin)?;
         Ok(session)
     }
@@ -162,6 +227,10 @@ impl<'a> Session<'a> {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
             client.execute_raw(&statement, parameters.iter().map(parameter)).await
         })?)
+    }
+
+    pub(super) fn appended(&self) -> &Cell<Option<Point>> {
+        &self.appended
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
+use registry_gateway::vault::Vault;
+
 /// The role that owns the cluster. Whoever comes by the socket is believed.
 pub(crate) const OWNER: &str = "owner";
 /// A role that needs [`PASSWORD`], also by the socket.
@@ -119,6 +121,26 @@ impl Cluster {
     /// Its socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// The key file of every gateway that tests run on a database of the shared one, and the folder that it is in, which is like
+    /// the one that systemd gives a service.
+    pub(crate) fn credentials() -> (PathBuf, PathBuf) {
+        static MADE: OnceLock<PathBuf> = OnceLock::new();
+        let folder = MADE.get_or_init(|| {
+            let folder = Self::shared().unwrap().folder.join("credentials");
+            fs::create_dir(&folder).unwrap();
+            Vault::make_key(&folder.join("credentials.key")).unwrap();
+            folder
+        });
+        (folder.join("credentials.key"), folder.clone())
+    }
+
+    /// A folder for what one gateway has seen.
+    pub(crate) fn state() -> PathBuf {
+        static STATES: AtomicU32 = AtomicU32::new(0);
+        let number = STATES.fetch_add(1, Ordering::Relaxed);
+        Self::shared().unwrap().folder.join(format!("state{number}"))
     }
 
     /// What psql prints, without headings.

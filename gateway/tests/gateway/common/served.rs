@@ -15,17 +15,29 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use super::Response;
+#[cfg(target_os = "linux")]
+use super::cluster::Cluster;
 
 pub(crate) fn program(store: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    on(&mut command, store);
     command
+}
+
+/// Names the store. One in a PostgreSQL is given what systemd gives a service.
+fn on(command: &mut Command, store: &Path) {
+    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    #[cfg(target_os = "linux")]
+    if store.to_string_lossy().contains("://") {
+        let (_, credentials) = Cluster::credentials();
+        command.env("CREDENTIALS_DIRECTORY", credentials).env("STATE_DIRECTORY", Cluster::state());
+    }
 }
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 pub(crate) fn run(store: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    on(&mut command, store);
     command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).args(arguments).output().unwrap()
 }
 

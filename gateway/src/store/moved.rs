@@ -1,0 +1,36 @@
+//! Where a store was moved to, or from where it is being copied. Two stores with one key would fork the log, so only one of them
+//! is served and changed.
+
+use super::StoreError;
+use super::sql::{Row, Sql, values};
+
+/// What a store says of that. Both are places in words.
+#[derive(Debug)]
+pub(super) struct Moved {
+    to: Option<String>,
+    from: Option<String>,
+}
+
+impl Moved {
+    /// From the columns `moved_to` and `copied_from` of the log's end.
+    pub(super) fn of(row: &Row<'_>, to: usize, from: usize) -> Result<Self, StoreError> {
+        Ok(Self { to: row.get(to)?, from: row.get(from)? })
+    }
+
+    pub(super) fn read(sql: &Sql<'_>) -> Result<Self, StoreError> {
+        let moved = "SELECT moved_to, copied_from FROM log_end WHERE is_only = true";
+        sql.one(moved, values![], |row| Self::of(row, 0, 1))
+    }
+
+    /// Whether this is the store to serve and to change.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`], [`StoreError::Incomplete`].
+    pub(super) fn is_here(&self) -> Result<(), StoreError> {
+        match (&self.to, &self.from) {
+            (Some(to), _) => Err(StoreError::Moved { to: to.clone() }),
+            (None, Some(from)) => Err(StoreError::Incomplete { from: from.clone() }),
+            (None, None) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A database of one test.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use registry_gateway::config::PostgresConfig;
+use registry_gateway::store::{Store, StoreError};
+use registry_gateway::store_place::StorePlace;
+
+use super::Fixture;
+use super::cluster::{Cluster, OWNER};
+use super::served;
+
+pub(crate) struct Database {
+    cluster: &'static Cluster,
+    name: String,
+}
+
+impl Database {
+    /// `None` where PostgreSQL is not installed.
+    pub(crate) fn empty() -> Option<Self> {
+        let cluster = Cluster::shared()?;
+        Some(Self { cluster, name: cluster.database() })
+    }
+
+    /// One with a store.
+    pub(crate) fn new() -> Option<Self> {
+        let database = Self::empty()?;
+        let StorePlace::Postgres(url) = database.place(OWNER) else { panic!() };
+        Store::migrate_postgres(&url, &PostgresConfig::default()).unwrap();
+        Some(database)
+    }
+
+    /// Its address for the owner, where a path is wanted.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.cluster.url(OWNER, &self.name).into()
+    }
+
+    pub(crate) fn place(&self, user: &str) -> StorePlace {
+        self.cluster.url(user, &self.name).parse().unwrap()
+    }
+
+    pub(crate) fn open_as(&self, user: &str) -> Result<Store, StoreError> {
+        let key_file = Some(Cluster::credentials().0);
+        Store::at(&self.place(user), &PostgresConfig { key_file, ..PostgresConfig::default() })
+    }
+
+    pub(crate) fn open(&self) -> Result<Store, StoreError> {
+        self.open_as(OWNER)
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.cluster.sql(&self.name, sql)
+    }
+
+    /// Makes a role that may log in, unless another test has.
+    pub(crate) fn role(&self, name: &str) {
+        self.sql(&format!(
+            "DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        ));
+    }
+
+    /// As the owner.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        served::program(Path::new(&self.path())).args(arguments).output().unwrap()
+    }
+
+    /// As [`run`](Self::run), and returns standard output.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// As [`run`](Self::run), and returns standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub(crate) fn gateway(&self) -> Fixture {
+        Fixture::with(|config| config.store = self.place(OWNER))
+    }
+
+    /// What a backup of it now would be. Nobody may be connected.
+    pub(crate) fn backup(&self) -> Self {
+        let name = self.cluster.database();
+        self.cluster.sql("postgres", &format!("DROP DATABASE {name}"));
+        self.cluster.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {}", self.name));
+        Self { cluster: self.cluster, name }
+    }
+
+    /// Puts a backup in its place, whoever is connected.
+    pub(crate) fn restore(&self, backup: Self) {
+        let (cluster, name) = (self.cluster, &self.name);
+        cluster.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+        cluster.sql("postgres", &format!("ALTER DATABASE {} RENAME TO {name}", backup.name));
+    }
+}

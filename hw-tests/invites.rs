@@ -89,20 +89,60 @@ fn from_a_code_to_the_first_publish() {
 }
 
 #[test]
-fn a_bad_code_leaves_keys_that_a_good_one_enrolls() {
+fn a_bad_code_is_noticed_before_keys_are_made() {
     let world = World::new();
-    let outcome = world.enroll_by_invite("0000-0000-0000-0000-0000-0000").fails();
-    outcome.says(&[
-        "the registry refuses the enrollment: it says\n    | this invite is not known here",
-        "with a good code, the same command goes on from here",
-    ]);
-    let before = world.registry().cards[0].keys.clone();
-    assert!(world.keys_of("alice").is_empty());
+    for (code, text) in [
+        ("0000-0000-0000-0000-0000-0000", "this invite is not known here"),
+        ("0000", "this is not an invite code"),
+    ] {
+        let outcome = world.enroll_by_invite(code).fails();
+        let text = format!("the registry refuses the invite: it says\n    | {text}");
+        outcome.says(&[&text, "no key was made: run the same command again with a good code"]);
+    }
+    let used = world.invite();
+    world.invite();
+    world.enroll_by_invite(&used).fails().says(&["refuses the invite"]);
+    assert!(!Seen::on(&world.card).changed_anything(), "no slot is used up");
     let none = world.yk_cargo(["enroll", NAME, "--yes", "--invite"]).fails();
     none.says(&["--invite: the code is the first line of standard input"]);
     world.enroll_by_invite(&world.invite()).succeeds();
-    assert_eq!(world.registry().cards[0].keys, before);
     assert_eq!(world.keys_of("alice").len(), 2);
+}
+
+/// An invite can be withdrawn while keys are made for it.
+#[test]
+fn keys_that_were_made_are_enrolled_by_a_later_code() {
+    let world = World::new();
+    let (listener, base) = loopback::bind(false);
+    let api = base.clone();
+    loopback::serve(listener, None, move |request| {
+        let asked = String::from_utf8_lossy(&request.body).contains("\"keys\":[]");
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/index/config.json") => {
+                Reply::new("200 OK", json!({ "dl": format!("{api}/dl"), "api": api }).to_string())
+            }
+            ("GET", "/api/v1/enroll") => {
+                let terms = json!({ "version": 1, "nonce": "n".repeat(43), "attestation": "off" });
+                Reply::new("200 OK", terms.to_string())
+            }
+            ("POST", _) if asked => Reply::new("200 OK", "{}"),
+            ("POST", _) => {
+                Reply::new("401 Unauthorized", json!({ "errors": [{ "detail": "gone" }] }).to_string())
+            }
+            _ => Reply::new("404 Not Found", ""),
+        }
+    });
+    world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"sparse+{base}/index/\"\n"));
+    let made = || std::fs::read_to_string(world.enrollments_file()).unwrap();
+    let refusal = [
+        "refuses the enrollment: it says\n    | gone",
+        "with a good code, the same command goes on from here",
+    ];
+    world.enroll_by_invite("code").fails().says(&refusal);
+    let before = made();
+    world.enroll_by_invite("code").fails().says(&refusal);
+    assert_eq!(made(), before);
+    assert_eq!(before.matches("public = ").count(), 2, "{before}");
 }
 
 /// No token would be good there, so no slot is used up for it.

@@ -58,7 +58,7 @@ use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 use crate::vault::VaultError;
 pub use audit::AuditError;
-pub(crate) use crates::{CratesError, IndexState};
+pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;

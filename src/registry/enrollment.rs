@@ -151,6 +151,20 @@ impl<'a> Registration<'a> {
         }
     }
 
+    /// Asks whether an invite is good, before keys are made for it.
+    ///
+    /// # Errors
+    /// [`Error::NotInvited`] with the registry's reason, [`Error::Refused`], [`Error::Http`].
+    pub fn is_invited(&self, nonce: &str, code: &str, label: &str) -> Result<(), Error> {
+        let request = json!({ "version": 1, "nonce": nonce, "label": label, "invite": code, "keys": [] });
+        let answer = self.client()?.post(&self.url, &request.to_string())?;
+        match (answer.status, Self::refused(&answer)) {
+            (200..300, _) => Ok(()),
+            (400..500, Error::Refused { detail, .. }) => Err(Error::NotInvited { detail }),
+            (_, refused) => Err(refused),
+        }
+    }
+
     fn client(&self) -> Result<Client, Error> {
         let network = Network::load(&self.url, &self.settings.cargo_home).map_err(Error::CargoConfig)?;
         Ok(Client::new(&self.url, &network, self.settings.wait.network())?)
@@ -192,6 +206,12 @@ pub enum Error {
         "the registry's nonce has {bytes} bytes; it has to be 1 to {LONGEST_NONCE}, printable ASCII without blanks"
     )]
     Nonce { bytes: usize },
+    /// The invite is not good there. Nothing was done yet.
+    #[error("the registry refuses the invite: {detail}")]
+    NotInvited {
+        /// Its reason in its own words, safe to show.
+        detail: String,
+    },
     /// There is no such thing there.
     #[error("this registry takes no enrollments over the network ({})", escape(url))]
     NotOffered { url: String },
@@ -221,6 +241,7 @@ impl Error {
             Self::OtherIndex { .. } => {
                 "every token names the URL, letter by letter: put the registry's own into $CARGO_HOME/config.toml"
             }
+            Self::NotInvited { .. } => "no key was made: run the same command again with a good code",
             Self::Refused { status: 409, .. } => {
                 "revoked keys and those of other users stay what they are: `yk-cargo forget REGISTRY`, then enroll again, and \
                  new ones are made in empty slots"

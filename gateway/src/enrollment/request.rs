@@ -18,7 +18,7 @@ pub struct Request {
     pub credential: Credential,
     /// The person's name for the card, 1 to 64 characters.
     pub label: String,
-    /// One to four keys, all different.
+    /// Up to four keys, all different. Without keys an invite is only asked about.
     pub keys: Vec<RequestedKey>,
 }
 
@@ -99,7 +99,8 @@ impl Request {
         let keys: Vec<_> = wire.keys.into_iter().map(WireKey::read).collect::<Result<_, _>>()?;
         let request = Self { nonce: wire.nonce, credential, label: wire.label, keys };
         let ids = enrollment::sorted(&request.key_ids());
-        if !(1..=enrollment::MAX_KEYS).contains(&ids.len()) || !ids.is_sorted_by(|a, b| a < b) {
+        let least = usize::from(matches!(request.credential, Credential::Endorsement(_)));
+        if !(least..=enrollment::MAX_KEYS).contains(&ids.len()) || !ids.is_sorted_by(|a, b| a < b) {
             return Err(RequestError::Keys);
         }
         Ok(request)

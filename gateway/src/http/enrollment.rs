@@ -35,7 +35,8 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failu
     })))
 }
 
-/// `POST /api/v1/enroll`: enrolls keys, by an invite or an endorsement.
+/// `POST /api/v1/enroll`: enrolls keys, by an invite or an endorsement; or says whether an invite is good, if no keys come
+/// with it.
 pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     app.limits.count(client(&parts)?.0, None)?;
@@ -49,6 +50,10 @@ fn enroll_keys(app: &App, body: &[u8], now: Timestamp) -> Result<Response, Failu
     let request = Request::parse(body).map_err(EnrollmentError::from)?;
     let kept_until =
         app.enrollment_issuer.check(&request.nonce, now).map_err(|_| EnrollmentError::Nonce { now })?;
+    if let (Credential::Invite(code), []) = (&request.credential, &request.keys[..]) {
+        let user = app.store.invited(&code.hash(), now)?;
+        return Ok(json(&json!({ "version": 1, "user": user.as_str() })));
+    }
     let right = right(app, &request, now)?;
     enrollment::prove(&request, &app.rules, now)?;
     let outcomes = judge(app, &request.keys, now)?;

@@ -139,6 +139,11 @@ impl Store {
         index_state(&self.reader()?, lower)
     }
 
+    /// The same, if it can be told without waiting for anything but the system's memory.
+    pub(crate) fn index_state_at_once(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
+        self.engine.idle_reader().map_or(Ok(None), |reader| index_state(&reader, lower))
+    }
+
     /// The index file of the crate whose lower-case name this is.
     pub(crate) fn index_file(&self, lower: &str) -> Result<Option<IndexFile>, StoreError> {
         let reader = self.reader()?;

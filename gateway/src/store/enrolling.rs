@@ -92,6 +92,18 @@ impl Store {
         })
     }
 
+    /// Whom the invite with this hash lets enroll keys now. It is not used by that.
+    ///
+    /// # Errors
+    /// Those about invites; [`StoreError::UserRemoved`].
+    pub(crate) fn invited(&self, hash: &str, now: Timestamp) -> Result<User, EnrollError> {
+        let reader = self.reader()?;
+        let invite = find_invite(&reader, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
+        users::present(&reader, &invite.user)?;
+        invite.is_good(now)?;
+        Ok(invite.user)
+    }
+
     /// Whether there is, or was, an invite with this hash.
     pub(crate) fn knows_invite(&self, hash: &str) -> Result<bool, StoreError> {
         self.reader()?.exists("SELECT 1 FROM invite WHERE hash = ?", values![hash])

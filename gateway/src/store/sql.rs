@@ -105,6 +105,14 @@ impl Engine {
             Self::Postgres(postgres) => postgres.session(),
         }
     }
+
+    /// The same, if the database is on this computer and nobody has to be waited for.
+    pub(super) fn idle_reader(&self) -> Option<Sql<'_>> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.idle_reader(),
+            Self::Postgres(_) => None,
+        }
+    }
 }
 
 /// Something that statements are asked of: a transaction, or a connection that reads.

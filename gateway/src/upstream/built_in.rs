@@ -1,6 +1,6 @@
 //! The built-in registry: index, crate files and owners in the gateway's own store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Cursor, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,13 +22,16 @@ use super::{Publication, Search, UpstreamError};
 use crate::background::blocking;
 use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::store::{CratesError, IndexState, Store, StoreError};
+use crate::store::{CratesError, IndexFile, IndexState, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
 
 /// The most crates whose entity tag is remembered. Each takes about a hundred bytes.
 const MOST_TAGS: usize = 100_000;
+
+/// The most bytes of index files that are held for whoever wants them next, together.
+const MOST_HELD: usize = 8 << 20;
 
 /// As many reads are on threads at once as the store has connections for them. A build asks for hundreds of files at once: with a
 /// thread for each, they would wait for each other there, and everybody for them.
@@ -38,13 +41,13 @@ const READS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
-    tags: Arc<Tags>,
+    files: Arc<IndexFiles>,
     reads: Arc<Semaphore>,
 }
 
 impl BuiltIn {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, tags: Arc::default(), reads: Arc::new(Semaphore::new(READS)) }
+        Self { store, files: Arc::default(), reads: Arc::new(Semaphore::new(READS)) }
     }
 
     /// Runs work that may block on the disk or the database.
@@ -78,9 +81,14 @@ impl BuiltIn {
         path: &str,
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
-        let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let (tags, conditions) = (self.tags.clone(), conditions.clone());
-        let answer = self.read(move |store| index_answer(store, &tags, &wanted, &conditions)).await?;
+        let wanted = path.rsplit('/').next().unwrap_or_default();
+        // No thread is taken for a glance into memory: on busy processors, to wait for one would be the longest part.
+        let at_once = || self.store.index_state_at_once(wanted);
+        if let Some(answer) = answer_from_memory(&self.files, wanted, conditions, at_once)? {
+            return Ok(answer);
+        }
+        let (files, wanted, conditions) = (self.files.clone(), wanted.to_owned(), conditions.clone());
+        let answer = self.read(move |store| index_answer(store, &files, &wanted, &conditions)).await?;
         answer.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))
     }
 
@@ -222,45 +230,33 @@ impl From<CratesError> for UpstreamError {
     }
 }
 
-/// The answer to a request for a crate's index file, if there is such a crate. Where the client has the file, it is
-/// neither read nor hashed.
+/// The answer to a request for a crate's index file, if there is such a crate.
 fn index_answer(
     store: &Store,
-    tags: &Tags,
+    files: &IndexFiles,
     name: &str,
     conditions: &HeaderMap,
 ) -> Result<Option<Response>, StoreError> {
-    let Some(state) = store.index_state(name)? else { return Ok(None) };
-    let not_modified = |tag: String| (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
-    let known = tags.of(name, state);
-    if let Some(known) = &known
-        && client_has_it(conditions, &known.tag, &http_date(state.changed))
-    {
-        return Ok(Some(not_modified(known.tag.clone())));
+    if let Some(answer) = answer_from_memory(files, name, conditions, || store.index_state(name))? {
+        return Ok(Some(answer));
     }
-    let (state, tag, lines) = match known.and_then(|known| Some((known.tag, known.lines.upgrade()?))) {
-        Some((tag, lines)) => (state, tag, lines),
-        None => {
-            let Some(file) = store.index_file(name)? else { return Ok(None) };
-            let (tag, lines) = (entity_tag(&file.lines), Arc::new(file.lines));
-            tags.remember(name, Known { state: file.state, tag: tag.clone(), lines: Arc::downgrade(&lines) });
-            (file.state, tag, lines)
-        }
-    };
-    let modified = http_date(state.changed);
-    if client_has_it(conditions, &tag, &modified) {
-        return Ok(Some(not_modified(tag)));
-    }
-    let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
-    let mut response = (fields, Body::from(Bytes::from_owner(Shared(lines)))).into_response();
-    // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's own
-    // `Date` may be a second old.
-    if state.changed + 1 < Timestamp::now().as_second()
-        && let Ok(modified) = modified.try_into()
-    {
-        response.headers_mut().insert(header::LAST_MODIFIED, modified);
-    }
-    Ok(Some(response))
+    let Some(IndexFile { lines, state }) = store.index_file(name)? else { return Ok(None) };
+    let lines = Arc::new(lines);
+    let known = Known { state, tag: entity_tag(&lines), lines: Arc::downgrade(&lines) };
+    files.remember(name, known.clone(), &lines);
+    Ok(known.answer(conditions))
+}
+
+/// The same, if the file is in memory or the client has it: it is neither read nor hashed then.
+fn answer_from_memory(
+    files: &IndexFiles,
+    name: &str,
+    conditions: &HeaderMap,
+    present: impl FnOnce() -> Result<Option<IndexState>, StoreError>,
+) -> Result<Option<Response>, StoreError> {
+    let Some(known) = files.known(name) else { return Ok(None) };
+    let is_present = present()? == Some(known.state);
+    Ok(if is_present { known.answer(conditions) } else { None })
 }
 
 /// A text in memory once for all who are being sent it, however slowly they read.
@@ -272,7 +268,7 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// What was sent of a crate's index file: its entity tag, and the lines as long as somebody is being sent them.
+/// What was read of a crate's index file: its entity tag, and the lines, if somebody is being sent them or they are held.
 #[derive(Clone, Debug)]
 struct Known {
     state: IndexState,
@@ -280,25 +276,62 @@ struct Known {
     lines: Weak<String>,
 }
 
-/// The entity tags of index files. What is read from the store is always hashed, so a tag stands for nothing but the bytes that
-/// went with it.
-#[derive(Debug, Default)]
-struct Tags(Mutex<HashMap<String, Known>>);
-
-impl Tags {
-    fn of(&self, name: &str, state: IndexState) -> Option<Known> {
-        self.known().get(name).filter(|known| known.state == state).cloned()
-    }
-
-    fn remember(&self, name: &str, file: Known) {
-        let mut known = self.known();
-        if known.len() >= MOST_TAGS {
-            known.clear();
+impl Known {
+    /// The answer, unless the lines would have to be read for it.
+    fn answer(self, conditions: &HeaderMap) -> Option<Response> {
+        let Self { state, tag, lines } = self;
+        let modified = http_date(state.changed);
+        if client_has_it(conditions, &tag, &modified) {
+            return Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
         }
-        known.insert(name.to_owned(), file);
+        let lines = Body::from(Bytes::from_owner(Shared(lines.upgrade()?)));
+        let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
+        let mut response = (fields, lines).into_response();
+        // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's
+        // own `Date` may be a second old.
+        if state.changed + 1 < Timestamp::now().as_second()
+            && let Ok(modified) = modified.try_into()
+        {
+            response.headers_mut().insert(header::LAST_MODIFIED, modified);
+        }
+        Some(response)
+    }
+}
+
+/// The index files that were read. What is read from the store is always hashed, so an entity tag stands for nothing but the bytes
+/// that went with it.
+#[derive(Debug, Default)]
+struct IndexFiles(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    known: HashMap<String, Known>,
+    /// The lines that were read last, up to [`MOST_HELD`].
+    held: VecDeque<Arc<String>>,
+    bytes: usize,
+}
+
+impl IndexFiles {
+    fn known(&self, name: &str) -> Option<Known> {
+        self.remembered().known.get(name).cloned()
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn remember(&self, name: &str, file: Known, lines: &Arc<String>) {
+        let mut remembered = self.remembered();
+        if remembered.known.len() >= MOST_TAGS {
+            remembered.known.clear();
+        }
+        remembered.known.insert(name.to_owned(), file);
+        remembered.bytes += lines.len();
+        remembered.held.push_back(lines.clone());
+        while remembered.bytes > MOST_HELD
+            && let Some(oldest) = remembered.held.pop_front()
+        {
+            remembered.bytes -= oldest.len();
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -343,15 +376,24 @@ mod tests {
              INSERT INTO crate (folded, name, owner, changed) VALUES ('hello', 'hello', 1, 0);
              INSERT INTO version (crate, version, core, line) VALUES ('hello', '1.0.0', '1.0.0', 'first');",
         );
-        let tags = Tags::default();
+        let files = IndexFiles::default();
         let file = async || {
-            let answer = index_answer(&store, &tags, "hello", &HeaderMap::new()).unwrap().unwrap();
+            let answer = index_answer(&store, &files, "hello", &HeaderMap::new()).unwrap().unwrap();
             axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap()
         };
         let [one, other] = [file().await, file().await];
         assert_eq!((&*one, one.as_ptr()), (&b"first\n"[..], other.as_ptr()));
         change("UPDATE version SET line = 'second'; UPDATE crate SET revision = revision + 1;");
         assert_eq!(&*file().await, b"second\n");
+        let held = || files.remembered().held.iter().map(|lines| lines.len()).collect::<Vec<_>>();
+        assert_eq!(held(), [6, 7]);
+        let large = Arc::new("x".repeat(MOST_HELD - 7));
+        let state = IndexState { revision: 1, changed: 0 };
+        let known = Known { state, tag: String::new(), lines: Weak::new() };
+        files.remember("large", known.clone(), &large);
+        assert_eq!(held(), [7, large.len()], "the oldest made room");
+        files.remember("more", known, &large);
+        assert_eq!(held(), [large.len()]);
         drop((one, other));
         assert_eq!(&*file().await, b"second\n", "nobody is being sent it any more");
     }

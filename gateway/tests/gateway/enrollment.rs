@@ -131,6 +131,24 @@ fn an_invite_is_good_once() {
     assert!(response.json()["text"].as_str().unwrap().contains("enrolled already for carol"));
 }
 
+/// Whoever has yet to make keys can ask first.
+#[test]
+fn an_invite_is_looked_at_without_keys() {
+    let fixture = Fixture::new();
+    let code = fixture.invite();
+    let ask =
+        |code: &str| fixture.enroll(&with(request(fixture.url(), &fixture.nonce(), &[]), "invite", code));
+    ask("0000-0000-0000-0000-0000-0000").assert_refused(401, "this invite is not known here");
+    for _ in 0..2 {
+        let answer = ask(&code);
+        assert_eq!((answer.status, answer.json()), (200, json!({ "version": 1, "user": "carol" })));
+    }
+    let nonce = fixture.nonce();
+    let keys = with(request(fixture.url(), &nonce, &carols()), "invite", code.clone());
+    assert_eq!(fixture.enroll(&keys).status, 201);
+    ask(&code).assert_refused(401, "this invite was used at");
+}
+
 #[test]
 fn invites_that_are_none() {
     let fixture = Fixture::new();
@@ -259,7 +277,8 @@ fn a_request_has_one_reading() {
     }
     refused(&with(good.clone(), "endorsement", "v3.public.x"), "an invite or an endorsement, and not both");
     refused(&with(good.clone(), "invite", Value::Null), "an invite or an endorsement, and not both");
-    refused(&with(good.clone(), "keys", json!([])), "1 to 4 different keys");
+    let without = with(request(fixture.url(), &fixture.nonce(), &[]), "endorsement", "v3.public.x");
+    refused(&without, "1 to 4 different keys");
     let twice = [good["keys"][0].clone(), good["keys"][0].clone()];
     refused(&with(good.clone(), "keys", json!(twice)), "1 to 4 different keys");
     let five = request(fixture.url(), &fixture.nonce(), &[]);

@@ -32,6 +32,9 @@ impl Enrollment<'_> {
             return Ok(Vec::new());
         }
         self.card.is_fit(self.arguments.allow_default_pin)?;
+        if let Some(registering) = &self.registering {
+            registering.is_invited(&self.label)?;
+        }
         self.may_be_overwritten(&planned)?;
         self.show(&planned);
         self.mention_keys_that_are_there(enrollments);

@@ -65,6 +65,15 @@ impl<'a> Registering<'a> {
         Ok(Some(Self { registration, right }))
     }
 
+    /// Asks the registry whether it will take keys by this code, before they are made.
+    pub(super) fn is_invited(&self, label: &str) -> Result<(), Error> {
+        if let Right::Invite(code) = &self.right {
+            let terms = self.registration.terms()?;
+            self.registration.is_invited(&terms.nonce, code, label)?;
+        }
+        Ok(())
+    }
+
     /// Refuses a card that would vouch for itself.
     pub(super) fn may_enroll(&self, serial: Serial) -> Result<(), Error> {
         match self.right {

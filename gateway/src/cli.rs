@@ -250,6 +250,18 @@ pub(crate) enum StoreCommand {
         #[arg(long, value_name = "ROLE")]
         role: Option<String>,
     },
+    /// Copy everything to another place, verify it there, and mark the store here as moved; no gateway may run
+    Copy {
+        /// The configuration with the key file, and with [postgres]; as for the other commands
+        #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
+        config: Option<PathBuf>,
+        /// The store's folder, or postgres://OWNER@HOST/DATABASE
+        #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
+        from: NamedStore,
+        /// Where it goes: an empty folder, or an empty database
+        #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
+        to: NamedStore,
+    },
     /// Go on although the audit log has lost its end in a PostgreSQL that was restored; the log keeps that it was said
     AcceptRestore {
         #[command(flatten)]

@@ -19,6 +19,7 @@
 //! The tables' files ask `sql`, and know no engine.
 
 mod audit;
+mod copy;
 mod counts;
 mod crate_files;
 mod crates;
@@ -58,6 +59,7 @@ use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 use crate::vault::VaultError;
 pub use audit::AuditError;
+pub use copy::Copied;
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub(crate) use heads::Heads;
@@ -157,6 +159,9 @@ pub enum StoreError {
     /// The store is a copy that did not become whole.
     #[error("this store is a copy of {from} that is not complete")]
     Incomplete { from: String },
+    /// There is something in the store that a copy is to be made into.
+    #[error("there is a store already where the copy is to be")]
+    NotEmpty,
     /// The log does not have what this gateway has seen in it.
     #[error(
         "the audit log has lost its end: entry {}, which this gateway has seen, is not there, or is another one. PostgreSQL was \
@@ -242,6 +247,7 @@ impl StoreError {
             Self::Incomplete { from } => {
                 Some(format!("run `registry-gateway store copy --from {from}` once more, with this one as --to"))
             }
+            Self::NotEmpty => Some("name an empty place".to_owned()),
             Self::Restored { lost } => Some(format!(
                 "revoke again what was revoked since, wait until the tokens of that time are too old (`window` and `skew`), and run \
                  `registry-gateway store accept-restore --lost {lost}`, which goes on record"

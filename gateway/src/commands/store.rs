@@ -3,15 +3,25 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use registry_gateway::copying;
 use registry_gateway::store::Store;
 use registry_gateway::store_place::StorePlace;
 
 use super::{Outcome, people, say};
-use crate::cli::{Place, StoreCommand};
+use crate::cli::{Place, PlaceError, StoreCommand};
 
 pub(super) fn store(command: StoreCommand) -> Outcome {
     match command {
         StoreCommand::Migrate { place, role } => migrate(&place, role.as_deref())?,
+        StoreCommand::Copy { config, from, to } => {
+            let [from, to] = [from.place().map_err(PlaceError::from)?, to.place().map_err(PlaceError::from)?];
+            let place = Place { config, store: Some(from.clone().into()) };
+            let copied = copying::copy(&from, &to, &place.config()?.postgres)?;
+            say(&format!("{to}\t{}\t{} crate files\n", copied.end, copied.files))?;
+            people::hint(&format!(
+                "{from} is marked as moved, and nobody serves it any more; name the new place as `store` in the configuration\n"
+            ));
+        }
         StoreCommand::AcceptRestore { place, lost } => {
             let config = place.config()?;
             let lost = match lost {

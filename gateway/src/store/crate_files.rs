@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::sql::{Engine, Sql};
 use super::{Store, StoreError, files};
+pub(super) use postgres::note;
 
 impl Store {
     /// Opens the file of a version.
@@ -45,9 +46,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match upload {
             Sent::Not(upload) => self.moved(upload, name, version),
-            Sent::Pieces { checksum, pieces } => {
-                postgres::keep(transaction, (name, version), &checksum, pieces)
-            }
+            Sent::Pieces { checksum, pieces } => note(transaction, (name, version), &checksum, pieces),
         }
     }
 }

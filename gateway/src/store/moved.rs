@@ -22,6 +22,22 @@ impl Moved {
         sql.one(moved, values![], |row| Self::of(row, 0, 1))
     }
 
+    /// Writes down where the store was moved to.
+    pub(super) fn to(transaction: &Sql<'_>, place: Option<&str>) -> Result<(), StoreError> {
+        let update = "UPDATE log_end SET moved_to = ? WHERE is_only = true";
+        transaction.execute(update, values![place]).map(drop)
+    }
+
+    /// Writes down from where it is being copied, or that it is complete.
+    pub(super) fn from(transaction: &Sql<'_>, place: Option<&str>) -> Result<(), StoreError> {
+        let update = "UPDATE log_end SET copied_from = ? WHERE is_only = true";
+        transaction.execute(update, values![place]).map(drop)
+    }
+
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.to.is_some()
+    }
+
     /// Whether this is the store to serve and to change.
     ///
     /// # Errors

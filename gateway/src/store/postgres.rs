@@ -20,6 +20,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
 use crate::config::PostgresConfig;
 use crate::http_client::AuthoritiesError;
@@ -82,6 +83,11 @@ impl PostgresError {
             }
             Self::Password(error) => Some(error.hint()),
             Self::Authorities(_) => Some("see `ca-file` in [postgres]".to_owned()),
+            Self::Failed(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Some(
+                "run `store` commands as the owner of the tables; `registry-gateway store migrate --role ROLE` gives the \
+                 gateway's role its rights"
+                    .to_owned(),
+            ),
             Self::Busy | Self::Late(_) | Self::GivenUp | Self::Failed(_) | Self::Runtime(_) => None,
         }
     }

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use zeroize::Zeroizing;
 
-use super::sql::values;
+use super::sql::{Sql, values};
 use super::{Store, StoreError};
+use crate::keys::User;
 use crate::vault::Vault;
 
 /// The names of those that sign challenges: of mutations, and of enrollments.
@@ -82,14 +83,36 @@ impl Store {
 
     /// Keeps a new secret, and returns the one that counts: of two that come at once it is the first.
     pub(super) fn keep_secret(&self, name: &str, new: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let new = self.sealed(name, new)?;
-        let insert = "INSERT INTO secret (name, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING";
-        self.write(|transaction| transaction.execute(insert, values![name, new.as_slice()]).map(drop))?;
+        self.write(|transaction| self.insert_secret(transaction, name, new))?;
         self.secret(name)?.ok_or_else(|| StoreError::Damaged(format!("the {name} is gone")))
     }
 
+    /// Keeps a secret, unless there is one of this name.
+    pub(super) fn insert_secret(
+        &self,
+        transaction: &Sql<'_>,
+        name: &str,
+        clear: &[u8],
+    ) -> Result<(), StoreError> {
+        let kept = self.sealed(name, clear)?;
+        let insert = "INSERT INTO secret (name, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING";
+        transaction.execute(insert, values![name, kept.as_slice()]).map(drop)
+    }
+
+    /// A credential of another store's as it is kept here. Both have the same key file.
+    pub(super) fn sealed_again(
+        &self,
+        other: &Self,
+        user: &User,
+        sealed: Vec<u8>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let Some(seal) = self.seal.as_ref().or(other.seal.as_ref()) else { return Ok(sealed) };
+        let vault = seal.vault()?;
+        Ok(vault.seal(user, &vault.unseal(user, &sealed)?)?)
+    }
+
     /// A secret as it is kept here.
-    pub(super) fn sealed(&self, name: &str, clear: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    fn sealed(&self, name: &str, clear: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         Ok(Zeroizing::new(match &self.seal {
             Some(seal) => seal.vault()?.seal_secret(name, clear)?,
             None => clear.to_owned(),

@@ -127,6 +127,15 @@ impl Sql<'_> {
         matches!(self, Self::Postgres(_))
     }
 
+    /// Lets this transaction take as long as it needs, also while nothing is asked in it.
+    pub(super) fn without_limits(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(session) => session
+                .batch("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"),
+        }
+    }
+
     /// Notes the end of the log that this transaction appends, which is seen if it is committed.
     pub(super) fn append(&self, end: Point) {
         if let Self::Postgres(session) = self {

@@ -40,6 +40,7 @@ mod refusals;
 mod restored;
 mod setup;
 mod start_with_open_changes;
+mod store_copy;
 mod store_fails;
 mod store_in_postgres;
 mod tampering;

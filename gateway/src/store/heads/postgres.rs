@@ -2,7 +2,7 @@
 
 use asymmetric_token::PublicKey;
 
-use super::super::sql::values;
+use super::super::sql::{Sql, values};
 use super::super::{Store, StoreError, audit};
 use crate::audit::{Head, HeadKey, Point};
 
@@ -50,6 +50,21 @@ pub(super) fn key(store: &Store) -> Result<HeadKey, StoreError> {
 pub(super) fn public_key(store: &Store) -> Result<Option<PublicKey>, StoreError> {
     let Some((_, line)) = last(store)? else { return Ok(None) };
     Head::parse(&line).map(|head| Some(head.key)).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// Keeps the heads of another store, and their key.
+pub(super) fn take(
+    store: &Store,
+    transaction: &Sql<'_>,
+    lines: &[String],
+    key: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    for line in lines {
+        let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let insert = "INSERT INTO head (seq, line) VALUES (?, ?)";
+        transaction.execute(insert, values![audit::column(head.point.seq)?, line])?;
+    }
+    key.map_or(Ok(()), |key| store.insert_secret(transaction, KEY, key))
 }
 
 fn read(der: &[u8]) -> Result<HeadKey, StoreError> {

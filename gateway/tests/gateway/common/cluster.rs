@@ -3,7 +3,7 @@
 //! It ends with the test program, however that ends: a watcher has the end of a pipe, and the program the other one.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -145,9 +145,25 @@ impl Cluster {
 
     /// What psql prints, without headings.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        succeeds(self.psql(database).args(["-c", sql]))
+    }
+
+    /// Has a lock of this database as long as it runs. It ends with its standard input.
+    pub(crate) fn lock(&self, database: &str, lock: u32) -> Child {
+        let mut psql = self.psql(database);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let take = format!("SELECT pg_advisory_lock({lock});\n\\echo taken\n");
+        psql.stdin.as_mut().unwrap().write_all(take.as_bytes()).unwrap();
+        let mut lines = BufReader::new(psql.stdout.as_mut().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "taken"));
+        psql
+    }
+
+    fn psql(&self, database: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database, "-c", sql]);
-        succeeds(psql.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string()]))
+        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database]);
+        psql.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string()]);
+        psql
     }
 
     /// What the server has written.

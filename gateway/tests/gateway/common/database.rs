@@ -1,7 +1,7 @@
 //! A database of one test.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output};
 
 use registry_gateway::config::PostgresConfig;
 use registry_gateway::store::{Store, StoreError};
@@ -31,13 +31,17 @@ impl Database {
         Some(database)
     }
 
+    pub(crate) fn url(&self, user: &str) -> String {
+        self.cluster.url(user, &self.name)
+    }
+
     /// Its address for the owner, where a path is wanted.
     pub(crate) fn path(&self) -> PathBuf {
-        self.cluster.url(OWNER, &self.name).into()
+        self.url(OWNER).into()
     }
 
     pub(crate) fn place(&self, user: &str) -> StorePlace {
-        self.cluster.url(user, &self.name).parse().unwrap()
+        self.url(user).parse().unwrap()
     }
 
     pub(crate) fn open_as(&self, user: &str) -> Result<Store, StoreError> {
@@ -51,6 +55,35 @@ impl Database {
 
     pub(crate) fn sql(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, sql)
+    }
+
+    /// Lets every statement that a trigger is for (`INSERT ON piece`) wait until what is returned ends.
+    pub(crate) fn hold(&self, statement: &str) -> Child {
+        let holder = self.cluster.lock(&self.name, 1);
+        self.sql(&format!(
+            "CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
+             CREATE TRIGGER wait BEFORE {statement} EXECUTE FUNCTION wait()"
+        ));
+        holder
+    }
+
+    /// Waits until a gateway's statement is held.
+    pub(crate) fn holds(&self) {
+        let held = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted
+             AND locktype = 'advisory' AND datname = current_database()";
+        while self.sql(held) == "0" {}
+    }
+
+    /// Ends the sessions of gateways, as those of a process that was killed do not do while they wait, and holds nothing more.
+    pub(crate) fn release(&self, table: &str, mut holder: Child) {
+        self.sql(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'registry-gateway'",
+        );
+        drop(holder.stdin.take());
+        holder.wait().unwrap();
+        self.sql(&format!("DROP TRIGGER wait ON {table}"));
     }
 
     /// Makes a role that may log in, unless another test has.

@@ -80,6 +80,16 @@ impl Store {
         })
     }
 
+    /// Whether whoever has this store open can do more to the log than add to it. In a folder everybody can who can write there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn can_change_log(&self) -> Result<bool, StoreError> {
+        let reader = self.reader()?;
+        let rights = "SELECT has_table_privilege('audit', 'UPDATE, DELETE, TRUNCATE')";
+        Ok(!reader.is_postgres() || reader.one(rights, values![], |row| row.get(0))?)
+    }
+
     /// The last entry's place and hash.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::thread;
 
 use asymmetric_token::Mutation;
 use jiff::Timestamp;
+use registry_gateway::config::Owners;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, Store, StoreError};
@@ -13,6 +14,7 @@ use registry_gateway::{Gateway, StartError};
 use serde_json::json;
 
 use crate::common::database::Database;
+use crate::common::served::program;
 use crate::common::{Fixture, SoftwareKey, Upload, crate_file};
 
 fn add_key(store: &Store, key: &SoftwareKey) {
@@ -255,10 +257,38 @@ fn a_layout_of_a_newer_program_is_not_written() {
     served.publish(&Upload::new("hello", "1.0.0")).assert_refused(500, "before anything was changed");
 }
 
+/// PostgreSQL has none. Nothing is on record of who sends one, so no token is spent.
 #[test]
 fn a_text_with_a_null_character_is_nowhere() {
     let Some(database) = Database::new() else { return };
-    let fixture = database.gateway();
+    let fixture = Fixture::with(|config| {
+        config.store = database.place("owner");
+        config.owners = Owners::Change;
+    });
     fixture.get("/api/v1/crates?q=a%00bc").assert_ok();
-    fixture.get("/index/he/ll/hel%00lo").assert_refused(404, "");
+    for path in ["/index/he/ll/hel%00lo", "/api/v1/crates/hel%00lo/1.0.0/download"] {
+        fixture.get(path).assert_refused(404, "");
+    }
+    fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
+    let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\ndescription = \"a\\u0000b\"\n";
+    let json = json!({ "name": "hello", "vers": "1.0.0", "description": "a\0b" });
+    let nul = Upload::with_manifest("hello", "1.0.0", manifest, &json);
+    let before = database.sql("SELECT count(*) FROM audit");
+    fixture.publish(&nul).assert_refused(422, "U+0000");
+    let token = fixture.token(Mutation::Owners { name: "hello".parse().unwrap() });
+    fixture
+        .send("PUT", "/api/v1/crates/hello/owners", Some(&token), br#"{"users":["a\u0000b"]}"#)
+        .assert_refused(400, "a change of owners is");
+    assert_eq!(database.sql("SELECT count(*) FROM audit"), before);
+}
+
+#[test]
+fn doctor_tells_whether_the_log_can_be_changed() {
+    let Some(database) = Database::new() else { return };
+    as_the_page_has_it(&database);
+    for (role, said) in [("owner", "can change the audit log"), ("gateway", "and not change it")] {
+        let mut doctor = program(database.url(role).as_ref());
+        let found = String::from_utf8(doctor.arg("doctor").output().unwrap().stdout).unwrap();
+        assert!(found.contains(&format!("the role {role} can")) && found.contains(said), "{found}");
+    }
 }

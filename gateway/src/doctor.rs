@@ -116,7 +116,7 @@ fn outcomes(open: &[OpenChange]) -> Finding {
     if open.is_empty() {
         return good("every change on record has an outcome");
     }
-    let described = |OpenChange { intent, why }: &OpenChange| {
+    let described = |OpenChange { intent, why, .. }: &OpenChange| {
         let Intent { seq, user, time, .. } = intent;
         let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         format!("{intent} by {user}, number {seq}, since {time:.0}{why}")

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::attestation;
 use crate::challenge::Issuer;
 use crate::changes::Changes;
-use crate::config::{Config, OutOfBounds};
+use crate::config::{Config, OutOfBounds, Owners};
 use crate::connections::Connections;
 use crate::http::{App, Registry};
 use crate::limits::Limits;
@@ -20,7 +20,7 @@ use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::operators::Operators;
 use crate::policy::Rules;
-use crate::store::{Heads, ServeLock, Store, StoreError};
+use crate::store::{Heads, Heartbeat, ServeLock, SharedSettings, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 use crate::unpacking::Unpacking;
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
@@ -135,6 +135,8 @@ impl Gateway {
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
         let enrollment_issuer = Issuer::of_enrollments(&store.enrollment_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
+        let shared = shared_settings(&config, &index_url, store.key_file_fingerprint()?);
+        let heartbeat = store.join(&name_of_this(address), shared)?;
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
         let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
         let upstream = Arc::new(match &config.upstream {
@@ -186,7 +188,7 @@ impl Gateway {
         let serving = app.clone();
         let thread = thread::Builder::new()
             .name("registry-gateway".to_owned())
-            .spawn(move || serve(runtime, sockets, serving, stopped, lock))
+            .spawn(move || serve(runtime, sockets, serving, stopped, (lock, heartbeat)))
             .map_err(StartError::Threads)?;
         let (stop, thread) = (Some(stop), Some(thread));
         Ok(Running { app, address, operators: operators_address, tls, stop, thread })
@@ -265,6 +267,36 @@ impl Drop for Running {
     }
 }
 
+/// The gateway as others see it that serve the same store.
+fn name_of_this(address: SocketAddr) -> String {
+    #[cfg(unix)]
+    let computer = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let computer = std::env::var("COMPUTERNAME").unwrap_or_default();
+    format!("{computer} ({address})")
+}
+
+/// What has to be the same at all gateways that serve the store. Of the key file that is a fingerprint.
+fn shared_settings(config: &Config, index_url: &str, key_file: Option<&str>) -> SharedSettings {
+    let behind = config.upstream.as_ref();
+    let behind = behind.and_then(|upstream| upstream.addresses().into_iter().next());
+    let owners = match config.owners {
+        Owners::List => "list",
+        Owners::Change => "change",
+    };
+    let none = || "none".to_owned();
+    let settings = [
+        ("index-url", index_url.to_owned()),
+        ("window", config.window.as_secs().to_string()),
+        ("skew", config.skew.as_secs().to_string()),
+        ("challenges", config.challenges.as_str().to_owned()),
+        ("owners", owners.to_owned()),
+        ("index in [upstream]", behind.unwrap_or_else(none)),
+        ("key-file", key_file.map_or_else(none, str::to_owned)),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
 /// One thread for each processor that this process may use, so that requests are verified and hashed in parallel. There
 /// are at least two, because the little that waits for the database on one of them must not keep everybody else
 /// waiting.
@@ -290,7 +322,10 @@ fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     Ok((listener, address))
 }
 
-fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
+/// What a folder's one server holds, or one of those that share a store.
+type Held = (Option<ServeLock>, Option<Heartbeat>);
+
+fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, held: Held) {
     let ending = app.clone();
     runtime.block_on(async {
         if let Err(error) = serve_all(sockets, app, stopped).await {
@@ -303,7 +338,7 @@ fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Rece
     if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
         tracing::error!(%error, "the end of the audit log could not be signed");
     }
-    drop(lock);
+    drop(held);
 }
 
 async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>) -> io::Result<()> {

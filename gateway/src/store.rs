@@ -27,6 +27,7 @@ mod credentials;
 mod derived;
 mod enrolling;
 mod files;
+mod gateways;
 mod heads;
 mod in_doubt;
 mod keys;
@@ -48,6 +49,7 @@ mod unrecorded;
 mod users;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::{fs, io};
 
 use jiff::Timestamp;
@@ -62,6 +64,7 @@ pub use audit::AuditError;
 pub use copy::Copied;
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
+pub use gateways::{DEAD_AFTER, Heartbeat, Keeper, LivingGateway, SharedSettings};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
@@ -87,6 +90,8 @@ pub struct Store {
     unrecorded: Unrecorded,
     /// What secrets are sealed with in a PostgreSQL. In a folder they are as they are.
     seal: Option<Seal>,
+    /// Under which this process serves a PostgreSQL, once it does.
+    epoch: Mutex<Option<gateways::Epoch>>,
 }
 
 /// The database's file in the store's folder.
@@ -127,6 +132,12 @@ pub enum StoreError {
     /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
     Served { path: PathBuf },
+    /// A gateway that lives serves the same store with another setting.
+    #[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
+    Differs { setting: String, here: String, there: String, name: String },
+    /// A thread cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// There is no store in this folder.
     #[error("there is no store in {}", path.display())]
     Missing { path: PathBuf },
@@ -139,6 +150,9 @@ pub enum StoreError {
     /// The database contains something that this program cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// A change has an outcome on record already.
+    #[error("it is on record already what came of {0}")]
+    Settled(String),
     /// The audit log cannot represent something.
     #[error("the audit log cannot represent this: {0}")]
     Entry(String),
@@ -260,6 +274,9 @@ impl StoreError {
                 "look whether another program has written it; without {} the gateway starts, and knows of no loss before that",
                 path.display()
             )),
+            Self::Differs { setting, .. } => Some(format!(
+                "give all gateways of a store the same `{setting}`; to change it, stop all of them before one starts with another"
+            )),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
             Self::CrateFileMissing { .. } | Self::Damaged(_) => {
                 Some("restore the store from a backup".to_owned())
@@ -292,18 +309,17 @@ impl StoreError {
             | Self::NoLoss
             | Self::NotLost { .. }
             | Self::Random
+            | Self::Settled(_)
+            | Self::Thread(_)
             | Self::UserKnown(_) => None,
         }
     }
 }
 
-/// A lock that the one server of a store holds. It goes when this is dropped, and with a PostgreSQL when the connection breaks.
+/// A lock that the one server of a folder holds. It goes when this is dropped.
 #[derive(Debug)]
-pub enum ServeLock {
-    /// Of a folder.
-    File(fs::File),
-    /// Of a PostgreSQL.
-    Session(Box<postgres::Session>),
+pub struct ServeLock {
+    _file: fs::File,
 }
 
 impl Store {
@@ -429,6 +445,7 @@ impl Store {
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
             seal: None,
+            epoch: Mutex::default(),
         }
     }
 
@@ -467,29 +484,24 @@ impl Store {
         &self.folder
     }
 
-    /// Locks the store for one server, and cleans up after a crash: unfinished uploads, and crate files whose version
-    /// was never committed, are removed.
+    /// Locks a folder for one server, and cleans up after a crash: unfinished uploads, and crate files whose version was
+    /// never committed, are removed. Those who serve a PostgreSQL [join](Self::join) the others instead.
     ///
     /// # Errors
     /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
-    pub fn recover(&self) -> Result<ServeLock, StoreError> {
-        let lock = self.lock()?;
+    pub fn recover(&self) -> Result<Option<ServeLock>, StoreError> {
+        let Some(lock) = self.lock()? else { return Ok(None) };
         files::empty(&self.folder.join(files::UPLOADS))?;
-        if let Engine::Sqlite(_) = &self.engine {
-            let known = self.crate_files()?;
-            files::keep_only(&self.folder.join(files::CRATES), &known)?;
-        }
-        Ok(lock)
+        let known = self.crate_files()?;
+        files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        Ok(Some(lock))
     }
 
-    /// Takes the lock of the one server.
-    fn lock(&self) -> Result<ServeLock, StoreError> {
+    /// The lock of the one server, which a folder has.
+    fn lock(&self) -> Result<Option<ServeLock>, StoreError> {
         match &self.engine {
-            Engine::Sqlite(_) => files::lock(&self.folder),
-            Engine::Postgres(postgres) => {
-                let served = || StoreError::Served { path: postgres.to_string().into() };
-                postgres.lock()?.map(|lock| ServeLock::Session(Box::new(lock))).ok_or_else(served)
-            }
+            Engine::Sqlite(_) => files::lock(&self.folder).map(Some),
+            Engine::Postgres(_) => Ok(None),
         }
     }
 

@@ -16,8 +16,8 @@ use crate::policy::Refusal;
 use crate::store::{EnrollError, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
-/// When to try a change again that waits for the outcome of another one, in seconds.
-const UNSETTLED_RETRY: u64 = 60;
+/// When to try a change again that another gateway kept from being made, in seconds.
+const OTHERS_RETRY: u64 = 5;
 
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +92,9 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Change(ChangeError::Unsettled { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Change(
+                ChangeError::Unsettled { .. } | ChangeError::NotNow(_) | ChangeError::TakenOver(_),
+            ) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
@@ -141,6 +143,7 @@ impl From<SpendError> for Failure {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
             SpendError::Full => Self::Change(ChangeError::Full(error)),
+            SpendError::Elsewhere(_) | SpendError::NotAlive => Self::Change(ChangeError::NotNow(error)),
             SpendError::Store(error) => error.into(),
         }
     }
@@ -154,7 +157,10 @@ impl From<ChangeError> for Failure {
             ChangeError::Panicked(panic) => Self::internal(panic),
             ChangeError::Full(_)
             | ChangeError::Unsettled { .. }
+            | ChangeError::NotNow(_)
+            | ChangeError::TakenOver(_)
             | ChangeError::NothingChanged(_)
+            | ChangeError::NotMade { .. }
             | ChangeError::NotOnRecord { .. } => Self::Change(error),
         }
     }
@@ -189,11 +195,18 @@ impl IntoResponse for Failure {
             Self::Internal(cause) => {
                 tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")
             }
-            Self::Change(cause @ (ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. })) => {
+            Self::Change(
+                cause @ (ChangeError::NothingChanged(_)
+                | ChangeError::NotMade { .. }
+                | ChangeError::NotOnRecord { .. }),
+            ) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
             Self::Change(ChangeError::Unsettled { .. }) => {
                 tracing::warn!(cause = detail, "a change has to wait for the outcome of another one");
+            }
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => {
+                tracing::warn!(cause = detail, "a change was not made for another gateway's sake");
             }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
@@ -211,7 +224,8 @@ impl IntoResponse for Failure {
         }
         let retry_after = match &self {
             Self::TooMany(wait) => Some(whole_seconds(wait).into()),
-            Self::Change(ChangeError::Unsettled { .. }) => Some(UNSETTLED_RETRY.into()),
+            Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => Some(OTHERS_RETRY.into()),
             Self::Denied { retry_after, .. } => retry_after.clone(),
             Self::Remote(error) => error.retry_after().cloned(),
             _ => None,

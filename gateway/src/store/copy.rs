@@ -18,7 +18,7 @@ use super::crate_files::{self, Sent};
 use super::moved::Moved;
 use super::secret::CHALLENGE_KEYS;
 use super::sql::{Sql, Value, values};
-use super::{ServeLock, Store, StoreError, files, parsed, search};
+use super::{Store, StoreError, files, parsed, search};
 use crate::audit::Point;
 use crate::index::Line;
 use crate::store_place::StorePlace;
@@ -84,9 +84,10 @@ impl Store {
         (here, there): (&StorePlace, &StorePlace),
         verified: impl Fn(&Self) -> Result<(), E>,
     ) -> Result<Copied, E> {
-        let _alone = [self.without_gateway()?, target.without_gateway()?];
+        let _locks = [self.lock()?, target.lock()?];
         let copied = self.engine.write_wherever_it_is(|source, moved| {
             source.without_limits()?;
+            self.has_no_gateway()?;
             let end = self.audit_end()?;
             let is_done = moved.is_elsewhere() && target.is_incomplete()? && target.audit_end()? == end;
             if is_done {
@@ -111,9 +112,12 @@ impl Store {
         Ok(copied)
     }
 
-    /// Makes sure that no gateway lives, for as long as the lock is held.
-    fn without_gateway(&self) -> Result<ServeLock, StoreError> {
-        self.lock()
+    /// Whether no gateway lives. It is asked by who keeps others from writing, which whoever begins to live has to do.
+    fn has_no_gateway(&self) -> Result<(), StoreError> {
+        match self.living_gateways()?.into_iter().next() {
+            Some(gateway) => Err(StoreError::Served { path: gateway.name.into() }),
+            None => Ok(()),
+        }
     }
 
     fn is_incomplete(&self) -> Result<bool, StoreError> {
@@ -124,6 +128,7 @@ impl Store {
     fn begin_copy(&self, from: &str) -> Result<(), StoreError> {
         self.engine.write_wherever_it_is(|target, moved| {
             target.without_limits()?;
+            self.has_no_gateway()?;
             match moved.is_here() {
                 Ok(()) if self.is_used(target)? => return Err(StoreError::NotEmpty),
                 Ok(()) | Err(StoreError::Incomplete { .. }) => {}

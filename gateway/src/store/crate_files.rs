@@ -7,7 +7,7 @@ use std::fs::File;
 use tempfile::NamedTempFile;
 
 use super::sql::{Engine, Sql};
-use super::{Store, StoreError, files};
+use super::{Store, StoreError, files, gateways};
 pub(super) use postgres::note;
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(_) => Ok(Sent::Not(upload)),
             Engine::Postgres(postgres) => {
-                let pieces = postgres::send(postgres, upload.as_file_mut(), checksum)?;
+                let pieces = postgres::send(postgres, upload.as_file_mut(), checksum, self.epoch().as_ref())?;
                 Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces })
             }
         }
@@ -46,7 +46,28 @@ impl Store {
     ) -> Result<(), StoreError> {
         match upload {
             Sent::Not(upload) => self.moved(upload, name, version),
-            Sent::Pieces { checksum, pieces } => note(transaction, (name, version), &checksum, pieces),
+            Sent::Pieces { checksum, pieces } => {
+                note(transaction, (name, version), &checksum, pieces)?;
+                self.end_upload(transaction, &checksum)
+            }
+        }
+    }
+
+    /// Removes what was sent in vain, unless it is another version's file too.
+    pub(super) fn give_up(&self, checksum: &str) {
+        let given_up = match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(_) => self.write(|transaction| self.end_upload(transaction, checksum)),
+        };
+        if let Err(error) = given_up {
+            tracing::warn!(%error, "an upload in vain is removed when this gateway has ended");
+        }
+    }
+
+    fn end_upload(&self, transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
+        match self.epoch() {
+            Some(epoch) => gateways::end_upload(transaction, checksum, &epoch),
+            None => Ok(()),
         }
     }
 }

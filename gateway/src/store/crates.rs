@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::ledger::{self, Intent, Outcome};
 use super::names::{fold, without_build};
 use super::sql::{Sql, values};
 use super::{Store, StoreError, search};
+use crate::audit::Point;
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
@@ -68,21 +70,24 @@ impl Store {
         publishable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
+    /// Publishes a version: its file first, then its row, and in the same transaction the outcome of its intent. Whoever
+    /// publishes a crate first owns it. Returns where the audit log has the outcome.
     ///
     /// # Errors
-    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`].
+    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`]; [`StoreError::Settled`] if the intent
+    /// has an outcome already. Nothing is changed then, and the intent is as it was.
     pub(crate) fn publish(
         &self,
-        user: &User,
+        intent: &Intent,
         line: &Line,
         description: Option<&str>,
         file: NamedTempFile,
         now: Timestamp,
-    ) -> Result<(), CratesError> {
-        let (name, version) = (line.name.as_str(), line.vers.as_str());
+    ) -> Result<Point, CratesError> {
+        let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
         let kept = self.sent(file, &line.cksum)?;
-        self.write(|transaction| {
+        let published = self.write(|transaction| {
+            ledger::must_be_open(transaction, intent)?;
             let core = publishable(transaction, user, name, version)?;
             transaction.execute(
                 "INSERT INTO crate (folded, name, owner, description, changed)
@@ -96,8 +101,13 @@ impl Store {
                 values![&fold(name), version, &core, &line.to_json()],
             )?;
             search::offer(transaction, &fold(name), version)?;
-            Ok(self.keep(transaction, kept, name, version)?)
-        })
+            self.keep(transaction, kept, name, version)?;
+            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
+        });
+        if published.is_err() {
+            self.give_up(&line.cksum);
+        }
+        published
     }
 
     /// Whether a user could yank or unyank this version, as things stand.
@@ -108,19 +118,22 @@ impl Store {
         yankable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
+    /// Yanks or unyanks a version for its owner, and settles the intent of it in the same transaction. If it is so already,
+    /// that is no error. Returns where the audit log has the outcome.
     ///
     /// # Errors
-    /// [`CratesError::NotFound`], [`Refusal::NotOwner`].
+    /// [`CratesError::NotFound`], [`Refusal::NotOwner`]; [`StoreError::Settled`] if the intent has an outcome already. Nothing
+    /// is changed then, and the intent is as it was.
     pub(crate) fn set_yanked(
         &self,
-        user: &User,
-        name: &str,
+        intent: &Intent,
         version: &str,
         yanked: bool,
         now: Timestamp,
-    ) -> Result<(), CratesError> {
+    ) -> Result<Point, CratesError> {
+        let (user, name) = (&intent.user, intent.mutation.name().as_str());
         self.write(|transaction| {
+            ledger::must_be_open(transaction, intent)?;
             let (id, mut line) = yankable(transaction, user, name, version)?;
             line.yanked = yanked;
             let update = "UPDATE version SET line = ? WHERE id = ?";
@@ -130,7 +143,8 @@ impl Store {
                 values![now.as_second(), &fold(name)],
             )?;
             let note = if yanked { search::withdraw } else { search::offer };
-            Ok(note(transaction, &fold(name), version)?)
+            note(transaction, &fold(name), version)?;
+            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
         })
     }
 

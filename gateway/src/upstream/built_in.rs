@@ -19,10 +19,11 @@ use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
 use super::{Publication, Search, UpstreamError};
+use crate::audit::Point;
 use crate::background::blocking;
 use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::store::{CratesError, IndexFile, IndexState, Store, StoreError};
+use crate::store::{CratesError, IndexFile, IndexState, Intent, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
@@ -146,25 +147,28 @@ impl BuiltIn {
         .await
     }
 
-    pub(super) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
-        let user = user.clone();
+    pub(super) async fn publish(
+        &self,
+        intent: &Intent,
+        publication: Publication,
+    ) -> Result<Point, UpstreamError> {
+        let intent = intent.clone();
         self.ask(move |store| {
-            let Publication { metadata, file, checksum, time, .. } = publication;
+            let Publication { metadata, file, checksum, .. } = publication;
             let line = Line::new(&metadata, checksum);
-            store.publish(&user, &line, metadata.description.in_lists(), file, time)
+            store.publish(&intent, &line, metadata.description.in_lists(), file, Timestamp::now())
         })
         .await
     }
 
     pub(super) async fn set_yanked(
         &self,
-        user: &User,
-        name: &CrateName,
+        intent: &Intent,
         version: &Version,
         yanked: bool,
-    ) -> Result<(), UpstreamError> {
-        let (user, name, version) = (user.clone(), name.to_string(), version.to_string());
-        self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, Timestamp::now())).await
+    ) -> Result<Point, UpstreamError> {
+        let (intent, version) = (intent.clone(), version.to_string());
+        self.ask(move |store| store.set_yanked(&intent, &version, yanked, Timestamp::now())).await
     }
 
     pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {

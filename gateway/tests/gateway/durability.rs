@@ -57,7 +57,7 @@ fn the_transaction_has_the_last_word() {
     let intent = begin("one").unwrap();
     assert!(matches!(begin("one"), Err(SpendError::Refused(Refusal::Replayed("yank")))));
     store.settle(&intent, &Outcome::Done, now).unwrap();
-    assert!(matches!(store.settle(&intent, &Outcome::Done, now), Err(StoreError::Damaged(_))));
+    assert!(matches!(store.settle(&intent, &Outcome::Done, now), Err(StoreError::Settled(_))));
     store.revoke_key(&fixture.publish.public.id().to_string(), now).unwrap();
     assert!(matches!(begin("two"), Err(SpendError::Refused(Refusal::RevokedKey { .. }))));
     assert!(store.open_intents().unwrap().is_empty());
@@ -81,6 +81,15 @@ fn commits(fixture: &Fixture) -> usize {
     let word = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
     let frame = 24 + word(8) as usize;
     (32..log.len()).step_by(frame).filter(|at| word(at + 4) != 0).count()
+}
+
+/// One for the token, with what it is spent on, and one for the version, with its outcome: each waits for the disk.
+#[test]
+fn a_publish_is_two_commits() {
+    let fixture = Fixture::new();
+    let before = commits(&fixture);
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    assert_eq!(commits(&fixture), before + 2);
 }
 
 /// With a thousand of them, a start that waits for the disk each time would take seconds.

@@ -39,6 +39,7 @@ mod real_crates;
 mod refusals;
 mod restored;
 mod setup;
+mod several;
 mod start_with_open_changes;
 mod store_copy;
 mod store_fails;

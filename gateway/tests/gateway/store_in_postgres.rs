@@ -10,7 +10,6 @@ use registry_gateway::config::Owners;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, Store, StoreError};
-use registry_gateway::{Gateway, StartError};
 use serde_json::json;
 
 use crate::common::database::Database;
@@ -173,16 +172,6 @@ fn a_crates_life() {
     database.sql("DELETE FROM piece WHERE number = 1");
     let verified = database.run(&["audit", "verify"]);
     assert!(!verified.status.success(), "{verified:?}");
-}
-
-#[test]
-fn one_gateway_serves_it() {
-    let Some(database) = Database::new() else { return };
-    let fixture = database.gateway();
-    let second = Gateway::start(fixture.config.clone()).unwrap_err();
-    assert!(matches!(second, StartError::Store(StoreError::Served { .. })), "{second}");
-    drop(fixture);
-    drop(database.gateway());
 }
 
 #[test]

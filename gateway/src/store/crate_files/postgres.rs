@@ -4,14 +4,26 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
+use super::super::gateways::Epoch;
 use super::super::sql::{Postgres, Row, Sql, values};
 use super::super::{Store, StoreError, files};
 
 /// The length of a piece in bytes. The last one of a file is shorter.
 const PIECE: u64 = 256 << 10;
 
-/// Writes the pieces of a file, each in a transaction of its own. Returns how many there are.
-pub(super) fn send(postgres: &Postgres, upload: &mut File, checksum: &str) -> Result<i64, StoreError> {
+const NEXT_PIECE: &str = "INSERT INTO piece (cksum, number, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const FIRST_PIECE: &str =
+    "WITH noted AS (INSERT INTO upload (cksum, epoch) VALUES (?1, ?4) ON CONFLICT DO NOTHING)
+     INSERT INTO piece (cksum, number, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+
+/// Writes the pieces of a file, each in a transaction of its own, and with the first that this gateway is sending them.
+/// Returns how many there are.
+pub(super) fn send(
+    postgres: &Postgres,
+    upload: &mut File,
+    checksum: &str,
+    epoch: Option<&Epoch>,
+) -> Result<i64, StoreError> {
     let failed = |error: io::Error| files::at(checksum.as_ref())(error);
     upload.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut piece = Vec::new();
@@ -21,8 +33,13 @@ pub(super) fn send(postgres: &Postgres, upload: &mut File, checksum: &str) -> Re
         if piece.is_empty() {
             return Ok(number);
         }
-        let insert = "INSERT INTO piece (cksum, number, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-        postgres.session()?.execute(insert, values![checksum, number, piece.as_slice()])?;
+        let session = postgres.session()?;
+        match epoch.filter(|_| number == 0) {
+            Some(epoch) => {
+                session.execute(FIRST_PIECE, values![checksum, number, piece.as_slice(), epoch.as_str()])?
+            }
+            None => session.execute(NEXT_PIECE, values![checksum, number, piece.as_slice()])?,
+        };
     }
     Ok(0)
 }
@@ -34,6 +51,10 @@ pub(in super::super) fn note(
     checksum: &str,
     pieces: i64,
 ) -> Result<(), StoreError> {
+    let there = "SELECT count(*) FROM piece WHERE cksum = ?";
+    if transaction.one(there, values![checksum], |row| row.get::<i64>(0))? != pieces {
+        return Err(StoreError::Damaged(format!("pieces of the upload {checksum} were removed")));
+    }
     let insert = "INSERT INTO file (name, version, cksum, pieces) VALUES (?, ?, ?, ?)";
     transaction.execute(insert, values![name, version, checksum, pieces]).map(drop)
 }

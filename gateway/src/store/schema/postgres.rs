@@ -15,9 +15,10 @@ struct Step {
     serves: i64,
 }
 
-const STEPS: [Step; 2] = [
+const STEPS: [Step; 3] = [
     Step { sql: include_str!("postgres/1.sql"), serves: 1 },
     Step { sql: include_str!("postgres/2.sql"), serves: 2 },
+    Step { sql: include_str!("postgres/3.sql"), serves: 3 },
 ];
 
 /// The version of the layout: the number of steps that were made.

@@ -3,20 +3,18 @@
 mod dialect;
 
 use std::cell::Cell;
-use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{EngineError, Sql, Value, values};
 use crate::audit::Point;
 use crate::config::PostgresConfig;
 use crate::store::moved::Moved;
-use crate::store::postgres::{self, PostgresError};
+use crate::store::postgres;
 use crate::store::seen::Seen;
 use crate::store::{StoreError, parsed};
 use crate::store_place::PostgresUrl;
@@ -38,15 +36,10 @@ const ACCEPTED: &str = "SELECT seq, hash FROM audit
 /// each of its rows is waited for.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
 
-/// What the one server of a store has as long as it runs. The number is another than that of migrations. Where one has ended
-/// just now, the database may not have heard of it.
-const LOCK: &str = "SET lock_timeout = '2s'; SELECT pg_advisory_lock(2037080936)";
-
 /// The database of a store.
 #[derive(Debug)]
 pub(in crate::store) struct Postgres {
     reached: postgres::Postgres,
-    url: PostgresUrl,
     translations: Translations,
     /// The newest layout that this program knows.
     known: i64,
@@ -60,8 +53,8 @@ impl Postgres {
         known: i64,
     ) -> Result<Self, StoreError> {
         let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
-        let (url, translations, seen) = (url.clone(), Translations::default(), Seen::default());
-        Ok(Self { reached, url, translations, known, seen })
+        let (translations, seen) = (Translations::default(), Seen::default());
+        Ok(Self { reached, translations, known, seen })
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds.
@@ -144,26 +137,8 @@ impl Postgres {
         Ok(Sql::Postgres(Session { connection, translations, transaction, appended }))
     }
 
-    /// A connection with the lock of the one server; `None` if another one has it.
-    pub(in crate::store) fn lock(&self) -> Result<Option<postgres::Session>, StoreError> {
-        let session = self.connection()?;
-        match session.wait(session.client().batch_execute(LOCK)) {
-            Ok(()) => Ok(Some(session)),
-            Err(PostgresError::Failed(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                Ok(None)
-            }
-            Err(error) => Err(EngineError::Postgres(error).into()),
-        }
-    }
-
     fn connection(&self) -> Result<postgres::Session, StoreError> {
         Ok(self.reached.session().map_err(EngineError::Postgres)?)
-    }
-}
-
-impl fmt::Display for Postgres {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.url.fmt(f)
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::sql::{Row, Sql, accepted, values};
+use super::sql::{Engine, Row, Sql, accepted, values};
 use super::{Store, StoreError, parsed};
 use crate::audit::{Broken, Chain, Entry, Hash, Point};
 use crate::keys::User;
@@ -85,9 +85,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn can_change_log(&self) -> Result<bool, StoreError> {
-        let reader = self.reader()?;
-        let rights = "SELECT has_table_privilege('audit', 'UPDATE, DELETE, TRUNCATE')";
-        Ok(!reader.is_postgres() || reader.one(rights, values![], |row| row.get(0))?)
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(true),
+            Engine::Postgres(postgres) => postgres.can_change_log(),
+        }
     }
 
     /// The last entry's place and hash.

@@ -43,7 +43,7 @@ pub(super) fn key(store: &Store) -> Result<HeadKey, StoreError> {
         return Ok(key);
     }
     let der = HeadKey::generate().map_err(|error| StoreError::HeadKey(error.to_string()))?;
-    read(&*store.keep_secret(KEY, &der)?)
+    read(&store.keep_secret(KEY, &der)?)
 }
 
 /// The public half of the key: what the last head names. Who verifies the log needs no key file for it.

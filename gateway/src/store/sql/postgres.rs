@@ -95,6 +95,12 @@ impl Postgres {
         Ok(done)
     }
 
+    /// Whether the role can do more to the log than add to it.
+    pub(in crate::store) fn can_change_log(&self) -> Result<bool, StoreError> {
+        let rights = "SELECT has_table_privilege('audit', 'UPDATE, DELETE, TRUNCATE')";
+        self.session()?.one(rights, values![], |row| row.get(0))
+    }
+
     /// What this gateway has seen of the log.
     pub(in crate::store) fn seen(&self) -> &Seen {
         &self.seen

@@ -134,7 +134,7 @@ pub enum StoreError {
     Served { path: PathBuf },
     /// A gateway that lives serves the same store with another setting.
     #[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
-    Differs { setting: String, here: String, there: String, name: String },
+    Differs { setting: String, here: Box<str>, there: Box<str>, name: String },
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),

@@ -9,6 +9,7 @@ mod attestation;
 mod attestation_rules;
 mod audit;
 mod behind;
+mod both_engines;
 mod challenges;
 mod command_line;
 mod common;

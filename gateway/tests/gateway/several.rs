@@ -303,7 +303,7 @@ impl Behind {
     /// Another gateway, and its address.
     fn there(&self) -> (Served, String) {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let mut command = program(Path::new(&self.database.url(OWNER)));
+        let mut command = program(Path::new(&self.database.url()));
         command.env("REGISTRY_GATEWAY_LOG", "off");
         let config = self.folder.path().join("registry-gateway.toml");
         let arguments = ["--listen", &address, "--url", URL, "--config", config.to_str().unwrap()];

@@ -183,7 +183,7 @@ fn only_the_owner_of_the_tables_copies_them() {
     database.succeeds(&["store", "migrate", "--role", "gateway"]);
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("store");
-    is_refused(Path::new(&database.url("gateway")), &to, "as the owner of the tables");
+    is_refused(Path::new(&database.url_of("gateway")), &to, "as the owner of the tables");
     moves(&database.path(), &to);
 }
 

@@ -9,35 +9,25 @@ use std::process::Command;
 use asymmetric_token::{Claims, Mutation};
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
-use registry_gateway::store::Store;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::common::bearer_registry::Say;
 use crate::common::computer::Computer;
 use crate::common::front::Front;
 use crate::common::served::Served;
-use crate::common::{Fixture, SoftwareKey, Upload, crate_file};
+use crate::common::{Fixture, SoftwareKey, Upload, crate_file, store};
 
 const CARRIED_OUT: &str = "was carried out; that is not in the audit log yet";
 const DO_NOTHING: &str = "there is nothing to do, so do not run the command again";
 const NOTHING_CHANGED: &str = "failed before anything was changed";
 
-fn database(fixture: &Fixture) -> Connection {
-    Connection::open(fixture.folder.path().join("registry.db")).unwrap()
-}
-
 /// From now on entries of this kind cannot be written.
 fn fail(fixture: &Fixture, kind: &str) {
-    let trigger = format!(
-        "CREATE TRIGGER full BEFORE INSERT ON audit WHEN json_extract(NEW.entry, '$.kind') = '{kind}'
-         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-    );
-    database(fixture).execute_batch(&trigger).unwrap();
+    store::is_full_for(fixture.folder.path(), kind);
 }
 
 fn mend(fixture: &Fixture) {
-    database(fixture).execute_batch("DROP TRIGGER full").unwrap();
+    store::has_room(fixture.folder.path());
 }
 
 /// Of all intents and outcomes, in the order of the log: the mutation, or the outcome and its detail.
@@ -183,7 +173,7 @@ fn an_intent_that_cannot_be_written_down() {
 #[test]
 fn an_upload_that_has_no_place() {
     let fixture = Fixture::new();
-    fs::remove_dir(fixture.folder.path().join("tmp")).unwrap();
+    fs::remove_dir(fixture.running().store().folder().join("tmp")).unwrap();
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_refused(500, NOTHING_CHANGED);
     assert!(log(&fixture).is_empty());
 }
@@ -193,7 +183,7 @@ fn an_upload_that_has_no_place() {
 fn an_upload_that_the_disk_does_not_take() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let store = store::open(folder.path());
     let key = SoftwareKey::new(5);
     let (user, role) = ("alice".parse().unwrap(), Role::Both);
     let new = NewKey { public: key.public, user, role, label: None, subject: None, expires: None };
@@ -206,7 +196,9 @@ fn an_upload_that_the_disk_does_not_take() {
         "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\"",
         env!("CARGO_BIN_EXE_registry-gateway"),
     ]);
-    command.env("REGISTRY_GATEWAY_STORE", folder.path()).env("REGISTRY_GATEWAY_LOG", "off");
+    let temporary = tempfile::tempdir().unwrap();
+    command.env("REGISTRY_GATEWAY_STORE", store::named(folder.path())).env("REGISTRY_GATEWAY_LOG", "off");
+    command.env("TMPDIR", temporary.path());
     let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
     let publish = |version: &str, bytes: usize| {
         let manifest = format!("[package]\nname = \"hello\"\nversion = \"{version}\"\nedition = \"2024\"\n");
@@ -219,7 +211,9 @@ fn an_upload_that_the_disk_does_not_take() {
         served.send("PUT", "/api/v1/crates/new", &token, &upload.body())
     };
     publish("1.0.0", 3 << 20).assert_refused(500, "the upload could not be stored");
-    assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0, "it takes no room");
+    let of_this_process = fs::read_dir(temporary.path()).unwrap().flatten().map(|entry| entry.path()).next();
+    let uploads = of_this_process.unwrap_or(folder.path().to_owned()).join("tmp");
+    assert_eq!(fs::read_dir(uploads).unwrap().count(), 0, "it takes no room");
     publish("1.0.0", 1 << 10).assert_ok();
 }
 

@@ -276,7 +276,7 @@ fn doctor_tells_whether_the_log_can_be_changed() {
     let Some(database) = Database::new() else { return };
     as_the_page_has_it(&database);
     for (role, said) in [("owner", "can change the audit log"), ("gateway", "and not change it")] {
-        let mut doctor = program(database.url(role).as_ref());
+        let mut doctor = program(database.url_of(role).as_ref());
         let found = String::from_utf8(doctor.arg("doctor").output().unwrap().stdout).unwrap();
         assert!(found.contains(&format!("the role {role} can")) && found.contains(said), "{found}");
     }

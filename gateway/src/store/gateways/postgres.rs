@@ -23,8 +23,8 @@ pub(super) fn enter(transaction: &Sql<'_>, epoch: &Epoch, member: &Member) -> Re
         let differs =
             |(setting, here): &(&String, &String)| settings.get(*setting).is_some_and(|there| there != *here);
         if let Some((setting, here)) = member.settings.iter().find(differs) {
-            let there = settings[setting].clone();
-            return Err(StoreError::Differs { setting: setting.clone(), here: here.clone(), there, name });
+            let (here, there) = (here.as_str().into(), settings[setting].as_str().into());
+            return Err(StoreError::Differs { setting: setting.clone(), here, there, name });
         }
     }
     let settings =

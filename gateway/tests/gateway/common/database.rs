@@ -1,19 +1,19 @@
 //! A database of one test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
+use std::process::Output;
 
 use registry_gateway::config::PostgresConfig;
 use registry_gateway::store::{Store, StoreError};
 use registry_gateway::store_place::StorePlace;
 
 use super::Fixture;
-use super::cluster::{Cluster, OWNER};
+use super::cluster::{Cluster, OWNER, Psql};
 use super::served;
 
 pub(crate) struct Database {
-    cluster: &'static Cluster,
-    name: String,
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) name: String,
 }
 
 impl Database {
@@ -25,23 +25,26 @@ impl Database {
 
     /// One with a store.
     pub(crate) fn new() -> Option<Self> {
-        let database = Self::empty()?;
-        let StorePlace::Postgres(url) = database.place(OWNER) else { panic!() };
-        Store::migrate_postgres(&url, &PostgresConfig::default()).unwrap();
-        Some(database)
+        let cluster = Cluster::shared()?;
+        Some(Self { cluster, name: cluster.store() })
     }
 
-    pub(crate) fn url(&self, user: &str) -> String {
+    /// Its address for the owner.
+    pub(crate) fn url(&self) -> String {
+        self.url_of(OWNER)
+    }
+
+    pub(crate) fn url_of(&self, user: &str) -> String {
         self.cluster.url(user, &self.name)
     }
 
     /// Its address for the owner, where a path is wanted.
     pub(crate) fn path(&self) -> PathBuf {
-        self.url(OWNER).into()
+        self.url().into()
     }
 
     pub(crate) fn place(&self, user: &str) -> StorePlace {
-        self.url(user).parse().unwrap()
+        self.url_of(user).parse().unwrap()
     }
 
     pub(crate) fn open_as(&self, user: &str) -> Result<Store, StoreError> {
@@ -57,9 +60,14 @@ impl Database {
         self.cluster.sql(&self.name, sql)
     }
 
+    /// A connection on which these statements, which return one row, were carried out.
+    pub(crate) fn psql(&self, sql: &str) -> Psql {
+        self.cluster.session(&self.name, sql)
+    }
+
     /// Lets every statement that a trigger is for (`INSERT ON piece`) wait until what is returned ends.
-    pub(crate) fn hold(&self, statement: &str) -> Child {
-        let holder = self.cluster.lock(&self.name, 1);
+    pub(crate) fn hold(&self, statement: &str) -> Psql {
+        let holder = self.psql("SELECT 'held' FROM pg_advisory_lock(1);");
         self.sql(&format!(
             "CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
                  'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
@@ -76,13 +84,12 @@ impl Database {
     }
 
     /// Ends the sessions of gateways, as those of a process that was killed do not do while they wait, and holds nothing more.
-    pub(crate) fn release(&self, table: &str, mut holder: Child) {
+    pub(crate) fn release(&self, table: &str, holder: Psql) {
         self.sql(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'registry-gateway'",
         );
-        drop(holder.stdin.take());
-        holder.wait().unwrap();
+        drop(holder);
         self.sql(&format!("DROP TRIGGER wait ON {table}"));
     }
 

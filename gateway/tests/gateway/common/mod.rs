@@ -15,9 +15,11 @@ pub(crate) mod database;
 #[cfg(unix)]
 pub(crate) mod front;
 pub(crate) mod served;
+pub(crate) mod store;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -95,9 +97,14 @@ impl Fixture {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_files(|config, _| change(config))
+    }
+
+    /// With files in its folder.
+    pub(crate) fn with_files(change: impl FnOnce(&mut Config, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::new(folder.path());
-        change(&mut config);
+        let mut config = Config::new(store::place(folder.path()));
+        change(&mut config, folder.path());
         #[cfg(target_os = "linux")]
         if config.store.folder().is_none() {
             if config.upstream.is_none() {
@@ -132,6 +139,11 @@ impl Fixture {
         let user = user.parse().expect("a user's name");
         let new = NewKey { public: key.public, user, role, label: None, subject: None, expires: None };
         self.running().store().add_key(new, Timestamp::now()).expect("a new key");
+    }
+
+    /// Asks the database past the gateway.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        store::sql(self.folder.path(), sql)
     }
 
     /// Stops the server and starts it again on the same store and the same address.

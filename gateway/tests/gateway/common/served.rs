@@ -14,24 +14,26 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::Response;
 #[cfg(target_os = "linux")]
 use super::cluster::Cluster;
+use super::{Response, store};
 
-pub(crate) fn program(store: &Path) -> Command {
+/// With the store of this folder.
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    on(&mut command, store);
+    on(&mut command, folder);
     command
 }
 
-/// Names the store. One in a PostgreSQL is given what systemd gives a service.
-fn on(command: &mut Command, store: &Path) {
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+/// Names the store of this folder. One in a PostgreSQL is given what systemd gives a service.
+fn on(command: &mut Command, folder: &Path) {
+    let place = store::named(folder);
     #[cfg(target_os = "linux")]
-    if store.to_string_lossy().contains("://") {
+    if place.to_string_lossy().contains("://") {
         let (_, credentials) = Cluster::credentials();
         command.env("CREDENTIALS_DIRECTORY", credentials).env("STATE_DIRECTORY", Cluster::state());
     }
+    command.env("REGISTRY_GATEWAY_STORE", place).env_remove("REGISTRY_GATEWAY_LOG");
 }
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asymmetric_token::{CrateName, Mutation};
-use jiff::Timestamp;
 use semver::Version;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinError;
@@ -110,6 +109,12 @@ pub(crate) enum ChangeError {
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
     )]
     NothingChanged(#[source] Box<dyn Error + Send + Sync>),
+    /// The store did not say whether the token was spent. Nothing was changed.
+    #[error(
+        "nothing was changed, but the registry's database did not say whether this token was spent; what was begun will be \
+         settled, so try again in a minute"
+    )]
+    InDoubt(#[source] StoreError),
     /// The registry behind did not make the change, or its answer left that open.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -201,7 +206,9 @@ impl Changes {
                 }
                 Err(match error {
                     UpstreamError::Store(StoreError::Settled(change)) => ChangeError::TakenOver(change),
-                    UpstreamError::Store(source) => ChangeError::NotMade { change, source },
+                    UpstreamError::Store(source) if !source.is_in_doubt() => {
+                        ChangeError::NotMade { change, source }
+                    }
                     error => error.into(),
                 })
             }
@@ -232,13 +239,14 @@ impl Changes {
     ) -> Result<Intent, ChangeError> {
         let store = self.store.clone();
         let begun = blocking(move || {
-            signed.now = Timestamp::now();
+            signed.now = store.now();
             begin(&store, &signed)
         });
         let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
         begun.map_err(|error| match error {
             SpendError::Refused(refusal) => ChangeError::Refused(refusal),
             SpendError::Full => ChangeError::Full(error),
+            SpendError::Store(error) if error.is_in_doubt() => ChangeError::InDoubt(error),
             SpendError::Elsewhere(_) | SpendError::NotAlive => ChangeError::NotNow(error),
             SpendError::Store(error) => ChangeError::NothingChanged(error.into()),
         })
@@ -273,7 +281,7 @@ impl Changes {
     async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
         self.note(&intent, &outcome);
         let store = self.store.clone();
-        let recorded = blocking(move || store.answered(&intent, &outcome, Timestamp::now())).await??;
+        let recorded = blocking(move || store.answered(&intent, &outcome, store.now())).await??;
         self.keep_up_heads().await;
         Ok(recorded)
     }
@@ -287,7 +295,7 @@ impl Changes {
     /// What was settled is on record. If no head can be signed now, the next one signs for its entry too.
     async fn keep_up_heads(&self) {
         let (store, heads) = (self.store.clone(), self.heads.clone());
-        if let Ok(Err(error)) = blocking(move || heads.keep_up(&store, Timestamp::now())).await {
+        if let Ok(Err(error)) = blocking(move || heads.keep_up(&store, store.now())).await {
             tracing::error!(%error, "the head of the audit log could not be signed");
         }
     }

@@ -4,12 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::attestation;
+use crate::causes::with_causes;
 use crate::challenge::Issuer;
 use crate::changes::Changes;
 use crate::config::{Config, OutOfBounds, Owners};
@@ -31,6 +32,8 @@ mod addresses;
 
 /// The most connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
+/// The time until a database that could not be used at the start is tried again.
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
 /// Connections that wait to be taken; the system may have a lower limit.
 #[cfg(unix)]
 const MOST_KNOCKING: i32 = 4096;
@@ -125,8 +128,7 @@ impl Gateway {
     pub fn start(mut config: Config) -> Result<Running, StartError> {
         config.has_one_key_file();
         config.is_within_bounds()?;
-        let store = Arc::new(Store::at(&config.store, &config.postgres)?);
-        store.can_be_served(&config.postgres)?;
+        let store = Arc::new(opened(&config)?);
         let lock = store.recover()?;
         let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let (listener, address) = bound(config.listen)?;
@@ -138,7 +140,7 @@ impl Gateway {
         let shared = shared_settings(&config, &index_url, store.key_file_fingerprint()?);
         let heartbeat = store.join(&name_of_this(address), shared)?;
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
-        let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
+        let heads = Arc::new(Heads::open(&store, &rules.url, store.now())?);
         let upstream = Arc::new(match &config.upstream {
             Some(upstream) => Upstream::Remote(Box::new(Remote::new(upstream, store.clone())?)),
             None => Upstream::BuiltIn(BuiltIn::new(store.clone())),
@@ -177,7 +179,7 @@ impl Gateway {
         app.changes.take_up()?;
         // Its own store answers at once. A registry behind is asked while others are served.
         if let Upstream::BuiltIn(_) = *app.upstream
-            && let Err(error) = runtime.block_on(app.changes.settle_together(Timestamp::now()))
+            && let Err(error) = runtime.block_on(app.changes.settle_together(store.now()))
         {
             tracing::error!(%error, "what came of some changes is not on record yet");
         }
@@ -192,6 +194,22 @@ impl Gateway {
             .map_err(StartError::Threads)?;
         let (stop, thread) = (Some(stop), Some(thread));
         Ok(Running { app, address, operators: operators_address, tls, stop, thread })
+    }
+}
+
+/// The store. A database that cannot be used yet is waited for: this computer may have started before that one.
+fn opened(config: &Config) -> Result<Store, StoreError> {
+    loop {
+        let opened = Store::at(&config.store, &config.postgres);
+        let opened = opened.and_then(|store| store.can_be_served(&config.postgres).map(|()| store));
+        match opened {
+            Err(error) if error.is_passing() => {
+                let (cause, hint) = (with_causes(&error), error.hint());
+                tracing::warn!(cause, hint, "the store's database cannot be used yet, and is waited for");
+                thread::sleep(TRIED_AGAIN);
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -335,7 +353,7 @@ fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Rece
     // Requests that did not end in time may still run. They end here, so that nothing is written to the store once
     // another server may have it.
     drop(runtime);
-    if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
+    if let Err(error) = ending.heads.sign_end(&ending.store, ending.store.now()) {
         tracing::error!(%error, "the end of the audit log could not be signed");
     }
     drop(held);

@@ -49,19 +49,23 @@ mod unrecorded;
 mod users;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::{fs, io};
 
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::audit::Point;
+use crate::background::blocking;
 use crate::config::PostgresConfig;
 use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 use crate::vault::VaultError;
 pub use audit::AuditError;
 pub use copy::Copied;
+pub(crate) use crate_files::{CrateFile, Pieces};
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub use gateways::{DEAD_AFTER, Heartbeat, Keeper, LivingGateway, SharedSettings};
@@ -69,6 +73,7 @@ pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use open::{Decision, DecisionError, OpenChange};
+use postgres::PostgresError;
 pub use revision::Revision;
 pub use search::Found;
 use secret::Seal;
@@ -90,6 +95,8 @@ pub struct Store {
     unrecorded: Unrecorded,
     /// What secrets are sealed with in a PostgreSQL. In a folder they are as they are.
     seal: Option<Seal>,
+    /// Of those who ask a PostgreSQL, as many as it has connections for are on threads.
+    threads: Arc<Semaphore>,
     /// Under which this process serves a PostgreSQL, once it does.
     epoch: Mutex<Option<gateways::Epoch>>,
 }
@@ -236,6 +243,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store's PostgreSQL cannot be asked at present. The same may be asked again later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(EngineError::Postgres(error)) => error.is_passing(),
+            Self::Database(EngineError::InDoubt(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the log has that already, because it is the same for many requests.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Database(EngineError::Postgres(PostgresError::Together(_))))
+    }
+
+    /// Whether what was to be written may be written all the same.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Database(EngineError::InDoubt(_)))
+    }
+
     /// What to do next, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -445,6 +473,7 @@ impl Store {
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
             seal: None,
+            threads: Arc::new(Semaphore::new(postgres::CONNECTIONS)),
             epoch: Mutex::default(),
         }
     }
@@ -460,7 +489,15 @@ impl Store {
         if let Engine::Postgres(postgres) = &self.engine {
             postgres.seen().keep_in(&settings.state().ok_or(StoreError::NoState)?)?;
         }
-        self.write_nothing()
+        self.can_be_changed()
+    }
+
+    /// Whether the store may be changed: it is the one that is served, is complete, and has lost nothing that was seen of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`], [`StoreError::Incomplete`], [`StoreError::Restored`], [`StoreError::Database`].
+    pub fn can_be_changed(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(()))
     }
 
     /// What a gateway with these settings has seen of the log last, if it has seen something.
@@ -476,6 +513,43 @@ impl Store {
         let Engine::Postgres(postgres) = &self.engine else { return Ok(()) };
         postgres.seen().saw(point);
         postgres.seen().sync()
+    }
+
+    /// Waits for what a reader asked of the store. A PostgreSQL has [`READ`](postgres::READ) for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] if that is over.
+    pub(crate) async fn in_time<T, E: From<StoreError>>(
+        &self,
+        reading: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match &self.engine {
+            Engine::Sqlite(_) => reading.await,
+            Engine::Postgres(_) => timeout(postgres::READ, reading).await.unwrap_or_else(|_| {
+                Err(StoreError::from(EngineError::Postgres(PostgresError::Late(postgres::READ))).into())
+            }),
+        }
+    }
+
+    /// Asks for something short: here, if the answer is on this computer, else on a thread that may wait for it. As long as all
+    /// connections are in use, no thread is taken.
+    pub(crate) async fn asked<T, E>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        if let Engine::Sqlite(_) = &self.engine {
+            return work(self);
+        }
+        let (store, turn) = (self.clone(), self.threads.clone().acquire_owned().await);
+        let asking = blocking(move || {
+            let _turn = turn;
+            work(&store)
+        });
+        asking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     /// Where the store is.

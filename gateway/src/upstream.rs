@@ -81,7 +81,7 @@ impl Upstream {
     pub(crate) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
         match self {
             Self::BuiltIn(built_in) => built_in.refuses(user, mutation).await,
-            Self::Remote(remote) => remote.refuses(user),
+            Self::Remote(remote) => remote.refuses(user).await,
         }
     }
 
@@ -252,6 +252,7 @@ impl UpstreamError {
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Remote(error) if error.leaves_open() => None,
+            Self::Store(error) if error.is_in_doubt() => None,
             Self::Refused(_) | Self::Conflict(_) | Self::NotFound(_) | Self::Denied { .. } => {
                 Some(Outcome::Refused(self.to_string()))
             }

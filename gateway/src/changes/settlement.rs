@@ -108,7 +108,7 @@ impl Changes {
     pub(crate) async fn keep_settling(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.settle(Timestamp::now()).await {
+            match self.settle(self.store.now()).await {
                 Ok(()) => pause = PAUSE,
                 Err(error) => tracing::error!(
                     error = escaped(&with_causes(&error)),
@@ -154,7 +154,7 @@ impl Changes {
     async fn to_be_settled(self: &Arc<Self>, now: Timestamp) -> Result<Vec<Vec<Intent>>, StoreError> {
         let changes = self.clone();
         let intents = blocking(move || {
-            changes.store.record_known(Timestamp::now())?;
+            changes.store.record_known(changes.store.now())?;
             changes.store.bury()?;
             changes.store.open_changes()
         });
@@ -219,7 +219,7 @@ impl Changes {
             if let Keeper::Nobody { age } = keeper
                 && let Some(wait) = self.is_left_alone(age)
             {
-                return Err(left_alone(&intent, wait));
+                return Err(left_alone(&intent, wait, self.store.now()));
             }
             if !intents.contains(&intent) {
                 intents.push(intent);
@@ -229,7 +229,9 @@ impl Changes {
             return Ok(());
         }
         let open = self.ask_about(intents, until).await.map_err(failed)?;
-        let user = self.store.key(signed.key).map_err(failed)?.map(|key| key.user);
+        let key = signed.key;
+        let key = self.store.asked(move |store| store.key(key)).await.map_err(failed)?;
+        let user = key.map(|key| key.user);
         // For want of one person's credential nobody else has to wait.
         let holds_up = |open: &StillOpen| {
             !open.error.is_of_one_user() || user.as_ref().is_none_or(|user| *user == open.intent.user)
@@ -261,7 +263,8 @@ impl Changes {
     async fn ask_about(&self, intents: Vec<Intent>, until: Instant) -> Result<Vec<StillOpen>, StoreError> {
         let mut open = Vec::new();
         for intent in intents {
-            if !self.store.is_in_doubt(&intent)? {
+            let asked = intent.clone();
+            if !self.store.asked(move |store| store.is_in_doubt(&asked)).await? {
                 self.left_open.remove(&intent);
                 continue;
             }
@@ -281,7 +284,7 @@ impl Changes {
     async fn write_down(&self, intent: Intent, outcome: Outcome) -> Result<(), StoreError> {
         tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
         let (store, settled) = (self.store.clone(), intent.clone());
-        let written = blocking(move || match store.settle(&settled, &outcome, Timestamp::now()) {
+        let written = blocking(move || match store.settle(&settled, &outcome, store.now()) {
             // An administrator was quicker, or the outcome is kept until it can be written.
             Err(_) if !store.is_in_doubt(&settled)? => Ok(()),
             written => written.map(drop),
@@ -312,8 +315,9 @@ impl Changes {
         };
         let done = match &intent.mutation {
             Mutation::Publish { name, version, checksum } => {
+                let (name, version) = (name.to_string(), version.to_string());
                 state.is_some_and(|state| state.checksum == *checksum)
-                    && !self.store.is_published(name.as_str(), &version.to_string())?
+                    && !self.store.asked(move |store| store.is_published(&name, &version)).await?
             }
             Mutation::Yank { .. } => state.is_some_and(|state| state.yanked),
             Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
@@ -336,8 +340,8 @@ impl From<StillOpen> for ChangeError {
 }
 
 /// A change whose gateway has ended, and that the registry behind may still be working on for so long.
-fn left_alone(intent: &Intent, wait: SignedDuration) -> ChangeError {
-    let until = Timestamp::now() + wait;
+fn left_alone(intent: &Intent, wait: SignedDuration, now: Timestamp) -> ChangeError {
+    let until = now + wait;
     let why = format!(
         "the gateway that made it has ended, and the registry behind is given until {until:.0} before it is asked"
     );

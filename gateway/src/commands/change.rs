@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use jiff::Timestamp;
 use registry_gateway::store::{Decision, Keeper, OpenChange};
 use semver::Version;
 
@@ -19,7 +18,8 @@ pub(super) fn change(command: ChangeCommand) -> Outcome {
         ChangeCommand::Settle { place, id, decision: DecisionOption { done, .. } } => {
             let (decision, word) =
                 if done { (Decision::Done, "done") } else { (Decision::NotDone, "not done") };
-            let intent = place.store()?.decide(id, decision, Timestamp::now())?;
+            let store = place.store()?;
+            let intent = store.decide(id, decision, store.now())?;
             say(&format!("{intent}\t{word}\n"))?;
         }
     }

@@ -3,6 +3,7 @@
 mod postgres;
 
 use std::fs::File;
+use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
@@ -11,7 +12,26 @@ use super::{Store, StoreError, files, gateways};
 pub(super) use postgres::note;
 
 impl Store {
-    /// Opens the file of a version.
+    /// The file of a version, to be sent.
+    ///
+    /// # Errors
+    /// [`StoreError::File`], also if it is missing; [`StoreError::Database`].
+    pub(super) fn found_crate_file(&self, name: &str, version: &str) -> Result<CrateFile, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.open_crate_file(name, version).map(CrateFile::InFolder),
+            Engine::Postgres(_) => postgres::pieces(self, name, version).map(CrateFile::InPieces),
+        }
+    }
+
+    /// A piece of a file, by its number from 0. A connection is in use only as long as it is read.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] if it is missing; [`StoreError::Database`].
+    pub(crate) fn piece(&self, pieces: &Pieces, number: i64) -> Result<Vec<u8>, StoreError> {
+        postgres::piece(self, pieces, number)
+    }
+
+    /// The file of a version, to be read as a whole.
     ///
     /// # Errors
     /// [`StoreError::File`], also if it is missing; [`StoreError::Database`].
@@ -21,7 +41,7 @@ impl Store {
                 let path = self.crate_file(name, version);
                 File::open(&path).map_err(files::at(&path))
             }
-            Engine::Postgres(postgres) => postgres::fetched(self, postgres, name, version),
+            Engine::Postgres(_) => postgres::fetched(self, name, version),
         }
     }
 
@@ -70,6 +90,24 @@ impl Store {
             None => Ok(()),
         }
     }
+}
+
+/// A version's file.
+pub(crate) enum CrateFile {
+    InFolder(File),
+    InPieces(Pieces),
+}
+
+/// A version's file in a PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    /// Where it should be, if it were in a folder.
+    path: PathBuf,
+    checksum: String,
+    /// How many there are: at least one.
+    pub(crate) count: i64,
+    /// Of the whole, in bytes.
+    pub(crate) length: u64,
 }
 
 /// An upload that was checked.

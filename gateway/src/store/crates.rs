@@ -1,7 +1,6 @@
 //! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use tempfile::NamedTempFile;
 use super::ledger::{self, Intent, Outcome};
 use super::names::{fold, without_build};
 use super::sql::{Sql, values};
-use super::{Store, StoreError, search};
+use super::{CrateFile, Store, StoreError, search};
 use crate::audit::Point;
 use crate::index::Line;
 use crate::keys::User;
@@ -177,10 +176,10 @@ impl Store {
         Ok(Some(IndexFile { lines, state }))
     }
 
-    /// Opens a version's file, if there is a version of exactly this name and number.
-    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<File>, StoreError> {
+    /// A version's file, if there is a version of exactly this name and number.
+    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<CrateFile>, StoreError> {
         let known = stored_line(&self.reader()?, name, version)?.is_some();
-        known.then(|| self.open_crate_file(name, version)).transpose()
+        known.then(|| self.found_crate_file(name, version)).transpose()
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.

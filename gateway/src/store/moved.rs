@@ -2,7 +2,7 @@
 //! is served and changed.
 
 use super::StoreError;
-use super::sql::{Row, Sql, values};
+use super::sql::{Sql, values};
 
 /// What a store says of that. Both are places in words.
 #[derive(Debug)]
@@ -13,13 +13,13 @@ pub(super) struct Moved {
 
 impl Moved {
     /// From the columns `moved_to` and `copied_from` of the log's end.
-    pub(super) fn of(row: &Row<'_>, to: usize, from: usize) -> Result<Self, StoreError> {
-        Ok(Self { to: row.get(to)?, from: row.get(from)? })
+    pub(super) fn of(to: Option<&str>, from: Option<&str>) -> Self {
+        Self { to: to.map(str::to_owned), from: from.map(str::to_owned) }
     }
 
     pub(super) fn read(sql: &Sql<'_>) -> Result<Self, StoreError> {
         let moved = "SELECT moved_to, copied_from FROM log_end WHERE is_only = true";
-        sql.one(moved, values![], |row| Self::of(row, 0, 1))
+        sql.one(moved, values![], |row| Ok(Self::of(row.get(0)?, row.get(1)?)))
     }
 
     /// Writes down where the store was moved to.

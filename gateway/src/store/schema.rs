@@ -4,7 +4,7 @@ mod postgres;
 
 use super::sql::{Sql, values};
 use super::{StoreError, search};
-pub(super) use postgres::{VERSION as POSTGRES_VERSION, grant, judge};
+pub(super) use postgres::{VERSION as POSTGRES_VERSION, grant, judge, note_ready};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
 const STEPS: [&str; 5] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH, MOVED];
@@ -168,9 +168,6 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
 
 /// Writes the present version down, which changes nothing if that was done before.
 pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
-    if transaction.is_postgres() {
-        return postgres::note_version(transaction);
-    }
     transaction.batch(&format!("PRAGMA user_version = {VERSION}"))
 }
 

@@ -26,6 +26,9 @@ pub enum EngineError {
     /// PostgreSQL cannot be reached, failed, or refused a statement.
     #[error(transparent)]
     Postgres(PostgresError),
+    /// PostgreSQL did not answer to a COMMIT, and what came of it could not be found out either.
+    #[error("it is not known whether PostgreSQL has written it down")]
+    InDoubt(#[source] PostgresError),
     /// A transaction ended although it was to be committed, because one of its statements had failed.
     #[error("the transaction was rolled back, because a statement in it failed")]
     RolledBack,
@@ -52,7 +55,7 @@ impl EngineError {
             Self::Sqlite(error) if sqlite::is_of_permissions(error) => {
                 Some(private::NOT_PERMITTED.to_owned())
             }
-            Self::Postgres(error) => error.hint(),
+            Self::Postgres(error) | Self::InDoubt(error) => error.hint(),
             _ => None,
         }
     }
@@ -139,13 +142,8 @@ impl Sql<'_> {
     /// Notes the end of the log that this transaction appends, which is seen if it is committed.
     pub(super) fn append(&self, end: Point) {
         if let Self::Postgres(session) = self {
-            session.appended().set(Some(end));
+            session.append(end);
         }
-    }
-
-    /// The end of the log, where this transaction has appended to it in a PostgreSQL.
-    fn appended(&self) -> Option<Point> {
-        if let Self::Postgres(session) = self { session.appended().get() } else { None }
     }
 
     /// Runs a statement that returns no rows. Returns how many rows it wrote or removed.

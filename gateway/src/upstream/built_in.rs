@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::future::ready;
 use std::io::{self, Cursor, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -9,6 +10,7 @@ use asymmetric_token::{Checksum, CrateName, Mutation};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use semver::Version;
@@ -23,7 +25,7 @@ use crate::audit::Point;
 use crate::background::blocking;
 use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::store::{CratesError, IndexFile, IndexState, Intent, Store, StoreError};
+use crate::store::{CrateFile, CratesError, IndexFile, IndexState, Intent, Pieces, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
@@ -39,7 +41,7 @@ const MOST_HELD: usize = 8 << 20;
 const READS: usize = 4;
 
 /// The registry in the gateway's store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
     files: Arc<IndexFiles>,
@@ -68,13 +70,16 @@ impl BuiltIn {
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
     ) -> Result<T, UpstreamError> {
-        let turn = self.reads.clone().acquire_owned().await;
-        self.ask(move |store| {
-            // The work goes on if nobody waits for it any more, and has its turn until then.
-            let _turn = turn;
-            work(store)
-        })
-        .await
+        let reading = async {
+            let turn = self.reads.clone().acquire_owned().await;
+            self.ask(move |store| {
+                // The work goes on if nobody waits for it any more, and has its turn until then.
+                let _turn = turn;
+                work(store)
+            })
+            .await
+        };
+        self.store.in_time(reading).await
     }
 
     pub(super) async fn index_file(
@@ -85,7 +90,8 @@ impl BuiltIn {
         let wanted = path.rsplit('/').next().unwrap_or_default();
         // No thread is taken for a glance into memory: on busy processors, to wait for one would be the longest part.
         let at_once = || self.store.index_state_at_once(wanted);
-        if let Some(answer) = answer_from_memory(&self.files, wanted, conditions, at_once)? {
+        if let Some(answer) = answer_from_memory(&self.files, wanted, conditions, self.store.now(), at_once)?
+        {
             return Ok(answer);
         }
         let (files, wanted, conditions) = (self.files.clone(), wanted.to_owned(), conditions.clone());
@@ -102,15 +108,48 @@ impl BuiltIn {
         let (crate_name, number) = (name.to_string(), version.to_string());
         let opened = self.read(move |store| {
             let failed = |source| StoreError::File { path: store.crate_file(&crate_name, &number), source };
-            let file = store.published_file(&crate_name, &number)?;
-            file.map(|file| Opened::new(file).map_err(failed)).transpose()
+            match store.published_file(&crate_name, &number)? {
+                Some(CrateFile::InFolder(file)) => Opened::new(file).map(Some).map_err(failed),
+                Some(CrateFile::InPieces(pieces)) => {
+                    let begin = store.piece(&pieces, 0)?;
+                    Ok(Some(Opened { length: pieces.length, begin, rest: Rest::Pieces(pieces) }))
+                }
+                None => Ok(None),
+            }
         });
         let opened = opened.await?.ok_or_else(none)?;
         let fields = [
             (header::CONTENT_TYPE, "application/gzip".to_owned()),
             (header::CONTENT_LENGTH, opened.length.to_string()),
         ];
-        Ok((fields, opened.body()).into_response())
+        Ok((fields, self.body(opened)).into_response())
+    }
+
+    fn body(&self, Opened { length, begin, rest }: Opened) -> Body {
+        // To learn that nothing follows, a thread would have to be waited for.
+        if begin.len() as u64 == length {
+            return begin.into();
+        }
+        match rest {
+            Rest::File(file) => {
+                let whole = AsyncReadExt::chain(Cursor::new(begin), tokio::fs::File::from_std(file));
+                Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
+            }
+            Rest::Pieces(pieces) => {
+                let (built_in, pieces) = (self.clone(), Arc::new(pieces));
+                let others = stream::try_unfold(1, move |number| {
+                    let (built_in, pieces) = (built_in.clone(), pieces.clone());
+                    async move {
+                        if number == pieces.count {
+                            return Ok(None);
+                        }
+                        let piece = built_in.read(move |store| store.piece(&pieces, number)).await?;
+                        Ok::<_, UpstreamError>(Some((piece, number + 1)))
+                    }
+                });
+                Body::from_stream(stream::once(ready(Ok(begin))).chain(others))
+            }
+        }
     }
 
     pub(super) async fn search(&self, search: &Search) -> Result<Response, UpstreamError> {
@@ -156,7 +195,7 @@ impl BuiltIn {
         self.ask(move |store| {
             let Publication { metadata, file, checksum, .. } = publication;
             let line = Line::new(&metadata, checksum);
-            store.publish(&intent, &line, metadata.description.in_lists(), file, Timestamp::now())
+            store.publish(&intent, &line, metadata.description.in_lists(), file, store.now())
         })
         .await
     }
@@ -168,7 +207,7 @@ impl BuiltIn {
         yanked: bool,
     ) -> Result<Point, UpstreamError> {
         let (intent, version) = (intent.clone(), version.to_string());
-        self.ask(move |store| store.set_yanked(&intent, &version, yanked, Timestamp::now())).await
+        self.ask(move |store| store.set_yanked(&intent, &version, yanked, store.now())).await
     }
 
     pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
@@ -199,7 +238,14 @@ impl BuiltIn {
 struct Opened {
     length: u64,
     begin: Vec<u8>,
-    rest: File,
+    rest: Rest,
+}
+
+/// What follows the first piece.
+enum Rest {
+    File(File),
+    /// In the database. However slowly they are received, a connection is in use only while one of them is read.
+    Pieces(Pieces),
 }
 
 impl Opened {
@@ -207,17 +253,7 @@ impl Opened {
         let length = rest.metadata()?.len();
         let mut begin = Vec::new();
         rest.by_ref().take(PIECE as u64).read_to_end(&mut begin)?;
-        Ok(Self { length, begin, rest })
-    }
-
-    fn body(self) -> Body {
-        // To learn that nothing follows, a thread would have to be waited for.
-        if self.begin.len() as u64 == self.length {
-            return self.begin.into();
-        }
-        let rest = tokio::fs::File::from_std(self.rest);
-        let whole = AsyncReadExt::chain(Cursor::new(self.begin), rest);
-        Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
+        Ok(Self { length, begin, rest: Rest::File(rest) })
     }
 }
 
@@ -241,14 +277,16 @@ fn index_answer(
     name: &str,
     conditions: &HeaderMap,
 ) -> Result<Option<Response>, StoreError> {
-    if let Some(answer) = answer_from_memory(files, name, conditions, || store.index_state(name))? {
+    if let Some(answer) =
+        answer_from_memory(files, name, conditions, store.now(), || store.index_state(name))?
+    {
         return Ok(Some(answer));
     }
     let Some(IndexFile { lines, state }) = store.index_file(name)? else { return Ok(None) };
     let lines = Arc::new(lines);
     let known = Known { state, tag: entity_tag(&lines), lines: Arc::downgrade(&lines) };
     files.remember(name, known.clone(), &lines);
-    Ok(known.answer(conditions))
+    Ok(known.answer(conditions, store.now()))
 }
 
 /// The same, if the file is in memory or the client has it: it is neither read nor hashed then.
@@ -256,11 +294,12 @@ fn answer_from_memory(
     files: &IndexFiles,
     name: &str,
     conditions: &HeaderMap,
+    now: Timestamp,
     present: impl FnOnce() -> Result<Option<IndexState>, StoreError>,
 ) -> Result<Option<Response>, StoreError> {
     let Some(known) = files.known(name) else { return Ok(None) };
     let is_present = present()? == Some(known.state);
-    Ok(if is_present { known.answer(conditions) } else { None })
+    Ok(if is_present { known.answer(conditions, now) } else { None })
 }
 
 /// A text in memory once for all who are being sent it, however slowly they read.
@@ -282,7 +321,7 @@ struct Known {
 
 impl Known {
     /// The answer, unless the lines would have to be read for it.
-    fn answer(self, conditions: &HeaderMap) -> Option<Response> {
+    fn answer(self, conditions: &HeaderMap, now: Timestamp) -> Option<Response> {
         let Self { state, tag, lines } = self;
         let modified = http_date(state.changed);
         if client_has_it(conditions, &tag, &modified) {
@@ -293,7 +332,7 @@ impl Known {
         let mut response = (fields, lines).into_response();
         // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's
         // own `Date` may be a second old.
-        if state.changed + 1 < Timestamp::now().as_second()
+        if state.changed + 1 < now.as_second()
             && let Ok(modified) = modified.try_into()
         {
             response.headers_mut().insert(header::LAST_MODIFIED, modified);

@@ -32,6 +32,7 @@ mod people;
 mod places;
 mod policy;
 mod postgres;
+mod postgres_fails;
 mod process;
 mod proxies;
 mod reads;

@@ -85,7 +85,7 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     };
     refused_while_running();
     let before = database.sql("SELECT count(*) FROM audit");
-    let error = fixture.running().store().write_nothing().unwrap_err();
+    let error = fixture.running().store().can_be_changed().unwrap_err();
     assert!(matches!(error, StoreError::Restored { lost } if lost == seen), "{error}");
     assert!(error.hint().unwrap().contains(&format!("--lost {seen}")));
     refused_while_running();

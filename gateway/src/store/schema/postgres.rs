@@ -15,10 +15,11 @@ struct Step {
     serves: i64,
 }
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step { sql: include_str!("postgres/1.sql"), serves: 1 },
     Step { sql: include_str!("postgres/2.sql"), serves: 2 },
     Step { sql: include_str!("postgres/3.sql"), serves: 3 },
+    Step { sql: include_str!("postgres/4.sql"), serves: 3 },
 ];
 
 /// The version of the layout: the number of steps that were made.
@@ -81,9 +82,9 @@ fn is_made(sql: &Sql<'_>) -> Result<bool, StoreError> {
     sql.one("SELECT to_regclass('log_end') IS NOT NULL", values![], |row| row.get(0))
 }
 
-/// Writes a row as it is. The role that serves may do no more to it.
-pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
-    transaction.execute("UPDATE log_end SET is_only = is_only", values![]).map(drop)
+/// Writes a row that says nothing but when it was written.
+pub(in super::super) fn note_ready(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    transaction.execute("UPDATE ready SET at = clock_timestamp()", values![]).map(drop)
 }
 
 fn find_by_trigrams(transaction: &Sql<'_>) -> Result<(), StoreError> {

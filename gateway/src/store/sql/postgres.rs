@@ -1,5 +1,6 @@
 //! PostgreSQL, the engine that several gateways share. Whoever asks it waits on their own thread.
 
+mod attempt;
 mod dialect;
 
 use std::cell::Cell;
@@ -7,8 +8,9 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
-use tokio_postgres::Error;
+use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::{EngineError, Sql, Value, values};
 use crate::audit::Point;
@@ -18,17 +20,14 @@ use crate::store::postgres;
 use crate::store::seen::Seen;
 use crate::store::{StoreError, parsed};
 use crate::store_place::PostgresUrl;
+use attempt::{Attempt, COMMIT};
 use dialect::Translations;
 
 /// What a transaction begins with, each of whose statements sees what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
 /// whichever gateway. It says the oldest layout that a program may know to write this one, and whether the store is elsewhere.
-/// The entry that this gateway has seen was there before, so it does not matter that others are not seen anew after a wait.
-const LOG_END: &str = "SELECT serves, moved_to, copied_from, (SELECT hash FROM audit WHERE seq = ?1)
-     FROM log_end FOR UPDATE";
-/// The number that changes of users, keys and credentials raise, and what keeps a program from going on with this layout.
-const REVISION: &str = "SELECT number, serves FROM revision CROSS JOIN log_end";
+const LOG_END: &str = "SELECT layout, serves, moved_to, copied_from FROM log_end FOR UPDATE";
 /// Where an administrator has accepted that the log had lost its end.
 const ACCEPTED: &str = "SELECT seq, hash FROM audit
      WHERE entry LIKE '%\"action\":\"accept-restore\"%' AND entry::json ->> 'lost' = ?1 ORDER BY seq DESC LIMIT 1";
@@ -57,7 +56,11 @@ impl Postgres {
         Ok(Self { reached, translations, known, seen })
     }
 
-    /// Runs one writing transaction, and commits it if the work succeeds.
+    /// Runs one writing transaction, and commits it if the work succeeds. If the COMMIT is not answered, it is found out whether
+    /// it was carried out.
+    ///
+    /// # Errors
+    /// [`EngineError::InDoubt`] if that cannot be found out; after any other error nothing is written.
     pub(in crate::store) fn write<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
@@ -68,31 +71,76 @@ impl Postgres {
         })
     }
 
+    /// The writing transaction of an attempt, in one round trip.
+    fn begun(&self, attempt: &Attempt) -> Result<(Session<'_>, Moved), StoreError> {
+        let last = self.seen.last();
+        let seen = format!("SELECT hash FROM audit WHERE seq = {}", last.seq);
+        let begin = format!("{BEGIN}; {LOG_END}; {seen}; {}", attempt.left());
+        let connection = Held::Own(Box::new(self.connection()?));
+        let (session, answers) = Session::begun(connection, &self.translations, &begin)?;
+        let mut rows = answers.iter().filter_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let (end, seen) = (rows.next(), rows.next());
+        let text = |column| end?.get(column);
+        let number = |column| text(column)?.parse().ok();
+        let (Some(found), Some(serves)) = (number(0), number(1)) else {
+            return Err(EngineError::NoRow.into());
+        };
+        self.knows(found, serves)?;
+        let moved = Moved::of(text(2), text(3));
+        let is_there = seen.and_then(|row| row.get(0)) == Some(last.hash.to_string().as_str());
+        if is_there || last == Point::START {
+            return Ok((session, moved));
+        }
+        let (session, goes_on) = session.after(|sql| accepted(sql, last))?;
+        self.seen.goes_on(last, goes_on.ok_or(StoreError::Restored { lost: last })?);
+        Ok((session, moved))
+    }
+
+    /// Whether this program may use a layout, which may have become another one since it was looked at last.
+    fn knows(&self, found: i64, serves: i64) -> Result<(), StoreError> {
+        if serves > self.known { Err(StoreError::Newer { found, known: self.known }) } else { Ok(()) }
+    }
+
     /// Runs one writing transaction, also if the store was moved or is incomplete.
     pub(in crate::store) fn write_wherever_it_is<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
     ) -> Result<T, E> {
-        let last = self.seen.last();
-        let (done, end) = self.transaction(|sql| {
-            let read = |row: &super::Row<'_>| {
-                let hash: Option<&str> = row.get(3)?;
-                let is_there = last == Point::START || hash == Some(last.hash.to_string().as_str());
-                Ok((row.get(0)?, Moved::of(row, 1, 2)?, is_there))
-            };
-            let (serves, moved, is_there) = sql.one(LOG_END, values![seq(last.seq)?], read)?;
-            // The layout may have become another one since the last transaction.
-            self.knows(serves)?;
-            if !is_there {
-                self.seen.goes_on(last, accepted(sql, last)?.ok_or(StoreError::Restored { lost: last })?);
+        let attempt = Attempt::new()?;
+        let (session, moved) = self.begun(&attempt)?;
+        let (session, done) = session.after(|sql| work(sql, &moved))?;
+        let end = session.appended.get();
+        match session.commit() {
+            Ok(()) => {}
+            Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
+                tracing::warn!(%error, "a COMMIT was not answered, and it is asked what came of it");
+                match attempt.is_committed(&self.reached) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(StoreError::from(EngineError::Postgres(error)).into()),
+                    Err(error) => return Err(StoreError::from(EngineError::InDoubt(error)).into()),
+                }
             }
-            let done = work(sql, &moved)?;
-            Ok::<_, E>((done, sql.appended()))
-        })?;
+            Err(error) => return Err(error.into()),
+        }
         if let Some(end) = end {
             self.seen.saw(end);
         }
         Ok(done)
+    }
+
+    /// Whether the log still has what this gateway has seen in it, or an administrator has accepted that it has not.
+    pub(in crate::store) fn has_what_was_seen(&self, sql: &Sql<'_>) -> Result<(), StoreError> {
+        let last = self.seen.last();
+        let there = "SELECT 1 FROM audit WHERE seq = ? AND hash = ?";
+        let seq = i64::try_from(last.seq).unwrap_or(i64::MAX);
+        let is_there = last == Point::START || sql.exists(there, values![seq, &last.hash.to_string()])?;
+        if is_there || accepted(sql, last)?.is_some() {
+            return Ok(());
+        }
+        Err(StoreError::Restored { lost: last })
     }
 
     /// Whether the role can do more to the log than add to it.
@@ -106,33 +154,28 @@ impl Postgres {
         &self.seen
     }
 
-    fn knows(&self, serves: i64) -> Result<(), StoreError> {
-        if serves > self.known {
-            return Err(StoreError::Newer { found: serves, known: self.known });
-        }
-        Ok(())
-    }
-
     /// Runs a transaction that waits for no other, and commits it if the work succeeds.
     pub(in crate::store) fn transaction<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = Held::Own(Box::new(self.connection()?));
-        let sql = Sql::Postgres(Session::begun(connection, &self.translations, BEGIN)?);
-        let done = work(&sql)?;
-        if let Sql::Postgres(session) = sql {
-            session.commit()?;
-        }
+        let (session, _) = Session::begun(connection, &self.translations, BEGIN)?;
+        let (session, done) = session.after(work)?;
+        session.commit()?;
         Ok(done)
     }
 
-    /// A number that every change of users, keys and credentials raises.
-    pub(in crate::store) fn revision(&self) -> Result<i64, StoreError> {
-        let read = |row: &super::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let (number, serves) = self.session()?.one(REVISION, &[], read)?;
-        self.knows(serves)?;
-        Ok(number)
+    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it.
+    pub(in crate::store) async fn revision(&self) -> Result<(i64, u64), StoreError> {
+        let present = self.reached.present().await.map_err(EngineError::Postgres)?;
+        self.knows(present.layout, present.serves)?;
+        Ok((present.revision, present.connection))
+    }
+
+    /// The time by the database's clock.
+    pub(in crate::store) fn now(&self) -> Timestamp {
+        self.reached.now()
     }
 
     /// A connection on which each statement is a transaction.
@@ -153,10 +196,6 @@ pub(in crate::store) fn accepted(sql: &Sql<'_>, lost: Point) -> Result<Option<Po
     sql.optional(ACCEPTED, values![&lost.to_string()], |row| {
         Ok(Point { seq: row.get::<i64>(0)?.unsigned_abs(), hash: parsed(row.get(1)?)? })
     })
-}
-
-fn seq(seq: u64) -> Result<i64, StoreError> {
-    i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
 }
 
 /// A connection, as long as somebody asks it. A transaction that was not committed is rolled back when it is dropped.
@@ -182,18 +221,34 @@ enum Transaction {
 }
 
 impl<'a> Session<'a> {
-    fn begun(connection: Held<'a>, translations: &'a Translations, begin: &str) -> Result<Self, StoreError> {
+    /// A transaction, and what the statements told that it begins with.
+    fn begun(
+        connection: Held<'a>,
+        translations: &'a Translations,
+        begin: &str,
+    ) -> Result<(Self, Vec<SimpleQueryMessage>), StoreError> {
         let transaction = Cell::new(Transaction::Begun);
         let session = Self { connection, translations, transaction, appended: Cell::default() };
-        session.batch(begin)?;
-        Ok(session)
+        let answers = session.wait(session.connection().client().simple_query(begin))?;
+        Ok((session, answers))
+    }
+
+    fn after<T, E>(self, work: impl FnOnce(&Sql<'_>) -> Result<T, E>) -> Result<(Self, T), E> {
+        let sql = Sql::Postgres(self);
+        let done = work(&sql)?;
+        match sql {
+            Sql::Postgres(session) => Ok((session, done)),
+            Sql::Sqlite(_) => unreachable!("it was PostgreSQL"),
+        }
     }
 
     fn commit(self) -> Result<(), StoreError> {
         if self.transaction.get() == Transaction::Failed {
             return Err(EngineError::RolledBack.into());
         }
-        self.batch("COMMIT")?;
+        let connection = self.connection();
+        let committed = connection.wait_for(COMMIT, connection.client().batch_execute("COMMIT"));
+        committed.map_err(EngineError::Postgres)?;
         self.transaction.set(Transaction::None);
         Ok(())
     }
@@ -210,8 +265,8 @@ impl<'a> Session<'a> {
         })?)
     }
 
-    pub(super) fn appended(&self) -> &Cell<Option<Point>> {
-        &self.appended
+    pub(super) fn append(&self, end: Point) {
+        self.appended.set(Some(end));
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
@@ -245,7 +300,7 @@ impl<'a> Session<'a> {
 
     /// Nothing is written in it, so it ends with a rollback.
     pub(super) fn moment(&self) -> Result<Session<'_>, StoreError> {
-        Session::begun(Held::Of(self.connection()), self.translations, MOMENT)
+        Ok(Session::begun(Held::Of(self.connection()), self.translations, MOMENT)?.0)
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {

@@ -14,6 +14,8 @@ pub(crate) mod crafted;
 pub(crate) mod database;
 #[cfg(unix)]
 pub(crate) mod front;
+#[cfg(target_os = "linux")]
+pub(crate) mod network;
 pub(crate) mod served;
 pub(crate) mod store;
 

@@ -24,12 +24,12 @@ use crate::background::blocking;
 use crate::in_turn::InTurn;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
-use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
+use crate::store::{DEAD_AFTER, Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
 use crate::upstream::{Accepted, OwnersChange, Publication, Upstream, UpstreamError};
 use left_open::LeftOpen;
 
-/// How long a change waits for one of the same crate that another gateway makes. One that died meanwhile counts as dead before.
-const FOR_OTHERS: Duration = Duration::from_secs(30);
+/// How long a change waits for one of the same crate that another gateway makes. If that one has died, it counts as dead before.
+const FOR_OTHERS: Duration = Duration::from_secs(2 * DEAD_AFTER.as_secs());
 /// The time after which it is looked whether that gateway is ready. It is doubled after each look, up to [`LAST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(500);

@@ -38,6 +38,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 pub mod postgres;
+mod publishing;
 mod revision;
 mod schema;
 mod search;
@@ -68,7 +69,7 @@ pub use copy::Copied;
 pub(crate) use crate_files::{CrateFile, Pieces};
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
-pub use gateways::{DEAD_AFTER, Heartbeat, Keeper, LivingGateway, SharedSettings};
+pub use gateways::{DEAD_AFTER, Difference, Heartbeat, Keeper, LivingGateway, SharedSettings};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
@@ -140,8 +141,8 @@ pub enum StoreError {
     #[error("another registry-gateway serves {}", path.display())]
     Served { path: PathBuf },
     /// A gateway that lives serves the same store with another setting.
-    #[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
-    Differs { setting: String, here: Box<str>, there: Box<str>, name: String },
+    #[error(transparent)]
+    Differs(Box<Difference>),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -302,8 +303,9 @@ impl StoreError {
                 "look whether another program has written it; without {} the gateway starts, and knows of no loss before that",
                 path.display()
             )),
-            Self::Differs { setting, .. } => Some(format!(
-                "give all gateways of a store the same `{setting}`; to change it, stop all of them before one starts with another"
+            Self::Differs(difference) => Some(format!(
+                "give all gateways of a store the same `{}`; to change it, stop all of them before one starts with another",
+                difference.setting
             )),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
             Self::CrateFileMissing { .. } | Self::Damaged(_) => {

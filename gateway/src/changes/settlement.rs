@@ -52,7 +52,7 @@ pub(crate) enum SettlementError {
         /// One of them in words.
         intent: String,
         /// Why that is so of this one.
-        source: UpstreamError,
+        source: Box<UpstreamError>,
     },
     /// The store failed.
     #[error(transparent)]
@@ -143,8 +143,8 @@ impl Changes {
         }
         open.sort_by_key(|open| open.intent.seq);
         let count = open.len();
-        let failed = |StillOpen { intent, error: source }| {
-            let intent = intent.to_string();
+        let failed = |StillOpen { intent, error }| {
+            let (intent, source) = (intent.to_string(), Box::new(error));
             Err(SettlementError::Upstream { count, intent, source })
         };
         open.into_iter().next().map_or(Ok(()), failed)

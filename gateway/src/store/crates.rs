@@ -1,16 +1,11 @@
-//! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
+//! The crates of the built-in registry: index files, downloads, search, owners; who may publish and yank.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-use tempfile::NamedTempFile;
-
-use super::ledger::{self, Intent, Outcome};
 use super::names::{fold, without_build};
 use super::sql::{Sql, values};
-use super::{CrateFile, Store, StoreError, search};
-use crate::audit::Point;
+use super::{CrateFile, Store, StoreError};
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
@@ -69,82 +64,12 @@ impl Store {
         publishable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Publishes a version: its file first, then its row, and in the same transaction the outcome of its intent. Whoever
-    /// publishes a crate first owns it. Returns where the audit log has the outcome.
-    ///
-    /// # Errors
-    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`]; [`StoreError::Settled`] if the intent
-    /// has an outcome already. Nothing is changed then, and the intent is as it was.
-    pub(crate) fn publish(
-        &self,
-        intent: &Intent,
-        line: &Line,
-        description: Option<&str>,
-        file: NamedTempFile,
-        now: Timestamp,
-    ) -> Result<Point, CratesError> {
-        let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
-        let kept = self.sent(file, &line.cksum)?;
-        let published = self.write(|transaction| {
-            ledger::must_be_open(transaction, intent)?;
-            let core = publishable(transaction, user, name, version)?;
-            transaction.execute(
-                "INSERT INTO crate (folded, name, owner, description, changed)
-                 SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
-                 ON CONFLICT (folded)
-                 DO UPDATE SET description = ?4, changed = ?5, revision = crate.revision + 1",
-                values![&fold(name), name, user.as_str(), description, now.as_second()],
-            )?;
-            transaction.execute(
-                "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
-                values![&fold(name), version, &core, &line.to_json()],
-            )?;
-            search::offer(transaction, &fold(name), version)?;
-            self.keep(transaction, kept, name, version)?;
-            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
-        });
-        if published.is_err() {
-            self.give_up(&line.cksum);
-        }
-        published
-    }
-
     /// Whether a user could yank or unyank this version, as things stand.
     ///
     /// # Errors
     /// As [`set_yanked`](Self::set_yanked).
     pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
         yankable(&self.reader()?, user, name, version).map(drop)
-    }
-
-    /// Yanks or unyanks a version for its owner, and settles the intent of it in the same transaction. If it is so already,
-    /// that is no error. Returns where the audit log has the outcome.
-    ///
-    /// # Errors
-    /// [`CratesError::NotFound`], [`Refusal::NotOwner`]; [`StoreError::Settled`] if the intent has an outcome already. Nothing
-    /// is changed then, and the intent is as it was.
-    pub(crate) fn set_yanked(
-        &self,
-        intent: &Intent,
-        version: &str,
-        yanked: bool,
-        now: Timestamp,
-    ) -> Result<Point, CratesError> {
-        let (user, name) = (&intent.user, intent.mutation.name().as_str());
-        self.write(|transaction| {
-            ledger::must_be_open(transaction, intent)?;
-            let (id, mut line) = yankable(transaction, user, name, version)?;
-            line.yanked = yanked;
-            let update = "UPDATE version SET line = ? WHERE id = ?";
-            transaction.execute(update, values![&line.to_json(), id])?;
-            transaction.execute(
-                "UPDATE crate SET changed = ?, revision = revision + 1 WHERE folded = ?",
-                values![now.as_second(), &fold(name)],
-            )?;
-            let note = if yanked { search::withdraw } else { search::offer };
-            note(transaction, &fold(name), version)?;
-            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
-        })
     }
 
     /// The state of the index file of the crate whose lower-case name this is.
@@ -233,7 +158,12 @@ pub(super) fn owner(sql: &Sql<'_>, name: &str) -> Result<Option<Owner>, StoreErr
 }
 
 /// The version without its build metadata, if this user may publish it.
-fn publishable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<String, CratesError> {
+pub(super) fn publishable(
+    sql: &Sql<'_>,
+    user: &User,
+    name: &str,
+    version: &str,
+) -> Result<String, CratesError> {
     owned_by_or_free(sql, name, user)?;
     same_name_or_free(sql, name)?;
     let core = without_build(version)?;
@@ -243,7 +173,12 @@ fn publishable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<
     }
 }
 
-fn yankable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<(i64, Line), CratesError> {
+pub(super) fn yankable(
+    sql: &Sql<'_>,
+    user: &User,
+    name: &str,
+    version: &str,
+) -> Result<(i64, Line), CratesError> {
     let (id, line) = version_line(sql, name, version)?
         .ok_or_else(|| CratesError::NotFound(format!("{name} {version}")))?;
     owned_by_or_free(sql, name, user)?;

@@ -20,13 +20,13 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use asymmetric_token::CrateName;
 use jiff::SignedDuration;
 
-use super::ledger::SpendError;
 use super::sql::{Engine, Postgres, Sql};
-use super::{OpenChange, Store, StoreError};
+use super::{Store, StoreError};
 use crate::causes::{escaped, with_causes};
-pub(super) use postgres::{end_upload, end_uploads_of_the_dead, note_intent, release_turn, take_turn};
+pub(super) use postgres::{end_upload, release_turn};
 
 /// How long after its last heartbeat a gateway counts as dead, by the database's clock.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
@@ -43,6 +43,20 @@ pub struct LivingGateway {
     pub name: String,
     /// When it started, by the database's clock.
     pub started: String,
+}
+
+/// A setting that has to be the same at all gateways of a store, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
+pub struct Difference {
+    /// The setting's name in the configuration.
+    pub setting: String,
+    /// Its value here.
+    pub here: String,
+    /// Its value there.
+    pub there: String,
+    /// The other gateway.
+    pub name: String,
 }
 
 /// Who is at work on a change that has no outcome.
@@ -126,21 +140,6 @@ impl Store {
         matches!(self.engine, Engine::Postgres(_))
     }
 
-    /// Changes without an outcome, begun by gateways that have ended, oldest first. In a folder there is one gateway, and
-    /// these are all that are there when it starts.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub(crate) fn orphans(&self) -> Result<Vec<OpenChange>, StoreError> {
-        let is_of_nobody = |keeper: &Keeper| matches!(keeper, Keeper::Nobody { .. });
-        if self.is_shared() && !self.keepers()?.values().any(is_of_nobody) {
-            return Ok(Vec::new());
-        }
-        let mut open = self.open_changes()?;
-        open.retain(|open| !self.is_shared() || is_of_nobody(&open.keeper));
-        Ok(open)
-    }
-
     /// Who is at work on which open intent.
     pub(super) fn keepers(&self) -> Result<BTreeMap<i64, Keeper>, StoreError> {
         match &self.engine {
@@ -158,7 +157,7 @@ impl Store {
             Engine::Postgres(postgres) if postgres::some_are_dead(&postgres.session()?)? => {
                 self.write(|transaction| {
                     postgres::remove_the_dead(transaction)?;
-                    end_uploads_of_the_dead(transaction)
+                    postgres::end_uploads_of_the_dead(transaction)
                 })
             }
             _ => Ok(()),
@@ -171,11 +170,24 @@ impl Store {
     }
 
     /// Whether this process may begin a change. A gateway that counts as dead may not; who does not serve the store is none.
-    pub(super) fn must_live(&self, transaction: &Sql<'_>) -> Result<(), SpendError> {
-        match self.epoch() {
-            Some(epoch) if !postgres::is_alive(transaction, &epoch)? => Err(SpendError::NotAlive),
-            _ => Ok(()),
-        }
+    pub(super) fn may_begin(&self, transaction: &Sql<'_>) -> Result<bool, StoreError> {
+        self.epoch().map_or(Ok(true), |epoch| postgres::is_alive(transaction, &epoch))
+    }
+
+    /// Notes that an intent is this gateway's.
+    pub(super) fn note_intent(&self, transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
+        self.epoch().map_or(Ok(()), |epoch| postgres::note_intent(transaction, seq, &epoch))
+    }
+
+    /// Takes a crate's turn for an intent, which has it until it is settled, or [releases](release_turn) it. Returns whether the
+    /// turn was free: an intent of another epoch may have it, whether that one lives or not.
+    pub(super) fn take_turn(
+        &self,
+        transaction: &Sql<'_>,
+        name: &CrateName,
+        seq: i64,
+    ) -> Result<bool, StoreError> {
+        self.epoch().map_or(Ok(true), |epoch| postgres::take_turn(transaction, name, seq, &epoch))
     }
 
     fn enter(&self, member: &Member) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::audit::{self, Kind};
 use super::counts::{self, Counted};
 use super::sql::{Row, Sql, values};
-use super::{Store, StoreError, crates, gateways, in_doubt, keys, parsed, time};
+use super::{Store, StoreError, crates, in_doubt, keys, parsed, time};
 use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
@@ -159,7 +159,7 @@ impl Store {
     /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
     /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`], [`SpendError::NotAlive`]; nothing is written then.
     pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
-        self.begin_with(signed, |_, _| Ok(()))
+        self.begin_with(signed, |_, _| Ok(true))
     }
 
     /// The same for what changes the crate: if several gateways serve the store, they take turns.
@@ -167,19 +167,20 @@ impl Store {
     /// # Errors
     /// [`SpendError::Elsewhere`] also; nothing is written then.
     pub(crate) fn begin_in_turn(&self, signed: &Signed) -> Result<Intent, SpendError> {
-        self.begin_with(signed, |transaction, intent| match self.epoch() {
-            Some(epoch) => gateways::take_turn(transaction, intent.mutation.name(), intent.seq, &epoch),
-            None => Ok(()),
+        self.begin_with(signed, |transaction, intent| {
+            self.take_turn(transaction, intent.mutation.name(), intent.seq)
         })
     }
 
     fn begin_with(
         &self,
         signed: &Signed,
-        take_turn: impl FnOnce(&Sql<'_>, &Intent) -> Result<(), SpendError>,
+        take_turn: impl FnOnce(&Sql<'_>, &Intent) -> Result<bool, StoreError>,
     ) -> Result<Intent, SpendError> {
         let (recorded, intent) = self.write(|transaction| {
-            self.must_live(transaction)?;
+            if !self.may_begin(transaction)? {
+                return Err(SpendError::NotAlive);
+            }
             let recorded = self.unrecorded.write(transaction, signed.now)?;
             let user = spend(transaction, signed, MOST_SPENT)?;
             let mutation = &signed.mutation;
@@ -197,12 +198,12 @@ impl Store {
             transaction.execute("INSERT INTO open_intent (seq) VALUES (?)", values![seq])?;
             counts::add(transaction, Counted::Open, 1)?;
             in_doubt::begin(transaction, seq, mutation, &user)?;
-            if let Some(epoch) = self.epoch() {
-                gateways::note_intent(transaction, seq, &epoch)?;
-            }
+            self.note_intent(transaction, seq)?;
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
-            take_turn(transaction, &intent)?;
-            Ok::<_, SpendError>((recorded, intent))
+            if !take_turn(transaction, &intent)? {
+                return Err(SpendError::Elsewhere(mutation.name().clone()));
+            }
+            Ok((recorded, intent))
         })?;
         self.unrecorded.forget(&recorded);
         Ok(intent)

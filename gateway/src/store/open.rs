@@ -89,6 +89,21 @@ impl Store {
         )
     }
 
+    /// Changes without an outcome, begun by gateways that have ended, oldest first. In a folder there is one gateway, and
+    /// these are all that are there when it starts.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub(crate) fn orphans(&self) -> Result<Vec<OpenChange>, StoreError> {
+        let is_of_nobody = |keeper: &Keeper| matches!(keeper, Keeper::Nobody { .. });
+        if self.is_shared() && !self.keepers()?.values().any(is_of_nobody) {
+            return Ok(Vec::new());
+        }
+        let mut open = self.open_changes()?;
+        open.retain(|open| !self.is_shared() || is_of_nobody(&open.keeper));
+        Ok(open)
+    }
+
     /// Intents without an outcome, oldest first.
     ///
     /// # Errors
@@ -124,8 +139,10 @@ impl Store {
         // Of a change that it has given up a gateway has said why. On others it may be at work, so it may not run.
         let _nobody_serves = match (why, keeper) {
             (Some(_), _) | (None, Keeper::Nobody { .. }) => None,
-            (None, Keeper::Another(_)) => return Err(DecisionError::UnderWay(intent.to_string())),
-            (None, Keeper::This) => self.lock().map_err(|error| match error {
+            (None, keeper) if self.is_shared() || keeper != Keeper::This => {
+                return Err(DecisionError::UnderWay(intent.to_string()));
+            }
+            (None, _) => self.lock().map_err(|error| match error {
                 StoreError::Served { .. } => DecisionError::UnderWay(intent.to_string()),
                 error => error.into(),
             })?,

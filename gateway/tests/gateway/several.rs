@@ -13,7 +13,7 @@ use asymmetric_token::{Claims, Mutation};
 use jiff::Timestamp;
 use registry_gateway::config::{Config, PostgresConfig, UpstreamConfig};
 use registry_gateway::store::postgres::Postgres;
-use registry_gateway::store::{Signed, SpendError, Store, StoreError};
+use registry_gateway::store::{Intent, Signed, SpendError, Store, StoreError};
 use registry_gateway::store_place::StorePlace;
 use registry_gateway::vault::Vault;
 use registry_gateway::{Gateway, StartError};
@@ -89,6 +89,14 @@ fn silence(database: &Database, address: &str) {
 
 fn ten_minutes_pass(database: &Database) {
     database.sql("UPDATE open_intent SET begun = begun - INTERVAL '10 min'");
+}
+
+/// What a gateway writes down before a change. It ends there.
+fn begin(store: &Store, signer: &Fixture) -> Result<Intent, SpendError> {
+    let (mutation, now) = (yank_of("hello"), Timestamp::now());
+    let (token, key) = (signer.token(mutation.clone()), signer.publish.public.id());
+    let single_use_key = token.clone();
+    store.begin(&Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now })
 }
 
 #[test]
@@ -181,8 +189,8 @@ fn other_settings_than_those_that_serve_have() {
     ];
     for (wanted, change) in others {
         let error = start(change).unwrap_err();
-        let StartError::Store(StoreError::Differs { setting, .. }) = &error else { panic!("{error}") };
-        assert_eq!(setting, wanted);
+        let StartError::Store(StoreError::Differs(difference)) = &error else { panic!("{error}") };
+        assert_eq!(difference.setting, wanted);
         assert!(error.hint().unwrap().contains(wanted), "{error}");
     }
     let error = start(|config| config.window = Duration::from_secs(60)).unwrap_err().to_string();
@@ -197,13 +205,7 @@ fn other_settings_than_those_that_serve_have() {
 fn a_gateway_that_is_not_heard_of_spends_nothing() {
     let Some(database) = Database::new() else { return };
     let one = gateway(&database, |_| {});
-    let begin = || {
-        let (mutation, now) = (yank_of("hello"), Timestamp::now());
-        let (token, key) = (one.token(mutation.clone()), one.publish.public.id());
-        let (single_use_key, challenge) = (token.clone(), None);
-        let signed = Signed { token, key, mutation, single_use_key, challenge, kept_until: now, now };
-        one.running().store().begin(&signed)
-    };
+    let begin = || begin(one.running().store(), &one);
     begin().unwrap();
     database.sql(
         "UPDATE gateway SET heartbeat = heartbeat - INTERVAL '1 min';
@@ -245,6 +247,23 @@ fn a_publish_of_a_gateway_that_was_taken_for_dead() {
     one.publish(&upload).assert_ok();
     assert_eq!(other.get("/api/v1/crates/hello/2.0.0/download").body, upload.file);
     is_whole(&database);
+}
+
+#[test]
+fn a_start_settles_what_nobody_is_at_work_on() {
+    let Some(database) = Database::new() else { return };
+    let one = gateway(&database, |_| {});
+    let living = begin(one.running().store(), &one).unwrap();
+    // By a program that has no heartbeat.
+    let ended = begin(&store(&database), &one).unwrap();
+    drop(gateway(&database, |_| {}));
+    let open = store(&database).open_intents().unwrap();
+    assert_eq!(open.iter().map(|intent| intent.seq).collect::<Vec<_>>(), [living.seq]);
+    assert_ne!(living.seq, ended.seq);
+    drop(one);
+    drop(gateway(&database, |_| {}));
+    assert_eq!(log(&database), ["yank", "yank", "failed", "failed"]);
+    assert_eq!(store(&database).open_intents().unwrap(), []);
 }
 
 #[test]
@@ -403,6 +422,24 @@ fn a_gateway_that_is_killed_during_a_change() {
     again().assert_ok();
     assert_eq!(log(&behind.database), ["yank", "failed", "yank", "done"]);
     is_whole(&behind.database);
+}
+
+/// Without anybody's asking for it; but not before its time, when only an administrator may.
+#[test]
+fn what_a_gateway_has_left_is_settled_in_time() {
+    let Some(behind) = Behind::new() else { return };
+    // The oldest is looked at first.
+    let begun = [(); 3].map(|()| begin(&store(&behind.database), &behind.here).unwrap());
+    let seq = begun[0].seq.to_string();
+    assert!(behind.database.run(&["change", "settle", &seq, "--not-done"]).status.success());
+    let is_old = "UPDATE open_intent SET begun = begun - INTERVAL '10 min'";
+    behind.database.sql(&format!("{is_old} WHERE seq = {}", begun[2].seq));
+    let (_third, _) = behind.there();
+    while log(&behind.database).len() < 5 {
+        thread::yield_now();
+    }
+    let open = store(&behind.database).open_intents().unwrap();
+    assert_eq!(open.iter().map(|intent| intent.seq).collect::<Vec<_>>(), [begun[1].seq]);
 }
 
 /// It sleeps through its own death, and wakes with what the registry behind has answered.

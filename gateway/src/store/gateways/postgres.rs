@@ -6,9 +6,8 @@ use asymmetric_token::CrateName;
 use jiff::SignedDuration;
 
 use super::super::StoreError;
-use super::super::ledger::SpendError;
 use super::super::sql::{Sql, values};
-use super::{Epoch, Keeper, LivingGateway, Member, SharedSettings};
+use super::{DEAD_AFTER, Difference, Epoch, Keeper, LivingGateway, Member, SharedSettings};
 
 /// Makes a gateway one of those that live, if its settings are theirs.
 pub(super) fn enter(transaction: &Sql<'_>, epoch: &Epoch, member: &Member) -> Result<(), StoreError> {
@@ -23,8 +22,9 @@ pub(super) fn enter(transaction: &Sql<'_>, epoch: &Epoch, member: &Member) -> Re
         let differs =
             |(setting, here): &(&String, &String)| settings.get(*setting).is_some_and(|there| there != *here);
         if let Some((setting, here)) = member.settings.iter().find(differs) {
-            let (here, there) = (here.as_str().into(), settings[setting].as_str().into());
-            return Err(StoreError::Differs { setting: setting.clone(), here, there, name });
+            let there = settings[setting].clone();
+            let difference = Difference { setting: setting.clone(), here: here.clone(), there, name };
+            return Err(StoreError::Differs(difference.into()));
         }
     }
     let settings =
@@ -53,10 +53,10 @@ pub(super) fn some_are_dead(sql: &Sql<'_>) -> Result<bool, StoreError> {
     Ok(sql.exists(dead, values![])? || sql.exists(left, values![])?)
 }
 
-/// A heartbeat that comes at the same moment is waited for, and counts.
+/// A heartbeat that comes at the same moment is waited for, and counts: this looks at the row itself, and not at `living`.
 pub(super) fn remove_the_dead(transaction: &Sql<'_>) -> Result<(), StoreError> {
-    let dead = "DELETE FROM gateway WHERE heartbeat <= clock_timestamp() - INTERVAL '15 s'";
-    transaction.execute(dead, values![]).map(drop)
+    let dead = "DELETE FROM gateway WHERE heartbeat <= clock_timestamp() - ? * INTERVAL '1 s'";
+    transaction.execute(dead, values![DEAD_AFTER.as_secs().cast_signed()]).map(drop)
 }
 
 pub(super) fn living(sql: &Sql<'_>) -> Result<Vec<LivingGateway>, StoreError> {
@@ -70,7 +70,7 @@ pub(super) fn living(sql: &Sql<'_>) -> Result<Vec<LivingGateway>, StoreError> {
 pub(super) fn keepers(sql: &Sql<'_>, own: Option<&Epoch>) -> Result<BTreeMap<i64, Keeper>, StoreError> {
     let keepers = sql.all(
         "SELECT open_intent.seq, open_intent.epoch, living.name,
-             EXTRACT(EPOCH FROM clock_timestamp() - open_intent.begun)::bigint
+             floor(EXTRACT(EPOCH FROM clock_timestamp() - open_intent.begun))::bigint
          FROM open_intent LEFT JOIN living ON living.epoch = open_intent.epoch",
         values![],
         |row| {
@@ -88,34 +88,27 @@ pub(super) fn keepers(sql: &Sql<'_>, own: Option<&Epoch>) -> Result<BTreeMap<i64
 }
 
 /// Notes whose an intent is.
-pub(in super::super) fn note_intent(
-    transaction: &Sql<'_>,
-    seq: i64,
-    epoch: &Epoch,
-) -> Result<(), StoreError> {
+pub(super) fn note_intent(transaction: &Sql<'_>, seq: i64, epoch: &Epoch) -> Result<(), StoreError> {
     let note = "UPDATE open_intent SET epoch = ? WHERE seq = ?";
     transaction.execute(note, values![epoch.as_str(), seq]).map(drop)
 }
 
-/// Takes a crate's turn for an intent. It is free again when the intent is settled, or [released](release_turn).
-///
-/// # Errors
-/// [`SpendError::Elsewhere`] if an intent of another epoch has it, be that one alive or not.
-pub(in super::super) fn take_turn(
+/// Returns whether the turn was free.
+pub(super) fn take_turn(
     transaction: &Sql<'_>,
     name: &CrateName,
     seq: i64,
     epoch: &Epoch,
-) -> Result<(), SpendError> {
+) -> Result<bool, StoreError> {
     // This process sees by itself to it that its own changes of a crate take turns.
     let taken = "SELECT 1 FROM turn JOIN open_intent ON open_intent.seq = turn.intent
          WHERE turn.crate = ? AND open_intent.epoch <> ?";
     if transaction.exists(taken, values![name.as_str(), epoch.as_str()])? {
-        return Err(SpendError::Elsewhere(name.clone()));
+        return Ok(false);
     }
     let take = "INSERT INTO turn (crate, intent) VALUES (?, ?)
          ON CONFLICT (crate) DO UPDATE SET intent = excluded.intent";
-    Ok(transaction.execute(take, values![name.as_str(), seq]).map(drop)?)
+    transaction.execute(take, values![name.as_str(), seq]).map(|_| true)
 }
 
 /// Lets others have the turn of an intent that stays open.
@@ -135,7 +128,7 @@ pub(in super::super) fn end_upload(
 }
 
 /// Removes the pieces that gateways which have ended were sending.
-pub(in super::super) fn end_uploads_of_the_dead(transaction: &Sql<'_>) -> Result<(), StoreError> {
+pub(super) fn end_uploads_of_the_dead(transaction: &Sql<'_>) -> Result<(), StoreError> {
     let left = "DELETE FROM upload WHERE epoch NOT IN (SELECT epoch FROM gateway) RETURNING cksum";
     let left = transaction.all(left, values![], |row| row.get::<String>(0))?;
     left.iter().try_for_each(|checksum| remove_pieces(transaction, checksum))

@@ -84,7 +84,7 @@ impl Asking {
                 Ok(_) | Err(_) => {}
             }
             let answer = self.ask().await.map_err(Arc::new);
-            self.tell(&answer);
+            self.tell(answer.as_ref().err().map(Arc::as_ref));
             for asker in waiting.drain(..) {
                 // Who has gone wants no answer.
                 let _ = asker.send(answer.clone());
@@ -93,30 +93,34 @@ impl Asking {
     }
 
     /// Tells the operator once, however many requests are refused for it.
-    fn tell(&mut self, answer: &Result<Present, Arc<PostgresError>>) {
-        match answer {
-            Err(error) if self.is_answered => {
-                let (cause, hint) = (with_causes(error.as_ref()), error.hint());
+    fn tell(&mut self, failure: Option<&PostgresError>) {
+        match failure {
+            Some(error) if self.is_answered => {
+                let (cause, hint) = (with_causes(error), error.hint());
                 tracing::error!(
                     cause,
                     hint,
                     "the store's database does not answer; what needs it is refused until it does"
                 );
             }
-            Ok(_) if !self.is_answered => tracing::warn!("the store's database answers again"),
-            Ok(_) | Err(_) => {}
+            None if !self.is_answered => tracing::warn!("the store's database answers again"),
+            Some(_) | None => {}
         }
-        self.is_answered = answer.is_ok();
+        self.is_answered = failure.is_none();
     }
 
     async fn ask(&mut self) -> Result<Present, PostgresError> {
-        if let Some(by) = &self.by {
-            match self.ask_by(by).await {
-                Ok(present) => return Ok(present),
+        if let Some(by) = self.by.take() {
+            match self.ask_by(&by).await {
+                Ok(present) => {
+                    self.by = Some(by);
+                    return Ok(present);
+                }
+                // They have been refused who have waited for it.
+                Err(error @ PostgresError::Late(_)) => self.tell(Some(&error)),
                 Err(error) => tracing::debug!(%error, "the revision is asked by a new connection"),
             }
         }
-        self.by = None;
         let connection = self.pool.manager().create().await?;
         // What broke the last one may have made another server the primary.
         self.pool.manager().distrust_connections();

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use registry_gateway::keys::Role;
 
 use crate::common::cluster::OWNER;
+use crate::common::database::Database;
 use crate::common::{Fixture, SoftwareKey, Upload, crate_file, now};
-use crate::store_in_postgres::Database;
 
 /// So many crates are changed at a time, each through both gateways.
 const LANES: usize = 4;
@@ -78,7 +78,7 @@ fn one_token_at_both() {
     }
     rounds(ROUNDS, |name, number| {
         let (crate_name, version) = (name.parse().unwrap(), "1.0.0".parse().unwrap());
-        let (method, path, mutation) = if number / LANES % 2 == 0 {
+        let (method, path, mutation) = if (number / LANES).is_multiple_of(2) {
             ("DELETE", "yank", Mutation::Yank { name: crate_name, version })
         } else {
             ("PUT", "unyank", Mutation::Unyank { name: crate_name, version })

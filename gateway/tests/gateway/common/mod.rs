@@ -10,6 +10,8 @@ pub(crate) mod cluster;
 pub(crate) mod computer;
 #[cfg(unix)]
 pub(crate) mod crafted;
+#[cfg(target_os = "linux")]
+pub(crate) mod database;
 #[cfg(unix)]
 pub(crate) mod front;
 #[cfg(target_os = "linux")]
@@ -110,6 +112,13 @@ impl Fixture {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config::new(store::place(folder.path()));
         change(&mut config, folder.path());
+        #[cfg(target_os = "linux")]
+        if config.store.folder().is_none() {
+            if config.upstream.is_none() {
+                config.postgres.key_file.get_or_insert_with(|| cluster::Cluster::credentials().0);
+            }
+            config.postgres.state.get_or_insert_with(|| folder.path().join("state"));
+        }
         let running = Gateway::start(config.clone()).expect("a gateway");
         let fixture = Self {
             folder,

@@ -16,11 +16,11 @@ use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 
 use crate::common::cluster::OWNER;
+use crate::common::database::Database;
 use crate::common::round_robin::RoundRobin;
 use crate::common::served::{Served, program};
 use crate::common::{SoftwareKey, Upload, now};
 use crate::kills::{Dice, MOST_TRIES, Moment, VERSIONS, publish};
-use crate::store_in_postgres::Database;
 
 /// What serves, and is started again whenever it was killed.
 struct Two {

@@ -10,9 +10,9 @@ use crate::common::Fixture;
 use crate::common::cluster::OWNER;
 use crate::common::computer::Computer;
 #[cfg(target_os = "linux")]
-use crate::common::round_robin::RoundRobin;
+use crate::common::database::Database;
 #[cfg(target_os = "linux")]
-use crate::store_in_postgres::Database;
+use crate::common::round_robin::RoundRobin;
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(

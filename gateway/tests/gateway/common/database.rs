@@ -1,7 +1,6 @@
 //! A database of one test.
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::PathBuf;
 
 use registry_gateway::config::PostgresConfig;
 use registry_gateway::store::{Store, StoreError};
@@ -9,7 +8,6 @@ use registry_gateway::store_place::StorePlace;
 
 use super::Fixture;
 use super::cluster::{Cluster, OWNER, Psql};
-use super::served;
 
 pub(crate) struct Database {
     pub(crate) cluster: &'static Cluster,
@@ -98,19 +96,6 @@ impl Database {
         self.sql(&format!(
             "DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         ));
-    }
-
-    /// As the owner.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        served::program(Path::new(&self.path())).args(arguments).output().unwrap()
-    }
-
-    /// As [`run`](Self::run), and returns standard output.
-    #[track_caller]
-    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
     }
 
     /// As [`run`](Self::run), and returns standard error.

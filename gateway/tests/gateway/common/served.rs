@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 #[cfg(target_os = "linux")]
 use super::cluster::Cluster;
+#[cfg(target_os = "linux")]
+use super::database::Database;
 use super::{Response, store};
 
 /// With the store of this folder.
@@ -34,6 +36,23 @@ fn on(command: &mut Command, folder: &Path) {
         command.env("CREDENTIALS_DIRECTORY", credentials).env("STATE_DIRECTORY", Cluster::state());
     }
     command.env("REGISTRY_GATEWAY_STORE", place).env_remove("REGISTRY_GATEWAY_LOG");
+}
+
+/// The program with a test's database.
+#[cfg(target_os = "linux")]
+impl Database {
+    /// As the owner.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        program(Path::new(&self.path())).args(arguments).output().unwrap()
+    }
+
+    /// As [`run`](Self::run), and returns standard output.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.

@@ -27,6 +27,7 @@ pub mod ui;
 mod card;
 mod error;
 mod sealer;
+mod signature;
 pub mod unsealer;
 
 pub use error::Error;

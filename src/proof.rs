@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::enrollment::Role;
+use crate::signature::is_signed;
 use crate::text::escape;
 
 mod audit;
@@ -106,7 +107,7 @@ impl Proof {
     /// # Errors
     /// [`NotSigned`], with what the token says instead.
     pub fn signed(&self) -> Result<Signed, NotSigned> {
-        let verified = Untrusted::parse(&self.token)?.verify(&self.public)?;
+        let verified = Untrusted::parse(&self.token)?.verify_with(&self.public, is_signed)?;
         if verified.footer.url != self.index {
             return Err(NotSigned::Index { signed: verified.footer.url });
         }

@@ -33,7 +33,7 @@ pub(super) const HOUSES: &[House] = &[
             &["trusted_keys", "cargo_config", "settings", "proof", "sealed_files"],
             &["enrollment"],
             &["sealed", "reader", "ui"],
-            &["folder", "piv", "index_url", "process"],
+            &["folder", "piv", "index_url", "process", "signature"],
             &["text"],
         ],
         exceptions: &[],

@@ -10,6 +10,7 @@ pub mod context;
 pub mod enrollment;
 pub mod folder;
 pub mod index_url;
+pub mod lock_file;
 pub mod piv;
 pub mod process;
 pub mod proof;

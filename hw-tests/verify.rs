@@ -118,6 +118,7 @@ fn the_registry_is_asked_for_proof_and_file() {
     );
     assert_eq!(lines[2], "ok       index: what cargo resolves by is what the signed file says");
     assert_eq!(lines[3], format!("ok       trust: the key {} is given with --key", published.key()));
+    assert_eq!(*lines.last().unwrap(), "alpha 0.1.0 is the one that alice (says the registry) has signed.");
     assert!(
         lines[4].starts_with("note     audit log: entry 3, said by the gateway to be of 20"),
         "{outcome:#?}"
@@ -218,7 +219,11 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     let outcome = published.offline(|_| {}, &["--remember", "--yes"]);
     assert!(outcome.status.success(), "{outcome:#?}");
     assert!(fs::read_to_string(&signers).unwrap().contains(&published.key()));
-    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
+    let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
+    assert!(outcome.stdout.contains(" is alice, named in signers.toml for this crate\n"), "{outcome:#?}");
+    assert!(outcome.stdout.ends_with("alpha 0.1.0 is the one that alice has signed.\n"), "{outcome:#?}");
+    // What is given decides alone.
+    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--key", OTHER_KEY]).fails();
 
     let other = fs::read_to_string(&signers).unwrap().replace(&published.key(), OTHER_KEY);
     fs::write(&signers, &other).unwrap();
@@ -227,7 +232,7 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     assert_eq!(fs::read_to_string(&signers).unwrap(), other);
     let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails();
     assert!(outcome.stdout.contains("is not one of those in signers.toml for this crate"), "{outcome:#?}");
-    fs::write(&signers, "version = 2\n").unwrap();
+    fs::write(&signers, "version = 3\n").unwrap();
     world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails().says(&["a newer yk-cargo wrote"]);
 }
 

@@ -22,7 +22,7 @@ pub mod sealed_files;
 pub mod settings;
 pub mod signer;
 pub mod text;
-pub mod trusted_keys;
+pub mod trust;
 pub mod ui;
 
 mod card;

@@ -18,8 +18,10 @@ use crate::signature::is_signed;
 use crate::text::escape;
 
 mod audit;
+mod kept;
 
 pub use audit::{Logged, NotLogged};
+pub use kept::Kept;
 
 /// The longest proof that is read, in bytes. Most of it are up to 64 entries of an audit log.
 pub const LONGEST: u64 = 1 << 20;
@@ -100,6 +102,12 @@ impl Proof {
             token: wire.token,
             audit: wire.audit,
         })
+    }
+
+    /// Whether it is about this version, whatever its file.
+    #[must_use]
+    pub fn is_about(&self, index: &str, name: &CrateName, version: &Version) -> bool {
+        self.index == index && (&self.name, &self.version) == (name, version)
     }
 
     /// Whether the key signed what the proof says, and nothing else.

@@ -30,7 +30,7 @@ pub(super) const HOUSES: &[House] = &[
             &["card", "context"],
             &["error"],
             &["registry"],
-            &["trusted_keys", "cargo_config", "settings", "proof", "sealed_files", "lock_file"],
+            &["trust", "cargo_config", "settings", "proof", "sealed_files", "lock_file"],
             &["enrollment"],
             &["sealed", "reader", "ui"],
             &["folder", "piv", "index_url", "process", "signature"],

@@ -1,15 +1,11 @@
-//! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
+//! The crates of the built-in registry: index files, downloads, search, owners; who may publish and yank.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
-
-use jiff::Timestamp;
-use tempfile::NamedTempFile;
 
 use super::names::{fold, without_build};
 use super::sql::{Sql, values};
-use super::{Store, StoreError, search};
+use super::{CrateFile, Store, StoreError};
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
@@ -68,38 +64,6 @@ impl Store {
         publishable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
-    ///
-    /// # Errors
-    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`].
-    pub(crate) fn publish(
-        &self,
-        user: &User,
-        line: &Line,
-        description: Option<&str>,
-        file: NamedTempFile,
-        now: Timestamp,
-    ) -> Result<(), CratesError> {
-        let (name, version) = (line.name.as_str(), line.vers.as_str());
-        let kept = self.sent(file, &line.cksum)?;
-        self.write(|transaction| {
-            let core = publishable(transaction, user, name, version)?;
-            transaction.execute(
-                "INSERT INTO crate (folded, name, owner, description, changed)
-                 SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
-                 ON CONFLICT (folded)
-                 DO UPDATE SET description = ?4, changed = ?5, revision = crate.revision + 1",
-                values![&fold(name), name, user.as_str(), description, now.as_second()],
-            )?;
-            transaction.execute(
-                "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
-                values![&fold(name), version, &core, &line.to_json()],
-            )?;
-            search::offer(transaction, &fold(name), version)?;
-            Ok(self.keep(transaction, kept, name, version)?)
-        })
-    }
-
     /// Whether a user could yank or unyank this version, as things stand.
     ///
     /// # Errors
@@ -108,35 +72,14 @@ impl Store {
         yankable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
-    ///
-    /// # Errors
-    /// [`CratesError::NotFound`], [`Refusal::NotOwner`].
-    pub(crate) fn set_yanked(
-        &self,
-        user: &User,
-        name: &str,
-        version: &str,
-        yanked: bool,
-        now: Timestamp,
-    ) -> Result<(), CratesError> {
-        self.write(|transaction| {
-            let (id, mut line) = yankable(transaction, user, name, version)?;
-            line.yanked = yanked;
-            let update = "UPDATE version SET line = ? WHERE id = ?";
-            transaction.execute(update, values![&line.to_json(), id])?;
-            transaction.execute(
-                "UPDATE crate SET changed = ?, revision = revision + 1 WHERE folded = ?",
-                values![now.as_second(), &fold(name)],
-            )?;
-            let note = if yanked { search::withdraw } else { search::offer };
-            Ok(note(transaction, &fold(name), version)?)
-        })
-    }
-
     /// The state of the index file of the crate whose lower-case name this is.
     pub(crate) fn index_state(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
         index_state(&self.reader()?, lower)
+    }
+
+    /// The same, if it can be told without waiting for anything but the system's memory.
+    pub(crate) fn index_state_at_once(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
+        self.engine.idle_reader().map_or(Ok(None), |reader| index_state(&reader, lower))
     }
 
     /// The index file of the crate whose lower-case name this is.
@@ -158,10 +101,10 @@ impl Store {
         Ok(Some(IndexFile { lines, state }))
     }
 
-    /// Opens a version's file, if there is a version of exactly this name and number.
-    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<File>, StoreError> {
+    /// A version's file, if there is a version of exactly this name and number.
+    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<CrateFile>, StoreError> {
         let known = stored_line(&self.reader()?, name, version)?.is_some();
-        known.then(|| self.open_crate_file(name, version)).transpose()
+        known.then(|| self.found_crate_file(name, version)).transpose()
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.
@@ -215,7 +158,12 @@ pub(super) fn owner(sql: &Sql<'_>, name: &str) -> Result<Option<Owner>, StoreErr
 }
 
 /// The version without its build metadata, if this user may publish it.
-fn publishable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<String, CratesError> {
+pub(super) fn publishable(
+    sql: &Sql<'_>,
+    user: &User,
+    name: &str,
+    version: &str,
+) -> Result<String, CratesError> {
     owned_by_or_free(sql, name, user)?;
     same_name_or_free(sql, name)?;
     let core = without_build(version)?;
@@ -225,7 +173,12 @@ fn publishable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<
     }
 }
 
-fn yankable(sql: &Sql<'_>, user: &User, name: &str, version: &str) -> Result<(i64, Line), CratesError> {
+pub(super) fn yankable(
+    sql: &Sql<'_>,
+    user: &User,
+    name: &str,
+    version: &str,
+) -> Result<(i64, Line), CratesError> {
     let (id, line) = version_line(sql, name, version)?
         .ok_or_else(|| CratesError::NotFound(format!("{name} {version}")))?;
     owned_by_or_free(sql, name, user)?;

@@ -77,7 +77,8 @@ fn result(report: &Value, check: &str) -> String {
     found["result"].as_str().unwrap().to_owned()
 }
 
-const OTHER_KEY: &str = "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
+pub(crate) const OTHER_KEY: &str =
+    "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
 
 #[test]
 fn each_of_the_three_verdicts_stands_by_itself() {

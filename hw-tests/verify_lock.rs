@@ -19,7 +19,7 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     locked.is(0, "trusted", "signed by alice");
     locked.published(ALICE, "beta", "0.1.0");
     locked.locks(&[("beta", "0.1.0")]);
-    locked.is(10, "new signer", "file and signature good; signer k3.pid.");
+    locked.is(10, "new signer", "file and signature good; signer alice, not in your list for it yet");
     locked.locks(&[("gamma", "0.1.0")]);
     locked.is(11, "unsigned", "the registry has no proof of it");
     locked.answers("gamma", "0.1.0", "500 Internal Server Error", "");

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::git_index::GitIndex;
 use crate::lock_registry::verdicts;
 use crate::terminal::expect;
+use crate::verify::OTHER_KEY;
 use crate::world::{NAME, Outcome, World};
 
 /// Alice has published `alpha` and `beta` at a registry whose reads need a token, and somebody depends on them, on a crate in a git
@@ -51,7 +52,7 @@ fn what_cargo_writes_is_verified_as_a_whole() {
     let lock = fs::read_to_string(user.join("Cargo.lock")).unwrap();
     let (code, found) = verdicts(&verify(&world, &user, &["--json"]));
     assert_eq!((code, found.len()), (10, 2), "{found:?}");
-    let new = "file and signature good; signer alice (says the registry), not in your list yet";
+    let new = "file and signature good; signer alice (says the registry), not in your list for it yet";
     assert!(found.iter().all(|found| *found == ("new signer".into(), new.into())), "{found:?}");
     // One line for the key, one question for all of its crates.
     let remembered = verify(&world, &user, &["--remember", "--yes"]);
@@ -124,6 +125,13 @@ fn nothing_is_recorded_unless_the_person_says_yes() {
     let world = World::enrolled();
     let user = project(&world);
     let list = world.path("home/yk-cargo/signers.toml");
+    // A registry can call any key alice's.
+    fs::write(&list, format!("version = 2\n[[key]]\nname = \"alice\"\npublic = \"{OTHER_KEY}\"\n")).unwrap();
+    let outcome = verify(&world, &user, &["--remember"]);
+    outcome.says(&["it is not the key that your list calls alice"]);
+    let shown = verify(&world, &user, &[]).stdout;
+    assert!(shown.contains("signer alice (says the registry, and not the alice of your list), "), "{shown}");
+    fs::remove_file(&list).unwrap();
     let outcome = verify(&world, &user, &["--remember"]);
     outcome.says(&["there is no terminal to ask on"]);
     assert!(!list.exists());

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::lock_registry::{ALICE, FILE, Locked, MALLORY, Somebody};
+use crate::terminal::expect;
 
 const ALICES: &str = "[[signer]]\nindex = \"INDEX\"\ncrate = \"alpha\"\nsigners = [\"alice\"]\n";
 
@@ -126,6 +127,13 @@ fn a_rotation_is_shown_and_counts_once_it_is_remembered() {
         !fs::read_to_string(locked.list()).unwrap().contains("rotation"),
         "--yes does not wave it through"
     );
+    let mut session = locked.computer.at_a_terminal("yk-cargo verify --lock --remember; echo STATUS $?");
+    expect(&mut session, &["for alpha of r", "somebody who has stolen an old key could have", "[y/N] "]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["STATUS 0"]);
+    session.exp_eof().unwrap();
+    fs::remove_file(locked.computer.path("work/signers.toml")).unwrap();
+    assert_eq!(locked.verdicts(&[]).0, 0, "it is in the person's own list");
     // In the person's own list it counts; in the project's it does not, even where that one decides.
     let rotation = ALICE.gives_way(ALICES_NEXT, both, &index, "alpha");
     locked.trusts(&(of_alice() + &rotation));
@@ -163,6 +171,14 @@ fn a_projects_list_speaks_where_the_persons_own_is_silent() {
     locked.is(11, "unsigned", "every version of it is signed, by this project's own list");
     locked.published(ALICE, "alpha", "0.2.0");
     locked.is(15, "changed signer", "trusted for it is alice, by this project's own list");
+    // The person wants any signature, and the project hers.
+    locked.trusts("[[signer]]\nindex = \"INDEX\"\ncrate = \"alpha\"\n");
+    locked.published(MALLORY, "alpha", "0.2.0");
+    fs::remove_dir_all(locked.computer.path("home/yk-cargo/proofs")).unwrap();
+    locked.project_trusts(&of_alice());
+    locked.is(15, "changed signer", "trusted for it is alice, by this project's own list");
+    locked.project_trusts("");
+    locked.is(10, "new signer", "not in your list for it yet");
     // It is not for ever that a list is read.
     let list = locked.computer.path("work/signers.toml");
     fs::File::options().write(true).open(&list).unwrap().set_len(1 << 40).unwrap();

@@ -76,6 +76,9 @@ pub enum Error {
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
     File { file: PathBuf, source: std::io::Error },
+    /// A folder given on the command line.
+    #[error("cannot write into {}", file.display())]
+    WriteFile { file: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Folder(#[from] folder::Error),
     #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
@@ -322,6 +325,7 @@ impl Error {
             Self::Settings(error) => error.hint(),
             Self::Trust(error) => error.hint(),
 
+            Self::WriteFile { .. } => "name a folder that you may write, and that is no link".into(),
             Self::AlreadySealed { registry } => {
                 format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))
             }

@@ -127,6 +127,14 @@ pub fn create(directory: &Path) -> Result<(), Error> {
     only_we_may_write(directory, &fs::metadata(directory).map_err(io)?)
 }
 
+/// Makes a folder and those above it, each that is missing for its owner alone.
+///
+/// # Errors
+/// One cannot be made.
+pub fn create_recursively(directory: &Path) -> io::Result<()> {
+    create_private_directory(directory)
+}
+
 /// The lock that writers of a file hold; released when dropped.
 #[derive(Debug)]
 pub struct Lock {

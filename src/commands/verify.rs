@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::proof::Proof;
 use crate::text::escape;
+use crate::trust::Trust;
 
 mod evidence;
 mod fetch;
@@ -83,9 +84,15 @@ pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     }
 }
 
-/// Whose key it is, as the registry says, or else the key's id; safe to show.
-fn signer_in_words(proof: &Proof) -> String {
+/// Whose key it is: as the person's own list says; or the registry; or else the key's id. Safe to show.
+fn signer_in_words(proof: &Proof, trust: &Trust) -> String {
+    if let Some(name) = trust.own_name_of(&proof.public) {
+        return escape(name);
+    }
     match user(proof) {
+        Some(user) if trust.is_of_another(&user, &proof.public) => {
+            format!("{0} (says the registry, and not the {0} of your list)", escape(&user))
+        }
         Some(user) => format!("{} (says the registry)", escape(&user)),
         None => proof.public.id().to_string(),
     }

@@ -227,6 +227,7 @@ fn all() -> Vec<Error> {
         Error::Settings(_) => [unusable_settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
         Error::Trust(_) => [signers(enrollment::Problem::NoVersion { version: 2 })],
+        Error::WriteFile { .. } => [Error::WriteFile { file: "proofs".into(), source: denied() }],
         Error::LockFile(_) => [lock(lock_file::Problem::Version { version: 5 })],
         Error::NotTrusted { .. } => [
             Error::NotTrusted { packages: 1, worst: "unsigned", code: 11, next: "ask them" },

@@ -51,7 +51,7 @@ impl Kept {
     pub fn write(&self, index: &str, name: &CrateName, version: &Version, proof: &[u8]) -> io::Result<()> {
         let file = self.file(index, name, version);
         let folder = file.parent().expect("it is in a folder");
-        fs::create_dir_all(folder)?;
+        folder::create_recursively(folder)?;
         // A project may have brought the folder along.
         if fs::symlink_metadata(folder)?.is_symlink() {
             return Err(io::Error::other("it is a link"));

@@ -102,7 +102,7 @@ impl Trust {
             (None, None) => Word::New,
             (None, Some(word)) | (Some(word), None) => word,
             // The project can ask for more than the person does, and for no less.
-            (Some(Word::Trusted { .. }), Some(word @ Word::Changed { .. })) => word,
+            (Some(Word::Trusted { .. } | Word::New), Some(word @ Word::Changed { .. })) => word,
             (Some(word), Some(_)) => word,
         }
     }
@@ -126,11 +126,23 @@ impl Trust {
         }
     }
 
-    /// What a key is called, in the person's own list or else in the project's.
+    /// What the person's own list calls a key.
     #[must_use]
-    pub fn name_of(&self, key: &PublicKey) -> Option<&str> {
-        let Self::Lists { own, projects } = self else { return None };
-        own.name_of(key).or_else(|| projects.name_of(key))
+    pub fn own_name_of(&self, key: &PublicKey) -> Option<&str> {
+        self.own()?.name_of(key)
+    }
+
+    /// Whether the person's own list calls another key so.
+    #[must_use]
+    pub fn is_of_another(&self, name: &str, key: &PublicKey) -> bool {
+        self.own().and_then(|own| own.key(name)).is_some_and(|known| known != key)
+    }
+
+    fn own(&self) -> Option<&List> {
+        match self {
+            Self::Lists { own, .. } => Some(own),
+            Self::Keys(_) => None,
+        }
     }
 }
 

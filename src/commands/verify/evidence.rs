@@ -120,20 +120,25 @@ impl<'a> Places<'a> {
         found.into_iter().map(|found| found.expect("each is kept or was asked for")).collect()
     }
 
-    /// Keeps the proofs that hold, where they are not yet.
+    /// Keeps the proofs that hold, where they are not yet. That there is no cache costs questions, and nothing else.
     pub(super) fn keep<'e>(&self, found: impl Iterator<Item = (&'e Package, &'e Good)>) -> Result<(), Error> {
-        let home = self.context.cargo.home();
-        let failed = |file: &std::path::Path| {
-            let file = file.to_owned();
-            move |source| Error::File { file, source }
+        let keep = |folder: &Kept, package: &Package, good: &Good| {
+            let Package { index, name, version, .. } = package;
+            if folder.read(index, name, version).as_ref() == Some(&good.bytes) {
+                return Ok(());
+            }
+            folder.write(index, name, version, &good.bytes)
         };
-        crate::folder::create(&crate::folder::in_cargo_home(home))?;
-        for (Package { index, name, version, .. }, good) in found {
-            for folder in [Some(&self.cache), self.saved.as_ref()].into_iter().flatten() {
-                if folder.read(index, name, version).as_ref() != Some(&good.bytes) {
-                    let written = folder.write(index, name, version, &good.bytes);
-                    written.map_err(failed(folder.folder()))?;
-                }
+        let mut caches = true;
+        for (package, good) in found {
+            if let Some(saved) = &self.saved {
+                keep(saved, package, good)
+                    .map_err(|source| Error::WriteFile { file: saved.folder().to_owned(), source })?;
+            }
+            if caches && let Err(error) = keep(&self.cache, package, good) {
+                let folder = self.cache.folder().display();
+                Ui::silent().note(format_args!("no proofs are kept in {folder}: {error}"));
+                caches = false;
             }
         }
         Ok(())

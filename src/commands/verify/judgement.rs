@@ -91,14 +91,14 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
         called: suggested_name(proof),
         rotation: rotation.cloned(),
     };
-    let signer = signer_in_words(proof);
+    let signer = signer_in_words(proof, trust);
     let (verdict, text, news) = match trust.of_key(&package.index, &package.name, &proof.public) {
         Word::Trusted { whose, name } => {
             (Verdict::Trusted, format!("signed by {}{}", escape(&name), by(whose)), None)
         }
         Word::Given => (Verdict::Trusted, "signed by the key given with --key".into(), None),
         Word::New => {
-            let text = format!("file and signature good; signer {signer}, not in your list yet");
+            let text = format!("file and signature good; signer {signer}, not in your list for it yet");
             (Verdict::NewSigner, text, Some(news(None)))
         }
         Word::NotGiven => (

@@ -29,7 +29,7 @@ pub(super) fn run(path: &Path, arguments: &Verify, context: &Context) -> Result<
         judgements.iter().filter_map(|judgement| Some((judgement.package, &**judgement.good.as_ref()?)));
     places.keep(good)?;
     if arguments.remember {
-        remember(&mut judgements, arguments, context, &places)?;
+        remember(&mut judgements, &trust, arguments, context, &places)?;
     }
     report::report(&judgements, &lock.apart, &places, arguments.json)
 }
@@ -54,6 +54,7 @@ fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -
 /// itself, and not waved through by `--yes`: whoever has stolen a key can sign that as well.
 fn remember(
     judgements: &mut [Judgement<'_>],
+    trust: &Trust,
     arguments: &Verify,
     context: &Context,
     places: &Places<'_>,
@@ -69,7 +70,7 @@ fn remember(
     let (rotations, new): (Vec<_>, Vec<_>) = news.into_iter().partition(|news| news.rotation.is_some());
     let mut agreed = Vec::new();
     if !new.is_empty() {
-        for line in lines(&new, places) {
+        for line in lines(&new, trust, places) {
             ui.say(line);
         }
         ui.note("the registry says whose keys these are; only whoever publishes the crates can tell you");
@@ -81,7 +82,7 @@ fn remember(
     if !rotations.is_empty() && arguments.yes {
         ui.note("a key that takes the place of a trusted one is not remembered with --yes: run it without");
     } else if !rotations.is_empty() {
-        for line in lines(&rotations, places) {
+        for line in lines(&rotations, trust, places) {
             ui.say(line);
         }
         ui.note(
@@ -106,7 +107,7 @@ fn remember(
 }
 
 /// A line for each key: whose it is, and what it signs.
-fn lines(news: &[News], places: &Places<'_>) -> Vec<String> {
+fn lines(news: &[News], trust: &Trust, places: &Places<'_>) -> Vec<String> {
     let mut lines: Vec<(&News, Vec<&News>)> = Vec::new();
     for news in news {
         match lines.iter_mut().find(|(one, _)| (one.key, &one.index) == (news.key, &news.index)) {
@@ -117,7 +118,13 @@ fn lines(news: &[News], places: &Places<'_>) -> Vec<String> {
     let line = |(one, crates): (&News, Vec<&News>)| {
         let names: Vec<_> = crates.iter().map(|news| news.name.as_str()).collect();
         let (names, registry) = (names.join(", "), places.shown(&one.index));
-        format!("{}  {}  for {names} of {registry}", escape(&one.called), one.key)
+        let called = escape(trust.own_name_of(&one.key).unwrap_or(&one.called));
+        let another = if trust.is_of_another(&one.called, &one.key) {
+            format!("; it is not the key that your list calls {called}")
+        } else {
+            String::new()
+        };
+        format!("{called}  {}  for {names} of {registry}{another}", one.key)
     };
     lines.into_iter().map(line).collect()
 }

@@ -360,10 +360,7 @@ impl Findings {
 /// What all of it comes to. The name is the person's own for the key, or else what the registry says.
 fn sentence(proof: &Proof, trust: &Trust, holds: bool) -> String {
     let Proof { name, version, .. } = proof;
-    let signer = match trust.name_of(&proof.public) {
-        Some(own) => escape(own),
-        None => super::signer_in_words(proof),
-    };
+    let signer = super::signer_in_words(proof, trust);
     if holds {
         format!("{name} {version} is the one that {signer} has signed.")
     } else {

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
-    /// Make or migrate a store in a PostgreSQL
+    /// Make, migrate and copy a store, and go on after PostgreSQL was restored
     #[command(subcommand)]
     Store(StoreCommand),
     /// Add, list and remove people; also while the registry is served
@@ -246,6 +246,29 @@ pub(crate) enum StoreCommand {
     Migrate {
         #[command(flatten)]
         place: Place,
+        /// Give this role of PostgreSQL the rights to serve the store, and no others
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+    },
+    /// Copy everything to another place, verify it there, and mark the store here as moved; no gateway may run
+    Copy {
+        /// The configuration with the key file, and with [postgres]; as for the other commands
+        #[arg(long, value_name = "FILE", env = "REGISTRY_GATEWAY_CONFIG")]
+        config: Option<PathBuf>,
+        /// The store's folder, or postgres://OWNER@HOST/DATABASE
+        #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
+        from: NamedStore,
+        /// Where it goes: an empty folder, or an empty database
+        #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
+        to: NamedStore,
+    },
+    /// Go on although the audit log has lost its end in a PostgreSQL that was restored; the log keeps that it was said
+    AcceptRestore {
+        #[command(flatten)]
+        place: Place,
+        /// What a gateway has seen of the log and is lost, as it says itself [default: what the gateway here has seen]
+        #[arg(long, value_name = "SEQ:HASH")]
+        lost: Option<Point>,
     },
 }
 

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use registry_gateway::config::Reads;
 use registry_gateway::store::{Record, Store, StoreError};
-use registry_gateway::store_place::StorePlace;
 use registry_gateway::{Config, Gateway, escaped, record};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{AuditCommand, Command, CredentialCommand, Place, PlaceError, Serve, StoreCommand};
+use crate::cli::{AuditCommand, Command, CredentialCommand, PlaceError, Serve};
 use crate::{process, setup};
 
 mod audit;
 mod change;
 mod doctor;
 mod people;
+mod store;
 
 pub(crate) use audit::NotAsLogged;
 
@@ -40,7 +40,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Change(command) => change::change(command),
         Command::Audit(AuditCommand::Verify { place, head }) => audit::verify(&place.store()?, head),
         Command::Audit(AuditCommand::Export { place }) => audit::export(&place.store()?),
-        Command::Store(StoreCommand::Migrate { place }) => migrate(&place),
+        Command::Store(command) => store::store(command),
         Command::Record { place, version } => show_records(&place.store()?, version.as_deref()),
     }
 }
@@ -76,17 +76,6 @@ fn announce(text: String) {
             tracing::warn!(%error, "standard output cannot be written");
         }
     });
-}
-
-/// A folder is brought to the present layout by whoever opens it.
-fn migrate(place: &Place) -> Outcome {
-    let config = place.config()?;
-    match &config.store {
-        StorePlace::Folder(folder) => drop(Store::open_existing(folder)?),
-        StorePlace::Postgres(url) => Store::migrate_postgres(url, &config.postgres)?,
-    }
-    say(&format!("{} has the present layout\n", config.store))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The configuration, with the options of the command line.

@@ -136,6 +136,26 @@ pub struct PostgresConfig {
     /// The certificate authorities of the servers, in PEM, in the place of the system's. With them TLS is spoken on loopback
     /// too.
     pub ca_file: Option<PathBuf>,
+    /// The key that the gateway's own secrets in the database are encrypted with: a file as [`UpstreamConfig::key_file`], and the
+    /// same one if there is a registry behind. Without this, it is that one, or the credential `credentials.key` if there is
+    /// one. All gateways of one store have the same.
+    pub key_file: Option<PathBuf>,
+    /// A folder of this gateway's own, for the last place in the log that it has seen. Without this, it is `$STATE_DIRECTORY`
+    /// (systemd), or in the configuration file `state` beside it.
+    pub state: Option<PathBuf>,
+}
+
+impl PostgresConfig {
+    /// The key file, if one is named or systemd has given it.
+    pub(crate) fn key_file(&self) -> Option<PathBuf> {
+        let given = || credential("credential:credentials.key".as_ref(), None).filter(|file| file.exists());
+        self.key_file.clone().or_else(given)
+    }
+
+    /// The folder for what this gateway has seen, if one is named or systemd has given it.
+    pub(crate) fn state(&self) -> Option<PathBuf> {
+        self.state.clone().or_else(given_state)
+    }
 }
 
 /// Why a configuration file cannot be used.
@@ -205,7 +225,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.store = config.store.relative_to(folder);
         config.attestation.relative_to(folder);
-        let secret = |file: &Path| credential(file, folder).unwrap_or_else(|| folder.join(file));
+        let secret = |file: &Path| credential(file, Some(folder)).unwrap_or_else(|| folder.join(file));
         if let Some(tls) = &mut config.tls {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = secret(&tls.key);
@@ -213,11 +233,21 @@ impl Config {
         let postgres = &mut config.postgres;
         postgres.password_file = postgres.password_file.as_deref().map(secret);
         postgres.ca_file = postgres.ca_file.as_ref().map(|file| folder.join(file));
+        postgres.key_file = postgres.key_file.as_deref().map(secret);
+        let state = postgres.state.take().map(|state| folder.join(state));
+        postgres.state = state.or_else(given_state).or_else(|| Some(folder.join("state")));
         if let Some(upstream) = &mut config.upstream {
             upstream.key_file = secret(&upstream.key_file);
             upstream.ca_file = upstream.ca_file.as_ref().map(|file| folder.join(file));
         }
+        config.has_one_key_file();
         Ok(config)
+    }
+
+    /// A gateway in front of a registry names its key file there, and needs no other one for a PostgreSQL.
+    pub(crate) fn has_one_key_file(&mut self) {
+        let behind = self.upstream.as_ref().map(|upstream| upstream.key_file.clone());
+        self.postgres.key_file = self.postgres.key_file.take().or(behind);
     }
 
     /// Whether plain HTTP would go over a network without leave.
@@ -232,6 +262,9 @@ impl Config {
     /// [`OutOfBounds`] for the first setting that does not fit.
     pub(crate) fn is_within_bounds(&self) -> Result<(), OutOfBounds> {
         let timeout = self.upstream.as_ref().map(|upstream| upstream.timeout);
+        let (one, other) =
+            (&self.postgres.key_file, self.upstream.as_ref().map(|upstream| &upstream.key_file));
+        let has_one_key_file = self.store.folder().is_some() || other.is_none() || one.as_ref() == other;
         let bounds = [
             (!self.window.is_zero() && self.window <= LONGEST_WINDOW, "window", "1 to 86400 seconds"),
             (self.skew <= LONGEST_SKEW, "skew", "0 to 3600 seconds"),
@@ -239,6 +272,7 @@ impl Config {
             (timeout.is_none_or(is_a_wait), "timeout", WAIT),
             ((1..=u64::from(u32::MAX)).contains(&self.max_crate), "max-crate", "1 to 4294967295 bytes"),
             (self.connections >= 2, "connections", "2 or more"),
+            (has_one_key_file, "key-file", "the same file in [postgres] and in [upstream]"),
             (
                 !self.speaks_plainly_to_a_network(),
                 "listen",
@@ -290,9 +324,15 @@ fn syntax(path: &Path, text: &str, mut source: toml::de::Error) -> ConfigError {
 }
 
 /// systemd.exec, "Credentials". A command that systemd has not started takes the file from the configuration's folder.
-fn credential(path: &Path, folder: &Path) -> Option<PathBuf> {
+fn credential(path: &Path, folder: Option<&Path>) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix("credential:")?;
-    Some(std::env::var_os("CREDENTIALS_DIRECTORY").map_or(folder.to_owned(), PathBuf::from).join(name))
+    let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    Some(given.or_else(|| folder.map(Path::to_owned))?.join(name))
+}
+
+/// systemd.exec, "StateDirectory=". The first, if there are several.
+fn given_state() -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("STATE_DIRECTORY")?).next()
 }
 
 const WAIT: &str = "1 to 3600 seconds";

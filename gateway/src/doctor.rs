@@ -16,6 +16,7 @@ use crate::config::{Config, Reads, UpstreamConfig};
 use crate::inspection::{self, Inspection};
 use crate::keys::{Key, User};
 use crate::store::{Intent, OpenChange, Store, StoreError};
+use crate::store_place::StorePlace;
 use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
 use crate::vault::Vault;
 
@@ -51,6 +52,9 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     if let Some(upstream) = &config.upstream {
         runtime.block_on(behind(config, upstream, &store, crates, &mut findings))?;
     }
+    if let StorePlace::Postgres(url) = &config.store {
+        findings.push(role(&url.user, store.can_change_log()?));
+    }
     findings.push(inspected(&inspection::inspect(&store, now)?));
     findings.push(outcomes(&store.open_changes()?));
     Ok(findings)
@@ -76,6 +80,18 @@ fn in_use(keys: &[Key]) -> Finding {
         1 => good("1 key is in use"),
         many => good(format!("{many} keys are in use")),
     }
+}
+
+/// What the role in the address of a PostgreSQL can do.
+fn role(name: &str, can_change_log: bool) -> Finding {
+    if can_change_log {
+        return bad(
+            format!("the role {name} can change the audit log, and not only add to it"),
+            "make another role for the gateway, give it its rights with `registry-gateway store migrate --role ROLE` as the owner, \
+             and name it in `store`",
+        );
+    }
+    good(format!("the role {name} can add to the audit log, and not change it"))
 }
 
 /// The log, the tables, the files and the lines of this store.

@@ -18,6 +18,7 @@ pub mod attestation;
 pub mod audit;
 pub mod challenge;
 pub mod config;
+pub mod copying;
 pub mod doctor;
 pub mod enrollment;
 pub mod index;

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use process::TooFewFiles;
 use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
+use registry_gateway::copying::CopyError;
 use registry_gateway::doctor::ExamineError;
 use registry_gateway::log::Log;
 use registry_gateway::store::{DecisionError, StoreError};
@@ -122,6 +123,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<ConfigError>() {
         return Some(error.hint().to_owned());
+    }
+    if let Some(error) = error.downcast_ref::<CopyError>() {
+        return error.hint();
     }
     if let Some(ExamineError::Store(error)) = error.downcast_ref::<ExamineError>() {
         return error.hint();

@@ -25,7 +25,6 @@ use crate::store::{Heads, Heartbeat, ServeLock, SharedSettings, Store, StoreErro
 use crate::tls::{Tls, TlsError};
 use crate::unpacking::Unpacking;
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
-use crate::vault::Vault;
 use crate::verified_reads::VerifiedReads;
 pub(crate) use addresses::Addresses;
 
@@ -126,7 +125,8 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(config: Config) -> Result<Running, StartError> {
+    pub fn start(mut config: Config) -> Result<Running, StartError> {
+        config.has_one_key_file();
         config.is_within_bounds()?;
         let store = Arc::new(opened(&config)?);
         let lock = store.recover()?;
@@ -137,7 +137,8 @@ impl Gateway {
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
         let enrollment_issuer = Issuer::of_enrollments(&store.enrollment_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
-        let heartbeat = store.join(&name_of_this(address), shared_settings(&config, &index_url)?)?;
+        let shared = shared_settings(&config, &index_url, store.key_file_fingerprint()?);
+        let heartbeat = store.join(&name_of_this(address), shared)?;
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
         let heads = Arc::new(Heads::open(&store, &rules.url, store.now())?);
         let upstream = Arc::new(match &config.upstream {
@@ -199,7 +200,9 @@ impl Gateway {
 /// The store. A database that cannot be used yet is waited for: this computer may have started before that one.
 fn opened(config: &Config) -> Result<Store, StoreError> {
     loop {
-        match Store::at(&config.store, &config.postgres) {
+        let opened = Store::at(&config.store, &config.postgres);
+        let opened = opened.and_then(|store| store.can_be_served(&config.postgres).map(|()| store));
+        match opened {
             Err(error) if error.is_passing() => {
                 let (cause, hint) = (with_causes(&error), error.hint());
                 tracing::warn!(cause, hint, "the store's database cannot be used yet, and is waited for");
@@ -292,11 +295,9 @@ fn name_of_this(address: SocketAddr) -> String {
 }
 
 /// What has to be the same at all gateways that serve the store. Of the key file that is a fingerprint.
-fn shared_settings(config: &Config, index_url: &str) -> Result<SharedSettings, StartError> {
-    let upstream = config.upstream.as_ref();
-    let key = upstream.map(|upstream| Vault::open(&upstream.key_file)).transpose();
-    let key = key.map_err(RemoteConfigError::from)?.map(|vault| vault.fingerprint().to_owned());
-    let behind = upstream.and_then(|upstream| upstream.addresses().into_iter().next());
+fn shared_settings(config: &Config, index_url: &str, key_file: Option<&str>) -> SharedSettings {
+    let behind = config.upstream.as_ref();
+    let behind = behind.and_then(|upstream| upstream.addresses().into_iter().next());
     let owners = match config.owners {
         Owners::List => "list",
         Owners::Change => "change",
@@ -309,9 +310,9 @@ fn shared_settings(config: &Config, index_url: &str) -> Result<SharedSettings, S
         ("challenges", config.challenges.as_str().to_owned()),
         ("owners", owners.to_owned()),
         ("index in [upstream]", behind.unwrap_or_else(none)),
-        ("key-file", key.unwrap_or_else(none)),
+        ("key-file", key_file.map_or_else(none, str::to_owned)),
     ];
-    Ok(settings.map(|(name, value)| (name.to_owned(), value)).into())
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// One thread for each processor that this process may use, so that requests are verified and hashed in parallel. There

@@ -20,6 +20,8 @@ const KEY: &str = "credentials.key";
 
 /// Its line that says where the store is.
 const STORE: &str = "store = \"registry\"";
+/// Its lines that a store in a PostgreSQL needs.
+const POSTGRES: &str = "#[postgres]\n#key-file = ";
 
 /// Makes a folder with a configuration, a key for the credentials, and an empty store, which is `registry` in it or the
 /// given one. Nothing is overwritten. The configuration has no secrets, and a service that is not root has to read it.
@@ -74,13 +76,17 @@ fn example(store: Option<&StorePlace>) -> Result<String, Box<dyn Error>> {
         StorePlace::Folder(folder) => StorePlace::Folder(std::path::absolute(folder)?),
         address @ StorePlace::Postgres(_) => address.clone(),
     };
+    let example = match &store {
+        StorePlace::Folder(_) => EXAMPLE.to_owned(),
+        StorePlace::Postgres(_) => EXAMPLE.replacen(POSTGRES, &POSTGRES.replace('#', ""), 1),
+    };
     let store = match &store {
         StorePlace::Folder(folder) => {
             folder.to_str().ok_or_else(|| format!("{} is not UTF-8", folder.display()))?.to_owned()
         }
         StorePlace::Postgres(url) => url.to_string(),
     };
-    Ok(EXAMPLE.replacen(STORE, &format!("store = {}", toml::Value::from(store)), 1))
+    Ok(example.replacen(STORE, &format!("store = {}", toml::Value::from(store)), 1))
 }
 
 /// Returns whether it was made. It is there as a whole, or not at all.

@@ -19,6 +19,7 @@
 //! The tables' files ask `sql`, and know no engine.
 
 mod audit;
+mod copy;
 mod counts;
 mod crate_files;
 mod crates;
@@ -31,6 +32,7 @@ mod heads;
 mod in_doubt;
 mod keys;
 mod ledger;
+mod moved;
 mod names;
 mod open;
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod revision;
 mod schema;
 mod search;
 mod secret;
+mod seen;
 mod sql;
 mod tables;
 mod unrecorded;
@@ -55,11 +58,14 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::audit::Point;
 use crate::background::blocking;
 use crate::config::PostgresConfig;
 use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
+use crate::vault::VaultError;
 pub use audit::AuditError;
+pub use copy::Copied;
 pub(crate) use crate_files::{CrateFile, Pieces};
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
@@ -71,6 +77,7 @@ pub use open::{Decision, DecisionError, OpenChange};
 use postgres::PostgresError;
 pub use revision::Revision;
 pub use search::Found;
+use secret::Seal;
 pub use sql::EngineError;
 use sql::{Engine, Postgres, Sql, Sqlite};
 pub use tables::Discrepancy;
@@ -87,6 +94,8 @@ pub struct Store {
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
+    /// What secrets are sealed with in a PostgreSQL. In a folder they are as they are.
+    seal: Option<Seal>,
     /// Of those who ask a PostgreSQL, as many as it has connections for are on threads.
     threads: Arc<Semaphore>,
     /// Under which this process serves a PostgreSQL, once it does.
@@ -118,6 +127,14 @@ pub enum StoreError {
         /// The layout of the database.
         found: i64,
         /// The newest one that this program knows.
+        known: i64,
+    },
+    /// The database has a layout of an earlier program.
+    #[error("the store has the layout {found} of an earlier registry-gateway, and this one needs {known}")]
+    Older {
+        /// The layout of the database.
+        found: i64,
+        /// The one that this program needs.
         known: i64,
     },
     /// Another server runs on this store.
@@ -158,6 +175,45 @@ pub enum StoreError {
         "the heads of the audit log are there, but heads.key is not the key that signed them, or is missing"
     )]
     HeadKeyLost,
+    /// The store is served elsewhere now.
+    #[error("this store was moved to {to}")]
+    Moved { to: String },
+    /// The store is a copy that did not become whole.
+    #[error("this store is a copy of {from} that is not complete")]
+    Incomplete { from: String },
+    /// There is something in the store that a copy is to be made into.
+    #[error("there is a store already where the copy is to be")]
+    NotEmpty,
+    /// The log does not have what this gateway has seen in it.
+    #[error(
+        "the audit log has lost its end: entry {}, which this gateway has seen, is not there, or is another one. PostgreSQL was \
+         restored from a backup, or failed over to a standby that was behind",
+        lost.seq
+    )]
+    Restored { lost: Point },
+    /// The log has the entry that is said to be lost.
+    #[error("the audit log has lost nothing: entry {} is there", last.seq)]
+    NotLost { last: Point },
+    /// The store is in a folder.
+    #[error("the audit log of a store in a folder is whole, or it is refused")]
+    NoLoss,
+    /// There is no folder for what the gateway has seen.
+    #[error(
+        "a gateway of a PostgreSQL needs a folder of its own, for the last place in the audit log that it has seen"
+    )]
+    NoState,
+    /// The file with what the gateway has seen has something else in it.
+    #[error("{} does not say which entry of the audit log was seen last", path.display())]
+    State { path: PathBuf },
+    /// The role owns the tables.
+    #[error("{0} owns the tables, and can give itself every right")]
+    OwnRole(String),
+    /// There is no key file for the secrets in a PostgreSQL.
+    #[error("a store in a PostgreSQL has its secrets sealed with a key file, and none is named")]
+    NoKeyFile,
+    /// The key file, or what is sealed with it.
+    #[error(transparent)]
+    KeyFile(#[from] VaultError),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -221,6 +277,32 @@ impl StoreError {
                 )
             }
             Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
+            Self::NoKeyFile => Some(
+                "name the one that `registry-gateway init` makes as `key-file` in [postgres]; every gateway of the store has the \
+                 same one"
+                    .to_owned(),
+            ),
+            Self::KeyFile(error) => error.hint(),
+            Self::Moved { .. } => Some(
+                "name that one as `store` in the configuration; to move back, run `registry-gateway store copy` into an empty place"
+                    .to_owned(),
+            ),
+            Self::Incomplete { from } => {
+                Some(format!("run `registry-gateway store copy --from {from}` once more, with this one as --to"))
+            }
+            Self::NotEmpty => Some("name an empty place".to_owned()),
+            Self::Restored { lost } => Some(format!(
+                "revoke again what was revoked since, wait until the tokens of that time are too old (`window` and `skew`), and run \
+                 `registry-gateway store accept-restore --lost {lost}`, which goes on record"
+            )),
+            Self::OwnRole(_) => {
+                Some("give the gateway a role of its own, and name it with --role; or leave --role out".to_owned())
+            }
+            Self::NoState => Some("name it as `state` in [postgres], or give the unit a StateDirectory=".to_owned()),
+            Self::State { path } => Some(format!(
+                "look whether another program has written it; without {} the gateway starts, and knows of no loss before that",
+                path.display()
+            )),
             Self::Differs(difference) => Some(format!(
                 "give all gateways of a store the same `{}`; to change it, stop all of them before one starts with another",
                 difference.setting
@@ -234,7 +316,7 @@ impl StoreError {
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
-            Self::NotMade => Some(
+            Self::NotMade | Self::Older { .. } => Some(
                 "as the owner of the database, run `registry-gateway store migrate`".to_owned(),
             ),
             Self::HeadKeyLost => Some(
@@ -254,6 +336,8 @@ impl StoreError {
             Self::Entry(_)
             | Self::File { .. }
             | Self::KeyRevoked(_)
+            | Self::NoLoss
+            | Self::NotLost { .. }
             | Self::Random
             | Self::Settled(_)
             | Self::Thread(_)
@@ -353,7 +437,8 @@ impl Store {
         let postgres = Postgres::open(url, settings, schema::POSTGRES_VERSION)?;
         schema::judge(&postgres.session()?)?;
         let folder = own.path().to_owned();
-        Ok(Self { _own: Some(own), ..Self::with(&folder, Engine::Postgres(Box::new(postgres))) })
+        let seal = Some(Seal::with(settings.key_file()));
+        Ok(Self { _own: Some(own), seal, ..Self::with(&folder, Engine::Postgres(Box::new(postgres))) })
     }
 
     /// Makes the store in a PostgreSQL, or brings it to the present layout. It is called as the owner of the tables, who need
@@ -365,6 +450,22 @@ impl Store {
         Postgres::open(url, settings, schema::POSTGRES_VERSION)?.transaction(schema::migrate)
     }
 
+    /// Gives a role of a PostgreSQL the rights to serve the store there, and no others. It is called as the owner of the tables.
+    ///
+    /// # Errors
+    /// [`StoreError::OwnRole`], [`StoreError::Database`].
+    pub fn grant_in_postgres(
+        url: &PostgresUrl,
+        settings: &PostgresConfig,
+        role: &str,
+    ) -> Result<(), StoreError> {
+        if url.user == role {
+            return Err(StoreError::OwnRole(role.to_owned()));
+        }
+        let postgres = Postgres::open(url, settings, schema::POSTGRES_VERSION)?;
+        postgres.transaction(|transaction| schema::grant(transaction, role))
+    }
+
     fn with(folder: &Path, engine: Engine) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -373,9 +474,47 @@ impl Store {
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
+            seal: None,
             threads: Arc::new(Semaphore::new(postgres::CONNECTIONS)),
             epoch: Mutex::default(),
         }
+    }
+
+    /// Looks whether a gateway with these settings can serve this store: its key file, whether it was moved, and whether its log
+    /// still has what this gateway has seen in it. From then on, every change looks so.
+    ///
+    /// # Errors
+    /// [`StoreError::NoKeyFile`], [`StoreError::KeyFile`], [`StoreError::NoState`], [`StoreError::Moved`],
+    /// [`StoreError::Incomplete`], [`StoreError::Restored`].
+    pub fn can_be_served(&self, settings: &PostgresConfig) -> Result<(), StoreError> {
+        self.key_file_fingerprint()?;
+        if let Engine::Postgres(postgres) = &self.engine {
+            postgres.seen().keep_in(&settings.state().ok_or(StoreError::NoState)?)?;
+        }
+        self.can_be_changed()
+    }
+
+    /// Whether the store may be changed: it is the one that is served, is complete, and has lost nothing that was seen of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`], [`StoreError::Incomplete`], [`StoreError::Restored`], [`StoreError::Database`].
+    pub fn can_be_changed(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(()))
+    }
+
+    /// What a gateway with these settings has seen of the log last, if it has seen something.
+    ///
+    /// # Errors
+    /// [`StoreError::NoState`], [`StoreError::State`], [`StoreError::File`].
+    pub fn last_seen(settings: &PostgresConfig) -> Result<Option<Point>, StoreError> {
+        seen::in_folder(&settings.state().ok_or(StoreError::NoState)?)
+    }
+
+    /// Notes a place of the log that others see too, and has it on disk.
+    fn saw(&self, point: Point) -> Result<(), StoreError> {
+        let Engine::Postgres(postgres) = &self.engine else { return Ok(()) };
+        postgres.seen().saw(point);
+        postgres.seen().sync()
     }
 
     /// Waits for what a reader asked of the store. A PostgreSQL has [`READ`](postgres::READ) for it.

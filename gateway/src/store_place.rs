@@ -240,6 +240,12 @@ impl From<OsString> for NamedStore {
     }
 }
 
+impl From<StorePlace> for NamedStore {
+    fn from(place: StorePlace) -> Self {
+        Self(Ok(place))
+    }
+}
+
 impl NamedStore {
     /// The place, if it is one.
     ///

@@ -1,7 +1,8 @@
-//! Encryption of the users' credentials for the registry behind. Each is bound to its user.
+//! Encryption with the key file: of the users' credentials for the registry behind, and of the gateway's own secrets in a
+//! PostgreSQL. Each is bound to its user or its name.
 //!
 //! AES-256-GCM with a random 12-byte nonce before the ciphertext and a 16-byte tag after it; the associated data is a
-//! label and the user's name, so that a row that is moved to another user cannot be decrypted.
+//! label and the name, so that a row that is moved to another one cannot be decrypted.
 
 use std::fmt;
 use std::io;
@@ -17,12 +18,13 @@ use zeroize::Zeroizing;
 use crate::keys::User;
 use crate::private::{self, SecretError};
 
-const LABEL: &[u8] = b"registry-gateway upstream credential v1\0";
+const CREDENTIAL: &[u8] = b"registry-gateway upstream credential v1\0";
+const SECRET: &[u8] = b"registry-gateway server secret v1\0";
 const FINGERPRINT: &[u8] = b"registry-gateway key file fingerprint v1";
 /// The longest credential, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 4096;
 
-/// Encrypts and decrypts credentials.
+/// Encrypts and decrypts with one key file.
 pub struct Vault {
     key: RandomizedNonceKey,
     fingerprint: String,
@@ -44,6 +46,9 @@ pub enum VaultError {
     /// The credential was encrypted with another key or for another user, or it is damaged.
     #[error("the credential of {0} does not open with this key file")]
     Sealed(User),
+    /// A secret of the gateway was encrypted with another key, or it is damaged.
+    #[error("the {0} in the store does not open with this key file")]
+    SealedSecret(String),
     /// The credential cannot be sent in a header.
     #[error("a credential is 1 to {MAX_CREDENTIAL_BYTES} printable ASCII characters")]
     NotACredential,
@@ -58,13 +63,18 @@ impl VaultError {
                 Some(private::NOT_PERMITTED.to_owned())
             }
             Self::File { .. } => Some(
-                "see `key-file` in [upstream]; `registry-gateway init` makes a new one, for which each credential has to \
+                "see `key-file` in the configuration; `registry-gateway init` makes a new one, for which each credential has to \
                  be set again"
                     .to_owned(),
             ),
             Self::OpenToOthers(path) => Some(format!("run `chmod 600 {}`", path.display())),
             Self::NotAKey(_) => Some("give the file that `registry-gateway init` made".to_owned()),
             Self::Sealed(user) => Some(format!("set it again with `registry-gateway credential set {user}`")),
+            Self::SealedSecret(_) => Some(
+                "give the key file that the store was first served with, as `key-file` in [postgres]; docs/gateway.md says what \
+                 to do if it is lost"
+                    .to_owned(),
+            ),
             Self::NotACredential => Some("copy the token alone".to_owned()),
         }
     }
@@ -121,12 +131,8 @@ impl Vault {
         if credential.is_empty() || credential.len() > MAX_CREDENTIAL_BYTES || !printable {
             return Err(VaultError::NotACredential);
         }
-        let mut bytes = credential.as_bytes().to_vec();
-        let nonce = self
-            .key
-            .seal_in_place_append_tag(associated(user), &mut bytes)
-            .map_err(|_| VaultError::NotACredential)?;
-        Ok([nonce.as_ref().as_slice(), &bytes].concat())
+        self.sealed(&[CREDENTIAL, user.as_str().as_bytes()], credential.as_bytes())
+            .ok_or(VaultError::NotACredential)
     }
 
     /// Decrypts a user's credential.
@@ -134,12 +140,42 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Sealed`].
     pub fn unseal(&self, user: &User, sealed: &[u8]) -> Result<Zeroizing<String>, VaultError> {
-        let failed = || VaultError::Sealed(user.clone());
-        let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
+        let clear = self.opened(&[CREDENTIAL, user.as_str().as_bytes()], sealed);
+        let clear = clear.as_deref().and_then(|clear| std::str::from_utf8(clear).ok());
+        clear.map(|text| Zeroizing::new(text.to_owned())).ok_or_else(|| VaultError::Sealed(user.clone()))
+    }
+
+    /// Encrypts a secret of the gateway's own.
+    ///
+    /// # Errors
+    /// [`VaultError::SealedSecret`] if the system has no random numbers.
+    pub fn seal_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, VaultError> {
+        self.sealed(&[SECRET, name.as_bytes()], secret)
+            .ok_or_else(|| VaultError::SealedSecret(name.to_owned()))
+    }
+
+    /// Decrypts a secret of the gateway's own.
+    ///
+    /// # Errors
+    /// [`VaultError::SealedSecret`].
+    pub fn unseal_secret(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        self.opened(&[SECRET, name.as_bytes()], sealed)
+            .ok_or_else(|| VaultError::SealedSecret(name.to_owned()))
+    }
+
+    fn sealed(&self, bound_to: &[&[u8]], clear: &[u8]) -> Option<Vec<u8>> {
+        let mut bytes = clear.to_vec();
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(bound_to.concat()), &mut bytes).ok()?;
+        Some([nonce.as_ref().as_slice(), &bytes].concat())
+    }
+
+    fn opened(&self, bound_to: &[&[u8]], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut bytes = Zeroizing::new(bytes.to_vec());
-        let clear = self.key.open_in_place(nonce, associated(user), &mut bytes).map_err(|_| failed())?;
-        std::str::from_utf8(clear).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| failed())
+        let length = self.key.open_in_place(nonce, Aad::from(bound_to.concat()), &mut bytes).ok()?.len();
+        bytes.truncate(length);
+        Some(bytes)
     }
 }
 
@@ -147,10 +183,6 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vault(..)")
     }
-}
-
-fn associated(user: &User) -> Aad<Vec<u8>> {
-    Aad::from([LABEL, user.as_str().as_bytes()].concat())
 }
 
 #[cfg(test)]
@@ -182,6 +214,16 @@ mod tests {
         for end in 0..sealed.len() {
             assert!(matches!(vault.unseal(&alice, &sealed[..end]), Err(VaultError::Sealed(_))));
         }
+    }
+
+    #[test]
+    fn a_secret_opens_by_its_name_and_is_no_credential() {
+        let vault = vault();
+        let sealed = vault.seal_secret("head key", b"secret").unwrap();
+        assert_eq!(vault.unseal_secret("head key", &sealed).unwrap().as_slice(), b"secret");
+        assert!(matches!(vault.unseal_secret("server key", &sealed), Err(VaultError::SealedSecret(_))));
+        assert!(matches!(vault.unseal(&"alice".parse().unwrap(), &sealed), Err(VaultError::Sealed(_))));
+        assert_ne!(vault.fingerprint(), self::vault().fingerprint());
     }
 
     #[test]

@@ -305,9 +305,14 @@ impl Changes {
         }
     }
 
-    /// The outcome of a change, judged by the present state of the index. A version is published by one token: if
-    /// another one is on record for it, this one did nothing.
+    /// The outcome of a change: what is on record of it, else judged by the present state of the index. A version is published
+    /// by one token: if another one is on record for it, this one did nothing.
     pub(super) async fn found_out(&self, intent: &Intent) -> Result<Outcome, UpstreamError> {
+        // The built-in registry's commit may have come through although nobody heard of it.
+        let seq = intent.seq;
+        if let Some(recorded) = self.store.asked(move |store| store.outcome(seq)).await? {
+            return Ok(recorded);
+        }
         let (name, version) = (intent.mutation.name(), intent.mutation.version());
         let state = match version {
             Some(version) => self.upstream.state(&intent.user, name, version).await?,
@@ -443,6 +448,17 @@ mod tests {
         changes.settle(later).await.unwrap();
         assert_eq!(store.open_intents().unwrap(), []);
         assert_eq!(outcomes(&store), ["failed"]);
+    }
+
+    /// A commit that was not answered may have come through.
+    #[tokio::test]
+    async fn what_is_on_record_is_found_out_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, changes) = changes(&folder);
+        let intent = begun(&store);
+        assert_eq!(changes.found_out(&intent).await.unwrap(), Outcome::Failed(INTERRUPTED.to_owned()));
+        store.settle(&intent, &Outcome::Done, Timestamp::now()).unwrap();
+        assert_eq!(changes.found_out(&intent).await.unwrap(), Outcome::Done);
     }
 
     /// Nobody is asked for what is known, however young it is: the answer could only be worse.

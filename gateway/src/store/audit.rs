@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::sql::{Row, Sql, values};
+use super::sql::{Engine, Row, Sql, accepted, values};
 use super::{Store, StoreError, parsed};
 use crate::audit::{Broken, Chain, Entry, Hash, Point};
 use crate::keys::User;
@@ -37,6 +37,7 @@ pub(super) fn append(
     let hash = Hash::of(entry.as_bytes());
     let insert = "INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)";
     transaction.execute(insert, values![column(seq)?, &entry, &hash.to_string()])?;
+    transaction.append(Point { seq, hash });
     Ok(Point { seq, hash })
 }
 
@@ -55,6 +56,41 @@ pub(super) fn note(
 }
 
 impl Store {
+    /// Writes down that an administrator knows that the log has lost its end, and goes on nevertheless. Returns where the log
+    /// ended. If that was written down before, nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotLost`] if the log has the entry; [`StoreError::NoLoss`] if the store is in a folder.
+    pub fn accept_restore(&self, lost: Point, now: Timestamp) -> Result<Point, StoreError> {
+        self.write(|transaction| {
+            if !transaction.is_postgres() {
+                return Err(StoreError::NoLoss);
+            }
+            if at(transaction, lost.seq)? == Some(lost) {
+                return Err(StoreError::NotLost { last: lost });
+            }
+            let found = last(transaction)?;
+            if accepted(transaction, lost)?.is_none() {
+                let (lost, found) = (lost.to_string(), found.to_string());
+                let fields = [("action", "accept-restore"), ("lost", &lost), ("found", &found)];
+                let fields = fields.map(|(name, value)| (name.to_owned(), Value::from(value)));
+                append(transaction, now, Kind::Admin, Map::from_iter(fields))?;
+            }
+            Ok(found)
+        })
+    }
+
+    /// Whether whoever has this store open can do more to the log than add to it. In a folder everybody can who can write there.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn can_change_log(&self) -> Result<bool, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(true),
+            Engine::Postgres(postgres) => postgres.can_change_log(),
+        }
+    }
+
     /// The last entry's place and hash.
     ///
     /// # Errors
@@ -65,7 +101,7 @@ impl Store {
 
     /// The place and hash of one entry, if it is there.
     pub(super) fn audit_point(&self, seq: u64) -> Result<Option<Point>, StoreError> {
-        self.reader()?.optional("SELECT seq, hash FROM audit WHERE seq = ?", values![column(seq)?], point)
+        at(&self.reader()?, seq)
     }
 
     /// The entries from one to another, both included, as they are stored.
@@ -105,6 +141,10 @@ impl Store {
 fn last(sql: &Sql<'_>) -> Result<Point, StoreError> {
     let last = "SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit)";
     Ok(sql.optional(last, values![], point)?.unwrap_or(Point::START))
+}
+
+fn at(sql: &Sql<'_>, seq: u64) -> Result<Option<Point>, StoreError> {
+    sql.optional("SELECT seq, hash FROM audit WHERE seq = ?", values![column(seq)?], point)
 }
 
 /// Reads the place and the hash of an entry.

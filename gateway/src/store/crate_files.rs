@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::sql::{Engine, Sql};
 use super::{Store, StoreError, files, gateways};
+pub(super) use postgres::note;
 
 impl Store {
     /// The file of a version, to be sent.
@@ -66,7 +67,7 @@ impl Store {
         match upload {
             Sent::Not(upload) => self.moved(upload, name, version),
             Sent::Pieces { checksum, pieces } => {
-                postgres::keep(transaction, (name, version), &checksum, pieces)?;
+                note(transaction, (name, version), &checksum, pieces)?;
                 self.end_upload(transaction, &checksum)
             }
         }

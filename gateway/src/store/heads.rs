@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::sql::Engine;
+use super::sql::{Engine, Sql};
 use super::{Store, StoreError, audit, files};
 use crate::audit::{Broken, Head, HeadKey, Point};
 
@@ -146,7 +146,7 @@ impl Heads {
     fn sign(&self, kept: &mut Kept<'_>, point: Point, now: Timestamp) -> Result<(), StoreError> {
         let head = self.key.sign(&self.index, point, now);
         let head = head.map_err(|error| StoreError::HeadKey(error.to_string()))?;
-        kept.append(point.seq, &head.to_json())
+        kept.append(point, &head.to_json())
     }
 
     fn kept<'a>(&'a self, store: &'a Store) -> Kept<'a> {
@@ -174,10 +174,10 @@ impl Kept<'_> {
         }
     }
 
-    fn append(&mut self, seq: u64, line: &str) -> Result<(), StoreError> {
+    fn append(&mut self, point: Point, line: &str) -> Result<(), StoreError> {
         match self {
-            Self::File { path, signed } => signed.append(seq, line).map_err(files::at(path)),
-            Self::Table(store) => postgres::append(store, audit::column(seq)?, line),
+            Self::File { path, signed } => signed.append(point.seq, line).map_err(files::at(path)),
+            Self::Table(store) => postgres::append(store, point, line),
         }
     }
 
@@ -253,11 +253,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::HeadKey`], [`StoreError::File`].
     pub fn head_key(&self) -> Result<Option<PublicKey>, StoreError> {
-        let key = match &self.engine {
-            Engine::Sqlite(_) => existing_key(&self.folder)?,
-            Engine::Postgres(_) => postgres::existing_key(self)?,
-        };
-        Ok(key.map(|key| key.public()))
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(existing_key(&self.folder)?.map(|key| key.public())),
+            Engine::Postgres(_) => postgres::public_key(self),
+        }
     }
 
     /// All heads, oldest first. Each is verified, and signed by this store's key.
@@ -285,6 +284,35 @@ impl Store {
             heads.push(head);
         }
         Ok(heads)
+    }
+}
+
+impl Store {
+    /// Copies another store's heads, and the key that signed them.
+    pub(super) fn take_heads(&self, source: &Self, transaction: &Sql<'_>) -> Result<(), StoreError> {
+        let (lines, key) = match &source.engine {
+            Engine::Sqlite(_) => (lines(&source.folder)?, key_file(&source.folder)?),
+            Engine::Postgres(_) => (postgres::lines(source)?, source.secret(postgres::KEY)?),
+        };
+        if let Engine::Postgres(_) = &self.engine {
+            return postgres::take(self, transaction, &lines, key.as_deref().map(Vec::as_slice));
+        }
+        if let Some(key) = key {
+            files::write_private(&self.folder.join(KEY), &key)?;
+        }
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        files::write_private(&self.folder.join(FILE), lines.as_bytes())
+    }
+
+    /// Removes the heads and their key from a folder.
+    pub(super) fn forget_heads(&self) -> Result<(), StoreError> {
+        for path in [FILE, KEY].map(|name| self.folder.join(name)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(files::at(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -317,13 +345,18 @@ fn key(folder: &Path) -> Result<HeadKey, StoreError> {
 }
 
 fn existing_key(folder: &Path) -> Result<Option<HeadKey>, StoreError> {
+    let key = key_file(folder)?.map(|der| HeadKey::from_pkcs8(&der)).transpose();
+    key.map_err(|error| StoreError::HeadKey(error.to_string()))
+}
+
+/// The key as it is in its file.
+fn key_file(folder: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     let path = folder.join(KEY);
-    let der = match fs::read(&path) {
-        Ok(der) => Zeroizing::new(der),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(files::at(&path)(error)),
-    };
-    HeadKey::from_pkcs8(&der).map(Some).map_err(|error| StoreError::HeadKey(error.to_string()))
+    match fs::read(&path) {
+        Ok(der) => Ok(Some(Zeroizing::new(der))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(files::at(&path)(error)),
+    }
 }
 
 /// The entry that a head is of. All lines are looked at when the server starts, so nothing else is kept of them.

@@ -238,6 +238,15 @@ impl Store {
         recorded
     }
 
+    /// The outcome of an intent that is on record; `None` if it is open.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], [`StoreError::Damaged`].
+    pub(crate) fn outcome(&self, intent: i64) -> Result<Option<Outcome>, StoreError> {
+        let reader = self.reader()?;
+        if is_open(&reader, intent)? { Ok(None) } else { Ok(Some(last_outcome(&reader, intent)?.0)) }
+    }
+
     /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
     /// refused does not count.
     ///

@@ -143,7 +143,8 @@ fn of_code(code: &SqlState) -> Option<&'static str> {
         (&SqlState::QUERY_CANCELED, LATE),
         (
             &SqlState::INSUFFICIENT_PRIVILEGE,
-            "grant the gateway's role what docs/gateway.md lists, \"Reaching a PostgreSQL\"",
+            "run `store` commands as the owner of the tables; `registry-gateway store migrate --role ROLE` gives the gateway's \
+             role its rights",
         ),
         (&SqlState::UNDEFINED_TABLE, "as the owner of the database, run `registry-gateway store migrate`"),
     ];

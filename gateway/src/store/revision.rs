@@ -11,6 +11,7 @@
 
 use jiff::Timestamp;
 
+use super::moved::Moved;
 use super::sql::{Engine, Sqlite};
 use super::{Store, StoreError, schema};
 
@@ -79,11 +80,15 @@ impl Store {
     /// keeps nobody else from writing.
     ///
     /// # Errors
-    /// [`StoreError::Database`].
+    /// [`StoreError::Database`]; in a PostgreSQL [`StoreError::Moved`], [`StoreError::Incomplete`], [`StoreError::Restored`].
     pub fn write_nothing(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(schema::note_version),
-            Engine::Postgres(postgres) => postgres.transaction(schema::note_ready),
+            Engine::Postgres(postgres) => postgres.transaction(|transaction| {
+                Moved::read(transaction)?.is_here()?;
+                postgres.has_what_was_seen(transaction)?;
+                schema::note_ready(transaction)
+            }),
         }
     }
 }

@@ -4,10 +4,10 @@ mod postgres;
 
 use super::sql::{Sql, values};
 use super::{StoreError, search};
-pub(super) use postgres::{VERSION as POSTGRES_VERSION, judge, note_ready};
+pub(super) use postgres::{VERSION as POSTGRES_VERSION, grant, judge, note_ready};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
-const STEPS: [&str; 4] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH];
+const STEPS: [&str; 5] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH, MOVED];
 
 /// The version of the layout: the number of steps that were made.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -134,6 +134,16 @@ const GROWTH: &str = "
     CREATE VIRTUAL TABLE offered_text USING fts5 (
         name, description, content = '', contentless_delete = 1, tokenize = 'trigram remove_diacritics 1'
     );
+";
+
+/// Where the store was moved to, or from where it is being copied.
+const MOVED: &str = "
+    CREATE TABLE log_end (
+        is_only     INTEGER PRIMARY KEY CHECK (is_only = 1),
+        moved_to    TEXT,
+        copied_from TEXT
+    ) STRICT;
+    INSERT INTO log_end (is_only) VALUES (1);
 ";
 
 /// The number of steps after which the index of searches is there, and is filled from the crates.

@@ -194,6 +194,18 @@ pub(super) fn fill(transaction: &Sql<'_>) -> Result<(), StoreError> {
     })
 }
 
+/// Copies what another store's searches find, the oldest first. Its crates are there already.
+pub(super) fn take(transaction: &Sql<'_>, rows: &Sql<'_>) -> Result<(), StoreError> {
+    rows.each("SELECT crate, max_version FROM offered ORDER BY id", values![], |row| {
+        write(transaction, row.get(0)?, &parsed(row.get(1)?)?)
+    })
+}
+
+/// Empties the index of texts that SQLite has.
+pub(super) fn clear(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    transaction.batch("INSERT INTO offered_text (offered_text) VALUES ('delete-all')")
+}
+
 fn highest(sql: &Sql<'_>, folded: &str) -> Result<Option<Version>, StoreError> {
     let known = "SELECT max_version FROM offered WHERE crate = ?";
     sql.optional(known, values![folded], |row| parsed(row.get(0)?))

@@ -9,8 +9,10 @@ use std::ops::ControlFlow;
 
 use super::StoreError;
 use super::postgres::PostgresError;
+use crate::audit::Point;
 use crate::private;
-pub(super) use postgres::Postgres;
+use crate::store::moved::Moved;
+pub(super) use postgres::{Postgres, accepted};
 pub(super) use sqlite::Sqlite;
 use value::Column;
 pub(super) use value::{Value, values};
@@ -74,8 +76,22 @@ impl Engine {
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(work),
+            Self::Sqlite(sqlite) => sqlite.write(|sql| {
+                Moved::read(sql)?.is_here()?;
+                work(sql)
+            }),
             Self::Postgres(postgres) => postgres.write(work),
+        }
+    }
+
+    /// Runs one writing transaction, also if the store was moved or is incomplete.
+    pub(super) fn write_wherever_it_is<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(|sql| work(sql, &Moved::read(sql)?)),
+            Self::Postgres(postgres) => postgres.write_wherever_it_is(work),
         }
     }
 
@@ -112,6 +128,22 @@ impl Sql<'_> {
     /// Whether PostgreSQL is asked. Where it has to be asked otherwise, both ways stand side by side.
     pub(super) fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
+    }
+
+    /// Lets this transaction take as long as it needs, also while nothing is asked in it.
+    pub(super) fn without_limits(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(session) => session
+                .batch("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"),
+        }
+    }
+
+    /// Notes the end of the log that this transaction appends, which is seen if it is committed.
+    pub(super) fn append(&self, end: Point) {
+        if let Self::Postgres(session) = self {
+            session.append(end);
+        }
     }
 
     /// Runs a statement that returns no rows. Returns how many rows it wrote or removed.

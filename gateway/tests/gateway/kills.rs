@@ -85,6 +85,7 @@ impl Mortal {
             // Whoever was to kill it may have failed.
             served.child.kill().unwrap();
             served.child.wait().unwrap();
+            store::long_ago(&self.store());
             *served = start(&self.folder, &self.address, self.config.as_deref());
             self.process.store(served.child.id(), Ordering::SeqCst);
             self.deaths.fetch_add(1, Ordering::Relaxed);

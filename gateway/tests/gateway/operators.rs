@@ -116,7 +116,10 @@ fn alive_and_ready_are_two_things() {
     assert_eq!(asked(&fixture, "/readyz").status, 200);
     let held = store::hold(fixture.folder.path());
     let answer = asked(&fixture, "/readyz");
-    assert_eq!((answer.status, answer.text().as_str()), (503, "the store is too slow\n"));
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (503, "the store has written nothing within 2 seconds\n")
+    );
     assert_eq!(asked(&fixture, "/healthz").status, 200);
     drop(held);
     assert_eq!(asked(&fixture, "/readyz").status, 200);

@@ -223,6 +223,11 @@ fn what_a_database_must_be() {
     let (why, text) = refused(open(&cluster.url(OWNER, &standby)));
     assert!(matches!(why, Unusable::ReadOnly), "{text}");
 
+    let forgetful = cluster.database();
+    cluster.sql("postgres", &format!("ALTER DATABASE {forgetful} SET synchronous_commit = off"));
+    let (why, text) = refused(open(&cluster.url(OWNER, &forgetful)));
+    assert!(matches!(why, Unusable::Forgetful), "{text}");
+
     cluster.sql("postgres", "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
     let (why, text) = refused(open(&cluster.url(OWNER, "latin")));
     assert!(matches!(&why, Unusable::Encoding(encoding) if encoding == "LATIN1"), "{text}");

@@ -525,7 +525,8 @@ fn a_full_disk() {
         let fixture = database.gateway();
         fixture.publish(&Upload::new("hello", "0.0.1")).assert_ok();
         let ballast = cluster.fill_disk();
-        let mut noise = vec![0; 3 << 20];
+        // More than the segments of its WAL that a new cluster has in store.
+        let mut noise = vec![0; 12 << 20];
         aws_lc_rs::rand::fill(&mut noise).unwrap();
         let manifest = b"[package]\nname = \"hello\"\nversion = \"1.0.0\"\n";
         let file = crate_file("hello", "1.0.0", &[("Cargo.toml", manifest), ("noise", &noise)]);

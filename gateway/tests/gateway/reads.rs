@@ -489,8 +489,7 @@ fn search_does_not_show_what_is_yanked() {
     }
 }
 
-/// The entity tag of a file is known as long as nothing changes it through the gateway. What is in the table then was not
-/// looked at; and what is sent is hashed, whoever wrote it.
+/// A file is known as long as nothing changes it through the gateway. What is in the table then is not looked at.
 #[test]
 fn a_file_that_the_client_has_is_not_made_again() {
     let fixture = Fixture::new();
@@ -501,11 +500,9 @@ fn a_file_that_the_client_has_is_not_made_again() {
     let first = tag(&fixture.get(path));
     fixture.sql("UPDATE version SET line = line || ' '");
     assert_eq!(has(&first), 304);
-    let second = tag(&fixture.get(path));
-    assert_ne!(second, first);
-    assert_eq!([has(&first), has(&second)], [200, 304]);
+    assert_eq!(tag(&fixture.get(path)), first);
     set_yanked(&fixture, "hello", "1.0.0", true);
-    assert_eq!([has(&first), has(&second)], [200, 200]);
+    assert_eq!(has(&first), 200);
     fixture.publish(&Upload::new("hello", "1.0.1")).assert_ok();
     assert_eq!(has(&tag(&fixture.get(path))), 304);
 }

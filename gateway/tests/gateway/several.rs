@@ -23,9 +23,9 @@ use tempfile::TempDir;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::cluster::OWNER;
+use crate::common::database::Database;
 use crate::common::served::{Served, program, signal};
 use crate::common::{Fixture, Response, Upload};
-use crate::store_in_postgres::Database;
 
 const URL: &str = "http://crates.test";
 const INDEX_URL: &str = "sparse+http://crates.test/index/";

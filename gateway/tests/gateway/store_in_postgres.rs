@@ -1,73 +1,20 @@
 //! A store in a real PostgreSQL.
 #![cfg(target_os = "linux")]
 
-use std::path::Path;
-use std::process::Output;
 use std::sync::Barrier;
 use std::thread;
 
 use asymmetric_token::Mutation;
 use jiff::Timestamp;
-use registry_gateway::config::PostgresConfig;
+use registry_gateway::config::Owners;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, Store, StoreError};
-use registry_gateway::store_place::StorePlace;
 use serde_json::json;
 
-use crate::common::cluster::{Cluster, OWNER};
+use crate::common::database::Database;
 use crate::common::served::program;
 use crate::common::{Fixture, SoftwareKey, Upload, crate_file};
-
-/// A database of one test.
-pub(crate) struct Database {
-    cluster: &'static Cluster,
-    name: String,
-}
-
-impl Database {
-    /// `None` where PostgreSQL is not installed.
-    fn empty() -> Option<Self> {
-        let cluster = Cluster::shared()?;
-        Some(Self { cluster, name: cluster.database() })
-    }
-
-    /// One with a store.
-    pub(crate) fn new() -> Option<Self> {
-        let database = Self::empty()?;
-        let StorePlace::Postgres(url) = database.place(OWNER) else { panic!() };
-        Store::migrate_postgres(&url, &PostgresConfig::default()).unwrap();
-        Some(database)
-    }
-
-    pub(crate) fn place(&self, user: &str) -> StorePlace {
-        self.cluster.url(user, &self.name).parse().unwrap()
-    }
-
-    fn open_as(&self, user: &str) -> Result<Store, StoreError> {
-        Store::at(&self.place(user), &PostgresConfig::default())
-    }
-
-    fn open(&self) -> Result<Store, StoreError> {
-        self.open_as(OWNER)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.cluster.url(OWNER, &self.name)
-    }
-
-    pub(crate) fn sql(&self, sql: &str) -> String {
-        self.cluster.sql(&self.name, sql)
-    }
-
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        program(Path::new(&self.url())).args(arguments).output().unwrap()
-    }
-
-    fn gateway(&self) -> Fixture {
-        Fixture::with(|config| config.store = self.place(OWNER))
-    }
-}
 
 fn add_key(store: &Store, key: &SoftwareKey) {
     let user = "alice".parse().unwrap();
@@ -103,18 +50,92 @@ fn it_is_made_by_a_command_of_its_own() {
     assert_eq!(String::from_utf8(listed.stdout).unwrap(), "alice\tactive\t0 keys\n");
 }
 
+/// Gives the role that serves its rights, with the statements of docs/gateway.md.
+fn as_the_page_has_it(database: &Database) {
+    let page = include_str!("../../../docs/gateway.md");
+    let grants = page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    database.role("gateway");
+    database.sql(grants);
+}
+
+/// What a role may do, table by table.
+fn rights(database: &Database, role: &str) -> String {
+    database.sql(&format!(
+        "SELECT relname, relacl FROM (
+             SELECT relname, (SELECT string_agg(privilege_type, ' ' ORDER BY privilege_type) FROM aclexplode(relacl)
+                 WHERE grantee = '{role}'::regrole) AS relacl
+             FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+         ) AS granted ORDER BY relname"
+    ))
+}
+
+#[test]
+fn the_role_that_serves_adds_to_the_log_and_does_nothing_else_to_it() {
+    let Some(database) = Database::new() else { return };
+    as_the_page_has_it(&database);
+    database.role("other");
+    database.succeeds(&["store", "migrate", "--role", "other"]);
+    assert_eq!(rights(&database, "other"), rights(&database, "gateway"));
+    let mut fixture = Fixture::with(|config| config.store = database.place("gateway"));
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    fixture.running.take().unwrap().stop();
+    for (statement, table) in [
+        ("UPDATE audit SET entry = ''", "audit"),
+        ("DELETE FROM audit", "audit"),
+        ("TRUNCATE audit CASCADE", "audit"),
+        ("SELECT * FROM audit FOR UPDATE", "audit"),
+        ("SELECT * FROM audit FOR KEY SHARE", "audit"),
+        ("UPDATE head SET line = ''", "head"),
+        ("DELETE FROM head", "head"),
+        ("UPDATE secret SET bytes = ''", "secret"),
+        ("DELETE FROM published", "published"),
+        ("UPDATE log_end SET serves = 9", "log_end"),
+        ("UPDATE log_end SET moved_to = NULL", "log_end"),
+        ("DROP TABLE audit CASCADE", "audit"),
+    ] {
+        let denied = database.sql(&format!(
+            "SET ROLE gateway;
+             DO $$ BEGIN EXECUTE '{}'; RAISE 'it was done';
+             EXCEPTION WHEN insufficient_privilege THEN SET my.denied = '1'; END $$;
+             SELECT current_setting('my.denied')",
+            statement.replace('\'', "''")
+        ));
+        assert!(denied.ends_with('1'), "{statement} of {table}: {denied}");
+    }
+    let said = database.fails(&["store", "migrate", "--role", "owner"]);
+    assert!(said.contains("owner owns the tables"), "{said}");
+}
+
+/// A store of the first layout, which had its secrets in clear.
+#[test]
+fn each_step_to_the_present_layout_is_made() {
+    let Some(database) = Database::empty() else { return };
+    database.sql(include_str!("../../src/store/schema/postgres/1.sql"));
+    database.sql(
+        "INSERT INTO log_end (layout, serves) VALUES (1, 1);
+         INSERT INTO secret VALUES ('challenge key', 'in clear');
+         INSERT INTO \"user\" (name) VALUES ('alice')",
+    );
+    let refused = database.open().unwrap_err();
+    assert!(matches!(refused, StoreError::Older { found: 1, .. }), "{refused}");
+    assert!(refused.hint().unwrap().contains("`registry-gateway store migrate`"));
+    for _ in 0..2 {
+        database.succeeds(&["store", "migrate"]);
+        assert_eq!(database.sql("SELECT count(*) FROM secret"), "0");
+        assert_eq!(database.succeeds(&["user", "list"]), "alice\tactive\t0 keys\n");
+    }
+    // One that a newer program made is left as it is.
+    database.sql("UPDATE log_end SET layout = layout + 1");
+    let before = database.sql("SELECT * FROM log_end");
+    database.succeeds(&["store", "migrate"]);
+    assert_eq!(database.sql("SELECT * FROM log_end"), before);
+}
+
 /// By a role that owns nothing, as docs/gateway.md has it.
 #[test]
 fn a_crates_life() {
     let Some(database) = Database::new() else { return };
-    let page = include_str!("../../../docs/gateway.md");
-    let grants = page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
-    assert!(grants.contains("ON audit"), "{grants}");
-    database.sql(grants);
-    for may_not in ["UPDATE", "DELETE", "TRUNCATE"] {
-        let may = format!("SELECT has_table_privilege('gateway', 'audit', '{may_not}')");
-        assert_eq!(database.sql(&may).trim(), "f", "{may_not}");
-    }
+    as_the_page_has_it(&database);
     let mut fixture = Fixture::with(|config| config.store = database.place("gateway"));
     let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\ndescription = \"Café\"\n";
     let mut noise = vec![0; 600 << 10];
@@ -211,19 +232,54 @@ fn only_changes_of_who_may_what_raise_the_revision() {
 fn a_layout_of_a_newer_program_is_not_written() {
     let Some(database) = Database::new() else { return };
     let store = database.open().unwrap();
-    database.sql("UPDATE log_end SET layout = 2");
-    store.challenge_key().unwrap();
-    database.sql("UPDATE log_end SET layout = 3, serves = 2");
-    let error = store.challenge_key().unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 3, known: 1 }), "{error}");
-    let error = database.open().unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 3, known: 1 }), "{error}");
+    database.sql("UPDATE log_end SET layout = layout + 1");
+    store.can_be_changed().unwrap();
+    let served = database.gateway();
+    served.get("/index/config.json").assert_ok();
+    database.sql("UPDATE log_end SET layout = layout + 1, serves = layout + 1");
+    for error in [
+        store.can_be_changed().unwrap_err(),
+        tokio::runtime::Runtime::new().unwrap().block_on(store.revision()).unwrap_err(),
+        database.open().map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Newer { found, known } if found > known), "{error}");
+    }
+    assert_eq!(served.get("/index/config.json").status, 500);
+    served.publish(&Upload::new("hello", "1.0.0")).assert_refused(500, "the registry failed");
 }
 
+/// PostgreSQL has none. Nothing is on record of who sends one, so no token is spent.
 #[test]
 fn a_text_with_a_null_character_is_nowhere() {
     let Some(database) = Database::new() else { return };
-    let fixture = database.gateway();
+    let fixture = Fixture::with(|config| {
+        config.store = database.place("owner");
+        config.owners = Owners::Change;
+    });
     fixture.get("/api/v1/crates?q=a%00bc").assert_ok();
-    fixture.get("/index/he/ll/hel%00lo").assert_refused(404, "");
+    for path in ["/index/he/ll/hel%00lo", "/api/v1/crates/hel%00lo/1.0.0/download"] {
+        fixture.get(path).assert_refused(404, "");
+    }
+    fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
+    let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\ndescription = \"a\\u0000b\"\n";
+    let json = json!({ "name": "hello", "vers": "1.0.0", "description": "a\0b" });
+    let nul = Upload::with_manifest("hello", "1.0.0", manifest, &json);
+    let before = database.sql("SELECT count(*) FROM audit");
+    fixture.publish(&nul).assert_refused(422, "U+0000");
+    let token = fixture.token(Mutation::Owners { name: "hello".parse().unwrap() });
+    fixture
+        .send("PUT", "/api/v1/crates/hello/owners", Some(&token), br#"{"users":["a\u0000b"]}"#)
+        .assert_refused(400, "a change of owners is");
+    assert_eq!(database.sql("SELECT count(*) FROM audit"), before);
+}
+
+#[test]
+fn doctor_tells_whether_the_log_can_be_changed() {
+    let Some(database) = Database::new() else { return };
+    as_the_page_has_it(&database);
+    for (role, said) in [("owner", "can change the audit log"), ("gateway", "and not change it")] {
+        let mut doctor = program(database.url_of(role).as_ref());
+        let found = String::from_utf8(doctor.arg("doctor").output().unwrap().stdout).unwrap();
+        assert!(found.contains(&format!("the role {role} can")) && found.contains(said), "{found}");
+    }
 }

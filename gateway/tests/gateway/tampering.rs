@@ -297,13 +297,13 @@ fn what_is_under_way_is_no_fault() {
     assert!(well, "{said}");
 }
 
-/// Nor is one whose outcome the disk had no room for, although the crate has its description already.
+/// Nor is one whose outcome the disk had no room for.
 #[test]
 fn what_is_not_on_record_yet_is_no_fault() {
     let fixture = Fixture::new();
     publish(&fixture, "1.0.0", "first").assert_ok();
     store::is_full_for(fixture.folder.path(), "outcome");
-    publish(&fixture, "1.1.0", "second").assert_refused(500, "that is not in the audit log yet");
+    publish(&fixture, "1.1.0", "second").assert_refused(500, "was not carried out");
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
 }

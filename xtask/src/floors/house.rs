@@ -42,7 +42,7 @@ pub(super) const HOUSES: &[House] = &[
         root: "gateway/src/lib.rs",
         floors: &[
             &["doctor"],
-            &["serve"],
+            &["copying", "serve"],
             &["inspection", "operators"],
             &["http"],
             &["changes"],

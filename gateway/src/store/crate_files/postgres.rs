@@ -47,7 +47,7 @@ pub(super) fn send(
 }
 
 /// Notes that a version has the file whose pieces were sent.
-pub(super) fn keep(
+pub(in super::super) fn note(
     transaction: &Sql<'_>,
     (name, version): (&str, &str),
     checksum: &str,

@@ -1,15 +1,19 @@
 //! Heads in a PostgreSQL. Several gateways may sign for the same entry; the head that comes first counts.
 
-use super::super::sql::values;
-use super::super::{Store, StoreError};
-use crate::audit::HeadKey;
+use asymmetric_token::PublicKey;
+
+use super::super::sql::{Sql, values};
+use super::super::{Store, StoreError, audit};
+use crate::audit::{Head, HeadKey, Point};
 
 /// Among the secrets, the key that signs heads (PKCS#8, DER).
-const KEY: &str = "head key";
+pub(super) const KEY: &str = "head key";
 
-pub(super) fn append(store: &Store, seq: i64, line: &str) -> Result<(), StoreError> {
+pub(super) fn append(store: &Store, point: Point, line: &str) -> Result<(), StoreError> {
+    let seq = audit::column(point.seq)?;
     let insert = "INSERT INTO head (seq, line) VALUES (?, ?) ON CONFLICT DO NOTHING";
-    store.write(|transaction| transaction.execute(insert, values![seq, line]).map(drop))
+    store.write(|transaction| transaction.execute(insert, values![seq, line]).map(drop))?;
+    store.saw(point)
 }
 
 /// The last head: the entry that it is of, and its line.
@@ -30,17 +34,39 @@ pub(super) fn lines(store: &Store) -> Result<Vec<String>, StoreError> {
 }
 
 pub(super) fn existing_key(store: &Store) -> Result<Option<HeadKey>, StoreError> {
-    let key = "SELECT bytes FROM secret WHERE name = ?";
-    store.reader()?.optional(key, values![KEY], |row| {
-        let der = zeroize::Zeroizing::new(row.get::<Vec<u8>>(0)?);
-        HeadKey::from_pkcs8(&der).map_err(|error| StoreError::HeadKey(error.to_string()))
-    })
+    store.secret(KEY)?.map(|der| read(&der)).transpose()
 }
 
 /// The key of this store. It is made if there is none.
 pub(super) fn key(store: &Store) -> Result<HeadKey, StoreError> {
+    if let Some(key) = existing_key(store)? {
+        return Ok(key);
+    }
     let der = HeadKey::generate().map_err(|error| StoreError::HeadKey(error.to_string()))?;
-    let insert = "INSERT INTO secret (name, bytes) VALUES (?, ?) ON CONFLICT DO NOTHING";
-    store.write(|transaction| transaction.execute(insert, values![KEY, der.as_slice()]).map(drop))?;
-    existing_key(store)?.ok_or(StoreError::HeadKeyLost)
+    read(&store.keep_secret(KEY, &der)?)
+}
+
+/// The public half of the key: what the last head names. Who verifies the log needs no key file for it.
+pub(super) fn public_key(store: &Store) -> Result<Option<PublicKey>, StoreError> {
+    let Some((_, line)) = last(store)? else { return Ok(None) };
+    Head::parse(&line).map(|head| Some(head.key)).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// Keeps the heads of another store, and their key.
+pub(super) fn take(
+    store: &Store,
+    transaction: &Sql<'_>,
+    lines: &[String],
+    key: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    for line in lines {
+        let head = Head::parse(line).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let insert = "INSERT INTO head (seq, line) VALUES (?, ?)";
+        transaction.execute(insert, values![audit::column(head.point.seq)?, line])?;
+    }
+    key.map_or(Ok(()), |key| store.insert_secret(transaction, KEY, key))
+}
+
+fn read(der: &[u8]) -> Result<HeadKey, StoreError> {
+    HeadKey::from_pkcs8(der).map_err(|error| StoreError::HeadKey(error.to_string()))
 }

@@ -12,10 +12,13 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, SimpleQueryMessage};
 
-use super::{EngineError, Sql, Value};
+use super::{EngineError, Sql, Value, values};
+use crate::audit::Point;
 use crate::config::PostgresConfig;
-use crate::store::StoreError;
+use crate::store::moved::Moved;
 use crate::store::postgres;
+use crate::store::seen::Seen;
+use crate::store::{StoreError, parsed};
 use crate::store_place::PostgresUrl;
 use attempt::{Attempt, COMMIT};
 use dialect::Translations;
@@ -23,8 +26,11 @@ use dialect::Translations;
 /// What a transaction begins with, each of whose statements sees what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
-/// whichever gateway. It says the oldest layout that a program may know to write this one.
-const LOG_END: &str = "SELECT layout, serves FROM log_end FOR UPDATE";
+/// whichever gateway. It says the oldest layout that a program may know to write this one, and whether the store is elsewhere.
+const LOG_END: &str = "SELECT layout, serves, moved_to, copied_from FROM log_end FOR UPDATE";
+/// Where an administrator has accepted that the log had lost its end.
+const ACCEPTED: &str = "SELECT seq, hash FROM audit
+     WHERE entry LIKE '%\"action\":\"accept-restore\"%' AND entry::json ->> 'lost' = ?1 ORDER BY seq DESC LIMIT 1";
 /// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
 /// each of its rows is waited for.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
@@ -36,6 +42,7 @@ pub(in crate::store) struct Postgres {
     translations: Translations,
     /// The newest layout that this program knows.
     known: i64,
+    seen: Seen,
 }
 
 impl Postgres {
@@ -45,7 +52,8 @@ impl Postgres {
         known: i64,
     ) -> Result<Self, StoreError> {
         let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
-        Ok(Self { reached, translations: Translations::default(), known })
+        let (translations, seen) = (Translations::default(), Seen::default());
+        Ok(Self { reached, translations, known, seen })
     }
 
     /// Runs one writing transaction, and commits it if the work succeeds. If the COMMIT is not answered, it is found out whether
@@ -57,43 +65,93 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let attempt = Attempt::new()?;
-        let session = self.begun(&attempt)?;
-        let (session, done) = session.after(work)?;
-        match session.commit() {
-            Ok(()) => Ok(done),
-            Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
-                tracing::warn!(%error, "a COMMIT was not answered, and it is asked what came of it");
-                match attempt.is_committed(&self.reached) {
-                    Ok(true) => Ok(done),
-                    Ok(false) => Err(StoreError::from(EngineError::Postgres(error)).into()),
-                    Err(error) => Err(StoreError::from(EngineError::InDoubt(error)).into()),
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.write_wherever_it_is(|sql, moved| {
+            moved.is_here()?;
+            work(sql)
+        })
     }
 
     /// The writing transaction of an attempt, in one round trip.
-    fn begun(&self, attempt: &Attempt) -> Result<Session<'_>, StoreError> {
-        let begin = format!("{BEGIN}; {LOG_END}; {}", attempt.left());
+    fn begun(&self, attempt: &Attempt) -> Result<(Session<'_>, Moved), StoreError> {
+        let last = self.seen.last();
+        let seen = format!("SELECT hash FROM audit WHERE seq = {}", last.seq);
+        let begin = format!("{BEGIN}; {LOG_END}; {seen}; {}", attempt.left());
         let connection = Held::Own(Box::new(self.connection()?));
         let (session, answers) = Session::begun(connection, &self.translations, &begin)?;
-        let row = answers.iter().find_map(|answer| match answer {
+        let mut rows = answers.iter().filter_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        let number = |column| row?.get(column)?.parse().ok();
+        let (end, seen) = (rows.next(), rows.next());
+        let text = |column| end?.get(column);
+        let number = |column| text(column)?.parse().ok();
         let (Some(found), Some(serves)) = (number(0), number(1)) else {
             return Err(EngineError::NoRow.into());
         };
         self.knows(found, serves)?;
-        Ok(session)
+        let moved = Moved::of(text(2), text(3));
+        let is_there = seen.and_then(|row| row.get(0)) == Some(last.hash.to_string().as_str());
+        if is_there || last == Point::START {
+            return Ok((session, moved));
+        }
+        let (session, goes_on) = session.after(|sql| accepted(sql, last))?;
+        self.seen.goes_on(last, goes_on.ok_or(StoreError::Restored { lost: last })?);
+        Ok((session, moved))
     }
 
     /// Whether this program may use a layout, which may have become another one since it was looked at last.
     fn knows(&self, found: i64, serves: i64) -> Result<(), StoreError> {
         if serves > self.known { Err(StoreError::Newer { found, known: self.known }) } else { Ok(()) }
+    }
+
+    /// Runs one writing transaction, also if the store was moved or is incomplete.
+    pub(in crate::store) fn write_wherever_it_is<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let attempt = Attempt::new()?;
+        let (session, moved) = self.begun(&attempt)?;
+        let (session, done) = session.after(|sql| work(sql, &moved))?;
+        let end = session.appended.get();
+        match session.commit() {
+            Ok(()) => {}
+            Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
+                tracing::warn!(%error, "a COMMIT was not answered, and it is asked what came of it");
+                match attempt.is_committed(&self.reached) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(StoreError::from(EngineError::Postgres(error)).into()),
+                    Err(error) => return Err(StoreError::from(EngineError::InDoubt(error)).into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(end) = end {
+            self.seen.saw(end);
+        }
+        Ok(done)
+    }
+
+    /// Whether the log still has what this gateway has seen in it, or an administrator has accepted that it has not.
+    pub(in crate::store) fn has_what_was_seen(&self, sql: &Sql<'_>) -> Result<(), StoreError> {
+        let last = self.seen.last();
+        let there = "SELECT 1 FROM audit WHERE seq = ? AND hash = ?";
+        let seq = i64::try_from(last.seq).unwrap_or(i64::MAX);
+        let is_there = last == Point::START || sql.exists(there, values![seq, &last.hash.to_string()])?;
+        if is_there || accepted(sql, last)?.is_some() {
+            return Ok(());
+        }
+        Err(StoreError::Restored { lost: last })
+    }
+
+    /// Whether the role can do more to the log than add to it.
+    pub(in crate::store) fn can_change_log(&self) -> Result<bool, StoreError> {
+        let rights = "SELECT has_table_privilege('audit', 'UPDATE, DELETE, TRUNCATE')";
+        self.session()?.one(rights, values![], |row| row.get(0))
+    }
+
+    /// What this gateway has seen of the log.
+    pub(in crate::store) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Runs a transaction that waits for no other, and commits it if the work succeeds.
@@ -124,7 +182,8 @@ impl Postgres {
     pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
         let connection = Held::Own(Box::new(self.connection()?));
         let transaction = Cell::new(Transaction::None);
-        Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
+        let (translations, appended) = (&self.translations, Cell::default());
+        Ok(Sql::Postgres(Session { connection, translations, transaction, appended }))
     }
 
     fn connection(&self) -> Result<postgres::Session, StoreError> {
@@ -132,11 +191,20 @@ impl Postgres {
     }
 }
 
+/// Where the log goes on after the loss of its end, if an administrator has accepted that.
+pub(in crate::store) fn accepted(sql: &Sql<'_>, lost: Point) -> Result<Option<Point>, StoreError> {
+    sql.optional(ACCEPTED, values![&lost.to_string()], |row| {
+        Ok(Point { seq: row.get::<i64>(0)?.unsigned_abs(), hash: parsed(row.get(1)?)? })
+    })
+}
+
 /// A connection, as long as somebody asks it. A transaction that was not committed is rolled back when it is dropped.
 pub(in crate::store) struct Session<'a> {
     connection: Held<'a>,
     translations: &'a Translations,
     transaction: Cell<Transaction>,
+    /// The end of the log, where this transaction has appended to it.
+    appended: Cell<Option<Point>>,
 }
 
 enum Held<'a> {
@@ -159,7 +227,8 @@ impl<'a> Session<'a> {
         translations: &'a Translations,
         begin: &str,
     ) -> Result<(Self, Vec<SimpleQueryMessage>), StoreError> {
-        let session = Self { connection, translations, transaction: Cell::new(Transaction::Begun) };
+        let transaction = Cell::new(Transaction::Begun);
+        let session = Self { connection, translations, transaction, appended: Cell::default() };
         let answers = session.wait(session.connection().client().simple_query(begin))?;
         Ok((session, answers))
     }
@@ -194,6 +263,10 @@ impl<'a> Session<'a> {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
             client.execute_raw(&statement, parameters.iter().map(parameter)).await
         })?)
+    }
+
+    pub(super) fn append(&self, end: Point) {
+        self.appended.set(Some(end));
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {

@@ -60,6 +60,14 @@ pub(in crate::store) trait Column<'a>: Sized {
     fn of(value: Value<'a>) -> Option<Self>;
 }
 
+impl<'a> Column<'a> for Value<'a> {
+    const WANTED: &'static str = "anything";
+
+    fn of(value: Value<'a>) -> Option<Self> {
+        Some(value)
+    }
+}
+
 impl Column<'_> for i64 {
     const WANTED: &'static str = "an integer";
 

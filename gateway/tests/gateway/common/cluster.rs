@@ -15,6 +15,7 @@ use std::thread;
 use registry_gateway::config::PostgresConfig;
 use registry_gateway::store::Store;
 use registry_gateway::store_place::StorePlace;
+use registry_gateway::vault::Vault;
 
 /// The role that owns the cluster. Whoever comes by the socket is believed.
 pub(crate) const OWNER: &str = "owner";
@@ -58,13 +59,14 @@ impl Cluster {
         Self::made(port, files, settings, None)
     }
 
-    /// One with a folder of its data on a disk of 48 MiB. That is mounted for the server alone, by root.
+    /// One with a folder of its data on a disk of 64 MiB. That is mounted for the server alone, by root.
     pub(crate) fn on_small_disk(folder: &str) -> Option<Self> {
         let disk = format!(
-            "mkdir small && mount -t tmpfs -o size=48m,mode=700,uid={NOBODY},gid={NOBODY} small small &&
+            "mkdir small && mount -t tmpfs -o size=64m,mode=700,uid={NOBODY},gid={NOBODY} small small &&
              mv data/{folder} small && ln -s ../small/{folder} data/{folder}"
         );
-        Self::made(5432, &[], &["min_wal_size=2MB", "max_wal_size=4MB"], Some(disk))
+        // No checkpoint makes room by the way, and no segment of the WAL is there before it is needed.
+        Self::made(5432, &[], &["min_wal_size=2MB", "max_wal_size=1GB"], Some(disk))
     }
 
     fn made(port: u16, files: &[(&str, &str)], settings: &[&str], disk: Option<String>) -> Option<Self> {
@@ -100,7 +102,13 @@ impl Cluster {
     /// Runs the server until it says that it takes connections.
     fn run(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str], disk: Option<String>) -> Self {
         // A process that is killed leaves its writes to the system, and no test pulls the plug.
-        let usual = ["fsync=off", "listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
+        let usual = [
+            "fsync=off",
+            "full_page_writes=off",
+            "listen_addresses=",
+            "max_connections=200",
+            "shared_buffers=32MB",
+        ];
         let settings = usual.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
         let (databases, log) = (AtomicU32::new(0), Arc::default());
         let (template, watchers) = (OnceLock::new(), Mutex::default());
@@ -231,9 +239,40 @@ impl Cluster {
         self.folder.join(format!(".s.PGSQL.{}", self.port))
     }
 
+    /// The key file of every gateway that tests run on a database of the shared one, and the folder that it is in, which is like
+    /// the one that systemd gives a service.
+    pub(crate) fn credentials() -> (PathBuf, PathBuf) {
+        static MADE: OnceLock<PathBuf> = OnceLock::new();
+        let folder = MADE.get_or_init(|| {
+            let folder = Self::shared().unwrap().folder.join("credentials");
+            fs::create_dir(&folder).unwrap();
+            Vault::make_key(&folder.join("credentials.key")).unwrap();
+            folder
+        });
+        (folder.join("credentials.key"), folder.clone())
+    }
+
+    /// A folder for what one gateway has seen.
+    pub(crate) fn state() -> PathBuf {
+        static STATES: AtomicU32 = AtomicU32::new(0);
+        let number = STATES.fetch_add(1, Ordering::Relaxed);
+        Self::shared().unwrap().folder.join(format!("state{number}"))
+    }
+
     /// What psql prints, without headings.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         succeeds(self.psql(database).args(["-c", sql]))
+    }
+
+    /// A connection on which these statements, which return one row, were carried out.
+    pub(crate) fn session(&self, database: &str, sql: &str) -> Psql {
+        let mut psql = self.psql(database);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(psql.stdin.as_mut().unwrap(), "{sql}").unwrap();
+        let mut row = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut row).unwrap();
+        assert!(!row.is_empty(), "{sql}");
+        Psql(psql)
     }
 
     fn psql(&self, database: &str) -> Command {
@@ -246,33 +285,6 @@ impl Cluster {
     /// What the server has written.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
-    }
-}
-
-/// A database of one test.
-pub(crate) struct Database {
-    pub(crate) cluster: &'static Cluster,
-    pub(crate) name: String,
-}
-
-impl Database {
-    pub(crate) fn url(&self) -> String {
-        self.cluster.url(OWNER, &self.name)
-    }
-
-    pub(crate) fn sql(&self, sql: &str) -> String {
-        self.cluster.sql(&self.name, sql)
-    }
-
-    /// A connection on which these statements, which return one row, were carried out.
-    pub(crate) fn psql(&self, sql: &str) -> Psql {
-        let mut psql = self.cluster.psql(&self.name);
-        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        writeln!(psql.stdin.as_mut().unwrap(), "{sql}").unwrap();
-        let mut row = String::new();
-        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut row).unwrap();
-        assert!(!row.is_empty(), "{sql}");
-        Psql(psql)
     }
 }
 
@@ -297,6 +309,8 @@ fn as_server(program: &Path, folder: &Path) -> Command {
         Command::new(program)
     };
     command.current_dir(folder).env("FOLDER", folder).env("LC_ALL", "C").env_remove("PGDATA");
+    // The server looks its libraries' names up once, and not in the process of each connection.
+    command.env("LD_BIND_NOW", "1");
     command
 }
 

@@ -10,6 +10,8 @@ pub(crate) mod cluster;
 pub(crate) mod computer;
 #[cfg(unix)]
 pub(crate) mod crafted;
+#[cfg(target_os = "linux")]
+pub(crate) mod database;
 #[cfg(unix)]
 pub(crate) mod front;
 #[cfg(target_os = "linux")]
@@ -43,7 +45,10 @@ pub(crate) struct SoftwareKey {
 impl SoftwareKey {
     /// Keys with different seeds are different.
     pub(crate) fn new(seed: u8) -> Self {
-        let secret = [seed; 48];
+        Self::of([seed; 48])
+    }
+
+    pub(crate) fn of(secret: [u8; 48]) -> Self {
         let signing = SigningKey::from_slice(&secret).expect("a scalar below the group order");
         let point = signing.verifying_key().to_sec1_point(true);
         Self { secret, public: PublicKey::from_sec1(point.as_bytes()).expect("a point of the curve") }
@@ -73,7 +78,7 @@ impl SoftwareKey {
 }
 
 /// The time, another microsecond for each that asks: two tokens of one microsecond that say the same are one.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let now = Timestamp::now().as_microsecond();
     let next = |last: i64| Some(now.max(last + 1));
@@ -105,6 +110,13 @@ impl Fixture {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config::new(store::place(folder.path()));
         change(&mut config, folder.path());
+        #[cfg(target_os = "linux")]
+        if config.store.folder().is_none() {
+            if config.upstream.is_none() {
+                config.postgres.key_file.get_or_insert_with(|| cluster::Cluster::credentials().0);
+            }
+            config.postgres.state.get_or_insert_with(|| folder.path().join("state"));
+        }
         let running = Gateway::start(config.clone()).expect("a gateway");
         let fixture = Self {
             folder,
@@ -143,6 +155,7 @@ impl Fixture {
     pub(crate) fn restart(&mut self) {
         let address = self.running().address();
         self.running.take().expect("it runs").stop();
+        store::long_ago(self.folder.path());
         self.config.listen = address;
         self.running = Some(Gateway::start(self.config.clone()).expect("a gateway"));
     }

@@ -14,19 +14,32 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use super::cluster::Cluster;
 use super::{Response, store};
 
 /// With the store of this folder.
 pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", store::named(folder)).env_remove("REGISTRY_GATEWAY_LOG");
+    on(&mut command, folder);
     command
+}
+
+/// Names the store of this folder. One in a PostgreSQL is given what systemd gives a service.
+fn on(command: &mut Command, folder: &Path) {
+    let place = store::named(folder);
+    #[cfg(target_os = "linux")]
+    if place.to_string_lossy().contains("://") {
+        let (_, credentials) = Cluster::credentials();
+        command.env("CREDENTIALS_DIRECTORY", credentials).env("STATE_DIRECTORY", Cluster::state());
+    }
+    command.env("REGISTRY_GATEWAY_STORE", place).env_remove("REGISTRY_GATEWAY_LOG");
 }
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 pub(crate) fn run(store: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
-    command.env("REGISTRY_GATEWAY_STORE", store::named(store)).env_remove("REGISTRY_GATEWAY_LOG");
+    on(&mut command, store);
     command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).args(arguments).output().unwrap()
 }
 

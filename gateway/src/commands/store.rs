@@ -1,0 +1,57 @@
+//! `store`: make, migrate and copy a store, and go on after a restore.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use registry_gateway::copying;
+use registry_gateway::store::Store;
+use registry_gateway::store_place::StorePlace;
+
+use super::{Outcome, people, say};
+use crate::cli::{Place, PlaceError, StoreCommand};
+
+pub(super) fn store(command: StoreCommand) -> Outcome {
+    match command {
+        StoreCommand::Migrate { place, role } => migrate(&place, role.as_deref())?,
+        StoreCommand::Copy { config, from, to } => {
+            let [from, to] = [from.place().map_err(PlaceError::from)?, to.place().map_err(PlaceError::from)?];
+            let place = Place { config, store: Some(from.clone().into()) };
+            let copied = copying::copy(&from, &to, &place.config()?.postgres)?;
+            say(&format!("{to}\t{}\t{} crate files\n", copied.end, copied.files))?;
+            people::hint(&format!(
+                "{from} is marked as moved, and nobody serves it any more; name the new place as `store` in the configuration\n"
+            ));
+        }
+        StoreCommand::AcceptRestore { place, lost } => {
+            let config = place.config()?;
+            let lost = match lost {
+                Some(lost) => lost,
+                None => Store::last_seen(&config.postgres)?
+                    .ok_or("no gateway has seen anything here: give --lost")?,
+            };
+            let found = place.store()?.accept_restore(lost, Timestamp::now())?;
+            say(&format!("{lost}\t{found}\n"))?;
+            people::hint(&format!(
+                "the gateways that had seen entry {} go on after entry {}\n",
+                lost.seq, found.seq
+            ));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A folder is brought to the present layout by whoever opens it.
+fn migrate(place: &Place, role: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
+    let config = place.config()?;
+    match (&config.store, role) {
+        (StorePlace::Folder(_), Some(_)) => return Err("a store in a folder has no roles".into()),
+        (StorePlace::Folder(folder), None) => drop(Store::open_existing(folder)?),
+        (StorePlace::Postgres(url), role) => {
+            Store::migrate_postgres(url, &config.postgres)?;
+            if let Some(role) = role {
+                Store::grant_in_postgres(url, &config.postgres, role)?;
+            }
+        }
+    }
+    Ok(say(&format!("{} has the present layout\n", config.store))?)
+}

@@ -1,0 +1,142 @@
+//! A database of one test.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use registry_gateway::config::PostgresConfig;
+use registry_gateway::store::{Store, StoreError};
+use registry_gateway::store_place::StorePlace;
+
+use super::Fixture;
+use super::cluster::{Cluster, OWNER, Psql};
+use super::served;
+
+pub(crate) struct Database {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) name: String,
+}
+
+impl Database {
+    /// `None` where PostgreSQL is not installed.
+    pub(crate) fn empty() -> Option<Self> {
+        let cluster = Cluster::shared()?;
+        Some(Self { cluster, name: cluster.database() })
+    }
+
+    /// One with a store.
+    pub(crate) fn new() -> Option<Self> {
+        let cluster = Cluster::shared()?;
+        Some(Self { cluster, name: cluster.store() })
+    }
+
+    /// Its address for the owner.
+    pub(crate) fn url(&self) -> String {
+        self.url_of(OWNER)
+    }
+
+    pub(crate) fn url_of(&self, user: &str) -> String {
+        self.cluster.url(user, &self.name)
+    }
+
+    /// Its address for the owner, where a path is wanted.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.url().into()
+    }
+
+    pub(crate) fn place(&self, user: &str) -> StorePlace {
+        self.url_of(user).parse().unwrap()
+    }
+
+    pub(crate) fn open_as(&self, user: &str) -> Result<Store, StoreError> {
+        let key_file = Some(Cluster::credentials().0);
+        Store::at(&self.place(user), &PostgresConfig { key_file, ..PostgresConfig::default() })
+    }
+
+    pub(crate) fn open(&self) -> Result<Store, StoreError> {
+        self.open_as(OWNER)
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.cluster.sql(&self.name, sql)
+    }
+
+    /// A connection on which these statements, which return one row, were carried out.
+    pub(crate) fn psql(&self, sql: &str) -> Psql {
+        self.cluster.session(&self.name, sql)
+    }
+
+    /// Lets every statement that a trigger is for (`INSERT ON piece`) wait until what is returned ends.
+    pub(crate) fn hold(&self, statement: &str) -> Psql {
+        let holder = self.psql("SELECT 'held' FROM pg_advisory_lock(1);");
+        self.sql(&format!(
+            "CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
+             CREATE TRIGGER wait BEFORE {statement} EXECUTE FUNCTION wait()"
+        ));
+        holder
+    }
+
+    /// Waits until a gateway's statement is held.
+    pub(crate) fn holds(&self) {
+        let held = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted
+             AND locktype = 'advisory' AND datname = current_database()";
+        while self.sql(held) == "0" {}
+    }
+
+    /// Ends the sessions of gateways, as those of a process that was killed do not do while they wait, and holds nothing more.
+    pub(crate) fn release(&self, table: &str, holder: Psql) {
+        self.sql(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'registry-gateway'",
+        );
+        drop(holder);
+        self.sql(&format!("DROP TRIGGER wait ON {table}"));
+    }
+
+    /// Makes a role that may log in, unless another test has.
+    pub(crate) fn role(&self, name: &str) {
+        self.sql(&format!(
+            "DO $$ BEGIN CREATE ROLE {name} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        ));
+    }
+
+    /// As the owner.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        served::program(Path::new(&self.path())).args(arguments).output().unwrap()
+    }
+
+    /// As [`run`](Self::run), and returns standard output.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// As [`run`](Self::run), and returns standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub(crate) fn gateway(&self) -> Fixture {
+        Fixture::with(|config| config.store = self.place(OWNER))
+    }
+
+    /// What a backup of it now would be. Nobody may be connected.
+    pub(crate) fn backup(&self) -> Self {
+        let name = self.cluster.database();
+        self.cluster.sql("postgres", &format!("DROP DATABASE {name}"));
+        self.cluster.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {}", self.name));
+        Self { cluster: self.cluster, name }
+    }
+
+    /// Puts a backup in its place, whoever is connected.
+    pub(crate) fn restore(&self, backup: Self) {
+        let (cluster, name) = (self.cluster, &self.name);
+        cluster.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+        cluster.sql("postgres", &format!("ALTER DATABASE {} RENAME TO {name}", backup.name));
+    }
+}

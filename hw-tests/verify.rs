@@ -158,6 +158,11 @@ fn the_index_says_what_the_signed_file_says() {
         line[field] = value;
         line.to_string()
     };
+    // An index file that is kept in memory is told to be an old one.
+    let serve = |line: String| {
+        database.execute("UPDATE version SET line = ?", [line]).unwrap();
+        database.execute("UPDATE crate SET revision = revision + 1", ()).unwrap();
+    };
     let evil = json!([{ "name": "evil\u{202e}", "req": "*", "kind": "normal" }]);
     let file = published.file.to_str().unwrap();
     for (lines, text) in [
@@ -171,7 +176,7 @@ fn the_index_says_what_the_signed_file_says() {
         ),
         (with("vers", "0.2.0".into()), "the index does not have it"),
     ] {
-        database.execute("UPDATE version SET line = ?", [lines]).unwrap();
+        serve(lines);
         for more in [&[][..], &["--crate", file]] {
             let (results, said) = report(more);
             assert_eq!(results, ["ok", "ok", "failed", "ok"], "{text}");
@@ -181,7 +186,7 @@ fn the_index_says_what_the_signed_file_says() {
         world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--remember", "--yes"]).fails();
         assert!(!world.path("home/yk-cargo/signers.toml").exists());
     }
-    database.execute("UPDATE version SET line = ?", [with("yanked", true.into())]).unwrap();
+    serve(with("yanked", true.into()));
     let (results, said) = report(&[]);
     assert_eq!((results, said.ends_with("; it is yanked")), (["ok"; 4].map(str::to_owned), true));
     let offline = published.offline(|_| {}, &["--key", &key]);

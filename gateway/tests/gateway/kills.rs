@@ -25,11 +25,11 @@ use crate::common::bearer_registry::{BearerRegistry, Received, Say};
 use crate::common::served::{Served, program};
 use crate::common::{SoftwareKey, Upload, store};
 
-const VERSIONS: usize = 500;
+pub(crate) const VERSIONS: usize = 500;
 /// One publish in so many ends in a kill.
-const ODDS: u64 = 40;
+pub(crate) const ODDS: u64 = 40;
 /// Of one version. A test that has lost a thread comes to an end by it: nothing that the thread was to do succeeds any more.
-const MOST_TRIES: usize = 100;
+pub(crate) const MOST_TRIES: usize = 100;
 
 /// A gateway that is started again whenever it was killed.
 struct Mortal {
@@ -45,10 +45,56 @@ struct Mortal {
 
 /// When it is killed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub(crate) enum Moment {
     HalfOfTheBody,
     AllOfTheBody,
     Answered,
+}
+
+impl Moment {
+    /// Of one publish in [`ODDS`].
+    pub(crate) fn of(dice: &mut Dice) -> Option<Self> {
+        match dice.roll() % ODDS {
+            0 => Some(Self::HalfOfTheBody),
+            1 => Some(Self::AllOfTheBody),
+            2 => Some(Self::Answered),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the answer's status.
+pub(crate) fn publish(
+    address: &str,
+    token: &str,
+    upload: &Upload,
+    moment: Option<Moment>,
+    kill: impl Fn(),
+) -> io::Result<u16> {
+    let kill_if = |wanted| {
+        if moment == Some(wanted) {
+            kill();
+        }
+    };
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let body = upload.body();
+    write!(
+        stream,
+        "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    )?;
+    let (one, other) = body.split_at(body.len() / 2);
+    stream.write_all(one)?;
+    kill_if(Moment::HalfOfTheBody);
+    stream.write_all(other)?;
+    kill_if(Moment::AllOfTheBody);
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    kill_if(Moment::Answered);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| io::Error::other("no answer"))
 }
 
 impl Mortal {
@@ -98,32 +144,8 @@ impl Mortal {
     }
 
     /// The answer's status.
-    fn publish(&self, token: &str, upload: &Upload, kill: Option<Moment>) -> io::Result<u16> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let body = upload.body();
-        write!(
-            stream,
-            "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            body.len()
-        )?;
-        let (one, other) = body.split_at(body.len() / 2);
-        stream.write_all(one)?;
-        self.kill_if(kill == Some(Moment::HalfOfTheBody));
-        stream.write_all(other)?;
-        self.kill_if(kill == Some(Moment::AllOfTheBody));
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        self.kill_if(kill == Some(Moment::Answered));
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-        status.ok_or_else(|| io::Error::other("no answer"))
-    }
-
-    fn kill_if(&self, wanted: bool) {
-        if wanted {
-            kill(&self.process);
-        }
+    fn publish(&self, token: &str, upload: &Upload, moment: Option<Moment>) -> io::Result<u16> {
+        publish(&self.address, token, upload, moment, || kill(&self.process))
     }
 
     /// Four clients publish all versions; each tries with fresh tokens until its version is there. Returns the tokens of
@@ -143,12 +165,7 @@ impl Mortal {
                 loop {
                     tries += 1;
                     assert!(tries <= MOST_TRIES, "{} cannot be published", upload.version);
-                    let moment = match dice.roll() % ODDS {
-                        0 => Some(Moment::HalfOfTheBody),
-                        1 => Some(Moment::AllOfTheBody),
-                        2 => Some(Moment::Answered),
-                        _ => None,
-                    };
+                    let moment = Moment::of(&mut dice);
                     let token = self.token(&upload);
                     match self.publish(&token, &upload, moment) {
                         Ok(200) => {
@@ -218,14 +235,14 @@ fn kill(process: &AtomicU32) {
 }
 
 /// xorshift64.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(RandomState::new().hash_one(0) | 1)
     }
 
-    fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -19,6 +19,7 @@ mod enrollment;
 mod fsync_order;
 mod keep_alive;
 mod kills;
+mod kills_of_two;
 mod left_open;
 mod limits;
 mod listener;

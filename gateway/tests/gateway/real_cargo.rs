@@ -6,7 +6,13 @@ use registry_gateway::config::Reads;
 use serde_json::{Value, json};
 
 use crate::common::Fixture;
+#[cfg(target_os = "linux")]
+use crate::common::cluster::OWNER;
 use crate::common::computer::Computer;
+#[cfg(target_os = "linux")]
+use crate::common::database::Database;
+#[cfg(target_os = "linux")]
+use crate::common::round_robin::RoundRobin;
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(
@@ -132,8 +138,29 @@ fn a_crates_life_on_an_open_registry() {
 
 #[test]
 fn a_workspace_of_three() {
-    let fixture = Fixture::new();
-    let alice = Computer::new(&fixture);
+    publish_a_workspace(&Fixture::new());
+}
+
+/// Which of them cargo reaches changes with each connection.
+#[cfg(target_os = "linux")]
+#[test]
+fn through_two_gateways_in_turn() {
+    let Some(database) = Database::new() else { return };
+    let balancer = RoundRobin::new();
+    let [one, other] = [(); 2].map(|()| {
+        Fixture::with(|config| {
+            config.store = database.place(OWNER);
+            config.url = Some(format!("http://{}", balancer.address));
+        })
+    });
+    balancer.lead_to([&one, &other].map(|gateway| gateway.running().address()).to_vec());
+    a_crates_life(&one);
+    publish_a_workspace(&one);
+    assert!(database.run(&["audit", "verify"]).status.success());
+}
+
+fn publish_a_workspace(fixture: &Fixture) {
+    let alice = Computer::new(fixture);
     let root = alice.folder.path().join("workspace");
     let members = [("one", ""), ("two", "one"), ("three", "two")];
     for (name, dependency) in members {

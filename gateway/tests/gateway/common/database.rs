@@ -12,8 +12,8 @@ use super::cluster::{Cluster, OWNER, Psql};
 use super::served;
 
 pub(crate) struct Database {
-    pub(crate) cluster: &'static Cluster,
-    pub(crate) name: String,
+    cluster: &'static Cluster,
+    name: String,
 }
 
 impl Database {

@@ -16,6 +16,8 @@ pub(crate) mod database;
 pub(crate) mod front;
 #[cfg(target_os = "linux")]
 pub(crate) mod network;
+#[cfg(target_os = "linux")]
+pub(crate) mod round_robin;
 pub(crate) mod served;
 pub(crate) mod store;
 

@@ -1,10 +1,10 @@
 //! A transparency log as bytes: what its operator computes, what a witness checks, and what a client verifies.
 //!
 //! The tree is that of RFC 6962, with SHA-256. Everything around it is C2SP's, as its texts stood at commit
-//! [`5ba5ee83`](https://github.com/C2SP/C2SP/tree/5ba5ee830903e91240fc6f9f3a7a9293d49e69c9): signed-note, tlog-checkpoint
-//! and tlog-witness (v1.0.0), tlog-cosignature (v1.1.0-rc.1, of which the Ed25519 form), tlog-tiles (v0.1.0 and later
-//! edits; hash tiles only, no entry bundles) and tlog-proof (a draft without a version). This crate does no I/O and reads no clock;
-//! it holds a secret only in a [`Signer`] or a [`Cosigner`].
+//! [`5ba5ee83`](https://github.com/C2SP/C2SP/tree/5ba5ee830903e91240fc6f9f3a7a9293d49e69c9): signed-note, tlog-checkpoint,
+//! tlog-witness and tlog-cosignature (v1.0.0 and later edits; of cosignatures the Ed25519 form), tlog-tiles (v0.1.0 and later edits;
+//! hash tiles and no entry bundles) and tlog-proof (no version so far). This crate does no I/O and reads no clock; it holds a
+//! secret only in a [`Signer`] or a [`Cosigner`].
 //!
 //! What is left to its users is policy: which keys are known, how many witnesses are enough, how old a checkpoint may be.
 //!

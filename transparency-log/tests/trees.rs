@@ -51,6 +51,13 @@ fn every_leaf_is_shown_in_every_tree_and_nowhere_else() {
             let refused = Err(Error::Inclusion { index, size: head.size });
             assert_eq!(proof.verify(index, leaf(index + 1), *head), refused);
         }
+        // An index beyond would have the last leaf's path.
+        let last = head.size - 1;
+        let proof = tiles.inclusion(last).unwrap();
+        for beyond in [head.size, head.size + 1, 2 * head.size, u64::MAX] {
+            let refused = Err(Error::Inclusion { index: beyond, size: head.size });
+            assert_eq!(proof.verify(beyond, leaf(last), *head), refused);
+        }
         let outside = Error::OutOfRange { wanted: head.size, size: head.size };
         assert_eq!(tiles.leaf(head.size), Err(outside.clone()));
         assert_eq!(tiles.inclusion(head.size), Err(outside));

@@ -1,6 +1,6 @@
 //! One change of a crate, from a token to a record. The token is spent, the change is made, its outcome is found out,
 //! and the outcome is written down. In this order a crash, a full disk or a silent registry loses neither a change nor
-//! its record.
+//! its record. The built-in registry makes a change and writes its outcome down in one transaction.
 //!
 //! Changes of one crate take turns. A change goes on when the client that asked for it has gone.
 
@@ -9,11 +9,13 @@ mod settlement;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use asymmetric_token::{CrateName, Mutation};
-use jiff::Timestamp;
 use semver::Version;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinError;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -23,8 +25,14 @@ use crate::in_turn::InTurn;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
 use crate::store::{Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
-use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
+use crate::upstream::{Accepted, OwnersChange, Publication, Upstream, UpstreamError};
 use left_open::LeftOpen;
+
+/// How long a change waits for one of the same crate that another gateway makes. One that died meanwhile counts as dead before.
+const FOR_OTHERS: Duration = Duration::from_secs(30);
+/// The time after which it is looked whether that gateway is ready. It is doubled after each look, up to [`LAST_LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// The changes of one registry.
 #[derive(Debug)]
@@ -84,15 +92,38 @@ pub(crate) enum ChangeError {
         seq: i64,
         /// Why it is not known.
         why: String,
+        /// When to try again, in seconds.
+        retry_after: u64,
     },
+    /// Another gateway changes the crate, or this one counts as dead.
+    #[error(transparent)]
+    NotNow(SpendError),
+    /// Another gateway has settled the intent.
+    #[error(
+        "{0} was not carried out, because this gateway was silent for so long that another one took it for dead; run the \
+         command again"
+    )]
+    TakenOver(String),
     /// The store failed before anything was changed.
     #[error(
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
     )]
     NothingChanged(#[source] Box<dyn Error + Send + Sync>),
+    /// The store did not say whether the token was spent. Nothing was changed.
+    #[error(
+        "nothing was changed, but the registry's database did not say whether this token was spent; what was begun will be \
+         settled, so try again in a minute"
+    )]
+    InDoubt(#[source] StoreError),
     /// The registry behind did not make the change, or its answer left that open.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// The store failed, and with it the change that was to be made in it.
+    #[error(
+        "{change} was not carried out, because the registry failed; its log says why, so run the command again when it is \
+         mended"
+    )]
+    NotMade { change: String, source: StoreError },
     /// The store failed after the change.
     #[error(
         "{change} was carried out; that is not in the audit log yet, and will be written there as soon as it can be: there \
@@ -134,71 +165,103 @@ impl Changes {
     }
 
     async fn carried_out(self: Arc<Self>, signed: Signed, change: Change) -> Result<Made, ChangeError> {
-        let _turn = match change {
-            Change::ListOwners => self.in_turn.wait(signed.mutation.name().as_str()).await,
-            _ => self.settled_turn(&signed).await?,
+        let (_turn, intent) = match change {
+            Change::ListOwners => {
+                let turn = self.in_turn.wait(signed.mutation.name().as_str()).await;
+                (turn, self.spend(signed, Store::begin).await?)
+            }
+            _ => self.begun_in_turn(signed).await?,
         };
-        let intent = self.spend(signed).await?;
         let mut made = self.make(&intent, change).await;
         if let Err(error) = &made
             && self.may_be_made(&intent, error).await
             && let Ok(Outcome::Done) = self.found_out(&intent).await
         {
-            made = Ok(None);
+            made = Ok(Accepted::Open(None));
         }
         match made {
-            Ok(said) => {
+            Ok(Accepted::Settled(recorded)) => {
+                self.note(&intent, &Outcome::Done);
+                self.keep_up_heads().await;
+                Ok(Made { said: None, recorded })
+            }
+            Ok(Accepted::Open(said)) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
                 let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
                 Ok(Made { said, recorded })
             }
             Err(error) => {
+                let change = intent.to_string();
                 match error.outcome() {
                     None => {
-                        tracing::error!(change = %intent, user = %intent.user, "it is not known whether the change was made");
+                        tracing::error!(change, user = %intent.user, "it is not known whether the change was made");
                         self.stays_open(&intent, &error).await;
                     }
                     Some(outcome) => {
-                        let change = intent.to_string();
                         if self.record(intent, outcome).await.is_err() {
                             tracing::error!(change, "a change was not made, and that is not on record yet");
                         }
                     }
                 }
-                Err(error.into())
+                Err(match error {
+                    UpstreamError::Store(StoreError::Settled(change)) => ChangeError::TakenOver(change),
+                    UpstreamError::Store(source) if !source.is_in_doubt() => {
+                        ChangeError::NotMade { change, source }
+                    }
+                    error => error.into(),
+                })
             }
+        }
+    }
+
+    /// Spends the token in the turn of its crate, with everything settled that was left open of it. Gateways that serve the same
+    /// store wait for each other, and for what one of them has left when it died.
+    async fn begun_in_turn(&self, signed: Signed) -> Result<(OwnedMutexGuard<()>, Intent), ChangeError> {
+        let turn = self.settled_turn(&signed).await?;
+        let (until, mut pause) = (Instant::now() + FOR_OTHERS, FIRST_LOOK);
+        loop {
+            match self.spend(signed.clone(), Store::begin_in_turn).await {
+                Err(ChangeError::NotNow(_)) if Instant::now() < until => sleep(pause).await,
+                begun => return Ok((turn, begun?)),
+            }
+            pause = LAST_LOOK.min(pause * 2);
+            self.is_settled(&signed, until).await?;
         }
     }
 
     /// Spends the token. It is spent at the present time, which may be long after the request came: an upload takes its
     /// time.
-    async fn spend(&self, mut signed: Signed) -> Result<Intent, ChangeError> {
+    async fn spend(
+        &self,
+        mut signed: Signed,
+        begin: fn(&Store, &Signed) -> Result<Intent, SpendError>,
+    ) -> Result<Intent, ChangeError> {
         let store = self.store.clone();
         let begun = blocking(move || {
-            signed.now = Timestamp::now();
-            store.begin(&signed)
+            signed.now = store.now();
+            begin(&store, &signed)
         });
         let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
         begun.map_err(|error| match error {
             SpendError::Refused(refusal) => ChangeError::Refused(refusal),
             SpendError::Full => ChangeError::Full(error),
+            SpendError::Store(error) if error.is_in_doubt() => ChangeError::InDoubt(error),
+            SpendError::Elsewhere(_) | SpendError::NotAlive => ChangeError::NotNow(error),
             SpendError::Store(error) => ChangeError::NothingChanged(error.into()),
         })
     }
 
-    async fn make(&self, intent: &Intent, change: Change) -> Result<Option<Vec<u8>>, UpstreamError> {
-        let (user, name) = (&intent.user, intent.mutation.name());
-        let said = match change {
-            Change::Publish(publication) => self.upstream.publish(user, *publication).await?,
-            Change::SetYanked { version, yanked } => {
-                self.upstream.set_yanked(user, name, &version, yanked).await?;
-                None
+    async fn make(&self, intent: &Intent, change: Change) -> Result<Accepted, UpstreamError> {
+        match change {
+            Change::Publish(publication) => self.upstream.publish(intent, *publication).await,
+            Change::SetYanked { version, yanked } => self.upstream.set_yanked(intent, &version, yanked).await,
+            Change::Owners(owners) => self.upstream.change_owners(intent, &owners).await,
+            Change::ListOwners => {
+                let owners = self.upstream.owners(&intent.user, intent.mutation.name()).await?;
+                Ok(Accepted::Open(Some(owners)))
             }
-            Change::Owners(owners) => self.upstream.change_owners(user, name, &owners).await?,
-            Change::ListOwners => return self.upstream.owners(user, name).await.map(Some),
-        };
-        Ok(said.map(|said| said.to_string().into_bytes()))
+        }
     }
 
     /// Whether a change may have been made although the answer does not say so. Either the answer left it open, or the
@@ -216,18 +279,24 @@ impl Changes {
 
     /// Writes down the outcome of a change.
     async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
-        self.metrics.changed(intent.mutation.kind(), &outcome);
+        self.note(&intent, &outcome);
+        let store = self.store.clone();
+        let recorded = blocking(move || store.answered(&intent, &outcome, store.now())).await??;
+        self.keep_up_heads().await;
+        Ok(recorded)
+    }
+
+    /// Counts and logs the outcome of a change.
+    fn note(&self, intent: &Intent, outcome: &Outcome) {
+        self.metrics.changed(intent.mutation.kind(), outcome);
         tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
+    }
+
+    /// What was settled is on record. If no head can be signed now, the next one signs for its entry too.
+    async fn keep_up_heads(&self) {
         let (store, heads) = (self.store.clone(), self.heads.clone());
-        let recorded = blocking(move || {
-            let now = Timestamp::now();
-            let recorded = store.settle(&intent, &outcome, now)?;
-            // The change is made and on record. If no head can be signed now, the next one signs for this entry too.
-            if let Err(error) = heads.keep_up(&store, now) {
-                tracing::error!(%error, "the head of the audit log could not be signed");
-            }
-            Ok::<_, StoreError>(recorded)
-        });
-        Ok(recorded.await??)
+        if let Ok(Err(error)) = blocking(move || heads.keep_up(&store, store.now())).await {
+            tracing::error!(%error, "the head of the audit log could not be signed");
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use registry_gateway::config::Reads;
 use registry_gateway::store::{Record, Store, StoreError};
 use registry_gateway::store_place::StorePlace;
@@ -171,7 +170,8 @@ fn credential(command: CredentialCommand) -> Outcome {
             people::hint("`registry-gateway doctor` tells whether the registry behind takes it\n");
         }
         CredentialCommand::Remove { place, user } => {
-            if !place.store()?.remove_credential(&user, Timestamp::now())? {
+            let store = place.store()?;
+            if !store.remove_credential(&user, store.now())? {
                 return Err(format!("there was no credential of {user}").into());
             }
         }
@@ -187,7 +187,7 @@ fn show_records(store: &Store, version: Option<&str>) -> Outcome {
         ),
         None => None,
     };
-    let mut discrepancies = store.discrepancies(Timestamp::now())?;
+    let mut discrepancies = store.discrepancies(store.now())?;
     let records = match store.published(wanted) {
         // A row that leads to something else than a publish is among the discrepancies.
         Err(StoreError::Damaged(_)) if !discrepancies.is_empty() => Vec::new(),

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use asymmetric_token::CrateName;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use jiff::Timestamp;
 
 use crate::causes::with_causes;
 use crate::config::{Config, Reads, UpstreamConfig};
@@ -46,7 +45,7 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
         findings.extend(runtime.block_on(address::reached(config, &addresses)));
     }
     let mut keys = store.keys()?;
-    let now = Timestamp::now();
+    let now = store.now();
     keys.retain(|key| key.revoked.is_none() && key.expires.is_none_or(|end| now < end));
     findings.push(in_use(&keys));
     if let Some(upstream) = &config.upstream {
@@ -100,7 +99,7 @@ fn outcomes(open: &[OpenChange]) -> Finding {
     if open.is_empty() {
         return good("every change on record has an outcome");
     }
-    let described = |OpenChange { intent, why }: &OpenChange| {
+    let described = |OpenChange { intent, why, .. }: &OpenChange| {
         let Intent { seq, user, time, .. } = intent;
         let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         format!("{intent} by {user}, number {seq}, since {time:.0}{why}")
@@ -202,7 +201,7 @@ async fn behind(
         });
     }
     if let Some(user) = reader {
-        let reader = Reader { user: user.clone(), revision: store.revision()? };
+        let reader = Reader { user: user.clone(), revision: store.revision().await? };
         let looking = versions::Looking::new(&remote, reader, store, config.max_crate);
         findings.extend(looking.at_all(crates, &upstream.addresses()).await?);
     }

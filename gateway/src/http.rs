@@ -23,7 +23,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use hyper::body::{Body as _, Incoming};
 use ipnet::IpNet;
-use jiff::Timestamp;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
@@ -203,7 +202,7 @@ fn say_how_to_come_in(app: &App, mut response: Response) -> Response {
     let challenges = app.rules.challenges;
     // Without random bytes no challenge is issued. Whoever needs one is told so by the next refusal.
     if challenges != Challenges::Off
-        && let Some(challenge) = app.rules.issuer.issue_random(Timestamp::now())
+        && let Some(challenge) = app.rules.issuer.issue_random(app.store.now())
     {
         parameters += &format!(", challenge=\"{challenge}\", challenges=\"{}\"", challenges.as_str());
     }

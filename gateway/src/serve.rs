@@ -4,15 +4,16 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::attestation;
+use crate::causes::with_causes;
 use crate::challenge::Issuer;
 use crate::changes::Changes;
-use crate::config::{Config, OutOfBounds};
+use crate::config::{Config, OutOfBounds, Owners};
 use crate::connections::Connections;
 use crate::http::{App, Registry};
 use crate::limits::Limits;
@@ -20,10 +21,11 @@ use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::operators::Operators;
 use crate::policy::Rules;
-use crate::store::{Heads, ServeLock, Store, StoreError};
+use crate::store::{Heads, Heartbeat, ServeLock, SharedSettings, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 use crate::unpacking::Unpacking;
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
+use crate::vault::Vault;
 use crate::verified_reads::VerifiedReads;
 pub(crate) use addresses::Addresses;
 
@@ -31,6 +33,8 @@ mod addresses;
 
 /// The most connections to the operators' listener.
 const MOST_OPERATORS: usize = 16;
+/// The time until a database that could not be used at the start is tried again.
+const TRIED_AGAIN: Duration = Duration::from_secs(1);
 /// Connections that wait to be taken; the system may have a lower limit.
 #[cfg(unix)]
 const MOST_KNOCKING: i32 = 4096;
@@ -124,7 +128,7 @@ impl Gateway {
     /// [`StartError`].
     pub fn start(config: Config) -> Result<Running, StartError> {
         config.is_within_bounds()?;
-        let store = Arc::new(Store::at(&config.store, &config.postgres)?);
+        let store = Arc::new(opened(&config)?);
         let lock = store.recover()?;
         let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let (listener, address) = bound(config.listen)?;
@@ -133,8 +137,9 @@ impl Gateway {
         let issuer = Issuer::new(&store.challenge_key()?, &index_url);
         let enrollment_issuer = Issuer::of_enrollments(&store.enrollment_key()?, &index_url);
         let (window, skew, challenges) = (config.window, config.skew, config.challenges);
+        let heartbeat = store.join(&name_of_this(address), shared_settings(&config, &index_url)?)?;
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
-        let heads = Arc::new(Heads::open(&store, &rules.url, Timestamp::now())?);
+        let heads = Arc::new(Heads::open(&store, &rules.url, store.now())?);
         let upstream = Arc::new(match &config.upstream {
             Some(upstream) => Upstream::Remote(Box::new(Remote::new(upstream, store.clone())?)),
             None => Upstream::BuiltIn(BuiltIn::new(store.clone())),
@@ -173,7 +178,7 @@ impl Gateway {
         app.changes.take_up()?;
         // Its own store answers at once. A registry behind is asked while others are served.
         if let Upstream::BuiltIn(_) = *app.upstream
-            && let Err(error) = runtime.block_on(app.changes.settle_together(Timestamp::now()))
+            && let Err(error) = runtime.block_on(app.changes.settle_together(store.now()))
         {
             tracing::error!(%error, "what came of some changes is not on record yet");
         }
@@ -184,10 +189,24 @@ impl Gateway {
         let serving = app.clone();
         let thread = thread::Builder::new()
             .name("registry-gateway".to_owned())
-            .spawn(move || serve(runtime, sockets, serving, stopped, lock))
+            .spawn(move || serve(runtime, sockets, serving, stopped, (lock, heartbeat)))
             .map_err(StartError::Threads)?;
         let (stop, thread) = (Some(stop), Some(thread));
         Ok(Running { app, address, operators: operators_address, tls, stop, thread })
+    }
+}
+
+/// The store. A database that cannot be used yet is waited for: this computer may have started before that one.
+fn opened(config: &Config) -> Result<Store, StoreError> {
+    loop {
+        match Store::at(&config.store, &config.postgres) {
+            Err(error) if error.is_passing() => {
+                let (cause, hint) = (with_causes(&error), error.hint());
+                tracing::warn!(cause, hint, "the store's database cannot be used yet, and is waited for");
+                thread::sleep(TRIED_AGAIN);
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -263,6 +282,38 @@ impl Drop for Running {
     }
 }
 
+/// The gateway as others see it that serve the same store.
+fn name_of_this(address: SocketAddr) -> String {
+    #[cfg(unix)]
+    let computer = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let computer = std::env::var("COMPUTERNAME").unwrap_or_default();
+    format!("{computer} ({address})")
+}
+
+/// What has to be the same at all gateways that serve the store. Of the key file that is a fingerprint.
+fn shared_settings(config: &Config, index_url: &str) -> Result<SharedSettings, StartError> {
+    let upstream = config.upstream.as_ref();
+    let key = upstream.map(|upstream| Vault::open(&upstream.key_file)).transpose();
+    let key = key.map_err(RemoteConfigError::from)?.map(|vault| vault.fingerprint().to_owned());
+    let behind = upstream.and_then(|upstream| upstream.addresses().into_iter().next());
+    let owners = match config.owners {
+        Owners::List => "list",
+        Owners::Change => "change",
+    };
+    let none = || "none".to_owned();
+    let settings = [
+        ("index-url", index_url.to_owned()),
+        ("window", config.window.as_secs().to_string()),
+        ("skew", config.skew.as_secs().to_string()),
+        ("challenges", config.challenges.as_str().to_owned()),
+        ("owners", owners.to_owned()),
+        ("index in [upstream]", behind.unwrap_or_else(none)),
+        ("key-file", key.unwrap_or_else(none)),
+    ];
+    Ok(settings.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
 /// One thread for each processor that this process may use, so that requests are verified and hashed in parallel. There
 /// are at least two, because the little that waits for the database on one of them must not keep everybody else
 /// waiting.
@@ -288,7 +339,10 @@ fn bound(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     Ok((listener, address))
 }
 
-fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, lock: ServeLock) {
+/// What a folder's one server holds, or one of those that share a store.
+type Held = (Option<ServeLock>, Option<Heartbeat>);
+
+fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>, held: Held) {
     let ending = app.clone();
     runtime.block_on(async {
         if let Err(error) = serve_all(sockets, app, stopped).await {
@@ -298,10 +352,10 @@ fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Rece
     // Requests that did not end in time may still run. They end here, so that nothing is written to the store once
     // another server may have it.
     drop(runtime);
-    if let Err(error) = ending.heads.sign_end(&ending.store, Timestamp::now()) {
+    if let Err(error) = ending.heads.sign_end(&ending.store, ending.store.now()) {
         tracing::error!(%error, "the end of the audit log could not be signed");
     }
-    drop(lock);
+    drop(held);
 }
 
 async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>) -> io::Result<()> {

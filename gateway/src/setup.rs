@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use registry_gateway::config::Config;
 use registry_gateway::keys::User;
 use registry_gateway::store::Store;
@@ -117,7 +116,7 @@ pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn
         io::stdin().lock().read_line(&mut line)?;
         line
     };
-    store.set_credential(user, &vault.seal(user, credential.trim())?, Timestamp::now())?;
+    store.set_credential(user, &vault.seal(user, credential.trim())?, store.now())?;
     Ok(())
 }
 

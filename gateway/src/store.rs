@@ -26,6 +26,7 @@ mod credentials;
 mod derived;
 mod enrolling;
 mod files;
+mod gateways;
 mod heads;
 mod in_doubt;
 mod keys;
@@ -45,21 +46,28 @@ mod unrecorded;
 mod users;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::{fs, io};
 
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use crate::background::blocking;
 use crate::config::PostgresConfig;
 use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 pub use audit::AuditError;
-pub(crate) use crates::{CratesError, IndexState};
+pub(crate) use crate_files::{CrateFile, Pieces};
+pub(crate) use crates::{CratesError, IndexFile, IndexState};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
+pub use gateways::{DEAD_AFTER, Heartbeat, Keeper, LivingGateway, SharedSettings};
 pub(crate) use heads::Heads;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
 pub use open::{Decision, DecisionError, OpenChange};
+use postgres::PostgresError;
 pub use revision::Revision;
 pub use search::Found;
 pub use sql::EngineError;
@@ -78,6 +86,10 @@ pub struct Store {
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
+    /// Of those who ask a PostgreSQL, as many as it has connections for are on threads.
+    threads: Arc<Semaphore>,
+    /// Under which this process serves a PostgreSQL, once it does.
+    epoch: Mutex<Option<gateways::Epoch>>,
 }
 
 /// The database's file in the store's folder.
@@ -110,6 +122,12 @@ pub enum StoreError {
     /// Another server runs on this store.
     #[error("another registry-gateway serves {}", path.display())]
     Served { path: PathBuf },
+    /// A gateway that lives serves the same store with another setting.
+    #[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
+    Differs { setting: String, here: String, there: String, name: String },
+    /// A thread cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     /// There is no store in this folder.
     #[error("there is no store in {}", path.display())]
     Missing { path: PathBuf },
@@ -122,6 +140,9 @@ pub enum StoreError {
     /// The database contains something that this program cannot have written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// A change has an outcome on record already.
+    #[error("it is on record already what came of {0}")]
+    Settled(String),
     /// The audit log cannot represent something.
     #[error("the audit log cannot represent this: {0}")]
     Entry(String),
@@ -166,6 +187,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store's PostgreSQL cannot be asked at present. The same may be asked again later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(EngineError::Postgres(error)) => error.is_passing(),
+            Self::Database(EngineError::InDoubt(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the log has that already, because it is the same for many requests.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Database(EngineError::Postgres(PostgresError::Together(_))))
+    }
+
+    /// Whether what was to be written may be written all the same.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Database(EngineError::InDoubt(_)))
+    }
+
     /// What to do next, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -178,6 +220,9 @@ impl StoreError {
                 )
             }
             Self::Newer { .. } => Some("install the newer registry-gateway".to_owned()),
+            Self::Differs { setting, .. } => Some(format!(
+                "give all gateways of a store the same `{setting}`; to change it, stop all of them before one starts with another"
+            )),
             Self::Served { .. } => Some("stop the other one, or give this one its own --store".to_owned()),
             Self::CrateFileMissing { .. } | Self::Damaged(_) => {
                 Some("restore the store from a backup".to_owned())
@@ -208,18 +253,17 @@ impl StoreError {
             | Self::File { .. }
             | Self::KeyRevoked(_)
             | Self::Random
+            | Self::Settled(_)
+            | Self::Thread(_)
             | Self::UserKnown(_) => None,
         }
     }
 }
 
-/// A lock that the one server of a store holds. It goes when this is dropped, and with a PostgreSQL when the connection breaks.
+/// A lock that the one server of a folder holds. It goes when this is dropped.
 #[derive(Debug)]
-pub enum ServeLock {
-    /// Of a folder.
-    File(fs::File),
-    /// Of a PostgreSQL.
-    Session(Box<postgres::Session>),
+pub struct ServeLock {
+    _file: fs::File,
 }
 
 impl Store {
@@ -327,7 +371,46 @@ impl Store {
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
+            threads: Arc::new(Semaphore::new(postgres::CONNECTIONS)),
+            epoch: Mutex::default(),
         }
+    }
+
+    /// Waits for what a reader asked of the store. A PostgreSQL has [`READ`](postgres::READ) for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] if that is over.
+    pub(crate) async fn in_time<T, E: From<StoreError>>(
+        &self,
+        reading: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match &self.engine {
+            Engine::Sqlite(_) => reading.await,
+            Engine::Postgres(_) => timeout(postgres::READ, reading).await.unwrap_or_else(|_| {
+                Err(StoreError::from(EngineError::Postgres(PostgresError::Late(postgres::READ))).into())
+            }),
+        }
+    }
+
+    /// Asks for something short: here, if the answer is on this computer, else on a thread that may wait for it. As long as all
+    /// connections are in use, no thread is taken.
+    pub(crate) async fn asked<T, E>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        if let Engine::Sqlite(_) = &self.engine {
+            return work(self);
+        }
+        let (store, turn) = (self.clone(), self.threads.clone().acquire_owned().await);
+        let asking = blocking(move || {
+            let _turn = turn;
+            work(&store)
+        });
+        asking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     /// Where the store is.
@@ -336,29 +419,24 @@ impl Store {
         &self.folder
     }
 
-    /// Locks the store for one server, and cleans up after a crash: unfinished uploads, and crate files whose version
-    /// was never committed, are removed.
+    /// Locks a folder for one server, and cleans up after a crash: unfinished uploads, and crate files whose version was
+    /// never committed, are removed. Those who serve a PostgreSQL [join](Self::join) the others instead.
     ///
     /// # Errors
     /// [`StoreError::Served`]; [`StoreError::CrateFileMissing`] if a version's file is gone.
-    pub fn recover(&self) -> Result<ServeLock, StoreError> {
-        let lock = self.lock()?;
+    pub fn recover(&self) -> Result<Option<ServeLock>, StoreError> {
+        let Some(lock) = self.lock()? else { return Ok(None) };
         files::empty(&self.folder.join(files::UPLOADS))?;
-        if let Engine::Sqlite(_) = &self.engine {
-            let known = self.crate_files()?;
-            files::keep_only(&self.folder.join(files::CRATES), &known)?;
-        }
-        Ok(lock)
+        let known = self.crate_files()?;
+        files::keep_only(&self.folder.join(files::CRATES), &known)?;
+        Ok(Some(lock))
     }
 
-    /// Takes the lock of the one server.
-    fn lock(&self) -> Result<ServeLock, StoreError> {
+    /// The lock of the one server, which a folder has.
+    fn lock(&self) -> Result<Option<ServeLock>, StoreError> {
         match &self.engine {
-            Engine::Sqlite(_) => files::lock(&self.folder),
-            Engine::Postgres(postgres) => {
-                let served = || StoreError::Served { path: postgres.to_string().into() };
-                postgres.lock()?.map(|lock| ServeLock::Session(Box::new(lock))).ok_or_else(served)
-            }
+            Engine::Sqlite(_) => files::lock(&self.folder).map(Some),
+            Engine::Postgres(_) => Ok(None),
         }
     }
 

@@ -10,7 +10,6 @@ mod remote;
 use asymmetric_token::{Checksum, CrateName, Mutation};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use jiff::Timestamp;
 use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,11 +19,12 @@ pub(crate) use built_in::BuiltIn;
 pub use remote::RemoteConfigError;
 pub(crate) use remote::{Remote, RemoteError};
 
+use crate::audit::Point;
 use crate::index::VersionState;
 use crate::keys::User;
 use crate::metadata::Metadata;
 use crate::policy::Refusal;
-use crate::store::{Outcome, Revision, StoreError};
+use crate::store::{Intent, Outcome, Revision, StoreError};
 
 /// A registry behind the gateway.
 #[derive(Debug)]
@@ -81,33 +81,37 @@ impl Upstream {
     pub(crate) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
         match self {
             Self::BuiltIn(built_in) => built_in.refuses(user, mutation).await,
-            Self::Remote(remote) => remote.refuses(user),
+            Self::Remote(remote) => remote.refuses(user).await,
         }
     }
 
-    /// Publishes a version. What there is to say to cargo of it is returned.
+    /// Publishes a version, which is what this intent is about.
     pub(crate) async fn publish(
         &self,
-        user: &User,
+        intent: &Intent,
         publication: Publication,
-    ) -> Result<Option<Value>, UpstreamError> {
+    ) -> Result<Accepted, UpstreamError> {
         match self {
-            Self::BuiltIn(built_in) => built_in.publish(user, publication).await.map(|()| None),
-            Self::Remote(remote) => remote.publish(user, publication).await,
+            Self::BuiltIn(built_in) => built_in.publish(intent, publication).await.map(Accepted::Settled),
+            Self::Remote(remote) => remote.publish(&intent.user, publication).await.map(Accepted::said),
         }
     }
 
-    /// Yanks or unyanks a version.
+    /// Yanks or unyanks a version, which is what this intent is about.
     pub(crate) async fn set_yanked(
         &self,
-        user: &User,
-        name: &CrateName,
+        intent: &Intent,
         version: &Version,
         yanked: bool,
-    ) -> Result<(), UpstreamError> {
+    ) -> Result<Accepted, UpstreamError> {
         match self {
-            Self::BuiltIn(built_in) => built_in.set_yanked(user, name, version, yanked).await,
-            Self::Remote(remote) => remote.set_yanked(user, name, version, yanked).await,
+            Self::BuiltIn(built_in) => {
+                built_in.set_yanked(intent, version, yanked).await.map(Accepted::Settled)
+            }
+            Self::Remote(remote) => {
+                let (user, name) = (&intent.user, intent.mutation.name());
+                remote.set_yanked(user, name, version, yanked).await.map(|()| Accepted::Open(None))
+            }
         }
     }
 
@@ -119,17 +123,19 @@ impl Upstream {
         }
     }
 
-    /// Adds or removes owners of a crate. What there is to say to cargo of it is returned.
+    /// Adds or removes owners of a crate, which is what this intent is about.
     pub(crate) async fn change_owners(
         &self,
-        user: &User,
-        name: &CrateName,
+        intent: &Intent,
         change: &OwnersChange,
-    ) -> Result<Option<Value>, UpstreamError> {
+    ) -> Result<Accepted, UpstreamError> {
         match self {
             // Whoever publishes a crate first owns it for good.
             Self::BuiltIn(_) => Err(Refusal::OwnersOff.into()),
-            Self::Remote(remote) => remote.change_owners(user, name, change).await,
+            Self::Remote(remote) => {
+                let (user, name) = (&intent.user, intent.mutation.name());
+                remote.change_owners(user, name, change).await.map(Accepted::said)
+            }
         }
     }
 
@@ -144,6 +150,21 @@ impl Upstream {
             Self::BuiltIn(built_in) => built_in.state(name, version).await,
             Self::Remote(remote) => remote.state(user, name, version).await,
         }
+    }
+}
+
+/// A change that was made.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// By the built-in registry, with the outcome in the same transaction, which is at this place of the audit log.
+    Settled(Point),
+    /// By a registry behind, with what it said that cargo shows, in JSON. The outcome is not on record yet.
+    Open(Option<Vec<u8>>),
+}
+
+impl Accepted {
+    fn said(said: Option<Value>) -> Self {
+        Self::Open(said.map(|said| said.to_string().into_bytes()))
     }
 }
 
@@ -166,8 +187,6 @@ pub(crate) struct Publication {
     pub(crate) length: u64,
     /// The crate file's SHA-256.
     pub(crate) checksum: Checksum,
-    /// When its token was spent.
-    pub(crate) time: Timestamp,
 }
 
 /// A change of a crate's owners.
@@ -233,6 +252,7 @@ impl UpstreamError {
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::Remote(error) if error.leaves_open() => None,
+            Self::Store(error) if error.is_in_doubt() => None,
             Self::Refused(_) | Self::Conflict(_) | Self::NotFound(_) | Self::Denied { .. } => {
                 Some(Outcome::Refused(self.to_string()))
             }

@@ -7,7 +7,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use asymmetric_token::Checksum;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -16,11 +18,15 @@ use crate::keys::User;
 use crate::private::{self, SecretError};
 
 const LABEL: &[u8] = b"registry-gateway upstream credential v1\0";
+const FINGERPRINT: &[u8] = b"registry-gateway key file fingerprint v1";
 /// The longest credential, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 4096;
 
 /// Encrypts and decrypts credentials.
-pub struct Vault(RandomizedNonceKey);
+pub struct Vault {
+    key: RandomizedNonceKey,
+    fingerprint: String,
+}
 
 /// Why a vault or a credential cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +82,16 @@ impl Vault {
         })?;
         let no_key = || VaultError::NotAKey(path.to_owned());
         let key = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| no_key())?);
-        RandomizedNonceKey::new(&AES_256_GCM, &key).map(Self).map_err(|_| no_key())
+        let fingerprint = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), FINGERPRINT);
+        let fingerprint = fingerprint.as_ref().try_into().map(Checksum).map_err(|_| no_key())?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| no_key())?;
+        Ok(Self { key, fingerprint: fingerprint.to_string() })
+    }
+
+    /// 64 hexadecimal digits that are the same for the same key, and from which the key cannot be found.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Makes a file with a new key, unless the file exists. Returns whether it was made.
@@ -108,7 +123,7 @@ impl Vault {
         }
         let mut bytes = credential.as_bytes().to_vec();
         let nonce = self
-            .0
+            .key
             .seal_in_place_append_tag(associated(user), &mut bytes)
             .map_err(|_| VaultError::NotACredential)?;
         Ok([nonce.as_ref().as_slice(), &bytes].concat())
@@ -123,7 +138,7 @@ impl Vault {
         let (nonce, bytes) = sealed.split_at_checked(NONCE_LEN).ok_or_else(failed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
         let mut bytes = Zeroizing::new(bytes.to_vec());
-        let clear = self.0.open_in_place(nonce, associated(user), &mut bytes).map_err(|_| failed())?;
+        let clear = self.key.open_in_place(nonce, associated(user), &mut bytes).map_err(|_| failed())?;
         std::str::from_utf8(clear).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| failed())
     }
 }

@@ -20,6 +20,13 @@ const STEPS: [&[&str]; 4] = [
 /// What Rust's test programs read.
 const TEST_THREADS: &str = "RUST_TEST_THREADS";
 
+/// The gateway's tests once more, with their stores in PostgreSQL. It is the program that was built for the step before.
+const IN_POSTGRES: &[&str] = &["test", "--workspace", "--test", "gateway"];
+/// What its tests read.
+const STORE: (&str, &str) = ("REGISTRY_GATEWAY_TEST_STORE", "postgres");
+/// What stays out of that, with the reasons.
+const NOT_IN_POSTGRES: &str = include_str!("../../gateway/tests/gateway/not_in_postgres.txt");
+
 /// Bans, licences and sources need nothing from the network. Advisories do, and they
 /// come with the day, not with a change.
 const DENY: &[&str] = &["deny", "--locked", "--workspace", "check", "bans", "licenses", "sources"];
@@ -40,22 +47,37 @@ pub(crate) fn run() -> Outcome {
 }
 
 fn run_steps(times: &mut Vec<(String, Duration)>) -> Outcome {
-    for step in STEPS {
-        run_step(step, times)?;
+    for arguments in STEPS {
+        run_step(arguments.join(" "), &mut step(arguments), times)?;
+        if arguments[0] == "test" {
+            test_in_postgres(times)?;
+        }
     }
     if succeeds("cargo-deny", &["--version"]) {
-        return run_step(DENY, times);
+        return run_step(DENY.join(" "), &mut step(DENY), times);
     }
     say("Skipped: cargo deny, which is not installed (the public workflow runs it)");
     Ok(())
 }
 
-fn run_step(arguments: &[&str], times: &mut Vec<(String, Duration)>) -> Outcome {
-    let name = format!("cargo {}", arguments.join(" "));
-    headline(format_args!("Checking: {}", arguments[0]));
+/// Clusters are for Linux in these tests.
+fn test_in_postgres(times: &mut Vec<(String, Duration)>) -> Outcome {
+    if !cfg!(target_os = "linux") || !prerequisites::has_postgresql() {
+        say("Skipped: the gateway's tests with their stores in PostgreSQL, which is not installed");
+        return Ok(());
+    }
+    let out = NOT_IN_POSTGRES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut test = step(IN_POSTGRES);
+    test.env(STORE.0, STORE.1).arg("--").args(out.flat_map(|name| ["--skip", name]));
+    run_step(format!("{}, with stores in PostgreSQL", IN_POSTGRES.join(" ")), &mut test, times)
+}
+
+fn run_step(arguments: String, step: &mut Command, times: &mut Vec<(String, Duration)>) -> Outcome {
+    let name = format!("cargo {arguments}");
+    headline(format_args!("Checking: {}", arguments.split(' ').next().unwrap_or_default()));
     command(&name);
     let started = Instant::now();
-    let status = step(arguments).status();
+    let status = step.status();
     times.push((name.clone(), started.elapsed()));
     match status {
         Ok(status) if status.success() => Ok(()),

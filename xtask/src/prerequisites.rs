@@ -202,7 +202,7 @@ fn has_c_compiler() -> bool {
 }
 
 /// Debian has its programs in a folder for each version, which is not in PATH.
-fn has_postgresql() -> bool {
+pub(crate) fn has_postgresql() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     versions.map(|version| version.path()).any(|version| version.join("bin/initdb").exists())
         || succeeds("initdb", &["--version"])

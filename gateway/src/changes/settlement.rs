@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{ChangeError, Changes};
 use crate::background::blocking;
 use crate::causes::{escaped, with_causes};
-use crate::store::{INTERRUPTED, Intent, Outcome, Signed, StoreError};
-use crate::upstream::{RemoteError, UpstreamError};
+use crate::store::{INTERRUPTED, Intent, Keeper, OpenChange, Outcome, Signed, StoreError};
+use crate::upstream::{RemoteError, Upstream, UpstreamError};
 
 /// The recorded outcome of a change of owners that was not answered.
 const UNKNOWN: &str = "interrupted; see who the owners are";
@@ -36,6 +36,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 /// The time for one crate.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// When to try a change again that waits for the outcome of another one, in seconds.
+const UNSETTLED_RETRY: u64 = 60;
 /// How long a change waits for what was left open of its crate.
 const WAITED_FOR: Duration = Duration::from_secs(10);
 
@@ -65,16 +67,19 @@ struct StillOpen {
 }
 
 impl Changes {
-    /// Takes up what an earlier run left open. Changes of these crates wait from now on.
+    /// Takes up what an earlier run left open in a folder. Changes of these crates wait from now on. What gateways leave that share
+    /// a store is looked for before each change.
     ///
     /// # Errors
     /// [`StoreError`].
     pub(crate) fn take_up(&self) -> Result<(), StoreError> {
-        self.store.open_intents()?.into_iter().for_each(|intent| self.left_open.add(intent));
+        if !self.store.is_shared() {
+            self.store.open_intents()?.into_iter().for_each(|intent| self.left_open.add(intent));
+        }
         Ok(())
     }
 
-    /// Settles what an earlier run left open in the gateway's own store, in one transaction: with a thousand of them, a
+    /// Settles what gateways that ended left open in their own store, in one transaction: with a thousand of them, a
     /// commit for each would take a thousand times as long as the disk. What cannot be told is asked for again later.
     ///
     /// # Errors
@@ -82,7 +87,7 @@ impl Changes {
     pub(crate) async fn settle_together(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut published = HashSet::new();
         let mut settled = Vec::new();
-        for intent in self.store.open_intents()? {
+        for OpenChange { intent, .. } in self.store.orphans()? {
             let Ok(mut outcome) = self.found_out(&intent).await else { continue };
             // One token publishes a version, and what is told above does not know of the others yet.
             if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (&outcome, &intent.mutation)
@@ -103,7 +108,7 @@ impl Changes {
     pub(crate) async fn keep_settling(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.settle(Timestamp::now()).await {
+            match self.settle(self.store.now()).await {
                 Ok(()) => pause = PAUSE,
                 Err(error) => tracing::error!(
                     error = escaped(&with_causes(&error)),
@@ -149,13 +154,19 @@ impl Changes {
     async fn to_be_settled(self: &Arc<Self>, now: Timestamp) -> Result<Vec<Vec<Intent>>, StoreError> {
         let changes = self.clone();
         let intents = blocking(move || {
-            changes.store.record_known(Timestamp::now())?;
-            changes.store.open_intents()
+            changes.store.record_known(changes.store.now())?;
+            changes.store.bury()?;
+            changes.store.open_changes()
         });
-        let Ok(intents) = intents.await else { return Ok(Vec::new()) };
+        let Ok(open) = intents.await else { return Ok(Vec::new()) };
         let mut crates = BTreeMap::<_, Vec<_>>::new();
-        for intent in intents? {
-            if intent.time < now - ABANDONED || self.left_open.has(&intent) {
+        for OpenChange { intent, keeper, .. } in open? {
+            let is_due = match keeper {
+                Keeper::This => intent.time < now - ABANDONED || self.left_open.has(&intent),
+                Keeper::Another(_) => false,
+                Keeper::Nobody { age } => self.is_left_alone(age).is_none(),
+            };
+            if is_due {
                 crates.entry(intent.mutation.name().as_str().to_owned()).or_default().push(intent);
             }
         }
@@ -189,18 +200,62 @@ impl Changes {
                 None => waiting.await,
             },
         };
-        let intents = self.left_open.of(name);
-        if intents.is_empty() {
-            return Ok(turn);
-        }
+        self.is_settled(signed, until).await?;
+        Ok(turn)
+    }
+
+    /// Settles everything that was left open of a crate, whose turn the caller has in this process.
+    ///
+    /// # Errors
+    /// [`ChangeError::Unsettled`], [`ChangeError::NothingChanged`].
+    pub(super) async fn is_settled(&self, signed: &Signed, until: Instant) -> Result<(), ChangeError> {
         let failed = |error: StoreError| ChangeError::NothingChanged(error.into());
+        let name = signed.mutation.name();
+        let mut intents = self.left_open.of(name);
+        for OpenChange { intent, keeper, .. } in self.orphans().await? {
+            if intent.mutation.name() != name {
+                continue;
+            }
+            if let Keeper::Nobody { age } = keeper
+                && let Some(wait) = self.is_left_alone(age)
+            {
+                return Err(left_alone(&intent, wait, self.store.now()));
+            }
+            if !intents.contains(&intent) {
+                intents.push(intent);
+            }
+        }
+        if intents.is_empty() {
+            return Ok(());
+        }
         let open = self.ask_about(intents, until).await.map_err(failed)?;
-        let user = self.store.key(signed.key).map_err(failed)?.map(|key| key.user);
+        let key = signed.key;
+        let key = self.store.asked(move |store| store.key(key)).await.map_err(failed)?;
+        let user = key.map(|key| key.user);
         // For want of one person's credential nobody else has to wait.
         let holds_up = |open: &StillOpen| {
             !open.error.is_of_one_user() || user.as_ref().is_none_or(|user| *user == open.intent.user)
         };
-        open.into_iter().find(holds_up).map_or(Ok(turn), |open| Err(open.into()))
+        open.into_iter().find(holds_up).map_or(Ok(()), |open| Err(open.into()))
+    }
+
+    /// What gateways have left open that share this store and have ended.
+    async fn orphans(&self) -> Result<Vec<OpenChange>, ChangeError> {
+        if !self.store.is_shared() {
+            return Ok(Vec::new());
+        }
+        let store = self.store.clone();
+        let orphans = blocking(move || store.orphans()).await?;
+        orphans.map_err(|error| ChangeError::NothingChanged(error.into()))
+    }
+
+    /// How much longer nobody settles a change whose gateway has ended. A registry behind may still be working on it; the
+    /// built-in one makes a change and settles it in one transaction.
+    fn is_left_alone(&self, age: SignedDuration) -> Option<SignedDuration> {
+        match &*self.upstream {
+            Upstream::BuiltIn(_) => None,
+            Upstream::Remote(_) => Some(ABANDONED - age).filter(|wait| wait.is_positive()),
+        }
     }
 
     /// Asks what came of some intents of a crate, whose turn the caller has, and settles them. Those of which it was not told
@@ -208,7 +263,8 @@ impl Changes {
     async fn ask_about(&self, intents: Vec<Intent>, until: Instant) -> Result<Vec<StillOpen>, StoreError> {
         let mut open = Vec::new();
         for intent in intents {
-            if !self.store.is_in_doubt(&intent)? {
+            let asked = intent.clone();
+            if !self.store.asked(move |store| store.is_in_doubt(&asked)).await? {
                 self.left_open.remove(&intent);
                 continue;
             }
@@ -228,7 +284,7 @@ impl Changes {
     async fn write_down(&self, intent: Intent, outcome: Outcome) -> Result<(), StoreError> {
         tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
         let (store, settled) = (self.store.clone(), intent.clone());
-        let written = blocking(move || match store.settle(&settled, &outcome, Timestamp::now()) {
+        let written = blocking(move || match store.settle(&settled, &outcome, store.now()) {
             // An administrator was quicker, or the outcome is kept until it can be written.
             Err(_) if !store.is_in_doubt(&settled)? => Ok(()),
             written => written.map(drop),
@@ -259,8 +315,9 @@ impl Changes {
         };
         let done = match &intent.mutation {
             Mutation::Publish { name, version, checksum } => {
+                let (name, version) = (name.to_string(), version.to_string());
                 state.is_some_and(|state| state.checksum == *checksum)
-                    && !self.store.is_published(name.as_str(), &version.to_string())?
+                    && !self.store.asked(move |store| store.is_published(&name, &version)).await?
             }
             Mutation::Yank { .. } => state.is_some_and(|state| state.yanked),
             Mutation::Unyank { .. } => state.is_some_and(|state| !state.yanked),
@@ -278,9 +335,22 @@ fn silent() -> UpstreamError {
 
 impl From<StillOpen> for ChangeError {
     fn from(open: StillOpen) -> Self {
-        let (change, name) = (open.intent.to_string(), open.intent.mutation.name().clone());
-        Self::Unsettled { change, name, seq: open.intent.seq, why: open.error.to_string() }
+        unsettled(&open.intent, open.error.to_string(), UNSETTLED_RETRY)
     }
+}
+
+/// A change whose gateway has ended, and that the registry behind may still be working on for so long.
+fn left_alone(intent: &Intent, wait: SignedDuration, now: Timestamp) -> ChangeError {
+    let until = now + wait;
+    let why = format!(
+        "the gateway that made it has ended, and the registry behind is given until {until:.0} before it is asked"
+    );
+    unsettled(intent, why, wait.as_secs().unsigned_abs() + 1)
+}
+
+fn unsettled(intent: &Intent, why: String, retry_after: u64) -> ChangeError {
+    let (change, name) = (intent.to_string(), intent.mutation.name().clone());
+    ChangeError::Unsettled { change, name, seq: intent.seq, why, retry_after }
 }
 
 #[cfg(test)]

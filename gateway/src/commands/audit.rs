@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
 use registry_gateway::audit::{Head, Point};
 use registry_gateway::inspection;
 use registry_gateway::store::Store;
@@ -41,7 +40,7 @@ pub(super) fn verify(store: &Store, kept: Option<KeptHead>) -> Outcome {
     }
     text.push_str(&format!("end        {end}\n"));
     say(&text)?;
-    let found = inspection::inspect(store, Timestamp::now())?;
+    let found = inspection::inspect(store, store.now())?;
     if let Some(first) = found.faults.first() {
         say(&found.faults.iter().map(|fault| format!("WRONG      {fault}\n")).collect::<String>())?;
         return Err(NotAsLogged { first: first.to_string(), more: found.faults.len() - 1 }.into());

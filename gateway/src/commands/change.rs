@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-use registry_gateway::store::{Decision, OpenChange};
+use registry_gateway::store::{Decision, Keeper, OpenChange};
 use semver::Version;
 
 use super::{Outcome, say};
@@ -19,7 +18,8 @@ pub(super) fn change(command: ChangeCommand) -> Outcome {
         ChangeCommand::Settle { place, id, decision: DecisionOption { done, .. } } => {
             let (decision, word) =
                 if done { (Decision::Done, "done") } else { (Decision::NotDone, "not done") };
-            let intent = place.store()?.decide(id, decision, Timestamp::now())?;
+            let store = place.store()?;
+            let intent = store.decide(id, decision, store.now())?;
             say(&format!("{intent}\t{word}\n"))?;
         }
     }
@@ -27,11 +27,14 @@ pub(super) fn change(command: ChangeCommand) -> Outcome {
 }
 
 /// A line with number, time, mutation, crate, version, user and reason, separated by tabs.
-fn line(OpenChange { intent, why }: &OpenChange) -> String {
+fn line(OpenChange { intent, why, keeper }: &OpenChange) -> String {
     let mutation = &intent.mutation;
     let version = mutation.version().map_or("-".to_owned(), Version::to_string);
-    let why =
-        why.as_deref().unwrap_or("it is under way, or the gateway ended during it and has not looked yet");
+    let why = why.clone().unwrap_or_else(|| match keeper {
+        Keeper::This => "it is under way, or the gateway ended during it and has not looked yet".to_owned(),
+        Keeper::Another(name) => format!("it is under way at the gateway {name}"),
+        Keeper::Nobody { .. } => "the gateway ended during it, and no other has looked yet".to_owned(),
+    });
     format!(
         "{}\t{:.0}\t{}\t{}\t{version}\t{}\t{why}\n",
         intent.seq,

@@ -16,7 +16,8 @@ use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
         UserCommand::Add { place, user, again } => {
-            open_or_create(&place)?.add_user(&user, again, Timestamp::now())?;
+            let store = open_or_create(&place)?;
+            store.add_user(&user, again, store.now())?;
             say(&format!("{user}\n"))?;
         }
         UserCommand::List { place } => {
@@ -26,7 +27,7 @@ pub(super) fn user(command: UserCommand) -> Outcome {
         }
         UserCommand::Remove { place, user } => {
             let store = place.store()?;
-            let revoked = store.remove_user(&user, Timestamp::now())?;
+            let revoked = store.remove_user(&user, store.now())?;
             say(&format!("{user}\t{} revoked\n", count(revoked)))?;
             if store.credential(&user)?.is_some() {
                 hint(&format!(
@@ -41,7 +42,8 @@ pub(super) fn user(command: UserCommand) -> Outcome {
 
 /// Prints only the code on standard output. It cannot be shown again.
 pub(super) fn invite(place: &Place, user: &User) -> Outcome {
-    let (code, expires) = place.store()?.invite(user, Timestamp::now())?;
+    let store = place.store()?;
+    let (code, expires) = store.invite(user, store.now())?;
     say(&format!("{code}\n"))?;
     hint(&format!(
         "good once, until {expires:.0}; it is not kept. For {user}: yk-cargo enroll REGISTRY --invite\n"
@@ -55,15 +57,15 @@ pub(super) fn hint(text: &str) {
 }
 
 pub(super) fn key(command: KeyCommand) -> Outcome {
-    let now = Timestamp::now();
     match command {
         KeyCommand::Add(add) => {
             let AddKey { place, user, role, label, subject, expires, public } = *add;
+            let store = open_or_create(&place)?;
+            let now = store.now();
             let expires = match expires {
                 Some(expires) => Some(expires.after(now).ok_or("--expires is not in the future")?),
                 None => None,
             };
-            let store = open_or_create(&place)?;
             let is_new = matches!(store.has_user(&user), Err(StoreError::UserUnknown(_)));
             let new = NewKey { public, user: user.clone(), role, label, subject, expires };
             say(&format!("{}\n", store.add_key(new, now)?.id()))?;
@@ -72,12 +74,14 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
             }
         }
         KeyCommand::List { place } => {
-            for key in place.store()?.keys()? {
-                say(&key_line(&key, now))?;
+            let store = place.store()?;
+            for key in store.keys()? {
+                say(&key_line(&key, store.now()))?;
             }
         }
         KeyCommand::Revoke { place, id } => {
-            let key = place.store()?.revoke_key(&id, now)?;
+            let store = place.store()?;
+            let key = store.revoke_key(&id, store.now())?;
             say(&format!("{}\n", key.id()))?;
         }
     }

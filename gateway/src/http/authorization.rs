@@ -29,7 +29,7 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<R
         Reads::Open => return Ok(None),
         Reads::Bypass => return Err(Failure::nothing_here()),
     }
-    let reader = reader(app, request).await?;
+    let reader = app.store.in_time(reader(app, request)).await?;
     is_known(request);
     Ok(Some(reader))
 }
@@ -37,13 +37,13 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<R
 async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
-    let revision = app.store.revision()?;
-    if let Some(reader) = known_reader(app, hash, revision, Timestamp::now())? {
+    let revision = app.store.revision().await?;
+    if let Some(reader) = known_reader(app, hash, revision).await? {
         return Ok(reader);
     }
     let (app, token, client) = (app.clone(), token.to_owned(), client(request)?);
     blocking(move || {
-        let (verified, key) = verified(&app, &token, client, &Operation::Read, Timestamp::now())?;
+        let (verified, key) = verified(&app, &token, client, &Operation::Read, app.store.now())?;
         let reader = Reader { user: key.user.clone(), revision };
         app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
         Ok::<_, Failure>(reader)
@@ -69,18 +69,15 @@ pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Re
 
 /// The reader, if the token's signature was verified before and it still allows reading. If it does not, the full
 /// verification tells why.
-fn known_reader(
-    app: &App,
-    hash: TokenHash,
-    revision: Revision,
-    now: Timestamp,
-) -> Result<Option<Reader>, StoreError> {
+async fn known_reader(app: &App, hash: TokenHash, revision: Revision) -> Result<Option<Reader>, StoreError> {
     let Some(mut read) = app.verified_reads.find(&hash) else { return Ok(None) };
     if read.revision != revision {
-        let Some(key) = app.store.key(read.key.id())? else { return Ok(None) };
+        let id = read.key.id();
+        let Some(key) = app.store.asked(move |store| store.key(id)).await? else { return Ok(None) };
         let verified = read.verified.clone();
         read = app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
     }
+    let now = app.store.now();
     let allowed = policy::decide(&read.verified, &read.key, &app.rules, &Operation::Read, now).is_ok();
     Ok(allowed.then(|| {
         app.metrics.known_read();
@@ -95,8 +92,10 @@ pub(super) async fn authorize(
     operation: Operation,
 ) -> Result<(User, Signed), Failure> {
     let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
+    // A database that does not answer keeps no thread waiting.
+    app.store.revision().await?;
     let (user, signed) = blocking(move || {
-        let now = Timestamp::now();
+        let now = asked.store.now();
         let (verified, key) = verified(&asked, &token, client, &operation, now)?;
         let no_change = Refusal::Kind { token: "read", request: "change anything" };
         let signed = signed(token, &verified, &operation, now).ok_or(no_change)?;

@@ -20,7 +20,7 @@ use crate::store::{Enrolled, Enrolling, ProvenKey, Right, StoreError};
 
 /// `GET /api/v1/enroll`: a nonce, and what is required of keys. Anybody may ask.
 pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let now = Timestamp::now();
+    let now = app.store.now();
     let nonce =
         app.enrollment_issuer.issue_random(now).ok_or_else(|| Failure::internal(StoreError::Random))?;
     Ok(json(&json!({
@@ -42,7 +42,8 @@ pub(super) async fn enroll(State(app): State<Arc<App>>, request: HttpRequest) ->
     app.limits.count(client(&parts)?.0, None)?;
     let mut body = RequestBody::of_a_stranger(&app, &parts, body);
     let body = body.whole("an enrollment", MAX_REQUEST_BYTES).await?;
-    blocking(move || enroll_keys(&app, &body, Timestamp::now())).await
+    app.store.revision().await?;
+    blocking(move || enroll_keys(&app, &body, app.store.now())).await
 }
 
 /// The cheap checks come first: no signature is verified for somebody without an invite or an enrolled key.

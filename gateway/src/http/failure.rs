@@ -16,8 +16,12 @@ use crate::policy::Refusal;
 use crate::store::{EnrollError, SpendError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
-/// When to try a change again that waits for the outcome of another one, in seconds.
-const UNSETTLED_RETRY: u64 = 60;
+/// When to try a change again that another gateway kept from being made, in seconds.
+const OTHERS_RETRY: u64 = 5;
+/// When to look at a change of which it is not known whether it was made, in seconds.
+const IN_DOUBT_RETRY: u64 = 60;
+/// When to ask again while the store's database does not answer, in seconds.
+const UNAVAILABLE_RETRY: u64 = 5;
 
 /// Why a request is refused or failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,15 @@ pub(super) enum Failure {
     /// The store failed before a change, or after it.
     #[error(transparent)]
     Change(ChangeError),
+    /// The store's database cannot be asked at present. Nothing is answered from what was known before.
+    #[error("the registry's database does not answer; try again in a few seconds")]
+    Unavailable(StoreError),
+    /// The store's database did not say what came of a change in it.
+    #[error(
+        "the registry's database did not say whether this was done, and it will be settled when it does; look in a minute, and \
+         try again if it was not"
+    )]
+    InDoubt(StoreError),
     /// Something failed that is not the client's fault.
     #[error("the registry failed; its log says why")]
     Internal(Box<dyn Error + Send + Sync>),
@@ -92,12 +105,29 @@ impl Failure {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Change(ChangeError::Unsettled { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Change(
+                ChangeError::Unsettled { .. }
+                | ChangeError::NotNow(_)
+                | ChangeError::TakenOver(_)
+                | ChangeError::InDoubt(_),
+            )
+            | Self::Unavailable(_)
+            | Self::InDoubt(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Change(error) if is_passing(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
             Self::Change(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+}
+
+/// Whether nothing was changed because the store's database cannot be asked at present.
+fn is_passing(error: &ChangeError) -> bool {
+    match error {
+        ChangeError::NothingChanged(cause) => cause.downcast_ref().is_some_and(StoreError::is_passing),
+        ChangeError::NotMade { source, .. } => source.is_passing(),
+        _ => false,
     }
 }
 
@@ -132,7 +162,11 @@ impl From<EnrollError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            error if error.is_in_doubt() => Self::InDoubt(error),
+            error if error.is_passing() => Self::Unavailable(error),
+            error => Self::internal(error),
+        }
     }
 }
 
@@ -141,6 +175,7 @@ impl From<SpendError> for Failure {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
             SpendError::Full => Self::Change(ChangeError::Full(error)),
+            SpendError::Elsewhere(_) | SpendError::NotAlive => Self::Change(ChangeError::NotNow(error)),
             SpendError::Store(error) => error.into(),
         }
     }
@@ -154,7 +189,11 @@ impl From<ChangeError> for Failure {
             ChangeError::Panicked(panic) => Self::internal(panic),
             ChangeError::Full(_)
             | ChangeError::Unsettled { .. }
+            | ChangeError::NotNow(_)
+            | ChangeError::TakenOver(_)
             | ChangeError::NothingChanged(_)
+            | ChangeError::InDoubt(_)
+            | ChangeError::NotMade { .. }
             | ChangeError::NotOnRecord { .. } => Self::Change(error),
         }
     }
@@ -189,11 +228,26 @@ impl IntoResponse for Failure {
             Self::Internal(cause) => {
                 tracing::error!(cause = %with_causes(cause.as_ref()), "a request failed")
             }
-            Self::Change(cause @ (ChangeError::NothingChanged(_) | ChangeError::NotOnRecord { .. })) => {
+            Self::Unavailable(cause) if cause.is_told() => {
+                tracing::info!(cause = %with_causes(cause), "the store's database does not answer");
+            }
+            Self::Unavailable(cause) | Self::InDoubt(cause) => {
+                let hint = cause.hint();
+                tracing::error!(cause = %with_causes(cause), hint, "the store's database cannot be used");
+            }
+            Self::Change(
+                cause @ (ChangeError::NothingChanged(_)
+                | ChangeError::InDoubt(_)
+                | ChangeError::NotMade { .. }
+                | ChangeError::NotOnRecord { .. }),
+            ) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
             Self::Change(ChangeError::Unsettled { .. }) => {
                 tracing::warn!(cause = detail, "a change has to wait for the outcome of another one");
+            }
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => {
+                tracing::warn!(cause = detail, "a change was not made for another gateway's sake");
             }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
@@ -211,7 +265,11 @@ impl IntoResponse for Failure {
         }
         let retry_after = match &self {
             Self::TooMany(wait) => Some(whole_seconds(wait).into()),
-            Self::Change(ChangeError::Unsettled { .. }) => Some(UNSETTLED_RETRY.into()),
+            Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => Some(OTHERS_RETRY.into()),
+            Self::Change(ChangeError::InDoubt(_)) | Self::InDoubt(_) => Some(IN_DOUBT_RETRY.into()),
+            Self::Unavailable(_) => Some(UNAVAILABLE_RETRY.into()),
+            Self::Change(error) if is_passing(error) => Some(UNAVAILABLE_RETRY.into()),
             Self::Denied { retry_after, .. } => retry_after.clone(),
             Self::Remote(error) => error.retry_after().cloned(),
             _ => None,

@@ -8,7 +8,6 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use crate_file::characters::is_hidden;
-use jiff::Timestamp;
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -66,7 +65,7 @@ async fn publication(
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
         metadata.must_not_depend_on(&app.upstream_addresses)?;
-        Ok::<_, Failure>(Publication { metadata, file, length, checksum, time: Timestamp::now() })
+        Ok::<_, Failure>(Publication { metadata, file, length, checksum })
     });
     Ok((signed, publication.await?))
 }

@@ -42,7 +42,7 @@ pub(super) async fn proof(
             "public": key.public.to_string(),
             "role": key.role.as_str(),
             "attestation": attestation,
-            "audit": audit_path(&app, &record, Timestamp::now())?,
+            "audit": audit_path(&app, &record, app.store.now())?,
         })))
     })
     .await

@@ -1,15 +1,16 @@
 //! The crates of the built-in registry: index files, downloads, search, owners; publishing and yanking.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::ledger::{self, Intent, Outcome};
 use super::names::{fold, without_build};
 use super::sql::{Sql, values};
-use super::{Store, StoreError, search};
+use super::{CrateFile, Store, StoreError, search};
+use crate::audit::Point;
 use crate::index::Line;
 use crate::keys::User;
 use crate::policy::Refusal;
@@ -68,21 +69,24 @@ impl Store {
         publishable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Publishes a version: its file first, then its row. Whoever publishes a crate first owns it.
+    /// Publishes a version: its file first, then its row, and in the same transaction the outcome of its intent. Whoever
+    /// publishes a crate first owns it. Returns where the audit log has the outcome.
     ///
     /// # Errors
-    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`].
+    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`]; [`StoreError::Settled`] if the intent
+    /// has an outcome already. Nothing is changed then, and the intent is as it was.
     pub(crate) fn publish(
         &self,
-        user: &User,
+        intent: &Intent,
         line: &Line,
         description: Option<&str>,
         file: NamedTempFile,
         now: Timestamp,
-    ) -> Result<(), CratesError> {
-        let (name, version) = (line.name.as_str(), line.vers.as_str());
+    ) -> Result<Point, CratesError> {
+        let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
         let kept = self.sent(file, &line.cksum)?;
-        self.write(|transaction| {
+        let published = self.write(|transaction| {
+            ledger::must_be_open(transaction, intent)?;
             let core = publishable(transaction, user, name, version)?;
             transaction.execute(
                 "INSERT INTO crate (folded, name, owner, description, changed)
@@ -96,8 +100,13 @@ impl Store {
                 values![&fold(name), version, &core, &line.to_json()],
             )?;
             search::offer(transaction, &fold(name), version)?;
-            Ok(self.keep(transaction, kept, name, version)?)
-        })
+            self.keep(transaction, kept, name, version)?;
+            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
+        });
+        if published.is_err() {
+            self.give_up(&line.cksum);
+        }
+        published
     }
 
     /// Whether a user could yank or unyank this version, as things stand.
@@ -108,19 +117,22 @@ impl Store {
         yankable(&self.reader()?, user, name, version).map(drop)
     }
 
-    /// Yanks or unyanks a version for its owner. If it is so already, that is no error.
+    /// Yanks or unyanks a version for its owner, and settles the intent of it in the same transaction. If it is so already,
+    /// that is no error. Returns where the audit log has the outcome.
     ///
     /// # Errors
-    /// [`CratesError::NotFound`], [`Refusal::NotOwner`].
+    /// [`CratesError::NotFound`], [`Refusal::NotOwner`]; [`StoreError::Settled`] if the intent has an outcome already. Nothing
+    /// is changed then, and the intent is as it was.
     pub(crate) fn set_yanked(
         &self,
-        user: &User,
-        name: &str,
+        intent: &Intent,
         version: &str,
         yanked: bool,
         now: Timestamp,
-    ) -> Result<(), CratesError> {
+    ) -> Result<Point, CratesError> {
+        let (user, name) = (&intent.user, intent.mutation.name().as_str());
         self.write(|transaction| {
+            ledger::must_be_open(transaction, intent)?;
             let (id, mut line) = yankable(transaction, user, name, version)?;
             line.yanked = yanked;
             let update = "UPDATE version SET line = ? WHERE id = ?";
@@ -130,13 +142,19 @@ impl Store {
                 values![now.as_second(), &fold(name)],
             )?;
             let note = if yanked { search::withdraw } else { search::offer };
-            Ok(note(transaction, &fold(name), version)?)
+            note(transaction, &fold(name), version)?;
+            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
         })
     }
 
     /// The state of the index file of the crate whose lower-case name this is.
     pub(crate) fn index_state(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
         index_state(&self.reader()?, lower)
+    }
+
+    /// The same, if it can be told without waiting for anything but the system's memory.
+    pub(crate) fn index_state_at_once(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
+        self.engine.idle_reader().map_or(Ok(None), |reader| index_state(&reader, lower))
     }
 
     /// The index file of the crate whose lower-case name this is.
@@ -158,10 +176,10 @@ impl Store {
         Ok(Some(IndexFile { lines, state }))
     }
 
-    /// Opens a version's file, if there is a version of exactly this name and number.
-    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<File>, StoreError> {
+    /// A version's file, if there is a version of exactly this name and number.
+    pub(crate) fn published_file(&self, name: &str, version: &str) -> Result<Option<CrateFile>, StoreError> {
         let known = stored_line(&self.reader()?, name, version)?.is_some();
-        known.then(|| self.open_crate_file(name, version)).transpose()
+        known.then(|| self.found_crate_file(name, version)).transpose()
     }
 
     /// The owner of a crate; `None` if there is no crate of this name or a similar one.

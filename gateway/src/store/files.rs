@@ -83,7 +83,7 @@ pub(super) fn lock(folder: &Path) -> Result<ServeLock, StoreError> {
     let path = folder.join("serve.lock");
     let file = private::file().create(true).truncate(false).open(&path).map_err(at(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(ServeLock::File(file)),
+        Ok(()) => Ok(ServeLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(StoreError::Served { path: folder.to_owned() }),
         Err(TryLockError::Error(error)) => Err(at(&path)(error)),
     }

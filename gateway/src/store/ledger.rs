@@ -1,7 +1,7 @@
 //! What tokens were spent on. A mutation takes three steps. [`begin`](Store::begin) spends the token and writes down
-//! what is about to be done, in one transaction. Then it is done, here or at the registry behind. Then
-//! [`settle`](Store::settle) writes down the outcome. A crash in between leaves an intent without an outcome, which is
-//! settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
+//! what is about to be done, in one transaction. Then it is done. Then [`settle`](Store::settle) writes down the outcome;
+//! what is done in this store is done in the same transaction. A crash in between leaves an intent without an outcome, which
+//! is settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
 //! in memory, and is written before the next token is spent.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::audit::{self, Kind};
 use super::counts::{self, Counted};
 use super::sql::{Row, Sql, values};
-use super::{Store, StoreError, crates, in_doubt, keys, parsed, time};
+use super::{Store, StoreError, crates, gateways, in_doubt, keys, parsed, time};
 use crate::audit::Point;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
@@ -102,6 +102,17 @@ pub enum SpendError {
     /// The token is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Another gateway has an open change of the crate.
+    #[error(
+        "another gateway is at work on a change of {0}; this token is not spent, so try again in a moment"
+    )]
+    Elsewhere(CrateName),
+    /// This gateway counts as dead.
+    #[error(
+        "this gateway could not tell its database lately that it runs, and until it can it changes nothing; this token is not \
+         spent, so try again in a moment"
+    )]
+    NotAlive,
     /// As many tokens were spent lately as can be remembered. None is forgotten before its time to make room.
     #[error("more changes were made lately than this registry can remember; try again tomorrow")]
     Full,
@@ -116,6 +127,9 @@ pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// What the outcome of a publish says, if the version is in this store.
 pub(super) const HERE: &str = "here";
+
+/// What an outcome says that came after the intent was settled.
+pub(super) const LATE: &str = "late";
 
 /// The most single-use keys, challenges and nonces that are remembered. They take about 300 MB.
 pub(super) const MOST_SPENT: i64 = 1_000_000;
@@ -143,9 +157,29 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
-    /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`]; nothing is written then.
+    /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`], [`SpendError::NotAlive`]; nothing is written then.
     pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
+        self.begin_with(signed, |_, _| Ok(()))
+    }
+
+    /// The same for what changes the crate: if several gateways serve the store, they take turns.
+    ///
+    /// # Errors
+    /// [`SpendError::Elsewhere`] also; nothing is written then.
+    pub(crate) fn begin_in_turn(&self, signed: &Signed) -> Result<Intent, SpendError> {
+        self.begin_with(signed, |transaction, intent| match self.epoch() {
+            Some(epoch) => gateways::take_turn(transaction, intent.mutation.name(), intent.seq, &epoch),
+            None => Ok(()),
+        })
+    }
+
+    fn begin_with(
+        &self,
+        signed: &Signed,
+        take_turn: impl FnOnce(&Sql<'_>, &Intent) -> Result<(), SpendError>,
+    ) -> Result<Intent, SpendError> {
         let (recorded, intent) = self.write(|transaction| {
+            self.must_live(transaction)?;
             let recorded = self.unrecorded.write(transaction, signed.now)?;
             let user = spend(transaction, signed, MOST_SPENT)?;
             let mutation = &signed.mutation;
@@ -163,7 +197,11 @@ impl Store {
             transaction.execute("INSERT INTO open_intent (seq) VALUES (?)", values![seq])?;
             counts::add(transaction, Counted::Open, 1)?;
             in_doubt::begin(transaction, seq, mutation, &user)?;
+            if let Some(epoch) = self.epoch() {
+                gateways::note_intent(transaction, seq, &epoch)?;
+            }
             let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
+            take_turn(transaction, &intent)?;
             Ok::<_, SpendError>((recorded, intent))
         })?;
         self.unrecorded.forget(&recorded);
@@ -173,13 +211,30 @@ impl Store {
     /// Writes down the outcome of an intent.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
+    /// [`StoreError::Settled`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
     pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Point, StoreError> {
         let settled = self.write(|transaction| settle(transaction, intent, outcome, now));
-        if !matches!(settled, Ok(_) | Err(StoreError::Damaged(_))) {
+        if !matches!(settled, Ok(_) | Err(StoreError::Settled(_) | StoreError::Damaged(_))) {
             self.unrecorded.remember(intent, outcome);
         }
         settled
+    }
+
+    /// Writes down what the registry behind answered. If somebody else has settled the intent meanwhile, it is a late outcome.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], and the outcome is written down later.
+    pub(crate) fn answered(
+        &self,
+        intent: &Intent,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<Point, StoreError> {
+        let recorded = self.write(|transaction| answered(transaction, intent, outcome, now));
+        if !matches!(recorded, Ok(_) | Err(StoreError::Damaged(_))) {
+            self.unrecorded.remember(intent, outcome);
+        }
+        recorded
     }
 
     /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
@@ -224,6 +279,41 @@ fn record(row: &Row<'_>) -> Result<Record, StoreError> {
     Entry::parse(row.get(1)?)?.record(row.get(0)?, is_here)
 }
 
+/// Settles an intent with what the registry behind answered, or adds that to what others have settled it with.
+pub(super) fn answered(
+    transaction: &Sql<'_>,
+    intent: &Intent,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<Point, StoreError> {
+    if is_open(transaction, intent.seq)? {
+        return settle(transaction, intent, outcome, now);
+    }
+    let (known, at) = last_outcome(transaction, intent.seq)?;
+    // That something failed here adds nothing, and a commit that failed may be on disk nevertheless.
+    if known == *outcome || matches!(outcome, Outcome::Failed(_)) {
+        return Ok(at);
+    }
+    late(transaction, intent, (&known, outcome), now)
+}
+
+/// Writes down an outcome that came after the intent was settled. If it was settled because nobody knew better, this one counts.
+fn late(
+    transaction: &Sql<'_>,
+    intent: &Intent,
+    (known, outcome): (&Outcome, &Outcome),
+    now: Timestamp,
+) -> Result<Point, StoreError> {
+    let at = append_outcome(transaction, intent, outcome, [(LATE, true.into())], now)?;
+    if *known == Outcome::Failed(INTERRUPTED.to_owned()) {
+        in_doubt::end(transaction, intent.seq)?;
+        if !is_published(transaction, &intent.mutation)? {
+            publish(transaction, intent, outcome, at)?;
+        }
+    }
+    Ok(at)
+}
+
 pub(super) fn settle(
     transaction: &Sql<'_>,
     intent: &Intent,
@@ -232,32 +322,71 @@ pub(super) fn settle(
 ) -> Result<Point, StoreError> {
     let open = transaction.execute("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
     if open == 0 {
-        return Err(StoreError::Damaged(format!("the audit log's intent {} is not open", intent.seq)));
+        return Err(StoreError::Settled(intent.to_string()));
     }
     counts::add(transaction, Counted::Open, -1)?;
     if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
         in_doubt::end(transaction, intent.seq)?;
     }
+    let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
+    let more = [(HERE, here.then_some(true).into())];
+    let settled = append_outcome(transaction, intent, outcome, more, now)?;
+    publish(transaction, intent, outcome, settled)?;
+    Ok(settled)
+}
+
+fn append_outcome(
+    transaction: &Sql<'_>,
+    intent: &Intent,
+    outcome: &Outcome,
+    more: [(&str, Value); 1],
+    now: Timestamp,
+) -> Result<Point, StoreError> {
     let (word, detail) = match outcome {
         Outcome::Done => ("done", None),
         Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
         Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
     };
-    let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
-    let fields = fields([
-        ("intent", intent.seq.into()),
-        ("outcome", word.into()),
-        ("detail", detail.into()),
-        (HERE, here.then_some(true).into()),
-    ]);
-    let settled = audit::append(transaction, now, Kind::Outcome, fields)?;
-    if let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) {
-        transaction.execute(
-            "INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)",
-            values![name.as_str(), &version.to_string(), intent.seq, audit::column(settled.seq)?],
-        )?;
-    }
-    Ok(settled)
+    let mut fields =
+        fields([("intent", intent.seq.into()), ("outcome", word.into()), ("detail", detail.into())]);
+    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    audit::append(transaction, now, Kind::Outcome, fields)
+}
+
+/// Puts a publish that was done on record.
+fn publish(
+    transaction: &Sql<'_>,
+    intent: &Intent,
+    outcome: &Outcome,
+    recorded: Point,
+) -> Result<(), StoreError> {
+    let (Outcome::Done, Mutation::Publish { name, version, .. }) = (outcome, &intent.mutation) else {
+        return Ok(());
+    };
+    let insert = "INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)";
+    let outcome = audit::column(recorded.seq)?;
+    transaction.execute(insert, values![name.as_str(), &version.to_string(), intent.seq, outcome]).map(drop)
+}
+
+/// The outcome of an intent that is on record, and where. An entry's text is canonical, so it can be looked for.
+fn last_outcome(sql: &Sql<'_>, intent: i64) -> Result<(Outcome, Point), StoreError> {
+    let of_intent = format!("%\"intent\":{intent},\"kind\":\"outcome\",%");
+    let found = sql.optional(
+        "SELECT seq, hash, entry FROM audit WHERE seq > ? AND entry LIKE ? ORDER BY seq DESC LIMIT 1",
+        values![intent, &of_intent],
+        |row| {
+            let seq = u64::try_from(row.get::<i64>(0)?).unwrap_or_default();
+            Ok((Entry::parse(row.get(2)?)?.outcome()?, Point { seq, hash: parsed(row.get(1)?)? }))
+        },
+    )?;
+    found.ok_or_else(|| StoreError::Damaged(format!("the audit log has no outcome of its intent {intent}")))
+}
+
+/// Whether a publish of the same version is on record.
+fn is_published(sql: &Sql<'_>, mutation: &Mutation) -> Result<bool, StoreError> {
+    let Mutation::Publish { name, version, .. } = mutation else { return Ok(false) };
+    let known = "SELECT 1 FROM published WHERE name = ? AND version = ?";
+    sql.exists(known, values![name.as_str(), &version.to_string()])
 }
 
 /// Whether a version with this checksum was published in this store.
@@ -345,6 +474,11 @@ fn challenge_key(signed: &Signed) -> Option<String> {
     signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
 }
 
+/// Whoever makes a change and settles it in one transaction looks at this first: the state of the crate is judged only then.
+pub(super) fn must_be_open(transaction: &Sql<'_>, intent: &Intent) -> Result<(), StoreError> {
+    if is_open(transaction, intent.seq)? { Ok(()) } else { Err(StoreError::Settled(intent.to_string())) }
+}
+
 /// Whether the intent at this place has no outcome.
 pub(super) fn is_open(sql: &Sql<'_>, seq: i64) -> Result<bool, StoreError> {
     sql.exists("SELECT 1 FROM open_intent WHERE seq = ?", values![seq])
@@ -390,6 +524,16 @@ impl Entry {
             "unyank" => Mutation::Unyank { name, version: version()? },
             "owners" => Mutation::Owners { name },
             other => return Err(StoreError::Damaged(format!("the audit log has a mutation `{other}`"))),
+        })
+    }
+
+    fn outcome(&self) -> Result<Outcome, StoreError> {
+        let reason = || self.text("detail").map(ToOwned::to_owned);
+        Ok(match self.text("outcome")? {
+            "done" => Outcome::Done,
+            "refused" => Outcome::Refused(reason()?),
+            "failed" => Outcome::Failed(reason()?),
+            other => return Err(StoreError::Damaged(format!("the audit log has an outcome `{other}`"))),
         })
     }
 

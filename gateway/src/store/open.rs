@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::ledger::{self, Intent, Outcome};
 use super::sql::{Sql, values};
-use super::{Store, StoreError, audit};
+use super::{Keeper, Store, StoreError, audit, gateways};
 
 /// The recorded reason of a change that an administrator says was not made.
 const DECIDED: &str = "an administrator says that it was not made";
@@ -17,6 +17,8 @@ pub struct OpenChange {
     pub intent: Intent,
     /// Why its outcome is not known. `None` if nobody has looked yet: it is under way, or the gateway ended during it.
     pub why: Option<String>,
+    /// Who is at work on it.
+    pub keeper: Keeper,
 }
 
 /// What an administrator says of an open change.
@@ -35,7 +37,7 @@ pub enum DecisionError {
     #[error("{0} is not the number of a change whose outcome is unknown")]
     NotOpen(i64),
     /// A gateway that runs is at work on it.
-    #[error("{0} is under way: the gateway that serves this store is at work on it")]
+    #[error("{0} is under way: a gateway that serves this store is at work on it")]
     UnderWay(String),
     /// Another token published that version.
     #[error("{change} was not done: the record has another token for that version")]
@@ -73,11 +75,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn open_changes(&self) -> Result<Vec<OpenChange>, StoreError> {
+        let mut keepers = self.keepers()?;
         self.reader()?.all(
             "SELECT open_intent.seq, entry, why FROM open_intent JOIN audit ON audit.seq = open_intent.seq
              LEFT JOIN open_reason ON open_reason.seq = open_intent.seq ORDER BY open_intent.seq",
             values![],
-            |row| Ok(OpenChange { intent: ledger::intent(row.get(0)?, row.get(1)?)?, why: row.get(2)? }),
+            |row| {
+                let intent = ledger::intent(row.get(0)?, row.get(1)?)?;
+                // One that was begun just now is of somebody who lives.
+                let keeper = keepers.remove(&intent.seq).unwrap_or(Keeper::This);
+                Ok(OpenChange { intent, why: row.get(2)?, keeper })
+            },
         )
     }
 
@@ -89,11 +97,16 @@ impl Store {
         Ok(self.open_changes()?.into_iter().map(|open| open.intent).collect())
     }
 
-    /// Notes why a change is open.
+    /// Notes why a change is open. Others may change the crate meanwhile.
     pub(crate) fn stays_open(&self, intent: &Intent, why: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO open_reason (seq, why) SELECT seq, ?2 FROM open_intent WHERE seq = ?1
                    ON CONFLICT (seq) DO UPDATE SET why = excluded.why WHERE open_reason.why <> excluded.why";
-        self.write(|transaction| transaction.execute(sql, values![intent.seq, why]).map(drop))
+        self.write(|transaction| {
+            if transaction.is_postgres() {
+                gateways::release_turn(transaction, intent.seq)?;
+            }
+            transaction.execute(sql, values![intent.seq, why]).map(drop)
+        })
     }
 
     /// Whether a publish of this version is on record.
@@ -107,14 +120,15 @@ impl Store {
     /// [`DecisionError`]; nothing is written then.
     pub fn decide(&self, seq: i64, decision: Decision, now: Timestamp) -> Result<Intent, DecisionError> {
         let open = self.open_changes()?.into_iter().find(|open| open.intent.seq == seq);
-        let OpenChange { intent, why } = open.ok_or(DecisionError::NotOpen(seq))?;
-        // Of a change that it has given up a gateway has said why. On others it may be at work, so none may run.
-        let _nobody_serves = match why {
-            Some(_) => None,
-            None => Some(self.lock().map_err(|error| match error {
+        let OpenChange { intent, why, keeper } = open.ok_or(DecisionError::NotOpen(seq))?;
+        // Of a change that it has given up a gateway has said why. On others it may be at work, so it may not run.
+        let _nobody_serves = match (why, keeper) {
+            (Some(_), _) | (None, Keeper::Nobody { .. }) => None,
+            (None, Keeper::Another(_)) => return Err(DecisionError::UnderWay(intent.to_string())),
+            (None, Keeper::This) => self.lock().map_err(|error| match error {
                 StoreError::Served { .. } => DecisionError::UnderWay(intent.to_string()),
                 error => error.into(),
-            })?),
+            })?,
         };
         let (outcome, word) = match decision {
             Decision::Done => (Outcome::Done, "done"),

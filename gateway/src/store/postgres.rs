@@ -1,11 +1,13 @@
 //! How a PostgreSQL is reached: connections that are judged before they are used, and calls that end in time.
 //!
-//! Whoever asks waits on their own thread. Every wait has a limit: [`CONNECT`], [`FREE`] and [`CALL`] here, [`STATEMENT`] and
-//! [`IDLE_IN_TRANSACTION`] at the server. A connection whose call ended late may be in any state, and is thrown away; what came
-//! of the call is not known.
+//! Whoever asks waits on their own thread, but for the [revision](Postgres::present). Every wait has a limit: [`CONNECT`],
+//! [`FREE`], [`CALL`] and [`REVISION`] here, [`STATEMENT`] and [`IDLE_IN_TRANSACTION`] at the server. A connection whose call ended
+//! late may be in any state, and is thrown away; what came of the call is not known.
 
+mod clock;
 mod connector;
 mod password;
+mod revisions;
 
 use std::cell::Cell;
 use std::io;
@@ -17,18 +19,24 @@ use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
 use deadpool_postgres::ClientWrapper;
+use jiff::Timestamp;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::config::PostgresConfig;
 use crate::http_client::AuthoritiesError;
 use crate::store_place::PostgresUrl;
+use clock::Clock;
+pub(super) use clock::NOW;
 use connector::Connector;
 pub use connector::Unusable;
 pub use password::PasswordError;
+use revisions::Revisions;
+pub use revisions::{Present, REVISION};
 
-/// How many connections a gateway has at most.
+/// How many connections a gateway has at most, beside the one that asks for the revision.
 pub const CONNECTIONS: usize = 16;
 /// How long one server may take until a new connection to it can be used.
 pub const CONNECT: Duration = Duration::from_secs(5);
@@ -38,6 +46,8 @@ pub const FREE: Duration = Duration::from_secs(5);
 pub const STATEMENT: Duration = Duration::from_secs(10);
 /// How long a call is waited for. The server's own refusal arrives before.
 pub const CALL: Duration = Duration::from_secs(15);
+/// How long a reader waits for their answer. The call itself may go on.
+pub const READ: Duration = Duration::from_secs(5);
 /// How long the server keeps a transaction open in which nothing is asked.
 pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 
@@ -65,6 +75,9 @@ pub enum PostgresError {
     /// The server refused a statement, or the connection broke.
     #[error("PostgreSQL failed")]
     Failed(#[from] tokio_postgres::Error),
+    /// What one asked for many failed.
+    #[error(transparent)]
+    Together(Arc<PostgresError>),
     /// A thread could not be started.
     #[error("cannot start")]
     Runtime(#[source] io::Error),
@@ -82,9 +95,59 @@ impl PostgresError {
             }
             Self::Password(error) => Some(error.hint()),
             Self::Authorities(_) => Some("see `ca-file` in [postgres]".to_owned()),
-            Self::Busy | Self::Late(_) | Self::GivenUp | Self::Failed(_) | Self::Runtime(_) => None,
+            Self::Failed(error) => error.code().and_then(of_code).map(str::to_owned),
+            Self::Together(error) => error.hint(),
+            Self::Late(_) => Some(LATE.to_owned()),
+            Self::Busy | Self::GivenUp | Self::Runtime(_) => None,
         }
     }
+
+    /// Whether the same may be asked again later: the server cannot be reached or used at present. What it refuses to do at any
+    /// time is not of that kind.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NoServer(failures) => failures.iter().all(|(_, failure)| failure.is_passing()),
+            Self::Failed(error) => error.as_db_error().is_none_or(|error| {
+                // Any other severity has ended the session.
+                error.parsed_severity() != Some(Severity::Error) || is_passing(error.code())
+            }),
+            Self::Together(error) => error.is_passing(),
+            Self::Busy | Self::Late(_) | Self::GivenUp => true,
+            Self::Password(_) | Self::Authorities(_) | Self::Runtime(_) => false,
+        }
+    }
+}
+
+const LATE: &str = "look at what it is waiting for: its disk, a standby of `synchronous_standby_names`, or a lock (pg_stat_activity)";
+
+/// Whether the server refuses with this code only at present: PostgreSQL's appendix A, by class.
+fn is_passing(code: &SqlState) -> bool {
+    // A connection, resources such as disk and connections, an operator's intervention, its system; a read-only transaction, a
+    // lock.
+    ["08", "53", "57", "58"].contains(&&code.code()[..2])
+        || [&SqlState::READ_ONLY_SQL_TRANSACTION, &SqlState::LOCK_NOT_AVAILABLE].contains(&code)
+}
+
+/// What to do where the server refused with this code.
+fn of_code(code: &SqlState) -> Option<&'static str> {
+    let known = [
+        (
+            &SqlState::DISK_FULL,
+            "make room on the server's disk: its log names the file that could not be written",
+        ),
+        (
+            &SqlState::READ_ONLY_SQL_TRANSACTION,
+            "see `default_transaction_read_only` of the server, the database and the role; if it is a standby now, name the primary too",
+        ),
+        (&SqlState::QUERY_CANCELED, LATE),
+        (
+            &SqlState::INSUFFICIENT_PRIVILEGE,
+            "grant the gateway's role what docs/gateway.md lists, \"Reaching a PostgreSQL\"",
+        ),
+        (&SqlState::UNDEFINED_TABLE, "as the owner of the database, run `registry-gateway store migrate`"),
+    ];
+    known.iter().find(|(known, _)| *known == code).map(|(_, hint)| *hint)
 }
 
 fn of_each(failures: &[(String, Unusable)]) -> String {
@@ -97,6 +160,8 @@ pub struct Postgres {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     pool: Pool<Connector>,
+    clock: Arc<Clock>,
+    revisions: Revisions,
 }
 
 impl Postgres {
@@ -117,9 +182,30 @@ impl Postgres {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| PostgresError::Runtime(io::Error::other(error)))?;
-        let postgres = Self { runtime: Some(runtime), pool };
-        postgres.session()?.keep();
+        let clock = Arc::new(Clock::new());
+        let revisions = Revisions::new(runtime.handle(), pool.clone(), clock.clone());
+        let postgres = Self { runtime: Some(runtime), pool, clock, revisions };
+        let session = postgres.session()?;
+        let now = format!("SELECT {NOW}");
+        postgres.clock.set(session.wait(session.client().query_one(&now, &[]))?.try_get(0)?);
+        session.keep();
+        drop(session);
         Ok(postgres)
+    }
+
+    /// The time by the database's clock, as it was told last. It is told with each [`present`](Self::present), and once in half a
+    /// minute.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// What the database says of itself now, or later than now. No thread waits for it.
+    ///
+    /// # Errors
+    /// [`PostgresError`], after [`REVISION`] at the latest.
+    pub async fn present(&self) -> Result<Present, PostgresError> {
+        self.revisions.present().await
     }
 
     /// A connection for one use at a time, a new one or one that was kept.
@@ -127,14 +213,23 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`]; never [`Late`](PostgresError::Late), and nothing has been asked then.
     pub fn session(&self) -> Result<Session, PostgresError> {
-        let runtime = self.runtime.as_ref().ok_or(PostgresError::GivenUp)?;
         // Each step of it has a limit of its own, and so has the number of steps.
-        let connection = waited(runtime.handle(), Duration::MAX, self.pool.get());
-        let connection = connection.map_err(|_| PostgresError::Busy)?.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
-            other => PostgresError::Runtime(io::Error::other(other.to_string())),
-        })?;
+        self.session_within(Duration::MAX)
+    }
+
+    /// The same within a limit of the whole.
+    ///
+    /// # Errors
+    /// [`PostgresError`]; nothing has been asked then.
+    pub fn session_within(&self, limit: Duration) -> Result<Session, PostgresError> {
+        let runtime = self.runtime.as_ref().ok_or(PostgresError::GivenUp)?;
+        let connection = waited(runtime.handle(), limit, self.pool.get());
+        let connection =
+            connection.map_err(|_| PostgresError::Late(limit))?.map_err(|error| match error {
+                PoolError::Backend(error) => error,
+                PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
+                other => PostgresError::Runtime(io::Error::other(other.to_string())),
+            })?;
         Ok(Session { runtime: runtime.handle().clone(), connection, is_kept: Cell::new(false) })
     }
 }

@@ -6,6 +6,10 @@
 //! SQLite (sqlite.org/walformat.html, 2.1). Two fields in its 48 bytes, the count of transactions and the checksum of
 //! the last frame, change with every commit before the commit returns. A header that is read while it is being written
 //! equals no other, which does no harm.
+//!
+//! In a PostgreSQL, triggers count the changes of users, keys and credentials, and one query tells all who ask.
+
+use jiff::Timestamp;
 
 use super::sql::{Engine, Sqlite};
 use super::{Store, StoreError, schema};
@@ -27,14 +31,28 @@ impl Default for Revision {
 
 impl Store {
     /// The present revision. In a folder, it is another one after every commit by any process, and reading it waits for nobody.
-    /// In a PostgreSQL, it is another one after every commit that changes users, keys or credentials.
+    /// In a PostgreSQL, it is another one after every commit that changes users, keys or credentials, and whenever another server
+    /// may tell it; no thread waits for it.
     ///
     /// # Errors
-    /// [`StoreError::File`], [`StoreError::Database`].
-    pub fn revision(&self) -> Result<Revision, StoreError> {
+    /// [`StoreError::File`], [`StoreError::Database`]; in a PostgreSQL after
+    /// [`REVISION`](super::postgres::REVISION) at the latest.
+    pub async fn revision(&self) -> Result<Revision, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => self.of_file(sqlite),
-            Engine::Postgres(postgres) => postgres.revision().map(numbered),
+            Engine::Postgres(postgres) => {
+                let (number, connection) = postgres.revision().await?;
+                Ok(of_parts([number.to_ne_bytes(), connection.to_ne_bytes()].as_flattened()))
+            }
+        }
+    }
+
+    /// The time by the store's clock: this computer's, or that of the PostgreSQL, which is the same for all gateways.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.engine {
+            Engine::Sqlite(_) => Timestamp::now(),
+            Engine::Postgres(postgres) => postgres.now(),
         }
     }
 
@@ -52,21 +70,28 @@ impl Store {
     /// On systems other than Linux, a file need not show what was written to its mapping.
     #[cfg(not(target_os = "linux"))]
     fn of_file(&self, sqlite: &Sqlite) -> Result<Revision, StoreError> {
-        sqlite.first_reader().one("PRAGMA data_version", &[], |row| row.get(0).map(numbered))
+        sqlite.first_reader().one("PRAGMA data_version", &[], |row| {
+            row.get(0).map(|number: i64| of_parts(&number.to_ne_bytes()))
+        })
     }
 
-    /// Commits a transaction that changes nothing, to find out whether the disk is full or not writable.
+    /// Commits a transaction that changes nothing, to find out whether the disk is full or not writable. In a PostgreSQL it
+    /// keeps nobody else from writing.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub fn write_nothing(&self) -> Result<(), StoreError> {
-        self.write(schema::note_version)
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(schema::note_version),
+            Engine::Postgres(postgres) => postgres.transaction(schema::note_ready),
+        }
     }
 }
 
-fn numbered(number: i64) -> Revision {
+/// No longer than [`HEADER`].
+fn of_parts(parts: &[u8]) -> Revision {
     let mut header = [0; HEADER];
-    header[..8].copy_from_slice(&number.to_ne_bytes());
+    header[..parts.len()].copy_from_slice(parts);
     Revision(header)
 }
 
@@ -91,7 +116,13 @@ impl WalIndex {
 mod tests {
     use std::fs;
 
-    use super::Store;
+    use futures_util::FutureExt as _;
+
+    use super::{Revision, Store};
+
+    fn revision(store: &Store) -> Revision {
+        store.revision().now_or_never().unwrap().unwrap()
+    }
 
     fn writer(store: &Store) -> std::sync::MutexGuard<'_, rusqlite::Connection> {
         store.engine.sqlite().unwrap().writer()
@@ -101,18 +132,18 @@ mod tests {
     fn changes_with_every_commit_and_only_then() {
         let folder = tempfile::tempdir().unwrap();
         let (ours, other) = (Store::open(folder.path()).unwrap(), Store::open(folder.path()).unwrap());
-        let first = ours.revision().unwrap();
-        assert_eq!(ours.revision().unwrap(), first);
+        let first = revision(&ours);
+        assert_eq!(revision(&ours), first);
         ours.challenge_key().unwrap();
-        let second = ours.revision().unwrap();
+        let second = revision(&ours);
         assert_ne!(second, first, "written by ourselves");
-        assert_eq!(other.revision().unwrap(), second);
+        assert_eq!(revision(&other), second);
         writer(&other).execute("DELETE FROM secret", ()).unwrap();
-        let third = ours.revision().unwrap();
+        let third = revision(&ours);
         assert_ne!(third, second, "written by another");
         writer(&other).query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).unwrap();
         other.write_nothing().unwrap();
-        let fourth = ours.revision().unwrap();
+        let fourth = revision(&ours);
         assert!(![first, second, third].contains(&fourth), "the first frame of a new log");
     }
 
@@ -138,12 +169,12 @@ mod tests {
             })
         };
         let one = Store::open(folder.path()).unwrap();
-        one.revision().unwrap();
+        revision(&one);
         assert_eq!(are_locked(), [true, true], "open");
         let other = Store::open(folder.path()).unwrap();
         assert_eq!(are_locked(), [true, true], "another is opened");
         drop(one);
         assert_eq!(are_locked(), [true, true], "one is closed");
-        other.revision().unwrap();
+        revision(&other);
     }
 }

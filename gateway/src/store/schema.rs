@@ -4,7 +4,7 @@ mod postgres;
 
 use super::sql::{Sql, values};
 use super::{StoreError, search};
-pub(super) use postgres::{VERSION as POSTGRES_VERSION, judge};
+pub(super) use postgres::{VERSION as POSTGRES_VERSION, judge, note_ready};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
 const STEPS: [&str; 4] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH];
@@ -158,9 +158,6 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
 
 /// Writes the present version down, which changes nothing if that was done before.
 pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
-    if transaction.is_postgres() {
-        return postgres::note_version(transaction);
-    }
     transaction.batch(&format!("PRAGMA user_version = {VERSION}"))
 }
 

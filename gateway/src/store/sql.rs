@@ -24,6 +24,9 @@ pub enum EngineError {
     /// PostgreSQL cannot be reached, failed, or refused a statement.
     #[error(transparent)]
     Postgres(PostgresError),
+    /// PostgreSQL did not answer to a COMMIT, and what came of it could not be found out either.
+    #[error("it is not known whether PostgreSQL has written it down")]
+    InDoubt(#[source] PostgresError),
     /// A transaction ended although it was to be committed, because one of its statements had failed.
     #[error("the transaction was rolled back, because a statement in it failed")]
     RolledBack,
@@ -50,7 +53,7 @@ impl EngineError {
             Self::Sqlite(error) if sqlite::is_of_permissions(error) => {
                 Some(private::NOT_PERMITTED.to_owned())
             }
-            Self::Postgres(error) => error.hint(),
+            Self::Postgres(error) | Self::InDoubt(error) => error.hint(),
             _ => None,
         }
     }
@@ -87,6 +90,14 @@ impl Engine {
         match self {
             Self::Sqlite(sqlite) => Ok(sqlite.reader()),
             Self::Postgres(postgres) => postgres.session(),
+        }
+    }
+
+    /// The same, if the database is on this computer and nobody has to be waited for.
+    pub(super) fn idle_reader(&self) -> Option<Sql<'_>> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.idle_reader(),
+            Self::Postgres(_) => None,
         }
     }
 }

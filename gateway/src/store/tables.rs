@@ -9,7 +9,7 @@ use asymmetric_token::{KeyId, Mutation, PublicKey, Untrusted};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::ledger::{self, INTERRUPTED};
+use super::ledger::{self, INTERRUPTED, LATE};
 use super::names::{fold, without_build};
 use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, derived};
@@ -113,6 +113,8 @@ struct Logged {
     /// For each token that is still good by its age, the keys of which one must be known as spent.
     spent: Vec<(String, Vec<String>)>,
     intents: BTreeMap<u64, Map<String, Value>>,
+    /// Those that were settled as interrupted. Their outcome may come late.
+    interrupted: BTreeMap<u64, Map<String, Value>>,
     /// The rows of each user's keys.
     keys: BTreeMap<String, Vec<String>>,
 }
@@ -200,15 +202,20 @@ impl Logged {
 
     fn take_outcome(&mut self, entry: &Entry) {
         let Some(seq) = entry.details.get("intent").and_then(Value::as_u64) else { return };
-        let Some(intent) = self.intents.remove(&seq) else { return };
-        if text(&entry.details, "detail") != INTERRUPTED {
-            self.rows.remove(&doubt_row(seq));
+        let is_late = entry.details.contains_key(LATE);
+        let settled = if is_late { &mut self.interrupted } else { &mut self.intents };
+        let Some(intent) = settled.remove(&seq) else { return };
+        if text(&entry.details, "detail") == INTERRUPTED {
+            self.interrupted.insert(seq, intent);
+            return;
         }
+        self.rows.remove(&doubt_row(seq));
+        let (name, version) = (text(&intent, "name"), text(&intent, "vers"));
         if text(&entry.details, "outcome") != "done" {
             return;
         }
-        let (name, version) = (text(&intent, "name"), text(&intent, "vers"));
         match text(&intent, "mutation") {
+            "publish" if is_late && self.has_record(name, version) => {}
             "publish" => {
                 let outcome = Some(entry.seq.to_string());
                 self.rows.insert(record_row(name, version, seq), Values::from([("outcome", outcome)]));
@@ -216,7 +223,7 @@ impl Logged {
                 let of_crate = Values::from([("owner", owner), ("name", Some(name.to_owned()))]);
                 let of_version = Values::from([("state", Some("offered".to_owned()))]);
                 let rows = [(crate_row(name), of_crate), (version_row(name, version), of_version)];
-                let is_here = entry.details.contains_key(super::ledger::HERE);
+                let is_here = entry.details.contains_key(ledger::HERE);
                 for (row, values) in rows {
                     if is_here && self.elsewhere.remove(&row) {
                         self.rows.insert(row, values);
@@ -236,6 +243,11 @@ impl Logged {
             }
             _ => {}
         }
+    }
+
+    fn has_record(&self, name: &str, version: &str) -> bool {
+        let begin = record_rows(name, version);
+        self.rows.range(begin.clone()..).next().is_some_and(|(row, _)| row.starts_with(&begin))
     }
 
     /// A publish is in doubt until its outcome is known.
@@ -404,7 +416,12 @@ fn invite_row(user: &str, expires: &str) -> String {
 }
 
 fn record_row(name: &str, version: &str, intent: u64) -> String {
-    format!("the record of {name} {version}, entry {intent}")
+    format!("{}{intent}", record_rows(name, version))
+}
+
+/// How all rows of a version's records begin.
+fn record_rows(name: &str, version: &str) -> String {
+    format!("the record of {name} {version}, entry ")
 }
 
 fn open_row(intent: u64) -> String {

@@ -23,10 +23,7 @@ impl Unrecorded {
     pub(super) fn write(&self, transaction: &Sql<'_>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
         let list = self.list().clone();
         for (intent, outcome) in &list {
-            // A commit that failed may be on disk nevertheless.
-            if ledger::is_open(transaction, intent.seq)? {
-                ledger::settle(transaction, intent, outcome, now)?;
-            }
+            ledger::answered(transaction, intent, outcome, now)?;
         }
         Ok(list.into_iter().map(|(intent, _)| intent.seq).collect())
     }

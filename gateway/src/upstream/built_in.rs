@@ -1,7 +1,8 @@
 //! The built-in registry: index, crate files and owners in the gateway's own store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::future::ready;
 use std::io::{self, Cursor, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -9,6 +10,7 @@ use asymmetric_token::{Checksum, CrateName, Mutation};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use semver::Version;
@@ -19,10 +21,11 @@ use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
 use super::{Publication, Search, UpstreamError};
+use crate::audit::Point;
 use crate::background::blocking;
 use crate::index::{Line, VersionState};
 use crate::keys::User;
-use crate::store::{CratesError, IndexState, Store, StoreError};
+use crate::store::{CrateFile, CratesError, IndexFile, IndexState, Intent, Pieces, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
@@ -30,21 +33,24 @@ const PIECE: usize = 256 << 10;
 /// The most crates whose entity tag is remembered. Each takes about a hundred bytes.
 const MOST_TAGS: usize = 100_000;
 
+/// The most bytes of index files that are held for whoever wants them next, together.
+const MOST_HELD: usize = 8 << 20;
+
 /// As many reads are on threads at once as the store has connections for them. A build asks for hundreds of files at once: with a
 /// thread for each, they would wait for each other there, and everybody for them.
 const READS: usize = 4;
 
 /// The registry in the gateway's store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BuiltIn {
     store: Arc<Store>,
-    tags: Arc<Tags>,
+    files: Arc<IndexFiles>,
     reads: Arc<Semaphore>,
 }
 
 impl BuiltIn {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, tags: Arc::default(), reads: Arc::new(Semaphore::new(READS)) }
+        Self { store, files: Arc::default(), reads: Arc::new(Semaphore::new(READS)) }
     }
 
     /// Runs work that may block on the disk or the database.
@@ -64,13 +70,16 @@ impl BuiltIn {
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
     ) -> Result<T, UpstreamError> {
-        let turn = self.reads.clone().acquire_owned().await;
-        self.ask(move |store| {
-            // The work goes on if nobody waits for it any more, and has its turn until then.
-            let _turn = turn;
-            work(store)
-        })
-        .await
+        let reading = async {
+            let turn = self.reads.clone().acquire_owned().await;
+            self.ask(move |store| {
+                // The work goes on if nobody waits for it any more, and has its turn until then.
+                let _turn = turn;
+                work(store)
+            })
+            .await
+        };
+        self.store.in_time(reading).await
     }
 
     pub(super) async fn index_file(
@@ -78,9 +87,15 @@ impl BuiltIn {
         path: &str,
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
-        let wanted = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let (tags, conditions) = (self.tags.clone(), conditions.clone());
-        let answer = self.read(move |store| index_answer(store, &tags, &wanted, &conditions)).await?;
+        let wanted = path.rsplit('/').next().unwrap_or_default();
+        // No thread is taken for a glance into memory: on busy processors, to wait for one would be the longest part.
+        let at_once = || self.store.index_state_at_once(wanted);
+        if let Some(answer) = answer_from_memory(&self.files, wanted, conditions, self.store.now(), at_once)?
+        {
+            return Ok(answer);
+        }
+        let (files, wanted, conditions) = (self.files.clone(), wanted.to_owned(), conditions.clone());
+        let answer = self.read(move |store| index_answer(store, &files, &wanted, &conditions)).await?;
         answer.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))
     }
 
@@ -93,15 +108,48 @@ impl BuiltIn {
         let (crate_name, number) = (name.to_string(), version.to_string());
         let opened = self.read(move |store| {
             let failed = |source| StoreError::File { path: store.crate_file(&crate_name, &number), source };
-            let file = store.published_file(&crate_name, &number)?;
-            file.map(|file| Opened::new(file).map_err(failed)).transpose()
+            match store.published_file(&crate_name, &number)? {
+                Some(CrateFile::InFolder(file)) => Opened::new(file).map(Some).map_err(failed),
+                Some(CrateFile::InPieces(pieces)) => {
+                    let begin = store.piece(&pieces, 0)?;
+                    Ok(Some(Opened { length: pieces.length, begin, rest: Rest::Pieces(pieces) }))
+                }
+                None => Ok(None),
+            }
         });
         let opened = opened.await?.ok_or_else(none)?;
         let fields = [
             (header::CONTENT_TYPE, "application/gzip".to_owned()),
             (header::CONTENT_LENGTH, opened.length.to_string()),
         ];
-        Ok((fields, opened.body()).into_response())
+        Ok((fields, self.body(opened)).into_response())
+    }
+
+    fn body(&self, Opened { length, begin, rest }: Opened) -> Body {
+        // To learn that nothing follows, a thread would have to be waited for.
+        if begin.len() as u64 == length {
+            return begin.into();
+        }
+        match rest {
+            Rest::File(file) => {
+                let whole = AsyncReadExt::chain(Cursor::new(begin), tokio::fs::File::from_std(file));
+                Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
+            }
+            Rest::Pieces(pieces) => {
+                let (built_in, pieces) = (self.clone(), Arc::new(pieces));
+                let others = stream::try_unfold(1, move |number| {
+                    let (built_in, pieces) = (built_in.clone(), pieces.clone());
+                    async move {
+                        if number == pieces.count {
+                            return Ok(None);
+                        }
+                        let piece = built_in.read(move |store| store.piece(&pieces, number)).await?;
+                        Ok::<_, UpstreamError>(Some((piece, number + 1)))
+                    }
+                });
+                Body::from_stream(stream::once(ready(Ok(begin))).chain(others))
+            }
+        }
     }
 
     pub(super) async fn search(&self, search: &Search) -> Result<Response, UpstreamError> {
@@ -138,25 +186,28 @@ impl BuiltIn {
         .await
     }
 
-    pub(super) async fn publish(&self, user: &User, publication: Publication) -> Result<(), UpstreamError> {
-        let user = user.clone();
+    pub(super) async fn publish(
+        &self,
+        intent: &Intent,
+        publication: Publication,
+    ) -> Result<Point, UpstreamError> {
+        let intent = intent.clone();
         self.ask(move |store| {
-            let Publication { metadata, file, checksum, time, .. } = publication;
+            let Publication { metadata, file, checksum, .. } = publication;
             let line = Line::new(&metadata, checksum);
-            store.publish(&user, &line, metadata.description.in_lists(), file, time)
+            store.publish(&intent, &line, metadata.description.in_lists(), file, store.now())
         })
         .await
     }
 
     pub(super) async fn set_yanked(
         &self,
-        user: &User,
-        name: &CrateName,
+        intent: &Intent,
         version: &Version,
         yanked: bool,
-    ) -> Result<(), UpstreamError> {
-        let (user, name, version) = (user.clone(), name.to_string(), version.to_string());
-        self.ask(move |store| store.set_yanked(&user, &name, &version, yanked, Timestamp::now())).await
+    ) -> Result<Point, UpstreamError> {
+        let (intent, version) = (intent.clone(), version.to_string());
+        self.ask(move |store| store.set_yanked(&intent, &version, yanked, store.now())).await
     }
 
     pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
@@ -187,7 +238,14 @@ impl BuiltIn {
 struct Opened {
     length: u64,
     begin: Vec<u8>,
-    rest: File,
+    rest: Rest,
+}
+
+/// What follows the first piece.
+enum Rest {
+    File(File),
+    /// In the database. However slowly they are received, a connection is in use only while one of them is read.
+    Pieces(Pieces),
 }
 
 impl Opened {
@@ -195,17 +253,7 @@ impl Opened {
         let length = rest.metadata()?.len();
         let mut begin = Vec::new();
         rest.by_ref().take(PIECE as u64).read_to_end(&mut begin)?;
-        Ok(Self { length, begin, rest })
-    }
-
-    fn body(self) -> Body {
-        // To learn that nothing follows, a thread would have to be waited for.
-        if self.begin.len() as u64 == self.length {
-            return self.begin.into();
-        }
-        let rest = tokio::fs::File::from_std(self.rest);
-        let whole = AsyncReadExt::chain(Cursor::new(self.begin), rest);
-        Body::from_stream(ReaderStream::with_capacity(whole, PIECE))
+        Ok(Self { length, begin, rest: Rest::File(rest) })
     }
 }
 
@@ -222,45 +270,36 @@ impl From<CratesError> for UpstreamError {
     }
 }
 
-/// The answer to a request for a crate's index file, if there is such a crate. Where the client has the file, it is
-/// neither read nor hashed.
+/// The answer to a request for a crate's index file, if there is such a crate.
 fn index_answer(
     store: &Store,
-    tags: &Tags,
+    files: &IndexFiles,
     name: &str,
     conditions: &HeaderMap,
 ) -> Result<Option<Response>, StoreError> {
-    let Some(state) = store.index_state(name)? else { return Ok(None) };
-    let not_modified = |tag: String| (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
-    let known = tags.of(name, state);
-    if let Some(known) = &known
-        && client_has_it(conditions, &known.tag, &http_date(state.changed))
+    if let Some(answer) =
+        answer_from_memory(files, name, conditions, store.now(), || store.index_state(name))?
     {
-        return Ok(Some(not_modified(known.tag.clone())));
+        return Ok(Some(answer));
     }
-    let (state, tag, lines) = match known.and_then(|known| Some((known.tag, known.lines.upgrade()?))) {
-        Some((tag, lines)) => (state, tag, lines),
-        None => {
-            let Some(file) = store.index_file(name)? else { return Ok(None) };
-            let (tag, lines) = (entity_tag(&file.lines), Arc::new(file.lines));
-            tags.remember(name, Known { state: file.state, tag: tag.clone(), lines: Arc::downgrade(&lines) });
-            (file.state, tag, lines)
-        }
-    };
-    let modified = http_date(state.changed);
-    if client_has_it(conditions, &tag, &modified) {
-        return Ok(Some(not_modified(tag)));
-    }
-    let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
-    let mut response = (fields, Body::from(Bytes::from_owner(Shared(lines)))).into_response();
-    // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's own
-    // `Date` may be a second old.
-    if state.changed + 1 < Timestamp::now().as_second()
-        && let Ok(modified) = modified.try_into()
-    {
-        response.headers_mut().insert(header::LAST_MODIFIED, modified);
-    }
-    Ok(Some(response))
+    let Some(IndexFile { lines, state }) = store.index_file(name)? else { return Ok(None) };
+    let lines = Arc::new(lines);
+    let known = Known { state, tag: entity_tag(&lines), lines: Arc::downgrade(&lines) };
+    files.remember(name, known.clone(), &lines);
+    Ok(known.answer(conditions, store.now()))
+}
+
+/// The same, if the file is in memory or the client has it: it is neither read nor hashed then.
+fn answer_from_memory(
+    files: &IndexFiles,
+    name: &str,
+    conditions: &HeaderMap,
+    now: Timestamp,
+    present: impl FnOnce() -> Result<Option<IndexState>, StoreError>,
+) -> Result<Option<Response>, StoreError> {
+    let Some(known) = files.known(name) else { return Ok(None) };
+    let is_present = present()? == Some(known.state);
+    Ok(if is_present { known.answer(conditions, now) } else { None })
 }
 
 /// A text in memory once for all who are being sent it, however slowly they read.
@@ -272,7 +311,7 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// What was sent of a crate's index file: its entity tag, and the lines as long as somebody is being sent them.
+/// What was read of a crate's index file: its entity tag, and the lines, if somebody is being sent them or they are held.
 #[derive(Clone, Debug)]
 struct Known {
     state: IndexState,
@@ -280,25 +319,62 @@ struct Known {
     lines: Weak<String>,
 }
 
-/// The entity tags of index files. What is read from the store is always hashed, so a tag stands for nothing but the bytes that
-/// went with it.
-#[derive(Debug, Default)]
-struct Tags(Mutex<HashMap<String, Known>>);
-
-impl Tags {
-    fn of(&self, name: &str, state: IndexState) -> Option<Known> {
-        self.known().get(name).filter(|known| known.state == state).cloned()
-    }
-
-    fn remember(&self, name: &str, file: Known) {
-        let mut known = self.known();
-        if known.len() >= MOST_TAGS {
-            known.clear();
+impl Known {
+    /// The answer, unless the lines would have to be read for it.
+    fn answer(self, conditions: &HeaderMap, now: Timestamp) -> Option<Response> {
+        let Self { state, tag, lines } = self;
+        let modified = http_date(state.changed);
+        if client_has_it(conditions, &tag, &modified) {
+            return Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
         }
-        known.insert(name.to_owned(), file);
+        let lines = Body::from(Bytes::from_owner(Shared(lines.upgrade()?)));
+        let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::ETAG, tag)];
+        let mut response = (fields, lines).into_response();
+        // A date has whole seconds, so within the second of a change there could be another one of the same date. The answer's
+        // own `Date` may be a second old.
+        if state.changed + 1 < now.as_second()
+            && let Ok(modified) = modified.try_into()
+        {
+            response.headers_mut().insert(header::LAST_MODIFIED, modified);
+        }
+        Some(response)
+    }
+}
+
+/// The index files that were read. What is read from the store is always hashed, so an entity tag stands for nothing but the bytes
+/// that went with it.
+#[derive(Debug, Default)]
+struct IndexFiles(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    known: HashMap<String, Known>,
+    /// The lines that were read last, up to [`MOST_HELD`].
+    held: VecDeque<Arc<String>>,
+    bytes: usize,
+}
+
+impl IndexFiles {
+    fn known(&self, name: &str) -> Option<Known> {
+        self.remembered().known.get(name).cloned()
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn remember(&self, name: &str, file: Known, lines: &Arc<String>) {
+        let mut remembered = self.remembered();
+        if remembered.known.len() >= MOST_TAGS {
+            remembered.known.clear();
+        }
+        remembered.known.insert(name.to_owned(), file);
+        remembered.bytes += lines.len();
+        remembered.held.push_back(lines.clone());
+        while remembered.bytes > MOST_HELD
+            && let Some(oldest) = remembered.held.pop_front()
+        {
+            remembered.bytes -= oldest.len();
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -343,15 +419,24 @@ mod tests {
              INSERT INTO crate (folded, name, owner, changed) VALUES ('hello', 'hello', 1, 0);
              INSERT INTO version (crate, version, core, line) VALUES ('hello', '1.0.0', '1.0.0', 'first');",
         );
-        let tags = Tags::default();
+        let files = IndexFiles::default();
         let file = async || {
-            let answer = index_answer(&store, &tags, "hello", &HeaderMap::new()).unwrap().unwrap();
+            let answer = index_answer(&store, &files, "hello", &HeaderMap::new()).unwrap().unwrap();
             axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap()
         };
         let [one, other] = [file().await, file().await];
         assert_eq!((&*one, one.as_ptr()), (&b"first\n"[..], other.as_ptr()));
         change("UPDATE version SET line = 'second'; UPDATE crate SET revision = revision + 1;");
         assert_eq!(&*file().await, b"second\n");
+        let held = || files.remembered().held.iter().map(|lines| lines.len()).collect::<Vec<_>>();
+        assert_eq!(held(), [6, 7]);
+        let large = Arc::new("x".repeat(MOST_HELD - 7));
+        let state = IndexState { revision: 1, changed: 0 };
+        let known = Known { state, tag: String::new(), lines: Weak::new() };
+        files.remember("large", known.clone(), &large);
+        assert_eq!(held(), [7, large.len()], "the oldest made room");
+        files.remember("more", known, &large);
+        assert_eq!(held(), [large.len()]);
         drop((one, other));
         assert_eq!(&*file().await, b"second\n", "nobody is being sent it any more");
     }

@@ -116,7 +116,7 @@ impl Remote {
 
     /// Asks for `config.json` as a user, to find out whether the registry answers and accepts the user's credential.
     pub(crate) async fn takes(&self, user: &User) -> Result<(), UpstreamError> {
-        self.ask_for_config(&self.credentials.user(user)?).await.map(drop)
+        self.ask_for_config(&self.credentials.user(user).await?).await.map(drop)
     }
 
     async fn ask_for_config(&self, caller: &Caller<'_>) -> Result<RegistryConfig, UpstreamError> {
@@ -183,7 +183,7 @@ impl Remote {
         fields: impl FnOnce(request::Builder) -> request::Builder,
         body: Body,
     ) -> Result<Said, UpstreamError> {
-        let caller = self.credentials.user(user)?;
+        let caller = self.credentials.user(user).await?;
         let registry = self.registry_config(&caller).await.map_err(RemoteError::nothing_sent)?;
         let request = fields(request(method, registry.api(path).as_str(), JSON, &caller));
         let response = self.send(request, body, true).await?;
@@ -264,7 +264,7 @@ impl Remote {
         path: &str,
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
-        let caller = self.credentials.reader(reader)?;
+        let caller = self.credentials.reader(reader).await?;
         let response = self.read_index(path, &caller, conditions).await?;
         match response.status() {
             StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
@@ -278,7 +278,7 @@ impl Remote {
         name: &CrateName,
         version: &Version,
     ) -> Result<Response, UpstreamError> {
-        let caller = self.credentials.reader(reader)?;
+        let caller = self.credentials.reader(reader).await?;
         let registry = self.registry_config(&caller).await?;
         let checksum = if registry.needs_checksum() {
             // It is never closed.
@@ -297,7 +297,7 @@ impl Remote {
         reader: Option<&Reader>,
         search: &Search,
     ) -> Result<Response, UpstreamError> {
-        let caller = self.credentials.reader(reader)?;
+        let caller = self.credentials.reader(reader).await?;
         let registry = self.registry_config(&caller).await?;
         let mut url = registry.api("api/v1/crates");
         let limit = search.per_page.unwrap_or(10).min(100);
@@ -310,8 +310,12 @@ impl Remote {
     }
 
     /// Only a missing credential is known here as a reason for which the registry would refuse.
-    pub(super) fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
-        if self.credentials.has(user)? { Ok(()) } else { Err(RemoteError::NoCredential(user.clone()).into()) }
+    pub(super) async fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
+        if self.credentials.has(user).await? {
+            Ok(())
+        } else {
+            Err(RemoteError::NoCredential(user.clone()).into())
+        }
     }
 
     /// What cargo shows of the answer: warnings.
@@ -358,7 +362,7 @@ impl Remote {
 
     /// Listing changes nothing, so no error leaves anything open.
     pub(super) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
-        let caller = self.credentials.user(user)?;
+        let caller = self.credentials.user(user).await?;
         let listed = async {
             let registry = self.registry_config(&caller).await?;
             let url = registry.api(&format!("api/v1/crates/{name}/owners"));
@@ -392,7 +396,7 @@ impl Remote {
         name: &CrateName,
         version: &Version,
     ) -> Result<Option<VersionState>, UpstreamError> {
-        self.version_state(&self.credentials.user(user)?, name, version).await
+        self.version_state(&self.credentials.user(user).await?, name, version).await
     }
 
     async fn version_state(

@@ -10,9 +10,8 @@ use asymmetric_token::Mutation;
 use registry_gateway::audit::{Entry, Hash, Head, Kind, Point};
 use registry_gateway::keys::Role;
 use registry_gateway::{Gateway, StartError};
-use rusqlite::Connection;
 
-use crate::common::{Fixture, Response, Upload};
+use crate::common::{Fixture, Response, Upload, store};
 
 /// A log with keys, publishes and yanks; the server has ended.
 fn log() -> Fixture {
@@ -41,15 +40,9 @@ fn file(fixture: &Fixture, name: &str) -> PathBuf {
     fixture.folder.path().join(name)
 }
 
-fn database(fixture: &Fixture) -> Connection {
-    let database = Connection::open(file(fixture, "registry.db")).unwrap();
-    database.pragma_update(None, "foreign_keys", false).unwrap();
-    database
-}
-
 fn audit(fixture: &Fixture, arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
-    command.env("REGISTRY_GATEWAY_STORE", fixture.folder.path());
+    command.env("REGISTRY_GATEWAY_STORE", store::named(fixture.folder.path()));
     command.args(["20", env!("CARGO_BIN_EXE_registry-gateway"), "audit"]).args(arguments).output().unwrap()
 }
 
@@ -76,12 +69,9 @@ fn entries(fixture: &Fixture) -> Vec<String> {
 
 /// Puts other bytes in the place of an entry, with the hash that belongs to them.
 fn put(fixture: &Fixture, seq: usize, entry: &str) {
-    let hash = Hash::of(entry.as_bytes()).to_string();
-    let changed = database(fixture).execute(
-        "INSERT OR REPLACE INTO audit (seq, entry, hash) VALUES (?, ?, ?)",
-        (seq as i64, entry, hash),
-    );
-    assert_eq!(changed.unwrap(), 1);
+    let hash = Hash::of(entry.as_bytes());
+    let insert = format!("INSERT INTO audit (seq, entry, hash) VALUES ({seq}, '{entry}', '{hash}')");
+    fixture.sql(&format!("DELETE FROM audit WHERE seq = {seq}; {insert}"));
 }
 
 /// The log written anew from an entry on.
@@ -127,13 +117,17 @@ fn a_log_that_nobody_touched_verifies() {
         text.contains("entries    1 to 10,") && text.contains("none was given: a log whose end"),
         "{text}"
     );
-    let head = fs::read_to_string(file(&fixture, "heads")).unwrap();
-    let head = Head::parse(head.lines().last().unwrap()).unwrap();
+    let head = store::open(fixture.folder.path()).heads().unwrap().pop().unwrap();
     assert_eq!(head.point.seq, 10, "signed when the server ended");
     let text = verifies(&fixture, &["--head", &head.point.to_string()]);
     assert!(text.contains("kept head  entry 10 is as it was then"), "{text}");
     fs::write(file(&fixture, "kept"), head.to_json() + "\n").unwrap();
     verifies(&fixture, &["--head", file(&fixture, "kept").to_str().unwrap()]);
+}
+
+#[test]
+fn heads_and_their_key_are_private() {
+    let fixture = log();
     let mode = |name| fs::metadata(file(&fixture, name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("heads.key"), mode("heads")), (0o600, 0o600));
 }
@@ -146,13 +140,13 @@ fn every_kind_of_change_is_found_and_named() {
         (fixture, entry)
     };
     let (fixture, entry) = replaced(4, "alice", "bobby");
-    database(&fixture).execute("UPDATE audit SET entry = ? WHERE seq = 4", [&entry]).unwrap();
+    fixture.sql(&format!("UPDATE audit SET entry = '{entry}' WHERE seq = 4"));
     finds(&fixture, &[], "entry 4 was changed: its hash is");
     put(&fixture, 4, &entry);
     finds(&fixture, &[], "entry 5 does not follow what is there before it");
 
     let fixture = log();
-    database(&fixture).execute("UPDATE audit SET hash = 'none' WHERE seq = 3", ()).unwrap();
+    fixture.sql("UPDATE audit SET hash = 'none' WHERE seq = 3");
     finds(&fixture, &[], "entry 3 was changed");
 
     let (fixture, entry) = replaced(10, "bob", "eve");
@@ -164,7 +158,7 @@ fn every_kind_of_change_is_found_and_named() {
     finds(&fixture, &[], "entry 6 was changed: it is not written in the canonical way");
 
     let fixture = log();
-    database(&fixture).execute("DELETE FROM audit WHERE seq = 2", ()).unwrap();
+    fixture.sql("DELETE FROM audit WHERE seq = 2");
     finds(&fixture, &[], "entry 2 is missing: it was removed");
 
     let fixture = log();
@@ -181,7 +175,7 @@ fn every_kind_of_change_is_found_and_named() {
     finds(&fixture, &[], "entry 9 was inserted");
 
     let fixture = log();
-    database(&fixture).execute("DELETE FROM audit WHERE seq > 8", ()).unwrap();
+    fixture.sql("DELETE FROM audit WHERE seq > 8");
     finds(&fixture, &[], "the log ends with entry 8, and there is a head of entry 10: the end was cut off");
 
     let fixture = log();
@@ -193,15 +187,14 @@ fn every_kind_of_change_is_found_and_named() {
 #[test]
 fn without_its_heads_only_a_kept_head_shows_a_cut() {
     let fixture = log();
-    let heads = fs::read_to_string(file(&fixture, "heads")).unwrap();
-    let kept = Head::parse(heads.lines().last().unwrap()).unwrap();
-    fs::write(file(&fixture, "heads"), "").unwrap();
-    database(&fixture).execute("DELETE FROM audit WHERE seq > 8", ()).unwrap();
+    let kept = store::open(fixture.folder.path()).heads().unwrap().pop().unwrap();
+    store::loses_heads(fixture.folder.path());
+    fixture.sql("DELETE FROM audit WHERE seq > 8");
     finds(&fixture, &[], "the store was changed past the log");
     // Who can cut the log can have the tables follow it.
     let follow = "UPDATE key SET revoked = NULL; INSERT INTO open_intent (seq) VALUES (8);
         UPDATE counted SET number = 1 WHERE what = 'open';";
-    database(&fixture).execute_batch(follow).unwrap();
+    fixture.sql(follow);
     assert!(verifies(&fixture, &[]).contains("looks the same"));
     finds(&fixture, &["--head", &kept.point.to_string()], "the end was cut off");
     fs::write(file(&fixture, "kept"), kept.to_json()).unwrap();
@@ -210,8 +203,8 @@ fn without_its_heads_only_a_kept_head_shows_a_cut() {
 
     rewrite(&fixture, 4, |entry| entry.replace("alice", "bob"));
     finds(&fixture, &[], "the crate hello has the owner \"alice\" in the store, and \"bob\" by the log");
-    let follow = "UPDATE crate SET owner = (SELECT id FROM user WHERE name = 'bob')";
-    database(&fixture).execute(follow, ()).unwrap();
+    let follow = r#"UPDATE crate SET owner = (SELECT id FROM "user" WHERE name = 'bob')"#;
+    fixture.sql(follow);
     assert!(verifies(&fixture, &[]).contains("looks the same"));
     let middle = Point { seq: 5, hash: kept.point.hash };
     finds(&fixture, &["--head", &middle.to_string()], "entry 5 has the hash");
@@ -238,7 +231,7 @@ fn a_head_that_was_changed_is_found() {
 #[test]
 fn a_server_does_not_start_on_a_log_that_was_cut() {
     let fixture = log();
-    database(&fixture).execute("DELETE FROM audit WHERE seq > 8", ()).unwrap();
+    fixture.sql("DELETE FROM audit WHERE seq > 8");
     match Gateway::start(fixture.config.clone()) {
         Err(StartError::Store(error)) => assert!(error.to_string().contains("was cut off"), "{error}"),
         other => panic!("{other:?}"),

@@ -187,7 +187,7 @@ fn a_file_of_no_authorities() {
         let mut front = Front::new();
         front.gateway.running.take().unwrap().stop();
         let mut config = front.gateway.config.clone();
-        let file = config.store.folder().unwrap().join("ca.pem");
+        let file = front.gateway.folder.path().join("ca.pem");
         if let Some(content) = content {
             fs::write(&file, content).unwrap();
         }

@@ -157,8 +157,7 @@ fn on_a_read_token() {
 fn a_flood() {
     use std::io::{Read as _, Write as _};
     let fixture = published(Challenges::Required);
-    let database = rusqlite::Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    let rows = || database.query_row("SELECT count(*) FROM spent", (), |row| row.get::<_, i64>(0)).unwrap();
+    let rows = || fixture.sql("SELECT count(*) FROM spent");
     let (before, first) = (rows(), fetched(&fixture));
     let mut stream = fixture.connect();
     let mut asked = stream.try_clone().unwrap();

@@ -7,13 +7,12 @@ use std::path::Path;
 use asymmetric_token::Claims;
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
-use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::served::{Served, program, run, succeeds};
-use crate::common::{Fixture, SoftwareKey, Upload};
+use crate::common::{Fixture, SoftwareKey, Upload, store};
 
 /// Fails with 1; returns standard error.
 #[track_caller]
@@ -55,7 +54,7 @@ fn no_token_in_the_log() {
     let log = folder.path().join("log");
     let store = folder.path().join("registry");
     let key = SoftwareKey::new(5);
-    Store::make(&store).unwrap();
+    store::open(&store);
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "read", &key.public.to_string()]);
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_LOG", "trace").stderr(std::fs::File::create(&log).unwrap());
@@ -100,7 +99,7 @@ fn no_credential_in_the_log_nor_in_an_answer() {
     let vault = Vault::open(&folder.path().join("credentials.key")).unwrap();
     let alice = "alice".parse().unwrap();
     let sealed = vault.seal(&alice, &format!("Bearer {SECRET}")).unwrap();
-    Store::open_existing(&store).unwrap().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+    store::open(&store).set_credential(&alice, &sealed, Timestamp::now()).unwrap();
 
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_CONFIG", &config).env("REGISTRY_GATEWAY_LOG", "trace");
@@ -139,7 +138,7 @@ fn the_log_says_for_which_request() {
     let folder = tempfile::tempdir().unwrap();
     let (log, store) = (folder.path().join("log"), folder.path().join("registry"));
     let key = SoftwareKey::new(5);
-    Store::make(&store).unwrap();
+    store::open(&store);
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "both", &key.public.to_string()]);
     let mut command = program(&store);
     command.env("REGISTRY_GATEWAY_LOG", "info").stderr(std::fs::File::create(&log).unwrap());
@@ -202,7 +201,7 @@ fn a_port_in_use() {
 #[test]
 fn a_key_belongs_to_one_user() {
     let folder = tempfile::tempdir().unwrap();
-    Store::make(folder.path()).unwrap();
+    store::open(folder.path());
     let public = SoftwareKey::new(5).public.to_string();
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
@@ -228,7 +227,7 @@ fn a_key_belongs_to_one_user() {
 #[test]
 fn a_label_that_would_reorder_a_list_is_escaped() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let store = store::open(folder.path());
     let public = SoftwareKey::new(5).public;
     let (user, label) = ("alice".parse().unwrap(), Some("lap\u{202e}pot\u{200b}".to_owned()));
     let new = NewKey { public, user, role: Role::Read, label, subject: None, expires: None };
@@ -240,7 +239,7 @@ fn a_label_that_would_reorder_a_list_is_escaped() {
 #[test]
 fn which_key_to_revoke() {
     let folder = tempfile::tempdir().unwrap();
-    Store::make(folder.path()).unwrap();
+    store::open(folder.path());
     let public = SoftwareKey::new(5).public.to_string();
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     assert!(
@@ -340,7 +339,7 @@ fn the_store_is_private() {
 
 #[test]
 fn the_record_of_a_publish_verifies_again() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     let upload = Upload::new("hello", "1.0.0");
     fixture.publish(&upload).assert_ok();
     fixture.publish(&Upload::new("hello", "1.0.1")).assert_ok();
@@ -360,15 +359,20 @@ fn the_record_of_a_publish_verifies_again() {
     assert_eq!(succeeds(store, &["record"]).matches("  verified ").count(), 2);
     assert!(fails(store, &["record", "hello@2.0.0"]).contains("hello@2.0.0 was not published here"));
 
-    let file = fixture.running().store().crate_file("hello", "1.0.0");
-    std::fs::write(&file, b"another").unwrap();
+    store::spoil_crate_file(store, "hello", "1.0.0", Some("another"));
     let output = run(store, &["record", "hello@1.0.0"]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("  NOT VERIFIED  the crate file has the checksum"), "{text}");
+}
 
+#[test]
+fn a_start_misses_a_crate_file() {
+    let mut fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
     fixture.running.take().unwrap().stop();
-    std::fs::remove_file(&file).unwrap();
+    let store = fixture.folder.path();
+    store::spoil_crate_file(store, "hello", "1.0.0", None);
     let text = fails(store, &["serve", "--listen", "127.0.0.1:0"]);
     assert!(text.contains("hello-1.0.0.crate is missing\nhint: restore the store from a backup"), "{text}");
 }

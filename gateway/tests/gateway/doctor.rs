@@ -17,7 +17,7 @@ use registry_gateway::vault::Vault;
 use tempfile::TempDir;
 
 use crate::common::bearer_registry::{BearerRegistry, Received, Say};
-use crate::common::{SoftwareKey, Upload};
+use crate::common::{SoftwareKey, Upload, store};
 
 const CREDENTIAL: &str = "alices-upstream-token";
 const CONFIG: &str = "url = \"https://crates.example.org\"\ntrusted-proxies = [\"127.0.0.1/32\"]\n";
@@ -59,7 +59,9 @@ impl Desk {
         let upstream =
             "also-known-as = [\"sparse+https://old.example.org/\"]\nkey-file = \"credentials.key\"\n";
         let front = format!("index-url = \"sparse+{}/index/\"", self.front.url());
-        let text = format!("{front}\n{lines}\n[upstream]\nindex = \"{index}\"\n{upstream}");
+        let store = store::named(&self.store_folder());
+        let text =
+            format!("store = {store:?}\n{front}\n{lines}\n[upstream]\nindex = \"{index}\"\n{upstream}");
         fs::write(self.file(), text).unwrap();
         if let Ok(config) = Config::read(&self.file()) {
             self.answer_as(config.url.as_deref().unwrap_or("http://127.0.0.1:8000"));
@@ -77,8 +79,12 @@ impl Desk {
         self.folder.path().join("registry-gateway.toml")
     }
 
+    fn store_folder(&self) -> PathBuf {
+        self.folder.path().join("registry")
+    }
+
     fn store(&self) -> Store {
-        Store::open_existing(Config::read(&self.file()).unwrap().store.folder().unwrap()).unwrap()
+        store::open(&self.store_folder())
     }
 
     /// One of Alice's, for publishing.
@@ -412,9 +418,8 @@ fn a_change_whose_outcome_is_not_known() {
         "they are settled within minutes",
     );
     assert!(desk.doctor(&[]).1.contains(&format!(", since {now:.0}")));
-    let database = rusqlite::Connection::open(desk.store().folder().join("registry.db")).unwrap();
     let noted = "INSERT INTO open_reason SELECT seq, 'it said no' FROM open_intent";
-    database.execute(noted, ()).unwrap();
+    store::sql(&desk.store_folder(), noted);
     desk.assert_to_do(&[], "Z: it said no", "run `registry-gateway change settle ");
 }
 

@@ -9,13 +9,8 @@ use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::policy::Refusal;
 use registry_gateway::store::{Outcome, Signed, SpendError, StoreError};
 use registry_gateway::{Gateway, StartError};
-use rusqlite::Connection;
 
 use crate::common::{Fixture, Response, Upload};
-
-fn database(fixture: &Fixture) -> Connection {
-    Connection::open(fixture.folder.path().join("registry.db")).unwrap()
-}
 
 /// Runs the same request eight times at once; returns the statuses, sorted.
 fn at_once(request: impl Fn() -> u16 + Sync) -> Vec<u16> {
@@ -57,7 +52,7 @@ fn the_transaction_has_the_last_word() {
     let intent = begin("one").unwrap();
     assert!(matches!(begin("one"), Err(SpendError::Refused(Refusal::Replayed("yank")))));
     store.settle(&intent, &Outcome::Done, now).unwrap();
-    assert!(matches!(store.settle(&intent, &Outcome::Done, now), Err(StoreError::Damaged(_))));
+    assert!(matches!(store.settle(&intent, &Outcome::Done, now), Err(StoreError::Settled(_))));
     store.revoke_key(&fixture.publish.public.id().to_string(), now).unwrap();
     assert!(matches!(begin("two"), Err(SpendError::Refused(Refusal::RevokedKey { .. }))));
     assert!(store.open_intents().unwrap().is_empty());
@@ -83,6 +78,15 @@ fn commits(fixture: &Fixture) -> usize {
     (32..log.len()).step_by(frame).filter(|at| word(at + 4) != 0).count()
 }
 
+/// One for the token, with what it is spent on, and one for the version, with its outcome: each waits for the disk.
+#[test]
+fn a_publish_is_two_commits() {
+    let fixture = Fixture::new();
+    let before = commits(&fixture);
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    assert_eq!(commits(&fixture), before + 2);
+}
+
 /// With a thousand of them, a start that waits for the disk each time would take seconds.
 #[test]
 fn however_much_was_under_way_is_settled_in_one_commit() {
@@ -92,7 +96,7 @@ fn however_much_was_under_way_is_settled_in_one_commit() {
     fixture.restart();
     let without = commits(&fixture);
     // Its first token is on record again, and the second one did nothing.
-    database(&fixture).execute("DELETE FROM published", ()).unwrap();
+    fixture.sql("DELETE FROM published");
     let others = (0..20).map(|n| Upload::new(&format!("other{n}"), "1.0.0").mutation());
     begin(&fixture, [there.mutation(), there.mutation()].into_iter().chain(others));
     fixture.restart();
@@ -115,13 +119,11 @@ fn what_was_under_way_is_settled_at_the_start() {
     begin(&fixture, [still, lost.mutation()]);
     fixture.restart();
     assert!(fixture.running().store().open_intents().unwrap().is_empty());
-    let database = database(&fixture);
-    let mut statement = database.prepare("SELECT entry FROM audit ORDER BY seq DESC LIMIT 2").unwrap();
-    let entries: Vec<String> =
-        statement.query_map((), |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    let entries = fixture.sql("SELECT entry FROM audit ORDER BY seq DESC LIMIT 2");
+    let (last, before) = entries.split_once('\n').unwrap();
     // The first is as it was wanted, the second is not there.
-    for (entry, outcome) in [(&entries[1], r#""outcome":"done""#), (&entries[0], r#""outcome":"failed""#)] {
-        assert!(entry.contains(outcome), "{entries:?}");
+    for (entry, outcome) in [(before, r#""outcome":"done""#), (last, r#""outcome":"failed""#)] {
+        assert!(entry.contains(outcome), "{entries}");
     }
 }
 
@@ -218,14 +220,10 @@ fn everything_is_there_after_a_restart() {
 #[test]
 fn single_use_keys_go_when_their_tokens_are_too_old() {
     let fixture = Fixture::new();
-    let database = database(&fixture);
-    database.execute("INSERT INTO spent (single_use_key, kept_until) VALUES ('old', 1000)", ()).unwrap();
+    fixture.sql("INSERT INTO spent (single_use_key, kept_until) VALUES ('old', 1000)");
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
-    let count: i64 = database.query_row("SELECT count(*) FROM spent", (), |row| row.get(0)).unwrap();
-    let old: i64 = database
-        .query_row("SELECT count(*) FROM spent WHERE single_use_key = 'old'", (), |row| row.get(0))
-        .unwrap();
-    assert_eq!((count, old), (1, 0));
+    assert_eq!(fixture.sql("SELECT count(*) FROM spent"), "1");
+    assert_eq!(fixture.sql("SELECT count(*) FROM spent WHERE single_use_key = 'old'"), "0");
 }
 
 #[test]
@@ -246,7 +244,7 @@ fn a_mutation_is_on_record_with_its_token() {
 fn a_store_of_a_newer_program() {
     let mut fixture = Fixture::new();
     fixture.running.take().unwrap().stop();
-    database(&fixture).pragma_update(None, "user_version", 99).unwrap();
+    fixture.sql("PRAGMA user_version = 99");
     let error = Gateway::start(fixture.config.clone()).unwrap_err();
     assert!(matches!(error, StartError::Store(StoreError::Newer { found: 99, .. })), "{error}");
 }
@@ -255,8 +253,7 @@ fn a_store_of_a_newer_program() {
 #[test]
 fn the_database_has_a_write_ahead_log() {
     let fixture = Fixture::new();
-    let mode: String = database(&fixture).pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
-    assert_eq!(mode, "wal");
+    assert_eq!(fixture.sql("PRAGMA journal_mode"), "wal");
 }
 
 /// An upload whose token was found to be good, and whose body is still to come.

@@ -23,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::bearer_registry::{BearerRegistry, Received, Say};
 use crate::common::served::{Served, program};
-use crate::common::{SoftwareKey, Upload};
+use crate::common::{SoftwareKey, Upload, store};
 
 const VERSIONS: usize = 500;
 /// One publish in so many ends in a kill.
@@ -57,7 +57,7 @@ impl Mortal {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let key = SoftwareKey::new(5);
-        let store = Store::open(&folder.path().join("registry")).unwrap();
+        let store = store::open(&folder.path().join("registry"));
         let new = NewKey {
             public: key.public,
             user: "alice".parse().unwrap(),
@@ -189,7 +189,7 @@ impl Mortal {
         let token = self.key.token(&served.index_url, &Claims::mutate(Timestamp::now(), yank));
         let yanked = served.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", &token, b"").status;
         assert!(matches!(yanked, 200 | 404), "{yanked}");
-        let store = Store::open(&self.store()).unwrap();
+        let store = store::open(&self.store());
         assert_eq!(store.open_intents().unwrap(), []);
         let recorded: Vec<_> =
             store.published(None).unwrap().into_iter().map(|record| record.version).collect();
@@ -245,7 +245,11 @@ fn kills_with_the_built_in_registry() {
         .map(|line| (line["vers"].as_str().unwrap().to_owned(), line["cksum"].as_str().unwrap().to_owned()))
         .collect();
     mortal.check(&accepted, &there);
-    assert_eq!(fs::read_dir(mortal.store().join("crates/hello")).unwrap().count(), VERSIONS);
+    let files = match store::is_in_postgres() {
+        true => store::sql(&mortal.store(), "SELECT count(DISTINCT cksum) FROM piece").parse().unwrap(),
+        false => fs::read_dir(mortal.store().join("crates/hello")).unwrap().count(),
+    };
+    assert_eq!(files, VERSIONS);
 }
 
 /// The registry behind sees to it that a version is published once; the gateway's death comes before or after it did.
@@ -266,22 +270,17 @@ fn kills_in_front_of_a_registry() {
         Some(config)
     });
     let (process, list, dice) = (mortal.process.clone(), published.clone(), Mutex::new(Dice::new()));
-    let database = mortal.store().join("registry.db");
+    let folder = mortal.store();
     let publish = move |request: &Received| {
         let length = u32::from_le_bytes(request.body[..4].try_into().unwrap()) as usize;
         let json: serde_json::Value = serde_json::from_slice(&request.body[4..4 + length]).unwrap();
         let version = json["vers"].as_str().unwrap().to_owned();
         let file = &request.body[8 + length..];
         // What is forwarded is on record before.
-        let open: u32 = rusqlite::Connection::open(&database)
-            .unwrap()
-            .query_row(
-                "SELECT count(*) FROM open_intent JOIN audit USING (seq) WHERE json_extract(entry, '$.vers') = ?",
-                [&version],
-                |row| row.get(0),
-            )
-            .unwrap();
-        assert_eq!(open, 1, "{version}");
+        let open = format!(
+            "SELECT count(*) FROM open_intent JOIN audit USING (seq) WHERE entry LIKE '%\"vers\":\"{version}\"%'"
+        );
+        assert_eq!(store::sql(&folder, &open), "1", "{version}");
         let die = dice.lock().unwrap().roll() % ODDS;
         if die == 0 {
             kill(&process);

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use asymmetric_token::Claims;
 use jiff::Timestamp;
 use registry_gateway::Config;
-use registry_gateway::store::Store;
 
-use crate::common::{Fixture, Response, SoftwareKey, Upload};
+use crate::common::{Fixture, Response, SoftwareKey, Upload, store};
 
 const CONFIG: &str = "/index/config.json";
 
@@ -104,7 +103,7 @@ fn revoking_counts_for_a_remembered_token() {
     read(&fixture, &token).assert_ok();
     read(&fixture, &token).assert_ok();
     let id = fixture.read.public.id().to_string();
-    Store::open(fixture.folder.path()).unwrap().revoke_key(&id, Timestamp::now()).unwrap();
+    store::open(fixture.folder.path()).revoke_key(&id, Timestamp::now()).unwrap();
     read(&fixture, &token).assert_refused(401, &format!("the key {id} was revoked at "));
 }
 

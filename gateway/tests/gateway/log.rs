@@ -17,7 +17,7 @@ use registry_gateway::store::Store;
 use rustix::process::Signal;
 
 use crate::common::served::{Served, program};
-use crate::common::{Response, SoftwareKey, Upload};
+use crate::common::{Response, SoftwareKey, Upload, store};
 
 /// A store with a key that may do everything.
 struct Registry {
@@ -40,7 +40,7 @@ impl Registry {
     }
 
     fn store(&self) -> Store {
-        Store::open(&self.path()).unwrap()
+        store::open(&self.path())
     }
 
     fn served(&self, log: impl Into<Stdio>, arguments: &[&str]) -> Served {

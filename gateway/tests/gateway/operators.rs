@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::common::{Fixture, Response, Upload};
+use crate::common::{Fixture, Response, Upload, store};
 
 fn fixture() -> Fixture {
     Fixture::with(|config| config.metrics = Some("127.0.0.1:0".parse().unwrap()))
@@ -114,12 +114,11 @@ fn an_unknown_key_is_verified_too() {
 fn alive_and_ready_are_two_things() {
     let fixture = fixture();
     assert_eq!(asked(&fixture, "/readyz").status, 200);
-    let database = rusqlite::Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let held = store::hold(fixture.folder.path());
     let answer = asked(&fixture, "/readyz");
     assert_eq!((answer.status, answer.text().as_str()), (503, "the store is too slow\n"));
     assert_eq!(asked(&fixture, "/healthz").status, 200);
-    database.execute_batch("ROLLBACK").unwrap();
+    drop(held);
     assert_eq!(asked(&fixture, "/readyz").status, 200);
 }
 

@@ -6,10 +6,10 @@ use asymmetric_token::Claims;
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::keys::{Key, NewKey, Role};
 use registry_gateway::policy::{Refusal, is_good};
-use registry_gateway::store::{Store, StoreError};
+use registry_gateway::store::StoreError;
 
 use crate::common::served::{run, succeeds};
-use crate::common::{Fixture, SoftwareKey, Upload};
+use crate::common::{Fixture, SoftwareKey, Upload, store};
 
 /// Fails without a word on standard output; what is on standard error has these texts.
 #[track_caller]
@@ -182,7 +182,7 @@ fn an_older_store_is_brought_up() {
     let folder = tempfile::tempdir().unwrap();
     let key = SoftwareKey::new(1);
     {
-        let store = Store::open(folder.path()).unwrap();
+        let store = store::open(folder.path());
         let user = "alice".parse().unwrap();
         let new =
             NewKey { public: key.public, user, role: Role::Both, label: None, subject: None, expires: None };
@@ -199,7 +199,7 @@ fn an_older_store_is_brought_up() {
         )
         .unwrap();
     drop(database);
-    let store = Store::open(folder.path()).unwrap();
+    let store = store::open(folder.path());
     assert_eq!(store.key(key.public.id()).unwrap().unwrap().expires, None);
     store.invite(&"alice".parse().unwrap(), Timestamp::now()).unwrap();
 }
@@ -210,7 +210,7 @@ fn a_revocation_by_another_process_holds_for_the_next_request() {
     let fixture = Fixture::new();
     let store = fixture.folder.path();
     // What shares a process with the server must not take its locks away when it opens the same store, or closes it.
-    let mut same_process = Some(Store::open(store).unwrap());
+    let mut same_process = Some(store::open(store));
     let other = rusqlite::Connection::open(store.join("registry.db")).unwrap();
     let mut modes = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"].iter().cycle();
     for seed in 10..210 {
@@ -226,7 +226,7 @@ fn a_revocation_by_another_process_holds_for_the_next_request() {
         }
         if seed % 50 == 0 {
             other.execute_batch("VACUUM").unwrap();
-            same_process = same_process.is_none().then(|| Store::open(store).unwrap());
+            same_process = same_process.is_none().then(|| store::open(store));
             read().assert_ok();
         }
         succeeds(store, &["key", "revoke", &key.public.id().to_string()]);

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use asymmetric_token::Claims;
 use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
-use registry_gateway::store::Store;
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::served::{Served, for_everybody, signal};
-use crate::common::{SoftwareKey, Upload, crate_file};
+use crate::common::{SoftwareKey, Upload, crate_file, store};
 
 /// A store with a key that may do everything.
 struct Registry {
@@ -32,7 +31,7 @@ impl Registry {
         let (user, role) = ("alice".parse().unwrap(), Role::Both);
         let new =
             NewKey { public: registry.key.public, user, role, label: None, subject: None, expires: None };
-        Store::open(&registry.path()).unwrap().add_key(new, Timestamp::now()).unwrap();
+        store::open(&registry.path()).add_key(new, Timestamp::now()).unwrap();
         registry
     }
 
@@ -65,7 +64,7 @@ fn limited(store: &Path, limits: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     let limits: String = limits.iter().map(|limit| format!("ulimit {limit} && ")).collect();
     shell.args(["-c", &format!("{limits}exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_registry-gateway")]);
-    shell.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    shell.env("REGISTRY_GATEWAY_STORE", store::named(store)).env_remove("REGISTRY_GATEWAY_LOG");
     shell
 }
 
@@ -174,7 +173,8 @@ fn memory_is_nobody_elses() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let (_kept, program) = for_everybody();
     let mut command = Command::new(program);
-    command.env("REGISTRY_GATEWAY_STORE", folder.path().join("registry")).uid(65_534);
+    command.env("REGISTRY_GATEWAY_STORE", store::named(&folder.path().join("registry")));
+    command.env("HOME", folder.path()).uid(65_534);
     let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
     let memory = fs::metadata(format!("/proc/{}/mem", served.child.id())).unwrap();
     assert_eq!(memory.uid(), 0);
@@ -221,7 +221,7 @@ fn in_front_of(behind: &BearerRegistry, registry: &Registry, credential: &str) -
     fs::write(&config, upstream).unwrap();
     let alice = "alice".parse().unwrap();
     let sealed = Vault::open(&key).unwrap().seal(&alice, credential).unwrap();
-    Store::open(&registry.path()).unwrap().set_credential(&alice, &sealed, Timestamp::now()).unwrap();
+    store::open(&registry.path()).set_credential(&alice, &sealed, Timestamp::now()).unwrap();
     Served::of(registry.limited(&[]), &["--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()])
 }
 

@@ -7,7 +7,7 @@ use asymmetric_token::Mutation;
 use registry_gateway::config::Reads;
 use serde_json::json;
 
-use crate::common::{Fixture, Response, Upload};
+use crate::common::{Fixture, Response, Upload, store};
 
 fn with_header(fixture: &Fixture, path: &str, field: &str) -> Response {
     let token = fixture.read_token();
@@ -499,8 +499,7 @@ fn a_file_that_the_client_has_is_not_made_again() {
     let has = |tag: &str| with_header(&fixture, path, &format!("If-None-Match: {tag}")).status;
     let tag = |answer: &Response| answer.field("etag").unwrap().to_owned();
     let first = tag(&fixture.get(path));
-    let database = rusqlite::Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    database.execute("UPDATE version SET line = line || ' '", ()).unwrap();
+    fixture.sql("UPDATE version SET line = line || ' '");
     assert_eq!(has(&first), 304);
     let second = tag(&fixture.get(path));
     assert_ne!(second, first);
@@ -511,14 +510,13 @@ fn a_file_that_the_client_has_is_not_made_again() {
     assert_eq!(has(&tag(&fixture.get(path))), 304);
 }
 
-/// Another process has the database's lock for writing, so that a change waits for it; reads go on.
+/// Somebody else is writing the database, so that a change waits for it; reads go on.
 #[test]
 fn no_read_waits_for_a_change() {
     let fixture = Fixture::new();
     let upload = Upload::new("hello", "1.0.0");
     fixture.publish(&upload).assert_ok();
-    let database = rusqlite::Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let held = store::hold(fixture.folder.path());
     thread::scope(|scope| {
         let late = scope.spawn(|| fixture.publish(&Upload::new("hello", "1.0.1")));
         for round in 0..20 {
@@ -535,7 +533,7 @@ fn no_read_waits_for_a_change() {
             fixture.put_new(&token, &upload).assert_refused(409, "is published already");
             assert!(!late.is_finished(), "round {round}: the change waits for the lock, at most ten seconds");
         }
-        database.execute_batch("ROLLBACK").unwrap();
+        drop(held);
         late.join().unwrap().assert_ok();
     });
 }

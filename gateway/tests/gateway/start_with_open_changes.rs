@@ -13,7 +13,7 @@ use registry_gateway::store::{Intent, Signed, Store};
 
 use crate::common::bearer_registry::Say;
 use crate::common::front::Front;
-use crate::common::{Response, Upload, served};
+use crate::common::{Response, Upload, served, store};
 
 const YANK: &str = "DELETE /api/v1/crates/hello/1.0.0/yank";
 const INDEX_FILE: &str = "GET /index/he/ll/hello";
@@ -326,7 +326,7 @@ fn settled_by_hand_while_nothing_runs() {
     assert!(error.contains("the record has another token for that version"), "{error}");
     assert!(error.contains(&format!("change settle {} --not-done", seqs[0])), "{error}");
     succeeds(&front, &["change", "settle", &seqs[0], "--not-done"]);
-    let store = Store::open(front.gateway.folder.path()).unwrap();
+    let store = store::open(front.gateway.folder.path());
     assert_eq!(
         (outcomes(&store), store.open_intents().unwrap()),
         (vec!["done".into(), "failed".into()], vec![])

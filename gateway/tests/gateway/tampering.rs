@@ -2,15 +2,13 @@
 //! so. Cargo compiles what the index says, so an index that does not say what was signed is worth a signature to nobody.
 #![cfg(unix)]
 
-use std::fs;
 use std::process::Command;
 
 use asymmetric_token::{Claims, Mutation};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::common::{Fixture, Response, SoftwareKey, Upload};
+use crate::common::{Fixture, Response, SoftwareKey, Upload, store};
 
 /// Publishes a version of `hello` that is described so.
 fn publish(fixture: &Fixture, version: &str, description: &str) -> Response {
@@ -53,17 +51,33 @@ fn served() -> Fixture {
 
 fn run(fixture: &Fixture, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", fixture.folder.path()).current_dir(fixture.folder.path());
+    command
+        .env("REGISTRY_GATEWAY_STORE", store::named(fixture.folder.path()))
+        .current_dir(fixture.folder.path());
     let output = command.args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     (output.status.success(), text)
 }
 
-fn change(fixture: &Fixture, sql: &str) {
-    let database = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    database.pragma_update(None, "foreign_keys", false).unwrap();
-    database.execute_batch(sql).unwrap();
-    assert!(database.total_changes() > 0, "{sql}");
+type Change = Box<dyn FnOnce(&str) -> String>;
+
+/// The line with another value at a place that is written as in a JSON Patch (RFC 6902).
+fn with(line: &str, pointer: &str, value: Value) -> String {
+    let mut line: Value = serde_json::from_str(line).unwrap();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    match line.pointer_mut(parent).unwrap() {
+        Value::Array(list) if name == "-" => list.push(value),
+        object => object[name] = value,
+    }
+    line.to_string()
+}
+
+/// Puts another line in the place of the index's for `hello` 1.1.0.
+fn change_line(fixture: &Fixture, change: impl FnOnce(&str) -> String) {
+    let line = fixture.sql("SELECT line FROM version WHERE version = '1.1.0'");
+    let changed = change(&line);
+    assert_ne!(changed, line);
+    fixture.sql(&format!("UPDATE version SET line = '{changed}' WHERE version = '1.1.0'"));
 }
 
 /// That all three commands say it.
@@ -91,28 +105,32 @@ fn what_nobody_changed_is_as_it_should_be() {
 
 #[test]
 fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
-    let evil = r#"{"name":"evil","req":"*","features":[],"optional":false,"default_features":true,
-        "target":null,"kind":"normal","registry":null,"package":null}"#;
-    let another = format!("json_insert(line, '$.deps[#]', json('{}'))", evil.replace('\n', ""));
-    let lines = [
-        (another.as_str(), "`deps` is "),
-        ("json_set(line, '$.deps', json('[]'))", "`deps` is "),
-        ("json_set(line, '$.deps[0].name', 'evil')", "`deps` is "),
-        ("json_set(line, '$.deps[0].package', 'evil')", "`deps` is "),
-        ("json_set(line, '$.deps[0].registry', 'sparse+https://evil.example/')", "`deps` is "),
-        ("json_set(line, '$.deps[0].artifact', json('[\"bin\"]'))", "`deps` is "),
-        ("json_set(line, '$.features.default', json('[\"evil\"]'))", "`features` is "),
-        ("json_set(line, '$.features2', json('{\"default\":[\"evil\"]}'))", "`features2` is "),
-        ("json_set(line, '$.cksum', '00')", "`cksum` is "),
-        ("json_set(line, '$.links', 'z')", "`links` is "),
-        ("json_set(line, '$.v', 3)", "`v` is "),
-        ("json_set(line, '$.unknown', 1)", "`unknown` is 1 in the index and absent by the signed crate file"),
-        ("'{\"deps\":[],' || substr(line, 2)", "`line` is not JSON with each name once"),
-        ("'nothing'", "`line` is not JSON with each name once"),
+    let evil = json!({
+        "name": "evil", "req": "*", "features": [], "optional": false, "default_features": true,
+        "target": null, "kind": "normal", "registry": null, "package": null,
+    });
+    let unknown = "`unknown` is 1 in the index and absent by the signed crate file";
+    let with =
+        |pointer: &'static str, value: Value| -> Change { Box::new(move |line| with(line, pointer, value)) };
+    let lines: [(Change, &str); 14] = [
+        (with("/deps/-", evil), "`deps` is "),
+        (with("/deps", json!([])), "`deps` is "),
+        (with("/deps/0/name", json!("evil")), "`deps` is "),
+        (with("/deps/0/package", json!("evil")), "`deps` is "),
+        (with("/deps/0/registry", json!("sparse+https://evil.example/")), "`deps` is "),
+        (with("/deps/0/artifact", json!(["bin"])), "`deps` is "),
+        (with("/features/default", json!(["evil"])), "`features` is "),
+        (with("/features2", json!({"default": ["evil"]})), "`features2` is "),
+        (with("/cksum", json!("00")), "`cksum` is "),
+        (with("/links", json!("z")), "`links` is "),
+        (with("/v", json!(3)), "`v` is "),
+        (with("/unknown", json!(1)), unknown),
+        (Box::new(|line| format!("{{\"deps\":[],{}", &line[1..])), "`line` is not JSON with each name once"),
+        (Box::new(|_| "nothing".to_owned()), "`line` is not JSON with each name once"),
     ];
-    for (line, text) in lines {
+    for (change, text) in lines {
         let fixture = served();
-        change(&fixture, &format!("UPDATE version SET line = {line} WHERE version = '1.1.0'"));
+        change_line(&fixture, change);
         is_found(&fixture, text);
         let (well, said) = run(&fixture, &["record", "hello@1.1.0"]);
         assert!(!well && said.contains(text), "{said}");
@@ -124,12 +142,14 @@ fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
 fn rows_that_the_log_does_not_have_or_has_otherwise() {
     let evil = SoftwareKey::new(77).public;
     let key = format!(
-        "INSERT INTO key (id, public, user, role, added) SELECT '{}', '{evil}', id, 'publish', '2026-01-01T00:00:00Z'
-         FROM user WHERE name = 'alice'",
+        r#"INSERT INTO key (id, public, "user", role, added) SELECT '{}', '{evil}', id, 'publish', '2026-01-01T00:00:00Z'
+         FROM "user" WHERE name = 'alice'"#,
         evil.id()
     );
     let swapped = format!("UPDATE key SET public = '{evil}' WHERE role = 'publish'");
-    let invite = "INSERT INTO invite SELECT 'x', user, issued, EXPIRES, NULL FROM invite LIMIT 1";
+    let invite = r#"INSERT INTO invite SELECT 'x', "user", issued, EXPIRES, NULL FROM invite LIMIT 1"#;
+    let bytes = if store::is_in_postgres() { "'00'" } else { "x'00'" };
+    let credential = format!(r#"INSERT INTO credential SELECT id, {bytes} FROM "user" LIMIT 1"#);
     let not_logged = "is in the store, and no entry of the log says so";
     let missing = "is missing in the store: the log has it";
     let not_derived = "does not follow from the store's other tables";
@@ -145,15 +165,15 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ("UPDATE key SET subject = 'x'", "has the subject \"x\" in the store, and none by the log".into()),
         ("UPDATE key SET expires = '2027-01-01T00:00:00Z'", "has the expires ".into()),
         ("DELETE FROM key WHERE role = 'read'", missing.into()),
-        ("UPDATE user SET name = 'mallory' WHERE name = 'alice'", format!("the user mallory {not_logged}")),
-        ("UPDATE user SET removed = NULL", "the user carol has the end none in the store".into()),
-        ("INSERT INTO user (name) VALUES ('mallory')", format!("the user mallory {not_logged}")),
+        (
+            r#"UPDATE "user" SET name = 'mallory' WHERE name = 'alice'"#,
+            format!("the user mallory {not_logged}"),
+        ),
+        (r#"UPDATE "user" SET removed = NULL"#, "the user carol has the end none in the store".into()),
+        (r#"INSERT INTO "user" (name) VALUES ('mallory')"#, format!("the user mallory {not_logged}")),
         (&invite.replace("EXPIRES", "'2030-01-01T00:00:00Z'"), format!("2030-01-01T00:00:00Z {not_logged}")),
         (&invite.replace("EXPIRES", "expires"), format!(", once more, {not_logged}")),
-        (
-            "INSERT INTO credential SELECT id, x'00' FROM user LIMIT 1",
-            format!("the credential of alice {not_logged}"),
-        ),
+        (&credential, format!("the credential of alice {not_logged}")),
         (
             "DELETE FROM published WHERE version = '1.1.0'",
             format!("the record of hello 1.1.0, entry 6 {missing}"),
@@ -171,7 +191,7 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
             format!("the change of entry 4, of which no outcome is known, {not_logged}"),
         ),
         (
-            "UPDATE crate SET owner = (SELECT id FROM user WHERE name = 'bob') WHERE name = 'hello'",
+            r#"UPDATE crate SET owner = (SELECT id FROM "user" WHERE name = 'bob') WHERE name = 'hello'"#,
             "the crate hello has the owner \"bob\" in the store, and \"alice\" by the log".into(),
         ),
         (
@@ -185,21 +205,24 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ),
         ("DELETE FROM version WHERE version = '1.1.0'", format!("the version hello 1.1.0 {missing}")),
         (
-            "INSERT INTO version SELECT 99, crate, '2.0.0', '2.0.0', line FROM version LIMIT 1",
+            "INSERT INTO version (crate, version, core, line) SELECT crate, '2.0.0', '2.0.0', line FROM version LIMIT 1",
             format!("the version hello 2.0.0 {not_logged}"),
         ),
-        ("INSERT INTO version SELECT 99, crate, version, 'x', line FROM version LIMIT 1", not_logged.into()),
+        (
+            "INSERT INTO version (crate, version, core, line) SELECT crate, version, 'x', line FROM version LIMIT 1",
+            not_logged.into(),
+        ),
         (
             "UPDATE version SET core = 'x' WHERE version = '1.1.0'",
             "the version hello 1.1.0 has the state".into(),
         ),
         (
-            "UPDATE version SET line = json_set(line, '$.yanked', json('false'))",
+            r#"UPDATE version SET line = replace(line, '"yanked":true', '"yanked":false')"#,
             "the version hello 1.0.0 has the state \"offered\" in the store, and \"yanked\" by the log"
                 .into(),
         ),
         (
-            "UPDATE version SET line = json_set(line, '$.yanked', json('true')) WHERE version = '1.1.0'",
+            r#"UPDATE version SET line = replace(line, '"yanked":false', '"yanked":true') WHERE version = '1.1.0'"#,
             "the version hello 1.1.0 has the state \"yanked\" in the store".into(),
         ),
         ("DELETE FROM spent", format!("that the token of entry 4 was used {missing}")),
@@ -223,7 +246,7 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ("DELETE FROM offered WHERE crate = 'mine'", "the highest version of mine in searches".into()),
     ] {
         let fixture = served();
-        change(&fixture, sql);
+        fixture.sql(sql);
         for command in [&["audit", "verify"][..], &["record"], &["doctor"]] {
             let (well, said) = run(&fixture, command);
             assert!(!well && said.contains(&text), "{sql}: {command:?} does not say {text:?}: {said}");
@@ -233,14 +256,11 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
 
 #[test]
 fn files_that_are_others_or_gone() {
-    type Spoil<'a> = &'a dyn Fn(&std::path::Path);
-    let spoil: [(Spoil<'_>, &str); 2] = [
-        (&|path| fs::write(path, b"x").unwrap(), "the crate file has the checksum "),
-        (&|path| fs::remove_file(path).unwrap(), "cannot read the crate file: "),
-    ];
-    for (spoil, text) in spoil {
+    for (bytes, text) in
+        [(Some("x"), "the crate file has the checksum "), (None, "cannot read the crate file: ")]
+    {
         let fixture = served();
-        spoil(&fixture.folder.path().join("crates/hello/hello-1.1.0.crate"));
+        store::spoil_crate_file(fixture.folder.path(), "hello", "1.1.0", bytes);
         is_found(&fixture, text);
     }
 }
@@ -249,7 +269,7 @@ fn files_that_are_others_or_gone() {
 #[test]
 fn a_description_that_is_not_in_the_signed_file() {
     let fixture = served();
-    change(&fixture, "UPDATE crate SET description = 'first' WHERE name = 'hello'");
+    fixture.sql("UPDATE crate SET description = 'first' WHERE name = 'hello'");
     for command in [&["audit", "verify"][..], &["doctor"]] {
         let (well, said) = run(&fixture, command);
         assert!(!well && said.contains("the description of hello is not that of its last version"), "{said}");
@@ -260,17 +280,19 @@ fn a_description_that_is_not_in_the_signed_file() {
 #[test]
 fn what_is_under_way_is_no_fault() {
     let fixture = served();
-    let undo_outcome = "DELETE FROM published WHERE name = 'mine';
-        INSERT INTO open_intent SELECT seq FROM audit WHERE json_extract(entry, '$.name') = 'mine';
+    let checksum = Upload::new("mine", "1.0.0").checksum();
+    let undo_outcome = format!(
+        r#"DELETE FROM published WHERE name = 'mine';
+        INSERT INTO open_intent (seq) SELECT seq FROM audit WHERE entry LIKE '%"name":"mine"%';
         UPDATE counted SET number = 1 WHERE what = 'open';
-        INSERT INTO in_doubt SELECT 'mine', '1.0.0', json_extract(entry, '$.cksum'), 'bob', seq FROM audit
-            WHERE json_extract(entry, '$.name') = 'mine';";
+        INSERT INTO in_doubt SELECT 'mine', '1.0.0', '{checksum}', 'bob', seq FROM open_intent"#
+    );
     // The log ends with the intent: the rest is taken from it as a crash before the outcome would have it.
-    let cut = "DELETE FROM audit WHERE seq > 8; DELETE FROM published WHERE intent > 8;
-        DELETE FROM invite; UPDATE version SET line = json_set(line, '$.yanked', json('false'));
-        DELETE FROM key WHERE user = (SELECT id FROM user WHERE name = 'carol'); DELETE FROM user WHERE name = 'carol';";
-    change(&fixture, &format!("{undo_outcome} {cut}"));
-    fs::remove_file(fixture.folder.path().join("heads")).unwrap();
+    let cut = r#"DELETE FROM audit WHERE seq > 8; DELETE FROM published WHERE intent > 8; DELETE FROM invite;
+        UPDATE version SET line = replace(line, '"yanked":true', '"yanked":false');
+        DELETE FROM key WHERE "user" = (SELECT id FROM "user" WHERE name = 'carol'); DELETE FROM "user" WHERE name = 'carol'"#;
+    fixture.sql(&format!("{undo_outcome}; {cut}"));
+    store::loses_heads(fixture.folder.path());
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
 }
@@ -280,11 +302,7 @@ fn what_is_under_way_is_no_fault() {
 fn what_is_not_on_record_yet_is_no_fault() {
     let fixture = Fixture::new();
     publish(&fixture, "1.0.0", "first").assert_ok();
-    let database = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    let full =
-        "CREATE TRIGGER full BEFORE INSERT ON audit WHEN json_extract(NEW.entry, '$.outcome') IS NOT NULL
-        BEGIN SELECT RAISE(ABORT, 'full'); END";
-    database.execute_batch(full).unwrap();
+    store::is_full_for(fixture.folder.path(), "outcome");
     publish(&fixture, "1.1.0", "second").assert_refused(500, "that is not in the audit log yet");
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
@@ -304,8 +322,7 @@ fn of_a_long_description_the_beginning_is_kept() {
     assert_eq!(found("end")["meta"]["total"], 0);
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
-    let store = Connection::open(fixture.folder.path().join("registry.db")).unwrap();
-    store.execute("UPDATE crate SET description = ?", [&description]).unwrap();
+    fixture.sql(&format!("UPDATE crate SET description = '{description}'"));
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
 }

@@ -26,7 +26,7 @@ fn refused(upload: &Upload, status: u16, text: &str) {
     let fixture = Fixture::new();
     fixture.publish(upload).assert_refused(status, text);
     assert_eq!(fixture.get("/index/he/ll/hello").status, 404);
-    let left: Vec<_> = std::fs::read_dir(fixture.folder.path().join("tmp")).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(fixture.running().store().folder().join("tmp")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

@@ -3,15 +3,29 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 
+use super::super::gateways::Epoch;
 use super::super::sql::{Postgres, Row, Sql, values};
 use super::super::{Store, StoreError, files};
+use super::Pieces;
 
 /// The length of a piece in bytes. The last one of a file is shorter.
 const PIECE: u64 = 256 << 10;
 
-/// Writes the pieces of a file, each in a transaction of its own. Returns how many there are.
-pub(super) fn send(postgres: &Postgres, upload: &mut File, checksum: &str) -> Result<i64, StoreError> {
+const NEXT_PIECE: &str = "INSERT INTO piece (cksum, number, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const FIRST_PIECE: &str =
+    "WITH noted AS (INSERT INTO upload (cksum, epoch) VALUES (?1, ?4) ON CONFLICT DO NOTHING)
+     INSERT INTO piece (cksum, number, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+
+/// Writes the pieces of a file, each in a transaction of its own, and with the first that this gateway is sending them.
+/// Returns how many there are.
+pub(super) fn send(
+    postgres: &Postgres,
+    upload: &mut File,
+    checksum: &str,
+    epoch: Option<&Epoch>,
+) -> Result<i64, StoreError> {
     let failed = |error: io::Error| files::at(checksum.as_ref())(error);
     upload.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut piece = Vec::new();
@@ -21,8 +35,13 @@ pub(super) fn send(postgres: &Postgres, upload: &mut File, checksum: &str) -> Re
         if piece.is_empty() {
             return Ok(number);
         }
-        let insert = "INSERT INTO piece (cksum, number, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-        postgres.session()?.execute(insert, values![checksum, number, piece.as_slice()])?;
+        let session = postgres.session()?;
+        match epoch.filter(|_| number == 0) {
+            Some(epoch) => {
+                session.execute(FIRST_PIECE, values![checksum, number, piece.as_slice(), epoch.as_str()])?
+            }
+            None => session.execute(NEXT_PIECE, values![checksum, number, piece.as_slice()])?,
+        };
     }
     Ok(0)
 }
@@ -34,31 +53,46 @@ pub(super) fn keep(
     checksum: &str,
     pieces: i64,
 ) -> Result<(), StoreError> {
+    let there = "SELECT count(*) FROM piece WHERE cksum = ?";
+    if transaction.one(there, values![checksum], |row| row.get::<i64>(0))? != pieces {
+        return Err(StoreError::Damaged(format!("pieces of the upload {checksum} were removed")));
+    }
     let insert = "INSERT INTO file (name, version, cksum, pieces) VALUES (?, ?, ?, ?)";
     transaction.execute(insert, values![name, version, checksum, pieces]).map(drop)
 }
 
-/// Fetches the file of a version into a new file without a name. A connection is taken for each piece anew.
-pub(super) fn fetched(
-    store: &Store,
-    postgres: &Postgres,
-    name: &str,
-    version: &str,
-) -> Result<File, StoreError> {
+/// The pieces of a version's file. They are all there.
+pub(super) fn pieces(store: &Store, name: &str, version: &str) -> Result<Pieces, StoreError> {
     let path = store.crate_file(name, version);
-    let missing = || files::at(&path)(io::ErrorKind::NotFound.into());
-    let known = "SELECT cksum, pieces FROM file WHERE name = ? AND version = ?";
-    let known = postgres
-        .session()?
-        .optional(known, values![name, version], |row| Ok((row.get::<String>(0)?, row.get::<i64>(1)?)))?;
-    let (checksum, pieces) = known.ok_or_else(missing)?;
-    let mut file = tempfile::tempfile_in(store.folder.join(files::UPLOADS)).map_err(files::at(&path))?;
-    for number in 0..pieces {
-        let piece = "SELECT bytes FROM piece WHERE cksum = ? AND number = ?";
-        let read = |row: &Row<'_>| row.get::<Vec<u8>>(0);
-        let piece = postgres.session()?.optional(piece, values![&checksum, number], read)?;
-        file.write_all(&piece.ok_or_else(missing)?).map_err(files::at(&path))?;
+    let known = "SELECT file.cksum, pieces, CAST(sum(octet_length(bytes)) AS BIGINT) FROM file
+                 JOIN piece ON piece.cksum = file.cksum AND number < pieces WHERE name = ? AND version = ?
+                 GROUP BY file.cksum, pieces HAVING count(*) = pieces";
+    let known = store.reader()?.optional(known, values![name, version], |row| {
+        Ok((row.get::<String>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?))
+    })?;
+    let Some((checksum, count, length)) = known else { return Err(missing(&path)) };
+    Ok(Pieces { path, checksum, count, length: u64::try_from(length).unwrap_or_default() })
+}
+
+pub(super) fn piece(store: &Store, pieces: &Pieces, number: i64) -> Result<Vec<u8>, StoreError> {
+    let piece = "SELECT bytes FROM piece WHERE cksum = ? AND number = ?";
+    let read = |row: &Row<'_>| row.get::<Vec<u8>>(0);
+    let piece = store.reader()?.optional(piece, values![&pieces.checksum, number], read)?;
+    piece.ok_or_else(|| missing(&pieces.path))
+}
+
+/// Fetches the file of a version into a new file without a name.
+pub(super) fn fetched(store: &Store, name: &str, version: &str) -> Result<File, StoreError> {
+    let pieces = pieces(store, name, version)?;
+    let failed = |error: io::Error| files::at(&pieces.path)(error);
+    let mut file = tempfile::tempfile_in(store.folder.join(files::UPLOADS)).map_err(failed)?;
+    for number in 0..pieces.count {
+        file.write_all(&piece(store, &pieces, number)?).map_err(failed)?;
     }
-    file.seek(SeekFrom::Start(0)).map_err(files::at(&path))?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(file)
+}
+
+fn missing(path: &Path) -> StoreError {
+    files::at(path)(io::ErrorKind::NotFound.into())
 }

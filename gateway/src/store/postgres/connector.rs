@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -100,6 +100,20 @@ impl Unusable {
         Some(hint)
     }
 
+    /// Whether it may be otherwise later, with nothing changed here.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Late | Self::ReadOnly => true,
+            Self::Refused(error) => {
+                let passing = [&SqlState::TOO_MANY_CONNECTIONS, &SqlState::CANNOT_CONNECT_NOW];
+                error.code().is_some_and(|code| passing.contains(&code))
+            }
+            Self::NoPassword | Self::TooOld(_) | Self::Encoding(_) | Self::Pooler(_) | Self::Nonsense => {
+                false
+            }
+        }
+    }
+
     /// Whether it says more of what is to be done than that a server is not there.
     pub(super) fn is_telling(&self) -> bool {
         !matches!(self, Self::Unreachable(_) | Self::Late | Self::ReadOnly)
@@ -151,6 +165,8 @@ pub(super) struct Connection {
     client: ClientWrapper,
     task: AbortHandle,
     is_given_up: AtomicBool,
+    /// The connector's when it was made.
+    trust: u64,
 }
 
 impl Connection {
@@ -177,13 +193,26 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
     /// The server that the last connection was made to: it is tried first.
     last: AtomicUsize,
+    /// It is raised when what was connected before may be another server than the present primary.
+    trust: AtomicU64,
 }
 
 impl Connector {
     pub(super) fn new(url: &PostgresUrl, settings: &PostgresConfig) -> Result<Self, PostgresError> {
         let needs_tls = url.hosts.iter().any(|host| wants_tls(host, settings));
         let tls = if needs_tls { Some(tls(settings.ca_file.as_deref())?) } else { None };
-        Ok(Self { url: url.clone(), settings: settings.clone(), tls, last: AtomicUsize::new(0) })
+        Ok(Self {
+            url: url.clone(),
+            settings: settings.clone(),
+            tls,
+            last: AtomicUsize::new(0),
+            trust: AtomicU64::new(0),
+        })
+    }
+
+    /// From now on no connection is lent that was made before.
+    pub(super) fn distrust_connections(&self) {
+        self.trust.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn connect(&self, host: &PostgresHost, passwords: &Passwords) -> Result<Connection, Unusable> {
@@ -239,6 +268,7 @@ impl Manager for Connector {
     type Error = PostgresError;
 
     async fn create(&self) -> Result<Connection, PostgresError> {
+        let trust = self.trust.load(Ordering::Relaxed);
         let passwords = Passwords::read(&self.settings)?;
         let mut failures = Vec::new();
         let last = self.last.load(Ordering::Relaxed);
@@ -247,7 +277,7 @@ impl Manager for Connector {
             match self.connect(host, &passwords).await {
                 Ok(connection) => {
                     self.last.store(at, Ordering::Relaxed);
-                    return Ok(connection);
+                    return Ok(Connection { trust, ..connection });
                 }
                 Err(error) => failures.push((host.to_string(), error)),
             }
@@ -256,7 +286,10 @@ impl Manager for Connector {
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<PostgresError> {
-        if connection.is_closed() { Err(RecycleError::message("it is closed")) } else { Ok(()) }
+        if connection.is_closed() || connection.trust != self.trust.load(Ordering::Relaxed) {
+            return Err(RecycleError::message("it is closed, or of another server"));
+        }
+        Ok(())
     }
 }
 
@@ -296,7 +329,7 @@ where
         }
     });
     let (abort, is_given_up) = (task.abort_handle(), AtomicBool::new(false));
-    Ok(Connection { client: ClientWrapper::new(client, task), task: abort, is_given_up })
+    Ok(Connection { client: ClientWrapper::new(client, task), task: abort, is_given_up, trust: 0 })
 }
 
 /// PgBouncer refuses what it does not know of the first message ("ignore_startup_parameters"), as a violation of the protocol.
@@ -362,7 +395,7 @@ mod tests {
 
     use tokio_postgres::config::SslMode;
 
-    use super::{AtomicUsize, Connector, PostgresConfig};
+    use super::{AtomicU64, AtomicUsize, Connector, PostgresConfig};
     use crate::store_place::StorePlace;
 
     #[test]
@@ -385,8 +418,8 @@ mod tests {
             };
             for (ca_file, mode) in [(None, usual), (Some(PathBuf::from("ca.pem")), with_authority)] {
                 let settings = PostgresConfig { ca_file, ..PostgresConfig::default() };
-                let (url, last) = (url.clone(), AtomicUsize::new(0));
-                let connector = Connector { url, settings, tls: None, last };
+                let (url, last, trust) = (url.clone(), AtomicUsize::new(0), AtomicU64::new(0));
+                let connector = Connector { url, settings, tls: None, last, trust };
                 let config = connector.config(&connector.url.hosts[0], "m");
                 assert_eq!(config.get_ssl_mode(), mode, "{host} {:?}", connector.settings);
             }

@@ -137,12 +137,50 @@ const LAYOUT: &str = r#"
         bytes  BYTEA NOT NULL,
         PRIMARY KEY (cksum, number)
     );
+    CREATE TABLE attempt (
+        id TEXT COLLATE "C" PRIMARY KEY,
+        at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX attempt_at ON attempt (at);
+    CREATE TABLE ready (
+        is_only BOOLEAN PRIMARY KEY DEFAULT true CHECK (is_only),
+        at      TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    INSERT INTO ready DEFAULT VALUES;
     ALTER TABLE piece ALTER COLUMN bytes SET STORAGE EXTERNAL;
     CREATE FUNCTION raise_revision() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN UPDATE revision SET number = number + 1; RETURN NULL; END';
     CREATE TRIGGER raise_revision AFTER INSERT OR UPDATE OR DELETE ON "user" EXECUTE FUNCTION raise_revision();
     CREATE TRIGGER raise_revision AFTER INSERT OR UPDATE OR DELETE ON key EXECUTE FUNCTION raise_revision();
     CREATE TRIGGER raise_revision AFTER INSERT OR UPDATE OR DELETE ON credential EXECUTE FUNCTION raise_revision();
+"#;
+
+/// Which gateways serve the store, and what of an open change, a crate's turn and an upload is whose. A heartbeat counts for
+/// fifteen seconds.
+const GATEWAYS: &str = r#"
+    CREATE TABLE gateway (
+        epoch     TEXT COLLATE "C" PRIMARY KEY,
+        name      TEXT NOT NULL,
+        settings  TEXT NOT NULL,
+        started   TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        heartbeat TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE VIEW living AS
+        SELECT * FROM gateway WHERE heartbeat > clock_timestamp() - INTERVAL '15 s';
+    ALTER TABLE open_intent
+        ADD COLUMN epoch TEXT COLLATE "C",
+        ADD COLUMN begun TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp();
+    CREATE TABLE turn (
+        crate  TEXT COLLATE "C" PRIMARY KEY,
+        intent BIGINT NOT NULL REFERENCES open_intent ON DELETE CASCADE
+    );
+    CREATE INDEX turn_intent ON turn (intent);
+    CREATE TABLE upload (
+        cksum TEXT COLLATE "C",
+        epoch TEXT COLLATE "C",
+        PRIMARY KEY (cksum, epoch)
+    );
+    CREATE INDEX file_cksum ON file (cksum);
 "#;
 
 /// Searches ask by it for texts that are somewhere within names and descriptions. Without it they read all of them.
@@ -173,13 +211,14 @@ fn is_made(sql: &Sql<'_>) -> Result<bool, StoreError> {
     sql.one("SELECT to_regclass('log_end') IS NOT NULL", values![], |row| row.get(0))
 }
 
-/// Writes the present version down once more. A row is written that way, and nothing is changed.
-pub(super) fn note_version(transaction: &Sql<'_>) -> Result<(), StoreError> {
-    transaction.execute("UPDATE log_end SET layout = layout", values![]).map(drop)
+/// Writes a row that says nothing but when it was written.
+pub(in super::super) fn note_ready(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    transaction.execute("UPDATE ready SET at = clock_timestamp()", values![]).map(drop)
 }
 
 fn make(transaction: &Sql<'_>) -> Result<(), StoreError> {
     transaction.batch(LAYOUT)?;
+    transaction.batch(GATEWAYS)?;
     let trigrams = "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'";
     if transaction.one(trigrams, values![], |row| row.get::<i64>(0))? > 0 {
         transaction.batch(TRIGRAMS)?;

@@ -1,42 +1,38 @@
 //! PostgreSQL, the engine that several gateways share. Whoever asks it waits on their own thread.
 
+mod attempt;
 mod dialect;
 
 use std::cell::Cell;
-use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
-use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
+use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::{EngineError, Sql, Value};
 use crate::config::PostgresConfig;
 use crate::store::StoreError;
-use crate::store::postgres::{self, PostgresError};
+use crate::store::postgres;
 use crate::store_place::PostgresUrl;
+use attempt::{Attempt, COMMIT};
 use dialect::Translations;
 
 /// What a transaction begins with, each of whose statements sees what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
 /// whichever gateway. It says the oldest layout that a program may know to write this one.
-const LOG_END: &str = "SELECT serves FROM log_end FOR UPDATE";
+const LOG_END: &str = "SELECT layout, serves FROM log_end FOR UPDATE";
 /// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
 /// each of its rows is waited for.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
-
-/// What the one server of a store has as long as it runs. The number is another than that of migrations. Where one has ended
-/// just now, the database may not have heard of it.
-const LOCK: &str = "SET lock_timeout = '2s'; SELECT pg_advisory_lock(2037080936)";
 
 /// The database of a store.
 #[derive(Debug)]
 pub(in crate::store) struct Postgres {
     reached: postgres::Postgres,
-    url: PostgresUrl,
     translations: Translations,
     /// The newest layout that this program knows.
     known: i64,
@@ -49,22 +45,55 @@ impl Postgres {
         known: i64,
     ) -> Result<Self, StoreError> {
         let reached = postgres::Postgres::open(url, settings).map_err(EngineError::Postgres)?;
-        Ok(Self { reached, url: url.clone(), translations: Translations::default(), known })
+        Ok(Self { reached, translations: Translations::default(), known })
     }
 
-    /// Runs one writing transaction, and commits it if the work succeeds.
+    /// Runs one writing transaction, and commits it if the work succeeds. If the COMMIT is not answered, it is found out whether
+    /// it was carried out.
+    ///
+    /// # Errors
+    /// [`EngineError::InDoubt`] if that cannot be found out; after any other error nothing is written.
     pub(in crate::store) fn write<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transaction(|sql| {
-            // The layout may have become another one since the last transaction.
-            let found = sql.one(LOG_END, &[], |row| row.get(0))?;
-            if found > self.known {
-                return Err(StoreError::Newer { found, known: self.known }.into());
+        let attempt = Attempt::new()?;
+        let session = self.begun(&attempt)?;
+        let (session, done) = session.after(work)?;
+        match session.commit() {
+            Ok(()) => Ok(done),
+            Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
+                tracing::warn!(%error, "a COMMIT was not answered, and it is asked what came of it");
+                match attempt.is_committed(&self.reached) {
+                    Ok(true) => Ok(done),
+                    Ok(false) => Err(StoreError::from(EngineError::Postgres(error)).into()),
+                    Err(error) => Err(StoreError::from(EngineError::InDoubt(error)).into()),
+                }
             }
-            work(sql)
-        })
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The writing transaction of an attempt, in one round trip.
+    fn begun(&self, attempt: &Attempt) -> Result<Session<'_>, StoreError> {
+        let begin = format!("{BEGIN}; {LOG_END}; {}", attempt.left());
+        let connection = Held::Own(Box::new(self.connection()?));
+        let (session, answers) = Session::begun(connection, &self.translations, &begin)?;
+        let row = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let number = |column| row?.get(column)?.parse().ok();
+        let (Some(found), Some(serves)) = (number(0), number(1)) else {
+            return Err(EngineError::NoRow.into());
+        };
+        self.knows(found, serves)?;
+        Ok(session)
+    }
+
+    /// Whether this program may use a layout, which may have become another one since it was looked at last.
+    fn knows(&self, found: i64, serves: i64) -> Result<(), StoreError> {
+        if serves > self.known { Err(StoreError::Newer { found, known: self.known }) } else { Ok(()) }
     }
 
     /// Runs a transaction that waits for no other, and commits it if the work succeeds.
@@ -73,17 +102,22 @@ impl Postgres {
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = Held::Own(Box::new(self.connection()?));
-        let sql = Sql::Postgres(Session::begun(connection, &self.translations, BEGIN)?);
-        let done = work(&sql)?;
-        if let Sql::Postgres(session) = sql {
-            session.commit()?;
-        }
+        let (session, _) = Session::begun(connection, &self.translations, BEGIN)?;
+        let (session, done) = session.after(work)?;
+        session.commit()?;
         Ok(done)
     }
 
-    /// A number that every change of users, keys and credentials raises.
-    pub(in crate::store) fn revision(&self) -> Result<i64, StoreError> {
-        self.session()?.one("SELECT number FROM revision", &[], |row| row.get(0))
+    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it.
+    pub(in crate::store) async fn revision(&self) -> Result<(i64, u64), StoreError> {
+        let present = self.reached.present().await.map_err(EngineError::Postgres)?;
+        self.knows(present.layout, present.serves)?;
+        Ok((present.revision, present.connection))
+    }
+
+    /// The time by the database's clock.
+    pub(in crate::store) fn now(&self) -> Timestamp {
+        self.reached.now()
     }
 
     /// A connection on which each statement is a transaction.
@@ -93,26 +127,8 @@ impl Postgres {
         Ok(Sql::Postgres(Session { connection, translations: &self.translations, transaction }))
     }
 
-    /// A connection with the lock of the one server; `None` if another one has it.
-    pub(in crate::store) fn lock(&self) -> Result<Option<postgres::Session>, StoreError> {
-        let session = self.connection()?;
-        match session.wait(session.client().batch_execute(LOCK)) {
-            Ok(()) => Ok(Some(session)),
-            Err(PostgresError::Failed(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                Ok(None)
-            }
-            Err(error) => Err(EngineError::Postgres(error).into()),
-        }
-    }
-
     fn connection(&self) -> Result<postgres::Session, StoreError> {
         Ok(self.reached.session().map_err(EngineError::Postgres)?)
-    }
-}
-
-impl fmt::Display for Postgres {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.url.fmt(f)
     }
 }
 
@@ -137,17 +153,33 @@ enum Transaction {
 }
 
 impl<'a> Session<'a> {
-    fn begun(connection: Held<'a>, translations: &'a Translations, begin: &str) -> Result<Self, StoreError> {
+    /// A transaction, and what the statements told that it begins with.
+    fn begun(
+        connection: Held<'a>,
+        translations: &'a Translations,
+        begin: &str,
+    ) -> Result<(Self, Vec<SimpleQueryMessage>), StoreError> {
         let session = Self { connection, translations, transaction: Cell::new(Transaction::Begun) };
-        session.batch(begin)?;
-        Ok(session)
+        let answers = session.wait(session.connection().client().simple_query(begin))?;
+        Ok((session, answers))
+    }
+
+    fn after<T, E>(self, work: impl FnOnce(&Sql<'_>) -> Result<T, E>) -> Result<(Self, T), E> {
+        let sql = Sql::Postgres(self);
+        let done = work(&sql)?;
+        match sql {
+            Sql::Postgres(session) => Ok((session, done)),
+            Sql::Sqlite(_) => unreachable!("it was PostgreSQL"),
+        }
     }
 
     fn commit(self) -> Result<(), StoreError> {
         if self.transaction.get() == Transaction::Failed {
             return Err(EngineError::RolledBack.into());
         }
-        self.batch("COMMIT")?;
+        let connection = self.connection();
+        let committed = connection.wait_for(COMMIT, connection.client().batch_execute("COMMIT"));
+        committed.map_err(EngineError::Postgres)?;
         self.transaction.set(Transaction::None);
         Ok(())
     }
@@ -195,7 +227,7 @@ impl<'a> Session<'a> {
 
     /// Nothing is written in it, so it ends with a rollback.
     pub(super) fn moment(&self) -> Result<Session<'_>, StoreError> {
-        Session::begun(Held::Of(self.connection()), self.translations, MOMENT)
+        Ok(Session::begun(Held::Of(self.connection()), self.translations, MOMENT)?.0)
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {

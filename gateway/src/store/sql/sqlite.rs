@@ -55,6 +55,11 @@ impl Sqlite {
         Sql::Sqlite(Session::Reader(self.readers.any()))
     }
 
+    /// The same, if nobody uses one of them.
+    pub(super) fn idle_reader(&self) -> Option<Sql<'_>> {
+        self.readers.idle().map(|reader| Sql::Sqlite(Session::Reader(reader)))
+    }
+
     /// Always the same connection for reading.
     #[cfg(not(target_os = "linux"))]
     pub(in crate::store) fn first_reader(&self) -> Sql<'_> {

@@ -67,28 +67,33 @@ impl Credentials {
     }
 
     /// Whether a user has a credential. It is not decrypted.
-    pub(super) fn has(&self, user: &User) -> Result<bool, StoreError> {
-        Ok(self.store.credential(user)?.is_some())
+    pub(super) async fn has(&self, user: &User) -> Result<bool, StoreError> {
+        Ok(self.sealed(user).await?.is_some())
     }
 
     /// The caller for a read, which may be anonymous.
-    pub(super) fn reader<'a>(&self, reader: Option<&'a Reader>) -> Result<Caller<'a>, UpstreamError> {
+    pub(super) async fn reader<'a>(&self, reader: Option<&'a Reader>) -> Result<Caller<'a>, UpstreamError> {
         let Some(Reader { user, revision }) = reader else { return Ok(Caller::nobody()) };
-        Ok(Caller { user: Some(user), credential: Some(self.at(*revision, user)?) })
+        Ok(Caller { user: Some(user), credential: Some(self.at(*revision, user).await?) })
     }
 
     /// The caller for a user.
-    pub(super) fn user<'a>(&self, user: &'a User) -> Result<Caller<'a>, UpstreamError> {
-        let revision = self.store.revision()?;
-        Ok(Caller { user: Some(user), credential: Some(self.at(revision, user)?) })
+    pub(super) async fn user<'a>(&self, user: &'a User) -> Result<Caller<'a>, UpstreamError> {
+        let revision = self.store.revision().await?;
+        Ok(Caller { user: Some(user), credential: Some(self.at(revision, user).await?) })
+    }
+
+    async fn sealed(&self, user: &User) -> Result<Option<Vec<u8>>, StoreError> {
+        let user = user.clone();
+        self.store.asked(move |store| store.credential(&user)).await
     }
 
     /// The credential at a revision that was read before. If it is changed in between, the revision changes too.
-    fn at(&self, revision: Revision, user: &User) -> Result<HeaderValue, UpstreamError> {
+    async fn at(&self, revision: Revision, user: &User) -> Result<HeaderValue, UpstreamError> {
         if let Some(value) = self.opened_at(revision, user) {
             return Ok(value);
         }
-        let sealed = self.store.credential(user)?.ok_or_else(|| RemoteError::NoCredential(user.clone()))?;
+        let sealed = self.sealed(user).await?.ok_or_else(|| RemoteError::NoCredential(user.clone()))?;
         let credential = self.vault.unseal(user, &sealed).map_err(RemoteError::from)?;
         let mut value =
             HeaderValue::from_str(&credential).map_err(|_| RemoteError::Vault(VaultError::NotACredential))?;
@@ -132,6 +137,7 @@ impl fmt::Debug for Credentials {
 mod tests {
     use std::io::Write as _;
 
+    use futures_util::FutureExt as _;
     use jiff::Timestamp;
     use tempfile::{NamedTempFile, TempDir};
 
@@ -147,6 +153,11 @@ mod tests {
         (Credentials::new(Arc::new(store), vault()), vault())
     }
 
+    /// A folder's store answers at once.
+    fn caller<'a>(credentials: &Credentials, user: &'a User) -> Result<Caller<'a>, UpstreamError> {
+        credentials.user(user).now_or_never().unwrap()
+    }
+
     fn alice() -> User {
         "alice".parse().unwrap()
     }
@@ -160,11 +171,11 @@ mod tests {
             let sealed = vault.seal(&alice(), credential).unwrap();
             other.set_credential(&alice(), &sealed, Timestamp::now()).unwrap();
             for look in ["opened", "kept"] {
-                assert_eq!(credentials.user(&alice()).unwrap().credential.unwrap(), credential, "{look}");
+                assert_eq!(caller(&credentials, &alice()).unwrap().credential.unwrap(), credential, "{look}");
             }
         }
         other.remove_credential(&alice(), Timestamp::now()).unwrap();
-        let refused = credentials.user(&alice()).map(drop);
+        let refused = caller(&credentials, &alice()).map(drop);
         assert!(matches!(refused, Err(UpstreamError::Remote(RemoteError::NoCredential(_)))));
     }
 
@@ -179,7 +190,7 @@ mod tests {
             credentials.store.set_credential(user, &sealed, Timestamp::now()).unwrap();
         }
         for user in [&alice(), &bob, &alice()] {
-            let value = credentials.user(user).unwrap().credential.unwrap();
+            let value = caller(&credentials, user).unwrap().credential.unwrap();
             assert_eq!(value, user.as_str());
             assert!(value.is_sensitive());
         }

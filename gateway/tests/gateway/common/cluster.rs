@@ -3,7 +3,7 @@
 //! It ends with the test program, however that ends: a watcher has the end of a pipe, and the program the other one.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
+
+use registry_gateway::config::PostgresConfig;
+use registry_gateway::store::Store;
+use registry_gateway::store_place::StorePlace;
 
 /// The role that owns the cluster. Whoever comes by the socket is believed.
 pub(crate) const OWNER: &str = "owner";
@@ -22,8 +26,7 @@ pub(crate) const PASSWORD: &str = "correct-horse-battery";
 const NOBODY: u32 = 65534;
 
 /// Starts the server, and stops it when standard input ends. Nobody needs its data then.
-const WATCHER: &str =
-    "\"$@\" & server=$!; cat > /dev/null; kill -QUIT $server; wait $server; rm -rf \"$FOLDER\"";
+const WATCHER: &str = "eval \"$BEFORE\"; \"$@\" & server=$!; cat > /dev/null; kill -QUIT $server; wait $server; umount small 2> /dev/null; rm -rf \"$FOLDER\"";
 
 const ACCESS: &str =
     "local all guarded scram-sha-256\nlocal all all trust\nhostssl all all all scram-sha-256\n";
@@ -34,9 +37,13 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     pub(crate) port: u16,
     databases: AtomicU32,
+    template: OnceLock<String>,
     log: Arc<Mutex<String>>,
-    /// Closing its standard input stops the server.
-    _watcher: Child,
+    settings: Vec<String>,
+    /// Commands of the shell that root carries out in a mount namespace of the server's own.
+    disk: Option<String>,
+    /// Closing their standard input stops the server that each has started.
+    watchers: Mutex<Vec<Child>>,
 }
 
 impl Cluster {
@@ -48,6 +55,19 @@ impl Cluster {
 
     /// Another one, with these files in its folder of data (open to its user alone) and these settings.
     pub(crate) fn with(port: u16, files: &[(&str, &str)], settings: &[&str]) -> Option<Self> {
+        Self::made(port, files, settings, None)
+    }
+
+    /// One with a folder of its data on a disk of 48 MiB. That is mounted for the server alone, by root.
+    pub(crate) fn on_small_disk(folder: &str) -> Option<Self> {
+        let disk = format!(
+            "mkdir small && mount -t tmpfs -o size=48m,mode=700,uid={NOBODY},gid={NOBODY} small small &&
+             mv data/{folder} small && ln -s ../small/{folder} data/{folder}"
+        );
+        Self::made(5432, &[], &["min_wal_size=2MB", "max_wal_size=4MB"], Some(disk))
+    }
+
+    fn made(port: u16, files: &[(&str, &str)], settings: &[&str], disk: Option<String>) -> Option<Self> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
         if is_root() {
@@ -55,7 +75,10 @@ impl Cluster {
         }
         let data = folder.join("data");
         let mut initdb = as_server(&programs.join("initdb"), &folder);
-        initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust"]).arg("-U").arg(OWNER);
+        initdb
+            .args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--wal-segsize=1"])
+            .arg("-U")
+            .arg(OWNER);
         succeeds(initdb.arg("-D").arg(&data));
         for (name, content) in files.iter().chain(&[("pg_hba.conf", ACCESS)]) {
             let file = data.join(name);
@@ -65,7 +88,7 @@ impl Cluster {
                 chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
             }
         }
-        let cluster = Self::run(programs, folder, port, settings);
+        let cluster = Self::run(programs, folder, port, settings, disk);
         cluster.sql("postgres", &format!("CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'"));
         Some(cluster)
     }
@@ -75,21 +98,39 @@ impl Cluster {
     }
 
     /// Runs the server until it says that it takes connections.
-    fn run(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str]) -> Self {
-        let mut watcher = as_server(Path::new("sh"), &folder);
-        watcher.args(["-c", WATCHER, "watcher"]).arg(programs.join("postgres"));
-        watcher.arg("-D").arg(folder.join("data")).arg("-k").arg(&folder).args(["-p", &port.to_string()]);
+    fn run(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str], disk: Option<String>) -> Self {
         // A process that is killed leaves its writes to the system, and no test pulls the plug.
         let usual = ["fsync=off", "listen_addresses=", "max_connections=200", "shared_buffers=32MB"];
-        for setting in usual.iter().chain(settings) {
+        let settings = usual.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
+        let (databases, log) = (AtomicU32::new(0), Arc::default());
+        let (template, watchers) = (OnceLock::new(), Mutex::default());
+        let cluster = Self { folder, programs, port, databases, template, log, settings, disk, watchers };
+        cluster.run_again();
+        cluster
+    }
+
+    /// Runs the server, or runs it once more after it has ended.
+    pub(crate) fn run_again(&self) {
+        let mut watcher = match &self.disk {
+            None => as_server(Path::new("sh"), &self.folder),
+            Some(disk) => self.with_disk(disk),
+        };
+        watcher.args(["-c", WATCHER, "watcher"]);
+        if self.disk.is_some() {
+            let nobody = NOBODY.to_string();
+            watcher.args(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+        }
+        watcher.arg(self.programs.join("postgres"));
+        watcher.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
+        watcher.args(["-p", &self.port.to_string()]);
+        for setting in &self.settings {
             watcher.args(["-c", setting]);
         }
         // A group of its own: what ends the tests' group must leave somebody to stop the server.
         watcher.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut watcher = watcher.spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
         let (is_up, comes_up) = mpsc::channel();
-        let (lines, kept) = (BufReader::new(watcher.stderr.take().unwrap()), log.clone());
+        let (lines, kept) = (BufReader::new(watcher.stderr.take().unwrap()), self.log.clone());
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 kept.lock().unwrap().push_str(&format!("{line}\n"));
@@ -98,17 +139,86 @@ impl Cluster {
                 }
             }
         });
-        let databases = AtomicU32::new(0);
-        let cluster = Self { folder, programs, port, databases, log, _watcher: watcher };
-        assert!(comes_up.recv().is_ok(), "{}", cluster.log());
-        cluster
+        self.watchers.lock().unwrap().push(watcher);
+        assert!(comes_up.recv().is_ok(), "{}", self.log());
+    }
+
+    fn with_disk(&self, disk: &str) -> Command {
+        let first = self.watchers.lock().unwrap().first().map(Child::id);
+        let mut command = match first {
+            None => Command::new("unshare"),
+            Some(first) => {
+                let mut command = Command::new("nsenter");
+                command.args(["--target", &first.to_string()]);
+                command
+            }
+        };
+        let disk = if first.is_none() { disk } else { "" };
+        command.args(["--mount", "sh"]).current_dir(&self.folder);
+        command.env("FOLDER", &self.folder).env("LC_ALL", "C").env("BEFORE", disk);
+        command
+    }
+
+    /// Leaves no room on the small disk. Returns the file to be removed.
+    pub(crate) fn fill_disk(&self) -> PathBuf {
+        let watcher = self.watchers.lock().unwrap().first().map(Child::id).unwrap();
+        let folder = self.folder.strip_prefix("/").unwrap();
+        let ballast = Path::new(&format!("/proc/{watcher}/root")).join(folder).join("small/ballast");
+        let mut file = fs::File::create(&ballast).unwrap();
+        for length in [1 << 20, 4 << 10] {
+            while file.write_all(&vec![0; length]).is_ok() {}
+        }
+        ballast
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
+        // What has ended and was not waited for has no folder.
+        file.lines().next().is_some_and(|process| Path::new(&format!("/proc/{process}/cwd")).exists())
+    }
+
+    /// The process that has started all others of the server.
+    pub(crate) fn postmaster(&self) -> u32 {
+        let file = fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
+    }
+
+    /// It, and all others.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let postmaster = self.postmaster();
+        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let children = fs::read_to_string(children).unwrap();
+        [postmaster].into_iter().chain(children.split_whitespace().map(|pid| pid.parse().unwrap())).collect()
     }
 
     /// A new database of one test. Its address is [`url`](Self::url) with this name.
     pub(crate) fn database(&self) -> String {
+        self.copy_of("template0")
+    }
+
+    /// A new database with a store in it.
+    pub(crate) fn store(&self) -> String {
+        let template = self.template.get_or_init(|| {
+            let template = self.database();
+            let StorePlace::Postgres(url) = self.url(OWNER, &template).parse().unwrap() else { panic!() };
+            Store::migrate_postgres(&url, &PostgresConfig::default()).unwrap();
+            template
+        });
+        self.copy_of(template)
+    }
+
+    /// Copying files takes 25 ms without fsync, and copying by the log 35.
+    fn copy_of(&self, template: &str) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"));
         name
+    }
+
+    /// Also of databases that somebody is connected to.
+    pub(crate) fn drop_databases(&self, names: &[String]) {
+        for name in names {
+            self.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
     }
 
     /// Its address by the socket.
@@ -123,14 +233,56 @@ impl Cluster {
 
     /// What psql prints, without headings.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        succeeds(self.psql(database).args(["-c", sql]))
+    }
+
+    fn psql(&self, database: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
-        psql.args(["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database, "-c", sql]);
-        succeeds(psql.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string()]))
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", OWNER, "-d", database]);
+        psql.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string()]);
+        psql
     }
 
     /// What the server has written.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+}
+
+/// A database of one test.
+pub(crate) struct Database {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) name: String,
+}
+
+impl Database {
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(OWNER, &self.name)
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.cluster.sql(&self.name, sql)
+    }
+
+    /// A connection on which these statements, which return one row, were carried out.
+    pub(crate) fn psql(&self, sql: &str) -> Psql {
+        let mut psql = self.cluster.psql(&self.name);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(psql.stdin.as_mut().unwrap(), "{sql}").unwrap();
+        let mut row = String::new();
+        BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut row).unwrap();
+        assert!(!row.is_empty(), "{sql}");
+        Psql(psql)
+    }
+}
+
+/// A connection. Its transaction ends with it.
+pub(crate) struct Psql(Child);
+
+impl Drop for Psql {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -9,6 +9,7 @@ use asymmetric_token::Mutation;
 use jiff::Timestamp;
 use registry_gateway::config::{Config, UpstreamConfig};
 use registry_gateway::vault::Vault;
+use serde_json::Value;
 
 use super::bearer_registry::BearerRegistry;
 use super::{Fixture, Response};
@@ -30,8 +31,7 @@ impl Front {
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let registry = BearerRegistry::start();
         let index = format!("{}/index/", registry.url());
-        let gateway = Fixture::with(|config| {
-            let folder = config.store.folder().unwrap();
+        let gateway = Fixture::with_files(|config, folder| {
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
             let key_file = folder.join("key");
             fs::write(&key_file, Vault::new_key().unwrap().as_bytes()).unwrap();
@@ -59,16 +59,10 @@ impl Front {
         self.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"")
     }
 
-    /// Kinds and outcomes of the audit log's last two entries.
+    /// The outcome in the audit log's last entry, if that is one.
     pub(crate) fn outcome(&self) -> Option<String> {
-        let database = rusqlite::Connection::open(self.gateway.folder.path().join("registry.db")).unwrap();
-        database
-            .query_row(
-                "SELECT json_extract(entry, '$.outcome') FROM audit ORDER BY seq DESC LIMIT 1",
-                (),
-                |row| row.get(0),
-            )
-            .unwrap()
+        let last = self.gateway.sql("SELECT entry FROM audit ORDER BY seq DESC LIMIT 1");
+        serde_json::from_str::<Value>(&last).unwrap()["outcome"].as_str().map(ToOwned::to_owned)
     }
 }
 

@@ -12,10 +12,14 @@ pub(crate) mod computer;
 pub(crate) mod crafted;
 #[cfg(unix)]
 pub(crate) mod front;
+#[cfg(target_os = "linux")]
+pub(crate) mod network;
 pub(crate) mod served;
+pub(crate) mod store;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -93,9 +97,14 @@ impl Fixture {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_files(|config, _| change(config))
+    }
+
+    /// With files in its folder.
+    pub(crate) fn with_files(change: impl FnOnce(&mut Config, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut config = Config::new(folder.path());
-        change(&mut config);
+        let mut config = Config::new(store::place(folder.path()));
+        change(&mut config, folder.path());
         let running = Gateway::start(config.clone()).expect("a gateway");
         let fixture = Self {
             folder,
@@ -123,6 +132,11 @@ impl Fixture {
         let user = user.parse().expect("a user's name");
         let new = NewKey { public: key.public, user, role, label: None, subject: None, expires: None };
         self.running().store().add_key(new, Timestamp::now()).expect("a new key");
+    }
+
+    /// Asks the database past the gateway.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        store::sql(self.folder.path(), sql)
     }
 
     /// Stops the server and starts it again on the same store and the same address.

@@ -14,18 +14,19 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use super::Response;
+use super::{Response, store};
 
-pub(crate) fn program(store: &Path) -> Command {
+/// With the store of this folder.
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    command.env("REGISTRY_GATEWAY_STORE", store::named(folder)).env_remove("REGISTRY_GATEWAY_LOG");
     command
 }
 
 /// What does not end by itself is ended by coreutils' `timeout`, with 124.
 pub(crate) fn run(store: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
-    command.env("REGISTRY_GATEWAY_STORE", store).env_remove("REGISTRY_GATEWAY_LOG");
+    command.env("REGISTRY_GATEWAY_STORE", store::named(store)).env_remove("REGISTRY_GATEWAY_LOG");
     command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).args(arguments).output().unwrap()
 }
 

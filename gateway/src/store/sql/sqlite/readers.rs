@@ -25,12 +25,16 @@ impl Readers {
 
     /// A connection that nobody uses. If all are used, it waits for one of them, each time for the next.
     pub(super) fn any(&self) -> MutexGuard<'_, Connection> {
-        let idle = self.connections.iter().find_map(|connection| match connection.try_lock() {
+        self.idle().unwrap_or_else(|| self.wait_for(self.turn.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A connection that nobody uses, if there is one.
+    pub(super) fn idle(&self) -> Option<MutexGuard<'_, Connection>> {
+        self.connections.iter().find_map(|connection| match connection.try_lock() {
             Ok(idle) => Some(idle),
             Err(TryLockError::Poisoned(idle)) => Some(idle.into_inner()),
             Err(TryLockError::WouldBlock) => None,
-        });
-        idle.unwrap_or_else(|| self.wait_for(self.turn.fetch_add(1, Ordering::Relaxed)))
+        })
     }
 
     /// Always the same connection. What one connection says of its state cannot be compared with what another says.

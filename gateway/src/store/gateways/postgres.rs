@@ -1,0 +1,149 @@
+//! The tables `gateway`, `turn` and `upload`, which only a PostgreSQL has.
+
+use std::collections::BTreeMap;
+
+use asymmetric_token::CrateName;
+use jiff::SignedDuration;
+
+use super::super::StoreError;
+use super::super::ledger::SpendError;
+use super::super::sql::{Sql, values};
+use super::{Epoch, Keeper, LivingGateway, Member, SharedSettings};
+
+/// Makes a gateway one of those that live, if its settings are theirs.
+pub(super) fn enter(transaction: &Sql<'_>, epoch: &Epoch, member: &Member) -> Result<(), StoreError> {
+    let others =
+        transaction.all("SELECT name, settings FROM gateway ORDER BY started", values![], |row| {
+            Ok((row.get::<String>(0)?, row.get::<String>(1)?))
+        })?;
+    for (name, settings) in others {
+        let settings: SharedSettings = serde_json::from_str(&settings)
+            .map_err(|_| StoreError::Damaged(format!("the settings of the gateway {name}")))?;
+        // One of another version may know other settings.
+        let differs =
+            |(setting, here): &(&String, &String)| settings.get(*setting).is_some_and(|there| there != *here);
+        if let Some((setting, here)) = member.settings.iter().find(differs) {
+            let there = settings[setting].clone();
+            return Err(StoreError::Differs { setting: setting.clone(), here: here.clone(), there, name });
+        }
+    }
+    let settings =
+        serde_json::to_string(&member.settings).map_err(|error| StoreError::Entry(error.to_string()))?;
+    let insert = "INSERT INTO gateway (epoch, name, settings) VALUES (?, ?, ?)";
+    transaction.execute(insert, values![epoch.as_str(), &member.name, &settings]).map(drop)
+}
+
+/// Writes down that a gateway lives. Returns whether it counts: the others may have removed its row.
+pub(super) fn beat(sql: &Sql<'_>, epoch: &Epoch) -> Result<bool, StoreError> {
+    let beat = "UPDATE gateway SET heartbeat = clock_timestamp() WHERE epoch = ?";
+    Ok(sql.execute(beat, values![epoch.as_str()])? > 0)
+}
+
+pub(super) fn leave(sql: &Sql<'_>, epoch: &Epoch) -> Result<(), StoreError> {
+    sql.execute("DELETE FROM gateway WHERE epoch = ?", values![epoch.as_str()]).map(drop)
+}
+
+pub(super) fn is_alive(sql: &Sql<'_>, epoch: &Epoch) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM living WHERE epoch = ?", values![epoch.as_str()])
+}
+
+pub(super) fn some_are_dead(sql: &Sql<'_>) -> Result<bool, StoreError> {
+    let dead = "SELECT 1 FROM gateway WHERE epoch NOT IN (SELECT epoch FROM living) LIMIT 1";
+    let left = "SELECT 1 FROM upload WHERE epoch NOT IN (SELECT epoch FROM gateway) LIMIT 1";
+    Ok(sql.exists(dead, values![])? || sql.exists(left, values![])?)
+}
+
+/// A heartbeat that comes at the same moment is waited for, and counts.
+pub(super) fn remove_the_dead(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    let dead = "DELETE FROM gateway WHERE heartbeat <= clock_timestamp() - INTERVAL '15 s'";
+    transaction.execute(dead, values![]).map(drop)
+}
+
+pub(super) fn living(sql: &Sql<'_>) -> Result<Vec<LivingGateway>, StoreError> {
+    sql.all(
+        "SELECT name, to_char(started AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM living ORDER BY started",
+        values![],
+        |row| Ok(LivingGateway { name: row.get(0)?, started: row.get(1)? }),
+    )
+}
+
+pub(super) fn keepers(sql: &Sql<'_>, own: Option<&Epoch>) -> Result<BTreeMap<i64, Keeper>, StoreError> {
+    let keepers = sql.all(
+        "SELECT open_intent.seq, open_intent.epoch, living.name,
+             EXTRACT(EPOCH FROM clock_timestamp() - open_intent.begun)::bigint
+         FROM open_intent LEFT JOIN living ON living.epoch = open_intent.epoch",
+        values![],
+        |row| {
+            let (epoch, name) = (row.get::<Option<&str>>(1)?, row.get::<Option<String>>(2)?);
+            let keeper = match name {
+                // It is this process's own, also if it is late.
+                _ if epoch.is_some() && epoch == own.map(Epoch::as_str) => Keeper::This,
+                Some(name) => Keeper::Another(name),
+                None => Keeper::Nobody { age: SignedDuration::from_secs(row.get(3)?) },
+            };
+            Ok((row.get(0)?, keeper))
+        },
+    );
+    Ok(keepers?.into_iter().collect())
+}
+
+/// Notes whose an intent is.
+pub(in super::super) fn note_intent(
+    transaction: &Sql<'_>,
+    seq: i64,
+    epoch: &Epoch,
+) -> Result<(), StoreError> {
+    let note = "UPDATE open_intent SET epoch = ? WHERE seq = ?";
+    transaction.execute(note, values![epoch.as_str(), seq]).map(drop)
+}
+
+/// Takes a crate's turn for an intent. It is free again when the intent is settled, or [released](release_turn).
+///
+/// # Errors
+/// [`SpendError::Elsewhere`] if an intent of another epoch has it, be that one alive or not.
+pub(in super::super) fn take_turn(
+    transaction: &Sql<'_>,
+    name: &CrateName,
+    seq: i64,
+    epoch: &Epoch,
+) -> Result<(), SpendError> {
+    // This process sees by itself to it that its own changes of a crate take turns.
+    let taken = "SELECT 1 FROM turn JOIN open_intent ON open_intent.seq = turn.intent
+         WHERE turn.crate = ? AND open_intent.epoch <> ?";
+    if transaction.exists(taken, values![name.as_str(), epoch.as_str()])? {
+        return Err(SpendError::Elsewhere(name.clone()));
+    }
+    let take = "INSERT INTO turn (crate, intent) VALUES (?, ?)
+         ON CONFLICT (crate) DO UPDATE SET intent = excluded.intent";
+    Ok(transaction.execute(take, values![name.as_str(), seq]).map(drop)?)
+}
+
+/// Lets others have the turn of an intent that stays open.
+pub(in super::super) fn release_turn(transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM turn WHERE intent = ?", values![seq]).map(drop)
+}
+
+/// The upload of a gateway has become the file of a version, or is given up.
+pub(in super::super) fn end_upload(
+    transaction: &Sql<'_>,
+    checksum: &str,
+    epoch: &Epoch,
+) -> Result<(), StoreError> {
+    let end = "DELETE FROM upload WHERE cksum = ? AND epoch = ?";
+    transaction.execute(end, values![checksum, epoch.as_str()])?;
+    remove_pieces(transaction, checksum)
+}
+
+/// Removes the pieces that gateways which have ended were sending.
+pub(in super::super) fn end_uploads_of_the_dead(transaction: &Sql<'_>) -> Result<(), StoreError> {
+    let left = "DELETE FROM upload WHERE epoch NOT IN (SELECT epoch FROM gateway) RETURNING cksum";
+    let left = transaction.all(left, values![], |row| row.get::<String>(0))?;
+    left.iter().try_for_each(|checksum| remove_pieces(transaction, checksum))
+}
+
+/// Removes the pieces of a file that is no version's and that nobody is sending.
+fn remove_pieces(transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
+    let remove = "DELETE FROM piece WHERE cksum = ?1 AND NOT EXISTS (SELECT 1 FROM file WHERE cksum = ?1)
+         AND NOT EXISTS (SELECT 1 FROM upload WHERE cksum = ?1)";
+    transaction.execute(remove, values![checksum]).map(drop)
+}

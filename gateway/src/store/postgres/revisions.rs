@@ -1,0 +1,143 @@
+//! Whether users, keys or credentials have changed: one query answers all who want to know.
+//!
+//! Whoever asks while a query is under way waits for the next one. The present one may have been answered before a revocation
+//! was committed that they come after. Nobody holds a thread while they wait, and nobody is told what was known before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::{Manager as _, Pool};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_postgres::Statement;
+
+use super::PostgresError;
+use super::clock::{Clock, NOW};
+use super::connector::{Connection, Connector};
+use crate::causes::with_causes;
+
+/// How long somebody waits to be told the revision. Then they are told that it is not known.
+pub const REVISION: Duration = Duration::from_secs(3);
+/// How often the clock is set when nobody asks.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// What the database says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// A number that every change of users, keys and credentials raises.
+    pub revision: i64,
+    /// Which connection it was asked by. Another server may have answered a new one, and have lost the last commits.
+    pub connection: u64,
+    /// The layout of its tables.
+    pub layout: i64,
+    /// The oldest layout that a program may know to use these tables.
+    pub serves: i64,
+}
+
+type Asker = oneshot::Sender<Result<Present, Arc<PostgresError>>>;
+
+/// Asks by a connection of its own, which no other use can keep waiting.
+#[derive(Debug)]
+pub(super) struct Revisions(mpsc::UnboundedSender<Asker>);
+
+impl Revisions {
+    pub(super) fn new(runtime: &Handle, pool: Pool<Connector>, clock: Arc<Clock>) -> Self {
+        let (asker, askers) = mpsc::unbounded_channel();
+        let asking = Asking { pool, clock, by: None, connections: 0, is_answered: true };
+        runtime.spawn(asking.answer_all(askers));
+        Self(asker)
+    }
+
+    /// What the database says now, or later than now.
+    ///
+    /// # Errors
+    /// [`PostgresError`], after [`REVISION`] at the latest.
+    pub(super) async fn present(&self) -> Result<Present, PostgresError> {
+        let (asker, answer) = oneshot::channel();
+        self.0.send(asker).map_err(|_| PostgresError::GivenUp)?;
+        match timeout(REVISION, answer).await {
+            Ok(Ok(answer)) => answer.map_err(PostgresError::Together),
+            Ok(Err(_)) => Err(PostgresError::GivenUp),
+            Err(_) => Err(PostgresError::Together(Arc::new(PostgresError::Late(REVISION)))),
+        }
+    }
+}
+
+struct Asking {
+    pool: Pool<Connector>,
+    clock: Arc<Clock>,
+    by: Option<(Connection, Statement)>,
+    /// How many connections there were.
+    connections: u64,
+    /// Whether there was an answer the last time.
+    is_answered: bool,
+}
+
+impl Asking {
+    async fn answer_all(mut self, mut askers: mpsc::UnboundedReceiver<Asker>) {
+        let mut waiting = Vec::new();
+        loop {
+            match timeout(QUIET, askers.recv_many(&mut waiting, usize::MAX)).await {
+                Ok(0) => return,
+                Err(_) if self.by.is_none() => continue,
+                Ok(_) | Err(_) => {}
+            }
+            let answer = self.ask().await.map_err(Arc::new);
+            self.tell(&answer);
+            for asker in waiting.drain(..) {
+                // Who has gone wants no answer.
+                let _ = asker.send(answer.clone());
+            }
+        }
+    }
+
+    /// Tells the operator once, however many requests are refused for it.
+    fn tell(&mut self, answer: &Result<Present, Arc<PostgresError>>) {
+        match answer {
+            Err(error) if self.is_answered => {
+                let (cause, hint) = (with_causes(error.as_ref()), error.hint());
+                tracing::error!(
+                    cause,
+                    hint,
+                    "the store's database does not answer; what needs it is refused until it does"
+                );
+            }
+            Ok(_) if !self.is_answered => tracing::warn!("the store's database answers again"),
+            Ok(_) | Err(_) => {}
+        }
+        self.is_answered = answer.is_ok();
+    }
+
+    async fn ask(&mut self) -> Result<Present, PostgresError> {
+        if let Some(by) = &self.by {
+            match self.ask_by(by).await {
+                Ok(present) => return Ok(present),
+                Err(error) => tracing::debug!(%error, "the revision is asked by a new connection"),
+            }
+        }
+        self.by = None;
+        let connection = self.pool.manager().create().await?;
+        // What broke the last one may have made another server the primary.
+        self.pool.manager().distrust_connections();
+        let query = format!("SELECT number, layout, serves, {NOW} FROM revision, log_end");
+        let prepared = timeout(REVISION, connection.client().prepare(&query)).await;
+        let by = (connection, prepared.map_err(|_| PostgresError::Late(REVISION))??);
+        self.connections += 1;
+        let present = self.ask_by(&by).await?;
+        self.by = Some(by);
+        Ok(present)
+    }
+
+    async fn ask_by(&self, (connection, query): &(Connection, Statement)) -> Result<Present, PostgresError> {
+        let row = timeout(REVISION, connection.client().query_one(query, &[])).await;
+        let row = row.map_err(|_| PostgresError::Late(REVISION))??;
+        self.clock.set(row.try_get(3)?);
+        Ok(Present {
+            revision: row.try_get(0)?,
+            connection: self.connections,
+            layout: row.try_get(1)?,
+            serves: row.try_get(2)?,
+        })
+    }
+}

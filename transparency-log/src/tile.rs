@@ -70,6 +70,13 @@ impl Tile {
         u64::from(self.width) == FULL
     }
 
+    /// Whether a tree of this size has all of its hashes. A log serves it then, although it may have a wider one by now: clients ask
+    /// for the widths that belong to the checkpoints that they have.
+    #[must_use]
+    pub fn is_in(&self, size: u64) -> bool {
+        Self::in_tree(self.level, self.index, size).is_some_and(|tile| tile.width >= self.width)
+    }
+
     /// The tile with the same place that has all of its hashes: a log may have nothing else once it is there.
     #[must_use]
     pub fn full(&self) -> Option<Self> {

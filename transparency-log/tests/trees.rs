@@ -173,6 +173,11 @@ fn a_full_tile_stands_in_for_a_partial_one() {
     let bytes: Vec<u8> = log.hashes(full).iter().flat_map(|hash| *hash.as_bytes()).collect();
     let partial = Tile::in_tree(0, 0, 5).unwrap();
     assert_eq!((partial.to_string().as_str(), partial.full()), ("tile/0/000.p/5", Some(full)));
+    for (size, partial_is, full_is) in
+        [(0, false, false), (4, false, false), (5, true, false), (255, true, false), (256, true, true)]
+    {
+        assert_eq!((partial.is_in(size), full.is_in(size)), (partial_is, full_is), "{size}");
+    }
     assert_eq!(full.parse_hashes(&bytes), Ok(log.hashes(full)));
     assert_eq!(partial.parse_hashes(&bytes), Ok(log.hashes(partial)));
     assert_eq!(partial.parse_hashes(&bytes[..160]), Ok(log.hashes(partial)));

@@ -60,6 +60,9 @@ impl World {
         if line.starts_with("yk-cargo migrate") {
             self.write("home/credentials.toml", &format!("[registry]\ntoken = \"{TOKEN}\"\n"));
         }
+        if line.contains("verify --lock") {
+            self.cargo(&self.path("work/alpha"), ["generate-lockfile"]).succeeds();
+        }
         if line.contains("--same-keys-as") {
             let moved = format!("[registries.{NAME}]\nindex = \"sparse+http://localhost:9/moved/\"\n");
             self.write("home/config.toml", &moved);

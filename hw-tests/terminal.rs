@@ -7,12 +7,12 @@ use rexpect::session::{PtySession, spawn_command};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::trace::Seen;
-use crate::world::{NAME, PIN, Reads, World};
+use crate::world::{Computer, NAME, PIN, Reads, World};
 
 /// How long any expected text may take, in milliseconds, whatever goes wrong.
 pub(crate) const LIMIT: u64 = 60_000;
 
-impl World {
+impl Computer {
     /// A shell line on a terminal of its own, without a PIN command.
     pub(crate) fn at_a_terminal(&self, line: &str) -> PtySession {
         let mut command = Command::new("sh");
@@ -22,7 +22,9 @@ impl World {
         command.args(["-c", &format!("stty echo; {line}")]).current_dir(self.path("work"));
         spawn_command(command, Some(LIMIT)).unwrap()
     }
+}
 
+impl World {
     pub(crate) fn forgets_its_pin(self) -> Self {
         self.card.power_off();
         self.card.clear_trace();

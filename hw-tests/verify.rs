@@ -77,7 +77,8 @@ fn result(report: &Value, check: &str) -> String {
     found["result"].as_str().unwrap().to_owned()
 }
 
-const OTHER_KEY: &str = "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
+pub(crate) const OTHER_KEY: &str =
+    "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
 
 #[test]
 fn each_of_the_three_verdicts_stands_by_itself() {
@@ -118,6 +119,7 @@ fn the_registry_is_asked_for_proof_and_file() {
     );
     assert_eq!(lines[2], "ok       index: what cargo resolves by is what the signed file says");
     assert_eq!(lines[3], format!("ok       trust: the key {} is given with --key", published.key()));
+    assert_eq!(*lines.last().unwrap(), "alpha 0.1.0 is the one that alice (says the registry) has signed.");
     assert!(
         lines[4].starts_with("note     audit log: entry 3, said by the gateway to be of 20"),
         "{outcome:#?}"
@@ -156,6 +158,11 @@ fn the_index_says_what_the_signed_file_says() {
         line[field] = value;
         line.to_string()
     };
+    // An index file that is kept in memory is told to be an old one.
+    let serve = |line: String| {
+        database.execute("UPDATE version SET line = ?", [line]).unwrap();
+        database.execute("UPDATE crate SET revision = revision + 1", ()).unwrap();
+    };
     let evil = json!([{ "name": "evil\u{202e}", "req": "*", "kind": "normal" }]);
     let file = published.file.to_str().unwrap();
     for (lines, text) in [
@@ -169,7 +176,7 @@ fn the_index_says_what_the_signed_file_says() {
         ),
         (with("vers", "0.2.0".into()), "the index does not have it"),
     ] {
-        database.execute("UPDATE version SET line = ?", [lines]).unwrap();
+        serve(lines);
         for more in [&[][..], &["--crate", file]] {
             let (results, said) = report(more);
             assert_eq!(results, ["ok", "ok", "failed", "ok"], "{text}");
@@ -179,7 +186,7 @@ fn the_index_says_what_the_signed_file_says() {
         world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--remember", "--yes"]).fails();
         assert!(!world.path("home/yk-cargo/signers.toml").exists());
     }
-    database.execute("UPDATE version SET line = ?", [with("yanked", true.into())]).unwrap();
+    serve(with("yanked", true.into()));
     let (results, said) = report(&[]);
     assert_eq!((results, said.ends_with("; it is yanked")), (["ok"; 4].map(str::to_owned), true));
     let offline = published.offline(|_| {}, &["--key", &key]);
@@ -218,7 +225,11 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     let outcome = published.offline(|_| {}, &["--remember", "--yes"]);
     assert!(outcome.status.success(), "{outcome:#?}");
     assert!(fs::read_to_string(&signers).unwrap().contains(&published.key()));
-    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
+    let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
+    assert!(outcome.stdout.contains(" is alice, named in signers.toml for this crate\n"), "{outcome:#?}");
+    assert!(outcome.stdout.ends_with("alpha 0.1.0 is the one that alice has signed.\n"), "{outcome:#?}");
+    // What is given decides alone.
+    world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--key", OTHER_KEY]).fails();
 
     let other = fs::read_to_string(&signers).unwrap().replace(&published.key(), OTHER_KEY);
     fs::write(&signers, &other).unwrap();
@@ -227,7 +238,7 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     assert_eq!(fs::read_to_string(&signers).unwrap(), other);
     let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails();
     assert!(outcome.stdout.contains("is not one of those in signers.toml for this crate"), "{outcome:#?}");
-    fs::write(&signers, "version = 2\n").unwrap();
+    fs::write(&signers, "version = 3\n").unwrap();
     world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails().says(&["a newer yk-cargo wrote"]);
 }
 

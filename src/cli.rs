@@ -50,7 +50,7 @@ pub enum Command {
     Migrate(Migrate),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
-    /// Check that a version is the one that a key you trust has signed.
+    /// Check that a version, or all of a lock file, is what keys you trust have signed.
     Verify(Verify),
     /// Print the card's certificates that it made the enrolled keys itself, in PEM.
     Attest(Attest),

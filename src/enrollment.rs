@@ -30,6 +30,9 @@ pub use edit::{Edit, Noted};
 pub use error::{Error, Problem};
 pub use sealing::{SealedToken, SealingKey};
 
+/// The version of the file.
+const VERSION: i64 = 1;
+
 /// For how many seconds a read token is used again if the registry does not say how long it takes one: short enough for
 /// a window of two minutes.
 pub const DEFAULT_REUSE: u32 = 45;
@@ -216,7 +219,7 @@ impl Enrollments {
     pub fn load_for(cargo_home: &Path, index: &str) -> Result<Self, Error> {
         let path = path(cargo_home);
         let Some(text) = folder::read(&path)? else { return Ok(Self::default()) };
-        let read = document::document(Some(&text)).and_then(|mut document| {
+        let read = document::document(Some(&text), VERSION).and_then(|mut document| {
             file::leave_out_keys(&mut document, index);
             Self::from_document(document)
         });
@@ -224,7 +227,7 @@ impl Enrollments {
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        Self::from_document(document::document(Some(text))?)
+        Self::from_document(document::document(Some(text), VERSION)?)
     }
 
     fn from_document(document: DocumentMut) -> Result<Self, Problem> {

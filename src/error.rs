@@ -12,7 +12,7 @@ use crate::registry::{enrollment as registration, greeting};
 use crate::text::{escape, foreign_word};
 use crate::ui::pinentry::PinentryError;
 use crate::ui::{AskError, FOREGROUND, Nobody};
-use crate::{cargo_config, piv, proof, reader, sealed, sealed_files, settings, trusted_keys};
+use crate::{cargo_config, lock_file, piv, proof, reader, sealed, sealed_files, settings, trust};
 
 /// Everything that stops an operation. Variants are for matching; messages, and [`Error::hint`], are for people.
 #[derive(Debug, thiserror::Error)]
@@ -76,12 +76,17 @@ pub enum Error {
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
     File { file: PathBuf, source: std::io::Error },
+    /// A folder given on the command line.
+    #[error("cannot write into {}", file.display())]
+    WriteFile { file: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Folder(#[from] folder::Error),
     #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
     KeyGone { serial: Serial, slot: Slot },
     #[error("one try is left before the PIN of YubiKey {serial} is blocked; it was not spent")]
     LastTry { serial: Serial },
+    #[error(transparent)]
+    LockFile(#[from] lock_file::Error),
     #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
     ManagementKeyNeeded { serial: Serial },
     #[error("YubiKey {serial} was not touched in time for its management key")]
@@ -137,6 +142,16 @@ pub enum Error {
     /// `verify` found something that does not hold; it has said what.
     #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
     NotProven { failed: usize },
+    /// Not every package of a lock file is trusted; `verify` has said which.
+    #[error("{packages} {} not trusted; the worst of it: {worst}", if *.packages == 1 { "package is" } else { "packages are" })]
+    NotTrusted {
+        packages: usize,
+        /// A verdict.
+        worst: &'static str,
+        /// The process ends with it.
+        code: u8,
+        next: &'static str,
+    },
     /// The card made something else than what it was asked for.
     #[error("YubiKey {serial} was asked for a new key in slot {slot}, and {what}; it is not enrolled")]
     NotAsMade { serial: Serial, slot: Slot, what: &'static str },
@@ -229,7 +244,7 @@ pub enum Error {
     #[error(transparent)]
     Settings(#[from] settings::Error),
     #[error(transparent)]
-    TrustedKeys(#[from] trusted_keys::Error),
+    Trust(#[from] trust::Error),
     #[error(transparent)]
     SecretProgram(#[from] secret_program::Error),
     #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
@@ -279,6 +294,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the process ends with: 2 for wrong arguments, as clap has it; what `verify --lock` documents; else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::NotTrusted { code, .. } => *code,
+            _ => 1,
+        }
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -289,6 +314,8 @@ impl Error {
             Self::Enrollments(error) => error.hint(),
             Self::Folder(error) => error.hint(),
             Self::Pinentry(error) => error.hint().into(),
+            Self::LockFile(error) => error.hint().into(),
+            Self::NotTrusted { next, .. } => (*next).into(),
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Proof(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().into(),
@@ -296,8 +323,9 @@ impl Error {
             Self::Sealed(error) => error.hint(),
             Self::SecretProgram(error) => error.hint().into(),
             Self::Settings(error) => error.hint(),
-            Self::TrustedKeys(error) => error.hint(),
+            Self::Trust(error) => error.hint(),
 
+            Self::WriteFile { .. } => "name a folder that you may write, and that is no link".into(),
             Self::AlreadySealed { registry } => {
                 format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))
             }

@@ -44,16 +44,24 @@ pub fn read(path: &Path) -> Result<Option<String>, Error> {
 /// # Errors
 /// It cannot be read, or one would read it for ever.
 pub fn read_foreign(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_foreign_up_to(path, LONGEST_TEXT)?).map_err(io::Error::other)
+}
+
+/// The same, for any bytes, but no more than `longest`.
+///
+/// # Errors
+/// As [`read_foreign`].
+pub fn read_foreign_up_to(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let file = without_waiting().read(true).open(path)?;
     if is_pipe(&file.metadata()?) {
         return Err(io::Error::other("it is a pipe and not a file"));
     }
-    let mut text = String::new();
-    file.take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST_TEXT {
-        return Err(io::Error::other(format!("it has more than {} MB", LONGEST_TEXT >> 20)));
+    let mut bytes = Vec::new();
+    file.take(longest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        return Err(io::Error::other(format!("it has more than {} MB", longest >> 20)));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 #[cfg(unix)]
@@ -117,6 +125,14 @@ pub fn create(directory: &Path) -> Result<(), Error> {
     let io = |source| Error::Io { action: "make", path: directory.to_owned(), source };
     create_private_directory(directory).map_err(io)?;
     only_we_may_write(directory, &fs::metadata(directory).map_err(io)?)
+}
+
+/// Makes a folder and those above it, each that is missing for its owner alone.
+///
+/// # Errors
+/// One cannot be made.
+pub fn create_recursively(directory: &Path) -> io::Result<()> {
+    create_private_directory(directory)
 }
 
 /// The lock that writers of a file hold; released when dropped.

@@ -10,6 +10,7 @@ pub mod context;
 pub mod enrollment;
 pub mod folder;
 pub mod index_url;
+pub mod lock_file;
 pub mod piv;
 pub mod process;
 pub mod proof;
@@ -21,12 +22,13 @@ pub mod sealed_files;
 pub mod settings;
 pub mod signer;
 pub mod text;
-pub mod trusted_keys;
+pub mod trust;
 pub mod ui;
 
 mod card;
 mod error;
 mod sealer;
+mod signature;
 pub mod unsealer;
 
 pub use error::Error;

@@ -3,8 +3,8 @@
 use clap::Parser as _;
 use yk_cargo::cli::Cli;
 use yk_cargo::process::{keep_memory_to_ourselves, leave};
+use yk_cargo::provider;
 use yk_cargo::ui::{self, Ui};
-use yk_cargo::{Error, provider};
 
 fn main() {
     ui::log::init();
@@ -16,7 +16,7 @@ fn main() {
         Ok(()) => 0,
         Err(error) => {
             Ui::silent().error(&error, error.hint().as_deref());
-            if matches!(error, Error::Usage(_)) { 2 } else { 1 }
+            error.exit_code().into()
         }
     });
 }

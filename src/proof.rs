@@ -14,11 +14,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::enrollment::Role;
+use crate::signature::is_signed;
 use crate::text::escape;
 
 mod audit;
+mod kept;
 
 pub use audit::{Logged, NotLogged};
+pub use kept::Kept;
 
 /// The longest proof that is read, in bytes. Most of it are up to 64 entries of an audit log.
 pub const LONGEST: u64 = 1 << 20;
@@ -101,12 +104,18 @@ impl Proof {
         })
     }
 
+    /// Whether it is about this version, whatever its file.
+    #[must_use]
+    pub fn is_about(&self, index: &str, name: &CrateName, version: &Version) -> bool {
+        self.index == index && (&self.name, &self.version) == (name, version)
+    }
+
     /// Whether the key signed what the proof says, and nothing else.
     ///
     /// # Errors
     /// [`NotSigned`], with what the token says instead.
     pub fn signed(&self) -> Result<Signed, NotSigned> {
-        let verified = Untrusted::parse(&self.token)?.verify(&self.public)?;
+        let verified = Untrusted::parse(&self.token)?.verify_with(&self.public, is_signed)?;
         if verified.footer.url != self.index {
             return Err(NotSigned::Index { signed: verified.footer.url });
         }

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use asymmetric_token::{Claims, Footer, KeyId, Mutation, Prepared, PublicKey};
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use jiff::Timestamp;
 use semver::Version;
 
@@ -21,6 +20,7 @@ use crate::piv::{P384, Serial};
 use crate::reader::Readers;
 use crate::registry::greeting;
 use crate::settings::Settings;
+use crate::signature::is_signed;
 use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
@@ -183,11 +183,6 @@ fn fetch_challenge(
         ));
     }
     Ok(greeting.challenge.map(|text| Challenge { text, fetched: Instant::now() }))
-}
-
-/// AWS-LC verifies three times faster than p384, and cargo waits for it before every request.
-fn is_signed(public: &[u8; 49], message: &[u8], signature: &[u8; 96]) -> bool {
-    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public).verify(message, signature).is_ok()
 }
 
 /// A challenge and its age.

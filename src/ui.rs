@@ -19,9 +19,11 @@ use crate::text::{causes, tame};
 mod countdown;
 pub mod log;
 pub mod pinentry;
+mod progress;
 mod terminal;
 
 pub use countdown::Countdown;
+pub use progress::Progress;
 pub use terminal::restore as restore_terminal;
 use terminal::{Found, Terminal};
 
@@ -122,6 +124,12 @@ impl Ui {
     #[must_use]
     pub fn count_down(&self, text: String, from: Duration) -> Countdown {
         Countdown::begin(*self, tame(text), from)
+    }
+
+    /// Shows how much of `total` is done, once that has taken a second, until it is dropped.
+    #[must_use]
+    pub fn progress(&self, text: String, total: usize) -> Progress {
+        Progress::begin(*self, tame(text), total)
     }
 
     /// `note: …`

@@ -26,7 +26,7 @@ pub enum NotRead {
     #[error(transparent)]
     TooDeep(#[from] TooDeep),
     /// It has too many names and values.
-    #[error("it has more than 65,536 names and values")]
+    #[error("it has too many names and values")]
     TooMany,
     /// It is not TOML. This is the reason.
     #[error("{0}")]
@@ -61,6 +61,14 @@ pub(crate) fn of_platform(platform: &str) -> Result<(), TooDeep> {
 /// [`NotRead::TooDeep`] with more than 32 levels below a header, or in it; [`NotRead::TooMany`]; [`NotRead::Syntax`], after which
 /// nobody is to parse it: its levels are not known.
 pub fn of_toml(text: &str) -> Result<(), NotRead> {
+    of_toml_up_to(text, MOST_VALUES)
+}
+
+/// The same, for up to so many names and values.
+///
+/// # Errors
+/// As [`of_toml`].
+pub fn of_toml_up_to(text: &str, most_values: usize) -> Result<(), NotRead> {
     let tokens = Source::new(text).lex().into_vec();
     brackets(&tokens)?;
     let mut levels = Levels::default();
@@ -70,7 +78,7 @@ pub fn of_toml(text: &str) -> Result<(), NotRead> {
     if levels.deepest > MOST {
         return Err(TooDeep.into());
     }
-    if levels.values > MOST_VALUES {
+    if levels.values > most_values {
         return Err(NotRead::TooMany);
     }
     // After a syntax error the levels cannot be trusted.

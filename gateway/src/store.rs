@@ -32,7 +32,6 @@ mod heads;
 mod in_doubt;
 mod keys;
 mod ledger;
-mod moved;
 mod names;
 mod open;
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Edit {
         let path = super::path(cargo_home);
         let lock = Lock::take(&path, waiting_for_another)?;
         let content = |problem| Error::Content { path: path.clone(), problem };
-        let document = document(folder::read(&path)?.as_deref()).map_err(content)?;
+        let document = document(folder::read(&path)?.as_deref(), super::VERSION).map_err(content)?;
         let current = Enrollments::from_document(document.clone()).map_err(content)?;
         Ok(Self { path, document, current, _lock: lock })
     }

@@ -28,9 +28,9 @@ pub enum Problem {
     /// A later yk-cargo wrote it.
     #[error("has version {version}, which a newer yk-cargo wrote")]
     Newer { version: i64 },
-    /// No `version = 1`.
-    #[error("does not begin with `version = 1`")]
-    NoVersion,
+    /// No version, or an older one.
+    #[error("does not begin with `version = {version}`")]
+    NoVersion { version: i64 },
     /// Not TOML, or of another shape.
     #[error("is damaged: {0}")]
     Toml(String),

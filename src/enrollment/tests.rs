@@ -74,8 +74,8 @@ fn only_the_exact_url_finds_a_registry() {
 
 #[test]
 fn what_cannot_be_trusted_is_refused() {
-    assert_eq!(problem(""), Problem::NoVersion);
-    assert_eq!(problem("version = \"1\""), Problem::NoVersion);
+    assert_eq!(problem(""), Problem::NoVersion { version: 1 });
+    assert_eq!(problem("version = \"1\""), Problem::NoVersion { version: 1 });
     assert_eq!(problem("version = 2"), Problem::Newer { version: 2 });
     assert!(matches!(problem("version = 1\n[["), Problem::Toml(_)));
     assert!(matches!(problem("version = 1\nregistry = 5"), Problem::Toml(_)));

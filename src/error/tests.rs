@@ -21,7 +21,7 @@ use crate::reader::Waiting;
 use crate::registry::{enrollment as registration, greeting};
 use crate::ui::{AskError, Nobody};
 use crate::{
-    cargo_config, enrollment, folder, piv, proof, reader, sealed, sealed_files, settings, trusted_keys,
+    cargo_config, enrollment, folder, lock_file, piv, proof, reader, sealed, sealed_files, settings, trust,
 };
 
 /// One or more examples of each variant; one that is missing does not compile.
@@ -117,7 +117,7 @@ fn all() -> Vec<Error> {
         Error::EnrolledElsewhere { .. } => [
             Error::EnrolledElsewhere { serial: SERIAL, role: enrollment::Role::Read, slot: slot() },
         ],
-        Error::Enrollments(_) => [content(enrollment::Problem::NoVersion)],
+        Error::Enrollments(_) => [content(enrollment::Problem::NoVersion { version: 1 })],
         Error::Fetch { .. } => [Error::Fetch {
             what: "the proof of hello 1.0.0".into(),
             source: Box::new(crate::registry::greeting::Error::LessProtected { url: "http://registry.example/".into() }),
@@ -226,7 +226,13 @@ fn all() -> Vec<Error> {
         Error::SeveralCards { .. } => [Error::SeveralCards { found: vec![SERIAL, Serial(23_456_789)] }],
         Error::Settings(_) => [unusable_settings()],
         Error::Signs { .. } => [Error::Signs { registry: "my-reg".into() }],
-        Error::TrustedKeys(_) => [signers(enrollment::Problem::NoVersion)],
+        Error::Trust(_) => [signers(enrollment::Problem::NoVersion { version: 2 })],
+        Error::WriteFile { .. } => [Error::WriteFile { file: "proofs".into(), source: denied() }],
+        Error::LockFile(_) => [lock(lock_file::Problem::Version { version: 5 })],
+        Error::NotTrusted { .. } => [
+            Error::NotTrusted { packages: 1, worst: "unsigned", code: 11, next: "ask them" },
+            Error::NotTrusted { packages: 2, worst: "bad", code: 16, next: "do not build it" },
+        ],
         Error::SlotTaken { .. } => [Error::SlotTaken { serial: SERIAL, slot: slot() }],
         Error::Stdio(_) => [Error::Stdio(denied())],
         Error::Token(_) => [
@@ -259,6 +265,7 @@ fn all() -> Vec<Error> {
     errors.extend(of_enrollments());
     errors.extend(of_files());
     errors.extend(of_proofs());
+    errors.extend(of_lock_files());
     errors.extend(of_the_reader());
     errors.extend(of_the_card());
     errors
@@ -477,7 +484,7 @@ fn of_enrollments() -> Vec<Error> {
     let problems = every!(P {
         P::Duplicate(_) => [P::Duplicate("sparse+https://registry.example/".into())],
         P::Newer { .. } => [P::Newer { version: 2 }],
-        P::NoVersion => [P::NoVersion],
+        P::NoVersion { .. } => [P::NoVersion { version: 1 }],
         P::Toml(_) => [P::Toml("missing field `index`".into())],
         P::Value { .. } => [P::Value { key: "firmware", reason: "is not three numbers".into() }],
     });
@@ -485,13 +492,36 @@ fn of_enrollments() -> Vec<Error> {
         E::Folder(_) => [
             folder_error("/home/me/.cargo/yk-cargo/enrollments.toml").into(),
         ],
-        E::Content { .. } => [E::Content { path: path(), problem: P::NoVersion }],
+        E::Content { .. } => [E::Content { path: path(), problem: P::NoVersion { version: 1 } }],
     });
     problems.into_iter().map(content).chain(errors.into_iter().map(Error::from)).collect()
 }
 
 fn signers(problem: enrollment::Problem) -> Error {
-    trusted_keys::Error::Content { path: "/home/me/.cargo/yk-cargo/signers.toml".into(), problem }.into()
+    trust::Error::Content { path: "/home/me/.cargo/yk-cargo/signers.toml".into(), problem }.into()
+}
+
+fn lock(problem: lock_file::Problem) -> Error {
+    lock_file::Error::Content { file: "pro\u{1b}ject/Cargo.lock".into(), problem }.into()
+}
+
+fn of_lock_files() -> Vec<Error> {
+    use lock_file::Problem as P;
+    let text = || "\u{1b}[31m".to_owned();
+    let problems = every!(P {
+        P::Metadata { .. } => [P::Metadata { key: text() }],
+        P::Package { .. } => [P::Package { package: text(), reason: text() }],
+        P::Toml(_) => [P::Toml(text())],
+        P::Twice { .. } => [P::Twice { package: text() }],
+        P::TwoChecksums { .. } => [P::TwoChecksums { package: text() }],
+        P::Version { .. } => [P::Version { version: 0 }],
+    });
+    use lock_file::Error as E;
+    let errors = every!(E {
+        E::File { .. } => [E::File { file: "Cargo.lock".into(), source: io::Error::new(io::ErrorKind::NotFound, "no such file") }],
+        E::Content { .. } => [E::Content { file: "Cargo.lock".into(), problem: P::Version { version: 5 } }],
+    });
+    problems.into_iter().map(lock).chain(errors.into_iter().map(Error::from)).collect()
 }
 
 fn of_proofs() -> Vec<Error> {
@@ -502,12 +532,18 @@ fn of_proofs() -> Vec<Error> {
         P::Shape(_) => [P::Shape("missing field `token`".into())],
         P::Field { .. } => [P::Field { field: "cksum", reason: "is wrong: \u{1b}".into() }],
     });
-    use trusted_keys::Error as S;
+    use trust::Error as S;
+    let projects = || "pro\u{1b}ject/signers.toml".into();
     let signers = every!(S {
-        S::File(_) => [S::File(folder_error("/home/me/.cargo/yk-cargo/signers.toml"))],
+        S::Folder(_) => [S::Folder(folder_error("/home/me/.cargo/yk-cargo/signers.toml"))],
+        S::Project { .. } => [S::Project { path: projects(), source: denied() }],
+        S::ProjectContent { .. } => [S::ProjectContent {
+            path: projects(),
+            problem: enrollment::Problem::Value { key: "crate", reason: "is wrong".into() },
+        }],
         S::Content { .. } => [S::Content {
             path: "/home/me/.cargo/yk-cargo/signers.toml".into(),
-            problem: enrollment::Problem::Newer { version: 2 },
+            problem: enrollment::Problem::Newer { version: 3 },
         }],
     });
     proofs.into_iter().map(Error::from).chain(signers.into_iter().map(Error::from)).collect()

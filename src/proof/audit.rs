@@ -11,13 +11,12 @@ use asymmetric_token::{Checksum, KeyId, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use p384::ecdsa::signature::Verifier as _;
-use p384::ecdsa::{Signature, VerifyingKey};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::Proof;
+use crate::signature::is_signed;
 use crate::text::escape;
 
 /// A head is signed every 64 entries at the latest, so no way to one is longer.
@@ -152,7 +151,7 @@ fn verified_head(line: &str, index: &str) -> Result<Head, NotLogged> {
     let signature = object.remove("signature");
     let signature =
         signature.as_ref().and_then(Value::as_str).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-    let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok()).ok_or(NotLogged::Head)?;
+    let signature = signature.and_then(|bytes| bytes.try_into().ok()).ok_or(NotLogged::Head)?;
     let field = |name| text(&object, name).ok_or(NotLogged::Head);
     if number(&object, "version") != Some(1) {
         return Err(NotLogged::Head);
@@ -171,9 +170,11 @@ fn verified_head(line: &str, index: &str) -> Result<Head, NotLogged> {
     fields.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     let statement = Value::Object(fields.into_iter().collect()).to_string();
     let signed = pre_authentication_encoding(&[PURPOSE, statement.as_bytes()]);
-    let verifying = VerifyingKey::from_sec1_bytes(key.as_bytes()).map_err(|_| NotLogged::Head)?;
-    verifying.verify(&signed, &signature).map_err(|_| NotLogged::Signature(head.seq))?;
-    Ok(head)
+    if is_signed(key.as_bytes(), &signed, &signature) {
+        Ok(head)
+    } else {
+        Err(NotLogged::Signature(head.seq))
+    }
 }
 
 fn object(line: &str) -> Option<Map<String, Value>> {

@@ -18,6 +18,8 @@ use crate::text::escape;
 /// A `config.json` has a few hundred bytes.
 const LONGEST_BODY: u64 = 64 << 10;
 const LONGEST_HEADER: usize = 32 << 10;
+/// How many questions to one registry are under way at a time, at most; as many connections stay open for the next ones.
+pub(crate) const AT_ONCE: usize = 8;
 /// Within one origin, as a missing slash or a moved folder need.
 const REDIRECTS: usize = 3;
 
@@ -69,6 +71,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .max_idle_connections_per_host(AT_ONCE)
             .max_response_header_size(LONGEST_HEADER)
             .user_agent(concat!("yk-cargo/", env!("CARGO_PKG_VERSION")))
             .accept("application/json")

@@ -48,7 +48,7 @@ impl Drop for Countdown {
 }
 
 /// A failure to write is ignored: if stderr is gone, nobody can be told.
-fn rewrite(line: &str) {
+pub(super) fn rewrite(line: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
 }

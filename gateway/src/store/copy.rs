@@ -15,9 +15,8 @@ use asymmetric_token::Checksum;
 use sha2::{Digest as _, Sha256};
 
 use super::crate_files::{self, Sent};
-use super::moved::Moved;
 use super::secret::CHALLENGE_KEYS;
-use super::sql::{Sql, Value, values};
+use super::sql::{Moved, Sql, Value, values};
 use super::{Store, StoreError, files, parsed, search};
 use crate::audit::Point;
 use crate::index::Line;

@@ -11,8 +11,7 @@
 
 use jiff::Timestamp;
 
-use super::moved::Moved;
-use super::sql::{Engine, Sqlite};
+use super::sql::{Engine, Moved, Sqlite};
 use super::{Store, StoreError, schema};
 
 /// A header of the WAL-index, in bytes.

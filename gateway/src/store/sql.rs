@@ -1,6 +1,7 @@
 //! The seam between the store and its engine. A statement stands once, with `?` or `?1` for its parameters, and is asked
 //! of a [`Sql`], whatever is behind it.
 
+mod moved;
 mod postgres;
 mod sqlite;
 mod value;
@@ -11,7 +12,7 @@ use super::StoreError;
 use super::postgres::PostgresError;
 use crate::audit::Point;
 use crate::private;
-use crate::store::moved::Moved;
+pub(super) use moved::Moved;
 pub(super) use postgres::{Postgres, accepted};
 pub(super) use sqlite::Sqlite;
 use value::Column;

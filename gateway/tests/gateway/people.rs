@@ -191,7 +191,7 @@ fn an_older_store_is_brought_up() {
     let database = rusqlite::Connection::open(folder.path().join("registry.db")).unwrap();
     database
         .execute_batch(
-            "DROP TABLE offered_text; DROP TABLE offered; DROP TABLE in_doubt; DROP TABLE counted; DROP TABLE forgotten;
+            "DROP TABLE log_end; DROP TABLE offered_text; DROP TABLE offered; DROP TABLE in_doubt; DROP TABLE counted; DROP TABLE forgotten;
              DROP INDEX key_user;
              ALTER TABLE crate DROP COLUMN revision; CREATE INDEX audit_version ON audit (seq);
              DROP TABLE invite; DROP TABLE secret; ALTER TABLE user DROP COLUMN removed;

@@ -30,10 +30,10 @@ pub(super) const HOUSES: &[House] = &[
             &["card", "context"],
             &["error"],
             &["registry"],
-            &["trusted_keys", "cargo_config", "settings", "proof", "sealed_files"],
+            &["trust", "cargo_config", "settings", "proof", "sealed_files", "lock_file"],
             &["enrollment"],
             &["sealed", "reader", "ui"],
-            &["folder", "piv", "index_url", "process"],
+            &["folder", "piv", "index_url", "process", "signature"],
             &["text"],
         ],
         exceptions: &[],
@@ -94,6 +94,21 @@ pub(super) const HOUSES: &[House] = &[
         exceptions: &[],
     },
     House {
+        root: "transparency-log/src/lib.rs",
+        floors: &[
+            &["tlog_proof", "witness"],
+            &["checkpoint"],
+            &["note", "origin"],
+            &["key", "tiles"],
+            &["lines"],
+            &["proof", "tile"],
+            &["subtree", "tree"],
+            &["hash"],
+            &["error"],
+        ],
+        exceptions: &[],
+    },
+    House {
         root: "mock-card/src/lib.rs",
         floors: &[
             &["cli"],
@@ -143,5 +158,6 @@ pub(super) const PACKAGES: &[&str] = &[
     "interop/plain-proxy",
     "mock-card",
     "token",
+    "transparency-log",
     "xtask",
 ];

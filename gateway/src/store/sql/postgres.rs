@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, SimpleQueryMessage};
 
+use super::moved::Moved;
 use super::{EngineError, Sql, Value, values};
 use crate::audit::Point;
 use crate::config::PostgresConfig;
-use crate::store::moved::Moved;
 use crate::store::postgres;
 use crate::store::seen::Seen;
 use crate::store::{StoreError, parsed};

@@ -10,8 +10,8 @@ use super::Fixture;
 use super::cluster::{Cluster, OWNER, Psql};
 
 pub(crate) struct Database {
-    pub(crate) cluster: &'static Cluster,
-    pub(crate) name: String,
+    cluster: &'static Cluster,
+    name: String,
 }
 
 impl Database {

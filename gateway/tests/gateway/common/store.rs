@@ -17,9 +17,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection};
 
 #[cfg(target_os = "linux")]
-use super::cluster::{Cluster, Psql};
-#[cfg(target_os = "linux")]
-use super::database::Database;
+use super::cluster::{Cluster, OWNER, Psql};
 
 const ENGINE: &str = "REGISTRY_GATEWAY_TEST_STORE";
 
@@ -149,6 +147,28 @@ pub(crate) fn loses_heads(folder: &Path) {
 
 fn sqlite(folder: &Path) -> Connection {
     Connection::open(folder.join("registry.db")).unwrap()
+}
+
+/// The database that has the store of a folder.
+#[cfg(target_os = "linux")]
+struct Database {
+    cluster: &'static Cluster,
+    name: String,
+}
+
+#[cfg(target_os = "linux")]
+impl Database {
+    fn url(&self) -> String {
+        self.cluster.url(OWNER, &self.name)
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        self.cluster.sql(&self.name, sql)
+    }
+
+    fn psql(&self, sql: &str) -> Psql {
+        self.cluster.session(&self.name, sql)
+    }
 }
 
 /// `None` where stores are in folders. A database goes when its folder has gone and another one is made.

@@ -1,40 +1,40 @@
 //! Where a store was moved to, or from where it is being copied. Two stores with one key would fork the log, so only one of them
 //! is served and changed.
 
-use super::StoreError;
-use super::sql::{Sql, values};
+use super::{Sql, values};
+use crate::store::StoreError;
 
 /// What a store says of that. Both are places in words.
 #[derive(Debug)]
-pub(super) struct Moved {
+pub(in crate::store) struct Moved {
     to: Option<String>,
     from: Option<String>,
 }
 
 impl Moved {
     /// From the columns `moved_to` and `copied_from` of the log's end.
-    pub(super) fn of(to: Option<&str>, from: Option<&str>) -> Self {
+    pub(in crate::store) fn of(to: Option<&str>, from: Option<&str>) -> Self {
         Self { to: to.map(str::to_owned), from: from.map(str::to_owned) }
     }
 
-    pub(super) fn read(sql: &Sql<'_>) -> Result<Self, StoreError> {
+    pub(in crate::store) fn read(sql: &Sql<'_>) -> Result<Self, StoreError> {
         let moved = "SELECT moved_to, copied_from FROM log_end WHERE is_only = true";
         sql.one(moved, values![], |row| Ok(Self::of(row.get(0)?, row.get(1)?)))
     }
 
     /// Writes down where the store was moved to.
-    pub(super) fn to(transaction: &Sql<'_>, place: Option<&str>) -> Result<(), StoreError> {
+    pub(in crate::store) fn to(transaction: &Sql<'_>, place: Option<&str>) -> Result<(), StoreError> {
         let update = "UPDATE log_end SET moved_to = ? WHERE is_only = true";
         transaction.execute(update, values![place]).map(drop)
     }
 
     /// Writes down from where it is being copied, or that it is complete.
-    pub(super) fn from(transaction: &Sql<'_>, place: Option<&str>) -> Result<(), StoreError> {
+    pub(in crate::store) fn from(transaction: &Sql<'_>, place: Option<&str>) -> Result<(), StoreError> {
         let update = "UPDATE log_end SET copied_from = ? WHERE is_only = true";
         transaction.execute(update, values![place]).map(drop)
     }
 
-    pub(super) fn is_elsewhere(&self) -> bool {
+    pub(in crate::store) fn is_elsewhere(&self) -> bool {
         self.to.is_some()
     }
 
@@ -42,7 +42,7 @@ impl Moved {
     ///
     /// # Errors
     /// [`StoreError::Moved`], [`StoreError::Incomplete`].
-    pub(super) fn is_here(&self) -> Result<(), StoreError> {
+    pub(in crate::store) fn is_here(&self) -> Result<(), StoreError> {
         match (&self.to, &self.from) {
             (Some(to), _) => Err(StoreError::Moved { to: to.clone() }),
             (None, Some(from)) => Err(StoreError::Incomplete { from: from.clone() }),

@@ -1,0 +1,130 @@
+//! A whole lock file.
+//!
+//! The lock file names the checksum of each file, and cargo builds no other; so if the checksum is the one that was signed, nothing
+//! needs to be downloaded. Lock file and the list beside it are a project's, and may be a stranger's: they decide neither who is asked
+//! nor what is remembered.
+
+use std::path::Path;
+
+use super::Verify;
+use super::evidence::Places;
+use super::judgement::{self, Before, Judgement};
+use super::report;
+use super::verdict::Verdict;
+use crate::context::Context;
+use crate::error::Error;
+use crate::lock_file::{LockFile, Package};
+use crate::text::escape;
+use crate::trust::{self, News, Trust};
+use crate::ui::Ui;
+
+/// Verifies every package of the lock file.
+pub(super) fn run(path: &Path, arguments: &Verify, context: &Context) -> Result<(), Error> {
+    let lock = LockFile::read(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let trust = Trust::load(context.cargo.home(), &arguments.key, Some(folder))?;
+    let places = Places::new(&lock.packages, arguments, context)?;
+    let mut judgements = judgements(&lock.packages, &trust, &places);
+    let good =
+        judgements.iter().filter_map(|judgement| Some((judgement.package, &**judgement.good.as_ref()?)));
+    places.keep(good)?;
+    if arguments.remember {
+        remember(&mut judgements, &trust, arguments, context, &places)?;
+    }
+    report::report(&judgements, &lock.apart, &places, arguments.json)
+}
+
+fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -> Vec<Judgement<'a>> {
+    let beforehand: Vec<_> =
+        packages.iter().map(|package| judgement::beforehand(package, trust, places)).collect();
+    let is_open = |before: &Before<'_>| matches!(before, Before::Open(_));
+    let open = packages.iter().zip(&beforehand).filter(|(_, before)| is_open(before));
+    let mut evidence = places.look(&open.map(|(package, _)| package).collect::<Vec<_>>()).into_iter();
+    let judged = packages.iter().zip(beforehand).map(|(package, before)| match before {
+        Before::Judged(judgement) => *judgement,
+        Before::Open(checksum) => {
+            let evidence = evidence.next().expect("there is some for each that is open");
+            judgement::judge(package, checksum, evidence, trust)
+        }
+    });
+    judged.collect()
+}
+
+/// Shows each new key with its crates, asks once, and records all of them. That a key takes the place of a trusted one is asked for by
+/// itself, and not waved through by `--yes`: whoever has stolen a key can sign that as well.
+fn remember(
+    judgements: &mut [Judgement<'_>],
+    trust: &Trust,
+    arguments: &Verify,
+    context: &Context,
+    places: &Places<'_>,
+) -> Result<(), Error> {
+    let ui = Ui::asking();
+    let deadline = context.settings.wait.pin_prompt();
+    let mut news = Vec::<News>::new();
+    for found in judgements.iter().filter_map(|judgement| judgement.news.as_ref()) {
+        if !news.contains(found) {
+            news.push(found.clone());
+        }
+    }
+    let (rotations, new): (Vec<_>, Vec<_>) = news.into_iter().partition(|news| news.rotation.is_some());
+    let mut agreed = Vec::new();
+    if !new.is_empty() {
+        for line in lines(&new, trust, places) {
+            ui.say(line);
+        }
+        ui.note("the registry says whose keys these are; only whoever publishes the crates can tell you");
+        if !arguments.yes && !ui.confirm("Trust each of these keys for its crates?", deadline)? {
+            return Err(Error::Declined);
+        }
+        agreed.extend(new);
+    }
+    if !rotations.is_empty() && arguments.yes {
+        ui.note("a key that takes the place of a trusted one is not remembered with --yes: run it without");
+    } else if !rotations.is_empty() {
+        for line in lines(&rotations, trust, places) {
+            ui.say(line);
+        }
+        ui.note(
+            "the old keys and these have signed this; somebody who has stolen an old key could have, too",
+        );
+        if ui.confirm("Have each of these keys take the place of the one before?", deadline)? {
+            agreed.extend(rotations);
+        }
+    }
+    if agreed.is_empty() {
+        return Ok(());
+    }
+    let home = context.cargo.home();
+    trust::remember(home, &agreed)?;
+    for judgement in judgements.iter_mut() {
+        if judgement.news.as_ref().is_some_and(|news| agreed.contains(news)) {
+            judgement.verdict = Verdict::Trusted;
+            judgement.text = format!("its signer is recorded now in {}", trust::path(home).display());
+        }
+    }
+    Ok(())
+}
+
+/// A line for each key: whose it is, and what it signs.
+fn lines(news: &[News], trust: &Trust, places: &Places<'_>) -> Vec<String> {
+    let mut lines: Vec<(&News, Vec<&News>)> = Vec::new();
+    for news in news {
+        match lines.iter_mut().find(|(one, _)| (one.key, &one.index) == (news.key, &news.index)) {
+            Some((_, crates)) => crates.push(news),
+            None => lines.push((news, vec![news])),
+        }
+    }
+    let line = |(one, crates): (&News, Vec<&News>)| {
+        let names: Vec<_> = crates.iter().map(|news| news.name.as_str()).collect();
+        let (names, registry) = (names.join(", "), places.shown(&one.index));
+        let called = escape(trust.own_name_of(&one.key).unwrap_or(&one.called));
+        let another = if trust.is_of_another(&one.called, &one.key) {
+            format!("; it is not the key that your list calls {called}")
+        } else {
+            String::new()
+        };
+        format!("{called}  {}  for {names} of {registry}{another}", one.key)
+    };
+    lines.into_iter().map(line).collect()
+}

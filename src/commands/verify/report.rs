@@ -1,0 +1,122 @@
+//! What `verify --lock` says: a line for each package, the worst last, or one JSON object.
+
+use serde_json::{Value, json};
+
+use super::evidence::{Good, Places};
+use super::judgement::Judgement;
+use super::verdict::Verdict;
+use crate::commands::{print, print_json, print_styled};
+use crate::error::Error;
+use crate::lock_file::Apart;
+use crate::text::escape;
+
+/// Says how each package stands, and fails with the worst of it.
+pub(super) fn report(
+    judgements: &[Judgement<'_>],
+    apart: &[Apart],
+    places: &Places<'_>,
+    as_json: bool,
+) -> Result<(), Error> {
+    let worst = judgements.iter().map(|judgement| judgement.verdict).max().unwrap_or(Verdict::Trusted);
+    if as_json {
+        print_json(&in_json(judgements, apart, worst))?;
+    } else {
+        table(judgements, apart, places)?;
+    }
+    if worst.holds() {
+        return Ok(());
+    }
+    let packages = judgements.iter().filter(|judgement| !judgement.verdict.holds()).count();
+    Err(Error::NotTrusted { packages, worst: worst.as_str(), code: worst.exit_code(), next: worst.next() })
+}
+
+fn table(judgements: &[Judgement<'_>], apart: &[Apart], places: &Places<'_>) -> Result<(), Error> {
+    for Apart { name, version, source } in apart {
+        let from = source.as_deref().map_or("this workspace".into(), escape);
+        print(format_args!("{:WORDS$}  {} {}  from {from}", "no registry", escape(name), escape(version)))?;
+    }
+    let mut sorted: Vec<_> = judgements.iter().collect();
+    sorted.sort_by_key(|judgement| judgement.verdict);
+    let several = judgements.windows(2).any(|pair| pair[0].package.index != pair[1].package.index);
+    let names =
+        |judgement: &Judgement<'_>| format!("{} {}", judgement.package.name, judgement.package.version);
+    let width = sorted.iter().map(|judgement| names(judgement).len()).max().unwrap_or_default().min(WIDEST);
+    for judgement in sorted {
+        let (verdict, text) = (judgement.verdict, &judgement.text);
+        let of =
+            if several { format!("{}: ", places.shown(&judgement.package.index)) } else { String::new() };
+        let indent = WORDS - verdict.as_str().len();
+        let text = format!("{:indent$}  {:width$}  {of}{text}", "", names(judgement));
+        print_styled(verdict.style(), verdict.as_str(), text)?;
+    }
+    print(summary(judgements, apart))
+}
+
+/// As long as the longest verdict.
+const WORDS: usize = 23;
+
+/// Names that are longer move what stands behind them.
+const WIDEST: usize = 32;
+
+/// `3 packages: 2 trusted, 1 unsigned; apart from them 1 of no registry`
+fn summary(judgements: &[Judgement<'_>], apart: &[Apart]) -> String {
+    let counts: Vec<_> = counts(judgements)
+        .into_iter()
+        .map(|(verdict, count)| format!("{count} {}", verdict.as_str()))
+        .collect();
+    let packages = if judgements.len() == 1 { "package" } else { "packages" };
+    let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join("; ")) };
+    let apart = if apart.is_empty() {
+        String::new()
+    } else {
+        format!(". Apart from these, {} of no registry", apart.len())
+    };
+    format!("{} {packages} of registries{counts}{apart}", judgements.len())
+}
+
+fn counts(judgements: &[Judgement<'_>]) -> Vec<(Verdict, usize)> {
+    let mut verdicts: Vec<_> = judgements.iter().map(|judgement| judgement.verdict).collect();
+    verdicts.sort_unstable();
+    verdicts.chunk_by(PartialEq::eq).map(|same| (same[0], same.len())).collect()
+}
+
+fn in_json(judgements: &[Judgement<'_>], apart: &[Apart], worst: Verdict) -> Value {
+    let counts =
+        counts(judgements).into_iter().map(|(verdict, count)| (verdict.as_str().to_owned(), count.into()));
+    json!({
+        "version": 1,
+        "ok": worst.holds(),
+        "worst": worst.as_str(),
+        "exit-code": worst.exit_code(),
+        "counts": counts.collect::<serde_json::Map<_, _>>(),
+        "packages": judgements.iter().map(package).collect::<Vec<_>>(),
+        "apart": apart.iter().map(|apart| json!({
+            "name": apart.name,
+            "vers": apart.version,
+            "source": apart.source,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn package(judgement: &Judgement<'_>) -> Value {
+    let package = judgement.package;
+    json!({
+        "index": package.index,
+        "name": package.name.as_str(),
+        "vers": package.version.to_string(),
+        "cksum": package.checksum.map(|checksum| checksum.to_string()),
+        "verdict": judgement.verdict.as_str(),
+        "text": judgement.text,
+        "signature": judgement.good.as_deref().map(signature),
+    })
+}
+
+fn signature(Good { proof, signed, logged, .. }: &Good) -> Value {
+    json!({
+        "public": proof.public.to_string(),
+        "key-id": proof.public.id().to_string(),
+        "signed-at": signed.at.to_string(),
+        "user": logged.as_ref().map(|logged| &logged.user),
+        "logged-at": logged.as_ref().map(|logged| logged.time.to_string()),
+    })
+}

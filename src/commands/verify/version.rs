@@ -1,0 +1,400 @@
+//! One version: the four things that have to hold, each said by itself, and a sentence with a name.
+
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
+use std::path::Path;
+
+use asymmetric_token::{Checksum, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crate_file::index::{Served, served};
+use crate_file::metadata;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::Verify;
+use super::fetch::Remote;
+use crate::commands::finding::{Finding, Verdict};
+use crate::commands::{print, print_json, sha256};
+use crate::context::Context;
+use crate::enrollment::{Enrollments, Registry};
+use crate::error::Error;
+use crate::index_url::IndexUrl;
+use crate::piv::P384;
+use crate::piv::attestation::Attestation;
+use crate::proof::{self, Logged, Proof};
+use crate::text::{escape, escape_path};
+use crate::trust::{self, News, Trust, Word};
+use crate::ui::Ui;
+
+/// Verifies what the arguments name.
+pub(super) fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
+    let Evidence { proof, file, index_file, index } = evidence(arguments, context)?;
+    let mut findings = Findings::default();
+    findings.file(&proof, file.checksum, &file.source);
+    findings.signature(&proof, arguments, index.as_deref());
+    if file.checksum == proof.checksum {
+        findings.index(&proof, file, index_file.as_deref());
+    }
+    let home = context.cargo.home();
+    let trust = Trust::load(home, &arguments.key, None)?;
+    let word = trust.of_key(&proof.index, &proof.name, &proof.public);
+    let mut trusted = trusted(&word);
+    let holds = findings.failed() == 0;
+    if arguments.remember && holds && trusted.is_err() && may_be_recorded(&word, arguments.yes) {
+        if !arguments.yes {
+            agreed(&word, &proof, context)?;
+        }
+        trust::remember(home, &[news(&word, &proof)])?;
+        trusted = Ok(format!("recorded now in {}", trust::path(home).display()));
+    }
+    findings.trust(&proof, trusted);
+    findings.audit_log(&proof);
+    findings.attestation(&proof);
+    findings.report(arguments.json, &proof, &trust)
+}
+
+/// What is to be verified.
+struct Evidence {
+    proof: Proof,
+    file: CrateFile,
+    /// The index's file of the crate; `None` if no registry was asked.
+    index_file: Option<Vec<u8>>,
+    /// The registry's index URL, if one was named.
+    index: Option<IndexUrl>,
+}
+
+/// A crate file, of which nothing is known but its checksum.
+struct CrateFile {
+    checksum: Checksum,
+    /// In bytes.
+    length: u64,
+    content: Box<dyn Bytes>,
+    /// Where it is from, safe to show.
+    source: String,
+}
+
+/// Bytes on disk or in memory.
+trait Bytes: Read + Seek {}
+
+impl<T: Read + Seek> Bytes for T {}
+
+impl CrateFile {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let opened = || {
+            let mut file = File::open(path)?;
+            let checksum = Checksum(sha256(&mut file)?);
+            Ok((checksum, file.metadata()?.len(), file))
+        };
+        let (checksum, length, file) =
+            opened().map_err(|source| Error::File { file: path.to_owned(), source })?;
+        Ok(Self { checksum, length, content: Box::new(file), source: shown(path) })
+    }
+
+    fn served(bytes: Vec<u8>) -> Self {
+        Self {
+            checksum: Checksum(Sha256::digest(&bytes).into()),
+            length: bytes.len() as u64,
+            content: Box::new(Cursor::new(bytes)),
+            source: "what the registry serves".into(),
+        }
+    }
+}
+
+fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
+    let enrollments = Enrollments::load(context.cargo.home())?;
+    let registry = match &arguments.registry {
+        Some(name_or_url) => Some(registry(name_or_url, &enrollments, context)?),
+        None => None,
+    };
+    let index = registry.as_ref().map(|(index, _)| index.clone());
+    if let (Some(proof), Some(file)) = (&arguments.proof, &arguments.crate_file) {
+        let proof = Proof::parse(&read(proof)?)?;
+        return Ok(Evidence { proof, file: CrateFile::open(file)?, index_file: None, index });
+    }
+    let (Some((name, version)), Some((index_url, enrolled))) = (&arguments.version, registry) else {
+        return Err(Error::Usage("give NAME@VERS and --registry, or --crate and --proof"));
+    };
+    let remote = Remote::open(&index_url, enrolled, context)?;
+    let proof = Proof::parse(&remote.proof(name, version)?)?;
+    let file = match &arguments.crate_file {
+        Some(file) => CrateFile::open(file)?,
+        None => CrateFile::served(remote.crate_file(name, version, proof.checksum)?),
+    };
+    let index_file = Some(remote.index_file(name)?);
+    Ok(Evidence { proof, file, index_file, index })
+}
+
+/// The index URL that a person means, and its enrollment if there is one.
+fn registry<'a>(
+    name_or_url: &str,
+    enrollments: &'a Enrollments,
+    context: &Context,
+) -> Result<(IndexUrl, Option<&'a Registry>), Error> {
+    match context.enrolled(enrollments, name_or_url) {
+        Ok(registry) => Ok((registry.index.clone(), Some(registry))),
+        Err(Error::NotEnrolled { .. }) => Ok((context.registry(name_or_url, enrollments)?.index, None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(proof::LONGEST).read_to_end(&mut bytes))
+        .map_err(|source| Error::File { file: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn shown(path: &Path) -> String {
+    escape_path(path)
+}
+
+/// Why the key is trusted, or why not.
+fn trusted(word: &Word<'_>) -> Result<String, String> {
+    match word {
+        Word::Given => Ok("given with --key".into()),
+        Word::Trusted { name, .. } => Ok(format!("{}, named in signers.toml for this crate", escape(name))),
+        Word::Changed { rotation: Some(_), .. } => {
+            Err("is not one of those in signers.toml for this crate, and one of those has signed that this one takes its place".into())
+        }
+        Word::Changed { .. } => Err("is not one of those in signers.toml for this crate".into()),
+        Word::New => Err("is not one that you have said you trust".into()),
+        Word::NotGiven => Err("is not the one given with --key".into()),
+    }
+}
+
+/// A crate that suddenly comes with another key than the trusted ones is what all this is there to notice: nobody is to
+/// miss it by having said `--yes` beforehand.
+fn may_be_recorded(word: &Word<'_>, yes: bool) -> bool {
+    !(yes && matches!(word, Word::Changed { .. }))
+}
+
+/// What is recorded of the key. What the registry calls its owner is what it is called, until the person changes that.
+fn news(word: &Word<'_>, proof: &Proof) -> News {
+    let rotation = match word {
+        Word::Changed { rotation, .. } => rotation.cloned(),
+        _ => None,
+    };
+    News {
+        index: proof.index.clone(),
+        name: proof.name.clone(),
+        key: proof.public,
+        called: super::suggested_name(proof),
+        rotation,
+    }
+}
+
+/// The person says yes to this key, having seen what it is for.
+fn agreed(word: &Word<'_>, proof: &Proof, context: &Context) -> Result<(), Error> {
+    let ui = Ui::asking();
+    if matches!(word, Word::Changed { .. }) {
+        ui.note("until now you trust other keys for this crate, and not this one");
+    }
+    ui.say(format_args!("{}\n{}", proof.public, proof.public.id()));
+    ui.note("the registry says that this is the key; only whoever publishes the crate can tell you");
+    let question = format!("Trust this key to publish `{}` at {}?", proof.name, escape(&proof.index));
+    if ui.confirm(&question, context.settings.wait.pin_prompt())? { Ok(()) } else { Err(Error::Declined) }
+}
+
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn file(&mut self, proof: &Proof, found: Checksum, source: &str) {
+        if found == proof.checksum {
+            self.add("file", Verdict::Ok, format!("{source} has the checksum {found}"));
+        } else {
+            let text = format!("{source} has the checksum {found}, the proof is for {}", proof.checksum);
+            self.add("file", Verdict::Failed, text);
+        }
+    }
+
+    fn signature(&mut self, proof: &Proof, arguments: &Verify, index: Option<&str>) {
+        let Proof { name, version, .. } = proof;
+        let shown = escape(&proof.index);
+        let asked = arguments.version.as_ref().is_none_or(|asked| *asked == (name.clone(), version.clone()))
+            && index.is_none_or(|index| index == proof.index);
+        let (verdict, text) = match proof.signed() {
+            _ if !asked => (Verdict::Failed, format!("the proof is one for {name} {version} of {shown}")),
+            Ok(signed) => {
+                let at = in_seconds(signed.at);
+                let text = format!(
+                    "the key below signed this checksum as {name} {version} for {shown}, at {at} by the signer's clock"
+                );
+                (Verdict::Ok, text)
+            }
+            Err(error) => (Verdict::Failed, format!("{error}; the proof is for {name} {version} of {shown}")),
+        };
+        self.add("signature", verdict, text);
+    }
+
+    /// Compares the index with the signed `file`. Cargo resolves by the index, so it compiles dependencies that stand only
+    /// there.
+    fn index(&mut self, proof: &Proof, file: CrateFile, index_file: Option<&[u8]>) {
+        let Some(index_file) = index_file else {
+            let text =
+                "not looked at, because no registry was asked: cargo resolves by it, and not by the file";
+            return self.add("index", Verdict::Note, text.into());
+        };
+        let (name, version) = (proof.name.as_str(), proof.version.to_string());
+        let signed = metadata::of_signed(file.content, file.length, name, &version, &proof.index);
+        let served = match signed {
+            Err(error) => Err(format!("what the signed file says cannot be told: {error}")),
+            Ok(signed) => {
+                served(index_file, &signed, proof.checksum, &proof.index).map_err(|error| error.to_string())
+            }
+        };
+        match served {
+            Ok(Served { yanked }) => {
+                let yanked = if yanked { "; it is yanked" } else { "" };
+                let text = format!("what cargo resolves by is what the signed file says{yanked}");
+                self.add("index", Verdict::Ok, text);
+            }
+            Err(text) => {
+                self.add("index", Verdict::Failed, escape(&text));
+                self.next("do not build it: cargo would go by an index that nobody signed; tell whoever runs the registry");
+            }
+        }
+    }
+
+    fn trust(&mut self, proof: &Proof, trust: Result<String, String>) {
+        let key = proof.public;
+        match trust {
+            Ok(why) => self.add("trust", Verdict::Ok, format!("the key {key} is {why}")),
+            Err(why) => {
+                self.add("trust", Verdict::Failed, format!("the key {key} {why}"));
+                self.next("have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC, or --remember to be asked once");
+            }
+        }
+    }
+
+    fn audit_log(&mut self, proof: &Proof) {
+        match proof.logged() {
+            None => {}
+            Some(Ok(logged)) => {
+                let verdict = if logged.head.is_some() { Verdict::Ok } else { Verdict::Note };
+                self.add("audit log", verdict, logged_text(&logged));
+            }
+            Some(Err(error)) => self.add("audit log", Verdict::Failed, error.to_string()),
+        }
+    }
+
+    /// What a certificate in the proof says of the key; its chain is not looked at, so it decides nothing.
+    fn attestation(&mut self, proof: &Proof) {
+        let Some(certificates) = &proof.attestation else { return };
+        let first = certificates.first().and_then(|text| STANDARD.decode(text).ok());
+        let read = first.and_then(|der| Attestation::read(&der).ok());
+        let point = read.as_ref().and_then(|read| read.point(&P384));
+        let is_of_key =
+            point.is_some_and(|point| PublicKey::from_uncompressed(&point).ok() == Some(proof.public));
+        let text = match read.filter(|_| is_of_key) {
+            None => "it is not about this key".to_owned(),
+            Some(read) => {
+                let serial = read.serial.map_or(String::new(), |serial| format!(" {serial}"));
+                format!(
+                    "it says that YubiKey{serial}, firmware {}, made the key, with PIN {}, touch {}; that is not checked here, and does not say whose key it is",
+                    read.firmware, read.pin, read.touch
+                )
+            }
+        };
+        self.add("attestation", Verdict::Note, text);
+    }
+
+    fn add(&mut self, check: &'static str, verdict: Verdict, text: String) {
+        self.0.push(Finding { check, verdict, text, next: None });
+    }
+
+    /// What to do about the finding that was added last.
+    fn next(&mut self, next: &'static str) {
+        if let Some(finding) = self.0.last_mut() {
+            finding.next = Some(next.to_owned());
+        }
+    }
+
+    fn failed(&self) -> usize {
+        self.0.iter().filter(|finding| finding.verdict == Verdict::Failed).count()
+    }
+
+    fn report(&self, as_json: bool, proof: &Proof, trust: &Trust) -> Result<(), Error> {
+        let failed = self.failed();
+        if as_json {
+            print_json(&self.json(proof))?;
+        } else {
+            self.0.iter().try_for_each(Finding::print)?;
+            print(sentence(proof, trust, failed == 0))?;
+        }
+        if failed == 0 { Ok(()) } else { Err(Error::NotProven { failed }) }
+    }
+
+    fn json(&self, proof: &Proof) -> Value {
+        let logged = proof.logged().and_then(Result::ok);
+        json!({
+            "version": 1,
+            "ok": self.failed() == 0,
+            "index": proof.index,
+            "name": proof.name.as_str(),
+            "vers": proof.version.to_string(),
+            "cksum": proof.checksum.to_string(),
+            "public": proof.public.to_string(),
+            "key-id": proof.public.id().to_string(),
+            "role": proof.role.as_str(),
+            "signed-at": proof.signed().ok().map(|signed| signed.at.to_string()),
+            "checks": self.0.iter().map(Finding::json).collect::<Vec<_>>(),
+            "audit": logged.map(|logged| json!({
+                "seq": logged.seq,
+                "time": logged.time.to_string(),
+                "user": logged.user,
+                "head": logged.head.map(|head| json!({
+                    "seq": head.seq,
+                    "hash": head.hash.to_string(),
+                    "time": head.time.to_string(),
+                    "key-id": head.key.to_string(),
+                })),
+            })),
+        })
+    }
+}
+
+/// What all of it comes to. The name is the person's own for the key, or else what the registry says.
+fn sentence(proof: &Proof, trust: &Trust, holds: bool) -> String {
+    let Proof { name, version, .. } = proof;
+    let signer = super::signer_in_words(proof, trust);
+    if holds {
+        format!("{name} {version} is the one that {signer} has signed.")
+    } else {
+        format!("{name} {version} is not shown to be signed by anybody whom you trust for it.")
+    }
+}
+
+fn logged_text(logged: &Logged) -> String {
+    let Logged { seq, time, user, head } = logged;
+    let entry =
+        format!("entry {seq}, said by the gateway to be of {} and of {}", in_seconds(*time), escape(user));
+    match head {
+        Some(head) => format!(
+            "{entry}, is in what the gateway signed: the head of entry {}, by its key {}",
+            head.seq, head.key
+        ),
+        None => format!("{entry}; the gateway has not signed its log up to there yet"),
+    }
+}
+
+pub(super) fn in_seconds(time: Timestamp) -> String {
+    format!("{time:.0}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Whose;
+
+    #[test]
+    fn another_key_than_the_trusted_ones_is_recorded_only_after_a_question() {
+        let changed = Word::Changed { whose: Whose::Own, others: Vec::new(), rotation: None };
+        assert!(may_be_recorded(&Word::New, true), "the first one");
+        assert!(may_be_recorded(&changed, false), "it is asked for then");
+        assert!(!may_be_recorded(&changed, true));
+    }
+}

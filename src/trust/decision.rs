@@ -1,0 +1,213 @@
+//! What the lists say together.
+
+use std::path::Path;
+
+use asymmetric_token::{Checksum, CrateName, PublicKey};
+use semver::Version;
+
+use super::entry::Entry;
+use super::list::{Error, List};
+use super::rotation::Rotation;
+
+/// All that is trusted in one run.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// By lists.
+    Lists {
+        /// The person's own.
+        own: List,
+        /// The project's.
+        projects: List,
+    },
+    /// These keys alone, for every crate.
+    Keys(Vec<PublicKey>),
+}
+
+/// Whose list says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The person's own.
+    Own,
+    /// The project's.
+    Projects,
+}
+
+/// What is said of a key that has signed a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word<'a> {
+    /// It may sign this crate.
+    Trusted {
+        /// By whose list.
+        whose: Whose,
+        /// What it is called.
+        name: String,
+    },
+    /// It is among the keys that alone count.
+    Given,
+    /// Nobody is named for this crate.
+    New,
+    /// Others are named for this crate, and this one is not.
+    Changed {
+        /// In whose list.
+        whose: Whose,
+        /// What they are called.
+        others: Vec<String>,
+        /// A statement, signed by one of them and by this key, that this one takes its place. It counts for nothing yet.
+        rotation: Option<&'a Rotation>,
+    },
+    /// It is not among the keys that alone count.
+    NotGiven,
+}
+
+/// What is said of a version that nobody has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// This very file is listed as unsigned.
+    Listed(Whose),
+    /// The version is listed with another file.
+    OtherFile(Whose),
+    /// The crate need not be signed.
+    NotRequired(Whose),
+    /// The crate is signed in every version.
+    Refused(Whose),
+    /// Nothing.
+    Unsaid,
+}
+
+impl Trust {
+    /// These keys, if there are any. Else the lists: the person's own, and that of a project in a folder.
+    ///
+    /// # Errors
+    /// As [`List::load`] and [`List::load_projects`].
+    pub fn load(cargo_home: &Path, keys: &[PublicKey], project: Option<&Path>) -> Result<Self, Error> {
+        if !keys.is_empty() {
+            return Ok(Self::Keys(keys.to_vec()));
+        }
+        let projects = project.map(List::load_projects).transpose()?.unwrap_or_default();
+        Ok(Self::Lists { own: List::load(cargo_home)?, projects })
+    }
+
+    /// What is said of the key that has signed a version of a crate.
+    #[must_use]
+    pub fn of_key<'a>(&'a self, index: &'a str, name: &'a CrateName, key: &'a PublicKey) -> Word<'a> {
+        let (own, projects) = match self {
+            Self::Keys(keys) if keys.contains(key) => return Word::Given,
+            Self::Keys(_) => return Word::NotGiven,
+            Self::Lists { own, projects } => (own, projects),
+        };
+        let projects_word = || Asked { list: projects, whose: Whose::Projects, shown: own, index, name, key };
+        let own_word = Asked { list: own, whose: Whose::Own, shown: projects, index, name, key }.word();
+        let projects_word = projects_word().word();
+        match (own_word, projects_word) {
+            (None, None) => Word::New,
+            (None, Some(word)) | (Some(word), None) => word,
+            // The project can ask for more than the person does, and for no less.
+            (Some(Word::Trusted { .. } | Word::New), Some(word @ Word::Changed { .. })) => word,
+            (Some(word), Some(_)) => word,
+        }
+    }
+
+    /// What is said of a version without a signature.
+    #[must_use]
+    pub fn of_unsigned(&self, index: &str, name: &CrateName, version: &Version, file: Checksum) -> Unsigned {
+        let Self::Lists { own, projects } = self else { return Unsigned::Unsaid };
+        let word =
+            |list: &List, whose| list.entry(index, name).map(|entry| unsigned(entry, whose, version, file));
+        match (word(own, Whose::Own), word(projects, Whose::Projects)) {
+            (None, None) => Unsigned::Unsaid,
+            (None, Some(word)) | (Some(word), None) => word,
+            (Some(one), Some(other)) => {
+                if strictness(other) > strictness(one) {
+                    other
+                } else {
+                    one
+                }
+            }
+        }
+    }
+
+    /// What the person's own list calls a key.
+    #[must_use]
+    pub fn own_name_of(&self, key: &PublicKey) -> Option<&str> {
+        self.own()?.name_of(key)
+    }
+
+    /// Whether the person's own list calls another key so.
+    #[must_use]
+    pub fn is_of_another(&self, name: &str, key: &PublicKey) -> bool {
+        self.own().and_then(|own| own.key(name)).is_some_and(|known| known != key)
+    }
+
+    fn own(&self) -> Option<&List> {
+        match self {
+            Self::Lists { own, .. } => Some(own),
+            Self::Keys(_) => None,
+        }
+    }
+}
+
+/// A question to one list.
+struct Asked<'a> {
+    list: &'a List,
+    whose: Whose,
+    /// The other list, whose rotations are shown too.
+    shown: &'a List,
+    index: &'a str,
+    name: &'a CrateName,
+    key: &'a PublicKey,
+}
+
+impl<'a> Asked<'a> {
+    fn word(&self) -> Option<Word<'a>> {
+        let entry = self.list.entry(self.index, self.name)?;
+        if entry.signers.is_empty() {
+            return Some(Word::New);
+        }
+        if self.is_trusted(entry, self.key, &mut Vec::new()) {
+            let name = self.list.name_of(self.key).map_or_else(|| self.key.id().to_string(), str::to_owned);
+            return Some(Word::Trusted { whose: self.whose, name });
+        }
+        let others = entry.signers.iter().filter_map(|key| self.list.name_of(key)).map(str::to_owned);
+        Some(Word::Changed { whose: self.whose, others: others.collect(), rotation: self.rotation(entry) })
+    }
+
+    /// Whether a key is listed; or, in the person's own list, has taken the place of one that is.
+    fn is_trusted(&self, entry: &Entry, key: &PublicKey, seen: &mut Vec<PublicKey>) -> bool {
+        if entry.signers.contains(key) {
+            return true;
+        }
+        if self.whose == Whose::Projects || seen.contains(key) {
+            return false;
+        }
+        seen.push(*key);
+        let before = self.list.rotations_to(self.index, self.name, key).map(|rotation| rotation.from);
+        before.collect::<Vec<_>>().iter().any(|before| self.is_trusted(entry, before, seen))
+    }
+
+    /// A statement that this key takes the place of a trusted one, which is not remembered.
+    fn rotation(&self, entry: &Entry) -> Option<&'a Rotation> {
+        let (list, shown, index, name, key) = (self.list, self.shown, self.index, self.name, self.key);
+        let mut stated = list.rotations_to(index, name, key).chain(shown.rotations_to(index, name, key));
+        stated.find(|rotation| self.is_trusted(entry, &rotation.from, &mut Vec::new()))
+    }
+}
+
+fn unsigned(entry: &Entry, whose: Whose, version: &Version, file: Checksum) -> Unsigned {
+    match entry.unsigned.iter().find(|(listed, _)| listed == version) {
+        Some((_, listed)) if *listed == file => Unsigned::Listed(whose),
+        Some(_) => Unsigned::OtherFile(whose),
+        None if entry.require => Unsigned::Refused(whose),
+        None => Unsigned::NotRequired(whose),
+    }
+}
+
+/// Of two lists the stricter one counts.
+fn strictness(word: Unsigned) -> u8 {
+    match word {
+        Unsigned::Unsaid => 0,
+        Unsigned::NotRequired(_) => 1,
+        Unsigned::Listed(_) => 2,
+        Unsigned::Refused(_) => 3,
+        Unsigned::OtherFile(_) => 4,
+    }
+}

@@ -1,0 +1,117 @@
+use asymmetric_token::{CrateName, PublicKey};
+
+use super::*;
+use crate::enrollment::Problem;
+
+const INDEX: &str = "sparse+https://registry.example/index/";
+const ALICE: &str = "k3.public.AmDwjlyf8jAV3gm5Z7Kz9xAOcsKslt_Vwp5v-emjFzBHLCtcANzTaVEghTNEMj9PkQ";
+
+fn alice() -> PublicKey {
+    ALICE.parse().unwrap()
+}
+
+fn bob() -> PublicKey {
+    let key = p384::ecdsa::SigningKey::from_slice(&[9; 48]).unwrap();
+    PublicKey::from_sec1(key.verifying_key().to_sec1_point(true).as_bytes()).unwrap()
+}
+
+fn name(name: &str) -> CrateName {
+    name.parse().unwrap()
+}
+
+fn list(text: &str) -> Result<List, Problem> {
+    List::parse(&format!("version = 2\n[[key]]\nname = \"alice\"\npublic = \"{ALICE}\"\n{text}"))
+}
+
+fn entry(scope: &str, more: &str) -> String {
+    format!("[[signer]]\nindex = \"{INDEX}\"\ncrate = \"{scope}\"\n{more}\n")
+}
+
+fn news(of: &str, key: PublicKey) -> News {
+    News { index: INDEX.into(), name: name(of), key, called: "alice".into(), rotation: None }
+}
+
+#[test]
+fn an_entry_is_for_one_registry_and_the_crates_it_names() {
+    let has = |scope: &str, index: &str, of: &str| {
+        list(&entry(scope, "signers = [\"alice\"]")).unwrap().entry(index, &name(of)).is_some()
+    };
+    assert!(has("hello", INDEX, "hello") && has("hello", INDEX, "HELLO") && has("a-b", INDEX, "A_b"));
+    assert!(has("*", INDEX, "anything") && has("hel*", INDEX, "hello") && has("a-*", INDEX, "a_b"));
+    assert!(!has("hello", "sparse+https://registry.example/", "hello"));
+    assert!(!has("hello", INDEX, "hello2") && !has("hell-*", INDEX, "hello"));
+}
+
+#[test]
+fn the_longest_pattern_comes_first() {
+    let list =
+        list(&(entry("*", "require = false") + &entry("he*", "signers = [\"alice\"]") + &entry("hel*", "")))
+            .unwrap();
+    let scope = |of: &str| list.entry(INDEX, &name(of)).unwrap().scope.clone();
+    assert_eq!(scope("hello"), Scope::Beginning("hel".into()));
+    assert_eq!(scope("heart"), Scope::Beginning("he".into()));
+    assert_eq!(scope("x"), Scope::Beginning(String::new()));
+}
+
+#[test]
+fn a_list_that_is_not_understood_names_nobody() {
+    assert!(matches!(List::parse("[[signer]]\n"), Err(Problem::NoVersion { version: 2 })));
+    assert!(matches!(List::parse("version = 1\n"), Err(Problem::NoVersion { version: 2 })));
+    assert!(matches!(List::parse("version = 3\n"), Err(Problem::Newer { version: 3 })));
+    let value = |text: &str| match list(text) {
+        Err(Problem::Value { key, .. }) => key,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(value("[[key]]\nname = \"b\"\npublic = \"k3.public.\"\n"), "public");
+    let named = |name: &str| value(&format!("[[key]]\nname = \"{name}\"\npublic = \"{ALICE}\"\n"));
+    for bad in ["", " b", "a\\u202eb", &"x".repeat(65)] {
+        assert_eq!(named(bad), "name", "{bad}");
+    }
+    let twice = list(&format!("[[key]]\nname = \"alice\"\npublic = \"{ALICE}\"\n"));
+    assert!(matches!(twice, Err(Problem::Duplicate(name)) if name == "alice"));
+    assert_eq!(value(&entry("a", "unsigned = [{ version = \"1\", cksum = \"\" }]")), "version");
+    assert_eq!(value(&entry("a", "unsigned = [{ version = \"1.0.0\", cksum = \"\" }]")), "cksum");
+    let rotation = format!(
+        "[[rotation]]\nindex = \"\"\ncrate = \"*\"\nfrom = \"{ALICE}\"\nto = \"{ALICE}\"\nstatement = "
+    );
+    assert_eq!(value(&(rotation + "\"AA.AA\"\n")), "statement");
+}
+
+#[test]
+fn what_is_remembered_is_added_and_the_rest_is_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let word = |of: &str, key: PublicKey| {
+        let trust = Trust::load(home.path(), &[], None).unwrap();
+        matches!(trust.of_key(INDEX, &name(of), &key), Word::Trusted { .. })
+    };
+    remember(home.path(), &[news("hello", alice()), news("other", alice())]).unwrap();
+    assert!(word("hello", alice()) && word("other", alice()) && !word("third", alice()));
+    let text = std::fs::read_to_string(path(home.path())).unwrap();
+    std::fs::write(path(home.path()), format!("# mine\n{}", text.replace("\"hello\"", "\"he-llo\" # hers")))
+        .unwrap();
+    remember(home.path(), &[news("He_llo", bob()), news("he-llo", alice())]).unwrap();
+    let text = std::fs::read_to_string(path(home.path())).unwrap();
+    assert!(text.starts_with("# mine\n") && text.contains("# hers"), "{text}");
+    assert!(
+        text.contains("name = \"alice-2\"") && text.contains("signers = [\"alice\", \"alice-2\"]"),
+        "{text}"
+    );
+    assert_eq!((text.matches("[[key]]").count(), text.matches("[[signer]]").count()), (2, 2), "{text}");
+    assert!(word("he-llo", bob()) && !word("other", bob()));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_persons_own_list_is_refused_if_others_may_write_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    remember(home.path(), &[news("hello", alice())]).unwrap();
+    let mode = std::fs::metadata(path(home.path())).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::set_permissions(path(home.path()), std::fs::Permissions::from_mode(0o620)).unwrap();
+    let refused = Trust::load(home.path(), &[], None).unwrap_err();
+    assert!(matches!(refused, Error::Folder(crate::folder::Error::Unsafe { .. })), "{refused}");
+    // A project's is read whoever may write it.
+    std::fs::rename(path(home.path()), home.path().join("signers.toml")).unwrap();
+    Trust::load(home.path(), &[], Some(home.path())).unwrap();
+}

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::common::bearer_registry::Say;
 use crate::common::computer::Computer;
 use crate::common::front::Front;
-use crate::common::served::Served;
+use crate::common::served::{Served, on};
 use crate::common::{Fixture, SoftwareKey, Upload, crate_file, store};
 
 const CARRIED_OUT: &str = "was carried out; that is not in the audit log yet";
@@ -196,8 +196,8 @@ fn an_upload_that_the_disk_does_not_take() {
         env!("CARGO_BIN_EXE_registry-gateway"),
     ]);
     let temporary = tempfile::tempdir().unwrap();
-    command.env("REGISTRY_GATEWAY_STORE", store::named(folder.path())).env("REGISTRY_GATEWAY_LOG", "off");
-    command.env("TMPDIR", temporary.path());
+    on(&mut command, folder.path());
+    command.env("REGISTRY_GATEWAY_LOG", "off").env("TMPDIR", temporary.path());
     let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
     let publish = |version: &str, bytes: usize| {
         let manifest = format!("[package]\nname = \"hello\"\nversion = \"{version}\"\nedition = \"2024\"\n");

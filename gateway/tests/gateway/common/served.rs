@@ -28,7 +28,7 @@ pub(crate) fn program(folder: &Path) -> Command {
 }
 
 /// Names the store of this folder. One in a PostgreSQL is given what systemd gives a service.
-fn on(command: &mut Command, folder: &Path) {
+pub(crate) fn on(command: &mut Command, folder: &Path) {
     let place = store::named(folder);
     #[cfg(target_os = "linux")]
     if place.to_string_lossy().contains("://") {

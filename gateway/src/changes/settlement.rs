@@ -181,6 +181,8 @@ impl Changes {
         if turn.is_err() {
             return Ok(Vec::new());
         }
+        // Whoever waits for this turn is told what it is for.
+        intents.iter().for_each(|intent| self.left_open.add(intent.clone()));
         self.ask_about(intents, until).await
     }
 

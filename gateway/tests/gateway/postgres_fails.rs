@@ -432,7 +432,7 @@ fn a_server_that_is_read_only_or_frozen_or_restarted() {
     };
     read_only("on");
     retried_until(|| operators(&fixture, "/readyz").status == 503);
-    let failing = Failing::refused(&fixture, "1.0.0", "", "it is read-only", &[]);
+    let failing = Failing::refused(&fixture, "1.0.0", "", "read-only", &[]);
     fixture.get("/index/he/ll/hello").assert_ok();
     read_only("off");
     failing.recovers();

@@ -513,7 +513,7 @@ fn of_lock_files() -> Vec<Error> {
         P::Package { .. } => [P::Package { package: text(), reason: text() }],
         P::Toml(_) => [P::Toml(text())],
         P::Twice { .. } => [P::Twice { package: text() }],
-        P::TwoChecksums { .. } => [P::TwoChecksums { package: text() }],
+        P::TwoVersions => [P::TwoVersions],
         P::Version { .. } => [P::Version { version: 0 }],
     });
     use lock_file::Error as E;

@@ -7,7 +7,7 @@ use semver::Version;
 
 use super::entry::Entry;
 use super::list::{Error, List};
-use super::rotation::Rotation;
+use super::rotation::{Rotation, Stated};
 
 /// All that is trusted in one run.
 #[derive(Clone, Debug)]
@@ -116,13 +116,9 @@ impl Trust {
         match (word(own, Whose::Own), word(projects, Whose::Projects)) {
             (None, None) => Unsigned::Unsaid,
             (None, Some(word)) | (Some(word), None) => word,
-            (Some(one), Some(other)) => {
-                if strictness(other) > strictness(one) {
-                    other
-                } else {
-                    one
-                }
-            }
+            // The project can ask for more than the person does, and for no less.
+            (Some(own), Some(theirs)) if demand(theirs) > demand(own) => theirs,
+            (Some(own), Some(_)) => own,
         }
     }
 
@@ -180,15 +176,19 @@ impl<'a> Asked<'a> {
             return false;
         }
         seen.push(*key);
-        let before = self.list.rotations_to(self.index, self.name, key).map(|rotation| rotation.from);
-        before.collect::<Vec<_>>().iter().any(|before| self.is_trusted(entry, before, seen))
+        let mut before = self.list.rotations_to(self.index, self.name, key);
+        before.any(|stated| self.is_trusted(entry, &stated.rotation.from, seen) && stated.is_signed())
     }
 
     /// A statement that this key takes the place of a trusted one, which is not remembered.
     fn rotation(&self, entry: &Entry) -> Option<&'a Rotation> {
         let (list, shown, index, name, key) = (self.list, self.shown, self.index, self.name, self.key);
         let mut stated = list.rotations_to(index, name, key).chain(shown.rotations_to(index, name, key));
-        stated.find(|rotation| self.is_trusted(entry, &rotation.from, &mut Vec::new()))
+        // Signatures cost more than all else, and a project can have many statements.
+        let counts = |stated: &&Stated| {
+            self.is_trusted(entry, &stated.rotation.from, &mut Vec::new()) && stated.is_signed()
+        };
+        stated.find(counts).map(|stated| &stated.rotation)
     }
 }
 
@@ -201,13 +201,11 @@ fn unsigned(entry: &Entry, whose: Whose, version: &Version, file: Checksum) -> U
     }
 }
 
-/// Of two lists the stricter one counts.
-fn strictness(word: Unsigned) -> u8 {
+/// How much a list asks for. Two ways to let a file pass ask for nothing.
+fn demand(word: Unsigned) -> u8 {
     match word {
-        Unsigned::Unsaid => 0,
-        Unsigned::NotRequired(_) => 1,
-        Unsigned::Listed(_) => 2,
-        Unsigned::Refused(_) => 3,
-        Unsigned::OtherFile(_) => 4,
+        Unsigned::Unsaid | Unsigned::NotRequired(_) | Unsigned::Listed(_) => 0,
+        Unsigned::Refused(_) => 1,
+        Unsigned::OtherFile(_) => 2,
     }
 }

@@ -137,6 +137,34 @@ fn a_registry_that_is_not_the_persons_is_listed_and_never_asked() {
     assert_eq!(stranger.asked().len(), 2);
 }
 
+/// Cargo takes some spellings of a URL for one registry; lists do not, so another one is a registry for which nobody has said anything.
+#[test]
+fn a_registry_is_known_by_the_text_of_its_url_alone() {
+    let locked = Locked::new();
+    let git = "https://g.example/index";
+    locked.computer.write(
+        "home/config.toml",
+        &format!("[registries.r]\nindex = \"{}\"\n[registries.g]\nindex = \"{git}\"\n", locked.index),
+    );
+    locked.trusts(&format!("[[signer]]\nindex = \"{git}\"\ncrate = \"*\"\n"));
+    let lock = |index: &str| locked.writes_lock(&entry("alpha", "0.1.0", index, &FILE.to_string()));
+    lock(&format!("registry+{git}"));
+    locked.is(13, "withheld or unreachable", "and every version of it is signed");
+    for index in [
+        &format!("registry+{git}.git"),
+        &locked.index.replace("/index/", "/index.git/"),
+        "registry+https://github.com/Rust-Lang/crates.io-index",
+        "registry+https://github.com/rust-lang/crates.io-index.git",
+        "registry+https://evil.crates.io/index",
+        "sparse+https://index.crates.io/",
+        "registry+mailto:x",
+    ] {
+        lock(index);
+        locked.is(12, "unknown registry", "not one of yours");
+    }
+    assert_eq!(locked.asked(), [""; 0]);
+}
+
 #[test]
 fn ten_thousand_packages_that_depend_on_each_other() {
     let locked = Locked::new();

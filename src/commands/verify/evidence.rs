@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Verify;
 use super::fetch::Remote;
 use super::parallel;
-use crate::cargo_config::{Configuration, Scope};
+use crate::cargo_config::Configuration;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
-use crate::index_url::IndexUrl;
+use crate::index_url::{CRATES_IO, IndexUrl};
 use crate::lock_file::Package;
 use crate::proof::{Kept, Logged, Proof, Signed};
 use crate::registry::greeting;
@@ -161,7 +161,7 @@ impl<'a> Places<'a> {
     fn ask(&self, index: &str, packages: &[&Package]) -> Vec<Evidence> {
         let all = |evidence: &dyn Fn() -> Evidence| packages.iter().map(|_| evidence()).collect();
         let Some(Own { url, .. }) = self.own.get(index) else { return all(&|| Evidence::None) };
-        if url.is_crates_io() {
+        if index == CRATES_IO {
             return all(&|| Evidence::NotLookedFor("crates.io gives no proofs"));
         }
         if url.sparse_base().is_none() {
@@ -208,7 +208,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The registries among these that are the person's. A registry is contacted for no other reason.
+/// The registries among these that are the person's, spelled as they are there. A registry is contacted for no other reason, and the
+/// lists have their entries under no other text. crates.io is the one URL that cargo writes for it (cargo 1.95, `CRATES_IO_INDEX`).
 fn own<'p>(
     packages: &'p [Package],
     enrollments: &Enrollments,
@@ -219,11 +220,11 @@ fn own<'p>(
     for index in indexes {
         // Cargo writes none that it would not pass on as it is.
         let Some(url) = index.parse().ok().filter(|url: &IndexUrl| *url == index) else { continue };
-        let names = configuration.names_of(Scope::Own, &url)?;
-        if url.is_crates_io() || enrollments.know(&url) || !names.is_empty() {
-            let enrolled = enrollments.registry(&url).and_then(|registry| registry.name.clone());
-            let name = enrolled.or_else(|| names.into_iter().next().map(|name| name.value));
-            let name = if url.is_crates_io() { Some("crates.io".to_owned()) } else { name };
+        let names = configuration.own_names_of_exactly(index)?;
+        if index == CRATES_IO || enrollments.know(index) || !names.is_empty() {
+            let enrolled = enrollments.registry(index).and_then(|registry| registry.name.clone());
+            let name = enrolled.or_else(|| names.into_iter().next());
+            let name = if index == CRATES_IO { Some("crates.io".to_owned()) } else { name };
             own.insert(index, Own { shown: escape(&name.unwrap_or_else(|| url.to_string())), url });
         }
     }

@@ -88,7 +88,7 @@ fn a_proof_without_end_is_not_read_to_it() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec();
     let gibibyte = std::iter::once(head).chain(std::iter::repeat_n(vec![b' '; 1 << 16], 1 << 14));
     let endless = loopback::answering(gibibyte);
-    let locked = Locked::with_api(Some(format!("http://{endless}")));
+    let locked = Locked::with_api(|_| Some(format!("http://{endless}")));
     locked.locks(&[("alpha", "0.1.0")]);
     locked.is(16, "bad", "answers more than a registry has to say");
 }
@@ -231,6 +231,43 @@ fn proofs_are_kept_and_verified_every_time() {
     assert_eq!(locked.verdicts(&["--offline", "--proofs", "proofs"]).0, 0);
     assert!(cached.exists());
     assert_eq!(locked.asked(), [""; 0]);
+}
+
+/// Anybody can sign a version themselves and put the proof into a folder.
+#[test]
+fn a_kept_proof_vouches_for_no_key() {
+    let locked = Locked::new();
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.published(MALLORY, "alpha", "0.1.0");
+    assert_eq!(locked.verdicts(&["--save-proofs", "proofs"]).0, 10);
+    locked.published(ALICE, "alpha", "0.1.0");
+    locked.asked();
+    let offline = locked.verify(&["--proofs", "proofs", "--offline", "--remember", "--yes"]).fails();
+    assert_eq!(offline.says(&["that only a kept proof names is not recorded"]).status.code(), Some(10));
+    assert!(!locked.list().exists() && locked.asked().is_empty());
+    // The registry is asked, and has another key for it.
+    assert_eq!(locked.verdicts(&["--proofs", "proofs", "--remember", "--yes"]).0, 0);
+    assert_eq!(locked.asked().len(), 2);
+    let list = fs::read_to_string(locked.list()).unwrap();
+    assert!(list.contains(&ALICE.public().to_string()) && !list.contains(&MALLORY.public().to_string()));
+    // Or has none.
+    fs::remove_file(locked.list()).unwrap();
+    locked.answers("alpha", "0.1.0", "404 Not Found", "");
+    let (code, verdicts) = locked.verdicts(&["--proofs", "proofs"]);
+    assert_eq!((code, verdicts[0].0.as_str()), (11, "unsigned"));
+}
+
+#[test]
+fn a_registry_without_an_api_is_nowhere_to_look() {
+    let locked = Locked::with_api(|_| None);
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.is(0, "not looked for", "names no API");
+    locked.trusts(&(ALICE.entry("alice") + SIGNER));
+    locked.is(
+        13,
+        "withheld or unreachable",
+        "names no API gives no proofs, and every version of it is signed",
+    );
 }
 
 #[test]

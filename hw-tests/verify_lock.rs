@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use yk_cargo::index_url::CRATES_IO;
 
 use crate::lock_registry::{ALICE, FILE, Locked, MALLORY, entry};
 use crate::loopback;
@@ -163,6 +164,65 @@ fn a_registry_is_known_by_the_text_of_its_url_alone() {
         locked.is(12, "unknown registry", "not one of yours");
     }
     assert_eq!(locked.asked(), [""; 0]);
+}
+
+/// Cargo compares no checksum with what is in a folder.
+#[test]
+fn what_a_project_puts_in_the_place_of_a_package_is_no_signers() {
+    let locked = Locked::new();
+    locked.trusts(&(ALICE.entry("alice") + SIGNER));
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.published(ALICE, "alpha", "0.1.0");
+    let own = format!("[registries.r]\nindex = \"{}\"\n", locked.index);
+    let folder = "[source.folder]\ndirectory = \"vendor\"\n";
+    let registry = format!("[source.x]\nregistry = \"{}\"\n", locked.index);
+    let replaced = format!("{registry}replace-with = \"folder\"\n");
+    let with = |home: &str, file: &str, project: &str| {
+        locked.computer.write("home/config.toml", &format!("{own}{home}"));
+        locked.computer.write(file, project);
+        let outcome = locked.verify(&[]).ends();
+        locked.computer.write(file, "");
+        outcome
+    };
+    let beside = "work/.cargo/config.toml";
+    for (home, file, project, key) in [
+        ("", beside, "paths = [\"vendor/alpha\"]\n", "paths"),
+        ("", ".cargo/config.toml", "paths = [\"vendor/alpha\"]\n", "paths"),
+        ("", beside, &format!("{folder}{replaced}"), "source.folder.directory"),
+        (
+            "",
+            beside,
+            &format!("[source.\"a\"]\nlocal-registry = \"v\"\n{registry}replace-with = \"a\"\n"),
+            "source.a.local-registry",
+        ),
+        (&format!("{registry}replace-with = \"folder\"\n"), beside, folder, "source.folder.directory"),
+        (folder, beside, &replaced, "source.x.registry"),
+        (
+            "",
+            beside,
+            &format!(
+                "{registry}replace-with = \"other\"\n[registries.other]\nindex = \"sparse+https://o.example/\"\n"
+            ),
+            "source.x.registry",
+        ),
+    ] {
+        let outcome = with(home, file, project);
+        let file = file.replace("work/", "");
+        outcome.says(&[&file, &format!("sets `{key}`, and cargo builds something else"), "cargo --locked"]);
+        assert_eq!(outcome.status.code(), Some(1), "{outcome:#?}");
+        assert!(locked.asked().is_empty());
+    }
+    // The person's own is theirs, and what else a project replaces is none of these packages.
+    for (home, project) in [
+        (format!("{folder}{replaced}paths = [\"mine\"]\n"), String::new()),
+        (String::new(), format!("{folder}[source.crates-io]\nreplace-with = \"folder\"\n")),
+        (String::new(), format!("{folder}{registry}")),
+    ] {
+        assert_eq!(with(&home, beside, &project).status.code(), Some(0), "{home}{project}");
+    }
+    locked.writes_lock(&entry("x", "0.1.0", &format!("registry+{CRATES_IO}"), &FILE.to_string()));
+    let vendored = format!("{folder}[source.crates-io]\nreplace-with = \"folder\"\n");
+    with("", beside, &vendored).says(&["sets `source.crates-io.replace-with`"]);
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl<'a> Places<'a> {
         self.own.contains_key(index)
     }
 
+    /// Those of the lock file's registries that are [known](Self::knows).
+    pub(super) fn registries(&self) -> Vec<&IndexUrl> {
+        self.own.values().map(|own| &own.url).collect()
+    }
+
     /// What the person calls a registry; safe to show.
     pub(super) fn shown(&self, index: &str) -> String {
         self.own.get(index).map_or_else(|| escape(index), |own| own.shown.clone())

@@ -12,6 +12,7 @@ use super::evidence::Places;
 use super::judgement::{self, Before, Judgement};
 use super::report;
 use super::verdict::Verdict;
+use crate::cargo_config::Detour;
 use crate::context::Context;
 use crate::error::Error;
 use crate::lock_file::{LockFile, Package};
@@ -25,12 +26,22 @@ pub(super) fn run(path: &Path, arguments: &Verify, context: &Context) -> Result<
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let trust = Trust::load(context.cargo.home(), &arguments.key, Some(folder))?;
     let mut places = Places::new(&lock.packages, arguments, context)?;
+    builds_what_is_locked(folder, &places, context)?;
     let mut judgements = judgements(&lock.packages, &trust, &places);
     places.kept_all()?;
     if arguments.remember {
         remember(&mut judgements, &trust, arguments, context, &places)?;
     }
     report::report(&judgements, &lock.apart, &places, arguments.json)
+}
+
+/// Whether the project leaves cargo to build what its lock file names, which is all that is verified.
+fn builds_what_is_locked(folder: &Path, places: &Places<'_>, context: &Context) -> Result<(), Error> {
+    let here = folder.canonicalize().map_err(Error::Stdio)?;
+    match context.cargo.read_in(&here)?.in_place_of(&places.registries())? {
+        Some(Detour { key, origin }) => Err(Error::NotAsLocked { key, origin }),
+        None => Ok(()),
+    }
 }
 
 fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -> Vec<Judgement<'a>> {

@@ -37,6 +37,8 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     let crates_io = "[[signer]]\nindex = \"https://github.com/rust-lang/crates.io-index\"\ncrate = \"*\"\n";
     locked.trusts(crates_io);
     locked.is(13, "withheld or unreachable", "crates.io gives no proofs, and every version of it is signed");
+    let given = locked.verdicts(&["--key", &ALICE.public().to_string()]);
+    assert_eq!((given.0, given.1[0].0.as_str()), (13, "withheld or unreachable"));
     locked.trusts(&format!("{crates_io}require = false\n"));
     locked.is(0, "not looked for", "crates.io");
 

@@ -59,7 +59,7 @@ pub struct Verify {
     /// Ask no registry: only proofs that are kept count.
     #[arg(long, requires = "lock")]
     pub offline: bool,
-    /// A key that you trust; may be given more than once. No other key is trusted then, and no list is read.
+    /// A key that you trust; may be given more than once. No other key is trusted then, and your list says only which crates are signed.
     #[arg(long, value_name = "K3PUBLIC")]
     pub key: Vec<PublicKey>,
     /// Record new keys in $CARGO_HOME/yk-cargo/signers.toml, each for its crates, after asking.

@@ -19,8 +19,13 @@ pub enum Trust {
         /// The project's.
         projects: List,
     },
-    /// These keys alone, for every crate.
-    Keys(Vec<PublicKey>),
+    /// By these keys alone, for every crate.
+    Keys {
+        /// The keys.
+        keys: Vec<PublicKey>,
+        /// The person's own list, of which only counts what has to be signed.
+        own: List,
+    },
 }
 
 /// Whose list says something.
@@ -75,24 +80,25 @@ pub enum Unsigned {
 }
 
 impl Trust {
-    /// These keys, if there are any. Else the lists: the person's own, and that of a project in a folder.
+    /// These keys, if there are any. Else by the lists: the person's own, and that of a project in a folder.
     ///
     /// # Errors
     /// As [`List::load`] and [`List::load_projects`].
     pub fn load(cargo_home: &Path, keys: &[PublicKey], project: Option<&Path>) -> Result<Self, Error> {
+        let own = List::load(cargo_home)?;
         if !keys.is_empty() {
-            return Ok(Self::Keys(keys.to_vec()));
+            return Ok(Self::Keys { keys: keys.to_vec(), own });
         }
         let projects = project.map(List::load_projects).transpose()?.unwrap_or_default();
-        Ok(Self::Lists { own: List::load(cargo_home)?, projects })
+        Ok(Self::Lists { own, projects })
     }
 
     /// What is said of the key that has signed a version of a crate.
     #[must_use]
     pub fn of_key<'a>(&'a self, index: &'a str, name: &'a CrateName, key: &'a PublicKey) -> Word<'a> {
         let (own, projects) = match self {
-            Self::Keys(keys) if keys.contains(key) => return Word::Given,
-            Self::Keys(_) => return Word::NotGiven,
+            Self::Keys { keys, .. } if keys.contains(key) => return Word::Given,
+            Self::Keys { .. } => return Word::NotGiven,
             Self::Lists { own, projects } => (own, projects),
         };
         let projects_word = || Asked { list: projects, whose: Whose::Projects, shown: own, index, name, key };
@@ -110,9 +116,17 @@ impl Trust {
     /// What is said of a version without a signature.
     #[must_use]
     pub fn of_unsigned(&self, index: &str, name: &CrateName, version: &Version, file: Checksum) -> Unsigned {
-        let Self::Lists { own, projects } = self else { return Unsigned::Unsaid };
         let word =
             |list: &List, whose| list.entry(index, name).map(|entry| unsigned(entry, whose, version, file));
+        let (own, projects) = match self {
+            Self::Lists { own, projects } => (own, projects),
+            Self::Keys { own, .. } => {
+                return match word(own, Whose::Own) {
+                    Some(Unsigned::Refused(whose) | Unsigned::OtherFile(whose)) => Unsigned::Refused(whose),
+                    _ => Unsigned::Unsaid,
+                };
+            }
+        };
         match (word(own, Whose::Own), word(projects, Whose::Projects)) {
             (None, None) => Unsigned::Unsaid,
             (None, Some(word)) | (Some(word), None) => word,
@@ -137,7 +151,7 @@ impl Trust {
     fn own(&self) -> Option<&List> {
         match self {
             Self::Lists { own, .. } => Some(own),
-            Self::Keys(_) => None,
+            Self::Keys { .. } => None,
         }
     }
 }

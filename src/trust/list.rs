@@ -321,7 +321,7 @@ impl Error {
                 format!("mend it, or move {} away: then nobody is trusted yet", path.display())
             }
             Self::Project { .. } | Self::ProjectContent { .. } => {
-                "have whoever maintains the project mend it; with --key no list is read".into()
+                "have whoever maintains the project mend it; with --key no project's list is read".into()
             }
         }
     }

@@ -105,6 +105,23 @@ fn a_project_can_ask_for_more_and_for_no_less() {
     }
 }
 
+/// A key that is given does not make a crate go unsigned that nobody can give a proof of.
+#[test]
+fn a_given_key_leaves_the_persons_demands() {
+    let said = |text: &str| {
+        let trust = Trust::Keys { keys: vec![bob()], own: list(text).unwrap() };
+        trust.of_unsigned(INDEX, &name("hello"), &semver::Version::new(0, 1, 0), Checksum([7; 32]))
+    };
+    let unsigned = |byte: u8| {
+        let unsigned = Checksum([byte; 32]);
+        entry("hello", &format!("unsigned = [{{ version = \"0.1.0\", cksum = \"{unsigned}\" }}]"))
+    };
+    assert_eq!(said(&entry("*", "")), Unsigned::Refused(Whose::Own));
+    assert_eq!(said(&unsigned(8)), Unsigned::Refused(Whose::Own));
+    assert_eq!(said(&unsigned(7)), Unsigned::Unsaid);
+    assert_eq!(said(&entry("*", "require = false")), Unsigned::Unsaid);
+}
+
 fn rotation(from: PublicKey, to: PublicKey) -> String {
     let statement = ["A".repeat(128), "A".repeat(128)].join(".");
     format!(

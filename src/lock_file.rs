@@ -146,7 +146,7 @@ fn old_checksums(metadata: &HashMap<String, String>) -> Result<HashMap<Id, Strin
 }
 
 /// Whether cargo takes these packages for those of a file of version 1. If it does not, it drops every checksum of a file that has
-/// one in `[metadata]`, and builds whatever it is served (cargo 1.95, `EncodableResolve::into_resolve`).
+/// one in `[metadata]`, and builds whatever it is served (cargo 1.95, `core/resolver/encode.rs`, `into_resolve`).
 fn are_of_version_one(packages: &[WirePackage], listed: &HashSet<Id>) -> bool {
     let with_source: HashSet<_> =
         listed.iter().filter(|id| id.source.is_some()).map(|id| (&id.name, &id.version)).collect();

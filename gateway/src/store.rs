@@ -160,6 +160,9 @@ pub enum StoreError {
     /// A change has an outcome on record already.
     #[error("it is on record already what came of {0}")]
     Settled(String),
+    /// The log had a change, and has lost it.
+    #[error("the audit log has lost {0}, with its end")]
+    IntentLost(String),
     /// The audit log cannot represent something.
     #[error("the audit log cannot represent this: {0}")]
     Entry(String),
@@ -334,6 +337,7 @@ impl StoreError {
             Self::Database(error) => error.hint(),
             Self::Entry(_)
             | Self::File { .. }
+            | Self::IntentLost(_)
             | Self::KeyRevoked(_)
             | Self::NoLoss
             | Self::NotLost { .. }

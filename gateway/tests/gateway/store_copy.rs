@@ -218,6 +218,17 @@ fn a_copy_that_is_killed_is_begun_again() {
             assert!(said.contains("that is not complete"), "{said}");
         }
     }
+    // Neither is taken for the end of this copy: a copy of another store, and a store that was moved elsewhere.
+    for (sql, mark) in [
+        (&(|sql: &str| database.sql(sql)) as &dyn Fn(&str) -> String, "copied_from"),
+        (&|sql| fixture.sql(sql), "moved_to"),
+    ] {
+        let right = sql(&format!("SELECT {mark} FROM log_end"));
+        sql(&format!("UPDATE log_end SET {mark} = '/another'"));
+        is_refused(&folder, &database.path(), "this store was moved to ");
+        assert_eq!(can_be_changed(), [false, false], "{mark}");
+        sql(&format!("UPDATE log_end SET {mark} = '{right}'"));
+    }
     moves(&folder, &database.path());
     assert_eq!(can_be_changed(), [false, true]);
     database.succeeds(&["audit", "verify"]);

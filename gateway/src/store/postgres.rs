@@ -21,6 +21,7 @@ use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use tokio::runtime::{self, Handle, Runtime};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::error::{Severity, SqlState};
@@ -38,9 +39,11 @@ pub use revisions::{Present, REVISION};
 
 /// How many connections a gateway has at most, beside the one that asks for the revision.
 pub const CONNECTIONS: usize = 16;
+/// How many of them are in use at most by those who write, and who wait for each other. The rest is for readers.
+pub const WRITERS: usize = 8;
 /// How long one server may take until a new connection to it can be used.
 pub const CONNECT: Duration = Duration::from_secs(5);
-/// How long somebody waits for a connection that others have.
+/// How long somebody waits for a connection that others have, and before that, to write, for a turn to have one.
 pub const FREE: Duration = Duration::from_secs(5);
 /// How long the server works on a statement, and lets it wait for locks, until it refuses it.
 pub const STATEMENT: Duration = Duration::from_secs(10);
@@ -63,8 +66,8 @@ pub enum PostgresError {
     /// The certificate authorities.
     #[error(transparent)]
     Authorities(#[from] AuthoritiesError),
-    /// Others have all connections.
-    #[error("all {CONNECTIONS} connections to PostgreSQL were in use for {} seconds", FREE.as_secs())]
+    /// Others have all connections, or all that may be used to write.
+    #[error("others had PostgreSQL's connections in use for {} seconds", FREE.as_secs())]
     Busy,
     /// A call was not answered in time. It is not known what came of it.
     #[error("PostgreSQL did not answer within {0:?}")]
@@ -161,6 +164,7 @@ pub struct Postgres {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     pool: Pool<Connector>,
+    writers: Semaphore,
     clock: Arc<Clock>,
     revisions: Revisions,
 }
@@ -185,7 +189,8 @@ impl Postgres {
             .map_err(|error| PostgresError::Runtime(io::Error::other(error)))?;
         let clock = Arc::new(Clock::new());
         let revisions = Revisions::new(runtime.handle(), pool.clone(), clock.clone());
-        let postgres = Self { runtime: Some(runtime), pool, clock, revisions };
+        let writers = Semaphore::new(WRITERS);
+        let postgres = Self { runtime: Some(runtime), pool, writers, clock, revisions };
         let session = postgres.session()?;
         let now = format!("SELECT {NOW}");
         postgres.clock.set(session.wait(session.client().query_one(&now, &[]))?.try_get(0)?);
@@ -207,6 +212,16 @@ impl Postgres {
     /// [`PostgresError`], after [`REVISION`] at the latest.
     pub async fn present(&self) -> Result<Present, PostgresError> {
         self.revisions.present().await
+    }
+
+    /// Waits for its turn to have a connection to write by, no longer than [`FREE`].
+    ///
+    /// # Errors
+    /// [`PostgresError::Busy`]; nothing has been asked then.
+    pub fn writer(&self) -> Result<SemaphorePermit<'_>, PostgresError> {
+        let runtime = self.runtime.as_ref().ok_or(PostgresError::GivenUp)?;
+        let turn = waited(runtime.handle(), FREE, self.writers.acquire());
+        turn.map_err(|_| PostgresError::Busy)?.map_err(|_| PostgresError::GivenUp)
     }
 
     /// A connection for one use at a time, a new one or one that was kept.

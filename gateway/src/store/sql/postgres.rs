@@ -110,6 +110,7 @@ impl Postgres {
         work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
     ) -> Result<T, E> {
         let attempt = Attempt::new()?;
+        let _turn = self.reached.writer().map_err(|error| StoreError::from(EngineError::Postgres(error)))?;
         let (session, moved) = self.begun(&attempt)?;
         let (session, done) = session.after(|sql| work(sql, &moved))?;
         let end = session.appended.get();

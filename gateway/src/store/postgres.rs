@@ -145,6 +145,11 @@ fn of_code(code: &SqlState) -> Option<&'static str> {
         ),
         (&SqlState::QUERY_CANCELED, LATE),
         (
+            &SqlState::LOCK_NOT_AVAILABLE,
+            "a session is at work on a table that is to be changed, such as that of a backup: see pg_stat_activity, and run the \
+             command again when it has ended",
+        ),
+        (
             &SqlState::INSUFFICIENT_PRIVILEGE,
             "run `store` commands as the owner of the tables; `registry-gateway store migrate --role ROLE` gives the gateway's \
              role its rights",
@@ -246,7 +251,8 @@ impl Postgres {
                 PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
                 other => PostgresError::Runtime(io::Error::other(other.to_string())),
             })?;
-        Ok(Session { runtime: runtime.handle().clone(), connection, is_kept: Cell::new(false) })
+        let (runtime, call) = (runtime.handle().clone(), Cell::new(CALL));
+        Ok(Session { runtime, connection, call, is_kept: Cell::new(false) })
     }
 }
 
@@ -265,6 +271,8 @@ impl Drop for Postgres {
 pub struct Session {
     runtime: Handle,
     connection: Object<Connector>,
+    /// How long a call is waited for.
+    call: Cell<Duration>,
     is_kept: Cell<bool>,
 }
 
@@ -275,7 +283,7 @@ impl Session {
         self.connection.client()
     }
 
-    /// Waits for an answer, no longer than [`CALL`].
+    /// Waits for an answer, no longer than [`CALL`], unless it [may take longer](Self::without_limit).
     ///
     /// # Errors
     /// [`PostgresError::Late`], [`PostgresError::GivenUp`], [`PostgresError::Failed`].
@@ -283,7 +291,7 @@ impl Session {
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
-        self.wait_for(CALL, answer)
+        self.wait_for(self.call.get(), answer)
     }
 
     /// Waits for an answer, no longer than this.
@@ -306,6 +314,11 @@ impl Session {
                 Err(PostgresError::Late(limit))
             }
         }
+    }
+
+    /// From now on every answer is waited for as long as the connection holds.
+    pub fn without_limit(&self) {
+        self.call.set(Duration::MAX);
     }
 
     /// Lets others have the connection when this is dropped, unless something is asked before. No transaction may be open.

@@ -270,6 +270,11 @@ impl<'a> Session<'a> {
         self.appended.set(Some(end));
     }
 
+    pub(super) fn without_limits(&self) -> Result<(), StoreError> {
+        self.connection().without_limit();
+        self.batch("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+    }
+
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
         Ok(self.wait(self.connection().client().batch_execute(sql))?)
     }

@@ -167,10 +167,12 @@ impl Postgres {
         Ok(done)
     }
 
-    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it.
+    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it. It is
+    /// not told of a store that is served elsewhere: a gateway that slept while it was copied would not hear of a revocation.
     pub(in crate::store) async fn revision(&self) -> Result<(i64, u64), StoreError> {
         let present = self.reached.present().await.map_err(EngineError::Postgres)?;
         self.knows(present.layout, present.serves)?;
+        Moved::of(present.moved_to.as_deref(), present.copied_from.as_deref()).is_here()?;
         Ok((present.revision, present.connection))
     }
 

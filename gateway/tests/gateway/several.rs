@@ -125,6 +125,26 @@ fn there_are_connections_for_readers() {
     });
 }
 
+/// Two send the same pieces. One of them has found the other's there, and is given up.
+#[test]
+fn an_upload_whose_pieces_another_attempt_took_away_is_sent_again() {
+    let Some(database) = Database::new() else { return };
+    let gateway = gateway(&database, |_| {});
+    let upload = Upload::new("hello", "1.0.0");
+    let holder = database.hold("INSERT ON crate");
+    thread::scope(|scope| {
+        let publishing = scope.spawn(|| gateway.publish(&upload));
+        database.holds();
+        database.sql("DELETE FROM piece");
+        drop(holder);
+        let answer = publishing.join().unwrap();
+        answer.assert_refused(503, "run the command again");
+        assert!(answer.field("retry-after").is_some());
+    });
+    gateway.publish(&upload).assert_ok();
+    is_whole(&database);
+}
+
 #[test]
 fn each_has_what_the_other_did() {
     let Some(database) = Database::new() else { return };

@@ -164,6 +164,32 @@ fn an_outcome_whose_change_is_lost_is_written_nowhere() {
     }
 }
 
+/// It is lost, and that is accepted, after the gateway has looked where the log ends, and before it writes the head.
+#[test]
+fn no_head_is_kept_of_an_entry_that_is_lost() {
+    let Some(database) = Database::new() else { return };
+    let mut fixture = database.gateway();
+    let end = fixture.running().store().audit_end().unwrap();
+    let lost = format!(
+        r#"SET session_replication_role = replica;
+        SELECT layout FROM log_end FOR UPDATE;
+        DO $$ BEGIN
+            WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))) LOOP
+                PERFORM pg_stat_clear_snapshot();
+            END LOOP;
+        END $$;
+        UPDATE audit SET hash = repeat('f', 64), entry = '{{"action":"accept-restore","lost":"{end}"}}' WHERE seq = {}"#,
+        end.seq
+    );
+    thread::scope(|scope| {
+        let losing = scope.spawn(|| database.sql(&lost));
+        while !database.sql("SELECT layout FROM log_end FOR UPDATE SKIP LOCKED").is_empty() {}
+        fixture.running.take().unwrap().stop();
+        losing.join().unwrap();
+    });
+    assert_eq!(database.sql(&format!("SELECT count(*) FROM head WHERE seq = {}", end.seq)), "0");
+}
+
 /// Also one that was stopped before.
 #[test]
 fn a_gateway_does_not_start_after_a_restore() {

@@ -92,15 +92,15 @@ struct State {
 
 impl Locked {
     pub(crate) fn new() -> Self {
-        Self::with_api(None)
+        Self::with_api(|base| Some(base.to_owned()))
     }
 
-    /// The registry says that its API is there.
-    pub(crate) fn with_api(api: Option<String>) -> Self {
+    /// The registry, which is at a URL, says that its API is there.
+    pub(crate) fn with_api(api: impl FnOnce(&str) -> Option<String>) -> Self {
         let (listener, base) = loopback::bind(false);
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let config = json!({ "dl": format!("{base}/dl"), "api": api.unwrap_or_else(|| base.clone()) });
+        let config = json!({ "dl": format!("{base}/dl"), "api": api(&base) });
         loopback::serve(listener, None, move |request| {
             let mut state = shared.lock().unwrap();
             state.asked.push(request.path.clone());

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use yk_cargo::index_url::CRATES_IO;
 
 use crate::lock_registry::{ALICE, FILE, Locked, MALLORY, entry};
 use crate::loopback;
@@ -36,6 +37,8 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     let crates_io = "[[signer]]\nindex = \"https://github.com/rust-lang/crates.io-index\"\ncrate = \"*\"\n";
     locked.trusts(crates_io);
     locked.is(13, "withheld or unreachable", "crates.io gives no proofs, and every version of it is signed");
+    let given = locked.verdicts(&["--key", &ALICE.public().to_string()]);
+    assert_eq!((given.0, given.1[0].0.as_str()), (13, "withheld or unreachable"));
     locked.trusts(&format!("{crates_io}require = false\n"));
     locked.is(0, "not looked for", "crates.io");
 
@@ -88,7 +91,7 @@ fn a_proof_without_end_is_not_read_to_it() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_vec();
     let gibibyte = std::iter::once(head).chain(std::iter::repeat_n(vec![b' '; 1 << 16], 1 << 14));
     let endless = loopback::answering(gibibyte);
-    let locked = Locked::with_api(Some(format!("http://{endless}")));
+    let locked = Locked::with_api(|_| Some(format!("http://{endless}")));
     locked.locks(&[("alpha", "0.1.0")]);
     locked.is(16, "bad", "answers more than a registry has to say");
 }
@@ -135,6 +138,93 @@ fn a_registry_that_is_not_the_persons_is_listed_and_never_asked() {
     assert_eq!(verdicts[0].1, "signed by m, by this project's own list");
     assert_eq!(verdicts[1].1, "this file is listed as unsigned, by this project's own list");
     assert_eq!(stranger.asked().len(), 2);
+}
+
+/// Cargo takes some spellings of a URL for one registry; lists do not, so another one is a registry for which nobody has said anything.
+#[test]
+fn a_registry_is_known_by_the_text_of_its_url_alone() {
+    let locked = Locked::new();
+    let git = "https://g.example/index";
+    locked.computer.write(
+        "home/config.toml",
+        &format!("[registries.r]\nindex = \"{}\"\n[registries.g]\nindex = \"{git}\"\n", locked.index),
+    );
+    locked.trusts(&format!("[[signer]]\nindex = \"{git}\"\ncrate = \"*\"\n"));
+    let lock = |index: &str| locked.writes_lock(&entry("alpha", "0.1.0", index, &FILE.to_string()));
+    lock(&format!("registry+{git}"));
+    locked.is(13, "withheld or unreachable", "and every version of it is signed");
+    for index in [
+        &format!("registry+{git}.git"),
+        &locked.index.replace("/index/", "/index.git/"),
+        "registry+https://github.com/Rust-Lang/crates.io-index",
+        "registry+https://github.com/rust-lang/crates.io-index.git",
+        "registry+https://evil.crates.io/index",
+        "sparse+https://index.crates.io/",
+        "registry+mailto:x",
+    ] {
+        lock(index);
+        locked.is(12, "unknown registry", "not one of yours");
+    }
+    assert_eq!(locked.asked(), [""; 0]);
+}
+
+/// Cargo compares no checksum with what is in a folder.
+#[test]
+fn what_a_project_puts_in_the_place_of_a_package_is_no_signers() {
+    let locked = Locked::new();
+    locked.trusts(&(ALICE.entry("alice") + SIGNER));
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.published(ALICE, "alpha", "0.1.0");
+    let own = format!("[registries.r]\nindex = \"{}\"\n", locked.index);
+    let folder = "[source.folder]\ndirectory = \"vendor\"\n";
+    let registry = format!("[source.x]\nregistry = \"{}\"\n", locked.index);
+    let replaced = format!("{registry}replace-with = \"folder\"\n");
+    let with = |home: &str, file: &str, project: &str| {
+        locked.computer.write("home/config.toml", &format!("{own}{home}"));
+        locked.computer.write(file, project);
+        let outcome = locked.verify(&[]).ends();
+        locked.computer.write(file, "");
+        outcome
+    };
+    let beside = "work/.cargo/config.toml";
+    for (home, file, project, key) in [
+        ("", beside, "paths = [\"vendor/alpha\"]\n", "paths"),
+        ("", ".cargo/config.toml", "paths = [\"vendor/alpha\"]\n", "paths"),
+        ("", beside, &format!("{folder}{replaced}"), "source.folder.directory"),
+        (
+            "",
+            beside,
+            &format!("[source.\"a\"]\nlocal-registry = \"v\"\n{registry}replace-with = \"a\"\n"),
+            "source.a.local-registry",
+        ),
+        (&format!("{registry}replace-with = \"folder\"\n"), beside, folder, "source.folder.directory"),
+        (folder, beside, &replaced, "source.x.registry"),
+        (
+            "",
+            beside,
+            &format!(
+                "{registry}replace-with = \"other\"\n[registries.other]\nindex = \"sparse+https://o.example/\"\n"
+            ),
+            "source.x.registry",
+        ),
+    ] {
+        let outcome = with(home, file, project);
+        let file = file.replace("work/", "");
+        outcome.says(&[&file, &format!("sets `{key}`, and cargo builds something else"), "cargo --locked"]);
+        assert_eq!(outcome.status.code(), Some(1), "{outcome:#?}");
+        assert!(locked.asked().is_empty());
+    }
+    // The person's own is theirs, and what else a project replaces is none of these packages.
+    for (home, project) in [
+        (format!("{folder}{replaced}paths = [\"mine\"]\n"), String::new()),
+        (String::new(), format!("{folder}[source.crates-io]\nreplace-with = \"folder\"\n")),
+        (String::new(), format!("{folder}{registry}")),
+    ] {
+        assert_eq!(with(&home, beside, &project).status.code(), Some(0), "{home}{project}");
+    }
+    locked.writes_lock(&entry("x", "0.1.0", &format!("registry+{CRATES_IO}"), &FILE.to_string()));
+    let vendored = format!("{folder}[source.crates-io]\nreplace-with = \"folder\"\n");
+    with("", beside, &vendored).says(&["sets `source.crates-io.replace-with`"]);
 }
 
 #[test]
@@ -203,6 +293,43 @@ fn proofs_are_kept_and_verified_every_time() {
     assert_eq!(locked.verdicts(&["--offline", "--proofs", "proofs"]).0, 0);
     assert!(cached.exists());
     assert_eq!(locked.asked(), [""; 0]);
+}
+
+/// Anybody can sign a version themselves and put the proof into a folder.
+#[test]
+fn a_kept_proof_vouches_for_no_key() {
+    let locked = Locked::new();
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.published(MALLORY, "alpha", "0.1.0");
+    assert_eq!(locked.verdicts(&["--save-proofs", "proofs"]).0, 10);
+    locked.published(ALICE, "alpha", "0.1.0");
+    locked.asked();
+    let offline = locked.verify(&["--proofs", "proofs", "--offline", "--remember", "--yes"]).fails();
+    assert_eq!(offline.says(&["that only a kept proof names is not recorded"]).status.code(), Some(10));
+    assert!(!locked.list().exists() && locked.asked().is_empty());
+    // The registry is asked, and has another key for it.
+    assert_eq!(locked.verdicts(&["--proofs", "proofs", "--remember", "--yes"]).0, 0);
+    assert_eq!(locked.asked().len(), 2);
+    let list = fs::read_to_string(locked.list()).unwrap();
+    assert!(list.contains(&ALICE.public().to_string()) && !list.contains(&MALLORY.public().to_string()));
+    // Or has none.
+    fs::remove_file(locked.list()).unwrap();
+    locked.answers("alpha", "0.1.0", "404 Not Found", "");
+    let (code, verdicts) = locked.verdicts(&["--proofs", "proofs"]);
+    assert_eq!((code, verdicts[0].0.as_str()), (11, "unsigned"));
+}
+
+#[test]
+fn a_registry_without_an_api_is_nowhere_to_look() {
+    let locked = Locked::with_api(|_| None);
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.is(0, "not looked for", "names no API");
+    locked.trusts(&(ALICE.entry("alice") + SIGNER));
+    locked.is(
+        13,
+        "withheld or unreachable",
+        "names no API gives no proofs, and every version of it is signed",
+    );
 }
 
 #[test]

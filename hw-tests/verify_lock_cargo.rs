@@ -131,6 +131,8 @@ fn nothing_is_recorded_unless_the_person_says_yes() {
     outcome.says(&["it is not the key that your list calls alice"]);
     let shown = verify(&world, &user, &[]).stdout;
     assert!(shown.contains("signer alice (says the registry, and not the alice of your list), "), "{shown}");
+    let shown = verify(&world, &user, &["--offline"]).stdout;
+    assert!(shown.contains("signer alice (says a kept proof, and not the alice of your list), "), "{shown}");
     fs::remove_file(&list).unwrap();
     let outcome = verify(&world, &user, &["--remember"]);
     outcome.says(&["there is no terminal to ask on"]);

@@ -127,11 +127,25 @@ fn a_rotation_is_shown_and_counts_once_it_is_remembered() {
         !fs::read_to_string(locked.list()).unwrap().contains("rotation"),
         "--yes does not wave it through"
     );
+    // Each is asked for by itself, as it was signed.
+    locked.trusts(&(of_alice() + &ALICES.replace("alpha", "album")));
+    locked.published(ALICES_NEXT, "album", "0.1.0");
+    locked.locks(&[("alpha", "0.1.0"), ("alpha", "0.2.0"), ("album", "0.1.0")]);
+    let statement = |name: &str| ALICE.gives_way(ALICES_NEXT, both, &index, name);
+    locked.project_trusts(&(statement("alpha") + &statement("al*")));
     let mut session = locked.computer.at_a_terminal("yk-cargo verify --lock --remember; echo STATUS $?");
-    expect(&mut session, &["for alpha of r", "somebody who has stolen an old key could have", "[y/N] "]);
-    session.send_line("y").unwrap();
-    expect(&mut session, &["STATUS 0"]);
+    for (crates, answer) in [("alpha", "y"), ("al*", "n")] {
+        let (from, to) = (format!("from {}", ALICE.public()), format!("to   {}", ALICES_NEXT.public()));
+        let crates = format!("for {crates} of {index}");
+        expect(
+            &mut session,
+            &[&from, &to, &crates, "somebody who has stolen the old one could have", "[y/N] "],
+        );
+        session.send_line(answer).unwrap();
+    }
+    expect(&mut session, &["STATUS 15"]);
     session.exp_eof().unwrap();
+    locked.locks(&[("alpha", "0.1.0"), ("alpha", "0.2.0")]);
     fs::remove_file(locked.computer.path("work/signers.toml")).unwrap();
     assert_eq!(locked.verdicts(&[]).0, 0, "it is in the person's own list");
     // In the person's own list it counts; in the project's it does not, even where that one decides.

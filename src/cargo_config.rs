@@ -19,6 +19,7 @@ mod error;
 mod files;
 mod origin;
 mod providers;
+mod sources;
 mod transport;
 mod value;
 
@@ -100,7 +101,15 @@ impl CargoConfig {
         Configuration::read(&self.home, &self.working_directory, environment, Reading::Everything)
     }
 
-    /// The same, without any project's files: for what is the person's alone.
+    /// Everything that cargo would read in another folder, a project's.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_in(&self, folder: &Path) -> Result<Configuration, Error> {
+        Configuration::read(&self.home, folder, self.environment.clone(), Reading::Everything)
+    }
+
+    /// What [`read`](Self::read) does, without any project's files: for what is the person's alone.
     ///
     /// # Errors
     /// As [`read`](Self::read).

@@ -139,6 +139,9 @@ pub enum Error {
     },
     #[error("{} is not a .crate file: {reason}", file.display())]
     NotACrate { file: PathBuf, reason: String },
+    /// Cargo builds something that the lock file does not name, so there is no use in verifying that.
+    #[error("{origin} sets `{}`, and cargo builds something else than the lock file names", escape(key))]
+    NotAsLocked { key: String, origin: cargo_config::Origin },
     /// `verify` found something that does not hold; it has said what.
     #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
     NotProven { failed: usize },
@@ -325,6 +328,9 @@ impl Error {
             Self::Settings(error) => error.hint(),
             Self::Trust(error) => error.hint(),
 
+            Self::NotAsLocked { key, origin } => {
+                format!("take `{}` out of {origin}, then build with `cargo --locked`", escape(key))
+            }
             Self::WriteFile { .. } => "name a folder that you may write, and that is no link".into(),
             Self::AlreadySealed { registry } => {
                 format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))

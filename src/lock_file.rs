@@ -24,9 +24,6 @@ const MOST_VALUES: usize = 500_000;
 /// The newest version that cargo 1.95 writes.
 const NEWEST: i64 = 4;
 
-/// What cargo writes where a registry gave no checksum.
-const NO_CHECKSUM: &str = "<none>";
-
 /// The packages of a lock file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockFile {
@@ -87,17 +84,26 @@ impl LockFile {
         if let Some(version) = wire.version.filter(|version| !(1..=NEWEST).contains(version)) {
             return Err(Problem::Version { version });
         }
+        let packages: Vec<_> = wire.root.into_iter().chain(wire.package).collect();
         let mut listed = HashSet::new();
-        let mut old = old_checksums(&wire.metadata)?;
-        let mut lock = Self::default();
-        for package in wire.root.into_iter().chain(wire.package) {
-            let id = package.id();
-            if !listed.insert(id.clone()) {
-                return Err(Problem::Twice { package: id.to_string() });
-            }
-            lock.add(package, old.remove(&id))?;
+        if let Some(twice) = packages.iter().map(WirePackage::id).find(|id| !listed.insert(id.clone())) {
+            return Err(Problem::Twice { package: twice.to_string() });
         }
-        Ok(lock)
+        let mut old = old_checksums(&wire.metadata)?;
+        if !old.is_empty() && (wire.version.is_some() || !are_of_version_one(&packages, &listed)) {
+            return Err(Problem::TwoVersions);
+        }
+        let mut lock = Self::default();
+        for package in packages {
+            let checksum = old.remove(&package.id());
+            lock.add(package, checksum)?;
+        }
+        // Cargo writes an entry for each package, those of git repositories included, and there without the commit.
+        let is_of_git = |id: &Id| id.source.as_deref().is_some_and(|source| source.starts_with("git+"));
+        match old.into_keys().find(|id| !is_of_git(id)) {
+            Some(id) => Err(Problem::Metadata { key: id.to_string() }),
+            None => Ok(lock),
+        }
     }
 
     /// `old` is the checksum that a file of version 1 has in another place.
@@ -110,9 +116,6 @@ impl LockFile {
             self.apart.push(Apart { name: package.name, version: package.version, source });
             return Ok(());
         };
-        if package.checksum.as_ref().zip(old.as_ref()).is_some_and(|(one, other)| one != other) {
-            return Err(Problem::TwoChecksums { package: id.to_string() });
-        }
         let damaged = |reason: String| Problem::Package { package: id.to_string(), reason };
         self.packages.push(Package {
             index: index.to_owned(),
@@ -135,20 +138,28 @@ fn index(source: &str) -> Option<&str> {
 /// `"checksum NAME VERSION (SOURCE)" = "…"` in `[metadata]`, where files of version 1 have the checksums.
 fn old_checksums(metadata: &HashMap<String, String>) -> Result<HashMap<Id, String>, Problem> {
     let entries = metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix("checksum ")?, value)));
-    entries
-        .filter(|(_, checksum)| *checksum != NO_CHECKSUM)
-        .map(|(package, checksum)| {
-            let mut words = package.splitn(3, ' ');
-            let source = |word: &str| Some(word.strip_prefix('(')?.strip_suffix(')')?.to_owned());
-            match (words.next(), words.next(), words.next().and_then(source)) {
-                (Some(name), Some(version), Some(source)) => {
-                    let id = Id { name: name.into(), version: version.into(), source: Some(source) };
-                    Ok((id, checksum.clone()))
-                }
-                _ => Err(Problem::Metadata { key: package.to_owned() }),
-            }
+    let read = |(package, checksum): (&str, &String)| match Id::parse(package) {
+        Some(id) if id.source.is_some() => Ok((id, checksum.clone())),
+        _ => Err(Problem::Metadata { key: package.to_owned() }),
+    };
+    entries.map(read).collect()
+}
+
+/// Whether cargo takes these packages for those of a file of version 1. If it does not, it drops every checksum of a file that has
+/// one in `[metadata]`, and builds whatever it is served (cargo 1.95, `EncodableResolve::into_resolve`).
+fn are_of_version_one(packages: &[WirePackage], listed: &HashSet<Id>) -> bool {
+    let with_source: HashSet<_> =
+        listed.iter().filter(|id| id.source.is_some()).map(|id| (&id.name, &id.version)).collect();
+    // An edge without a source leads to the workspace, and to nothing else of the same name and version.
+    let is_whole = |edge: &String| {
+        Id::parse(edge).is_some_and(|id| {
+            id.source.is_some() || listed.contains(&id) && !with_source.contains(&(&id.name, &id.version))
         })
-        .collect()
+    };
+    packages.iter().all(|package| {
+        let edges = package.dependencies.iter().flatten().chain(&package.replace);
+        package.checksum.is_none() && edges.into_iter().all(is_whole)
+    })
 }
 
 /// Two packages with the same one cannot be in a lock file.
@@ -157,6 +168,19 @@ struct Id {
     name: String,
     version: String,
     source: Option<String>,
+}
+
+impl Id {
+    /// `NAME VERSION (SOURCE)`, or the same without the source.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.splitn(3, ' ');
+        let (name, version) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let source = match words.next() {
+            Some(word) => Some(word.strip_prefix('(')?.strip_suffix(')')?.to_owned()),
+            None => None,
+        };
+        Some(Self { name, version, source })
+    }
 }
 
 impl std::fmt::Display for Id {
@@ -182,6 +206,8 @@ struct WirePackage {
     version: String,
     source: Option<String>,
     checksum: Option<String>,
+    dependencies: Option<Vec<String>>,
+    replace: Option<String>,
 }
 
 impl WirePackage {
@@ -234,9 +260,11 @@ pub enum Problem {
     /// The same package twice, with which cargo builds nothing.
     #[error("has `{}` twice from the same place", escape(package))]
     Twice { package: String },
-    /// A checksum in each of the two places that cargo looks at.
-    #[error("has two checksums for `{}`", escape(package))]
-    TwoChecksums { package: String },
+    /// Checksums in the place where version 1 has them, and something that only later versions have.
+    #[error(
+        "has checksums in [metadata] as version 1 does, and is of a later version: cargo would drop them all"
+    )]
+    TwoVersions,
     /// A later version, or none that ever was.
     #[error("has version {version}, which this yk-cargo does not know")]
     Version { version: i64 },
@@ -312,11 +340,11 @@ mod tests {
         let refused = |text: &str| LockFile::parse(text).unwrap_err();
         let twice = entry("a", source, "") + &entry("a", source, "");
         assert!(matches!(refused(&twice), Problem::Twice { .. }));
-        let two = entry("a", source, &format!("checksum = \"{SUM}\""));
-        let two = format!("{two}[metadata]\n\"checksum a 1.0.0 ({source})\" = \"{}\"\n", "cd".repeat(32));
-        assert!(matches!(refused(&two), Problem::TwoChecksums { .. }));
-        let nowhere = format!("[metadata]\n\"checksum a\" = \"{SUM}\"\n");
-        assert!(matches!(refused(&nowhere), Problem::Metadata { .. }));
+        for nowhere in ["a", "a 1.0.0", "a 1.0.0 (sparse+https://r.example)", "b 1.0.0 (registry+x)"] {
+            let nowhere =
+                entry("a", source, "") + &format!("[metadata]\n\"checksum {nowhere}\" = \"{SUM}\"\n");
+            assert!(matches!(refused(&nowhere), Problem::Metadata { .. }), "{nowhere}");
+        }
         assert!(matches!(refused(&entry("../a", source, "")), Problem::Package { .. }));
         assert!(matches!(refused("package = 1\n"), Problem::Toml(_)));
         assert!(matches!(refused(&format!("a = {}", "[".repeat(99_999))), Problem::Toml(_)));
@@ -324,6 +352,39 @@ mod tests {
         assert!(
             LockFile::parse(&(entry("a", source, "") + &entry("a", "git+https://g.example/", ""))).is_ok()
         );
+    }
+
+    /// Cargo would drop all of them, those of the packages too.
+    #[test]
+    fn checksums_of_version_one_stand_in_a_file_of_version_one() {
+        let source = "sparse+https://r.example/";
+        let member = |edges: &str| {
+            format!("[[package]]\nname = \"me\"\nversion = \"0.1.0\"\ndependencies = [{edges}]\n")
+        };
+        for checksum in [SUM, "<none>"] {
+            let old = |before: &str, more: &str| {
+                let package = entry("a", source, more) + &entry("a", "git+https://g.example/#01", "");
+                format!(
+                    "{before}{package}[metadata]\n\"checksum a 1.0.0 ({source})\" = \"{checksum}\"\n\
+                     \"checksum a 1.0.0 (git+https://g.example/)\" = \"<none>\"\n"
+                )
+            };
+            let whole = format!("\"me 0.1.0\", \"a 1.0.0 ({source})\"");
+            let lock = LockFile::parse(&old(&member(&whole), "")).unwrap();
+            assert_eq!(lock.packages[0].checksum, checksum.parse().ok());
+            for (before, more) in [
+                ("version = 3\n".to_owned(), String::new()),
+                (member("\"a\""), String::new()),
+                (member("\"a 1.0.0\""), String::new()),
+                (member("\"me\""), String::new()),
+                (entry("me", source, "") + &member("\"me 1.0.0\""), String::new()),
+                (String::new(), "replace = \"a 1.0.0\"".to_owned()),
+                (String::new(), format!("checksum = \"{SUM}\"")),
+            ] {
+                let text = old(&before, &more);
+                assert_eq!(LockFile::parse(&text), Err(Problem::TwoVersions), "{text}");
+            }
+        }
     }
 
     proptest! {

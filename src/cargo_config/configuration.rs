@@ -130,6 +130,28 @@ impl Configuration {
         Ok(names)
     }
 
+    /// What the person's own environment and files call a registry with exactly this index URL, as cargo makes it of what is
+    /// written. Another spelling of it is another registry in every list of signers, whatever cargo takes it for.
+    ///
+    /// # Errors
+    /// [`Error::IndexUrl`], [`Error::Shape`]: of the person's own.
+    pub fn own_names_of_exactly(&self, index: &str) -> Result<Vec<String>, Error> {
+        let in_environment = self.environment.iter().filter_map(|(variable, url)| {
+            let name = variable.strip_prefix("CARGO_REGISTRIES_")?.strip_suffix("_INDEX")?;
+            let is_it = IndexUrl::configured(url, &self.here).is_ok_and(|url| url == index);
+            is_it.then(|| name.to_lowercase())
+        });
+        let mut names: Vec<_> = in_environment.collect();
+        let Some(registries) = self.own.config.at(&["registries"])? else { return Ok(names) };
+        let entries = registries.entries().ok_or_else(|| registries.shape(&["registries"], "a table"))?;
+        for name in entries.keys() {
+            if self.index_of(Scope::Own, name)?.is_some_and(|url| url.value == index) {
+                names.push(name.clone());
+            }
+        }
+        Ok(names)
+    }
+
     /// The one name under which cargo finds the settings of a registry, if any.
     ///
     /// # Errors

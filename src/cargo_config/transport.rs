@@ -51,7 +51,7 @@ impl Configuration {
     }
 
     /// A value from a project that is another than the person's own.
-    fn collect<'a>(
+    pub(super) fn collect<'a>(
         &'a self,
         keys: Vec<&'a str>,
         value: &'a Value,
@@ -96,7 +96,7 @@ impl Configuration {
     }
 
     /// A project that gives a registry's name another URL than the person does: a source can be replaced with such a name.
-    fn moved(&self, name: &str) -> Result<Option<Detour>, Error> {
+    pub(super) fn moved(&self, name: &str) -> Result<Option<Detour>, Error> {
         let own = self.index_of(Scope::Own, name)?.map(|own| own.value);
         let here = self.index_of(Scope::Here, name)?;
         let theirs = here.filter(|here| here.origin.is_projects() && own.as_ref() != Some(&here.value));

@@ -13,7 +13,7 @@ use semver::Version;
 use crate::commands::arguments::name_and_version;
 use crate::context::Context;
 use crate::error::Error;
-use crate::proof::Proof;
+use crate::proof::{Logged, Proof};
 use crate::text::escape;
 use crate::trust::Trust;
 
@@ -59,7 +59,7 @@ pub struct Verify {
     /// Ask no registry: only proofs that are kept count.
     #[arg(long, requires = "lock")]
     pub offline: bool,
-    /// A key that you trust; may be given more than once. No other key is trusted then, and no list is read.
+    /// A key that you trust; may be given more than once. No other key is trusted then, and your list says only which crates are signed.
     #[arg(long, value_name = "K3PUBLIC")]
     pub key: Vec<PublicKey>,
     /// Record new keys in $CARGO_HOME/yk-cargo/signers.toml, each for its crates, after asking.
@@ -84,30 +84,53 @@ pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     }
 }
 
-/// Whose key it is: as the person's own list says; or the registry; or else the key's id. Safe to show.
-fn signer_in_words(proof: &Proof, trust: &Trust) -> String {
-    if let Some(name) = trust.own_name_of(&proof.public) {
-        return escape(name);
+/// Who has signed.
+struct Signer {
+    key: PublicKey,
+    /// Whose key it is, as the registry's log says in the proof.
+    user: Option<String>,
+    source: Source,
+}
+
+/// Where a proof is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The registry gave it in this run.
+    Registry,
+    /// It was in a folder, and may be anybody's.
+    Kept,
+}
+
+impl Signer {
+    fn of(proof: &Proof, logged: Option<&Logged>, source: Source) -> Self {
+        let user = logged.map(|logged| logged.user.clone()).filter(|user| !user.is_empty());
+        Self { key: proof.public, user, source }
     }
-    match user(proof) {
-        Some(user) if trust.is_of_another(&user, &proof.public) => {
-            format!("{0} (says the registry, and not the {0} of your list)", escape(&user))
+
+    /// As the person's own list calls them; or the registry; or else by the key's id. Safe to show.
+    fn in_words(&self, trust: &Trust) -> String {
+        if let Some(name) = trust.own_name_of(&self.key) {
+            return escape(name);
         }
-        Some(user) => format!("{} (says the registry)", escape(&user)),
-        None => proof.public.id().to_string(),
+        let says = match self.source {
+            Source::Registry => "says the registry",
+            Source::Kept => "says a kept proof",
+        };
+        match &self.user {
+            Some(user) if trust.is_of_another(user, &self.key) => {
+                format!("{0} ({says}, and not the {0} of your list)", escape(user))
+            }
+            Some(user) => format!("{} ({says})", escape(user)),
+            None => self.key.id().to_string(),
+        }
     }
-}
 
-/// What a key may be called that is recorded: its owner's name at the registry, or else the beginning of the key's id.
-fn suggested_name(proof: &Proof) -> String {
-    let is_name = |user: &String| {
-        (1..=40).contains(&user.chars().count()) && !user.chars().any(is_hidden) && user.trim() == user
-    };
-    user(proof).filter(is_name).unwrap_or_else(|| proof.public.id().to_string().chars().take(16).collect())
-}
-
-/// Whose key it is, as the registry's log says.
-fn user(proof: &Proof) -> Option<String> {
-    let logged = proof.logged()?.ok()?;
-    Some(logged.user).filter(|user| !user.is_empty())
+    /// What a key may be called that is recorded: its owner's name at the registry, or else the beginning of the key's id.
+    fn suggested_name(&self) -> String {
+        let is_name = |user: &&String| {
+            (1..=40).contains(&user.chars().count()) && !user.chars().any(is_hidden) && user.trim() == *user
+        };
+        let of_key = || self.key.id().to_string().chars().take(16).collect();
+        self.user.as_ref().filter(is_name).cloned().unwrap_or_else(of_key)
+    }
 }

@@ -229,6 +229,7 @@ fn all() -> Vec<Error> {
         Error::Trust(_) => [signers(enrollment::Problem::NoVersion { version: 2 })],
         Error::WriteFile { .. } => [Error::WriteFile { file: "proofs".into(), source: denied() }],
         Error::LockFile(_) => [lock(lock_file::Problem::Version { version: 5 })],
+        Error::NotAsLocked { .. } => [Error::NotAsLocked { key: "source.\u{1b}.replace-with".into(), origin: in_project() }],
         Error::NotTrusted { .. } => [
             Error::NotTrusted { packages: 1, worst: "unsigned", code: 11, next: "ask them" },
             Error::NotTrusted { packages: 2, worst: "bad", code: 16, next: "do not build it" },
@@ -513,7 +514,7 @@ fn of_lock_files() -> Vec<Error> {
         P::Package { .. } => [P::Package { package: text(), reason: text() }],
         P::Toml(_) => [P::Toml(text())],
         P::Twice { .. } => [P::Twice { package: text() }],
-        P::TwoChecksums { .. } => [P::TwoChecksums { package: text() }],
+        P::TwoVersions => [P::TwoVersions],
         P::Version { .. } => [P::Version { version: 0 }],
     });
     use lock_file::Error as E;

@@ -22,6 +22,9 @@ use crate::text::escape;
 /// A head is signed every 64 entries at the latest, so no way to one is longer.
 const LONGEST_WAY: usize = 64;
 
+/// More than anybody is called, in bytes: it is held on to for each of many packages.
+const LONGEST_USER: usize = 1 << 10;
+
 /// What a gateway's head is signed as, so that it cannot be taken for a token.
 const PURPOSE: &[u8] = b"registry-gateway audit head v1";
 
@@ -93,19 +96,22 @@ pub enum NotLogged {
 
 impl Path {
     pub(super) fn follow(&self, proof: &Proof) -> Result<Logged, NotLogged> {
+        if self.path.len() > LONGEST_WAY {
+            return Err(NotLogged::TooLong(self.path.len()));
+        }
         let entry = object(&self.entry).ok_or(NotLogged::Entry(self.seq))?;
         is_of(proof, &entry, self.seq)?;
         let damaged = NotLogged::Entry(self.seq);
         let time = text(&entry, "time").and_then(|time| time.parse().ok()).ok_or(damaged)?;
         let user = text(&entry, "user").unwrap_or_default().to_owned();
+        if user.len() > LONGEST_USER {
+            return Err(NotLogged::Entry(self.seq));
+        }
         let head = self.head.as_deref().map(|line| self.lead_to(line, proof)).transpose()?;
         Ok(Logged { seq: self.seq, time, user, head })
     }
 
     fn lead_to(&self, line: &str, proof: &Proof) -> Result<Head, NotLogged> {
-        if self.path.len() > LONGEST_WAY {
-            return Err(NotLogged::TooLong(self.path.len()));
-        }
         let (mut seq, mut hash) = (self.seq, sha256(&self.entry));
         for bytes in &self.path {
             seq += 1;

@@ -52,8 +52,8 @@ impl Kept {
         let file = self.file(index, name, version);
         let folder = file.parent().expect("it is in a folder");
         folder::create_recursively(folder)?;
-        // A project may have brought the folder along.
-        if fs::symlink_metadata(folder)?.is_symlink() {
+        // A project may have brought either folder along.
+        if is_link(&self.folder)? || is_link(folder)? {
             return Err(io::Error::other("it is a link"));
         }
         let new = folder.join(format!(".{name}-{version}.{}.new", std::process::id()));
@@ -71,6 +71,12 @@ impl Kept {
         let folder = format!("{}-{hash}", host.trim_start_matches('.'));
         self.folder.join(folder).join(format!("{name}-{version}.json"))
     }
+}
+
+/// Whether a link is in the place of a folder. With a slash behind its name it would be followed.
+fn is_link(folder: &Path) -> io::Result<bool> {
+    let name = folder.components().collect::<PathBuf>();
+    Ok(fs::symlink_metadata(name)?.is_symlink())
 }
 
 #[cfg(test)]
@@ -106,6 +112,14 @@ mod tests {
         std::os::unix::fs::symlink(folder.path().join("elsewhere"), file.parent().unwrap()).unwrap();
         kept.write(INDEX, &name, &version, b"one").unwrap_err();
         assert_eq!(fs::read_dir(folder.path().join("elsewhere")).unwrap().count(), 0);
+        // Nor where all of it is one, with a slash or without.
+        let elsewhere = folder.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("all")).unwrap();
+        for all in ["all", "all/", "all/."] {
+            let kept = Kept::at(&folder.path().join(all));
+            kept.write(INDEX, &name, &version, b"one").unwrap_err();
+            assert!(kept.read(INDEX, &name, &version).is_none(), "{all}");
+        }
     }
 
     #[cfg(unix)]

@@ -179,6 +179,13 @@ fn every_change_of_the_log_is_found() {
     assert_eq!(removed.unwrap_err(), NotLogged::Unlinked(6));
     let long = logged(|audit| audit["path"] = vec![""; 65].into());
     assert_eq!(long.unwrap_err(), NotLogged::TooLong(65));
+    let long = logged(|audit| {
+        audit["path"] = vec![""; 65].into();
+        audit["head"] = Value::Null;
+    });
+    assert_eq!(long.unwrap_err(), NotLogged::TooLong(65));
+    let name = format!("alice{}", "e".repeat(1 << 10));
+    assert_eq!(edited("/entry", "alice", &name), NotLogged::Entry(5));
     let elsewhere = "sparse+https://other.example/".to_owned();
     let other = logged(|audit| {
         let hash = hash(audit["path"][1].as_str().unwrap());

@@ -7,7 +7,7 @@ use semver::Version;
 
 use super::entry::Entry;
 use super::list::{Error, List};
-use super::rotation::Rotation;
+use super::rotation::{Rotation, Stated};
 
 /// All that is trusted in one run.
 #[derive(Clone, Debug)]
@@ -19,8 +19,13 @@ pub enum Trust {
         /// The project's.
         projects: List,
     },
-    /// These keys alone, for every crate.
-    Keys(Vec<PublicKey>),
+    /// By these keys alone, for every crate.
+    Keys {
+        /// The keys.
+        keys: Vec<PublicKey>,
+        /// The person's own list, of which only counts what has to be signed.
+        own: List,
+    },
 }
 
 /// Whose list says something.
@@ -75,24 +80,25 @@ pub enum Unsigned {
 }
 
 impl Trust {
-    /// These keys, if there are any. Else the lists: the person's own, and that of a project in a folder.
+    /// These keys, if there are any. Else by the lists: the person's own, and that of a project in a folder.
     ///
     /// # Errors
     /// As [`List::load`] and [`List::load_projects`].
     pub fn load(cargo_home: &Path, keys: &[PublicKey], project: Option<&Path>) -> Result<Self, Error> {
+        let own = List::load(cargo_home)?;
         if !keys.is_empty() {
-            return Ok(Self::Keys(keys.to_vec()));
+            return Ok(Self::Keys { keys: keys.to_vec(), own });
         }
         let projects = project.map(List::load_projects).transpose()?.unwrap_or_default();
-        Ok(Self::Lists { own: List::load(cargo_home)?, projects })
+        Ok(Self::Lists { own, projects })
     }
 
     /// What is said of the key that has signed a version of a crate.
     #[must_use]
     pub fn of_key<'a>(&'a self, index: &'a str, name: &'a CrateName, key: &'a PublicKey) -> Word<'a> {
         let (own, projects) = match self {
-            Self::Keys(keys) if keys.contains(key) => return Word::Given,
-            Self::Keys(_) => return Word::NotGiven,
+            Self::Keys { keys, .. } if keys.contains(key) => return Word::Given,
+            Self::Keys { .. } => return Word::NotGiven,
             Self::Lists { own, projects } => (own, projects),
         };
         let projects_word = || Asked { list: projects, whose: Whose::Projects, shown: own, index, name, key };
@@ -110,19 +116,23 @@ impl Trust {
     /// What is said of a version without a signature.
     #[must_use]
     pub fn of_unsigned(&self, index: &str, name: &CrateName, version: &Version, file: Checksum) -> Unsigned {
-        let Self::Lists { own, projects } = self else { return Unsigned::Unsaid };
         let word =
             |list: &List, whose| list.entry(index, name).map(|entry| unsigned(entry, whose, version, file));
+        let (own, projects) = match self {
+            Self::Lists { own, projects } => (own, projects),
+            Self::Keys { own, .. } => {
+                return match word(own, Whose::Own) {
+                    Some(Unsigned::Refused(whose) | Unsigned::OtherFile(whose)) => Unsigned::Refused(whose),
+                    _ => Unsigned::Unsaid,
+                };
+            }
+        };
         match (word(own, Whose::Own), word(projects, Whose::Projects)) {
             (None, None) => Unsigned::Unsaid,
             (None, Some(word)) | (Some(word), None) => word,
-            (Some(one), Some(other)) => {
-                if strictness(other) > strictness(one) {
-                    other
-                } else {
-                    one
-                }
-            }
+            // The project can ask for more than the person does, and for no less.
+            (Some(own), Some(theirs)) if demand(theirs) > demand(own) => theirs,
+            (Some(own), Some(_)) => own,
         }
     }
 
@@ -141,7 +151,7 @@ impl Trust {
     fn own(&self) -> Option<&List> {
         match self {
             Self::Lists { own, .. } => Some(own),
-            Self::Keys(_) => None,
+            Self::Keys { .. } => None,
         }
     }
 }
@@ -180,15 +190,19 @@ impl<'a> Asked<'a> {
             return false;
         }
         seen.push(*key);
-        let before = self.list.rotations_to(self.index, self.name, key).map(|rotation| rotation.from);
-        before.collect::<Vec<_>>().iter().any(|before| self.is_trusted(entry, before, seen))
+        let mut before = self.list.rotations_to(self.index, self.name, key);
+        before.any(|stated| self.is_trusted(entry, &stated.rotation.from, seen) && stated.is_signed())
     }
 
     /// A statement that this key takes the place of a trusted one, which is not remembered.
     fn rotation(&self, entry: &Entry) -> Option<&'a Rotation> {
         let (list, shown, index, name, key) = (self.list, self.shown, self.index, self.name, self.key);
         let mut stated = list.rotations_to(index, name, key).chain(shown.rotations_to(index, name, key));
-        stated.find(|rotation| self.is_trusted(entry, &rotation.from, &mut Vec::new()))
+        // Signatures cost more than all else, and a project can have many statements.
+        let counts = |stated: &&Stated| {
+            self.is_trusted(entry, &stated.rotation.from, &mut Vec::new()) && stated.is_signed()
+        };
+        stated.find(counts).map(|stated| &stated.rotation)
     }
 }
 
@@ -201,13 +215,11 @@ fn unsigned(entry: &Entry, whose: Whose, version: &Version, file: Checksum) -> U
     }
 }
 
-/// Of two lists the stricter one counts.
-fn strictness(word: Unsigned) -> u8 {
+/// How much a list asks for. Two ways to let a file pass ask for nothing.
+fn demand(word: Unsigned) -> u8 {
     match word {
-        Unsigned::Unsaid => 0,
-        Unsigned::NotRequired(_) => 1,
-        Unsigned::Listed(_) => 2,
-        Unsigned::Refused(_) => 3,
-        Unsigned::OtherFile(_) => 4,
+        Unsigned::Unsaid | Unsigned::NotRequired(_) | Unsigned::Listed(_) => 0,
+        Unsigned::Refused(_) => 1,
+        Unsigned::OtherFile(_) => 2,
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use toml_edit::DocumentMut;
 
 use super::entry::{Entry, Scope, canonical};
-use super::rotation::{Rotation, Statement};
+use super::rotation::{Rotation, Stated, Statement};
 use crate::enrollment::Problem;
 use crate::enrollment::document::document;
 use crate::folder;
@@ -24,6 +24,9 @@ pub(super) const VERSION: i64 = 2;
 /// The longest list of a project that is read, in bytes.
 const LONGEST: u64 = 4 << 20;
 
+/// The most statements of new keys in a list, each of which costs two signatures to verify.
+const MOST_ROTATIONS: usize = 256;
+
 /// What a list is called, wherever it is.
 const FILE: &str = "signers.toml";
 
@@ -33,7 +36,7 @@ pub struct List {
     pub(super) keys: Vec<Key>,
     /// By index URL.
     registries: HashMap<String, Entries>,
-    pub(super) rotations: Vec<Rotation>,
+    pub(super) rotations: Vec<Stated>,
 }
 
 /// `[[key]]`.
@@ -103,7 +106,12 @@ impl List {
             let entry = list.entry_of(entry)?;
             list.add_entry(entry)?;
         }
-        list.rotations = wire.rotation.into_iter().map(Rotation::try_from).collect::<Result<_, _>>()?;
+        if wire.rotation.len() > MOST_ROTATIONS {
+            let reason = format!("stands there more than {MOST_ROTATIONS} times");
+            return Err(Problem::Value { key: "[[rotation]]", reason });
+        }
+        let stated = |wire| Rotation::try_from(wire).map(Stated::from);
+        list.rotations = wire.rotation.into_iter().map(stated).collect::<Result<_, _>>()?;
         Ok(list)
     }
 
@@ -128,15 +136,15 @@ impl List {
         self.keys.iter().find(|known| known.name == name).map(|known| &known.public)
     }
 
-    /// The statements about a crate that lead to a key, each signed by both of its keys.
+    /// The statements about a crate that lead to a key, whoever has signed them.
     pub(super) fn rotations_to<'a>(
         &'a self,
         index: &'a str,
         name: &'a CrateName,
         key: &'a PublicKey,
-    ) -> impl Iterator<Item = &'a Rotation> {
-        let about = self.rotations.iter().filter(move |rotation| rotation.is_about(index, name));
-        about.filter(move |rotation| rotation.to == *key && rotation.is_signed())
+    ) -> impl Iterator<Item = &'a Stated> {
+        let to = self.rotations.iter().filter(move |stated| stated.rotation.to == *key);
+        to.filter(move |stated| stated.rotation.is_about(index, name))
     }
 
     fn add_key(&mut self, key: Key) -> Result<(), Problem> {
@@ -313,7 +321,7 @@ impl Error {
                 format!("mend it, or move {} away: then nobody is trusted yet", path.display())
             }
             Self::Project { .. } | Self::ProjectContent { .. } => {
-                "have whoever maintains the project mend it; with --key no list is read".into()
+                "have whoever maintains the project mend it; with --key no project's list is read".into()
             }
         }
     }

@@ -45,7 +45,7 @@ pub fn remember(cargo_home: &Path, news: &[News]) -> Result<(), Error> {
         let name = named(&mut document, &mut keys, news);
         match &news.rotation {
             None => add_signer(&mut document, news, &name).map_err(content)?,
-            Some(rotation) if list.rotations.contains(rotation) => {}
+            Some(rotation) if list.rotations.iter().any(|stated| stated.rotation == *rotation) => {}
             Some(rotation) => add_rotation(&mut document, rotation),
         }
     }

@@ -3,6 +3,8 @@
 //! Whoever has stolen a key can sign such a statement as well as its owner. So it changes nothing by itself: it is shown, and counts once
 //! the person has taken it into their own list.
 
+use std::sync::OnceLock;
+
 use asymmetric_token::paseto::pre_authentication_encoding;
 use asymmetric_token::{CrateName, PublicKey};
 use base64::Engine as _;
@@ -29,6 +31,13 @@ pub struct Rotation {
     pub to: PublicKey,
     /// What both have signed.
     pub(super) statement: Statement,
+}
+
+/// A rotation in a list, whose signatures are verified at most once.
+#[derive(Clone, Debug)]
+pub(super) struct Stated {
+    pub(super) rotation: Rotation,
+    is_signed: OnceLock<bool>,
 }
 
 /// The signatures of the old key and the new one, each r ‖ s of 96 bytes.
@@ -67,6 +76,25 @@ impl Rotation {
     #[must_use]
     pub fn statement(&self) -> String {
         self.statement.to_string()
+    }
+}
+
+impl From<Rotation> for Stated {
+    fn from(rotation: Rotation) -> Self {
+        Self { rotation, is_signed: OnceLock::new() }
+    }
+}
+
+impl Stated {
+    /// Whether both keys have signed it.
+    pub(super) fn is_signed(&self) -> bool {
+        *self.is_signed.get_or_init(|| self.rotation.is_signed())
+    }
+
+    /// What came of it, once it was asked.
+    #[cfg(test)]
+    pub(super) fn verified(&self) -> Option<bool> {
+        self.is_signed.get().copied()
     }
 }
 

@@ -1,4 +1,4 @@
-use asymmetric_token::{CrateName, PublicKey};
+use asymmetric_token::{Checksum, CrateName, PublicKey};
 
 use super::*;
 use crate::enrollment::Problem;
@@ -75,6 +75,79 @@ fn a_list_that_is_not_understood_names_nobody() {
         "[[rotation]]\nindex = \"\"\ncrate = \"*\"\nfrom = \"{ALICE}\"\nto = \"{ALICE}\"\nstatement = "
     );
     assert_eq!(value(&(rotation + "\"AA.AA\"\n")), "statement");
+}
+
+fn of_unsigned(own: &str, projects: &str) -> Unsigned {
+    let trust = Trust::Lists { own: list(own).unwrap(), projects: list(projects).unwrap() };
+    trust.of_unsigned(INDEX, &name("hello"), &semver::Version::new(0, 1, 0), Checksum([7; 32]))
+}
+
+/// Nobody is even asked for a proof of a file that is listed as unsigned.
+#[test]
+fn a_project_can_ask_for_more_and_for_no_less() {
+    let listed = |byte: u8| {
+        let unsigned =
+            format!("unsigned = [{{ version = \"0.1.0\", cksum = \"{}\" }}]", Checksum([byte; 32]));
+        entry("hello", &unsigned)
+    };
+    let not_required = entry("*", "require = false");
+    let (own, projects) = (Whose::Own, Whose::Projects);
+    for (own, theirs, said) in [
+        (&not_required, &listed(7), Unsigned::NotRequired(own)),
+        (&listed(7), &not_required, Unsigned::Listed(own)),
+        (&entry("*", ""), &listed(7), Unsigned::Refused(own)),
+        (&listed(8), &listed(7), Unsigned::OtherFile(own)),
+        (&not_required, &entry("*", ""), Unsigned::Refused(projects)),
+        (&listed(7), &listed(8), Unsigned::OtherFile(projects)),
+        (&String::new(), &listed(7), Unsigned::Listed(projects)),
+    ] {
+        assert_eq!(of_unsigned(own, theirs), said, "{own}{theirs}");
+    }
+}
+
+/// A key that is given does not make a crate go unsigned that nobody can give a proof of.
+#[test]
+fn a_given_key_leaves_the_persons_demands() {
+    let said = |text: &str| {
+        let trust = Trust::Keys { keys: vec![bob()], own: list(text).unwrap() };
+        trust.of_unsigned(INDEX, &name("hello"), &semver::Version::new(0, 1, 0), Checksum([7; 32]))
+    };
+    let unsigned = |byte: u8| {
+        let unsigned = Checksum([byte; 32]);
+        entry("hello", &format!("unsigned = [{{ version = \"0.1.0\", cksum = \"{unsigned}\" }}]"))
+    };
+    assert_eq!(said(&entry("*", "")), Unsigned::Refused(Whose::Own));
+    assert_eq!(said(&unsigned(8)), Unsigned::Refused(Whose::Own));
+    assert_eq!(said(&unsigned(7)), Unsigned::Unsaid);
+    assert_eq!(said(&entry("*", "require = false")), Unsigned::Unsaid);
+}
+
+fn rotation(from: PublicKey, to: PublicKey) -> String {
+    let statement = ["A".repeat(128), "A".repeat(128)].join(".");
+    format!(
+        "[[rotation]]\nindex = \"{INDEX}\"\ncrate = \"*\"\nfrom = \"{from}\"\nto = \"{to}\"\nstatement = \"{statement}\"\n"
+    )
+}
+
+/// A project may state what it likes, and cannot have it verified for every package.
+#[test]
+fn a_signature_is_verified_once_and_only_where_it_would_count() {
+    let verified = |from: PublicKey| {
+        let own = list(&entry("*", "signers = [\"alice\"]")).unwrap();
+        let trust = Trust::Lists { own, projects: list(&rotation(from, bob())).unwrap() };
+        for _ in 0..2 {
+            assert!(matches!(
+                trust.of_key(INDEX, &name("hello"), &bob()),
+                Word::Changed { rotation: None, .. }
+            ));
+        }
+        let Trust::Lists { projects, .. } = trust else { unreachable!() };
+        projects.rotations[0].verified()
+    };
+    assert_eq!((verified(alice()), verified(bob())), (Some(false), None));
+    assert!(list(&rotation(alice(), bob()).repeat(256)).is_ok());
+    let many = list(&rotation(alice(), bob()).repeat(257)).unwrap_err();
+    assert!(matches!(many, Problem::Value { key: "[[rotation]]", .. }), "{many:?}");
 }
 
 #[test]

@@ -49,6 +49,11 @@ impl<'a> Remote<'a> {
         Ok(Self { index, asked, config, token: Some(token) })
     }
 
+    /// Whether there is anything to ask for proofs.
+    pub(super) fn has_api(&self) -> bool {
+        self.config.api.is_some()
+    }
+
     /// The proof of a version.
     pub(super) fn proof(&self, name: &CrateName, version: &Version) -> Result<Vec<u8>, Error> {
         let missing = || Error::NoProof { version: format!("{name} {version}") };

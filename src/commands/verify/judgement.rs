@@ -2,9 +2,9 @@
 
 use asymmetric_token::Checksum;
 
+use super::Source;
 use super::evidence::{Evidence, Good, Places};
 use super::verdict::Verdict;
-use super::{signer_in_words, suggested_name};
 use crate::lock_file::Package;
 use crate::text::escape;
 use crate::trust::{News, Rotation, Trust, Unsigned, Whose, Word};
@@ -83,23 +83,26 @@ pub(super) fn judge<'a>(
 }
 
 fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement<'a> {
-    let proof = &good.proof;
-    let news = |rotation: Option<&Rotation>| News {
-        index: package.index.clone(),
-        name: package.name.clone(),
-        key: proof.public,
-        called: suggested_name(proof),
-        rotation: rotation.cloned(),
+    let from = &good.signer;
+    // Whoever can write into a folder is not to have their key offered.
+    let news = |rotation: Option<&Rotation>| {
+        (from.source == Source::Registry).then(|| News {
+            index: package.index.clone(),
+            name: package.name.clone(),
+            key: from.key,
+            called: from.suggested_name(),
+            rotation: rotation.cloned(),
+        })
     };
-    let signer = signer_in_words(proof, trust);
-    let (verdict, text, news) = match trust.of_key(&package.index, &package.name, &proof.public) {
+    let signer = from.in_words(trust);
+    let (verdict, text, news) = match trust.of_key(&package.index, &package.name, &from.key) {
         Word::Trusted { whose, name } => {
             (Verdict::Trusted, format!("signed by {}{}", escape(&name), by(whose)), None)
         }
         Word::Given => (Verdict::Trusted, "signed by the key given with --key".into(), None),
         Word::New => {
             let text = format!("file and signature good; signer {signer}, not in your list for it yet");
-            (Verdict::NewSigner, text, Some(news(None)))
+            (Verdict::NewSigner, text, news(None))
         }
         Word::NotGiven => (
             Verdict::ChangedSigner,
@@ -118,7 +121,11 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
                         rotation.from.id()
                     );
                     // Only the person's own list can be added to.
-                    (Verdict::ChangedSigner, text, (whose == Whose::Own).then(|| news(Some(rotation))))
+                    (
+                        Verdict::ChangedSigner,
+                        text,
+                        (whose == Whose::Own).then(|| news(Some(rotation))).flatten(),
+                    )
                 }
             }
         }
@@ -135,6 +142,12 @@ fn by(whose: Whose) -> &'static str {
 }
 
 impl<'a> Judgement<'a> {
+    /// Whether all that could be recorded comes from a folder.
+    pub(super) fn is_new_and_only_kept(&self) -> bool {
+        let is_kept = self.good.as_ref().is_some_and(|good| good.signer.source == Source::Kept);
+        is_kept && self.verdict == Verdict::NewSigner
+    }
+
     fn new(package: &'a Package, verdict: Verdict, text: impl Into<String>) -> Self {
         Self { package, verdict, text: text.into(), good: None, news: None }
     }

@@ -5,17 +5,19 @@
 //! nor what is remembered.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::Verify;
 use super::evidence::Places;
 use super::judgement::{self, Before, Judgement};
 use super::report;
 use super::verdict::Verdict;
+use crate::cargo_config::Detour;
 use crate::context::Context;
 use crate::error::Error;
 use crate::lock_file::{LockFile, Package};
 use crate::text::escape;
-use crate::trust::{self, News, Trust};
+use crate::trust::{self, News, Rotation, Trust};
 use crate::ui::Ui;
 
 /// Verifies every package of the lock file.
@@ -23,15 +25,23 @@ pub(super) fn run(path: &Path, arguments: &Verify, context: &Context) -> Result<
     let lock = LockFile::read(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let trust = Trust::load(context.cargo.home(), &arguments.key, Some(folder))?;
-    let places = Places::new(&lock.packages, arguments, context)?;
+    let mut places = Places::new(&lock.packages, arguments, context)?;
+    builds_what_is_locked(folder, &places, context)?;
     let mut judgements = judgements(&lock.packages, &trust, &places);
-    let good =
-        judgements.iter().filter_map(|judgement| Some((judgement.package, &**judgement.good.as_ref()?)));
-    places.keep(good)?;
+    places.kept_all()?;
     if arguments.remember {
         remember(&mut judgements, &trust, arguments, context, &places)?;
     }
     report::report(&judgements, &lock.apart, &places, arguments.json)
+}
+
+/// Whether the project leaves cargo to build what its lock file names, which is all that is verified.
+fn builds_what_is_locked(folder: &Path, places: &Places<'_>, context: &Context) -> Result<(), Error> {
+    let here = folder.canonicalize().map_err(Error::Stdio)?;
+    match context.cargo.read_in(&here)?.in_place_of(&places.registries())? {
+        Some(Detour { key, origin }) => Err(Error::NotAsLocked { key, origin }),
+        None => Ok(()),
+    }
 }
 
 fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -> Vec<Judgement<'a>> {
@@ -39,7 +49,7 @@ fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -
         packages.iter().map(|package| judgement::beforehand(package, trust, places)).collect();
     let is_open = |before: &Before<'_>| matches!(before, Before::Open(_));
     let open = packages.iter().zip(&beforehand).filter(|(_, before)| is_open(before));
-    let mut evidence = places.look(&open.map(|(package, _)| package).collect::<Vec<_>>()).into_iter();
+    let mut evidence = places.look(&open.map(|(package, _)| package).collect::<Vec<_>>(), trust).into_iter();
     let judged = packages.iter().zip(beforehand).map(|(package, before)| match before {
         Before::Judged(judgement) => *judgement,
         Before::Open(checksum) => {
@@ -50,8 +60,8 @@ fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -
     judged.collect()
 }
 
-/// Shows each new key with its crates, asks once, and records all of them. That a key takes the place of a trusted one is asked for by
-/// itself, and not waved through by `--yes`: whoever has stolen a key can sign that as well.
+/// Shows each new key with its crates, asks once, and records all of them. That a key takes the place of a trusted one is asked for each
+/// by itself, and not waved through by `--yes`: whoever has stolen a key can sign that as well.
 fn remember(
     judgements: &mut [Judgement<'_>],
     trust: &Trust,
@@ -67,6 +77,9 @@ fn remember(
             news.push(found.clone());
         }
     }
+    if judgements.iter().any(Judgement::is_new_and_only_kept) {
+        ui.note("a key that only a kept proof names is not recorded: the registry has to answer for it in the same run");
+    }
     let (rotations, new): (Vec<_>, Vec<_>) = news.into_iter().partition(|news| news.rotation.is_some());
     let mut agreed = Vec::new();
     if !new.is_empty() {
@@ -81,16 +94,8 @@ fn remember(
     }
     if !rotations.is_empty() && arguments.yes {
         ui.note("a key that takes the place of a trusted one is not remembered with --yes: run it without");
-    } else if !rotations.is_empty() {
-        for line in lines(&rotations, trust, places) {
-            ui.say(line);
-        }
-        ui.note(
-            "the old keys and these have signed this; somebody who has stolen an old key could have, too",
-        );
-        if ui.confirm("Have each of these keys take the place of the one before?", deadline)? {
-            agreed.extend(rotations);
-        }
+    } else {
+        agreed.extend(agreed_to(rotations, &ui, deadline)?);
     }
     if agreed.is_empty() {
         return Ok(());
@@ -104,6 +109,24 @@ fn remember(
         }
     }
     Ok(())
+}
+
+/// Asks for each statement by itself, with all that was signed.
+fn agreed_to(rotations: Vec<News>, ui: &Ui, deadline: Duration) -> Result<Vec<News>, Error> {
+    let mut answers = Vec::<(Rotation, bool)>::new();
+    for rotation in rotations.iter().filter_map(|news| news.rotation.as_ref()) {
+        if answers.iter().any(|(asked, _)| asked == rotation) {
+            continue;
+        }
+        let Rotation { index, written, from, to, .. } = rotation;
+        ui.say(format_args!("from {from}\nto   {to}\nfor {} of {}", escape(written), escape(index)));
+        ui.note("both keys have signed this; somebody who has stolen the old one could have, too");
+        let yes = ui.confirm("Have the second key take the place of the first there?", deadline)?;
+        answers.push((rotation.clone(), yes));
+    }
+    let is_agreed =
+        |news: &News| answers.iter().any(|(asked, yes)| *yes && news.rotation.as_ref() == Some(asked));
+    Ok(rotations.into_iter().filter(is_agreed).collect())
 }
 
 /// A line for each key: whose it is, and what it signs.

@@ -111,10 +111,10 @@ fn package(judgement: &Judgement<'_>) -> Value {
     })
 }
 
-fn signature(Good { proof, signed, logged, .. }: &Good) -> Value {
+fn signature(Good { signer, signed, logged }: &Good) -> Value {
     json!({
-        "public": proof.public.to_string(),
-        "key-id": proof.public.id().to_string(),
+        "public": signer.key.to_string(),
+        "key-id": signer.key.id().to_string(),
         "signed-at": signed.at.to_string(),
         "user": logged.as_ref().map(|logged| &logged.user),
         "logged-at": logged.as_ref().map(|logged| logged.time.to_string()),

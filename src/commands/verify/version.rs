@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::Verify;
 use super::fetch::Remote;
+use super::{Signer, Source, Verify};
 use crate::commands::finding::{Finding, Verdict};
 use crate::commands::{print, print_json, sha256};
 use crate::context::Context;
@@ -181,7 +181,7 @@ fn news(word: &Word<'_>, proof: &Proof) -> News {
         index: proof.index.clone(),
         name: proof.name.clone(),
         key: proof.public,
-        called: super::suggested_name(proof),
+        called: signer(proof).suggested_name(),
         rotation,
     }
 }
@@ -357,10 +357,15 @@ impl Findings {
     }
 }
 
+fn signer(proof: &Proof) -> Signer {
+    let logged = proof.logged().and_then(Result::ok);
+    Signer::of(proof, logged.as_ref(), Source::Registry)
+}
+
 /// What all of it comes to. The name is the person's own for the key, or else what the registry says.
 fn sentence(proof: &Proof, trust: &Trust, holds: bool) -> String {
     let Proof { name, version, .. } = proof;
-    let signer = super::signer_in_words(proof, trust);
+    let signer = signer(proof).in_words(trust);
     if holds {
         format!("{name} {version} is the one that {signer} has signed.")
     } else {

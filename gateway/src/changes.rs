@@ -104,6 +104,12 @@ pub(crate) enum ChangeError {
          command again"
     )]
     TakenOver(String),
+    /// Another attempt with the same file took away what was sent.
+    #[error(
+        "{0} was not carried out, because another attempt with the same file was given up during the upload; run the command \
+         again"
+    )]
+    PiecesGone(String),
     /// The store failed before anything was changed.
     #[error(
         "the registry failed before anything was changed; its log says why, so try again when it is mended"
@@ -206,6 +212,7 @@ impl Changes {
                 }
                 Err(match error {
                     UpstreamError::Store(StoreError::Settled(change)) => ChangeError::TakenOver(change),
+                    UpstreamError::Store(StoreError::PiecesGone) => ChangeError::PiecesGone(change),
                     UpstreamError::Store(source) if !source.is_in_doubt() => {
                         ChangeError::NotMade { change, source }
                     }

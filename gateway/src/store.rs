@@ -160,6 +160,12 @@ pub enum StoreError {
     /// A change has an outcome on record already.
     #[error("it is on record already what came of {0}")]
     Settled(String),
+    /// Pieces of an upload were removed, because another attempt with the same file was given up.
+    #[error("another attempt with the same file was given up during this upload, and took pieces of it away")]
+    PiecesGone,
+    /// The log had a change, and has lost it.
+    #[error("the audit log has lost {0}, with its end")]
+    IntentLost(String),
     /// The audit log cannot represent something.
     #[error("the audit log cannot represent this: {0}")]
     Entry(String),
@@ -243,12 +249,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the store's PostgreSQL cannot be asked at present. The same may be asked again later.
+    /// Whether the same may be asked again later: the store's PostgreSQL cannot be asked at present, or two came at once.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Database(EngineError::Postgres(error)) => error.is_passing(),
-            Self::Database(EngineError::InDoubt(_)) => true,
+            Self::Database(EngineError::InDoubt(_)) | Self::PiecesGone => true,
             _ => false,
         }
     }
@@ -334,9 +340,11 @@ impl StoreError {
             Self::Database(error) => error.hint(),
             Self::Entry(_)
             | Self::File { .. }
+            | Self::IntentLost(_)
             | Self::KeyRevoked(_)
             | Self::NoLoss
             | Self::NotLost { .. }
+            | Self::PiecesGone
             | Self::Random
             | Self::Settled(_)
             | Self::Thread(_)

@@ -7,21 +7,23 @@ use asymmetric_token::CrateName;
 
 use crate::store::Intent;
 
-/// The intents, by their places in the audit log. Usually there are none.
+/// The intents, by their places in the audit log and what is there. Usually there are none.
 #[derive(Debug, Default)]
-pub(super) struct LeftOpen(Mutex<BTreeMap<i64, Intent>>);
+pub(super) struct LeftOpen(Mutex<Intents>);
+
+type Intents = BTreeMap<(i64, [u8; 32]), Intent>;
 
 impl LeftOpen {
     pub(super) fn add(&self, intent: Intent) {
-        self.list().insert(intent.seq, intent);
+        self.list().insert(place(&intent), intent);
     }
 
     pub(super) fn remove(&self, intent: &Intent) {
-        self.list().remove(&intent.seq);
+        self.list().remove(&place(intent));
     }
 
     pub(super) fn has(&self, intent: &Intent) -> bool {
-        self.list().contains_key(&intent.seq)
+        self.list().contains_key(&place(intent))
     }
 
     /// Those of one crate, oldest first.
@@ -29,7 +31,11 @@ impl LeftOpen {
         self.list().values().filter(|intent| intent.mutation.name() == name).cloned().collect()
     }
 
-    fn list(&self) -> MutexGuard<'_, BTreeMap<i64, Intent>> {
+    fn list(&self) -> MutexGuard<'_, Intents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn place(intent: &Intent) -> (i64, [u8; 32]) {
+    (intent.seq, intent.hash.0)
 }

@@ -311,8 +311,8 @@ impl Changes {
     /// by one token: if another one is on record for it, this one did nothing.
     pub(super) async fn found_out(&self, intent: &Intent) -> Result<Outcome, UpstreamError> {
         // The built-in registry's commit may have come through although nobody heard of it.
-        let seq = intent.seq;
-        if let Some(recorded) = self.store.asked(move |store| store.outcome(seq)).await? {
+        let asked = intent.clone();
+        if let Some(recorded) = self.store.asked(move |store| store.outcome(&asked)).await? {
             return Ok(recorded);
         }
         let (name, version) = (intent.mutation.name(), intent.mutation.version());

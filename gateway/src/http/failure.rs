@@ -109,6 +109,7 @@ impl Failure {
                 ChangeError::Unsettled { .. }
                 | ChangeError::NotNow(_)
                 | ChangeError::TakenOver(_)
+                | ChangeError::PiecesGone(_)
                 | ChangeError::InDoubt(_),
             )
             | Self::Unavailable(_)
@@ -191,6 +192,7 @@ impl From<ChangeError> for Failure {
             | ChangeError::Unsettled { .. }
             | ChangeError::NotNow(_)
             | ChangeError::TakenOver(_)
+            | ChangeError::PiecesGone(_)
             | ChangeError::NothingChanged(_)
             | ChangeError::InDoubt(_)
             | ChangeError::NotMade { .. }
@@ -246,8 +248,11 @@ impl IntoResponse for Failure {
             Self::Change(ChangeError::Unsettled { .. }) => {
                 tracing::warn!(cause = detail, "a change has to wait for the outcome of another one");
             }
-            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => {
-                tracing::warn!(cause = detail, "a change was not made for another gateway's sake");
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_) | ChangeError::PiecesGone(_)) => {
+                tracing::warn!(
+                    cause = detail,
+                    "a change was not made because of another one, or of another gateway"
+                );
             }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
@@ -266,7 +271,9 @@ impl IntoResponse for Failure {
         let retry_after = match &self {
             Self::TooMany(wait) => Some(whole_seconds(wait).into()),
             Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
-            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_)) => Some(OTHERS_RETRY.into()),
+            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_) | ChangeError::PiecesGone(_)) => {
+                Some(OTHERS_RETRY.into())
+            }
             Self::Change(ChangeError::InDoubt(_)) | Self::InDoubt(_) => Some(IN_DOUBT_RETRY.into()),
             Self::Unavailable(_) => Some(UNAVAILABLE_RETRY.into()),
             Self::Change(error) if is_passing(error) => Some(UNAVAILABLE_RETRY.into()),

@@ -143,7 +143,8 @@ fn last(sql: &Sql<'_>) -> Result<Point, StoreError> {
     Ok(sql.optional(last, values![], point)?.unwrap_or(Point::START))
 }
 
-fn at(sql: &Sql<'_>, seq: u64) -> Result<Option<Point>, StoreError> {
+/// The place and hash of one entry, if it is there.
+pub(super) fn at(sql: &Sql<'_>, seq: u64) -> Result<Option<Point>, StoreError> {
     sql.optional("SELECT seq, hash FROM audit WHERE seq = ?", values![column(seq)?], point)
 }
 

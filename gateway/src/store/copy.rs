@@ -88,7 +88,7 @@ impl Store {
             source.without_limits()?;
             self.has_no_gateway()?;
             let end = self.audit_end()?;
-            let is_done = moved.is_elsewhere() && target.is_incomplete()? && target.audit_end()? == end;
+            let is_done = moved.is_at(there) && target.is_copied_from(here)? && target.audit_end()? == end;
             if is_done {
                 verified(target)?;
                 return Ok::<_, E>(Copied { end, files: self.versions()?.len() });
@@ -119,8 +119,10 @@ impl Store {
         }
     }
 
-    fn is_incomplete(&self) -> Result<bool, StoreError> {
-        Ok(matches!(Moved::read(&self.reader()?)?.is_here(), Err(StoreError::Incomplete { .. })))
+    /// Whether this store is an incomplete copy of the one at that place.
+    fn is_copied_from(&self, place: &StorePlace) -> Result<bool, StoreError> {
+        let is_of = |error| matches!(error, StoreError::Incomplete { from } if from == place.to_string());
+        Ok(Moved::read(&self.reader()?)?.is_here().is_err_and(is_of))
     }
 
     /// Marks this store as incomplete, and removes what an earlier copy has left.

@@ -171,6 +171,10 @@ impl Store {
 fn use_nonce(transaction: &Sql<'_>, enrolling: &Enrolling, most: i64) -> Result<(), EnrollError> {
     let (nonce, kept_until) = &enrolling.nonce;
     let nonce = serde_json::json!(["enroll", nonce]).to_string();
+    // It may have been used and be forgotten, if the clock was ahead and is put back.
+    if kept_until.as_second() < ledger::forgotten_until(transaction)? {
+        return Err(EnrollmentError::NonceUsed.into());
+    }
     if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![&nonce])? {
         return Err(EnrollmentError::NonceUsed.into());
     }
@@ -293,5 +297,6 @@ mod tests {
         assert!(matches!(spend(&enrolling("a", now)), Err(EnrollError::Refused(EnrollmentError::NonceUsed))));
         let later = Timestamp::from_second(60).unwrap();
         spend(&enrolling("c", later)).unwrap();
+        assert!(matches!(spend(&enrolling("a", now)), Err(EnrollError::Refused(EnrollmentError::NonceUsed))));
     }
 }

@@ -15,7 +15,7 @@ use super::audit::{self, Kind};
 use super::counts::{self, Counted};
 use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, crates, in_doubt, keys, parsed, time};
-use crate::audit::Point;
+use crate::audit::{Hash, Point};
 use crate::keys::User;
 use crate::policy::{self, Refusal};
 
@@ -43,6 +43,8 @@ pub struct Signed {
 pub struct Intent {
     /// Its place in the audit log.
     pub seq: i64,
+    /// The hash of its entry. A log that has lost its end may have another entry at the same place.
+    pub hash: Hash,
     /// What is about to be done.
     pub mutation: Mutation,
     /// Who wants it done.
@@ -199,7 +201,8 @@ impl Store {
             counts::add(transaction, Counted::Open, 1)?;
             in_doubt::begin(transaction, seq, mutation, &user)?;
             self.note_intent(transaction, seq)?;
-            let intent = Intent { seq, mutation: mutation.clone(), user, time: signed.now };
+            let (hash, time) = (begun.hash, signed.now);
+            let intent = Intent { seq, hash, mutation: mutation.clone(), user, time };
             if !take_turn(transaction, &intent)? {
                 return Err(SpendError::Elsewhere(mutation.name().clone()));
             }
@@ -212,10 +215,11 @@ impl Store {
     /// Writes down the outcome of an intent.
     ///
     /// # Errors
-    /// [`StoreError::Settled`] if it is settled already; [`StoreError::Database`], and the outcome is written down later.
+    /// [`StoreError::Settled`] if it is settled already, [`StoreError::IntentLost`]; [`StoreError::Database`], and the outcome is
+    /// written down later.
     pub fn settle(&self, intent: &Intent, outcome: &Outcome, now: Timestamp) -> Result<Point, StoreError> {
         let settled = self.write(|transaction| settle(transaction, intent, outcome, now));
-        if !matches!(settled, Ok(_) | Err(StoreError::Settled(_) | StoreError::Damaged(_))) {
+        if settled.as_ref().is_err_and(may_be_written_later) {
             self.unrecorded.remember(intent, outcome);
         }
         settled
@@ -224,7 +228,7 @@ impl Store {
     /// Writes down what the registry behind answered. If somebody else has settled the intent meanwhile, it is a late outcome.
     ///
     /// # Errors
-    /// [`StoreError::Database`], and the outcome is written down later.
+    /// [`StoreError::IntentLost`]; [`StoreError::Database`], and the outcome is written down later.
     pub(crate) fn answered(
         &self,
         intent: &Intent,
@@ -232,7 +236,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Point, StoreError> {
         let recorded = self.write(|transaction| answered(transaction, intent, outcome, now));
-        if !matches!(recorded, Ok(_) | Err(StoreError::Damaged(_))) {
+        if recorded.as_ref().is_err_and(may_be_written_later) {
             self.unrecorded.remember(intent, outcome);
         }
         recorded
@@ -241,8 +245,8 @@ impl Store {
     /// The outcome of an intent that is on record; `None` if it is open.
     ///
     /// # Errors
-    /// [`StoreError::Database`], [`StoreError::Damaged`].
-    pub(crate) fn outcome(&self, intent: i64) -> Result<Option<Outcome>, StoreError> {
+    /// [`StoreError::IntentLost`], [`StoreError::Database`], [`StoreError::Damaged`].
+    pub(crate) fn outcome(&self, intent: &Intent) -> Result<Option<Outcome>, StoreError> {
         let reader = self.reader()?;
         if is_open(&reader, intent)? { Ok(None) } else { Ok(Some(last_outcome(&reader, intent)?.0)) }
     }
@@ -296,10 +300,10 @@ pub(super) fn answered(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<Point, StoreError> {
-    if is_open(transaction, intent.seq)? {
+    if is_open(transaction, intent)? {
         return settle(transaction, intent, outcome, now);
     }
-    let (known, at) = last_outcome(transaction, intent.seq)?;
+    let (known, at) = last_outcome(transaction, intent)?;
     // That something failed here adds nothing, and a commit that failed may be on disk nevertheless.
     if known == *outcome || matches!(outcome, Outcome::Failed(_)) {
         return Ok(at);
@@ -330,9 +334,9 @@ pub(super) fn settle(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<Point, StoreError> {
-    let open = transaction.execute("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
-    if open == 0 {
-        return Err(StoreError::Settled(intent.to_string()));
+    let open = "DELETE FROM open_intent WHERE seq = ?1 AND EXISTS (SELECT 1 FROM audit WHERE seq = ?1 AND hash = ?2)";
+    if transaction.execute(open, values![intent.seq, &intent.hash.to_string()])? == 0 {
+        return Err(not_open(transaction, intent)?);
     }
     counts::add(transaction, Counted::Open, -1)?;
     if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
@@ -379,7 +383,11 @@ fn publish(
 }
 
 /// The outcome of an intent that is on record, and where. An entry's text is canonical, so it can be looked for.
-fn last_outcome(sql: &Sql<'_>, intent: i64) -> Result<(Outcome, Point), StoreError> {
+fn last_outcome(sql: &Sql<'_>, intent: &Intent) -> Result<(Outcome, Point), StoreError> {
+    if !is_there(sql, intent)? {
+        return Err(StoreError::IntentLost(intent.to_string()));
+    }
+    let intent = intent.seq;
     let of_intent = format!("%\"intent\":{intent},\"kind\":\"outcome\",%");
     let found = sql.optional(
         "SELECT seq, hash, entry FROM audit WHERE seq > ? AND entry LIKE ? ORDER BY seq DESC LIMIT 1",
@@ -486,12 +494,30 @@ fn challenge_key(signed: &Signed) -> Option<String> {
 
 /// Whoever makes a change and settles it in one transaction looks at this first: the state of the crate is judged only then.
 pub(super) fn must_be_open(transaction: &Sql<'_>, intent: &Intent) -> Result<(), StoreError> {
-    if is_open(transaction, intent.seq)? { Ok(()) } else { Err(StoreError::Settled(intent.to_string())) }
+    if is_open(transaction, intent)? { Ok(()) } else { Err(not_open(transaction, intent)?) }
 }
 
-/// Whether the intent at this place has no outcome.
-pub(super) fn is_open(sql: &Sql<'_>, seq: i64) -> Result<bool, StoreError> {
-    sql.exists("SELECT 1 FROM open_intent WHERE seq = ?", values![seq])
+/// Whether the log has an intent, without an outcome.
+pub(super) fn is_open(sql: &Sql<'_>, intent: &Intent) -> Result<bool, StoreError> {
+    let open = "SELECT 1 FROM open_intent JOIN audit ON audit.seq = open_intent.seq WHERE audit.seq = ? AND hash = ?";
+    sql.exists(open, values![intent.seq, &intent.hash.to_string()])
+}
+
+/// Whether the log has an intent, and not another entry or none at its place.
+fn is_there(sql: &Sql<'_>, intent: &Intent) -> Result<bool, StoreError> {
+    let there = "SELECT 1 FROM audit WHERE seq = ? AND hash = ?";
+    sql.exists(there, values![intent.seq, &intent.hash.to_string()])
+}
+
+/// Why an intent is not open.
+fn not_open(sql: &Sql<'_>, intent: &Intent) -> Result<StoreError, StoreError> {
+    let why = if is_there(sql, intent)? { StoreError::Settled } else { StoreError::IntentLost };
+    Ok(why(intent.to_string()))
+}
+
+/// Whether an outcome that could not be written with this error can be, when the store works again.
+fn may_be_written_later(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Settled(_) | StoreError::IntentLost(_) | StoreError::Damaged(_))
 }
 
 fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
@@ -499,9 +525,11 @@ fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
 }
 
 pub(super) fn intent(seq: i64, entry: &str) -> Result<Intent, StoreError> {
+    let hash = Hash::of(entry.as_bytes());
     let entry = Entry::parse(entry)?;
     Ok(Intent {
         seq,
+        hash,
         mutation: entry.mutation()?,
         user: parsed(entry.text("user")?)?,
         time: time(entry.text("time")?)?,

@@ -117,6 +117,9 @@ impl Store {
         let sql = "INSERT INTO open_reason (seq, why) SELECT seq, ?2 FROM open_intent WHERE seq = ?1
                    ON CONFLICT (seq) DO UPDATE SET why = excluded.why WHERE open_reason.why <> excluded.why";
         self.write(|transaction| {
+            if !ledger::is_open(transaction, intent)? {
+                return Ok(());
+            }
             if transaction.is_postgres() {
                 gateways::release_turn(transaction, intent.seq)?;
             }
@@ -152,7 +155,7 @@ impl Store {
             Decision::NotDone => (Outcome::Failed(DECIDED.to_owned()), "not done"),
         };
         self.write(|transaction| {
-            if !ledger::is_open(transaction, seq)? {
+            if !ledger::is_open(transaction, &intent)? {
                 return Err(DecisionError::NotOpen(seq));
             }
             if decision == Decision::Done

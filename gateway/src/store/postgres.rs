@@ -21,6 +21,7 @@ use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use tokio::runtime::{self, Handle, Runtime};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::error::{Severity, SqlState};
@@ -38,9 +39,11 @@ pub use revisions::{Present, REVISION};
 
 /// How many connections a gateway has at most, beside the one that asks for the revision.
 pub const CONNECTIONS: usize = 16;
+/// How many of them are in use at most by those who write, and who wait for each other. The rest is for readers.
+pub const WRITERS: usize = 8;
 /// How long one server may take until a new connection to it can be used.
 pub const CONNECT: Duration = Duration::from_secs(5);
-/// How long somebody waits for a connection that others have.
+/// How long somebody waits for a connection that others have, and before that, to write, for a turn to have one.
 pub const FREE: Duration = Duration::from_secs(5);
 /// How long the server works on a statement, and lets it wait for locks, until it refuses it.
 pub const STATEMENT: Duration = Duration::from_secs(10);
@@ -63,8 +66,8 @@ pub enum PostgresError {
     /// The certificate authorities.
     #[error(transparent)]
     Authorities(#[from] AuthoritiesError),
-    /// Others have all connections.
-    #[error("all {CONNECTIONS} connections to PostgreSQL were in use for {} seconds", FREE.as_secs())]
+    /// Others have all connections, or all that may be used to write.
+    #[error("others had PostgreSQL's connections in use for {} seconds", FREE.as_secs())]
     Busy,
     /// A call was not answered in time. It is not known what came of it.
     #[error("PostgreSQL did not answer within {0:?}")]
@@ -142,6 +145,11 @@ fn of_code(code: &SqlState) -> Option<&'static str> {
         ),
         (&SqlState::QUERY_CANCELED, LATE),
         (
+            &SqlState::LOCK_NOT_AVAILABLE,
+            "a session is at work on a table that is to be changed, such as that of a backup: see pg_stat_activity, and run the \
+             command again when it has ended",
+        ),
+        (
             &SqlState::INSUFFICIENT_PRIVILEGE,
             "run `store` commands as the owner of the tables; `registry-gateway store migrate --role ROLE` gives the gateway's \
              role its rights",
@@ -161,6 +169,7 @@ pub struct Postgres {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     pool: Pool<Connector>,
+    writers: Semaphore,
     clock: Arc<Clock>,
     revisions: Revisions,
 }
@@ -185,7 +194,8 @@ impl Postgres {
             .map_err(|error| PostgresError::Runtime(io::Error::other(error)))?;
         let clock = Arc::new(Clock::new());
         let revisions = Revisions::new(runtime.handle(), pool.clone(), clock.clone());
-        let postgres = Self { runtime: Some(runtime), pool, clock, revisions };
+        let writers = Semaphore::new(WRITERS);
+        let postgres = Self { runtime: Some(runtime), pool, writers, clock, revisions };
         let session = postgres.session()?;
         let now = format!("SELECT {NOW}");
         postgres.clock.set(session.wait(session.client().query_one(&now, &[]))?.try_get(0)?);
@@ -207,6 +217,16 @@ impl Postgres {
     /// [`PostgresError`], after [`REVISION`] at the latest.
     pub async fn present(&self) -> Result<Present, PostgresError> {
         self.revisions.present().await
+    }
+
+    /// Waits for its turn to have a connection to write by, no longer than [`FREE`].
+    ///
+    /// # Errors
+    /// [`PostgresError::Busy`]; nothing has been asked then.
+    pub fn writer(&self) -> Result<SemaphorePermit<'_>, PostgresError> {
+        let runtime = self.runtime.as_ref().ok_or(PostgresError::GivenUp)?;
+        let turn = waited(runtime.handle(), FREE, self.writers.acquire());
+        turn.map_err(|_| PostgresError::Busy)?.map_err(|_| PostgresError::GivenUp)
     }
 
     /// A connection for one use at a time, a new one or one that was kept.
@@ -231,7 +251,8 @@ impl Postgres {
                 PoolError::Timeout(TimeoutType::Wait) => PostgresError::Busy,
                 other => PostgresError::Runtime(io::Error::other(other.to_string())),
             })?;
-        Ok(Session { runtime: runtime.handle().clone(), connection, is_kept: Cell::new(false) })
+        let (runtime, call) = (runtime.handle().clone(), Cell::new(CALL));
+        Ok(Session { runtime, connection, call, is_kept: Cell::new(false) })
     }
 }
 
@@ -250,6 +271,8 @@ impl Drop for Postgres {
 pub struct Session {
     runtime: Handle,
     connection: Object<Connector>,
+    /// How long a call is waited for.
+    call: Cell<Duration>,
     is_kept: Cell<bool>,
 }
 
@@ -260,7 +283,7 @@ impl Session {
         self.connection.client()
     }
 
-    /// Waits for an answer, no longer than [`CALL`].
+    /// Waits for an answer, no longer than [`CALL`], unless it [may take longer](Self::without_limit).
     ///
     /// # Errors
     /// [`PostgresError::Late`], [`PostgresError::GivenUp`], [`PostgresError::Failed`].
@@ -268,7 +291,7 @@ impl Session {
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
-        self.wait_for(CALL, answer)
+        self.wait_for(self.call.get(), answer)
     }
 
     /// Waits for an answer, no longer than this.
@@ -291,6 +314,11 @@ impl Session {
                 Err(PostgresError::Late(limit))
             }
         }
+    }
+
+    /// From now on every answer is waited for as long as the connection holds.
+    pub fn without_limit(&self) {
+        self.call.set(Duration::MAX);
     }
 
     /// Lets others have the connection when this is dropped, unless something is asked before. No transaction may be open.

@@ -35,8 +35,8 @@ impl Store {
     /// may tell it; no thread waits for it.
     ///
     /// # Errors
-    /// [`StoreError::File`], [`StoreError::Database`]; in a PostgreSQL after
-    /// [`REVISION`](super::postgres::REVISION) at the latest.
+    /// [`StoreError::File`], [`StoreError::Database`]; in a PostgreSQL [`StoreError::Moved`], [`StoreError::Incomplete`], and all
+    /// of them after [`REVISION`](super::postgres::REVISION) at the latest.
     pub async fn revision(&self) -> Result<Revision, StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => self.of_file(sqlite),

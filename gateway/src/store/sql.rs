@@ -135,8 +135,7 @@ impl Sql<'_> {
     pub(super) fn without_limits(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(_) => Ok(()),
-            Self::Postgres(session) => session
-                .batch("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"),
+            Self::Postgres(session) => session.without_limits(),
         }
     }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::ledger::{self, Intent, Outcome};
 use super::sql::Sql;
 use super::{Store, StoreError};
+use crate::audit::Hash;
 
 /// The outcomes, in the order in which they became known.
 #[derive(Debug, Default)]
@@ -19,21 +20,30 @@ impl Unrecorded {
         self.list().push((intent.clone(), outcome.clone()));
     }
 
-    /// Writes all of them, and returns the places of their intents. They have to be forgotten once that is committed.
-    pub(super) fn write(&self, transaction: &Sql<'_>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+    /// Writes all of them, and returns the hashes of their intents. They have to be forgotten once that is committed. An intent
+    /// that the log has lost has no outcome.
+    pub(super) fn write(&self, transaction: &Sql<'_>, now: Timestamp) -> Result<Vec<Hash>, StoreError> {
         let list = self.list().clone();
         for (intent, outcome) in &list {
-            ledger::answered(transaction, intent, outcome, now)?;
+            match ledger::answered(transaction, intent, outcome, now) {
+                Err(StoreError::IntentLost(change)) => tracing::error!(
+                    change,
+                    ?outcome,
+                    user = %intent.user,
+                    "the audit log has lost a change with its end; its outcome is nowhere but here"
+                ),
+                answered => drop(answered?),
+            }
         }
-        Ok(list.into_iter().map(|(intent, _)| intent.seq).collect())
+        Ok(list.into_iter().map(|(intent, _)| intent.hash).collect())
     }
 
-    pub(super) fn forget(&self, written: &[i64]) {
-        self.list().retain(|(intent, _)| !written.contains(&intent.seq));
+    pub(super) fn forget(&self, written: &[Hash]) {
+        self.list().retain(|(intent, _)| !written.contains(&intent.hash));
     }
 
     fn knows(&self, intent: &Intent) -> bool {
-        self.list().iter().any(|(known, _)| known.seq == intent.seq)
+        self.list().iter().any(|(known, _)| known.hash == intent.hash)
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<(Intent, Outcome)>> {
@@ -62,7 +72,7 @@ impl Store {
 
     /// Whether the outcome of an intent is neither on record nor known.
     pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader()?, intent.seq)?)
+        Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader()?, intent)?)
     }
 }
 

@@ -223,14 +223,20 @@ fn what_a_database_must_be() {
     let (why, text) = refused(open(&cluster.url(OWNER, &standby)));
     assert!(matches!(why, Unusable::ReadOnly), "{text}");
 
-    let forgetful = cluster.database();
-    cluster.sql("postgres", &format!("ALTER DATABASE {forgetful} SET synchronous_commit = off"));
-    let (why, text) = refused(open(&cluster.url(OWNER, &forgetful)));
-    assert!(matches!(why, Unusable::Forgetful), "{text}");
-
     cluster.sql("postgres", "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
     let (why, text) = refused(open(&cluster.url(OWNER, "latin")));
     assert!(matches!(&why, Unusable::Encoding(encoding) if encoding == "LATIN1"), "{text}");
+}
+
+#[test]
+fn what_is_committed_is_on_disk_and_on_standbys() {
+    let Some(cluster) = Cluster::shared() else { return };
+    for forgetful in ["off", "local"] {
+        let database = cluster.database();
+        cluster.sql("postgres", &format!("ALTER DATABASE {database} SET synchronous_commit = {forgetful}"));
+        let postgres = open(&cluster.url(OWNER, &database)).unwrap();
+        assert_eq!(asked(&postgres.session().unwrap(), "SHOW synchronous_commit"), "on");
+    }
 }
 
 /// Like a pooler that is told to ignore what it does not know of the first message: it passes on its user and database.

@@ -451,6 +451,40 @@ fn a_server_that_is_read_only_or_frozen_or_restarted() {
     assert_eq!(database.outcomes(), ["done"; 4]);
 }
 
+/// A transaction is on the primary before it is on a standby. Its row there does not say yet that a failover keeps it.
+#[test]
+fn a_commit_without_an_answer_is_told_when_a_standby_has_it() {
+    let Some(cluster) = Cluster::with(5432, &[], &[]) else { return };
+    let database = Database::of(&cluster);
+    let fixture = database.gateway();
+    let standbys = |names: &str| {
+        cluster.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
+        cluster.sql("postgres", "SELECT pg_reload_conf()");
+        retried_until(|| cluster.sql("postgres", "SHOW synchronous_standby_names") == names);
+    };
+    let waiting = |query: &str| {
+        let waiting = format!(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '{query}' LIMIT 1"
+        );
+        cluster.sql("postgres", &waiting)
+    };
+    standbys("nobody");
+    thread::scope(|scope| {
+        let publishing = scope.spawn(|| fixture.publish(&Upload::new("hello", "1.0.0")));
+        retried_until(|| !waiting("COMMIT").is_empty());
+        let end = format!("SELECT pg_terminate_backend({}, 10000)", waiting("COMMIT"));
+        cluster.sql("postgres", &end);
+        let asks = "BEGIN%FROM attempt WHERE id = %";
+        retried_until(|| {
+            publishing.is_finished() || !waiting(asks).is_empty() || !waiting("COMMIT").is_empty()
+        });
+        assert!(!waiting(asks).is_empty());
+        standbys("");
+        publishing.join().unwrap().assert_ok();
+    });
+    assert_eq!(database.outcomes(), ["done"]);
+}
+
 /// It waits for a database that comes up after it.
 #[test]
 fn a_database_that_is_away_at_the_start() {

@@ -2,9 +2,12 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::thread;
 
+use asymmetric_token::Mutation;
+use jiff::Timestamp;
 use registry_gateway::audit::Point;
-use registry_gateway::store::StoreError;
+use registry_gateway::store::{Signed, Store, StoreError};
 use registry_gateway::vault::{Vault, VaultError};
 use registry_gateway::{Gateway, StartError};
 
@@ -118,6 +121,73 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     database.succeeds(&["audit", "verify"]);
     let said = database.fails(&["store", "accept-restore", "--lost", &end.to_string()]);
     assert!(said.contains("the audit log has lost nothing"), "{said}");
+}
+
+/// What a gateway knows of a change is for that one, and not for another that is at its place in the log after the loss.
+#[test]
+fn an_outcome_whose_change_is_lost_is_written_nowhere() {
+    for is_anothers_there in [false, true] {
+        let Some(database) = Database::new() else { return };
+        let mut fixture = database.gateway();
+        fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+        fixture.running.take().unwrap().stop();
+        let backup = database.backup();
+        fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
+        let holder = database.hold("INSERT ON version");
+        thread::scope(|scope| {
+            let publishing = scope.spawn(|| fixture.publish(&Upload::new("hello", "1.1.0")));
+            database.holds();
+            database.restore(backup);
+            assert_ne!(publishing.join().unwrap().status, 200);
+        });
+        drop(holder);
+        let lost = Store::last_seen(&fixture.config.postgres).unwrap().unwrap();
+        if is_anothers_there {
+            let (key, now) = (fixture.publish.public.id(), Timestamp::now());
+            let (token, single_use_key) = (String::new(), "another".to_owned());
+            let mutation = Mutation::Owners { name: "other".parse().unwrap() };
+            let signed =
+                Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now };
+            let another = database.open().unwrap().begin(&signed).unwrap();
+            assert_eq!(another.seq, i64::try_from(lost.seq).unwrap());
+        }
+        // Every connection of before is tried once at most.
+        fixture.publish(&Upload::new("hello", "1.2.0"));
+        database.succeeds(&["store", "accept-restore", "--lost", &lost.to_string()]);
+        fixture.publish(&Upload::new("hello", "1.2.0")).assert_ok();
+        let settled = format!(
+            r#"SELECT count(*) FROM audit WHERE entry LIKE '%"intent":{},%' AND entry NOT LIKE '%"interrupted"%'"#,
+            lost.seq
+        );
+        assert_eq!(database.sql(&settled), "0");
+        database.succeeds(&["audit", "verify"]);
+    }
+}
+
+/// It is lost, and that is accepted, after the gateway has looked where the log ends, and before it writes the head.
+#[test]
+fn no_head_is_kept_of_an_entry_that_is_lost() {
+    let Some(database) = Database::new() else { return };
+    let mut fixture = database.gateway();
+    let end = fixture.running().store().audit_end().unwrap();
+    let lost = format!(
+        r#"SET session_replication_role = replica;
+        SELECT layout FROM log_end FOR UPDATE;
+        DO $$ BEGIN
+            WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))) LOOP
+                PERFORM pg_stat_clear_snapshot();
+            END LOOP;
+        END $$;
+        UPDATE audit SET hash = repeat('f', 64), entry = '{{"action":"accept-restore","lost":"{end}"}}' WHERE seq = {}"#,
+        end.seq
+    );
+    thread::scope(|scope| {
+        let losing = scope.spawn(|| database.sql(&lost));
+        while !database.sql("SELECT layout FROM log_end FOR UPDATE SKIP LOCKED").is_empty() {}
+        fixture.running.take().unwrap().stop();
+        losing.join().unwrap();
+    });
+    assert_eq!(database.sql(&format!("SELECT count(*) FROM head WHERE seq = {}", end.seq)), "0");
 }
 
 /// Also one that was stopped before.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use asymmetric_token::{Claims, Mutation};
 use jiff::Timestamp;
 use registry_gateway::config::{Config, PostgresConfig, UpstreamConfig};
-use registry_gateway::store::postgres::Postgres;
+use registry_gateway::store::postgres::{CONNECTIONS, Postgres, WRITERS};
 use registry_gateway::store::{Intent, Signed, SpendError, Store, StoreError};
 use registry_gateway::store_place::StorePlace;
 use registry_gateway::vault::Vault;
@@ -97,6 +97,52 @@ fn begin(store: &Store, signer: &Fixture) -> Result<Intent, SpendError> {
     let (token, key) = (signer.token(mutation.clone()), signer.publish.public.id());
     let single_use_key = token.clone();
     store.begin(&Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now })
+}
+
+/// However many wait for their turn to write.
+#[test]
+fn there_are_connections_for_readers() {
+    let Some(database) = Database::new() else { return };
+    let gateway = gateway(&database, |_| {});
+    gateway.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let holder = database.psql("BEGIN; SELECT layout FROM log_end FOR UPDATE;");
+    let waiting = || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        database.sql(waiting).parse::<usize>().unwrap()
+    };
+    thread::scope(|scope| {
+        let change = || gateway.running().store().can_be_changed();
+        let changing = [(); 2 * CONNECTIONS].map(|()| scope.spawn(change));
+        while waiting() < WRITERS {}
+        for _ in 0..CONNECTIONS {
+            gateway.get("/api/v1/crates/hello/1.0.0/download").assert_ok();
+        }
+        assert_eq!(waiting(), WRITERS);
+        drop(holder);
+        let changed = changing.into_iter().filter_map(|change| change.join().unwrap().ok());
+        assert!(changed.count() >= WRITERS);
+    });
+}
+
+/// Two send the same pieces. One of them has found the other's there, and is given up.
+#[test]
+fn an_upload_whose_pieces_another_attempt_took_away_is_sent_again() {
+    let Some(database) = Database::new() else { return };
+    let gateway = gateway(&database, |_| {});
+    let upload = Upload::new("hello", "1.0.0");
+    let holder = database.hold("INSERT ON crate");
+    thread::scope(|scope| {
+        let publishing = scope.spawn(|| gateway.publish(&upload));
+        database.holds();
+        database.sql("DELETE FROM piece");
+        drop(holder);
+        let answer = publishing.join().unwrap();
+        answer.assert_refused(503, "run the command again");
+        assert!(answer.field("retry-after").is_some());
+    });
+    gateway.publish(&upload).assert_ok();
+    is_whole(&database);
 }
 
 #[test]

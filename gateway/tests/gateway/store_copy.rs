@@ -187,6 +187,22 @@ fn only_the_owner_of_the_tables_copies_them() {
     moves(&database.path(), &to);
 }
 
+/// What is revoked in the new place is not heard of in the old one.
+#[test]
+fn a_gateway_that_slept_through_it_answers_no_reads() {
+    let Some(database) = Database::new() else { return };
+    let fixture = database.gateway();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let read = || fixture.get("/index/he/ll/hello");
+    read().assert_ok();
+    for mark in ["moved_to", "copied_from"] {
+        database.sql(&format!("UPDATE log_end SET {mark} = '/another'"));
+        assert_eq!(read().status, 500, "{mark}");
+        database.sql(&format!("UPDATE log_end SET {mark} = NULL"));
+        read().assert_ok();
+    }
+}
+
 /// Whenever it is killed, at most one of the two is served, and the next attempt brings it to its end.
 #[test]
 fn a_copy_that_is_killed_is_begun_again() {
@@ -217,6 +233,17 @@ fn a_copy_that_is_killed_is_begun_again() {
             let said = database.fails(&["user", "add", "carol"]);
             assert!(said.contains("that is not complete"), "{said}");
         }
+    }
+    // Neither is taken for the end of this copy: a copy of another store, and a store that was moved elsewhere.
+    for (sql, mark) in [
+        (&(|sql: &str| database.sql(sql)) as &dyn Fn(&str) -> String, "copied_from"),
+        (&|sql| fixture.sql(sql), "moved_to"),
+    ] {
+        let right = sql(&format!("SELECT {mark} FROM log_end"));
+        sql(&format!("UPDATE log_end SET {mark} = '/another'"));
+        is_refused(&folder, &database.path(), "this store was moved to ");
+        assert_eq!(can_be_changed(), [false, false], "{mark}");
+        sql(&format!("UPDATE log_end SET {mark} = '{right}'"));
     }
     moves(&folder, &database.path());
     assert_eq!(can_be_changed(), [false, true]);

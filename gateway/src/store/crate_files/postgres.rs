@@ -47,6 +47,9 @@ pub(super) fn send(
 }
 
 /// Notes that a version has the file whose pieces were sent.
+///
+/// # Errors
+/// [`StoreError::PiecesGone`].
 pub(in super::super) fn note(
     transaction: &Sql<'_>,
     (name, version): (&str, &str),
@@ -55,7 +58,7 @@ pub(in super::super) fn note(
 ) -> Result<(), StoreError> {
     let there = "SELECT count(*) FROM piece WHERE cksum = ?";
     if transaction.one(there, values![checksum], |row| row.get::<i64>(0))? != pieces {
-        return Err(StoreError::Damaged(format!("pieces of the upload {checksum} were removed")));
+        return Err(StoreError::PiecesGone);
     }
     let insert = "INSERT INTO file (name, version, cksum, pieces) VALUES (?, ?, ?, ?)";
     transaction.execute(insert, values![name, version, checksum, pieces]).map(drop)

@@ -9,10 +9,17 @@ use crate::audit::{Head, HeadKey, Point};
 /// Among the secrets, the key that signs heads (PKCS#8, DER).
 pub(super) const KEY: &str = "head key";
 
+/// # Errors
+/// [`StoreError::Restored`] if the log has lost the entry since it was looked at, and an administrator has accepted that.
 pub(super) fn append(store: &Store, point: Point, line: &str) -> Result<(), StoreError> {
     let seq = audit::column(point.seq)?;
     let insert = "INSERT INTO head (seq, line) VALUES (?, ?) ON CONFLICT DO NOTHING";
-    store.write(|transaction| transaction.execute(insert, values![seq, line]).map(drop))?;
+    store.write(|transaction| {
+        if audit::at(transaction, point.seq)? != Some(point) {
+            return Err(StoreError::Restored { lost: point });
+        }
+        transaction.execute(insert, values![seq, line]).map(drop)
+    })?;
     store.saw(point)
 }
 

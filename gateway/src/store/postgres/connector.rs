@@ -58,9 +58,6 @@ pub enum Unusable {
     /// It cannot be written to: a standby.
     #[error("it is read-only")]
     ReadOnly,
-    /// It says that something is committed before it is on disk.
-    #[error("its synchronous_commit is off, so what was committed can be lost")]
-    Forgetful,
     /// Its version is too old.
     #[error("it is PostgreSQL {}.{}, and the oldest that is served is {}", .0 / 10_000, .0 % 10_000, OLDEST / 10_000)]
     TooOld(u32),
@@ -92,9 +89,6 @@ impl Unusable {
             Self::ReadOnly => {
                 "name its primary too: every server of the address is tried until one can be written to"
             }
-            Self::Forgetful => {
-                "set it to on in postgresql.conf, and see that neither ALTER ROLE … SET nor ALTER DATABASE … SET says otherwise"
-            }
             Self::TooOld(_) => "upgrade it with pg_upgrade",
             Self::Encoding(_) => "make one with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'",
             Self::Pooler(_) => {
@@ -114,12 +108,9 @@ impl Unusable {
                 let passing = [&SqlState::TOO_MANY_CONNECTIONS, &SqlState::CANNOT_CONNECT_NOW];
                 error.code().is_some_and(|code| passing.contains(&code))
             }
-            Self::NoPassword
-            | Self::Forgetful
-            | Self::TooOld(_)
-            | Self::Encoding(_)
-            | Self::Pooler(_)
-            | Self::Nonsense => false,
+            Self::NoPassword | Self::TooOld(_) | Self::Encoding(_) | Self::Pooler(_) | Self::Nonsense => {
+                false
+            }
         }
     }
 
@@ -241,7 +232,8 @@ impl Connector {
         timeout(CONNECT, connecting).await.unwrap_or(Err(Unusable::Late))
     }
 
-    /// The limits are given with the first message, so that no session is without them.
+    /// The limits are given with the first message, so that no session is without them. What is committed is on disk, and where
+    /// the server has synchronous standbys on theirs, whatever `synchronous_commit` the server, the database or the role have.
     fn config(&self, host: &PostgresHost, mark: &str) -> Config {
         let (idle, interval, retries) = KEEPALIVE;
         let mut config = Config::new();
@@ -252,7 +244,7 @@ impl Connector {
             .dbname(&self.url.database)
             .application_name("registry-gateway")
             .options(format!(
-                "-c {MARK}={mark} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+                "-c {MARK}={mark} -c synchronous_commit=on -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
                 STATEMENT.as_millis(),
                 IDLE_IN_TRANSACTION.as_millis()
             ))
@@ -361,9 +353,8 @@ fn because(error: tokio_postgres::Error) -> Unusable {
 /// nobody else is there, and prepared statements work in transaction mode since PgBouncer 1.21. A pooler in session mode is
 /// refused as well, because nothing tells the two apart.
 async fn judge(client: &Client, mark: &str) -> Result<(), Unusable> {
-    let query = format!(
-        "SHOW server_version_num; SHOW server_encoding; SHOW transaction_read_only; SHOW synchronous_commit; SHOW {MARK}"
-    );
+    let query =
+        format!("SHOW server_version_num; SHOW server_encoding; SHOW transaction_read_only; SHOW {MARK}");
     let messages = client.simple_query(&query).await.map_err(|error| match error.code() {
         // The session was begun without the mark.
         Some(&SqlState::UNDEFINED_OBJECT) => Unusable::Pooler(None),
@@ -373,7 +364,7 @@ async fn judge(client: &Client, mark: &str) -> Result<(), Unusable> {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
-    let [version, encoding, read_only, commit, marked] = values.collect::<Vec<_>>()[..] else {
+    let [version, encoding, read_only, marked] = values.collect::<Vec<_>>()[..] else {
         return Err(Unusable::Nonsense);
     };
     let version = version.parse().map_err(|_| Unusable::Nonsense)?;
@@ -388,9 +379,6 @@ async fn judge(client: &Client, mark: &str) -> Result<(), Unusable> {
     }
     if read_only != "off" {
         return Err(Unusable::ReadOnly);
-    }
-    if commit == "off" {
-        return Err(Unusable::Forgetful);
     }
     Ok(())
 }

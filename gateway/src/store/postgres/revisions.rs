@@ -23,7 +23,7 @@ pub const REVISION: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(30);
 
 /// What the database says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Present {
     /// A number that every change of users, keys and credentials raises.
     pub revision: i64,
@@ -33,6 +33,10 @@ pub struct Present {
     pub layout: i64,
     /// The oldest layout that a program may know to use these tables.
     pub serves: i64,
+    /// Where the store was moved to.
+    pub moved_to: Option<String>,
+    /// From where it is being copied.
+    pub copied_from: Option<String>,
 }
 
 type Asker = oneshot::Sender<Result<Present, Arc<PostgresError>>>;
@@ -124,7 +128,8 @@ impl Asking {
         let connection = self.pool.manager().create().await?;
         // What broke the last one may have made another server the primary.
         self.pool.manager().distrust_connections();
-        let query = format!("SELECT number, layout, serves, {NOW} FROM revision, log_end");
+        let query =
+            format!("SELECT number, layout, serves, {NOW}, moved_to, copied_from FROM revision, log_end");
         let prepared = timeout(REVISION, connection.client().prepare(&query)).await;
         let by = (connection, prepared.map_err(|_| PostgresError::Late(REVISION))??);
         self.connections += 1;
@@ -142,6 +147,8 @@ impl Asking {
             connection: self.connections,
             layout: row.try_get(1)?,
             serves: row.try_get(2)?,
+            moved_to: row.try_get(4)?,
+            copied_from: row.try_get(5)?,
         })
     }
 }

@@ -52,11 +52,14 @@ pub(in super::super) fn judge(sql: &Sql<'_>) -> Result<(), StoreError> {
 /// Makes the steps that are missing. A newer layout that this program can serve is left as it is.
 pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
     // Of two that come at once, one waits here for the other, and while nobody writes a step may take its time.
-    transaction.batch("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock(2037080935)")?;
+    transaction.without_limits()?;
+    transaction.batch("SELECT pg_advisory_xact_lock(2037080935)")?;
     let found: i64 = match is_made(transaction)? {
         true => transaction.one("SELECT layout FROM log_end FOR UPDATE", values![], |row| row.get(0))?,
         false => 0,
     };
+    // Who waits for a table keeps everybody from it who comes later, and has the log's end, without which nobody writes.
+    transaction.batch("SET LOCAL lock_timeout = '5s'")?;
     for (step, version) in STEPS.iter().zip(1_i64..).filter(|(_, version)| *version > found) {
         transaction.batch(step.sql)?;
         if version == 1 {

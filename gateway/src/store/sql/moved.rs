@@ -3,6 +3,7 @@
 
 use super::{Sql, values};
 use crate::store::StoreError;
+use crate::store_place::StorePlace;
 
 /// What a store says of that. Both are places in words.
 #[derive(Debug)]
@@ -34,8 +35,9 @@ impl Moved {
         transaction.execute(update, values![place]).map(drop)
     }
 
-    pub(in crate::store) fn is_elsewhere(&self) -> bool {
-        self.to.is_some()
+    /// Whether the store was moved to that place.
+    pub(in crate::store) fn is_at(&self, place: &StorePlace) -> bool {
+        self.to.as_deref() == Some(place.to_string().as_str())
     }
 
     /// Whether this is the store to serve and to change.

@@ -110,6 +110,7 @@ impl Postgres {
         work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
     ) -> Result<T, E> {
         let attempt = Attempt::new()?;
+        let _turn = self.reached.writer().map_err(|error| StoreError::from(EngineError::Postgres(error)))?;
         let (session, moved) = self.begun(&attempt)?;
         let (session, done) = session.after(|sql| work(sql, &moved))?;
         let end = session.appended.get();
@@ -166,10 +167,12 @@ impl Postgres {
         Ok(done)
     }
 
-    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it.
+    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it. It is
+    /// not told of a store that is served elsewhere: a gateway that slept while it was copied would not hear of a revocation.
     pub(in crate::store) async fn revision(&self) -> Result<(i64, u64), StoreError> {
         let present = self.reached.present().await.map_err(EngineError::Postgres)?;
         self.knows(present.layout, present.serves)?;
+        Moved::of(present.moved_to.as_deref(), present.copied_from.as_deref()).is_here()?;
         Ok((present.revision, present.connection))
     }
 
@@ -267,6 +270,11 @@ impl<'a> Session<'a> {
 
     pub(super) fn append(&self, end: Point) {
         self.appended.set(Some(end));
+    }
+
+    pub(super) fn without_limits(&self) -> Result<(), StoreError> {
+        self.connection().without_limit();
+        self.batch("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {

@@ -65,7 +65,8 @@ impl Attempt {
         let Self(id) = self;
         let until = Instant::now() + limit;
         let session = postgres.session_within(limit)?;
-        let query = format!("{BEGIN}; {LOG_END}; SELECT count(*) FROM attempt WHERE id = '{id}'; ROLLBACK");
+        // A COMMIT waits for the standbys that the earlier one was to wait for: the row may be on this server alone as yet.
+        let query = format!("{BEGIN}; {LOG_END}; SELECT count(*) FROM attempt WHERE id = '{id}'; COMMIT");
         let limit = until.saturating_duration_since(Instant::now());
         let answers = session.wait_for(limit, session.client().simple_query(&query))?;
         let count = answers.iter().rev().find_map(|answer| match answer {

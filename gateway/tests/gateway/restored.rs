@@ -67,15 +67,21 @@ fn secrets_are_sealed_with_the_key_file() {
     assert!(verified.status.success(), "{verified:?}");
 }
 
-/// A gateway has nothing that came after a backup, and yet knows that it was there.
-#[test]
-fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
-    let Some(database) = Database::new() else { return };
+/// A gateway that has published something and runs on, and a backup with that.
+fn backed_up(database: &Database) -> (Fixture, Database) {
     let mut fixture = database.gateway();
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
     fixture.running.take().unwrap().stop();
     let backup = database.backup();
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
+    (fixture, backup)
+}
+
+/// A gateway has nothing that came after a backup, and yet knows that it was there.
+#[test]
+fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
+    let Some(database) = Database::new() else { return };
+    let (mut fixture, backup) = backed_up(&database);
     fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
     let seen = fixture.running().store().audit_end().unwrap();
     database.restore(backup);
@@ -128,11 +134,7 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
 fn an_outcome_whose_change_is_lost_is_written_nowhere() {
     for is_anothers_there in [false, true] {
         let Some(database) = Database::new() else { return };
-        let mut fixture = database.gateway();
-        fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
-        fixture.running.take().unwrap().stop();
-        let backup = database.backup();
-        fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
+        let (fixture, backup) = backed_up(&database);
         let holder = database.hold("INSERT ON version");
         thread::scope(|scope| {
             let publishing = scope.spawn(|| fixture.publish(&Upload::new("hello", "1.1.0")));

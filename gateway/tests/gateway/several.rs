@@ -392,6 +392,26 @@ impl Behind {
         (has_asked, go_on)
     }
 
+    /// A gateway is stopped while the registry behind is at work on its publish. It wakes with the answer, after all this.
+    fn stopped_while_it_publishes(
+        &self,
+        there: &Served,
+        upload: &Upload,
+        token: &str,
+        meanwhile: impl FnOnce(),
+    ) {
+        let (has_asked, go_on) = self.holds(PUBLISH);
+        thread::scope(|scope| {
+            let publishing = scope.spawn(|| there.send("PUT", "/api/v1/crates/new", token, &upload.body()));
+            has_asked.recv_timeout(LONG).unwrap();
+            signal(there.child.id(), Signal::STOP);
+            meanwhile();
+            go_on.send(()).unwrap();
+            signal(there.child.id(), Signal::CONT);
+            publishing.join().unwrap().assert_ok();
+        });
+    }
+
     fn token(&self, mutation: Mutation) -> String {
         self.here.publish.token(INDEX_URL, &Claims::mutate(Timestamp::now(), mutation))
     }
@@ -494,22 +514,14 @@ fn an_outcome_that_comes_late() {
     let Some(behind) = Behind::new() else { return };
     let (there, address) = behind.there();
     let upload = Upload::new("hello", "1.0.0");
-    let (has_asked, go_on) = behind.holds(PUBLISH);
     behind.registry.on(YANK, Say::ok("{}"));
     let token = behind.token(upload.mutation());
-    let process = there.child.id();
-    thread::scope(|scope| {
-        let publishing = scope.spawn(|| there.send("PUT", "/api/v1/crates/new", &token, &upload.body()));
-        has_asked.recv_timeout(LONG).unwrap();
-        signal(process, Signal::STOP);
+    behind.stopped_while_it_publishes(&there, &upload, &token, || {
         behind.database.sql(&format!("DELETE FROM gateway WHERE name LIKE '%({address})'"));
         ten_minutes_pass(&behind.database);
         yank(&behind.here, "hello").assert_ok();
         assert_eq!(log(&behind.database), ["publish", "failed", "yank", "done"]);
         is_whole(&behind.database);
-        go_on.send(()).unwrap();
-        signal(process, Signal::CONT);
-        publishing.join().unwrap().assert_ok();
     });
     assert_eq!(log(&behind.database)[4..], ["late done"]);
     let records = store(&behind.database).published(None).unwrap();
@@ -528,22 +540,14 @@ fn an_outcome_that_comes_late_and_was_found_out() {
     let Some(behind) = Behind::new() else { return };
     let (there, address) = behind.there();
     let upload = Upload::new("hello", "1.0.0");
-    let (has_asked, go_on) = behind.holds(PUBLISH);
     behind.registry.on(YANK, Say::ok("{}"));
     let line = json!({ "vers": "1.0.0", "cksum": upload.checksum().to_string(), "yanked": false });
     behind.registry.on(INDEX_FILE, Say::ok(line.to_string()));
     let token = behind.token(upload.mutation());
-    let process = there.child.id();
-    thread::scope(|scope| {
-        let publishing = scope.spawn(|| there.send("PUT", "/api/v1/crates/new", &token, &upload.body()));
-        has_asked.recv_timeout(LONG).unwrap();
-        signal(process, Signal::STOP);
+    behind.stopped_while_it_publishes(&there, &upload, &token, || {
         silence(&behind.database, &address);
         ten_minutes_pass(&behind.database);
         yank(&behind.here, "hello").assert_ok();
-        go_on.send(()).unwrap();
-        signal(process, Signal::CONT);
-        publishing.join().unwrap().assert_ok();
     });
     assert_eq!(log(&behind.database), ["publish", "done", "yank", "done"]);
     is_whole(&behind.database);

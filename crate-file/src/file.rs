@@ -60,6 +60,22 @@ impl<R: Read + Seek> CrateFile<R> {
         &self.manifest
     }
 
+    /// Goes through all files: the path of each below the root, and what is in it.
+    ///
+    /// # Errors
+    /// [`CrateFileError`]; [`CrateFileError::Archive`] with an error of `look`.
+    pub fn each(
+        &mut self,
+        mut look: impl FnMut(&str, &mut dyn Read) -> std::io::Result<()>,
+    ) -> Result<(), CrateFileError> {
+        let root = &self.root;
+        walk(&mut self.packed, self.limit, |name, content| {
+            let path = path::checked(name, root)?;
+            look(&path[root.len()..], content).map_err(archive_error)?;
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
     /// The text of a file, by its path below the root; `None` if it is not there.
     ///
     /// # Errors

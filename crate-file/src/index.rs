@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::metadata::{CRATES_IO, Dependency, Metadata, Registry, shown_json};
-pub use served::{NotServed, Served, served};
+pub use served::{NotServed, Served, checksum, served};
 
 /// The first thing in which a line of an index is not what the signed file says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,10 @@ pub struct Line {
     pub yanked: bool,
     links: Option<String>,
     rust_version: Option<String>,
+    /// When it was published, as `2026-11-30T22:00:00Z`. It is not in the file: only the registry knows it. Versions that were
+    /// published before lines had it have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pubtime: Option<String>,
     /// 2 if there is `features2`, so that an older cargo passes the line over.
     v: u8,
 }
@@ -79,6 +83,7 @@ impl Line {
             yanked: false,
             links: metadata.links.clone(),
             rust_version: metadata.rust_version.clone(),
+            pubtime: None,
         }
     }
 

@@ -15,28 +15,31 @@ pub enum Role {
     Publish,
     /// Either of them, for registries where a person has one key.
     Both,
+    /// Read tokens that are good for nothing but to be exchanged for a staging token. It is the key of a machine.
+    Stage,
 }
 
 impl Role {
-    /// Whether it may sign read tokens.
+    /// Whether it may sign read tokens with which something is read.
     #[must_use]
     pub fn may_read(self) -> bool {
-        self != Self::Publish
+        matches!(self, Self::Read | Self::Both)
     }
 
     /// Whether it may sign mutation tokens.
     #[must_use]
     pub fn may_mutate(self) -> bool {
-        self != Self::Read
+        matches!(self, Self::Publish | Self::Both)
     }
 
-    /// `read`, `publish` or `both`.
+    /// `read`, `publish`, `both` or `stage`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Publish => "publish",
             Self::Both => "both",
+            Self::Stage => "stage",
         }
     }
 }
@@ -45,7 +48,8 @@ impl FromStr for Role {
     type Err = BadRole;
 
     fn from_str(word: &str) -> Result<Self, BadRole> {
-        [Self::Read, Self::Publish, Self::Both].into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
+        let roles = [Self::Read, Self::Publish, Self::Both, Self::Stage];
+        roles.into_iter().find(|role| role.as_str() == word).ok_or(BadRole)
     }
 }
 
@@ -57,5 +61,5 @@ impl fmt::Display for Role {
 
 /// The word is not a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a role is `read`, `publish` or `both`")]
+#[error("a role is `read`, `publish`, `both` or `stage`")]
 pub struct BadRole;

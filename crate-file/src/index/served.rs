@@ -53,6 +53,24 @@ pub fn served(
     index_url: &str,
 ) -> Result<Served, NotServed> {
     let wanted = Version::parse(&signed.version).map_err(|_| NotServed::Absent)?;
+    let found = line(index_file, &wanted)?;
+    compare(&found, signed, checksum, index_url)?;
+    Ok(Served { yanked: found.get("yanked").and_then(Value::as_bool).unwrap_or(false) })
+}
+
+/// The checksum that an index file has for a version.
+///
+/// # Errors
+/// [`NotServed`]; [`NotServed::Mismatch`] if it has that of another version, or none.
+pub fn checksum(index_file: &[u8], version: &Version) -> Result<Checksum, NotServed> {
+    let found = line(index_file, version)?;
+    same("vers", &found.get("vers"), &Some(&Value::from(version.to_string())))?;
+    let checksum = found.get("cksum").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    Ok(checksum.ok_or_else(|| wrong("cksum", found.get("cksum")))?)
+}
+
+/// The only line that cargo takes for a version's.
+fn line(index_file: &[u8], wanted: &Version) -> Result<Map<String, Value>, NotServed> {
     let mut found = None;
     for (position, line) in index_file.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
@@ -61,15 +79,13 @@ pub fn served(
         let line = object(line).ok_or(NotServed::Unreadable(position + 1))?;
         // Cargo skips lines without a proper version.
         let version = line.get("vers").and_then(Value::as_str).and_then(|text| Version::parse(text).ok());
-        if version.is_some_and(|version| version.cmp_precedence(&wanted).is_eq())
+        if version.is_some_and(|version| version.cmp_precedence(wanted).is_eq())
             && found.replace(line).is_some()
         {
             return Err(NotServed::Twice);
         }
     }
-    let found = found.ok_or(NotServed::Absent)?;
-    compare(&found, signed, checksum, index_url)?;
-    Ok(Served { yanked: found.get("yanked").and_then(Value::as_bool).unwrap_or(false) })
+    found.ok_or(NotServed::Absent)
 }
 
 fn object(line: &[u8]) -> Option<Map<String, Value>> {

@@ -1,7 +1,9 @@
 //! The command line: `mock-card [serve] OPTIONS` and `mock-card exec OPTIONS -- COMMAND…`.
 
 mod arguments;
+mod completions;
 mod exec;
+mod man;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -10,8 +12,8 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser as _};
 use p256::pkcs8::LineEnding;
 use p256::pkcs8::der::pem;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -26,10 +28,15 @@ use arguments::{Arguments, Command, Options};
 /// Runs the program. The exit code is 0 for success, 1 for a failure and 2 for a wrong command line; `exec` ends as its
 /// command does.
 pub fn run() -> ExitCode {
+    if completions::answered(Arguments::command) {
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::try_parse().unwrap_or_else(|error| with_tip(error).exit());
     let outcome = match arguments.command {
         Some(Command::Exec { options, command }) => exec::run(&options, &command),
         Some(Command::Serve(options)) => serve(&options),
+        Some(Command::Completions { shell }) => written(completions::print(shell), "standard output"),
+        Some(Command::Man { directory }) => written(man::write(&directory, Arguments::command()), &directory),
         Some(Command::Ca) => print_authorities(),
         None => serve(&arguments.options),
     };
@@ -46,6 +53,10 @@ fn with_tip(mut error: clap::Error) -> clap::Error {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
     error
+}
+
+fn written(outcome: io::Result<()>, place: impl AsRef<Path>) -> Result<ExitCode, StartError> {
+    outcome.map(|()| ExitCode::SUCCESS).map_err(|error| StartError::file(place.as_ref(), error))
 }
 
 /// Prints each certificate as PEM, after a line with its name. Programs that read PEM skip that line.

@@ -117,6 +117,9 @@ impl CardSettings {
         let saved = self.state.as_deref().filter(|path| path.exists());
         match saved {
             Some(path) => {
+                if !path.is_file() {
+                    return Err(StartError::file(path, std::io::Error::other("it is no ordinary file")));
+                }
                 let text = std::fs::read_to_string(path).map_err(|error| StartError::file(path, error))?;
                 card.restore(&text)?;
             }

@@ -465,3 +465,52 @@ fn a_socket_in_use_is_not_taken_and_a_stale_one_is() {
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     assert!(mock.socket.exists());
 }
+
+/// What a real bash offers for a command line whose last word is unfinished.
+fn offered(words: &[&str]) -> String {
+    let script =
+        "source <(mock-card completions bash); COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
+        _clap_complete_mock_card mock-card \"${COMP_WORDS[COMP_CWORD]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let folder = Path::new(env!("CARGO_BIN_EXE_mock-card")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let output =
+        Command::new("bash").args(["-c", script, "bash", "mock-card"]).args(words).env("PATH", path).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn bash_completes_options_and_what_they_take() {
+    assert_eq!(offered(&["exec", "--tou"]), "--touch\n");
+    assert_eq!(offered(&["serve", "--touch", ""]), "auto\nnever\nmanual\n");
+    assert_eq!(offered(&["ser"]), "serve\n");
+}
+
+#[test]
+fn the_man_page_has_environment_files_and_examples() {
+    let folder = TempDir::new().unwrap();
+    assert!(mock_card().arg("man").arg(folder.path()).status().unwrap().success());
+    assert!(folder.path().join("mock-card-exec.1").exists());
+    let page = folder.path().join("mock-card.1");
+    let shown = Command::new("man")
+        .args(["--warnings", "-E", "utf8", "-l"])
+        .arg(page)
+        .env("MANWIDTH", "400")
+        .output();
+    let shown = shown.unwrap();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for title in ["ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES"] {
+        assert!(text.lines().any(|line| line == title), "no {title} in {text}");
+    }
+    let examples = text.split("\nEXAMPLES\n").nth(1).unwrap().lines();
+    let examples = examples.take_while(|line| line.is_empty() || line.starts_with(' ')).map(str::trim);
+    let examples: Vec<_> = examples.filter(|line| line.starts_with("mock-card ")).collect();
+    assert!(examples.len() > 3, "{text}");
+    for example in examples {
+        // With --help an option that does not exist is refused, and nothing is done.
+        let options = example.split(" -- ").next().unwrap().split(' ').skip(1);
+        assert!(mock_card().args(options).arg("--help").output().unwrap().status.success(), "{example}");
+    }
+}

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::{ArgValueCandidates, CompletionCandidate, Shell};
 
 use crate::applet::firmware::Firmware;
 use crate::applet::key::{Algorithm, ImportedKey};
@@ -31,6 +32,17 @@ pub(super) enum Command {
     Serve(Options),
     /// Print the certificates of the mock's attestation authorities, roots and intermediates, as PEM.
     Ca,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages, for packagers.
+    #[command(hide = true)]
+    Man {
+        /// The folder for the pages; it is made if it is not there.
+        directory: PathBuf,
+    },
     /// Run a command with a mock of its own, and end with the command's status.
     Exec {
         #[command(flatten)]
@@ -59,23 +71,24 @@ pub(super) struct Options {
     /// Show PINs and keys in the trace.
     #[arg(long)]
     trace_secrets: bool,
-    /// A card: serial, firmware, touch=auto|never|manual, touch-timeout (seconds), pin, puk, management-key
-    /// (hexadecimal), state=FILE, reader=NAME, idle-off (seconds), attestation=new|old|legacy|none,
+    /// A card: serial, firmware, touch=auto|never|manual, touch-timeout (seconds; 15), pin, puk (12345678), management-key
+    /// (hexadecimal; 0102030405060708 three times), state=FILE, reader=NAME, idle-off (seconds), attestation=new|old|legacy|none,
     /// attested-serial=on|off, pin-complexity=on|off, last-try=counted|blocked, failed-select=keep|drop,
     /// touch-first=on|off, short-le=rest|again, serial-hidden=on|off, transport=usb|nfc, piv=on|off, atr (hexadecimal),
     /// form-factor=keychain-a|nano-a|keychain-c|nano-c|lightning|bio-a|bio-c. May be given several times.
     #[arg(long = "card", value_name = "KEY=VALUE,…", conflicts_with_all = ["serial", "firmware", "touch", "pin", "state"])]
     cards: Vec<CardArgument>,
-    /// The card's serial number.
+    /// The card's serial number [default: 12345678]
     #[arg(long)]
     serial: Option<u32>,
-    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS, `-bio` a YubiKey Bio.
+    /// The card's firmware version, from 4.3.0; `-fips` after it makes a YubiKey FIPS, `-bio` a YubiKey Bio
+    /// [default: 5.7.4]
     #[arg(long)]
     firmware: Option<Firmware>,
-    /// Who touches the card: auto, never or manual.
-    #[arg(long, value_parser = |word: &str| one_of::<Touch>("touch", word))]
+    /// Who touches the card: auto, never or manual [default: auto]
+    #[arg(long, value_parser = |word: &str| one_of::<Touch>("touch", word), add = touches())]
     touch: Option<Touch>,
-    /// The card's PIN.
+    /// The card's PIN [default: 123456]
     #[arg(long)]
     pin: Option<String>,
     /// Keep the card's memory in this file, with every secret in the clear.
@@ -187,6 +200,14 @@ fn one_of<T: ValueEnum>(key: &str, word: &str) -> Result<T, String> {
     })
 }
 
+/// What the TAB key offers for `--touch`.
+fn touches() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let touches = Touch::value_variants().iter().filter_map(Touch::to_possible_value);
+        touches.map(|touch| CompletionCandidate::new(touch.get_name())).collect()
+    })
+}
+
 /// Whether a value is the second of two words.
 fn either(key: &str, value: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
     match value {
@@ -262,6 +283,17 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_has_the_defaults() {
+        let usual = CardSettings::default();
+        let help = Arguments::command().render_long_help().to_string();
+        for default in
+            [usual.serial.to_string(), usual.firmware.to_string(), "123456".to_owned(), "auto".to_owned()]
+        {
+            assert!(help.contains(&format!("[default: {default}]")), "no {default} in {help}");
+        }
     }
 
     #[test]

@@ -62,7 +62,10 @@ const NOT_REPLAYED: &[(&str, &str)] = &[
     ("atrs", "has no exchanges; answers to reset are compared below"),
     ("readers", "has no exchanges; names of readers are compared below"),
     ("notes-status-words", "has no exchanges, but reports in words, each of which has a test of its own"),
-    ("blinky-foreign-crescendo", "is not a YubiKey; it is kept for clients, which have to survive it"),
+    (
+        "blinky-foreign-crescendo",
+        "is not a YubiKey; the client of this workspace has a test with it (src/card/plugged_in.rs)",
+    ),
 ];
 
 /// An answer that is not the recorded one.

@@ -3,36 +3,36 @@
 //! An entry is one line of canonical JSON ([`canonical`]):
 //!
 //! ```text
-//! {"kind":"key","prev":"<64 hexadecimal digits>","seq":2,"time":"2026-11-20T12:00:00.000000Z", …}
+//! {"kind":"key","salt":"<22 characters>","seq":2,"time":"2026-11-20T12:00:00.000000Z", …}
 //! ```
 //!
-//! `seq` counts from 1 without a gap. `prev` is the SHA-256 of the entry before, over its bytes as they are stored;
-//! that of the first entry is 64 zeros. So the hash of an entry stands for every entry up to it ([`chain`]), and who
-//! signs it signs them all ([`head`]). Entries are never updated: the outcome of an intent is an entry of its own,
-//! which names the intent.
+//! `seq` counts from 1 without a gap. Entries are never updated: the outcome of an intent is an entry of its own, which names
+//! the intent. Each is a leaf of a Merkle tree (RFC 6962), with the index `seq` − 1. Readers get the hashes of all leaves, and the
+//! text of some of them; `salt` keeps whoever has a hash from finding out by trying what the entry says.
 //!
-//! The chain only shows that the entries belong together. Whoever can write the log can also cut its end off, or write
-//! it anew from any place. Only a head that was kept elsewhere shows that.
+//! The root of the tree stands for every entry in it, and who signs it in a checkpoint signs them all. [`Follower`] goes through a
+//! log and finds what does not hold. Whoever can write the log and has the key that signs it can also write everything anew. Only
+//! a checkpoint that was kept elsewhere shows that.
 
 use std::fmt;
 use std::str::FromStr;
 
-use asymmetric_token::Checksum;
 use asymmetric_token::strict_json::{self, StrictJsonError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
+pub use transparency_log::Hash;
 
 pub mod canonical;
-pub mod chain;
-pub mod head;
+pub mod follower;
+pub mod watch;
 
-pub use chain::{Broken, Chain};
-pub use head::{Head, HeadError, HeadKey};
+pub use follower::{Broken, Follower, Noted};
 
 /// The names that every entry has. All others are its details.
-const COMMON: [&str; 4] = ["kind", "prev", "seq", "time"];
+const COMMON: [&str; 4] = ["kind", "salt", "seq", "time"];
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct Entry {
     pub time: Timestamp,
     /// What it is about.
     pub kind: Kind,
-    /// The hash of the entry before.
-    pub prev: Hash,
+    /// What nobody can guess.
+    pub salt: Salt,
     /// What else it says, depending on its kind.
     pub details: Map<String, Value>,
 }
@@ -60,6 +60,8 @@ pub enum Kind {
     Key,
     /// Anything else that an administrator did.
     Admin,
+    /// A version was staged by a machine, or what has become of it.
+    Stage,
 }
 
 impl Entry {
@@ -74,7 +76,7 @@ impl Entry {
             return Err(EntryError::Field(name));
         }
         object.insert("kind".to_owned(), self.kind.as_str().into());
-        object.insert("prev".to_owned(), self.prev.to_string().into());
+        object.insert("salt".to_owned(), self.salt.to_string().into());
         object.insert("seq".to_owned(), self.seq.into());
         object.insert("time".to_owned(), time_text(self.time).into());
         canonical::object(&object).map_err(EntryError::Number)
@@ -87,10 +89,10 @@ impl Entry {
     pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
         let mut object = canonical_object(bytes)?;
         let kind = text(&mut object, "kind")?.parse().map_err(|()| EntryError::Field("kind"))?;
-        let prev = text(&mut object, "prev")?.parse().map_err(|_| EntryError::Field("prev"))?;
+        let salt = text(&mut object, "salt")?.parse().map_err(|_| EntryError::Field("salt"))?;
         let seq = object.remove("seq").and_then(|seq| seq.as_u64()).ok_or(EntryError::Field("seq"))?;
         let time = time(&text(&mut object, "time")?).ok_or(EntryError::Field("time"))?;
-        Ok(Self { seq, time, kind, prev, details: object })
+        Ok(Self { seq, time, kind, salt, details: object })
     }
 }
 
@@ -103,6 +105,7 @@ impl Kind {
             Self::Outcome => "outcome",
             Self::Key => "key",
             Self::Admin => "admin",
+            Self::Stage => "stage",
         }
     }
 }
@@ -111,7 +114,7 @@ impl FromStr for Kind {
     type Err = ();
 
     fn from_str(word: &str) -> Result<Self, ()> {
-        [Self::Intent, Self::Outcome, Self::Key, Self::Admin]
+        [Self::Intent, Self::Outcome, Self::Key, Self::Admin, Self::Stage]
             .into_iter()
             .find(|kind| kind.as_str() == word)
             .ok_or(())
@@ -141,47 +144,53 @@ pub enum EntryError {
     Field(&'static str),
 }
 
-/// SHA-256 of an entry, 32 bytes. Displays as 64 lower-case hexadecimal digits, and parses nothing else.
+/// 16 random bytes. Displays as base64url without padding, 22 characters, and parses nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hash(pub [u8; 32]);
+pub struct Salt([u8; 16]);
 
-impl Hash {
-    /// What the first entry has in place of a hash of the entry before it.
-    pub const NOTHING: Self = Self([0; 32]);
-
-    /// The hash of an entry's bytes.
-    #[must_use]
-    pub fn of(entry: &[u8]) -> Self {
-        Self(Sha256::digest(entry).into())
+impl Salt {
+    /// A new one.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub fn new() -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let mut salt = [0; 16];
+        aws_lc_rs::rand::fill(&mut salt).map(|()| Self(salt))
     }
 }
 
-impl fmt::Display for Hash {
+impl fmt::Display for Salt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Checksum(self.0).fmt(f)
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
     }
 }
 
-impl FromStr for Hash {
-    type Err = asymmetric_token::Error;
+impl FromStr for Salt {
+    type Err = BadSalt;
 
-    fn from_str(hex: &str) -> Result<Self, Self::Err> {
-        hex.parse().map(|Checksum(bytes)| Self(bytes))
+    fn from_str(text: &str) -> Result<Self, BadSalt> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadSalt)?;
+        bytes.try_into().map(Self).map_err(|_| BadSalt)
     }
 }
 
-/// A place in the log and the hash of the entry there. It stands for all entries up to it. Displays as `SEQ:HASH`.
+/// The text is not a salt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a salt is 22 characters of base64url")]
+pub struct BadSalt;
+
+/// A place in the log and the hash of the leaf there. Displays as `SEQ:HASH`, with the hash in base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The entry's number.
     pub seq: u64,
-    /// Its hash.
+    /// The hash of its leaf.
     pub hash: Hash,
 }
 
 impl Point {
     /// Before the first entry.
-    pub const START: Self = Self { seq: 0, hash: Hash::NOTHING };
+    pub const START: Self = Self { seq: 0, hash: Hash::EMPTY };
 }
 
 impl fmt::Display for Point {
@@ -201,7 +210,7 @@ impl FromStr for Point {
 
 /// The text is not a place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a place in the log is its number, a colon, and the entry's hash in 64 hexadecimal digits")]
+#[error("a place in the log is its number, a colon, and the hash of its leaf in 44 characters of base64")]
 pub struct BadPoint;
 
 /// UTC with six fractional digits: a given instant has one spelling.

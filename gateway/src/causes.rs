@@ -4,6 +4,9 @@ use std::error::Error;
 
 use crate_file::characters::is_hidden;
 
+/// The shortest text that is taken for a secret, in bytes.
+const SHORTEST_SECRET: usize = 6;
+
 /// The error, followed by its causes.
 pub(crate) fn with_causes(mut error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -23,6 +26,14 @@ pub(crate) fn shortened(mut text: String) -> String {
     text
 }
 
+/// A text without the value of `Authorization`: without what is in it beside the scheme. What is too short to be a secret stays.
+pub(crate) fn without_secret(text: &str, credential: &str) -> String {
+    match credential.rsplit(' ').next() {
+        Some(secret) if secret.len() >= SHORTEST_SECRET => text.replace(secret, "…"),
+        _ => text.to_owned(),
+    }
+}
+
 /// Names out of a request and words of others are in some sentences: a terminal must not obey them, nor show anything elsewhere
 /// than it stands, nor nothing at all.
 #[must_use]
@@ -36,4 +47,15 @@ pub fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secret;
+
+    #[test]
+    fn a_secret_is_not_repeated() {
+        assert_eq!(without_secret("token abcdef is bad", "Bearer abcdef"), "token … is bad");
+        assert_eq!(without_secret("a", "a"), "a");
+    }
 }

@@ -2,9 +2,12 @@
 //! and the outcome is written down. In this order a crash, a full disk or a silent registry loses neither a change nor
 //! its record. The built-in registry makes a change and writes its outcome down in one transaction.
 //!
-//! Changes of one crate take turns. A change goes on when the client that asked for it has gone.
+//! Changes of one crate take turns, and of each user one stands in line: whoever may change nothing of a crate, which a registry
+//! behind says only when it is asked, cannot put more than that before its owners. A change goes on when the client that asked
+//! for it has gone.
 
 mod left_open;
+mod room;
 mod settlement;
 
 use std::error::Error;
@@ -13,7 +16,6 @@ use std::time::Duration;
 
 use asymmetric_token::{CrateName, Mutation};
 use semver::Version;
-use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
@@ -22,11 +24,16 @@ use tracing::Instrument as _;
 use crate::audit::Point;
 use crate::background::blocking;
 use crate::in_turn::InTurn;
+use crate::keys::User;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
-use crate::store::{DEAD_AFTER, Heads, Intent, Outcome, Signed, SpendError, Store, StoreError};
-use crate::upstream::{Accepted, OwnersChange, Publication, Upstream, UpstreamError};
+use crate::store::{
+    ApprovalError, Approving, Checkpoints, DEAD_AFTER, Intent, Outcome, Signed, SpendError, Store, StoreError,
+};
+use crate::upstream::{Accepted, OwnersChange, Prepared, Publication, Upstream, UpstreamError};
 use left_open::LeftOpen;
+use room::AT_ONCE;
+pub(crate) use room::{Room, Rooms};
 
 /// How long a change waits for one of the same crate that another gateway makes. If that one has died, it counts as dead before.
 const FOR_OTHERS: Duration = Duration::from_secs(2 * DEAD_AFTER.as_secs());
@@ -38,9 +45,13 @@ const LAST_LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Changes {
     store: Arc<Store>,
-    heads: Arc<Heads>,
+    checkpoints: Arc<Checkpoints>,
     upstream: Arc<Upstream>,
     metrics: Arc<Metrics>,
+    rooms: Rooms,
+    /// By user and crate.
+    of_users: InTurn,
+    /// By crate.
     in_turn: InTurn,
     left_open: LeftOpen,
     under_way: TaskTracker,
@@ -51,12 +62,21 @@ pub(crate) struct Changes {
 pub(crate) enum Change {
     /// A new version.
     Publish(Box<Publication>),
+    /// A version that was staged, and that this token is the last to approve.
+    Approve(Approving, Box<Publication>),
     /// A version is yanked or unyanked.
     SetYanked { version: Version, yanked: bool },
     /// Owners are added or removed.
     Owners(OwnersChange),
     /// The owners are listed. That changes nothing, but cargo sends the same token for it.
     ListOwners,
+}
+
+impl Change {
+    /// The staged version that it publishes, if it does.
+    fn approves(&self) -> Option<Approving> {
+        if let Self::Approve(approving, _) = self { Some(*approving) } else { None }
+    }
 }
 
 /// A change that was made and is on record.
@@ -74,7 +94,16 @@ pub(crate) enum ChangeError {
     /// The token may not be spent.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// As many tokens were spent lately as the store can remember.
+    /// As many requests of this user are under way as there may be.
+    #[error(
+        "{AT_ONCE} requests of {0} that change something are under way here already; this token is not spent, so try again \
+         when they have ended"
+    )]
+    AtOnce(User),
+    /// A staged version is not approved.
+    #[error(transparent)]
+    Approval(ApprovalError),
+    /// As many tokens were spent lately as the store can remember, by all or by this user.
     #[error(transparent)]
     Full(SpendError),
     /// It is not known what came of an earlier change of the crate.
@@ -136,6 +165,12 @@ pub(crate) enum ChangeError {
          is nothing to do, so do not run the command again"
     )]
     NotOnRecord { change: String, source: Box<dyn Error + Send + Sync> },
+    /// The change was made, and a restore of the store has taken away what it began with.
+    #[error(
+        "{0} was carried out; it is not in the audit log and will not be, because the registry's database was restored to what \
+         it was before: do not run the command again, and tell the registry's administrator"
+    )]
+    IntentLost(String),
     /// A thread of this program panicked.
     #[error(transparent)]
     Panicked(#[from] JoinError),
@@ -144,12 +179,29 @@ pub(crate) enum ChangeError {
 impl Changes {
     pub(crate) fn new(
         store: Arc<Store>,
-        heads: Arc<Heads>,
+        checkpoints: Arc<Checkpoints>,
         upstream: Arc<Upstream>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let (in_turn, left_open) = (InTurn::default(), LeftOpen::default());
-        Arc::new(Self { store, heads, upstream, metrics, in_turn, left_open, under_way: TaskTracker::new() })
+        Arc::new(Self {
+            store,
+            checkpoints,
+            upstream,
+            metrics,
+            rooms: Rooms::default(),
+            of_users: InTurn::default(),
+            in_turn: InTurn::default(),
+            left_open: LeftOpen::default(),
+            under_way: TaskTracker::new(),
+        })
+    }
+
+    /// Leave for a request of this user's to change something.
+    ///
+    /// # Errors
+    /// [`ChangeError::AtOnce`].
+    pub(crate) fn room(&self, user: User) -> Result<Room, ChangeError> {
+        self.rooms.enter(user)
     }
 
     /// Carries out a change, also if the caller stops waiting for it.
@@ -158,10 +210,11 @@ impl Changes {
     /// [`ChangeError`].
     pub(crate) async fn carry_out(
         self: &Arc<Self>,
+        room: Room,
         signed: Signed,
         change: Change,
     ) -> Result<Made, ChangeError> {
-        self.under_way.spawn(self.clone().carried_out(signed, change).in_current_span()).await?
+        self.under_way.spawn(self.clone().carried_out(room, signed, change).in_current_span()).await?
     }
 
     /// Waits for the changes that are under way. No more may come.
@@ -170,15 +223,25 @@ impl Changes {
         self.under_way.wait().await;
     }
 
-    async fn carried_out(self: Arc<Self>, signed: Signed, change: Change) -> Result<Made, ChangeError> {
-        let (_turn, intent) = match change {
-            Change::ListOwners => {
-                let turn = self.in_turn.wait(signed.mutation.name().as_str()).await;
-                (turn, self.spend(signed, Store::begin).await?)
-            }
-            _ => self.begun_in_turn(signed).await?,
+    async fn carried_out(
+        self: Arc<Self>,
+        room: Room,
+        signed: Signed,
+        change: Change,
+    ) -> Result<Made, ChangeError> {
+        let _own_turn = self.of_users.wait(&format!("{} {}", room.user(), signed.mutation.name())).await;
+        let _turn = match change {
+            Change::ListOwners => self.in_turn.wait(signed.mutation.name().as_str()).await,
+            _ => self.settled_turn(&signed).await?,
         };
-        let mut made = self.make(&intent, change).await;
+        let (intent, prepared) = match change {
+            Change::ListOwners => {
+                let prepared = self.upstream.prepare(room.user(), &signed.mutation).await?;
+                (self.spend(signed, Store::begin).await?, prepared)
+            }
+            _ => self.begun_in_turn(room.user(), signed, change.approves()).await?,
+        };
+        let mut made = self.make(&intent, prepared, change).await;
         if let Err(error) = &made
             && self.may_be_made(&intent, error).await
             && let Ok(Outcome::Done) = self.found_out(&intent).await
@@ -188,13 +251,16 @@ impl Changes {
         match made {
             Ok(Accepted::Settled(recorded)) => {
                 self.note(&intent, &Outcome::Done);
-                self.keep_up_heads().await;
+                self.checkpoints.appended();
                 Ok(Made { said: None, recorded })
             }
             Ok(Accepted::Open(said)) => {
                 let change = intent.to_string();
                 let recorded = self.record(intent, Outcome::Done).await;
-                let recorded = recorded.map_err(|source| ChangeError::NotOnRecord { change, source })?;
+                let recorded = recorded.map_err(|source| match source.downcast_ref() {
+                    Some(StoreError::IntentLost(_)) => ChangeError::IntentLost(change),
+                    _ => ChangeError::NotOnRecord { change, source },
+                })?;
                 Ok(Made { said, recorded })
             }
             Err(error) => {
@@ -202,6 +268,10 @@ impl Changes {
                 match error.outcome() {
                     None => {
                         tracing::error!(change, user = %intent.user, "it is not known whether the change was made");
+                        // A registry behind is given its time; this store is asked before the crate is changed again.
+                        if let UpstreamError::Store(_) = error {
+                            self.left_open.leave(intent.clone());
+                        }
                         self.stays_open(&intent, &error).await;
                     }
                     Some(outcome) => {
@@ -222,15 +292,22 @@ impl Changes {
         }
     }
 
-    /// Spends the token in the turn of its crate, with everything settled that was left open of it. Gateways that serve the same
-    /// store wait for each other, and for what one of them has left when it died.
-    async fn begun_in_turn(&self, signed: Signed) -> Result<(OwnedMutexGuard<()>, Intent), ChangeError> {
-        let turn = self.settled_turn(&signed).await?;
+    /// Spends the token in the turn of its crate, which the caller has in this process. Gateways that serve the same store wait
+    /// for each other, and for what one of them has left when it died.
+    async fn begun_in_turn(
+        &self,
+        user: &User,
+        signed: Signed,
+        approving: Option<Approving>,
+    ) -> Result<(Intent, Prepared), ChangeError> {
         let (until, mut pause) = (Instant::now() + FOR_OTHERS, FIRST_LOOK);
         loop {
-            match self.spend(signed.clone(), Store::begin_in_turn).await {
+            // A credential may not outlive the waiting.
+            let prepared = self.upstream.prepare(user, &signed.mutation).await?;
+            let begin = move |store: &Store, signed: &Signed| store.begin_in_turn(signed, approving);
+            match self.spend(signed.clone(), begin).await {
                 Err(ChangeError::NotNow(_)) if Instant::now() < until => sleep(pause).await,
-                begun => return Ok((turn, begun?)),
+                begun => return Ok((begun?, prepared)),
             }
             pause = LAST_LOOK.min(pause * 2);
             self.is_settled(&signed, until).await?;
@@ -242,7 +319,7 @@ impl Changes {
     async fn spend(
         &self,
         mut signed: Signed,
-        begin: fn(&Store, &Signed) -> Result<Intent, SpendError>,
+        begin: impl FnOnce(&Store, &Signed) -> Result<Intent, SpendError> + Send + 'static,
     ) -> Result<Intent, ChangeError> {
         let store = self.store.clone();
         let begun = blocking(move || {
@@ -252,18 +329,31 @@ impl Changes {
         let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
         begun.map_err(|error| match error {
             SpendError::Refused(refusal) => ChangeError::Refused(refusal),
-            SpendError::Full => ChangeError::Full(error),
-            SpendError::Store(error) if error.is_in_doubt() => ChangeError::InDoubt(error),
+            SpendError::Approval(error) => ChangeError::Approval(error),
+            SpendError::Full | SpendError::Share { .. } => ChangeError::Full(error),
+            SpendError::InDoubt { intent, source } => {
+                self.left_open.leave(*intent);
+                ChangeError::InDoubt(source)
+            }
             SpendError::Elsewhere(_) | SpendError::NotAlive => ChangeError::NotNow(error),
             SpendError::Store(error) => ChangeError::NothingChanged(error.into()),
         })
     }
 
-    async fn make(&self, intent: &Intent, change: Change) -> Result<Accepted, UpstreamError> {
+    async fn make(
+        &self,
+        intent: &Intent,
+        prepared: Prepared,
+        change: Change,
+    ) -> Result<Accepted, UpstreamError> {
         match change {
-            Change::Publish(publication) => self.upstream.publish(intent, *publication).await,
-            Change::SetYanked { version, yanked } => self.upstream.set_yanked(intent, &version, yanked).await,
-            Change::Owners(owners) => self.upstream.change_owners(intent, &owners).await,
+            Change::Publish(publication) | Change::Approve(_, publication) => {
+                self.upstream.publish(intent, prepared, *publication).await
+            }
+            Change::SetYanked { version, yanked } => {
+                self.upstream.set_yanked(intent, prepared, &version, yanked).await
+            }
+            Change::Owners(owners) => self.upstream.change_owners(intent, prepared, &owners).await,
             Change::ListOwners => {
                 let owners = self.upstream.owners(&intent.user, intent.mutation.name()).await?;
                 Ok(Accepted::Open(Some(owners)))
@@ -289,7 +379,7 @@ impl Changes {
         self.note(&intent, &outcome);
         let store = self.store.clone();
         let recorded = blocking(move || store.answered(&intent, &outcome, store.now())).await??;
-        self.keep_up_heads().await;
+        self.checkpoints.appended();
         Ok(recorded)
     }
 
@@ -297,13 +387,5 @@ impl Changes {
     fn note(&self, intent: &Intent, outcome: &Outcome) {
         self.metrics.changed(intent.mutation.kind(), outcome);
         tracing::info!(change = %intent, ?outcome, user = %intent.user, "settled");
-    }
-
-    /// What was settled is on record. If no head can be signed now, the next one signs for its entry too.
-    async fn keep_up_heads(&self) {
-        let (store, heads) = (self.store.clone(), self.heads.clone());
-        if let Ok(Err(error)) = blocking(move || heads.keep_up(&store, store.now())).await {
-            tracing::error!(%error, "the head of the audit log could not be signed");
-        }
     }
 }

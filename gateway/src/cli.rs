@@ -1,21 +1,22 @@
 //! The command line.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use asymmetric_token::{CrateName, PublicKey};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::{ArgValueCandidates, CompletionCandidate, Shell};
 use jiff::{SignedDuration, Timestamp};
 use registry_gateway::attestation::{Firmware, Mode, Settings};
-use registry_gateway::audit::Point;
 use registry_gateway::challenge::Challenges;
 use registry_gateway::config::{Config, ConfigError};
 use registry_gateway::keys::{self, Role, User};
-use registry_gateway::store::{Store, StoreError};
+use registry_gateway::publishers::{CratePattern, Pattern, PublisherName, is_issuer};
+use registry_gateway::store::{LastSeen, Store, StoreError};
 use registry_gateway::store_place::{AddressError, NamedStore};
+use transparency_log::{KeyName, Verifier};
 
 /// The configuration file that `init` makes, and that is read if no other is named.
 pub(crate) const CONFIG_FILE: &str = "registry-gateway.toml";
@@ -68,7 +69,7 @@ pub(crate) enum Command {
     },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
-    /// Make, migrate and copy a store, and go on after PostgreSQL was restored
+    /// Make, migrate and copy a store, and go on after it was restored
     #[command(subcommand)]
     Store(StoreCommand),
     /// Add, list and remove people; also while the registry is served
@@ -85,18 +86,38 @@ pub(crate) enum Command {
     /// Register, list and revoke keys; also while the registry is served
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Say who may approve versions of a crate that machines have staged, beside its owner; also while the registry is served
+    #[command(subcommand)]
+    Approver(ApproverCommand),
+    /// Add, list and remove publishers: machines whose jobs may stage versions, by what an OIDC issuer says of them
+    #[command(subcommand)]
+    Publisher(PublisherCommand),
     /// Show changes whose outcome is not known, and settle one by hand; also while the registry is served
     #[command(subcommand)]
     Change(ChangeCommand),
     /// Verify and export the log of everything that was changed here
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Make and serve a witness: it cosigns what other registries' logs sign, as long as each of them only grows
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Show who published what, and verify it again: token against key, file against token
     Record {
         #[command(flatten)]
         place: Place,
         /// One version, as NAME@VERS; without it all
         version: Option<String>,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the man pages, for packagers
+    #[command(hide = true)]
+    Man {
+        /// The folder for the pages; it is made if it is not there
+        directory: PathBuf,
     },
 }
 
@@ -208,7 +229,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(0..=3_600))]
     pub(crate) skew: Option<u64>,
     /// Whether a token that changes something answers a challenge: off, optional or required [default: off]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", add = words(&["off", "optional", "required"]))]
     pub(crate) challenges: Option<Challenges>,
     #[command(flatten)]
     pub(crate) attestation: Attestation,
@@ -217,7 +238,7 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct Attestation {
     /// Whether people who enroll have to show that a YubiKey made their keys: off, record or require [default: off]
-    #[arg(long, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY", add = words(&["off", "record", "require"]))]
     pub(crate) attestation: Option<Mode>,
     /// A PEM file with more certificates to believe, beside Yubico's: roots, and what stands below them
     #[arg(long, value_name = "FILE")]
@@ -262,13 +283,16 @@ pub(crate) enum StoreCommand {
         #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
         to: NamedStore,
     },
-    /// Go on although the audit log has lost its end in a PostgreSQL that was restored; the log keeps that it was said
+    /// Go on with a new generation of the audit log, because a restored store has lost its end, or the log its key
     AcceptRestore {
         #[command(flatten)]
         place: Place,
-        /// What a gateway has seen of the log and is lost, as it says itself [default: what the gateway here has seen]
-        #[arg(long, value_name = "SEQ:HASH")]
-        lost: Option<Point>,
+        /// What a gateway of a PostgreSQL has seen of the log and is lost, as it says itself [default: what the gateway here has seen]
+        #[arg(long, value_name = "GENERATION:SEQ:HASH")]
+        lost: Option<LastSeen>,
+        /// The last checkpoint that was kept of the log before [default: the one that the gateway here has shown last]
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
     },
 }
 
@@ -284,8 +308,11 @@ pub(crate) enum UserCommand {
         /// It is the person who had this name before
         #[arg(long)]
         again: bool,
+        /// Print a code with which they enroll keys, as `invite` does
+        #[arg(long)]
+        invite: bool,
     },
-    /// List all users, and how many keys each has
+    /// List all users, how many keys each has, and until when an invite is good
     List {
         #[command(flatten)]
         place: Place,
@@ -306,8 +333,28 @@ pub(crate) enum CredentialCommand {
     Set {
         #[command(flatten)]
         place: Place,
+        /// Keep it as it is given, without asking the registry behind whether it takes it alone or with `Bearer`
+        #[arg(long)]
+        as_is: bool,
         /// Whose
         user: User,
+    },
+    /// Have a cargo credential provider give a user's credentials for the registry behind, for registries where they run out
+    #[command(
+        after_help = "It is run as cargo would run it, as the user of the gateway, with HOME and PATH and no other \
+                            environment, and without a terminal."
+    )]
+    Provider {
+        #[command(flatten)]
+        place: Place,
+        /// Keep it without running it now
+        #[arg(long)]
+        as_is: bool,
+        /// Whose
+        user: User,
+        /// The program, of which a name is looked up in PATH now, and what cargo would pass on to it from `credential-provider`
+        #[arg(last = true, required = true, value_name = "PROGRAM")]
+        program: Vec<String>,
     },
     /// Forget it
     Remove {
@@ -334,6 +381,37 @@ pub(crate) enum KeyCommand {
         /// The key's id, `k3.pid.…`, or as much of its beginning as no other has
         #[arg(value_name = "KEYID")]
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApproverCommand {
+    /// Let a user approve and reject what is staged of a crate
+    Add {
+        #[command(flatten)]
+        place: Place,
+        /// The crate, which need not exist yet
+        #[arg(value_name = "CRATE")]
+        name: CrateName,
+        /// Who
+        #[arg(value_name = "USER")]
+        user: User,
+    },
+    /// List them: the crate, with `_` for `-`, and the user
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take that from a user; approvals of theirs that wait for others become void
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        /// The crate
+        #[arg(value_name = "CRATE")]
+        name: CrateName,
+        /// Who
+        #[arg(value_name = "USER")]
+        user: User,
     },
 }
 
@@ -369,13 +447,30 @@ pub(crate) struct DecisionOption {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Follow the log from its first entry and compare it with its signed heads
+    /// Follow the log from its first entry, and compare it with its tree and its checkpoints
     Verify {
         #[command(flatten)]
         place: Place,
-        /// A head that was kept elsewhere: a file with what /audit/head answered, or `SEQ:HASH` from an X-Audit field
-        #[arg(long, value_name = "FILE|SEQ:HASH")]
-        head: Option<KeptHead>,
+        /// A checkpoint that was kept elsewhere: what /log/checkpoint answered
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Look whether given crates got a version that is not signed by given keys: exits with 3 if one did, or may have
+    Watch {
+        #[command(flatten)]
+        place: Place,
+        /// A crate; as often as there are crates
+        #[arg(long = "crate", value_name = "NAME", required = true)]
+        crates: Vec<CrateName>,
+        /// A key that may sign its versions, `k3.public.…`; as often as there are keys
+        #[arg(long = "key", value_name = "K3PUBLIC", required = true)]
+        keys: Vec<PublicKey>,
+        /// Leave out intents before this entry: one more than where the last look ended
+        #[arg(long, value_name = "SEQ", default_value_t = 1)]
+        from: u64,
+        /// A checkpoint that was kept elsewhere: what /log/checkpoint answered
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
     },
     /// Print the entries as they are stored, one a line
     Export {
@@ -384,19 +479,29 @@ pub(crate) enum AuditCommand {
     },
 }
 
-/// A head that was kept elsewhere: its place and hash, or a file.
-#[derive(Clone, Debug)]
-pub(crate) enum KeptHead {
-    Point(Point),
-    File(PathBuf),
-}
-
-impl FromStr for KeptHead {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(text.parse().map_or_else(|_| Self::File(text.into()), Self::Point))
-    }
+#[derive(Debug, Subcommand)]
+pub(crate) enum WitnessCommand {
+    /// Make its folder and its key, and print the verifier key, which those who check logs name
+    Init {
+        /// The name of the key: a URL without its scheme, such as witness.example.org
+        #[arg(long, value_name = "NAME")]
+        name: KeyName,
+        /// The folder; made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Serve it until SIGTERM or Ctrl-C
+    Serve {
+        /// Where to listen, in plain HTTP: nothing that it says is secret or can be changed unseen [port 0 takes a free one]
+        #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket)]
+        listen: SocketAddr,
+        /// The verifier key of a log, as its registry's /log/key answers; as often as there are logs
+        #[arg(long = "log", value_name = "VKEY", required = true)]
+        logs: Vec<Verifier>,
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -406,9 +511,12 @@ pub(crate) struct AddKey {
     /// Whose key it is; the user is made if new
     #[arg(long, value_name = "NAME")]
     pub(crate) user: User,
-    /// What the key may sign: read, publish (every change) or both
-    #[arg(long, value_name = "ROLE")]
+    /// What the key may sign: read, publish (every change) or both; or stage, for a machine that stages and does nothing else
+    #[arg(long, value_name = "ROLE", add = words(&["read", "publish", "both", "stage"]))]
     pub(crate) role: Role,
+    /// With the role stage: a crate that it may stage, or how names of existing ones begin, as acme-*; as often as there are some
+    #[arg(long = "crate", value_name = "NAME")]
+    pub(crate) crates: Vec<CratePattern>,
     /// A word to tell keys apart
     #[arg(long, value_parser = label)]
     pub(crate) label: Option<String>,
@@ -421,6 +529,109 @@ pub(crate) struct AddKey {
     /// The public key, `k3.public.…`
     #[arg(value_name = "K3PUBLIC")]
     pub(crate) public: PublicKey,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PublisherCommand {
+    /// Add one: a workflow of GitHub, a pipeline of GitLab, or claims of any OIDC issuer
+    Add(Box<AddPublisher>),
+    /// List them: name, state, as whom they read, their crates, and who they are
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove one: its staging tokens are good for nothing from now on
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        /// The name
+        #[arg(value_name = "NAME")]
+        name: PublisherName,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("who").args(["github", "gitlab", "claims"]).required(true))]
+pub(crate) struct AddPublisher {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The user whose rights, and whose credential for the registry behind, its reads have; one of its own is best
+    #[arg(long, value_name = "USER")]
+    pub(crate) reads_as: User,
+    /// A crate that it may stage, or how names of existing ones begin, as acme-*; as often as there are some
+    #[arg(long = "crate", value_name = "NAME", required = true)]
+    pub(crate) crates: Vec<CratePattern>,
+    /// A repository of GitHub
+    #[arg(long, value_name = "OWNER/NAME", value_parser = repository, requires_all = REPOSITORY)]
+    pub(crate) github: Option<String>,
+    /// A project of GitLab
+    #[arg(long, value_name = "GROUP/NAME", value_parser = repository, requires_all = REPOSITORY)]
+    pub(crate) gitlab: Option<String>,
+    /// The number of its owner, in GitLab of its namespace: another one may have the name later, and not the number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) owner_id: Option<u64>,
+    /// Its own number, in GitLab that of the project
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) repository_id: Option<u64>,
+    /// The workflow's file: its name in .github/workflows, or in GitLab its path
+    #[arg(long, value_name = "FILE", value_parser = workflow)]
+    pub(crate) workflow: Option<String>,
+    /// What it has to run on, as refs/tags/v* or refs/heads/main; as often as there are some
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) refs: Vec<Pattern>,
+    /// The environment that the job has to have
+    #[arg(long, value_name = "NAME", conflicts_with = "claims")]
+    pub(crate) environment: Option<String>,
+    /// A claim that the identity token has to have, as sub=VALUE, or as sub=BEGINNING*; as often as there are some
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim, requires = "issuer")]
+    pub(crate) claims: Vec<(String, Pattern)>,
+    /// The issuer, https:// [default: that of github.com, or of gitlab.com]
+    #[arg(long, value_name = "URL", value_parser = issuer)]
+    pub(crate) issuer: Option<String>,
+    /// The audience that the identity token has to have [default: this registry's `url` without https://, as crates.io has it]
+    #[arg(long, value_name = "AUDIENCE", value_parser = subject)]
+    pub(crate) audience: Option<String>,
+    /// What people see as who has staged a version
+    #[arg(value_name = "NAME")]
+    pub(crate) name: PublisherName,
+}
+
+/// What names a workflow of a repository.
+const REPOSITORY: [&str; 4] = ["owner_id", "repository_id", "workflow", "refs"];
+
+fn repository(text: &str) -> Result<String, &'static str> {
+    let is_name = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let fits = text.len() <= 255 && text.contains('/') && text.split('/').all(is_name);
+    if fits { Ok(text.to_owned()) } else { Err("a repository is OWNER/NAME, without its server") }
+}
+
+fn workflow(text: &str) -> Result<String, &'static str> {
+    let fits =
+        (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
+    if fits { Ok(text.to_owned()) } else { Err("a file of a workflow has no blanks and no `@`") }
+}
+
+fn issuer(text: &str) -> Result<String, &'static str> {
+    if is_issuer(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("an issuer is https:// and a host, perhaps with a path")
+    }
+}
+
+/// A claim that says something about who asks, and a value that not everybody has.
+fn claim(text: &str) -> Result<(String, Pattern), &'static str> {
+    let wrong = "write NAME=VALUE, such as sub=system:builder: a claim about who asks, and not `*` alone";
+    let (name, value) = text.split_once('=').ok_or(wrong)?;
+    let is_about_the_token = ["iss", "aud", "exp", "iat", "nbf", "jti"].contains(&name);
+    let pattern: Pattern = value.parse().map_err(|_| wrong)?;
+    if name.is_empty() || is_about_the_token || value == "*" {
+        Err(wrong)
+    } else {
+        Ok((name.to_owned(), pattern))
+    }
 }
 
 /// When a key expires.
@@ -452,6 +663,11 @@ impl FromStr for Expiry {
             }
         }
     }
+}
+
+/// What the TAB key offers.
+fn words(words: &'static [&'static str]) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || words.iter().map(CompletionCandidate::new).collect())
 }
 
 fn label(text: &str) -> Result<String, String> {

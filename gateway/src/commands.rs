@@ -5,20 +5,29 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::CommandFactory as _;
+use registry_gateway::audit::watch::Watch;
 use registry_gateway::config::Reads;
+use registry_gateway::credential_provider::Provider;
+use registry_gateway::credentials::{Recipient, Verdict};
 use registry_gateway::store::{Record, Store, StoreError};
 use registry_gateway::{Config, Gateway, escaped, record};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::{AuditCommand, Command, CredentialCommand, PlaceError, Serve};
+use crate::cli::{Arguments, AuditCommand, Command, CredentialCommand, PlaceError, Serve};
 use crate::{process, setup};
 
+mod approver;
 mod audit;
 mod change;
+pub(crate) mod completions;
 mod doctor;
+mod man;
 mod people;
+mod publisher;
 mod store;
+mod witness;
 
 pub(crate) use audit::NotAsLogged;
 
@@ -37,10 +46,26 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::User(command) => people::user(command),
         Command::Invite { place, user } => people::invite(&place, &user),
         Command::Key(command) => people::key(command),
+        Command::Approver(command) => approver::approver(command),
+        Command::Publisher(command) => publisher::publisher(command),
         Command::Change(command) => change::change(command),
-        Command::Audit(AuditCommand::Verify { place, head }) => audit::verify(&place.store()?, head),
+        Command::Audit(AuditCommand::Verify { place, checkpoint }) => {
+            audit::verify(&place.store()?, checkpoint.as_deref())
+        }
+        Command::Audit(AuditCommand::Watch { place, crates, keys, from, checkpoint }) => {
+            audit::watch(&place.store()?, Watch::new(&crates, &keys), from, checkpoint.as_deref())
+        }
         Command::Audit(AuditCommand::Export { place }) => audit::export(&place.store()?),
         Command::Store(command) => store::store(command),
+        Command::Witness(command) => witness::witness(command),
+        Command::Completions { shell } => {
+            completions::print(shell)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { directory } => {
+            man::write(&directory, Arguments::command())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Record { place, version } => show_records(&place.store()?, version.as_deref()),
     }
 }
@@ -153,10 +178,22 @@ impl Signals {
 
 fn credential(command: CredentialCommand) -> Outcome {
     match command {
-        CredentialCommand::Set { place, user } => {
-            setup::set_credential(&place.config()?, &user)?;
+        CredentialCommand::Set { place, as_is, user } => {
+            let config = place.config()?;
+            let recipient = Recipient::new(&config, &user)?;
+            let verdict = recipient.keep(&setup::read_credential(&user)?, as_is)?;
             say(&format!("{user}\n"))?;
-            people::hint("`registry-gateway doctor` tells whether the registry behind takes it\n");
+            people::hint(kept(verdict));
+        }
+        CredentialCommand::Provider { place, as_is, user, program } => {
+            let config = place.config()?;
+            let provider = Provider::new(program)?;
+            let (verdict, end) = Recipient::new(&config, &user)?.keep_provider(&provider, as_is)?;
+            say(&format!("{user}\t{}\n", provider.shown()))?;
+            if let Some(end) = end {
+                people::hint(&format!("the credential that it gave now is good until {end:.0}\n"));
+            }
+            people::hint(kept(verdict));
         }
         CredentialCommand::Remove { place, user } => {
             let store = place.store()?;
@@ -166,6 +203,19 @@ fn credential(command: CredentialCommand) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn kept(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::AsGiven => "the registry behind takes it as it is\n",
+        Verdict::WithBearer => "the registry behind takes it with `Bearer` before it, and so it is kept\n",
+        Verdict::WithoutBearer => "the registry behind takes it without `Bearer`, and so it is kept\n",
+        Verdict::Open => {
+            "the registry behind is read without a token, so it could not be tried; a registry that wants another form will say so at \
+             the first publish\n"
+        }
+        Verdict::NotTried => "`registry-gateway doctor` tells whether the registry behind takes it\n",
+    }
 }
 
 fn show_records(store: &Store, version: Option<&str>) -> Outcome {

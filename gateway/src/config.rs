@@ -1,14 +1,17 @@
 //! How a gateway is set up: from a TOML file, the command line, or a program that runs one.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use axum::http::Uri;
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Error as _, Unexpected};
+use transparency_log::{Algorithm, Verifier};
 
 use crate::attestation;
 use crate::challenge::Challenges;
@@ -71,6 +74,10 @@ pub struct Config {
     pub verifications_per_peer: NonZeroU32,
     /// The most signatures that are verified in a minute for one key from one address.
     pub verifications_per_key: NonZeroU32,
+    /// How versions are approved that machines have staged.
+    pub staging: StagingConfig,
+    /// Witnesses that are asked to cosign the checkpoints of the audit log. Those who check the log name the ones they want.
+    pub witness: Vec<WitnessConfig>,
     /// The registry behind. Without one, the built-in registry is served.
     pub upstream: Option<UpstreamConfig>,
 }
@@ -99,6 +106,40 @@ pub enum Owners {
     List,
     /// Also add and remove them. Whoever gets hold of a valid owners token can add or remove somebody else with it.
     Change,
+}
+
+/// How versions are approved that machines have staged, and how much of them is kept.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StagingConfig {
+    /// How many people have to approve a version.
+    pub approvals: u32,
+    /// After how many days it cannot be approved any more.
+    pub days: u32,
+    /// How much one publisher or key may have staged, in bytes.
+    pub bytes_per_publisher: u64,
+    /// How much all together may have staged, in bytes.
+    pub bytes: u64,
+}
+
+impl Default for StagingConfig {
+    fn default() -> Self {
+        Self { approvals: 1, days: 14, bytes_per_publisher: 1 << 30, bytes: 8 << 30 }
+    }
+}
+
+/// A witness: somebody else's server, which cosigns checkpoints of a log that only grows (C2SP tlog-witness).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WitnessConfig {
+    /// What it is called in the log and by `doctor`.
+    pub name: String,
+    /// Its submission prefix, http:// or https://; in the field, with `/add-checkpoint` behind it.
+    #[serde(rename = "url", deserialize_with = "add_checkpoint")]
+    pub address: Uri,
+    /// Its verifier key, of type 4: `NAME+ID+BASE64`.
+    #[serde(deserialize_with = "witness_key")]
+    pub vkey: Verifier,
 }
 
 /// A registry that takes bearer tokens.
@@ -210,6 +251,8 @@ impl Config {
             connections: 512,
             verifications_per_peer: const { NonZeroU32::new(3000).unwrap() },
             verifications_per_key: const { NonZeroU32::new(1200).unwrap() },
+            staging: StagingConfig::default(),
+            witness: Vec::new(),
             upstream: None,
         }
     }
@@ -250,6 +293,11 @@ impl Config {
         self.postgres.key_file = self.postgres.key_file.take().or(behind);
     }
 
+    fn has_few_witnesses(&self) -> bool {
+        let keys = self.witness.iter().map(|witness| witness.vkey.to_string()).collect::<BTreeSet<_>>();
+        keys.len() == self.witness.len() && keys.len() <= MOST_WITNESSES
+    }
+
     /// Whether plain HTTP would go over a network without leave.
     fn speaks_plainly_to_a_network(&self) -> bool {
         self.tls.is_none() && !self.plain_http && !self.listen.ip().is_loopback()
@@ -272,6 +320,9 @@ impl Config {
             (timeout.is_none_or(is_a_wait), "timeout", WAIT),
             ((1..=u64::from(u32::MAX)).contains(&self.max_crate), "max-crate", "1 to 4294967295 bytes"),
             (self.connections >= 2, "connections", "2 or more"),
+            ((1..=10).contains(&self.staging.approvals), "approvals", "1 to 10"),
+            ((1..=365).contains(&self.staging.days), "days", "1 to 365"),
+            (self.has_few_witnesses(), "witness", "given once for each `vkey`, and at most 32 times"),
             (has_one_key_file, "key-file", "the same file in [postgres] and in [upstream]"),
             (
                 !self.speaks_plainly_to_a_network(),
@@ -297,11 +348,15 @@ pub struct OutOfBounds {
 }
 
 impl UpstreamConfig {
+    /// Its index URL as cargo has it.
+    pub(crate) fn index_url(&self) -> String {
+        let index = self.index.strip_prefix("sparse+").unwrap_or(&self.index);
+        format!("sparse+{}/", index.trim_end_matches('/'))
+    }
+
     /// All index URLs by which a manifest may name it.
     pub(crate) fn addresses(&self) -> Vec<String> {
-        let index = self.index.strip_prefix("sparse+").unwrap_or(&self.index);
-        let index = format!("sparse+{}/", index.trim_end_matches('/'));
-        std::iter::once(index).chain(self.also_known_as.iter().cloned()).collect()
+        std::iter::once(self.index_url()).chain(self.also_known_as.iter().cloned()).collect()
     }
 }
 
@@ -335,6 +390,9 @@ fn given_state() -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("STATE_DIRECTORY")?).next()
 }
 
+/// As many as a consumer may want.
+const MOST_WITNESSES: usize = 32;
+
 const WAIT: &str = "1 to 3600 seconds";
 
 /// A program that runs a gateway may set fractions of a second; the file cannot.
@@ -365,6 +423,25 @@ fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpN
         network.map_err(|_| D::Error::invalid_value(Unexpected::Str(text), &like))
     };
     Vec::<String>::deserialize(deserializer)?.iter().map(network).collect()
+}
+
+fn add_checkpoint<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let like = "an address with http:// or https://, such as \"https://witness.example.org\"";
+    let is_http = text.starts_with("http://") || text.starts_with("https://");
+    let address = format!("{}/add-checkpoint", text.trim_end_matches('/')).parse::<Uri>().ok();
+    address
+        .filter(|address| is_http && address.query().is_none() && address.host().is_some())
+        .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &like))
+}
+
+fn witness_key<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Verifier, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let key: Verifier = text.parse().map_err(D::Error::custom)?;
+    match key.algorithm() {
+        Algorithm::CosignatureV1 => Ok(key),
+        _ => Err(D::Error::custom("this is the key of a log, and not of a witness (type 4)")),
+    }
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -405,12 +482,13 @@ mod tests {
 
     #[test]
     fn the_file_that_init_makes_shows_every_setting() {
-        for table in ["", "[attestation]", "[postgres]", "[tls]", "[upstream]"] {
+        for table in ["", "[attestation]", "[postgres]", "[tls]", "[staging]", "[[witness]]", "[upstream]"] {
             let names = names(table);
             assert!(names.len() > 1, "{names:?}");
             for name in names {
-                let shown =
-                    |line: &str| line.starts_with(&format!("{name} = ")) || line == format!("[{name}]");
+                let shown = |line: &str| {
+                    line.starts_with(&format!("{name} = ")) || line.trim_matches(['[', ']']) == name
+                };
                 assert!(settings().any(shown), "{table} {name}");
             }
         }
@@ -444,6 +522,8 @@ mod tests {
             ("max-crate = 0", "max-crate"),
             ("max-crate = 4294967296", "max-crate"),
             ("connections = 1", "connections"),
+            ("[staging]\napprovals = 0", "approvals"),
+            ("[staging]\ndays = 366", "days"),
             ("listen = \"0.0.0.0:8000\"", "listen"),
             ("listen = \"[2001:db8::1]:8000\"", "listen"),
             (&format!("{upstream}timeout = 0"), "timeout"),
@@ -469,7 +549,7 @@ mod tests {
     #[test]
     fn what_it_shows_is_valid_and_the_default() {
         let all: Config = toml::from_str(&text(settings())).unwrap();
-        assert!(all.upstream.is_some() && all.tls.is_some());
+        assert!(all.upstream.is_some() && all.tls.is_some() && all.witness.len() == 1);
         let (shown, usual) = (all.attestation.rules().unwrap(), Rules::default());
         assert_eq!((shown.read, shown.publish), (usual.read, usual.publish));
 

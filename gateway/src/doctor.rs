@@ -1,7 +1,10 @@
 //! `doctor`: problems of a gateway that an administrator should know of before its users do.
 
 mod address;
+mod publishers;
+mod staged;
 mod versions;
+mod witnesses;
 
 use std::io;
 use std::pin::pin;
@@ -11,14 +14,16 @@ use asymmetric_token::CrateName;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use crate::causes::with_causes;
+use crate::causes::{escaped, with_causes};
 use crate::config::{Config, Reads, UpstreamConfig};
+use crate::credential_provider::Lasts;
+use crate::credentials::may_run_providers;
 use crate::inspection::{self, Inspection};
 use crate::keys::{Key, User};
 use crate::store::{Intent, OpenChange, Store, StoreError};
 use crate::store_place::StorePlace;
-use crate::upstream::{Reader, Remote, RemoteError, UpstreamError};
-use crate::vault::Vault;
+use crate::upstream::{Reader, Remote, RemoteError, Taken, UpstreamError};
+use crate::vault::{Credential, Vault};
 
 /// How many faults are named in one finding.
 const MOST_FAULTS: usize = 5;
@@ -30,8 +35,10 @@ const AT_ONCE: usize = 8;
 pub struct Finding {
     /// What was found, in one sentence.
     pub text: String,
-    /// What to do about it; `None` if nothing has to be done.
+    /// What to do about it, or what to know; `None` if it is as it should be.
     pub advice: Option<String>,
+    /// Whether something has to be done.
+    pub to_do: bool,
 }
 
 /// Checks everything. The index files of `crates` are read too, besides those of crates that were published here.
@@ -55,8 +62,11 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     if let StorePlace::Postgres(url) = &config.store {
         findings.push(role(&url.user, store.can_change_log()?));
     }
+    findings.extend(runtime.block_on(witnesses::asked(config, &store))?);
+    findings.extend(runtime.block_on(publishers::asked(&store))?);
     findings.push(inspected(&inspection::inspect(&store, now)?));
     findings.push(outcomes(&store.open_changes()?));
+    findings.extend(staged::found(config, &store, now)?);
     Ok(findings)
 }
 
@@ -176,7 +186,7 @@ async fn behind(
     findings: &mut Vec<Finding>,
 ) -> Result<(), StoreError> {
     let users = match Vault::open(&upstream.key_file) {
-        Ok(vault) => with_credentials(store, &vault, findings)?,
+        Ok(vault) => with_credentials(config, store, &vault, findings)?,
         Err(error) => {
             let advice = error.hint().unwrap_or_default();
             findings.push(bad(error.to_string(), advice));
@@ -202,13 +212,19 @@ async fn behind(
     let mut answers = pin!(stream::iter(&users).map(ask).buffered(AT_ONCE));
     while let Some((user, answer)) = answers.next().await {
         findings.push(match answer {
-            Ok(()) => {
+            Ok(taken) => {
                 reader = reader.or(Some(user));
-                good(format!("the registry behind takes the credential of {user}"))
+                good(format!("the registry behind takes the credential of {user}{}", described(&taken)))
             }
             Err(UpstreamError::Remote(RemoteError::CredentialRefused(_))) => bad(
                 format!("the registry behind refuses the credential of {user}"),
                 format!("make a token for {user} there, and run `registry-gateway credential set {user}`"),
+            ),
+            Err(UpstreamError::Remote(RemoteError::Provider { source, .. })) => bad(
+                format!("the credential provider of {user} gives nothing: {source}"),
+                format!(
+                    "see that it can be run here, or name another one with `registry-gateway credential provider {user} -- PROGRAM …`"
+                ),
             ),
             Err(UpstreamError::NotFound(_)) => {
                 bad(format!("there is no config.json below {}", upstream.index), SEE_INDEX)
@@ -217,15 +233,31 @@ async fn behind(
         });
     }
     if let Some(user) = reader {
-        let reader = Reader { user: user.clone(), revision: store.revision().await? };
+        let (revision, contents) = store.present().await?;
+        let reader = Reader { user: user.clone(), revision, contents };
         let looking = versions::Looking::new(&remote, reader, store, config.max_crate);
         findings.extend(looking.at_all(crates, &upstream.addresses()).await?);
     }
     Ok(())
 }
 
+/// In which form a credential is taken, and how long it is good.
+fn described(Taken { scheme, lasts }: &Taken) -> String {
+    let form = scheme
+        .as_ref()
+        .map_or_else(|| " as it is".to_owned(), |scheme| format!(" with `{}`", escaped(scheme)));
+    let life = match lasts {
+        None => String::new(),
+        Some(Lasts::Once) => ", which a provider gives for each request".to_owned(),
+        Some(Lasts::Session) => ", which a provider gives once".to_owned(),
+        Some(Lasts::Until(end)) => format!(", which a provider gives; this one is good until {end:.0}"),
+    };
+    format!("{form}{life}")
+}
+
 /// The users whose credential can be opened, including those who have no key yet.
 fn with_credentials(
+    config: &Config,
     store: &Store,
     vault: &Vault,
     findings: &mut Vec<Finding>,
@@ -234,6 +266,9 @@ fn with_credentials(
     for user in store.users()?.into_iter().filter(|person| person.removed.is_none()).map(|person| person.user)
     {
         match store.credential(&user)?.map(|sealed| vault.unseal(&user, &sealed)) {
+            Some(Ok(Credential::Provider(_))) if !may_run_providers(config) => findings.push(good(format!(
+                "the credential provider of {user} was not tried: it is run as the gateway's user, and not as root"
+            ))),
             Some(Ok(_)) => users.push(user),
             Some(Err(error)) => findings.push(bad(error.to_string(), error.hint().unwrap_or_default())),
             None => findings.push(bad(
@@ -246,9 +281,14 @@ fn with_credentials(
 }
 
 fn good(text: impl Into<String>) -> Finding {
-    Finding { text: text.into(), advice: None }
+    Finding { text: text.into(), advice: None, to_do: false }
 }
 
 fn bad(text: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding { text: text.into(), advice: Some(advice.into()) }
+    Finding { text: text.into(), advice: Some(advice.into()), to_do: true }
+}
+
+/// What is worth knowing, and not for this gateway's administrator alone to mend.
+fn note(text: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding { to_do: false, ..bad(text, advice) }
 }

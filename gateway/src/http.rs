@@ -9,9 +9,14 @@ mod body;
 mod client_address;
 mod enrollment;
 mod failure;
+mod log;
 mod mutations;
 mod proof;
 mod reads;
+mod staged;
+mod staging;
+mod trusted_publishing;
+mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,14 +35,17 @@ use crate::attestation;
 use crate::background;
 use crate::causes::escaped;
 use crate::challenge::{Challenges, Issuer};
-use crate::changes::Changes;
+use crate::changes::{Changes, Rooms};
 use crate::config::{Owners, Reads};
 use crate::connections::Place;
+use crate::cosigning::Witnesses;
 use crate::limits::Limits;
 use crate::listener::{Service, names_one_host, routed};
 use crate::metrics::Metrics;
 use crate::policy::Rules;
-use crate::store::{Heads, Store};
+use crate::publishers::Issuers;
+use crate::staging::StagingRules;
+use crate::store::{Checkpoints, Store};
 use crate::unpacking::Unpacking;
 use crate::upstream::Upstream;
 use crate::verified_reads::VerifiedReads;
@@ -55,14 +63,18 @@ const LOGGED: usize = 256;
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
-    /// The signed heads of the store's audit log.
-    pub(crate) heads: Arc<Heads>,
+    /// The signed checkpoints of the store's audit log.
+    pub(crate) checkpoints: Arc<Checkpoints>,
+    /// Who cosigns them.
+    pub(crate) witnesses: Arc<Witnesses>,
     /// Where the crates are.
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) rules: Rules,
     /// What is required of keys that are enrolled over HTTP.
     pub(crate) attestation: attestation::Rules,
+    /// Whose identity tokens are taken for staging tokens.
+    pub(crate) issuers: Issuers,
     /// Issues the challenges that keys sign to be enrolled over HTTP.
     pub(crate) enrollment_issuer: Issuer,
     /// The public base URL, without a final slash.
@@ -71,6 +83,10 @@ pub(crate) struct App {
     pub(crate) dl: String,
     /// The path of the index URL, with a slash at both ends.
     pub(crate) index_path: String,
+    /// How much may be staged, and who approves it.
+    pub(crate) staging: StagingRules,
+    /// Whose uploads to be staged are under way.
+    pub(crate) staging_rooms: Rooms,
     pub(crate) reads: Reads,
     pub(crate) owners: Owners,
     /// Index URLs of the registry behind, on which no manifest may depend.
@@ -177,7 +193,20 @@ fn api(app: Arc<App>) -> Router {
             get(mutations::list_owners).put(mutations::add_owner).delete(mutations::remove_owner),
         )
         .route("/api/v1/enroll", get(enrollment::terms).post(enrollment::enroll))
-        .route("/audit/head", get(proof::head))
+        .route("/api/v1/staged", get(staged::list))
+        .route("/api/v1/staged/{id}", get(staged::view))
+        .route("/api/v1/staged/{id}/download", get(staged::download))
+        .route("/api/v1/staged/{id}/approve", put(staged::approve))
+        .route("/api/v1/staged/{id}/reject", put(staged::reject))
+        .route("/api/v1/keys/{id}", get(enrollment::key))
+        .route(
+            "/api/v1/trusted_publishing/tokens",
+            axum::routing::post(trusted_publishing::exchange).delete(trusted_publishing::revoke),
+        )
+        .route("/log/checkpoint", get(log::checkpoint))
+        .route("/log/key", get(log::key))
+        .route("/log/leaves/{from}", get(log::leaves))
+        .route("/log/{*tile}", get(log::tile))
         .route("/me", get(reads::me))
         .fallback(reads::nothing)
         .method_not_allowed_fallback(reads::nothing)

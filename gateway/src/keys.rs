@@ -60,7 +60,7 @@ impl Key {
 }
 
 /// A user's name: 1 to 64 ASCII letters, digits, `.`, `_`, `-`, `@` or `+`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User(Arc<str>);
 
 impl User {

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use cli::{Command, LogFormat, PlaceError};
 use commands::NotAsLogged;
 use jiff::Timestamp;
@@ -18,10 +18,12 @@ use process::TooFewFiles;
 use registry_gateway::StartError;
 use registry_gateway::config::ConfigError;
 use registry_gateway::copying::CopyError;
+use registry_gateway::credentials::CredentialError;
 use registry_gateway::doctor::ExamineError;
 use registry_gateway::log::Log;
 use registry_gateway::store::{DecisionError, StoreError};
 use registry_gateway::vault::VaultError;
+use registry_gateway::witness::WitnessError;
 use serde_json::json;
 use setup::NotMade;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
@@ -35,6 +37,9 @@ use zeroizing_alloc::ZeroAlloc;
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
+    if commands::completions::answered(cli::Arguments::command) {
+        return ExitCode::SUCCESS;
+    }
     let arguments = cli::Arguments::parse();
     // `doctor` prints its findings itself.
     let level = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "warn" };
@@ -100,6 +105,9 @@ fn report(error: &(dyn Error + 'static)) {
 }
 
 fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<CredentialError>() {
+        return error.hint();
+    }
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return error.hint();
     }
@@ -123,6 +131,9 @@ fn hint(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<ConfigError>() {
         return Some(error.hint().to_owned());
+    }
+    if let Some(error) = error.downcast_ref::<WitnessError>() {
+        return error.hint();
     }
     if let Some(error) = error.downcast_ref::<CopyError>() {
         return error.hint();

@@ -33,6 +33,8 @@ pub struct Rules {
 pub enum Operation {
     /// Read the index, download, or search.
     Read,
+    /// Exchange a read token of a machine's key for a staging token.
+    Exchange,
     /// Publish a version. Crate, version and checksum are in the body.
     Publish,
     /// Take a version out of resolution.
@@ -122,6 +124,35 @@ pub enum Refusal {
         /// `read`, `publish`, `yank`, `unyank` or `owners`.
         wanted: &'static str,
     },
+    /// Only a key with the role `stage` gets a staging token.
+    #[error("the key has the role `{role}` here, and only a key with the role `stage` gets a staging token")]
+    NotForStaging { role: Role },
+    /// No publisher is who asks.
+    #[error(
+        "no publisher of this registry fits this identity; an administrator adds one with `registry-gateway publisher add`"
+    )]
+    NoPublisher,
+    /// There is no such staging token, or it is not good any more.
+    #[error(
+        "the staging token is not known here, or was revoked, or has run out: get a new one for this job, and run the command again"
+    )]
+    StagingToken,
+    /// A staging token does not allow anything else.
+    #[error("a staging token stages versions and cannot {request}")]
+    OnlyStages {
+        /// What the request wants, as a verb.
+        request: &'static str,
+    },
+    /// A staging token is for other crates.
+    #[error(
+        "{stager} may not stage the crate `{name}` here: the registry's administrator says which crates it may stage"
+    )]
+    NotStagedBy { stager: String, name: String },
+    /// A staging token is for existing crates of that pattern only.
+    #[error(
+        "there is no crate `{name}` yet, and {stager} may stage a new one only if the registry's administrator has named it in full"
+    )]
+    NewCrate { stager: String, name: String },
     /// Its `sub` is not the registered one.
     #[error("the token's subject is {token}, registered with the key is {registered}")]
     Subject {
@@ -178,8 +209,14 @@ impl Refusal {
             | Self::ChallengeMissing(_)
             | Self::ChallengeUsed
             | Self::Forgotten
+            | Self::StagingToken
             | Self::Replayed(_) => true,
             Self::Role { .. }
+            | Self::NotForStaging { .. }
+            | Self::NoPublisher
+            | Self::OnlyStages { .. }
+            | Self::NotStagedBy { .. }
+            | Self::NewCrate { .. }
             | Self::Subject { .. }
             | Self::Kind { .. }
             | Self::Claim { .. }
@@ -211,7 +248,14 @@ pub fn decide(
             |subject: &Option<String>| subject.as_ref().map_or("none".to_owned(), |s| format!("`{s}`"));
         return Err(Refusal::Subject { token: words(&claims.subject), registered: words(&key.subject) });
     }
-    let allowed = if claims.mutation.is_some() { key.role.may_mutate() } else { key.role.may_read() };
+    let is_exchange = *operation == Operation::Exchange && claims.mutation.is_none();
+    if is_exchange && key.role != Role::Stage {
+        return Err(Refusal::NotForStaging { role: key.role });
+    }
+    let allowed = match &claims.mutation {
+        Some(_) => key.role.may_mutate(),
+        None => is_exchange || key.role.may_read(),
+    };
     if !allowed {
         return Err(Refusal::Role { role: key.role, wanted: kind(claims) });
     }
@@ -230,6 +274,15 @@ pub fn is_good(key: &Key, now: Timestamp) -> Result<(), Refusal> {
         Some(at) => Err(Refusal::ExpiredKey { id: key.id().to_string(), at }),
         None => Ok(()),
     }
+}
+
+/// Checks that a key may sign changes.
+///
+/// # Errors
+/// As [`is_good`]; [`Refusal::Role`].
+pub fn may_change(key: &Key, now: Timestamp) -> Result<(), Refusal> {
+    is_good(key, now)?;
+    if key.role.may_mutate() { Ok(()) } else { Err(Refusal::Role { role: key.role, wanted: "publish" }) }
 }
 
 /// Checks that a token of this time and URL is for this registry, and valid now.
@@ -290,6 +343,14 @@ pub fn single_use_key(verified: &Verified, operation: &Operation) -> Option<Stri
     Some(parts.to_string())
 }
 
+/// The same for a read token, for the one request that spends it. It cannot be confused with one of a mutation, which begins with a
+/// key's id.
+#[must_use]
+pub fn single_use_read_key(verified: &Verified) -> String {
+    let issued_at = verified.claims.issued_at.as_nanosecond().to_string();
+    serde_json::json!(["read", verified.footer.key_id.to_string(), issued_at]).to_string()
+}
+
 /// The longest window that can be set: a day.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(86_400);
 /// The longest skew that can be set: an hour.
@@ -307,9 +368,10 @@ pub fn kept_until(claims: &Claims) -> Timestamp {
 
 impl Operation {
     /// The verb in "a read token cannot …".
-    fn verb(&self) -> &'static str {
+    pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Exchange => "be exchanged for a staging token",
             Self::Publish => "publish",
             Self::Yank { .. } => "yank",
             Self::Unyank { .. } => "unyank",
@@ -347,7 +409,8 @@ fn answers_challenge(claims: &Claims, rules: &Rules, now: Timestamp) -> Result<(
 
 fn matches_request(claims: &Claims, operation: &Operation) -> Result<(), Refusal> {
     match (&claims.mutation, operation) {
-        (None, Operation::Read) | (Some(Mutation::Publish { .. }), Operation::Publish) => Ok(()),
+        (None, Operation::Read | Operation::Exchange)
+        | (Some(Mutation::Publish { .. }), Operation::Publish) => Ok(()),
         (Some(Mutation::Yank { name, version }), Operation::Yank { name: n, version: v })
         | (Some(Mutation::Unyank { name, version }), Operation::Unyank { name: n, version: v }) => {
             same("crate", name.as_str(), n.as_str())?;

@@ -1,7 +1,7 @@
 //! Files and folders that no other user of this computer can read. On systems other than Unix, the permissions of the
 //! folder above have to see to that.
 
-use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,30 @@ pub(crate) fn make_file(path: &Path, contents: &[u8]) -> io::Result<bool> {
         Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(refused) => Err(refused.error),
     }
+}
+
+/// Writes a private file in the place of an earlier one. It is on disk as a whole when this returns, whatever happens then; after an
+/// error it is the old one or the new one.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(contents).and_then(|()| file.as_file().sync_all())?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Writes a folder to disk. A rename is durable only after that.
+///
+/// # Errors
+/// If it cannot be written.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(()); // a folder cannot be opened for this there
+    }
+    File::open(folder).and_then(|folder| folder.sync_all())
 }
 
 /// What to do where the system says that it is not permitted.
@@ -90,7 +114,7 @@ impl SecretError {
 /// [`SecretError`].
 pub(crate) fn read_secret(path: &Path, most: u64) -> Result<Zeroizing<String>, SecretError> {
     let at = |source| SecretError::File { path: path.to_owned(), source };
-    let file = fs::File::open(path).map_err(at)?;
+    let file = File::open(path).map_err(at)?;
     if !is_systemd_credential(path) && is_open_to_others(&file.metadata().map_err(at)?) {
         return Err(SecretError::OpenToOthers(path.to_owned()));
     }

@@ -1,8 +1,8 @@
 //! What the process asks of the system: that its memory stays its own, that no signal ends it unasked, and that it may have as
 //! many files open as its connections need.
 
-/// The files that one connection may need at a time: itself, an upload as it is received and as it is read again, the
-/// connection to the registry behind that takes it, and another connection that waits for its place.
+/// The files that one connection may need at a time: itself, an upload as it is received and as it is read again, its metadata or
+/// the connection to the registry behind that takes it, and another connection that waits for its place.
 const FILES_PER_CONNECTION: u64 = 5;
 /// Those that need no connection: the database, the log, listeners, and some to spare.
 const OTHER_FILES: u64 = 64;
@@ -42,8 +42,9 @@ pub(crate) fn keep_memory_to_ourselves() {
     }
 }
 
-/// From now on SIGUSR1, SIGUSR2 and SIGXFSZ do nothing. A file that would become longer than `ulimit -f` allows is an error
-/// of whoever writes it then, and a change that cannot be written down is answered. std ignores SIGPIPE.
+/// From now on the signals that ask a server for nothing do nothing; they would end it. A file that would become longer than
+/// `ulimit -f` allows is an error of whoever writes it then, and a change that cannot be written down is answered. std ignores
+/// SIGPIPE.
 ///
 /// # Errors
 /// If the system does not let a signal be caught.
@@ -52,7 +53,8 @@ pub(crate) fn outlive_signals() -> std::io::Result<()> {
     {
         use rustix::process::Signal;
         let nobody_looks = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        for signal in [Signal::USR1, Signal::USR2, Signal::XFSZ] {
+        let timers = [Signal::ALARM, Signal::VTALARM, Signal::PROF];
+        for signal in [Signal::USR1, Signal::USR2, Signal::XFSZ, Signal::IO].into_iter().chain(timers) {
             signal_hook::flag::register(signal.as_raw(), nobody_looks.clone())?;
         }
     }

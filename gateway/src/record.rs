@@ -11,7 +11,8 @@ use crate_file::index::{Line, Mismatch};
 use crate_file::metadata::{self, Metadata, MetadataError};
 use sha2::{Digest as _, Sha256};
 
-use crate::causes::with_causes;
+use crate::causes::{escaped, with_causes};
+use crate::index::pubtime;
 use crate::keys::Key;
 use crate::store::{Record, Store, StoreError};
 
@@ -60,6 +61,14 @@ pub enum RecordError {
     /// What cargo resolves by does not follow from the file.
     #[error(transparent)]
     Line(#[from] Mismatch),
+    /// The index gives it another age than the log: cargo may be told to wait until a version is old enough.
+    #[error("the index says that it was published at {}, and the log says {logged}", escaped(said))]
+    Pubtime {
+        /// What the index says.
+        said: String,
+        /// When its token was spent.
+        logged: String,
+    },
 }
 
 impl RecordError {
@@ -112,8 +121,18 @@ fn file(store: &Store, record: &Record, line: &str, index_url: &str) -> Result<M
     let length = file.metadata()?.len();
     let metadata = metadata::of_signed(file, length, &record.name, &record.version, index_url)?;
     let mut signed = Line::new(&metadata, record.checksum);
-    // No file says that; the log does.
-    signed.yanked = Line::from_json(line).is_ok_and(|line| line.yanked);
+    // No file says these; the log does.
+    if let Ok(stored) = Line::from_json(line) {
+        signed.yanked = stored.yanked;
+        // Lines from before they had one have none.
+        if let Some(said) = stored.pubtime {
+            let logged = pubtime(record.time);
+            if said != logged {
+                return Err(RecordError::Pubtime { said, logged });
+            }
+            signed.pubtime = Some(said);
+        }
+    }
     signed.is(line)?;
     Ok(metadata)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -12,16 +12,20 @@ use tokio::sync::watch;
 use crate::attestation;
 use crate::causes::with_causes;
 use crate::challenge::Issuer;
-use crate::changes::Changes;
+use crate::changes::{Changes, Rooms};
 use crate::config::{Config, OutOfBounds, Owners};
 use crate::connections::Connections;
+use crate::cosigning::Witnesses;
 use crate::http::{App, Registry};
+use crate::http_client::AuthoritiesError;
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
 use crate::operators::Operators;
 use crate::policy::Rules;
-use crate::store::{Heads, Heartbeat, ServeLock, SharedSettings, Store, StoreError};
+use crate::publishers::Issuers;
+use crate::staging::{self, StagingRules};
+use crate::store::{Checkpoints, Heartbeat, ServeLock, SharedSettings, Store, StoreError};
 use crate::tls::{Tls, TlsError};
 use crate::unpacking::Unpacking;
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
@@ -34,6 +38,8 @@ mod addresses;
 const MOST_OPERATORS: usize = 16;
 /// The time until a database that could not be used at the start is tried again.
 const TRIED_AGAIN: Duration = Duration::from_secs(1);
+/// How long a PostgreSQL may take at the end, when nobody asks for anything any more.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Connections that wait to be taken; the system may have a lower limit.
 #[cfg(unix)]
 const MOST_KNOCKING: i32 = 4096;
@@ -62,6 +68,9 @@ pub enum StartError {
     /// The registry behind cannot be used.
     #[error(transparent)]
     Upstream(#[from] RemoteConfigError),
+    /// Witnesses cannot be asked.
+    #[error("witnesses cannot be asked")]
+    Witnesses(#[source] AuthoritiesError),
     /// There is no address for downloads.
     #[error("with reads that bypass the gateway, `dl` in [upstream] must say where crates are downloaded")]
     Bypass,
@@ -85,7 +94,7 @@ impl StartError {
         let hint = match self {
             Self::Store(error) => return error.hint(),
             Self::Upstream(RemoteConfigError::Vault(error)) => return error.hint(),
-            Self::Threads(_) => return None,
+            Self::Threads(_) | Self::Witnesses(_) => return None,
             Self::Listen { source, .. } => return Some(instead_of_listening(source).to_owned()),
             Self::Url(_) => {
                 "set `url` (or --url) to the address that cargo's users will have, such as https://crates.example.org"
@@ -140,25 +149,32 @@ impl Gateway {
         let shared = shared_settings(&config, &index_url, store.key_file_fingerprint()?);
         let heartbeat = store.join(&name_of_this(address), shared)?;
         let rules = Rules { url: index_url, window, skew, challenges, issuer };
-        let heads = Arc::new(Heads::open(&store, &rules.url, store.now())?);
+        let checkpoints = Arc::new(Checkpoints::open(&store, &rules.url)?);
+        let witnesses = Arc::new(Witnesses::new(&config.witness).map_err(StartError::Witnesses)?);
+        witnesses.begin(&store, &checkpoints)?;
         let upstream = Arc::new(match &config.upstream {
             Some(upstream) => Upstream::Remote(Box::new(Remote::new(upstream, store.clone())?)),
             None => Upstream::BuiltIn(BuiltIn::new(store.clone())),
         });
+        let is_built_in = config.upstream.is_none();
         let metrics = Arc::new(Metrics::new());
-        let changes = Changes::new(store.clone(), heads.clone(), upstream.clone(), metrics.clone());
+        let changes = Changes::new(store.clone(), checkpoints.clone(), upstream.clone(), metrics.clone());
         let app = Arc::new(App {
             store: store.clone(),
-            heads,
+            checkpoints,
+            witnesses,
             upstream,
             changes,
             rules,
             attestation: config.attestation.rules()?,
+            issuers: Issuers::new(config.patience),
             enrollment_issuer,
             base_url,
             dl,
             index_path,
             upstream_addresses: config.upstream.map(|upstream| upstream.addresses()).unwrap_or_default(),
+            staging: StagingRules::new(&config.staging, is_built_in),
+            staging_rooms: Rooms::default(),
             reads: config.reads,
             owners: config.owners,
             max_crate: config.max_crate,
@@ -303,6 +319,8 @@ fn shared_settings(config: &Config, index_url: &str, key_file: Option<&str>) -> 
         Owners::Change => "change",
     };
     let none = || "none".to_owned();
+    let mut witnesses: Vec<_> = config.witness.iter().map(|witness| witness.vkey.to_string()).collect();
+    witnesses.sort();
     let settings = [
         ("index-url", index_url.to_owned()),
         ("window", config.window.as_secs().to_string()),
@@ -310,6 +328,9 @@ fn shared_settings(config: &Config, index_url: &str, key_file: Option<&str>) -> 
         ("challenges", config.challenges.as_str().to_owned()),
         ("owners", owners.to_owned()),
         ("index in [upstream]", behind.unwrap_or_else(none)),
+        ("approvals in [staging]", config.staging.approvals.to_string()),
+        ("days in [staging]", config.staging.days.to_string()),
+        ("witness", Some(witnesses.join(", ")).filter(|keys| !keys.is_empty()).unwrap_or_else(none)),
         ("key-file", key_file.map_or_else(none, str::to_owned)),
     ];
     settings.map(|(name, value)| (name.to_owned(), value)).into()
@@ -350,13 +371,29 @@ fn serve(runtime: Runtime, sockets: Sockets, app: Arc<App>, stopped: watch::Rece
             tracing::error!(%error, "the listener cannot be used");
         }
     });
-    // Requests that did not end in time may still run. They end here, so that nothing is written to the store once
-    // another server may have it.
-    drop(runtime);
-    if let Err(error) = ending.heads.sign_end(&ending.store, ending.store.now()) {
-        tracing::error!(%error, "the end of the audit log could not be signed");
+    let is_shared = ending.store.is_shared();
+    let (ends, has_ended) = mpsc::channel();
+    let end = move || {
+        // Requests that did not end in time may still run. They end here, so that nothing is written to a folder once another
+        // server may have it.
+        drop(runtime);
+        if let Err(error) = ending.checkpoints.keep_up(&ending.store) {
+            tracing::error!(%error, "the end of the audit log could not be signed");
+        }
+        drop(held);
+        let _ = ends.send(());
+    };
+    match is_shared {
+        false => end(),
+        true => drop(thread::spawn(end)),
     }
-    drop(held);
+    // The others do without what a database that is silent is not told.
+    if is_shared && has_ended.recv_timeout(LAST_WORDS).is_err() {
+        tracing::warn!(
+            "the store's database does not answer, and is not waited for: the end of the audit log is signed by the next gateway, \
+             and the others take this one for alive for some seconds"
+        );
+    }
 }
 
 async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>) -> io::Result<()> {
@@ -383,8 +420,15 @@ async fn serve_all(sockets: Sockets, app: Arc<App>, stopped: watch::Receiver<()>
         patience: app.patience,
     };
     let settling = tokio::spawn(app.changes.clone().keep_settling());
+    let expiring = tokio::spawn(staging::keep_expiring(app.store.clone(), app.checkpoints.clone()));
+    let signing = tokio::spawn(app.checkpoints.clone().keep_signing(app.store.clone()));
+    let witnesses = app.witnesses.clone();
+    let asking = tokio::spawn(witnesses.keep_asking(app.store.clone(), app.checkpoints.clone()));
     registry.serve(Registry::new(app.clone()), stopped()).await;
+    asking.abort();
     settling.abort();
+    expiring.abort();
+    signing.abort();
     app.changes.end().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The commands `init` and `credential set`.
+//! The command `init`, and the secret that `credential set` asks for.
 
 use std::error::Error;
 use std::fs;
@@ -109,26 +109,13 @@ fn made(path: &Path, made: bool) -> String {
     format!("{}: {}\n", path.display(), if made { "made" } else { "was there already" })
 }
 
-/// Reads a user's token for the registry behind from a hidden prompt, or from the first line of standard input, and
-/// keeps it. Nobody is asked for a secret that could not be kept.
-pub(crate) fn set_credential(config: &Config, user: &User) -> Result<(), Box<dyn Error>> {
-    let vault = vault(config)?;
-    let store = Store::existing_at(&config.store, &config.postgres)?;
-    store.has_user(user)?;
-    let credential = if io::stdin().is_terminal() {
-        Zeroizing::new(rpassword::prompt_password(format!("{user}'s token for the registry behind: "))?)
-    } else {
-        let mut line = Zeroizing::new(String::new());
-        io::stdin().lock().read_line(&mut line)?;
-        line
-    };
-    store.set_credential(user, &vault.seal(user, credential.trim())?, store.now())?;
-    Ok(())
-}
-
-fn vault(config: &Config) -> Result<Vault, Box<dyn Error>> {
-    let upstream = config.upstream.as_ref();
-    let upstream =
-        upstream.ok_or("this gateway has no [upstream]: its built-in registry needs no credentials")?;
-    Ok(Vault::open(&upstream.key_file)?)
+/// Reads a user's token for the registry behind from a hidden prompt, or from the first line of standard input.
+pub(crate) fn read_credential(user: &User) -> io::Result<Zeroizing<String>> {
+    if io::stdin().is_terminal() {
+        return rpassword::prompt_password(format!("{user}'s token for the registry behind: "))
+            .map(Zeroizing::new);
+    }
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line)
 }

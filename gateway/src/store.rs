@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! DIR/registry.db                      users, keys, single-use keys, secrets, the audit log; crates and versions
-//! DIR/heads                            signed heads of the audit log, and the key that signs them:
-//! DIR/heads.key
+//! DIR/log-1.key                        the key that signs the audit log
 //! DIR/crates/NAME/NAME-VERSION.crate   what was published
 //! DIR/tmp/                             uploads under way
+//! DIR/staged/NUMBER.crate              what was staged, and waits for people's approval
 //! DIR/serve.lock                       held while a server runs
 //! ```
 //!
@@ -19,34 +19,47 @@
 //! The tables' files ask `sql`, and know no engine.
 
 mod audit;
+mod checkpoints;
 mod copy;
+mod cosignatures;
 mod counts;
 mod crate_files;
 mod crates;
 mod credentials;
+mod deciding;
 mod derived;
 mod enrolling;
 mod files;
 mod gateways;
-mod heads;
 mod in_doubt;
+mod intent;
 mod keys;
 mod ledger;
+mod log_end;
 mod names;
 mod open;
 #[cfg(test)]
 mod plans;
 pub mod postgres;
+mod publishers;
 mod publishing;
+mod restored;
 mod revision;
 mod schema;
 mod search;
 mod secret;
 mod seen;
+mod share;
+mod spent;
 mod sql;
+mod staged;
+mod staging_tokens;
 mod tables;
+mod tree;
 mod unrecorded;
 mod users;
+mod verified;
+mod void;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -57,31 +70,41 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::audit::Point;
 use crate::background::blocking;
 use crate::config::PostgresConfig;
+use crate::keys::Role;
 use crate::private;
 use crate::store_place::{PostgresUrl, StorePlace};
 use crate::vault::VaultError;
-pub use audit::AuditError;
+pub use checkpoints::StoredCheckpoint;
+pub use checkpoints::key::Public as LogKey;
+pub(crate) use checkpoints::{Checkpoints, Newest};
 pub use copy::Copied;
 pub(crate) use crate_files::{CrateFile, Pieces};
 pub(crate) use crates::{CratesError, IndexFile, IndexState};
+pub(crate) use deciding::{Rejection, Seen};
 pub use enrolling::{EnrollError, Enrolled, Enrolling, ProvenKey, Right};
 pub use gateways::{DEAD_AFTER, Difference, Heartbeat, Keeper, LivingGateway, SharedSettings};
-pub(crate) use heads::Heads;
+pub use intent::Intent;
 pub(crate) use ledger::INTERRUPTED;
-pub use ledger::{Intent, Outcome, Record, Signed, SpendError};
+pub use ledger::{Outcome, Record};
 pub use open::{Decision, DecisionError, OpenChange};
 use postgres::PostgresError;
-pub use revision::Revision;
+pub use restored::{Begun, Loss};
+pub use revision::{Contents, Revision};
 pub use search::Found;
 use secret::Seal;
+pub use seen::LastSeen;
+pub use spent::{Signed, SpendError};
 pub use sql::EngineError;
 use sql::{Engine, Postgres, Sql, Sqlite};
+pub use staged::{ApprovalError, Staged, State};
+pub(crate) use staged::{ApprovalRule, Approving, Deciders, Given, StageError, Staging, StagingLimits};
+pub use staging_tokens::Exchange;
 pub use tables::Discrepancy;
 use unrecorded::Unrecorded;
 pub use users::Person;
+pub use verified::{AuditError, VerifiedLog};
 
 /// The store of one registry.
 #[derive(Debug)]
@@ -169,17 +192,20 @@ pub enum StoreError {
     /// The audit log cannot represent something.
     #[error("the audit log cannot represent this: {0}")]
     Entry(String),
-    /// The key for the heads of the audit log cannot be used.
-    #[error("the heads of the audit log cannot be signed: {0}")]
-    HeadKey(String),
+    /// The key that signs the audit log cannot be used.
+    #[error("the audit log cannot be signed: {0}")]
+    LogKey(String),
+    /// A checkpoint that was kept elsewhere is none of this log's.
+    #[error("this is not a checkpoint of this store's log: {0}")]
+    OtherCheckpoint(String),
     /// There is no store in this PostgreSQL.
     #[error("there is no store in this PostgreSQL")]
     NotMade,
-    /// There are signed heads, and not the key that signed them. A new key would make the log look as if it were another's.
+    /// The log was signed, and the key is not there. A new key would make the log look as if it were another's.
     #[error(
-        "the heads of the audit log are there, but heads.key is not the key that signed them, or is missing"
+        "the audit log was signed with a key that is lost, or another one is in its place: that of generation {generation}"
     )]
-    HeadKeyLost,
+    LogKeyLost { generation: u64 },
     /// The store is served elsewhere now.
     #[error("this store was moved to {to}")]
     Moved { to: String },
@@ -193,15 +219,12 @@ pub enum StoreError {
     #[error(
         "the audit log has lost its end: entry {}, which this gateway has seen, is not there, or is another one. PostgreSQL was \
          restored from a backup, or failed over to a standby that was behind",
-        lost.seq
+        lost.point.seq
     )]
-    Restored { lost: Point },
-    /// The log has the entry that is said to be lost.
-    #[error("the audit log has lost nothing: entry {} is there", last.seq)]
-    NotLost { last: Point },
-    /// The store is in a folder.
-    #[error("the audit log of a store in a folder is whole, or it is refused")]
-    NoLoss,
+    Restored { lost: LastSeen },
+    /// Nothing is known to be lost.
+    #[error("the audit log has lost nothing: it has {0}")]
+    NotLost(String),
     /// There is no folder for what the gateway has seen.
     #[error(
         "a gateway of a PostgreSQL needs a folder of its own, for the last place in the audit log that it has seen"
@@ -237,6 +260,17 @@ pub enum StoreError {
     /// The key is revoked already.
     #[error("the key {0} is revoked already")]
     KeyRevoked(String),
+    /// A machine's key gets no other role, and no other key gets that of a machine's.
+    #[error(
+        "the key {id} has the role `{role}`: a key that may stage never gets another role, and no other key gets that one"
+    )]
+    StageKey { id: String, role: Role },
+    /// There is a publisher of this name.
+    #[error("there is a publisher {0} already")]
+    PublisherKnown(String),
+    /// There is no publisher of this name.
+    #[error("there is no publisher {0}")]
+    PublisherUnknown(String),
     /// There is a user of this name.
     #[error("there is a user {0} already")]
     UserKnown(String),
@@ -320,16 +354,19 @@ impl StoreError {
                 Some("a key belongs to one user; see `registry-gateway key list`".to_owned())
             }
             Self::KeyPrefix(_) | Self::KeyNotFound(_) => Some("see `registry-gateway key list`".to_owned()),
+            Self::StageKey { .. } => Some("make a key of its own for the machine".to_owned()),
+            Self::PublisherKnown(name) => Some(format!("to give it other settings, run `registry-gateway publisher remove {name}` first")),
+            Self::PublisherUnknown(_) => Some("see `registry-gateway publisher list`".to_owned()),
             Self::KeyAmbiguous(_) => Some("give more of it".to_owned()),
             Self::NotMade | Self::Older { .. } => Some(
                 "as the owner of the database, run `registry-gateway store migrate`".to_owned(),
             ),
-            Self::HeadKeyLost => Some(
-                "restore heads.key from a backup of the store. If it is lost for good, move `heads` out of the folder: a new \
-                 key signs the log from its present end, and whoever kept an older head has to be told why"
-                    .to_owned(),
-            ),
-            Self::HeadKey(_) => Some("look at heads.key in the store's folder".to_owned()),
+            Self::LogKeyLost { generation } => Some(format!(
+                "restore it from a backup of the store (`log-{generation}.key`, or in a PostgreSQL the secret `log key {generation}`). If it \
+                 is lost for good, `registry-gateway store accept-restore` begins a new generation of the log with a new key, which \
+                 whoever checks the log has to accept"
+            )),
+            Self::LogKey(_) => Some("look at the key of the log in the store's folder".to_owned()),
             Self::UserUnknown(user) => Some(format!("`registry-gateway user list` shows who is; `registry-gateway user add {user}` adds them")),
             Self::UserRemoved { user, .. } => Some(format!(
                 "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
@@ -342,8 +379,8 @@ impl StoreError {
             | Self::File { .. }
             | Self::IntentLost(_)
             | Self::KeyRevoked(_)
-            | Self::NoLoss
-            | Self::NotLost { .. }
+            | Self::NotLost(_)
+            | Self::OtherCheckpoint(_)
             | Self::PiecesGone
             | Self::Random
             | Self::Settled(_)
@@ -513,15 +550,23 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoState`], [`StoreError::State`], [`StoreError::File`].
-    pub fn last_seen(settings: &PostgresConfig) -> Result<Option<Point>, StoreError> {
+    pub fn last_seen(settings: &PostgresConfig) -> Result<Option<LastSeen>, StoreError> {
         seen::in_folder(&settings.state().ok_or(StoreError::NoState)?)
     }
 
-    /// Notes a place of the log that others see too, and has it on disk.
-    fn saw(&self, point: Point) -> Result<(), StoreError> {
+    /// The checkpoint that a gateway with these settings has shown last, if it has shown one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoState`], [`StoreError::File`].
+    pub fn last_shown(settings: &PostgresConfig) -> Result<Option<String>, StoreError> {
+        seen::checkpoint_in_folder(&settings.state().ok_or(StoreError::NoState)?)
+    }
+
+    /// Notes a place of the log that others will see with this checkpoint, and has it on disk.
+    fn saw(&self, seen: LastSeen, checkpoint: &str) -> Result<(), StoreError> {
         let Engine::Postgres(postgres) = &self.engine else { return Ok(()) };
-        postgres.seen().saw(point);
-        postgres.seen().sync()
+        postgres.seen().saw(seen);
+        postgres.seen().sync(checkpoint)
     }
 
     /// Waits for what a reader asked of the store. A PostgreSQL has [`READ`](postgres::READ) for it.

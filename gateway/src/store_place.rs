@@ -142,7 +142,9 @@ impl PostgresUrl {
         }
         let user = read.get_user().filter(|user| !user.is_empty()).ok_or(AddressError::NoUser)?.to_owned();
         let ports = read.get_ports();
-        let mut hosts: Vec<String> = read.get_hosts().iter().map(host).collect();
+        // The library takes several folders of sockets in one parameter for one folder.
+        let several = |host: String| host.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let mut hosts: Vec<String> = read.get_hosts().iter().map(host).flat_map(several).collect();
         if hosts.is_empty() {
             hosts.push(SOCKETS.to_owned());
         }
@@ -293,6 +295,10 @@ mod tests {
             ("postgres:///crates?user=gateway", "postgres://gateway@/var/run/postgresql:5432/crates"),
             ("postgres://gateway@/crates?host=/run/pg&port=5433", "postgres://gateway@/run/pg:5433/crates"),
             ("postgres://gateway@%2Frun%2Fpg/crates", "postgres://gateway@/run/pg:5432/crates"),
+            (
+                "postgres://gateway@/crates?host=/run/a,/run/b",
+                "postgres://gateway@/run/a:5432,/run/b:5432/crates",
+            ),
             ("postgres://gateway@a?target_session_attrs=read-write", "postgres://gateway@a:5432/gateway"),
             ("registry", "registry"),
             ("/var/lib/registry-gateway", "/var/lib/registry-gateway"),

@@ -7,6 +7,8 @@
 mod built_in;
 mod remote;
 
+use std::sync::Arc;
+
 use asymmetric_token::{Checksum, CrateName, Mutation};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -17,14 +19,14 @@ use tempfile::NamedTempFile;
 
 pub(crate) use built_in::BuiltIn;
 pub use remote::RemoteConfigError;
-pub(crate) use remote::{Remote, RemoteError};
+pub(crate) use remote::{Remote, RemoteError, Taken};
 
 use crate::audit::Point;
-use crate::index::VersionState;
+use crate::index::{RegistryConfig, VersionState};
 use crate::keys::User;
 use crate::metadata::Metadata;
 use crate::policy::Refusal;
-use crate::store::{Intent, Outcome, Revision, StoreError};
+use crate::store::{Contents, Intent, Outcome, Revision, StoreError};
 
 /// A registry behind the gateway.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Upstream {
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
         match self {
-            Self::BuiltIn(built_in) => built_in.index_file(path, conditions).await,
+            Self::BuiltIn(built_in) => built_in.index_file(reader, path, conditions).await,
             Self::Remote(remote) => remote.index_file(reader, path, conditions).await,
         }
     }
@@ -85,15 +87,26 @@ impl Upstream {
         }
     }
 
+    /// What a change of this user's needs that may not be there. It is found before the token is spent.
+    pub(crate) async fn prepare(&self, user: &User, mutation: &Mutation) -> Result<Prepared, UpstreamError> {
+        match self {
+            Self::BuiltIn(_) => Ok(Prepared::default()),
+            Self::Remote(remote) => remote.prepare(user, mutation).await,
+        }
+    }
+
     /// Publishes a version, which is what this intent is about.
     pub(crate) async fn publish(
         &self,
         intent: &Intent,
+        prepared: Prepared,
         publication: Publication,
     ) -> Result<Accepted, UpstreamError> {
         match self {
             Self::BuiltIn(built_in) => built_in.publish(intent, publication).await.map(Accepted::Settled),
-            Self::Remote(remote) => remote.publish(&intent.user, publication).await.map(Accepted::said),
+            Self::Remote(remote) => {
+                remote.publish(&intent.user, prepared, publication).await.map(Accepted::said)
+            }
         }
     }
 
@@ -101,6 +114,7 @@ impl Upstream {
     pub(crate) async fn set_yanked(
         &self,
         intent: &Intent,
+        prepared: Prepared,
         version: &Version,
         yanked: bool,
     ) -> Result<Accepted, UpstreamError> {
@@ -110,7 +124,7 @@ impl Upstream {
             }
             Self::Remote(remote) => {
                 let (user, name) = (&intent.user, intent.mutation.name());
-                remote.set_yanked(user, name, version, yanked).await.map(|()| Accepted::Open(None))
+                remote.set_yanked(user, prepared, name, version, yanked).await.map(|()| Accepted::Open(None))
             }
         }
     }
@@ -127,6 +141,7 @@ impl Upstream {
     pub(crate) async fn change_owners(
         &self,
         intent: &Intent,
+        prepared: Prepared,
         change: &OwnersChange,
     ) -> Result<Accepted, UpstreamError> {
         match self {
@@ -134,8 +149,21 @@ impl Upstream {
             Self::BuiltIn(_) => Err(Refusal::OwnersOff.into()),
             Self::Remote(remote) => {
                 let (user, name) = (&intent.user, intent.mutation.name());
-                remote.change_owners(user, name, change).await.map(Accepted::said)
+                remote.change_owners(user, prepared, name, change).await.map(Accepted::said)
             }
+        }
+    }
+
+    /// Whether a version could be a new one, as far as a reader can see.
+    pub(crate) async fn standing(
+        &self,
+        reader: &Reader,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Standing, UpstreamError> {
+        match self {
+            Self::BuiltIn(built_in) => built_in.standing(name, version).await,
+            Self::Remote(remote) => remote.standing(reader, name, version).await,
         }
     }
 
@@ -168,12 +196,25 @@ impl Accepted {
     }
 }
 
+/// What there is of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not even its crate.
+    NewCrate,
+    /// Its crate, with other versions.
+    NewVersion,
+    /// The version.
+    Published,
+}
+
 /// The user who reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) user: User,
     /// The store's [revision](crate::store::Store::revision) at which their token was accepted.
     pub(crate) revision: Revision,
+    /// What was told with it of the crates.
+    pub(crate) contents: Option<Contents>,
 }
 
 /// A version to be published. All of it comes from the signed crate file.
@@ -188,6 +229,10 @@ pub(crate) struct Publication {
     /// The crate file's SHA-256.
     pub(crate) checksum: Checksum,
 }
+
+/// What a change at a registry behind needs: where its API is, and the credential, which a provider may have given for just this one.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared(Option<(Arc<RegistryConfig>, HeaderValue)>);
 
 /// A change of a crate's owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,7 +289,10 @@ impl UpstreamError {
         let Self::Remote(error) = self else { return false };
         matches!(
             error,
-            RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_)
+            RemoteError::CredentialRefused(_)
+                | RemoteError::NoCredential(_)
+                | RemoteError::Provider { .. }
+                | RemoteError::Vault(_)
         )
     }
 

@@ -15,14 +15,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use crate::credential_provider::{MAX_CREDENTIAL_BYTES, Provider};
 use crate::keys::User;
 use crate::private::{self, SecretError};
 
 const CREDENTIAL: &[u8] = b"registry-gateway upstream credential v1\0";
+const PROVIDER: &[u8] = b"registry-gateway upstream credential provider v1\0";
 const SECRET: &[u8] = b"registry-gateway server secret v1\0";
 const FINGERPRINT: &[u8] = b"registry-gateway key file fingerprint v1";
-/// The longest credential, in bytes.
-pub const MAX_CREDENTIAL_BYTES: usize = 4096;
+
+/// Where a user's credential for the registry behind comes from.
+pub enum Credential {
+    /// It is this, and is sent in `Authorization` as it is.
+    Token(Zeroizing<String>),
+    /// A program gives it.
+    Provider(Provider),
+}
 
 /// Encrypts and decrypts with one key file.
 pub struct Vault {
@@ -135,14 +143,40 @@ impl Vault {
             .ok_or(VaultError::NotACredential)
     }
 
-    /// Decrypts a user's credential.
+    /// Encrypts the name of the program that gives a user's credential: whoever can write to the store cannot have another one run.
+    ///
+    /// # Errors
+    /// [`VaultError::NotACredential`] if the system has no random numbers.
+    pub fn seal_provider(&self, user: &User, provider: &Provider) -> Result<Vec<u8>, VaultError> {
+        let provider = serde_json::to_vec(provider).map_err(|_| VaultError::NotACredential)?;
+        self.sealed(&[PROVIDER, user.as_str().as_bytes()], &provider).ok_or(VaultError::NotACredential)
+    }
+
+    /// Decrypts a user's credential, or the name of the program that gives it.
     ///
     /// # Errors
     /// [`VaultError::Sealed`].
-    pub fn unseal(&self, user: &User, sealed: &[u8]) -> Result<Zeroizing<String>, VaultError> {
-        let clear = self.opened(&[CREDENTIAL, user.as_str().as_bytes()], sealed);
-        let clear = clear.as_deref().and_then(|clear| std::str::from_utf8(clear).ok());
-        clear.map(|text| Zeroizing::new(text.to_owned())).ok_or_else(|| VaultError::Sealed(user.clone()))
+    pub fn unseal(&self, user: &User, sealed: &[u8]) -> Result<Credential, VaultError> {
+        let token = || {
+            let clear = self.opened(&[CREDENTIAL, user.as_str().as_bytes()], sealed)?;
+            Some(Credential::Token(Zeroizing::new(std::str::from_utf8(&clear).ok()?.to_owned())))
+        };
+        let provider = || {
+            let clear = self.opened(&[PROVIDER, user.as_str().as_bytes()], sealed)?;
+            serde_json::from_slice(&clear).ok().map(Credential::Provider)
+        };
+        token().or_else(provider).ok_or_else(|| VaultError::Sealed(user.clone()))
+    }
+
+    /// Encrypts anew what was encrypted for a user, so that a copy of it is not recognised.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`].
+    pub fn reseal(&self, user: &User, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+        match self.unseal(user, sealed)? {
+            Credential::Token(token) => self.seal(user, &token),
+            Credential::Provider(provider) => self.seal_provider(user, &provider),
+        }
     }
 
     /// Encrypts a secret of the gateway's own.
@@ -187,7 +221,7 @@ impl fmt::Debug for Vault {
 
 #[cfg(test)]
 mod tests {
-    use super::{Vault, VaultError};
+    use super::{Credential, Vault, VaultError};
 
     fn vault() -> Vault {
         let folder = tempfile::tempdir().unwrap();
@@ -208,7 +242,8 @@ mod tests {
         let sealed = vault.seal(&alice, "Bearer secret").unwrap();
         assert!(!sealed.windows(6).any(|six| six == b"secret"));
         assert_ne!(sealed, vault.seal(&alice, "Bearer secret").unwrap());
-        assert_eq!(*vault.unseal(&alice, &sealed).unwrap(), "Bearer secret");
+        let Ok(Credential::Token(token)) = vault.unseal(&alice, &sealed) else { panic!("no token") };
+        assert_eq!(*token, "Bearer secret");
         assert!(matches!(vault.unseal(&bob, &sealed), Err(VaultError::Sealed(_))));
         assert!(matches!(self::vault().unseal(&alice, &sealed), Err(VaultError::Sealed(_))));
         for end in 0..sealed.len() {

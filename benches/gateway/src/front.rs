@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -20,6 +21,7 @@ use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::ecdsa::{Signature, SigningKey};
 use registry_gateway::config::UpstreamConfig;
 use registry_gateway::keys::{NewKey, Role, User};
+use registry_gateway::store_place::StorePlace;
 use registry_gateway::vault::Vault;
 use registry_gateway::{Config, Gateway, Running};
 
@@ -67,14 +69,48 @@ impl Front {
         Self::started(folder, config)
     }
 
+    /// With a store of its own, from which everybody may read.
+    pub(crate) fn with_an_open_store() -> Self {
+        let folder = folder("open");
+        let mut config = Config::new(folder.join("store"));
+        config.reads = registry_gateway::config::Reads::Open;
+        Self::started(folder, config)
+    }
+
+    /// With its store in a PostgreSQL that has the tables. Whoever is first there adds Alice.
+    pub(crate) fn in_postgres(store: StorePlace, first: bool) -> Self {
+        let folder = folder(if first { "first" } else { "second" });
+        let mut config = Config::new(store);
+        config.url = Some("http://registry.example".to_owned());
+        let key_file = std::env::temp_dir().join(format!("gateway-bench-{}.key", std::process::id()));
+        Vault::make_key(&key_file).expect("a key file");
+        config.postgres.key_file = Some(key_file);
+        config.postgres.state = Some(folder.join("state"));
+        if first { Self::started(folder, config) } else { Self::running(folder, config) }
+    }
+
     fn started(folder: PathBuf, config: Config) -> Self {
+        let front = Self::running(folder, config);
+        let user = "alice".parse().expect("a name");
+        let new = NewKey {
+            public: front.public,
+            user,
+            role: Role::Both,
+            label: None,
+            subject: None,
+            expires: None,
+        };
+        front.gateway.store().add_key(new, Timestamp::now()).expect("a new key");
+        front
+    }
+
+    fn running(folder: PathBuf, mut config: Config) -> Self {
+        config.verifications_per_peer = NonZeroU32::MAX;
+        config.verifications_per_key = NonZeroU32::MAX;
         let gateway = Gateway::start(config).expect("a gateway");
         let secret = SigningKey::from_slice(&[7; 48]).expect("a scalar below the group order");
         let point = secret.verifying_key().to_sec1_point(true);
         let public = PublicKey::from_sec1(point.as_bytes()).expect("a point of the curve");
-        let user = "alice".parse().expect("a name");
-        let new = NewKey { public, user, role: Role::Both, label: None, subject: None, expires: None };
-        gateway.store().add_key(new, Timestamp::now()).expect("a new key");
         Self { folder, gateway, secret, public }
     }
 
@@ -84,6 +120,11 @@ impl Front {
 
     pub(crate) fn index_url(&self) -> &str {
         self.gateway.index_url()
+    }
+
+    /// Alice's key.
+    pub(crate) fn public(&self) -> &PublicKey {
+        &self.public
     }
 
     pub(crate) fn token(&self, claims: &Claims) -> String {

@@ -58,7 +58,7 @@ pub(crate) fn measure() {
     );
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -85,31 +85,42 @@ async fn forwarded(
 }
 
 fn rate(address: SocketAddr, token: &str) -> f64 {
+    rate_of(address, PATH, token, [CLIENTS, REQUESTS])
+}
+
+/// How often a second a path is answered, over so many connections, each of which asks so often.
+pub(crate) fn rate_of(address: SocketAddr, path: &str, token: &str, [clients, requests]: [usize; 2]) -> f64 {
     let started = Instant::now();
     thread::scope(|scope| {
-        for _ in 0..CLIENTS {
+        for _ in 0..clients {
             scope.spawn(|| {
-                let mut stream = asked(address, token);
-                for _ in 1..REQUESTS {
-                    ask(&mut stream, token);
+                let mut stream = asked_for(address, path, token);
+                for _ in 1..requests {
+                    ask_for(&mut stream, path, token);
                 }
             });
         }
     });
-    (CLIENTS * REQUESTS) as f64 / started.elapsed().as_secs_f64()
+    (clients * requests) as f64 / started.elapsed().as_secs_f64()
 }
 
 /// A connection on which one request was answered.
 fn asked(address: SocketAddr, token: &str) -> BufReader<TcpStream> {
+    asked_for(address, PATH, token)
+}
+
+/// The same for a path.
+pub(crate) fn asked_for(address: SocketAddr, path: &str, token: &str) -> BufReader<TcpStream> {
     let stream = TcpStream::connect(address).expect("it listens");
     stream.set_nodelay(true).expect("a socket");
     let mut stream = BufReader::new(stream);
-    ask(&mut stream, token);
+    ask_for(&mut stream, path, token);
     stream
 }
 
-fn ask(stream: &mut BufReader<TcpStream>, token: &str) {
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: bench\r\nAuthorization: {token}\r\n\r\n");
+/// One request, and its whole answer.
+pub(crate) fn ask_for(stream: &mut BufReader<TcpStream>, path: &str, token: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {token}\r\n\r\n");
     stream.get_mut().write_all(request.as_bytes()).expect("sent");
     let (mut line, mut length) = (String::new(), 0);
     let mut first = true;
@@ -131,7 +142,7 @@ fn ask(stream: &mut BufReader<TcpStream>, token: &str) {
     stream.read_exact(&mut vec![0; length]).expect("the body");
 }
 
-fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

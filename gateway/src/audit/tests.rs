@@ -2,57 +2,55 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use transparency_log::Frontier;
 
-const INDEX: &str = "sparse+https://crates.example/index/";
-
-/// A log of this many entries as it is stored, and the head of its last entry but one.
-fn log(entries: u64) -> (Vec<Vec<u8>>, Point) {
-    let (mut bytes, mut last, mut head): (Vec<Vec<u8>>, _, _) = (Vec::new(), Point::START, Point::START);
-    for seq in 1..=entries {
-        let details = json!({ "name": "hello", "vers": format!("0.0.{seq}"), "user": "alice" });
-        let Value::Object(details) = details else { unreachable!() };
-        let time = Timestamp::from_second(1_800_000_000 + seq as i64).unwrap();
-        let entry = Entry { seq, time, kind: Kind::Intent, prev: last.hash, details };
-        bytes.push(entry.to_json().unwrap().into_bytes());
-        head = last;
-        last = Point { seq, hash: Hash::of(&bytes[bytes.len() - 1]) };
-    }
-    (bytes, head)
+/// A log of this many entries as it is stored, and what is noted of it: its tree, and that it was signed when the last entry but one
+/// was written.
+fn log(entries: u64) -> (Vec<Vec<u8>>, Noted) {
+    let bytes: Vec<_> =
+        (1..=entries).map(|seq| entry(seq, "alice").to_json().unwrap().into_bytes()).collect();
+    let noted = noted(&bytes);
+    (bytes, noted)
 }
 
-/// What is wrong with a log whose numbers stand beside the entries.
-fn judge(numbered: &[(u64, Vec<u8>)], head: Point) -> Result<Point, Broken> {
-    let mut chain = Chain::new();
-    for (seq, bytes) in numbered {
-        chain.follow(*seq, bytes, None)?;
-        chain.passes(head)?;
+fn entry(seq: u64, user: &str) -> Entry {
+    let details = json!({ "name": "hello", "vers": format!("0.0.{seq}"), "user": user });
+    let Value::Object(details) = details else { unreachable!() };
+    let time = Timestamp::from_second(1_800_000_000 + seq as i64).unwrap();
+    Entry { seq, time, kind: Kind::Intent, salt: Salt([7; 16]), details }
+}
+
+fn noted(log: &[Vec<u8>]) -> Noted {
+    let mut noted = Noted::default();
+    for bytes in log {
+        noted.heads = vec![noted.edge.head()];
+        let tiles = noted.edge.push(Hash::leaf(bytes).unwrap()).unwrap();
+        noted.tiles.extend(tiles.iter().skip(1).map(|tile| ((tile.level, tile.index), tile.hash)));
     }
-    chain.reached(head)?;
-    Ok(chain.last())
+    noted
+}
+
+/// What is wrong with a log whose numbers stand beside the entries, where the hash of each is noted as it is now.
+fn judge(numbered: &[(u64, Vec<u8>)], noted: Noted) -> Result<Point, Broken> {
+    let mut follower = Follower::new(noted);
+    for (seq, bytes) in numbered {
+        follower.follow(*seq, bytes, Hash::leaf(bytes).ok())?;
+    }
+    follower.end()
 }
 
 fn numbered(log: &[Vec<u8>]) -> Vec<(u64, Vec<u8>)> {
     (1..).zip(log.iter().cloned()).collect()
 }
 
-/// The log written anew from this entry on: each entry follows the one before it again.
-fn rechained(log: &[Vec<u8>], from: usize) -> Vec<Vec<u8>> {
-    let mut log = log.to_vec();
-    for position in from.max(1)..log.len() {
-        let mut entry = Entry::parse(&log[position]).unwrap();
-        entry.prev = Hash::of(&log[position - 1]);
-        entry.seq = position as u64 + 1;
-        log[position] = entry.to_json().unwrap().into_bytes();
-    }
-    log
-}
-
 #[test]
-fn a_log_holds_up_to_its_head_and_beyond() {
-    let (log, head) = log(10);
-    let last = judge(&numbered(&log), head).unwrap();
-    assert_eq!((last.seq, head.seq), (10, 9));
-    assert_eq!(judge(&[], Point::START), Ok(Point::START));
+fn a_log_holds() {
+    for entries in [1, 10, 255, 256, 257, 600] {
+        let (log, noted) = log(entries);
+        let last = Point { seq: entries, hash: Hash::leaf(&log[log.len() - 1]).unwrap() };
+        assert_eq!(judge(&numbered(&log), noted), Ok(last));
+    }
+    assert_eq!(judge(&[], Noted::default()), Ok(Point::START));
 }
 
 #[test]
@@ -61,8 +59,7 @@ fn an_entry_has_one_spelling() {
     let text = String::from_utf8(log[0].clone()).unwrap();
     assert_eq!(
         text,
-        "{\"kind\":\"intent\",\"name\":\"hello\",\"prev\":\
-         \"0000000000000000000000000000000000000000000000000000000000000000\",\"seq\":1,\
+        "{\"kind\":\"intent\",\"name\":\"hello\",\"salt\":\"BwcHBwcHBwcHBwcHBwcHBw\",\"seq\":1,\
          \"time\":\"2027-01-15T08:00:01.000000Z\",\"user\":\"alice\",\"vers\":\"0.0.1\"}"
     );
     let parsed = Entry::parse(text.as_bytes()).unwrap();
@@ -74,7 +71,18 @@ fn an_entry_has_one_spelling() {
     assert_eq!(refused("\"seq\":1", "\"seq\":-1"), EntryError::Field("seq"));
     assert_eq!(refused("000Z", "Z"), EntryError::Field("time"));
     assert_eq!(refused("intent", "guess"), EntryError::Field("kind"));
-    assert_eq!(refused("\"prev\":\"0", "\"prev\":\"g"), EntryError::Field("prev"));
+    for salt in [
+        "",
+        "\"salt\":\"\",",
+        "\"salt\":\"BwcHBwcHBwcHBwcHBwcHBwc\",",
+        "\"salt\":\"BwcHBwcHBwcHBwcHBwcHBx\",",
+    ] {
+        assert_eq!(
+            refused("\"salt\":\"BwcHBwcHBwcHBwcHBwcHBw\",", salt),
+            EntryError::Field("salt"),
+            "{salt}"
+        );
+    }
     assert!(matches!(refused("\"user\"", "\"name\""), EntryError::Json(StrictJsonError::DuplicateName(_))));
     assert_eq!(Entry::parse(b"[]"), Err(EntryError::NotAnObject));
     assert_eq!(Entry::parse(b"\"\xff\""), Err(EntryError::NotUtf8));
@@ -104,83 +112,86 @@ fn canonical_json_is_that_of_rfc_8785() {
 
 #[test]
 fn names_what_was_done_to_a_log() {
-    let (log, head) = log(10);
+    let (log, noted) = log(10);
+    let judge = |numbered: &[(u64, Vec<u8>)]| judge(numbered, noted.clone()).unwrap_err();
     let mut removed = numbered(&log);
     removed.remove(3);
-    assert_eq!(judge(&removed, head), Err(Broken::Removed { seq: 4 }));
+    assert_eq!(judge(&removed), Broken::Removed { seq: 4 });
 
     let mut reordered = numbered(&log);
     (reordered[3].1, reordered[4].1) = (reordered[4].1.clone(), reordered[3].1.clone());
-    assert_eq!(judge(&reordered, head), Err(Broken::Reordered { seq: 4, says: 5 }));
+    assert_eq!(judge(&reordered), Broken::Reordered { seq: 4, says: 5 });
 
-    let mut changed = log.clone();
-    changed[3] = String::from_utf8(changed[3].clone()).unwrap().replace("alice", "mallory").into();
-    assert_eq!(judge(&numbered(&changed), head), Err(Broken::Unlinked { seq: 5 }));
-    let noted = Hash::of(&log[3]);
-    let mut chain = Chain::new();
-    for seq in 1..=3 {
-        chain.follow(seq, &log[seq as usize - 1], None).unwrap();
-    }
-    let found = Hash::of(&changed[3]);
-    assert_eq!(
-        chain.follow(4, &changed[3], Some(noted)).unwrap_err(),
-        Broken::Changed { seq: 4, found, noted }
-    );
+    let mut follower = Follower::new(noted.clone());
+    let (was, changed) = (Hash::leaf(&log[0]).unwrap(), entry(1, "mallory").to_json().unwrap());
+    let found = Hash::leaf(changed.as_bytes()).unwrap();
+    let broken = follower.follow(1, changed.as_bytes(), Some(was)).unwrap_err();
+    assert_eq!(broken, Broken::Changed { seq: 1, found, noted: was });
+    assert!(matches!(follower.follow(1, &log[0], None), Err(Broken::Changed { seq: 1, .. })));
 
-    // Put in and renumbered, the entries after it still following the one that they followed.
-    let mut inserted = log.clone();
-    inserted.insert(3, log[3].clone());
-    for entry in &mut inserted[4..] {
-        let mut parsed = Entry::parse(entry).unwrap();
-        parsed.seq += 1;
-        *entry = parsed.to_json().unwrap().into();
-    }
-    assert_eq!(judge(&numbered(&inserted), head), Err(Broken::Inserted { seq: 4 }));
+    let mut inserted = numbered(&log);
+    inserted.push((11, entry(11, "alice").to_json().unwrap().into()));
+    assert_eq!(judge(&inserted), Broken::Inserted { seq: 11 });
 
-    let cut = numbered(&log[..8]);
-    assert_eq!(judge(&cut, head), Err(Broken::CutOff { last: 8, head: 9 }));
-
-    let rewritten = numbered(&rechained(&changed, 4));
-    assert!(matches!(judge(&rewritten, head), Err(Broken::Rewritten { seq: 9, .. })));
-    // What nobody else has kept anything of, can be written anew.
-    assert!(judge(&rewritten, Point::START).is_ok());
+    assert_eq!(judge(&numbered(&log[..8])), Broken::CutOff { last: 8, size: 10 });
 
     let mut damaged = numbered(&log);
     damaged[9].1.pop();
-    assert!(matches!(judge(&damaged, head), Err(Broken::Unreadable { seq: 10, .. })));
+    assert!(matches!(judge(&damaged), Broken::Unreadable { seq: 10, .. }));
+}
+
+/// Whoever writes an entry anew writes its hash anew.
+#[test]
+fn what_was_written_anew_with_its_hash_is_found_by_what_is_above() {
+    let (log, whole) = log(600);
+    let changed = |seq: u64| {
+        let mut log = numbered(&log);
+        log[seq as usize - 1].1 = entry(seq, "mallory").to_json().unwrap().into_bytes();
+        log
+    };
+    assert_eq!(judge(&changed(300), whole.clone()), Err(Broken::OtherTile { from: 257, to: 512 }));
+    assert_eq!(judge(&changed(599), whole.clone()), Err(Broken::Rewritten { from: 1, size: 599 }));
+    assert_eq!(judge(&changed(600), whole.clone()), Err(Broken::OtherEdge { from: 600, to: 600 }));
+    // What was signed before narrows it down.
+    let mut often = whole.clone();
+    let head = |size: usize| noted(&log[..size]).edge.head();
+    often.heads = vec![head(550), head(520), head(540)];
+    assert_eq!(judge(&changed(530), often.clone()), Err(Broken::Rewritten { from: 521, size: 540 }));
+    // Whoever can write everything writes the tree anew, but cannot sign it.
+    let rewritten: Vec<_> = changed(300).into_iter().map(|(_, bytes)| bytes).collect();
+    let noted = noted(&rewritten);
+    assert_eq!(
+        judge(&numbered(&rewritten), Noted { heads: often.heads, ..noted.clone() }),
+        Err(Broken::Rewritten { from: 1, size: 520 })
+    );
+    assert!(judge(&numbered(&rewritten), noted).is_ok(), "nobody has kept anything");
 }
 
 #[test]
-fn a_head_is_signed() {
-    let key = HeadKey::from_pkcs8(&HeadKey::generate().unwrap()).unwrap();
-    let (_, point) = log(3);
-    let head = key.sign(INDEX, point, "2026-11-20T12:00:00Z".parse().unwrap()).unwrap();
-    let line = head.to_json();
-    assert_eq!(Head::parse(&format!("{line}\n")).unwrap(), head);
-    assert_eq!((head.key, head.point), (key.public(), point));
-    for (from, to) in [
-        ("crates.example", "crates.exampl3"),
-        ("\"seq\":2", "\"seq\":3"),
-        ("12:00:00", "12:00:01"),
-        (&point.hash.to_string(), &Hash::NOTHING.to_string()),
-    ] {
-        let changed = line.replacen(from, to, 1);
-        assert_ne!(changed, line);
-        assert!(matches!(Head::parse(&changed), Err(HeadError::Signature { .. })), "{changed}");
-    }
-    let other = HeadKey::from_pkcs8(&HeadKey::generate().unwrap()).unwrap().public();
-    let others = line.replace(&key.public().to_string(), &other.to_string());
-    assert!(matches!(Head::parse(&others), Err(HeadError::Signature { .. })));
-    assert!(matches!(Head::parse(&line.replace("\"version\":1", "\"version\":2")), Err(HeadError::Newer(2))));
-    let more = line.replace("\"version\":1", "\"version\":1,\"yes\":1");
-    assert!(matches!(Head::parse(&more), Err(HeadError::Syntax(EntryError::NotCanonical))));
-    assert!(matches!(Head::parse("{}"), Err(HeadError::Syntax(EntryError::Field("version")))));
-    assert!(matches!(HeadKey::from_pkcs8(b"no"), Err(head::HeadKeyError::Rejected(_))));
+fn tiles_and_edge_are_those_of_the_entries() {
+    let (log, whole) = log(600);
+    let judge = |change: fn(&mut Noted)| {
+        let mut noted = whole.clone();
+        change(&mut noted);
+        judge(&numbered(&log), noted).unwrap_err()
+    };
+    let removed = judge(|noted| _ = noted.tiles.remove(&(1, 1)));
+    assert_eq!(removed, Broken::OtherTile { from: 257, to: 512 });
+    assert_eq!(judge(|noted| _ = noted.tiles.insert((1, 2), Hash::EMPTY)), Broken::TileInserted);
+    let edge = |noted: &mut Noted| {
+        let mut edge = noted.edge.edge().to_vec();
+        edge[0] = Hash::EMPTY;
+        noted.edge = Frontier::from_edge(600, edge).unwrap();
+    };
+    assert_eq!(judge(edge), Broken::OtherEdge { from: 600, to: 600 });
+    let kept =
+        |noted: &mut Noted| noted.heads.push(transparency_log::TreeHead { size: 601, root: Hash::EMPTY });
+    assert_eq!(judge(kept), Broken::CutOff { last: 600, size: 601 });
 }
 
 #[test]
 fn a_point_is_written_as_it_is_read() {
-    let (_, point) = log(3);
+    let point = Point { seq: 3, hash: Hash::EMPTY };
     assert_eq!(point.to_string().parse(), Ok(point));
     for text in ["", "1", "1:", ":00", "x:0000", "1:ABCD"] {
         assert_eq!(text.parse::<Point>(), Err(BadPoint), "{text}");
@@ -190,30 +201,20 @@ fn a_point_is_written_as_it_is_read() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Also where its hash is noted anew.
     #[test]
-    fn any_other_byte_before_the_head_is_found(entry in 0_usize..9, at: prop::sample::Index, by in 1_u8..) {
-        let (mut log, head) = log(10);
+    fn any_other_byte_is_found(entry in 0_usize..10, at: prop::sample::Index, by in 1_u8..) {
+        let (mut log, noted) = log(10);
         let at = at.index(log[entry].len());
         log[entry][at] ^= by;
-        let broken = judge(&numbered(&log), head).unwrap_err();
-        // It is found where it is, or by the entry after it, or by the head.
+        let broken = judge(&numbered(&log), noted).unwrap_err();
         let seq = entry as u64 + 1;
         match broken {
-            Broken::Unreadable { seq: named, .. } => prop_assert_eq!(named, seq),
-            Broken::Unlinked { seq: named } => prop_assert!(named == seq || named == seq + 1),
-            Broken::Reordered { seq: named, .. } => prop_assert_eq!(named, seq),
-            Broken::Rewritten { .. } => prop_assert_eq!(seq, 9),
+            Broken::Unreadable { seq: named, .. } | Broken::Reordered { seq: named, .. } => prop_assert_eq!(named, seq),
+            Broken::Rewritten { from: 1, size: 9 } => prop_assert!(seq <= 9),
+            Broken::OtherEdge { from: 10, to: 10 } => prop_assert_eq!(seq, 10),
             other => prop_assert!(false, "{}", other),
         }
-    }
-
-    #[test]
-    fn a_log_written_anew_before_the_head_is_found(entry in 0_usize..9) {
-        let (mut log, head) = log(10);
-        log[entry] = String::from_utf8(log[entry].clone()).unwrap().replace("hello", "jello").into();
-        let log = rechained(&log, entry + 1);
-        let broken = judge(&numbered(&log), head).unwrap_err();
-        prop_assert!(matches!(broken, Broken::Rewritten { seq: 9, .. }), "{}", broken);
     }
 
     #[test]
@@ -228,6 +229,5 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Entry::parse(&bytes);
-        let _ = Head::parse(&String::from_utf8_lossy(&bytes));
     }
 }

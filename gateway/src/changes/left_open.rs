@@ -4,18 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use asymmetric_token::CrateName;
+use tokio::sync::Notify;
 
 use crate::store::Intent;
 
 /// The intents, by their places in the audit log and what is there. Usually there are none.
 #[derive(Debug, Default)]
-pub(super) struct LeftOpen(Mutex<Intents>);
+pub(super) struct LeftOpen {
+    intents: Mutex<Intents>,
+    is_left: Notify,
+}
 
 type Intents = BTreeMap<(i64, [u8; 32]), Intent>;
 
 impl LeftOpen {
     pub(super) fn add(&self, intent: Intent) {
         self.list().insert(place(&intent), intent);
+    }
+
+    /// Adds one that this gateway has just left, for whoever waits for such.
+    pub(super) fn leave(&self, intent: Intent) {
+        self.add(intent);
+        self.is_left.notify_one();
+    }
+
+    /// Returns when an intent is left.
+    pub(super) async fn one_is_left(&self) {
+        self.is_left.notified().await;
     }
 
     pub(super) fn remove(&self, intent: &Intent) {
@@ -32,10 +47,10 @@ impl LeftOpen {
     }
 
     fn list(&self) -> MutexGuard<'_, Intents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.intents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn place(intent: &Intent) -> (i64, [u8; 32]) {
-    (intent.seq, intent.hash.0)
+    (intent.seq, *intent.hash.as_bytes())
 }

@@ -14,7 +14,7 @@ use asymmetric_token::Mutation;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{ChangeError, Changes};
 use crate::background::blocking;
@@ -115,7 +115,10 @@ impl Changes {
                     "some changes stay open; see `registry-gateway change list`"
                 ),
             }
-            sleep(pause).await;
+            if timeout(pause, self.left_open.one_is_left()).await.is_ok() {
+                sleep(FIRST_PAUSE).await;
+                pause = FIRST_PAUSE;
+            }
             pause = PAUSE.min(pause * 2);
         }
     }
@@ -266,7 +269,9 @@ impl Changes {
         let mut open = Vec::new();
         for intent in intents {
             let asked = intent.clone();
-            if !self.store.asked(move |store| store.is_in_doubt(&asked)).await? {
+            let store = self.store.clone();
+            let is_open = blocking(move || store.is_left_in_doubt(&asked)).await;
+            if !is_open.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))? {
                 self.left_open.remove(&intent);
                 continue;
             }
@@ -368,16 +373,16 @@ mod tests {
     use super::*;
     use crate::keys::{NewKey, Role};
     use crate::metrics::Metrics;
-    use crate::store::{Heads, Signed, Store};
+    use crate::store::{Checkpoints, Signed, Store};
     use crate::upstream::{BuiltIn, Upstream};
 
     /// Of a registry with a store of its own in this folder.
     fn changes(folder: &tempfile::TempDir) -> (Arc<Store>, Arc<Changes>) {
         let store = Arc::new(Store::open(folder.path()).unwrap());
-        let heads = Heads::open(&store, "sparse+http://127.0.0.1/", Timestamp::UNIX_EPOCH).unwrap();
+        let checkpoints = Checkpoints::open(&store, "sparse+http://127.0.0.1/").unwrap();
         let upstream = Upstream::BuiltIn(BuiltIn::new(store.clone()));
         let changes =
-            Changes::new(store.clone(), Arc::new(heads), Arc::new(upstream), Arc::new(Metrics::new()));
+            Changes::new(store.clone(), Arc::new(checkpoints), Arc::new(upstream), Arc::new(Metrics::new()));
         (store, changes)
     }
 

@@ -14,10 +14,13 @@ pub(super) fn examine(place: &Place, crates: &[CrateName]) -> Outcome {
     for finding in &findings {
         match &finding.advice {
             None => text.push_str(&format!("ok     {}\n", finding.text)),
-            Some(advice) => text.push_str(&format!("to do  {}\n       {advice}\n", finding.text)),
+            Some(advice) => {
+                let weight = if finding.to_do { "to do" } else { "note " };
+                text.push_str(&format!("{weight}  {}\n       {advice}\n", finding.text));
+            }
         }
     }
     say(&text)?;
-    let well = findings.iter().all(|finding| finding.advice.is_none());
+    let well = !findings.iter().any(|finding| finding.to_do);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use registry_gateway::escaped;
-use registry_gateway::keys::{Key, NewKey, User};
+use registry_gateway::keys::{Key, NewKey, Role, User};
+use registry_gateway::publishers::{CratePattern, CratePatterns};
 use registry_gateway::store::{Person, Store, StoreError};
 
 use super::{Outcome, say};
@@ -15,14 +16,18 @@ use crate::cli::{AddKey, KeyCommand, Place, PlaceError, UserCommand};
 
 pub(super) fn user(command: UserCommand) -> Outcome {
     match command {
-        UserCommand::Add { place, user, again } => {
+        UserCommand::Add { place, user, again, invite } => {
             let store = open_or_create(&place)?;
             store.add_user(&user, again, store.now())?;
+            if invite {
+                return invite_to(&store, &user);
+            }
             say(&format!("{user}\n"))?;
         }
         UserCommand::List { place } => {
-            for person in place.store()?.users()? {
-                say(&person_line(&person))?;
+            let store = place.store()?;
+            for person in store.users()? {
+                say(&person_line(&person, store.now()))?;
             }
         }
         UserCommand::Remove { place, user } => {
@@ -42,7 +47,10 @@ pub(super) fn user(command: UserCommand) -> Outcome {
 
 /// Prints only the code on standard output. It cannot be shown again.
 pub(super) fn invite(place: &Place, user: &User) -> Outcome {
-    let store = place.store()?;
+    invite_to(&place.store()?, user)
+}
+
+fn invite_to(store: &Store, user: &User) -> Outcome {
     let (code, expires) = store.invite(user, store.now())?;
     say(&format!("{code}\n"))?;
     hint(&format!(
@@ -59,7 +67,8 @@ pub(super) fn hint(text: &str) {
 pub(super) fn key(command: KeyCommand) -> Outcome {
     match command {
         KeyCommand::Add(add) => {
-            let AddKey { place, user, role, label, subject, expires, public } = *add;
+            let AddKey { place, user, role, crates, label, subject, expires, public } = *add;
+            let crates = crates_of(role, crates)?;
             let store = open_or_create(&place)?;
             let now = store.now();
             let expires = match expires {
@@ -68,7 +77,7 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
             };
             let is_new = matches!(store.has_user(&user), Err(StoreError::UserUnknown(_)));
             let new = NewKey { public, user: user.clone(), role, label, subject, expires };
-            say(&format!("{}\n", store.add_key(new, now)?.id()))?;
+            say(&format!("{}\n", store.add_key_for(new, &crates, now)?.id()))?;
             if is_new {
                 hint(&format!("{user} was not known here, and is a user from now on\n"));
             }
@@ -77,6 +86,11 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
             let store = place.store()?;
             for key in store.keys()? {
                 say(&key_line(&key, store.now()))?;
+                if key.role == Role::Stage {
+                    // On standard error: who reads the lines finds the same columns for every key.
+                    let crates = store.crates_of_key(key.id())?;
+                    hint(&format!("{} may stage {}\n", key.id(), crates.words()));
+                }
             }
         }
         KeyCommand::Revoke { place, id } => {
@@ -86,6 +100,17 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The crates that a machine's key may stage. Nobody else's key has any.
+fn crates_of(role: Role, crates: Vec<CratePattern>) -> Result<CratePatterns, &'static str> {
+    match (role == Role::Stage, crates.is_empty()) {
+        (true, true) => {
+            Err("a key with the role `stage` needs --crate, once for each crate that it may stage")
+        }
+        (false, false) => Err("--crate is for keys with the role `stage`"),
+        _ => Ok(CratePatterns(crates)),
+    }
 }
 
 /// The store that is named, also if it is not there yet.
@@ -102,10 +127,12 @@ pub(super) fn warn_of_new_store(folder: &Path) {
     tracing::warn!("there was no store in {}: a new one is made", folder.display());
 }
 
-/// A line with name, state and number of keys, separated by tabs.
-fn person_line(person: &Person) -> String {
+/// A line with name, state, number of keys and an invite that waits, separated by tabs.
+fn person_line(person: &Person, now: Timestamp) -> String {
     let state = person.removed.map_or("active".to_owned(), |at| format!("removed {at:.0}"));
-    format!("{}\t{state}\t{}\n", person.user, count(person.keys))
+    let invited = person.invited.filter(|end| *end > now);
+    let invited = invited.map(|end| format!("\tinvited until {end:.0}")).unwrap_or_default();
+    format!("{}\t{state}\t{}{invited}\n", person.user, count(person.keys))
 }
 
 fn count<N: Display + PartialEq + From<u8>>(keys: N) -> String {

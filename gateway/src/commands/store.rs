@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use registry_gateway::copying;
-use registry_gateway::store::Store;
+use registry_gateway::store::{Begun, Loss, Store};
 use registry_gateway::store_place::StorePlace;
 
-use super::{Outcome, people, say};
+use super::{Outcome, audit, people, say};
 use crate::cli::{Place, PlaceError, StoreCommand};
 
 pub(super) fn store(command: StoreCommand) -> Outcome {
@@ -22,18 +22,23 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
                 "{from} is marked as moved, and nobody serves it any more; name the new place as `store` in the configuration\n"
             ));
         }
-        StoreCommand::AcceptRestore { place, lost } => {
+        StoreCommand::AcceptRestore { place, lost, checkpoint } => {
             let config = place.config()?;
-            let lost = match lost {
-                Some(lost) => lost,
-                None => Store::last_seen(&config.postgres)?
-                    .ok_or("no gateway has seen anything here: give --lost")?,
-            };
-            let found = place.store()?.accept_restore(lost, Timestamp::now())?;
-            say(&format!("{lost}\t{found}\n"))?;
+            let checkpoint = checkpoint.as_deref().map(audit::note).transpose()?;
+            let mut loss = Loss { seen: lost, checkpoint, shown: None };
+            if let StorePlace::Postgres(_) = &config.store
+                && loss.seen.is_none()
+                && loss.checkpoint.is_none()
+            {
+                loss.seen = Store::last_seen(&config.postgres)?;
+                loss.shown = Store::last_shown(&config.postgres)?;
+            }
+            let Begun { generation, found } = place.store()?.accept_restore(&loss, Timestamp::now())?;
+            say(&format!("{generation}\t{found}\n"))?;
             people::hint(&format!(
-                "the gateways that had seen entry {} go on after entry {}\n",
-                lost.seq, found.seq
+                "the log goes on as generation {generation}, after entry {}; whoever checks it has to accept its new key, which \
+                 `/log/key` tells once a gateway serves it\n",
+                found.seq
             ));
         }
     }

@@ -18,7 +18,7 @@ use semver::Version;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use super::{AT_ONCE, Finding, bad, good, the_first};
+use super::{AT_ONCE, Finding, bad, good, note, the_first};
 use crate::causes::with_causes;
 use crate::index;
 use crate::record;
@@ -47,6 +47,8 @@ struct Seen {
     crates: usize,
     versions: usize,
     leading_past: Vec<String>,
+    /// Versions without a time of publishing.
+    undated: Vec<String>,
     unread: Vec<String>,
     changed: Vec<String>,
 }
@@ -81,6 +83,7 @@ impl<'a> Looking<'a> {
             seen.unread.push(name.to_owned());
             return seen;
         };
+        seen.undated.extend(index::without_pubtime(&file).map(|version| format!("{name} {version}")));
         let past = index::depending_on(&file, addresses);
         seen.leading_past.extend(past.map(|version| format!("{name} {version}")));
         let look = async |record| (record, self.is_as_signed(&file, record).await);
@@ -142,6 +145,7 @@ impl Seen {
         self.crates += more.crates;
         self.versions += more.versions;
         self.leading_past.extend(more.leading_past);
+        self.undated.extend(more.undated);
         self.unread.extend(more.unread);
         self.changed.extend(more.changed);
         self
@@ -179,6 +183,16 @@ impl Seen {
                 self.crates
             ))
         });
+        if !self.undated.is_empty() {
+            findings.push(note(
+                format!(
+                    "the registry behind does not say when these were published: {}",
+                    the_first(&self.undated)
+                ),
+                "cargo's `min-publish-age`, which keeps from builds what was published a moment ago, lets such versions pass; ask for \
+                 `pubtime` in that registry's index",
+            ));
+        }
         findings
     }
 }

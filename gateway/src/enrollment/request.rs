@@ -71,6 +71,11 @@ pub enum RequestError {
     /// An attestation is not base64, or has too many certificates.
     #[error("an attestation is up to 6 certificates in base64")]
     Attestation,
+    /// A machine's key, which is none of a person's.
+    #[error(
+        "a key with the role `stage` is a machine's; an administrator adds it with `registry-gateway key add`"
+    )]
+    Stage,
 }
 
 impl Request {
@@ -136,6 +141,9 @@ struct WireKey {
 impl WireKey {
     fn read(self) -> Result<RequestedKey, RequestError> {
         let role = self.role.parse().map_err(|error: BadRole| RequestError::Form(error.to_string()))?;
+        if role == Role::Stage {
+            return Err(RequestError::Stage);
+        }
         let public = self.public.parse().map_err(RequestError::PublicKey)?;
         let attestation = match self.attestation {
             Some(chain) if chain.len() > MAX_CHAIN => return Err(RequestError::Attestation),

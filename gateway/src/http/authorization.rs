@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use asymmetric_token::{Error as TokenError, MAX_TOKEN_BYTES, Untrusted, Verified};
+use asymmetric_token::{Error as TokenError, KeyId, MAX_TOKEN_BYTES, Untrusted, Verified};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
@@ -18,7 +18,8 @@ use crate::config::Reads;
 use crate::connections::Place;
 use crate::keys::{Key, User, is_signed};
 use crate::policy::{self, Operation, Refusal};
-use crate::store::{Revision, Signed, StoreError};
+use crate::publishers::PREFIX as STAGING_TOKEN;
+use crate::store::{Contents, Revision, Signed, StoreError};
 use crate::upstream::Reader;
 use crate::verified_reads::{TokenHash, VerifiedRead};
 
@@ -29,22 +30,28 @@ pub(super) async fn may_read(app: &Arc<App>, request: &Parts) -> Result<Option<R
         Reads::Open => return Ok(None),
         Reads::Bypass => return Err(Failure::nothing_here()),
     }
+    who_asks(app, request).await.map(Some)
+}
+
+/// The reader, also where everybody may read.
+pub(super) async fn who_asks(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     let reader = app.store.in_time(reader(app, request)).await?;
     is_known(request);
-    Ok(Some(reader))
+    Ok(reader)
 }
 
 async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     let token = bare_token(&request.headers)?;
     let hash = TokenHash::of(token);
-    let revision = app.store.revision().await?;
-    if let Some(reader) = known_reader(app, hash, revision).await? {
+    let present = app.store.present().await?;
+    if let Some(reader) = known_reader(app, hash, present).await? {
         return Ok(reader);
     }
     let (app, token, client) = (app.clone(), token.to_owned(), client(request)?);
     blocking(move || {
         let (verified, key) = verified(&app, &token, client, &Operation::Read, app.store.now())?;
-        let reader = Reader { user: key.user.clone(), revision };
+        let (revision, contents) = present;
+        let reader = Reader { user: key.user.clone(), revision, contents };
         app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
         Ok::<_, Failure>(reader)
     })
@@ -52,7 +59,7 @@ async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
 }
 
 /// The request's token is good: its connection makes room for nobody as long as the request is worked on.
-fn is_known(request: &Parts) {
+pub(super) fn is_known(request: &Parts) {
     if let Some(place) = request.extensions.get::<Arc<Place>>() {
         place.is_known();
     }
@@ -69,7 +76,11 @@ pub(super) async fn may_ask(app: &Arc<App>, request: &Parts) -> Result<Option<Re
 
 /// The reader, if the token's signature was verified before and it still allows reading. If it does not, the full
 /// verification tells why.
-async fn known_reader(app: &App, hash: TokenHash, revision: Revision) -> Result<Option<Reader>, StoreError> {
+async fn known_reader(
+    app: &App,
+    hash: TokenHash,
+    (revision, contents): (Revision, Option<Contents>),
+) -> Result<Option<Reader>, StoreError> {
     let Some(mut read) = app.verified_reads.find(&hash) else { return Ok(None) };
     if read.revision != revision {
         let id = read.key.id();
@@ -81,12 +92,58 @@ async fn known_reader(app: &App, hash: TokenHash, revision: Revision) -> Result<
     let allowed = policy::decide(&read.verified, &read.key, &app.rules, &Operation::Read, now).is_ok();
     Ok(allowed.then(|| {
         app.metrics.known_read();
-        Reader { user: read.key.user.clone(), revision }
+        Reader { user: read.key.user.clone(), revision, contents }
     }))
+}
+
+/// Who asks for what is staged. They show a read token, also where index and crates are read without one.
+pub(super) async fn person(app: &Arc<App>, request: &Parts) -> Result<User, Failure> {
+    let reader = app.store.in_time(reader(app, request)).await?;
+    is_known(request);
+    Ok(reader.user)
+}
+
+/// A read token that is good now, and is to be spent.
+pub(super) struct SpendableRead {
+    pub(super) user: User,
+    pub(super) key: KeyId,
+    pub(super) single_use_key: String,
+    pub(super) kept_until: Timestamp,
+}
+
+/// Verifies a read token that one request spends. It is not spent yet.
+pub(super) async fn spendable_read(app: &Arc<App>, request: &Parts) -> Result<SpendableRead, Failure> {
+    let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
+    app.store.revision().await?;
+    let read = blocking(move || {
+        let (verified, key) = verified(&asked, &token, client, &Operation::Read, asked.store.now())?;
+        let (key, user) = (key.id(), key.user);
+        let single_use_key = policy::single_use_read_key(&verified);
+        Ok::<_, Failure>(SpendableRead {
+            user,
+            key,
+            single_use_key,
+            kept_until: policy::kept_until(&verified.claims),
+        })
+    })
+    .await?;
+    is_known(request);
+    Ok(read)
 }
 
 /// Verifies the request's token, and decides whether it allows a change now, and whose. Nothing is spent yet.
 pub(super) async fn authorize(
+    app: &Arc<App>,
+    request: &Parts,
+    operation: Operation,
+) -> Result<(User, Signed), Failure> {
+    let (user, signed) = authorize_here(app, request, operation).await?;
+    app.upstream.refuses(&user, &signed.mutation).await?;
+    Ok((user, signed))
+}
+
+/// The same without asking what the registry that is changed thinks of it.
+pub(super) async fn authorize_here(
     app: &Arc<App>,
     request: &Parts,
     operation: Operation,
@@ -104,7 +161,6 @@ pub(super) async fn authorize(
     })
     .await?;
     is_known(request);
-    app.upstream.refuses(&user, &signed.mutation).await?;
     Ok((user, signed))
 }
 
@@ -129,13 +185,19 @@ pub(super) fn client(request: &Parts) -> Result<ClientAddress, Failure> {
 }
 
 /// The contents of a token and the key that signed it, if they allow the operation now.
-fn verified(
+pub(super) fn verified(
     app: &App,
     token: &str,
     client: ClientAddress,
     operation: &Operation,
     now: Timestamp,
 ) -> Result<(Verified, Key), Failure> {
+    if token.starts_with(STAGING_TOKEN) {
+        return Err(match app.store.stager(token)? {
+            Some(_) => Refusal::OnlyStages { request: operation.verb() }.into(),
+            None => Refusal::StagingToken.into(),
+        });
+    }
     let untrusted = Untrusted::parse(token).map_err(Refusal::Syntax)?;
     let id = untrusted.footer().key_id;
     let key = app.store.key(id)?;
@@ -171,7 +233,7 @@ fn verify_nothing(token: &str) {
 }
 
 /// Cargo sends the token alone. `Bearer …` is another kind of credential, and two fields could be read in two ways.
-fn bare_token(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub(super) fn bare_token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Refusal::NoToken)?;
     if values.next().is_some() {

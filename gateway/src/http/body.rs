@@ -23,7 +23,7 @@ use crate::metadata::MAX_JSON_BYTES;
 
 /// How often the patience for one piece is granted to a whole body that comes with a good token.
 const PIECES: u32 = 20;
-/// How much of a crate file is written at once, in bytes. Each write waits for a thread.
+/// How much of an upload is written at once, in bytes. Each write waits for a thread.
 const TO_DISK: usize = 256 << 10;
 
 /// A body that is still being received. What is not read of it when the answer goes out is read and forgotten when the
@@ -97,9 +97,13 @@ impl RequestBody {
         self.length.unwrap_or(0) == 0
     }
 
-    /// The JSON part, before a crate file that may have so many bytes. What is too large for both is refused before any of it
-    /// is read.
-    pub(super) async fn json(&mut self, most_crate: u64) -> Result<Vec<u8>, BodyError> {
+    /// Receives the JSON part into a file, before a crate file that may have so many bytes. What is too large for both is refused
+    /// before any of it is read.
+    pub(super) async fn json(
+        &mut self,
+        file: NamedTempFile,
+        most_crate: u64,
+    ) -> Result<NamedTempFile, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
         let most = 8 + MAX_JSON_BYTES as u64 + most_crate;
         if whole > most {
@@ -115,11 +119,12 @@ impl RequestBody {
             return Err(BodyError::Lengths);
         }
         self.length = Some(whole - 4 - length);
-        self.exactly(length as usize).await
+        self.spool(&file, length, |_| {}).await?;
+        Ok(file)
     }
 
-    /// Receives the crate file, which follows the JSON part. It is written to `file` and hashed on the way.
-    pub(super) async fn spool(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, BodyError> {
+    /// Receives the crate file, which follows the JSON part. It is hashed on the way.
+    pub(super) async fn crate_file(&mut self, file: NamedTempFile, most: u64) -> Result<Spooled, BodyError> {
         let whole = self.length.ok_or(BodyError::NoLength)?;
         let length = self.part_length().await?;
         if whole != 4 + length {
@@ -128,17 +133,26 @@ impl RequestBody {
         if length > most {
             return Err(BodyError::TooLarge { what: "the crate file", bytes: length, most });
         }
-        let mut disk = BufWriter::with_capacity(TO_DISK, tokio::fs::File::from_std(file.reopen()?));
         let mut hash = Sha256::new();
-        let mut left = length;
+        self.spool(&file, length, |piece| hash.update(piece)).await?;
+        Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
+    }
+
+    /// Receives so many bytes into a file.
+    async fn spool(
+        &mut self,
+        file: &NamedTempFile,
+        mut left: u64,
+        mut look: impl FnMut(&[u8]),
+    ) -> Result<(), BodyError> {
+        let mut disk = BufWriter::with_capacity(TO_DISK, tokio::fs::File::from_std(file.reopen()?));
         while left > 0 {
             let piece = self.piece(left).await?;
             left -= piece.len() as u64;
-            hash.update(&piece);
+            look(&piece);
             disk.write_all(&piece).await?;
         }
-        disk.flush().await?;
-        Ok(Spooled { file, length, checksum: Checksum(hash.finalize().into()) })
+        Ok(disk.flush().await?)
     }
 
     /// Receives the whole body, if it has no more than `most` bytes. `what` names it in an error.

@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request as HttpRequest, State};
+use asymmetric_token::KeyId;
+use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::authorization::client;
+use super::authorization::{client, who_asks};
 use super::body::RequestBody;
 use super::{App, Failure, blocking, json};
 use crate::attestation::Outcome;
 use crate::challenge::ENROLLMENT_VALIDITY;
 use crate::enrollment::{self, Credential, EnrollmentError, MAX_REQUEST_BYTES, Request, RequestedKey};
 use crate::keys::Role;
-use crate::policy::Refusal;
+use crate::policy::{self, Refusal};
 use crate::store::{Enrolled, Enrolling, ProvenKey, Right, StoreError};
 
 /// `GET /api/v1/enroll`: a nonce, and what is required of keys. Anybody may ask.
@@ -33,6 +35,24 @@ pub(super) async fn terms(State(app): State<Arc<App>>) -> Result<Response, Failu
         "window": app.rules.window.as_secs(),
         "challenges": app.rules.challenges.as_str(),
     })))
+}
+
+/// `GET /api/v1/keys/{id}`: whether a key of the user who asks may sign changes now, and if not, why. Without it a key that an
+/// administrator has forgotten or revoked is found out by a change alone, which costs the person PIN and touch.
+pub(super) async fn key(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    parts: Parts,
+) -> Result<Response, Failure> {
+    let user = who_asks(&app, &parts).await?.user;
+    let id: KeyId = id.parse().map_err(|_| Failure::nothing_here())?;
+    let key = app.store.asked(move |store| store.key(id)).await?;
+    let refusal = match key.filter(|key| key.user == user) {
+        None => Some(Refusal::UnknownKey(id.to_string())),
+        Some(key) => policy::may_change(&key, app.store.now()).err(),
+    };
+    let refusal = refusal.map(|refusal| refusal.to_string());
+    Ok(json(&json!({ "version": 1, "key": id.to_string(), "refusal": refusal })))
 }
 
 /// `POST /api/v1/enroll`: enrolls keys, by an invite or an endorsement; or says whether an invite is good, if no keys come
@@ -121,6 +141,7 @@ fn text(app: &App, enrolled: &Enrolled, keys: &[RequestedKey], outcomes: &[Outco
             Role::Read => "may read",
             Role::Publish => "may publish",
             Role::Both => "may read and publish",
+            Role::Stage => "may stage",
         };
         let attested = match outcome {
             Outcome::Nothing => String::new(),

@@ -1,6 +1,7 @@
 //! Refusals and failures: a status, and one sentence for the person in the form that cargo shows.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,10 +14,12 @@ use crate::limits::Wait;
 use crate::metadata::{MetadataError, PublishJsonError};
 use crate::metrics::UpstreamFailure;
 use crate::policy::Refusal;
-use crate::store::{EnrollError, SpendError, StoreError};
+use crate::publishers::{IdentityError, IssuerError};
+use crate::staging::KeptError;
+use crate::store::{ApprovalError, EnrollError, SpendError, StageError, StoreError};
 use crate::upstream::{RemoteError, UpstreamError};
 
-/// When to try a change again that another gateway kept from being made, in seconds.
+/// When to try a change again that others kept from being made, in seconds.
 const OTHERS_RETRY: u64 = 5;
 /// When to look at a change of which it is not known whether it was made, in seconds.
 const IN_DOUBT_RETRY: u64 = 60;
@@ -41,6 +44,12 @@ pub(super) enum Failure {
     /// Keys are not enrolled.
     #[error(transparent)]
     Enrollment(#[from] EnrollmentError),
+    /// An identity token gets no staging token.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Its issuer's key cannot be had.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// There is nothing of that name.
     #[error("{0}")]
     NotFound(String),
@@ -51,8 +60,14 @@ pub(super) enum Failure {
     #[error("{0}")]
     Conflict(String),
     /// Too many tokens came from that address or for that key.
-    #[error("too many tokens from this address or for this key; try again in {} s", whole_seconds(.0))]
+    #[error("too many tokens from this address or for this key; try again in {} s", whole_seconds(.0.0))]
     TooMany(Wait),
+    /// A version is not staged.
+    #[error(transparent)]
+    Stage(StageError),
+    /// The file of a staged version cannot be published.
+    #[error(transparent)]
+    Kept(KeptError),
     /// The registry behind refuses.
     #[error("{detail}")]
     Denied {
@@ -98,13 +113,30 @@ impl Failure {
             Self::Refused(refusal) if refusal.is_unauthenticated() => StatusCode::UNAUTHORIZED,
             Self::Refused(_) => StatusCode::FORBIDDEN,
             Self::Enrollment(error) => enrollment_status(error),
+            // As for tokens: 401 if another one could help, 403 if it is good and does not suffice.
+            Self::Identity(IdentityError::Token(_) | IdentityError::Audience { .. }) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Identity(IdentityError::Mismatch { .. } | IdentityError::Several { .. }) => {
+                StatusCode::FORBIDDEN
+            }
+            Self::Issuer(IssuerError::NoKeys { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Issuer(_) => StatusCode::UNAUTHORIZED,
             Self::Body(BodyError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyError::Disk(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Body(_) | Self::PublishJson(_) | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Metadata(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooMany(_) | Self::Change(ChangeError::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotFound(_) | Self::Change(ChangeError::Approval(ApprovalError::Unknown(_))) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Change(ChangeError::Approval(ApprovalError::NotApprover { .. })) => StatusCode::FORBIDDEN,
+            Self::Stage(StageError::Full { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Conflict(_) | Self::Stage(_) | Self::Change(ChangeError::Approval(_)) => {
+                StatusCode::CONFLICT
+            }
+            Self::TooMany(_) | Self::Change(ChangeError::Full(_) | ChangeError::AtOnce(_)) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Change(
                 ChangeError::Unsettled { .. }
                 | ChangeError::NotNow(_)
@@ -118,7 +150,7 @@ impl Failure {
             Self::Denied { status, .. } => *status,
             Self::Remote(RemoteError::Slow { .. }) => StatusCode::GATEWAY_TIMEOUT,
             Self::Remote(_) => StatusCode::BAD_GATEWAY,
-            Self::Change(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Change(_) | Self::Kept(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -175,8 +207,10 @@ impl From<SpendError> for Failure {
     fn from(error: SpendError) -> Self {
         match error {
             SpendError::Refused(refusal) => Self::Refused(refusal),
-            SpendError::Full => Self::Change(ChangeError::Full(error)),
+            SpendError::Approval(error) => Self::Change(ChangeError::Approval(error)),
+            SpendError::Full | SpendError::Share { .. } => Self::Change(ChangeError::Full(error)),
             SpendError::Elsewhere(_) | SpendError::NotAlive => Self::Change(ChangeError::NotNow(error)),
+            SpendError::InDoubt { source, .. } => source.into(),
             SpendError::Store(error) => error.into(),
         }
     }
@@ -188,7 +222,9 @@ impl From<ChangeError> for Failure {
             ChangeError::Refused(refusal) => Self::Refused(refusal),
             ChangeError::Upstream(error) => error.into(),
             ChangeError::Panicked(panic) => Self::internal(panic),
-            ChangeError::Full(_)
+            ChangeError::Approval(_)
+            | ChangeError::Full(_)
+            | ChangeError::AtOnce(_)
             | ChangeError::Unsettled { .. }
             | ChangeError::NotNow(_)
             | ChangeError::TakenOver(_)
@@ -196,7 +232,34 @@ impl From<ChangeError> for Failure {
             | ChangeError::NothingChanged(_)
             | ChangeError::InDoubt(_)
             | ChangeError::NotMade { .. }
-            | ChangeError::NotOnRecord { .. } => Self::Change(error),
+            | ChangeError::NotOnRecord { .. }
+            | ChangeError::IntentLost(_) => Self::Change(error),
+        }
+    }
+}
+
+impl From<ApprovalError> for Failure {
+    fn from(error: ApprovalError) -> Self {
+        SpendError::from(error).into()
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Refused(refusal) => Self::Refused(refusal),
+            StageError::Crates(error) => UpstreamError::from(error).into(),
+            StageError::Store(error) => error.into(),
+            error => Self::Stage(error),
+        }
+    }
+}
+
+impl From<KeptError> for Failure {
+    fn from(error: KeptError) -> Self {
+        match error {
+            KeptError::Store(error) => error.into(),
+            error @ KeptError::Another(_) => Self::Kept(error),
         }
     }
 }
@@ -241,7 +304,8 @@ impl IntoResponse for Failure {
                 cause @ (ChangeError::NothingChanged(_)
                 | ChangeError::InDoubt(_)
                 | ChangeError::NotMade { .. }
-                | ChangeError::NotOnRecord { .. }),
+                | ChangeError::NotOnRecord { .. }
+                | ChangeError::IntentLost(_)),
             ) => {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
@@ -253,6 +317,12 @@ impl IntoResponse for Failure {
                     cause = detail,
                     "a change was not made because of another one, or of another gateway"
                 );
+            }
+            Self::Kept(_) => {
+                tracing::error!(cause = detail, "the file of a staged version is another one, or is gone")
+            }
+            Self::Issuer(IssuerError::NoKeys { .. }) => {
+                tracing::warn!(cause = detail, "an issuer of identity tokens cannot be asked");
             }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
@@ -269,13 +339,19 @@ impl IntoResponse for Failure {
             response.extensions_mut().insert(upstream_failure(error));
         }
         let retry_after = match &self {
-            Self::TooMany(wait) => Some(whole_seconds(wait).into()),
-            Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
-            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_) | ChangeError::PiecesGone(_)) => {
-                Some(OTHERS_RETRY.into())
+            Self::TooMany(wait) => Some(whole_seconds(wait.0).into()),
+            Self::Change(ChangeError::Full(SpendError::Share { wait, .. })) => {
+                Some(whole_seconds(*wait).into())
             }
+            Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
+            Self::Change(
+                ChangeError::AtOnce(_)
+                | ChangeError::NotNow(_)
+                | ChangeError::TakenOver(_)
+                | ChangeError::PiecesGone(_),
+            ) => Some(OTHERS_RETRY.into()),
             Self::Change(ChangeError::InDoubt(_)) | Self::InDoubt(_) => Some(IN_DOUBT_RETRY.into()),
-            Self::Unavailable(_) => Some(UNAVAILABLE_RETRY.into()),
+            Self::Unavailable(_) | Self::Issuer(IssuerError::NoKeys { .. }) => Some(UNAVAILABLE_RETRY.into()),
             Self::Change(error) if is_passing(error) => Some(UNAVAILABLE_RETRY.into()),
             Self::Denied { retry_after, .. } => retry_after.clone(),
             Self::Remote(error) => error.retry_after().cloned(),
@@ -292,9 +368,10 @@ fn upstream_failure(error: &RemoteError) -> UpstreamFailure {
     match error {
         RemoteError::Unreachable(_) => UpstreamFailure::Unreachable,
         RemoteError::Slow { .. } => UpstreamFailure::Slow,
-        RemoteError::CredentialRefused(_) | RemoteError::NoCredential(_) | RemoteError::Vault(_) => {
-            UpstreamFailure::Credential
-        }
+        RemoteError::CredentialRefused(_)
+        | RemoteError::NoCredential(_)
+        | RemoteError::Provider { .. }
+        | RemoteError::Vault(_) => UpstreamFailure::Credential,
         RemoteError::Broken { .. }
         | RemoteError::Nonsense(_)
         | RemoteError::Failed { .. }
@@ -304,8 +381,8 @@ fn upstream_failure(error: &RemoteError) -> UpstreamFailure {
 }
 
 /// Rounded up, so that the client does not come back too early.
-fn whole_seconds(wait: &Wait) -> u64 {
-    wait.0.as_secs() + 1
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
 }
 
 #[cfg(test)]

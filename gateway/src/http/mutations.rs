@@ -11,17 +11,16 @@ use crate_file::characters::is_hidden;
 use semver::Version;
 use serde_json::{Value, json};
 
-use super::authorization::authorize;
+use super::authorization;
 use super::body::RequestBody;
-use super::{App, Failure, blocking};
-use crate::background;
-use crate::causes::shortened;
-use crate::changes::{Change, ChangeError};
+use super::staging::{stage, stager};
+use super::upload::received;
+use super::{App, Failure};
+use crate::changes::{Change, Room};
 use crate::config::Owners;
-use crate::metadata::{self, Sent};
 use crate::policy::{self, Operation, Refusal};
 use crate::store::Signed;
-use crate::upstream::{OwnersChange, Publication};
+use crate::upstream::OwnersChange;
 
 /// The longest list of owners, in bytes.
 const MAX_OWNERS_BYTES: u64 = 16 << 10;
@@ -30,44 +29,24 @@ const MAX_OWNERS_BYTES: u64 = 16 << 10;
 pub(super) async fn publish(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(&app, &parts, body);
-    let (signed, publication) = publication(&app, &parts, &mut body).await?;
+    if let Some(stager) = stager(&app, &parts).await? {
+        return stage(&app, stager, &mut body).await;
+    }
+    let (room, signed) = authorize(&app, &parts, Operation::Publish).await?;
+    let mutation = signed.mutation.clone();
+    let publication = received(&app, room.user(), &mut body, move |name, version, checksum| {
+        Ok(policy::upload_is_signed(&mutation, name, version, checksum)?)
+    })
+    .await?;
     let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": [] });
     let said = json!({ "warnings": warnings });
-    carry_out(&app, signed, Change::Publish(publication.into()), &said).await
+    carry_out(&app, (room, signed), Change::Publish(publication.into()), &said).await
 }
 
-/// Receives an upload, checks that it is the signed one, and returns what a registry is told of it.
-async fn publication(
-    app: &Arc<App>,
-    request: &Parts,
-    body: &mut RequestBody,
-) -> Result<(Signed, Publication), Failure> {
-    let (user, signed) = authorize(app, request, Operation::Publish).await?;
-    // It is read no earlier than the file is unpacked: its bytes are few, and what is made of them can be many times as long.
-    let json = body.json(app.max_crate).await?;
-    let store = app.store.clone();
-    let spool = background::blocking(move || store.upload()).await.map_err(ChangeError::Panicked)?;
-    let spool = spool.map_err(|error| ChangeError::NothingChanged(error.into()))?;
-    let spooled = body.spool(spool, app.max_crate).await?;
-    let turn = app.unpacking.turn(&user).await;
-    let (app, mutation) = (app.clone(), signed.mutation.clone());
-    let publication = blocking(move || {
-        let _turn = turn;
-        let (file, length, checksum) = (spooled.file, spooled.length, spooled.checksum);
-        let sent = Sent::parse(&json, &app.rules.url)?;
-        policy::upload_is_signed(&mutation, sent.name(), sent.version(), checksum)?;
-        if !sent.unknown.is_empty() {
-            tracing::info!(
-                names = shortened(format!("{:?}", sent.unknown)),
-                "unknown names in the metadata were dropped"
-            );
-        }
-        let packed = file.reopen().map_err(Failure::internal)?;
-        let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
-        metadata.must_not_depend_on(&app.upstream_addresses)?;
-        Ok::<_, Failure>(Publication { metadata, file, length, checksum })
-    });
-    Ok((signed, publication.await?))
+/// Verifies the request's token, and takes the room of its user for it.
+async fn authorize(app: &Arc<App>, request: &Parts, operation: Operation) -> Result<(Room, Signed), Failure> {
+    let (user, signed) = authorization::authorize(app, request, operation).await?;
+    Ok((app.changes.room(user)?, signed))
 }
 
 /// `DELETE /api/v1/crates/{name}/{version}/yank`.
@@ -77,9 +56,10 @@ pub(super) async fn yank(
     request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let (_, signed) = authorize(&app, &request, Operation::Yank { name, version: version.clone() }).await?;
+    let (room, signed) =
+        authorize(&app, &request, Operation::Yank { name, version: version.clone() }).await?;
     let change = Change::SetYanked { version, yanked: true };
-    carry_out(&app, signed, change, &json!({ "ok": true })).await
+    carry_out(&app, (room, signed), change, &json!({ "ok": true })).await
 }
 
 /// `PUT /api/v1/crates/{name}/{version}/unyank`.
@@ -89,9 +69,10 @@ pub(super) async fn unyank(
     request: Parts,
 ) -> Result<Response, Failure> {
     let (name, version) = named_version(&path)?;
-    let (_, signed) = authorize(&app, &request, Operation::Unyank { name, version: version.clone() }).await?;
+    let (room, signed) =
+        authorize(&app, &request, Operation::Unyank { name, version: version.clone() }).await?;
     let change = Change::SetYanked { version, yanked: false };
-    carry_out(&app, signed, change, &json!({ "ok": true })).await
+    carry_out(&app, (room, signed), change, &json!({ "ok": true })).await
 }
 
 /// `GET /api/v1/crates/{name}/owners`.
@@ -100,8 +81,8 @@ pub(super) async fn list_owners(
     Path(name): Path<String>,
     request: Parts,
 ) -> Result<Response, Failure> {
-    let (_, signed) = authorize(&app, &request, owners_of(&name, "GET")?).await?;
-    carry_out(&app, signed, Change::ListOwners, &Value::Null).await
+    let (room, signed) = authorize(&app, &request, owners_of(&name, "GET")?).await?;
+    carry_out(&app, (room, signed), Change::ListOwners, &Value::Null).await
 }
 
 /// `PUT /api/v1/crates/{name}/owners`, where the configuration allows it.
@@ -126,9 +107,9 @@ pub(super) async fn remove_owner(
 async fn change_owners(app: &Arc<App>, name: &str, request: Request, add: bool) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(app, &parts, body);
-    let (signed, users) = new_owners(app, name, &parts, &mut body, add).await?;
+    let (room, signed, users) = new_owners(app, name, &parts, &mut body, add).await?;
     let change = Change::Owners(OwnersChange { add, users });
-    carry_out(app, signed, change, &json!({ "ok": true, "msg": "owners changed" })).await
+    carry_out(app, (room, signed), change, &json!({ "ok": true, "msg": "owners changed" })).await
 }
 
 async fn new_owners(
@@ -137,15 +118,16 @@ async fn new_owners(
     request: &Parts,
     body: &mut RequestBody,
     add: bool,
-) -> Result<(Signed, Vec<String>), Failure> {
-    let (_, signed) = authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
+) -> Result<(Room, Signed, Vec<String>), Failure> {
+    let (room, signed) =
+        authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
     if !add && body.is_empty() {
         return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
     }
     if app.owners == Owners::List {
         return Err(Refusal::OwnersOff.into());
     }
-    Ok((signed, users(&body.whole("the list of owners", MAX_OWNERS_BYTES).await?)?))
+    Ok((room, signed, users(&body.whole("the list of owners", MAX_OWNERS_BYTES).await?)?))
 }
 
 /// Reads `{"users":[…]}` strictly: names of characters that are seen, and nothing else.
@@ -165,11 +147,16 @@ fn users(body: &[u8]) -> Result<Vec<String>, Failure> {
 }
 
 /// Carries out a change, and answers as cargo expects. The field `X-Audit` tells where the outcome is in the audit log.
-async fn carry_out(app: &App, signed: Signed, change: Change, said: &Value) -> Result<Response, Failure> {
-    let made = app.changes.carry_out(signed, change).await?;
+async fn carry_out(
+    app: &App,
+    (room, signed): (Room, Signed),
+    change: Change,
+    said: &Value,
+) -> Result<Response, Failure> {
+    let made = app.changes.carry_out(room, signed, change).await?;
     let body = made.said.unwrap_or_else(|| said.to_string().into_bytes());
     let mut response = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Ok(value) = format!("{} {}", made.recorded.seq, made.recorded.hash).try_into() {
+    if let Ok(value) = made.recorded.to_string().try_into() {
         response.headers_mut().insert("x-audit", value);
     }
     Ok(response)

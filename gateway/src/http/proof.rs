@@ -1,24 +1,21 @@
-//! What lets anybody check a publish later: its proof, and the last signed head of the audit log.
+//! What lets anybody check a publish later: its proof.
 
 use std::sync::Arc;
 
+use asymmetric_token::KeyId;
 use axum::extract::{Path, State};
-use axum::http::header;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::authorization::may_ask;
 use super::{App, Failure, blocking, json};
-use crate::audit::Entry;
-use crate::policy::Rules;
-use crate::store::{Record, StoreError};
+use crate::store::{Given, Record, Store, StoreError};
 
-/// `GET /api/v1/crates/{name}/{version}/proof`: the token that was spent on a version, the key that signed it, and the
-/// entries of the audit log from its intent to the next signed head. None of the tokens in them is still good.
+/// `GET /api/v1/crates/{name}/{version}/proof`: the token that was spent on a version, the key that signed it, and the leaves of the
+/// audit log with its intent and its outcome. That they are in the log, the log's tiles and checkpoints show.
 pub(super) async fn proof(
     State(app): State<Arc<App>>,
     Path((name, version)): Path<(String, String)>,
@@ -29,11 +26,12 @@ pub(super) async fn proof(
         let none = || Failure::NotFound(format!("there is no proof of {name} {version} here"));
         let record = app.store.published(Some((&name, &version)))?.pop().ok_or_else(none)?;
         let key = app.store.key(record.key)?.ok_or_else(none)?;
-        let attestation = app.store.attestation(record.key)?;
-        let attestation =
-            attestation.map(|chain| chain.iter().map(|der| STANDARD.encode(der)).collect::<Vec<_>>());
-        Ok::<_, Failure>(json(&json!({
-            "version": 1,
+        let attestation = attestation(&app.store, record.key)?;
+        let approvals = app.store.approvals_beside(record.seq)?;
+        let approvals =
+            approvals.iter().map(|given| approval(&app.store, given)).collect::<Result<Vec<_>, _>>()?;
+        let mut proof = json!({
+            "version": 2,
             "index": app.rules.url,
             "name": record.name,
             "vers": record.version,
@@ -42,40 +40,43 @@ pub(super) async fn proof(
             "public": key.public.to_string(),
             "role": key.role.as_str(),
             "attestation": attestation,
-            "audit": audit_path(&app, &record, app.store.now())?,
-        })))
+            "log": in_log(&app.store, &record)?,
+        });
+        if !approvals.is_empty() {
+            proof["approvals"] = approvals.into();
+        }
+        Ok::<_, Failure>(json(&proof))
     })
     .await
 }
 
-/// `GET /audit/head`: the last signed head. Everybody may have it and keep it.
-pub(super) async fn head(State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let head = blocking(move || app.heads.last(&app.store)).await?.ok_or_else(Failure::nothing_here)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], head).into_response())
-}
-
-/// The entries from a publish's intent to the next head. They are sent as they are stored, because their hashes are
-/// over those bytes.
-fn audit_path(app: &App, record: &Record, now: Timestamp) -> Result<Value, StoreError> {
-    let head = app.heads.after(&app.store, record.seq)?;
-    let end = head.as_ref().map_or(record.seq, |(seq, _)| *seq);
-    let entries = app.store.audit_entries(record.seq, end)?;
-    if entries.iter().any(|entry| has_live_token(entry, &app.rules, now)) {
-        return Ok(Value::Null);
-    }
-    let mut entries = entries.into_iter();
+/// Another person's token for the same file, with its key, and the leaf that has it.
+fn approval(store: &Store, given: &Given) -> Result<Value, StoreError> {
+    let key = store.key(given.key)?;
+    let key = key.ok_or_else(|| StoreError::Damaged(format!("the key {} of an approval", given.key)))?;
+    let seq = u64::try_from(given.seq).unwrap_or_default();
     Ok(json!({
-        "seq": record.seq,
-        "entry": entries.next(),
-        "path": entries.collect::<Vec<_>>(),
-        "head": head.map(|(_, line)| line),
+        "token": given.token,
+        "public": key.public.to_string(),
+        "role": key.role.as_str(),
+        "attestation": attestation(store, given.key)?,
+        "log": leaf(store, seq)?,
     }))
 }
 
-/// Whether an entry has a token that could still be used. An owners token is spent once for each HTTP method: until it
-/// is too old, the token of a listing could still add an owner. An entry that cannot be read counts as having one.
-fn has_live_token(entry: &str, rules: &Rules, now: Timestamp) -> bool {
-    let Ok(entry) = Entry::parse(entry.as_bytes()) else { return true };
-    let is_owners = entry.details.get("mutation").is_some_and(|mutation| mutation == "owners");
-    is_owners && now.duration_since(entry.time).unsigned_abs() <= rules.window + rules.skew
+fn attestation(store: &Store, key: KeyId) -> Result<Option<Vec<String>>, StoreError> {
+    let chain = store.attestation(key)?;
+    Ok(chain.map(|chain| chain.iter().map(|der| STANDARD.encode(der)).collect()))
+}
+
+/// The leaves are sent as they are stored, because their hashes are over those bytes.
+fn in_log(store: &Store, record: &Record) -> Result<Value, StoreError> {
+    let Some(mut log) = leaf(store, record.seq)? else { return Ok(Value::Null) };
+    log["outcome"] = leaf(store, record.outcome)?.into();
+    Ok(log)
+}
+
+fn leaf(store: &Store, seq: u64) -> Result<Option<Value>, StoreError> {
+    let leaf = store.audit_entries(seq, seq)?.pop();
+    Ok(leaf.map(|leaf| json!({ "index": seq.saturating_sub(1), "leaf": leaf })))
 }

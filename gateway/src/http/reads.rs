@@ -12,7 +12,7 @@ use semver::Version;
 use serde_json::json;
 
 use super::authorization::{may_ask, may_read};
-use super::{App, Failure, json};
+use super::{App, Failure, json, staging};
 use crate::challenge::Challenges;
 use crate::config::Reads;
 use crate::index;
@@ -31,10 +31,15 @@ pub(super) fn index_path<'a>(app: &App, request: &'a Parts) -> Option<&'a str> {
 /// Answers with a file of the index.
 pub(super) async fn index_file(app: &Arc<App>, path: &str, request: &Parts) -> Result<Response, Failure> {
     if path == CONFIG {
-        if app.reads != Reads::Bypass {
+        if app.reads != Reads::Bypass && staging::stager(app, request).await?.is_none() {
             may_read(app, request).await?;
         }
         return Ok(json(&config(app)));
+    }
+    if app.reads != Reads::Bypass
+        && let Some(stager) = staging::stager(app, request).await?
+    {
+        return staging::index_file(app, &stager, path, request).await;
     }
     let reader = may_read(app, request).await?;
     Ok(app.upstream.index_file(reader.as_ref(), path, &request.headers).await?)
@@ -67,10 +72,17 @@ pub(super) async fn download(
     Path((name, version)): Path<(String, String)>,
     request: Parts,
 ) -> Result<Response, Failure> {
-    let reader = may_read(&app, &request).await?;
+    let stager = if app.reads == Reads::Bypass { None } else { staging::stager(&app, &request).await? };
+    let reader = match &stager {
+        Some(stager) => Some(staging::reader(&app, stager).await?),
+        None => may_read(&app, &request).await?,
+    };
     let none = || Failure::NotFound(format!("no {name} {version} here"));
     let name: CrateName = name.parse().map_err(|_| none())?;
     let version = Version::parse(&version).map_err(|_| none())?;
+    if let Some(stager) = &stager {
+        staging::must_be_published(&app, stager, name.as_str(), &version).await?;
+    }
     Ok(app.upstream.download(reader.as_ref(), &name, &version).await?)
 }
 

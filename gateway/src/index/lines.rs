@@ -37,6 +37,15 @@ struct DependingLine<'a> {
     deps: Vec<Dependency<'a>>,
 }
 
+/// What a line says of the time of publishing.
+#[derive(Deserialize)]
+struct DatedLine<'a> {
+    #[serde(borrow)]
+    vers: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pubtime: Option<Cow<'a, str>>,
+}
+
 #[derive(Deserialize)]
 struct Dependency<'a> {
     #[serde(borrow)]
@@ -69,6 +78,14 @@ pub(crate) fn depending_on(file: &[u8], registries: &[String]) -> impl Iterator<
         let mut urls = deps.iter().filter_map(|dependency| dependency.registry.as_deref());
         let depends = urls.any(|url| registries.iter().any(|one| one == url));
         depends.then(|| vers.as_deref().unwrap_or("?").to_owned())
+    })
+}
+
+/// The versions in an index file of which it does not say when they were published.
+pub(crate) fn without_pubtime(file: &[u8]) -> impl Iterator<Item = String> {
+    lines(file).filter_map(|line| {
+        let DatedLine { vers, pubtime } = serde_json::from_slice(line).ok()?;
+        pubtime.is_none().then(|| vers.as_deref().unwrap_or("?").to_owned())
     })
 }
 

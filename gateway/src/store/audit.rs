@@ -3,40 +3,36 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::sql::{Engine, Row, Sql, accepted, values};
+use super::log_end::End;
+pub(super) use super::log_end::column;
+use super::sql::{Engine, Row, Sql, values};
 use super::{Store, StoreError, parsed};
-use crate::audit::{Broken, Chain, Entry, Hash, Point};
+use crate::audit::{Entry, Hash, Point, Salt};
 use crate::keys::User;
 
 pub(super) use crate::audit::Kind;
 
-/// Why the log is not verified.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// It was changed.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-    /// It cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Appends an entry in the transaction that it is about, and returns its place and hash. Fields that are null are left
 /// out.
+///
+/// # Errors
+/// [`StoreError::Entry`] if it has more than 65,535 bytes; [`StoreError::Random`], [`StoreError::Database`].
 pub(super) fn append(
     transaction: &Sql<'_>,
     time: Timestamp,
     kind: Kind,
     mut fields: Map<String, Value>,
 ) -> Result<Point, StoreError> {
-    let last = last(transaction)?;
     fields.retain(|_, value| !value.is_null());
-    let seq = last.seq + 1;
-    let entry = Entry { seq, time, kind, prev: last.hash, details: fields };
+    let mut end = End::read(transaction)?;
+    let seq = end.tree.size() + 1;
+    let salt = Salt::new().map_err(|_| StoreError::Random)?;
+    let entry = Entry { seq, time, kind, salt, details: fields };
     let entry = entry.to_json().map_err(|error| StoreError::Entry(error.to_string()))?;
-    let hash = Hash::of(entry.as_bytes());
+    let hash = Hash::leaf(entry.as_bytes()).map_err(|error| StoreError::Entry(error.to_string()))?;
     let insert = "INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)";
-    transaction.execute(insert, values![column(seq)?, &entry, &hash.to_string()])?;
+    transaction.run(insert, values![column(seq)?, &entry, &hash.to_string()])?;
+    end.grow(transaction, hash)?;
     transaction.append(Point { seq, hash });
     Ok(Point { seq, hash })
 }
@@ -56,30 +52,6 @@ pub(super) fn note(
 }
 
 impl Store {
-    /// Writes down that an administrator knows that the log has lost its end, and goes on nevertheless. Returns where the log
-    /// ended. If that was written down before, nothing is.
-    ///
-    /// # Errors
-    /// [`StoreError::NotLost`] if the log has the entry; [`StoreError::NoLoss`] if the store is in a folder.
-    pub fn accept_restore(&self, lost: Point, now: Timestamp) -> Result<Point, StoreError> {
-        self.write(|transaction| {
-            if !transaction.is_postgres() {
-                return Err(StoreError::NoLoss);
-            }
-            if at(transaction, lost.seq)? == Some(lost) {
-                return Err(StoreError::NotLost { last: lost });
-            }
-            let found = last(transaction)?;
-            if accepted(transaction, lost)?.is_none() {
-                let (lost, found) = (lost.to_string(), found.to_string());
-                let fields = [("action", "accept-restore"), ("lost", &lost), ("found", &found)];
-                let fields = fields.map(|(name, value)| (name.to_owned(), Value::from(value)));
-                append(transaction, now, Kind::Admin, Map::from_iter(fields))?;
-            }
-            Ok(found)
-        })
-    }
-
     /// Whether whoever has this store open can do more to the log than add to it. In a folder everybody can who can write there.
     ///
     /// # Errors
@@ -99,11 +71,6 @@ impl Store {
         last(&self.reader()?)
     }
 
-    /// The place and hash of one entry, if it is there.
-    pub(super) fn audit_point(&self, seq: u64) -> Result<Option<Point>, StoreError> {
-        at(&self.reader()?, seq)
-    }
-
     /// The entries from one to another, both included, as they are stored.
     ///
     /// # Errors
@@ -112,33 +79,10 @@ impl Store {
         let entries = "SELECT entry FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq";
         self.reader()?.all(entries, values![column(from)?, column(to)?], |row| row.get(0))
     }
-
-    /// Follows the whole log, compares it with heads of it, and returns its end.
-    ///
-    /// # Errors
-    /// [`AuditError::Broken`] with the first thing that does not hold; [`AuditError::Store`].
-    pub fn verify_audit(&self, heads: &[Point]) -> Result<Point, AuditError> {
-        let mut heads = heads.to_vec();
-        heads.sort_by_key(|head| head.seq);
-        let mut heads = heads.into_iter().peekable();
-        let mut chain = Chain::new();
-        let reader = self.reader()?;
-        reader.moment()?.each("SELECT seq, entry, hash FROM audit ORDER BY seq", values![], |row| {
-            // Text that is not a hash cannot be the hash of this entry.
-            let noted = std::str::from_utf8(row.raw_text(2)).ok().and_then(|hash| hash.parse().ok());
-            let seq = u64::try_from(row.get::<i64>(0)?).unwrap_or_default();
-            chain.follow(seq, row.raw_text(1), Some(noted.unwrap_or(Hash::NOTHING)))?;
-            while let Some(head) = heads.next_if(|head| head.seq <= seq) {
-                chain.passes(head)?;
-            }
-            Ok::<_, AuditError>(())
-        })?;
-        heads.try_for_each(|head| chain.reached(head))?;
-        Ok(chain.last())
-    }
 }
 
-fn last(sql: &Sql<'_>) -> Result<Point, StoreError> {
+/// The last entry's place and hash.
+pub(super) fn last(sql: &Sql<'_>) -> Result<Point, StoreError> {
     let last = "SELECT seq, hash FROM audit WHERE seq = (SELECT max(seq) FROM audit)";
     Ok(sql.optional(last, values![], point)?.unwrap_or(Point::START))
 }
@@ -153,9 +97,4 @@ fn point(row: &Row<'_>) -> Result<Point, StoreError> {
     let seq: i64 = row.get(0)?;
     let seq = u64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))?;
     Ok(Point { seq, hash: parsed(row.get(1)?)? })
-}
-
-/// The integers of a database are signed.
-pub(super) fn column(seq: u64) -> Result<i64, StoreError> {
-    i64::try_from(seq).map_err(|_| StoreError::Damaged(format!("entry {seq} of the audit log")))
 }

@@ -14,16 +14,18 @@ use std::io::{self, Read as _, Write as _};
 use asymmetric_token::Checksum;
 use sha2::{Digest as _, Sha256};
 
+use super::checkpoints::key::{self, Public};
 use super::crate_files::{self, Sent};
+use super::log_end::End;
 use super::secret::CHALLENGE_KEYS;
-use super::sql::{Moved, Sql, Value, values};
+use super::sql::{Copy, Moved, Sql, Value, values};
 use super::{Store, StoreError, files, parsed, search};
 use crate::audit::Point;
 use crate::index::Line;
 use crate::store_place::StorePlace;
 
 /// The tables whose rows are the same in every engine, and their columns. What a row refers to stands in a table before.
-const TABLES: [(&str, &[&str]); 13] = [
+const TABLES: [(&str, &[&str]); 24] = [
     ("user", &["id", "name", "removed"]),
     (
         "key",
@@ -39,27 +41,49 @@ const TABLES: [(&str, &[&str]); 13] = [
             "expires",
             "revoked",
             "attestation",
+            "crates",
         ],
     ),
     ("invite", &["hash", "user", "issued", "expires", "used"]),
     ("audit", &["seq", "entry", "hash"]),
+    ("tile", &["level", "number", "hash"]),
+    ("checkpoint", &["size", "origin", "note"]),
+    ("signer", &["generation", "public"]),
+    ("cosignature", &["origin", "size", "witness", "line"]),
+    ("shown", &["origin", "size"]),
     ("open_intent", &["seq"]),
     ("open_reason", &["seq", "why"]),
     ("published", &["name", "version", "intent", "outcome"]),
     ("in_doubt", &["name", "version", "cksum", "user", "intent"]),
     ("spent", &["single_use_key", "kept_until"]),
+    ("spender", &["user", "owed", "at"]),
     ("forgotten", &["of", "until"]),
     ("counted", &["what", "number"]),
+    ("publisher", &["id", "name", "settings", "reads_as", "added", "removed"]),
+    ("staging_token", &["hash", "publisher", "key", "identity", "issued", "expires", "revoked"]),
+    (
+        "staged",
+        &[
+            "id", "name", "folded", "version", "core", "cksum", "size", "line", "stager", "token",
+            "identity", "state", "is_new", "intent", "staged", "changed", "expires", "words",
+        ],
+    ),
+    ("approval", &["staged", "user", "key", "token", "time", "seq", "void"]),
+    ("approver", &["folded", "user"]),
     ("crate", &["folded", "name", "owner", "description", "changed", "revision"]),
     ("version", &["id", "crate", "version", "core", "line"]),
 ];
 
 /// Tables whose rows are made anew, because they are sealed or searched for, and those that are files in a folder.
 const MADE_ANEW: [&str; 3] = ["credential", "secret", "offered"];
-const FILES: [&str; 3] = ["head", "file", "piece"];
+const FILES: [&str; 2] = ["file", "piece"];
 
 /// The columns that PostgreSQL counts by itself.
-const COUNTED_THERE: [(&str, &str); 3] = [("user", "id"), ("key", "rowid"), ("version", "id")];
+const COUNTED_THERE: [(&str, &str); 5] =
+    [("user", "id"), ("key", "rowid"), ("version", "id"), ("publisher", "id"), ("staged", "id")];
+
+/// Numbers that may be missing. PostgreSQL takes what is missing for a text, unless it is told otherwise.
+const MAY_BE_NO_NUMBER: [(&str, &str); 2] = [("staging_token", "publisher"), ("staged", "intent")];
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +112,7 @@ impl Store {
             source.without_limits()?;
             self.has_no_gateway()?;
             let end = self.audit_end()?;
-            let is_done = moved.is_at(there) && target.is_copied_from(here)? && target.audit_end()? == end;
+            let is_done = moved.is_source_of(&target.mark()?) && target.audit_end()? == end;
             if is_done {
                 verified(target)?;
                 return Ok::<_, E>(Copied { end, files: self.versions()?.len() });
@@ -97,14 +121,16 @@ impl Store {
             // Whoever may not mark it shall not copy it first.
             Moved::to(source, None)?;
             verified(self)?;
-            target.begin_copy(&here.to_string())?;
+            let copy = Copy::new()?;
+            target.begin_copy(&copy.mark(here), &key::verifiers(source)?)?;
             let files = target.take_files(self)?;
+            target.take_staged_files(self)?;
             target.take_rows(self, source, &files)?;
             verified(target)?;
             if target.audit_end()? != end {
                 return Err(StoreError::Damaged("the copy of the audit log".to_owned()).into());
             }
-            Moved::to(source, Some(&there.to_string()))?;
+            Moved::to(source, Some(&copy.mark(there)))?;
             Ok(Copied { end, files: files.len() })
         })?;
         target.engine.write_wherever_it_is(|rows, _| Moved::from(rows, None))?;
@@ -119,14 +145,13 @@ impl Store {
         }
     }
 
-    /// Whether this store is an incomplete copy of the one at that place.
-    fn is_copied_from(&self, place: &StorePlace) -> Result<bool, StoreError> {
-        let is_of = |error| matches!(error, StoreError::Incomplete { from } if from == place.to_string());
-        Ok(Moved::read(&self.reader()?)?.is_here().is_err_and(is_of))
+    fn mark(&self) -> Result<Moved, StoreError> {
+        Moved::read(&self.reader()?)
     }
 
-    /// Marks this store as incomplete, and removes what an earlier copy has left.
-    fn begin_copy(&self, from: &str) -> Result<(), StoreError> {
+    /// Marks this store as incomplete, and removes what an earlier copy has left. The `keys` of the log that is copied may lie here in files,
+    /// without the rows that would name them.
+    fn begin_copy(&self, from: &str, keys: &[Public]) -> Result<(), StoreError> {
         self.engine.write_wherever_it_is(|target, moved| {
             target.without_limits()?;
             self.has_no_gateway()?;
@@ -143,15 +168,16 @@ impl Store {
                 return target.execute(&format!("TRUNCATE {} CASCADE", all.join(", ")), values![]).map(drop);
             }
             search::clear(target)?;
+            key::forget(self, &key::verifiers(target)?)?;
+            key::forget(self, keys)?;
             for table in tables {
                 target.execute(&format!("DELETE FROM {table}"), values![])?;
             }
             Ok(())
-        })?;
-        self.forget_heads()
+        })
     }
 
-    /// Whether anybody has used it. Secrets and heads come by themselves.
+    /// Whether anybody has used it. Secrets come by themselves.
     fn is_used(&self, sql: &Sql<'_>) -> Result<bool, StoreError> {
         for table in ["user", "audit", "crate", "spent"] {
             if sql.exists(&format!("SELECT 1 FROM {table} LIMIT 1"), values![])? {
@@ -191,9 +217,24 @@ impl Store {
                 self.moved(upload, &name, &version)?;
                 None
             }
-            Sent::Pieces { checksum, pieces } => Some((checksum, pieces)),
+            Sent::Pieces { checksum, pieces, .. } => Some((checksum, pieces)),
         };
         Ok(Taken { name, version, pieces })
+    }
+
+    /// Copies the files of what was staged. In a PostgreSQL nothing but their checksums says whose they are.
+    fn take_staged_files(&self, source: &Self) -> Result<(), StoreError> {
+        for staged in source.all_staged()? {
+            let mut upload = self.upload()?;
+            let mut file = source.open_staged_file(&staged)?;
+            if copied(&mut file, upload.as_file_mut()).map_err(files::at(upload.path()))? != staged.checksum {
+                return Err(StoreError::Damaged(format!("the staged file of {staged} is another one")));
+            }
+            if let Sent::Not(upload) = self.sent(upload, &staged.checksum.to_string())? {
+                files::place(upload, &self.staged_file(staged.id))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies all rows here in one transaction.
@@ -214,7 +255,9 @@ impl Store {
             }
             self.take_credentials(source, rows, target)?;
             self.take_secrets(source, target)?;
-            self.take_heads(source, target)
+            let end = End::read(rows)?;
+            end.write(target)?;
+            key::take(self, source, end.generation, target)
         })
     }
 
@@ -265,7 +308,11 @@ fn copied(file: &mut File, to: &mut File) -> io::Result<Checksum> {
 fn take_table(target: &Sql<'_>, rows: &Sql<'_>, table: &str, columns: &[&str]) -> Result<(), StoreError> {
     let names = columns.join(", ");
     let over = if target.is_postgres() { "OVERRIDING SYSTEM VALUE" } else { "" };
-    let parameters = vec!["?"; columns.len()].join(", ");
+    let parameter = |column: &&str| match MAY_BE_NO_NUMBER.contains(&(table, *column)) {
+        true => "CAST(? AS BIGINT)",
+        false => "?",
+    };
+    let parameters = columns.iter().map(parameter).collect::<Vec<_>>().join(", ");
     let insert = format!("INSERT INTO {table} ({names}) {over} VALUES ({parameters})");
     rows.each(&format!("SELECT {names} FROM {table}"), values![], |row| {
         let values: Result<Vec<Value<'_>>, _> = (0..columns.len()).map(|column| row.get(column)).collect();

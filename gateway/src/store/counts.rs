@@ -25,7 +25,7 @@ impl Counted {
 pub(super) fn add(transaction: &Sql<'_>, what: Counted, more: i64) -> Result<(), StoreError> {
     let add = "INSERT INTO counted (what, number) VALUES (?, ?)
          ON CONFLICT (what) DO UPDATE SET number = counted.number + excluded.number";
-    transaction.execute(add, values![what.as_str(), more]).map(drop)
+    transaction.run(add, values![what.as_str(), more])
 }
 
 pub(super) fn number(sql: &Sql<'_>, what: Counted) -> Result<i64, StoreError> {

@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::sql::{Engine, Sql};
 use super::{Store, StoreError, files, gateways};
-pub(super) use postgres::note;
+pub(super) use postgres::{are_there, fetched_by_checksum, note, write};
 
 impl Store {
     /// The file of a version, to be sent.
@@ -45,13 +45,23 @@ impl Store {
         }
     }
 
+    /// An upload that is to be kept soon: sent, or so small that it can be written with what refers to it.
+    pub(super) fn ready(&self, upload: NamedTempFile, checksum: &str) -> Result<Sent, StoreError> {
+        if let Engine::Postgres(_) = &self.engine
+            && let Some(piece) = postgres::only_piece(upload.as_file(), checksum)?
+        {
+            return Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces: 1, unsent: Some(piece) });
+        }
+        self.sent(upload, checksum)
+    }
+
     /// Brings an upload to where the database is, if that takes time that others need not wait for.
     pub(super) fn sent(&self, mut upload: NamedTempFile, checksum: &str) -> Result<Sent, StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(Sent::Not(upload)),
             Engine::Postgres(postgres) => {
                 let pieces = postgres::send(postgres, upload.as_file_mut(), checksum, self.epoch().as_ref())?;
-                Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces })
+                Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces, unsent: None })
             }
         }
     }
@@ -66,7 +76,11 @@ impl Store {
     ) -> Result<(), StoreError> {
         match upload {
             Sent::Not(upload) => self.moved(upload, name, version),
-            Sent::Pieces { checksum, pieces } => {
+            Sent::Pieces { checksum, pieces, unsent: Some(piece) } => {
+                postgres::write(transaction, &checksum, &piece)?;
+                postgres::refer(transaction, (name, version), &checksum, pieces)
+            }
+            Sent::Pieces { checksum, pieces, unsent: None } => {
                 note(transaction, (name, version), &checksum, pieces)?;
                 self.end_upload(transaction, &checksum)
             }
@@ -84,7 +98,7 @@ impl Store {
         }
     }
 
-    fn end_upload(&self, transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
+    pub(super) fn end_upload(&self, transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
         match self.epoch() {
             Some(epoch) => gateways::end_upload(transaction, checksum, &epoch),
             None => Ok(()),
@@ -114,6 +128,24 @@ pub(crate) struct Pieces {
 pub(super) enum Sent {
     /// It is where it was received, and is moved.
     Not(NamedTempFile),
-    /// It is in the database, and nothing refers to it yet.
-    Pieces { checksum: String, pieces: i64 },
+    /// It is in the database, and nothing refers to it yet; or it is the one piece that is still to be sent.
+    Pieces { checksum: String, pieces: i64, unsent: Option<Vec<u8>> },
+}
+
+impl Sent {
+    /// Looks whether everything that was sent is there.
+    ///
+    /// # Errors
+    /// [`StoreError::PiecesGone`].
+    pub(super) fn is_there(&self, transaction: &Sql<'_>) -> Result<(), StoreError> {
+        match self {
+            Self::Pieces { checksum, pieces, unsent: None } => are_there(transaction, checksum, *pieces),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is something in the database that is removed if nothing comes to refer to it.
+    pub(super) fn may_be_left(&self) -> bool {
+        matches!(self, Self::Pieces { unsent: None, .. })
+    }
 }

@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        publishable(&self.reader()?, user, name, version).map(drop)
+        self.reader()?.at_once(|reader| publishable(reader, user, name, version).map(drop))
     }
 
     /// Whether a user could yank or unyank this version, as things stand.
@@ -69,7 +69,7 @@ impl Store {
     /// # Errors
     /// As [`set_yanked`](Self::set_yanked).
     pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        yankable(&self.reader()?, user, name, version).map(drop)
+        self.reader()?.at_once(|reader| yankable(reader, user, name, version).map(drop))
     }
 
     /// The state of the index file of the crate whose lower-case name this is.
@@ -165,12 +165,23 @@ pub(super) fn publishable(
     version: &str,
 ) -> Result<String, CratesError> {
     owned_by_or_free(sql, name, user)?;
+    unpublished(sql, name, version)
+}
+
+/// The version without its build metadata, if nobody has published it, nor a crate with a similar name.
+pub(super) fn unpublished(sql: &Sql<'_>, name: &str, version: &str) -> Result<String, CratesError> {
     same_name_or_free(sql, name)?;
     let core = without_build(version)?;
     match version_by_core(sql, name, &core)? {
         Some(there) => Err(CratesError::VersionExists { name: name.to_owned(), version: there }),
         None => Ok(core),
     }
+}
+
+/// Whether a version is in the built-in registry, or on record as published at the one behind.
+pub(super) fn is_published(sql: &Sql<'_>, name: &str, version: &str, core: &str) -> Result<bool, StoreError> {
+    Ok(version_by_core(sql, name, core)?.is_some()
+        || sql.exists("SELECT 1 FROM published WHERE name = ? AND version = ?", values![name, version])?)
 }
 
 pub(super) fn yankable(

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 
-use super::ledger::{self, MOST_SPENT, SpendError};
+use super::spent::{self, MOST, Most, SpendError};
 use super::sql::{Sql, values};
 use super::{Store, StoreError, audit, keys, parsed, time, users};
 use crate::enrollment::{EnrollmentError, INVITE_LASTS, InviteCode};
@@ -62,7 +62,7 @@ pub enum EnrollError {
     /// The invite, the nonce or the endorsement is not good.
     #[error(transparent)]
     Refused(#[from] EnrollmentError),
-    /// As much was spent lately as can be remembered.
+    /// As much was spent lately as can be remembered, by all or by this user.
     #[error(transparent)]
     Full(SpendError),
     /// A key belongs to another user or was revoked, or the user was removed.
@@ -118,7 +118,6 @@ impl Store {
     /// [`StoreError::KeyKnown`], [`StoreError::UserRemoved`].
     pub fn enroll(&self, enrolling: &Enrolling) -> Result<Enrolled, EnrollError> {
         self.write(|transaction| {
-            use_nonce(transaction, enrolling, MOST_SPENT)?;
             let (user, invite, endorser) = match &enrolling.right {
                 Right::Invite(hash) => {
                     let invite = find_invite(transaction, hash)?.ok_or(EnrollmentError::UnknownInvite)?;
@@ -130,6 +129,7 @@ impl Store {
                 }
             };
             users::present(transaction, &user)?;
+            use_nonce(transaction, enrolling, &user, MOST)?;
             let again = are_enrolled(transaction, enrolling, &user)?;
             if !again {
                 if let Some((hash, invite)) = &invite {
@@ -168,19 +168,26 @@ impl Store {
 
 /// Remembers the nonce among the single-use keys of mutations. They cannot be confused, because those begin with a key
 /// id.
-fn use_nonce(transaction: &Sql<'_>, enrolling: &Enrolling, most: i64) -> Result<(), EnrollError> {
+fn use_nonce(
+    transaction: &Sql<'_>,
+    enrolling: &Enrolling,
+    user: &User,
+    most: Most,
+) -> Result<(), EnrollError> {
     let (nonce, kept_until) = &enrolling.nonce;
     let nonce = serde_json::json!(["enroll", nonce]).to_string();
     // It may have been used and be forgotten, if the clock was ahead and is put back.
-    if kept_until.as_second() < ledger::forgotten_until(transaction)? {
+    if kept_until.as_second() < spent::forgotten_until(transaction)? {
         return Err(EnrollmentError::NonceUsed.into());
     }
     if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![&nonce])? {
         return Err(EnrollmentError::NonceUsed.into());
     }
-    ledger::remember(transaction, &[nonce], *kept_until, enrolling.now, most).map_err(|error| match error {
-        SpendError::Store(error) => error.into(),
-        full => EnrollError::Full(full),
+    spent::remember(transaction, (user, &[nonce]), *kept_until, enrolling.now, most).map_err(|error| {
+        match error {
+            SpendError::Store(error) => error.into(),
+            full => EnrollError::Full(full),
+        }
     })
 }
 
@@ -289,7 +296,12 @@ mod tests {
             keys: Vec::new(),
             now,
         };
-        let spend = |enrolling: &Enrolling| store.write(|transaction| use_nonce(transaction, enrolling, 2));
+        let alice = "alice".parse().unwrap();
+        store.add_user(&alice, false, now).unwrap();
+        let most = Most { of_all: 2, of_one: 1_000 };
+        let spend = |enrolling: &Enrolling| {
+            store.write(|transaction| use_nonce(transaction, enrolling, &alice, most))
+        };
         for nonce in ["a", "b"] {
             spend(&enrolling(nonce, now)).unwrap();
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, FileType, TryLockError};
+use std::fs::{self, FileType, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,8 @@ use crate::private;
 pub(super) const CRATES: &str = "crates";
 /// The folder of uploads under way.
 pub(super) const UPLOADS: &str = "tmp";
+/// The folder of files that were staged.
+pub(super) const STAGED: &str = "staged";
 
 impl Store {
     /// A new file for an upload, in the same file system as its final place. It is removed when dropped.
@@ -35,17 +37,20 @@ impl Store {
 
     /// Moves an upload to its final place. Contents, name and folder are on disk when this returns.
     pub(super) fn moved(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
-        let crates = self.folder.join(CRATES);
-        let folder = crates.join(name);
-        let place = self.crate_file(name, version);
-        upload.as_file().sync_all().map_err(at(upload.path()))?;
-        if !folder.exists() {
-            private_folder(&folder)?;
-            sync_folder(&crates)?;
-        }
-        upload.persist(&place).map_err(|error| at(&place)(error.error))?;
-        sync_folder(&folder)
+        place(upload, &self.crate_file(name, version))
     }
+}
+
+/// Moves an upload to a place in a folder that may have to be made. Contents, name and folder are on disk when this returns.
+pub(super) fn place(upload: NamedTempFile, place: &Path) -> Result<(), StoreError> {
+    let folder = place.parent().unwrap_or(Path::new("."));
+    upload.as_file().sync_all().map_err(at(upload.path()))?;
+    if !folder.exists() {
+        private_folder(folder)?;
+        sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
+    }
+    upload.persist(place).map_err(|error| at(place)(error.error))?;
+    sync_folder(folder)
 }
 
 /// Makes a private folder. An existing folder is made private if it is empty. If it is open to others and holds
@@ -125,6 +130,18 @@ pub(super) fn keep_only(crates: &Path, known: &HashSet<PathBuf>) -> Result<(), S
     }
 }
 
+/// Removes every file of the folder of what was staged that is not known. What has another name is left alone.
+pub(super) fn keep_only_staged(folder: &Path, known: &HashSet<PathBuf>) -> Result<(), StoreError> {
+    for entry in entries(folder)?.into_iter().filter(|entry| !known.contains(&entry.path)) {
+        let number =
+            entry.path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_suffix(".crate"));
+        if entry.is(FileType::is_file) && number.is_some_and(|number| number.parse::<i64>().is_ok()) {
+            entry.remove();
+        }
+    }
+    Ok(())
+}
+
 /// The paths of those of these, and of the store's own folders, that are not in a folder. The innermost comes first.
 pub(super) fn missing(folder: &Path, files: &[&str]) -> Vec<PathBuf> {
     let paths = files.iter().chain(&[CRATES, UPLOADS]).map(|name| folder.join(name));
@@ -186,8 +203,5 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, StoreError> {
 
 /// Writes a folder to disk. A rename is durable only after that.
 fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    if cfg!(windows) {
-        return Ok(()); // a folder cannot be opened for this there
-    }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+    private::sync_folder(folder).map_err(at(folder))
 }

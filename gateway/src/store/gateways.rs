@@ -26,7 +26,7 @@ use jiff::SignedDuration;
 use super::sql::{Engine, Postgres, Sql};
 use super::{Store, StoreError};
 use crate::causes::{escaped, with_causes};
-pub(super) use postgres::{end_upload, release_turn};
+pub(super) use postgres::{end_upload, release_turn, remove_pieces};
 
 /// How long after its last heartbeat a gateway counts as dead, by the database's clock.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);

@@ -18,12 +18,12 @@ pub(super) fn begin(
     let Some((name, version, checksum)) = published(mutation) else { return Ok(()) };
     let insert = "INSERT INTO in_doubt (name, version, cksum, user, intent) VALUES (?, ?, ?, ?, ?)";
     let (version, checksum) = (version.to_string(), checksum.to_string());
-    transaction.execute(insert, values![name.as_str(), &version, &checksum, user.as_str(), seq]).map(drop)
+    transaction.run(insert, values![name.as_str(), &version, &checksum, user.as_str(), seq])
 }
 
 /// Notes that it is known what came of an intent.
 pub(super) fn end(transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
-    transaction.execute("DELETE FROM in_doubt WHERE intent = ?", values![seq]).map(drop)
+    transaction.run("DELETE FROM in_doubt WHERE intent = ?", values![seq])
 }
 
 /// Whether a user has tried to publish the same file before this place, and it is not known what came of that.

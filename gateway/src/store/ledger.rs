@@ -4,8 +4,6 @@
 //! is settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
 //! in memory, and is written before the next token is spent.
 
-use std::fmt;
-
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
 use semver::Version;
@@ -13,56 +11,15 @@ use serde_json::{Map, Value};
 
 use super::audit::{self, Kind};
 use super::counts::{self, Counted};
+use super::intent::Intent;
+use super::spent::{self, MOST, Most, Signed, SpendError};
 use super::sql::{Row, Sql, values};
+use super::staged::{self, Approving, Settled};
 use super::{Store, StoreError, crates, in_doubt, keys, parsed, time};
 use crate::audit::{Hash, Point};
+use crate::causes::shortened;
 use crate::keys::User;
 use crate::policy::{self, Refusal};
-
-/// A verified mutation token, and what it is spent on. It has no `Debug`, because it is not spent yet.
-#[derive(Clone)]
-pub struct Signed {
-    /// The token as it came.
-    pub token: String,
-    /// The key that made it.
-    pub key: KeyId,
-    /// What it is for.
-    pub mutation: Mutation,
-    /// By what it is remembered as spent: see [`policy::single_use_key`].
-    pub single_use_key: String,
-    /// The challenge in it, which no other token can use again.
-    pub challenge: Option<String>,
-    /// How long the single-use key and the challenge have to be remembered.
-    pub kept_until: Timestamp,
-    /// The server's time when it is spent, which is later than when the request came.
-    pub now: Timestamp,
-}
-
-/// A change that is on record and not yet settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
-    /// Its place in the audit log.
-    pub seq: i64,
-    /// The hash of its entry. A log that has lost its end may have another entry at the same place.
-    pub hash: Hash,
-    /// What is about to be done.
-    pub mutation: Mutation,
-    /// Who wants it done.
-    pub user: User,
-    /// When the token was spent.
-    pub time: Timestamp,
-}
-
-/// The change in words, for the log and for people.
-impl fmt::Display for Intent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mutation = &self.mutation;
-        match mutation.version() {
-            Some(version) => write!(f, "the {} of {} {version}", mutation.kind(), mutation.name()),
-            None => write!(f, "the {} request for {}", mutation.kind(), mutation.name()),
-        }
-    }
-}
 
 /// The outcome of an intent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +37,8 @@ pub enum Outcome {
 pub struct Record {
     /// The place of its intent in the audit log.
     pub seq: u64,
+    /// The place of its outcome there.
+    pub outcome: u64,
     /// When its token was spent, by the server's clock.
     pub time: Timestamp,
     /// The crate.
@@ -98,31 +57,6 @@ pub struct Record {
     pub is_here: bool,
 }
 
-/// Why a token is not spent.
-#[derive(Debug, thiserror::Error)]
-pub enum SpendError {
-    /// The token is refused.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Another gateway has an open change of the crate.
-    #[error(
-        "another gateway is at work on a change of {0}; this token is not spent, so try again in a moment"
-    )]
-    Elsewhere(CrateName),
-    /// This gateway counts as dead.
-    #[error(
-        "this gateway could not tell its database lately that it runs, and until it can it changes nothing; this token is not \
-         spent, so try again in a moment"
-    )]
-    NotAlive,
-    /// As many tokens were spent lately as can be remembered. None is forgotten before its time to make room.
-    #[error("more changes were made lately than this registry can remember; try again tomorrow")]
-    Full,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// The recorded reason of an attempt whose outcome was not known, and whose change was not there when the index was
 /// asked.
 pub(crate) const INTERRUPTED: &str = "interrupted";
@@ -133,17 +67,9 @@ pub(super) const HERE: &str = "here";
 /// What an outcome says that came after the intent was settled.
 pub(super) const LATE: &str = "late";
 
-/// The most single-use keys, challenges and nonces that are remembered. They take about 300 MB.
-pub(super) const MOST_SPENT: i64 = 1_000_000;
-
-/// Forgets what was spent so long ago that its token is refused for its age. It is bounded, so that nobody has to wait
-/// for all that a busy hour left behind; each change remembers two rows at most.
-const FORGET_SPENT: &str = "DELETE FROM spent WHERE single_use_key IN (
-         SELECT single_use_key FROM spent WHERE kept_until < ? ORDER BY kept_until LIMIT 1000
-     ) RETURNING kept_until";
-
 /// The entries of a published version: of the intent, and of its outcome.
-const OF_PUBLISHED: &str = "SELECT published.intent, intent.entry, outcome.entry FROM published
+const OF_PUBLISHED: &str =
+    "SELECT published.intent, intent.entry, outcome.entry, published.outcome FROM published
      JOIN audit AS intent ON intent.seq = published.intent
      LEFT JOIN audit AS outcome ON outcome.seq = published.outcome";
 
@@ -151,7 +77,7 @@ impl Store {
     /// Checks that a token and its challenge are unspent, before an upload is read. The check that counts is made by
     /// [`begin`](Self::begin).
     pub(crate) fn is_unspent(&self, signed: &Signed) -> Result<(), SpendError> {
-        is_unspent(&self.reader()?, signed)
+        self.reader()?.at_once(|reader| spent::is_unspent(reader, signed))
     }
 
     /// Spends a token, and writes down durably what for. The key is checked again: while an upload was received it may
@@ -159,32 +85,45 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::Replayed`], [`Refusal::ChallengeUsed`], [`Refusal::RevokedKey`], [`Refusal::ExpiredKey`],
-    /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`], [`SpendError::NotAlive`]; nothing is written then.
+    /// [`Refusal::UnknownKey`], [`Refusal::Role`], [`SpendError::Full`], [`SpendError::Share`], [`SpendError::NotAlive`]; nothing is
+    /// written then. [`SpendError::InDoubt`].
     pub fn begin(&self, signed: &Signed) -> Result<Intent, SpendError> {
-        self.begin_with(signed, |_, _| Ok(true))
+        self.begin_with(signed, None, false)
     }
 
-    /// The same for what changes the crate: if several gateways serve the store, they take turns.
+    /// The same for what changes the crate: if several gateways serve the store, they take turns. If the token approves a staged
+    /// version, that is `approving` from then on.
     ///
     /// # Errors
-    /// [`SpendError::Elsewhere`] also; nothing is written then.
-    pub(crate) fn begin_in_turn(&self, signed: &Signed) -> Result<Intent, SpendError> {
-        self.begin_with(signed, |transaction, intent| {
-            self.take_turn(transaction, intent.mutation.name(), intent.seq)
-        })
+    /// [`SpendError::Elsewhere`], [`SpendError::Approval`] also; nothing is written then.
+    pub(crate) fn begin_in_turn(
+        &self,
+        signed: &Signed,
+        approving: Option<Approving>,
+    ) -> Result<Intent, SpendError> {
+        self.begin_with(signed, approving, true)
     }
 
     fn begin_with(
         &self,
         signed: &Signed,
-        take_turn: impl FnOnce(&Sql<'_>, &Intent) -> Result<bool, StoreError>,
+        approving: Option<Approving>,
+        in_turn: bool,
     ) -> Result<Intent, SpendError> {
-        let (recorded, intent) = self.write(|transaction| {
+        let mut written = None;
+        let begun = self.write(|transaction| {
+            transaction.foresee(|ahead| {
+                self.may_begin(ahead)?;
+                keys::find(ahead, signed.key)?;
+                spent::is_unspent(ahead, signed)?;
+                spent::make_room(ahead, signed.now, MOST)?;
+                Ok::<_, SpendError>(in_turn && self.take_turn(ahead, signed.mutation.name(), 0)?)
+            })?;
             if !self.may_begin(transaction)? {
                 return Err(SpendError::NotAlive);
             }
             let recorded = self.unrecorded.write(transaction, signed.now)?;
-            let user = spend(transaction, signed, MOST_SPENT)?;
+            let user = spend(transaction, signed, MOST)?;
             let mutation = &signed.mutation;
             let fields = fields([
                 ("mutation", mutation.kind().into()),
@@ -194,22 +133,35 @@ impl Store {
                 ("key", signed.key.to_string().into()),
                 ("user", user.as_str().into()),
                 ("token", signed.token.as_str().into()),
+                ("stage", approving.map(|approving| approving.stage).into()),
             ]);
             let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
             let seq = audit::column(begun.seq)?;
-            transaction.execute("INSERT INTO open_intent (seq) VALUES (?)", values![seq])?;
+            transaction.run("INSERT INTO open_intent (seq) VALUES (?)", values![seq])?;
             counts::add(transaction, Counted::Open, 1)?;
             in_doubt::begin(transaction, seq, mutation, &user)?;
             self.note_intent(transaction, seq)?;
             let (hash, time) = (begun.hash, signed.now);
             let intent = Intent { seq, hash, mutation: mutation.clone(), user, time };
-            if !take_turn(transaction, &intent)? {
+            if in_turn && !self.take_turn(transaction, mutation.name(), seq)? {
                 return Err(SpendError::Elsewhere(mutation.name().clone()));
             }
+            if let Some(approving) = approving {
+                staged::begin_approval(transaction, approving, &intent.user, seq, signed.now)?;
+            }
+            written = Some(intent.clone());
             Ok((recorded, intent))
-        })?;
-        self.unrecorded.forget(&recorded);
-        Ok(intent)
+        });
+        match (begun, written) {
+            (Ok((recorded, intent)), _) => {
+                self.unrecorded.forget(&recorded);
+                Ok(intent)
+            }
+            (Err(SpendError::Store(source)), Some(intent)) if source.is_in_doubt() => {
+                Err(SpendError::InDoubt { intent: Box::new(intent), source })
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Writes down the outcome of an intent.
@@ -290,7 +242,7 @@ impl Store {
 fn record(row: &Row<'_>) -> Result<Record, StoreError> {
     let outcome = row.get::<Option<&str>>(2)?.map(Entry::parse).transpose()?;
     let is_here = outcome.is_some_and(|outcome| outcome.0.contains_key(HERE));
-    Entry::parse(row.get(1)?)?.record(row.get(0)?, is_here)
+    Entry::parse(row.get(1)?)?.record([row.get(0)?, row.get(3)?], is_here)
 }
 
 /// Settles an intent with what the registry behind answered, or adds that to what others have settled it with.
@@ -323,6 +275,7 @@ fn late(
         in_doubt::end(transaction, intent.seq)?;
         if !is_published(transaction, &intent.mutation)? {
             publish(transaction, intent, outcome, at)?;
+            note_staged(transaction, intent, outcome, now)?;
         }
     }
     Ok(at)
@@ -334,19 +287,58 @@ pub(super) fn settle(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<Point, StoreError> {
-    let open = "DELETE FROM open_intent WHERE seq = ?1 AND EXISTS (SELECT 1 FROM audit WHERE seq = ?1 AND hash = ?2)";
-    if transaction.execute(open, values![intent.seq, &intent.hash.to_string()])? == 0 {
-        return Err(not_open(transaction, intent)?);
-    }
+    must_be_open(transaction, intent)?;
+    let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
+    settle_open(transaction, intent, outcome, here, now)
+}
+
+/// Settles an intent that [must be open](must_be_open), whose version is in this store or not.
+pub(super) fn settle_open(
+    transaction: &Sql<'_>,
+    intent: &Intent,
+    outcome: &Outcome,
+    here: bool,
+    now: Timestamp,
+) -> Result<Point, StoreError> {
+    transaction.run("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
     counts::add(transaction, Counted::Open, -1)?;
     if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
         in_doubt::end(transaction, intent.seq)?;
     }
-    let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
     let more = [(HERE, here.then_some(true).into())];
     let settled = append_outcome(transaction, intent, outcome, more, now)?;
     publish(transaction, intent, outcome, settled)?;
+    note_staged(transaction, intent, outcome, now)?;
     Ok(settled)
+}
+
+/// Notes for staged versions what came of an intent.
+fn note_staged(
+    transaction: &Sql<'_>,
+    intent: &Intent,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let words = match outcome {
+        Outcome::Done => None,
+        Outcome::Failed(reason) if reason == INTERRUPTED => {
+            Some("it was interrupted, and nothing was published".to_owned())
+        }
+        Outcome::Refused(reason) | Outcome::Failed(reason) => Some(shortened(reason.clone())),
+    };
+    let settled = Settled {
+        seq: intent.seq,
+        mutation: &intent.mutation,
+        user: &intent.user,
+        is_done: *outcome == Outcome::Done,
+        words: words.as_deref(),
+    };
+    staged::settle(transaction, &settled, now)
+}
+
+/// Whether an intent approves a staged version.
+pub(super) fn is_approval(sql: &Sql<'_>, intent: &Intent) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM staged WHERE intent = ? AND state = 'approving'", values![intent.seq])
 }
 
 fn append_outcome(
@@ -358,8 +350,8 @@ fn append_outcome(
 ) -> Result<Point, StoreError> {
     let (word, detail) = match outcome {
         Outcome::Done => ("done", None),
-        Outcome::Refused(reason) => ("refused", Some(reason.as_str())),
-        Outcome::Failed(reason) => ("failed", Some(reason.as_str())),
+        Outcome::Refused(reason) => ("refused", Some(shortened(reason.clone()))),
+        Outcome::Failed(reason) => ("failed", Some(shortened(reason.clone()))),
     };
     let mut fields =
         fields([("intent", intent.seq.into()), ("outcome", word.into()), ("detail", detail.into())]);
@@ -379,7 +371,7 @@ fn publish(
     };
     let insert = "INSERT INTO published (name, version, intent, outcome) VALUES (?, ?, ?, ?)";
     let outcome = audit::column(recorded.seq)?;
-    transaction.execute(insert, values![name.as_str(), &version.to_string(), intent.seq, outcome]).map(drop)
+    transaction.run(insert, values![name.as_str(), &version.to_string(), intent.seq, outcome])
 }
 
 /// The outcome of an intent that is on record, and where. An entry's text is canonical, so it can be looked for.
@@ -414,82 +406,17 @@ fn is_here(transaction: &Sql<'_>, mutation: &Mutation) -> Result<bool, StoreErro
     Ok(line.is_some_and(|(_, line)| line.cksum == checksum.to_string()))
 }
 
-fn spend(transaction: &Sql<'_>, signed: &Signed, most: i64) -> Result<User, SpendError> {
+/// Checks the key again, and spends its token.
+pub(super) fn spend(transaction: &Sql<'_>, signed: &Signed, most: Most) -> Result<User, SpendError> {
     let key =
         keys::find(transaction, signed.key)?.ok_or_else(|| Refusal::UnknownKey(signed.key.to_string()))?;
     policy::is_good(&key, signed.now)?;
     if !key.role.may_mutate() {
         return Err(Refusal::Role { role: key.role, wanted: signed.mutation.kind() }.into());
     }
-    is_unspent(transaction, signed)?;
-    let spent: Vec<_> =
-        [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten().collect();
-    remember(transaction, &spent, signed.kept_until, signed.now, most)?;
+    spent::is_unspent(transaction, signed)?;
+    spent::spend(transaction, &key.user, signed, most)?;
     Ok(key.user)
-}
-
-/// Remembers what is spent now, until its token is refused for its age, and forgets some of what is too old already.
-///
-/// # Errors
-/// [`SpendError::Full`] if this many are remembered; [`SpendError::Store`].
-pub(super) fn remember(
-    transaction: &Sql<'_>,
-    spent: &[String],
-    kept_until: Timestamp,
-    now: Timestamp,
-    most: i64,
-) -> Result<(), SpendError> {
-    let forgotten = forget_spent(transaction, now)?;
-    if counts::number(transaction, Counted::Spent)? - forgotten >= most {
-        return Err(SpendError::Full);
-    }
-    let mut new = 0;
-    for spent in spent {
-        transaction.execute(
-            "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)",
-            values![spent, kept_until.as_second() + 1],
-        )?;
-        new += 1;
-    }
-    Ok(counts::add(transaction, Counted::Spent, new - forgotten)?)
-}
-
-/// Forgets what is too old by now, and notes up to where: the clock may be put back. Returns how much that was.
-fn forget_spent(transaction: &Sql<'_>, now: Timestamp) -> Result<i64, StoreError> {
-    let forgotten = transaction.all(FORGET_SPENT, values![now.as_second()], |row| row.get::<i64>(0))?;
-    if let Some(until) = forgotten.iter().max() {
-        transaction.execute(
-            "INSERT INTO forgotten (of, until) VALUES ('spent', ?1)
-             ON CONFLICT (of) DO UPDATE SET until = excluded.until WHERE forgotten.until < excluded.until",
-            values![*until],
-        )?;
-    }
-    Ok(i64::try_from(forgotten.len()).unwrap_or_default())
-}
-
-/// Of what was to be kept until then, in Unix seconds, or not so long, some is forgotten.
-pub(super) fn forgotten_until(sql: &Sql<'_>) -> Result<i64, StoreError> {
-    let until = "SELECT until FROM forgotten WHERE of = 'spent'";
-    Ok(sql.optional(until, values![], |row| row.get(0))?.unwrap_or(i64::MIN))
-}
-
-fn is_unspent(sql: &Sql<'_>, signed: &Signed) -> Result<(), SpendError> {
-    if signed.kept_until.as_second() < forgotten_until(sql)? {
-        return Err(Refusal::Forgotten.into());
-    }
-    let spent = |key: &String| sql.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![key]);
-    if spent(&signed.single_use_key)? {
-        return Err(Refusal::Replayed(signed.mutation.kind()).into());
-    }
-    match challenge_key(signed) {
-        Some(challenge) if spent(&challenge)? => Err(Refusal::ChallengeUsed.into()),
-        _ => Ok(()),
-    }
-}
-
-/// What a used challenge is remembered by. It cannot be confused with a single-use key, which is JSON.
-fn challenge_key(signed: &Signed) -> Option<String> {
-    signed.challenge.as_ref().map(|challenge| format!("challenge {challenge}"))
 }
 
 /// Whoever makes a change and settles it in one transaction looks at this first: the state of the crate is judged only then.
@@ -525,7 +452,7 @@ fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
 }
 
 pub(super) fn intent(seq: i64, entry: &str) -> Result<Intent, StoreError> {
-    let hash = Hash::of(entry.as_bytes());
+    let hash = Hash::leaf(entry.as_bytes()).map_err(|error| StoreError::Damaged(error.to_string()))?;
     let entry = Entry::parse(entry)?;
     Ok(Intent {
         seq,
@@ -575,9 +502,11 @@ impl Entry {
         })
     }
 
-    fn record(&self, seq: i64, is_here: bool) -> Result<Record, StoreError> {
+    fn record(&self, places: [i64; 2], is_here: bool) -> Result<Record, StoreError> {
+        let [seq, outcome] = places.map(|place| u64::try_from(place).unwrap_or_default());
         Ok(Record {
-            seq: u64::try_from(seq).unwrap_or_default(),
+            seq,
+            outcome,
             time: time(self.text("time")?)?,
             name: self.text("name")?.to_owned(),
             version: self.text("vers")?.to_owned(),
@@ -587,70 +516,5 @@ impl Entry {
             token: self.text("token")?.to_owned(),
             is_here,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::{NewKey, Role};
-
-    /// The bound is an argument here: a million rows take a while.
-    #[test]
-    fn a_full_table_fails_closed_until_what_it_holds_is_too_old() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let secret = p384::ecdsa::SigningKey::from_slice(&[1; 48]).unwrap();
-        let point = secret.verifying_key().to_sec1_point(true);
-        let public = asymmetric_token::PublicKey::from_sec1(point.as_bytes()).unwrap();
-        let new = NewKey {
-            public,
-            user: "alice".parse().unwrap(),
-            role: Role::Both,
-            label: None,
-            subject: None,
-            expires: None,
-        };
-        store.add_key(new, Timestamp::UNIX_EPOCH).unwrap();
-        let signed = |text: &str, second: i64| Signed {
-            token: String::new(),
-            key: public.id(),
-            mutation: Mutation::Owners { name: "hello".parse().unwrap() },
-            single_use_key: text.to_owned(),
-            challenge: None,
-            kept_until: Timestamp::from_second(second + 10).unwrap(),
-            now: Timestamp::from_second(second).unwrap(),
-        };
-        let spend = |signed: &Signed| store.write(|transaction| spend(transaction, signed, 2));
-        assert!(spend(&signed("a", 0)).is_ok());
-        assert!(spend(&signed("b", 5)).is_ok());
-        assert!(matches!(spend(&signed("c", 9)), Err(SpendError::Full)));
-        assert!(spend(&signed("c", 12)).is_ok(), "a may be forgotten now");
-        assert!(matches!(spend(&signed("b", 12)), Err(SpendError::Refused(Refusal::Replayed(_)))));
-        let kept = || counts::number(&store.reader().unwrap(), Counted::Spent).unwrap();
-        assert_eq!(kept(), 2);
-        assert!(spend(&signed("d", 30)).is_ok());
-        assert_eq!(kept(), 1, "b and c are too old");
-        // The clock was ahead, and is put back.
-        for used in [signed("b", 5), signed("c", 12)] {
-            assert!(matches!(spend(&used), Err(SpendError::Refused(Refusal::Forgotten))));
-        }
-        assert!(spend(&signed("e", 13)).is_ok(), "it is newer than all that was forgotten");
-    }
-
-    /// Whoever comes first after a busy hour does not have to forget all of it.
-    #[test]
-    fn what_is_too_old_is_forgotten_by_and_by() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let forgotten = store.write(|transaction| {
-            let insert = "INSERT INTO spent (single_use_key, kept_until) VALUES (?, 0)";
-            for n in 0..1_500 {
-                transaction.execute(insert, values![&n.to_string()])?;
-            }
-            let now = Timestamp::from_second(1).unwrap();
-            Ok::<_, StoreError>([(); 3].map(|()| forget_spent(transaction, now).unwrap()))
-        });
-        assert_eq!(forgotten.unwrap(), [1_000, 500, 0]);
     }
 }

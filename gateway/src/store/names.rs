@@ -3,11 +3,7 @@
 use semver::Version;
 
 use super::{StoreError, parsed};
-
-/// A name as it is compared. Names that a person could confuse become equal.
-pub(super) fn fold(name: &str) -> String {
-    name.to_lowercase().replace('-', "_")
-}
+pub(super) use crate::crate_names::fold;
 
 /// Build metadata plays no part in SemVer's precedence, so versions that differ only in it count as one.
 pub(super) fn without_build(version: &str) -> Result<String, StoreError> {

@@ -3,7 +3,8 @@
 use asymmetric_token::Mutation;
 use jiff::Timestamp;
 
-use super::ledger::{self, Intent, Outcome};
+use super::intent::Intent;
+use super::ledger::{self, Outcome};
 use super::sql::{Sql, values};
 use super::{Keeper, Store, StoreError, audit, gateways};
 

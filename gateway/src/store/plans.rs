@@ -11,14 +11,28 @@ use std::path::{Path, PathBuf};
 use super::Store;
 
 /// Statements that read a whole table: the file, how they begin, and why they may. No request waits for one of them.
-const READ_ALL: [Known; 10] = [
+const READ_ALL: [Known; 16] = [
     ("store/tables.rs", "", "`audit verify`, `record` and `doctor` compare all tables with the log"),
     ("store/derived.rs", "", "the same commands compare with what it follows from"),
-    ("store/audit.rs", "SELECT seq, entry, hash FROM audit ORDER BY seq", "`audit verify` follows the log"),
+    (
+        "store/verified.rs",
+        "SELECT seq, entry, hash FROM audit ORDER BY seq",
+        "`audit verify` follows the log",
+    ),
+    ("store/verified.rs", "SELECT level, number, hash FROM tile", "and compares its tree"),
+    (
+        "store/checkpoints.rs",
+        "SELECT size, origin, note FROM checkpoint ORDER BY size",
+        "and its checkpoints",
+    ),
+    ("store/checkpoints/key.rs", "SELECT generation, public FROM signer", "there are as many as generations"),
+    ("store/tree.rs", "SELECT entry FROM audit ORDER BY seq", "a migration makes the tree"),
     ("store/ledger.rs", "SELECT published.intent,", "`record` shows all"),
     ("store/open.rs", "SELECT open_intent.seq, entry, why FROM open_intent", "all that are open are settled"),
     ("store/users.rs", "SELECT name, removed, (SELECT count(*)", "`user list` shows all"),
     ("store/keys.rs", "SELECT key.public,", "`key list` shows all"),
+    ("store/staged/approvals.rs", "SELECT folded, user.name FROM approver", "`approver list` shows all"),
+    ("store/publishers.rs", "SELECT publisher.name,", "there are as many as the administrator has added"),
     (
         "store/crates.rs",
         "SELECT crate.name, version.version FROM version",

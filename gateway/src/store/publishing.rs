@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::crates::{CratesError, publishable, yankable};
-use super::ledger::{self, Intent, Outcome};
+use super::crates::{CratesError, owner, publishable, unpublished, yankable};
+use super::intent::Intent;
+use super::ledger::{self, Outcome};
 use super::names::fold;
 use super::sql::values;
-use super::{Store, search};
+use super::{Store, search, staged};
 use crate::audit::Point;
 use crate::index::Line;
 
@@ -27,26 +28,43 @@ impl Store {
         now: Timestamp,
     ) -> Result<Point, CratesError> {
         let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
-        let kept = self.sent(file, &line.cksum)?;
+        let kept = self.ready(file, &line.cksum)?;
+        let may_be_left = kept.may_be_left();
         let published = self.write(|transaction| {
+            transaction.foresee(|ahead| {
+                ledger::is_open(ahead, intent)?;
+                staged::is_approver(ahead, name, user)?;
+                let core = publishable(ahead, user, name, version)?;
+                search::highest(ahead, &fold(name))?;
+                staged::is_there(ahead, &fold(name), &core)?;
+                kept.is_there(ahead).map_err(CratesError::from)
+            })?;
             ledger::must_be_open(transaction, intent)?;
-            let core = publishable(transaction, user, name, version)?;
-            transaction.execute(
+            // Who approves for the owner of a crate was made an approver of it.
+            let core = match staged::is_approver(transaction, name, user)?
+                && ledger::is_approval(transaction, intent)?
+            {
+                true => unpublished(transaction, name, version)?,
+                false => publishable(transaction, user, name, version)?,
+            };
+            transaction.run(
                 "INSERT INTO crate (folded, name, owner, description, changed)
                  SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
                  ON CONFLICT (folded)
                  DO UPDATE SET description = ?4, changed = ?5, revision = crate.revision + 1",
                 values![&fold(name), name, user.as_str(), description, now.as_second()],
             )?;
-            transaction.execute(
+            transaction.run(
                 "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
                 values![&fold(name), version, &core, &line.to_json()],
             )?;
-            search::offer(transaction, &fold(name), version)?;
+            search::offer_described(transaction, &fold(name), version, description)?;
             self.keep(transaction, kept, name, version)?;
-            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
+            let is_this =
+                intent.mutation.checksum().is_some_and(|checksum| checksum.to_string() == line.cksum);
+            Ok(ledger::settle_open(transaction, intent, &Outcome::Done, is_this, now)?)
         });
-        if published.is_err() {
+        if may_be_left && published.is_err() {
             self.give_up(&line.cksum);
         }
         published
@@ -67,18 +85,24 @@ impl Store {
     ) -> Result<Point, CratesError> {
         let (user, name) = (&intent.user, intent.mutation.name().as_str());
         self.write(|transaction| {
+            transaction.foresee(|ahead| {
+                ledger::is_open(ahead, intent)?;
+                search::highest(ahead, &fold(name))?;
+                owner(ahead, name)?;
+                yankable(ahead, user, name, version)
+            })?;
             ledger::must_be_open(transaction, intent)?;
             let (id, mut line) = yankable(transaction, user, name, version)?;
             line.yanked = yanked;
             let update = "UPDATE version SET line = ? WHERE id = ?";
-            transaction.execute(update, values![&line.to_json(), id])?;
-            transaction.execute(
+            transaction.run(update, values![&line.to_json(), id])?;
+            transaction.run(
                 "UPDATE crate SET changed = ?, revision = revision + 1 WHERE folded = ?",
                 values![now.as_second(), &fold(name)],
             )?;
             let note = if yanked { search::withdraw } else { search::offer };
             note(transaction, &fold(name), version)?;
-            Ok(ledger::settle(transaction, intent, &Outcome::Done, now)?)
+            Ok(ledger::settle_open(transaction, intent, &Outcome::Done, false, now)?)
         })
     }
 }

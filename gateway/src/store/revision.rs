@@ -11,6 +11,7 @@
 
 use jiff::Timestamp;
 
+use super::postgres::Present;
 use super::sql::{Engine, Moved, Sqlite};
 use super::{Store, StoreError, schema};
 
@@ -29,6 +30,11 @@ impl Default for Revision {
     }
 }
 
+/// A state of everything that changes of crates write, where that is told together with the revision. What was read of crates at this
+/// state is so as long as it is the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contents([i64; 2]);
+
 impl Store {
     /// The present revision. In a folder, it is another one after every commit by any process, and reading it waits for nobody.
     /// In a PostgreSQL, it is another one after every commit that changes users, keys or credentials, and whenever another server
@@ -38,11 +44,36 @@ impl Store {
     /// [`StoreError::File`], [`StoreError::Database`]; in a PostgreSQL [`StoreError::Moved`], [`StoreError::Incomplete`], and all
     /// of them after [`REVISION`](super::postgres::REVISION) at the latest.
     pub async fn revision(&self) -> Result<Revision, StoreError> {
+        Ok(self.present().await?.0)
+    }
+
+    /// The same, and in a PostgreSQL the state of what changes of crates write: a folder's store tells that of each crate at once.
+    ///
+    /// # Errors
+    /// As [`revision`](Self::revision).
+    pub async fn present(&self) -> Result<(Revision, Option<Contents>), StoreError> {
         match &self.engine {
-            Engine::Sqlite(sqlite) => self.of_file(sqlite),
+            Engine::Sqlite(sqlite) => Ok((self.of_file(sqlite)?, None)),
             Engine::Postgres(postgres) => {
-                let (number, connection) = postgres.revision().await?;
-                Ok(of_parts([number.to_ne_bytes(), connection.to_ne_bytes()].as_flattened()))
+                let Present { revision, connection, log, .. } = postgres.present().await?;
+                let (connection, contents) =
+                    (connection.to_ne_bytes(), Contents([log, connection.cast_signed()]));
+                Ok((of_parts([revision.to_ne_bytes(), connection].as_flattened()), Some(contents)))
+            }
+        }
+    }
+
+    /// The generation of the audit log and the size of its newest checkpoint, if others may have signed it than this process. No
+    /// thread waits for it.
+    ///
+    /// # Errors
+    /// As [`revision`](Self::revision).
+    pub(crate) async fn signed(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => {
+                let Present { generation, signed, .. } = postgres.present().await?;
+                Ok(Some((generation.unsigned_abs(), signed.unwrap_or_default().unsigned_abs())))
             }
         }
     }

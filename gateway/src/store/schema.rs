@@ -3,11 +3,11 @@
 mod postgres;
 
 use super::sql::{Sql, values};
-use super::{StoreError, search};
+use super::{StoreError, search, tree};
 pub(super) use postgres::{VERSION as POSTGRES_VERSION, grant, judge, note_ready};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
-const STEPS: [&str; 5] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH, MOVED];
+const STEPS: [&str; 9] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH, MOVED, SHARES, TREE, COSIGNATURES, STAGING];
 
 /// The version of the layout: the number of steps that were made.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
@@ -146,8 +146,145 @@ const MOVED: &str = "
     INSERT INTO log_end (is_only) VALUES (1);
 ";
 
+/// How much of what is spent each user has spent. What was spent before is nobody's.
+const SHARES: &str = "
+    CREATE TABLE spender (
+        user INTEGER PRIMARY KEY REFERENCES user,
+        owed INTEGER NOT NULL,
+        at   INTEGER NOT NULL
+    ) STRICT;
+";
+
+/// The log's tree, and its signatures.
+const TREE: &str = "
+    ALTER TABLE log_end ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE log_end ADD COLUMN edge TEXT NOT NULL DEFAULT '';
+    ALTER TABLE log_end ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE tile (
+        level  INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        hash   TEXT NOT NULL,
+        PRIMARY KEY (level, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE checkpoint (
+        size   INTEGER NOT NULL,
+        origin TEXT NOT NULL,
+        note   TEXT NOT NULL,
+        PRIMARY KEY (size, origin)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE signer (
+        generation INTEGER PRIMARY KEY,
+        public     TEXT NOT NULL
+    ) STRICT;
+";
+
+/// What witnesses have signed, and the checkpoints of which they were asked.
+const COSIGNATURES: &str = "
+    CREATE TABLE cosignature (
+        origin  TEXT NOT NULL,
+        size    INTEGER NOT NULL,
+        witness TEXT NOT NULL,
+        line    TEXT NOT NULL,
+        PRIMARY KEY (origin, size, witness)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE shown (
+        origin TEXT NOT NULL,
+        size   INTEGER NOT NULL,
+        PRIMARY KEY (origin, size)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Who may stage, what is staged, and who has approved it. A key's role is checked by its table, which has to be made anew for
+/// another role.
+const STAGING: &str = "
+    CREATE TABLE key_with_stage (
+        id          TEXT PRIMARY KEY,
+        public      TEXT NOT NULL UNIQUE,
+        user        INTEGER NOT NULL REFERENCES user,
+        role        TEXT NOT NULL CHECK (role IN ('read', 'publish', 'both', 'stage')),
+        label       TEXT,
+        subject     TEXT,
+        added       TEXT NOT NULL,
+        revoked     TEXT,
+        expires     TEXT,
+        attestation TEXT,
+        crates      TEXT
+    ) STRICT;
+    INSERT INTO key_with_stage (rowid, id, public, user, role, label, subject, added, revoked, expires, attestation)
+        SELECT rowid, id, public, user, role, label, subject, added, revoked, expires, attestation FROM key;
+    DROP TABLE key;
+    ALTER TABLE key_with_stage RENAME TO key;
+    CREATE INDEX key_user ON key (user);
+    CREATE TABLE publisher (
+        id       INTEGER PRIMARY KEY,
+        name     TEXT NOT NULL UNIQUE,
+        settings TEXT NOT NULL,
+        reads_as INTEGER NOT NULL REFERENCES user,
+        added    TEXT NOT NULL,
+        removed  TEXT
+    ) STRICT;
+    CREATE INDEX publisher_reads_as ON publisher (reads_as);
+    CREATE TABLE staging_token (
+        hash      TEXT PRIMARY KEY,
+        publisher INTEGER REFERENCES publisher,
+        key       TEXT REFERENCES key,
+        identity  TEXT NOT NULL,
+        issued    TEXT NOT NULL,
+        expires   INTEGER NOT NULL,
+        revoked   TEXT,
+        CHECK ((publisher IS NULL) != (key IS NULL))
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX staging_token_expires ON staging_token (expires);
+    CREATE INDEX staging_token_publisher ON staging_token (publisher);
+    CREATE INDEX staging_token_key ON staging_token (key);
+    CREATE TABLE staged (
+        id       INTEGER PRIMARY KEY,
+        name     TEXT NOT NULL,
+        folded   TEXT NOT NULL,
+        version  TEXT NOT NULL,
+        core     TEXT NOT NULL,
+        cksum    TEXT NOT NULL,
+        size     INTEGER NOT NULL,
+        line     TEXT NOT NULL,
+        stager   TEXT NOT NULL,
+        token    TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        state    TEXT NOT NULL CHECK (
+            state IN ('staged', 'waiting', 'approving', 'published', 'rejected', 'expired', 'overtaken')
+        ),
+        is_new   INTEGER NOT NULL,
+        intent   INTEGER REFERENCES audit,
+        staged   TEXT NOT NULL,
+        changed  TEXT NOT NULL,
+        expires  INTEGER NOT NULL,
+        words    TEXT
+    ) STRICT;
+    CREATE INDEX staged_version ON staged (folded, core);
+    CREATE INDEX staged_state ON staged (state, expires);
+    CREATE INDEX staged_token ON staged (token);
+    CREATE INDEX staged_intent ON staged (intent);
+    CREATE TABLE approval (
+        staged INTEGER NOT NULL REFERENCES staged,
+        user   INTEGER NOT NULL REFERENCES user,
+        key    TEXT NOT NULL REFERENCES key,
+        token  TEXT NOT NULL,
+        time   TEXT NOT NULL,
+        seq    INTEGER NOT NULL REFERENCES audit,
+        void   TEXT,
+        PRIMARY KEY (staged, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX approval_key ON approval (key);
+    CREATE TABLE approver (
+        folded TEXT NOT NULL,
+        user   INTEGER NOT NULL REFERENCES user,
+        PRIMARY KEY (folded, user)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// The number of steps after which the index of searches is there, and is filled from the crates.
 const WITH_SEARCH: usize = 4;
+/// The number of steps after which the log has a tree.
+const WITH_TREE: usize = 7;
 
 /// Makes the steps that are missing.
 pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
@@ -162,6 +299,9 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
     }
     if done < WITH_SEARCH {
         search::fill(transaction)?;
+    }
+    if done < WITH_TREE {
+        tree::plant(transaction)?;
     }
     note_version(transaction)
 }

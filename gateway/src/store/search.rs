@@ -150,9 +150,19 @@ fn count(store: &Sql<'_>, sql: &str, parameters: &[Value<'_>]) -> Result<u32, St
 
 /// Notes that a version of a crate is there, or there again, and what the crate's description is.
 pub(super) fn offer(transaction: &Sql<'_>, folded: &str, version: &str) -> Result<(), StoreError> {
+    offer_described(transaction, folded, version, described(transaction, folded)?.as_deref())
+}
+
+/// The same where it is known how the crate is described.
+pub(super) fn offer_described(
+    transaction: &Sql<'_>,
+    folded: &str,
+    version: &str,
+    description: Option<&str>,
+) -> Result<(), StoreError> {
     let new: Version = parsed(version)?;
     let max = highest(transaction, folded)?.map_or(new.clone(), |known| known.max(new));
-    write(transaction, folded, &max)
+    write(transaction, folded, &max, description)
 }
 
 /// Notes that a version of a crate is yanked.
@@ -163,7 +173,7 @@ pub(super) fn withdraw(transaction: &Sql<'_>, folded: &str, version: &str) -> Re
     let versions = "SELECT version, line FROM version WHERE crate = ?";
     let versions = transaction.all(versions, values![folded], |row| offered(row.get(0)?, row.get(1)?))?;
     match versions.into_iter().max().flatten() {
-        Some(max) => write(transaction, folded, &max),
+        Some(max) => write(transaction, folded, &max, described(transaction, folded)?.as_deref()),
         None if transaction.is_postgres() => postgres::remove(transaction, folded),
         None => {
             transaction.execute(
@@ -197,7 +207,8 @@ pub(super) fn fill(transaction: &Sql<'_>) -> Result<(), StoreError> {
 /// Copies what another store's searches find, the oldest first. Its crates are there already.
 pub(super) fn take(transaction: &Sql<'_>, rows: &Sql<'_>) -> Result<(), StoreError> {
     rows.each("SELECT crate, max_version FROM offered ORDER BY id", values![], |row| {
-        write(transaction, row.get(0)?, &parsed(row.get(1)?)?)
+        let folded = row.get(0)?;
+        write(transaction, folded, &parsed(row.get(1)?)?, described(transaction, folded)?.as_deref())
     })
 }
 
@@ -206,14 +217,23 @@ pub(super) fn clear(transaction: &Sql<'_>) -> Result<(), StoreError> {
     transaction.batch("INSERT INTO offered_text (offered_text) VALUES ('delete-all')")
 }
 
-fn highest(sql: &Sql<'_>, folded: &str) -> Result<Option<Version>, StoreError> {
+pub(super) fn highest(sql: &Sql<'_>, folded: &str) -> Result<Option<Version>, StoreError> {
     let known = "SELECT max_version FROM offered WHERE crate = ?";
     sql.optional(known, values![folded], |row| parsed(row.get(0)?))
 }
 
-fn write(transaction: &Sql<'_>, folded: &str, max: &Version) -> Result<(), StoreError> {
+fn described(sql: &Sql<'_>, folded: &str) -> Result<Option<String>, StoreError> {
+    sql.one("SELECT description FROM crate WHERE folded = ?", values![folded], |row| row.get(0))
+}
+
+fn write(
+    transaction: &Sql<'_>,
+    folded: &str,
+    max: &Version,
+    description: Option<&str>,
+) -> Result<(), StoreError> {
     if transaction.is_postgres() {
-        return postgres::write(transaction, folded, max);
+        return postgres::write(transaction, folded, max, description);
     }
     let id: i64 = transaction.one(
         "INSERT INTO offered (crate, max_version) VALUES (?, ?)
@@ -222,9 +242,7 @@ fn write(transaction: &Sql<'_>, folded: &str, max: &Version) -> Result<(), Store
         |row| row.get(0),
     )?;
     transaction.execute("DELETE FROM offered_text WHERE rowid = ?", values![id])?;
-    let description = "SELECT description FROM crate WHERE folded = ?";
-    let description =
-        transaction.one(description, values![folded], |row| Ok(row.get::<Option<&str>>(0)?.map(caseless)))?;
+    let description = description.map(caseless);
     let insert = "INSERT INTO offered_text (rowid, name, description) VALUES (?, ?, ?)";
     transaction.execute(insert, values![id, folded, description.as_deref()]).map(drop)
 }

@@ -107,8 +107,7 @@ impl Store {
         sealed: Vec<u8>,
     ) -> Result<Vec<u8>, StoreError> {
         let Some(seal) = self.seal.as_ref().or(other.seal.as_ref()) else { return Ok(sealed) };
-        let vault = seal.vault()?;
-        Ok(vault.seal(user, &vault.unseal(user, &sealed)?)?)
+        Ok(seal.vault()?.reseal(user, &sealed)?)
     }
 
     /// A secret as it is kept here.

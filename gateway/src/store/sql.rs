@@ -9,11 +9,12 @@ mod value;
 use std::ops::ControlFlow;
 
 use super::StoreError;
+use super::log_end::End;
 use super::postgres::PostgresError;
 use crate::audit::Point;
 use crate::private;
-pub(super) use moved::Moved;
-pub(super) use postgres::{Postgres, accepted};
+pub(super) use moved::{Copy, Moved};
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 use value::Column;
 pub(super) use value::{Value, values};
@@ -139,11 +140,23 @@ impl Sql<'_> {
         }
     }
 
-    /// Notes the end of the log that this transaction appends, which is seen if it is committed.
-    pub(super) fn append(&self, end: Point) {
+    /// Notes the entry that this transaction appends, which is seen if it is committed.
+    pub(super) fn append(&self, last: Point) {
         if let Self::Postgres(session) = self {
-            session.append(end);
+            session.append(last);
         }
+    }
+
+    /// Notes the end of the log that this transaction writes.
+    pub(super) fn note_end(&self, end: End) {
+        if let Self::Postgres(session) = self {
+            session.note_end(end);
+        }
+    }
+
+    /// The end of the log, if this transaction has asked for it before.
+    pub(super) fn end(&self) -> Option<End> {
+        if let Self::Postgres(session) = self { session.end() } else { None }
     }
 
     /// Runs a statement that returns no rows. Returns how many rows it wrote or removed.
@@ -152,6 +165,35 @@ impl Sql<'_> {
             Self::Sqlite(session) => session.execute(sql, parameters),
             Self::Postgres(session) => session.execute(sql, parameters),
         }
+    }
+
+    /// Runs a statement of which nobody has to know what it returns. In a transaction on PostgreSQL it is sent together with the next
+    /// statement that something is returned of, or with the COMMIT, so that it costs no round trip of its own; if it fails, they do.
+    pub(super) fn run(&self, sql: &str, parameters: &[Value<'_>]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(session) => session.execute(sql, parameters).map(drop),
+            Self::Postgres(session) => session.run(sql, parameters),
+        }
+    }
+
+    /// Asks ahead what some work reads, where that spares round trips: on PostgreSQL, all of it in one. The work is run for that as if
+    /// there were no rows, and without writing anything. Who asks the same in earnest is given the answer, once; so nothing may be asked
+    /// ahead that is changed on this connection before it is read.
+    pub(super) fn foresee<T, E>(&self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            // Without rows it may end early.
+            Self::Postgres(session) => session.foresee(|| drop(work(self))),
+        }
+    }
+
+    /// Runs work that only reads, and asks ahead what it reads.
+    pub(super) fn at_once<T, E: From<StoreError>>(
+        &self,
+        work: impl Fn(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.foresee(&work)?;
+        work(self)
     }
 
     /// Runs statements without parameters, separated by `;`.

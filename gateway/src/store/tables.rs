@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use super::ledger::{self, INTERRUPTED, LATE};
 use super::names::{fold, without_build};
 use super::sql::{Row, Sql, values};
-use super::{Store, StoreError, derived};
+use super::staged::State;
+use super::{Store, StoreError, derived, parsed, spent};
 use crate::audit::{Entry, Kind};
 use crate::policy::{self, LONGEST_SKEW, LONGEST_WINDOW, Operation};
 
@@ -75,7 +76,7 @@ impl Store {
         let reader = self.reader()?;
         // One moment of the store, however long this takes.
         let moment = reader.moment()?;
-        let forgotten = Timestamp::from_second(ledger::forgotten_until(&moment)?).unwrap_or(Timestamp::MIN);
+        let forgotten = Timestamp::from_second(spent::forgotten_until(&moment)?).unwrap_or(Timestamp::MIN);
         let logged = Logged::replayed(&moment, now.max(forgotten))?;
         let found = found(&moment)?;
         let mut all = logged.compare(&found);
@@ -143,6 +144,7 @@ impl Logged {
         match entry.kind {
             Kind::Key => self.take_key(&entry.details),
             Kind::Admin => self.take_deed(&entry.details),
+            Kind::Stage => self.take_stage(&entry),
             Kind::Intent => {
                 self.take_token(&entry, now);
                 self.take_doubt(&entry);
@@ -162,7 +164,7 @@ impl Logged {
         }
         self.add_user(text(details, "user"));
         self.keys.entry(text(details, "user").to_owned()).or_default().push(row.clone());
-        let fields = ["public", "user", "role", "label", "subject", "expires"];
+        let fields = ["public", "user", "role", "label", "subject", "expires", "crates"];
         let value =
             |field: &'static str| (field, details.get(field).and_then(Value::as_str).map(str::to_owned));
         self.rows.insert(row, fields.map(value).into_iter().chain([("end", None)]).collect());
@@ -192,7 +194,46 @@ impl Logged {
                 self.elsewhere.insert(row.clone());
                 self.rows.insert(row, Values::new());
             }
+            "add-approver" => {
+                self.rows.insert(approver_row(user, text(details, "crate")), Values::new());
+            }
+            "remove-approver" => _ = self.rows.remove(&approver_row(user, text(details, "crate"))),
+            "add-publisher" => {
+                let reads_as = Some(user.to_owned());
+                let settings = Some(text(details, "settings").to_owned());
+                let values = [("settings", settings), ("user", reads_as), ("end", None)];
+                self.rows.insert(publisher_row(text(details, "publisher")), Values::from(values));
+            }
+            "remove-publisher" => {
+                if let Some(values) = self.rows.get_mut(&publisher_row(text(details, "publisher"))) {
+                    values.insert("end", Some(REMOVED.to_owned()));
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn take_stage(&mut self, entry: &Entry) {
+        let details = &entry.details;
+        let stage = details.get("stage").and_then(Value::as_i64).unwrap_or_default();
+        match text(details, "action") {
+            "staged" => {
+                let values =
+                    ["name", "vers", "cksum"].map(|name| (name, Some(text(details, name).to_owned())));
+                let alive = ("state", Some(ALIVE.to_owned()));
+                self.rows.insert(stage_row(stage), values.into_iter().chain([alive]).collect());
+            }
+            "approved" => {
+                let values = ["user", "key"].map(|name| (name, Some(text(details, name).to_owned())));
+                self.rows.insert(approval_row(stage, entry.seq), Values::from(values));
+            }
+            ended => self.end_stage(stage, ended),
+        }
+    }
+
+    fn end_stage(&mut self, stage: i64, state: &str) {
+        if let Some(values) = self.rows.get_mut(&stage_row(stage)) {
+            values.insert("state", Some(state.to_owned()));
         }
     }
 
@@ -213,6 +254,9 @@ impl Logged {
         let (name, version) = (text(&intent, "name"), text(&intent, "vers"));
         if text(&entry.details, "outcome") != "done" {
             return;
+        }
+        if let Some(stage) = intent.get("stage").and_then(Value::as_i64) {
+            self.end_stage(stage, State::Published.as_str());
         }
         match text(&intent, "mutation") {
             "publish" if is_late && self.has_record(name, version) => {}
@@ -300,6 +344,8 @@ impl Logged {
     }
 }
 
+/// How a staged version is compared that may yet be published. Whether an approval is there, and still good, is another row's.
+const ALIVE: &str = "may yet be published";
 const REVOKED: &str = "revoked";
 const REMOVED: &str = "removed";
 
@@ -336,17 +382,26 @@ fn found(store: &Sql<'_>) -> Result<Rows, StoreError> {
         Ok((user_row(row.get(0)?), Values::from([("end", removed)])))
     })?;
     read(
-        "SELECT key.id, public, user.name, role, label, subject, expires, revoked IS NOT NULL
+        "SELECT key.id, public, user.name, role, label, subject, expires, crates, revoked IS NOT NULL
          FROM key LEFT JOIN user ON user.id = key.user",
         &|row| {
             let mut values = Values::new();
             for (column, field) in
-                ["public", "user", "role", "label", "subject", "expires"].into_iter().enumerate()
+                ["public", "user", "role", "label", "subject", "expires", "crates"].into_iter().enumerate()
             {
                 values.insert(field, row.get(column + 1)?);
             }
-            values.insert("end", row.get::<bool>(7)?.then(|| REVOKED.to_owned()));
+            values.insert("end", row.get::<bool>(8)?.then(|| REVOKED.to_owned()));
             Ok((key_row(row.get(0)?), values))
+        },
+    )?;
+    read(
+        "SELECT publisher.name, settings, user.name, publisher.removed IS NOT NULL
+         FROM publisher LEFT JOIN user ON user.id = publisher.reads_as",
+        &|row| {
+            let removed = row.get::<bool>(3)?.then(|| REMOVED.to_owned());
+            let values = [("settings", row.get(1)?), ("user", row.get(2)?), ("end", removed)];
+            Ok((publisher_row(row.get(0)?), Values::from(values)))
         },
     )?;
     read("SELECT user.name, expires FROM invite LEFT JOIN user ON user.id = invite.user", &|row| {
@@ -370,6 +425,27 @@ fn found(store: &Sql<'_>) -> Result<Rows, StoreError> {
             values.insert(field, row.get(column + 1)?);
         }
         Ok((doubt_row(u64::try_from(row.get::<i64>(0)?).unwrap_or_default()), values))
+    })?;
+    read("SELECT id, name, version, cksum, state FROM staged", &|row| {
+        let mut values = Values::new();
+        for (column, field) in ["name", "vers", "cksum"].into_iter().enumerate() {
+            values.insert(field, row.get(column + 1)?);
+        }
+        let state: State = parsed(row.get(4)?)?;
+        let state = if state.is_alive() { ALIVE } else { state.as_str() };
+        values.insert("state", Some(state.to_owned()));
+        Ok((stage_row(row.get(0)?), values))
+    })?;
+    read(
+        "SELECT staged, seq, user.name, key FROM approval LEFT JOIN user ON user.id = approval.user",
+        &|row| {
+            let seq = u64::try_from(row.get::<i64>(1)?).unwrap_or_default();
+            let values = Values::from([("user", row.get(2)?), ("key", row.get(3)?)]);
+            Ok((approval_row(row.get(0)?, seq), values))
+        },
+    )?;
+    read("SELECT user.name, folded FROM approver LEFT JOIN user ON user.id = approver.user", &|row| {
+        Ok((approver_row(&optional(row, 0)?, row.get(1)?), Values::new()))
     })?;
     read(
         "SELECT folded, crate.name, user.name FROM crate LEFT JOIN user ON user.id = crate.owner",
@@ -407,8 +483,24 @@ fn key_row(id: &str) -> String {
     format!("the key {id}")
 }
 
+fn publisher_row(name: &str) -> String {
+    format!("the publisher {name}")
+}
+
 fn credential_row(user: &str) -> String {
     format!("the credential of {user}")
+}
+
+fn stage_row(stage: i64) -> String {
+    format!("the staged version {stage}")
+}
+
+fn approval_row(stage: i64, seq: u64) -> String {
+    format!("the approval of the staged version {stage}, entry {seq},")
+}
+
+fn approver_row(user: &str, folded: &str) -> String {
+    format!("the approver {user} of {folded}")
 }
 
 fn invite_row(user: &str, expires: &str) -> String {

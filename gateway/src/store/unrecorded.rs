@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::ledger::{self, Intent, Outcome};
+use super::intent::Intent;
+use super::ledger::{self, Outcome};
 use super::sql::Sql;
 use super::{Store, StoreError};
 use crate::audit::Hash;
@@ -73,6 +74,14 @@ impl Store {
     /// Whether the outcome of an intent is neither on record nor known.
     pub(crate) fn is_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
         Ok(!self.unrecorded.knows(intent) && ledger::is_open(&self.reader()?, intent)?)
+    }
+
+    /// The same, when the transaction that began it has ended, for which a shared store is waited for.
+    pub(crate) fn is_left_in_doubt(&self, intent: &Intent) -> Result<bool, StoreError> {
+        if !self.is_shared() || self.unrecorded.knows(intent) {
+            return self.is_in_doubt(intent);
+        }
+        self.write(|transaction| ledger::is_open(transaction, intent))
     }
 }
 

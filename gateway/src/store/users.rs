@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::sql::{Sql, values};
-use super::{Store, StoreError, audit, parsed, time};
+use super::{Store, StoreError, audit, parsed, time, void};
 use crate::keys::User;
 
 /// A registered user.
@@ -15,6 +15,8 @@ pub struct Person {
     pub keys: u64,
     /// When the user was removed, if they were.
     pub removed: Option<Timestamp>,
+    /// Until when an invite of theirs is good that was not used.
+    pub invited: Option<Timestamp>,
 }
 
 impl Store {
@@ -51,7 +53,8 @@ impl Store {
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn users(&self) -> Result<Vec<Person>, StoreError> {
         self.reader()?.all(
-            "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL)
+            "SELECT name, removed, (SELECT count(*) FROM key WHERE key.user = user.id AND revoked IS NULL),
+             (SELECT max(expires) FROM invite WHERE invite.user = user.id AND used IS NULL)
              FROM user ORDER BY id",
             values![],
             |row| {
@@ -59,6 +62,7 @@ impl Store {
                     user: parsed(row.get(0)?)?,
                     keys: u64::try_from(row.get::<i64>(2)?).unwrap_or(0),
                     removed: row.get::<Option<&str>>(1)?.map(time).transpose()?,
+                    invited: row.get::<Option<&str>>(3)?.map(time).transpose()?,
                 })
             },
         )
@@ -79,6 +83,7 @@ impl Store {
                 values![&at, name],
             )?;
             void_invites(transaction, user)?;
+            void::of_user(transaction, user, now)?;
             audit::note(transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
             Ok(revoked)
         })

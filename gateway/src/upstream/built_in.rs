@@ -20,12 +20,14 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
-use super::{Publication, Search, UpstreamError};
+use super::{Publication, Reader, Search, Standing, UpstreamError};
 use crate::audit::Point;
 use crate::background::blocking;
-use crate::index::{Line, VersionState};
+use crate::index::{Line, VersionState, pubtime};
 use crate::keys::User;
-use crate::store::{CrateFile, CratesError, IndexFile, IndexState, Intent, Pieces, Store, StoreError};
+use crate::store::{
+    Contents, CrateFile, CratesError, IndexFile, IndexState, Intent, Pieces, Store, StoreError,
+};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
@@ -84,18 +86,27 @@ impl BuiltIn {
 
     pub(super) async fn index_file(
         &self,
+        reader: Option<&Reader>,
         path: &str,
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
         let wanted = path.rsplit('/').next().unwrap_or_default();
+        let contents = match reader {
+            Some(reader) => reader.contents,
+            None => self.store.present().await?.1,
+        };
         // No thread is taken for a glance into memory: on busy processors, to wait for one would be the longest part.
-        let at_once = || self.store.index_state_at_once(wanted);
+        let at_once = |known: &Known| match contents {
+            Some(contents) => Ok(known.contents == Some(contents)),
+            None => Ok(self.store.index_state_at_once(wanted)? == Some(known.state)),
+        };
         if let Some(answer) = answer_from_memory(&self.files, wanted, conditions, self.store.now(), at_once)?
         {
             return Ok(answer);
         }
         let (files, wanted, conditions) = (self.files.clone(), wanted.to_owned(), conditions.clone());
-        let answer = self.read(move |store| index_answer(store, &files, &wanted, &conditions)).await?;
+        let answer =
+            self.read(move |store| index_answer(store, &files, (&wanted, contents), &conditions)).await?;
         answer.ok_or_else(|| UpstreamError::NotFound("nothing here".to_owned()))
     }
 
@@ -194,7 +205,8 @@ impl BuiltIn {
         let intent = intent.clone();
         self.ask(move |store| {
             let Publication { metadata, file, checksum, .. } = publication;
-            let line = Line::new(&metadata, checksum);
+            let mut line = Line::new(&metadata, checksum);
+            line.pubtime = Some(pubtime(intent.time));
             store.publish(&intent, &line, metadata.description.in_lists(), file, store.now())
         })
         .await
@@ -216,6 +228,22 @@ impl BuiltIn {
         let owner = self.read(move |store| store.owner(&wanted)).await?.ok_or_else(none)?;
         let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
         Ok(json!({ "users": users }).to_string().into_bytes())
+    }
+
+    pub(super) async fn standing(
+        &self,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Standing, UpstreamError> {
+        let (name, version) = (name.to_string(), version.to_string());
+        self.ask(move |store| {
+            Ok::<_, StoreError>(match (store.owner(&name)?, store.line(&name, &version)?) {
+                (_, Some(_)) => Standing::Published,
+                (Some(_), None) => Standing::NewVersion,
+                (None, None) => Standing::NewCrate,
+            })
+        })
+        .await
     }
 
     pub(super) async fn state(
@@ -270,21 +298,27 @@ impl From<CratesError> for UpstreamError {
     }
 }
 
-/// The answer to a request for a crate's index file, if there is such a crate.
+/// The answer to a request for a crate's index file, if there is such a crate. What is read now is so at least since the contents that
+/// were told before.
 fn index_answer(
     store: &Store,
     files: &IndexFiles,
-    name: &str,
+    (name, contents): (&str, Option<Contents>),
     conditions: &HeaderMap,
 ) -> Result<Option<Response>, StoreError> {
-    if let Some(answer) =
-        answer_from_memory(files, name, conditions, store.now(), || store.index_state(name))?
-    {
+    let is_present = |known: &Known| {
+        let is_present = store.index_state(name)? == Some(known.state);
+        if is_present {
+            files.is_so(name, known.state, contents);
+        }
+        Ok(is_present)
+    };
+    if let Some(answer) = answer_from_memory(files, name, conditions, store.now(), is_present)? {
         return Ok(Some(answer));
     }
     let Some(IndexFile { lines, state }) = store.index_file(name)? else { return Ok(None) };
     let lines = Arc::new(lines);
-    let known = Known { state, tag: entity_tag(&lines), lines: Arc::downgrade(&lines) };
+    let known = Known { state, contents, tag: entity_tag(&lines), lines: Arc::downgrade(&lines) };
     files.remember(name, known.clone(), &lines);
     Ok(known.answer(conditions, store.now()))
 }
@@ -295,11 +329,10 @@ fn answer_from_memory(
     name: &str,
     conditions: &HeaderMap,
     now: Timestamp,
-    present: impl FnOnce() -> Result<Option<IndexState>, StoreError>,
+    is_present: impl FnOnce(&Known) -> Result<bool, StoreError>,
 ) -> Result<Option<Response>, StoreError> {
     let Some(known) = files.known(name) else { return Ok(None) };
-    let is_present = present()? == Some(known.state);
-    Ok(if is_present { known.answer(conditions, now) } else { None })
+    Ok(if is_present(&known)? { known.answer(conditions, now) } else { None })
 }
 
 /// A text in memory once for all who are being sent it, however slowly they read.
@@ -315,6 +348,8 @@ impl AsRef<[u8]> for Shared {
 #[derive(Clone, Debug)]
 struct Known {
     state: IndexState,
+    /// At which contents of the store that was so, where the store tells.
+    contents: Option<Contents>,
     tag: String,
     lines: Weak<String>,
 }
@@ -322,7 +357,7 @@ struct Known {
 impl Known {
     /// The answer, unless the lines would have to be read for it.
     fn answer(self, conditions: &HeaderMap, now: Timestamp) -> Option<Response> {
-        let Self { state, tag, lines } = self;
+        let Self { state, tag, lines, .. } = self;
         let modified = http_date(state.changed);
         if client_has_it(conditions, &tag, &modified) {
             return Some((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
@@ -357,6 +392,15 @@ struct Remembered {
 impl IndexFiles {
     fn known(&self, name: &str) -> Option<Known> {
         self.remembered().known.get(name).cloned()
+    }
+
+    /// A file's state was looked up again.
+    fn is_so(&self, name: &str, state: IndexState, contents: Option<Contents>) {
+        if let Some(known) = self.remembered().known.get_mut(name)
+            && known.state == state
+        {
+            known.contents = contents;
+        }
     }
 
     fn remember(&self, name: &str, file: Known, lines: &Arc<String>) {
@@ -421,7 +465,7 @@ mod tests {
         );
         let files = IndexFiles::default();
         let file = async || {
-            let answer = index_answer(&store, &files, "hello", &HeaderMap::new()).unwrap().unwrap();
+            let answer = index_answer(&store, &files, ("hello", None), &HeaderMap::new()).unwrap().unwrap();
             axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap()
         };
         let [one, other] = [file().await, file().await];
@@ -432,7 +476,7 @@ mod tests {
         assert_eq!(held(), [6, 7]);
         let large = Arc::new("x".repeat(MOST_HELD - 7));
         let state = IndexState { revision: 1, changed: 0 };
-        let known = Known { state, tag: String::new(), lines: Weak::new() };
+        let known = Known { state, contents: None, tag: String::new(), lines: Weak::new() };
         files.remember("large", known.clone(), &large);
         assert_eq!(held(), [7, large.len()], "the oldest made room");
         files.remember("more", known, &large);

@@ -7,13 +7,14 @@
 mod answer;
 mod credentials;
 mod error;
+mod provided;
 mod redirect;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use asymmetric_token::CrateName;
+use asymmetric_token::{CrateName, Mutation};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
 use axum::response::Response;
@@ -27,13 +28,14 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 use url::{Origin, Url};
 
-use super::{OwnersChange, Publication, Reader, Search, UpstreamError};
+use super::{OwnersChange, Prepared, Publication, Reader, Search, Standing, UpstreamError};
 use crate::config::UpstreamConfig;
+use crate::credential_provider::Lasts;
 use crate::http_client::{self, AnswerBody, Client};
 use crate::index::{self, RegistryConfig, VersionState, folder};
 use crate::keys::User;
 use crate::store::Store;
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 use answer::{Said, limited, refusal};
 use credentials::{Caller, Credentials};
 pub use error::RemoteConfigError;
@@ -73,6 +75,15 @@ pub(crate) struct Remote {
     checksums: Semaphore,
 }
 
+/// A credential that the registry takes.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The word before it in `Authorization`, such as `Bearer`; `None` if it stands there alone.
+    pub(crate) scheme: Option<String>,
+    /// How long it is good, where a provider gave it.
+    pub(crate) lasts: Option<Lasts>,
+}
+
 impl Remote {
     /// Opens the vault and prepares connections. Nothing is asked yet.
     ///
@@ -87,25 +98,33 @@ impl Remote {
             api: config.api.as_deref().map(url).transpose()?,
             dl: config.dl.clone(),
             registry_config: RwLock::new(None),
-            credentials: Credentials::new(store, Vault::open(&config.key_file)?),
+            credentials: Credentials::new(
+                store,
+                Vault::open(&config.key_file)?,
+                config.index_url(),
+                config.timeout,
+            ),
             timeout: config.timeout,
             checksums: Semaphore::new(CHECKSUMS),
         })
     }
 
     /// Where API and downloads are, according to the configuration or to the registry's `config.json`.
-    async fn registry_config(&self, caller: &Caller<'_>) -> Result<Arc<RegistryConfig>, UpstreamError> {
-        if let (Some(api), Some(dl)) = (&self.api, &self.dl) {
-            return Ok(Arc::new(RegistryConfig { api: api.clone(), dl: dl.clone() }));
-        }
-        if let Some((at, registry)) = &*self.registry_config.read().await
-            && at.elapsed() < CONFIG_KEPT
-        {
-            return Ok(registry.clone());
+    async fn registry_config(&self, caller: &Caller) -> Result<Arc<RegistryConfig>, UpstreamError> {
+        if let Some(known) = self.known_config().await {
+            return Ok(known);
         }
         let registry = Arc::new(self.ask_for_config(caller).await?);
         *self.registry_config.write().await = Some((Instant::now(), registry.clone()));
         Ok(registry)
+    }
+
+    async fn known_config(&self) -> Option<Arc<RegistryConfig>> {
+        if let (Some(api), Some(dl)) = (&self.api, &self.dl) {
+            return Some(Arc::new(RegistryConfig { api: api.clone(), dl: dl.clone() }));
+        }
+        let kept = self.registry_config.read().await;
+        kept.as_ref().filter(|(at, _)| at.elapsed() < CONFIG_KEPT).map(|(_, registry)| registry.clone())
     }
 
     /// Whether its index can be read without a credential.
@@ -114,12 +133,40 @@ impl Remote {
         Ok(response.status() == StatusCode::OK)
     }
 
-    /// Asks for `config.json` as a user, to find out whether the registry answers and accepts the user's credential.
-    pub(crate) async fn takes(&self, user: &User) -> Result<(), UpstreamError> {
-        self.ask_for_config(&self.credentials.user(user).await?).await.map(drop)
+    /// Asks for `config.json` as a user, to find out whether the registry answers and accepts the user's credential, which is
+    /// described.
+    pub(crate) async fn takes(&self, user: &User) -> Result<Taken, UpstreamError> {
+        let caller = self.credentials.user(user, None).await?;
+        self.ask_for_config(&caller).await?;
+        let value = caller.credential.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Ok(Taken { scheme: value.split_once(' ').map(|(scheme, _)| scheme.to_owned()), lasts: caller.lasts })
     }
 
-    async fn ask_for_config(&self, caller: &Caller<'_>) -> Result<RegistryConfig, UpstreamError> {
+    /// Asks for `config.json` with a credential that is not a user's yet. Whether the registry takes it, or would have answered
+    /// without.
+    pub(crate) async fn would_take(&self, user: &User, credential: &str) -> Result<(), UpstreamError> {
+        let mut value =
+            HeaderValue::from_str(credential).map_err(|_| RemoteError::Vault(VaultError::NotACredential))?;
+        value.set_sensitive(true);
+        self.ask_for_config(&Caller::with(user, value)).await.map(drop)
+    }
+
+    /// Asks something for a caller, and once more if the registry refuses a credential in the place of which there is another one.
+    async fn asked<T, F: Future<Output = Result<T, UpstreamError>>>(
+        &self,
+        caller: Caller,
+        ask: impl Fn(Caller) -> F,
+    ) -> Result<T, UpstreamError> {
+        let answer = ask(caller.clone()).await;
+        if let Err(UpstreamError::Remote(RemoteError::CredentialRefused(_))) = &answer
+            && let Some(caller) = self.credentials.another(&caller).await?
+        {
+            return ask(caller).await;
+        }
+        answer
+    }
+
+    async fn ask_for_config(&self, caller: &Caller) -> Result<RegistryConfig, UpstreamError> {
         let response = self.read_index("config.json", caller, &HeaderMap::new()).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response, caller).await);
@@ -132,7 +179,7 @@ impl Remote {
     async fn read_index(
         &self,
         path: &str,
-        caller: &Caller<'_>,
+        caller: &Caller,
         conditions: &HeaderMap,
     ) -> Result<http_client::Response, RemoteError> {
         self.read(format!("{}{path}", self.index), TEXT, caller, conditions).await
@@ -143,7 +190,7 @@ impl Remote {
         &self,
         url: String,
         accept: HeaderValue,
-        caller: &Caller<'_>,
+        caller: &Caller,
         conditions: &HeaderMap,
     ) -> Result<http_client::Response, RemoteError> {
         let mut at = url;
@@ -178,16 +225,22 @@ impl Remote {
     async fn change(
         &self,
         user: &User,
+        Prepared(prepared): Prepared,
         method: Method,
         path: &str,
         fields: impl FnOnce(request::Builder) -> request::Builder,
         body: Body,
     ) -> Result<Said, UpstreamError> {
-        let caller = self.credentials.user(user).await?;
-        let registry = self.registry_config(&caller).await.map_err(RemoteError::nothing_sent)?;
+        let Some((registry, credential)) = prepared else {
+            return Err(RemoteError::NoCredential(user.clone()).into());
+        };
+        let caller = Caller::with(user, credential.clone());
         let request = fields(request(method, registry.api(path).as_str(), JSON, &caller));
         let response = self.send(request, body, true).await?;
         if !response.status().is_success() {
+            if response.status() == StatusCode::UNAUTHORIZED {
+                self.credentials.refused(user, &credential);
+            }
             return Err(answer::refused_change(response, &caller).await);
         }
         let answer = self.whole(response.into_body(), MOST_ANSWER, true).await?;
@@ -226,7 +279,7 @@ impl Remote {
     }
 
     /// Fetches a download through redirects. The credential is only sent to the first origin.
-    async fn fetch(&self, url: Url, caller: &Caller<'_>) -> Result<Response, UpstreamError> {
+    async fn fetch(&self, url: Url, caller: &Caller) -> Result<Response, UpstreamError> {
         let nobody = Caller::nobody();
         let trusted = self.trusts(&url.origin());
         if !trusted && url.scheme() != "https" {
@@ -240,10 +293,16 @@ impl Remote {
             let asked = request(Method::GET, at.as_str(), ANYTHING, asking);
             let response = self.send(asked, Body::empty(), false).await?;
             if !redirect::is_one(&response) {
-                return if response.status() == StatusCode::OK {
-                    Ok(self.passed_on(response).await?)
-                } else {
-                    Err(refusal(response, known).await)
+                return match response.status() {
+                    StatusCode::OK => Ok(self.passed_on(response).await?),
+                    // It was shown no credential there, so none of ours is refused.
+                    status @ StatusCode::UNAUTHORIZED
+                        if asking.credential.is_none() && known.credential.is_some() =>
+                    {
+                        let detail = " where the download leads to".to_owned();
+                        Err(RemoteError::Failed { status, detail, retry_after: None }.into())
+                    }
+                    _ => Err(refusal(response, known).await),
                 };
             }
             at = redirect::anywhere(&at, &response)?;
@@ -264,12 +323,14 @@ impl Remote {
         path: &str,
         conditions: &HeaderMap,
     ) -> Result<Response, UpstreamError> {
-        let caller = self.credentials.reader(reader).await?;
-        let response = self.read_index(path, &caller, conditions).await?;
-        match response.status() {
-            StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
-            _ => Err(refusal(response, &caller).await),
-        }
+        let ask = |caller: Caller| async move {
+            let response = self.read_index(path, &caller, conditions).await?;
+            match response.status() {
+                StatusCode::OK | StatusCode::NOT_MODIFIED => Ok(self.passed_on(response).await?),
+                _ => Err(refusal(response, &caller).await),
+            }
+        };
+        self.asked(self.credentials.reader(reader).await?, ask).await
     }
 
     pub(crate) async fn download(
@@ -278,18 +339,20 @@ impl Remote {
         name: &CrateName,
         version: &Version,
     ) -> Result<Response, UpstreamError> {
-        let caller = self.credentials.reader(reader).await?;
-        let registry = self.registry_config(&caller).await?;
-        let checksum = if registry.needs_checksum() {
-            // It is never closed.
-            let _turn = self.checksums.acquire().await;
-            let state = self.version_state(&caller, name, version).await?;
-            let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
-            Some(state.ok_or_else(none)?.checksum)
-        } else {
-            None
+        let ask = |caller: Caller| async move {
+            let registry = self.registry_config(&caller).await?;
+            let checksum = if registry.needs_checksum() {
+                // It is never closed.
+                let _turn = self.checksums.acquire().await;
+                let state = self.version_state(&caller, name, version).await?;
+                let none = || UpstreamError::NotFound(format!("no {name} {version} here"));
+                Some(state.ok_or_else(none)?.checksum)
+            } else {
+                None
+            };
+            self.fetch(registry.download(name, version, checksum)?, &caller).await
         };
-        self.fetch(registry.download(name, version, checksum)?, &caller).await
+        self.asked(self.credentials.reader(reader).await?, ask).await
     }
 
     pub(super) async fn search(
@@ -297,16 +360,18 @@ impl Remote {
         reader: Option<&Reader>,
         search: &Search,
     ) -> Result<Response, UpstreamError> {
-        let caller = self.credentials.reader(reader).await?;
-        let registry = self.registry_config(&caller).await?;
-        let mut url = registry.api("api/v1/crates");
-        let limit = search.per_page.unwrap_or(10).min(100);
-        url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
-        let response = self.read(url.into(), JSON, &caller, &HeaderMap::new()).await?;
-        match response.status() {
-            StatusCode::OK => Ok(self.passed_on(response).await?),
-            _ => Err(refusal(response, &caller).await),
-        }
+        let ask = |caller: Caller| async move {
+            let registry = self.registry_config(&caller).await?;
+            let mut url = registry.api("api/v1/crates");
+            let limit = search.per_page.unwrap_or(10).min(100);
+            url.query_pairs_mut().append_pair("q", &search.q).append_pair("per_page", &limit.to_string());
+            let response = self.read(url.into(), JSON, &caller, &HeaderMap::new()).await?;
+            match response.status() {
+                StatusCode::OK => Ok(self.passed_on(response).await?),
+                _ => Err(refusal(response, &caller).await),
+            }
+        };
+        self.asked(self.credentials.reader(reader).await?, ask).await
     }
 
     /// Only a missing credential is known here as a reason for which the registry would refuse.
@@ -318,10 +383,25 @@ impl Remote {
         }
     }
 
+    /// The credential for a change. The user's provider, if there is one, is asked now, while the token is not spent.
+    pub(super) async fn prepare(&self, user: &User, mutation: &Mutation) -> Result<Prepared, UpstreamError> {
+        let registry = match self.known_config().await {
+            Some(known) => known,
+            None => {
+                let reader = self.credentials.user(user, None).await?;
+                let ask = |caller: Caller| async move { self.registry_config(&caller).await };
+                self.asked(reader, ask).await.map_err(RemoteError::nothing_sent)?
+            }
+        };
+        let credential = self.credentials.user(user, Some(mutation)).await?.credential;
+        Ok(Prepared(credential.map(|credential| (registry, credential))))
+    }
+
     /// What cargo shows of the answer: warnings.
     pub(super) async fn publish(
         &self,
         user: &User,
+        prepared: Prepared,
         publication: Publication,
     ) -> Result<Option<Value>, UpstreamError> {
         let Publication { metadata, file, length, .. } = publication;
@@ -339,13 +419,14 @@ impl Remote {
         // No Content-Type, as with cargo: there are registries that refuse one.
         let fields = |request: request::Builder| request.header(header::CONTENT_LENGTH, whole);
         let path = "api/v1/crates/new";
-        let said = self.change(user, Method::PUT, path, fields, Body::from_stream(body)).await?;
+        let said = self.change(user, prepared, Method::PUT, path, fields, Body::from_stream(body)).await?;
         Ok(said.warnings.map(|warnings| json!({ "warnings": warnings })))
     }
 
     pub(super) async fn set_yanked(
         &self,
         user: &User,
+        prepared: Prepared,
         name: &CrateName,
         version: &Version,
         yanked: bool,
@@ -357,13 +438,13 @@ impl Remote {
             // It has nothing in it, and cargo says that this is JSON.
             false => request.header(header::CONTENT_TYPE, JSON).header(header::CONTENT_LENGTH, 0),
         };
-        self.change(user, method, &path, fields, Body::empty()).await.map(drop)
+        self.change(user, prepared, method, &path, fields, Body::empty()).await.map(drop)
     }
 
     /// Listing changes nothing, so no error leaves anything open.
     pub(super) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
-        let caller = self.credentials.user(user).await?;
-        let listed = async {
+        let mutation = Mutation::Owners { name: name.clone() };
+        let listed = |caller: Caller| async move {
             let registry = self.registry_config(&caller).await?;
             let url = registry.api(&format!("api/v1/crates/{name}/owners"));
             let response = self.read(url.into(), JSON, &caller, &HeaderMap::new()).await?;
@@ -372,13 +453,15 @@ impl Remote {
                 _ => Err(refusal(response, &caller).await),
             }
         };
-        listed.await.map_err(RemoteError::nothing_sent)
+        let caller = self.credentials.user(user, Some(&mutation)).await?;
+        self.asked(caller, listed).await.map_err(RemoteError::nothing_sent)
     }
 
     /// What cargo shows of the answer: a sentence.
     pub(super) async fn change_owners(
         &self,
         user: &User,
+        prepared: Prepared,
         name: &CrateName,
         change: &OwnersChange,
     ) -> Result<Option<Value>, UpstreamError> {
@@ -386,7 +469,7 @@ impl Remote {
         let body = json!({ "users": change.users }).to_string();
         let path = format!("api/v1/crates/{name}/owners");
         let fields = |request: request::Builder| request.header(header::CONTENT_TYPE, JSON);
-        let said = self.change(user, method, &path, fields, Body::from(body)).await?;
+        let said = self.change(user, prepared, method, &path, fields, Body::from(body)).await?;
         Ok(said.message.map(|message| json!({ "ok": true, "msg": message })))
     }
 
@@ -396,15 +479,36 @@ impl Remote {
         name: &CrateName,
         version: &Version,
     ) -> Result<Option<VersionState>, UpstreamError> {
-        self.version_state(&self.credentials.user(user).await?, name, version).await
+        let caller = self.credentials.user(user, None).await?;
+        self.asked(caller, |caller| async move { self.version_state(&caller, name, version).await }).await
+    }
+
+    pub(super) async fn standing(
+        &self,
+        reader: &Reader,
+        name: &CrateName,
+        version: &Version,
+    ) -> Result<Standing, UpstreamError> {
+        let ask = |caller: Caller| async move {
+            let Some(file) = self.index_of(&caller, name).await? else { return Ok(Standing::NewCrate) };
+            let state = index::version_state(&file, version)?;
+            Ok(if state.is_some() { Standing::Published } else { Standing::NewVersion })
+        };
+        self.asked(self.credentials.reader(Some(reader)).await?, ask).await
     }
 
     async fn version_state(
         &self,
-        caller: &Caller<'_>,
+        caller: &Caller,
         name: &CrateName,
         version: &Version,
     ) -> Result<Option<VersionState>, UpstreamError> {
+        let Some(file) = self.index_of(caller, name).await? else { return Ok(None) };
+        Ok(index::version_state(&file, version)?)
+    }
+
+    /// A crate's index file, if there is one.
+    async fn index_of(&self, caller: &Caller, name: &CrateName) -> Result<Option<Vec<u8>>, UpstreamError> {
         let path = index::path(name.as_str());
         let response = self.read_index(&path, caller, &HeaderMap::new()).await?;
         match response.status() {
@@ -414,12 +518,11 @@ impl Remote {
             }
             _ => return Err(refusal(response, caller).await),
         }
-        let file = self.whole(response.into_body(), MOST_INDEX, false).await?;
-        Ok(index::version_state(&file, version)?)
+        Ok(Some(self.whole(response.into_body(), MOST_INDEX, false).await?))
     }
 }
 
-fn request(method: Method, url: &str, accept: HeaderValue, caller: &Caller<'_>) -> request::Builder {
+fn request(method: Method, url: &str, accept: HeaderValue, caller: &Caller) -> request::Builder {
     let request = Request::builder().method(method).uri(url);
     let request = request.header(header::USER_AGENT, AGENT).header(header::ACCEPT, accept);
     match &caller.credential {

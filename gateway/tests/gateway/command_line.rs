@@ -3,10 +3,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use asymmetric_token::Claims;
 use jiff::Timestamp;
-use registry_gateway::keys::{NewKey, Role};
+use registry_gateway::credential_provider::Provider;
+use registry_gateway::keys::{NewKey, Role, User};
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
 
@@ -83,10 +85,37 @@ fn no_token_in_the_log() {
     assert_eq!(refused["span"]["client"], "127.0.0.1", "{refused}");
 }
 
+const SECRET: &str = "0123456789abcdefSECRET";
+
 /// What the gateway shows to the registry behind is nobody else's affair, also when that one quotes it.
 #[test]
 fn no_credential_in_the_log_nor_in_an_answer() {
-    const SECRET: &str = "0123456789abcdefSECRET";
+    let log =
+        log_of_a_quoted_credential(|vault, alice, _| vault.seal(alice, &format!("Bearer {SECRET}")).unwrap());
+    assert!(log.contains("the registry behind refuses our credential"), "{log}");
+}
+
+/// A provider says it aloud.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_credential_of_a_provider_in_the_log_nor_in_an_answer() {
+    let log = log_of_a_quoted_credential(|vault, alice, folder| {
+        let program = folder.join("provider");
+        let answer = format!(
+            r#"{{"Ok":{{"kind":"get","token":"Bearer {SECRET}","cache":"never","operation_independent":true}}}}"#
+        );
+        let script = format!(
+            "#!/bin/sh\necho '{{\"v\":[1]}}'; read x\nprintf 'I give \\033[2J{SECRET} now\\n' >&2; echo '{answer}'\n"
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let provider = Provider::new([program.to_str().unwrap().to_owned()]).unwrap();
+        vault.seal_provider(alice, &provider).unwrap()
+    });
+    assert!(log.contains("I give \\u{1b}[2J… now"), "{log}");
+}
+
+fn log_of_a_quoted_credential(sealed: impl FnOnce(&Vault, &User, &Path) -> Vec<u8>) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (log, config) = (folder.path().join("log"), folder.path().join("registry-gateway.toml"));
     let (store, registry) = (folder.path().join("registry"), BearerRegistry::start());
@@ -98,7 +127,7 @@ fn no_credential_in_the_log_nor_in_an_answer() {
     succeeds(&store, &["key", "add", "--user", "alice", "--role", "both", &key.public.to_string()]);
     let vault = Vault::open(&folder.path().join("credentials.key")).unwrap();
     let alice = "alice".parse().unwrap();
-    let sealed = vault.seal(&alice, &format!("Bearer {SECRET}")).unwrap();
+    let sealed = sealed(&vault, &alice, folder.path());
     store::open(&store).set_credential(&alice, &sealed, Timestamp::now()).unwrap();
 
     let mut command = program(&store);
@@ -126,10 +155,11 @@ fn no_credential_in_the_log_nor_in_an_answer() {
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 403, 502, 502]);
     assert!(registry.received().iter().any(|request| request.header.contains(SECRET)), "it was shown there");
     let log = std::fs::read_to_string(&log).unwrap();
-    assert!(log.contains("the registry behind refuses our credential") && !log.contains(SECRET), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
     for answer in answers {
         assert!(!answer.header.contains(SECRET) && !answer.text().contains(SECRET), "{answer:?}");
     }
+    log
 }
 
 /// Whatever is logged on the way, on whichever thread.
@@ -275,7 +305,7 @@ fn wrong_usage() {
         (vec!["serve", "--window", "0"], "invalid value '0'"),
         (
             vec!["key", "add", "--user", "alice", "--role", "all", &public],
-            "a role is `read`, `publish` or `both`",
+            "a role is `read`, `publish`, `both` or `stage`",
         ),
         (vec!["key", "add", "--user", "a b", "--role", "read", &public], "a user name is"),
         (
@@ -375,4 +405,52 @@ fn a_start_misses_a_crate_file() {
     store::spoil_crate_file(store, "hello", "1.0.0", None);
     let text = fails(store, &["serve", "--listen", "127.0.0.1:0"]);
     assert!(text.contains("hello-1.0.0.crate is missing\nhint: restore the store from a backup"), "{text}");
+}
+
+/// What a real bash offers for a command line whose last word is unfinished.
+fn offered(words: &[&str]) -> String {
+    let script = "source <(registry-gateway completions bash); COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
+        _clap_complete_registry_gateway registry-gateway \"${COMP_WORDS[COMP_CWORD]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let folder = Path::new(env!("CARGO_BIN_EXE_registry-gateway")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let mut bash = Command::new("bash");
+    let output = bash.args(["-c", script, "bash", "registry-gateway"]).args(words).env("PATH", path).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn bash_completes_options_and_what_they_take() {
+    assert_eq!(offered(&["serve", "--chall"]), "--challenges\n");
+    assert_eq!(offered(&["serve", "--challenges", ""]), "off\noptional\nrequired\n");
+    assert_eq!(offered(&["key", "add", "--role", ""]), "read\npublish\nboth\nstage\n");
+    assert_eq!(offered(&["--log-format", "j"]), "json\n");
+    assert_eq!(offered(&["user", "li"]), "list\n");
+}
+
+#[test]
+fn the_man_page_has_environment_files_and_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = || Command::new(env!("CARGO_BIN_EXE_registry-gateway"));
+    assert!(gateway().arg("man").arg(folder.path()).status().unwrap().success());
+    assert!(folder.path().join("registry-gateway-store-copy.1").exists());
+    let page = folder.path().join("registry-gateway.1");
+    let mut man = Command::new("man");
+    let shown =
+        man.args(["--warnings", "-E", "utf8", "-l"]).arg(page).env("MANWIDTH", "400").output().unwrap();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for title in ["ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES"] {
+        assert!(text.lines().any(|line| line == title), "no {title} in {text}");
+    }
+    let examples = text.split("\nEXAMPLES\n").nth(1).unwrap().lines();
+    let examples = examples.take_while(|line| line.is_empty() || line.starts_with(' ')).map(str::trim);
+    let examples: Vec<_> = examples.filter(|line| line.starts_with("registry-gateway ")).collect();
+    assert!(examples.len() > 4, "{text}");
+    for example in examples {
+        // With --help an option that does not exist is refused, and nothing is done.
+        let words = example.split(' ').skip(1);
+        assert!(gateway().args(words).arg("--help").output().unwrap().status.success(), "{example}");
+    }
 }

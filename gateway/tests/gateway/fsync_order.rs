@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use asymmetric_token::Claims;
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use rustix::process::Signal;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::served::{Served, signal};
+use crate::common::witnessed::{MemoryLog, ServedWitness, WitnessFolder};
 use crate::common::{SoftwareKey, Upload};
 
 const PUT: &str = "\"PUT /api/v1/crates/new";
@@ -31,9 +32,7 @@ struct Traced {
 impl Traced {
     /// `None` without strace.
     fn new() -> Option<Self> {
-        let works = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-        if !works.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: strace is not installed, or may not trace");
+        if !can_trace() {
             return None;
         }
         if !rustix::process::geteuid().is_root() {
@@ -62,11 +61,7 @@ impl Traced {
     /// Publishes one version; returns the calls that the gateway made, in order.
     fn publish(&self, config: Option<&Path>) -> Calls {
         let trace = self.folder.path().join("trace");
-        let calls =
-            "recvfrom,read,sendto,sendmsg,write,writev,pwrite64,fsync,fdatasync,rename,renameat,renameat2";
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-y", "-s", "40", "-e", &format!("trace={calls}"), "-o"]).arg(&trace);
-        strace.arg(env!("CARGO_BIN_EXE_registry-gateway"));
+        let mut strace = traced(&trace);
         strace.env("REGISTRY_GATEWAY_STORE", self.folder.path().join("registry"));
         let mut arguments = vec!["--listen", "127.0.0.1:0"];
         if let Some(config) = config {
@@ -76,13 +71,37 @@ impl Traced {
         let upload = Upload::new("hello", "1.0.0");
         let token = self.key.token(&served.index_url, &Claims::mutate(Timestamp::now(), upload.mutation()));
         served.send("PUT", "/api/v1/crates/new", &token, &upload.body()).assert_ok();
-        // strace ends when the gateway does; a signal to itself would only make it let go.
-        let strace = served.child.id();
-        let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children")).unwrap();
-        signal(children.trim().parse().unwrap(), Signal::TERM);
-        assert_eq!(served.child.wait().unwrap().code(), Some(0));
-        Calls::of(&fs::read_to_string(&trace).unwrap())
+        ended(&mut served.child, &trace)
     }
+}
+
+fn can_trace() -> bool {
+    let works = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    let works = works.is_ok_and(|output| output.status.success());
+    if !works {
+        eprintln!("skipped: strace is not installed, or may not trace");
+    }
+    works
+}
+
+/// The program under strace, which writes to this file.
+fn traced(trace: &Path) -> Command {
+    let calls =
+        "recvfrom,read,sendto,sendmsg,write,writev,pwrite64,fsync,fdatasync,rename,renameat,renameat2";
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-s", "40", "-e", &format!("trace={calls}"), "-o"]).arg(trace);
+    strace.arg(env!("CARGO_BIN_EXE_registry-gateway"));
+    strace
+}
+
+/// Ends the program under strace, and returns its calls.
+fn ended(strace: &mut Child, trace: &Path) -> Calls {
+    // strace ends when the gateway does; a signal to itself would only make it let go.
+    let process = strace.id();
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    signal(children.trim().parse().unwrap(), Signal::TERM);
+    assert_eq!(strace.wait().unwrap().code(), Some(0));
+    Calls::of(&fs::read_to_string(trace).unwrap())
 }
 
 /// One line a call, at the place where what it says was so: what is sent, when the call began; all else, when it was over.
@@ -172,4 +191,23 @@ fn a_crate_file_is_on_disk_before_its_row_and_its_row_before_the_answer() {
     let folder = calls.after(moved, &["sync(", "/registry/crates/hello>"]);
     let said = calls.after(folder, &["<socket:", OK]);
     calls.committed_between(folder, said);
+}
+
+#[test]
+fn a_witness_has_the_tree_on_disk_before_it_cosigns() {
+    if !can_trace() {
+        return;
+    }
+    let (folder, log) = (WitnessFolder::new(), MemoryLog::new("crates.example.org/index", 3));
+    let trace = folder.path().with_extension("trace");
+    let mut strace = traced(&trace);
+    strace.args(folder.arguments(&log));
+    let mut served = ServedWitness::of(strace);
+    assert_eq!(served.add(&log.request(0)).status, 200);
+    let calls = ended(&mut served.child, &trace);
+    let asked = calls.after(0, &["<socket:", "\"POST /add-checkpoint"]);
+    let written = calls.after(asked, &["sync(", "/witness/trees/."]);
+    let moved = calls.after(written, &["rename", "/witness/trees/"]);
+    let folder = calls.after(moved, &["sync(", "/witness/trees>"]);
+    calls.after(folder, &["<socket:", OK]);
 }

@@ -4,15 +4,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use asymmetric_token::{Claims, Mutation};
 use jiff::Timestamp;
@@ -22,14 +20,9 @@ use registry_gateway::vault::Vault;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::bearer_registry::{BearerRegistry, Received, Say};
+use crate::common::moments::{Dice, MOST_TRIES, Moment, ODDS, VERSIONS, publish};
 use crate::common::served::{Served, program};
 use crate::common::{SoftwareKey, Upload, store};
-
-pub(crate) const VERSIONS: usize = 500;
-/// One publish in so many ends in a kill.
-pub(crate) const ODDS: u64 = 40;
-/// Of one version. A test that has lost a thread comes to an end by it: nothing that the thread was to do succeeds any more.
-pub(crate) const MOST_TRIES: usize = 100;
 
 /// A gateway that is started again whenever it was killed.
 struct Mortal {
@@ -41,60 +34,6 @@ struct Mortal {
     process: Arc<AtomicU32>,
     key: SoftwareKey,
     deaths: AtomicUsize,
-}
-
-/// When it is killed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
-    HalfOfTheBody,
-    AllOfTheBody,
-    Answered,
-}
-
-impl Moment {
-    /// Of one publish in [`ODDS`].
-    pub(crate) fn of(dice: &mut Dice) -> Option<Self> {
-        match dice.roll() % ODDS {
-            0 => Some(Self::HalfOfTheBody),
-            1 => Some(Self::AllOfTheBody),
-            2 => Some(Self::Answered),
-            _ => None,
-        }
-    }
-}
-
-/// Returns the answer's status.
-pub(crate) fn publish(
-    address: &str,
-    token: &str,
-    upload: &Upload,
-    moment: Option<Moment>,
-    kill: impl Fn(),
-) -> io::Result<u16> {
-    let kill_if = |wanted| {
-        if moment == Some(wanted) {
-            kill();
-        }
-    };
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let body = upload.body();
-    write!(
-        stream,
-        "PUT /api/v1/crates/new HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
-        body.len()
-    )?;
-    let (one, other) = body.split_at(body.len() / 2);
-    stream.write_all(one)?;
-    kill_if(Moment::HalfOfTheBody);
-    stream.write_all(other)?;
-    kill_if(Moment::AllOfTheBody);
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    kill_if(Moment::Answered);
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    status.ok_or_else(|| io::Error::other("no answer"))
 }
 
 impl Mortal {
@@ -145,7 +84,7 @@ impl Mortal {
 
     /// The answer's status.
     fn publish(&self, token: &str, upload: &Upload, moment: Option<Moment>) -> io::Result<u16> {
-        publish(&self.address, token, upload, moment, || kill(&self.process))
+        Ok(publish(&self.address, token, upload, moment, || kill(&self.process))?.status)
     }
 
     /// Four clients publish all versions; each tries with fresh tokens until its version is there. Returns the tokens of
@@ -231,22 +170,6 @@ fn kill(process: &AtomicU32) {
     if let Some(process) = Pid::from_raw(id.cast_signed()) {
         // Whoever starts it again may have ended it meanwhile.
         let _ = kill_process(process, Signal::KILL);
-    }
-}
-
-/// xorshift64.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new() -> Self {
-        Self(RandomState::new().hash_one(0) | 1)
-    }
-
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 8
     }
 }
 

@@ -140,3 +140,46 @@ fn a_remembered_token_is_good_for_reading_only() {
     // Nor is one that looks nearly like it.
     read(&fixture, &format!("{token}A")).assert_refused(401, "not a usable asymmetric token");
 }
+
+const ACCOUNT: &str =
+    "SELECT owed FROM spender JOIN \"user\" AS person ON person.id = spender.\"user\" WHERE name = 'alice'";
+
+/// Time for so many milliseconds goes by for what Alice has spent.
+fn alice_owes(fixture: &Fixture, milliseconds: i64) {
+    let now = Timestamp::now().as_millisecond();
+    let alice = "\"user\" = (SELECT id FROM \"user\" WHERE name = 'alice')";
+    fixture.sql(&format!("UPDATE spender SET owed = {milliseconds}, at = {now} WHERE {alice}"));
+}
+
+/// A user's share of what is remembered as spent is full after 20,000 tokens and challenges within 25 hours.
+#[test]
+fn a_user_who_has_spent_a_great_deal_has_to_wait_and_nobody_else() {
+    const FULL: i64 = 25 * 3_600_000;
+    let fixture = Fixture::new();
+    let other = SoftwareKey::new(7);
+    fixture.add_key(&other, "alice", registry_gateway::keys::Role::Both);
+    let by = |key: &SoftwareKey, upload: &Upload| {
+        let claims = Claims::mutate(crate::common::now(), upload.mutation());
+        fixture.put_new(&key.token(fixture.url(), &claims), upload)
+    };
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    assert_eq!(fixture.sql(ACCOUNT), (FULL / 20_000).to_string());
+    alice_owes(&fixture, FULL);
+    let upload = Upload::new("hello", "1.1.0");
+    let token = fixture.publish_token(&upload);
+    let refused = fixture.put_new(&token, &upload);
+    refused.assert_refused(
+        429,
+        "alice has changed so much lately that this registry can remember no more of it: at most 20000",
+    );
+    let seconds: u64 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=5).contains(&seconds), "{seconds}");
+    by(&other, &upload).assert_refused(429, "alice has changed so much lately");
+    by(&fixture.bob, &Upload::new("world", "1.0.0")).assert_ok();
+    fixture.get("/index/he/ll/hello").assert_ok();
+    // The token was not spent, and there is room for one again.
+    alice_owes(&fixture, FULL - FULL / 20_000);
+    fixture.put_new(&token, &upload).assert_ok();
+    assert!(fixture.sql(ACCOUNT).parse::<i64>().unwrap() > FULL - 60_000);
+    by(&other, &Upload::new("hello", "1.2.0")).assert_refused(429, "alice has changed so much lately");
+}

@@ -2,8 +2,10 @@
 //! configuration is read. What `yk-cargo` and cargo do there is tested with the other pages.
 #![cfg(unix)]
 
+use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -19,17 +21,30 @@ use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::served::signal;
 
 /// What changes the host, or is somebody else's.
-const NOT_OURS: [&str; 9] = [
+const NOT_OURS: [&str; 12] = [
     "cargo install ",
     "cargo publish ",
+    "cargo xtask dist",
     "cp -a ",
     "journalctl ",
     // The way into a PostgreSQL is gone by `store_copy`.
     "registry-gateway store ",
+    "sudo apt-get ",
     "sudo install ",
+    "sudo systemd-sysusers ",
     "sudo -i",
     "systemctl ",
     "yk-cargo ",
+];
+
+/// What stands in for the programs of others that give credentials.
+const PROVIDERS: [(&str, &str); 3] = [
+    (
+        "cargo-credential-netrc",
+        r#"echo '{"v":[1]}'; read x; echo '{"Ok":{"kind":"get","token":"of-alice","cache":"session","operation_independent":true}}'"#,
+    ),
+    ("aws", "echo of-alice"),
+    ("cloudsmith-token", "echo of-alice"),
 ];
 
 fn page() -> String {
@@ -61,7 +76,14 @@ impl Host {
         let front = BearerRegistry::start();
         let places = format!(r#"{{"dl":"{0}/dl","api":"{0}","asymmetric":{{"window":900}}}}"#, front.url());
         front.on("GET /index/config.json", Say::ok(places));
-        Self { folder: tempfile::tempdir().unwrap(), registry, front, config: None }
+        let host = Self { folder: tempfile::tempdir().unwrap(), registry, front, config: None };
+        for (program, script) in PROVIDERS {
+            let path = host.path("programs").join(program);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        host
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -73,9 +95,12 @@ impl Host {
         let root = self.folder.path().to_str().unwrap();
         text.replace("/etc/registry-gateway", &format!("{root}/etc"))
             .replace("/var/lib/registry-gateway", &format!("{root}/var"))
+            .replace("/usr/local/libexec", &format!("{root}/programs"))
             .replace("http://127.0.0.1:8001", &self.registry.url())
             .replace("https://crates.example.org", &self.front.url())
+            .replace("/var/lib/witness", &format!("{root}/witness"))
             .replace("127.0.0.1:8000", "127.0.0.1:0")
+            .replace("127.0.0.1:8020", "127.0.0.1:0")
     }
 
     fn obey(&mut self, line: &str, page: &str) {
@@ -84,7 +109,8 @@ impl Host {
             self.config = Some(file.into());
             return;
         }
-        let mut words = line.split_whitespace();
+        // The quotation marks are a shell's: what is in them has no blanks here.
+        let mut words = line.split_whitespace().map(|word| word.trim_matches('\''));
         assert_eq!(words.next(), Some("registry-gateway"), "{line}: this test does not know how");
         let words: Vec<_> = words.collect();
         let mut command = Command::new("timeout");
@@ -93,9 +119,13 @@ impl Host {
             .args(&words)
             .current_dir(self.folder.path());
         command.env_remove("REGISTRY_GATEWAY_STORE").env_remove("REGISTRY_GATEWAY_CONFIG");
+        command.env("PATH", format!("{}:{}", self.path("programs").display(), env::var("PATH").unwrap()));
         command.envs(self.config.as_ref().map(|file| ("REGISTRY_GATEWAY_CONFIG", file)));
         if words[0] == "serve" {
-            return serves(command);
+            return serves(command, "index sparse+");
+        }
+        if words.starts_with(&["witness", "serve"]) {
+            return serves(command, "witness witness.example.org+");
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -117,7 +147,7 @@ impl Host {
         serve.args(["20", env!("CARGO_BIN_EXE_registry-gateway"), "serve"]);
         serve.env("REGISTRY_GATEWAY_CONFIG", self.path("etc/registry-gateway.toml"));
         serve.env("CREDENTIALS_DIRECTORY", self.path("etc"));
-        serves(serve);
+        serves(serve, "index sparse+");
     }
 
     /// What Alice does with her invite.
@@ -129,11 +159,11 @@ impl Host {
 }
 
 /// Until it says so, and then no longer.
-fn serves(mut command: Command) {
+fn serves(mut command: Command, first: &str) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.next().unwrap().unwrap().starts_with("index sparse+"));
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    assert!(lines.next().unwrap().unwrap().starts_with(first));
+    assert!(lines.map(Result::unwrap).take(2).any(|line| line == "ready"));
     signal(child.id(), Signal::TERM);
     assert!(child.wait().unwrap().code().is_none_or(|code| code == 0 || code == 124));
 }
@@ -180,6 +210,8 @@ fn every_piece_of_configuration_is_understood() {
             "[tls]\ncertificate = \"x\"\n"
         } else if setting.starts_with("minimum-") || setting.starts_with("allow-") {
             "[attestation]\n"
+        } else if setting.starts_with("approvals = ") {
+            "[staging]\n"
         } else {
             ""
         };
@@ -196,9 +228,12 @@ fn every_piece_of_configuration_is_understood() {
 fn the_unit_fits_the_page() {
     let unit = include_str!("../../dist/registry-gateway.service");
     let page = page();
-    for path in ["/etc/registry-gateway/registry-gateway.toml", "/usr/local/bin/"] {
+    for path in ["/etc/registry-gateway/registry-gateway.toml", "/usr/local/bin", "registry-gateway.sysusers"]
+    {
         assert!(unit.contains(path) && page.contains(path), "{path}");
     }
+    let user = include_str!("../../dist/registry-gateway.sysusers");
+    assert!(unit.contains("\nUser=registry-gateway\n") && user.contains("\nu registry-gateway "), "{user}");
     assert!(unit.contains("LoadCredential=credentials.key:/etc/registry-gateway/credentials.key"), "{unit}");
     assert!(
         unit.contains("StateDirectory=registry-gateway\n")

@@ -76,6 +76,13 @@ fn an_invite_is_said_once_and_kept_as_a_hash() {
         next.contains("good once, until") && next.contains("yk-cargo enroll REGISTRY --invite"),
         "{next}"
     );
+    let list = succeeds(store, &["user", "list"]);
+    assert!(list.contains("carol\tactive\t0 keys\tinvited until 20"), "{list}");
+    fixture.sql("UPDATE invite SET expires = '2026-01-01T00:00:00Z'");
+    assert!(succeeds(store, &["user", "list"]).ends_with("carol\tactive\t0 keys\n"), "it has expired");
+    let output = run(store, &["user", "add", "--invite", "dora"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim().len(), 29, "the code alone");
+    assert!(succeeds(store, &["user", "list"]).contains("dora\tactive\t0 keys\tinvited until 20"));
     let (shown, bare) = (code.trim(), code.trim().replace('-', ""));
     for file in std::fs::read_dir(store).unwrap() {
         let file = file.unwrap().path();
@@ -191,7 +198,9 @@ fn an_older_store_is_brought_up() {
     let database = rusqlite::Connection::open(folder.path().join("registry.db")).unwrap();
     database
         .execute_batch(
-            "DROP TABLE log_end; DROP TABLE offered_text; DROP TABLE offered; DROP TABLE in_doubt; DROP TABLE counted; DROP TABLE forgotten;
+            "DROP TABLE approval; DROP TABLE approver; DROP TABLE staged; DROP TABLE staging_token; DROP TABLE publisher;
+             ALTER TABLE key DROP COLUMN crates;
+             DROP TABLE log_end; DROP TABLE spender; DROP TABLE tile; DROP TABLE checkpoint; DROP TABLE signer; DROP TABLE cosignature; DROP TABLE shown; DROP TABLE offered_text; DROP TABLE offered; DROP TABLE in_doubt; DROP TABLE counted; DROP TABLE forgotten;
              DROP INDEX key_user;
              ALTER TABLE crate DROP COLUMN revision; CREATE INDEX audit_version ON audit (seq);
              DROP TABLE invite; DROP TABLE secret; ALTER TABLE user DROP COLUMN removed;

@@ -76,6 +76,12 @@ impl<'a> Database<'a> {
         self.gateway_as(OWNER)
     }
 
+    /// From now on the log is not signed, so that no COMMIT is another one's than the publish's.
+    fn signs_no_more(&self) {
+        while self.sql("SELECT count(*) FROM checkpoint WHERE size = (SELECT size FROM log_end)") == "0" {}
+        self.sql("ALTER TABLE checkpoint ADD CONSTRAINT no_more CHECK (false) NOT VALID");
+    }
+
     fn gateway_as(&self, user: &str) -> Fixture {
         Fixture::with(|config| {
             config.store = self.url(user).parse().unwrap();
@@ -291,6 +297,7 @@ fn the_databases_clock_is_the_one_that_counts() {
 fn a_commit_whose_answer_is_lost() {
     let Some(database) = Database::new() else { return };
     let fixture = database.gateway();
+    database.signs_no_more();
     for (others, version) in ["1.0.0", "2.0.0"].into_iter().enumerate() {
         database.network.after_commits(others as u32, Commit::Unanswered);
         fixture.publish(&Upload::new("hello", version)).assert_ok();
@@ -304,6 +311,7 @@ fn a_commit_whose_answer_is_lost() {
 fn a_commit_that_is_lost() {
     let Some(database) = Database::new() else { return };
     let fixture = database.gateway();
+    database.signs_no_more();
     let upload = Upload::new("hello", "1.0.0");
     let token = fixture.publish_token(&upload);
     database.network.after_commits(0, Commit::Lost);
@@ -328,6 +336,7 @@ fn a_commit_that_is_waited_for() {
 /// The server has waited for it too, and has given the transaction up.
 fn a_commit_that_does_not_arrive(database: &Database<'_>) {
     let fixture = database.gateway();
+    database.signs_no_more();
     let upload = Upload::new("hello", "1.0.0");
     let token = fixture.publish_token(&upload);
     database.network.after_commits(0, Commit::Stuck);
@@ -339,6 +348,7 @@ fn a_commit_that_does_not_arrive(database: &Database<'_>) {
 /// That is what is said. The token was spent, as turns out later.
 fn a_commit_of_which_nothing_can_be_found_out(database: &Database<'_>) {
     let fixture = database.gateway();
+    database.signs_no_more();
     let upload = Upload::new("hello", "1.0.0");
     let token = fixture.publish_token(&upload);
     database.network.after_commits(0, Commit::UnansweredAndAway);
@@ -348,6 +358,9 @@ fn a_commit_of_which_nothing_can_be_found_out(database: &Database<'_>) {
     retried_until(|| operators(&fixture, "/readyz").status == 200);
     fixture.put_new(&token, &upload).assert_refused(401, "used before");
     fixture.publish(&upload).assert_ok();
+    // What was begun is settled before.
+    assert_eq!(database.outcomes(), ["failed", "done"]);
+    assert_eq!(database.sql("SELECT count(*) FROM open_intent"), "0");
 }
 
 #[test]
@@ -433,14 +446,14 @@ fn a_server_that_is_read_only_or_frozen_or_restarted() {
     read_only("on");
     retried_until(|| operators(&fixture, "/readyz").status == 503);
     let failing = Failing::refused(&fixture, "1.0.0", "", "read-only", &[]);
-    fixture.get("/index/he/ll/hello").assert_ok();
+    // By a connection from before, when nobody else has it: no new one is made.
+    retried_until(|| fixture.get("/index/he/ll/hello").status == 200);
     read_only("off");
     failing.recovers();
 
-    let all = cluster.processes();
-    all.iter().for_each(|process| signal(*process, Signal::STOP));
+    let frozen = cluster.freeze();
     let failing = Failing::refused(&fixture, "2.0.0", NO_ANSWER, "2 seconds", &[]);
-    all.iter().for_each(|process| signal(*process, Signal::CONT));
+    frozen.go_on();
     failing.recovers();
 
     signal(cluster.postmaster(), Signal::QUIT);
@@ -457,6 +470,7 @@ fn a_commit_without_an_answer_is_told_when_a_standby_has_it() {
     let Some(cluster) = Cluster::with(5432, &[], &[]) else { return };
     let database = Database::of(&cluster);
     let fixture = database.gateway();
+    database.signs_no_more();
     let standbys = |names: &str| {
         cluster.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
         cluster.sql("postgres", "SELECT pg_reload_conf()");
@@ -500,6 +514,24 @@ fn a_database_that_is_away_at_the_start() {
         database.network.is(Weather::Good);
         starting.join().unwrap().stop(Signal::TERM);
     });
+}
+
+/// Nobody is there who needs its last words.
+#[test]
+fn a_gateway_that_ends_while_its_database_is_silent() {
+    let Some(database) = Database::new() else { return };
+    let mut command = program(Path::new(&database.url(OWNER)));
+    let log = tempfile::NamedTempFile::new().unwrap();
+    command.stderr(log.reopen().unwrap());
+    let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
+    database.network.is(Weather::Silent);
+    let asked = Instant::now();
+    served.stop(Signal::TERM);
+    // Five seconds, and as many for a busy machine.
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let said = fs::read_to_string(log.path()).unwrap();
+    assert!(said.contains("does not answer, and is not waited for"), "{said}");
+    database.network.is(Weather::Good);
 }
 
 /// However slowly they read, and none of it is kept in a file on the way.

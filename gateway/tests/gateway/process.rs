@@ -13,11 +13,10 @@ use jiff::Timestamp;
 use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::vault::Vault;
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::served::{Served, for_everybody, signal};
-use crate::common::{SoftwareKey, Upload, crate_file, store};
+use crate::common::{SoftwareKey, Upload, store};
 
 /// A store with a key that may do everything.
 struct Registry {
@@ -80,7 +79,9 @@ fn limit(process: u32, name: &str) -> (String, String) {
 fn signals_that_ask_for_nothing_end_nothing() {
     let registry = Registry::new();
     let served = registry.served(&[]);
-    for harmless in [Signal::USR1, Signal::USR2, Signal::XFSZ, Signal::PIPE, Signal::HUP] {
+    let timers = [Signal::ALARM, Signal::VTALARM, Signal::PROF];
+    let others = [Signal::USR1, Signal::USR2, Signal::XFSZ, Signal::IO, Signal::PIPE, Signal::HUP];
+    for harmless in timers.into_iter().chain(others) {
         signal(served.child.id(), harmless);
         registry.read(&served);
     }
@@ -103,30 +104,18 @@ fn a_hangup_says_what_is_read_again() {
     served.stop(Signal::TERM);
 }
 
-/// Random bytes, which do not become fewer.
-fn large(version: &str) -> Upload {
-    let mut seed = 1_u64;
-    let random = std::iter::repeat_with(|| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (seed >> 56) as u8
-    });
-    let bytes: Vec<u8> = random.take(3 << 20).collect();
-    let manifest = format!("[package]\nname = \"large\"\nversion = \"{version}\"\nedition = \"2024\"\n");
-    let entries = [("Cargo.toml", manifest.as_bytes()), ("src/data", &bytes)];
-    let json = json!({ "name": "large", "vers": version });
-    Upload::of("large", version, &json, &crate_file("large", version, &entries))
-}
-
 /// `ulimit -f` in units of 512 bytes: 2 MiB.
 #[test]
 fn a_file_that_may_not_grow_is_answered() {
     let registry = Registry::new();
     let served = registry.served(&["-f 4096"]);
-    registry.publish(&served, &large("1.0.0")).assert_refused(500, "the upload could not be stored");
+    registry
+        .publish(&served, &Upload::large("large", "1.0.0", 3 << 20))
+        .assert_refused(500, "the upload could not be stored");
     registry.publish(&served, &Upload::new("hello", "1.0.0")).assert_ok();
     served.stop(Signal::TERM);
     let served = registry.served(&[]);
-    registry.publish(&served, &large("1.0.0")).assert_ok();
+    registry.publish(&served, &Upload::large("large", "1.0.0", 3 << 20)).assert_ok();
     served.stop(Signal::TERM);
 }
 

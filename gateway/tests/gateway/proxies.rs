@@ -1,6 +1,8 @@
-//! The proxies of docs/gateway.md in front of the gateway, configured word by word as there.
+//! The proxies of docs/gateway.md in front of a gateway, and of two, configured word by word as there.
 #![cfg(unix)]
 
+#[cfg(target_os = "linux")]
+use std::collections::HashSet;
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -12,16 +14,22 @@ use std::time::Duration;
 use asymmetric_token::{Checksum, Mutation};
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use crate::common::cluster::OWNER;
+#[cfg(target_os = "linux")]
+use crate::common::database::Database;
+#[cfg(target_os = "linux")]
+use crate::common::served::serve;
 use crate::common::{Fixture, Response, Upload, crate_file};
 
 const TIMES: usize = 12;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the page has in a block of this kind.
-fn example(kind: &str) -> String {
+/// What the page has in its blocks of this kind: first for one gateway, then for two.
+fn example(kind: &str, number: usize) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gateway.md");
     let page = fs::read_to_string(page).unwrap();
-    page.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap().to_owned()
+    page.split(&format!("```{kind}\n")).nth(number).unwrap().split("```").next().unwrap().to_owned()
 }
 
 /// A port that is free now, and that nobody else in this program gets.
@@ -37,24 +45,18 @@ fn port() -> u16 {
     }
 }
 
-/// A proxy that runs, and the gateway behind it.
-struct Proxied {
-    gateway: Fixture,
+/// A proxy that runs.
+struct Proxy {
     port: u16,
     child: Child,
     _folder: TempDir,
 }
 
-impl Proxied {
-    /// `config` makes of the proxy's and the gateway's port, and of a folder, the text of the proxy's configuration.
-    fn new(mut command: Command, config: impl FnOnce(u16, u16, &Path) -> String) -> Option<Self> {
-        let (port, folder) = (port(), tempfile::tempdir().unwrap());
-        let gateway = Fixture::with(|config| {
-            config.url = Some(format!("http://127.0.0.1:{port}"));
-            config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-        });
-        let behind = gateway.running().address().port();
-        fs::write(folder.path().join("config"), config(port, behind, folder.path())).unwrap();
+impl Proxy {
+    /// `config` makes of a folder the text of its configuration, in which it listens on this port.
+    fn new(mut command: Command, port: u16, config: impl FnOnce(&Path) -> String) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config"), config(folder.path())).unwrap();
         command.current_dir(folder.path()).env("HOME", folder.path()).stdin(Stdio::null());
         command.stderr(fs::File::create(folder.path().join("log")).unwrap());
         let mut child = match command.spawn() {
@@ -65,7 +67,7 @@ impl Proxied {
             let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", fs::read_to_string(folder.path().join("log")).unwrap());
         }
-        Some(Self { gateway, port, child, _folder: folder })
+        Some(Self { port, child, _folder: folder })
     }
 
     /// Sends everything, and reads then.
@@ -88,8 +90,9 @@ impl Proxied {
         Some(Response::parse(&answer))
     }
 
-    fn passes_on_what_is_done_and_why_not(&self) {
-        let (gateway, new) = (&self.gateway, "/api/v1/crates/new");
+    /// `gateway` is behind it.
+    fn passes_on_what_is_done_and_why_not(&self, gateway: &Fixture) {
+        let new = "/api/v1/crates/new";
         let hello = Upload::new("hello", "1.0.0");
         self.send("PUT", new, Some(&gateway.publish_token(&hello)), &hello.body()).unwrap().assert_ok();
         let read = gateway.read_token();
@@ -115,7 +118,7 @@ impl Proxied {
     }
 }
 
-impl Drop for Proxied {
+impl Drop for Proxy {
     fn drop(&mut self) {
         // It has ended, or the test has failed.
         let _ = self.child.kill();
@@ -130,21 +133,33 @@ fn of_size(bytes: usize) -> Upload {
     Upload { file, ..Upload::new("hello", "2.0.0") }
 }
 
+/// A gateway behind a proxy on this port.
+fn gateway(port: u16) -> Fixture {
+    Fixture::with(|config| {
+        config.url = Some(format!("http://127.0.0.1:{port}"));
+        config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+}
+
+/// The page's text with other addresses, each of which has to be in it.
+fn with(text: &str, addresses: &[(&str, String)]) -> String {
+    addresses.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{text}");
+        text.replace(from, to)
+    })
+}
+
 /// The page's server, in plain HTTP, with these lines more; in one process, so that it ends when it is told to.
-fn nginx(more: &str) -> Option<Proxied> {
+fn nginx(port: u16, number: usize, behind: &[(&str, String)], more: &str) -> Option<Proxy> {
     let program = ["/usr/sbin/nginx"].into_iter().find(|path| Path::new(path).exists()).unwrap_or("nginx");
     let mut command = Command::new(program);
     command.args(["-c", "config", "-e", "log", "-p", "."]);
-    Proxied::new(command, |port, behind, folder| {
-        let server: String = example("nginx")
-            .lines()
-            .filter(|line| !line.trim().starts_with("ssl_"))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let server = server
-            .replace("listen 443 ssl;", &format!("listen 127.0.0.1:{port}; {more}"))
-            .replace("127.0.0.1:8000", &format!("127.0.0.1:{behind}"));
-        assert!(server.contains(&port.to_string()) && server.contains(&behind.to_string()), "{server}");
+    let lines = example("nginx", number);
+    let plain = lines.lines().filter(|line| !line.trim().starts_with("ssl_"));
+    let server: String = plain.map(|line| format!("{line}\n")).collect();
+    let server = with(&server, &[("listen 443 ssl;", format!("listen 127.0.0.1:{port}; {more}"))]);
+    let server = with(&server, behind);
+    Proxy::new(command, port, |folder| {
         let here = folder.display();
         let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {here}/{name};\n"))
@@ -155,11 +170,22 @@ fn nginx(more: &str) -> Option<Proxied> {
     })
 }
 
+fn caddy(port: u16, number: usize, behind: &[(&str, String)]) -> Option<Proxy> {
+    let mut command = Command::new("caddy");
+    command.args(["run", "--config", "config", "--adapter", "caddyfile"]);
+    let site = [("crates.example.org {", format!("http://127.0.0.1:{port} {{"))];
+    let site = with(&with(&example("caddyfile", number), &site), behind);
+    Proxy::new(command, port, |_| format!("{{\n\tadmin off\n}}\n{site}"))
+}
+
 #[test]
 fn nginx_passes_on_what_is_done_and_why_not() {
     for more in ["", "proxy_request_buffering off;"] {
-        match nginx(more) {
-            Some(proxied) => proxied.passes_on_what_is_done_and_why_not(),
+        let port = port();
+        let gateway = gateway(port);
+        let behind = [("127.0.0.1:8000", gateway.running().address().to_string())];
+        match nginx(port, 1, &behind, more) {
+            Some(proxy) => proxy.passes_on_what_is_done_and_why_not(&gateway),
             None => eprintln!("skipped: nginx is not installed"),
         }
     }
@@ -167,17 +193,62 @@ fn nginx_passes_on_what_is_done_and_why_not() {
 
 #[test]
 fn caddy_passes_on_what_is_done_and_why_not() {
-    let mut command = Command::new("caddy");
-    command.args(["run", "--config", "config", "--adapter", "caddyfile"]);
-    let proxied = Proxied::new(command, |port, behind, _| {
-        let site = example("caddyfile")
-            .replace("crates.example.org {", &format!("http://127.0.0.1:{port} {{"))
-            .replace("127.0.0.1:8000", &format!("127.0.0.1:{behind}"));
-        assert!(site.contains(&port.to_string()) && site.contains(&behind.to_string()), "{site}");
-        format!("{{\n\tadmin off\n}}\n{site}")
-    });
-    match proxied {
-        Some(proxied) => proxied.passes_on_what_is_done_and_why_not(),
+    let port = port();
+    let gateway = gateway(port);
+    let behind = [("127.0.0.1:8000", gateway.running().address().to_string())];
+    match caddy(port, 1, &behind) {
+        Some(proxy) => proxy.passes_on_what_is_done_and_why_not(&gateway),
         None => eprintln!("skipped: caddy is not installed"),
     }
+}
+
+/// Publishes go to both in turn, and when one is killed to the other. The proxy may tell once of each that the dead one has gone:
+/// whether that had taken it is not known to it.
+#[cfg(target_os = "linux")]
+fn before_two(start: impl FnOnce(u16, &[(&str, String)]) -> Option<Proxy>) {
+    let Some(database) = Database::new() else { return };
+    let port = port();
+    let one = Fixture::with(|config| {
+        config.store = database.place(OWNER);
+        config.url = Some(format!("http://127.0.0.1:{port}"));
+    });
+    let (other, address) = serve(&database.url(), &format!("http://127.0.0.1:{port}"));
+    let behind =
+        [("10.0.0.11:8000", one.running().address().to_string()), ("10.0.0.12:8000", address.to_string())];
+    let Some(proxy) = start(port, &behind) else {
+        eprintln!("skipped: the proxy is not installed");
+        return;
+    };
+    // Returns which gateway has answered: what its requests are called begins alike.
+    let publish = |number: usize, tries: usize| {
+        let upload = Upload::new("hello", &format!("1.0.{number}"));
+        let send = || {
+            let token = one.publish_token(&upload);
+            proxy.send("PUT", "/api/v1/crates/new", Some(&token), &upload.body()).unwrap()
+        };
+        let answer = (1..tries).map(|_| send()).find(|answer| answer.status != 502).unwrap_or_else(send);
+        answer.assert_ok();
+        answer.field("x-request-id").unwrap().split_once('-').unwrap().0.to_owned()
+    };
+    let answered = |numbers: std::ops::Range<usize>, tries| {
+        numbers.map(|number| publish(number, tries)).collect::<HashSet<_>>().len()
+    };
+    assert_eq!(answered(0..4, 1), 2);
+    // It is killed when it is dropped.
+    drop(other);
+    assert_eq!(answered(4..8, 2), 1);
+    assert_eq!(database.sql("SELECT count(*) FROM published"), "8");
+    assert!(database.run(&["audit", "verify"]).status.success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nginx_goes_on_with_the_other_gateway() {
+    before_two(|port, behind| nginx(port, 2, behind, ""));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn caddy_goes_on_with_the_other_gateway() {
+    before_two(|port, behind| caddy(port, 2, behind));
 }

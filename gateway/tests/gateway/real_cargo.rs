@@ -6,13 +6,11 @@ use registry_gateway::config::Reads;
 use serde_json::{Value, json};
 
 use crate::common::Fixture;
-#[cfg(target_os = "linux")]
-use crate::common::cluster::OWNER;
 use crate::common::computer::Computer;
 #[cfg(target_os = "linux")]
 use crate::common::database::Database;
 #[cfg(target_os = "linux")]
-use crate::common::round_robin::RoundRobin;
+use crate::common::round_robin::two_in_turn;
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(
@@ -146,14 +144,7 @@ fn a_workspace_of_three() {
 #[test]
 fn through_two_gateways_in_turn() {
     let Some(database) = Database::new() else { return };
-    let balancer = RoundRobin::new();
-    let [one, other] = [(); 2].map(|()| {
-        Fixture::with(|config| {
-            config.store = database.place(OWNER);
-            config.url = Some(format!("http://{}", balancer.address));
-        })
-    });
-    balancer.lead_to([&one, &other].map(|gateway| gateway.running().address()).to_vec());
+    let [one, _other] = two_in_turn(&database);
     a_crates_life(&one);
     publish_a_workspace(&one);
     assert!(database.run(&["audit", "verify"]).status.success());

@@ -1,22 +1,25 @@
-//! What a gateway of a PostgreSQL has beside it: the key file, and the last place in the log that it has seen.
+//! What a gateway of a PostgreSQL has beside it: the key file, and the last place in the log that it has seen. And how a log goes on that
+//! has lost its end, in a folder too.
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use asymmetric_token::Mutation;
 use jiff::Timestamp;
-use registry_gateway::audit::Point;
-use registry_gateway::store::{Signed, Store, StoreError};
+use registry_gateway::store::{LastSeen, Signed, Store, StoreError};
 use registry_gateway::vault::{Vault, VaultError};
 use registry_gateway::{Gateway, StartError};
 
+use crate::common::bearer_registry::Say;
 use crate::common::cluster::OWNER;
 use crate::common::database::Database;
-use crate::common::{Fixture, Upload};
-
-/// The object identifier of P-384, which every unsealed key in PKCS#8 has in it (RFC 5480, 2.1.1.1).
-const P384: &str = "2b81040022";
+use crate::common::front::Front;
+use crate::common::served::program;
+use crate::common::{Fixture, Upload, store};
 
 /// Why a gateway with the settings of this one does not start.
 fn refused(fixture: &Fixture) -> StoreError {
@@ -32,14 +35,13 @@ fn secrets_are_sealed_with_the_key_file() {
     let mut fixture = database.gateway();
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
     fixture.restart();
-    let secrets = database.sql("SELECT name, length(bytes), encode(bytes, 'hex') FROM secret ORDER BY name");
+    let secrets = database.sql("SELECT name, length(bytes) FROM secret ORDER BY name");
     let secrets: Vec<Vec<&str>> = secrets.lines().map(|line| line.split('|').collect()).collect();
     // A nonce of 12 bytes, and a tag of 16.
     for (secret, (name, length)) in
-        secrets.iter().zip([("challenge key", 60), ("head key", 213), ("server key", 60)])
+        secrets.iter().zip([("challenge key", 60), ("log key 1", 60), ("server key", 60)])
     {
         assert_eq!((secret[0], secret[1]), (name, length.to_string().as_str()));
-        assert!(!secret[2].contains(P384), "{name}");
     }
     assert_eq!(secrets.len(), 3);
 
@@ -71,6 +73,7 @@ fn secrets_are_sealed_with_the_key_file() {
 fn backed_up(database: &Database) -> (Fixture, Database) {
     let mut fixture = database.gateway();
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    fixture.config.listen = fixture.running().address();
     fixture.running.take().unwrap().stop();
     let backup = database.backup();
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
@@ -83,7 +86,8 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     let Some(database) = Database::new() else { return };
     let (mut fixture, backup) = backed_up(&database);
     fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
-    let seen = fixture.running().store().audit_end().unwrap();
+    let seen = LastSeen { generation: 1, point: fixture.running().store().audit_end().unwrap() };
+    let shown = note_of(&fixture, seen.point.seq);
     database.restore(backup);
 
     let upload = Upload::new("hello", "1.2.0");
@@ -107,26 +111,172 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     });
     other.publish(&Upload::new("other", "1.0.0")).assert_ok();
     other.publish(&Upload::new("other", "1.1.0")).assert_ok();
-    other.running.take().unwrap().stop();
     refused_while_running();
 
+    // The other one has seen what is there now, and goes on.
     let end = database.open().unwrap().audit_end().unwrap();
     let lost = seen.to_string();
-    for _ in 0..2 {
-        let said = database.succeeds(&["store", "accept-restore", "--lost", &lost]);
-        assert!(said.starts_with(&format!("{lost}\t")), "{said}");
+    let state = fixture.config.postgres.state.clone().unwrap();
+    let first = accepts(&database, &state, &[]);
+    let again = accepts(&database, &state, &["--lost", &lost]);
+    assert!(first.starts_with(&format!("2\t{end}\n")), "{first}");
+    assert!(again.starts_with("2\t"), "{again}");
+    let entries = database.open().unwrap().audit_entries(end.seq + 1, end.seq + 9).unwrap();
+    let begins: Vec<_> = entries.iter().filter(|entry| entry.contains("accept-restore")).collect();
+    assert_eq!(begins.len(), 1, "{entries:?}");
+    assert_eq!(begins[0], &entries[0], "it is the first one of the generation");
+    for said in [format!(r#""found":"{end}""#), format!(r#""lost":"{lost}""#), r#""generation":2"#.to_owned()]
+    {
+        assert!(begins[0].contains(&said), "{begins:?} does not say {said}");
     }
-    let entry = database.open().unwrap().audit_entries(end.seq + 1, end.seq + 9).unwrap();
-    assert_eq!(entry.len(), 1, "{entry:?}");
-    assert!(entry[0].contains(&format!(r#""action":"accept-restore","found":"{end}""#)), "{entry:?}");
-    assert!(entry[0].contains(&format!(r#""lost":"{lost}""#)), "{entry:?}");
+    // What the gateway has shown last, and not what the backup has.
+    let text = shown.split("\n\n").next().unwrap().replace('\n', "\\n");
+    assert!(begins[0].contains(&text), "{begins:?} does not have {text}");
 
     fixture.publish(&upload).assert_ok();
+    other.publish(&Upload::new("other", "1.2.0")).assert_ok();
+    let size = database.open().unwrap().audit_end().unwrap().seq;
+    let notes = [&fixture, &other].map(|gateway| note_of(gateway, size));
+    assert_eq!(notes[0], notes[1]);
+    assert_eq!(notes[0].lines().next(), Some(format!("{}/2", shown.lines().next().unwrap()).as_str()));
+    let key = |note: &str| note.split("— ").nth(1).map(str::to_owned);
+    assert_ne!(key(&notes[0]), key(&shown));
+    // What was published before is in the new tree at its old place.
+    let proof =
+        |gateway: &Fixture| gateway.get("/api/v1/crates/hello/1.0.0/proof").json()["log"]["index"].clone();
+    assert_eq!(proof(&fixture), 3);
+    other.running.take().unwrap().stop();
     fixture.restart();
     fixture.publish(&Upload::new("hello", "1.3.0")).assert_ok();
     database.succeeds(&["audit", "verify"]);
-    let said = database.fails(&["store", "accept-restore", "--lost", &end.to_string()]);
+    let kept = fixture.folder.path().join("kept");
+    for (note, well) in [(&notes[0], true), (&shown, false)] {
+        fs::write(&kept, note).unwrap();
+        let verified = database.run(&["audit", "verify", "--checkpoint", kept.to_str().unwrap()]);
+        assert_eq!(verified.status.success(), well, "{verified:?}");
+    }
+    let seen = LastSeen { generation: 2, point: end }.to_string();
+    let said = database.fails(&["store", "accept-restore", "--lost", &seen]);
     assert!(said.contains("the audit log has lost nothing"), "{said}");
+}
+
+/// The newest checkpoint, once it is of this many entries.
+fn note_of(fixture: &Fixture, size: u64) -> String {
+    loop {
+        let answer = fixture.send("GET", "/log/checkpoint", None, b"");
+        let note = answer.text();
+        if answer.status == 200 && note.lines().nth(1) == Some(&size.to_string()) {
+            return note;
+        }
+    }
+}
+
+/// Runs `store accept-restore` where a gateway runs with this state, and returns what it says.
+#[track_caller]
+fn accepts(database: &Database, state: &Path, arguments: &[&str]) -> String {
+    let mut accept = program(&database.path());
+    accept.env("STATE_DIRECTORY", state).args(["store", "accept-restore"]).args(arguments);
+    let accepted = accept.output().unwrap();
+    assert!(accepted.status.success(), "{accepted:?}");
+    String::from_utf8(accepted.stdout).unwrap()
+}
+
+/// The number of a generation that was lost is not used again: its key has signed another tree.
+#[test]
+fn a_generation_that_is_lost_is_not_begun_again() {
+    let Some(database) = Database::new() else { return };
+    let (mut fixture, backup) = backed_up(&database);
+    let second = database.backup_of(&backup);
+    let state = fixture.config.postgres.state.clone().unwrap();
+    fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
+    database.restore(backup);
+    accepts(&database, &state, &[]);
+    // Every connection of before is tried once at most.
+    fixture.publish(&Upload::new("hello", "1.2.0"));
+    fixture.publish(&Upload::new("hello", "1.2.1")).assert_ok();
+    let size = database.open().unwrap().audit_end().unwrap().seq;
+    let lost = note_of(&fixture, size);
+    fixture.running.take().unwrap().stop();
+    database.restore(second);
+    let error = refused(&fixture);
+    assert!(matches!(error, StoreError::Restored { lost: LastSeen { generation: 2, .. } }), "{error}");
+    // A checkpoint of it says the same where no state is.
+    let kept = fixture.folder.path().join("kept");
+    fs::write(&kept, &lost).unwrap();
+    let said = accepts(&database, &state, &["--checkpoint", kept.to_str().unwrap()]);
+    assert!(said.starts_with("3\t"), "{said}");
+    fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
+    let origin = fixture.send("GET", "/log/checkpoint", None, b"").text();
+    assert!(origin.lines().next().unwrap().ends_with("/index/3"), "{origin}");
+    database.succeeds(&["audit", "verify"]);
+}
+
+/// Of a folder nobody knows where its log ended, but who has kept a checkpoint.
+#[test]
+fn a_folder_that_was_restored_goes_on_as_a_new_generation() {
+    if store::is_in_postgres() {
+        return;
+    }
+    let mut fixture = Fixture::new();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    fixture.config.listen = fixture.running().address();
+    fixture.running.take().unwrap().stop();
+    let (folder, backup) = (fixture.folder.path().to_owned(), tempfile::tempdir().unwrap());
+    let copy = |from: &Path, to: &Path| {
+        let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
+        assert!(copied.success());
+    };
+    copy(&folder, backup.path());
+    fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
+    let kept_before = folder.with_extension("kept-before");
+    fs::write(&kept_before, note_of(&fixture, 5)).unwrap();
+    fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
+    let kept = folder.with_extension("kept");
+    fs::write(&kept, note_of(&fixture, 7)).unwrap();
+    let accept = |arguments: &[&str]| {
+        let mut accept = program(&folder);
+        accept.args(["store", "accept-restore"]).args(arguments).output().unwrap()
+    };
+    let [kept_path, before] = [&kept, &kept_before].map(|path| path.to_str().unwrap().to_owned());
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let served = accept(&[]);
+    assert!(said(&served).contains("another registry-gateway serves"), "{served:?}");
+    fixture.running.take().unwrap().stop();
+    let whole = accept(&["--checkpoint", &kept_path]);
+    assert!(said(&whole).contains("the audit log has lost nothing"), "{whole:?}");
+
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+    }
+    copy(backup.path(), &folder);
+    let verify = |kept: &str| {
+        let mut verify = program(&folder);
+        verify.args(["audit", "verify", "--checkpoint", kept]).output().unwrap()
+    };
+    assert!(said(&verify(&kept_path)).contains("the end was cut off"));
+    // One of before the backup shows no loss.
+    let nothing = accept(&["--checkpoint", &before]);
+    assert!(said(&nothing).contains("the audit log has lost nothing"), "{nothing:?}");
+    for _ in 0..2 {
+        let accepted = accept(&["--checkpoint", &kept_path]);
+        assert!(accepted.status.success() && accepted.stdout.starts_with(b"2\t"), "{accepted:?}");
+    }
+    // Nor is it begun once more where nothing is given.
+    let again = accept(&[]);
+    assert!(again.status.success() && again.stdout.starts_with(b"2\t"), "{again:?}");
+    fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
+    let note = note_of(&fixture, 6);
+    assert!(note.lines().next().unwrap().ends_with("/index/2"), "{note}");
+    fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
+    fixture.running.take().unwrap().stop();
+    assert!(verify(&before).status.success());
+    // And with nothing but an administrator's word.
+    let accepted = accept(&[]);
+    assert!(accepted.status.success() && accepted.stdout.starts_with(b"3\t"), "{accepted:?}");
+    for path in [kept, kept_before] {
+        fs::remove_file(path).unwrap();
+    }
 }
 
 /// What a gateway knows of a change is for that one, and not for another that is at its place in the log after the loss.
@@ -151,7 +301,7 @@ fn an_outcome_whose_change_is_lost_is_written_nowhere() {
             let signed =
                 Signed { token, key, mutation, single_use_key, challenge: None, kept_until: now, now };
             let another = database.open().unwrap().begin(&signed).unwrap();
-            assert_eq!(another.seq, i64::try_from(lost.seq).unwrap());
+            assert_eq!(another.seq, i64::try_from(lost.point.seq).unwrap());
         }
         // Every connection of before is tried once at most.
         fixture.publish(&Upload::new("hello", "1.2.0"));
@@ -159,37 +309,75 @@ fn an_outcome_whose_change_is_lost_is_written_nowhere() {
         fixture.publish(&Upload::new("hello", "1.2.0")).assert_ok();
         let settled = format!(
             r#"SELECT count(*) FROM audit WHERE entry LIKE '%"intent":{},%' AND entry NOT LIKE '%"interrupted"%'"#,
-            lost.seq
+            lost.point.seq
         );
         assert_eq!(database.sql(&settled), "0");
         database.succeeds(&["audit", "verify"]);
     }
 }
 
-/// It is lost, and that is accepted, after the gateway has looked where the log ends, and before it writes the head.
+/// The registry behind has made it, and cargo is not told that it will be on record.
 #[test]
-fn no_head_is_kept_of_an_entry_that_is_lost() {
+fn a_change_that_was_made_and_whose_beginning_is_lost() {
+    let Some(database) = Database::new() else { return };
+    let mut front = Front::with(|config| config.store = database.place(OWNER));
+    front.gateway.running.take().unwrap().stop();
+    let backup = database.backup();
+    front.gateway.running = Some(Gateway::start(front.gateway.config.clone()).unwrap());
+    let (asked, has_asked) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let held = Say::Ask(Arc::new(move |_| {
+        asked.send(()).unwrap();
+        let _ = may_go_on.lock().unwrap().recv();
+        Say::ok("{}")
+    }));
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", held);
+    thread::scope(|scope| {
+        let yanking = scope.spawn(|| front.yank());
+        has_asked.recv().unwrap();
+        database.restore(backup);
+        // The connections of before are broken, and are found so one after the other.
+        let store = front.gateway.running().store();
+        let lost = loop {
+            if let Err(StoreError::Restored { lost }) = store.can_be_changed() {
+                break lost.to_string();
+            }
+        };
+        database.succeeds(&["store", "accept-restore", "--lost", &lost]);
+        while store.can_be_changed().is_err() {}
+        go_on.send(()).unwrap();
+        yanking.join().unwrap().assert_refused(500, "it is not in the audit log and will not be");
+    });
+    assert_eq!(database.sql("SELECT count(*) FROM audit WHERE entry LIKE '%yank%'"), "0");
+    database.succeeds(&["audit", "verify"]);
+}
+
+/// It is lost, and that is accepted, after the gateway has looked where the log ends, and before it writes the checkpoint.
+#[test]
+fn no_checkpoint_is_kept_of_an_entry_that_is_lost() {
     let Some(database) = Database::new() else { return };
     let mut fixture = database.gateway();
-    let end = fixture.running().store().audit_end().unwrap();
-    let lost = format!(
-        r#"SET session_replication_role = replica;
+    note_of(&fixture, 3);
+    database.sql("ALTER TABLE checkpoint ADD CONSTRAINT not_yet CHECK (size < 4)");
+    fixture.running().store().add_user(&"carol".parse().unwrap(), false, Timestamp::now()).unwrap();
+    let lost = r#"SET session_replication_role = replica;
         SELECT layout FROM log_end FOR UPDATE;
         DO $$ BEGIN
             WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))) LOOP
                 PERFORM pg_stat_clear_snapshot();
             END LOOP;
         END $$;
-        UPDATE audit SET hash = repeat('f', 64), entry = '{{"action":"accept-restore","lost":"{end}"}}' WHERE seq = {}"#,
-        end.seq
-    );
+        UPDATE audit SET hash = repeat('f', 42) || 'c=' WHERE seq = 4;
+        UPDATE log_end SET generation = 2;
+        ALTER TABLE checkpoint DROP CONSTRAINT not_yet"#;
     thread::scope(|scope| {
-        let losing = scope.spawn(|| database.sql(&lost));
+        let losing = scope.spawn(|| database.sql(lost));
         while !database.sql("SELECT layout FROM log_end FOR UPDATE SKIP LOCKED").is_empty() {}
         fixture.running.take().unwrap().stop();
         losing.join().unwrap();
     });
-    assert_eq!(database.sql(&format!("SELECT count(*) FROM head WHERE seq = {}", end.seq)), "0");
+    assert_eq!(database.sql("SELECT max(size) FROM checkpoint"), "3");
 }
 
 /// Also one that was stopped before.
@@ -201,26 +389,23 @@ fn a_gateway_does_not_start_after_a_restore() {
     let backup = database.backup();
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
-    let seen = fixture.running().store().audit_end().unwrap();
+    let seen = LastSeen { generation: 1, point: fixture.running().store().audit_end().unwrap() };
     fixture.running.take().unwrap().stop();
     database.restore(backup);
-    let heads = database.sql("SELECT count(*) FROM head");
+    let checkpoints = database.sql("SELECT count(*) FROM checkpoint");
     let error = refused(&fixture);
     assert!(matches!(error, StoreError::Restored { lost } if lost == seen), "{error}");
-    assert_eq!(database.sql("SELECT count(*) FROM head"), heads);
+    assert_eq!(database.sql("SELECT count(*) FROM checkpoint"), checkpoints);
 
     let state = fixture.config.postgres.state.clone().unwrap();
-    let mut accept = crate::common::served::program(&database.path());
-    accept.env("STATE_DIRECTORY", &state).args(["store", "accept-restore"]);
-    let accepted = accept.output().unwrap();
-    assert!(accepted.status.success(), "{accepted:?}");
+    accepts(&database, &state, &[]);
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
     fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
 
     fixture.running.take().unwrap().stop();
     let file = state.join("last-entry");
-    let last: Point = fs::read_to_string(&file).unwrap().trim_end().parse().unwrap();
-    assert_eq!(last, database.open().unwrap().audit_end().unwrap());
+    let last: LastSeen = fs::read_to_string(&file).unwrap().trim_end().parse().unwrap();
+    assert_eq!(last, LastSeen { generation: 2, point: database.open().unwrap().audit_end().unwrap() });
     fs::write(&file, "nonsense").unwrap();
     let error = refused(&fixture);
     assert!(matches!(error, StoreError::State { .. }), "{error}");

@@ -92,13 +92,14 @@ fn every_command_finds_the_store_by_the_configuration() {
         (&["user", "add", "alice"][..], "alice"),
         (&["user", "list"], "alice\tactive\t0 keys"),
         (&["invite", "alice"], "-"),
-        (&["credential", "set", "alice"], ""),
+        (&["credential", "set", "--as-is", "alice"], ""),
         (&["credential", "remove", "alice"], ""),
         (&["key", "add", "--user", "alice", "--role", "both", &public], &id),
         (&["key", "list"], &id),
         (&["key", "revoke", &id], &id),
-        (&["audit", "verify"], "each follows the one before it"),
+        (&["audit", "verify"], "each as the tree has it"),
         (&["audit", "export"], "{"),
+        (&["audit", "watch", "--crate", "hello", "--key", &public], "looked at "),
         (&["record"], ""),
     ] {
         let named = gateway(elsewhere.path(), &[arguments, &["--config", file]].concat());
@@ -264,6 +265,9 @@ fn a_secret_is_asked_for_last() {
 /// At whichever write: `ulimit -f` counts in 512 bytes. What is there afterwards is whole, and the same command makes the rest.
 #[test]
 fn init_on_a_full_disk_can_be_repeated() {
+    let config = |folder: &Path| fs::read_to_string(folder.join("registry-gateway.toml")).unwrap();
+    let unlimited = tempfile::tempdir().unwrap();
+    succeeds(gateway(unlimited.path(), &["init"]), "");
     let mut failed = 0;
     for most in [0, 1, 4, 6, 8, 9, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512] {
         let folder = tempfile::tempdir().unwrap();
@@ -284,6 +288,7 @@ fn init_on_a_full_disk_can_be_repeated() {
         for (line, was_there) in rest.lines().zip(whole) {
             assert_eq!(line.ends_with(": was there already"), was_there, "{most}: {rest}");
         }
+        assert_eq!(config(folder.path()), config(unlimited.path()), "{most}: half a configuration");
         succeeds(gateway(folder.path(), &["user", "add", "alice"]), "");
         let names = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names, 3, "{most}: nothing is left over");
@@ -333,7 +338,7 @@ fn what_is_still_to_be_done_is_said_beside_the_data() {
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     said(&["user", "add", "alice"]);
-    let (out, note) = said(&["credential", "set", "alice"]);
+    let (out, note) = said(&["credential", "set", "--as-is", "alice"]);
     assert!(out == "alice\n" && note.contains("registry-gateway doctor"), "{out}{note}");
     let (out, note) = said(&["user", "remove", "alice"]);
     assert!(
@@ -371,7 +376,7 @@ fn a_key_that_systemd_hands_over() {
     let credentials = tempfile::tempdir().unwrap();
     let key = credentials.path().join("credentials.key");
     let set = |directory: Option<&Path>| {
-        let mut command = gateway(folder.path(), &["credential", "set", "alice"]);
+        let mut command = gateway(folder.path(), &["credential", "set", "--as-is", "alice"]);
         match directory {
             Some(directory) => command.env("CREDENTIALS_DIRECTORY", directory),
             None => command.env_remove("CREDENTIALS_DIRECTORY"),

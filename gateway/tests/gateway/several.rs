@@ -20,12 +20,17 @@ use registry_gateway::{Gateway, StartError};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use transparency_log::SignedCheckpoint;
 
 use crate::common::bearer_registry::{BearerRegistry, Say};
 use crate::common::cluster::OWNER;
 use crate::common::database::Database;
+use crate::common::issuer::{Issuer, Key};
 use crate::common::served::{Served, program, signal};
-use crate::common::{Fixture, Response, Upload};
+use crate::common::witnessed::WitnessFolder;
+use crate::common::{Fixture, Response, SoftwareKey, Upload};
+use crate::cosigning::{entry, log_key};
+use crate::publishers::{TOKENS, exchange};
 
 const URL: &str = "http://crates.test";
 const INDEX_URL: &str = "sparse+http://crates.test/index/";
@@ -130,13 +135,17 @@ fn there_are_connections_for_readers() {
 fn an_upload_whose_pieces_another_attempt_took_away_is_sent_again() {
     let Some(database) = Database::new() else { return };
     let gateway = gateway(&database, |_| {});
-    let upload = Upload::new("hello", "1.0.0");
-    let holder = database.hold("INSERT ON crate");
+    let upload = Upload::large("hello", "1.0.0", 400 << 10);
+    let sending = database.hold("INSERT ON piece");
     thread::scope(|scope| {
         let publishing = scope.spawn(|| gateway.publish(&upload));
         database.holds();
+        // Pieces are removed by whoever has the log's end.
+        let removing = database.psql("BEGIN; SELECT layout FROM log_end FOR UPDATE;");
+        drop(sending);
+        while database.sql("SELECT count(*) FROM piece") != "2" {}
         database.sql("DELETE FROM piece");
-        drop(holder);
+        drop(removing);
         let answer = publishing.join().unwrap();
         answer.assert_refused(503, "run the command again");
         assert!(answer.field("retry-after").is_some());
@@ -200,12 +209,41 @@ fn a_token_is_good_at_one_of_them() {
     is_whole(&database);
 }
 
+/// So is what it gives back: nobody else has to be told.
+#[test]
+fn an_identity_token_is_exchanged_at_one_of_them() {
+    let Some(database) = Database::new() else { return };
+    let gateways = two(&database);
+    let key = Key::p256(1);
+    let issuer = Issuer::new(&[("one", &key)]);
+    let add = ["publisher", "add", "acme-ci", "--reads-as", "bob", "--crate", "widget"];
+    let claim = ["--issuer", &issuer.url, "--claim", "repository=acme/widget"];
+    database.succeeds(&[&add[..], &claim].concat());
+    let signed = || key.sign(&json!({ "alg": "ES256", "kid": "one" }), &issuer.github("crates.test"));
+    let token = signed();
+    let mut statuses = at_both(&gateways, |gateway| exchange(gateway, &token).status);
+    statuses.sort();
+    assert_eq!(statuses, [200, 401]);
+    let answer = exchange(&gateways[0], &signed());
+    let token = answer.json()["token"].as_str().unwrap().to_owned();
+    let is_good = |gateway: &Fixture| gateway.running().store().stager(&token).unwrap().is_some();
+    assert!(gateways.iter().all(is_good));
+    let given_back = gateways[1].send("DELETE", TOKENS, Some(&format!("Bearer {token}")), b"");
+    assert_eq!(given_back.status, 204);
+    assert!(!gateways.iter().any(is_good));
+}
+
 #[test]
 fn a_version_is_published_by_one_of_them() {
     let Some(database) = Database::new() else { return };
     let gateways = two(&database);
     for round in 0..10 {
-        let upload = Upload::new("hello", &format!("1.0.{round}"));
+        let version = format!("1.0.{round}");
+        // A large one is sent piece by piece.
+        let upload = match round % 2 {
+            0 => Upload::new("hello", &version),
+            _ => Upload::large("hello", &version, 400 << 10),
+        };
         assert_eq!(
             at_both(&gateways, |gateway| gateway.publish(&upload).status),
             [200, 409],
@@ -246,6 +284,48 @@ fn other_settings_than_those_that_serve_have() {
     drop(gateway(&database, |config| config.window = Duration::from_secs(60)));
 }
 
+/// Each asks the witness, and whoever asks now one of them and now the other sees one log that grows.
+#[test]
+fn two_gateways_show_the_same_cosignatures() {
+    let Some(database) = Database::new() else { return };
+    let mut one = gateway(&database, |_| {});
+    let (folder, key) = (WitnessFolder::new(), log_key(&one));
+    let served = folder.serve_key(&key);
+    one.running.take().unwrap().stop();
+    one.config.witness = vec![entry("somebody", &served.url, &folder.key)];
+    one.running = Some(Gateway::start(one.config.clone()).unwrap());
+    let own = tempfile::tempdir().unwrap();
+    let mut config = one.config.clone();
+    config.postgres.state = Some(own.path().join("state"));
+    let running = Some(Gateway::start(config.clone()).unwrap());
+    let [read, publish, bob] = [1, 2, 3].map(SoftwareKey::new);
+    let other = Fixture { folder: own, running, config, read, publish, bob };
+    let mut largest = 0;
+    for number in 0..6 {
+        let gateway = if number % 2 == 0 { &one } else { &other };
+        let answer = gateway.publish(&Upload::new("hello", &format!("1.0.{number}")));
+        answer.assert_ok();
+        let size: u64 = answer.field("x-audit").unwrap().split(':').next().unwrap().parse().unwrap();
+        let mut asked = [&one, &other].into_iter().cycle();
+        let mut cosigned = 0;
+        while cosigned < 4 {
+            let answer = asked.next().unwrap().send("GET", "/log/checkpoint", None, b"");
+            answer.assert_ok();
+            let note: SignedCheckpoint = answer.text().parse().unwrap();
+            let witness = std::slice::from_ref(&folder.key);
+            let verified = note.verify(note.unverified().origin(), &key, witness).unwrap();
+            assert!(verified.head.size >= largest, "{} after {largest}", verified.head.size);
+            largest = verified.head.size;
+            cosigned += usize::from(largest >= size && verified.cosignatures.len() == 1);
+        }
+    }
+    let mut config = one.config.clone();
+    config.listen.set_port(0);
+    config.witness.clear();
+    let error = Gateway::start(config).unwrap_err().to_string();
+    assert!(error.starts_with("`witness` is none here, and witness.example.org/w1+"), "{error}");
+}
+
 /// It cannot write its heartbeat, and could be taken for dead at any moment.
 #[test]
 fn a_gateway_that_is_not_heard_of_spends_nothing() {
@@ -275,7 +355,7 @@ fn a_publish_of_a_gateway_that_was_taken_for_dead() {
     let session = postgres.session().unwrap();
     let run = |sql| session.wait(session.client().batch_execute(sql)).unwrap();
     run("BEGIN; LOCK TABLE piece IN SHARE MODE");
-    let upload = Upload::new("hello", "2.0.0");
+    let upload = Upload::large("hello", "2.0.0", 400 << 10);
     let status = thread::scope(|scope| {
         let publishing = scope.spawn(|| one.publish(&upload));
         while database.sql("SELECT count(*) FROM open_intent") == "0" {
@@ -336,15 +416,15 @@ fn pieces_of_uploads_that_ended_with_their_gateway() {
 }
 
 /// A registry behind gateways: one of this process, and programs that can be stopped and killed.
-struct Behind {
+pub(crate) struct Behind {
     database: Database,
-    registry: BearerRegistry,
+    pub(crate) registry: BearerRegistry,
     folder: TempDir,
-    here: Fixture,
+    pub(crate) here: Fixture,
 }
 
 impl Behind {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let database = Database::new()?;
         let registry = BearerRegistry::start();
         let folder = tempfile::tempdir().unwrap();
@@ -366,7 +446,7 @@ impl Behind {
     }
 
     /// Another gateway, and its address.
-    fn there(&self) -> (Served, String) {
+    pub(crate) fn there(&self) -> (Served, String) {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let mut command = program(Path::new(&self.database.url()));
         command.env("REGISTRY_GATEWAY_LOG", "off");

@@ -94,7 +94,7 @@ fn what_nobody_changed_is_as_it_should_be() {
     let fixture = served();
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
-    assert!(said.contains("tables     they hold what the log says\nversions   3: "), "{said}");
+    assert!(said.contains("tables       they hold what the log says\nversions     3: "), "{said}");
     let (well, said) = run(&fixture, &["record"]);
     assert!(well && said.contains("the index says what the file says"), "{said}");
     let (_, said) = run(&fixture, &["doctor"]);
@@ -112,7 +112,7 @@ fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
     let unknown = "`unknown` is 1 in the index and absent by the signed crate file";
     let with =
         |pointer: &'static str, value: Value| -> Change { Box::new(move |line| with(line, pointer, value)) };
-    let lines: [(Change, &str); 14] = [
+    let lines: [(Change, &str); 15] = [
         (with("/deps/-", evil), "`deps` is "),
         (with("/deps", json!([])), "`deps` is "),
         (with("/deps/0/name", json!("evil")), "`deps` is "),
@@ -124,6 +124,10 @@ fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
         (with("/cksum", json!("00")), "`cksum` is "),
         (with("/links", json!("z")), "`links` is "),
         (with("/v", json!(3)), "`v` is "),
+        (
+            with("/pubtime", json!("2020-01-01T00:00:00Z")),
+            "published at 2020-01-01T00:00:00Z, and the log says 20",
+        ),
         (with("/unknown", json!(1)), unknown),
         (Box::new(|line| format!("{{\"deps\":[],{}", &line[1..])), "`line` is not JSON with each name once"),
         (Box::new(|_| "nothing".to_owned()), "`line` is not JSON with each name once"),
@@ -136,6 +140,24 @@ fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
         assert!(!well && said.contains(text), "{said}");
         assert!(run(&fixture, &["record", "mine@1.0.0"]).0, "the others are well");
     }
+}
+
+/// By it cargo keeps from a build what was published a moment ago (`min-publish-age`).
+#[test]
+fn the_index_says_when_a_version_was_published() {
+    let fixture = served();
+    let line = fixture.sql("SELECT line FROM version WHERE version = '1.1.0'");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let time: Timestamp = line["pubtime"].as_str().unwrap().parse().unwrap();
+    let (well, said) = run(&fixture, &["record", "hello@1.1.0"]);
+    assert!(well && said.contains(&format!("{time:.0}")), "{said}");
+    // A line from before lines had it.
+    change_line(&fixture, |line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("pubtime");
+        line.to_string()
+    });
+    assert!(run(&fixture, &["audit", "verify"]).0);
 }
 
 #[test]
@@ -288,11 +310,14 @@ fn what_is_under_way_is_no_fault() {
         INSERT INTO in_doubt SELECT 'mine', '1.0.0', '{checksum}', 'bob', seq FROM open_intent"#
     );
     // The log ends with the intent: the rest is taken from it as a crash before the outcome would have it.
-    let cut = r#"DELETE FROM audit WHERE seq > 8; DELETE FROM published WHERE intent > 8; DELETE FROM invite;
+    let cut = r#"DELETE FROM published WHERE intent > 8; DELETE FROM invite;
         UPDATE version SET line = replace(line, '"yanked":true', '"yanked":false');
         DELETE FROM key WHERE "user" = (SELECT id FROM "user" WHERE name = 'carol'); DELETE FROM "user" WHERE name = 'carol'"#;
     fixture.sql(&format!("{undo_outcome}; {cut}"));
-    store::loses_heads(fixture.folder.path());
+    let (_, log) = run(&fixture, &["audit", "export"]);
+    let entries: Vec<_> = log.lines().take(8).map(str::to_owned).collect();
+    store::has_log(fixture.folder.path(), &entries);
+    store::loses_checkpoints(fixture.folder.path());
     let (well, said) = run(&fixture, &["audit", "verify"]);
     assert!(well, "{said}");
 }

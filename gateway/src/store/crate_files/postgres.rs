@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::gateways::Epoch;
 use super::super::sql::{Postgres, Row, Sql, values};
@@ -46,6 +46,23 @@ pub(super) fn send(
     Ok(0)
 }
 
+/// The whole of a file that is no longer than a piece.
+pub(super) fn only_piece(mut upload: &File, checksum: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let failed = |error: io::Error| files::at(checksum.as_ref())(error);
+    if upload.metadata().map_err(failed)?.len() > PIECE {
+        return Ok(None);
+    }
+    upload.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let mut piece = Vec::new();
+    upload.read_to_end(&mut piece).map_err(failed)?;
+    Ok(Some(piece))
+}
+
+/// Writes the only piece of a file, in the transaction that comes to refer to it.
+pub(in super::super) fn write(transaction: &Sql<'_>, checksum: &str, piece: &[u8]) -> Result<(), StoreError> {
+    transaction.run(NEXT_PIECE, values![checksum, 0_i64, piece])
+}
+
 /// Notes that a version has the file whose pieces were sent.
 ///
 /// # Errors
@@ -56,12 +73,33 @@ pub(in super::super) fn note(
     checksum: &str,
     pieces: i64,
 ) -> Result<(), StoreError> {
-    let there = "SELECT count(*) FROM piece WHERE cksum = ?";
-    if transaction.one(there, values![checksum], |row| row.get::<i64>(0))? != pieces {
-        return Err(StoreError::PiecesGone);
-    }
+    are_there(transaction, checksum, pieces)?;
+    refer(transaction, (name, version), checksum, pieces)
+}
+
+/// Notes that a version has the file with these pieces.
+pub(super) fn refer(
+    transaction: &Sql<'_>,
+    (name, version): (&str, &str),
+    checksum: &str,
+    pieces: i64,
+) -> Result<(), StoreError> {
     let insert = "INSERT INTO file (name, version, cksum, pieces) VALUES (?, ?, ?, ?)";
-    transaction.execute(insert, values![name, version, checksum, pieces]).map(drop)
+    transaction.run(insert, values![name, version, checksum, pieces])
+}
+
+/// Looks whether the pieces that were sent of a file are there.
+///
+/// # Errors
+/// [`StoreError::PiecesGone`].
+pub(in super::super) fn are_there(
+    transaction: &Sql<'_>,
+    checksum: &str,
+    pieces: i64,
+) -> Result<(), StoreError> {
+    let there = "SELECT count(*) FROM piece WHERE cksum = ?";
+    let there: i64 = transaction.one(there, values![checksum], |row| row.get(0))?;
+    if there == pieces { Ok(()) } else { Err(StoreError::PiecesGone) }
 }
 
 /// The pieces of a version's file. They are all there.
@@ -86,11 +124,31 @@ pub(super) fn piece(store: &Store, pieces: &Pieces, number: i64) -> Result<Vec<u
 
 /// Fetches the file of a version into a new file without a name.
 pub(super) fn fetched(store: &Store, name: &str, version: &str) -> Result<File, StoreError> {
-    let pieces = pieces(store, name, version)?;
+    whole(store, &pieces(store, name, version)?)
+}
+
+/// Fetches the file with this checksum. There is nothing that says how many pieces it has but they themselves.
+pub(in super::super) fn fetched_by_checksum(
+    store: &Store,
+    path: PathBuf,
+    checksum: &str,
+) -> Result<File, StoreError> {
+    let there =
+        "SELECT count(*), CAST(coalesce(sum(octet_length(bytes)), 0) AS BIGINT) FROM piece WHERE cksum = ?";
+    let (count, length): (i64, i64) =
+        store.reader()?.one(there, values![checksum], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if count == 0 {
+        return Err(missing(&path));
+    }
+    let length = u64::try_from(length).unwrap_or_default();
+    whole(store, &Pieces { path, checksum: checksum.to_owned(), count, length })
+}
+
+fn whole(store: &Store, pieces: &Pieces) -> Result<File, StoreError> {
     let failed = |error: io::Error| files::at(&pieces.path)(error);
     let mut file = tempfile::tempfile_in(store.folder.join(files::UPLOADS)).map_err(failed)?;
     for number in 0..pieces.count {
-        file.write_all(&piece(store, &pieces, number)?).map_err(failed)?;
+        file.write_all(&piece(store, pieces, number)?).map_err(failed)?;
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(file)

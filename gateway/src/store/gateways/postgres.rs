@@ -90,7 +90,7 @@ pub(super) fn keepers(sql: &Sql<'_>, own: Option<&Epoch>) -> Result<BTreeMap<i64
 /// Notes whose an intent is.
 pub(super) fn note_intent(transaction: &Sql<'_>, seq: i64, epoch: &Epoch) -> Result<(), StoreError> {
     let note = "UPDATE open_intent SET epoch = ? WHERE seq = ?";
-    transaction.execute(note, values![epoch.as_str(), seq]).map(drop)
+    transaction.run(note, values![epoch.as_str(), seq])
 }
 
 /// Returns whether the turn was free.
@@ -108,12 +108,12 @@ pub(super) fn take_turn(
     }
     let take = "INSERT INTO turn (crate, intent) VALUES (?, ?)
          ON CONFLICT (crate) DO UPDATE SET intent = excluded.intent";
-    transaction.execute(take, values![name.as_str(), seq]).map(|_| true)
+    transaction.run(take, values![name.as_str(), seq]).map(|()| true)
 }
 
 /// Lets others have the turn of an intent that stays open.
 pub(in super::super) fn release_turn(transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
-    transaction.execute("DELETE FROM turn WHERE intent = ?", values![seq]).map(drop)
+    transaction.run("DELETE FROM turn WHERE intent = ?", values![seq])
 }
 
 /// The upload of a gateway has become the file of a version, or is given up.
@@ -123,7 +123,7 @@ pub(in super::super) fn end_upload(
     epoch: &Epoch,
 ) -> Result<(), StoreError> {
     let end = "DELETE FROM upload WHERE cksum = ? AND epoch = ?";
-    transaction.execute(end, values![checksum, epoch.as_str()])?;
+    transaction.run(end, values![checksum, epoch.as_str()])?;
     remove_pieces(transaction, checksum)
 }
 
@@ -134,9 +134,11 @@ pub(super) fn end_uploads_of_the_dead(transaction: &Sql<'_>) -> Result<(), Store
     left.iter().try_for_each(|checksum| remove_pieces(transaction, checksum))
 }
 
-/// Removes the pieces of a file that is no version's and that nobody is sending.
-fn remove_pieces(transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
+/// Removes the pieces of a file that is no version's, was not staged for one, and that nobody is sending.
+pub(in super::super) fn remove_pieces(transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
     let remove = "DELETE FROM piece WHERE cksum = ?1 AND NOT EXISTS (SELECT 1 FROM file WHERE cksum = ?1)
-         AND NOT EXISTS (SELECT 1 FROM upload WHERE cksum = ?1)";
-    transaction.execute(remove, values![checksum]).map(drop)
+         AND NOT EXISTS (SELECT 1 FROM upload WHERE cksum = ?1) AND NOT EXISTS (
+             SELECT 1 FROM staged WHERE cksum = ?1 AND state IN ('staged', 'waiting', 'approving')
+         )";
+    transaction.run(remove, values![checksum])
 }

@@ -1,4 +1,4 @@
-//! Whether users, keys or credentials have changed: one query answers all who want to know.
+//! Whether users, keys or credentials have changed, or anything else that is in the log: one query answers all who want to know.
 //!
 //! Whoever asks while a query is under way waits for the next one. The present one may have been answered before a revocation
 //! was committed that they come after. Nobody holds a thread while they wait, and nobody is told what was known before.
@@ -19,6 +19,8 @@ use crate::causes::with_causes;
 
 /// How long somebody waits to be told the revision. Then they are told that it is not known.
 pub const REVISION: Duration = Duration::from_secs(3);
+/// The end of the log.
+const LOG: &str = "size";
 /// How often the clock is set when nobody asks.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -27,6 +29,8 @@ const QUIET: Duration = Duration::from_secs(30);
 pub struct Present {
     /// A number that every change of users, keys and credentials raises.
     pub revision: i64,
+    /// The end of the log, in which every change of a crate has its entry.
+    pub log: i64,
     /// Which connection it was asked by. Another server may have answered a new one, and have lost the last commits.
     pub connection: u64,
     /// The layout of its tables.
@@ -37,6 +41,10 @@ pub struct Present {
     pub moved_to: Option<String>,
     /// From where it is being copied.
     pub copied_from: Option<String>,
+    /// The generation of the audit log.
+    pub generation: i64,
+    /// How many entries its newest checkpoint is of.
+    pub signed: Option<i64>,
 }
 
 type Asker = oneshot::Sender<Result<Present, Arc<PostgresError>>>;
@@ -128,8 +136,10 @@ impl Asking {
         let connection = self.pool.manager().create().await?;
         // What broke the last one may have made another server the primary.
         self.pool.manager().distrust_connections();
-        let query =
-            format!("SELECT number, layout, serves, {NOW}, moved_to, copied_from FROM revision, log_end");
+        let query = format!(
+            "SELECT number, layout, serves, {NOW}, moved_to, copied_from, {LOG}, generation, (SELECT max(size) FROM checkpoint)
+             FROM revision, log_end"
+        );
         let prepared = timeout(REVISION, connection.client().prepare(&query)).await;
         let by = (connection, prepared.map_err(|_| PostgresError::Late(REVISION))??);
         self.connections += 1;
@@ -144,11 +154,14 @@ impl Asking {
         self.clock.set(row.try_get(3)?);
         Ok(Present {
             revision: row.try_get(0)?,
+            log: row.try_get(6)?,
             connection: self.connections,
             layout: row.try_get(1)?,
             serves: row.try_get(2)?,
             moved_to: row.try_get(4)?,
             copied_from: row.try_get(5)?,
+            generation: row.try_get(7)?,
+            signed: row.try_get(8)?,
         })
     }
 }

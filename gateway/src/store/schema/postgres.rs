@@ -4,8 +4,8 @@
 //! Text is compared byte by byte, as SQLite does it and as ranges of names need it: all that is compared has the collation
 //! "C", whatever the database has.
 
-use super::super::StoreError;
 use super::super::sql::{Sql, values};
+use super::super::{StoreError, tree};
 
 /// One step to the present layout. It is never changed; new ones are added at the end.
 struct Step {
@@ -15,12 +15,19 @@ struct Step {
     serves: i64,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 8] = [
     Step { sql: include_str!("postgres/1.sql"), serves: 1 },
     Step { sql: include_str!("postgres/2.sql"), serves: 2 },
     Step { sql: include_str!("postgres/3.sql"), serves: 3 },
     Step { sql: include_str!("postgres/4.sql"), serves: 3 },
+    Step { sql: include_str!("postgres/5.sql"), serves: 3 },
+    Step { sql: include_str!("postgres/6.sql"), serves: 6 },
+    Step { sql: include_str!("postgres/7.sql"), serves: 6 },
+    Step { sql: include_str!("postgres/8.sql"), serves: 8 },
 ];
+
+/// The step by which the log has a tree.
+const WITH_TREE: i64 = 6;
 
 /// The version of the layout: the number of steps that were made.
 pub(in super::super) const VERSION: i64 = STEPS.len() as i64;
@@ -64,6 +71,9 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
         transaction.batch(step.sql)?;
         if version == 1 {
             find_by_trigrams(transaction)?;
+        }
+        if version == WITH_TREE {
+            tree::plant(transaction)?;
         }
         let note = match version {
             1 => "INSERT INTO log_end (layout, serves) VALUES (?, ?)",

@@ -50,16 +50,19 @@ impl Patterns {
 }
 
 pub(super) fn remove(transaction: &Sql<'_>, folded: &str) -> Result<(), StoreError> {
-    transaction.execute("DELETE FROM offered WHERE crate = ?", values![folded]).map(drop)
+    transaction.run("DELETE FROM offered WHERE crate = ?", values![folded])
 }
 
-pub(super) fn write(transaction: &Sql<'_>, folded: &str, max: &Version) -> Result<(), StoreError> {
-    let description = "SELECT description FROM crate WHERE folded = ?";
-    let description =
-        transaction.one(description, values![folded], |row| Ok(row.get::<Option<&str>>(0)?.map(searched)))?;
+pub(super) fn write(
+    transaction: &Sql<'_>,
+    folded: &str,
+    max: &Version,
+    description: Option<&str>,
+) -> Result<(), StoreError> {
+    let description = description.map(searched);
     let write = "INSERT INTO offered (crate, max_version, description) VALUES (?, ?, ?)
          ON CONFLICT (crate) DO UPDATE SET max_version = excluded.max_version, description = excluded.description";
-    transaction.execute(write, values![folded, &max.to_string(), description.as_deref()]).map(drop)
+    transaction.run(write, values![folded, &max.to_string(), description.as_deref()])
 }
 
 /// What contains a text.

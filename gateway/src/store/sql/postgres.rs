@@ -1,9 +1,12 @@
 //! PostgreSQL, the engine that several gateways share. Whoever asks it waits on their own thread.
 
+mod ahead;
 mod attempt;
 mod dialect;
+mod later;
+mod statement;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::pin::pin;
 
@@ -16,21 +19,23 @@ use super::moved::Moved;
 use super::{EngineError, Sql, Value, values};
 use crate::audit::Point;
 use crate::config::PostgresConfig;
-use crate::store::postgres;
+use crate::store::log_end::End;
+use crate::store::postgres::{self, Present};
 use crate::store::seen::Seen;
-use crate::store::{StoreError, parsed};
+use crate::store::{LastSeen, StoreError, parsed};
 use crate::store_place::PostgresUrl;
+use ahead::Ahead;
 use attempt::{Attempt, COMMIT};
 use dialect::Translations;
+use later::Later;
 
 /// What a transaction begins with, each of whose statements sees what was committed before it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// What every writing transaction takes first. Whoever has the row of the log's end is the only one that writes, through
-/// whichever gateway. It says the oldest layout that a program may know to write this one, and whether the store is elsewhere.
-const LOG_END: &str = "SELECT layout, serves, moved_to, copied_from FROM log_end FOR UPDATE";
-/// Where an administrator has accepted that the log had lost its end.
-const ACCEPTED: &str = "SELECT seq, hash FROM audit
-     WHERE entry LIKE '%\"action\":\"accept-restore\"%' AND entry::json ->> 'lost' = ?1 ORDER BY seq DESC LIMIT 1";
+/// whichever gateway. It says the oldest layout that a program may know to write this one, whether the store is elsewhere, and what
+/// it takes to append.
+const LOG_END: &str =
+    "SELECT layout, serves, moved_to, copied_from, size, edge, generation FROM log_end FOR UPDATE";
 /// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
 /// each of its rows is waited for.
 const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
@@ -74,7 +79,7 @@ impl Postgres {
     /// The writing transaction of an attempt, in one round trip.
     fn begun(&self, attempt: &Attempt) -> Result<(Session<'_>, Moved), StoreError> {
         let last = self.seen.last();
-        let seen = format!("SELECT hash FROM audit WHERE seq = {}", last.seq);
+        let seen = format!("SELECT hash FROM audit WHERE seq = {}", last.point.seq);
         let begin = format!("{BEGIN}; {LOG_END}; {seen}; {}", attempt.left());
         let connection = Held::Own(Box::new(self.connection()?));
         let (session, answers) = Session::begun(connection, &self.translations, &begin)?;
@@ -90,12 +95,20 @@ impl Postgres {
         };
         self.knows(found, serves)?;
         let moved = Moved::of(text(2), text(3));
-        let is_there = seen.and_then(|row| row.get(0)) == Some(last.hash.to_string().as_str());
-        if is_there || last == Point::START {
+        let end = (number(4), text(5), number(6));
+        let (Some(size), Some(edge), Some(generation)) = end else { return Err(EngineError::NoRow.into()) };
+        let end = End::of(size, edge, generation)?;
+        let is_there = seen.and_then(|row| row.get(0)) == Some(last.point.hash.to_string().as_str());
+        session.note_end(end.clone());
+        if is_there || last.point == Point::START {
             return Ok((session, moved));
         }
-        let (session, goes_on) = session.after(|sql| accepted(sql, last))?;
-        self.seen.goes_on(last, goes_on.ok_or(StoreError::Restored { lost: last })?);
+        // It was lost before this generation was begun, by which an administrator has accepted that.
+        if end.generation <= last.generation {
+            return Err(StoreError::Restored { lost: last });
+        }
+        let (session, goes_on) = session.after(|sql| at_end(sql, &end))?;
+        self.seen.goes_on(last, goes_on);
         Ok((session, moved))
     }
 
@@ -113,7 +126,7 @@ impl Postgres {
         let _turn = self.reached.writer().map_err(|error| StoreError::from(EngineError::Postgres(error)))?;
         let (session, moved) = self.begun(&attempt)?;
         let (session, done) = session.after(|sql| work(sql, &moved))?;
-        let end = session.appended.get();
+        let seen = session.appended();
         match session.commit() {
             Ok(()) => {}
             Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
@@ -126,8 +139,8 @@ impl Postgres {
             }
             Err(error) => return Err(error.into()),
         }
-        if let Some(end) = end {
-            self.seen.saw(end);
+        if let Some(seen) = seen {
+            self.seen.saw(seen);
         }
         Ok(done)
     }
@@ -136,9 +149,10 @@ impl Postgres {
     pub(in crate::store) fn has_what_was_seen(&self, sql: &Sql<'_>) -> Result<(), StoreError> {
         let last = self.seen.last();
         let there = "SELECT 1 FROM audit WHERE seq = ? AND hash = ?";
-        let seq = i64::try_from(last.seq).unwrap_or(i64::MAX);
-        let is_there = last == Point::START || sql.exists(there, values![seq, &last.hash.to_string()])?;
-        if is_there || accepted(sql, last)?.is_some() {
+        let seq = i64::try_from(last.point.seq).unwrap_or(i64::MAX);
+        let is_there =
+            last.point == Point::START || sql.exists(there, values![seq, &last.point.hash.to_string()])?;
+        if is_there || End::read(sql)?.generation > last.generation {
             return Ok(());
         }
         Err(StoreError::Restored { lost: last })
@@ -167,13 +181,13 @@ impl Postgres {
         Ok(done)
     }
 
-    /// A number that every change of users, keys and credentials raises, and the number of the connection that told it. It is
-    /// not told of a store that is served elsewhere: a gateway that slept while it was copied would not hear of a revocation.
-    pub(in crate::store) async fn revision(&self) -> Result<(i64, u64), StoreError> {
+    /// What the database says of itself. It is not told of a store that is served elsewhere: a gateway that slept while that was copied
+    /// would not hear of a revocation.
+    pub(in crate::store) async fn present(&self) -> Result<Present, StoreError> {
         let present = self.reached.present().await.map_err(EngineError::Postgres)?;
         self.knows(present.layout, present.serves)?;
         Moved::of(present.moved_to.as_deref(), present.copied_from.as_deref()).is_here()?;
-        Ok((present.revision, present.connection))
+        Ok(present)
     }
 
     /// The time by the database's clock.
@@ -184,9 +198,7 @@ impl Postgres {
     /// A connection on which each statement is a transaction.
     pub(in crate::store) fn session(&self) -> Result<Sql<'_>, StoreError> {
         let connection = Held::Own(Box::new(self.connection()?));
-        let transaction = Cell::new(Transaction::None);
-        let (translations, appended) = (&self.translations, Cell::default());
-        Ok(Sql::Postgres(Session { connection, translations, transaction, appended }))
+        Ok(Sql::Postgres(Session::of(connection, &self.translations, Transaction::None)))
     }
 
     fn connection(&self) -> Result<postgres::Session, StoreError> {
@@ -194,11 +206,12 @@ impl Postgres {
     }
 }
 
-/// Where the log goes on after the loss of its end, if an administrator has accepted that.
-pub(in crate::store) fn accepted(sql: &Sql<'_>, lost: Point) -> Result<Option<Point>, StoreError> {
-    sql.optional(ACCEPTED, values![&lost.to_string()], |row| {
-        Ok(Point { seq: row.get::<i64>(0)?.unsigned_abs(), hash: parsed(row.get(1)?)? })
-    })
+/// What is seen of a log by whoever has seen its end.
+fn at_end(sql: &Sql<'_>, end: &End) -> Result<LastSeen, StoreError> {
+    let size = end.tree.size();
+    let hash = "SELECT hash FROM audit WHERE seq = ?";
+    let hash = sql.one(hash, values![i64::try_from(size).unwrap_or(i64::MAX)], |row| parsed(row.get(0)?))?;
+    Ok(LastSeen { generation: end.generation, point: Point { seq: size, hash } })
 }
 
 /// A connection, as long as somebody asks it. A transaction that was not committed is rolled back when it is dropped.
@@ -206,8 +219,14 @@ pub(in crate::store) struct Session<'a> {
     connection: Held<'a>,
     translations: &'a Translations,
     transaction: Cell<Transaction>,
-    /// The end of the log, where this transaction has appended to it.
+    /// The last entry, where this transaction has appended to the log.
     appended: Cell<Option<Point>>,
+    /// The end of the log, in a writing transaction.
+    end: RefCell<Option<End>>,
+    /// What is sent with the next statement.
+    later: Later,
+    /// What was asked before it is wanted.
+    ahead: Box<Ahead>,
 }
 
 enum Held<'a> {
@@ -224,14 +243,20 @@ enum Transaction {
 }
 
 impl<'a> Session<'a> {
+    fn of(connection: Held<'a>, translations: &'a Translations, transaction: Transaction) -> Self {
+        let transaction = Cell::new(transaction);
+        let (appended, end) = (Cell::default(), RefCell::default());
+        let (later, ahead) = (Later::default(), Box::default());
+        Self { connection, translations, transaction, appended, end, later, ahead }
+    }
+
     /// A transaction, and what the statements told that it begins with.
     fn begun(
         connection: Held<'a>,
         translations: &'a Translations,
         begin: &str,
     ) -> Result<(Self, Vec<SimpleQueryMessage>), StoreError> {
-        let transaction = Cell::new(Transaction::Begun);
-        let session = Self { connection, translations, transaction, appended: Cell::default() };
+        let session = Self::of(connection, translations, Transaction::Begun);
         let answers = session.wait(session.connection().client().simple_query(begin))?;
         Ok((session, answers))
     }
@@ -250,13 +275,26 @@ impl<'a> Session<'a> {
             return Err(EngineError::RolledBack.into());
         }
         let connection = self.connection();
-        let committed = connection.wait_for(COMMIT, connection.client().batch_execute("COMMIT"));
+        let client = connection.client();
+        let committed = connection.wait_for(COMMIT, self.later.then(client, client.batch_execute("COMMIT")));
         committed.map_err(EngineError::Postgres)?;
         self.transaction.set(Transaction::None);
         Ok(())
     }
 
+    /// Sends what some work asks, and keeps the answers for it.
+    pub(super) fn foresee(&self, work: impl FnOnce()) -> Result<(), StoreError> {
+        let questions = self.ahead.rehearse(work);
+        let client = self.connection().client();
+        let answers = self.wait(self.later.then(client, ahead::asked(client, &questions)))?;
+        self.ahead.keep(questions, answers);
+        Ok(())
+    }
+
     pub(super) fn execute(&self, sql: &str, parameters: &[Value<'_>]) -> Result<u64, StoreError> {
+        if self.ahead.is_rehearsal() {
+            return Ok(0);
+        }
         if has_nul(parameters) {
             return Err(EngineError::Nul.into());
         }
@@ -264,12 +302,37 @@ impl<'a> Session<'a> {
         let client = self.connection().client();
         Ok(self.wait(async {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
-            client.execute_raw(&statement, parameters.iter().map(parameter)).await
+            self.later.then(client, client.execute_raw(&statement, parameters.iter().map(parameter))).await
         })?)
     }
 
-    pub(super) fn append(&self, end: Point) {
-        self.appended.set(Some(end));
+    pub(super) fn run(&self, sql: &str, parameters: &[Value<'_>]) -> Result<(), StoreError> {
+        if self.ahead.is_rehearsal() || self.transaction.get() != Transaction::Begun {
+            return self.execute(sql, parameters).map(drop);
+        }
+        if has_nul(parameters) {
+            return Err(EngineError::Nul.into());
+        }
+        self.later.add(self.translations.of(sql), parameters);
+        Ok(())
+    }
+
+    pub(super) fn append(&self, last: Point) {
+        self.appended.set(Some(last));
+    }
+
+    pub(super) fn note_end(&self, end: End) {
+        *self.end.borrow_mut() = Some(end);
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.borrow().clone()
+    }
+
+    /// What is seen of the log once this is committed, where it was appended to.
+    fn appended(&self) -> Option<LastSeen> {
+        let generation = self.end.borrow().as_ref()?.generation;
+        self.appended.get().map(|point| LastSeen { generation, point })
     }
 
     pub(super) fn without_limits(&self) -> Result<(), StoreError> {
@@ -278,7 +341,8 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.wait(self.connection().client().batch_execute(sql))?)
+        let client = self.connection().client();
+        Ok(self.wait(self.later.then(client, client.batch_execute(sql)))?)
     }
 
     pub(super) fn while_wanted<E: From<StoreError>>(
@@ -292,10 +356,22 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let (sql, types) = (self.translations.of(sql), types(parameters));
+        if self.ahead.is_rehearsal() {
+            self.ahead.note(sql, parameters);
+            return Ok(());
+        }
+        if let Some(rows) = self.ahead.answer(&sql, parameters) {
+            for row in &rows {
+                if read(&super::Row::Postgres(Row(row)))?.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let client = self.connection().client();
         let asked = self.wait(async {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
-            client.query_raw(&statement, parameters.iter().map(parameter)).await
+            self.later.then(client, client.query_raw(&statement, parameters.iter().map(parameter))).await
         });
         let mut rows = pin!(asked.map_err(StoreError::from)?);
         loop {

@@ -43,7 +43,7 @@ pub(super) fn passed_on(head: &Parts, body: Body) -> Response {
 }
 
 /// What an answer other than success to a request that changes nothing means.
-pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
+pub(super) async fn refusal(response: http_client::Response, caller: &Caller) -> UpstreamError {
     let refused = Refused::new(response, caller).await;
     match refused.status {
         StatusCode::FORBIDDEN
@@ -63,7 +63,7 @@ pub(super) async fn refusal(response: http_client::Response, caller: &Caller<'_>
 /// What an answer other than success to a change means. With a status of 4xx a server says that it did not do what it was
 /// asked (RFC 9110, 15.5), whichever it is; with 501 and 505, that it cannot; with 301, 307 and 308, that the same is to be asked
 /// elsewhere (15.4). With 302 or 303 it may show what came of it.
-pub(super) async fn refused_change(response: http_client::Response, caller: &Caller<'_>) -> UpstreamError {
+pub(super) async fn refused_change(response: http_client::Response, caller: &Caller) -> UpstreamError {
     let location = response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     let location = location.map(|location| shortened(location, caller)).unwrap_or_default();
     let refused = Refused::new(response, caller).await;
@@ -106,7 +106,7 @@ struct Refused {
 }
 
 impl Refused {
-    async fn new(response: http_client::Response, caller: &Caller<'_>) -> Self {
+    async fn new(response: http_client::Response, caller: &Caller) -> Self {
         let (head, body) = response.into_parts();
         let detail = match timeout(DETAIL_WAITED_FOR, limited(body, MOST_DETAIL, false)).await {
             Ok(Ok(body)) => words_in(&body, caller).unwrap_or_default(),
@@ -116,12 +116,21 @@ impl Refused {
     }
 
     /// The statuses that mean the same whatever was asked.
-    fn known(self, caller: &Caller<'_>) -> Result<UpstreamError, Self> {
+    fn known(self, caller: &Caller) -> Result<UpstreamError, Self> {
         let or = |words: &str| if self.detail.is_empty() { words.to_owned() } else { self.detail.clone() };
         match self.status {
             StatusCode::UNAUTHORIZED => {
-                let user = caller.user.map_or_else(|| "anonymous readers".to_owned(), ToString::to_string);
-                tracing::error!(user, detail = self.detail, "the registry behind refuses our credential");
+                let user =
+                    caller.user.as_ref().map_or_else(|| "anonymous readers".to_owned(), ToString::to_string);
+                if caller.may_have_another() {
+                    tracing::info!(
+                        user,
+                        detail = self.detail,
+                        "the registry behind wants another credential"
+                    );
+                } else {
+                    tracing::error!(user, detail = self.detail, "the registry behind refuses our credential");
+                }
                 Ok(RemoteError::CredentialRefused(user).into())
             }
             StatusCode::NOT_FOUND => Ok(UpstreamError::NotFound(or("nothing here"))),
@@ -168,7 +177,7 @@ impl Said {
     /// If it says that the change was not made: what older registries said with 200, and `"ok": false`.
     /// [`RemoteError::Nonsense`] if it is no JSON, which cargo does not take for an answer either: whoever has to log in is
     /// shown a page with 200.
-    pub(super) fn of(answer: &[u8], caller: &Caller<'_>) -> Result<Self, UpstreamError> {
+    pub(super) fn of(answer: &[u8], caller: &Caller) -> Result<Self, UpstreamError> {
         let denied = |detail: String| UpstreamError::denied(StatusCode::UNPROCESSABLE_ENTITY, detail);
         if let Some(detail) = errors_in(answer, caller) {
             return Err(denied(detail));
@@ -190,7 +199,7 @@ impl Said {
     }
 }
 
-fn kept_warnings(warnings: &Map<String, Value>, caller: &Caller<'_>) -> Value {
+fn kept_warnings(warnings: &Map<String, Value>, caller: &Caller) -> Value {
     let kept = WARNINGS.map(|kind| {
         let sentences = warnings.get(kind).and_then(Value::as_array).into_iter().flatten();
         let sentences = sentences.filter_map(Value::as_str).take(MOST_WARNINGS);
@@ -201,7 +210,7 @@ fn kept_warnings(warnings: &Map<String, Value>, caller: &Caller<'_>) -> Value {
 }
 
 /// Words of the registry's, for people.
-fn shown(words: &str, caller: &Caller<'_>) -> String {
+fn shown(words: &str, caller: &Caller) -> String {
     escaped(&shortened(words, caller))
 }
 
@@ -224,7 +233,7 @@ pub(super) async fn limited(
 
 /// The words of a refusal: `{"errors":[{"detail":…}]}` as the Cargo book has it, or what registries for more than crates
 /// write instead.
-fn words_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
+fn words_in(body: &[u8], caller: &Caller) -> Option<String> {
     errors_in(body, caller).or_else(|| {
         let answer: Value = serde_json::from_slice(body).ok()?;
         let first = answer.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&answer);
@@ -235,7 +244,7 @@ fn words_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
 }
 
 /// `{"errors":[{"detail":…}]}`, shortened.
-fn errors_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
+fn errors_in(body: &[u8], caller: &Caller) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let errors = answer.get("errors")?.as_array()?;
     let details: Vec<_> = errors.iter().filter_map(|error| error.get("detail")?.as_str()).collect();
@@ -243,6 +252,6 @@ fn errors_in(body: &[u8], caller: &Caller<'_>) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn shortened(words: &str, caller: &Caller<'_>) -> String {
+fn shortened(words: &str, caller: &Caller) -> String {
     caller.without_credential(words).chars().take(DETAIL_SHOWN).collect()
 }

@@ -1,9 +1,11 @@
 //! What can go wrong with the registry behind.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode};
 
+use crate::credential_provider::ProviderError;
 use crate::http_client::{AuthoritiesError, NoAnswer};
 use crate::index::Malformed;
 use crate::keys::User;
@@ -72,6 +74,17 @@ pub(crate) enum RemoteError {
     /// There is no credential for this user.
     #[error("this gateway has no credential of {0} for the registry behind it; tell its administrator")]
     NoCredential(User),
+    /// The user's provider gives none.
+    #[error(
+        "the credential provider that this gateway has for {user} gives no credential for the registry behind it; nothing was \
+         changed, so tell its administrator, or try again later"
+    )]
+    Provider {
+        /// Whose.
+        user: User,
+        /// Why. Several requests may have waited for it.
+        source: Arc<ProviderError>,
+    },
     /// The credential cannot be opened.
     #[error("this gateway cannot open its credential for the registry behind it; tell its administrator")]
     Vault(#[from] VaultError),
@@ -122,6 +135,7 @@ impl RemoteError {
             | Self::NothingSent(_)
             | Self::CredentialRefused(_)
             | Self::NoCredential(_)
+            | Self::Provider { .. }
             | Self::Vault(_) => false,
         }
     }

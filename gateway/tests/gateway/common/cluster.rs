@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
+pub(crate) mod replicated;
+mod signals;
+
 use registry_gateway::config::PostgresConfig;
 use registry_gateway::store::Store;
 use registry_gateway::store_place::StorePlace;
@@ -19,6 +22,8 @@ use registry_gateway::vault::Vault;
 
 /// The role that owns the cluster. Whoever comes by the socket is believed.
 pub(crate) const OWNER: &str = "owner";
+/// A role that has the rights of one that serves, in every database with a store.
+pub(crate) const SERVICE: &str = "service";
 /// A role that needs [`PASSWORD`], also by the socket.
 pub(crate) const GUARDED: &str = "guarded";
 pub(crate) const PASSWORD: &str = "correct-horse-battery";
@@ -30,7 +35,7 @@ const NOBODY: u32 = 65534;
 const WATCHER: &str = "eval \"$BEFORE\"; \"$@\" & server=$!; cat > /dev/null; kill -QUIT $server; wait $server; umount small 2> /dev/null; rm -rf \"$FOLDER\"";
 
 const ACCESS: &str =
-    "local all guarded scram-sha-256\nlocal all all trust\nhostssl all all all scram-sha-256\n";
+    "local all guarded scram-sha-256\nlocal all,replication all trust\nhostssl all all all scram-sha-256\n";
 
 /// A running server with its data.
 pub(crate) struct Cluster {
@@ -70,13 +75,37 @@ impl Cluster {
     }
 
     fn made(port: u16, files: &[(&str, &str)], settings: &[&str], disk: Option<String>) -> Option<Self> {
-        let programs = programs()?;
-        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
-        if is_root() {
-            chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let data = folder.join("data");
-        let mut initdb = as_server(&programs.join("initdb"), &folder);
+        let cluster = Self::new(programs()?, folder(), port, settings, disk);
+        cluster.initialize(files);
+        cluster.run_again();
+        cluster.sql("postgres", &format!("CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'"));
+        Some(cluster)
+    }
+
+    fn start(port: u16, settings: &[&str]) -> Option<Self> {
+        Self::with(port, &[], settings)
+    }
+
+    /// A server that has no data yet.
+    fn new(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str], disk: Option<String>) -> Self {
+        // A process that is killed leaves its writes to the system, and no test pulls the plug.
+        let usual = [
+            "fsync=off",
+            "full_page_writes=off",
+            "listen_addresses=",
+            "max_connections=200",
+            "shared_buffers=32MB",
+        ];
+        let settings = usual.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
+        let (databases, log) = (AtomicU32::new(0), Arc::default());
+        let (template, watchers) = (OnceLock::new(), Mutex::default());
+        Self { folder, programs, port, databases, template, log, settings, disk, watchers }
+    }
+
+    /// Gives it its first data.
+    fn initialize(&self, files: &[(&str, &str)]) {
+        let data = self.folder.join("data");
+        let mut initdb = as_server(&self.programs.join("initdb"), &self.folder);
         initdb
             .args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--wal-segsize=1"])
             .arg("-U")
@@ -90,34 +119,9 @@ impl Cluster {
                 chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
             }
         }
-        let cluster = Self::run(programs, folder, port, settings, disk);
-        cluster.sql("postgres", &format!("CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'"));
-        Some(cluster)
     }
 
-    fn start(port: u16, settings: &[&str]) -> Option<Self> {
-        Self::with(port, &[], settings)
-    }
-
-    /// Runs the server until it says that it takes connections.
-    fn run(programs: PathBuf, folder: PathBuf, port: u16, settings: &[&str], disk: Option<String>) -> Self {
-        // A process that is killed leaves its writes to the system, and no test pulls the plug.
-        let usual = [
-            "fsync=off",
-            "full_page_writes=off",
-            "listen_addresses=",
-            "max_connections=200",
-            "shared_buffers=32MB",
-        ];
-        let settings = usual.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
-        let (databases, log) = (AtomicU32::new(0), Arc::default());
-        let (template, watchers) = (OnceLock::new(), Mutex::default());
-        let cluster = Self { folder, programs, port, databases, template, log, settings, disk, watchers };
-        cluster.run_again();
-        cluster
-    }
-
-    /// Runs the server, or runs it once more after it has ended.
+    /// Runs the server until it says that it takes connections, or runs it once more after it has ended.
     pub(crate) fn run_again(&self) {
         let mut watcher = match &self.disk {
             None => as_server(Path::new("sh"), &self.folder),
@@ -142,7 +146,8 @@ impl Cluster {
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 kept.lock().unwrap().push_str(&format!("{line}\n"));
-                if line.contains("ready to accept connections") {
+                // A standby adds of which kind.
+                if line.contains("ready to accept") && line.contains("connections") {
                     let _ = is_up.send(());
                 }
             }
@@ -191,14 +196,6 @@ impl Cluster {
         file.lines().next().unwrap().parse().unwrap()
     }
 
-    /// It, and all others.
-    pub(crate) fn processes(&self) -> Vec<u32> {
-        let postmaster = self.postmaster();
-        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
-        let children = fs::read_to_string(children).unwrap();
-        [postmaster].into_iter().chain(children.split_whitespace().map(|pid| pid.parse().unwrap())).collect()
-    }
-
     /// A new database of one test. Its address is [`url`](Self::url) with this name.
     pub(crate) fn database(&self) -> String {
         self.copy_of("template0")
@@ -210,6 +207,8 @@ impl Cluster {
             let template = self.database();
             let StorePlace::Postgres(url) = self.url(OWNER, &template).parse().unwrap() else { panic!() };
             Store::migrate_postgres(&url, &PostgresConfig::default()).unwrap();
+            self.sql("postgres", &format!("CREATE ROLE {SERVICE} LOGIN"));
+            Store::grant_in_postgres(&url, &PostgresConfig::default(), SERVICE).unwrap();
             template
         });
         self.copy_of(template)
@@ -312,6 +311,15 @@ fn as_server(program: &Path, folder: &Path) -> Command {
     // The server looks its libraries' names up once, and not in the process of each connection.
     command.env("LD_BIND_NOW", "1");
     command
+}
+
+/// A folder of its own, where the server may write.
+fn folder() -> PathBuf {
+    let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap().keep();
+    if is_root() {
+        chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    folder
 }
 
 fn is_root() -> bool {

@@ -1,5 +1,6 @@
 //! A database of one test.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use registry_gateway::config::PostgresConfig;
@@ -30,6 +31,15 @@ impl Database {
     /// Its address for the owner.
     pub(crate) fn url(&self) -> String {
         self.url_of(OWNER)
+    }
+
+    /// Its address for the owner, at this end of a network.
+    pub(crate) fn url_at(&self, address: SocketAddr) -> String {
+        format!("postgres://{OWNER}@{address}/{}", self.name)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.cluster.socket()
     }
 
     pub(crate) fn url_of(&self, user: &str) -> String {
@@ -116,6 +126,11 @@ impl Database {
         self.cluster.sql("postgres", &format!("DROP DATABASE {name}"));
         self.cluster.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {}", self.name));
         Self { cluster: self.cluster, name }
+    }
+
+    /// Another copy of a backup.
+    pub(crate) fn backup_of(&self, backup: &Self) -> Self {
+        backup.backup()
     }
 
     /// Puts a backup in its place, whoever is connected.

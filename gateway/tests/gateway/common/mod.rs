@@ -14,12 +14,21 @@ pub(crate) mod crafted;
 pub(crate) mod database;
 #[cfg(unix)]
 pub(crate) mod front;
+pub(crate) mod issuer;
+#[cfg(target_os = "linux")]
+pub(crate) mod load;
+#[cfg(unix)]
+pub(crate) mod machine;
+#[cfg(unix)]
+pub(crate) mod moments;
 #[cfg(target_os = "linux")]
 pub(crate) mod network;
 #[cfg(target_os = "linux")]
 pub(crate) mod round_robin;
 pub(crate) mod served;
 pub(crate) mod store;
+#[cfg(unix)]
+pub(crate) mod witnessed;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -304,6 +313,20 @@ impl Upload {
             json: json.to_string().into_bytes(),
             file: file.to_vec(),
         }
+    }
+
+    /// One with so many random bytes, which do not become fewer when they are packed.
+    pub(crate) fn large(name: &str, version: &str, length: usize) -> Self {
+        let mut seed = 1_u64;
+        let random = std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        });
+        let bytes: Vec<u8> = random.take(length).collect();
+        let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n");
+        let entries = [("Cargo.toml", manifest.as_bytes()), ("src/data", &bytes)];
+        let json = json!({ "name": name, "vers": version });
+        Self::of(name, version, &json, &crate_file(name, version, &entries))
     }
 
     pub(crate) fn with_manifest(name: &str, version: &str, manifest: &str, json: &Value) -> Self {

@@ -1,11 +1,16 @@
-//! A network between a gateway and a cluster, which a test can break.
+//! A network between a gateway and a cluster, or between clients and a gateway, which a test can break.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
+
+use rustix::net::{Shutdown, shutdown};
 
 /// What becomes of what is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +45,17 @@ struct State {
     commit: Option<(u32, Commit)>,
     /// Whether answers are kept.
     has_answers: bool,
-    open: Vec<(TcpStream, UnixStream)>,
+    round_trips: u32,
+    open: Vec<Weak<Ends>>,
 }
 
-/// An address that leads to a cluster.
+/// PostgreSQL's documentation, 55.7: `C`, a length, the command and a zero.
+const COMMITTED: &[u8] = b"C\0\0\0\x0bCOMMIT\0";
+
+/// The client's, and the server's.
+type Ends = [File; 2];
+
+/// An address that leads to a cluster or a gateway.
 pub(crate) struct Network {
     pub(crate) address: SocketAddr,
     state: Shared,
@@ -53,17 +65,26 @@ type Shared = Arc<(Mutex<State>, Condvar)>;
 
 impl Network {
     pub(crate) fn to(socket: PathBuf) -> Self {
+        Self::by(move || Ok(UnixStream::connect(&socket)?.into()))
+    }
+
+    pub(crate) fn to_gateway(address: SocketAddr) -> Self {
+        Self::by(move || Ok(TcpStream::connect(address)?.into()))
+    }
+
+    fn by(server: impl Fn() -> io::Result<OwnedFd> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { weather: Weather::Good, commit: None, has_answers: false, open: Vec::new() };
+        let weather = Weather::Good;
+        let state = State { weather, commit: None, has_answers: false, round_trips: 0, open: Vec::new() };
         let state: Shared = Arc::new((Mutex::new(state), Condvar::new()));
         let known = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 if lock(&known).weather != Weather::Away
-                    && let Ok(server) = UnixStream::connect(&socket)
+                    && let Ok(server) = server()
                 {
-                    connect(client, server, &known);
+                    connect([OwnedFd::from(client), server].map(File::from), &known);
                 }
             }
         });
@@ -74,9 +95,8 @@ impl Network {
         let mut state = lock(&self.state);
         state.weather = weather;
         if weather == Weather::Away {
-            for (client, server) in state.open.drain(..) {
-                let _ = client.shutdown(Shutdown::Both);
-                let _ = server.shutdown(Shutdown::Both);
+            for ends in state.open.drain(..).filter_map(|ends| ends.upgrade()) {
+                close(&ends);
             }
         }
         self.state.1.notify_all();
@@ -85,6 +105,11 @@ impl Network {
     /// That happens to the COMMIT after this many others.
     pub(crate) fn after_commits(&self, others: u32, commit: Commit) {
         lock(&self.state).commit = Some((others, commit));
+    }
+
+    /// How often a client has asked something, and waited for the answer.
+    pub(crate) fn round_trips(&self) -> u32 {
+        lock(&self.state).round_trips
     }
 
     /// Returns when an answer is kept.
@@ -100,27 +125,49 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
     state.0.lock().unwrap()
 }
 
-fn connect(mut client: TcpStream, mut server: UnixStream, state: &Shared) {
-    let both = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    lock(state).open.push(both);
-    let (mut to_client, mut from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+/// Whoever reads from either is told.
+fn close(ends: &Ends) {
+    for end in ends {
+        let _ = shutdown(end, Shutdown::Both);
+    }
+}
+
+fn connect(ends: Ends, state: &Shared) {
+    let ends = Arc::new(ends);
+    let mut known = lock(state);
+    known.open.retain(|ends| ends.strong_count() > 0);
+    known.open.push(Arc::downgrade(&ends));
+    drop(known);
     let is_unanswered = Arc::new(Mutex::new(false));
-    let (known, unanswered) = (state.clone(), is_unanswered.clone());
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let (known, unanswered, both) = (state.clone(), is_unanswered.clone(), ends.clone());
+    let is_answered = has_asked.clone();
     thread::spawn(move || {
+        let [mut to_client, mut from_server] = both.each_ref();
         let mut bytes = [0; 8 << 10];
         while let Ok(length @ 1..) = from_server.read(&mut bytes) {
-            let arrives = !*unanswered.lock().unwrap() && comes_through(&known, Weather::NoAnswers);
-            if !arrives || to_client.write_all(&bytes[..length]).is_err() {
+            is_answered.store(false, Ordering::Relaxed);
+            if *unanswered.lock().unwrap() {
+                // The answers to what was sent with it come first. If they were the last, it would not be carried out.
+                if bytes[..length].windows(COMMITTED.len()).any(|part| part == COMMITTED) {
+                    break;
+                }
+                continue;
+            }
+            if !comes_through(&known, Weather::NoAnswers) || to_client.write_all(&bytes[..length]).is_err() {
                 break;
             }
         }
-        let _ = to_client.shutdown(Shutdown::Both);
-        let _ = from_server.shutdown(Shutdown::Both);
+        close(&both);
     });
     let known = state.clone();
     thread::spawn(move || {
+        let [mut client, mut server] = ends.each_ref();
         let mut bytes = [0; 8 << 10];
         while let Ok(length @ 1..) = client.read(&mut bytes) {
+            if !has_asked.swap(true, Ordering::Relaxed) {
+                lock(&known).round_trips += 1;
+            }
             let mut arrives = comes_through(&known, Weather::Silent);
             // A query of its own (PostgreSQL's documentation, 55.7: `Q`, a length, the text and a zero).
             if bytes[..length].ends_with(b"Q\0\0\0\x0bCOMMIT\0") {
@@ -141,8 +188,7 @@ fn connect(mut client: TcpStream, mut server: UnixStream, state: &Shared) {
             }
         }
         if !*is_unanswered.lock().unwrap() {
-            let _ = client.shutdown(Shutdown::Both);
-            let _ = server.shutdown(Shutdown::Both);
+            close(&ends);
         }
     });
 }

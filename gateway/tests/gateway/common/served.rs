@@ -4,6 +4,8 @@
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+#[cfg(target_os = "linux")]
+use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -80,6 +82,15 @@ pub(crate) fn for_everybody() -> (TempDir, PathBuf) {
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_registry-gateway")).arg(&program).status();
     assert!(copied.unwrap().success());
     (folder, program)
+}
+
+/// A gateway on the store of this address, which is at this URL for its users; and where it listens.
+#[cfg(target_os = "linux")]
+pub(crate) fn serve(store: &str, base_url: &str) -> (Served, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = program(Path::new(store));
+    command.env("REGISTRY_GATEWAY_LOG", "off");
+    (Served::of(command, &["--listen", &address.to_string(), "--url", base_url]), address)
 }
 
 /// A served registry; killed if the test fails before it is stopped.

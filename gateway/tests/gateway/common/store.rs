@@ -15,9 +15,10 @@ use registry_gateway::store_place::StorePlace;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection};
+use transparency_log::{Frontier, Hash, TileHash};
 
 #[cfg(target_os = "linux")]
-use super::cluster::{Cluster, OWNER, Psql};
+use super::cluster::{Cluster, OWNER, Psql, SERVICE};
 
 const ENGINE: &str = "REGISTRY_GATEWAY_TEST_STORE";
 
@@ -41,6 +42,15 @@ pub(crate) fn named(folder: &Path) -> OsString {
         && let Some(database) = database(folder)
     {
         return database.url().into();
+    }
+    folder.into()
+}
+
+/// The same for a role that serves the store, and does not own it.
+pub(crate) fn named_for_service(folder: &Path) -> OsString {
+    #[cfg(target_os = "linux")]
+    if let Some(database) = database(folder) {
+        return database.cluster.url(SERVICE, &database.name).into();
     }
     folder.into()
 }
@@ -86,7 +96,7 @@ pub(crate) enum Held {
 pub(crate) fn hold(folder: &Path) -> Held {
     #[cfg(target_os = "linux")]
     if let Some(database) = database(folder) {
-        return Held::Postgres(database.psql("BEGIN; SELECT 'held' FROM log_end FOR UPDATE;"));
+        return Held::Postgres(database.psql("BEGIN; SELECT 'held' FROM log_end, ready FOR UPDATE;"));
     }
     let sqlite = sqlite(folder);
     sqlite.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -136,13 +146,27 @@ pub(crate) fn spoil_crate_file(folder: &Path, name: &str, version: &str, bytes: 
     }
 }
 
-/// The signed heads of the log are gone.
-pub(crate) fn loses_heads(folder: &Path) {
-    if is_in_postgres() {
-        sql(folder, "DELETE FROM head");
-    } else {
-        std::fs::remove_file(folder.join("heads")).unwrap();
+/// The signed checkpoints of the log are gone.
+pub(crate) fn loses_checkpoints(folder: &Path) {
+    sql(folder, "DELETE FROM checkpoint");
+}
+
+/// The log has these entries, and the tree that belongs to them, as whoever can write the database can have it.
+pub(crate) fn has_log(folder: &Path, entries: &[String]) {
+    let (mut tree, mut statements) = (Frontier::new(), "DELETE FROM audit; DELETE FROM tile;".to_owned());
+    for (seq, entry) in (1..).zip(entries) {
+        let leaf = Hash::leaf(entry.as_bytes()).unwrap();
+        let entry = entry.replace('\'', "''");
+        statements += &format!("INSERT INTO audit (seq, entry, hash) VALUES ({seq}, '{entry}', '{leaf}');");
+        for TileHash { level, index, hash } in tree.push(leaf).unwrap().into_iter().skip(1) {
+            statements +=
+                &format!("INSERT INTO tile (level, number, hash) VALUES ({level}, {index}, '{hash}');");
+        }
+        assert_eq!(seq, tree.size());
     }
+    let edge: Vec<_> = tree.edge().iter().map(ToString::to_string).collect();
+    let end = format!("UPDATE log_end SET size = {}, edge = '{}'", tree.size(), edge.join(" "));
+    sql(folder, &(statements + &end));
 }
 
 fn sqlite(folder: &Path) -> Connection {

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use asymmetric_token::PublicKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use p384::ecdsa::SigningKey;
-use registry_gateway::audit::{Entry, Hash, HeadKey, Kind, Point};
+use registry_gateway::audit::{Entry, Hash, Kind, Salt};
 use rusqlite::{Connection, Transaction};
 use serde_json::{Map, Value, json};
+use transparency_log::{Checkpoint, Frontier, Origin, SignedCheckpoint, Signer, TreeHead};
 
-/// Every 64th entry has a head, as the server signs them.
-const HEADS: u64 = 64;
+/// Every 64th entry is signed.
+const SIGNED: u64 = 64;
 /// A file has only so many names.
 const LINKS: usize = 10_000;
 /// Some text that is no file and has no such checksum. Nothing looks into it but `audit verify`.
@@ -54,10 +57,11 @@ impl Folder {
         }
         spent(&transaction, amounts.spent);
         users(&transaction, amounts.users);
-        let heads = log.heads;
+        let heads = log.end();
+        sign(&transaction, &heads);
         transaction.commit().expect("committed");
         database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("tidied");
-        folder.sign(&heads);
+        folder.keep_key();
         folder
     }
 
@@ -78,6 +82,7 @@ impl Folder {
         }
         let counted = "UPDATE counted SET number = (SELECT count(*) FROM open_intent) WHERE what = 'open'";
         add(&transaction, counted, ());
+        log.end();
         transaction.commit().expect("committed");
     }
 
@@ -139,21 +144,29 @@ impl Folder {
         }
     }
 
-    /// Signs heads of these entries.
-    fn sign(&self, points: &[Point]) {
-        let der = HeadKey::generate().expect("a key");
-        let key = HeadKey::from_pkcs8(&der).expect("its own key");
-        let mut heads = String::new();
-        for point in points {
-            let head = key.sign("sparse+http://127.0.0.1/index/", *point, Timestamp::UNIX_EPOCH);
-            heads.push_str(&head.expect("signed").to_json());
-            heads.push('\n');
-        }
-        for (name, content) in [("heads.key", &der[..]), ("heads", heads.as_bytes())] {
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create_new(true).mode(0o600).open(self.0.join(name));
-            file.and_then(|mut file| file.write_all(content)).expect("room on the disk");
-        }
+    /// The key of the log is where the program has it.
+    fn keep_key(&self) {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(self.0.join("log-1.key"));
+        file.and_then(|mut file| file.write_all(&SEED)).expect("room on the disk");
+    }
+}
+
+/// The key of the log.
+const SEED: [u8; 32] = [7; 32];
+
+/// Signs these trees.
+fn sign(transaction: &Transaction<'_>, heads: &[TreeHead]) {
+    let origin = Origin::of_index("sparse+http://127.0.0.1/index/").expect("an index URL");
+    let signer = Signer::new(origin.key_name().expect("a name"), &SEED);
+    let public = STANDARD.encode(signer.verifier().public_key());
+    add(transaction, "INSERT INTO signer (generation, public) VALUES (1, ?)", [public]);
+    for head in heads {
+        let checkpoint = Checkpoint::new(origin.clone(), *head).expect("a checkpoint");
+        let mut signed = SignedCheckpoint::unsigned(checkpoint);
+        signed.sign(&signer).expect("signed");
+        let values = (i64::try_from(head.size).expect("a small number"), origin.as_str(), signed.to_string());
+        add(transaction, "INSERT INTO checkpoint (size, origin, note) VALUES (?, ?, ?)", values);
     }
 }
 
@@ -220,7 +233,7 @@ fn add_crate(transaction: &Transaction<'_>, name: &str, versions: usize) {
 fn spent(transaction: &Transaction<'_>, amount: usize) {
     let later = Timestamp::now().as_second() + 3_600;
     for n in 0..amount {
-        let key = Hash::of(&n.to_le_bytes()).to_string();
+        let key = Hash::leaf(&n.to_le_bytes()).expect("short").to_string();
         add(transaction, "INSERT INTO spent (single_use_key, kept_until) VALUES (?, ?)", (key, later));
     }
     let counted = "UPDATE counted SET number = (SELECT count(*) FROM spent) WHERE what = 'spent'";
@@ -264,37 +277,50 @@ fn alice_id() -> &'static str {
     ID.get_or_init(|| alice().1.id().to_string())
 }
 
-/// The end of a log, and the places that are to be signed.
+/// The end of a log, and the trees that are to be signed.
 struct Log<'a> {
     transaction: &'a Transaction<'a>,
-    last: Point,
-    heads: Vec<Point>,
+    tree: Frontier,
+    heads: Vec<TreeHead>,
 }
 
 impl<'a> Log<'a> {
     fn after(transaction: &'a Transaction<'a>) -> Self {
-        let last =
-            transaction.query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", (), |row| {
-                let (seq, hash): (i64, String) = (row.get(0)?, row.get(1)?);
-                Ok(Point { seq: u64::try_from(seq).expect("from 1 on"), hash: hash.parse().expect("a hash") })
-            });
-        Self { transaction, last: last.expect("Alice's key"), heads: Vec::new() }
+        let tree = transaction.query_row("SELECT size, edge FROM log_end", (), |row| {
+            let (size, edge): (i64, String) = (row.get(0)?, row.get(1)?);
+            let edge = edge.split_terminator(' ').map(|hash| hash.parse().expect("a hash")).collect();
+            Ok(Frontier::from_edge(size.unsigned_abs(), edge).expect("its edge"))
+        });
+        Self { transaction, tree: tree.expect("Alice's key"), heads: Vec::new() }
     }
 
     /// Appends an entry, and returns its place.
     fn add(&mut self, kind: Kind, details: &[(&str, Value)]) -> i64 {
         let details: Map<_, _> =
             details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let seq = self.last.seq + 1;
-        let entry = Entry { seq, time: Timestamp::UNIX_EPOCH, kind, prev: self.last.hash, details };
+        let (seq, salt) = (self.tree.size() + 1, Salt::new().expect("random bytes"));
+        let entry = Entry { seq, time: Timestamp::UNIX_EPOCH, kind, salt, details };
         let entry = entry.to_json().expect("small numbers");
-        self.last = Point { seq, hash: Hash::of(entry.as_bytes()) };
+        let leaf = Hash::leaf(entry.as_bytes()).expect("a short entry");
         let place = i64::try_from(seq).expect("a small number");
-        let values = (place, &entry, self.last.hash.to_string());
+        let values = (place, &entry, leaf.to_string());
         add(self.transaction, "INSERT INTO audit (seq, entry, hash) VALUES (?, ?, ?)", values);
-        if seq.is_multiple_of(HEADS) {
-            self.heads.push(self.last);
+        for tile in self.tree.push(leaf).expect("a small tree").into_iter().filter(|tile| tile.level > 0) {
+            let values =
+                (tile.level, i64::try_from(tile.index).expect("a small number"), tile.hash.to_string());
+            add(self.transaction, "INSERT INTO tile (level, number, hash) VALUES (?, ?, ?)", values);
+        }
+        if seq.is_multiple_of(SIGNED) {
+            self.heads.push(self.tree.head());
         }
         place
+    }
+
+    /// Writes the end down, and returns the trees that are to be signed.
+    fn end(self) -> Vec<TreeHead> {
+        let edge: Vec<_> = self.tree.edge().iter().map(ToString::to_string).collect();
+        let size = i64::try_from(self.tree.size()).expect("a small number");
+        add(self.transaction, "UPDATE log_end SET size = ?, edge = ?", (size, edge.join(" ")));
+        self.heads
     }
 }

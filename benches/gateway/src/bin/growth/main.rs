@@ -59,6 +59,9 @@ fn log(program: &Path) {
         reads(&mut table, &mut client, size, "fresh", "1.7.0");
         table.add("yank and undo", Aim::Flat, size, yanks(&mut client, "fresh", "1.7.0"));
         table.add("metrics", Aim::Flat, size, cost(TIMES, || client.operators("/metrics")));
+        table.add("checkpoint", Aim::Flat, size, cost(TIMES, || client.get("/log/checkpoint", None, 200)));
+        table.add("tile", Aim::Flat, size, cost(TIMES, || client.get("/log/tile/0/000.p/99", None, 200)));
+        table.add("leaves", Aim::Flat, size, cost(TIMES, || client.get("/log/leaves/0", None, 200)));
         drop(client);
         drop(served);
         folder.leave_open(LEFT_OPEN);

@@ -48,10 +48,6 @@ CREATE TABLE audit (
     entry TEXT NOT NULL,
     hash  TEXT NOT NULL
 );
-CREATE TABLE head (
-    seq  BIGINT PRIMARY KEY REFERENCES audit,
-    line TEXT NOT NULL
-);
 CREATE TABLE open_intent (
     seq BIGINT PRIMARY KEY REFERENCES audit
 );

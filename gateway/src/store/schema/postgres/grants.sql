@@ -1,10 +1,13 @@
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM gateway;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO gateway;
-GRANT INSERT ON audit, head TO gateway;
-GRANT UPDATE (is_only) ON log_end TO gateway;
+GRANT INSERT ON audit, tile, checkpoint, signer, cosignature, shown TO gateway;
+GRANT UPDATE (is_only, size, edge, generation) ON log_end TO gateway;
 GRANT UPDATE ON revision, ready TO gateway;
-GRANT INSERT, UPDATE ON "user", key, crate, version, counted, forgotten TO gateway;
+GRANT INSERT, UPDATE ON "user", key, crate, version, counted, forgotten, spender TO gateway;
 GRANT INSERT, UPDATE, DELETE ON invite, credential, open_intent, open_reason, in_doubt, spent, offered TO gateway;
 GRANT INSERT, UPDATE, DELETE ON gateway, turn TO gateway;
 GRANT INSERT ON secret, published, file TO gateway;
 GRANT INSERT, DELETE ON piece, upload, attempt TO gateway;
+GRANT INSERT, UPDATE ON publisher, staged, approval TO gateway;
+GRANT INSERT, UPDATE, DELETE ON staging_token TO gateway;
+GRANT INSERT, DELETE ON approver TO gateway;

@@ -1,0 +1,38 @@
+//! Scripts for shells, and what they ask this program for when somebody presses TAB.
+
+use std::io::{self, Write as _};
+
+use clap::Command;
+use clap_complete::env::Shells;
+use clap_complete::{CompleteEnv, Shell};
+
+/// By this variable a script says that it asks, and for which shell.
+const VARIABLE: &str = "REGISTRY_GATEWAY_COMPLETE";
+const PROGRAM: &str = "registry-gateway";
+
+/// Prints the script for a shell.
+pub(crate) fn print(shell: Shell) -> io::Result<()> {
+    let shell = shell.to_string();
+    let mut script = Vec::new();
+    if let Some(shell) = Shells::builtins().completer(&shell) {
+        shell.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
+    }
+    if shell == "zsh" {
+        // As a file in zsh's fpath it is the completing function itself, at its first call.
+        script.extend_from_slice(
+            b"[[ $funcstack[1] != _registry-gateway ]] || _clap_dynamic_completer_registry_gateway\n",
+        );
+    }
+    match io::stdout().write_all(&script) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Answers a script that asks what could come next on the command line; false if none does.
+pub(crate) fn answered(command: impl Fn() -> Command) -> bool {
+    let here = std::env::current_dir().ok();
+    let completion = CompleteEnv::with_factory(command).var(VARIABLE);
+    // A shell that gets no answer offers nothing, and has no place for a message.
+    completion.try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
+}

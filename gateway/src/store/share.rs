@@ -1,0 +1,86 @@
+//! How much of the table of what is spent one user may fill, with however many keys. Nobody is kept from changing anything by
+//! somebody else who has spent a great deal.
+//!
+//! A user has an account that empties by itself: each row adds to it, and the time takes away, so that a full one is empty when
+//! its rows can be forgotten. One row for each user is all that is kept, and nothing is counted. So it does not matter in which
+//! order rows are forgotten, and a user who is removed and added again goes on with the same account. Of a user's rows there are
+//! at most twice as many as the share: those of a full account, and those that came while it emptied.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::StoreError;
+use super::sql::{Sql, values};
+use crate::keys::User;
+use crate::policy::{LONGEST_SKEW, LONGEST_WINDOW};
+
+/// How long the longest rows are kept, in milliseconds. In this time a full account becomes empty.
+const KEPT: i64 = (LONGEST_WINDOW.as_millis() + LONGEST_SKEW.as_millis()) as i64;
+
+/// Counts what a user spends now. If the user has spent `most` rows then, nothing is counted, and it is returned how long to wait.
+pub(super) fn take(
+    transaction: &Sql<'_>,
+    user: &User,
+    rows: usize,
+    now: Timestamp,
+    most: i64,
+) -> Result<Option<Duration>, StoreError> {
+    let now = now.as_millisecond();
+    let account = "SELECT owed, at FROM spender JOIN user ON user.id = spender.user WHERE user.name = ?";
+    let account = transaction
+        .optional(account, values![user.as_str()], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
+    let (owed, at) = account.unwrap_or((0, now));
+    // A clock that is put back takes nothing away, and adds nothing.
+    let left = owed.saturating_sub(now.saturating_sub(at).max(0)).max(0);
+    let owed = left.saturating_add((KEPT / most).saturating_mul(i64::try_from(rows).unwrap_or(i64::MAX)));
+    if owed > KEPT {
+        return Ok(Some(Duration::from_millis((owed - KEPT).unsigned_abs())));
+    }
+    let note = "INSERT INTO spender (user, owed, at) SELECT id, ?, ? FROM user WHERE name = ?
+         ON CONFLICT (user) DO UPDATE SET owed = excluded.owed, at = excluded.at";
+    transaction.run(note, values![owed, now, user.as_str()]).map(|()| None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    const MOST: i64 = 10;
+    const HOUR: i64 = 3_600;
+
+    #[test]
+    fn an_account_is_full_and_empties_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let [alice, bob]: [User; 2] = ["alice", "bob"].map(|name| name.parse().unwrap());
+        for user in [&alice, &bob] {
+            store.add_user(user, false, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        let spend = |user: &User, rows: usize, second: i64| {
+            let now = Timestamp::from_second(second).unwrap();
+            store.write(|transaction| take(transaction, user, rows, now, MOST)).unwrap()
+        };
+        let each = Duration::from_millis((KEPT / MOST).unsigned_abs());
+        assert_eq!(each, Duration::from_secs(9_000));
+        for _ in 0..4 {
+            assert_eq!(spend(&alice, 2, 0), None);
+        }
+        assert_eq!(spend(&alice, 3, 0), Some(each), "eight of ten are there");
+        assert_eq!(spend(&alice, 2, 0), None, "what was refused is not counted");
+        assert_eq!(spend(&alice, 1, 1), Some(each - Duration::from_secs(1)));
+        assert_eq!(spend(&bob, 10, 1), None, "of others nothing is known");
+        // A clock that was ahead, or is put back, gives nothing away and takes nothing.
+        assert_eq!(spend(&alice, 1, -HOUR), Some(each));
+        assert_eq!(spend(&alice, 1, 9_000), None);
+        assert_eq!(spend(&alice, 1, 9_000), Some(each));
+        store.remove_user(&alice, Timestamp::UNIX_EPOCH).unwrap();
+        store.add_user(&alice, true, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(spend(&alice, 1, 9_000), Some(each), "it is the same account");
+        assert_eq!(spend(&alice, 10, 9_000 + 25 * HOUR), None, "it was empty again");
+        assert_eq!(spend(&bob, 1, i64::from(i32::MAX)), None);
+        assert_eq!(spend(&bob, 9, 0), None, "the clock is put back, and only what was spent counts");
+        assert_eq!(spend(&bob, 1, 0), Some(each));
+    }
+}

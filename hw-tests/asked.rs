@@ -19,7 +19,16 @@ impl Asked {
     }
 
     pub(crate) fn at(registry: AskingRegistry) -> Self {
-        let asked = Self { world: World::new(), registry };
+        Self::with(World::new(), registry)
+    }
+
+    /// The same, for this person.
+    pub(crate) fn in_world(world: World, challenges: Challenges) -> Self {
+        Self::with(world, AskingRegistry::start(Reads::AuthRequired, challenges))
+    }
+
+    fn with(world: World, registry: AskingRegistry) -> Self {
+        let asked = Self { world, registry };
         let config = format!("[registries.{NAME}]\nindex = \"{}\"\n", asked.registry.index_url());
         asked.world.write("home/config.toml", &config);
         asked.enroll().says(&["signed and checked one read token"]);

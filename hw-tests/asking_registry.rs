@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::git_index::GitIndex;
 use crate::loopback::{self, Reply, Request};
+use crate::staged_versions::Staging;
 use crate::world::Reads;
 
 /// What a registry does about challenges.
@@ -42,11 +43,13 @@ pub(crate) struct State {
     pub(crate) paid: usize,
     /// Mutations in all.
     pub(crate) mutations: usize,
+    /// What machines have staged.
+    pub(crate) staging: Staging,
     open: BTreeSet<String>,
     issued: usize,
-    index: BTreeMap<String, Vec<Value>>,
+    pub(crate) index: BTreeMap<String, Vec<Value>>,
     /// Crate files by `name/version`.
-    files: BTreeMap<String, Vec<u8>>,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
     base: String,
     index_url: String,
     git: Option<GitIndex>,
@@ -78,6 +81,7 @@ impl AskingRegistry {
             api: None,
             paid: 0,
             mutations: 0,
+            staging: Staging::default(),
             open: BTreeSet::new(),
             issued: 0,
             index: BTreeMap::new(),
@@ -136,12 +140,17 @@ impl State {
                 }
                 ok(self.all_crates().to_string())
             }
+            ("PUT", ["api", "v1", "crates", "new"]) if self.staging.is_machine(request) => {
+                self.staging.push(request)
+            }
+            ("POST", ["api", "v1", "trusted_publishing", "tokens"]) => self.exchange(request),
             ("PUT", ["api", "v1", "crates", "new"]) => {
                 self.mutation(request, "publish", |state| state.add(request))
             }
             ("DELETE", ["api", "v1", "crates", _, _, "yank"]) => self.mutation(request, "yank", |_| {}),
             ("PUT", ["api", "v1", "crates", _, _, "unyank"]) => self.mutation(request, "unyank", |_| {}),
             ("GET", ["api", "v1", "crates", _, "owners"]) => self.mutation(request, "owners", |_| {}),
+            (_, ["api", "v1", "staged", ..]) => self.staged(request, &parts[2..]),
             _ => Reply::new("404 Not Found", "{}"),
         }
     }
@@ -180,7 +189,7 @@ impl State {
         }
     }
 
-    fn mutation(&mut self, request: &Request, kind: &str, act: impl FnOnce(&mut Self)) -> Reply {
+    pub(crate) fn mutation(&mut self, request: &Request, kind: &str, act: impl FnOnce(&mut Self)) -> Reply {
         let Some(claims) = self.claims(request) else { return self.unauthorized("a token is needed") };
         if claims.mutation.map(|mutation| mutation.kind()) != Some(kind) {
             return self.unauthorized("this token is for something else");
@@ -197,14 +206,14 @@ impl State {
             .to_string())
     }
 
-    fn claims(&self, request: &Request) -> Option<Claims> {
+    pub(crate) fn claims(&self, request: &Request) -> Option<Claims> {
         let untrusted = Untrusted::parse(request.token.as_ref()?).ok()?;
         let key = self.keys.iter().find(|key| key.id() == untrusted.footer().key_id)?;
         let verified = untrusted.verify(key).ok()?;
         (verified.footer.url == self.index_url).then_some(verified.claims)
     }
 
-    fn unauthorized(&mut self, detail: &str) -> Reply {
+    pub(crate) fn unauthorized(&mut self, detail: &str) -> Reply {
         let mut header = format!("Cargo login_url=\"{}/me\"", self.base);
         if self.challenges == Challenges::Required {
             self.issued += 1;
@@ -231,11 +240,11 @@ impl State {
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).into()
 }
 
-fn ok(body: impl Into<Vec<u8>>) -> Reply {
+pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Reply {
     Reply::new("200 OK", body)
 }

@@ -52,6 +52,11 @@ impl BearerRegistry {
         format!("sparse+{}/index/", self.base)
     }
 
+    /// The same, for a server of another kind.
+    pub(crate) fn shared(&self) -> Arc<Mutex<State>> {
+        Arc::clone(&self.state)
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -65,7 +70,7 @@ impl BearerRegistry {
 }
 
 impl State {
-    fn answer(&mut self, request: &Request) -> Reply {
+    pub(crate) fn answer(&mut self, request: &Request) -> Reply {
         let known = request.token.as_ref() == Some(&self.token);
         if let Some(strange) = request.token.as_ref().filter(|_| !known) {
             self.strange_tokens.push(strange.clone());
@@ -102,6 +107,10 @@ impl State {
             ("GET", ["api", "v1", "crates", name, "owners"]) => self.note(format!("owners {name}")),
             _ => refusal("404 Not Found", "no such thing"),
         }
+    }
+
+    pub(crate) fn file(&self, name: &str, version: &str) -> Vec<u8> {
+        self.files[&format!("{name}/{version}")].clone()
     }
 
     fn config(&self) -> Value {

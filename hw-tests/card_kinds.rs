@@ -229,13 +229,20 @@ fn what_is_too_long_is_said_first() {
 /// A registry whose nonce nobody could sign is found out before the code is read or a key is made.
 #[test]
 fn a_nonce_that_cannot_be_signed() {
-    for nonce in ["n".repeat(3000), String::new(), "a b".into(), "a\u{1b}[2J".into()] {
+    let nonces = ["n".repeat(3000), String::new(), "a b".into(), "a\u{1b}[2J".into()];
+    let says = ["error: the registry's nonce has", "nothing was made or signed"];
+    let unsignable = nonces.map(|nonce| (nonce, "index", says));
+    // A nonce of a length that is allowed, with a URL for which there would be room without it.
+    let (longest, long) = ("n".repeat(1024), "i".repeat(1800));
+    let says = ["error: the token has", "challenge and index URL are all in it"];
+    for (nonce, folder, says) in unsignable.into_iter().chain([(longest, long.as_str(), says)]) {
         let (listener, base) = loopback::bind(false);
-        let (index, api) = (format!("sparse+{base}/index/"), base.clone());
+        let (index, api) = (format!("sparse+{base}/{folder}/"), base.clone());
+        let config = format!("/{folder}/config.json");
         let named = index.clone();
         loopback::serve(listener, None, move |request| {
             let body = match request.path.as_str() {
-                "/index/config.json" => serde_json::json!({ "dl": format!("{api}/dl"), "api": api }),
+                path if path == config => serde_json::json!({ "dl": format!("{api}/dl"), "api": api }),
                 "/api/v1/enroll" => serde_json::json!({
                     "version": 1, "index": named, "nonce": nonce, "attestation": "off",
                 }),
@@ -245,7 +252,7 @@ fn a_nonce_that_cannot_be_signed() {
         });
         let world = World::new();
         let enroll = world.yk_cargo(["enroll", &index, "--yes", "--invite"]).input("CODE\n").fails();
-        enroll.says(&["error: the registry's nonce has", "nothing was made or signed"]);
+        enroll.says(&says);
         assert!(Seen::on(&world.card).nothing());
     }
 }

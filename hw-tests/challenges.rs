@@ -6,6 +6,7 @@ use yk_cargo::enrollment::{ChallengeSource, Enrollments};
 
 use crate::asked::Asked;
 use crate::asking_registry::{AskingRegistry, Challenges};
+use crate::certificates::for_names;
 use crate::loopback::answering;
 use crate::trace::Seen;
 use crate::world::{NAME, Reads, World};
@@ -272,7 +273,7 @@ fn reads_ask_for_nothing() {
 /// TLS as cargo does it: with the certificates set for it, else with the system's.
 #[test]
 fn a_registry_behind_tls() {
-    let (certificate, tls) = for_localhost();
+    let (certificate, tls) = for_names(&["localhost"]);
     let registry = AskingRegistry::start_tls(Reads::AuthRequired, Challenges::Required, tls);
     let asked = Asked::at(registry);
     assert_eq!(asked.enrolled().challenge, ChallengeSource::None, "the system does not trust it");
@@ -284,7 +285,8 @@ fn a_registry_behind_tls() {
     assert_eq!(asked.registry.state().paid, 1);
     asked.world.card.clear_trace();
     let token = || asked.world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
-    token().fails().says(&["cannot reach https://localhost", "certificate"]);
+    // Said otherwise where the system has no authorities at all.
+    token().fails().says(&["https://localhost", "certificate"]);
     assert!(Seen::on(&asked.world.card).nothing());
     let config = fs::read_to_string(asked.world.path("home/config.toml")).unwrap();
     asked.world.write("home/config.toml", &format!("{config}[http]\ncainfo = {:?}\n", file));
@@ -304,54 +306,22 @@ fn https_where_there_is_no_tls() {
     assert!(!outcome.stderr.contains("InvalidContentType"), "{outcome:#?}");
 }
 
-/// A certificate for localhost, in PEM, and a server that shows it.
-fn for_localhost() -> (String, rustls::ServerConfig) {
-    use der::asn1::Ia5String;
-    use der::{Encode as _, EncodePem as _};
-    use p384::ecdsa::{DerSignature, SigningKey};
-    use p384::pkcs8::EncodePrivateKey as _;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use x509_cert::builder::profile::BuilderProfile;
-    use x509_cert::builder::{Builder as _, CertificateBuilder};
-    use x509_cert::ext::pkix::{SubjectAltName, name::GeneralName};
-    use x509_cert::ext::{Extension, ToExtension as _};
-    use x509_cert::name::Name;
-    use x509_cert::spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
-
-    struct Localhost;
-
-    impl BuilderProfile for Localhost {
-        fn get_issuer(&self, _: &Name) -> Name {
-            self.get_subject()
-        }
-
-        fn get_subject(&self) -> Name {
-            "CN=localhost".parse().unwrap()
-        }
-
-        fn build_extensions(
-            &self,
-            _: SubjectPublicKeyInfoRef<'_>,
-            _: SubjectPublicKeyInfoRef<'_>,
-            tbs: &x509_cert::TbsCertificate,
-        ) -> Result<Vec<Extension>, x509_cert::builder::Error> {
-            let name = GeneralName::DnsName(Ia5String::new("localhost")?);
-            Ok(vec![SubjectAltName(vec![name]).to_extension(tbs.subject(), &[])?])
-        }
+/// A touch for a change that will be refused is a touch in vain. Where everybody may read the index, it is known before.
+#[test]
+fn what_is_not_there_is_not_signed_for() {
+    use registry_gateway::challenge::Challenges::{Off, Required};
+    for challenges in [Off, Required] {
+        let world = World::asked(Reads::Open, challenges).enroll();
+        world.publish(&world.package("One_Thing", "0.1.0", "")).succeeds();
+        world.card.clear_trace();
+        let yank = |version: &str| world.cargo(&world.path("work"), ["yank", version, "--registry", NAME]);
+        yank("one_thing@0.1.0").fails().says(&[
+            "`my-reg` has no one_thing 0.1.0: the crate is called `One_Thing` there; nothing was signed",
+            "hint: run the command again with the name One_Thing",
+        ]);
+        assert_eq!(world.card.trace().len(), 0, "the card is not asked");
+        // A copy of the index may be old, and a yank may be urgent.
+        yank("One_Thing@0.2.0").fails().says(&["does not have One_Thing 0.2.0; it may refuse this"]);
+        yank("One_Thing@0.1.0").succeeds();
     }
-
-    let key = SigningKey::from_slice(&[5; 48]).unwrap();
-    let public = SubjectPublicKeyInfo::from_key(key.verifying_key()).unwrap();
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
-    let validity = x509_cert::time::Validity::from_now(day).unwrap();
-    let builder = CertificateBuilder::new(Localhost, 1_u8.into(), validity, public).unwrap();
-    let certificate = builder.build::<_, DerSignature>(&key).unwrap();
-    let secret = p384::SecretKey::from(&key).to_pkcs8_der().unwrap();
-    let chain = vec![CertificateDer::from(certificate.to_der().unwrap())];
-    let secret = PrivateKeyDer::Pkcs8(secret.as_bytes().to_vec().into());
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider);
-    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let tls = config.with_single_cert(chain, secret).unwrap();
-    (certificate.to_pem(der::pem::LineEnding::LF).unwrap(), tls)
 }

@@ -68,6 +68,12 @@ fn status_says_why_a_publish_is_not_possible() {
     assert_eq!(outlook()["reason"], "pin-blocked");
     let text = world.yk_cargo(["status"]).succeeds().stdout;
     assert!(text.contains("\u{2717} cannot publish: the PIN of YubiKey 12345678 is blocked"), "{text}");
+    world.wait("connect = 1");
+    world.card.hold_exclusive();
+    assert_eq!(outlook()["reason"], "unreadable-card");
+    let text = world.yk_cargo(["status"]).succeeds().stdout;
+    assert!(text.contains("\u{2717} to publish, YubiKey 12345678 (laptop key) has to be free"), "{text}");
+    world.card.release();
     world.card.unplug();
     assert_eq!(outlook()["reason"], "no-card");
     let text = world.yk_cargo(["status"]).succeeds().stdout;
@@ -122,18 +128,11 @@ fn attest_of_what_is_not_there() {
 }
 
 #[test]
-fn completions_and_man_pages_know_every_command() {
+fn every_shell_has_a_script_and_every_command_a_page() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = world.yk_cargo(["completions", shell]).succeeds().stdout;
-        for command in ["enroll", "status", "doctor", "attest", "touch-policy"] {
-            assert!(script.contains(command), "{shell}: no {command}");
-        }
+        assert!(world.yk_cargo(["completions", shell]).succeeds().stdout.contains("yk-cargo"), "{shell}");
     }
-    world.write("completion.bash", &world.yk_cargo(["completions", "bash"]).succeeds().stdout);
-    let checked = std::process::Command::new("bash").arg("-n").arg(world.path("completion.bash")).status();
-    assert!(checked.unwrap().success());
-
     let pages = world.path("man");
     world.yk_cargo(["man", pages.to_str().unwrap()]).succeeds();
     let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap();

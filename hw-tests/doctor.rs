@@ -26,6 +26,20 @@ impl World {
         )
     }
 
+    /// What `doctor` finds wrong with cargo, `status` says of the registry.
+    #[track_caller]
+    fn cannot_publish(&self, why: &str, variables: &[(&str, &str)]) {
+        let run = |arguments: &[&str]| {
+            let run = self.yk_cargo(arguments);
+            variables.iter().fold(run, |run, (name, value)| run.env(name, value)).succeeds().stdout
+        };
+        let line = format!("  \u{2717} cannot publish: {why}");
+        let shown = run(&["status"]);
+        assert!(shown.lines().any(|found| found == line), "no {line:?} in {shown}");
+        let json: Value = serde_json::from_str(&run(&["status", "--json"])).unwrap();
+        assert_eq!(json["registries"][0]["next-publish"]["reason"], "not-asked");
+    }
+
     fn doctor(&self) -> Diagnosis {
         Diagnosis::of(self.yk_cargo(["doctor", "--json"]))
     }
@@ -86,7 +100,7 @@ fn nothing_to_be_mended() {
         "ok       credential provider: cargo asks this program for `my-reg`",
         "ok       token in clear: none in cargo's home",
         "ok       clock: it does not contradict that of `my-reg`",
-        "ok       registry: `my-reg` takes the read key of YubiKey 12345678",
+        "ok       registry: `my-reg` takes the keys of YubiKey 12345678",
         "warning  backup: `my-reg` knows one card; if it is lost you cannot publish",
         "         next: yk-cargo enroll my-reg --backup",
     ] {
@@ -232,6 +246,7 @@ fn a_provider_that_cargo_does_not_ask() {
         let diagnosis = world.doctor();
         let (check, text, next) = diagnosis.failure();
         assert_eq!((check, next), ("credential provider", "yk-cargo enroll my-reg --configure"));
+        world.cannot_publish(&format!("{text}; next: {next}"), &[]);
         text.to_owned()
     };
     assert!(other("").contains("cargo does not ask this program"));
@@ -251,7 +266,10 @@ fn a_provider_that_cargo_does_not_ask() {
 
     let with = |name: &str, value: &str| Diagnosis::of(world.yk_cargo(["doctor", "--json"]).env(name, value));
     let provider = "CARGO_REGISTRIES_MY_REG_CREDENTIAL_PROVIDER";
-    assert_eq!(with(provider, "cargo:token").failure().2, format!("unset {provider}"));
+    let shadowed = with(provider, "cargo:token");
+    let (_, text, next) = shadowed.failure();
+    assert_eq!(next, format!("unset {provider}"));
+    world.cannot_publish(&format!("{text}; next: {next}"), &[(provider, "cargo:token")]);
     assert_eq!(with(provider, "yk-cargo").with("failed"), []);
 }
 
@@ -268,6 +286,7 @@ fn the_index_of_a_name_with_a_hyphen_in_the_environment() {
     let (check, text, next) = diagnosis.failure();
     assert_eq!((check, next), ("credential provider", "unset CARGO_REGISTRIES_MY_REG_INDEX"));
     assert!(text.contains("takes `my-reg` for another registry"), "{text}");
+    world.cannot_publish(&format!("{text}; next: {next}"), &[(variable, index)]);
     let evil =
         Diagnosis::of(world.yk_cargo(["doctor", "--json"]).env(variable, "sparse+https://evil.example/"));
     assert!(evil.failure().1.contains("https://evil.example/, which is not enrolled"));
@@ -363,6 +382,56 @@ fn keys_that_the_registry_does_not_take() {
             world.gateway.store().revoke_key(&key.id().to_string(), jiff::Timestamp::now()).unwrap();
         }
         refused("revoked");
+    }
+}
+
+/// Of two lines the administrator ran one; or has revoked one key, and not the other. Only a publish would show it.
+#[test]
+fn a_publish_key_that_the_registry_does_not_take() {
+    for reads in [Reads::AuthRequired, Reads::Open] {
+        let world = World::with(reads, |card| card.puk("87654321").management_key(&[0xA5; 24]));
+        let key = "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5";
+        let enroll = ["enroll", NAME, "--yes", "--configure", "--management-key-command", key];
+        world.yk_cargo(enroll).succeeds();
+        let [read, publish] = &world.registry().cards[0].keys[..] else { panic!("two keys") };
+        let add = |key: &yk_cargo::enrollment::Key, role| {
+            let user = "alice".parse().unwrap();
+            let new = registry_gateway::keys::NewKey {
+                public: key.public,
+                user,
+                role,
+                label: None,
+                subject: None,
+                expires: None,
+            };
+            world.gateway.store().add_key(new, jiff::Timestamp::now()).unwrap();
+        };
+        let refused = |why: &str| {
+            let diagnosis = world.doctor();
+            let (check, text, next) = diagnosis.failure();
+            let words = text.replace("\n    | ", " ");
+            let takes_not = "`my-reg` does not take the publish key of YubiKey 12345678\n    it says ";
+            assert!(check == "registry" && words.starts_with(takes_not) && words.contains(why), "{text}");
+            assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678 --invite");
+            let status = world.yk_cargo(["status"]).succeeds().stdout;
+            assert!(
+                status.contains("\u{2717} cannot publish: `my-reg` does not take the publish key"),
+                "{status}"
+            );
+        };
+        add(read, registry_gateway::keys::Role::Read);
+        refused("is not known here");
+        add(publish, registry_gateway::keys::Role::Read);
+        refused("the key has the role `read` here");
+        add(publish, registry_gateway::keys::Role::Publish);
+        let diagnosis = world.doctor();
+        assert_eq!(diagnosis.with("failed"), []);
+        let taken = ("registry", "`my-reg` takes the keys of YubiKey 12345678", "");
+        assert!(diagnosis.with("ok").contains(&taken), "{diagnosis:#?}");
+        assert!(world.yk_cargo(["status"]).succeeds().stdout.contains('\u{2713}'));
+        let id = publish.public.id().to_string();
+        world.gateway.store().revoke_key(&id, jiff::Timestamp::now()).unwrap();
+        refused("was revoked at");
     }
 }
 

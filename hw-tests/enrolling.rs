@@ -20,23 +20,28 @@ fn two_keys_and_what_comes_next() {
     let world = World::new();
     let outcome = world.yk_cargo(["enroll", NAME, "--yes", "--label", "it's mine"]).succeeds();
     let registry = world.registry();
-    let [read, publish] = &registry.cards[0].keys[..] else { panic!("{registry:#?}") };
+    let [read, publish_key] = &registry.cards[0].keys[..] else { panic!("{registry:#?}") };
     assert_eq!((read.role, read.pin, read.touch), (Role::Read, PinPolicy::Never, TouchPolicy::Never));
     assert_eq!(
-        (publish.role, publish.pin, publish.touch),
+        (publish_key.role, publish_key.pin, publish_key.touch),
         (Role::Publish, PinPolicy::Once, TouchPolicy::Always)
     );
-    for (role, key) in [("read", read), ("publish", publish)] {
+    for (role, key) in [("read", read), ("publish", publish_key)] {
         let add = format!(
             "registry-gateway key add --user <NAME> --role {role} --label 'it'\\''s mine' {}",
             key.public
         );
         assert!(outcome.stdout.contains(&add), "{outcome:#?}");
-        assert!(outcome.stdout.contains(&format!("\n  {}\n", key.public)), "{outcome:#?}");
     }
     outcome.says(&["making and checking them takes no touch"]);
     outcome.says(&["signed and checked one read token", "cargo will ask this program once"]);
-    assert!(outcome.stdout.contains("is lost too once PIN and PUK are blocked"), "{outcome:#?}");
+    let steps: Vec<_> = outcome.stdout.lines().filter(|line| !line.starts_with("   ")).collect();
+    let [next, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
+    assert!(next.starts_with("Next: have the registry's administrator run this"), "{outcome:#?}");
+    assert_eq!(
+        (*publish, *backup),
+        ("Then: cargo publish --registry my-reg", "Then: yk-cargo enroll my-reg --backup")
+    );
     let seen = Seen::on(&world.card);
     assert_eq!((seen.pins(), seen.touches()), (0, 0), "enrolling costs neither PIN nor touch");
     seen.assert_well_mannered();
@@ -48,10 +53,31 @@ fn two_keys_and_what_comes_next() {
 fn again_changes_nothing() {
     let world = World::enrolled();
     let before = world.registry().cards[0].keys.clone();
-    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds().says(&["is already enrolled there"]);
+    let again = world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+    again.says(&["is already enrolled there"]);
+    let next = "Next: cargo publish --registry my-reg\nThen: yk-cargo enroll my-reg --backup --endorse-with 12345678\n";
+    assert!(again.stdout.starts_with(next), "what the registry knows is not to be added: {again:#?}");
     assert_eq!(world.registry().cards[0].keys, before);
     let seen = Seen::on(&world.card);
     assert!(!seen.changed_anything(), "{:?}", seen.instructions());
+}
+
+/// As ssh calls its keys.
+#[test]
+fn a_card_is_called_by_whom_and_where_it_is_used() {
+    let world = World::new();
+    world.yk_cargo(["enroll", NAME, "--yes"]).env("USER", "alice").succeeds();
+    let label = world.registry().cards[0].label.clone();
+    let computer = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    assert_eq!(label, format!("alice@{}", computer.split('.').next().unwrap()));
+}
+
+#[test]
+fn a_mistyped_name_is_understood() {
+    let world = World::new();
+    world.yk_cargo(["enroll", "my-rge", "--yes"]).fails().says(&["hint: did you mean `my-reg`?"]);
+    world.yk_cargo(["seal", "cratesio", "--yes"]).fails().says(&["hint: did you mean `crates-io`?"]);
+    world.yk_cargo(["enroll", "other", "--yes"]).fails().says(&["hint: add `[registries.other]`"]);
 }
 
 /// A key stays where it is: who names other slots is told, also with `--existing`, and may do what the hint says.

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::trace::Seen;
 use crate::world::{NAME, Run, World};
 
 const OURS: &str = env!("CARGO_BIN_EXE_yk-cargo");
@@ -101,6 +102,25 @@ fn a_home_without_locks_works() {
     }
 }
 
+/// As `chattr +i` has it, from everybody.
+#[test]
+fn a_configuration_that_is_protected_from_changes() {
+    let world = World::new();
+    let config = world.path("home/config.toml");
+    if !can("chattr", &["+i", config.to_str().unwrap()]) {
+        return skipped("only root can protect a file here, and not on every file system");
+    }
+    let enroll = world.yk_cargo(["enroll", NAME, "--yes", "--configure"]).ends();
+    let hint = enroll.stderr.lines().find_map(|line| line.split_once("with an `i`: sudo "));
+    let said = hint.map(|(before, command)| (before.to_owned(), command.to_owned()));
+    // Whatever was said, or else the folder stays.
+    assert!(can("chattr", &["-i", config.to_str().unwrap()]));
+    let (before, command) = said.unwrap_or_else(|| panic!("{enroll:#?}"));
+    assert!(before.starts_with("hint: look whether it is protected from changes: lsattr "), "{before}");
+    assert_eq!(command, format!("chattr -i {}", config.display()));
+    world.yk_cargo(["enroll", NAME, "--yes", "--configure"]).succeeds();
+}
+
 /// A link into a store that is mounted for reading, as home-manager makes it: what is to be written there, and what the
 /// administrator needs, is said all the same.
 #[test]
@@ -156,4 +176,76 @@ fn root_in_somebodys_home() {
     let list = [SOMEBODY, "--clear-groups", mine.to_str().unwrap(), "list"];
     let list = world.run("setpriv", &list).succeeds();
     assert!(list.stdout.contains(NAME), "{list:#?}");
+}
+
+/// A pipe, a socket, a folder or a device in the place of a file of ours is said to be that at once, and what is said to be done
+/// makes room.
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let things = ["mkfifo FILE", "mkdir FILE", "ln -s /dev/zero FILE", "SOCKET FILE"];
+    let files: [(&str, &[&str]); 4] = [
+        ("enrollments.toml", &["list"]),
+        ("config.toml", &["list"]),
+        ("enrollments.lock", &["forget", NAME, "--yes"]),
+        ("signers.toml", &["verify", "alpha@0.1.0", "--registry", NAME]),
+    ];
+    let world = World::enrolled();
+    world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
+    for (thing, (file, command)) in things.into_iter().flat_map(|thing| files.map(|file| (thing, file))) {
+        let path = world.path("home/yk-cargo").join(file);
+        let kept = path.with_extension("kept");
+        let _ = fs::rename(&path, &kept);
+        let shell = |line: &str| assert!(can("sh", &["-c", line]), "{line}");
+        match thing.strip_suffix(" FILE").unwrap() {
+            "SOCKET" => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+            make => shell(&format!("{make} {}", path.display())),
+        }
+        let refused = world.yk_cargo(command).fails();
+        refused.says(&[&format!("{} is no ordinary file", path.display())]);
+        let hint = refused.stderr.lines().find_map(|line| line.strip_prefix("hint: move it away: ")).unwrap();
+        shell(hint);
+        assert!(fs::symlink_metadata(&path).is_err(), "{hint}");
+        shell(&format!("rm -rf {}.old", path.display()));
+        let _ = fs::rename(&kept, &path);
+        if file != "signers.toml" {
+            world.yk_cargo(["list"]).succeeds();
+        }
+    }
+    world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
+}
+
+/// A link to nowhere, or a file, in the place of our folder.
+#[test]
+fn what_is_no_folder_is_moved_away_as_told() {
+    let world = World::new();
+    let folder = world.path("home/yk-cargo");
+    for make in ["ln -s nowhere", "touch"] {
+        assert!(can("sh", &["-c", &format!("{make} {}", folder.display())]));
+        let refused = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
+        let hint =
+            refused.stderr.lines().find_map(|line| line.strip_prefix("hint: move what is there away: "));
+        let hint = hint.unwrap_or_else(|| panic!("{refused:#?}"));
+        assert!(can("sh", &["-c", hint]) && fs::symlink_metadata(&folder).is_err(), "{hint}");
+    }
+    assert!(!Seen::on(&world.card).changed_anything());
+    world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
+}
+
+/// Files that a person names, and those that cargo's configuration does.
+#[test]
+fn a_file_without_an_end_is_not_read() {
+    let world = World::enrolled();
+    let pipe = world.path("pipe");
+    assert!(can("mkfifo", &[pipe.to_str().unwrap()]));
+    for endless in ["/dev/zero", pipe.to_str().unwrap()] {
+        let token = world.yk_cargo(["token", NAME, "--publish", endless]).fails();
+        token.says(&[&format!("cannot read {endless}"), "it is no ordinary file"]);
+    }
+    let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
+    for (endless, says) in [("/dev/zero", "it has more than "), (pipe.to_str().unwrap(), "it is a pipe")] {
+        world.write("home/config.toml", &format!("{config}[http]\ncainfo = \"{endless}\"\n"));
+        let status = world.yk_cargo(["status"]).succeeds();
+        let certificates = format!("cannot use the certificates in {endless}: {says}");
+        assert!(status.stdout.contains(&certificates), "{status:#?}");
+    }
 }

@@ -166,6 +166,8 @@ fn at_a_terminal() {
     let code = world.invite();
     let mut session = world.at_a_terminal(&format!("yk-cargo enroll {NAME} --invite && echo DONE"));
     expect(&mut session, &["Invite code: "]);
+    session.send_line("AAAAA-BBBBB-CCCCC-DDDDD-EEEEE").unwrap();
+    expect(&mut session, &["the registry refuses this code: ", "Invite code: "]);
     session.send_line(&code).unwrap();
     let shown = session.exp_string("Make these keys?").unwrap();
     assert!(!shown.contains(&code), "the code is echoed: {shown}");
@@ -221,6 +223,24 @@ fn registries_that_want_to_know_the_card() {
         |card| card,
     );
     refused(stranger, &[], "which is no root that is trusted here");
+}
+
+/// The certificate in slot F9 of a YubiKey 4 does not say that it may issue. Who runs the registry decides whether that is enough.
+#[test]
+fn a_yubikey_4_at_a_registry_that_wants_to_know_the_card() {
+    for is_enough in [false, true] {
+        let rules = requiring(|config| config.attestation.allow_legacy_devices = is_enough);
+        let old = "4.3.7".parse().unwrap();
+        let world = World::with_registry(Reads::AuthRequired, rules, |card| card.firmware(old));
+        let enroll = ["enroll", NAME, "--yes", "--invite", "--serial", "12345678", "--slot", "82,83"];
+        let enroll = world.yk_cargo(enroll).input(&world.invite());
+        if is_enough {
+            enroll.succeeds().quotes(&["may publish; made on YubiKey 12345678, firmware 4.3.7"]);
+        } else {
+            enroll.fails().quotes(&["(an early YubiKey); this registry does not take such keys"]);
+        }
+        assert_eq!(world.keys_of("alice").len(), if is_enough { 2 } else { 0 });
+    }
 }
 
 #[test]

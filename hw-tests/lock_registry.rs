@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use yk_cargo::trust::statement;
 
 use crate::loopback::{self, Reply};
+use crate::test_log::{TestLog, TestWitness};
 use crate::world::{Computer, Outcome, Reads, Run};
 
 /// The checksum that every lock file here names.
@@ -40,19 +41,21 @@ impl Somebody {
 
     /// A proof of a version with the file that every lock file names.
     pub(crate) fn proof(self, index: &str, name: &str, version: &str) -> Value {
-        let mutation = Mutation::Publish {
-            name: name.parse().unwrap(),
-            version: version.parse().unwrap(),
-            checksum: FILE,
-        };
+        self.proof_of(index, name, version, FILE)
+    }
+
+    /// The same, with another file.
+    pub(crate) fn proof_of(self, index: &str, name: &str, version: &str, checksum: Checksum) -> Value {
+        let mutation =
+            Mutation::Publish { name: name.parse().unwrap(), version: version.parse().unwrap(), checksum };
         let claims = Claims::mutate(Timestamp::UNIX_EPOCH, mutation);
         let footer = Footer::new(index, self.public().id());
         let prepared = Prepared::new(&self.public(), &claims, &footer).unwrap();
         let signature: Signature = self.key().sign_prehash(prepared.digest()).unwrap();
         json!({
-            "version": 1, "index": index, "name": name, "vers": version, "cksum": FILE.to_string(),
+            "version": 2, "index": index, "name": name, "vers": version, "cksum": checksum.to_string(),
             "token": prepared.finish(&signature.to_bytes().into()).unwrap(), "public": self.public().to_string(),
-            "role": "publish", "attestation": null, "audit": null,
+            "role": "publish", "attestation": null, "log": null,
         })
     }
 
@@ -87,7 +90,10 @@ pub(crate) struct Locked {
 #[derive(Default)]
 struct State {
     replies: BTreeMap<String, (&'static str, Vec<u8>)>,
+    log: Option<(TestLog, Vec<TestWitness>)>,
     asked: Vec<String>,
+    /// What happens when it is asked for a path, once.
+    then: BTreeMap<String, Box<dyn FnOnce() + Send>>,
 }
 
 impl Locked {
@@ -104,9 +110,20 @@ impl Locked {
         loopback::serve(listener, None, move |request| {
             let mut state = shared.lock().unwrap();
             state.asked.push(request.path.clone());
+            if let Some(deed) = state.then.remove(&request.path) {
+                deed();
+            }
             let reply = state.replies.get(&request.path);
+            let of_log = || {
+                let (log, witnesses) = state.log.as_ref()?;
+                log.answer(&request.path, &witnesses.iter().collect::<Vec<_>>())
+            };
             match reply {
                 Some((status, body)) => Reply::new(status, body.clone()),
+                None if request.path.starts_with("/log/") => match of_log() {
+                    Some(body) => Reply::new("200 OK", body),
+                    None => Reply::new("404 Not Found", ""),
+                },
                 None if request.path == "/index/config.json" => Reply::new("200 OK", config.to_string()),
                 None => Reply::new("404 Not Found", ""),
             }
@@ -119,8 +136,40 @@ impl Locked {
 
     /// What the registry answers when it is asked for the proof of a version.
     pub(crate) fn answers(&self, name: &str, version: &str, status: &'static str, body: impl Into<Vec<u8>>) {
-        let path = format!("/api/v1/crates/{name}/{version}/proof");
-        self.state.lock().unwrap().replies.insert(path, (status, body.into()));
+        self.serves(&format!("/api/v1/crates/{name}/{version}/proof"), status, body);
+    }
+
+    /// What it answers when it is asked for a path.
+    pub(crate) fn serves(&self, path: &str, status: &'static str, body: impl Into<Vec<u8>>) {
+        self.state.lock().unwrap().replies.insert(path.to_owned(), (status, body.into()));
+    }
+
+    /// Has something happen when it is asked for a path the next time, before it answers.
+    pub(crate) fn when_asked(&self, path: &str, deed: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().then.insert(path.to_owned(), Box::new(deed));
+    }
+
+    /// The registry says what is so at a path again.
+    pub(crate) fn is_honest_about(&self, path: &str) {
+        self.state.lock().unwrap().replies.remove(path);
+    }
+
+    /// The registry shows this log from now on, as these witnesses have seen it.
+    pub(crate) fn shows(&self, log: TestLog, witnesses: Vec<TestWitness>) {
+        self.state.lock().unwrap().log = Some((log, witnesses));
+    }
+
+    /// Has something done with the log.
+    pub(crate) fn log<T>(&self, deed: impl FnOnce(&mut TestLog) -> T) -> T {
+        deed(&mut self.state.lock().unwrap().log.as_mut().unwrap().0)
+    }
+
+    /// Somebody has published a version, and the log has it.
+    pub(crate) fn logged(&self, by: Somebody, name: &str, version: &str) -> Value {
+        let mut proof = by.proof(&self.index, name, version);
+        self.log(|log| log.publishes(&mut proof));
+        self.answers(name, version, "200 OK", proof.to_string());
+        proof
     }
 
     /// Somebody has published a version.

@@ -101,7 +101,7 @@ pub(crate) fn serve(
     });
 }
 
-fn exchange(mut stream: impl Read + Write, answer: impl Fn(&Request) -> Reply) {
+pub(crate) fn exchange(mut stream: impl Read + Write, answer: impl Fn(&Request) -> Reply) {
     let Some(request) = Request::read(&mut stream) else { return };
     // The other side may have gone.
     let _ = answer(&request).write(stream);
@@ -123,7 +123,7 @@ pub(crate) fn answering(pieces: impl Iterator<Item = Vec<u8>> + Clone + Send + S
     address
 }
 
-fn each_connection(listener: TcpListener, meet: impl Fn(TcpStream) + Send + Sync + 'static) {
+pub(crate) fn each_connection(listener: TcpListener, meet: impl Fn(TcpStream) + Send + Sync + 'static) {
     let meet = Arc::new(meet);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {

@@ -246,7 +246,7 @@ fn a_registry_that_only_the_project_knows_is_taken_over_with_a_yes() {
     session.send_line("y").unwrap();
     expect(&mut session, &["wrote its index into", "Make these keys", "[y/N] "]);
     session.send_line("y").unwrap();
-    expect(&mut session, &["Write this into $CARGO_HOME/config.toml?", "[y/N] "]);
+    expect(&mut session, &["Write this into $CARGO_HOME/config.toml?", "[Y/n] "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["DONE"]);
     world.add_keys("alice");

@@ -33,10 +33,11 @@ fn a_new_card_takes_the_place_of_an_old_one() {
     let (old, new) = (world.registry().cards[0].clone(), new_card());
     let outcome = on(&new, replace(&world)).succeeds();
     outcome.says(&["in place of YubiKey 12345678 (laptop key), which keeps its keys", "YubiKey 23456789"]);
-    assert!(outcome.stdout.contains("YubiKey 12345678 (laptop key) still holds its keys"), "{outcome:#?}");
+    let revoked = "Then: have the keys of YubiKey 12345678 (laptop key) revoked:\n";
+    assert!(outcome.stdout.contains(revoked), "{outcome:#?}");
     for key in &old.keys {
         let revoke = format!(
-            "\n  registry-gateway key revoke {}  # {}, slot {}\n",
+            "\n      registry-gateway key revoke {}  # {}, slot {}\n",
             key.public.id(),
             key.role,
             key.slot

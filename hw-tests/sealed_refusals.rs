@@ -156,7 +156,7 @@ fn the_log_keeps_the_secrets() {
 fn what_is_no_token_is_not_sealed() {
     let sealed = Sealed::unsealed(Reads::Open, |card| card);
     for (input, text) in [
-        ("", "a token is not empty"),
+        ("", "the token is empty"),
         ("to\u{e9}ken\n", "printable ASCII"),
         ("Authorization: x\n", "without `Authorization:`"),
         ("k3.secret.abcdef\n", "belongs to asymmetric tokens"),

@@ -80,7 +80,7 @@ fn the_last_try_needs_a_typed_yes() {
     let mut session = world.at_a_terminal(YANK);
     expect(&mut session, &[question]);
     session.send_line("yes").unwrap();
-    expect(&mut session, &["PIN of YubiKey 12345678 (last try): "]);
+    expect(&mut session, &["PIV PIN of YubiKey 12345678 (last try): "]);
     session.send_line(PIN).unwrap();
     expect(&mut session, &["DONE"]);
     assert_eq!(world.card.pin_tries(), 3);
@@ -126,6 +126,20 @@ fn the_terminal_echoes_after_an_interruption() {
 }
 
 #[test]
+fn rows_end_between_words_where_the_terminal_ends() {
+    let world = World::new();
+    let mut session = world.at_a_terminal("stty cols 44; yk-cargo enroll nowhere --yes");
+    let shown = session.exp_eof().unwrap().replace("\r\x1b[K", "");
+    let rows: Vec<_> = shown.lines().map(str::trim_end).collect();
+    assert!(rows.len() > 3 && rows.iter().all(|row| row.chars().count() <= 44), "{shown}");
+    let whole = rows.iter().map(|row| row.trim()).collect::<Vec<_>>().join(" ");
+    assert!(
+        whole.contains("add `[registries.nowhere]` with its `index` to $CARGO_HOME/config.toml, or"),
+        "{whole}"
+    );
+}
+
+#[test]
 fn enroll_asks_before_it_does_anything() {
     let world = World::new();
     let mut session = world.at_a_terminal("yk-cargo enroll my-reg && echo DONE || echo FAILED");
@@ -141,10 +155,12 @@ fn enroll_asks_before_it_does_anything() {
     expect(&mut session, &["made the read key in slot 82", "made the publish key in slot 83"]);
     expect(
         &mut session,
-        &["Write this into $CARGO_HOME/config.toml?", "credential-provider = \"yk-cargo\"", "[y/N] "],
+        &["Write this into $CARGO_HOME/config.toml?", "credential-provider = \"yk-cargo\"", "[Y/n] "],
     );
-    session.send_line("y").unwrap();
-    expect(&mut session, &["registry-gateway key add", "DONE"]);
+    session.send_line("").unwrap();
+    expect(&mut session, &["wrote credential-provider", "Next: have the registry's administrator run this"]);
+    expect(&mut session, &["registry-gateway key add", "Then: cargo publish --registry my-reg"]);
+    expect(&mut session, &["Then: yk-cargo enroll my-reg --backup", "DONE"]);
     let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
     assert!(config.contains("credential-provider = \"yk-cargo\""), "{config}");
 }
@@ -347,9 +363,11 @@ fn a_pin_that_the_card_forgot() {
 #[test]
 fn a_key_that_always_asks_for_its_pin() {
     let world = World::new().enroll_with(&["--pin-policy", "always"]);
-    for _ in 0..2 {
+    // A card that has been given its PIN does not tell how many tries are left.
+    for tries in [" (3 tries left)", ""] {
         let mut session = world.at_a_terminal(YANK);
-        expect(&mut session, &["note: this key asks for its PIN every time", "PIN of YubiKey 12345678"]);
+        let prompt = format!("PIV PIN of YubiKey 12345678{tries}: ");
+        expect(&mut session, &["note: this key asks for its PIN every time", &prompt]);
         session.send_line(PIN).unwrap();
         expect(&mut session, &["DONE"]);
     }

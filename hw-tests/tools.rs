@@ -1,10 +1,11 @@
 //! `list`, `inspect`, `token`, `forget`.
 
 use asymmetric_token::{Mutation, Untrusted};
+use mock_card::MockCard;
 use serde_json::{Value, json};
 
 use crate::trace::Seen;
-use crate::world::{NAME, World};
+use crate::world::{NAME, PIN, SERIAL, World};
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -91,6 +92,11 @@ fn inspect_shows_what_a_token_says() {
 #[test]
 fn forget_leaves_the_keys_on_the_card() {
     let world = World::enrolled();
+    let configured = || {
+        let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+        config.contains("credential-provider")
+    };
+    assert!(configured());
     let keys = world.registry().cards[0].keys.clone();
     world.yk_cargo(["forget", NAME]).fails().says(&["there is no terminal to ask on", "or add --yes"]);
     assert_eq!(world.registry().cards.len(), 1);
@@ -98,14 +104,31 @@ fn forget_leaves_the_keys_on_the_card() {
     outcome.says(&[
         "the publish key stays in slot 83 of YubiKey 12345678 (laptop key): k3.pid.",
         "removed the enrollment",
+        "took its `credential-provider` out of cargo's configuration",
         "have them revoked there, or take them back with `yk-cargo enroll my-reg --existing`",
     ]);
+    assert!(!configured());
     let seen = Seen::on(&world.card);
     assert!(!seen.changed_anything() && seen.pins() == 0 && seen.all_signatures() == 0);
     seen.assert_well_mannered();
     world.yk_cargo(["forget", NAME, "--yes"]).fails().says(&["my-reg is not enrolled"]);
     world.yk_cargo(["enroll", NAME, "--existing", "--yes"]).succeeds();
     assert_eq!(world.registry().cards[0].keys, keys);
+}
+
+/// After a reset of PIV there is nothing to take back.
+#[test]
+fn forget_does_not_offer_keys_that_are_gone() {
+    let world = World::enrolled();
+    let reset = MockCard::builder().serial(SERIAL).pin(PIN).start().unwrap();
+    let forget = world.yk_cargo(["forget", NAME, "--yes"]).env("PCSCLITE_CSOCK_NAME", reset.socket());
+    let outcome = forget.succeeds();
+    outcome.says(&[
+        "the read key is no longer in slot 82 of YubiKey 12345678 (laptop key): k3.pid.",
+        "the publish key is no longer in slot 83 of YubiKey 12345678 (laptop key): k3.pid.",
+        "have them revoked there",
+    ]);
+    assert!(!outcome.stderr.contains("--existing"), "{outcome:#?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A key that blinks: who is told, when, and what a missed touch costs.
 
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use asymmetric_token::Untrusted;
@@ -48,6 +50,44 @@ fn a_second_missed_touch_is_the_end() {
     expect(&mut session, &["touch YubiKey", "once more", "touch YubiKey"]);
     expect(&mut session, &["YubiKey 12345678 was not touched in time; nothing was signed", "FAILED"]);
     assert_eq!(world.card.pin_tries(), 3);
+}
+
+/// The program hangs until somebody reads what it was told, and the token is there before that.
+#[test]
+fn a_program_is_told_once_what_wants_the_touch_and_is_not_waited_for() {
+    let world = touched_by_hand(SHORT, &[]).forgets_its_pin();
+    let pipe = world.path("told");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let program = world.script(
+        "notice.sh",
+        "#!/bin/sh\necho started >> \"$2\"\nprintf '%s|' \"$#\" \"$1\" \"$4\" \"$YK_CARGO_OPERATION\" \"$YK_CARGO_CRATE\" \
+         \"$YK_CARGO_VERSION\" \"$YK_CARGO_REGISTRY\" \"$YK_CARGO_CARD\" \"$YK_CARGO_SERIAL\" > \"$3\"\n",
+    );
+    let count = world.path("count");
+    let [program, count_file, told] = [&program, &count, &pipe].map(|path| path.display().to_string());
+    let command = [program, "a b; c".to_owned(), count_file, told];
+    world.write("home/yk-cargo/config.toml", &format!("[touch]\nnotify = {command:?}\nbell = true\n"));
+    // The terminal stays: with it would end what was started in it.
+    let mut session = world.at_a_terminal(&format!("{YANK}; read line"));
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["touch YubiKey 12345678 now", "\x07", "it was not touched in time; once more"]);
+    world.card.touch();
+    expect(&mut session, &["DONE"]);
+    let told = fs::read_to_string(&pipe).unwrap();
+    let sentence = "Touch YubiKey 12345678: signing yank of `alpha 0.1.0` for `my-reg` with YubiKey 12345678 (laptop key)";
+    assert_eq!(told, format!("4|a b; c|{sentence}|yank|alpha|0.1.0|my-reg|laptop key|12345678|"));
+    assert_eq!(fs::read_to_string(&count).unwrap(), "started\n");
+
+    // What does not start is said, and is in nobody's way.
+    world.write("home/yk-cargo/config.toml", "[touch]\nnotify = [\"/no/such/program\"]\n");
+    let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
+    std::thread::scope(|scope| {
+        let yank = scope.spawn(|| yank.succeeds());
+        assert!(world.card.wait_touch(Duration::from_secs(60)));
+        world.card.touch();
+        yank.join().unwrap().says(&["the touch notice program /no/such/program cannot be started: "]);
+    });
 }
 
 /// A cached touch may still count: the notice waits a moment, and a key that answers before never blinked.

@@ -3,10 +3,11 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use yk_cargo::index_url::CRATES_IO;
+use yk_cargo::index_url::{CRATES_IO, folder_name};
 
 use crate::lock_registry::{ALICE, FILE, Locked, MALLORY, entry};
 use crate::loopback;
+use crate::test_log::TestLog;
 
 const SIGNER: &str = "[[signer]]\nindex = \"INDEX\"\ncrate = \"alpha\"\nsigners = [\"alice\"]\n";
 
@@ -76,7 +77,10 @@ fn a_proof_of_something_else_is_bad() {
     let of_another = ALICE.proof(&locked.index, "alpha", "0.1.1")["token"].clone();
     says(with("token", of_another), "the token was signed for alpha 0.1.1");
     says(with("public", MALLORY.public().to_string().into()), "the token does not verify");
-    says(with("audit", json!({ "seq": 1, "entry": "{}", "path": [], "head": null })), "entry 1");
+    says(
+        with("log", json!({ "index": 1, "leaf": "{}", "outcome": null })),
+        "the log's entry 1 is of another publish",
+    );
     locked.answers("alpha", "0.1.0", "200 OK", "<html>");
     locked.is(16, "bad", "the proof cannot be read");
     assert!(!locked.computer.path("home/yk-cargo/proofs").exists(), "only what holds is kept");
@@ -253,7 +257,7 @@ fn a_registry_that_does_not_answer_is_given_up() {
     let (code, verdicts) = locked.verdicts(&[]);
     assert_eq!((code, verdicts.len()), (13, 100));
     assert!(verdicts[0].1.contains("is not HTTP"), "{verdicts:?}");
-    assert_eq!(verdicts[99].1, "r did not answer, and was asked no more");
+    assert_eq!(verdicts[99].1, "r did not answer, and was not asked again");
     assert!(locked.asked().len() < 20);
 }
 
@@ -309,7 +313,7 @@ fn a_kept_proof_vouches_for_no_key() {
     assert!(!locked.list().exists() && locked.asked().is_empty());
     // The registry is asked, and has another key for it.
     assert_eq!(locked.verdicts(&["--proofs", "proofs", "--remember", "--yes"]).0, 0);
-    assert_eq!(locked.asked().len(), 2);
+    assert_eq!(locked.asked().len(), 3, "its configuration, a proof, and whether it has a log");
     let list = fs::read_to_string(locked.list()).unwrap();
     assert!(list.contains(&ALICE.public().to_string()) && !list.contains(&MALLORY.public().to_string()));
     // Or has none.
@@ -330,6 +334,41 @@ fn a_registry_without_an_api_is_nowhere_to_look() {
         "withheld or unreachable",
         "names no API gives no proofs, and every version of it is signed",
     );
+}
+
+/// A registry that is known to give proofs does not get by without by leaving out where to ask.
+#[test]
+fn a_registry_that_gives_proofs_cannot_leave_out_its_api() {
+    let locked = Locked::with_api(|_| None);
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.is(0, "not looked for", "names no API");
+    let unsigned = "its index names no API that could be asked, and it is a registry that gives proofs";
+    // Its log is known,
+    let log = TestLog::new(&locked.index);
+    locked.trusts(&log.entry(&[]));
+    locked.is(13, "unsigned", unsigned);
+    locked.trusts("");
+    // or its tokens are signed here,
+    let enrollments = locked.computer.path("home/yk-cargo/enrollments.toml");
+    fs::write(&enrollments, format!("version = 1\n[[registry]]\nindex = \"{}\"\n", locked.index)).unwrap();
+    locked.is(11, "unsigned", unsigned);
+    fs::remove_file(enrollments).unwrap();
+    locked.is(0, "not looked for", "names no API");
+    // or a proof of it is kept, be it of another version.
+    let committed = Locked::new();
+    committed.published(ALICE, "beta", "0.2.0");
+    committed.locks(&[("beta", "0.2.0")]);
+    assert_eq!(committed.verdicts(&["--save-proofs", "proofs"]).0, 10);
+    let from = fs::read_dir(committed.computer.path("work/proofs")).unwrap().next().unwrap().unwrap().path();
+    let to = locked.computer.path("work/proofs").join(folder_name(&locked.index));
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::rename(from, to).unwrap();
+    let (code, found) = locked.verdicts(&["--proofs", "proofs"]);
+    assert_eq!((code, found), (11, vec![("unsigned".to_owned(), unsigned.to_owned())]));
+    // A list can say that this is well.
+    locked.trusts("[[signer]]\nindex = \"INDEX\"\ncrate = \"*\"\nrequire = false\n");
+    let (code, found) = locked.verdicts(&["--proofs", "proofs"]);
+    assert_eq!((code, found[0].0.as_str()), (0, "unsigned, allowed"));
 }
 
 #[test]

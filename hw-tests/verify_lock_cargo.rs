@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use transparency_log::{Algorithm, Origin, Verifier};
+
 use crate::git_index::GitIndex;
 use crate::lock_registry::verdicts;
 use crate::terminal::expect;
@@ -41,6 +43,20 @@ fn project(world: &World) -> PathBuf {
     user
 }
 
+/// The entry for the list of the registry's log, once that is signed up to its end.
+fn log_entry(world: &World) -> String {
+    let (url, store) = (world.gateway.index_url(), world.gateway.store());
+    let name = Origin::of_index(url).unwrap().key_name().unwrap();
+    loop {
+        let log = store.verify_audit(&[]).unwrap();
+        if log.newest.is_some_and(|(size, _)| size == log.end.seq) {
+            let key = store.log_keys().unwrap().pop().unwrap().key;
+            let key = Verifier::new(name, Algorithm::Ed25519, key);
+            return format!("[[log]]\nindex = \"{url}\"\nvkey = \"{key}\"\n");
+        }
+    }
+}
+
 fn verify(world: &World, folder: &PathBuf, more: &[&str]) -> Outcome {
     world.yk_cargo([&["verify", "--lock"], more].concat()).directory(folder).ends()
 }
@@ -53,7 +69,7 @@ fn what_cargo_writes_is_verified_as_a_whole() {
     let (code, found) = verdicts(&verify(&world, &user, &["--json"]));
     assert_eq!((code, found.len()), (10, 2), "{found:?}");
     let new = "file and signature good; signer alice (says the registry), not in your list for it yet";
-    assert!(found.iter().all(|found| *found == ("new signer".into(), new.into())), "{found:?}");
+    assert!(found.iter().all(|found| found.0 == "new signer" && found.1.starts_with(new)), "{found:?}");
     // One line for the key, one question for all of its crates.
     let remembered = verify(&world, &user, &["--remember", "--yes"]);
     let key = world.registry().cards[0].keys[1].public.to_string();
@@ -62,8 +78,9 @@ fn what_cargo_writes_is_verified_as_a_whole() {
     let outcome = verify(&world, &user, &[]);
     assert!(outcome.status.success(), "{outcome:#?}");
     for line in [
-        "trusted                  alpha 0.1.0  signed by alice\n",
-        "trusted                  beta 0.1.0   signed by alice\n",
+        "trusted                  alpha 0.1.0  signed by alice; entry 2 of the log (done)\n",
+        "trusted                  beta 0.1.0   signed by alice; entry 4 of the log (done)\n",
+        "log                      of my-reg: 6 entries, the same as were seen before; no witness is wanted\n",
         "no registry              of_folder 0.2.0  from this workspace\n",
         "no registry              of_git 0.2.0  from file:///",
         "2 packages of registries: 2 trusted. Apart from these, 3 of no registry\n",
@@ -86,6 +103,27 @@ fn what_cargo_writes_is_verified_as_a_whole() {
     fs::write(user.join("Cargo.lock"), format!("{oldest}\n{}", metadata.replace("\" = \"", "\" = \"0")))
         .unwrap();
     assert_eq!(verify(&world, &user, &["--offline"]).status.code(), Some(14));
+}
+
+/// Why such a file is refused: cargo takes it for a bad merge, and forgets every checksum in it (cargo 1.95, `encode.rs`).
+#[test]
+fn cargo_drops_the_checksums_of_a_file_of_two_versions() {
+    let world = World::enrolled();
+    let user = project(&world);
+    let file = user.join("Cargo.lock");
+    let lock = fs::read_to_string(&file).unwrap();
+    let (_, metadata) = in_version_one(&lock);
+    let (_, checksum) = lock.split_once("checksum = \"").unwrap();
+    let wrong = lock.replacen(checksum.split('"').next().unwrap(), &"ab".repeat(32), 1);
+    fs::write(&file, &wrong).unwrap();
+    world.cargo(&user, ["fetch"]).fails().says(&["checksum for `alpha v0.1.0", "changed between lock files"]);
+    let both = format!("{wrong}\n{metadata}");
+    fs::write(&file, &both).unwrap();
+    world.cargo(&user, ["fetch"]).succeeds();
+    assert_eq!(fs::read_to_string(&file).unwrap(), lock, "the wrong one was not missed");
+    fs::write(&file, &both).unwrap();
+    let outcome = verify(&world, &user, &[]);
+    assert_eq!(outcome.says(&["[metadata]"]).status.code(), Some(1));
 }
 
 /// The packages, and `[metadata]` with the checksums, as cargo before 1.41 wrote both.
@@ -126,23 +164,24 @@ fn nothing_is_recorded_unless_the_person_says_yes() {
     let user = project(&world);
     let list = world.path("home/yk-cargo/signers.toml");
     // A registry can call any key alice's.
-    fs::write(&list, format!("version = 2\n[[key]]\nname = \"alice\"\npublic = \"{OTHER_KEY}\"\n")).unwrap();
+    let log = format!("version = 2\n{}", log_entry(&world));
+    fs::write(&list, format!("{log}[[key]]\nname = \"alice\"\npublic = \"{OTHER_KEY}\"\n")).unwrap();
     let outcome = verify(&world, &user, &["--remember"]);
     outcome.says(&["it is not the key that your list calls alice"]);
     let shown = verify(&world, &user, &[]).stdout;
     assert!(shown.contains("signer alice (says the registry, and not the alice of your list), "), "{shown}");
     let shown = verify(&world, &user, &["--offline"]).stdout;
     assert!(shown.contains("signer alice (says a kept proof, and not the alice of your list), "), "{shown}");
-    fs::remove_file(&list).unwrap();
+    fs::write(&list, &log).unwrap();
     let outcome = verify(&world, &user, &["--remember"]);
     outcome.says(&["there is no terminal to ask on"]);
-    assert!(!list.exists());
+    assert_eq!(fs::read_to_string(&list).unwrap(), log);
     for (answer, code) in [("n", "1"), ("y", "0")] {
         let mut session = world.at_a_terminal("cd user; yk-cargo verify --lock --remember; echo STATUS $?");
         expect(&mut session, &["for alpha, beta of my-reg", "only whoever publishes the crates", "[y/N] "]);
         session.send_line(answer).unwrap();
         expect(&mut session, &[&format!("STATUS {code}")]);
         session.exp_eof().unwrap();
-        assert_eq!(list.exists(), answer == "y");
+        assert_eq!(fs::read_to_string(&list).unwrap() == log, answer == "n");
     }
 }

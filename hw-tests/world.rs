@@ -90,6 +90,20 @@ impl World {
         self
     }
 
+    /// The registry stops, something is done to the folder with its store, and it starts again where it was.
+    pub(crate) fn restarted(&mut self, reads: Reads, meanwhile: impl FnOnce(&Path)) {
+        let nothing = Gateway::start(Config::new(self.path("nothing"))).unwrap();
+        let address = self.gateway.address();
+        std::mem::replace(&mut self.computer.gateway, nothing).stop();
+        meanwhile(&self.path("store"));
+        let mut config = Config::new(self.path("store"));
+        config.listen = address;
+        if reads == Reads::Open {
+            config.reads = registry_gateway::config::Reads::Open;
+        }
+        self.computer.gateway = Gateway::start(config).unwrap();
+    }
+
     /// Another card is plugged in, and this one is not any more.
     pub(crate) fn exchange_card(&mut self, card: MockCard) {
         let socket = self.computer.card.iter_mut().find(|(name, _)| *name == "PCSCLITE_CSOCK_NAME");
@@ -133,7 +147,11 @@ impl Computer {
 
     /// What the administrator does with the lines that `enroll` prints.
     pub(crate) fn add_keys(&self, user: &str) {
-        let registry = self.registry();
+        self.add_keys_of(&self.registry(), user);
+    }
+
+    /// The same for another enrollment.
+    pub(crate) fn add_keys_of(&self, registry: &Registry, user: &str) {
         for key in registry.cards.iter().flat_map(|card| &card.keys) {
             let role: Role = key.role.as_str().parse().unwrap();
             let subject = registry.subject.clone();
@@ -223,9 +241,7 @@ impl Computer {
 
     /// Speaks to the program as cargo does, one request; stdin stays open until the program has ended.
     pub(crate) fn provider(&self, request: &str) -> Run {
-        let mut run = self.yk_cargo(["--cargo-plugin"]).input(&format!("{request}\n"));
-        run.keep_stdin_open = true;
-        run
+        self.yk_cargo(["--cargo-plugin"]).input(&format!("{request}\n")).stays_open()
     }
 
     /// A child in a session of its own, so that it has no controlling terminal.
@@ -277,6 +293,12 @@ impl Run {
 
     pub(crate) fn input(mut self, input: &str) -> Self {
         self.input = input.to_owned();
+        self
+    }
+
+    /// As cargo has it: until the program has answered, its input does not end.
+    pub(crate) fn stays_open(mut self) -> Self {
+        self.keep_stdin_open = true;
         self
     }
 

@@ -4,14 +4,20 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::attest::{self, Attest};
-use crate::commands::completions::{self, Completions, Man};
+use crate::commands::audit::{self, Audit};
+use crate::commands::completions::{self, Completions};
 use crate::commands::doctor::{self, Doctor};
 use crate::commands::enroll::{self, Enroll};
 use crate::commands::forget::{self, Forget};
 use crate::commands::inspect::{self, Inspect};
 use crate::commands::list::{self, List};
+use crate::commands::man::{self, Man};
 use crate::commands::migrate::{self, Migrate};
+use crate::commands::proof::{self, SaveProof};
+use crate::commands::rotate::{self, Rotate};
 use crate::commands::seal::{self, Seal};
+use crate::commands::sign::{self, Sign};
+use crate::commands::stage::{self, Stage};
 use crate::commands::status::{self, Status};
 use crate::commands::token::{self, Token};
 use crate::commands::unseal::{self, Unseal};
@@ -52,6 +58,16 @@ pub enum Command {
     Token(Token),
     /// Check that a version, or all of a lock file, is what keys you trust have signed.
     Verify(Verify),
+    /// Check that a registry's log is the one that you know, and continues what you have seen of it.
+    Audit(Audit),
+    /// Save the proof of a version as a file.
+    Proof(SaveProof),
+    /// Sign the proof of a version at a registry that gives none, such as crates.io.
+    Sign(Sign),
+    /// Look at what a machine has staged at a registry, and approve or reject it.
+    Stage(Stage),
+    /// Have two cards sign that the key of the second takes the place of the first one's.
+    Rotate(Rotate),
     /// Print the card's certificates that it made the enrolled keys itself, in PEM.
     Attest(Attest),
     /// Print a sealed token, or give it back to cargo.
@@ -73,15 +89,20 @@ impl Command {
     pub fn run(self) -> Result<(), Error> {
         match self {
             Self::Attest(arguments) => attest::run(&arguments, &Context::load()?),
-            Self::Completions(arguments) => completions::completions(&arguments, Cli::command()),
+            Self::Audit(arguments) => audit::run(&arguments, &Context::load()?),
+            Self::Completions(arguments) => completions::run(&arguments),
             Self::Doctor(arguments) => doctor::run(&arguments, &Context::load()?),
             Self::Enroll(arguments) => enroll::run(&arguments, &Context::load()?),
             Self::Forget(arguments) => forget::run(&arguments, &Context::load()?),
             Self::Inspect(arguments) => inspect::run(&arguments),
             Self::List(arguments) => list::run(&arguments, &Context::load()?),
-            Self::Man(arguments) => completions::man(&arguments, Cli::command()),
+            Self::Man(arguments) => man::run(&arguments, Cli::command()),
             Self::Migrate(arguments) => migrate::run(&arguments, &Context::load()?),
+            Self::Proof(arguments) => proof::run(&arguments, &Context::load()?),
+            Self::Rotate(arguments) => rotate::run(&arguments, &Context::load()?),
             Self::Seal(arguments) => seal::run(&arguments, &Context::load()?),
+            Self::Sign(arguments) => sign::run(&arguments, &Context::load()?),
+            Self::Stage(arguments) => stage::run(&arguments, &Context::load()?),
             Self::Status(arguments) => status::run(&arguments, &Context::load()?),
             Self::Token(arguments) => token::run(&arguments, &Context::load()?),
             Self::Unseal(arguments) => unseal::run(&arguments, &Context::load()?),

@@ -7,10 +7,13 @@ use anstyle::{AnsiColor, Style};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::text::fitted::{columns, fitted};
 use crate::text::{in_ascii, tame};
 
 pub mod arguments;
 pub mod attest;
+pub mod audit;
+mod candidates;
 pub mod completions;
 mod configure;
 pub mod doctor;
@@ -19,10 +22,16 @@ mod finding;
 pub mod forget;
 pub mod inspect;
 pub mod list;
+pub mod man;
 pub mod migrate;
+pub mod proof;
+mod proofs_shown;
 mod registered;
+pub mod rotate;
 pub mod seal;
 mod sealed_tokens;
+pub mod sign;
+pub mod stage;
 mod standing;
 pub mod status;
 pub mod token;
@@ -35,7 +44,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Prints text for a person to stdout: whoever chose what stands in it, it drives no terminal.
 fn print(text: impl std::fmt::Display) -> Result<(), Error> {
-    print_raw(tame(text))
+    print_raw(fitted(&tame(text), 0, columns(std::io::stdout())))
 }
 
 /// Prints JSON to stdout; the same holds for it.
@@ -73,7 +82,8 @@ fn print_marked(mark: Mark, text: impl std::fmt::Display) -> Result<(), Error> {
 /// Prints a line to stdout whose first word is coloured.
 fn print_styled(style: Style, word: &str, text: impl std::fmt::Display) -> Result<(), Error> {
     let mut stdout = AutoStream::auto(std::io::stdout().lock());
-    written(writeln!(stdout, "{style}{word}{style:#}{}", tame(text)))
+    let text = fitted(&tame(text), word.chars().count(), columns(std::io::stdout()));
+    written(writeln!(stdout, "{style}{word}{style:#}{text}"))
 }
 
 fn sha256(file: &mut std::fs::File) -> std::io::Result<[u8; 32]> {

@@ -42,6 +42,8 @@ impl Context {
         name_or_url: &str,
         enrollments: &Enrollments,
     ) -> Result<ConfiguredRegistry, Error> {
+        // So lock files write the URL of a git index.
+        let name_or_url = name_or_url.strip_prefix("registry+").unwrap_or(name_or_url);
         match self.cargo.resolve_any(name_or_url) {
             Err(cargo_config::Error::OnlyInProject { name, index, .. }) if enrollments.know(&index) => {
                 Ok(ConfiguredRegistry { index, name: Some(name) })

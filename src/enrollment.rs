@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use toml_edit::DocumentMut;
 
 use crate::folder;
-use crate::index_url::IndexUrl;
+use crate::index_url::{CRATES_IO, IndexUrl};
 use crate::piv::certificate::KeyPurpose;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy, Version};
 use crate::text::{escape, foreign_word};
@@ -72,6 +72,9 @@ pub struct Registry {
     /// For how many seconds cargo may use a read token again.
     #[serde(default = "values::default_reuse")]
     pub reuse: u32,
+    /// It takes no signed tokens: its keys sign proofs of what is published there, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proofs: bool,
     /// Its cards, in the order in which they are tried.
     #[serde(default, rename = "card", skip_serializing)]
     pub cards: Vec<Card>,
@@ -240,6 +243,18 @@ impl Enrollments {
         self.registries.iter().find(|registry| registry.index == *index)
     }
 
+    /// The same, if it takes signed tokens.
+    #[must_use]
+    pub fn signing(&self, index: &str) -> Option<&Registry> {
+        self.registry(index).filter(|registry| !registry.proofs)
+    }
+
+    /// The same, if only proofs are signed for it.
+    #[must_use]
+    pub fn proving(&self, index: &str) -> Option<&Registry> {
+        self.registry(index).filter(|registry| registry.proofs)
+    }
+
     /// The sealed token of the registry with exactly this index URL.
     #[must_use]
     pub fn sealed(&self, index: &str) -> Option<&SealedToken> {
@@ -324,6 +339,9 @@ impl Pending {
     #[must_use]
     pub fn next_command(&self) -> String {
         match &self.purpose {
+            Purpose::Signing { index, .. } if *index == CRATES_IO => {
+                "yk-cargo enroll crates-io --proofs".to_owned()
+            }
             Purpose::Signing { index, .. } => format!("yk-cargo enroll {}", foreign_word(index)),
             Purpose::Sealing => "yk-cargo seal REGISTRY".to_owned(),
         }
@@ -335,13 +353,31 @@ impl Registry {
     #[must_use]
     pub fn new(index: IndexUrl, name: Option<String>, subject: Option<String>) -> Self {
         let (key_id, challenge) = (KeyIdField::Both, ChallengeSource::None);
-        Self { index, name, subject, key_id, challenge, reuse: DEFAULT_REUSE, cards: Vec::new() }
+        let (reuse, proofs, cards) = (DEFAULT_REUSE, false, Vec::new());
+        Self { index, name, subject, key_id, challenge, reuse, proofs, cards }
     }
 
     /// Its name, or its URL if it has none.
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.index)
+    }
+
+    /// The beginning of the command that enrolls it.
+    #[must_use]
+    pub fn enroll_command(&self) -> String {
+        let word = foreign_word(self.display_name());
+        format!("yk-cargo enroll {word}{}", if self.proofs { " --proofs" } else { "" })
+    }
+
+    /// What becomes of a person who has no other card, if they lose this one.
+    #[must_use]
+    pub fn loss(&self) -> &'static str {
+        if self.proofs {
+            "if it is lost, who builds on your crates has to be told another key"
+        } else {
+            "if it is lost you cannot publish"
+        }
     }
 
     /// Its cards as a person knows them: `YubiKey 12345678 (laptop key) or YubiKey 23456789 (safe)`.

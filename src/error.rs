@@ -8,8 +8,8 @@ use crate::index_url::IndexUrl;
 use crate::piv::pin;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
 use crate::process::secret_program::{self, PIN_COMMAND};
-use crate::registry::{enrollment as registration, greeting};
-use crate::text::{escape, foreign_word};
+use crate::registry::{enrollment as registration, greeting, staged};
+use crate::text::{escape, escape_path, foreign_word};
 use crate::ui::pinentry::PinentryError;
 use crate::ui::{AskError, FOREGROUND, Nobody};
 use crate::{cargo_config, lock_file, piv, proof, reader, sealed, sealed_files, settings, trust};
@@ -59,6 +59,9 @@ pub enum Error {
     /// `--backup`, and the only enrolled card is the one that is there.
     #[error("YubiKey {serial} is the one that is enrolled, and no other YubiKey is there to be its backup")]
     BacksUpItself { serial: Serial },
+    /// `--proofs` for a registry that takes signed tokens, or the other way round.
+    #[error("this registry is enrolled {}", if *.proofs { "for proofs, and takes no signed tokens" } else { "as one that takes signed tokens" })]
+    ForSomethingElse { proofs: bool },
     /// `--slot` names another slot than the one with the enrolled key.
     #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
     EnrolledElsewhere { serial: Serial, role: Role, slot: Slot },
@@ -76,17 +79,34 @@ pub enum Error {
     /// A file given on the command line.
     #[error("cannot read {}", file.display())]
     File { file: PathBuf, source: std::io::Error },
+    /// A file that is to be written, and nobody said that it may be written over.
+    #[error("{} is there already", escape_path(file))]
+    FileExists { file: PathBuf },
     /// A folder given on the command line.
     #[error("cannot write into {}", file.display())]
     WriteFile { file: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Folder(#[from] folder::Error),
+    #[error("the index cannot be used for {name}: {}", escape(&problem.to_string()))]
+    IndexFile { name: String, problem: crate_file::index::NotServed },
+    /// `--key-file`.
+    #[error("there is no secret key in {}", file.display())]
+    KeyFile { file: PathBuf },
     #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
     KeyGone { serial: Serial, slot: Slot },
     #[error("one try is left before the PIN of YubiKey {serial} is blocked; it was not spent")]
     LastTry { serial: Serial },
     #[error(transparent)]
     LockFile(#[from] lock_file::Error),
+    /// `audit` has not seen that the log is what it was; it has said so.
+    #[error("the log of {registry} is not shown to be the one that you know")]
+    Log {
+        /// What the person calls it, safe to show.
+        registry: String,
+        /// The process ends with it.
+        code: u8,
+        next: &'static str,
+    },
     #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
     ManagementKeyNeeded { serial: Serial },
     #[error("YubiKey {serial} was not touched in time for its management key")]
@@ -105,7 +125,7 @@ pub enum Error {
         /// Then its index needs no token, whatever a server answers.
         is_crates_io: bool,
     },
-    #[error("YubiKey {serial} has no {wanted} empty retired slots (82 to 95)")]
+    #[error("YubiKey {serial} does not have {wanted} empty retired slots (82 to 95)")]
     NoEmptySlot { serial: Serial, wanted: usize },
     /// `--existing` found nothing.
     #[error("YubiKey {serial} has no key that could be adopted for {}", escape(index))]
@@ -117,6 +137,63 @@ pub enum Error {
     /// `cargo login` without a token, and nobody to ask for one.
     #[error("no token was given, and {nobody}")]
     NoToken { nobody: Nobody },
+    /// `--registry` where a machine is to stage.
+    #[error(
+        "{}", if *.is_there { "the token that cargo has for this registry is no staging token: with it the registry would publish at once" } else { "cargo has no token for this registry" }
+    )]
+    NoStagingToken {
+        /// Its name.
+        registry: String,
+        /// Whether there is another token.
+        is_there: bool,
+    },
+    #[error("no {version} is staged at `{registry}`, or it is no matter of yours")]
+    NotStaged {
+        version: String,
+        /// Its name, escaped.
+        registry: String,
+    },
+    #[error("{version} is staged more than once")]
+    StagedTwice {
+        version: String,
+        /// Numbers at the registry.
+        ids: String,
+    },
+    /// The registry keeps another file than it says, or one that cannot be read.
+    #[error("what the registry keeps as {version} is not what it says: {why}; nothing was signed")]
+    NotTheStaged {
+        version: String,
+        /// Safe to show.
+        why: String,
+    },
+    #[error("{version} cannot be approved or rejected: it is {state}")]
+    NotOpen { version: String, state: &'static str },
+    #[error("{version} was staged anew while it was looked at; nothing was signed for it")]
+    Restaged { version: String },
+    #[error("you have approved {version} already, and somebody else has to")]
+    ApprovedAlready { version: String },
+    #[error("the registry does not let you approve {version}")]
+    MayNotApprove { version: String },
+    #[error("{versions} depend on each other in a circle")]
+    Circle { versions: String },
+    #[error("{version} is built with {dependency}, which is staged and not published; nothing was signed")]
+    DependencyFirst {
+        version: String,
+        dependency: String,
+        /// The command that approves both.
+        next: String,
+    },
+    #[error("{version} is built with {dependency}, which waits for somebody else's approval")]
+    DependencyWaits { version: String, dependency: String },
+    /// An approval of several has failed.
+    #[error("stopped at {version}; {}", approved(done, *.of))]
+    Stopped {
+        version: String,
+        /// The versions that were approved.
+        done: Vec<String>,
+        of: usize,
+        source: Box<Error>,
+    },
     #[error("no token is sealed for {}", escape(registry))]
     NotSealed {
         /// Name or URL.
@@ -124,6 +201,31 @@ pub enum Error {
     },
     #[error("the registry has no proof of {version}")]
     NoProof { version: String },
+    /// A change names what is not there, by the registry's own index.
+    #[error(
+        "`{registry}` has no {version}: the crate is called `{}` there; nothing was signed",
+        escape(spelling)
+    )]
+    NoSuchVersion {
+        /// Name or URL.
+        registry: String,
+        /// Name and version as they were given.
+        version: String,
+        /// The crate's name in the index.
+        spelling: String,
+    },
+    /// The registry has not all of its log.
+    #[error("the log has no {path}, which is part of it")]
+    NoTile {
+        /// A tile's.
+        path: String,
+    },
+    #[error("{registry} {why}, and was not asked again")]
+    GivenUp {
+        /// What the person calls it, safe to show.
+        registry: String,
+        why: &'static str,
+    },
     #[error("{} is not enrolled", escape(registry))]
     NotEnrolled {
         /// Name or URL.
@@ -212,6 +314,37 @@ pub enum Error {
     Piv(#[from] piv::Error),
     #[error(transparent)]
     Proof(#[from] proof::Error),
+    /// It is signed for, and not published as far as the index says.
+    #[error("the index does not have {version} yet, so its proof stays pending")]
+    ProofPending { version: String },
+    #[error("the index does not have {version}")]
+    NotListed { version: String },
+    #[error("no key for proofs is enrolled for {}", escape(registry))]
+    NotProving {
+        /// Name or URL.
+        registry: String,
+    },
+    /// A crate file is not what a repository has, or cannot be compared.
+    #[error("nothing was signed: {why}")]
+    NotFromSource {
+        /// Safe to show.
+        why: String,
+    },
+    /// The registry gives no proofs, and none was signed on this computer.
+    #[error("no proof of {version} was signed on this computer, and the registry gives none")]
+    NotSignedHere { version: String },
+    /// It is at a place of its own.
+    #[error("there may be a proof, but it cannot be fetched: {why}")]
+    ProofWithheld {
+        /// Safe to show.
+        why: String,
+    },
+    /// A proof that does not hold.
+    #[error("the proof is not saved: {why}")]
+    ProofNotSaved {
+        /// Safe to show.
+        why: String,
+    },
     #[error(transparent)]
     Reader(#[from] reader::Error),
     #[error(
@@ -227,7 +360,7 @@ pub enum Error {
     ReplacesItself { serial: Serial },
     #[error(transparent)]
     Sealed(#[from] sealed_files::Error),
-    #[error("the token of `{registry}` is sealed for no card that is known here")]
+    #[error("the token of `{registry}` is not sealed for any card that is known here")]
     SealedForOthers {
         /// The registry's name, escaped.
         registry: String,
@@ -248,6 +381,8 @@ pub enum Error {
     Settings(#[from] settings::Error),
     #[error(transparent)]
     Trust(#[from] trust::Error),
+    #[error(transparent)]
+    Staging(#[from] staged::Error),
     #[error(transparent)]
     SecretProgram(#[from] secret_program::Error),
     #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
@@ -302,7 +437,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::NotTrusted { code, .. } => *code,
+            Self::NotTrusted { code, .. } | Self::Log { code, .. } => *code,
             _ => 1,
         }
     }
@@ -315,6 +450,8 @@ impl Error {
             Self::BearerToken(error) => error.hint().into(),
             Self::CargoConfig(error) => return error.hint(),
             Self::Enrollments(error) => error.hint(),
+            Self::GivenUp { .. } | Self::NoTile { .. } => "try again when the registry answers".into(),
+            Self::Log { next, .. } => (*next).into(),
             Self::Folder(error) => error.hint(),
             Self::Pinentry(error) => error.hint().into(),
             Self::LockFile(error) => error.hint().into(),
@@ -326,7 +463,30 @@ impl Error {
             Self::Sealed(error) => error.hint(),
             Self::SecretProgram(error) => error.hint().into(),
             Self::Settings(error) => error.hint(),
+            Self::Staging(error) => return error.hint(),
             Self::Trust(error) => error.hint(),
+
+            Self::NoStagingToken { registry, .. } => format!(
+                "put the token that the registry gives a machine for staging into {}",
+                cargo_config::registry_variable(registry, "token")
+            ),
+            Self::NotStaged { .. } => "`yk-cargo stage list` shows what is there".into(),
+            Self::StagedTwice { ids, .. } => format!("give the number of the one that you mean: {ids}"),
+            Self::NotTheStaged { .. } => "tell whoever runs the registry, and do not approve it".into(),
+            Self::NotOpen { .. } => "`yk-cargo stage list` shows what can be".into(),
+            Self::Restaged { .. } => "look at it again: `yk-cargo stage view hello@1.0.0`".into(),
+            Self::ApprovedAlready { .. } | Self::DependencyWaits { .. } => {
+                "`yk-cargo stage list` shows who has approved what".into()
+            }
+            Self::MayNotApprove { .. } => {
+                "an owner of the crate, or one of its approvers, has to: whoever runs the registry can name you".into()
+            }
+            Self::Circle { .. } => "no such crates can be built: do not approve them".into(),
+            Self::DependencyFirst { next, .. } => format!("in this order, or all at once: {next}"),
+            Self::Stopped { source, .. } => match source.hint() {
+                Some(hint) => format!("{hint}; then run the same command again, which goes on with the rest"),
+                None => "run the same command again, which goes on with the rest".into(),
+            },
 
             Self::NotAsLocked { key, origin } => {
                 format!("take `{}` out of {origin}, then build with `cargo --locked`", escape(key))
@@ -340,6 +500,21 @@ impl Error {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
+            Self::IndexFile { .. } => "tell whoever runs the registry".into(),
+            Self::ForSomethingElse { proofs: true } => "the same command with --proofs; to change it: `yk-cargo forget REGISTRY`, then enroll again".into(),
+            Self::ForSomethingElse { proofs: false } => {
+                "a registry that takes signed tokens keeps the proofs itself: `yk-cargo proof hello@1.0.0 --registry REGISTRY`; to change it: `yk-cargo forget REGISTRY`, then enroll again".into()
+            }
+            Self::FileExists { .. } => "to write over it: the same command with --force".into(),
+            Self::ProofNotSaved { .. } => "find out who published this version before you tell anybody that it is signed".into(),
+            Self::ProofWithheld { .. } => "ask whoever publishes the crate for the proof, and give it with --proof".into(),
+            Self::ProofPending { .. } => "run the command again once it is published".into(),
+            Self::NotListed { .. } => "publish it first, or give the crate file instead".into(),
+            Self::NotProving { registry } => format!("yk-cargo enroll {} --proofs", foreign_word(registry)),
+            Self::NotFromSource { .. } => {
+                "find out how this file came about; without --source it would be signed for what it is".into()
+            }
+            Self::NotSignedHere { .. } => "`yk-cargo sign hello@1.0.0` signs one, if you are its publisher".into(),
             Self::Fetch { source, .. } => return source.hint(),
             Self::Detour { detours, .. } if detours.iter().any(|detour| detour.key.starts_with("alias.")) => {
                 "run cargo from another folder, with --manifest-path; or take the alias out of that file".into()
@@ -370,6 +545,7 @@ impl Error {
             Self::EnrolledElsewhere { .. } => {
                 "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
+            Self::KeyFile { .. } => "`yk-cargo stage new-key FILE` makes one, which begins with `k3.secret.`".into(),
             Self::KeyGone { serial, .. } => format!(
                 "if the key was deleted or PIV was reset: `yk-cargo enroll REGISTRY --serial {serial}` makes new ones"
             ),
@@ -397,6 +573,9 @@ impl Error {
             ),
             Self::NoProof { .. } => {
                 "only a registry-gateway keeps proofs, and only of what was published through it".into()
+            }
+            Self::NoSuchVersion { spelling, .. } => {
+                format!("run the command again with the name {}", foreign_word(spelling))
             }
             Self::NoToken { nobody: Nobody::InForeground } => {
                 format!("{FOREGROUND}, or give the token on standard input")
@@ -528,6 +707,13 @@ impl Error {
             registry: escape(registry.display_name()),
             role: if mutation { "publish" } else { "read" },
         }
+    }
+}
+
+fn approved(done: &[String], of: usize) -> String {
+    match done {
+        [] => "nothing was approved".into(),
+        done => format!("{} of {of} were approved: {}", done.len(), done.join(", ")),
     }
 }
 

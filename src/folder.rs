@@ -64,6 +64,15 @@ pub fn read_foreign_up_to(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Opens a file that a person has named, and nothing without an end.
+///
+/// # Errors
+/// It cannot be opened, or is no ordinary file.
+pub fn open_foreign(path: &Path) -> io::Result<File> {
+    let file = without_waiting().read(true).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no ordinary file")) }
+}
+
 #[cfg(unix)]
 fn is_pipe(metadata: &fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type())
@@ -83,7 +92,7 @@ pub fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let file = match without_waiting().read(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(not_opened("read", path, fs::metadata(path), error)),
     };
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
@@ -96,6 +105,20 @@ pub fn read_bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes).map_err(io)?;
     Ok(Some(bytes))
+}
+
+/// Why a file could not be opened. Sockets, and for writing pipes, folders and links too, are refused by open(2) with words that
+/// say something else.
+fn not_opened(
+    action: &'static str,
+    path: &Path,
+    found: io::Result<fs::Metadata>,
+    source: io::Error,
+) -> Error {
+    match found {
+        Ok(found) if !found.is_file() => Error::NoFile { path: path.to_owned() },
+        _ => Error::Io { action, path: path.to_owned(), source },
+    }
 }
 
 /// Replaces the contents so that at every moment either the old or the new ones are there, whole.
@@ -115,6 +138,58 @@ pub fn replace(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), Error> {
         return Err(io(error));
     }
     sync_directory(path).map_err(io)
+}
+
+/// Keeps what need not outlast a crash, so that nothing waits for the disk: a file somewhere in the folder `root`, which may be a
+/// project's.
+///
+/// # Errors
+/// It cannot be written, or a link is in the place of one of the two folders.
+pub fn keep(root: &Path, file: &Path, contents: &[u8]) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
+        return Err(io::Error::other("it is no file in a folder"));
+    };
+    create_recursively(folder)?;
+    if is_link(root)? || is_link(folder)? {
+        return Err(io::Error::other("it is a link"));
+    }
+    let new = folder.join(format!(".{}.{}.new", name.display(), std::process::id()));
+    let _ = fs::remove_file(&new);
+    let written = OpenOptions::new().write(true).create_new(true).open(&new);
+    let written = written.and_then(|mut file| file.write_all(contents));
+    written.and_then(|()| fs::rename(&new, file)).inspect_err(|_| _ = fs::remove_file(&new))
+}
+
+/// Whether a link is in the place of a folder. With a slash behind its name it would be followed.
+fn is_link(folder: &Path) -> io::Result<bool> {
+    let name = folder.components().collect::<PathBuf>();
+    Ok(fs::symlink_metadata(name)?.is_symlink())
+}
+
+/// Writes a file that is not this program's own, whole or not at all. What is there already is left alone unless it is to be
+/// `replaced`, or says the same.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`]; it cannot be written.
+pub fn write_new(path: &Path, contents: &[u8], replaced: bool) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    if !replaced && fs::symlink_metadata(path).is_ok() {
+        let same = read_foreign_up_to(path, contents.len() as u64).is_ok_and(|found| found == contents);
+        return if same { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+    }
+    let mut temporary = std::ffi::OsString::from(format!(".{}.", std::process::id()));
+    temporary.push(name);
+    let temporary = path.with_file_name(temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    // A link is made only where nothing is, whoever came in between; not every file system has them.
+    let moved = written.and_then(|()| match fs::hard_link(&temporary, path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !replaced => Err(error),
+        Err(_) => fs::rename(&temporary, path),
+    });
+    let _ = fs::remove_file(&temporary);
+    moved
 }
 
 /// Makes the folder if it is missing, for its owner alone.
@@ -173,7 +248,7 @@ impl Lock {
         let io = |source| Error::Io { action: "lock", path: path.to_owned(), source };
         let mut options = private();
         let file = not_through_a_link(&mut options).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(io)?;
+        let file = file.map_err(|error| not_opened("lock", path, fs::symlink_metadata(path), error))?;
         let metadata = file.metadata().map_err(io)?;
         if !metadata.is_file() {
             return Err(Error::NoFile { path: path.to_owned() });
@@ -318,6 +393,14 @@ fn keeps_no_permissions(folder: &Path) -> bool {
     made.is_ok_and(|metadata| metadata.mode() & OTHERS_MAY_WRITE != 0)
 }
 
+/// The command that gives it another name.
+fn moving_away(path: &Path) -> String {
+    let mut old = path.as_os_str().to_owned();
+    old.push(".old");
+    let program = if cfg!(windows) { "move" } else { "mv" };
+    format!("{program} {} {}", shell_word(path), shell_word(Path::new(&old)))
+}
+
 /// Who else could have written a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
@@ -347,7 +430,7 @@ pub enum Error {
     /// Another process is writing, and does not come to an end.
     #[error("another yk-cargo has held {} for {} seconds", path.display(), LOCK_LIMIT.as_secs())]
     Locked { path: PathBuf },
-    /// A folder, a pipe or a device is in the place of the file.
+    /// A folder, a pipe, a device, or for a lock a link, is in the place of the file.
     #[error("{} is no ordinary file", path.display())]
     NoFile { path: PathBuf },
     /// It is longer than anything that this program writes.
@@ -377,13 +460,28 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 "it is on a read-only file system: change it where it comes from".into()
             }
+            // Not for want of a permission, which is another error.
+            Self::Io { source, path, .. } if is_protected(source) => {
+                format!(
+                    "look whether it is protected from changes: lsattr {0}; with an `i`: sudo chattr -i {0}",
+                    shell_word(path)
+                )
+            }
+            // A file or a link to nowhere is where the folder is to be.
+            Self::Io { source, path, .. }
+                if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) =>
+            {
+                let folder = path.ancestors().find(|folder| fs::symlink_metadata(folder).is_ok());
+                format!("move what is there away: {}", moving_away(folder.unwrap_or(path)))
+            }
             Self::Io { .. } => "check that the file and its folder belong to you".into(),
             Self::Locked { path } => format!(
-                "end the other one; if there is none: rm -f {}",
+                "end the other one; if there is none: {} {}",
+                if cfg!(windows) { "del" } else { "rm -f" },
                 shell_word(&path.with_extension("locked"))
             ),
             Self::NoFile { path } | Self::TooLong { path } => {
-                format!("move it away: mv {0} {0}.old", shell_word(path))
+                format!("move it away: {}", moving_away(path))
             }
             // As root, chown would take it away from the person it belongs to.
             Self::Unsafe { problem: Others::NotRoot, .. } => {
@@ -397,6 +495,17 @@ impl Error {
             }
         }
     }
+}
+
+/// Whether Linux keeps a file from everybody, as `chattr` has it.
+#[cfg(target_os = "linux")]
+fn is_protected(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_protected(_error: &io::Error) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -457,7 +566,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &file, fifo, rustix::fs::Mode::RWXU, 0).unwrap();
         assert!(matches!(read(&file), Err(Error::NoFile { .. })));
         fs::rename(&file, file.with_extension("lock")).unwrap();
-        assert!(Lock::take(&file, || ()).is_err());
+        assert!(matches!(Lock::take(&file, || ()), Err(Error::NoFile { .. })));
         fs::create_dir(&file).unwrap();
         assert!(matches!(read(&file), Err(Error::NoFile { .. })));
     }
@@ -476,7 +585,7 @@ mod tests {
         create(file.parent().unwrap()).unwrap();
         let planted = folder.path().join("planted");
         std::os::unix::fs::symlink(&planted, file.with_extension("lock")).unwrap();
-        assert!(matches!(Lock::take(&file, || ()), Err(Error::Io { action: "lock", .. })));
+        assert!(matches!(Lock::take(&file, || ()), Err(Error::NoFile { .. })));
         assert!(!planted.exists());
     }
 

@@ -11,10 +11,14 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use url::{Host, Url};
 
 /// crates.io's index URL, as cargo gives it to credential providers, sparse index or not.
 pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
+
+/// Where cargo reads that index (cargo 1.95, `CRATES_IO_HTTP_INDEX`).
+pub const CRATES_IO_SPARSE: &str = "sparse+https://index.crates.io/";
 
 const SPARSE: &str = "sparse+";
 
@@ -149,6 +153,16 @@ pub fn host(url: &str) -> String {
     let url = Url::parse(url).ok();
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
     host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+}
+
+/// What the folder of a registry is called, for whoever looks: its host, and the first 16 hexadecimal digits of its index URL's SHA-256.
+#[must_use]
+pub fn folder_name(index: &str) -> String {
+    let plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
+    let host = host(index.strip_prefix(SPARSE).unwrap_or(index));
+    let host: String = host.chars().filter(plain).take(40).collect();
+    let hash: String = Sha256::digest(index).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{hash}", host.trim_start_matches('.'))
 }
 
 /// A text that may be a URL, without the password in it, for a message.

@@ -22,6 +22,7 @@ pub mod sealed_files;
 pub mod settings;
 pub mod signer;
 pub mod text;
+pub mod transparency;
 pub mod trust;
 pub mod ui;
 

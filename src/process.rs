@@ -1,5 +1,6 @@
 //! Processes: the programs that we run, and our own end.
 
+pub(crate) mod bounded;
 pub(crate) mod child;
 pub mod secret_program;
 

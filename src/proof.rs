@@ -11,26 +11,34 @@ use asymmetric_token::{Checksum, Claims, CrateName, Error as TokenError, Mutatio
 use jiff::Timestamp;
 use semver::Version;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::enrollment::Role;
+use crate::enrollment::{Registry, Role};
+use crate::index_url::CRATES_IO;
 use crate::signature::is_signed;
-use crate::text::escape;
+use crate::text::{escape, foreign_word};
 
-mod audit;
 mod kept;
+mod logged;
+mod pending;
+mod saved;
 
-pub use audit::{Logged, NotLogged};
-pub use kept::Kept;
+pub use kept::{Kept, file_name};
+pub use logged::{End, Logged, NotLogged, Outcome};
+pub use pending::{Pending, PendingProof};
+pub use saved::{LONGEST_SAVED, Saved};
 
-/// The longest proof that is read, in bytes. Most of it are up to 64 entries of an audit log.
-pub const LONGEST: u64 = 1 << 20;
+/// The longest proof that is read, in bytes: as much as a log proof has room for. Most of it are two entries of the log.
+pub const LONGEST: u64 = transparency_log::tlog_proof::MAX_EXTRA_BYTES as u64;
 
 /// More certificates than any card's chain has.
 const MOST_CERTIFICATES: usize = 8;
 
+/// More people than approve any crate.
+const MOST_APPROVALS: usize = 64;
+
 /// The only version of a proof that this program knows.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What a registry hands out; well-formed, and nothing of it verified.
 #[derive(Clone, Debug)]
@@ -50,7 +58,9 @@ pub struct Proof {
     /// Certificates about the key, each DER in base64; the key's own is the first.
     pub attestation: Option<Vec<String>>,
     token: String,
-    audit: Option<audit::Path>,
+    /// The tokens of people who have approved the same publish, and their keys.
+    approvals: Vec<(String, PublicKey)>,
+    log: Option<logged::Wire>,
 }
 
 /// What the key has signed.
@@ -70,7 +80,15 @@ struct Wire {
     public: String,
     role: Role,
     attestation: Option<Vec<String>>,
-    audit: Option<audit::Path>,
+    #[serde(default)]
+    approvals: Vec<WireApproval>,
+    log: Option<logged::Wire>,
+}
+
+#[derive(Deserialize)]
+struct WireApproval {
+    token: String,
+    public: String,
 }
 
 impl Proof {
@@ -90,8 +108,13 @@ impl Proof {
         if wire.attestation.as_ref().is_some_and(|certificates| certificates.len() > MOST_CERTIFICATES) {
             return Err(Error::wrong("attestation", "more certificates than any card has"));
         }
+        if wire.approvals.len() > MOST_APPROVALS {
+            return Err(Error::wrong("approvals", "more than any crate needs"));
+        }
         let wrong = |field| move |error: TokenError| Error::wrong(field, error);
+        let approval = |WireApproval { token, public }| Ok((token, public.parse().map_err(wrong("public"))?));
         Ok(Self {
+            approvals: wire.approvals.into_iter().map(approval).collect::<Result<_, Error>>()?,
             index: wire.index,
             name: wire.name.parse().map_err(wrong("name"))?,
             version: wire.vers.parse().map_err(|error| Error::wrong("vers", error))?,
@@ -100,8 +123,41 @@ impl Proof {
             role: wire.role,
             attestation: wire.attestation,
             token: wire.token,
-            audit: wire.audit,
+            log: wire.log,
         })
+    }
+
+    /// The proof of a publish at a registry that gives none, as it is saved: the token that a key has signed for it.
+    #[must_use]
+    pub fn unlogged(index: &str, mutation: &Mutation, token: &str, public: &PublicKey) -> Vec<u8> {
+        let checksum = match mutation {
+            Mutation::Publish { checksum, .. } => checksum.to_string(),
+            _ => String::new(),
+        };
+        let proof = json!({
+            "version": VERSION,
+            "index": index,
+            "name": mutation.name().as_str(),
+            "vers": mutation.version().map(Version::to_string),
+            "cksum": checksum,
+            "token": token,
+            "public": public.to_string(),
+            "role": Role::Publish.as_str(),
+            "attestation": null,
+            "log": null,
+        });
+        format!("{proof}\n").into_bytes()
+    }
+
+    /// The command that saves it, once the version is published at this registry.
+    #[must_use]
+    pub fn save_command(&self, registry: &Registry) -> String {
+        let version = format!("{}@{}", self.name, self.version);
+        if registry.index == CRATES_IO {
+            return format!("yk-cargo proof {}", foreign_word(&version));
+        }
+        let name = foreign_word(registry.display_name());
+        format!("yk-cargo proof {} --registry {name}", foreign_word(&version))
     }
 
     /// Whether it is about this version, whatever its file.
@@ -115,7 +171,26 @@ impl Proof {
     /// # Errors
     /// [`NotSigned`], with what the token says instead.
     pub fn signed(&self) -> Result<Signed, NotSigned> {
-        let verified = Untrusted::parse(&self.token)?.verify_with(&self.public, is_signed)?;
+        self.signed_by(&self.token, &self.public)
+    }
+
+    /// All keys that have signed what the proof says, in no order: the one that published it, and those that approved it. A key may be
+    /// there twice.
+    ///
+    /// # Errors
+    /// [`NotSigned`], also if that holds of one approval only.
+    pub fn signers(&self) -> Result<Vec<PublicKey>, NotSigned> {
+        self.signed()?;
+        let mut signers = vec![self.public];
+        for (token, public) in &self.approvals {
+            self.signed_by(token, public)?;
+            signers.push(*public);
+        }
+        Ok(signers)
+    }
+
+    fn signed_by(&self, token: &str, public: &PublicKey) -> Result<Signed, NotSigned> {
+        let verified = Untrusted::parse(token)?.verify_with(public, is_signed)?;
         if verified.footer.url != self.index {
             return Err(NotSigned::Index { signed: verified.footer.url });
         }
@@ -134,12 +209,12 @@ impl Proof {
         Ok(Signed { at: *issued_at })
     }
 
-    /// Whether the registry's audit log has this publish, where the proof says so.
+    /// Where the registry says that its log has this publish, if it says so.
     ///
     /// # Errors
-    /// [`NotLogged`].
+    /// [`NotLogged`]: what stands there is about something else.
     pub fn logged(&self) -> Option<Result<Logged, NotLogged>> {
-        self.audit.as_ref().map(|path| path.follow(self))
+        self.log.as_ref().map(|log| log.of(self))
     }
 }
 
@@ -157,6 +232,9 @@ pub enum Error {
     /// Something that a proof has is missing, or is another kind of value.
     #[error("the proof is damaged: {}", escape(.0))]
     Shape(String),
+    /// Not a log proof with the registry's JSON in it.
+    #[error("the proof cannot be read: {}", escape(&.0.to_string()))]
+    Saved(transparency_log::Error),
     /// A value that cannot be one.
     #[error("the proof is damaged: its `{field}` {}", escape(reason))]
     Field { field: &'static str, reason: String },

@@ -22,11 +22,13 @@ use crate::error::Error;
 use crate::process::child;
 use crate::process::leave;
 use crate::registry::greeting;
+use crate::registry::named::{self, Instead};
 use crate::settings::Settings;
 use crate::signer::Signer;
 use crate::text::{causes, escape, foreign_word};
 use crate::ui::{self, Ui};
 
+mod prove;
 mod request;
 mod sealed;
 
@@ -69,6 +71,25 @@ fn answer(line: &[u8], cargo_home: &Path, ui: Ui) -> Result<CredentialResponse, 
     }
 }
 
+/// Whether a registry has what a change names, as far as its index says so to everybody: a touch for a change that will be refused is
+/// a touch in vain. A version that was published a moment ago may not be in every copy of the index yet.
+fn is_there(registry: &Registry, mutation: &Mutation, settings: &Settings, ui: Ui) -> Result<(), Error> {
+    if registry.challenge == ChallengeSource::Index {
+        return Ok(());
+    }
+    let Some(instead) = named::instead(&registry.index, mutation, settings) else { return Ok(()) };
+    let registry = escape(registry.display_name());
+    let version = mutation.version().map(|version| format!(" {version}")).unwrap_or_default();
+    let version = format!("{}{version}", mutation.name());
+    match instead {
+        Instead::Name(spelling) => Err(Error::NoSuchVersion { registry, version, spelling }),
+        Instead::OtherVersions => {
+            ui.warn(format_args!("the index of `{registry}` does not have {version}; it may refuse this"));
+            Ok(())
+        }
+    }
+}
+
 struct Provider<'a> {
     cargo_home: &'a Path,
     ui: Ui,
@@ -83,7 +104,7 @@ impl Provider<'_> {
     ) -> Result<CredentialResponse, CargoError> {
         let mutation = request::mutation(operation)?;
         let enrollments = self.enrollments(info)?;
-        let registry = enrollments.registry(info.index_url);
+        let registry = enrollments.signing(info.index_url);
         let sealed = enrollments.sealed(info.index_url);
         if registry.is_none() && sealed.is_none() {
             self.explain_unknown(&enrollments, info, mutation.is_some());
@@ -116,6 +137,9 @@ impl Provider<'_> {
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
         let readers = access::readers(&settings.wait);
         let is_read = mutation.is_none();
+        if let Some(mutation) = &mutation {
+            is_there(registry, mutation, &settings, self.ui).map_err(|error| to_cargo(&error))?;
+        }
         let signed = Signer::new(&readers, &settings, self.ui)
             .sign(registry, mutation)
             .map_err(|error| to_cargo(&error))?;
@@ -141,7 +165,7 @@ impl Provider<'_> {
     ) -> Result<CredentialResponse, CargoError> {
         self.ignore(args);
         let enrollments = self.enrollments(info)?;
-        let done = match enrollments.registry(info.index_url) {
+        let done = match enrollments.signing(info.index_url) {
             Some(registry) => self.check_card(registry),
             None => self.login_sealed(info, login),
         };
@@ -168,7 +192,7 @@ impl Provider<'_> {
             self.logout_sealed(&enrollments, token).map_err(|error| to_cargo(&error))?;
             return Ok(CredentialResponse::Logout);
         }
-        let Some(registry) = enrollments.registry(info.index_url) else { return Err(CargoError::NotFound) };
+        let Some(registry) = enrollments.signing(info.index_url) else { return Err(CargoError::NotFound) };
         let settings = self.settings().map_err(|error| to_cargo(&error))?;
         forget::forget(self.cargo_home, &registry.index, &settings, self.ui)
             .map_err(|error| to_cargo(&error))?;

@@ -20,7 +20,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Mutex, PoisonError,
-        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{RecvTimeoutError, Sender, SyncSender, channel, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -96,6 +96,13 @@ pub enum AfterReset {
     Repeat,
     /// Give up with [`Error::Reset`]: the work may have changed something.
     GiveUp,
+}
+
+/// A card that is kept from being powered down. The thread with the connection ends once nobody can tell it to.
+#[derive(Debug)]
+pub(crate) struct Powered {
+    _end: Sender<()>,
+    _worker: Worker,
 }
 
 /// The way to the readers of this computer.
@@ -203,6 +210,23 @@ impl Readers {
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::Stopped.into()),
             }
         }
+    }
+
+    /// Keeps a card from being powered down until the answer is dropped: the service does that when nobody has been connected for
+    /// some seconds, and the card forgets its PIN then. Nobody else is kept out, since no transaction is held. Where it cannot be
+    /// done, the PIN is asked for again.
+    pub(crate) fn keep_powered(&self, reader: &ReaderName) -> Powered {
+        let (end, ended) = channel::<()>();
+        let (name, patience) = (reader.clone(), self.deadlines.connect);
+        let worker = self.worker();
+        let _ = worker.submit(move |service| {
+            let _ = service.watch(|service| {
+                let _held = session::Held::connect(service.context()?, &name, patience)?;
+                let _ = ended.recv();
+                Ok(())
+            });
+        });
+        Powered { _end: end, _worker: worker }
     }
 
     /// Takes the card as [`with_card`](Self::with_card) does, for work that changes nothing and needs no touch.

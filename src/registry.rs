@@ -4,5 +4,8 @@ pub(crate) mod clock;
 pub mod enrollment;
 pub mod greeting;
 pub mod http;
+pub mod named;
 pub mod network;
+pub mod small_file;
+pub mod staged;
 pub mod visit;

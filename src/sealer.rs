@@ -61,7 +61,7 @@ impl Sealer<'_> {
     pub(crate) fn may_seal(&self, registry: &ConfiguredRegistry, rotate: bool) -> Result<(), Error> {
         let enrollments = self.enrollments()?;
         let shown = || registry.name.clone().unwrap_or_else(|| registry.index.to_string());
-        if enrollments.registry(&registry.index).is_some() {
+        if enrollments.signing(&registry.index).is_some() {
             return Err(Error::Signs { registry: shown() });
         }
         match enrollments.sealed(&registry.index) {

@@ -5,6 +5,10 @@
 //! touch-notice = 300           # milliseconds before a key with a cached touch is said to blink
 //! color = "auto"               # or always, never
 //!
+//! [touch]
+//! notify = ["notify-send", "yk-cargo"] # told what wants a touch; nothing without
+//! bell = true                          # false without
+//!
 //! [wait] # seconds
 //! connect = 25 # more than another cargo waits for its touch
 //! insertion = 30
@@ -36,12 +40,25 @@ pub struct Settings {
     /// Whether messages are coloured.
     #[serde(default)]
     pub color: Color,
+    /// How a person is told of a touch, besides the line on the terminal.
+    #[serde(default)]
+    pub touch: Touch,
     /// Deadlines.
     #[serde(default)]
     pub wait: Wait,
     /// Cargo's home, where these settings come from and the network's are.
     #[serde(skip)]
     pub cargo_home: PathBuf,
+}
+
+/// How a person is told of a touch.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Touch {
+    /// The touch notice program and its arguments; nothing for none.
+    pub notify: Vec<String>,
+    /// Whether the terminal's bell rings.
+    pub bell: bool,
 }
 
 /// Deadlines, in whole seconds.

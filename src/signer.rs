@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use asymmetric_token::{Claims, Footer, KeyId, Mutation, Prepared, PublicKey};
+use asymmetric_token::{Claims, Enrollment, Footer, KeyId, Mutation, Prepared, PublicKey};
 use jiff::Timestamp;
 use semver::Version;
 
@@ -24,8 +24,11 @@ use crate::signature::is_signed;
 use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
+mod key_file;
+mod rotating;
 mod signing;
 
+pub(crate) use key_file::KeyFile;
 use signing::{Signed, Signing};
 
 /// A challenge that has grown older than this while a person was asked is fetched again: registries take them for
@@ -45,6 +48,8 @@ pub enum Purpose {
     Read,
     /// One change of one crate.
     Mutation(Mutation),
+    /// Seeing that the key signs. What is signed is good for nothing.
+    Trial,
     /// The enrollment of keys. The signing key is one of them, or is enrolled already and vouches for them.
     Enrollment {
         /// What the registry gave to be signed.
@@ -61,7 +66,7 @@ impl Purpose {
     fn is_for_mutations(&self) -> bool {
         match self {
             Self::Read => false,
-            Self::Mutation(_) => true,
+            Self::Mutation(_) | Self::Trial => true,
             Self::Enrollment { role, .. } => *role != Role::Read,
         }
     }
@@ -74,6 +79,8 @@ pub struct SignedToken {
     pub token: String,
     /// Its `iat`.
     pub issued_at: Timestamp,
+    /// The key that has signed.
+    pub public: PublicKey,
 }
 
 impl<'a> Signer<'a> {
@@ -85,6 +92,11 @@ impl<'a> Signer<'a> {
 
     pub(crate) fn with(access: Access<'a>) -> Self {
         Self { access, key_use: KeyUse::new(access) }
+    }
+
+    /// The same, for several tokens one after the other: the PIN is asked for once, however long the registry takes between them.
+    pub(crate) fn keeping_power(self) -> Self {
+        Self { key_use: self.key_use.keeping_power(), ..self }
     }
 
     /// Signs a read token, or a token for one mutation.
@@ -115,9 +127,9 @@ impl<'a> Signer<'a> {
             }
             let signing = signing(registry, &purpose, challenge.as_ref());
             let signed = attempts.next(move |piv, key| signing.sign(piv, key))?;
-            let Some(Signed { prepared, signature, issued_at }) = signed else { continue };
+            let Some(Signed { prepared, signature, issued_at, public }) = signed else { continue };
             match prepared.finish_with(&signature, is_signed) {
-                Ok(token) => return Ok(SignedToken { token, issued_at }),
+                Ok(token) => return Ok(SignedToken { token, issued_at, public }),
                 Err(error) => attempts.was_wrong(Error::CardSignature(error))?,
             }
         }
@@ -156,6 +168,22 @@ pub(crate) fn has_room(index: &IndexUrl, subject: Option<&str>) -> Result<(), Er
         ..Claims::mutate(Timestamp::now(), mutation)
     };
     Prepared::new(&public, &claims, &Footer::new(index.to_string(), public.id()))?;
+    Ok(())
+}
+
+/// Whether a registry's nonce can be signed for so many keys at this index URL: better known before they are made.
+///
+/// # Errors
+/// [`Error::Token`].
+pub(crate) fn can_enroll(index: &IndexUrl, nonce: &str, keys: usize) -> Result<(), Error> {
+    let public = PublicKey::from_uncompressed(&P384.generator())?;
+    let enrollment = Enrollment {
+        issued_at: Timestamp::now(),
+        challenge: nonce.to_owned(),
+        role: Role::Publish,
+        keys: vec![public.id(); keys],
+    };
+    Prepared::enrollment(&public, &enrollment, &Footer::new(index.to_string(), public.id()))?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Text for people: foreign text made safe to show, an error's causes, a mutation in words.
 
+pub(crate) mod fitted;
+
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
@@ -128,8 +130,23 @@ fn category(character: char) -> GeneralCategory {
 /// can be taken for a line of this program.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    /// In columns; a character outside ASCII may have two.
-    const WIDTH: usize = 64;
+    quoted_within(text, room())
+}
+
+/// How many columns a row may have. Cargo shows some of our words further to the right.
+fn room() -> usize {
+    const MOST: usize = 64;
+    #[cfg(unix)]
+    if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stderr())
+        && size.ws_col > 0
+    {
+        return usize::from(size.ws_col).saturating_sub(12).clamp(16, MOST);
+    }
+    MOST
+}
+
+/// Rows of so many columns; a character outside ASCII may have two.
+fn quoted_within(text: &str, room: usize) -> String {
     const MOST_ROWS: usize = 20;
     let columns =
         |word: &str| word.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum::<usize>();
@@ -137,7 +154,7 @@ pub fn quoted(text: &str) -> String {
     for line in text.lines() {
         let (mut row, mut width) = (String::new(), 0);
         for word in escape(line).split_whitespace() {
-            if width > 0 && width + 1 + columns(word) > WIDTH {
+            if width > 0 && width + 1 + columns(word) > room {
                 rows.push(std::mem::take(&mut row));
                 width = 0;
             }
@@ -147,7 +164,7 @@ pub fn quoted(text: &str) -> String {
             }
             for character in word.chars() {
                 let columns = if character.is_ascii() { 1 } else { 2 };
-                if width + columns > WIDTH {
+                if width + columns > room {
                     rows.push(std::mem::take(&mut row));
                     width = 0;
                 }
@@ -178,6 +195,21 @@ pub fn foreign_word(text: &str) -> String {
 }
 
 fn word(text: String) -> String {
+    if cfg!(windows) { windows_word(&text) } else { posix_word(text) }
+}
+
+/// For cmd.exe and PowerShell. They have one pair of quotes in common, in which both still act on some characters: those are not
+/// shown.
+fn windows_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || r"/\._-+:~".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("\"{}\"", text.replace(['"', '$', '`', '%', '!'], "?"))
+    }
+}
+
+fn posix_word(text: String) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text
@@ -261,6 +293,18 @@ mod tests {
     }
 
     #[test]
+    fn a_row_fits_a_narrow_terminal() {
+        let text = "a word, aVeryLongWordThatDoesNotEnd and 漢字漢字漢字漢字漢字";
+        for room in [16, 20, 40] {
+            for row in quoted_within(text, room).lines() {
+                let row = row.strip_prefix("    | ").unwrap();
+                let columns: usize = row.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum();
+                assert!(columns <= room, "{row}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_quoted_has_a_bar_before_every_row() {
         assert_eq!(quoted("one\r\ntwo\x1b[2J"), "    | one\n    | two\\u{1b}[2J");
         let words = "word ".repeat(30);
@@ -276,6 +320,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_foreign_text_is_one_word_to_a_shell() {
         assert_eq!(foreign_word("sparse+https://r.example/index/"), "sparse+https://r.example/index/");
@@ -283,6 +328,20 @@ mod tests {
         assert_eq!(foreign_word("a\x1bb"), r"'a\u{1b}b'");
     }
 
+    #[test]
+    fn a_text_is_one_word_to_the_shells_of_windows() {
+        for (text, word) in [
+            ("sparse+https://r.example/index/", "sparse+https://r.example/index/"),
+            (r"C:\Users\me\.cargo", r"C:\Users\me\.cargo"),
+            (r"C:\Users\Jürgen Müller\.cargo", r#""C:\Users\Jürgen Müller\.cargo""#),
+            ("$(calc)&\"`%COMSPEC%", r#""?(calc)&???COMSPEC?""#),
+            ("", r#""""#),
+        ] {
+            assert_eq!(windows_word(text), word);
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
     fn a_path_is_one_word_to_a_shell() {
         for (path, word) in [

@@ -13,12 +13,25 @@
 //! signers = ["alice"]
 //! unsigned = [{ version = "0.1.0", cksum = "…" }] # published before anybody signed
 //!
+//! [[proofs]]           # of a registry that gives none
+//! index = "https://github.com/rust-lang/crates.io-index"
+//! url = "https://proofs.example/{crate}/{version}.json"
+//!
 //! [[rotation]]         # alice has a new key
 //! index = "sparse+https://registry.example/index/"
 //! crate = "hello"
 //! from = "k3.public.…"
 //! to = "k3.public.…"
 //! statement = "…"      # signed by both
+//!
+//! [[log]]              # the registry's transparency log
+//! index = "sparse+https://registry.example/index/"
+//! vkey = "registry.example/index+…"
+//! witnesses = ["somebody"] # all of them have to have seen each checkpoint
+//!
+//! [[witness]]
+//! name = "somebody"
+//! vkey = "witness.example+…"
 //! ```
 //!
 //! There are two such lists. The person's own, `$CARGO_HOME/yk-cargo/signers.toml`, decides where it names a crate. A project's, beside
@@ -32,13 +45,17 @@
 mod decision;
 mod entry;
 mod list;
+mod log;
+mod place;
 mod remember;
 mod rotation;
 
-pub use decision::{Trust, Unsigned, Whose, Word};
+pub use decision::{OtherLogKey, TooFew, Trust, Unsigned, Whose, Word};
 pub use entry::{Entry, Scope};
 pub use list::{Error, Key, List, path};
-pub use remember::{News, remember};
+pub use log::{Log, Witness, generation};
+pub use place::{Place, Template};
+pub use remember::{News, remember, remember_log, rotation_block};
 pub use rotation::{Rotation, statement};
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::text::fitted::{columns, fitted};
 use crate::text::{causes, tame};
 
 mod countdown;
@@ -30,6 +31,7 @@ use terminal::{Found, Terminal};
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Green.on_default().bold();
+const TOUCH: Style = AnsiColor::Yellow.on_default().bold().invert();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// Whether messages are coloured.
@@ -117,7 +119,15 @@ impl Ui {
 
     /// A plain line.
     pub fn say(&self, text: impl Display) {
-        self.line(format_args!("{}", tame(text)));
+        self.line(format_args!("{}", self.fitted(text, 0)));
+    }
+
+    /// The line that wants a touch: it stands out, and may ring.
+    pub fn touch(&self, text: &str, bell: bool) {
+        self.line(format_args!("{TOUCH}{}{TOUCH:#}", tame(text)));
+        if bell && self.wipe_line {
+            let _ = std::io::stderr().write_all(b"\x07");
+        }
     }
 
     /// Says what is waited for, and on a terminal how many seconds are left, until it is dropped.
@@ -134,22 +144,22 @@ impl Ui {
 
     /// `note: …`
     pub fn note(&self, text: impl Display) {
-        self.line(format_args!("{NOTE}note{NOTE:#}: {}", tame(text)));
+        self.line(format_args!("{NOTE}note{NOTE:#}: {}", self.fitted(text, 6)));
     }
 
     /// `warning: …`
     pub fn warn(&self, text: impl Display) {
-        self.line(format_args!("{WARNING}warning{WARNING:#}: {}", tame(text)));
+        self.line(format_args!("{WARNING}warning{WARNING:#}: {}", self.fitted(text, 9)));
     }
 
     /// `error: …`, one `caused by: …` for each source, `hint: …`.
     pub fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        self.line(format_args!("{ERROR}error{ERROR:#}: {}", tame(error)));
+        self.line(format_args!("{ERROR}error{ERROR:#}: {}", self.fitted(error, 7)));
         for cause in causes(error) {
-            self.line(format_args!("{ERROR}caused by{ERROR:#}: {}", tame(cause)));
+            self.line(format_args!("{ERROR}caused by{ERROR:#}: {}", self.fitted(cause, 11)));
         }
         if let Some(hint) = hint {
-            self.line(format_args!("{HINT}hint{HINT:#}: {}", tame(hint)));
+            self.line(format_args!("{HINT}hint{HINT:#}: {}", self.fitted(hint, 6)));
         }
     }
 
@@ -176,6 +186,15 @@ impl Ui {
     pub fn confirm(&self, question: &str, deadline: Duration) -> Result<bool, AskError> {
         let answer = self.ask(&format!("{question} [y/N] "), deadline)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Asks a question whose answer is yes unless it is `n` or `no`: for what is usual, and easily taken back.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn agree(&self, question: &str, deadline: Duration) -> Result<bool, AskError> {
+        let answer = self.ask(&format!("{question} [Y/n] "), deadline)?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes"))
     }
 
     /// Asks for a typed `yes`, for what cannot be undone.
@@ -209,9 +228,15 @@ impl Ui {
         }
         match Terminal::find() {
             Found::Ours(terminal) => Ok(terminal),
+            #[cfg(unix)]
             Found::Background => Err(AskError::InBackground),
             Found::Nothing => Err(AskError::NobodyThere),
         }
+    }
+
+    /// Safe to show, and broken between words after what `begun` columns of the row have already.
+    fn fitted(&self, text: impl Display, begun: usize) -> String {
+        fitted(&tame(text), begun, self.wipe_line.then(|| columns(std::io::stderr())).flatten())
     }
 
     /// A failure to write is ignored: if stderr is gone, nobody can be told.

@@ -5,6 +5,7 @@
 use asymmetric_token::Mutation;
 
 use crate::card::access::Access;
+use crate::card::announcement::Announcement;
 use crate::card::enrolled_keys;
 use crate::card::key_use::{KeyUse, PrivateKey};
 use crate::card::known::KnownCards;
@@ -62,8 +63,16 @@ impl<'a> Unsealer<'a> {
         if keys.is_empty() {
             return Err(Error::SealedForOthers { registry: name });
         }
-        let statement = format!("opening the token of `{name}`{}", occasion.purpose());
-        let points = keys.iter().filter_map(|key| private_key(&file, key, &statement)).collect();
+        let announced = |key: &SealingKey| Announcement {
+            text: format!("opening the token of `{name}`{} with {}", occasion.purpose(), key.card_name()),
+            registry: name.clone(),
+            card: key.label.clone(),
+            mutation: match occasion {
+                Occasion::Mutation(mutation) => Some(mutation.clone()),
+                _ => None,
+            },
+        };
+        let points = keys.iter().filter_map(|key| private_key(&file, key, announced(key))).collect();
         let mut attempts = self.key_use.begin(KnownCards::sealing(&keys), points)?;
         loop {
             let agreed = attempts.next(|piv, (key, point): &(SealingKey, P256Point)| {
@@ -89,10 +98,9 @@ impl<'a> Unsealer<'a> {
 fn private_key(
     file: &AgeFile,
     key: &SealingKey,
-    statement: &str,
+    announcement: Announcement,
 ) -> Option<PrivateKey<(SealingKey, P256Point)>> {
     let point = file.key_for(&key.recipient)?.ephemeral_point();
-    let announcement = format!("{statement} with {}", key.card_name());
     Some(PrivateKey {
         serial: key.serial,
         firmware: key.firmware,

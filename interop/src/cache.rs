@@ -57,7 +57,7 @@ pub fn crate_programs(name: &str, version: &str) -> PathBuf {
 }
 
 /// A program that is a crate on crates.io, built once by this cargo with the manifest and the lock file of `interop/NAME/`:
-/// the crate's own lock file may hold what is no longer there.
+/// the crate's own lock file may hold what is no longer there. What was built of it before goes on from there: `.ci/run` begins early.
 ///
 /// # Panics
 /// As [`once`].
@@ -65,15 +65,16 @@ pub fn locked_program(name: &str, version: &str) -> PathBuf {
     let cargo = PathBuf::from(std::env::var_os("CARGO").expect("run by cargo"));
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).join("Cargo.toml");
     let compiler = rustc_version(&cargo.with_file_name("rustc"));
-    let folder = once(&format!("{name}-{version}-{compiler}"), |folder| {
-        let target = folder.join("target");
+    let target = folder().join("building").join(name);
+    let made = once(&format!("{name}-{version}-{compiler}"), |made| {
         let mut command = Command::new(cargo);
         command.args(["build", "--locked", "--package", &format!("{name}@{version}"), "--manifest-path"]);
         run(command.arg(manifest).arg("--target-dir").arg(&target));
-        std::fs::rename(target.join("debug").join(name), folder.join(name)).expect("what was built");
-        std::fs::remove_dir_all(&target).expect("a folder of our own");
+        std::fs::copy(target.join("debug").join(name), made.join(name)).expect("what was built");
     });
-    folder.join(name)
+    // Of several that have waited for it, one removes it.
+    let _ = std::fs::remove_dir_all(&target);
+    made.join(name)
 }
 
 /// As in `1.95.0`.

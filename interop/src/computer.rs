@@ -133,6 +133,13 @@ impl Computer {
         String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
     }
 
+    /// `yk-cargo ARGUMENTS`: what it wrote to stderr. It has to fail.
+    pub fn yk_cargo_fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(yk_cargo(), arguments, "");
+        assert!(!output.status.success(), "yk-cargo {arguments:?}\n{}", shown(&output));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// `cargo ARGUMENTS` in a project. `Ok` has what it wrote to stdout, `Err` what it wrote to stderr.
     pub fn cargo(&self, project: &Path, arguments: &[&str]) -> Result<String, String> {
         let mut command = self.child(cargo(), arguments);

@@ -4,6 +4,8 @@
 pub mod cache;
 pub mod computer;
 pub mod kellnr;
+#[cfg(unix)]
+pub mod postgres;
 pub mod server;
 
 use serde::{Deserialize, Serialize};

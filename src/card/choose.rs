@@ -57,7 +57,7 @@ pub(crate) fn card<'a>(
         if !ui.is_interactive() {
             return Err(Error::SeveralCards { found });
         }
-        let choices: Vec<_> = cards.iter().map(|(serial, _)| name(*serial)).collect();
+        let choices: Vec<_> = cards.iter().map(|(serial, _)| choice(*serial, known)).collect();
         let choice = ui.choose("Which YubiKey?", &choices, settings.wait.pin_prompt())?;
         cards = vec![cards.swap_remove(choice)];
     }
@@ -105,6 +105,14 @@ fn numbers(
     cards.sort_by_key(|(_, name)| position(name));
     // Which of them it is, is not known then.
     failure.map_or(Ok(cards), Err)
+}
+
+/// A card in a choice. One that has keys of the person's is to be told from one that has none.
+fn choice(serial: Option<Serial>, known: &KnownCards) -> String {
+    match serial.and_then(|serial| known.name(serial)) {
+        Some(name) => format!("{name}: enrolled already"),
+        None => name(serial),
+    }
 }
 
 /// A card as a person knows it.

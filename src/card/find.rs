@@ -28,6 +28,34 @@ pub(super) fn reader_with(access: Access<'_>, cards: &KnownCards) -> Result<Read
     names.pop().ok_or_else(|| Error::NoCard { wanted: cards.for_display() })
 }
 
+/// Returns once one of these cards is plugged in, in the place of another one if need be.
+///
+/// # Errors
+/// [`Error::NoCard`] or [`Error::WrongCard`] if nobody is there to plug it in, or does not; [`Error::Reader`].
+pub(crate) fn wait_for(access: Access<'_>, cards: &KnownCards) -> Result<(), Error> {
+    let Access { readers, ui, .. } = access;
+    loop {
+        let names = readers.yubikeys()?;
+        let missing = if names.is_empty() {
+            Error::NoCard { wanted: cards.for_display() }
+        } else {
+            match first_in_order(access, names.clone(), cards) {
+                Ok(_) => return Ok(()),
+                Err(missing @ Error::WrongCard { .. }) => missing,
+                Err(error) => return Err(error),
+            }
+        };
+        if !ui.is_interactive() {
+            return Err(missing);
+        }
+        let text = format!("plug in {}", cards.for_display());
+        let _countdown = ui.aloud().count_down(text, readers.deadlines().insertion);
+        if readers.wait_for_insertion(&names).is_err() {
+            return Err(missing);
+        }
+    }
+}
+
 /// The number of the card that would be used.
 ///
 /// # Errors

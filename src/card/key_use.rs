@@ -5,18 +5,17 @@
 //! APDUs: SELECT, GET SERIAL, VERIFY query, GENERAL AUTHENTICATE.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::access::Access;
+use super::announcement::Announcement;
 use super::find;
 use super::known::{Identity, KnownCards};
 use super::pin_source::{PinSource, Why};
-use super::touch_notice::TouchNotice;
+use super::touch_notice::{Telling, TouchNotice};
 use crate::error::Error;
 use crate::piv::pin::Pin;
 use crate::piv::{self, PinPolicy, PinState, Piv, Serial, Slot, TouchPolicy, Version};
-use crate::reader::{self, AfterReset, ReaderName, Terms};
-use crate::ui::Ui;
+use crate::reader::{self, AfterReset, Powered, ReaderName, Terms};
 
 /// A key on a known card, as its enrollment describes it.
 #[derive(Clone, Debug)]
@@ -26,8 +25,8 @@ pub(crate) struct PrivateKey<K> {
     pub(crate) firmware: Version,
     pub(crate) pin: PinPolicy,
     pub(crate) touch: TouchPolicy,
-    /// What the person reads before the key is used; `None` if nobody has to know.
-    pub(crate) announcement: Option<String>,
+    /// What the key is used for; `None` if nobody has to know.
+    pub(crate) announcement: Option<Announcement>,
     /// Whether the card still has it, without a PIN.
     pub(crate) is_there: fn(&mut Piv<'_>, &K) -> Result<bool, Error>,
     /// Where it is.
@@ -42,11 +41,20 @@ pub(crate) struct PrivateKey<K> {
 pub(crate) struct KeyUse<'a> {
     access: Access<'a>,
     pins: PinSource<'a>,
+    /// Whether a card is kept from being powered down between two uses, and which one is.
+    keeps_power: bool,
+    powered: Option<(ReaderName, Powered)>,
 }
 
 impl<'a> KeyUse<'a> {
     pub(crate) fn new(access: Access<'a>) -> Self {
-        Self { access, pins: PinSource::new(access.settings, access.ui) }
+        let pins = PinSource::new(access.settings, access.ui);
+        Self { access, pins, keeps_power: false, powered: None }
+    }
+
+    /// The same, for several uses one after the other: the card does not forget the PIN between them, however long they are apart.
+    pub(crate) fn keeping_power(self) -> Self {
+        Self { keeps_power: true, ..self }
     }
 
     /// Finds one of the cards, to use its key for one thing.
@@ -59,7 +67,10 @@ impl<'a> KeyUse<'a> {
         keys: Vec<PrivateKey<K>>,
     ) -> Result<Attempts<'_, 'a, K>, Error> {
         let reader = find::reader_with(self.access, &cards)?;
-        let Self { access, pins } = self;
+        if self.keeps_power && self.powered.as_ref().is_none_or(|(powered, _)| *powered != reader) {
+            self.powered = Some((reader.clone(), self.access.readers.keep_powered(&reader)));
+        }
+        let Self { access, pins, .. } = self;
         Ok(Attempts {
             access: *access,
             pins,
@@ -67,6 +78,7 @@ impl<'a> KeyUse<'a> {
             cards,
             keys,
             announce: true,
+            telling: Telling::by(access.settings, access.ui.aloud()),
             pin: None,
             touch_again: true,
             used: None,
@@ -82,6 +94,7 @@ pub(crate) struct Attempts<'u, 'a, K> {
     cards: KnownCards,
     keys: Vec<PrivateKey<K>>,
     announce: bool,
+    telling: Telling,
     pin: Option<Arc<Pin>>,
     touch_again: bool,
     /// The card whose key was used last.
@@ -101,14 +114,13 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
         &mut self,
         operation: impl FnMut(&mut Piv<'_>, &K) -> Result<T, Error> + Send + 'static,
     ) -> Result<Option<T>, Error> {
-        let Access { readers, settings, ui } = self.access;
+        let readers = self.access.readers;
         let mut transaction = Transaction {
             cards: self.cards.clone(),
             keys: self.keys.clone(),
             pin: self.pin.clone(),
             announce: std::mem::take(&mut self.announce),
-            ui,
-            touch_notice: settings.touch_notice(),
+            telling: self.telling.clone(),
             contactless: self.reader.is_contactless(),
             operation,
         };
@@ -163,7 +175,7 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
         match obstacle {
             Obstacle::NeedsPin { serial, tries, why } => {
                 let key = self.keys.iter().find(|key| key.serial == serial);
-                let purpose = key.and_then(|key| key.announcement.as_deref());
+                let purpose = key.and_then(|key| key.announcement.as_ref()).map(|use_| use_.text.as_str());
                 self.pin = Some(Arc::new(self.pins.pin(serial, tries, why, purpose)?));
             }
             Obstacle::WrongPin { tries } => {
@@ -197,9 +209,8 @@ pub(crate) struct Transaction<K, O> {
     pub(crate) pin: Option<Arc<Pin>>,
     /// Whether the person has still to be told what the key is used for.
     pub(crate) announce: bool,
-    pub(crate) ui: Ui,
-    /// How long a key whose touch is cached may take before it is said to blink.
-    pub(crate) touch_notice: Duration,
+    /// How the person is told of that, and of a touch.
+    pub(crate) telling: Telling,
     /// Whether the card lies on an NFC reader.
     pub(crate) contactless: bool,
     pub(crate) operation: O,
@@ -219,10 +230,10 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
         if std::mem::take(&mut self.announce)
             && let Some(announcement) = &key.announcement
         {
-            self.ui.aloud().say(announcement);
+            self.telling.ui.say(&announcement.text);
             if (key.pin, key.touch) == (PinPolicy::Never, TouchPolicy::Never) {
                 // By the person's choice, or because another program has changed the enrollment.
-                self.ui.aloud().warn("as it is enrolled, this key asks for neither PIN nor touch");
+                self.telling.ui.warn("as it is enrolled, this key asks for neither PIN nor touch");
             }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {
@@ -238,7 +249,7 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
     /// The one operation with the key, while the person is told to touch it.
     fn operate(&mut self, piv: &mut Piv<'_>, key: &PrivateKey<K>) -> Result<Result<T, Obstacle>, Error> {
         let touch = if self.contactless { TouchPolicy::Never } else { key.touch };
-        let notice = TouchNotice::begin(self.ui.aloud(), key.serial, touch, self.touch_notice);
+        let notice = TouchNotice::begin(&self.telling, key.serial, touch, key.announcement.as_ref());
         let result = (self.operation)(piv, &key.key);
         drop(notice);
         match result {

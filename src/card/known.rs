@@ -108,6 +108,11 @@ impl KnownCards {
         Ok(None)
     }
 
+    /// What the person calls a card that is one of these.
+    pub(super) fn name(&self, serial: Serial) -> Option<&str> {
+        self.position(serial).map(|position| self.0[position].name.as_str())
+    }
+
     /// Those that are left when one is of no use.
     pub(super) fn without(&self, serial: Serial) -> Self {
         Self(self.0.iter().filter(|card| card.serial != serial).cloned().collect())

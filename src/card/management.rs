@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::touch_notice::TouchNotice;
+use super::touch_notice::{Telling, TouchNotice};
+use super::touch_program::TouchProgram;
 use crate::error::Error;
 use crate::piv::{self, ManagementKey, Piv, Serial, TouchPolicy};
 use crate::ui::Ui;
@@ -31,7 +32,10 @@ impl Management {
     pub(super) fn authenticate(&self, piv: &mut Piv<'_>, key: &ManagementKey) -> Result<(), Error> {
         let (serial, touch) = (self.serial, self.touch.unwrap_or(TouchPolicy::Cached));
         let shown = if self.contactless { TouchPolicy::Never } else { touch };
-        let notice = TouchNotice::begin(self.ui, serial, shown, self.touch_notice);
+        // Whoever changes a card sits before it.
+        let (ui, delay, program) = (self.ui, self.touch_notice, TouchProgram::default());
+        let telling = Telling { ui, delay, bell: false, program };
+        let notice = TouchNotice::begin(&telling, serial, shown, None);
         let started = Instant::now();
         let result = piv.authenticate_management(key);
         drop(notice);

@@ -132,6 +132,48 @@ pub(crate) fn state_of(serial: Serial, found: &[PluggedIn]) -> Option<CardState>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::piv::script::hex;
+    use crate::piv::{Slot, Transmit, TransportError};
+
+    /// Answers as a recorded card did: by the four bytes of the header, for the client asks with other lengths.
+    struct Recorded(Vec<(Vec<u8>, Vec<u8>)>);
+
+    impl Recorded {
+        fn read(name: &str) -> Self {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("mock-card/tests/recordings");
+            let text = std::fs::read_to_string(folder.join(name)).unwrap();
+            let lines = |mark| text.lines().filter_map(move |line: &str| line.strip_prefix(mark));
+            Self(lines("> ").map(hex).zip(lines("< ").map(hex)).collect())
+        }
+    }
+
+    impl Transmit for Recorded {
+        fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+            let answer = self.0.iter().find(|(recorded, _)| recorded[..4] == command[..4]);
+            Ok(answer.unwrap_or_else(|| panic!("not recorded: {command:02X?}")).1.clone())
+        }
+    }
+
+    /// Its reader is not named as a YubiKey's, so nobody looks at it unasked. If it is looked at, it is refused by its first answer
+    /// that a YubiKey does not give, and its PIN tries stay what they were.
+    #[test]
+    fn a_card_of_another_maker_is_survived() {
+        let mut card = Recorded::read("blinky-foreign-crescendo.txt");
+        let mut piv = Piv::select(&mut card).unwrap();
+        assert!(matches!(told_serial(&mut piv), Ok(None)));
+        let unsupported = |error| matches!(error, piv::Error::Unsupported { .. });
+        assert!(unsupported(piv.version().unwrap_err()));
+        let error = CardState::read(&mut piv, &KnownCards::enrolled([])).unwrap_err();
+        assert!(
+            matches!(error, Error::Piv(piv::Error::Unsupported { operation: "GET VERSION" })),
+            "{error:?}"
+        );
+        piv.assume_version(METADATA_SINCE);
+        assert_eq!(piv.pin_state().unwrap(), PinState::Tries(6));
+        assert!(unsupported(piv.pin_metadata().unwrap_err()));
+        assert!(unsupported(piv.management_key_metadata().unwrap_err()));
+        assert!(unsupported(piv.attest(Slot::Authentication).unwrap_err()));
+    }
 
     #[test]
     fn ykman_is_told_the_number_where_the_card_tells_it() {

@@ -4,11 +4,40 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use super::announcement::Announcement;
+use super::touch_program::TouchProgram;
 use crate::piv::{Serial, TouchPolicy};
+use crate::settings::Settings;
 use crate::ui::Ui;
 
 /// Longer than a card takes for a signature.
 const UNEXPECTED: Duration = Duration::from_secs(1);
+
+/// How a person is told, for one use of a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Telling {
+    pub(crate) ui: Ui,
+    /// For a cached touch: a key that still counts the last one answers before.
+    pub(crate) delay: Duration,
+    /// Whether the terminal's bell rings.
+    pub(crate) bell: bool,
+    pub(crate) program: TouchProgram,
+}
+
+impl Telling {
+    /// As the person has set it.
+    pub(super) fn by(settings: &Settings, ui: Ui) -> Self {
+        let program = TouchProgram::new(&settings.touch.notify);
+        Self { ui, delay: settings.touch_notice(), bell: settings.touch.bell, program }
+    }
+
+    fn tell(&self, text: &str, serial: Serial, announcement: Option<&Announcement>) {
+        self.ui.touch(text, self.bell);
+        if let Some(announcement) = announcement {
+            self.program.start(self.ui, serial, announcement);
+        }
+    }
+}
 
 /// Lives while the card works; dropped, it says nothing any more.
 pub(super) struct TouchNotice {
@@ -16,23 +45,28 @@ pub(super) struct TouchNotice {
 }
 
 impl TouchNotice {
-    /// `delay` is for a cached touch: a key that still counts the last one answers before.
-    pub(super) fn begin(ui: Ui, serial: Serial, policy: TouchPolicy, delay: Duration) -> Self {
+    pub(super) fn begin(
+        telling: &Telling,
+        serial: Serial,
+        policy: TouchPolicy,
+        announcement: Option<&Announcement>,
+    ) -> Self {
         let text = format!("touch YubiKey {serial} now (it blinks)");
         let (text, delay) = match policy {
             TouchPolicy::Always => {
-                ui.say(text);
+                telling.tell(&text, serial, announcement);
                 return Self { _answered: None };
             }
-            TouchPolicy::Cached => (text, delay),
+            TouchPolicy::Cached => (text, telling.delay),
             TouchPolicy::Never => {
                 (format!("YubiKey {serial} does not answer yet: touch it if it blinks"), UNEXPECTED)
             }
         };
         let (sender, answered) = mpsc::channel::<()>();
+        let (telling, announcement) = (telling.clone(), announcement.cloned());
         std::thread::spawn(move || {
             if answered.recv_timeout(delay) == Err(RecvTimeoutError::Timeout) {
-                ui.say(text);
+                telling.tell(&text, serial, announcement.as_ref());
             }
         });
         Self { _answered: Some(sender) }

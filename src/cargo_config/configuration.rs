@@ -152,6 +152,20 @@ impl Configuration {
         Ok(names)
     }
 
+    /// The names of the person's own registries, each with what is written as its index: for suggestions.
+    #[must_use]
+    pub fn own_registries(&self) -> Vec<(String, String)> {
+        let in_environment = self.environment.iter().filter_map(|(variable, url)| {
+            let name = variable.strip_prefix("CARGO_REGISTRIES_")?.strip_suffix("_INDEX")?;
+            Some((name.to_lowercase(), without_password(url)))
+        });
+        let registries = self.own.config.at(&["registries"]).ok().flatten().and_then(Value::entries);
+        let in_files = registries.into_iter().flatten().filter_map(|(name, entry)| {
+            Some((name.clone(), without_password(entry.entries()?.get("index")?.text()?)))
+        });
+        in_environment.chain(in_files).collect()
+    }
+
     /// The one name under which cargo finds the settings of a registry, if any.
     ///
     /// # Errors
@@ -218,8 +232,19 @@ impl Configuration {
             }),
             (Some(own), _) if own.is_crates_io() => Err(Error::CratesIo),
             (Some(index), _) => Ok(ConfiguredRegistry { index, name: Some(name) }),
-            (None, _) => Err(Error::UnknownRegistry { name }),
+            (None, _) => {
+                let like = self.own_name_like(&name);
+                Err(Error::UnknownRegistry { name, like })
+            }
         }
+    }
+
+    /// The name of one of the person's own registries that was mistyped so.
+    fn own_name_like(&self, name: &str) -> Option<String> {
+        let own = self.own_registries().into_iter().map(|(name, _)| name);
+        let all = own.chain([CRATES_IO_NAME.to_owned()]);
+        let distances = all.map(|known| (strsim::damerau_levenshtein(name, &known), known));
+        distances.filter(|(distance, known)| *distance <= 1 + known.len() / 4).min().map(|(_, known)| known)
     }
 
     /// The same, and crates.io too, for what can be done there: by its name, or any URL that people know it by.

@@ -38,6 +38,20 @@ impl Configuration {
         self.statements.iter().flat_map(find).collect()
     }
 
+    /// The token that `cargo:token` would give for a registry: of the environment, or else of the files.
+    ///
+    /// # Errors
+    /// As [`settings_name`](Self::settings_name).
+    pub fn token_of(
+        &self,
+        scope: Scope,
+        registry: &ConfiguredRegistry,
+    ) -> Result<Option<Zeroizing<String>>, Error> {
+        let Some(name) = self.settings_name(scope, registry)? else { return Ok(None) };
+        let token = self.text(self.with_credentials(scope)?, &Self::keys(&name, "token"))?;
+        Ok(token.map(|token| Zeroizing::new(token.value)))
+    }
+
     /// Whether a token in clear is one for this registry.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::configuration::{Configuration, Scope};
 use super::environment::table;
 use super::files::{existing_or_new, parse, read_if_there};
-use super::providers::{OUR_NAME, find, is_this_program};
+use super::providers::{DecidedBy, OUR_NAME, find, is_this_program};
 use super::{CargoConfig, ConfiguredRegistry, Error, Origin, this_program};
 use crate::folder;
 use crate::index_url::IndexUrl;
@@ -116,8 +116,8 @@ impl CargoConfig {
         let configuration = self.read()?;
         let Some(name) = configuration.settings_name(Scope::Own, registry)? else { return Ok(false) };
         let providers = configuration.providers(Scope::Own, registry)?;
-        match &providers.asked[..] {
-            [provider] if provider.is_ours() => {
+        match (providers.by, &providers.asked[..]) {
+            (DecidedBy::Registry, [provider]) if provider.is_ours() => {
                 let Origin::File { path, .. } = &provider.origin else { return Ok(false) };
                 let mut removed = false;
                 change(path, &table(&name), replace, |entry| {

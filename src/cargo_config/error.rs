@@ -118,7 +118,11 @@ pub enum Error {
     Toml { file: PathBuf, reason: String },
     /// Nobody knows this name.
     #[error("no registry `{}` in $CARGO_HOME/config.toml or the environment", escape(name))]
-    UnknownRegistry { name: String },
+    UnknownRegistry {
+        name: String,
+        /// The name of the person's own that is most like it.
+        like: Option<String>,
+    },
 }
 
 /// Why cargo does not take what a file includes.
@@ -160,12 +164,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::CratesIo => {
-                "its bearer token can be sealed to the card: `yk-cargo seal crates-io`; `cargo logout` forgets a sealed one".into()
+                "its bearer token can be sealed to the card: `yk-cargo seal crates-io`; with --proofs a key signs proofs of what you publish there".into()
             }
             Self::ProjectDisagrees { .. } => {
                 "leave the project's folder, or give the index URL instead of the name if you trust it".into()
             }
-            Self::UnknownRegistry { name } => format!(
+            Self::UnknownRegistry { like: Some(like), .. } => format!("did you mean `{}`?", escape(like)),
+            Self::UnknownRegistry { name, like: None } => format!(
                 "add `[registries.{0}]` with its `index` to $CARGO_HOME/config.toml, or give the index URL (sparse+https://…/)",
                 escape(name)
             ),

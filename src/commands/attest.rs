@@ -10,6 +10,7 @@ use crate::card::access;
 use crate::card::attested::{attestation, issuer};
 use crate::card::known::KnownCards;
 use crate::card::plugged_in;
+use crate::commands::candidates;
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments};
@@ -21,6 +22,7 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 pub struct Attest {
     /// The registry's name in cargo's configuration, or its index URL.
+    #[arg(add = candidates::registries())]
     pub registry: String,
 }
 

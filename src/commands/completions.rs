@@ -1,11 +1,17 @@
-//! `completions` and the man pages: both come from the definitions of the command line.
+//! `completions`, and what its scripts ask this program for when somebody presses TAB.
 
-use std::path::PathBuf;
+use std::io::Write as _;
 
 use clap::{Args, Command};
+use clap_complete::CompleteEnv;
+use clap_complete::env::Shells;
 
 use crate::commands::print_raw;
 use crate::error::Error;
+
+/// By this variable a script says that it asks, and for which shell.
+const VARIABLE: &str = "YK_CARGO_COMPLETE";
+const PROGRAM: &str = "yk-cargo";
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
@@ -18,26 +24,26 @@ pub struct Completions {
 ///
 /// # Errors
 /// [`Error::Stdio`].
-pub fn completions(arguments: &Completions, mut cli: Command) -> Result<(), Error> {
+pub fn run(arguments: &Completions) -> Result<(), Error> {
+    let shell = arguments.shell.to_string();
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut cli, "yk-cargo", &mut script);
-    print_raw(String::from_utf8_lossy(&script).trim_end())
+    if let Some(shell) = Shells::builtins().completer(&shell) {
+        shell.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script).map_err(Error::Stdio)?;
+    }
+    if shell == "zsh" {
+        // As a file in zsh's fpath it is the completing function itself, at its first call.
+        script.extend_from_slice(b"[[ $funcstack[1] != _yk-cargo ]] || _clap_dynamic_completer_yk_cargo");
+    }
+    print_raw(String::from_utf8_lossy(&script).trim())
 }
 
-/// Arguments of `man`.
-#[derive(Debug, Args)]
-pub struct Man {
-    /// The folder for the pages; it is made if it is not there.
-    pub directory: PathBuf,
-}
-
-/// Runs the hidden `yk-cargo man`, for packagers: one page for the program and one for each command.
-///
-/// # Errors
-/// [`Error::Stdio`] if they cannot be written.
-pub fn man(arguments: &Man, cli: Command) -> Result<(), Error> {
-    let directory = &arguments.directory;
-    std::fs::create_dir_all(directory)
-        .and_then(|()| clap_mangen::generate_to(cli.disable_help_subcommand(true), directory))
-        .map_err(Error::Stdio)
+/// Answers a script that asks what could come next on the command line; false if none does.
+pub fn answered(cli: impl Fn() -> Command) -> bool {
+    let here = std::env::current_dir().ok();
+    let completion = CompleteEnv::with_factory(cli).var(VARIABLE);
+    // A shell that gets no answer offers nothing, and has no place for a message.
+    let is_answered = completion.try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true);
+    // Nothing else does before the process leaves, and the last candidate ends no line.
+    let _ = std::io::stdout().flush();
+    is_answered
 }

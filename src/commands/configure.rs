@@ -83,7 +83,7 @@ pub(super) fn provider(
     // What was written is not all that cargo goes by.
     let enrollments = Enrollments::load(context.cargo.home())?;
     let served =
-        Served { registry: registry.clone(), is_sealed: enrollments.registry(&registry.index).is_none() };
+        Served { registry: registry.clone(), is_sealed: enrollments.signing(&registry.index).is_none() };
     if let Some(problem) = served.obstacle(&enrollments, &context.cargo.read(), true) {
         ui.warn(problem);
     }
@@ -146,7 +146,7 @@ fn write(
         _ if may_write_unasked => true,
         Choice::Leave => false,
         Choice::Write | Choice::Ask => {
-            ui.is_interactive() && ui.confirm(&question, context.settings.wait.pin_prompt())?
+            ui.is_interactive() && ui.agree(&question, context.settings.wait.pin_prompt())?
         }
     };
     let by_hand = || ui.note(format_args!("cargo will ask this program once {file} has\n    {section}"));

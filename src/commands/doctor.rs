@@ -10,10 +10,11 @@ use crate::commands::print_json;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::text::{escape, foreign_word, sentence};
+use crate::text::{escape, sentence};
 
 mod cards;
 mod cargo;
+mod proofs;
 mod registries;
 mod sealed;
 mod service;
@@ -42,6 +43,7 @@ pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     let found = service::check(&readers, &enrollments, &surroundings, &mut findings);
     cards::check(&readers, &found, &enrollments, &surroundings, &mut findings);
     cargo::check(context, &enrollments, &surroundings, &mut findings);
+    proofs::check(context, &enrollments, &mut findings);
     sealed::check(context, &enrollments, &mut findings);
     registries::check(&enrollments, &found, &readers, &context.settings, &mut findings);
     findings.report(arguments.json)
@@ -109,17 +111,12 @@ fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
         count => findings.ok(CHECK, format!("{count} registries")),
     }
     for registry in enrollments.registries.iter().filter(|registry| registry.cards.len() == 1) {
-        let text = format!("`{}` knows one card; if it is lost you cannot publish", name(registry));
-        findings.warn("backup", text, format!("yk-cargo enroll {} --backup", word(registry)));
+        let text = format!("`{}` knows one card; {}", name(registry), registry.loss());
+        findings.warn("backup", text, format!("{} --backup", registry.enroll_command()));
     }
     enrollments
 }
 
 fn name(registry: &Registry) -> String {
     escape(registry.display_name())
-}
-
-/// The name for a command.
-fn word(registry: &Registry) -> String {
-    foreign_word(registry.display_name())
 }

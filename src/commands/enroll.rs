@@ -8,16 +8,19 @@ use clap::Args;
 use crate::card::access::{self, Access};
 use crate::card::choose;
 use crate::card::known::KnownCards;
+use crate::card::label;
 use crate::card::survey::SurveyedCard;
 use crate::cargo_config::{self, ConfiguredRegistry};
-use crate::commands::arguments::{Setup, label, retired_slot, serial, subject};
+use crate::commands::arguments::{self, Setup, retired_slot, serial, subject};
+use crate::commands::candidates;
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::{Card, Edit, Enrollments, Key, Registry};
 use crate::error::Error;
 use crate::piv::{PinPolicy, Serial, Slot, TouchPolicy};
-use crate::signer::{self, Signer};
-use crate::text::escape;
+use crate::registry::visit::{self, Credential, Visit, Welcome};
+use crate::signer::{self, Purpose, Signer};
+use crate::text::{escape, foreign_word};
 use crate::ui::Ui;
 
 mod adopt;
@@ -35,16 +38,17 @@ use register::Registering;
 #[derive(Debug, Args)]
 pub struct Enroll {
     /// The registry's name in cargo's configuration, or its index URL.
+    #[arg(add = candidates::registries())]
     pub registry: String,
     /// Never ask: take the defaults, and fail where a default would be unsafe. The code and the PIN that --invite and
     /// --endorse-with need have none, and are asked for.
     #[arg(long)]
     pub yes: bool,
     /// The YubiKey to use, by the number printed on it.
-    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards())]
     pub serial: Option<Serial>,
-    /// What to call the key on this card, 1 to 64 characters [default: yk-cargo]
-    #[arg(long, value_parser = label)]
+    /// What to call the key on this card, 1 to 64 characters (default: USER@COMPUTER)
+    #[arg(long, value_parser = arguments::label)]
     pub label: Option<String>,
     /// The key subject, if the registry gave you one.
     #[arg(long, value_parser = subject)]
@@ -52,6 +56,10 @@ pub struct Enroll {
     /// One key for reads and mutations, for registries that take one key.
     #[arg(long)]
     pub single_key: bool,
+    /// For crates.io and any registry that takes no signed tokens: one key, which is registered nowhere and signs proofs of what
+    /// you publish there.
+    #[arg(long, conflicts_with_all = ["single_key", "read_touch", "invite", "endorse_with", "subject", "refresh", "same_keys_as"])]
+    pub proofs: bool,
     /// Adopt keys that the card already has for this registry, after showing them.
     #[arg(long, conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
     pub existing: bool,
@@ -64,29 +72,29 @@ pub struct Enroll {
     pub invite: bool,
     /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
     /// one; it asks for its PIN and a touch.
-    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with_all = ["refresh", "subject", "invite"])]
+    #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards(), conflicts_with_all = ["refresh", "subject", "invite"])]
     pub endorse_with: Option<Serial>,
     /// Take this card out of the enrollment as soon as another one has its keys there.
-    #[arg(long, value_name = "NUMBER", value_parser = serial, conflicts_with = "backup")]
+    #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards(), conflicts_with = "backup")]
     pub replace: Option<Serial>,
     /// Use the keys that this card has for another registry: for one whose URL has changed.
-    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
+    #[arg(long, value_name = "REGISTRY", add = candidates::registries(), conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
     #[arg(conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
     pub same_keys_as: Option<String>,
     /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
     #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
     pub refresh: bool,
     /// The slots for the keys: read, publish. [default: the first empty ones from 82]
-    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',', value_parser = retired_slot)]
+    #[arg(long, value_name = "SLOT[,SLOT]", value_delimiter = ',', value_parser = retired_slot, add = candidates::slots())]
     pub slot: Vec<Slot>,
     /// When the publish key asks for the PIN: never, once, always.
-    #[arg(long, value_name = "POLICY", default_value = "once")]
+    #[arg(long, value_name = "POLICY", default_value = "once", add = candidates::pin_policies())]
     pub pin_policy: PinPolicy,
-    /// When the publish key asks for a touch: never, cached, always. [default: always; cached with --single-key]
-    #[arg(long, value_name = "POLICY")]
+    /// When the publish key asks for a touch: never, cached, always. [default: always; cached with --single-key or --proofs]
+    #[arg(long, value_name = "POLICY", add = candidates::touch_policies())]
     pub touch_policy: Option<TouchPolicy>,
     /// When the read key asks for a touch: never, cached, always.
-    #[arg(long, value_name = "POLICY", default_value = "never")]
+    #[arg(long, value_name = "POLICY", default_value = "never", add = candidates::touch_policies())]
     pub read_touch: TouchPolicy,
     /// Enroll although the card still has its default PIN.
     #[arg(long)]
@@ -105,7 +113,7 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let registry = configure::registry(&arguments.registry, &enrollments, context, ui)?;
-    if registry.is_crates_io() {
+    if registry.is_crates_io() && !arguments.proofs {
         return Err(cargo_config::Error::CratesIo.into());
     }
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
@@ -153,7 +161,7 @@ fn not_the_new_one(arguments: &Enroll, registry: Option<&Registry>) -> Vec<Seria
 
 /// What a card is called: a later label would be another than the one in the certificates beside its keys.
 fn called(enrolled: Option<&Card>, wanted: Option<&str>, ui: Ui) -> String {
-    let Some(card) = enrolled else { return wanted.unwrap_or("yk-cargo").to_owned() };
+    let Some(card) = enrolled else { return wanted.map_or_else(label::usual, ToOwned::to_owned) };
     if wanted.is_some_and(|wanted| wanted != card.label) {
         ui.warn(format_args!(
             "--label is left aside: YubiKey {} is called `{}`, as it was when it was enrolled",
@@ -183,6 +191,9 @@ impl Enrollment<'_> {
     /// Asks before a second card is added to a registry, unless the person has said so on the command line.
     fn may_join(&self, enrollments: &Enrollments) -> Result<(), Error> {
         let Some(enrolled) = enrollments.registry(&self.registry.index) else { return Ok(()) };
+        if enrolled.proofs != self.arguments.proofs {
+            return Err(Error::ForSomethingElse { proofs: enrolled.proofs });
+        }
         if self.arguments.subject.is_some() && self.arguments.subject != enrolled.subject {
             return Err(Error::OtherSubject { enrolled: enrolled.subject.clone().unwrap_or_default() });
         }
@@ -217,7 +228,10 @@ impl Enrollment<'_> {
     /// Writes a key into the enrollment. With the last one the card that is replaced is taken out, in the same write.
     fn enroll(&self, key: &Key, label: String, is_last: bool) -> Result<(), Error> {
         let (index, name) = (self.registry.index.clone(), self.registry.name.clone());
-        let registry = Registry::new(index, name, self.arguments.subject.clone());
+        let registry = Registry {
+            proofs: self.arguments.proofs,
+            ..Registry::new(index, name, self.arguments.subject.clone())
+        };
         let card = Card { serial: self.card.serial, firmware: self.card.firmware, label, keys: Vec::new() };
         let mut edit = Edit::begin(self.context.cargo.home())?;
         match self.replaced.as_ref().filter(|_| is_last) {
@@ -253,11 +267,16 @@ impl Enrollment<'_> {
         let this_card = registry.card(self.card.serial).cloned();
         let alone = Registry { cards: Vec::from_iter(this_card), ..registry.clone() };
         let mut signer = Signer::with(self.card.access);
-        let signed = match signer.sign(&alone, None) {
-            Err(Error::WrongCard { .. } | Error::NoCard { .. }) => signer.sign(registry, None),
+        let purpose = || if registry.proofs { Purpose::Trial } else { Purpose::Read };
+        let signed = match signer.sign_for(&alone, purpose()) {
+            Err(Error::WrongCard { .. } | Error::NoCard { .. }) => signer.sign_for(registry, purpose()),
             signed => signed,
         };
         let token = match signed {
+            Ok(_) if registry.proofs => {
+                self.ui.say("signed and checked once");
+                None
+            }
             Ok(signed) => {
                 self.ui.say("signed and checked one read token");
                 Some(signed.token)
@@ -268,11 +287,43 @@ impl Enrollment<'_> {
             }
             Err(error) => return Err(error),
         };
+        if registry.proofs {
+            return self.finish_for_proofs(registry, &enrollments);
+        }
         refresh::what_the_registry_wants(registry, token.as_deref(), self.context, self.ui)?;
+        let is_registered = self.registering.is_some() || self.is_known(registry, token);
         let configured =
             configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui);
         // The keys are there, whatever becomes of the configuration.
-        report::print(registry, self.card.serial, self.replaced.as_ref(), self.registering.is_some())?;
+        report::print(registry, self.card.serial, self.replaced.as_ref(), is_registered)?;
+        configured
+    }
+
+    /// Whether the registry takes the card's read token, and refuses no other key of it, so that none need be registered.
+    fn is_known(&self, registry: &Registry, token: Option<String>) -> bool {
+        let card = registry.cards.iter().find(|card| card.serial == self.card.serial);
+        let changes = card.and_then(|card| card.key(true)).map(|key| key.public.id());
+        let credential = token.map(|token| Credential { token, changes });
+        let visits = visit::all(&[(&registry.index, credential)], &self.context.settings);
+        let Some(Ok(Visit { welcome: Welcome::Taken, changes, .. })) = visits.first() else { return false };
+        !matches!(changes, Welcome::Refused(_))
+    }
+
+    /// Without a sealed token cargo has nothing to ask for.
+    fn finish_for_proofs(&self, registry: &Registry, enrollments: &Enrollments) -> Result<(), Error> {
+        let configured = match enrollments.sealed(&registry.index) {
+            Some(_) => {
+                configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui)
+            }
+            None => {
+                self.ui.note(format_args!(
+                    "once its token is sealed, `cargo publish` has a proof signed: yk-cargo seal {0}; for what is published in another way: yk-cargo sign NAME@VERS --registry {0}",
+                    foreign_word(registry.display_name())
+                ));
+                Ok(())
+            }
+        };
+        report::print(registry, self.card.serial, self.replaced.as_ref(), false)?;
         configured
     }
 

@@ -7,6 +7,8 @@ use clap::Args;
 use crate::card::access;
 use crate::card::enrolled_keys::{self, Found};
 use crate::card::plugged_in;
+use crate::cargo_config::{CargoConfig, ConfiguredRegistry};
+use crate::commands::candidates;
 use crate::context::Context;
 use crate::enrollment::{Edit, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
@@ -20,6 +22,7 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 pub struct Forget {
     /// The registry's name in cargo's configuration, or its index URL.
+    #[arg(add = candidates::registries())]
     pub registry: String,
     /// Do not ask.
     #[arg(long)]
@@ -98,12 +101,15 @@ fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> R
         ));
     }
     ui.say(format_args!("removed the enrollment for {}", escape(index)));
+    unset_provider(cargo_home, index, ui);
     if let Some(registry) = removed {
         let all_gone = registry.cards.iter().all(|card| {
             let found = on_cards.iter().find(|(serial, _)| *serial == card.serial);
             found.is_some_and(|(_, keys)| keys.iter().all(|(_, found)| *found == Found::Gone))
         });
-        if all_gone {
+        if registry.proofs {
+            ui.note("what these keys have signed stays signed: whoever trusts them does so until they take them out of their list");
+        } else if all_gone {
             ui.note("the registry still trusts these keys: have them revoked there");
         } else {
             ui.note(format_args!(
@@ -113,6 +119,24 @@ fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> R
         }
     }
     Ok(())
+}
+
+/// cargo is not to ask this program any more, unless for a token that is sealed. That its configuration cannot be changed is no reason
+/// not to forget.
+fn unset_provider(cargo_home: &Path, index: &IndexUrl, ui: Ui) {
+    if Enrollments::load(cargo_home).is_ok_and(|enrollments| enrollments.know(index)) {
+        return;
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let cargo = CargoConfig::new(cargo_home.to_owned(), here);
+    match cargo.unset_provider(&ConfiguredRegistry { index: index.clone(), name: None }) {
+        Ok(true) => ui.say("took its `credential-provider` out of cargo's configuration"),
+        Ok(false) => {}
+        Err(error) => ui.warn(format_args!(
+            "its `credential-provider` stays in cargo's configuration: {}",
+            error.with_hint()
+        )),
+    }
 }
 
 /// What the cards say of the keys, as far as they are plugged in and free. That none can be read is no reason not to forget.

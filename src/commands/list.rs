@@ -4,11 +4,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::commands::standing::Served;
-use crate::commands::{print, print_json, sealed_tokens};
+use crate::commands::{print, print_json, proofs_shown, sealed_tokens};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Key, Pending, Purpose, Registry};
 use crate::error::Error;
-use crate::text::{escape, foreign_word};
+use crate::text::escape;
 use crate::ui::Ui;
 
 /// Arguments of `list`.
@@ -44,9 +44,10 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
         print(registry_text(registry))?;
         if registry.cards.len() == 1 {
             ui.note(format_args!(
-                "`{}` knows one card; if it is lost you cannot publish: yk-cargo enroll {} --backup",
+                "`{}` knows one card; {}: {} --backup",
                 escape(registry.display_name()),
-                foreign_word(registry.display_name())
+                registry.loss(),
+                registry.enroll_command()
             ));
         }
     }
@@ -65,6 +66,9 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
             ui.warn(obstacle);
         }
     }
+    for line in proofs_shown::pending(context.cargo.home(), &enrollments)? {
+        ui.note(line);
+    }
     for pending in &enrollments.pending {
         ui.warn(format_args!(
             "slot {} of YubiKey {} was not finished: {}",
@@ -79,6 +83,9 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
 fn registry_text(registry: &Registry) -> String {
     let mut lines =
         vec![format!("{}  {}", escape(registry.name.as_deref().unwrap_or("-")), escape(&registry.index))];
+    if registry.proofs {
+        lines.push("  signs proofs of what is published there".to_owned());
+    }
     for card in &registry.cards {
         lines.push(format!("  YubiKey {}  {}  firmware {}", card.serial, escape(&card.label), card.firmware));
         for key in &card.keys {
@@ -99,6 +106,7 @@ fn registry_json(registry: &Registry) -> serde_json::Value {
         "name": registry.name,
         "subject": registry.subject,
         "reuse": registry.reuse,
+        "proofs": registry.proofs,
         "cards": registry.cards.iter().map(card_json).collect::<Vec<_>>(),
     })
 }

@@ -9,6 +9,7 @@ use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
 use crate::cargo_config::credentials::ClearToken;
 use crate::commands::arguments::serial;
+use crate::commands::candidates;
 use crate::commands::configure::{self, Choice};
 use crate::commands::seal;
 use crate::context::Context;
@@ -32,7 +33,7 @@ pub struct Migrate {
     /// Only the token of this registry: crates-io, its name in cargo's configuration, or its index URL.
     ///
     /// With it, a token in a project's `.cargo/config.toml` is migrated too.
-    #[arg(long)]
+    #[arg(long, add = candidates::registries())]
     pub registry: Option<String>,
     /// The tokens of all registries; so it is without --registry.
     #[arg(long, conflicts_with = "registry")]
@@ -44,7 +45,7 @@ pub struct Migrate {
     #[arg(long)]
     pub yes: bool,
     /// The YubiKey to make the key on, by the number printed on it, if there is no key yet.
-    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards())]
     pub serial: Option<Serial>,
     /// Make a key although the card still has its default PIN.
     #[arg(long)]

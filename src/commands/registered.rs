@@ -6,7 +6,7 @@ use crate::enrollment::{Card, Enrollments, Registry};
 use crate::piv::{PinPolicy, Serial, TouchPolicy};
 use crate::reader::Readers;
 use crate::registry::greeting;
-use crate::registry::visit::{self, Visit, Welcome};
+use crate::registry::visit::{self, Credential, Visit, Welcome};
 use crate::settings::Settings;
 use crate::signer::Signer;
 use crate::text::{escape, foreign_word, quoted, sentence};
@@ -27,12 +27,14 @@ pub(super) fn ask<'a>(
     settings: &Settings,
 ) -> Vec<Asked<'a>> {
     let mut questions = Vec::new();
-    for registry in &enrollments.registries {
+    for registry in enrollments.registries.iter().filter(|registry| !registry.proofs) {
         let before = questions.len();
         for card in registry.cards.iter().filter(|card| can_sign_unasked(card, found)) {
             let alone = Registry { cards: vec![card.clone()], ..registry.clone() };
             if let Ok(signed) = Signer::new(readers, settings, Ui::silent()).sign(&alone, None) {
-                questions.push((registry, Some(card.serial), Some(signed.token)));
+                let changes = card.key(true).map(|key| key.public.id());
+                let credential = Credential { token: signed.token, changes };
+                questions.push((registry, Some(card.serial), Some(credential)));
             }
         }
         if questions.len() == before {
@@ -40,10 +42,18 @@ pub(super) fn ask<'a>(
         }
     }
     let asked: Vec<_> =
-        questions.iter().map(|(registry, _, token)| (&registry.index, token.clone())).collect();
+        questions.iter().map(|(registry, _, credential)| (&registry.index, credential.clone())).collect();
     let visits = visit::all(&asked, settings);
     let answers = questions.into_iter().zip(visits);
     answers.map(|((registry, serial, _), visit)| Asked { registry, serial, visit }).collect()
+}
+
+/// The answers of one registry.
+pub(super) fn of<'a, 'b>(
+    asked: &'b [Asked<'a>],
+    registry: &'b Registry,
+) -> impl Iterator<Item = &'b Asked<'a>> + Clone {
+    asked.iter().filter(|asked| asked.registry.index == registry.index)
 }
 
 /// That a registry does not take a card's key; all of it is safe to show.
@@ -65,15 +75,38 @@ fn can_sign_unasked(card: &Card, found: &[PluggedIn]) -> bool {
 impl Asked<'_> {
     /// If the registry does not take the card's key.
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        let Ok(Visit { welcome: Welcome::Refused(words), .. }) = &self.visit else { return None };
+        let (key, words) = match &self.visit {
+            Ok(Visit { welcome: Welcome::Refused(words), .. }) => ("read", words),
+            Ok(Visit { changes: Welcome::Refused(words), .. }) => ("publish", words),
+            _ => return None,
+        };
         let serial = self.serial?;
         let name = self.registry.display_name();
         let words = words.as_ref().map(|words| format!("\n    it says\n{}", quoted(words)));
         Some(Refusal {
-            text: format!("`{}` does not take the read key of YubiKey {serial}", escape(name)),
+            text: format!("`{}` does not take the {key} key of YubiKey {serial}", escape(name)),
             words: words.unwrap_or_default(),
             next: format!("yk-cargo enroll {} --serial {serial} --invite", foreign_word(name)),
         })
+    }
+
+    /// How many staged versions wait for this person, if the registry tells.
+    pub(super) fn waiting(&self) -> Option<usize> {
+        let staged = self.visit.as_ref().ok()?.staged.as_ref()?;
+        let keys = || self.registry.cards.iter().filter_map(|card| Some(card.key(true)?.public.id()));
+        Some(staged.iter().filter(|stage| stage.waits_for(keys())).count())
+    }
+
+    /// That some wait, and what to do; `None` if none does. Safe to show.
+    pub(super) fn waiting_in_words(&self) -> Option<String> {
+        let name = self.registry.display_name();
+        let what = match self.waiting()? {
+            0 => return None,
+            1 => "1 staged version waits".to_owned(),
+            count => format!("{count} staged versions wait"),
+        };
+        let list = format!("yk-cargo stage list --registry {}", foreign_word(name));
+        Some(format!("{what} for your approval at `{}`: {list}", escape(name)))
     }
 
     /// Why the registry gave no answer, safe to show; a git index cannot be asked.

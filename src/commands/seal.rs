@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
 use crate::commands::arguments::{Setup, label, serial};
+use crate::commands::candidates;
 use crate::commands::configure::{self, Choice};
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Reads};
@@ -30,14 +31,14 @@ pub struct Seal {
     /// crates-io, another registry's name in cargo's configuration, or an index URL.
     ///
     /// The token is asked for at the terminal, without echo; where standard input is no terminal, it is its first line.
-    #[arg(required_unless_present = "add_card")]
+    #[arg(required_unless_present = "add_card", add = candidates::registries())]
     pub registry: Option<String>,
     /// Put a new token in place of the sealed one.
     #[arg(long)]
     pub rotate: bool,
     /// What the token is opened for besides changes: `auth-required` for every read too, `open` for none. Of a token that
     /// is sealed already nothing else changes. [default: what the registry wants when the token is sealed first]
-    #[arg(long, value_name = "READS", value_parser = reads)]
+    #[arg(long, value_name = "READS", value_parser = reads, add = candidates::reads())]
     pub reads: Option<Reads>,
     /// Have every sealed token open with one more card, which gets a key for it.
     #[arg(long, conflicts_with_all = ["registry", "rotate", "reads", "configure", "no_configure", "insecure_http"])]
@@ -49,13 +50,13 @@ pub struct Seal {
     #[arg(long)]
     pub yes: bool,
     /// The YubiKey to make the key on, by the number printed on it.
-    #[arg(long, value_name = "NUMBER", value_parser = serial)]
+    #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards())]
     pub serial: Option<Serial>,
-    /// What to call that YubiKey, 1 to 64 characters.
-    #[arg(long, default_value = "yk-cargo", value_parser = label)]
-    pub label: String,
+    /// What to call that YubiKey, 1 to 64 characters. (default: USER@COMPUTER)
+    #[arg(long, value_parser = label)]
+    pub label: Option<String>,
     /// The slot for the key. [default: the last empty one, from 95 downward]
-    #[arg(long, value_name = "SLOT")]
+    #[arg(long, value_name = "SLOT", add = candidates::slots())]
     pub slot: Option<Slot>,
     /// Make a key although the card still has its default PIN.
     #[arg(long)]
@@ -102,7 +103,7 @@ impl<'a> From<&'a Seal> for Making<'a> {
         Self {
             serial: arguments.serial,
             slot: arguments.slot,
-            label: Some(&arguments.label),
+            label: arguments.label.as_deref(),
             allow_default_pin: arguments.allow_default_pin,
             management_key_command: arguments.setup.management_key_command.as_deref(),
             without_asking: arguments.yes,

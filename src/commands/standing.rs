@@ -46,8 +46,9 @@ impl From<&SealedToken> for Served {
 impl Served {
     /// All of them, one for each index URL.
     pub(super) fn all(enrollments: &Enrollments) -> Vec<Self> {
-        let sealed = enrollments.sealed.iter().filter(|token| enrollments.registry(&token.index).is_none());
-        enrollments.registries.iter().map(Self::from).chain(sealed.map(Self::from)).collect()
+        let sealed = enrollments.sealed.iter().filter(|token| enrollments.signing(&token.index).is_none());
+        let signing = enrollments.registries.iter().filter(|registry| !registry.proofs);
+        signing.map(Self::from).chain(sealed.map(Self::from)).collect()
     }
 
     /// What keeps cargo from having this program's tokens in this folder, and what to do; with doubts, what only may.

@@ -5,15 +5,17 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::card::access;
+use crate::card::asks::Asks;
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::cargo_config::{self, Configuration};
+use crate::commands::proofs_shown::{self, Signed};
 use crate::commands::registered::{self, Asked, Refusal};
 use crate::commands::standing::Served;
 use crate::commands::{Mark, print, print_json, print_marked, sealed_tokens};
 use crate::context::Context;
-use crate::enrollment::{Card, Enrollments, Registry, SealedToken, SealingKey};
+use crate::enrollment::{Enrollments, Registry, SealedToken, SealingKey};
 use crate::error::Error;
-use crate::piv::{PinPolicy, PinState, Serial, TouchPolicy};
+use crate::piv::{PinState, Serial};
 use crate::text::{escape, escape_path, foreign_word};
 use crate::ui::Ui;
 
@@ -47,8 +49,22 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
     }
     for registry in &enrollments.registries {
         print(registry_text(registry, cards))?;
+        if registry.proofs {
+            let signed = cargo.as_ref().map(|cargo| Signed::of(registry, &enrollments, cargo));
+            match signed {
+                Ok(Ok(Signed::ByPublishing { text })) => print_marked(Mark::Good, text)?,
+                Ok(Ok(Signed::ByHand { text, next })) => {
+                    print_marked(Mark::Bad, format_args!("{text}; next: {next}"))?;
+                }
+                Ok(Err(error)) => print_marked(Mark::Bad, error.with_hint())?,
+                Err(error) => print_marked(Mark::Bad, error.with_hint())?,
+            }
+            continue;
+        }
         let outlook = Outlook::of(registry, &enrollments, cards, &cargo, &asked);
         print_marked(outlook.mark(), outlook.text(&registry.cards_for_display()))?;
+        let waiting = registered::of(&asked, registry).find_map(Asked::waiting_in_words);
+        waiting.into_iter().try_for_each(|waiting| print(format_args!("    {waiting}")))?;
     }
     for token in &enrollments.sealed {
         let home = context.cargo.home();
@@ -57,6 +73,9 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
             let outlook = Outlook::of_sealed(token, &keys, &enrollments, cards, &cargo);
             print_marked(outlook.mark(), outlook.text(&sealed_tokens::cards_for_display(&keys)))?;
         }
+    }
+    for line in proofs_shown::pending(context.cargo.home(), &enrollments)? {
+        ui.note(line);
     }
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
         ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
@@ -72,66 +91,6 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
 
 /// Cargo's configuration, or why cargo refuses it.
 type Cargo = Result<Configuration, cargo_config::Error>;
-
-/// What `cargo publish` will ask of the person: it asks the provider for a read token, then for one to publish with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Asks {
-    pins: u32,
-    touches: u32,
-}
-
-impl Asks {
-    /// `None` if a key is missing.
-    fn next_publish(card: &Card, pin: PinState) -> Option<Self> {
-        let keys = [card.key(false)?, card.key(true)?];
-        let mut asks = Self::default();
-        let mut verified = pin == PinState::Verified;
-        for key in keys {
-            if !(key.pin == PinPolicy::Never || key.pin == PinPolicy::Once && verified) {
-                asks.pins += 1;
-                verified = true;
-            }
-        }
-        let [read, publish] = keys.map(|key| key.touch);
-        asks.touches = match (read, publish) {
-            // A touch that is cached counts for 15 seconds; cargo asks twice within one.
-            (TouchPolicy::Cached, TouchPolicy::Cached) if keys[0].slot == keys[1].slot => 1,
-            (read, publish) => {
-                [read, publish].into_iter().filter(|touch| *touch != TouchPolicy::Never).count() as u32
-            }
-        };
-        Some(asks)
-    }
-
-    /// For a change at a registry whose token is sealed.
-    fn opening(key: &SealingKey, pin: PinState) -> Self {
-        let verified = key.pin == PinPolicy::Once && pin == PinState::Verified;
-        Self {
-            pins: u32::from(key.pin != PinPolicy::Never && !verified),
-            touches: u32::from(key.touch != TouchPolicy::Never),
-        }
-    }
-}
-
-impl std::fmt::Display for Asks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pins = match self.pins {
-            0 => None,
-            1 => Some("the PIN".to_owned()),
-            pins => Some(format!("the PIN {pins} times")),
-        };
-        let touches = match self.touches {
-            0 => None,
-            1 => Some("a touch".to_owned()),
-            touches => Some(format!("{touches} touches")),
-        };
-        match (pins, touches) {
-            (None, None) => f.write_str("nothing"),
-            (Some(one), None) | (None, Some(one)) => f.write_str(&one),
-            (Some(pins), Some(touches)) => write!(f, "{pins} and {touches}"),
-        }
-    }
-}
 
 /// What the next publish to a registry comes to.
 enum Outlook {
@@ -176,7 +135,7 @@ impl Outlook {
         if let Some(why) = Served::from(registry).obstacle(enrollments, cargo, false) {
             return Self::NotAsked { why };
         }
-        let asked = asked.iter().filter(|asked| asked.registry.index == registry.index);
+        let asked = registered::of(asked, registry);
         let silence = asked.clone().find_map(Asked::silence);
         let cards = registry.cards.iter().filter_map(|card| {
             let state = plugged_in::state_of(card.serial, found)?;
@@ -207,7 +166,12 @@ impl Outlook {
         }
         let cards = keys.iter().filter_map(|key| {
             let state = plugged_in::state_of(key.serial, found)?;
-            Some(Self::with(key.serial, state, Some(Asks::opening(key, state.pin))))
+            let proving = enrollments.proving(&token.index).and_then(|registry| registry.card(key.serial));
+            let asks = match proving.and_then(|card| card.key(true)) {
+                Some(proof) => Asks::proving(proof, key, state.pin),
+                None => Asks::opening(key, state.pin),
+            };
+            Some(Self::with(key.serial, state, Some(asks)))
         });
         Self::first(cards, found)
     }
@@ -353,7 +317,9 @@ fn as_json(
                     Presence::Away => Some(false),
                 },
             })).collect::<Vec<_>>(),
-            "next-publish": Outlook::of(registry, enrollments, cards, cargo, asked).json(),
+            "proofs": registry.proofs,
+            "staged-waiting": registered::of(asked, registry).find_map(Asked::waiting),
+            "next-publish": (!registry.proofs).then(|| Outlook::of(registry, enrollments, cards, cargo, asked).json()),
         })).collect::<Vec<_>>(),
         "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),
         "in-clear": cargo.iter().flat_map(Configuration::clear_tokens).map(|token| json!({
@@ -385,8 +351,8 @@ mod tests {
     use asymmetric_token::PublicKey;
 
     use super::*;
-    use crate::enrollment::{Key, Role};
-    use crate::piv::Version;
+    use crate::enrollment::{Card, Key, Role};
+    use crate::piv::{PinPolicy, TouchPolicy, Version};
 
     /// The generator of P-384, compressed as in PASERK: a point that is on the curve for certain.
     fn public() -> PublicKey {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
+use crate::commands::candidates;
 use crate::commands::print_raw;
 use crate::context::Context;
 use crate::enrollment::{Enrollments, SealedToken};
@@ -20,6 +21,7 @@ use crate::unsealer::{Occasion, Unsealer};
 #[derive(Debug, Args)]
 pub struct Unseal {
     /// crates-io, another registry's name in cargo's configuration, or an index URL.
+    #[arg(add = candidates::registries())]
     pub registry: String,
     /// Write the token into cargo's credentials in place of sealing it, and have cargo use it from there.
     #[arg(long)]

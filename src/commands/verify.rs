@@ -11,20 +11,29 @@ use crate_file::characters::is_hidden;
 use semver::Version;
 
 use crate::commands::arguments::name_and_version;
+use crate::commands::candidates;
 use crate::context::Context;
 use crate::error::Error;
-use crate::proof::{Logged, Proof};
+use crate::proof::Proof;
 use crate::text::escape;
 use crate::trust::Trust;
 
+mod deep;
+mod elsewhere;
 mod evidence;
-mod fetch;
+pub(super) mod fetch;
+mod filled;
+mod found;
+pub(super) mod in_log;
 mod judgement;
 mod lock;
+pub(super) mod log;
 mod parallel;
+pub(super) mod patience;
+pub(super) mod place;
 mod report;
 mod verdict;
-mod version;
+pub(super) mod version;
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -32,7 +41,7 @@ pub struct Verify {
     /// The crate and its version.
     #[arg(value_name = "NAME@VERS", value_parser = name_and_version, required_unless_present_any = ["proof", "lock"])]
     pub version: Option<(CrateName, Version)>,
-    /// Every package of a lock file instead. Nothing is downloaded but proofs.
+    /// Every package of a lock file instead. Nothing is downloaded but proofs, without --deep.
     #[arg(
         long,
         value_name = "Cargo.lock",
@@ -42,13 +51,13 @@ pub struct Verify {
     )]
     pub lock: Option<PathBuf>,
     /// The registry's name in cargo's configuration, or its index URL: it is asked for the proof.
-    #[arg(long, required_unless_present_any = ["proof", "lock"])]
+    #[arg(long, required_unless_present_any = ["proof", "lock"], add = candidates::registries())]
     pub registry: Option<String>,
     /// The crate file. [default: download it from the registry]
     #[arg(long = "crate", value_name = "FILE.crate")]
     pub crate_file: Option<PathBuf>,
     /// A proof that was kept; the registry is not asked.
-    #[arg(long, value_name = "FILE", requires = "crate_file")]
+    #[arg(long, value_name = "FILE", conflicts_with = "lock")]
     pub proof: Option<PathBuf>,
     /// Look here for proofs first, a folder that --save-proofs has filled.
     #[arg(long, value_name = "DIR", requires = "lock")]
@@ -59,6 +68,9 @@ pub struct Verify {
     /// Ask no registry: only proofs that are kept count.
     #[arg(long, requires = "lock")]
     pub offline: bool,
+    /// Download each signed file, too, and compare what the registry's index says of it.
+    #[arg(long, requires = "lock", conflicts_with = "offline")]
+    pub deep: bool,
     /// A key that you trust; may be given more than once. No other key is trusted then, and your list says only which crates are signed.
     #[arg(long, value_name = "K3PUBLIC")]
     pub key: Vec<PublicKey>,
@@ -84,6 +96,19 @@ pub fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     }
 }
 
+impl Verify {
+    /// Where checkpoints of logs are kept, and whether their keys are.
+    fn keeping<'a>(&'a self, context: &'a Context) -> log::Keeping<'a> {
+        log::Keeping {
+            context,
+            proofs: self.proofs.as_deref(),
+            save: self.save_proofs.as_deref(),
+            remember: self.remember,
+            yes: self.yes,
+        }
+    }
+}
+
 /// Who has signed.
 struct Signer {
     key: PublicKey,
@@ -93,18 +118,50 @@ struct Signer {
 }
 
 /// Where a proof is from.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Source {
     /// The registry gave it in this run.
     Registry,
     /// It was in a folder, and may be anybody's.
     Kept,
+    /// It was at this URL, which the person's own list names for a registry that gives none.
+    Listed(String),
+    /// The same, but a project's list or a manifest names the URL: it is anybody's.
+    Strangers(String),
+}
+
+impl Source {
+    /// Whether a key may be recorded that is known from there. Whoever can write into a folder, or has a URL of their own asked, is not to
+    /// have their key offered.
+    fn may_be_recorded(&self) -> bool {
+        matches!(self, Self::Registry | Self::Listed(_))
+    }
+
+    /// The URL, where it is not the registry's.
+    fn url(&self) -> Option<&str> {
+        match self {
+            Self::Registry | Self::Kept => None,
+            Self::Listed(url) | Self::Strangers(url) => Some(url),
+        }
+    }
+
+    /// What is said of a key from there that cannot be recorded.
+    fn why_not_recorded(&self) -> Option<&'static str> {
+        match self {
+            Self::Registry | Self::Listed(_) => None,
+            Self::Kept => Some(
+                "a key that only a kept proof names is not recorded: the registry has to answer for it in the same run",
+            ),
+            Self::Strangers(_) => Some(
+                "a key is not recorded whose proof lies where only the project or the crate says: put the place into `[[proofs]]` of your own list, or the key itself",
+            ),
+        }
+    }
 }
 
 impl Signer {
-    fn of(proof: &Proof, logged: Option<&Logged>, source: Source) -> Self {
-        let user = logged.map(|logged| logged.user.clone()).filter(|user| !user.is_empty());
-        Self { key: proof.public, user, source }
+    fn of(proof: &Proof, user: Option<String>, source: Source) -> Self {
+        Self { key: proof.public, user: user.filter(|user| !user.is_empty()), source }
     }
 
     /// As the person's own list calls them; or the registry; or else by the key's id. Safe to show.
@@ -115,6 +172,7 @@ impl Signer {
         let says = match self.source {
             Source::Registry => "says the registry",
             Source::Kept => "says a kept proof",
+            Source::Listed(_) | Source::Strangers(_) => "says its proof",
         };
         match &self.user {
             Some(user) if trust.is_of_another(user, &self.key) => {

@@ -18,7 +18,7 @@ use crate::piv::pin;
 use crate::piv::{ManagementAlgorithm, Serial, Slot, Status, TransportError};
 use crate::process::secret_program::{self, Secret};
 use crate::reader::Waiting;
-use crate::registry::{enrollment as registration, greeting};
+use crate::registry::{enrollment as registration, greeting, staged};
 use crate::ui::{AskError, Nobody};
 use crate::{
     cargo_config, enrollment, folder, lock_file, piv, proof, reader, sealed, sealed_files, settings, trust,
@@ -123,6 +123,21 @@ fn all() -> Vec<Error> {
             source: Box::new(crate::registry::greeting::Error::LessProtected { url: "http://registry.example/".into() }),
         }],
         Error::File { .. } => [Error::File { file: "alpha-0.1.0.crate".into(), source: denied() }],
+        Error::KeyFile { .. } => [Error::KeyFile { file: "stage.key".into() }],
+        Error::FileExists { .. } => [Error::FileExists { file: "alpha-0.1.0.json".into() }],
+        Error::ForSomethingElse { .. } =>
+            [Error::ForSomethingElse { proofs: true }, Error::ForSomethingElse { proofs: false }],
+        Error::IndexFile { .. } => [Error::IndexFile {
+            name: "alpha".into(),
+            problem: crate_file::index::NotServed::Twice,
+        }],
+        Error::NotListed { .. } => [Error::NotListed { version: "alpha 0.1.0".into() }],
+        Error::NotProving { .. } => [Error::NotProving { registry: "crates-io".into() }],
+        Error::NotFromSource { .. } => [Error::NotFromSource { why: "the file names no commit of git".into() }],
+        Error::ProofWithheld { .. } => [Error::ProofWithheld { why: "https://p.example/ answers with status 500".into() }],
+        Error::ProofPending { .. } => [Error::ProofPending { version: "alpha 0.1.0".into() }],
+        Error::NotSignedHere { .. } => [Error::NotSignedHere { version: "alpha 0.1.0".into() }],
+        Error::ProofNotSaved { .. } => [Error::ProofNotSaved { why: "the index does not have this version".into() }],
         Error::Folder(_) => [folder_error("/home/me/.cargo/yk-cargo/last-pin").into()],
         Error::KeyGone { .. } => [Error::KeyGone { serial: SERIAL, slot: slot() }],
         Error::LastTry { .. } => [Error::LastTry { serial: SERIAL }],
@@ -140,8 +155,59 @@ fn all() -> Vec<Error> {
             Error::NoToken { nobody: Nobody::AtATerminal },
             Error::NoToken { nobody: Nobody::InForeground },
         ],
+        Error::Staging(_) => [
+            staged::Error::NotOffered { url: "https://registry.example/api/v1/staged".into() }.into(),
+            staged::Error::TooMany { url: "https://registry.example/api/v1/staged".into() }.into(),
+            staged::Error::Refused { status: 403, detail: "status 403".into() }.into(),
+        ],
+        Error::NoStagingToken { .. } => [
+            Error::NoStagingToken { registry: "my-reg".into(), is_there: false },
+            Error::NoStagingToken { registry: "my-reg".into(), is_there: true },
+        ],
+        Error::NotStaged { .. } =>
+            [Error::NotStaged { version: "hello 1.0.0".into(), registry: "my-reg".into() }],
+        Error::StagedTwice { .. } =>
+            [Error::StagedTwice { version: "hello 1.0.0".into(), ids: "17, 18".into() }],
+        Error::NotTheStaged { .. } => [Error::NotTheStaged {
+            version: "hello 1.0.0".into(),
+            why: "its Cargo.toml is not TOML".into(),
+        }],
+        Error::NotOpen { .. } => [Error::NotOpen { version: "hello 1.0.0".into(), state: "rejected" }],
+        Error::Restaged { .. } => [Error::Restaged { version: "hello 1.0.0".into() }],
+        Error::ApprovedAlready { .. } => [Error::ApprovedAlready { version: "hello 1.0.0".into() }],
+        Error::MayNotApprove { .. } => [Error::MayNotApprove { version: "hello 1.0.0".into() }],
+        Error::Circle { .. } => [Error::Circle { versions: "one 1.0.0, two 1.0.0".into() }],
+        Error::DependencyFirst { .. } => [Error::DependencyFirst {
+            version: "two 1.0.0".into(),
+            dependency: "one 1.0.0".into(),
+            next: "yk-cargo stage approve --registry my-reg one@1.0.0 two@1.0.0".into(),
+        }],
+        Error::DependencyWaits { .. } =>
+            [Error::DependencyWaits { version: "two 1.0.0".into(), dependency: "one 1.0.0".into() }],
+        Error::Stopped { .. } => [
+            Error::Stopped {
+                version: "two 1.0.0".into(),
+                done: vec!["one 1.0.0".into()],
+                of: 2,
+                source: Box::new(Error::NotTouched { serial: SERIAL }),
+            },
+            Error::Stopped {
+                version: "one 1.0.0".into(),
+                done: Vec::new(),
+                of: 2,
+                source: Box::new(Error::Declined),
+            },
+        ],
         Error::NotSealed { .. } => [Error::NotSealed { registry: "my-reg".into() }],
         Error::NoProof { .. } => [Error::NoProof { version: "hello 1.0.0".into() }],
+        Error::NoSuchVersion { .. } => [Error::NoSuchVersion {
+            registry: "my-reg".into(),
+            version: "one_thing 1.0.0".into(),
+            spelling: "One_Thing".into(),
+        }],
+        Error::NoTile { .. } => [Error::NoTile { path: "tile/0/000".into() }],
+        Error::GivenUp { .. } => [Error::GivenUp { registry: "my-reg".into(), why: "did not answer" }],
+        Error::Log { .. } => [Error::Log { registry: "my-reg".into(), code: 13, next: "try again" }],
         Error::NotEnrolled { .. } => [
             Error::NotEnrolled { registry: "my-reg".into() },
             Error::NotEnrolled { registry: "\u{1b}[31m".into() },
@@ -335,6 +401,7 @@ fn of_the_registry() -> Vec<Error> {
         H::Elsewhere { .. } => [H::Elsewhere { url: url(), to: "https://evil.example/".into() }],
         H::NotHttp { .. } => [H::NotHttp { url: url(), source: Box::new(ureq::Error::StatusCode(99)) }],
         H::NotTls { .. } => [H::NotTls { url: url() }],
+        H::UnknownIssuer { .. } => [H::UnknownIssuer { url: url() }],
         H::TooLong { .. } => [H::TooLong { url: url() }],
         H::TooSlow { .. } => [H::TooSlow { url: url(), limit: Duration::from_secs(10) }],
         H::Unreachable { .. } => [H::Unreachable { url: url(), source: cause() }],
@@ -453,7 +520,10 @@ fn of_cargo_config(index: IndexUrl) -> Vec<Error> {
         E::Toml { .. } => [
             E::Toml { file: "/home/me/.cargo/config.toml".into(), reason: "invalid table header".into() },
         ],
-        E::UnknownRegistry { .. } => [E::UnknownRegistry { name: "my-reg".into() }],
+        E::UnknownRegistry { .. } => [
+            E::UnknownRegistry { name: "my-reg".into(), like: None },
+            E::UnknownRegistry { name: "my-rge".into(), like: Some("my-reg".into()) },
+        ],
     });
     errors.into_iter().map(Error::from).collect()
 }
@@ -529,8 +599,9 @@ fn of_proofs() -> Vec<Error> {
     use proof::Error as P;
     let proofs = every!(P {
         P::Json(_) => [P::Json(StrictJsonError::DuplicateName("na\u{1b}me".into()))],
-        P::Newer { .. } => [P::Newer { version: 2 }],
+        P::Newer { .. } => [P::Newer { version: 3 }],
         P::Shape(_) => [P::Shape("missing field `token`".into())],
+        P::Saved(_) => [P::Saved(transparency_log::Error::TlogProofSyntax)],
         P::Field { .. } => [P::Field { field: "cksum", reason: "is wrong: \u{1b}".into() }],
     });
     use trust::Error as S;

@@ -121,7 +121,7 @@ pub enum CertificateError {
     #[error("the public key is not a point of its curve")]
     Key,
     /// The system has no random numbers.
-    #[error("the system gives no random numbers")]
+    #[error("the system provides no random numbers")]
     Random(#[from] getrandom::Error),
     /// The encoder refused, which only a clock outside the years 1970 to 9999 can cause.
     #[error("the certificate cannot be encoded ({0}): check the computer's clock")]

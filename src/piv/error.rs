@@ -66,7 +66,7 @@ pub enum Error {
     #[error("the card's answer makes no sense ({what})")]
     Malformed { what: &'static str },
     /// The system has no random numbers.
-    #[error("the system gives no random numbers")]
+    #[error("the system provides no random numbers")]
     Random(#[from] getrandom::Error),
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use super::child::Owned;
 /// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
 const LONGEST_LINE: usize = 256;
 
-/// After this long without output it is checked whether the program still runs. What it has written is read by then.
+/// After this long without output it is checked whether the program still runs. What it had written when it ended is read after
+/// as long again: it may have written and ended just before the check.
 const A_WHILE: Duration = Duration::from_millis(250);
 
 /// The environment variable with the PIN command, for machines where nobody can be asked.
@@ -64,26 +65,32 @@ impl SecretProgram<'_> {
         let name = words.next().ok_or(Error::Empty { program: secret })?;
         let mut command = Command::new(name);
         command.args(words).envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let mut child = Owned::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
+        let child = Owned::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
             .map_err(|source| Error::Start { program: secret, name: name.to_owned(), source })?;
         let too_late = || Error::TooLate { program: secret, limit: deadline };
-        let pieces = begin_reading(child.0.stdout.take());
+        let pieces = begin_reading(child.child().stdout.take());
         let mut line = Zeroizing::new(Vec::with_capacity(2 * LONGEST_LINE));
+        let mut has_ended = false;
         loop {
             match pieces.recv_timeout(A_WHILE.min(until.saturating_duration_since(Instant::now()))) {
                 Ok(piece) => line.extend_from_slice(&piece),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if matches!(child.0.try_wait(), Ok(Some(_))) => break,
+                Err(RecvTimeoutError::Timeout) if has_ended => break,
+                Err(RecvTimeoutError::Timeout) if matches!(child.child().try_wait(), Ok(Some(_))) => {
+                    has_ended = true;
+                }
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= until => return Err(too_late()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-        let status = end(&mut child.0, until).ok_or_else(too_late)?;
-        if !status.success() {
-            return Err(Error::Declined { program: secret, status });
-        }
-        if line.len() >= LONGEST_LINE {
-            return Err(Error::Unreadable { program: secret });
+        let is_too_long = line.len() >= LONGEST_LINE;
+        // What has said too much may go on for ever. It may also be about to decline.
+        let until = if is_too_long { until.min(Instant::now() + A_WHILE) } else { until };
+        match end(&child, until) {
+            Some(status) if !status.success() => return Err(Error::Declined { program: secret, status }),
+            _ if is_too_long => return Err(Error::Unreadable { program: secret }),
+            Some(_) => {}
+            None => return Err(too_late()),
         }
         while line.last() == Some(&b'\r') {
             line.pop();
@@ -123,9 +130,10 @@ fn begin_reading(stdout: Option<ChildStdout>) -> Receiver<Zeroizing<Vec<u8>>> {
 }
 
 /// The child's status, unless it outlives the deadline.
-fn end(child: &mut Child, until: Instant) -> Option<ExitStatus> {
+fn end(child: &Owned, until: Instant) -> Option<ExitStatus> {
     loop {
-        match child.try_wait() {
+        let status = child.child().try_wait();
+        match status {
             Ok(Some(status)) => return Some(status),
             Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(2)),
             _ => return None,
@@ -215,7 +223,9 @@ mod tests {
         assert!(matches!(ask("false"), Err(Error::Declined { .. })));
         assert!(matches!(ask("/no/such/program"), Err(Error::Start { .. })));
         assert!(matches!(ask("printf \\377\\n"), Err(Error::NotUtf8 { .. })));
-        assert!(matches!(ask("printf %0256d 1"), Err(Error::Unreadable { .. })));
+        for without_end in ["printf %0256d 1", "cat /dev/zero"] {
+            assert!(matches!(ask(without_end), Err(Error::Unreadable { .. })));
+        }
         let late = ask_within("sleep 60", Duration::ZERO);
         assert!(matches!(late, Err(Error::TooLate { .. })), "{late:?}");
     }

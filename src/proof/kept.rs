@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use asymmetric_token::CrateName;
 use semver::Version;
-use sha2::{Digest as _, Sha256};
 
-use super::LONGEST;
+use super::LONGEST_SAVED;
 use crate::folder;
-use crate::index_url::host;
+use crate::index_url::folder_name;
 
-/// A folder with proofs: `HOST-HASH/NAME-VERSION.json`, with the first 16 hexadecimal digits of the index URL's SHA-256.
+/// A folder with proofs: `HOST-HASH/NAME-VERSION.json`, in a folder for each registry ([`folder_name`]).
 #[derive(Clone, Debug)]
 pub struct Kept {
     folder: PathBuf,
@@ -38,10 +37,17 @@ impl Kept {
         &self.folder
     }
 
-    /// What is kept as the proof of a version, up to a mebibyte; `None` if nothing is, or it cannot be read.
+    /// What is kept as the proof of a version, as long as a log proof may be; `None` if nothing is, or it cannot be read.
     #[must_use]
     pub fn read(&self, index: &str, name: &CrateName, version: &Version) -> Option<Vec<u8>> {
-        folder::read_foreign_up_to(&self.file(index, name, version), LONGEST).ok()
+        folder::read_foreign_up_to(&self.file(index, name, version), LONGEST_SAVED).ok()
+    }
+
+    /// Whether anything is kept as a proof of a registry.
+    #[must_use]
+    pub fn has_any(&self, index: &str) -> bool {
+        let files = fs::read_dir(self.folder.join(folder_name(index))).into_iter().flatten();
+        files.flatten().any(|file| file.path().extension().is_some_and(|end| end == "json"))
     }
 
     /// Keeps the proof of a version. It need not outlast a crash, so nothing waits for the disk.
@@ -49,34 +55,18 @@ impl Kept {
     /// # Errors
     /// It cannot be written, or a link is in the place of the folder.
     pub fn write(&self, index: &str, name: &CrateName, version: &Version, proof: &[u8]) -> io::Result<()> {
-        let file = self.file(index, name, version);
-        let folder = file.parent().expect("it is in a folder");
-        folder::create_recursively(folder)?;
-        // A project may have brought either folder along.
-        if is_link(&self.folder)? || is_link(folder)? {
-            return Err(io::Error::other("it is a link"));
-        }
-        let new = folder.join(format!(".{name}-{version}.{}.new", std::process::id()));
-        let _ = fs::remove_file(&new);
-        let written = fs::OpenOptions::new().write(true).create_new(true).open(&new);
-        let written = written.and_then(|mut file| io::Write::write_all(&mut file, proof));
-        written.and_then(|()| fs::rename(&new, &file)).inspect_err(|_| _ = fs::remove_file(&new))
+        folder::keep(&self.folder, &self.file(index, name, version), proof)
     }
 
     fn file(&self, index: &str, name: &CrateName, version: &Version) -> PathBuf {
-        let plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
-        let host = host(index.strip_prefix("sparse+").unwrap_or(index));
-        let host: String = host.chars().filter(plain).take(40).collect();
-        let hash: String = Sha256::digest(index).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let folder = format!("{}-{hash}", host.trim_start_matches('.'));
-        self.folder.join(folder).join(format!("{name}-{version}.json"))
+        self.folder.join(folder_name(index)).join(file_name(name, version))
     }
 }
 
-/// Whether a link is in the place of a folder. With a slash behind its name it would be followed.
-fn is_link(folder: &Path) -> io::Result<bool> {
-    let name = folder.components().collect::<PathBuf>();
-    Ok(fs::symlink_metadata(name)?.is_symlink())
+/// What the file with the proof of a version is called.
+#[must_use]
+pub fn file_name(name: &CrateName, version: &Version) -> String {
+    format!("{name}-{version}.json")
 }
 
 #[cfg(test)]
@@ -91,8 +81,10 @@ mod tests {
         let kept = Kept::at(folder.path());
         let (name, version) = ("hello".parse().unwrap(), Version::parse("1.0.0+b").unwrap());
         assert_eq!(kept.read(INDEX, &name, &version), None);
+        assert!(!kept.has_any(INDEX));
         kept.write(INDEX, &name, &version, b"one").unwrap();
         kept.write(INDEX, &name, &version, b"two").unwrap();
+        assert!(kept.has_any(INDEX) && !kept.has_any("sparse+https://registry.example/"));
         assert_eq!(kept.read(INDEX, &name, &version), Some(b"two".to_vec()));
         assert_eq!(kept.read("sparse+https://registry.example/", &name, &version), None);
         let folders: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();

@@ -1,12 +1,8 @@
-use asymmetric_token::paseto::pre_authentication_encoding;
 use asymmetric_token::{Footer, Prepared};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use p384::ecdsa::signature::{Signer as _, hazmat::PrehashSigner as _};
+use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::ecdsa::{Signature, SigningKey};
 use proptest::prelude::*;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::*;
 
@@ -34,8 +30,8 @@ fn token(index: &str, mutation: Option<Mutation>) -> String {
 
 fn with_token(token: &str) -> Value {
     json!({
-        "version": 1, "index": INDEX, "name": "hello", "vers": "1.0.0", "cksum": Checksum([7; 32]).to_string(),
-        "token": token, "public": key(1).1.to_string(), "role": "publish", "attestation": null, "audit": null,
+        "version": 2, "index": INDEX, "name": "hello", "vers": "1.0.0", "cksum": Checksum([7; 32]).to_string(),
+        "token": token, "public": key(1).1.to_string(), "role": "publish", "attestation": null, "log": null,
     })
 }
 
@@ -45,45 +41,6 @@ fn good() -> Value {
 
 fn parse(json: &Value) -> Result<Proof, Error> {
     Proof::parse(json.to_string().as_bytes())
-}
-
-/// A log of entries 5 to 7 and a head of the last, as a registry hands it out for entry 5.
-fn audit(proof: &Value) -> Value {
-    let intent = json!({
-        "cksum": proof["cksum"], "key": key(1).1.id().to_string(), "kind": "intent", "mutation": "publish",
-        "name": proof["name"], "prev": "00", "seq": 5, "time": TIME, "token": proof["token"],
-        "user": "alice", "vers": proof["vers"],
-    });
-    let mut entries = vec![intent.to_string()];
-    for seq in 6..=7 {
-        let prev = hash(entries.last().unwrap());
-        entries.push(json!({ "kind": "outcome", "prev": prev, "seq": seq, "time": TIME }).to_string());
-    }
-    let head = head(INDEX, 7, &hash(entries.last().unwrap()));
-    json!({ "seq": 5, "entry": entries[0], "path": entries[1..], "head": head })
-}
-
-fn hash(entry: &str) -> String {
-    Checksum(Sha256::digest(entry).into()).to_string()
-}
-
-fn head(index: &str, seq: u64, hash: &str) -> String {
-    let (key, public) = key(9);
-    let mut head = json!({
-        "hash": hash, "index": index, "key": public.to_string(), "seq": seq, "time": TIME, "version": 1,
-    });
-    let text = head.to_string();
-    let signed = pre_authentication_encoding(&[b"registry-gateway audit head v1", text.as_bytes()]);
-    let signature: Signature = key.sign(&signed);
-    head["signature"] = URL_SAFE_NO_PAD.encode(signature.to_bytes()).into();
-    head.to_string()
-}
-
-fn logged(change: impl FnOnce(&mut Value)) -> Result<Logged, NotLogged> {
-    let mut proof = good();
-    proof["audit"] = audit(&proof);
-    change(&mut proof["audit"]);
-    parse(&proof).unwrap().logged().unwrap()
 }
 
 #[test]
@@ -129,7 +86,7 @@ fn a_damaged_proof_is_not_read() {
         proof[field] = value;
         parse(&proof).unwrap_err()
     };
-    assert!(matches!(with("version", 2.into()), Error::Newer { version: 2 }));
+    assert!(matches!(with("version", 3.into()), Error::Newer { version: 3 }));
     assert!(matches!(with("version", "1".into()), Error::Shape(_)));
     assert!(matches!(with("token", Value::Null), Error::Shape(_)));
     assert!(matches!(with("role", "owner".into()), Error::Shape(_)));
@@ -141,57 +98,49 @@ fn a_damaged_proof_is_not_read() {
     }
 }
 
-#[test]
-fn the_log_leads_to_a_signed_head() {
-    let found = logged(|_| {}).unwrap();
-    assert_eq!((found.seq, found.user.as_str()), (5, "alice"));
-    let head = found.head.unwrap();
-    assert_eq!((head.seq, head.key), (7, key(9).1.id()));
-    assert_eq!(logged(|audit| audit["head"] = Value::Null).unwrap().head, None);
+/// A proof with entries of a log, of which some are changed.
+fn in_tree(change: impl FnOnce(&mut Value, &mut Value)) -> Result<Logged, NotLogged> {
+    let mut proof = good();
+    let mut intent = json!({
+        "cksum": proof["cksum"], "key": key(1).1.id().to_string(), "kind": "intent", "mutation": "publish",
+        "name": proof["name"], "salt": "AAAAAAAAAAAAAAAAAAAAAA", "seq": 17, "time": TIME, "token": proof["token"],
+        "user": "alice", "vers": proof["vers"],
+    });
+    let mut outcome = json!({ "intent": 17, "kind": "outcome", "outcome": "done", "seq": 19, "time": TIME });
+    change(&mut intent, &mut outcome);
+    let outcome = json!({ "index": 18, "leaf": outcome.to_string() });
+    proof["log"] = json!({ "index": 16, "leaf": intent.to_string(), "outcome": outcome });
+    parse(&proof).unwrap().logged().unwrap()
 }
 
 #[test]
-fn every_change_of_the_log_is_found() {
-    let edit = |audit: &mut Value, place: &str, from: &str, to: &str| {
-        let text = audit.pointer_mut(place).unwrap();
-        let changed = text.as_str().unwrap().replacen(from, to, 1);
-        assert_ne!(text.as_str(), Some(changed.as_str()));
-        *text = changed.into();
-    };
-    let edited =
-        |place: &str, from: &str, to: &str| logged(|audit| edit(audit, place, from, to)).unwrap_err();
-    assert_eq!(edited("/entry", "alice", "mallory"), NotLogged::Unlinked(6));
-    assert_eq!(edited("/entry", "hello", "jello"), NotLogged::Other { seq: 5, field: "name" });
-    assert_eq!(edited("/entry", "v3.public", "v3.publiC"), NotLogged::Other { seq: 5, field: "token" });
-    assert_eq!(edited("/entry", "\"seq\":5", "\"seq\":4"), NotLogged::Other { seq: 5, field: "seq" });
-    assert_eq!(edited("/entry", "intent", "outcome"), NotLogged::Other { seq: 5, field: "kind" });
-    assert_eq!(edited("/entry", "2026", "soon"), NotLogged::Entry(5));
-    assert_eq!(edited("/path/0", "outcome", "admin"), NotLogged::Unlinked(7));
-    assert_eq!(edited("/path/0", "}", ""), NotLogged::Entry(6));
-    assert_eq!(edited("/path/1", "outcome", "admin"), NotLogged::OtherHead(7));
-    assert_eq!(edited("/path/1", "\"seq\":7", "\"seq\":8"), NotLogged::Unlinked(7));
-    assert_eq!(edited("/head", "12:00:00", "12:00:01"), NotLogged::Signature(7));
-    assert_eq!(edited("/head", "\"version\":1", "\"version\":2"), NotLogged::Head);
-    assert_eq!(edited("/head", "\"signature\":\"", "\"signature\":\"AAAA"), NotLogged::Head);
-    let cut = logged(|audit| _ = audit["path"].as_array_mut().unwrap().pop());
-    assert_eq!(cut.unwrap_err(), NotLogged::OtherHead(7));
-    let removed = logged(|audit| _ = audit["path"].as_array_mut().unwrap().remove(0));
-    assert_eq!(removed.unwrap_err(), NotLogged::Unlinked(6));
-    let long = logged(|audit| audit["path"] = vec![""; 65].into());
-    assert_eq!(long.unwrap_err(), NotLogged::TooLong(65));
-    let long = logged(|audit| {
-        audit["path"] = vec![""; 65].into();
-        audit["head"] = Value::Null;
-    });
-    assert_eq!(long.unwrap_err(), NotLogged::TooLong(65));
-    let name = format!("alice{}", "e".repeat(1 << 10));
-    assert_eq!(edited("/entry", "alice", &name), NotLogged::Entry(5));
-    let elsewhere = "sparse+https://other.example/".to_owned();
-    let other = logged(|audit| {
-        let hash = hash(audit["path"][1].as_str().unwrap());
-        audit["head"] = head(&elsewhere, 7, &hash).into();
-    });
-    assert_eq!(other.unwrap_err(), NotLogged::OtherLog { index: elsewhere });
+fn the_logs_entries_are_of_this_publish() {
+    let logged = in_tree(|_, _| {}).unwrap();
+    assert_eq!((logged.index, logged.user.as_str(), logged.time), (16, "alice", TIME.parse().unwrap()));
+    let outcome = logged.outcome.unwrap();
+    assert_eq!((outcome.index, outcome.end), (18, End::Done));
+    assert_ne!(logged.leaf, outcome.leaf);
+    for (field, value) in [
+        ("kind", "outcome"),
+        ("mutation", "yank"),
+        ("name", "jello"),
+        ("vers", "1.0.1"),
+        ("cksum", "00"),
+        ("key", ""),
+        ("token", "v3.public.x"),
+    ] {
+        let changed = in_tree(|intent, _| intent[field] = value.into());
+        assert_eq!(changed.unwrap_err(), NotLogged::Other { index: 16, field });
+    }
+    for (field, value) in [("time", json!("soon")), ("seq", json!("17")), ("user", json!("a".repeat(1025)))] {
+        assert_eq!(in_tree(|intent, _| intent[field] = value).unwrap_err(), NotLogged::Entry(16));
+    }
+    for (field, value) in [("kind", json!("intent")), ("intent", json!(16)), ("outcome", json!("perhaps"))] {
+        let changed = in_tree(|_, outcome| outcome[field] = value);
+        assert_eq!(changed.unwrap_err(), NotLogged::OtherOutcome { index: 18, field });
+    }
+    let long = in_tree(|intent, _| intent["salt"] = "x".repeat(transparency_log::MAX_LEAF_BYTES).into());
+    assert_eq!(long.unwrap_err(), NotLogged::Entry(16));
 }
 
 proptest! {
@@ -204,7 +153,7 @@ proptest! {
 
     #[test]
     fn a_value_of_any_kind_in_any_field_is_judged(
-        field in "index|name|vers|cksum|token|public|role|attestation|audit",
+        field in "index|name|vers|cksum|token|public|role|attestation|log",
         value in "null|true|1|1e999|\"x\"|\\[\\]|\\[1\\]|\\[\\{\\}\\]|\\{\\}|\\{\"seq\":1,\"entry\":\"\",\"path\":\\[\\]\\}",
     ) {
         let text = good().to_string();

@@ -53,14 +53,19 @@ impl Provider<'_> {
             let (registry, is_crates_io) = (escape(token.display_name()), token.index.is_crates_io());
             return Err(to_cargo(&Error::SealedForChanges { registry, is_crates_io }));
         }
+        let proving = enrollments.proving(&token.index);
+        if let (Some(registry), Some(mutation @ Mutation::Publish { .. })) = (proving, mutation) {
+            self.prove(registry, enrollments, mutation).map_err(|error| to_cargo(&error))?;
+        }
         let occasion = mutation.map_or(Occasion::Read, Occasion::Mutation);
         let opened = self.unseal(enrollments, token, occasion).map_err(|error| to_cargo(&error))?;
-        // Once a read has needed the token, asking again for each change would only give the same one.
-        let for_everything = mutation.is_none();
+        let is_read = mutation.is_none();
         Ok(CredentialResponse::Get {
             token: Secret::from(opened.expose().to_owned()),
-            cache: if for_everything { CacheControl::Session } else { CacheControl::Never },
-            operation_independent: for_everything,
+            cache: if is_read { CacheControl::Session } else { CacheControl::Never },
+            // Once a read has needed the token, asking again for each change would only give the same one, unless there is a proof
+            // to be signed.
+            operation_independent: is_read && proving.is_none(),
         })
     }
 

@@ -38,7 +38,7 @@ pub enum Error {
     #[error("gave up waiting for {waiting}")]
     Timeout { waiting: Waiting },
     /// Nobody waits for the answer any more, or nobody can give one.
-    #[error("the work with the card readers has ended")]
+    #[error("the connection to the card readers has ended")]
     Stopped,
     /// The service answered what PC/SC does not define.
     #[error("the smart card service gave an answer that means nothing ({text})")]
@@ -82,6 +82,10 @@ impl Error {
             Error::NoService if cfg!(target_os = "linux") => {
                 "install pcscd and start it with `systemctl start pcscd.socket`"
             }
+            // It runs while there is a reader, and a YubiKey is one.
+            Error::NoService if cfg!(windows) => {
+                "plug the YubiKey in; if it is, start the service, as administrator in PowerShell: Start-Service SCardSvr"
+            }
             Error::NoService => "start the operating system's smart card service",
             Error::AccessDenied => {
                 "over SSH and in services, polkit has to allow org.debian.pcsc-lite.access_pcsc and .access_card for your user"
@@ -100,6 +104,9 @@ impl Error {
             Error::Select(_) => "plug the YubiKey in again; `ykman piv info` shows whether PIV answers",
             Error::Timeout { waiting: Waiting::ForWork } => {
                 "try again, and touch the YubiKey while it blinks"
+            }
+            Error::Timeout { waiting: Waiting::ForService } if cfg!(windows) => {
+                "restart the service, as administrator in PowerShell: Restart-Service SCardSvr"
             }
             Error::Timeout { waiting: Waiting::ForService } => {
                 "restart the smart card service, on Linux with `systemctl restart pcscd.service`"

@@ -82,10 +82,10 @@ fn on_card<T, E>(
 }
 
 /// A connected card. `pcsc` resets a card that is dropped, which would forget the PIN for every program.
-struct Held(Option<Card>);
+pub(super) struct Held(Option<Card>);
 
 impl Held {
-    fn connect(context: &Context, reader: &ReaderName, patience: Duration) -> Result<Held, Error> {
+    pub(super) fn connect(context: &Context, reader: &ReaderName, patience: Duration) -> Result<Held, Error> {
         // Within half of the patience: the rest is for the transaction.
         let until = Instant::now() + BUSY_FOR_A_MOMENT.min(patience / 2);
         loop {

@@ -37,8 +37,10 @@ impl fmt::Display for ClockError {
     }
 }
 
-fn rough(seconds: u64) -> String {
+/// A time in words.
+pub(crate) fn rough(seconds: u64) -> String {
     match seconds {
+        1 => "1 second".into(),
         0..120 => format!("{seconds} seconds"),
         120..7200 => format!("{} minutes", seconds / 60),
         7200..172_800 => format!("{} hours", seconds / 3600),

@@ -139,6 +139,11 @@ impl Asked {
         Ok(self.client.get(&self.config_url, token)?)
     }
 
+    /// Where its configuration is.
+    pub(super) fn config_url(&self) -> &str {
+        &self.config_url
+    }
+
     /// An answer to the question for its configuration that is none.
     pub(super) fn status(&self, status: u16) -> Error {
         Error::Status { url: self.config_url.clone(), status }

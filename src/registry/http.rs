@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use asymmetric_token::strict_json;
 use ureq::Agent;
+use ureq::config::Config;
 use ureq::http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE, HeaderMap, LOCATION};
 use ureq::tls::TlsConfig;
 
@@ -61,21 +62,7 @@ impl Client {
     /// # Errors
     /// [`Error::Network`].
     pub fn new(url: &str, network: &Network, limit: Duration) -> Result<Self, Error> {
-        let tls = TlsConfig::builder()
-            .root_certs(network.root_certificates()?)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .proxy(network.proxy(url)?)
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_idle_connections_per_host(AT_ONCE)
-            .max_response_header_size(LONGEST_HEADER)
-            .user_agent(concat!("yk-cargo/", env!("CARGO_PKG_VERSION")))
-            .accept("application/json")
-            .build();
+        let config = config(network, Some(url))?;
         let limit = network.timeout.unwrap_or(limit);
         Ok(Self { agent: config.into(), limit, until: Instant::now() + limit })
     }
@@ -144,22 +131,67 @@ impl Client {
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
+    /// Sends bytes as the bearer of a token, once and to this URL only: a redirect is an answer. The body of the answer is there
+    /// whatever the status.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn put(&self, url: &str, token: &str, content: &[u8]) -> Result<Answer, Error> {
+        let failed = |error| self.failure(url, error);
+        let request = self.agent.put(url).header(AUTHORIZATION, token);
+        let response =
+            request.config().timeout_global(Some(self.left())).build().send(content).map_err(failed)?;
+        let (parts, mut body) = response.into_parts();
+        let body = body.with_config().limit(LONGEST_BODY).read_to_vec().map_err(failed)?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
     fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
     fn failure(&self, url: &str, error: ureq::Error) -> Error {
-        let url = url.to_owned();
-        match error {
-            ureq::Error::Timeout(_) => Error::TooSlow { url, limit: self.limit },
-            ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => Error::TooLong { url },
-            ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
-                Error::NotHttp { url, source: Box::new(error) }
-            }
-            ureq::Error::Io(error) if is_no_tls(&error) => Error::NotTls { url },
-            error => Error::Unreachable { url, source: Box::new(error) },
-        }
+        failure(url, self.limit, error)
     }
+}
+
+/// How all questions are asked: one after the other, redirects and statuses being answers. `url` says which proxy of the person's is
+/// taken; without one, none is.
+pub(super) fn config(network: &Network, url: Option<&str>) -> Result<Config, Error> {
+    let tls = TlsConfig::builder()
+        .root_certs(network.root_certificates()?)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build();
+    Ok(Agent::config_builder()
+        .proxy(url.map(|url| network.proxy(url)).transpose()?.flatten())
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_idle_connections_per_host(AT_ONCE)
+        .max_response_header_size(LONGEST_HEADER)
+        .user_agent(concat!("yk-cargo/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
+        .build())
+}
+
+/// Why a question was not answered.
+pub(super) fn failure(url: &str, limit: Duration, error: ureq::Error) -> Error {
+    let url = url.to_owned();
+    match error {
+        ureq::Error::Timeout(_) => Error::TooSlow { url, limit },
+        ureq::Error::BodyExceedsLimit(_) | ureq::Error::LargeResponseHeader(..) => Error::TooLong { url },
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => Error::NotHttp { url, source: Box::new(error) },
+        ureq::Error::Io(error) if is_no_tls(&error) => Error::NotTls { url },
+        ureq::Error::Io(error) if is_of_unknown_issuer(&error) => Error::UnknownIssuer { url },
+        error => Error::Unreachable { url, source: Box::new(error) },
+    }
+}
+
+/// Whether the certificate is of an authority that is not known here, as a company's own is on a new computer.
+fn is_of_unknown_issuer(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    cause == Some(&rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
 }
 
 /// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1), as from a server of plain HTTP.
@@ -204,6 +236,13 @@ pub enum Error {
         escape(url)
     )]
     NotTls { url: String },
+    /// Its certificate is of an authority that nobody has told this computer of.
+    #[error(
+        "the certificate of {} is of an authority that this computer does not trust; if it is your company's, name its certificate as \
+         `cainfo` in [http] of $CARGO_HOME/config.toml, where cargo reads it too",
+        escape(url)
+    )]
+    UnknownIssuer { url: String },
     /// The answer has no end.
     #[error("{} answers more than a registry has to say", escape(url))]
     TooLong { url: String },

@@ -11,7 +11,11 @@ use ureq::Proxy;
 use ureq::tls::{PemItem, RootCerts, parse_pem};
 
 use crate::cargo_config::{self, CargoConfig, Configuration};
+use crate::folder;
 use crate::index_url::host;
+
+/// More than the certificates of all the world have, in bytes.
+const LONGEST_CERTIFICATES: u64 = 64 << 20;
 
 /// How to reach the network, as set for cargo.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,12 @@ impl Network {
         }
     }
 
+    /// By a proxy, for a test.
+    #[cfg(test)]
+    pub(super) fn through(proxy: &str) -> Self {
+        Self { proxy: Some(proxy.to_owned()), ..Self::default() }
+    }
+
     pub(super) fn proxy(&self, url: &str) -> Result<Option<Proxy>, Error> {
         let Some(proxy) = &self.proxy else { return Ok(None) };
         if self.no_proxy.as_ref().is_some_and(|list| is_excepted(&host(url), list)) {
@@ -64,7 +74,7 @@ impl Network {
     pub(super) fn root_certificates(&self) -> Result<RootCerts, Error> {
         let Some(path) = &self.certificates else { return Ok(RootCerts::PlatformVerifier) };
         let unusable = |source| Error::Certificates { path: path.clone(), source };
-        let pem = std::fs::read(path).map_err(unusable)?;
+        let pem = folder::read_foreign_up_to(path, LONGEST_CERTIFICATES).map_err(unusable)?;
         let items: Result<Vec<_>, _> = parse_pem(&pem).collect();
         let items = items.map_err(|error| unusable(std::io::Error::other(error)))?;
         let certificates: Vec<_> = items

@@ -7,11 +7,14 @@ use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::thread;
 
+use asymmetric_token::KeyId;
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::clock::ClockError;
 use super::greeting::{ANY_CRATE, Asked, Error, Greeting, greet, owners_url};
 use super::http::Answer;
+use super::staged::{Stage, Staging};
 use crate::index_url::IndexUrl;
 use crate::settings::Settings;
 
@@ -25,6 +28,27 @@ pub struct Visit {
     pub clock: Option<ClockError>,
     /// What became of the read token.
     pub welcome: Welcome,
+    /// What the registry says of the key that signs changes, which has signed nothing.
+    pub changes: Welcome,
+    /// What is staged there, as far as it concerns whoever has the token; `None` if that is not told.
+    pub staged: Option<Vec<Stage>>,
+}
+
+/// What a visitor has to show.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// A read token.
+    pub token: String,
+    /// The key that would sign a change.
+    pub changes: Option<KeyId>,
+}
+
+/// A gateway's answer about a key.
+#[derive(Deserialize)]
+struct Standing {
+    version: u64,
+    key: String,
+    refusal: Option<String>,
 }
 
 /// Whether a registry takes a read token.
@@ -38,9 +62,9 @@ pub enum Welcome {
     Untold,
 }
 
-/// Visits registries, each with a read token for it if there is one. The answers are in the order of the questions.
-pub fn all(registries: &[(&IndexUrl, Option<String>)], settings: &Settings) -> Vec<Result<Visit, Error>> {
-    at_once(registries, |(index, token)| visit(index, token.as_deref(), settings))
+/// Visits registries, each with a credential for it if there is one. The answers are in the order of the questions.
+pub fn all(registries: &[(&IndexUrl, Option<Credential>)], settings: &Settings) -> Vec<Result<Visit, Error>> {
+    at_once(registries, |(index, credential)| visit(index, credential.as_ref(), settings))
 }
 
 /// What registries tell somebody without a token.
@@ -65,28 +89,58 @@ fn at_once<T: Sync, A: Send>(asked: &[T], ask: impl Fn(&T) -> A + Sync) -> Vec<A
     asked.chunks(AT_ONCE.get()).flat_map(together).collect()
 }
 
-fn visit(index: &str, token: Option<&str>, settings: &Settings) -> Result<Visit, Error> {
+fn visit(index: &str, credential: Option<&Credential>, settings: &Settings) -> Result<Visit, Error> {
     let registry = Asked::new(index, settings)?;
-    let answer = registry.get_config(None)?;
-    let clock = ClockError::of(&answer, Timestamp::now());
-    let welcome = match (answer.status, token) {
-        (200, _) => {
-            let api = registry.config(&answer)?.api;
-            let owners = api.map(|api| owners_url(&api, ANY_CRATE)).filter(|url| registry.is_own(url));
-            match owners.zip(token) {
-                Some((url, token)) => owners_welcome(&registry, &url, token),
-                None => Welcome::Untold,
-            }
-        }
-        (401 | 403, Some(token)) => match registry.get_config(Some(token)) {
-            Ok(Answer { status: 200, .. }) => Welcome::Taken,
-            Ok(answer @ Answer { status: 401 | 403, .. }) => Welcome::Refused(answer.detail()),
-            _ => Welcome::Untold,
-        },
-        (401 | 403, None) => Welcome::Untold,
-        (status, _) => return Err(registry.status(status)),
+    let token = credential.map(|credential| credential.token.as_str());
+    let mut config = registry.get_config(None)?;
+    let clock = ClockError::of(&config, Timestamp::now());
+    let mut is_taken = None;
+    if let (401 | 403, Some(token)) = (config.status, token)
+        && let Ok(with_token) = registry.get_config(Some(token))
+    {
+        is_taken = match &with_token {
+            Answer { status: 200, .. } => Some(Welcome::Taken),
+            Answer { status: 401 | 403, .. } => Some(Welcome::Refused(with_token.detail())),
+            _ => None,
+        };
+        config = with_token;
+    }
+    let api = match config.status {
+        200 => registry.config(&config)?.api.filter(|api| registry.is_own(api)),
+        401 | 403 => None,
+        _ if is_taken.is_some() => None,
+        status => return Err(registry.status(status)),
     };
-    Ok(Visit { clock, welcome })
+    let welcome = match (is_taken, &api, token) {
+        (Some(welcome), ..) => welcome,
+        (None, Some(api), Some(token)) => owners_welcome(&registry, &owners_url(api, ANY_CRATE), token),
+        (None, ..) => Welcome::Untold,
+    };
+    let changes = match (&welcome, &api, credential) {
+        (Welcome::Taken, Some(api), Some(credential)) => changes_welcome(&registry, api, credential),
+        _ => Welcome::Untold,
+    };
+    let staged = match (&welcome, token) {
+        (Welcome::Taken, Some(token)) => {
+            Staging::at(registry, api, settings).and_then(|staging| staging.list(token)).ok()
+        }
+        _ => None,
+    };
+    Ok(Visit { clock, welcome, changes, staged })
+}
+
+/// Only a gateway has an answer to this.
+fn changes_welcome(registry: &Asked, api: &str, credential: &Credential) -> Welcome {
+    let Some(key) = credential.changes else { return Welcome::Untold };
+    let url = format!("{}/api/v1/keys/{key}", api.trim_end_matches('/'));
+    let answer = registry.client.get(&url, Some(&credential.token));
+    let Ok(Answer { status: 200, body, .. }) = answer else { return Welcome::Untold };
+    match serde_json::from_slice(&body) {
+        Ok(Standing { version: 1, key: about, refusal }) if about == key.to_string() => {
+            refusal.map_or(Welcome::Taken, |words| Welcome::Refused(Some(words)))
+        }
+        _ => Welcome::Untold,
+    }
 }
 
 /// Where everybody reads there is only the API's list of owners to try a read token on, which wants a token that names the crate.

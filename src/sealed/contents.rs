@@ -24,7 +24,7 @@ pub struct BearerToken(Zeroizing<String>);
 #[non_exhaustive]
 pub enum TokenError {
     /// Nothing at all.
-    #[error("a token is not empty")]
+    #[error("the token is empty")]
     Empty,
     /// More than 4096 bytes.
     #[error("a token has at most {LONGEST_TOKEN} characters, this is longer")]

@@ -8,6 +8,7 @@ use crate::card::enrolled_keys;
 use crate::card::found_keys::found_keys;
 use crate::card::key_making::{NewKey, Start};
 use crate::card::known::KnownCards;
+use crate::card::label;
 use crate::card::plugged_in;
 use crate::card::survey::SurveyedCard;
 use crate::card::vacancy::Vacancy;
@@ -20,9 +21,6 @@ use crate::sealed::Recipient;
 /// One PIN and one touch do for the crates of a workspace: the card remembers a touch for 15 seconds.
 const PIN: PinPolicy = PinPolicy::Once;
 const TOUCH: TouchPolicy = TouchPolicy::Cached;
-
-/// What the label is where nobody chose one.
-const LABEL: &str = "yk-cargo";
 
 impl Sealer<'_> {
     /// Takes the key that this card has, or makes one, and notes it.
@@ -125,7 +123,7 @@ impl Sealer<'_> {
     }
 
     fn label(&self) -> String {
-        self.making.label.unwrap_or(LABEL).to_owned()
+        self.making.label.map_or_else(label::usual, ToOwned::to_owned)
     }
 }
 

@@ -4,9 +4,10 @@ use asymmetric_token::{Claims, Enrollment, Footer, Prepared, PublicKey};
 use jiff::Timestamp;
 
 use super::Purpose;
+use crate::card::announcement::Announcement;
 use crate::card::enrolled_keys;
 use crate::card::key_use::PrivateKey;
-use crate::enrollment::{Key, Registry};
+use crate::enrollment::{Card, Key, Registry};
 use crate::error::Error;
 use crate::piv::{P384, PinPolicy, Piv, TouchPolicy};
 use crate::text::{escape, in_words};
@@ -23,6 +24,7 @@ pub(super) struct Signed {
     pub(super) prepared: Box<Prepared>,
     pub(super) signature: [u8; 96],
     pub(super) issued_at: Timestamp,
+    pub(super) public: PublicKey,
 }
 
 impl Signing {
@@ -30,7 +32,7 @@ impl Signing {
         let issued_at = Timestamp::now();
         let prepared = Box::new(self.prepared(key, issued_at)?);
         let signature = piv.sign_p384(key.slot, prepared.digest())?;
-        Ok(Signed { prepared, signature, issued_at })
+        Ok(Signed { prepared, signature, issued_at, public: key.public })
     }
 
     /// Whether the token can be made, as far as that can be known before anybody is asked for anything.
@@ -49,6 +51,12 @@ impl Signing {
         let mut claims = match &self.purpose {
             Purpose::Read => Claims::read(issued_at),
             Purpose::Mutation(mutation) => Claims::mutate(issued_at, mutation.clone()),
+            // Nobody has given this nonce, and the token goes nowhere.
+            Purpose::Trial => {
+                let (challenge, role, keys) = ("trial".to_owned(), key.role, vec![key.public.id()]);
+                let trial = Enrollment { issued_at, challenge, role, keys };
+                return Ok(Prepared::enrollment(&key.public, &trial, &footer)?);
+            }
             Purpose::Enrollment { nonce, role, keys } => {
                 let (challenge, role, keys) = (nonce.clone(), *role, keys.clone());
                 let enrollment = Enrollment { issued_at, challenge, role, keys };
@@ -68,28 +76,43 @@ pub(super) fn keys(registry: &Registry, purpose: &Purpose) -> Vec<PrivateKey<Key
     let on_each = registry.cards.iter().filter_map(|card| {
         let key = *card.key(mutation)?;
         let asks = key.pin != PinPolicy::Never || key.touch != TouchPolicy::Never;
-        let announcement = (mutation || asks)
-            .then(|| format!("signing {} with {}", statement(registry, purpose), card.display_name()));
-        let (serial, firmware, pin, touch) = (card.serial, card.firmware, key.pin, key.touch);
-        let gone = |serial, slot| Error::KeyGone { serial, slot };
-        let is_there = |piv: &mut Piv<'_>, key: &Key| {
-            enrolled_keys::is_there(piv, &P384, key.slot, |point| {
-                PublicKey::from_uncompressed(point) == Ok(key.public)
-            })
-        };
-        let slot = key.slot;
-        Some(PrivateKey { serial, firmware, pin, touch, announcement, is_there, slot, gone, key })
+        let announcement = (mutation || asks).then(|| Announcement {
+            text: format!("signing {} with {}", statement(registry, purpose), card.display_name()),
+            registry: escape(registry.display_name()),
+            card: card.label.clone(),
+            mutation: match purpose {
+                Purpose::Mutation(mutation) => Some(mutation.clone()),
+                _ => None,
+            },
+        });
+        Some(private_key(card, key, announcement))
     });
     on_each.collect()
+}
+
+/// A card's key, and what the person reads before it is used.
+pub(super) fn private_key(card: &Card, key: Key, announcement: Option<Announcement>) -> PrivateKey<Key> {
+    let (serial, firmware, pin, touch) = (card.serial, card.firmware, key.pin, key.touch);
+    let gone = |serial, slot| Error::KeyGone { serial, slot };
+    let is_there = |piv: &mut Piv<'_>, key: &Key| {
+        enrolled_keys::is_there(piv, &P384, key.slot, |point| {
+            PublicKey::from_uncompressed(point) == Ok(key.public)
+        })
+    };
+    PrivateKey { serial, firmware, pin, touch, announcement, is_there, slot: key.slot, gone, key }
 }
 
 fn statement(registry: &Registry, purpose: &Purpose) -> String {
     let name = escape(registry.display_name());
     match purpose {
         Purpose::Read => format!("a read token for `{name}`"),
+        Purpose::Trial => format!("once as a check, for `{name}`"),
         Purpose::Enrollment { keys, .. } => {
             let keys = if keys.len() == 1 { "1 key".to_owned() } else { format!("{} keys", keys.len()) };
             format!("the enrollment of {keys} for `{name}`")
+        }
+        Purpose::Mutation(mutation) if registry.proofs => {
+            format!("the proof of {} for `{name}`", in_words(mutation))
         }
         Purpose::Mutation(mutation) => format!("{} for `{name}`", in_words(mutation)),
     }

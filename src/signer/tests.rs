@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::card::key_use::{Obstacle, Transaction};
 use crate::card::pin_source::Why;
+use crate::card::touch_notice::Telling;
+use crate::card::touch_program::TouchProgram;
 use crate::enrollment::{Card, Key};
 use crate::piv::certificate::{Description, KeyPurpose};
 use crate::piv::pin::Pin;
@@ -48,6 +50,7 @@ fn registry(firmware: Version, pin: PinPolicy) -> Registry {
         key_id: KeyIdField::Both,
         challenge: ChallengeSource::None,
         reuse: 45,
+        proofs: false,
         cards: vec![card],
     }
 }
@@ -76,8 +79,12 @@ fn work_at(registry: Registry, pin: Option<&str>, contactless: bool) -> Work {
         keys,
         pin,
         announce: false,
-        ui: Ui::silent(),
-        touch_notice: Duration::from_secs(60),
+        telling: Telling {
+            ui: Ui::silent(),
+            delay: Duration::from_secs(60),
+            bell: false,
+            program: TouchProgram::default(),
+        },
         contactless,
         operation: move |piv: &mut Piv<'_>, key: &Key| signing.sign(piv, key),
     };

@@ -7,7 +7,10 @@ use semver::Version;
 
 use super::entry::Entry;
 use super::list::{Error, List};
+use super::log::Log;
+use super::place::Place;
 use super::rotation::{Rotation, Stated};
+use crate::text::escape;
 
 /// All that is trusted in one run.
 #[derive(Clone, Debug)]
@@ -64,6 +67,29 @@ pub enum Word<'a> {
     NotGiven,
 }
 
+/// Fewer keys have signed a version than a list wants of its crate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooFew {
+    /// How many it wants.
+    pub wanted: usize,
+    /// What those are called that have signed.
+    pub named: Vec<String>,
+    /// Whose list that is.
+    pub whose: Whose,
+}
+
+impl TooFew {
+    /// Safe to show.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let by = match &self.named[..] {
+            [] => "none of them has".to_owned(),
+            named => format!("only {} signed it", escape(&named.join(", "))),
+        };
+        format!("{} of those named for this crate have to sign it, and {by}", self.wanted)
+    }
+}
+
 /// What is said of a version that nobody has signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsigned {
@@ -113,6 +139,38 @@ impl Trust {
         }
     }
 
+    /// Whether fewer keys have signed a version than a list wants. Each counts once: a key that has taken the place of another one counts
+    /// as that.
+    #[must_use]
+    pub fn too_few(&self, index: &str, name: &CrateName, signers: &[PublicKey]) -> Option<TooFew> {
+        let of = |list: &List, shown: &List, whose| {
+            let entry = list.entry(index, name).filter(|entry| entry.approvals > 1)?;
+            let counts_as = |key: &PublicKey| match self {
+                Self::Keys { keys, .. } => keys.contains(key).then_some(*key),
+                Self::Lists { .. } => {
+                    Asked { list, whose, shown, index, name, key }.counts_as(entry, key, &mut Vec::new())
+                }
+            };
+            let mut named: Vec<PublicKey> = Vec::new();
+            for key in signers.iter().filter_map(counts_as) {
+                if !named.contains(&key) {
+                    named.push(key);
+                }
+            }
+            let called =
+                |key: &PublicKey| list.name_of(key).map_or_else(|| key.id().to_string(), str::to_owned);
+            let too_few =
+                || TooFew { wanted: entry.approvals, named: named.iter().map(called).collect(), whose };
+            (named.len() < entry.approvals).then(too_few)
+        };
+        match self {
+            Self::Lists { own, projects } => {
+                of(own, projects, Whose::Own).or_else(|| of(projects, own, Whose::Projects))
+            }
+            Self::Keys { own, .. } => of(own, own, Whose::Own),
+        }
+    }
+
     /// What is said of a version without a signature.
     #[must_use]
     pub fn of_unsigned(&self, index: &str, name: &CrateName, version: &Version, file: Checksum) -> Unsigned {
@@ -136,6 +194,45 @@ impl Trust {
         }
     }
 
+    /// Where the lists say that proofs of a registry lie which gives none: the person's own first.
+    #[must_use]
+    pub fn places<'a>(&'a self, index: &'a str) -> Vec<(Whose, &'a Place)> {
+        let of = |list: &'a List, whose| list.places(index).map(move |place| (whose, place));
+        match self {
+            Self::Lists { own, projects } => {
+                of(own, Whose::Own).chain(of(projects, Whose::Projects)).collect()
+            }
+            Self::Keys { own, .. } => of(own, Whose::Own).collect(),
+        }
+    }
+
+    /// The log of a registry that is known, and by whose list; `None` if no list names one. Where the person's own does, the project's can
+    /// only want more witnesses.
+    ///
+    /// # Errors
+    /// [`OtherLogKey`].
+    pub fn of_log(&self, index: &str) -> Result<Option<(Log, Whose)>, OtherLogKey> {
+        let (own, projects) = match self {
+            Self::Keys { own, .. } => (own, None),
+            Self::Lists { own, projects } => (own, Some(projects)),
+        };
+        let Some(projects_log) = projects.and_then(|projects| projects.log(index)) else {
+            return Ok(own.log(index).map(|log| (log.clone(), Whose::Own)));
+        };
+        let Some(own_log) = own.log(index) else { return Ok(Some((projects_log.clone(), Whose::Projects))) };
+        let theirs = projects.and_then(|projects| projects.log_of_generation(index, own_log.generation));
+        if theirs.is_some_and(|theirs| theirs.key != own_log.key) {
+            return Err(OtherLogKey);
+        }
+        let mut log = own_log.clone();
+        let more = projects_log
+            .witnesses
+            .iter()
+            .filter(|more| own_log.witnesses.iter().all(|one| one.key != more.key));
+        log.witnesses.extend(more.cloned());
+        Ok(Some((log, Whose::Own)))
+    }
+
     /// What the person's own list calls a key.
     #[must_use]
     pub fn own_name_of(&self, key: &PublicKey) -> Option<&str> {
@@ -155,6 +252,11 @@ impl Trust {
         }
     }
 }
+
+/// The project's list names another key for a registry's log than the person's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this project's own list names another key for the log than yours does")]
+pub struct OtherLogKey;
 
 /// A question to one list.
 struct Asked<'a> {
@@ -181,17 +283,24 @@ impl<'a> Asked<'a> {
         Some(Word::Changed { whose: self.whose, others: others.collect(), rotation: self.rotation(entry) })
     }
 
-    /// Whether a key is listed; or, in the person's own list, has taken the place of one that is.
+    /// Whether a key counts for an entry.
     fn is_trusted(&self, entry: &Entry, key: &PublicKey, seen: &mut Vec<PublicKey>) -> bool {
+        self.counts_as(entry, key, seen).is_some()
+    }
+
+    /// The listed key: this one; or, in the person's own list, one whose place it has taken.
+    fn counts_as(&self, entry: &Entry, key: &PublicKey, seen: &mut Vec<PublicKey>) -> Option<PublicKey> {
         if entry.signers.contains(key) {
-            return true;
+            return Some(*key);
         }
         if self.whose == Whose::Projects || seen.contains(key) {
-            return false;
+            return None;
         }
         seen.push(*key);
         let mut before = self.list.rotations_to(self.index, self.name, key);
-        before.any(|stated| self.is_trusted(entry, &stated.rotation.from, seen) && stated.is_signed())
+        before.find_map(|stated| {
+            self.counts_as(entry, &stated.rotation.from, seen).filter(|_| stated.is_signed())
+        })
     }
 
     /// A statement that this key takes the place of a trusted one, which is not remembered.

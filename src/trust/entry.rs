@@ -14,6 +14,8 @@ pub struct Entry {
     pub scope: Scope,
     /// Whose signatures count.
     pub signers: Vec<PublicKey>,
+    /// How many of them have to sign each version.
+    pub approvals: usize,
     /// Whether every version has to be signed, but those in `unsigned`.
     pub require: bool,
     /// Files that are taken without a signature.

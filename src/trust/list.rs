@@ -12,6 +12,8 @@ use serde::Deserialize;
 use toml_edit::DocumentMut;
 
 use super::entry::{Entry, Scope, canonical};
+use super::log::{Log, Logs};
+use super::place::{Place, place};
 use super::rotation::{Rotation, Stated, Statement};
 use crate::enrollment::Problem;
 use crate::enrollment::document::document;
@@ -27,6 +29,9 @@ const LONGEST: u64 = 4 << 20;
 /// The most statements of new keys in a list, each of which costs two signatures to verify.
 const MOST_ROTATIONS: usize = 256;
 
+/// The most places for proofs in a list, each of which may be asked for each package.
+const MOST_PLACES: usize = 16;
+
 /// What a list is called, wherever it is.
 const FILE: &str = "signers.toml";
 
@@ -37,6 +42,8 @@ pub struct List {
     /// By index URL.
     registries: HashMap<String, Entries>,
     pub(super) rotations: Vec<Stated>,
+    places: Vec<Place>,
+    logs: Box<Logs>,
 }
 
 /// `[[key]]`.
@@ -106,6 +113,20 @@ impl List {
             let entry = list.entry_of(entry)?;
             list.add_entry(entry)?;
         }
+        if wire.proofs.len() > MOST_PLACES {
+            let reason = format!("stands there more than {MOST_PLACES} times");
+            return Err(Problem::Value { key: "[[proofs]]", reason });
+        }
+        for WirePlace { index, url } in wire.proofs {
+            list.places.push(place(index, &url)?);
+        }
+        for WireWitness { name, vkey } in wire.witness {
+            fits(&name)?;
+            list.logs.add_witness(name, &vkey)?;
+        }
+        for WireLog { index, vkey, witnesses } in wire.log {
+            list.logs.add(index, &vkey, &witnesses)?;
+        }
         if wire.rotation.len() > MOST_ROTATIONS {
             let reason = format!("stands there more than {MOST_ROTATIONS} times");
             return Err(Problem::Value { key: "[[rotation]]", reason });
@@ -122,6 +143,23 @@ impl List {
         let name = canonical(name.as_str());
         let pattern = || entries.patterns.iter().find(|(beginning, _)| name.starts_with(beginning));
         entries.exact.get(&name).or_else(|| pattern().map(|(_, entry)| entry))
+    }
+
+    /// Where proofs of a registry lie that gives none, in the order of the list.
+    pub fn places<'a>(&'a self, index: &'a str) -> impl Iterator<Item = &'a Place> {
+        self.places.iter().filter(move |place| place.index == index)
+    }
+
+    /// The newest generation of a registry's log that is listed.
+    #[must_use]
+    pub fn log(&self, index: &str) -> Option<&Log> {
+        self.logs.newest(index)
+    }
+
+    /// One generation of a registry's log.
+    #[must_use]
+    pub fn log_of_generation(&self, index: &str, generation: u64) -> Option<&Log> {
+        self.logs.of_generation(index, generation)
     }
 
     /// What a key is called.
@@ -148,14 +186,7 @@ impl List {
     }
 
     fn add_key(&mut self, key: Key) -> Result<(), Problem> {
-        let fits = (1..=64).contains(&key.name.chars().count())
-            && !key.name.chars().any(is_hidden)
-            && key.name.trim() == key.name;
-        if !fits {
-            let reason =
-                "has 1 to 64 characters, none of which is invisible, and no blank at either end".into();
-            return Err(Problem::Value { key: "name", reason });
-        }
+        fits(&key.name)?;
         if self.key(&key.name).is_some() {
             return Err(Problem::Duplicate(escape(&key.name)));
         }
@@ -180,8 +211,13 @@ impl List {
             signers: wire.signers.iter().map(named).collect::<Result<_, _>>()?,
             unsigned: unsigned.collect::<Result<_, Problem>>()?,
             index: wire.index,
+            approvals: wire.approvals,
             require: wire.require,
         };
+        if entry.approvals != 1 && !(1..=entry.signers.len()).contains(&entry.approvals) {
+            let reason = "is from 1 to the number of signers that are named";
+            return Err(Problem::Value { key: "approvals", reason: reason.into() });
+        }
         if matches!(entry.scope, Scope::One(_)) && !entry.require {
             let reason = "is for patterns: a crate with an entry of its own is signed; list the versions that are not in `unsigned`";
             return Err(Problem::Value { key: "require", reason: reason.into() });
@@ -206,6 +242,15 @@ impl List {
     }
 }
 
+/// Whether something can be called so.
+fn fits(name: &str) -> Result<(), Problem> {
+    if (1..=64).contains(&name.chars().count()) && !name.chars().any(is_hidden) && name.trim() == name {
+        return Ok(());
+    }
+    let reason = "has 1 to 64 characters, none of which is invisible, and no blank at either end".into();
+    Err(Problem::Value { key: "name", reason })
+}
+
 fn scope(text: &str) -> Result<Scope, Problem> {
     text.parse().map_err(|reason| Problem::Value { key: "crate", reason })
 }
@@ -226,6 +271,19 @@ struct Wire {
     signer: Vec<WireEntry>,
     #[serde(default)]
     rotation: Vec<WireRotation>,
+    #[serde(default)]
+    log: Vec<WireLog>,
+    #[serde(default)]
+    witness: Vec<WireWitness>,
+    #[serde(default)]
+    proofs: Vec<WirePlace>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WirePlace {
+    index: String,
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -243,10 +301,16 @@ struct WireEntry {
     scope: String,
     #[serde(default)]
     signers: Vec<String>,
+    #[serde(default = "one")]
+    approvals: usize,
     #[serde(default = "always")]
     require: bool,
     #[serde(default)]
     unsigned: Vec<WireUnsigned>,
+}
+
+fn one() -> usize {
+    1
 }
 
 fn always() -> bool {
@@ -258,6 +322,22 @@ fn always() -> bool {
 struct WireUnsigned {
     version: String,
     cksum: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireLog {
+    index: String,
+    vkey: String,
+    #[serde(default)]
+    witnesses: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireWitness {
+    name: String,
+    vkey: String,
 }
 
 #[derive(Deserialize)]

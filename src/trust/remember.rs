@@ -7,6 +7,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::entry::Scope;
 use super::list::{Error, Key, List, VERSION, path};
+use super::log::Log;
 use super::rotation::Rotation;
 use crate::enrollment::document::document;
 use crate::enrollment::{Problem, edit};
@@ -33,6 +34,44 @@ pub struct News {
 /// # Errors
 /// As [`List::load`], and if the file cannot be written.
 pub fn remember(cargo_home: &Path, news: &[News]) -> Result<(), Error> {
+    edit(cargo_home, |document, list| {
+        let mut keys = list.keys.clone();
+        for news in news {
+            let name = named(document, &mut keys, news);
+            match &news.rotation {
+                None => add_signer(document, news, &name)?,
+                Some(rotation) if list.rotations.iter().any(|stated| stated.rotation == *rotation) => {}
+                Some(rotation) => add_rotation(document, rotation),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Records a registry's log in the person's own list. Those witnesses are wanted of it that were wanted of the generation before.
+///
+/// # Errors
+/// As [`remember`].
+pub fn remember_log(cargo_home: &Path, log: &Log) -> Result<(), Error> {
+    edit(cargo_home, |document, list| {
+        let earlier = list.log(&log.index);
+        let mut table =
+            Table::from_iter([("index", value(&log.index)), ("vkey", value(log.key.to_string()))]);
+        let names = earlier.iter().flat_map(|log| &log.witnesses).map(|witness| witness.name.as_str());
+        let names: Array = names.collect();
+        if !names.is_empty() {
+            table.insert("witnesses", value(names));
+        }
+        edit::tables(document.as_table_mut(), "log").push(table);
+        Ok(())
+    })
+}
+
+/// Changes the person's own list, in one write.
+fn edit(
+    cargo_home: &Path,
+    change: impl FnOnce(&mut DocumentMut, &List) -> Result<(), Problem>,
+) -> Result<(), Error> {
     let path = path(cargo_home);
     let _lock = Lock::take(&path, || {
         Ui::silent().note("waiting for another yk-cargo, which is changing the trusted keys")
@@ -40,15 +79,7 @@ pub fn remember(cargo_home: &Path, news: &[News]) -> Result<(), Error> {
     let content = |problem| Error::Content { path: path.clone(), problem };
     let mut document = document(folder::read(&path)?.as_deref(), VERSION).map_err(content)?;
     let list = List::from_document(document.clone()).map_err(content)?;
-    let mut keys = list.keys.clone();
-    for news in news {
-        let name = named(&mut document, &mut keys, news);
-        match &news.rotation {
-            None => add_signer(&mut document, news, &name).map_err(content)?,
-            Some(rotation) if list.rotations.iter().any(|stated| stated.rotation == *rotation) => {}
-            Some(rotation) => add_rotation(&mut document, rotation),
-        }
-    }
+    change(&mut document, &list).map_err(content)?;
     // What is written can be read.
     List::from_document(document.clone()).map_err(content)?;
     Ok(folder::replace(&path, document.to_string())?)
@@ -66,6 +97,14 @@ fn add_signer(document: &mut DocumentMut, news: &News, key: &str) -> Result<(), 
         signers.push(key);
     }
     Ok(())
+}
+
+/// `[[rotation]]`, as a list has it.
+#[must_use]
+pub fn rotation_block(rotation: &Rotation) -> String {
+    let mut document = DocumentMut::new();
+    add_rotation(&mut document, rotation);
+    document.to_string()
 }
 
 fn add_rotation(document: &mut DocumentMut, rotation: &Rotation) {

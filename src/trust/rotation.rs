@@ -56,6 +56,17 @@ pub fn statement(index: &str, crates: &str, from: &PublicKey, to: &PublicKey) ->
 }
 
 impl Rotation {
+    /// What both keys have signed with r ‖ s of 96 bytes each, the old one's first, for the crates of a registry as they are written.
+    #[must_use]
+    pub fn new(
+        index: String,
+        (scope, written): (Scope, String),
+        [from, to]: [PublicKey; 2],
+        [old, new]: [[u8; 96]; 2],
+    ) -> Self {
+        Self { index, scope, written, from, to, statement: Statement { old, new } }
+    }
+
     /// Whether it is about a crate.
     #[must_use]
     pub fn is_about(&self, index: &str, name: &CrateName) -> bool {

@@ -1,4 +1,8 @@
+use asymmetric_token::paseto::signed_bytes;
 use asymmetric_token::{Checksum, CrateName, PublicKey};
+use p384::ecdsa::Signature;
+use p384::ecdsa::signature::Signer as _;
+use proptest::prelude::*;
 
 use super::*;
 use crate::enrollment::Problem;
@@ -148,6 +152,39 @@ fn a_signature_is_verified_once_and_only_where_it_would_count() {
     assert!(list(&rotation(alice(), bob()).repeat(256)).is_ok());
     let many = list(&rotation(alice(), bob()).repeat(257)).unwrap_err();
     assert!(matches!(many, Problem::Value { key: "[[rotation]]", .. }), "{many:?}");
+}
+
+proptest! {
+    /// Whatever stands in either: the first piece of a token has 49 bytes, that of a statement is its purpose and has 24.
+    #[test]
+    fn no_token_is_the_statement_of_a_new_key(index: String, crates: String, payload: Vec<u8>, footer: Vec<u8>) {
+        let token = signed_bytes(alice().as_bytes(), &payload, &footer, &[]);
+        prop_assert_ne!(&token[..16], &statement(&index, &crates, &alice(), &bob())[..16]);
+    }
+}
+
+/// Nor is the signature of one good for the other, whatever both are about.
+#[test]
+fn the_signature_of_a_token_is_none_of_a_statement() {
+    let [old, new] = [9, 10].map(|seed| p384::ecdsa::SigningKey::from_slice(&[seed; 48]).unwrap());
+    let public = |key: &p384::ecdsa::SigningKey| {
+        PublicKey::from_sec1(key.verifying_key().to_sec1_point(true).as_bytes()).unwrap()
+    };
+    let keys = [&old, &new].map(public);
+    let sign = |key: &p384::ecdsa::SigningKey, bytes: &[u8]| -> [u8; 96] {
+        let signature: Signature = key.sign(bytes);
+        signature.to_bytes().into()
+    };
+    let stated = statement(INDEX, "hello", &keys[0], &keys[1]);
+    let tokens = keys.map(|key| signed_bytes(key.as_bytes(), &stated, INDEX.as_bytes(), &[]));
+    let is_signed = |signatures| {
+        let crates = ("hello".parse().unwrap(), "hello".to_owned());
+        Rotation::new(INDEX.into(), crates, keys, signatures).is_signed()
+    };
+    let good = [sign(&old, &stated), sign(&new, &stated)];
+    assert!(is_signed(good));
+    assert!(!is_signed([sign(&old, &tokens[0]), good[1]]) && !is_signed([good[0], sign(&new, &tokens[1])]));
+    assert!(!crate::signature::is_signed(keys[0].as_bytes(), &tokens[0], &good[0]));
 }
 
 #[test]

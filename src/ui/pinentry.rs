@@ -83,9 +83,11 @@ struct Dialogue {
 
 impl Dialogue {
     fn begin(program: &PathBuf, limit: Duration) -> Result<Self, PinentryError> {
-        let mut child = Owned::spawn(Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()))
+        let child = Owned::spawn(Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()))
             .map_err(|source| PinentryError::Start { program: program.clone(), source })?;
-        let pipes = child.0.stdin.take().zip(child.0.stdout.take());
+        let input = child.child().stdin.take();
+        let output = child.child().stdout.take();
+        let pipes = input.zip(output);
         let (input, output) = pipes.ok_or(PinentryError::Gone)?;
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || read_lines(output, |line| sender.send(line).is_ok()));

@@ -19,6 +19,7 @@ pub(super) enum Found {
     /// To a person.
     Ours(Terminal),
     /// There is a terminal, but this process is in its background: a question would stop the process.
+    #[cfg(unix)]
     Background,
     /// Nowhere.
     Nothing,

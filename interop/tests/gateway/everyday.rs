@@ -2,7 +2,7 @@
 //! the caller's business.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use yk_cargo_interop::computer::Computer;
 
@@ -28,8 +28,12 @@ fn publishes_small_and_large(computer: &Computer) {
     publish(computer, &large);
 }
 
-/// Each needs the one before, so cargo has to put them in order.
 fn publishes_a_workspace(computer: &Computer) {
+    computer.cargo(&family(computer), &["publish", "--workspace", "--registry", REGISTRY]).unwrap();
+}
+
+/// A workspace in which each needs the one before, so cargo has to put them in order.
+pub(crate) fn family(computer: &Computer) -> PathBuf {
     let workspace = computer.folder().join("family");
     fs::create_dir(&workspace).unwrap();
     let members = r#"members = ["child", "grandchild", "parent"]"#;
@@ -38,7 +42,7 @@ fn publishes_a_workspace(computer: &Computer) {
     member("parent").library();
     member("child").depends_on("parent").library();
     member("grandchild").depends_on("child").depends_on("parent").library();
-    computer.cargo(&workspace, &["publish", "--workspace", "--registry", REGISTRY]).unwrap();
+    workspace
 }
 
 /// What is yanked is not taken up by somebody new.

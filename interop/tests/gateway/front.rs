@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -9,17 +10,22 @@ use mock_card::MockCard;
 use tempfile::TempDir;
 use yk_cargo_interop::computer::{Computer, registry_gateway, shown};
 use yk_cargo_interop::kellnr::{self, Kellnr, Rights};
+use yk_cargo_interop::postgres::Postgres;
 use yk_cargo_interop::server::Server;
 
+use crate::direct;
 use crate::project::REGISTRY;
+use crate::round_robin::RoundRobin;
 
 const CONFIG: &str = "registry-gateway.toml";
 
 pub(crate) struct Front {
-    _server: Server,
+    _servers: Vec<Server>,
     folder: TempDir,
     kellnr: Option<Kellnr>,
     index: String,
+    /// Where several gateways have their store.
+    _postgres: Option<Postgres>,
 }
 
 impl Front {
@@ -30,14 +36,41 @@ impl Front {
         // Another program may take the free port between our finding it and the gateway's listening there.
         let served = (0..3).find_map(|_| serve(folder.path(), &kellnr));
         let (server, index) = served.expect("it serves on a free port");
-        Self { _server: server, folder, kellnr: Some(kellnr), index }
+        Self { _servers: vec![server], folder, kellnr: Some(kellnr), index, _postgres: None }
+    }
+
+    /// Two gateways with one store, to which connections go in turn. `None` where PostgreSQL is not installed.
+    pub(crate) fn of_two_before(kellnr: Kellnr) -> Option<Self> {
+        let (folder, postgres, balancer) =
+            (tempfile::tempdir().unwrap(), Postgres::start()?, RoundRobin::new());
+        let (store, url) = (postgres.url(), format!("http://{}", balancer.address));
+        administer(folder.path(), &["init", "--store", &store], "");
+        let config = config(&store, "127.0.0.1:0", &url, &kellnr);
+        fs::write(folder.path().join(CONFIG), config).unwrap();
+        administer(folder.path(), &["store", "migrate"], "");
+        let (mut servers, mut behind) = (Vec::new(), Vec::new());
+        for state in ["one", "other"] {
+            let served = (0..3).find_map(|_| {
+                let address = kellnr::free_port();
+                let mut command = gateway(folder.path(), &["serve", "--listen", &address.to_string()]);
+                command.env("STATE_DIRECTORY", folder.path().join(state));
+                Some((ready(&mut command)?, address))
+            });
+            let ((server, index), address) = served.expect("it serves on a free port");
+            assert_eq!(index, format!("sparse+{url}/index/"));
+            servers.push(server);
+            behind.push(address);
+        }
+        balancer.lead_to(behind);
+        let index = format!("sparse+{url}/index/");
+        Some(Self { _servers: servers, folder, kellnr: Some(kellnr), index, _postgres: Some(postgres) })
     }
 
     /// The computer of a new user, who has an account at the registry and enrolled a card with an invite.
     pub(crate) fn computer(&self, user: &str, rights: Rights) -> Computer {
         self.kellnr().add_user(user, rights);
         self.administer(&["user", "add", user], "");
-        self.keep_credential(user, &self.kellnr().mint_token(user));
+        self.administer(&["credential", "set", user], &self.kellnr().mint_token(user));
         let code = self.administer(&["invite", user], "");
 
         let computer = Computer::with(MockCard::builder());
@@ -46,9 +79,31 @@ impl Front {
         computer
     }
 
-    /// What the gateway is to show to the registry for a user.
-    pub(crate) fn keep_credential(&self, user: &str, token: &str) {
-        self.administer(&["credential", "set", user], token);
+    /// The computer of a machine that may stage these crates: it has a key in a file, and cargo has a staging token that the gateway gave for it. It reads
+    /// as a user of its own, who may publish nothing.
+    pub(crate) fn machine(&self, user: &str, crates: &[&str]) -> Computer {
+        self.kellnr().add_user(user, Rights::Read);
+        self.administer(&["user", "add", user], "");
+        self.administer(&["credential", "set", user], &self.kellnr().mint_token(user));
+        let computer = Computer::with(MockCard::builder());
+        computer.configure(&format!("[registries.{REGISTRY}]\nindex = \"{}\"\n", self.index));
+        let public = computer.yk_cargo(&["stage", "new-key", "ci.key"]);
+        let mut add = vec!["key", "add", "--user", user, "--role", "stage"];
+        add.extend(crates.iter().flat_map(|name| ["--crate", name]));
+        add.push(&public);
+        self.administer(&add, "");
+        let exchange = ["token", REGISTRY, "--stage", "--key-file", "ci.key", "--exchange"];
+        direct::configure(&computer, &self.index, &computer.yk_cargo(&exchange));
+        computer
+    }
+
+    /// What the gateway shows to the registry for a user is from now on in a .netrc, and this provider reads it there.
+    pub(crate) fn have_provider(&self, user: &str, provider: &[&str]) -> String {
+        let netrc = self.folder.path().join(".netrc");
+        let token = self.kellnr().mint_token(user);
+        fs::write(&netrc, format!("machine 127.0.0.1\nlogin {user}\npassword {token}\n")).unwrap();
+        fs::set_permissions(&netrc, fs::Permissions::from_mode(0o600)).unwrap();
+        self.administer(&[&["credential", "provider", user, "--"], provider].concat(), "")
     }
 
     pub(crate) fn kellnr(&self) -> &Kellnr {
@@ -66,7 +121,7 @@ impl Front {
         (output.status.success(), shown(&output))
     }
 
-    fn administer(&self, arguments: &[&str], input: &str) -> String {
+    pub(crate) fn administer(&self, arguments: &[&str], input: &str) -> String {
         administer(self.folder.path(), arguments, input)
     }
 
@@ -78,14 +133,23 @@ impl Front {
 /// On a free port, which is in the gateway's URL. `None` if it ends at once.
 fn serve(folder: &Path, kellnr: &Kellnr) -> Option<(Server, String)> {
     let address = kellnr::free_port();
-    let config = format!(
-        "store = \"registry\"\nlisten = \"{address}\"\nurl = \"http://{address}\"\nchallenges = \"required\"\n\n\
+    let config = config("registry", &address.to_string(), &format!("http://{address}"), kellnr);
+    fs::write(folder.join(CONFIG), config).unwrap();
+    ready(&mut gateway(folder, &["serve"]))
+}
+
+fn config(store: &str, listen: &str, url: &str, kellnr: &Kellnr) -> String {
+    format!(
+        "store = \"{store}\"\nlisten = \"{listen}\"\nurl = \"{url}\"\nchallenges = \"required\"\n\n\
          [upstream]\nindex = \"{}\"\nkey-file = \"credentials.key\"\n",
         kellnr.index_url()
-    );
-    fs::write(folder.join(CONFIG), config).unwrap();
+    )
+}
+
+/// A gateway that serves, and its index URL. `None` if it ends at once.
+fn ready(command: &mut Command) -> Option<(Server, String)> {
     let mut index = String::new();
-    let (server, ()) = Server::start(&mut gateway(folder, &["serve"]), |line| {
+    let (server, ()) = Server::start(command, |line| {
         if let Some(url) = line.strip_prefix("index ") {
             url.clone_into(&mut index);
         }
@@ -113,6 +177,6 @@ fn administered(folder: &Path, arguments: &[&str], input: &str) -> Output {
 /// In its folder, where it finds its configuration.
 fn gateway(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(registry_gateway());
-    command.args(arguments).current_dir(folder).env_clear();
+    command.args(arguments).current_dir(folder).env_clear().env("HOME", folder);
     command
 }

@@ -1,6 +1,7 @@
 //! Through the gateway: cargo asks `yk-cargo` for a token, the card signs it, and the gateway goes to the registry with a
 //! bearer token of that person's own, which no computer but its own ever sees.
 
+use yk_cargo_interop::cache::crate_programs;
 use yk_cargo_interop::kellnr::{Kellnr, Rights};
 
 use crate::direct;
@@ -14,12 +15,32 @@ fn everyday_life_with_a_card() {
     everyday::everything(&front.computer("alice", Rights::Publish));
 }
 
+/// Whichever of two gateways each of cargo's connections goes to.
+#[test]
+fn everyday_life_through_two_gateways() {
+    let Some(front) = Front::of_two_before(Kellnr::start()) else {
+        eprintln!("skipped: PostgreSQL is not installed");
+        return;
+    };
+    everyday::everything(&front.computer("alice", Rights::Publish));
+}
+
 /// What is in between, the registry does not know.
 #[test]
 fn from_an_invite_to_a_proof() {
     let front = Front::before(Kellnr::start());
     let alice = front.computer("alice", Rights::Publish);
     publish(&alice, &Package::new(alice.folder(), "hers").library());
+    // A project that real cargo has locked, and a log that is asked where it has this.
+    let consumer = Package::new(alice.folder(), "consumer").depends_on("hers").program();
+    alice.cargo(&consumer, &["generate-lockfile"]).unwrap();
+    let lock = consumer.join("Cargo.lock");
+    alice.yk_cargo(&["verify", "--lock", lock.to_str().unwrap(), "--remember", "--yes"]);
+    let trusted = alice.yk_cargo(&["verify", "--lock", lock.to_str().unwrap()]);
+    assert!(
+        trusted.contains("trusted") && trusted.contains("hers 1.0.0") && trusted.contains("of the log"),
+        "{trusted}"
+    );
     yank(&alice, "hers@1.0.0", &[]).unwrap();
 
     let card = alice.enrolled_card();
@@ -89,8 +110,25 @@ fn a_credential_that_the_registry_refuses_is_the_gateway_s_affair() {
     let front = Front::before(Kellnr::start());
     let alice = front.computer("alice", Rights::Publish);
     publish(&alice, &Package::new(alice.folder(), "hers").library());
-    front.keep_credential("alice", "0123456789abcdef0123456789abcdef");
+    front.administer(&["credential", "set", "--as-is", "alice"], "0123456789abcdef0123456789abcdef");
     let refused = yank(&alice, "hers@1.0.0", &["--config", "net.retry=0"]).unwrap_err();
     let why = "refuses the credential that this gateway has for alice; tell its administrator";
     assert!(refused.contains(why) && refused.contains("502"), "{refused}");
+}
+
+/// Somebody else's provider, as cargo's users have it: <https://crates.io/crates/cargo-credential-netrc>.
+#[test]
+fn a_credential_from_a_foreign_provider() {
+    let front = Front::before(Kellnr::start());
+    let alice = front.computer("alice", Rights::Publish);
+    let provider = crate_programs("cargo-credential-netrc", "0.1.0").join("cargo-credential-netrc");
+    let said = front.have_provider("alice", &[provider.to_str().unwrap(), "--format", "{{password}}"]);
+    assert!(said.contains("cargo-credential-netrc --format {{password}}"), "{said}");
+    publish(&alice, &Package::new(alice.folder(), "hers").library());
+    yank(&alice, "hers@1.0.0", &[]).unwrap();
+    let (well, said) = front.doctor();
+    assert!(
+        well && said.contains("takes the credential of alice as it is, which a provider gives once"),
+        "{said}"
+    );
 }

@@ -8,4 +8,7 @@ mod everyday;
 mod front;
 mod fronted;
 mod project;
+#[path = "../../../gateway/tests/gateway/common/round_robin.rs"]
+mod round_robin;
 mod sealed;
+mod staged;

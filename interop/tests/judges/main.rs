@@ -7,4 +7,5 @@ mod age;
 mod cargo_verifier;
 mod pyseto;
 mod registry;
+mod tlog;
 mod yubikey_crate;

@@ -1,7 +1,7 @@
 //! The cards themselves: firmware, PIN, PUK, management key, and the enrolled keys.
 
 use super::surroundings::Surroundings;
-use super::{Findings, name, sentence, word};
+use super::{Findings, name, sentence};
 use crate::card::enrolled_keys::{self, Found};
 use crate::card::plugged_in::{self, CardState, PluggedIn, Presence};
 use crate::enrollment::{Card, Enrollments};
@@ -201,7 +201,7 @@ fn keys(
                 keys.map(|(key, _)| format!("the {} key in slot {}", key.role, key.slot)).collect();
             (!keys.is_empty()).then(|| keys.join(" and "))
         };
-        let again = format!("yk-cargo enroll {} --serial {serial}", word(registry));
+        let again = format!("{} --serial {serial}", registry.enroll_command());
         if let Some(gone) = in_slots(&[Found::Gone]) {
             findings.fail("keys", format!("{card} no longer has {gone} for `{name}`"), again);
         } else if let Some(other) = in_slots(&[Found::OtherPolicies, Found::OtherRole]) {

@@ -14,6 +14,7 @@ use crate::text::{causes, escape, foreign_word};
 
 const REGISTRY: &str = "registry";
 const CLOCK: &str = "clock";
+const STAGED: &str = "staged";
 
 pub(super) fn check(
     enrollments: &Enrollments,
@@ -29,6 +30,9 @@ pub(super) fn check(
             Ok(visit) => {
                 if before != index {
                     clock(asked.registry, visit.clock, findings);
+                    if let Some(waiting) = asked.waiting_in_words() {
+                        findings.note(STAGED, waiting);
+                    }
                 }
                 keys(&asked, visit, findings);
             }
@@ -56,7 +60,8 @@ fn keys(asked: &Asked<'_>, visit: &Visit, findings: &mut Findings) {
     match (asked.refusal(), asked.serial) {
         (Some(Refusal { text, words, next }), _) => findings.fail(REGISTRY, text + &words, next),
         (None, Some(serial)) if visit.welcome == Welcome::Taken => {
-            findings.ok(REGISTRY, format!("`{name}` takes the read key of YubiKey {serial}"));
+            let keys = if visit.changes == Welcome::Taken { "keys" } else { "read key" };
+            findings.ok(REGISTRY, format!("`{name}` takes the {keys} of YubiKey {serial}"));
         }
         (None, _) => findings.note(
             REGISTRY,

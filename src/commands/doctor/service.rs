@@ -59,7 +59,7 @@ pub(super) fn check(
     found
 }
 
-/// The command that brings the service within reach. A service that refuses us is within reach of the sandbox.
+/// The command that brings the service within reach; on other systems than Linux, advice. A service that refuses us is within reach of the sandbox.
 fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
     if let Error::Reader(reader::Error::AccessDenied) = error {
         return allow_in_polkit(surroundings);
@@ -73,6 +73,9 @@ fn out_of_reach(error: &Error, surroundings: &Surroundings) -> String {
             return "start the container with: --volume /run/pcscd/pcscd.comm:/run/pcscd/pcscd.comm".into();
         }
         Some(Sandbox::Wsl) | None => {}
+    }
+    if !cfg!(target_os = "linux") {
+        return error.hint().unwrap_or_else(|| "restart the operating system's smart card service".into());
     }
     match error {
         Error::Reader(reader::Error::NoService) => start(surroundings),
@@ -95,9 +98,6 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn start(surroundings: &Surroundings) -> String {
-    if !cfg!(target_os = "linux") {
-        return "start the operating system's smart card service".into();
-    }
     if surroundings.variable(SOCKET_VARIABLE).is_some() && surroundings.has(SOCKET) {
         return format!("unset {SOCKET_VARIABLE}");
     }
@@ -149,6 +149,7 @@ fn no_reader(surroundings: &Surroundings, findings: &mut Findings) {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::super::Verdict;
     use super::*;

@@ -85,7 +85,8 @@ impl Enrollment<'_> {
         let nothing = || Error::NothingToAdopt { serial: self.card.serial, index: index.clone() };
         if self.arguments.slot.is_empty() {
             let [key] = <[Found; 1]>::try_from(bare).map_err(|_| nothing())?;
-            return if self.arguments.single_key { Ok(vec![(Role::Both, key)]) } else { Err(nothing()) };
+            let [role] = roles else { return Err(nothing()) };
+            return Ok(vec![(*role, key)]);
         }
         let in_slot = |slot| bare.iter().find(|key| key.slot == slot).cloned().ok_or_else(nothing);
         roles.iter().zip(&self.arguments.slot).map(|(role, slot)| Ok((*role, in_slot(*slot)?))).collect()

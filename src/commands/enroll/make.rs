@@ -122,7 +122,7 @@ impl Enrollment<'_> {
     fn say_what_it_asks(&self, planned: &[PlannedKey]) {
         let behind_pin = self.card.management_key == ManagementKeyState::PinProtected
             && self.arguments.setup.management_key_command.is_none();
-        let check = planned.iter().find(|key| key.role != Role::Publish);
+        let check = planned.iter().find(|key| self.arguments.proofs || key.role != Role::Publish);
         let proofs = planned.iter().filter(|_| self.registering.is_some());
         let signatures: Vec<_> = check.into_iter().chain(proofs).collect();
         let pin = behind_pin || signatures.iter().any(|key| key.pin != PinPolicy::Never);
@@ -152,10 +152,11 @@ impl Enrollment<'_> {
         let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
         if !slots.is_empty() {
             self.ui.note(format_args!(
-                "the card already has keys for this registry, in {} {}; to use those: yk-cargo enroll {} --existing",
+                "the card already has keys for this registry, in {} {}; to use those: yk-cargo enroll {}{} --existing",
                 if slots.len() == 1 { "slot" } else { "slots" },
                 slots.join(" and "),
-                foreign_word(self.registry.name.as_deref().unwrap_or(&self.registry.index))
+                foreign_word(self.registry.name.as_deref().unwrap_or(&self.registry.index)),
+                if self.arguments.proofs { " --proofs" } else { "" }
             ));
         }
     }

@@ -20,16 +20,21 @@ pub(super) struct PlannedKey {
 
 /// The keys that one card has for a registry.
 pub(super) fn roles(arguments: &Enroll) -> &'static [Role] {
-    if arguments.single_key { &[Role::Both] } else { &[Role::Read, Role::Publish] }
+    match (arguments.proofs, arguments.single_key) {
+        (true, _) => &[Role::Publish],
+        (false, true) => &[Role::Both],
+        (false, false) => &[Role::Read, Role::Publish],
+    }
 }
 
 /// Checks that there is one slot for each key, if slots are named at all.
 pub(super) fn check_slots(arguments: &Enroll) -> Result<(), Error> {
     match arguments.slot[..] {
         [] => Ok(()),
-        [_] if arguments.single_key => Ok(()),
-        [read, publish] if !arguments.single_key && read != publish => Ok(()),
+        [_] if roles(arguments).len() == 1 => Ok(()),
+        [read, publish] if roles(arguments).len() == 2 && read != publish => Ok(()),
         _ if arguments.single_key => Err(Error::Usage("--single-key takes one slot: --slot 82")),
+        _ if arguments.proofs => Err(Error::Usage("--proofs takes one slot: --slot 82")),
         _ => Err(Error::Usage("there are two keys, so two slots: --slot 82,83 (read, publish)")),
     }
 }
@@ -76,7 +81,14 @@ pub(super) fn keys(
 fn policies(arguments: &Enroll, role: Role) -> (PinPolicy, TouchPolicy) {
     match role {
         Role::Read => (PinPolicy::Never, arguments.read_touch),
+        // Beside it stands the key that opens the token, which one touch does for, too.
+        Role::Publish if arguments.proofs => {
+            (arguments.pin_policy, arguments.touch_policy.unwrap_or(TouchPolicy::Cached))
+        }
         Role::Publish => (arguments.pin_policy, arguments.touch_policy.unwrap_or(TouchPolicy::Always)),
-        Role::Both => (arguments.pin_policy, arguments.touch_policy.unwrap_or(TouchPolicy::Cached)),
+        // No card gets a key for staging, which is a machine's: `roles` names none.
+        Role::Both | Role::Stage => {
+            (arguments.pin_policy, arguments.touch_policy.unwrap_or(TouchPolicy::Cached))
+        }
     }
 }

@@ -13,14 +13,15 @@ use zeroize::Zeroizing;
 
 use crate::card::access::Access;
 use crate::card::attested::{attestation, issuer};
+use crate::card::label;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::commands::enroll::{Enroll, Enrollment};
+use crate::commands::enroll::{Enroll, Enrollment, plan};
 use crate::context::Context;
 use crate::enrollment::{Card, Enrollments, Registry};
 use crate::error::Error;
 use crate::piv::{self, Serial};
-use crate::registry::enrollment::{Credential, ProvenKey, Registration};
-use crate::signer::{Purpose, Signer};
+use crate::registry::enrollment::{self, Credential, ProvenKey, Registration};
+use crate::signer::{self, Purpose, Signer};
 use crate::ui::Ui;
 
 /// Longer than any code.
@@ -57,10 +58,11 @@ impl<'a> Registering<'a> {
             }
         }
         let registration = Registration::find(&registry.index, &context.settings)?;
-        registration.terms()?;
+        let terms = registration.terms()?;
+        signer::can_enroll(&registry.index, &terms.nonce, plan::roles(arguments).len())?;
         let right = match endorser {
             Some(serial) => Right::Endorsement(serial),
-            None => Right::Invite(code(context)?),
+            None => Right::Invite(invite(&registration, registry, enrollments, context)?),
         };
         Ok(Some(Self { registration, right }))
     }
@@ -178,15 +180,46 @@ fn with_card_alone(registry: &Registry, card: Card) -> Registry {
     Registry { cards: vec![card], ..registry.clone() }
 }
 
+/// The administrator's code. What is mistyped is asked for again, before a card is looked for. Where keys are enrolled here the code
+/// may be spent, and they be registered by it: then only the registry can tell what is missing.
+fn invite(
+    registration: &Registration<'_>,
+    registry: &ConfiguredRegistry,
+    enrollments: &Enrollments,
+    context: &Context,
+) -> Result<Zeroizing<String>, Error> {
+    let is_new = enrollments.registry(&registry.index).is_none_or(|registry| registry.cards.is_empty());
+    loop {
+        let Code { text, is_typed } = code(context)?;
+        if !is_new || !is_typed {
+            return Ok(text);
+        }
+        let terms = registration.terms()?;
+        match registration.is_invited(&terms.nonce, &text, &label::usual()) {
+            Err(enrollment::Error::NotInvited { detail }) => {
+                Ui::asking().warn(format_args!("the registry refuses this code: {detail}"));
+            }
+            checked => return Ok(checked.map(|()| text)?),
+        }
+    }
+}
+
+/// A code, and whether somebody is there to type another one.
+struct Code {
+    text: Zeroizing<String>,
+    is_typed: bool,
+}
+
 /// The first line of standard input, or typed without echo. Never an argument: those can be seen by others.
-fn code(context: &Context) -> Result<Zeroizing<String>, Error> {
+fn code(context: &Context) -> Result<Code, Error> {
     // Asked for even with `--yes`: it has no default.
     let ui = Ui::asking();
     let mut code = Zeroizing::new(String::new());
     if !std::io::stdin().is_terminal() {
         std::io::stdin().lock().take(LONGEST_CODE).read_line(&mut code).map_err(Error::Stdio)?;
     }
-    if code.trim().is_empty() && ui.is_interactive() {
+    let is_typed = code.trim().is_empty();
+    if is_typed && ui.is_interactive() {
         code = ui.ask_hidden("Invite code: ", context.settings.wait.pin_prompt())?;
     }
     let code = Zeroizing::new(code.trim().to_owned());
@@ -195,5 +228,5 @@ fn code(context: &Context) -> Result<Zeroizing<String>, Error> {
             "--invite: the code is the first line of standard input, or typed in a terminal",
         ));
     }
-    Ok(code)
+    Ok(Code { text: code, is_typed })
 }

@@ -139,7 +139,7 @@ impl Move {
         cargo: &Configuration,
     ) -> Result<(ConfiguredRegistry, BearerToken), Error> {
         let registry = cargo.resolve_any(&token.registry)?;
-        if enrollments.registry(&registry.index).is_some() {
+        if enrollments.signing(&registry.index).is_some() {
             return Err(Error::Signs { registry: token.registry.clone() });
         }
         if registry.index.is_unprotected() {

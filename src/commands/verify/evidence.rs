@@ -1,53 +1,27 @@
 //! What there is about each package of a lock file: kept proofs first, then those of the registries that are the person's.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::elsewhere::{self, Elsewhere, Found};
 use super::fetch::Remote;
-use super::{Signer, Source, Verify, parallel};
+use super::filled::Filled;
+use super::found::{Evidence, NO_PROOF, prove, sha256};
+use super::log::{Keeping, LogState, Logs, Registry};
+use super::patience::{Patience, is_endless};
+use super::{Source, Verify, in_log, parallel, place};
 use crate::cargo_config::Configuration;
 use crate::context::Context;
 use crate::enrollment::Enrollments;
 use crate::error::Error;
 use crate::index_url::{CRATES_IO, IndexUrl};
 use crate::lock_file::Package;
-use crate::proof::{Kept, Logged, Proof, Signed};
-use crate::registry::greeting;
-use crate::registry::http::{self, AT_ONCE};
+use crate::proof::{self, Kept, Saved};
+use crate::registry::http::AT_ONCE;
 use crate::text::{escape, sentence};
-use crate::trust::{Trust, Word};
+use crate::trust::{Trust, Whose};
 use crate::ui::Ui;
-
-/// After so many questions without any answer a registry is asked no more.
-const PATIENCE: u32 = 3;
-
-/// And after so long, however well it answers. What it has given until then is kept, so that the next run goes on from there.
-const BUDGET: Duration = Duration::from_mins(10);
-
-/// What there is about a package.
-pub(super) enum Evidence {
-    /// A key has signed this very file as this version of this registry.
-    Good(Box<Good>),
-    /// The registry has no proof.
-    None,
-    /// There is a proof, which does not hold. Why is safe to show.
-    Bad(String),
-    /// There may be one, which cannot be had.
-    Withheld(String),
-    /// There is nowhere to look.
-    NotLookedFor(&'static str),
-}
-
-/// What a proof says that holds. The proof itself can have a mebibyte, and is not held on to.
-pub(super) struct Good {
-    pub(super) signer: Signer,
-    pub(super) signed: Signed,
-    /// Where the registry's log has it, as far as the proof says.
-    pub(super) logged: Option<Logged>,
-}
 
 /// Where proofs are looked for.
 pub(super) struct Places<'a> {
@@ -59,13 +33,26 @@ pub(super) struct Places<'a> {
     kept: Vec<Kept>,
     cache: Filled,
     saved: Option<Filled>,
+    elsewhere: Elsewhere,
+    keeping: Keeping<'a>,
     offline: bool,
 }
 
-/// A folder into which good proofs are put, until that fails.
-struct Filled {
-    folder: Kept,
-    failed: OnceLock<io::Error>,
+/// What was found.
+pub(super) struct Looked<'a> {
+    /// About each package.
+    pub(super) evidence: Vec<Evidence>,
+    /// How the registries' logs stand, of those that have any, by index URL.
+    pub(super) logs: Logs<'a>,
+}
+
+/// Why a registry is not asked.
+enum Unasked {
+    /// It gives no proofs.
+    Nowhere(&'static str),
+    /// It gives proofs, and none of anything now.
+    NoProof(&'static str),
+    Withheld(String),
 }
 
 /// A registry of the person's.
@@ -80,7 +67,7 @@ impl<'a> Places<'a> {
     /// not read.
     pub(super) fn new(
         packages: &'a [Package],
-        arguments: &Verify,
+        arguments: &'a Verify,
         context: &'a Context,
     ) -> Result<Self, Error> {
         let home = context.cargo.home();
@@ -93,6 +80,8 @@ impl<'a> Places<'a> {
             kept: arguments.proofs.iter().map(|folder| Kept::at(folder)).chain([cache.clone()]).collect(),
             cache: Filled::new(cache),
             saved: arguments.save_proofs.as_deref().map(|folder| Filled::new(Kept::at(folder))),
+            elsewhere: Elsewhere::new(context)?,
+            keeping: arguments.keeping(context),
             offline: arguments.offline,
         })
     }
@@ -113,27 +102,139 @@ impl<'a> Places<'a> {
     }
 
     /// Looks for the proofs of these packages, all of registries that are [known](Self::knows), and keeps those that count. Anybody can
-    /// have put into a folder what they have signed themselves, so only a trusted key's proof spares the question to the registry.
-    pub(super) fn look(&self, packages: &[&Package], trust: &Trust) -> Vec<Evidence> {
+    /// have put into a folder what they have signed themselves, so only a trusted key's proof spares the question to the registry. Then
+    /// each registry's log is asked for all that it should have.
+    ///
+    /// # Errors
+    /// The person's list cannot be changed, or nobody is there to be asked.
+    pub(super) fn look<'p>(&self, packages: &[&'p Package], trust: &Trust) -> Result<Looked<'p>, Error> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let mut found = parallel::each(packages, processors, |_| (), |package| self.kept(package, trust));
-        let mut missing = BTreeMap::<&str, Vec<usize>>::new();
+        let mut registries = BTreeMap::<&'p str, Vec<usize>>::new();
         for (place, package) in packages.iter().enumerate() {
-            if !found[place].as_ref().is_some_and(|found| found.is_trusted(package, trust)) {
-                missing.entry(&package.index).or_default().push(place);
+            registries.entry(&package.index).or_default().push(place);
+        }
+        let mut logs = Vec::new();
+        for (index, places) in registries {
+            let mut of_it: Vec<_> =
+                places.iter().map(|place| (packages[*place], found[*place].take())).collect();
+            logs.extend(self.look_at(index, &mut of_it, trust)?.map(|state| (index, state)));
+            for (place, (_, evidence)) in places.into_iter().zip(of_it) {
+                found[place] = evidence;
             }
         }
-        for (index, places) in missing {
-            let wanted: Vec<_> = places.iter().map(|place| packages[*place]).collect();
-            for (place, evidence) in places.into_iter().zip(self.ask(index, &wanted)) {
-                let found = &mut found[place];
+        let evidence = found.into_iter().map(|found| found.expect("each is kept or was asked for")).collect();
+        Ok(Looked { evidence, logs })
+    }
+
+    /// The same, for the packages of one registry, some with what was kept about them. Returns how its log stands.
+    fn look_at(
+        &self,
+        index: &str,
+        packages: &mut [(&Package, Option<Evidence>)],
+        trust: &Trust,
+    ) -> Result<Option<LogState>, Error> {
+        let (remote, patience) = (OnceCell::new(), Patience::from(Instant::now()));
+        let remote = || remote.get_or_init(|| self.open(index, trust)).as_ref();
+        let is_missing = |(package, found): &(&Package, Option<Evidence>)| {
+            !found.as_ref().is_some_and(|found| found.is_enough(package, trust))
+        };
+        let missing: Vec<_> = packages.iter_mut().filter(|package| is_missing(package)).collect();
+        if !missing.is_empty() {
+            let wanted: Vec<_> = missing.iter().map(|(package, _)| *package).collect();
+            let answers = match remote() {
+                Ok(remote) => self.ask_each(remote, index, &patience, &wanted),
+                Err(unasked) => wanted.iter().map(|_| unasked.evidence()).collect(),
+            };
+            let answers = self.elsewhere(&wanted, answers, trust);
+            for ((_, found), answer) in missing.into_iter().zip(answers) {
                 // Where the registry cannot be asked, what is kept is what there is.
-                if found.is_none() || !matches!(evidence, Evidence::Withheld(_) | Evidence::NotLookedFor(_)) {
-                    *found = Some(evidence);
+                if found.is_none() || !matches!(answer, Evidence::Withheld(_) | Evidence::NotLookedFor(_)) {
+                    *found = Some(answer);
                 }
             }
         }
-        found.into_iter().map(|found| found.expect("each is kept or was asked for")).collect()
+        let goods = packages.iter().filter_map(|(_, found)| found.as_ref()?.good());
+        let size = goods.filter_map(|good| good.logged.as_ref()).map(place::end).max();
+        let is_known = !matches!(trust.of_log(index), Ok(None));
+        if self.offline || !is_known && !self.keeping.remember {
+            return Ok((size.is_some() && !self.offline).then_some(LogState::KeyUnknown));
+        }
+        let state = match remote() {
+            Ok(remote) => {
+                let registry = Registry { index, shown: self.shown(index), remote, patience: &patience };
+                let state = self.keeping.look(&registry, trust, size.unwrap_or_default())?;
+                self.find_or_ask_again(&registry, state, packages, trust)
+            }
+            Err(_) if !is_known => LogState::KeyUnknown,
+            Err(Unasked::Nowhere(why) | Unasked::NoProof(why)) => LogState::Unreachable((*why).to_owned()),
+            Err(Unasked::Withheld(why)) => LogState::Unreachable(why.clone()),
+        };
+        if let LogState::KeyUnknown = state {
+            return Ok(size.is_some().then_some(state));
+        }
+        for (_, found) in packages.iter_mut() {
+            if let (Some(Evidence::Good(_)), Some(other)) = (&found, in_log::under(&state)) {
+                *found = Some(other);
+            }
+        }
+        Ok(Some(state))
+    }
+
+    /// Looks for the entries of good proofs in a log that is known. Whoever can write into a folder may have changed what a kept proof says
+    /// of the log, so where that is not so, the registry's answer is judged instead.
+    fn find_or_ask_again(
+        &self,
+        registry: &Registry<'_>,
+        state: LogState,
+        packages: &mut [(&Package, Option<Evidence>)],
+        trust: &Trust,
+    ) -> LogState {
+        let good = |found: &Option<Evidence>| found.as_ref().and_then(Evidence::good).is_some();
+        let is_kept = |found: &Evidence| found.good().is_some_and(|good| good.signer.source == Source::Kept);
+        let kept: Vec<_> = packages.iter().map(|(_, found)| found.as_ref().is_some_and(is_kept)).collect();
+        let state = self.find_in(registry, state, packages.iter_mut());
+        let LogState::Seen(_) = state else { return state };
+        let lost = packages.iter_mut().zip(kept).filter(|((_, found), kept)| *kept && !good(found));
+        let mut lost: Vec<_> = lost.map(|(package, _)| package).collect();
+        if lost.is_empty() {
+            return state;
+        }
+        let wanted: Vec<_> = lost.iter().map(|(package, _)| *package).collect();
+        let answers = self.ask_each(registry.remote, registry.index, registry.patience, &wanted);
+        let answers = self.elsewhere(&wanted, answers, trust);
+        for ((_, found), answer) in lost.iter_mut().zip(answers) {
+            *found = Some(answer);
+        }
+        self.find_in(registry, state, lost.into_iter())
+    }
+
+    /// Looks for the entries of good proofs in a log that is known, and keeps what shows that it has them.
+    fn find_in<'p: 'f, 'f>(
+        &self,
+        registry: &Registry<'_>,
+        state: LogState,
+        packages: impl Iterator<Item = &'f mut (&'p Package, Option<Evidence>)>,
+    ) -> LogState {
+        let LogState::Seen(seen) = state else { return state };
+        let goods = packages.filter(|(_, found)| matches!(found, Some(Evidence::Good(_))));
+        let (packages, mut evidence): (Vec<_>, Vec<_>) =
+            goods.filter_map(|(package, found)| Some((*package, found.as_mut()?))).unzip();
+        match in_log::find(&seen, registry, &mut evidence) {
+            Err(state) => state,
+            Ok(inclusions) => {
+                for (package, (evidence, inclusion)) in packages.iter().zip(evidence.iter().zip(inclusions)) {
+                    if let (Evidence::Good(good), Some(inclusion)) = (&**evidence, inclusion) {
+                        let signed = &seen.checkpoint.signed;
+                        let index = good.logged.as_ref().map_or(0, |logged| logged.index);
+                        let in_log =
+                            |proof: &str| Saved::in_log(proof, index, inclusion.clone(), signed.clone());
+                        self.keep_in_log(package, &good.hash, &in_log);
+                    }
+                }
+                LogState::Seen(seen)
+            }
+        }
     }
 
     /// Whether all was kept. That there is no cache costs questions, and nothing else.
@@ -154,13 +255,33 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// Keeps a proof, which is kept already, with what shows its place in the log.
+    fn keep_in_log(
+        &self,
+        package: &Package,
+        hash: &[u8; 32],
+        in_log: &dyn Fn(&str) -> Result<Saved, proof::Error>,
+    ) {
+        let Package { index, name, version, .. } = package;
+        for folder in self.saved.iter().chain([&self.cache]) {
+            let kept = folder.folder.read(index, name, version).and_then(|bytes| Saved::parse(&bytes).ok());
+            let of_it = kept.filter(|kept| *hash == sha256(kept.proof()));
+            if let Some(Ok(saved)) = of_it.map(|kept| in_log(kept.proof())) {
+                folder.keep(package, saved.to_string().as_bytes());
+            }
+        }
+    }
+
     /// What is kept, if anything is: by a trusted key, or else what holds.
     fn kept(&self, package: &Package, trust: &Trust) -> Option<Evidence> {
         let mut found = None;
         for folder in &self.kept {
             let Some(bytes) = folder.read(&package.index, &package.name, &package.version) else { continue };
-            let evidence = prove(package, &bytes, Source::Kept);
-            if evidence.is_trusted(package, trust) {
+            let mut evidence = prove(package, &bytes, Source::Kept);
+            if self.offline {
+                in_log::by_what_is_kept(&mut evidence, &bytes, package, trust, self.context.cargo.home());
+            }
+            if evidence.is_enough(package, trust) {
                 self.keep(package, &bytes);
                 return Some(evidence);
             }
@@ -171,43 +292,108 @@ impl<'a> Places<'a> {
         found
     }
 
-    /// Asks a registry for the proofs of these packages of it.
-    fn ask(&self, index: &str, packages: &[&Package]) -> Vec<Evidence> {
-        let all = |evidence: &dyn Fn() -> Evidence| packages.iter().map(|_| evidence()).collect();
-        let Some(Own { url, .. }) = self.own.get(index) else { return all(&|| Evidence::None) };
+    /// The registry, ready to be asked.
+    fn open(&self, index: &str, trust: &Trust) -> Result<Remote<'_>, Unasked> {
+        let Some(Own { url, .. }) = self.own.get(index) else {
+            return Err(Unasked::Withheld("it is not one of yours".into()));
+        };
         if index == CRATES_IO {
-            return all(&|| Evidence::NotLookedFor("crates.io gives no proofs"));
+            return Err(Unasked::Nowhere("crates.io gives no proofs"));
         }
         if url.sparse_base().is_none() {
-            let why = "a registry whose index is a git repository cannot be asked";
-            return all(&|| Evidence::NotLookedFor(why));
+            return Err(Unasked::Nowhere("a registry whose index is a git repository cannot be asked"));
         }
         if self.offline {
-            return all(&|| Evidence::Withheld("no proof of it is kept, and --offline asks nobody".into()));
+            return Err(Unasked::Withheld("no proof of it is kept, and --offline asks nobody".into()));
         }
         match Remote::open(url, self.enrollments.registry(url), self.context) {
+            Ok(remote) if !remote.has_api() && self.gives_proofs(index, trust) => Err(Unasked::NoProof(
+                "its index names no API that could be asked, and it is a registry that gives proofs",
+            )),
             Ok(remote) if !remote.has_api() => {
-                all(&|| Evidence::NotLookedFor("a registry whose index names no API gives no proofs"))
+                Err(Unasked::Nowhere("a registry whose index names no API gives no proofs"))
             }
-            Ok(remote) => self.ask_each(&remote, index, packages),
-            Err(error) => {
-                let why = escape(&sentence(&error));
-                all(&|| Evidence::Withheld(why.clone()))
+            Ok(remote) => Ok(remote),
+            Err(error) => Err(Unasked::Withheld(escape(&sentence(&error)))),
+        }
+    }
+
+    /// Whether a registry is known to give proofs, so that it cannot say otherwise by naming no API: its tokens are signed here, its log's
+    /// key is known, or a proof of it is kept which is not from a place that the person's list names.
+    fn gives_proofs(&self, index: &str, trust: &Trust) -> bool {
+        let is_elsewhere = || trust.places(index).iter().any(|(whose, _)| *whose == Whose::Own);
+        self.enrollments.signing(index).is_some()
+            || !matches!(trust.of_log(index), Ok(None))
+            || self.kept.iter().any(|kept| kept.has_any(index)) && !is_elsewhere()
+    }
+
+    /// A registry that is [known](Self::knows), to be asked for files. Why it cannot be is safe to show.
+    pub(super) fn files_of(&self, index: &str) -> Result<Remote<'_>, String> {
+        let Some(Own { url, .. }) = self.own.get(index) else { return Err("it is not one of yours".into()) };
+        if url.sparse_base().is_none() && index != CRATES_IO {
+            return Err("its index is a git repository, with which --deep cannot compare a file".into());
+        }
+        let remote = Remote::open(url, self.enrollments.registry(url), self.context);
+        remote.map_err(|error| escape(&sentence(&error)))
+    }
+
+    /// Looks for the proofs of packages that their registry has none of, or that cannot be asked of it.
+    fn elsewhere(&self, packages: &[&Package], answers: Vec<Evidence>, trust: &Trust) -> Vec<Evidence> {
+        if self.offline {
+            return answers;
+        }
+        let is_none = |answer: &Evidence| matches!(answer, Evidence::None(_) | Evidence::NotLookedFor(_));
+        let without: Vec<_> = packages
+            .iter()
+            .zip(&answers)
+            .filter(|(_, answer)| is_none(answer))
+            .map(|(package, _)| *package)
+            .collect();
+        let mut progress = Ui::silent().progress("looking elsewhere for proofs".to_owned(), without.len());
+        let at = |done| progress.at(done);
+        let found = parallel::each(&without, AT_ONCE, at, |package| self.find_elsewhere(package, trust));
+        let mut found = found.into_iter();
+        let answer =
+            |answer| if is_none(&answer) { found.next().flatten().unwrap_or(answer) } else { answer };
+        answers.into_iter().map(answer).collect()
+    }
+
+    fn find_elsewhere(&self, package: &Package, trust: &Trust) -> Option<Evidence> {
+        let Package { index, name, version, checksum } = package;
+        let home = self.context.cargo.home();
+        let manifest = || elsewhere::manifest_in_cache(home, name, version, (*checksum)?);
+        match self.elsewhere.find(&trust.places(index), (name, version), manifest) {
+            Found::Nowhere => None,
+            Found::Withheld(why) => Some(Evidence::Withheld(why)),
+            Found::Proof { bytes, at } => {
+                let mut evidence = prove(package, &bytes, at);
+                if let Evidence::Good(good) = &mut evidence {
+                    // There is no registry that could say whose key it is.
+                    (good.signer.user, good.logged) = (None, None);
+                    self.keep(package, &bytes);
+                }
+                Some(evidence)
             }
         }
     }
 
-    fn ask_each(&self, remote: &Remote<'_>, index: &str, packages: &[&Package]) -> Vec<Evidence> {
+    /// Asks a registry for the proofs of these packages of it.
+    fn ask_each(
+        &self,
+        remote: &Remote<'_>,
+        index: &str,
+        patience: &Patience,
+        packages: &[&Package],
+    ) -> Vec<Evidence> {
         let shown = self.shown(index);
         let mut progress = Ui::silent().progress(format!("asking {shown} for proofs"), packages.len());
-        let patience = Patience::from(Instant::now());
         parallel::each(
             packages,
             AT_ONCE,
             |done| progress.at(done),
             |package| {
                 if let Some(why) = patience.is_over(Instant::now()) {
-                    return Evidence::Withheld(format!("{shown} {why}, and was asked no more"));
+                    return Evidence::Withheld(format!("{shown} {why}, and was not asked again"));
                 }
                 match remote.proof(&package.name, &package.version) {
                     Ok(bytes) => {
@@ -217,12 +403,10 @@ impl<'a> Places<'a> {
                         }
                         evidence
                     }
-                    Err(Error::NoProof { .. }) => Evidence::None,
+                    Err(Error::NoProof { .. }) => Evidence::None(NO_PROOF),
                     Err(error) if is_endless(&error) => Evidence::Bad(escape(&sentence(&error))),
                     Err(error) => {
-                        if is_silence(&error) {
-                            patience.silent.fetch_add(1, Ordering::Relaxed);
-                        }
+                        patience.failed(&error);
                         Evidence::Withheld(escape(&sentence(&error)))
                     }
                 }
@@ -231,51 +415,13 @@ impl<'a> Places<'a> {
     }
 }
 
-impl Evidence {
-    /// Whether a key has signed that is trusted for it.
-    fn is_trusted(&self, package: &Package, trust: &Trust) -> bool {
-        let Self::Good(good) = self else { return false };
-        let word = trust.of_key(&package.index, &package.name, &good.signer.key);
-        matches!(word, Word::Trusted { .. } | Word::Given)
-    }
-}
-
-impl Filled {
-    fn new(folder: Kept) -> Self {
-        Self { folder, failed: OnceLock::new() }
-    }
-
-    fn keep(&self, Package { index, name, version, .. }: &Package, proof: &[u8]) {
-        let is_there = || self.folder.read(index, name, version).as_deref() == Some(proof);
-        if self.failed.get().is_none()
-            && !is_there()
-            && let Err(error) = self.folder.write(index, name, version, proof)
-        {
-            // Of several threads the first one's error is as good as any.
-            let _ = self.failed.set(error);
+impl Unasked {
+    fn evidence(&self) -> Evidence {
+        match self {
+            Self::Nowhere(why) => Evidence::NotLookedFor(why),
+            Self::NoProof(why) => Evidence::None(why),
+            Self::Withheld(why) => Evidence::Withheld(why.clone()),
         }
-    }
-}
-
-/// How long a registry is asked.
-struct Patience {
-    silent: AtomicU32,
-    until: Instant,
-}
-
-impl From<Instant> for Patience {
-    fn from(now: Instant) -> Self {
-        Self { silent: AtomicU32::new(0), until: now + BUDGET }
-    }
-}
-
-impl Patience {
-    /// Why it is asked no more.
-    fn is_over(&self, now: Instant) -> Option<&'static str> {
-        if self.silent.load(Ordering::Relaxed) >= PATIENCE {
-            return Some("did not answer");
-        }
-        (now >= self.until).then_some("was too slow")
     }
 }
 
@@ -300,67 +446,4 @@ fn own<'p>(
         }
     }
     Ok(own)
-}
-
-/// Whether a proof shows that somebody has signed this very file. Its place in the registry's log, where it says one, has to hold as
-/// well: this is where that is asked.
-fn prove(package: &Package, bytes: &[u8], source: Source) -> Evidence {
-    let bad = |error: &dyn std::error::Error| Evidence::Bad(sentence(error));
-    let proof = match Proof::parse(bytes) {
-        Ok(proof) => proof,
-        Err(error) => return bad(&error),
-    };
-    if !proof.is_about(&package.index, &package.name, &package.version) {
-        let of = format!("{} {} of {}", proof.name, proof.version, proof.index);
-        return Evidence::Bad(format!("the proof is one for {}", escape(&of)));
-    }
-    if Some(proof.checksum) != package.checksum {
-        return Evidence::Bad(format!("the proof is one for a file with the checksum {}", proof.checksum));
-    }
-    let signed = match proof.signed() {
-        Ok(signed) => signed,
-        Err(error) => return bad(&error),
-    };
-    match proof.logged().transpose() {
-        Ok(logged) => {
-            let signer = Signer::of(&proof, logged.as_ref(), source);
-            Evidence::Good(Box::new(Good { signer, signed, logged }))
-        }
-        Err(error) => bad(&error),
-    }
-}
-
-/// Whether what was answered is longer than any proof.
-fn is_endless(error: &Error) -> bool {
-    matches!(http(error), Some(http::Error::TooLong { .. }))
-}
-
-/// Whether nothing answered at all.
-fn is_silence(error: &Error) -> bool {
-    http(error).is_some()
-}
-
-fn http(error: &Error) -> Option<&http::Error> {
-    match error {
-        Error::Fetch { source, .. } => match &**source {
-            greeting::Error::Http(error) => Some(error),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_registry_that_answers_slowly_is_given_up_too() {
-        let start = Instant::now();
-        let patience = Patience::from(start);
-        assert_eq!(patience.is_over(start + BUDGET - Duration::from_secs(1)), None);
-        assert_eq!(patience.is_over(start + BUDGET), Some("was too slow"));
-        patience.silent.store(PATIENCE, Ordering::Relaxed);
-        assert_eq!(patience.is_over(start), Some("did not answer"));
-    }
 }

@@ -1,10 +1,13 @@
 //! What the evidence about a package comes to, by what the lists say.
 
 use asymmetric_token::Checksum;
+use crate_file::index::Served;
 
-use super::Source;
-use super::evidence::{Evidence, Good, Places};
+use super::evidence::Places;
+use super::found::{Evidence, Good};
+use super::place;
 use super::verdict::Verdict;
+use crate::index_url::CRATES_IO;
 use crate::lock_file::Package;
 use crate::text::escape;
 use crate::trust::{News, Rotation, Trust, Unsigned, Whose, Word};
@@ -20,6 +23,9 @@ pub(super) struct Judgement<'a> {
     /// What can be recorded, so that it is trusted.
     pub(super) news: Option<News>,
 }
+
+/// What came of comparing a file with the index: what the index has, or how the package stands then, and why, safe to show.
+pub(super) type Compared = Result<Served, (Verdict, String)>;
 
 /// What is known of a package before anybody looks for a proof.
 pub(super) enum Before<'a> {
@@ -64,14 +70,15 @@ pub(super) fn judge<'a>(
         Evidence::Good(good) => signed(package, good, trust),
         Evidence::Bad(why) => plain(Verdict::Bad, why),
         Evidence::Withheld(why) => plain(Verdict::Withheld, why),
-        Evidence::None => match unsigned() {
+        Evidence::LogRefused(why) => plain(Verdict::LogRefused, why),
+        Evidence::None(why) => match unsigned() {
             Unsigned::NotRequired(whose) => {
                 plain(Verdict::UnsignedAllowed, format!("no list wants it signed{}", by(whose)))
             }
             Unsigned::Refused(whose) => {
                 plain(Verdict::Unsigned, format!("every version of it is signed{}", by(whose)))
             }
-            _ => plain(Verdict::Unsigned, "the registry has no proof of it".into()),
+            _ => plain(Verdict::Unsigned, why.into()),
         },
         Evidence::NotLookedFor(why) => match unsigned() {
             Unsigned::Refused(whose) => {
@@ -84,9 +91,8 @@ pub(super) fn judge<'a>(
 
 fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement<'a> {
     let from = &good.signer;
-    // Whoever can write into a folder is not to have their key offered.
     let news = |rotation: Option<&Rotation>| {
-        (from.source == Source::Registry).then(|| News {
+        from.source.may_be_recorded().then(|| News {
             index: package.index.clone(),
             name: package.name.clone(),
             key: from.key,
@@ -101,7 +107,10 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
         }
         Word::Given => (Verdict::Trusted, "signed by the key given with --key".into(), None),
         Word::New => {
-            let text = format!("file and signature good; signer {signer}, not in your list for it yet");
+            let mut text = format!("file and signature good; signer {signer}, not in your list for it yet");
+            if from.source.url().is_some() || package.index == CRATES_IO {
+                text += "; anybody can sign anybody's crate there, so this says nothing of its author";
+            }
             (Verdict::NewSigner, text, news(None))
         }
         Word::NotGiven => (
@@ -130,6 +139,15 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
             }
         }
     };
+    let too_few = trust.too_few(&package.index, &package.name, &good.signers);
+    let (verdict, text) = match too_few.filter(|_| verdict == Verdict::Trusted) {
+        Some(too_few) => {
+            (Verdict::TooFewApprovals, format!("{text}; {}{}", too_few.in_words(), by(too_few.whose)))
+        }
+        None => (verdict, text),
+    };
+    let in_log = place::in_words(good.logged.as_ref(), good.place);
+    let text = if in_log.is_empty() { text } else { format!("{text}; {in_log}") };
     Judgement { package, verdict, text, good: Some(good), news }
 }
 
@@ -142,10 +160,31 @@ fn by(whose: Whose) -> &'static str {
 }
 
 impl<'a> Judgement<'a> {
-    /// Whether all that could be recorded comes from a folder.
-    pub(super) fn is_new_and_only_kept(&self) -> bool {
-        let is_kept = self.good.as_ref().is_some_and(|good| good.signer.source == Source::Kept);
-        is_kept && self.verdict == Verdict::NewSigner
+    /// Why a new signer is not recorded, if that cannot be.
+    pub(super) fn why_not_recorded(&self) -> Option<&'static str> {
+        let good = self.good.as_ref().filter(|_| self.verdict == Verdict::NewSigner)?;
+        good.signer.source.why_not_recorded()
+    }
+
+    /// The URL of the proof, where that is not the registry's.
+    pub(super) fn proof_url(&self) -> Option<&str> {
+        self.good.as_ref()?.signer.source.url()
+    }
+
+    /// What came of comparing its file with the index. Where that is not good, nothing of it is recorded.
+    pub(super) fn compared(&mut self, compared: Compared) {
+        match compared {
+            Ok(Served { yanked }) => {
+                let yanked = if yanked { ", and that it is yanked" } else { "" };
+                self.text += &format!("; the index says what the file says{yanked}");
+            }
+            Err((verdict, why)) => {
+                self.news = None;
+                if verdict > self.verdict {
+                    (self.verdict, self.text) = (verdict, why);
+                }
+            }
+        }
     }
 
     fn new(package: &'a Package, verdict: Verdict, text: impl Into<String>) -> Self {

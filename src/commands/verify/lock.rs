@@ -4,17 +4,21 @@
 //! needs to be downloaded. Lock file and the list beside it are a project's, and may be a stranger's: they decide neither who is asked
 //! nor what is remembered.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use super::Verify;
+use super::deep;
 use super::evidence::Places;
 use super::judgement::{self, Before, Judgement};
+use super::log::Logs;
 use super::report;
 use super::verdict::Verdict;
 use crate::cargo_config::Detour;
 use crate::context::Context;
 use crate::error::Error;
+use crate::index_url::CRATES_IO;
 use crate::lock_file::{LockFile, Package};
 use crate::text::escape;
 use crate::trust::{self, News, Rotation, Trust};
@@ -27,12 +31,15 @@ pub(super) fn run(path: &Path, arguments: &Verify, context: &Context) -> Result<
     let trust = Trust::load(context.cargo.home(), &arguments.key, Some(folder))?;
     let mut places = Places::new(&lock.packages, arguments, context)?;
     builds_what_is_locked(folder, &places, context)?;
-    let mut judgements = judgements(&lock.packages, &trust, &places);
+    let (mut judgements, logs) = judgements(&lock.packages, &trust, &places)?;
     places.kept_all()?;
+    if arguments.deep {
+        deep::look(&mut judgements, &places);
+    }
     if arguments.remember {
         remember(&mut judgements, &trust, arguments, context, &places)?;
     }
-    report::report(&judgements, &lock.apart, &places, arguments.json)
+    report::report(&judgements, &logs, &lock.apart, &places, arguments.json)
 }
 
 /// Whether the project leaves cargo to build what its lock file names, which is all that is verified.
@@ -44,12 +51,18 @@ fn builds_what_is_locked(folder: &Path, places: &Places<'_>, context: &Context) 
     }
 }
 
-fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -> Vec<Judgement<'a>> {
+/// How each package stands, and the registries' logs.
+fn judgements<'a>(
+    packages: &'a [Package],
+    trust: &Trust,
+    places: &Places<'_>,
+) -> Result<(Vec<Judgement<'a>>, Logs<'a>), Error> {
     let beforehand: Vec<_> =
         packages.iter().map(|package| judgement::beforehand(package, trust, places)).collect();
     let is_open = |before: &Before<'_>| matches!(before, Before::Open(_));
     let open = packages.iter().zip(&beforehand).filter(|(_, before)| is_open(before));
-    let mut evidence = places.look(&open.map(|(package, _)| package).collect::<Vec<_>>(), trust).into_iter();
+    let looked = places.look(&open.map(|(package, _)| package).collect::<Vec<_>>(), trust)?;
+    let mut evidence = looked.evidence.into_iter();
     let judged = packages.iter().zip(beforehand).map(|(package, before)| match before {
         Before::Judged(judgement) => *judgement,
         Before::Open(checksum) => {
@@ -57,7 +70,7 @@ fn judgements<'a>(packages: &'a [Package], trust: &Trust, places: &Places<'_>) -
             judgement::judge(package, checksum, evidence, trust)
         }
     });
-    judged.collect()
+    Ok((judged.collect(), looked.logs))
 }
 
 /// Shows each new key with its crates, asks once, and records all of them. That a key takes the place of a trusted one is asked for each
@@ -77,16 +90,28 @@ fn remember(
             news.push(found.clone());
         }
     }
-    if judgements.iter().any(Judgement::is_new_and_only_kept) {
-        ui.note("a key that only a kept proof names is not recorded: the registry has to answer for it in the same run");
+    for why in judgements.iter().filter_map(Judgement::why_not_recorded).collect::<BTreeSet<_>>() {
+        ui.note(why);
     }
     let (rotations, new): (Vec<_>, Vec<_>) = news.into_iter().partition(|news| news.rotation.is_some());
     let mut agreed = Vec::new();
     if !new.is_empty() {
-        for line in lines(&new, trust, places) {
+        let url = |news: &News| {
+            let mut of_it = judgements.iter().filter(|judgement| judgement.news.as_ref() == Some(news));
+            of_it.find_map(Judgement::proof_url)
+        };
+        for line in lines(&new, trust, places, url) {
             ui.say(line);
         }
-        ui.note("the registry says whose keys these are; only whoever publishes the crates can tell you");
+        if new.iter().any(|news| url(news).is_none()) {
+            ui.note("the registry says whose keys these are; only whoever publishes the crates can tell you");
+        }
+        if new.iter().any(|news| url(news).is_some()) {
+            ui.note("no registry says whose key it is that the proof at a URL names; only whoever publishes the crate can tell you");
+        }
+        if new.iter().any(|news| news.index == CRATES_IO) {
+            ui.note("at crates.io not even the registry says it: anybody can have signed anybody's crate");
+        }
         if !arguments.yes && !ui.confirm("Trust each of these keys for its crates?", deadline)? {
             return Err(Error::Declined);
         }
@@ -129,8 +154,13 @@ fn agreed_to(rotations: Vec<News>, ui: &Ui, deadline: Duration) -> Result<Vec<Ne
     Ok(rotations.into_iter().filter(is_agreed).collect())
 }
 
-/// A line for each key: whose it is, and what it signs.
-fn lines(news: &[News], trust: &Trust, places: &Places<'_>) -> Vec<String> {
+/// A line for each key: whose it is, what it signs, and at which URL it is found if no registry gives it.
+fn lines<'a>(
+    news: &[News],
+    trust: &Trust,
+    places: &Places<'_>,
+    url: impl Fn(&News) -> Option<&'a str>,
+) -> Vec<String> {
     let mut lines: Vec<(&News, Vec<&News>)> = Vec::new();
     for news in news {
         match lines.iter_mut().find(|(one, _)| (one.key, &one.index) == (news.key, &news.index)) {
@@ -147,7 +177,9 @@ fn lines(news: &[News], trust: &Trust, places: &Places<'_>) -> Vec<String> {
         } else {
             String::new()
         };
-        format!("{called}  {}  for {names} of {registry}{another}", one.key)
+        let found = crates.iter().find_map(|news| url(news));
+        let found = found.map(|url| format!(", by the proof at {}", escape(url))).unwrap_or_default();
+        format!("{called}  {}  for {names} of {registry}{found}{another}", one.key)
     };
     lines.into_iter().map(line).collect()
 }

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::evidence::{Good, Places};
+use super::evidence::Places;
+use super::found::Good;
 use super::judgement::Judgement;
+use super::log::LogState;
+use super::place;
 use super::verdict::Verdict;
 use crate::commands::{print, print_json, print_styled};
 use crate::error::Error;
@@ -13,15 +16,18 @@ use crate::text::escape;
 /// Says how each package stands, and fails with the worst of it.
 pub(super) fn report(
     judgements: &[Judgement<'_>],
+    logs: &[(&str, LogState)],
     apart: &[Apart],
     places: &Places<'_>,
     as_json: bool,
 ) -> Result<(), Error> {
-    let worst = judgements.iter().map(|judgement| judgement.verdict).max().unwrap_or(Verdict::Trusted);
+    let of_packages = judgements.iter().map(|judgement| judgement.verdict);
+    let of_logs = logs.iter().map(|(_, log)| verdict(log));
+    let worst = of_packages.chain(of_logs).max().unwrap_or(Verdict::Trusted);
     if as_json {
-        print_json(&in_json(judgements, apart, worst))?;
+        print_json(&in_json(judgements, logs, apart, worst))?;
     } else {
-        table(judgements, apart, places)?;
+        table(judgements, logs, apart, places)?;
     }
     if worst.holds() {
         return Ok(());
@@ -30,7 +36,21 @@ pub(super) fn report(
     Err(Error::NotTrusted { packages, worst: worst.as_str(), code: worst.exit_code(), next: worst.next() })
 }
 
-fn table(judgements: &[Judgement<'_>], apart: &[Apart], places: &Places<'_>) -> Result<(), Error> {
+/// What a registry's log comes to by itself.
+fn verdict(log: &LogState) -> Verdict {
+    match log {
+        LogState::KeyUnknown | LogState::Seen(_) => Verdict::Trusted,
+        LogState::Unreachable(_) => Verdict::Withheld,
+        LogState::Refused(_) => Verdict::LogRefused,
+    }
+}
+
+fn table(
+    judgements: &[Judgement<'_>],
+    logs: &[(&str, LogState)],
+    apart: &[Apart],
+    places: &Places<'_>,
+) -> Result<(), Error> {
     for Apart { name, version, source } in apart {
         let from = source.as_deref().map_or("this workspace".into(), escape);
         print(format_args!("{:WORDS$}  {} {}  from {from}", "no registry", escape(name), escape(version)))?;
@@ -48,6 +68,11 @@ fn table(judgements: &[Judgement<'_>], apart: &[Apart], places: &Places<'_>) -> 
         let indent = WORDS - verdict.as_str().len();
         let text = format!("{:indent$}  {:width$}  {of}{text}", "", names(judgement));
         print_styled(verdict.style(), verdict.as_str(), text)?;
+    }
+    for (index, log) in logs {
+        let text =
+            format!("{:indent$}  of {}: {}", "", places.shown(index), log.in_words(), indent = WORDS - 3);
+        print_styled(verdict(log).style(), "log", text)?;
     }
     print(summary(judgements, apart))
 }
@@ -80,7 +105,12 @@ fn counts(judgements: &[Judgement<'_>]) -> Vec<(Verdict, usize)> {
     verdicts.chunk_by(PartialEq::eq).map(|same| (same[0], same.len())).collect()
 }
 
-fn in_json(judgements: &[Judgement<'_>], apart: &[Apart], worst: Verdict) -> Value {
+fn in_json(
+    judgements: &[Judgement<'_>],
+    logs: &[(&str, LogState)],
+    apart: &[Apart],
+    worst: Verdict,
+) -> Value {
     let counts =
         counts(judgements).into_iter().map(|(verdict, count)| (verdict.as_str().to_owned(), count.into()));
     json!({
@@ -90,6 +120,11 @@ fn in_json(judgements: &[Judgement<'_>], apart: &[Apart], worst: Verdict) -> Val
         "exit-code": worst.exit_code(),
         "counts": counts.collect::<serde_json::Map<_, _>>(),
         "packages": judgements.iter().map(package).collect::<Vec<_>>(),
+        "logs": logs.iter().map(|(index, log)| {
+            let mut json = log.json();
+            json["index"] = (*index).into();
+            json
+        }).collect::<Vec<_>>(),
         "apart": apart.iter().map(|apart| json!({
             "name": apart.name,
             "vers": apart.version,
@@ -111,12 +146,13 @@ fn package(judgement: &Judgement<'_>) -> Value {
     })
 }
 
-fn signature(Good { signer, signed, logged }: &Good) -> Value {
+fn signature(Good { signer, signed, logged, place, .. }: &Good) -> Value {
     json!({
         "public": signer.key.to_string(),
         "key-id": signer.key.id().to_string(),
         "signed-at": signed.at.to_string(),
-        "user": logged.as_ref().map(|logged| &logged.user),
+        "user": signer.user,
         "logged-at": logged.as_ref().map(|logged| logged.time.to_string()),
+        "log": logged.as_ref().map(|logged| place::json(logged, *place)),
     })
 }

@@ -23,10 +23,14 @@ pub(super) enum Verdict {
     Withheld,
     /// The lock file does not say which file it is.
     NoChecksum,
+    /// A trusted key has signed this file, and fewer of them than a list wants.
+    TooFewApprovals,
     /// Another key than the trusted ones has signed this file.
     ChangedSigner,
     /// The proof is wrong, or is of another file.
     Bad,
+    /// The registry's log is not the one that is known, or not what it was.
+    LogRefused,
 }
 
 impl Verdict {
@@ -41,8 +45,10 @@ impl Verdict {
             Self::UnknownRegistry => "unknown registry",
             Self::Withheld => "withheld or unreachable",
             Self::NoChecksum => "no checksum",
+            Self::TooFewApprovals => "too few approvals",
             Self::ChangedSigner => "changed signer",
             Self::Bad => "bad",
+            Self::LogRefused => "log refused",
         }
     }
 
@@ -55,8 +61,10 @@ impl Verdict {
             Self::UnknownRegistry => 12,
             Self::Withheld => 13,
             Self::NoChecksum => 14,
+            Self::TooFewApprovals => 18,
             Self::ChangedSigner => 15,
             Self::Bad => 16,
+            Self::LogRefused => 17,
         }
     }
 
@@ -69,7 +77,12 @@ impl Verdict {
             Self::Trusted => GOOD,
             Self::UnsignedAllowed | Self::NotLookedFor => Style::new(),
             Self::NewSigner | Self::Unsigned | Self::UnknownRegistry => WARNING,
-            Self::Withheld | Self::NoChecksum | Self::ChangedSigner | Self::Bad => BAD,
+            Self::Withheld
+            | Self::NoChecksum
+            | Self::TooFewApprovals
+            | Self::ChangedSigner
+            | Self::Bad
+            | Self::LogRefused => BAD,
         }
     }
 
@@ -90,10 +103,14 @@ impl Verdict {
             Self::NoChecksum => {
                 "have cargo write the checksum: remove the package from Cargo.lock, then run `cargo fetch`"
             }
+            Self::TooFewApprovals => {
+                "do not build it until whoever publishes the crate tells you why fewer people approved this version"
+            }
             Self::ChangedSigner => {
                 "ask whoever publishes the crate if they have a new key; then `yk-cargo verify NAME@VERS --registry REGISTRY --remember`"
             }
             Self::Bad => "do not build it; tell whoever runs the registry",
+            Self::LogRefused => "do not build it; `yk-cargo audit REGISTRY` looks at the log alone",
         }
     }
 }

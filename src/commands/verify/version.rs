@@ -3,66 +3,91 @@
 use std::fs::File;
 use std::io::{Cursor, Read, Seek};
 use std::path::Path;
+use std::time::Instant;
 
-use asymmetric_token::{Checksum, PublicKey};
+use asymmetric_token::{Checksum, CrateName, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use crate_file::index::{Served, served};
-use crate_file::metadata;
+use crate_file::index::Served;
 use jiff::Timestamp;
+use semver::Version;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::deep::index_says;
+use super::elsewhere::{self, Elsewhere, Found};
 use super::fetch::Remote;
+use super::log::{Keeping, Registry as LogOf};
+use super::patience::Patience;
 use super::{Signer, Source, Verify};
+use crate::cargo_config;
 use crate::commands::finding::{Finding, Verdict};
 use crate::commands::{print, print_json, sha256};
 use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
-use crate::index_url::IndexUrl;
+use crate::folder;
+use crate::index_url::{CRATES_IO, IndexUrl};
 use crate::piv::P384;
 use crate::piv::attestation::Attestation;
-use crate::proof::{self, Logged, Proof};
+use crate::proof::{self, Proof, Saved};
 use crate::text::{escape, escape_path};
 use crate::trust::{self, News, Trust, Word};
 use crate::ui::Ui;
 
+mod logged;
+
+use logged::InLog;
+
 /// Verifies what the arguments name.
 pub(super) fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
-    let Evidence { proof, file, index_file, index } = evidence(arguments, context)?;
+    if arguments.remember && arguments.proof.is_some() {
+        return Err(Error::Usage(
+            "--remember records no key that only a file of --proof names: leave out --proof, so that the registry has to answer for it",
+        ));
+    }
+    let home = context.cargo.home();
+    let trust = Trust::load(home, &arguments.key, None)?;
+    let Evidence { proof, source, file, index_file, index, in_log } = evidence(arguments, &trust, context)?;
+    let signer = signer(&proof, source);
     let mut findings = Findings::default();
     findings.file(&proof, file.checksum, &file.source);
     findings.signature(&proof, arguments, index.as_deref());
     if file.checksum == proof.checksum {
         findings.index(&proof, file, index_file.as_deref());
     }
-    let home = context.cargo.home();
-    let trust = Trust::load(home, &arguments.key, None)?;
+    findings.0.extend(in_log.finding(&proof));
     let word = trust.of_key(&proof.index, &proof.name, &proof.public);
-    let mut trusted = trusted(&word);
+    let mut trusted = trusted(&word, &proof.index);
     let holds = findings.failed() == 0;
     if arguments.remember && holds && trusted.is_err() && may_be_recorded(&word, arguments.yes) {
-        if !arguments.yes {
-            agreed(&word, &proof, context)?;
+        match signer.source.why_not_recorded() {
+            Some(why) => Ui::silent().note(why),
+            None => {
+                if !arguments.yes {
+                    agreed(&word, &proof, &signer.source, context)?;
+                }
+                trust::remember(home, &[news(&word, &proof, &signer)])?;
+                trusted = Ok(format!("recorded now in {}", trust::path(home).display()));
+            }
         }
-        trust::remember(home, &[news(&word, &proof)])?;
-        trusted = Ok(format!("recorded now in {}", trust::path(home).display()));
     }
-    findings.trust(&proof, trusted);
-    findings.audit_log(&proof);
+    findings.trust(&proof, trusted, &signer.source);
+    findings.approvals(&proof, &trust);
     findings.attestation(&proof);
-    findings.report(arguments.json, &proof, &trust)
+    findings.report(arguments.json, &proof, &in_log, &signer.in_words(&trust))
 }
 
 /// What is to be verified.
 struct Evidence {
     proof: Proof,
+    source: Source,
     file: CrateFile,
     /// The index's file of the crate; `None` if no registry was asked.
     index_file: Option<Vec<u8>>,
     /// The registry's index URL, if one was named.
     index: Option<IndexUrl>,
+    in_log: InLog,
 }
 
 /// A crate file, of which nothing is known but its checksum.
@@ -83,7 +108,7 @@ impl<T: Read + Seek> Bytes for T {}
 impl CrateFile {
     fn open(path: &Path) -> Result<Self, Error> {
         let opened = || {
-            let mut file = File::open(path)?;
+            let mut file = folder::open_foreign(path)?;
             let checksum = Checksum(sha256(&mut file)?);
             Ok((checksum, file.metadata()?.len(), file))
         };
@@ -102,7 +127,7 @@ impl CrateFile {
     }
 }
 
-fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
+fn evidence(arguments: &Verify, trust: &Trust, context: &Context) -> Result<Evidence, Error> {
     let enrollments = Enrollments::load(context.cargo.home())?;
     let registry = match &arguments.registry {
         Some(name_or_url) => Some(registry(name_or_url, &enrollments, context)?),
@@ -110,31 +135,73 @@ fn evidence(arguments: &Verify, context: &Context) -> Result<Evidence, Error> {
     };
     let index = registry.as_ref().map(|(index, _)| index.clone());
     if let (Some(proof), Some(file)) = (&arguments.proof, &arguments.crate_file) {
-        let proof = Proof::parse(&read(proof)?)?;
-        return Ok(Evidence { proof, file: CrateFile::open(file)?, index_file: None, index });
+        let saved = Saved::parse(&read(proof)?)?;
+        let proof = Proof::parse(saved.proof().as_bytes())?;
+        let in_log = InLog::by_what_is_kept(&proof, &saved, trust, context);
+        let (source, file) = (Source::Kept, CrateFile::open(file)?);
+        return Ok(Evidence { proof, source, file, index_file: None, index, in_log });
     }
     let (Some((name, version)), Some((index_url, enrolled))) = (&arguments.version, registry) else {
         return Err(Error::Usage("give NAME@VERS and --registry, or --crate and --proof"));
     };
     let remote = Remote::open(&index_url, enrolled, context)?;
-    let proof = Proof::parse(&remote.proof(name, version)?)?;
+    let (proof, source) = match &arguments.proof {
+        Some(proof) => (read(proof)?, Source::Kept),
+        None => proof(&remote, &index_url, (name, version), context)?,
+    };
+    let proof = Proof::parse(Saved::parse(&proof)?.proof().as_bytes())?;
     let file = match &arguments.crate_file {
         Some(file) => CrateFile::open(file)?,
         None => CrateFile::served(remote.crate_file(name, version, proof.checksum)?),
     };
     let index_file = Some(remote.index_file(name)?);
-    Ok(Evidence { proof, file, index_file, index })
+    let shown = arguments.registry.as_deref().map(escape).unwrap_or_default();
+    let patience = Patience::from(Instant::now());
+    let registry = LogOf { index: &index_url, shown, remote: &remote, patience: &patience };
+    // The log's key is recorded by `audit` and for whole lock files, and not beside a proof that may not hold.
+    let keeping = Keeping { remember: false, ..arguments.keeping(context) };
+    let in_log = InLog::look(&registry, &proof, trust, &keeping)?;
+    Ok(Evidence { proof, source, file, index_file, index, in_log })
+}
+
+/// The registry's proof; where it gives none, the one at a place that the person's list names, or the crate's manifest.
+fn proof(
+    remote: &Remote<'_>,
+    index: &IndexUrl,
+    (name, version): (&CrateName, &Version),
+    context: &Context,
+) -> Result<(Vec<u8>, Source), Error> {
+    let missing = match if *index == CRATES_IO { None } else { Some(remote.proof(name, version)) } {
+        Some(Err(missing @ Error::NoProof { .. })) => missing,
+        Some(answer) => return Ok((answer?, Source::Registry)),
+        None => Error::NoProof { version: format!("{name} {version}") },
+    };
+    let trust = Trust::load(context.cargo.home(), &[], None)?;
+    let listed = remote.listed(name, version)?;
+    let manifest = || {
+        let file = remote.crate_file(name, version, listed?).ok()?;
+        (Checksum(Sha256::digest(&file).into()) == listed?)
+            .then(|| elsewhere::manifest_in(&file[..]))
+            .flatten()
+    };
+    match Elsewhere::new(context)?.find(&trust.places(index), (name, version), manifest) {
+        Found::Proof { bytes, at } => Ok((bytes, at)),
+        Found::Nowhere => Err(missing),
+        Found::Withheld(why) => Err(Error::ProofWithheld { why }),
+    }
 }
 
 /// The index URL that a person means, and its enrollment if there is one.
-fn registry<'a>(
+pub(in crate::commands) fn registry<'a>(
     name_or_url: &str,
     enrollments: &'a Enrollments,
     context: &Context,
 ) -> Result<(IndexUrl, Option<&'a Registry>), Error> {
     match context.enrolled(enrollments, name_or_url) {
         Ok(registry) => Ok((registry.index.clone(), Some(registry))),
-        Err(Error::NotEnrolled { .. }) => Ok((context.registry(name_or_url, enrollments)?.index, None)),
+        Err(Error::NotEnrolled { .. } | Error::CargoConfig(cargo_config::Error::CratesIo)) => {
+            Ok((context.registry(name_or_url, enrollments)?.index, None))
+        }
         Err(error) => Err(error),
     }
 }
@@ -142,7 +209,7 @@ fn registry<'a>(
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(proof::LONGEST).read_to_end(&mut bytes))
+        .and_then(|file| file.take(proof::LONGEST_SAVED).read_to_end(&mut bytes))
         .map_err(|source| Error::File { file: path.to_owned(), source })?;
     Ok(bytes)
 }
@@ -152,7 +219,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// Why the key is trusted, or why not.
-fn trusted(word: &Word<'_>) -> Result<String, String> {
+fn trusted(word: &Word<'_>, index: &str) -> Result<String, String> {
     match word {
         Word::Given => Ok("given with --key".into()),
         Word::Trusted { name, .. } => Ok(format!("{}, named in signers.toml for this crate", escape(name))),
@@ -160,6 +227,9 @@ fn trusted(word: &Word<'_>) -> Result<String, String> {
             Err("is not one of those in signers.toml for this crate, and one of those has signed that this one takes its place".into())
         }
         Word::Changed { .. } => Err("is not one of those in signers.toml for this crate".into()),
+        Word::New if index == CRATES_IO => Err(
+            "is not one that you have said you trust, and at crates.io anybody can sign anybody's crate: the signature says nothing of its author".into(),
+        ),
         Word::New => Err("is not one that you have said you trust".into()),
         Word::NotGiven => Err("is not the one given with --key".into()),
     }
@@ -172,7 +242,7 @@ fn may_be_recorded(word: &Word<'_>, yes: bool) -> bool {
 }
 
 /// What is recorded of the key. What the registry calls its owner is what it is called, until the person changes that.
-fn news(word: &Word<'_>, proof: &Proof) -> News {
+fn news(word: &Word<'_>, proof: &Proof, signer: &Signer) -> News {
     let rotation = match word {
         Word::Changed { rotation, .. } => rotation.cloned(),
         _ => None,
@@ -181,19 +251,21 @@ fn news(word: &Word<'_>, proof: &Proof) -> News {
         index: proof.index.clone(),
         name: proof.name.clone(),
         key: proof.public,
-        called: signer(proof).suggested_name(),
+        called: signer.suggested_name(),
         rotation,
     }
 }
 
 /// The person says yes to this key, having seen what it is for.
-fn agreed(word: &Word<'_>, proof: &Proof, context: &Context) -> Result<(), Error> {
+fn agreed(word: &Word<'_>, proof: &Proof, source: &Source, context: &Context) -> Result<(), Error> {
     let ui = Ui::asking();
     if matches!(word, Word::Changed { .. }) {
         ui.note("until now you trust other keys for this crate, and not this one");
     }
     ui.say(format_args!("{}\n{}", proof.public, proof.public.id()));
-    ui.note("the registry says that this is the key; only whoever publishes the crate can tell you");
+    let says =
+        source.url().map_or("the registry says".into(), |url| format!("the proof at {} says", escape(url)));
+    ui.note(format_args!("{says} that this is the key; only whoever publishes the crate can tell you"));
     let question = format!("Trust this key to publish `{}` at {}?", proof.name, escape(&proof.index));
     if ui.confirm(&question, context.settings.wait.pin_prompt())? { Ok(()) } else { Err(Error::Declined) }
 }
@@ -238,46 +310,68 @@ impl Findings {
                 "not looked at, because no registry was asked: cargo resolves by it, and not by the file";
             return self.add("index", Verdict::Note, text.into());
         };
-        let (name, version) = (proof.name.as_str(), proof.version.to_string());
-        let signed = metadata::of_signed(file.content, file.length, name, &version, &proof.index);
-        let served = match signed {
-            Err(error) => Err(format!("what the signed file says cannot be told: {error}")),
-            Ok(signed) => {
-                served(index_file, &signed, proof.checksum, &proof.index).map_err(|error| error.to_string())
-            }
-        };
-        match served {
+        let CrateFile { content, length, .. } = file;
+        let version = proof.version.to_string();
+        match index_says(
+            content,
+            length,
+            (proof.name.as_str(), &version),
+            proof.checksum,
+            &proof.index,
+            index_file,
+        ) {
             Ok(Served { yanked }) => {
                 let yanked = if yanked { "; it is yanked" } else { "" };
                 let text = format!("what cargo resolves by is what the signed file says{yanked}");
                 self.add("index", Verdict::Ok, text);
             }
             Err(text) => {
-                self.add("index", Verdict::Failed, escape(&text));
+                self.add("index", Verdict::Failed, text);
                 self.next("do not build it: cargo would go by an index that nobody signed; tell whoever runs the registry");
             }
         }
     }
 
-    fn trust(&mut self, proof: &Proof, trust: Result<String, String>) {
+    fn trust(&mut self, proof: &Proof, trust: Result<String, String>, source: &Source) {
         let key = proof.public;
         match trust {
             Ok(why) => self.add("trust", Verdict::Ok, format!("the key {key} is {why}")),
             Err(why) => {
                 self.add("trust", Verdict::Failed, format!("the key {key} {why}"));
-                self.next("have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC, or --remember to be asked once");
+                self.next(if source.may_be_recorded() {
+                    "have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC, or --remember to be asked once"
+                } else {
+                    "have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC"
+                });
             }
         }
     }
 
-    fn audit_log(&mut self, proof: &Proof) {
-        match proof.logged() {
-            None => {}
-            Some(Ok(logged)) => {
-                let verdict = if logged.head.is_some() { Verdict::Ok } else { Verdict::Note };
-                self.add("audit log", verdict, logged_text(&logged));
+    /// Where a list wants more than one signature, or the proof has more.
+    fn approvals(&mut self, proof: &Proof, trust: &Trust) {
+        let signers = match proof.signers() {
+            Ok(signers) => signers,
+            // That of the main token has been told.
+            Err(_) if proof.signed().is_err() => return,
+            Err(error) => {
+                let text = format!("one of the proof's approvals does not hold: {error}");
+                return self.add("approvals", Verdict::Failed, text);
             }
-            Some(Err(error)) => self.add("audit log", Verdict::Failed, error.to_string()),
+        };
+        match trust.too_few(&proof.index, &proof.name, &signers) {
+            Some(too_few) => {
+                self.add("approvals", Verdict::Failed, too_few.in_words());
+                self.next("do not build it until whoever publishes the crate tells you why fewer people approved this version");
+            }
+            None if signers.len() > 1 => {
+                let more = signers[1..].iter().map(|key| match trust.own_name_of(key) {
+                    Some(name) => escape(name),
+                    None => key.id().to_string(),
+                });
+                let text = format!("approved with {} too", more.collect::<Vec<_>>().join(", "));
+                self.add("approvals", Verdict::Ok, text);
+            }
+            None => {}
         }
     }
 
@@ -317,19 +411,18 @@ impl Findings {
         self.0.iter().filter(|finding| finding.verdict == Verdict::Failed).count()
     }
 
-    fn report(&self, as_json: bool, proof: &Proof, trust: &Trust) -> Result<(), Error> {
+    fn report(&self, as_json: bool, proof: &Proof, in_log: &InLog, signer: &str) -> Result<(), Error> {
         let failed = self.failed();
         if as_json {
-            print_json(&self.json(proof))?;
+            print_json(&self.json(proof, in_log))?;
         } else {
             self.0.iter().try_for_each(Finding::print)?;
-            print(sentence(proof, trust, failed == 0))?;
+            print(sentence(proof, signer, failed == 0))?;
         }
         if failed == 0 { Ok(()) } else { Err(Error::NotProven { failed }) }
     }
 
-    fn json(&self, proof: &Proof) -> Value {
-        let logged = proof.logged().and_then(Result::ok);
+    fn json(&self, proof: &Proof, in_log: &InLog) -> Value {
         json!({
             "version": 1,
             "ok": self.failed() == 0,
@@ -342,47 +435,24 @@ impl Findings {
             "role": proof.role.as_str(),
             "signed-at": proof.signed().ok().map(|signed| signed.at.to_string()),
             "checks": self.0.iter().map(Finding::json).collect::<Vec<_>>(),
-            "audit": logged.map(|logged| json!({
-                "seq": logged.seq,
-                "time": logged.time.to_string(),
-                "user": logged.user,
-                "head": logged.head.map(|head| json!({
-                    "seq": head.seq,
-                    "hash": head.hash.to_string(),
-                    "time": head.time.to_string(),
-                    "key-id": head.key.to_string(),
-                })),
-            })),
+            "log": in_log.json(proof),
         })
     }
 }
 
-fn signer(proof: &Proof) -> Signer {
-    let logged = proof.logged().and_then(Result::ok);
-    Signer::of(proof, logged.as_ref(), Source::Registry)
+/// At a URL that is no registry's nobody says whose key it is.
+fn signer(proof: &Proof, source: Source) -> Signer {
+    let logged = if source.url().is_none() { proof.logged() } else { None };
+    Signer::of(proof, logged.and_then(Result::ok).map(|logged| logged.user), source)
 }
 
-/// What all of it comes to. The name is the person's own for the key, or else what the registry says.
-fn sentence(proof: &Proof, trust: &Trust, holds: bool) -> String {
+/// What all of it comes to, with the name of the signer.
+fn sentence(proof: &Proof, signer: &str, holds: bool) -> String {
     let Proof { name, version, .. } = proof;
-    let signer = signer(proof).in_words(trust);
     if holds {
         format!("{name} {version} is the one that {signer} has signed.")
     } else {
         format!("{name} {version} is not shown to be signed by anybody whom you trust for it.")
-    }
-}
-
-fn logged_text(logged: &Logged) -> String {
-    let Logged { seq, time, user, head } = logged;
-    let entry =
-        format!("entry {seq}, said by the gateway to be of {} and of {}", in_seconds(*time), escape(user));
-    match head {
-        Some(head) => format!(
-            "{entry}, is in what the gateway signed: the head of entry {}, by its key {}",
-            head.seq, head.key
-        ),
-        None => format!("{entry}; the gateway has not signed its log up to there yet"),
     }
 }
 

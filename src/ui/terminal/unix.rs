@@ -7,6 +7,9 @@
 //! right, and then the whole job gets its signal. For signals that come by another way, and for a shell that took the terminal
 //! because somebody else stopped or ended cargo, the modes are put back from the background, if they still are the prompt's.
 //! A shell that takes them over before that, as zsh may when the whole job is ended from outside, has keys without signals then.
+//!
+//! Nobody puts them right after SIGKILL. A second process that waits for the end of this one would cost one for each question, would be
+//! ended with the job, and would have to be quicker than the shell, which hears of the end at the same moment.
 
 mod line;
 mod modes;

@@ -1,0 +1,48 @@
+//! A long text on a terminal, in the person's pager; elsewhere on stdout as it is.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::commands::print;
+use crate::error::Error;
+use crate::text::tame;
+
+/// What `less` does unless the person has told it otherwise: it ends by itself where all fits, and leaves the text there.
+const LESS: &str = "FX";
+
+/// How many columns the terminal has that stdout leads to; `None` if it leads to none.
+pub(super) fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    #[cfg(unix)]
+    if let Ok(size) = rustix::termios::tcgetwinsize(io::stdout())
+        && size.ws_col > 0
+    {
+        return Some(usize::from(size.ws_col));
+    }
+    Some(80)
+}
+
+/// Shows a text. The pager is `PAGER`, split at blanks and run without a shell, or else `less`.
+pub(super) fn show(text: &str, may_page: bool) -> Result<(), Error> {
+    let named = std::env::var("PAGER").ok();
+    let words: Vec<_> = named.as_deref().unwrap_or("less").split_whitespace().collect();
+    let Some((program, arguments)) = words.split_first().filter(|_| may_page && columns().is_some()) else {
+        return print(text.trim_end());
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped());
+    if std::env::var_os("LESS").is_none() {
+        command.env("LESS", LESS);
+    }
+    let Ok(mut pager) = command.spawn() else { return print(text.trim_end()) };
+    if let Some(mut stdin) = pager.stdin.take() {
+        match stdin.write_all(tame(text).as_bytes()) {
+            // The person has seen enough.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(Error::Stdio(error)),
+            _ => {}
+        }
+    }
+    pager.wait().map(drop).map_err(Error::Stdio)
+}

@@ -1,0 +1,99 @@
+//! Text that is broken between words where a terminal ends, and not within them, where the terminal would.
+//!
+//! What is to be copied stays whole: rows that begin with a blank, what stands in backticks, and a command at the end of a sentence.
+
+/// How many columns a terminal has; `None` if it is none, or does not tell.
+#[cfg(unix)]
+pub(crate) fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn columns<T>(_: T) -> Option<usize> {
+    None
+}
+
+/// Breaks text for so many columns, `begun` of which something takes up in the first row. Rows that go on stand a little to the right.
+pub(crate) fn fitted(text: &str, begun: usize, columns: Option<usize>) -> String {
+    const LEAST: usize = 30;
+    const FURTHER: &str = "  ";
+    let Some(columns) = columns.filter(|columns| *columns >= LEAST) else { return text.to_owned() };
+    let mut begun = begun;
+    let rows = text.split('\n').map(|row| {
+        let mut width = std::mem::take(&mut begun);
+        if row.starts_with(' ') || width + length(row) <= columns {
+            return row.to_owned();
+        }
+        let mut fitted = String::new();
+        for word in words(row) {
+            let is_first = fitted.is_empty();
+            if !is_first && width + 1 + length(word) > columns {
+                fitted.push('\n');
+                fitted.push_str(FURTHER);
+                width = FURTHER.len();
+            } else if !is_first {
+                fitted.push(' ');
+                width += 1;
+            }
+            fitted.push_str(word);
+            width += length(word);
+        }
+        fitted
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+/// A character outside ASCII may have two columns.
+fn length(text: &str) -> usize {
+    text.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum()
+}
+
+/// The words of a row, and what must not be broken.
+fn words(row: &str) -> Vec<&str> {
+    const PROGRAMS: [&str; 4] = [": yk-cargo ", ": ykman ", ": registry-gateway ", ": cargo "];
+    let command = PROGRAMS.iter().filter_map(|program| row.rfind(program)).max().map(|colon| colon + 2);
+    let (sentence, command) = row.split_at(command.unwrap_or(row.len()));
+    let mut quoted = false;
+    let mut words: Vec<_> = sentence
+        .split(|character| {
+            quoted ^= character == '`';
+            character == ' ' && !quoted
+        })
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.extend(Some(command).filter(|command| !command.is_empty()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitted;
+
+    #[test]
+    fn rows_end_between_words() {
+        let text = "the registry cannot be asked what it wants: it gave no answer";
+        assert_eq!(
+            fitted(text, 9, Some(40)),
+            "the registry cannot be asked\n  what it wants: it gave no answer"
+        );
+        assert_eq!(fitted(text, 0, None), text);
+        assert_eq!(fitted("short\n", 0, Some(40)), "short\n");
+    }
+
+    #[test]
+    fn what_is_to_be_copied_stays_whole() {
+        let command = "run this in the folder: yk-cargo enroll my-reg --backup --endorse-with 12345678";
+        assert_eq!(
+            fitted(command, 0, Some(40)),
+            "run this in the folder:\n  yk-cargo enroll my-reg --backup --endorse-with 12345678"
+        );
+        let quoted = "have them back with `yk-cargo enroll my-reg --existing` in that folder";
+        assert_eq!(
+            fitted(quoted, 0, Some(40)),
+            "have them back with\n  `yk-cargo enroll my-reg --existing` in\n  that folder"
+        );
+        let row = "      registry-gateway key add --user <NAME> --role read k3.public";
+        assert_eq!(fitted(row, 0, Some(40)), row);
+    }
+}

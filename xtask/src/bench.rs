@@ -68,6 +68,17 @@ pub(crate) fn growth(tables: &[&str]) -> Outcome {
     measured(growth.arg(workspace_release()?.join("registry-gateway")).args(tables))
 }
 
+/// `cargo xtask bench lock`: how long a whole lock file takes, beside a plain download of its proofs.
+///
+/// # Errors
+/// What could not be built or run.
+pub(crate) fn lock() -> Outcome {
+    prerequisites::provide(&[prerequisites::BUILD])?;
+    headline("Building");
+    built(&["build", "--release", "--package", "yk-cargo", "--bins"])?;
+    measured(gateway_bench("gateway-bench")?.arg("lock").arg(workspace_release()?.join("yk-cargo")))
+}
+
 /// Builds `benches/gateway`.
 fn gateway_bench(program: &str) -> Outcome<Command> {
     built(&["build", "--release", "--manifest-path", "benches/gateway/Cargo.toml", "--target-dir", PEERS])?;

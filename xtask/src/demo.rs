@@ -7,6 +7,7 @@ use crate::say::{complain, headline, quote, say};
 use crate::workspace::cargo;
 use crate::{Failure, Outcome, prerequisites};
 
+mod release;
 mod stage;
 
 use stage::Stage;
@@ -48,18 +49,27 @@ fn build() -> Outcome {
 
 fn play(stage: &mut Stage) -> Outcome {
     plug_in_card(stage)?;
-    open_registry(stage)?;
+    let index = open_registry(stage)?;
     let enrolled = enroll(stage)?;
     let publish_key = register_keys(stage, &enrolled)?;
     publish(stage)?;
     depend(stage)?;
     show_record(stage, &publish_key)?;
+    let alices_key = public_key(&enrolled)?;
+    know_log(stage)?;
+    trust(stage, &index, alices_key, &["greeting"])?;
+    verify_lock(stage, &["greeting"])?;
+    release::play(stage, &index, alices_key)?;
     headline("Shown, and checked at each step:");
     say(
         "  A key that never left its card signed one publish; the registry checked that signature, and kept it as proof.",
     );
     say(
         "  Publishing cost one PIN and one touch. The build that used the crate cost neither. No password was involved.",
+    );
+    say("  A build machine without a card has staged two more. Two touches have published them.");
+    say(
+        "  Who builds on it has checked the whole Cargo.lock: each file is one that a key which they know has signed.",
     );
     say(
         "With your own YubiKey: `cargo install --locked --path .`, then `yk-cargo enroll REGISTRY`; see README.md, \"Quickstart\".",
@@ -82,7 +92,8 @@ fn plug_in_card(stage: &mut Stage) -> Outcome {
     Ok(())
 }
 
-fn open_registry(stage: &mut Stage) -> Outcome {
+/// Gives the registry's index URL.
+fn open_registry(stage: &mut Stage) -> Outcome<String> {
     headline("3. Open a registry that takes no passwords, and tell cargo about it");
     let lines =
         stage.start("registry-gateway", &["serve", "--store", "registry", "--listen", "127.0.0.1:0"])?;
@@ -94,7 +105,7 @@ fn open_registry(stage: &mut Stage) -> Outcome {
     let (home, store) = (stage.path("cargo-home"), stage.path("registry"));
     stage.tell("CARGO_HOME", home);
     stage.tell("REGISTRY_GATEWAY_STORE", store);
-    Ok(())
+    Ok(index.to_owned())
 }
 
 fn enroll(stage: &mut Stage) -> Outcome<String> {
@@ -165,12 +176,12 @@ fn depend(stage: &Stage) -> Outcome {
     if !printed.lines().any(|line| line == GREETING) {
         return Err(Failure::new("the program does not say what the crate has it say"));
     }
-    let after = Use::of_card(stage)?;
-    if after.signatures == before.signatures {
+    let asked = Use::of_card(stage)?.since(&before);
+    if asked.signatures == 0 {
         return Err(Failure::new("the crate was fetched without a read token"));
     }
-    if (after.pins, after.touches) != (before.pins, before.touches) {
-        return Err(Failure::new(format!("building should not need a person; the card counts {after}")));
+    if (asked.pins, asked.touches) != (0, 0) {
+        return Err(Failure::new(format!("building should not need a person; the card counts {asked}")));
     }
     say("   The card's own log: it signed for reading, and nobody was asked for anything.");
     Ok(())
@@ -190,12 +201,58 @@ fn show_record(stage: &Stage, publish_key: &str) -> Outcome {
     Err(Failure::new("the registry's record does not hold"))
 }
 
+/// The key to publish with, from the command that `enroll` printed.
+fn public_key(enrolled: &str) -> Outcome<&str> {
+    let registered = enrolled.lines().find(|line| line.contains(" --role publish "));
+    let mut words = registered.into_iter().flat_map(str::split_whitespace);
+    let key = words.find(|word| word.starts_with("k3.public."));
+    key.ok_or_else(|| Failure::new("enrolling printed no public key"))
+}
+
+/// From here on the consumer knows the key of the registry's log.
+fn know_log(stage: &Stage) -> Outcome {
+    headline("9. Check all that was built: the registry's log, then every package of the Cargo.lock");
+    stage.run("app", "yk-cargo", &["audit", "demo", "--remember", "--yes"])?;
+    say("   Alice has told the consumer her key, who has put it beside the Cargo.lock.");
+    Ok(())
+}
+
+/// Writes the consumer's list, which says that Alice signs these crates.
+fn trust(stage: &Stage, index: &str, alices_key: &str, crates: &[&str]) -> Outcome {
+    let mut list = format!("version = 2\n\n[[key]]\nname = \"alice\"\npublic = \"{alices_key}\"\n");
+    for name in crates {
+        list += &format!("\n[[signer]]\nindex = \"{index}\"\ncrate = \"{name}\"\nsigners = [\"alice\"]\n");
+    }
+    stage.write("app/signers.toml", &list)?;
+    show_file("app/signers.toml", &list);
+    Ok(())
+}
+
+/// The lock file has these crates, and all are trusted.
+fn verify_lock(stage: &Stage, crates: &[&str]) -> Outcome {
+    let before = Use::of_card(stage)?;
+    let printed = stage.run("app", "yk-cargo", &["verify", "--lock"])?;
+    for name in crates {
+        let name = format!("{name} 0.1.0");
+        let parts = ["trusted", &name, "signed by alice", "of the log (done)"];
+        if !printed.lines().any(|line| parts.iter().all(|part| line.contains(part))) {
+            return Err(Failure::new(format!("{name} of the lock file is not trusted")));
+        }
+    }
+    let asked = Use::of_card(stage)?.since(&before);
+    if (asked.pins, asked.touches) != (0, 0) {
+        return Err(Failure::new(format!("verifying should not need a person; the card counts {asked}")));
+    }
+    Ok(())
+}
+
 fn show_file(name: &str, text: &str) {
     say(format_args!("   {name}:"));
     text.lines().for_each(quote);
 }
 
 /// What the card did, and how often it wanted something of a person.
+#[derive(PartialEq, Eq)]
 struct Use {
     pins: usize,
     touches: usize,
@@ -215,10 +272,22 @@ impl Use {
             signatures: count(&["\"ins\":\"GENERAL AUTHENTICATE\""]),
         })
     }
+
+    /// What was added to an earlier count.
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            pins: self.pins - before.pins,
+            touches: self.touches - before.touches,
+            signatures: self.signatures - before.signatures,
+        }
+    }
 }
 
 impl std::fmt::Display for Use {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} PIN, {} touch", self.pins, self.touches)
+        let one_or_more = |count, one, more| if count == 1 { one } else { more };
+        let pins = one_or_more(self.pins, "PIN", "PINs");
+        let touches = one_or_more(self.touches, "touch", "touches");
+        write!(f, "{} {pins}, {} {touches}", self.pins, self.touches)
     }
 }

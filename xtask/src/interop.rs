@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::say::{command, headline, say};
-use crate::workspace::{cargo, root, succeeds};
+use crate::workspace::{cache, cargo, root, rustc, succeeds};
 use crate::{Failure, Outcome, prerequisites};
 
 /// The Debian packages that the foreign programs need: one a line, a reason after `#`.
@@ -43,7 +43,11 @@ fn target_folder() -> Outcome<PathBuf> {
         return std::path::absolute(folder)
             .map_err(|error| Failure::new(format!("CARGO_TARGET_DIR cannot be found: {error}")));
     }
-    let folder = cache()?.join(format!("interop-{}-{}", env!("CARGO_PKG_VERSION"), rustc_version()?));
+    let folder = cache()?.join("yk-cargo-interop").join(format!(
+        "interop-{}-{}",
+        env!("CARGO_PKG_VERSION"),
+        rustc_version()?
+    ));
     forget_ours(&folder)?;
     Ok(folder)
 }
@@ -83,19 +87,9 @@ fn is_installed(package: &str) -> bool {
     status.is_ok_and(|output| output.stdout == b"installed")
 }
 
-/// XDG Base Directory Specification: a relative `XDG_CACHE_HOME` is to be ignored.
-fn cache() -> Outcome<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let caches =
-        caches.ok_or_else(|| Failure::new("set HOME or XDG_CACHE_HOME: there is no cache folder without"))?;
-    Ok(caches.join("yk-cargo-interop"))
-}
-
 /// As in `1.95.0`.
 fn rustc_version() -> Outcome<String> {
-    let output = Command::new("rustc").arg("--version").current_dir(root()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let text = rustc(&["--version"])?;
     let version = text.split_whitespace().nth(1).map(str::to_owned);
     version.ok_or_else(|| Failure::new("rustc does not tell its version"))
 }

@@ -41,15 +41,55 @@ pub(crate) const BUILD: &[Need] = &[
         name: "pkg-config",
         why: "it tells the build where libpcsclite is",
         from: Debian(&["pkgconf"]),
-        is_there: || names_pcsclite() || pkg_config(&["--version"]),
+        is_there: || has_pcsc() || pkg_config(&["--version"]),
     },
     Need {
         name: "libpcsclite",
         why: "yk-cargo talks to smart cards through it",
         from: Debian(&["libpcsclite-dev"]),
-        is_there: || names_pcsclite() || pkg_config(&["--exists", "libpcsclite"]),
+        is_there: || has_pcsc() || pkg_config(&["--exists", "libpcsclite"]),
     },
 ];
+
+/// To make Debian packages.
+pub(crate) const PACKAGE: &[Need] = &[
+    Need {
+        name: "dpkg-shlibdeps",
+        why: "it knows which packages have the libraries that a program is linked with",
+        from: Debian(&["dpkg-dev"]),
+        is_there: || succeeds("dpkg-shlibdeps", &["--version"]),
+    },
+    Need {
+        name: "git",
+        why: "it tells when the commit was made, which is the only time in a package",
+        from: Debian(&["git"]),
+        is_there: || succeeds("git", &["--version"]),
+    },
+];
+
+/// To enter a Debian of its own.
+pub(crate) const CHROOT: &[Need] = &[
+    Need {
+        name: "mmdebstrap",
+        why: "it makes a clean Debian",
+        from: Debian(&["mmdebstrap"]),
+        is_there: || succeeds("mmdebstrap", &["--version"]),
+    },
+    Need {
+        name: "unshare",
+        why: "what is mounted there ends with the command",
+        from: Debian(&["util-linux"]),
+        is_there: || succeeds("unshare", &["--version"]),
+    },
+];
+
+/// To install the linters of workflows.
+pub(crate) const WORKFLOWS: &[Need] = &[Need {
+    name: "python3 with venv",
+    why: "the linters of workflows come from PyPI",
+    from: Debian(&["python3-venv"]),
+    is_there: || succeeds("python3", &["-c", "import ensurepip, venv"]),
+}];
 
 /// To build libFuzzer.
 pub(crate) const FUZZ: &[Need] = &[Need {
@@ -72,6 +112,18 @@ pub(crate) const TEST: &[Need] = &[
         why: "the lints are checked",
         from: Rustup("clippy"),
         is_there: || succeeds(cargo_program(), &["clippy", "--version"]),
+    },
+    Need {
+        name: "git",
+        why: "the tests compare crates with repositories",
+        from: Debian(&["git"]),
+        is_there: || succeeds("git", &["--version"]),
+    },
+    Need {
+        name: "man",
+        why: "the tests read the man pages with it",
+        from: Debian(&["man-db"]),
+        is_there: || succeeds("man", &["--version"]),
     },
     Need {
         name: "opensc-tool",
@@ -97,7 +149,21 @@ pub(crate) const TEST: &[Need] = &[
         from: Debian(&["yubico-piv-tool"]),
         is_there: || succeeds("yubico-piv-tool", &["--version"]),
     },
+    Need {
+        name: "zsh",
+        why: "the tests stop and continue programs in it",
+        from: Debian(&["zsh"]),
+        is_there: || succeeds("zsh", &["--version"]),
+    },
 ];
+
+/// To make a chroot with compilers for other systems.
+pub(crate) const SID: &[Need] = &[Need {
+    name: "mmdebstrap",
+    why: "it makes a Debian sid, whose compilers and Wine are used",
+    from: Debian(&["mmdebstrap", "util-linux"]),
+    is_there: || succeeds("mmdebstrap", &["--version"]) && succeeds("unshare", &["--version"]),
+}];
 
 /// Sees to it that all needs are met.
 ///
@@ -190,7 +256,7 @@ fn runs(words: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").stdin(Stdio::null()).output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
@@ -208,9 +274,9 @@ pub(crate) fn has_postgresql() -> bool {
         || succeeds("initdb", &["--version"])
 }
 
-/// Whoever names the library's folder needs no pkg-config (build script of the crate `pcsc-sys`).
-fn names_pcsclite() -> bool {
-    std::env::var_os("PCSC_LIB_DIR").is_some()
+/// macOS has a framework for it, and whoever names the library's folder needs no pkg-config (build script of the crate `pcsc-sys`).
+fn has_pcsc() -> bool {
+    cfg!(target_os = "macos") || std::env::var_os("PCSC_LIB_DIR").is_some()
 }
 
 /// The program, by the names under which the crate `pkg-config` looks for it.

@@ -1,0 +1,133 @@
+//! A person at a console: a pty, which Wine makes a console of. Cargo's requests come through a program for Windows that does as
+//! cargo does.
+
+use std::process::Command;
+
+use mock_card::Touch;
+use rexpect::session::{PtySession, spawn_command};
+use serde_json::json;
+
+use crate::trace::Seen;
+use crate::world::{AT_MOST, PIN, World};
+
+/// How long any expected text may take, in milliseconds, whatever goes wrong.
+const LIMIT: u64 = 60_000;
+
+impl World {
+    /// Cargo wants to change the owners, without a PIN command.
+    fn at_a_console(&mut self) -> PtySession {
+        self.tell_nothing_of("YK_CARGO_PIN_COMMAND");
+        self.tell("NO_COLOR", "1");
+        let request = self.request(&json!({"operation": "owners", "name": "alpha"}));
+        let like_cargo = self.like_cargo(&request);
+        let mut wide = Command::new("sh");
+        // No row of ours is broken by the console.
+        wide.args(["-c", "stty cols 250 rows 50; exec \"$@\"", "sh"]).arg(like_cargo.get_program());
+        wide.args(like_cargo.get_args());
+        spawn_command(wide, Some(LIMIT)).unwrap()
+    }
+}
+
+fn expect(session: &mut PtySession, texts: &[&str]) -> String {
+    let mut shown = String::new();
+    for text in texts {
+        shown += &session.exp_string(text).unwrap_or_else(|error| panic!("no {text:?}: {error}"));
+        shown += text;
+    }
+    shown
+}
+
+fn send_line(session: &mut PtySession, line: &str) {
+    session.send(line).unwrap();
+    // What the key sends.
+    session.send("\r").unwrap();
+    session.flush().unwrap();
+}
+
+/// The console echoes no PIN, and a wrong one may be followed by the right one.
+#[test]
+#[ignore = "cargo xtask windows runs it"]
+fn a_wrong_pin_and_then_the_right_one() {
+    let mut world = World::enrolled().forgets_its_pin();
+    let mut session = world.at_a_console();
+    let mut shown = expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left):"]);
+    send_line(&mut session, "111222");
+    shown += &expect(&mut session, &["wrong PIN, 2 tries left", "PIN of YubiKey 12345678 (2 tries left):"]);
+    send_line(&mut session, PIN);
+    shown += &expect(&mut session, &["touch YubiKey 12345678 now", "\"token\":\"v3.public."]);
+    assert!(!shown.contains(PIN) && !shown.contains("111222"), "a PIN is echoed: {shown}");
+    assert_eq!(world.card.pin_tries(), 3);
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches(), seen.signatures("83")), (2, 1, 1));
+    seen.assert_well_mannered();
+}
+
+#[test]
+#[ignore = "cargo xtask windows runs it"]
+fn nobody_answers_the_prompt_in_time() {
+    let mut world = World::enrolled().forgets_its_pin();
+    world.write("home/yk-cargo/config.toml", "[wait]\r\npin-prompt = 1\r\n");
+    let mut session = world.at_a_console();
+    expect(&mut session, &["PIN of YubiKey 12345678", "nobody answered within 1 seconds"]);
+    session.exp_eof().unwrap();
+    assert_eq!((Seen::on(&world.card).pins(), world.card.pin_tries()), (0, 3));
+}
+
+/// The prompt shows a card, and the card is looked at again before the PIN is sent.
+#[test]
+#[ignore = "cargo xtask windows runs it"]
+fn a_card_pulled_out_at_the_prompt_sees_no_pin() {
+    let mut world = World::enrolled().forgets_its_pin();
+    let mut session = world.at_a_console();
+    expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left):"]);
+    world.card.unplug();
+    assert!(world.card.wait_idle(AT_MOST));
+    send_line(&mut session, PIN);
+    expect(&mut session, &["the YubiKey was unplugged"]);
+    assert_eq!(Seen::on(&world.card).pins(), 0);
+}
+
+/// A person is told to plug it in, and one that comes is used.
+#[test]
+#[ignore = "cargo xtask windows runs it"]
+fn a_card_that_comes_late_is_used() {
+    let mut world = World::enrolled();
+    world.card.unplug();
+    let mut session = world.at_a_console();
+    expect(&mut session, &["plug in YubiKey 12345678"]);
+    world.card.plug();
+    expect(&mut session, &["PIN of YubiKey 12345678"]);
+    send_line(&mut session, PIN);
+    expect(&mut session, &["\"token\":\"v3.public."]);
+    assert_eq!(Seen::on(&world.card).signatures("83"), 1);
+}
+
+/// Ctrl-C at the prompt, while a touch, another program or a card is waited for: everything on the console ends, nothing is signed,
+/// and the card is free.
+#[test]
+#[ignore = "cargo xtask windows runs it"]
+fn control_c_ends_each_wait() {
+    let prompt = World::enrolled().forgets_its_pin();
+    let touch = World::with(|card| card.touch(Touch::Manual)).enroll(&["--pin-policy", "never"]);
+    let held = World::enrolled();
+    held.card.hold_transaction();
+    let unplugged = World::enrolled();
+    unplugged.card.unplug();
+    for (mut world, says) in [
+        (prompt, "PIN of YubiKey 12345678"),
+        (touch, "touch YubiKey 12345678 now"),
+        (held, "another program"),
+        (unplugged, "plug in YubiKey 12345678"),
+    ] {
+        let mut session = world.at_a_console();
+        expect(&mut session, &[says]);
+        if says.starts_with("touch") {
+            assert!(world.card.wait_touch(AT_MOST));
+        }
+        session.send_control('c').unwrap();
+        let rest = session.exp_eof().unwrap_or_else(|error| panic!("{says}: {error}"));
+        assert!(!rest.contains("v3.public."), "{says}: {rest}");
+        assert_eq!(Seen::on(&world.card).signatures("83"), 0, "{says}");
+        assert!(says == "another program" || world.card.wait_idle(AT_MOST), "{says}");
+    }
+}

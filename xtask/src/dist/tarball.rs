@@ -1,0 +1,73 @@
+//! A program with what belongs to it, as a .tar.gz: for systems without a package, and for those who want none.
+
+use std::path::Path;
+
+use flate2::{Compression, GzBuilder};
+
+use super::build::Build;
+use super::date::Date;
+use super::licences::{Apache, Licences};
+use super::{Program, completions, files, man_pages, of_workspace, stem};
+use crate::{Failure, Outcome};
+
+/// Files that go along as they are.
+const TEXTS: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+
+/// Makes it. What a program prints of itself is left out where it cannot run here.
+pub(super) fn make(
+    folder: &Path,
+    program: &Program,
+    build: &Build,
+    licences: &Licences,
+    date: Date,
+) -> Outcome {
+    let stem = stem(program, build);
+    let binary = build.binary(program);
+    let mut content = vec![
+        (format!("{}{}", program.name, build.suffix()), files::read(&binary)?, 0o755),
+        (
+            "LICENSES-OF-CRATES.txt".to_owned(),
+            licences.text(program.name, &Apache::Below)?.into_bytes(),
+            0o644,
+        ),
+    ];
+    if let Some(text) = build.copyright_of_std() {
+        content.push(("COPYRIGHT-library.html".to_owned(), text, 0o644));
+    }
+    for name in TEXTS {
+        content.push((name.to_owned(), of_workspace(name)?, 0o644));
+    }
+    if build.runs_here() {
+        for (shell, name) in [
+            ("bash", program.name.to_owned()),
+            ("zsh", format!("_{}", program.name)),
+            ("fish", format!("{}.fish", program.name)),
+        ] {
+            content.push((format!("completions/{name}"), completions(program, &binary, shell)?, 0o644));
+        }
+        for (name, page) in man_pages(&binary, folder)? {
+            content.push((format!("man/{name}"), page, 0o644));
+        }
+    }
+    for &name in program.service_files() {
+        content.push((name.to_owned(), of_workspace(&format!("{}/dist/{name}", program.folder))?, 0o644));
+    }
+    content.sort();
+    let path = folder.join(format!("{stem}.tar.gz"));
+    let bytes = pack(&stem, &content, date)
+        .map_err(|error| Failure::new(format!("cannot pack {}: {error}", path.display())))?;
+    files::write(&path, bytes)
+}
+
+fn pack(stem: &str, content: &[(String, Vec<u8>, u32)], date: Date) -> std::io::Result<Vec<u8>> {
+    let packer = GzBuilder::new().write(Vec::new(), Compression::best());
+    let mut archive = tar::Builder::new(packer);
+    for (name, bytes, mode) in content {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(*mode);
+        header.set_mtime(date.0);
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, format!("{stem}/{name}"), bytes.as_slice())?;
+    }
+    archive.into_inner()?.finish()
+}

@@ -95,13 +95,6 @@ fn cut(fixture: &Fixture, last: usize) {
     store::has_log(fixture.folder.path(), &entries(fixture)[..last]);
 }
 
-/// The newest checkpoint, as it was answered.
-fn checkpoint(fixture: &Fixture) -> String {
-    let answer = fixture.send("GET", "/log/checkpoint", None, b"");
-    answer.assert_ok();
-    answer.text()
-}
-
 /// What it says, by the key that the gateway tells.
 fn verified(fixture: &Fixture, note: &str) -> VerifiedCheckpoint {
     let key: Verifier = fixture.send("GET", "/log/key", None, b"").text().trim_end().parse().unwrap();
@@ -111,15 +104,7 @@ fn verified(fixture: &Fixture, note: &str) -> VerifiedCheckpoint {
 
 /// The tree of the newest checkpoint once it has this many entries.
 fn signed_up_to(fixture: &Fixture, size: u64) -> TreeHead {
-    loop {
-        let answer = fixture.send("GET", "/log/checkpoint", None, b"");
-        if answer.status == 200 {
-            let head = verified(fixture, &answer.text()).head;
-            if head.size >= size {
-                return head;
-            }
-        }
-    }
+    verified(fixture, &fixture.checkpoint(size)).head
 }
 
 /// Tiles of a tree, as the gateway answers with them.
@@ -170,7 +155,7 @@ fn a_log_that_nobody_touched_verifies() {
     );
     assert!(text.contains("the last is of 10 entries\n"), "signed when the server ended: {text}");
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
-    let (note, key) = (checkpoint(&fixture), fixture.send("GET", "/log/key", None, b"").text());
+    let (note, key) = (fixture.checkpoint(10), fixture.send("GET", "/log/key", None, b"").text());
     assert!(text.contains(&format!("key          {key}")), "{text}");
     let kept = file(&fixture, "kept");
     fs::write(&kept, note).unwrap();
@@ -264,7 +249,7 @@ fn without_its_checkpoints_only_a_kept_one_shows_a_cut() {
     let mut fixture = log();
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
     let kept = file(&fixture, "kept");
-    fs::write(&kept, checkpoint(&fixture)).unwrap();
+    fs::write(&kept, fixture.checkpoint(10)).unwrap();
     fixture.running.take().unwrap().stop();
     let kept = ["--checkpoint", kept.to_str().unwrap()];
     store::loses_checkpoints(fixture.folder.path());
@@ -308,7 +293,7 @@ fn a_checkpoint_that_was_changed_is_found() {
 
     other.running = Some(Gateway::start(other.config.clone()).unwrap());
     let kept = file(&fixture, "kept");
-    fs::write(&kept, checkpoint(&other)).unwrap();
+    fs::write(&kept, other.checkpoint(10)).unwrap();
     finds(
         &fixture,
         &["--checkpoint", kept.to_str().unwrap()],
@@ -381,7 +366,7 @@ fn a_server_does_not_start_on_a_log_that_was_cut_or_written_anew() {
 fn a_fork_is_not_signed() {
     let mut fixture = log();
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
-    let note = checkpoint(&fixture);
+    let note = fixture.checkpoint(10);
     rewrite(&fixture, 4, |entry| entry.replace("alice", "bobby"));
     yank(&fixture, false).assert_ok();
     fixture.running.take().unwrap().stop();
@@ -423,7 +408,7 @@ fn a_server_does_not_start_without_the_key_of_its_log() {
     let accepted = accept_restore(&fixture, &[]);
     assert!(accepted.starts_with("2\t"), "{accepted}");
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
-    assert!(checkpoint(&fixture).split('\n').next().unwrap().ends_with("/index/2"));
+    assert!(fixture.checkpoint(1).split('\n').next().unwrap().ends_with("/index/2"));
     verifies(&fixture, &[]);
 }
 
@@ -462,7 +447,7 @@ fn the_log_is_signed_on_the_way_and_at_the_end() {
         last = Some(answer.field("x-audit").unwrap().parse::<Point>().unwrap());
     }
     let last = last.unwrap();
-    let note = checkpoint(&fixture);
+    let note = fixture.checkpoint(1);
     let head = signed_up_to(&fixture, last.seq);
     assert_eq!((head.size, last.seq), (605, 605));
     // It was not signed for each change, but once in 200 ms at most, and when it was asked for.
@@ -480,7 +465,7 @@ fn the_log_is_signed_on_the_way_and_at_the_end() {
     verifies(&fixture, &["--checkpoint", kept.to_str().unwrap()]);
     yank(&fixture, true).assert_ok();
     fixture.restart();
-    assert_eq!(verified(&fixture, &checkpoint(&fixture)).head.size, 607);
+    assert_eq!(signed_up_to(&fixture, 607).size, 607);
 }
 
 /// Nobody has appended anything through the gateway: a command has.

@@ -87,7 +87,7 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     let (mut fixture, backup) = backed_up(&database);
     fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
     let seen = LastSeen { generation: 1, point: fixture.running().store().audit_end().unwrap() };
-    let shown = note_of(&fixture, seen.point.seq);
+    let shown = fixture.checkpoint(seen.point.seq);
     database.restore(backup);
 
     let upload = Upload::new("hello", "1.2.0");
@@ -136,7 +136,7 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     fixture.publish(&upload).assert_ok();
     other.publish(&Upload::new("other", "1.2.0")).assert_ok();
     let size = database.open().unwrap().audit_end().unwrap().seq;
-    let notes = [&fixture, &other].map(|gateway| note_of(gateway, size));
+    let notes = [&fixture, &other].map(|gateway| gateway.checkpoint(size));
     assert_eq!(notes[0], notes[1]);
     assert_eq!(notes[0].lines().next(), Some(format!("{}/2", shown.lines().next().unwrap()).as_str()));
     let key = |note: &str| note.split("— ").nth(1).map(str::to_owned);
@@ -158,17 +158,6 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     let seen = LastSeen { generation: 2, point: end }.to_string();
     let said = database.fails(&["store", "accept-restore", "--lost", &seen]);
     assert!(said.contains("the audit log has lost nothing"), "{said}");
-}
-
-/// The newest checkpoint, once it is of this many entries.
-fn note_of(fixture: &Fixture, size: u64) -> String {
-    loop {
-        let answer = fixture.send("GET", "/log/checkpoint", None, b"");
-        let note = answer.text();
-        if answer.status == 200 && note.lines().nth(1) == Some(&size.to_string()) {
-            return note;
-        }
-    }
 }
 
 /// Runs `store accept-restore` where a gateway runs with this state, and returns what it says.
@@ -195,7 +184,7 @@ fn a_generation_that_is_lost_is_not_begun_again() {
     fixture.publish(&Upload::new("hello", "1.2.0"));
     fixture.publish(&Upload::new("hello", "1.2.1")).assert_ok();
     let size = database.open().unwrap().audit_end().unwrap().seq;
-    let lost = note_of(&fixture, size);
+    let lost = fixture.checkpoint(size);
     fixture.running.take().unwrap().stop();
     database.restore(second);
     let error = refused(&fixture);
@@ -229,10 +218,10 @@ fn a_folder_that_was_restored_goes_on_as_a_new_generation() {
     copy(&folder, backup.path());
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
     let kept_before = folder.with_extension("kept-before");
-    fs::write(&kept_before, note_of(&fixture, 5)).unwrap();
+    fs::write(&kept_before, fixture.checkpoint(5)).unwrap();
     fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
     let kept = folder.with_extension("kept");
-    fs::write(&kept, note_of(&fixture, 7)).unwrap();
+    fs::write(&kept, fixture.checkpoint(7)).unwrap();
     let accept = |arguments: &[&str]| {
         let mut accept = program(&folder);
         accept.args(["store", "accept-restore"]).args(arguments).output().unwrap()
@@ -266,7 +255,7 @@ fn a_folder_that_was_restored_goes_on_as_a_new_generation() {
     let again = accept(&[]);
     assert!(again.status.success() && again.stdout.starts_with(b"2\t"), "{again:?}");
     fixture.running = Some(Gateway::start(fixture.config.clone()).unwrap());
-    let note = note_of(&fixture, 6);
+    let note = fixture.checkpoint(6);
     assert!(note.lines().next().unwrap().ends_with("/index/2"), "{note}");
     fixture.publish(&Upload::new("hello", "1.1.0")).assert_ok();
     fixture.running.take().unwrap().stop();
@@ -358,7 +347,7 @@ fn a_change_that_was_made_and_whose_beginning_is_lost() {
 fn no_checkpoint_is_kept_of_an_entry_that_is_lost() {
     let Some(database) = Database::new() else { return };
     let mut fixture = database.gateway();
-    note_of(&fixture, 3);
+    fixture.checkpoint(3);
     database.sql("ALTER TABLE checkpoint ADD CONSTRAINT not_yet CHECK (size < 4)");
     fixture.running().store().add_user(&"carol".parse().unwrap(), false, Timestamp::now()).unwrap();
     let lost = r#"SET session_replication_role = replica;

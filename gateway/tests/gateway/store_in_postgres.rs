@@ -210,7 +210,7 @@ fn a_crates_life() {
         let proof = fixture.get("/api/v1/crates/hello/1.0.0/proof").text();
         assert!(proof.contains(&token), "{proof}");
         fixture.restart();
-        fixture.get("/log/checkpoint").assert_ok();
+        fixture.checkpoint(1);
     }
     assert!(database.run(&["audit", "verify"]).status.success());
     assert!(database.sql("SELECT max(length(bytes)), count(*) FROM piece").starts_with("262144|"));

@@ -197,6 +197,17 @@ impl Fixture {
         self.send("GET", path, Some(&self.read_token()), b"")
     }
 
+    /// The newest checkpoint of the log, once there is one of so many entries. It is signed a moment after they were appended.
+    pub(crate) fn checkpoint(&self, size: u64) -> String {
+        loop {
+            let answer = self.send("GET", "/log/checkpoint", None, b"");
+            let note = answer.text();
+            if answer.status == 200 && note.lines().nth(1).unwrap().parse::<u64>().unwrap() >= size {
+                return note;
+            }
+        }
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Response {
         let authorization = token.map(|token| format!("Authorization: {token}\r\n")).unwrap_or_default();
         let length =

@@ -10,7 +10,6 @@ use crate::common::computer::Computer;
 #[cfg(target_os = "linux")]
 use crate::common::database::Database;
 #[cfg(target_os = "linux")]
-use crate::common::round_robin::two_in_turn;
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(
@@ -144,7 +143,7 @@ fn a_workspace_of_three() {
 #[test]
 fn through_two_gateways_in_turn() {
     let Some(database) = Database::new() else { return };
-    let [one, _other] = two_in_turn(&database);
+    let [one, _other] = database.two_in_turn();
     a_crates_life(&one);
     publish_a_workspace(&one);
     assert!(database.run(&["audit", "verify"]).status.success());

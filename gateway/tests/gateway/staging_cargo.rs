@@ -9,7 +9,6 @@ use registry_gateway::config::Reads;
 use crate::common::database::Database;
 use crate::common::machine::{Machine, Runner};
 #[cfg(target_os = "linux")]
-use crate::common::round_robin::two_in_turn;
 use crate::common::{Fixture, Upload};
 
 /// Each depends on the one before it, but for the last.
@@ -41,7 +40,7 @@ fn a_workspace_of_five_and_its_runs_again() {
 #[test]
 fn a_workspace_of_five_through_two_gateways_in_turn() {
     let Some(database) = Database::new() else { return };
-    let [one, other] = two_in_turn(&database);
+    let [one, other] = database.two_in_turn();
     five_and_again(&one);
     assert!(other.waiting().is_empty());
     assert!(database.run(&["audit", "verify"]).status.success());

@@ -9,6 +9,7 @@ use registry_gateway::store_place::StorePlace;
 
 use super::Fixture;
 use super::cluster::{Cluster, OWNER, Psql};
+use super::round_robin::RoundRobin;
 
 pub(crate) struct Database {
     cluster: &'static Cluster,
@@ -118,6 +119,19 @@ impl Database {
 
     pub(crate) fn gateway(&self) -> Fixture {
         Fixture::with(|config| config.store = self.place(OWNER))
+    }
+
+    /// Two gateways, behind a load balancer whose address is theirs.
+    pub(crate) fn two_in_turn(&self) -> [Fixture; 2] {
+        let balancer = RoundRobin::new();
+        let gateways = [(); 2].map(|()| {
+            Fixture::with(|config| {
+                config.store = self.place(OWNER);
+                config.url = Some(format!("http://{}", balancer.address));
+            })
+        });
+        balancer.lead_to(gateways.each_ref().map(|gateway| gateway.running().address()).to_vec());
+        gateways
     }
 
     /// What a backup of it now would be. Nobody may be connected.

@@ -5,23 +5,6 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::Fixture;
-use super::cluster::OWNER;
-use super::database::Database;
-
-/// Two gateways on one database, behind a load balancer whose address is theirs.
-pub(crate) fn two_in_turn(database: &Database) -> [Fixture; 2] {
-    let balancer = RoundRobin::new();
-    let gateways = [(); 2].map(|()| {
-        Fixture::with(|config| {
-            config.store = database.place(OWNER);
-            config.url = Some(format!("http://{}", balancer.address));
-        })
-    });
-    balancer.lead_to(gateways.each_ref().map(|gateway| gateway.running().address()).to_vec());
-    gateways
-}
-
 /// A load balancer, as simple as one can be. It has its address before there is anything behind it.
 pub(crate) struct RoundRobin {
     pub(crate) address: SocketAddr,

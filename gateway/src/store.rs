@@ -638,6 +638,15 @@ impl Store {
         self.engine.write(work)
     }
 
+    /// The same, with what it is foreseen to read: [`Engine::write_foreseen`].
+    fn write_foreseen<T, F, E: From<StoreError>>(
+        &self,
+        foreseen: impl FnOnce(&Sql<'_>) -> Result<F, E>,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.engine.write_foreseen(foreseen, work)
+    }
+
     /// A connection for reading, which does not wait for those who write.
     fn reader(&self) -> Result<Sql<'_>, StoreError> {
         self.engine.reader()

@@ -133,17 +133,6 @@ pub(super) enum Sent {
 }
 
 impl Sent {
-    /// Looks whether everything that was sent is there.
-    ///
-    /// # Errors
-    /// [`StoreError::PiecesGone`].
-    pub(super) fn is_there(&self, transaction: &Sql<'_>) -> Result<(), StoreError> {
-        match self {
-            Self::Pieces { checksum, pieces, unsent: None } => are_there(transaction, checksum, *pieces),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether there is something in the database that is removed if nothing comes to refer to it.
     pub(super) fn may_be_left(&self) -> bool {
         matches!(self, Self::Pieces { unsent: None, .. })

@@ -23,7 +23,7 @@ use std::time::Duration;
 use asymmetric_token::CrateName;
 use jiff::SignedDuration;
 
-use super::sql::{Engine, Postgres, Sql};
+use super::sql::{Engine, Postgres, Sql, values};
 use super::{Store, StoreError};
 use crate::causes::{escaped, with_causes};
 pub(super) use postgres::{end_upload, release_turn, remove_pieces};
@@ -174,9 +174,12 @@ impl Store {
         self.epoch().map_or(Ok(true), |epoch| postgres::is_alive(transaction, &epoch))
     }
 
-    /// Notes that an intent is this gateway's.
-    pub(super) fn note_intent(&self, transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
-        self.epoch().map_or(Ok(()), |epoch| postgres::note_intent(transaction, seq, &epoch))
+    /// Notes that an intent has no outcome, and is this gateway's.
+    pub(super) fn open_intent(&self, transaction: &Sql<'_>, seq: i64) -> Result<(), StoreError> {
+        match self.epoch() {
+            Some(epoch) => postgres::open_intent(transaction, seq, &epoch),
+            None => transaction.run("INSERT INTO open_intent (seq) VALUES (?)", values![seq]),
+        }
     }
 
     /// Takes a crate's turn for an intent, which has it until it is settled, or [releases](release_turn) it. Returns whether the

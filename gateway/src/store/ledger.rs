@@ -111,14 +111,14 @@ impl Store {
         in_turn: bool,
     ) -> Result<Intent, SpendError> {
         let mut written = None;
-        let begun = self.write(|transaction| {
-            transaction.foresee(|ahead| {
-                self.may_begin(ahead)?;
-                keys::find(ahead, signed.key)?;
-                spent::is_unspent(ahead, signed)?;
-                spent::make_room(ahead, signed.now, MOST)?;
-                Ok::<_, SpendError>(in_turn && self.take_turn(ahead, signed.mutation.name(), 0)?)
-            })?;
+        let foreseen = |ahead: &Sql<'_>| {
+            self.may_begin(ahead)?;
+            keys::find(ahead, signed.key)?;
+            spent::is_unspent(ahead, signed)?;
+            spent::make_room(ahead, signed.now, MOST)?;
+            Ok(in_turn && self.take_turn(ahead, signed.mutation.name(), 0)?)
+        };
+        let begun = self.write_foreseen(foreseen, |transaction| {
             if !self.may_begin(transaction)? {
                 return Err(SpendError::NotAlive);
             }
@@ -137,10 +137,9 @@ impl Store {
             ]);
             let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
             let seq = audit::column(begun.seq)?;
-            transaction.run("INSERT INTO open_intent (seq) VALUES (?)", values![seq])?;
+            self.open_intent(transaction, seq)?;
             counts::add(transaction, Counted::Open, 1)?;
             in_doubt::begin(transaction, seq, mutation, &user)?;
-            self.note_intent(transaction, seq)?;
             let (hash, time) = (begun.hash, signed.now);
             let intent = Intent { seq, hash, mutation: mutation.clone(), user, time };
             if in_turn && !self.take_turn(transaction, mutation.name(), seq)? {

@@ -7,7 +7,7 @@ use super::crates::{CratesError, owner, publishable, unpublished, yankable};
 use super::intent::Intent;
 use super::ledger::{self, Outcome};
 use super::names::fold;
-use super::sql::values;
+use super::sql::{Sql, values};
 use super::{Store, search, staged};
 use crate::audit::Point;
 use crate::index::Line;
@@ -30,15 +30,14 @@ impl Store {
         let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
         let kept = self.ready(file, &line.cksum)?;
         let may_be_left = kept.may_be_left();
-        let published = self.write(|transaction| {
-            transaction.foresee(|ahead| {
-                ledger::is_open(ahead, intent)?;
-                staged::is_approver(ahead, name, user)?;
-                let core = publishable(ahead, user, name, version)?;
-                search::highest(ahead, &fold(name))?;
-                staged::is_there(ahead, &fold(name), &core)?;
-                kept.is_there(ahead).map_err(CratesError::from)
-            })?;
+        let foreseen = |ahead: &Sql<'_>| {
+            ledger::is_open(ahead, intent)?;
+            staged::is_approver(ahead, name, user)?;
+            let core = publishable(ahead, user, name, version)?;
+            search::highest(ahead, &fold(name))?;
+            Ok::<_, CratesError>(staged::is_there(ahead, &fold(name), &core)?)
+        };
+        let published = self.write_foreseen(foreseen, |transaction| {
             ledger::must_be_open(transaction, intent)?;
             // Who approves for the owner of a crate was made an approver of it.
             let core = match staged::is_approver(transaction, name, user)?
@@ -84,13 +83,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<Point, CratesError> {
         let (user, name) = (&intent.user, intent.mutation.name().as_str());
-        self.write(|transaction| {
-            transaction.foresee(|ahead| {
-                ledger::is_open(ahead, intent)?;
-                search::highest(ahead, &fold(name))?;
-                owner(ahead, name)?;
-                yankable(ahead, user, name, version)
-            })?;
+        let foreseen = |ahead: &Sql<'_>| {
+            ledger::is_open(ahead, intent)?;
+            search::highest(ahead, &fold(name))?;
+            owner(ahead, name)?;
+            yankable(ahead, user, name, version)
+        };
+        self.write_foreseen(foreseen, |transaction| {
             ledger::must_be_open(transaction, intent)?;
             let (id, mut line) = yankable(transaction, user, name, version)?;
             line.yanked = yanked;

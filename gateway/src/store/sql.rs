@@ -77,12 +77,23 @@ impl Engine {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.write_foreseen(|_| Ok::<_, E>(()), work)
+    }
+
+    /// The same, and what the transaction is foreseen to read is asked ahead as with [`Sql::foresee`]: on PostgreSQL it costs no round trip
+    /// of its own.
+    pub(super) fn write_foreseen<T, F, E: From<StoreError>>(
+        &self,
+        foreseen: impl FnOnce(&Sql<'_>) -> Result<F, E>,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(|sql| {
                 Moved::read(sql)?.is_here()?;
                 work(sql)
             }),
-            Self::Postgres(postgres) => postgres.write(work),
+            // Without rows it may end early.
+            Self::Postgres(postgres) => postgres.write(|sql| drop(foreseen(sql)), work),
         }
     }
 
@@ -93,7 +104,7 @@ impl Engine {
     ) -> Result<T, E> {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(|sql| work(sql, &Moved::read(sql)?)),
-            Self::Postgres(postgres) => postgres.write_wherever_it_is(work),
+            Self::Postgres(postgres) => postgres.write_wherever_it_is(|_| (), work),
         }
     }
 
@@ -263,7 +274,7 @@ impl Sql<'_> {
     pub(super) fn moment(&self) -> Result<Sql<'_>, StoreError> {
         match self {
             Self::Sqlite(session) => session.moment().map(Sql::Sqlite),
-            Self::Postgres(session) => session.moment().map(Sql::Postgres),
+            Self::Postgres(session) => Ok(Sql::Postgres(session.moment())),
         }
     }
 

@@ -88,9 +88,8 @@ pub(super) fn keepers(sql: &Sql<'_>, own: Option<&Epoch>) -> Result<BTreeMap<i64
 }
 
 /// Notes whose an intent is.
-pub(super) fn note_intent(transaction: &Sql<'_>, seq: i64, epoch: &Epoch) -> Result<(), StoreError> {
-    let note = "UPDATE open_intent SET epoch = ? WHERE seq = ?";
-    transaction.run(note, values![epoch.as_str(), seq])
+pub(super) fn open_intent(transaction: &Sql<'_>, seq: i64, epoch: &Epoch) -> Result<(), StoreError> {
+    transaction.run("INSERT INTO open_intent (seq, epoch) VALUES (?, ?)", values![seq, epoch.as_str()])
 }
 
 /// Returns whether the turn was free.

@@ -12,8 +12,8 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
+use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Error, SimpleQueryMessage};
 
 use super::moved::Moved;
 use super::{EngineError, Sql, Value, values};
@@ -38,7 +38,8 @@ const LOG_END: &str =
     "SELECT layout, serves, moved_to, copied_from, size, edge, generation FROM log_end FOR UPDATE";
 /// What a reading transaction begins with, all of whose statements see one moment. Reading a whole table may take its time:
 /// each of its rows is waited for.
-const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+const MOMENT: [&str; 2] =
+    ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SET LOCAL statement_timeout = 0"];
 
 /// The database of a store.
 #[derive(Debug)]
@@ -61,55 +62,61 @@ impl Postgres {
         Ok(Self { reached, translations, known, seen })
     }
 
-    /// Runs one writing transaction, and commits it if the work succeeds. If the COMMIT is not answered, it is found out whether
-    /// it was carried out.
+    /// Runs one writing transaction, and commits it if the work succeeds. What it is foreseen to read is asked ahead. If the COMMIT is
+    /// not answered, it is found out whether it was carried out.
     ///
     /// # Errors
     /// [`EngineError::InDoubt`] if that cannot be found out; after any other error nothing is written.
     pub(in crate::store) fn write<T, E: From<StoreError>>(
         &self,
+        foreseen: impl FnOnce(&Sql<'_>),
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.write_wherever_it_is(|sql, moved| {
+        self.write_wherever_it_is(foreseen, |sql, moved| {
             moved.is_here()?;
             work(sql)
         })
     }
 
-    /// The writing transaction of an attempt, in one round trip.
-    fn begun(&self, attempt: &Attempt) -> Result<(Session<'_>, Moved), StoreError> {
+    /// The writing transaction of an attempt. It begins, and asks ahead, in one round trip.
+    fn begun(
+        &self,
+        attempt: &Attempt,
+        foreseen: impl FnOnce(&Sql<'_>),
+    ) -> Result<(Session<'_>, Moved), StoreError> {
         let last = self.seen.last();
-        let seen = format!("SELECT hash FROM audit WHERE seq = {}", last.point.seq);
-        let begin = format!("{BEGIN}; {LOG_END}; {seen}; {}", attempt.left());
         let connection = Held::Own(Box::new(self.connection()?));
-        let (session, answers) = Session::begun(connection, &self.translations, &begin)?;
-        let mut rows = answers.iter().filter_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let (end, seen) = (rows.next(), rows.next());
-        let text = |column| end?.get(column);
-        let number = |column| text(column)?.parse().ok();
-        let (Some(found), Some(serves)) = (number(0), number(1)) else {
-            return Err(EngineError::NoRow.into());
-        };
-        self.knows(found, serves)?;
-        let moved = Moved::of(text(2), text(3));
-        let end = (number(4), text(5), number(6));
-        let (Some(size), Some(edge), Some(generation)) = end else { return Err(EngineError::NoRow.into()) };
-        let end = End::of(size, edge, generation)?;
-        let is_there = seen.and_then(|row| row.get(0)) == Some(last.point.hash.to_string().as_str());
-        session.note_end(end.clone());
-        if is_there || last.point == Point::START {
-            return Ok((session, moved));
-        }
-        // It was lost before this generation was begun, by which an administrator has accepted that.
-        if end.generation <= last.generation {
-            return Err(StoreError::Restored { lost: last });
-        }
-        let (session, goes_on) = session.after(|sql| at_end(sql, &end))?;
-        self.seen.goes_on(last, goes_on);
+        let (session, moved) = Session::begun(connection, &self.translations, &[BEGIN]).after(|sql| {
+            // The row comes first: whatever is read behind it changes no more.
+            sql.foresee(|sql| {
+                self.end(sql)?;
+                is_in_log(sql, last.point)?;
+                foreseen(sql);
+                Ok::<_, StoreError>(())
+            })?;
+            let (end, moved) = self.end(sql)?.ok_or(EngineError::NoRow)?;
+            let is_there = is_in_log(sql, last.point)?;
+            attempt.leave(sql)?;
+            sql.note_end(end.clone());
+            if !is_there {
+                // It was lost before this generation was begun, by which an administrator has accepted that.
+                if end.generation <= last.generation {
+                    return Err(StoreError::Restored { lost: last });
+                }
+                self.seen.goes_on(last, at_end(sql, &end)?);
+            }
+            Ok(moved)
+        })?;
         Ok((session, moved))
+    }
+
+    /// Takes the row of the log's end.
+    fn end(&self, sql: &Sql<'_>) -> Result<Option<(End, Moved)>, StoreError> {
+        sql.optional(LOG_END, values![], |row| {
+            self.knows(row.get(0)?, row.get(1)?)?;
+            let end = End::of(row.get(4)?, row.get(5)?, row.get(6)?)?;
+            Ok((end, Moved::of(row.get(2)?, row.get(3)?)))
+        })
     }
 
     /// Whether this program may use a layout, which may have become another one since it was looked at last.
@@ -120,11 +127,12 @@ impl Postgres {
     /// Runs one writing transaction, also if the store was moved or is incomplete.
     pub(in crate::store) fn write_wherever_it_is<T, E: From<StoreError>>(
         &self,
+        foreseen: impl FnOnce(&Sql<'_>),
         work: impl FnOnce(&Sql<'_>, &Moved) -> Result<T, E>,
     ) -> Result<T, E> {
         let attempt = Attempt::new()?;
         let _turn = self.reached.writer().map_err(|error| StoreError::from(EngineError::Postgres(error)))?;
-        let (session, moved) = self.begun(&attempt)?;
+        let (session, moved) = self.begun(&attempt, foreseen)?;
         let (session, done) = session.after(|sql| work(sql, &moved))?;
         let seen = session.appended();
         match session.commit() {
@@ -148,11 +156,7 @@ impl Postgres {
     /// Whether the log still has what this gateway has seen in it, or an administrator has accepted that it has not.
     pub(in crate::store) fn has_what_was_seen(&self, sql: &Sql<'_>) -> Result<(), StoreError> {
         let last = self.seen.last();
-        let there = "SELECT 1 FROM audit WHERE seq = ? AND hash = ?";
-        let seq = i64::try_from(last.point.seq).unwrap_or(i64::MAX);
-        let is_there =
-            last.point == Point::START || sql.exists(there, values![seq, &last.point.hash.to_string()])?;
-        if is_there || End::read(sql)?.generation > last.generation {
+        if is_in_log(sql, last.point)? || End::read(sql)?.generation > last.generation {
             return Ok(());
         }
         Err(StoreError::Restored { lost: last })
@@ -175,7 +179,7 @@ impl Postgres {
         work: impl FnOnce(&Sql<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = Held::Own(Box::new(self.connection()?));
-        let (session, _) = Session::begun(connection, &self.translations, BEGIN)?;
+        let session = Session::begun(connection, &self.translations, &[BEGIN]);
         let (session, done) = session.after(work)?;
         session.commit()?;
         Ok(done)
@@ -204,6 +208,13 @@ impl Postgres {
     fn connection(&self) -> Result<postgres::Session, StoreError> {
         Ok(self.reached.session().map_err(EngineError::Postgres)?)
     }
+}
+
+/// Whether the log has an entry.
+fn is_in_log(sql: &Sql<'_>, point: Point) -> Result<bool, StoreError> {
+    let there = "SELECT 1 FROM audit WHERE seq = ? AND hash = ?";
+    let seq = i64::try_from(point.seq).unwrap_or(i64::MAX);
+    Ok(point == Point::START || sql.exists(there, values![seq, &point.hash.to_string()])?)
 }
 
 /// What is seen of a log by whoever has seen its end.
@@ -250,15 +261,13 @@ impl<'a> Session<'a> {
         Self { connection, translations, transaction, appended, end, later, ahead }
     }
 
-    /// A transaction, and what the statements told that it begins with.
-    fn begun(
-        connection: Held<'a>,
-        translations: &'a Translations,
-        begin: &str,
-    ) -> Result<(Self, Vec<SimpleQueryMessage>), StoreError> {
+    /// A transaction. What it begins with is sent with what is asked first.
+    fn begun(connection: Held<'a>, translations: &'a Translations, begin: &[&str]) -> Self {
         let session = Self::of(connection, translations, Transaction::Begun);
-        let answers = session.wait(session.connection().client().simple_query(begin))?;
-        Ok((session, answers))
+        for statement in begin {
+            session.later.add(translations.of(statement), &[]);
+        }
+        session
     }
 
     fn after<T, E>(self, work: impl FnOnce(&Sql<'_>) -> Result<T, E>) -> Result<(Self, T), E> {
@@ -383,8 +392,8 @@ impl<'a> Session<'a> {
     }
 
     /// Nothing is written in it, so it ends with a rollback.
-    pub(super) fn moment(&self) -> Result<Session<'_>, StoreError> {
-        Ok(Session::begun(Held::Of(self.connection()), self.translations, MOMENT)?.0)
+    pub(super) fn moment(&self) -> Session<'_> {
+        Session::begun(Held::Of(self.connection()), self.translations, &MOMENT)
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {
@@ -408,8 +417,9 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         let connection = self.connection();
+        let is_begun = self.transaction.get() != Transaction::None && self.later.is_sent();
         let rolled_back = || connection.wait(connection.client().batch_execute("ROLLBACK")).is_ok();
-        if self.transaction.get() == Transaction::None || rolled_back() {
+        if !is_begun || rolled_back() {
             connection.keep();
         }
     }

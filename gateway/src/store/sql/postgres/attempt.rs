@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::Severity;
 
-use super::{BEGIN, LOG_END};
+use super::{BEGIN, LOG_END, Sql, values};
 use crate::store::StoreError;
 use crate::store::postgres::{self, PostgresError};
 
@@ -33,15 +33,17 @@ impl Attempt {
         Ok(Self(format!("{:032x}", u128::from_be_bytes(id))))
     }
 
-    /// Statements that leave the row, and remove some that nobody asks for any more.
-    pub(super) fn left(&self) -> String {
+    /// Leaves the row. One in 16 removes some that nobody asks for any more.
+    pub(super) fn leave(&self, sql: &Sql<'_>) -> Result<(), StoreError> {
         let Self(id) = self;
-        format!(
-            "INSERT INTO attempt (id) VALUES ('{id}');
-             DELETE FROM attempt WHERE id IN (
-                 SELECT id FROM attempt WHERE at < clock_timestamp() - interval '10 minutes' ORDER BY at LIMIT 2
-             )"
-        )
+        sql.run("INSERT INTO attempt (id) VALUES (?)", values![id.as_str()])?;
+        if !id.starts_with('0') {
+            return Ok(());
+        }
+        let old = "DELETE FROM attempt WHERE id IN (
+                       SELECT id FROM attempt WHERE at < clock_timestamp() - interval '10 minutes' ORDER BY at LIMIT 32
+                   )";
+        sql.run(old, values![])
     }
 
     /// Whether it was committed.

@@ -3,7 +3,7 @@
 //! PostgreSQL carries out what comes on a connection in the order in which it comes, and after a statement that fails it refuses all
 //! others of the transaction. So the first error is the true one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,13 +17,21 @@ use super::{Value, parameter};
 
 /// What is to be sent with the next statement.
 #[derive(Default)]
-pub(super) struct Later(RefCell<Vec<Statement>>);
+pub(super) struct Later {
+    statements: RefCell<Vec<Statement>>,
+    is_sent: Cell<bool>,
+}
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + 'a>>;
 
 impl Later {
     pub(super) fn add(&self, sql: Arc<str>, parameters: &[Value<'_>]) {
-        self.0.borrow_mut().push(Statement::new(sql, parameters));
+        self.statements.borrow_mut().push(Statement::new(sql, parameters));
+    }
+
+    /// Whether anything was sent since there was something to send.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sent.get()
     }
 
     /// Sends everything, and behind it the next statement, whose answer is returned if nothing before it has failed.
@@ -32,7 +40,8 @@ impl Later {
         client: &ClientWrapper,
         next: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let statements = self.0.take();
+        let statements = self.statements.take();
+        self.is_sent.set(true);
         let mut prepared = Vec::with_capacity(statements.len());
         for statement in &statements {
             prepared.push((statement.prepared(client).await?, statement.values()));

@@ -9,7 +9,6 @@ use crate::common::Fixture;
 use crate::common::computer::Computer;
 #[cfg(target_os = "linux")]
 use crate::common::database::Database;
-#[cfg(target_os = "linux")]
 
 fn manifest(name: &str, version: &str, rest: &str) -> String {
     format!(

@@ -31,7 +31,7 @@ impl Asked {
         let asked = Self { world, registry };
         let config = format!("[registries.{NAME}]\nindex = \"{}\"\n", asked.registry.index_url());
         asked.world.write("home/config.toml", &config);
-        asked.enroll().says(&["signed and checked one read token"]);
+        asked.enroll().says(&["signed a read token and checked it"]);
         let keys = asked.enrolled().cards.into_iter().flat_map(|card| card.keys);
         asked.registry.state().keys.extend(keys.map(|key| key.public));
         asked.world.card.clear_trace();

@@ -50,7 +50,7 @@ fn a_management_key_that_wants_a_touch() {
                 }
             }
             let outcome = enroll.join().unwrap();
-            outcome.says(&[&format!("making and checking them takes {touches}")]);
+            outcome.says(&[&format!("making and checking them needs {touches}")]);
             let said = outcome.stderr.matches("touch YubiKey 12345678 now (it blinks)").count();
             assert_eq!(said, notices, "{outcome:#?}");
         });
@@ -155,7 +155,7 @@ fn enrollments_that_another_program_has_changed() {
         let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).ends();
         yank.says(&[
             "signing yank of `alpha 0.1.0` for `my-reg` with YubiKey 12345678 (laptop key)",
-            "warning: as it is enrolled, this key asks for neither PIN nor touch",
+            "warning: according to its enrollment, this key asks for neither PIN nor touch",
         ]);
         let (text, next) = world.keys_finding();
         assert!(text.contains("enrollments.toml does not say of the"), "{text}");
@@ -188,7 +188,7 @@ fn a_key_that_asks_for_more_than_it_is_enrolled_with() {
     world.card.inject(Fault::TouchNever);
     let yank = world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
     world.card.inject(Fault::Transmit { nth: 3, effect: Effect::StatusWord(0x6982) });
-    yank.fails().says(&["a key of YubiKey 12345678 asks for more than what it is enrolled with"]);
+    yank.fails().says(&["a key of YubiKey 12345678 asks for more than its enrollment says"]);
 }
 
 /// What makes a token too long is known before the person gives a PIN for it.
@@ -234,7 +234,7 @@ fn a_nonce_that_cannot_be_signed() {
     let unsignable = nonces.map(|nonce| (nonce, "index", says));
     // A nonce of a length that is allowed, with a URL for which there would be room without it.
     let (longest, long) = ("n".repeat(1024), "i".repeat(1800));
-    let says = ["error: the token has", "challenge and index URL are all in it"];
+    let says = ["error: the token has", "challenge and index URL; shorten"];
     for (nonce, folder, says) in unsignable.into_iter().chain([(longest, long.as_str(), says)]) {
         let (listener, base) = loopback::bind(false);
         let (index, api) = (format!("sparse+{base}/{folder}/"), base.clone());
@@ -303,13 +303,13 @@ fn keys_that_do_not_sign_are_not_enrolled() {
     honest.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
     let last = Seen::on(&honest.card).instructions().len();
     for (nth, lie, says) in [
-        (last, Effect::Corrupt(20), "the card's signature is not that of the enrolled key"),
+        (last, Effect::Corrupt(20), "the card's signature does not match the enrolled key"),
         (last, Effect::Corrupt(0), "the card's answer makes no sense (signature)"),
     ] {
         let world = World::new();
         world.card.inject(Fault::Transmit { nth, effect: lie });
         let enroll = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
-        enroll.says(&[says, "warning: the keys that were made are not enrolled"]);
+        enroll.says(&[says, "warning: the keys were made but are not enrolled"]);
         world.yk_cargo(["token", NAME, "--read"]).fails().says(&["no read key is enrolled"]);
         world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
         let keys = world.registry().cards[0].keys.clone();
@@ -325,7 +325,7 @@ fn a_second_chance_for_the_management_key() {
     let mut session = world.at_a_terminal(&line);
     expect(&mut session, &["takes 3 touches", "Make these keys? [y/N] "]);
     session.send_line("y").unwrap();
-    expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; once more"]);
+    expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; asking once more"]);
     assert!(world.card.wait_touch(Duration::from_secs(60)));
     world.card.touch();
     for _ in 0..2 {
@@ -342,8 +342,8 @@ fn a_card_that_never_told_its_number() {
     let hidden = Traits { serial_hidden: true, ..Traits::default() };
     let world = World::with(Reads::AuthRequired, |card| card.traits(hidden).puk("87654321"));
     world.yk_cargo(["enroll", NAME, "--yes"]).fails().says(&[
-        "this YubiKey does not tell its number",
-        "--serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again",
+        "this YubiKey does not report its serial number",
+        "--serial NUMBER; if an OTP slot hides it, `ykman otp settings SLOT` makes it visible again",
     ]);
     let world = world.enroll_with(&["--serial", "12345678"]);
     world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
@@ -386,8 +386,7 @@ fn a_card_on_an_nfc_reader() {
     world.yk_cargo(["token", NAME, "--read"]).succeeds();
     let yank = || world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]);
     let refused = yank().fails();
-    refused
-        .says(&["wants a touch, and nobody can touch it on an NFC reader", "hint: plug it into a USB port"]);
+    refused.says(&["needs a touch, which is not possible on an NFC reader", "hint: plug it into a USB port"]);
     assert!(!refused.stderr.contains("it blinks"), "{refused:#?}");
     assert_eq!(world.card.pin_tries(), 3);
     world.card.daemon().stop();
@@ -416,7 +415,7 @@ fn a_yubikey_bio() {
     };
     let puk = finding("PUK");
     assert_eq!(puk.len(), 1, "{puk:#?}");
-    assert_eq!(puk[0]["text"], "YubiKey 12345678 has none: a blocked PIN could not be mended");
+    assert_eq!(puk[0]["text"], "YubiKey 12345678 has no PUK, so a blocked PIN could not be unblocked");
     world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).succeeds();
     world.card.power_off();
     world.card.set_pin_tries(0);

@@ -94,7 +94,7 @@ fn enroll_finds_out_what_a_registry_wants() {
             Reads::Open,
             Challenges::Required,
             ChallengeSource::Api,
-            "needs no token for reads and issues a challenge for each mutation; a token lasts 300 seconds",
+            "needs no token for reads and issues a challenge for each mutation; a token is valid for 300 seconds",
         ),
         (
             Reads::AuthRequired,
@@ -106,7 +106,7 @@ fn enroll_finds_out_what_a_registry_wants() {
             Reads::Open,
             Challenges::Off,
             ChallengeSource::None,
-            "needs no token for reads and issues no challenges; a token lasts 300 seconds",
+            "needs no token for reads and issues no challenges; a token is valid for 300 seconds",
         ),
     ] {
         let asked = Asked::new(reads, challenges);
@@ -127,9 +127,9 @@ fn enroll_goes_on_where_nobody_answers() {
     let index = format!("sparse+http://{address}/index/");
     let outcome = world.yk_cargo(["enroll", &index, "--yes"]).succeeds();
     outcome.says(&[
-        "warning: the registry cannot be asked what it wants: http://127.0.0.1",
+        "warning: cannot ask the registry what it requires: http://127.0.0.1",
         "gave no answer within 1 seconds",
-        "taking it for one that issues no challenges; ask again with: yk-cargo enroll sparse+http://127",
+        "assuming that it issues no challenges; ask again with: yk-cargo enroll sparse+http://127",
     ]);
     let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
     let registry = enrollments.registry(&index).unwrap();
@@ -145,7 +145,7 @@ fn a_registry_that_starts_asking() {
     // A cold read is where cargo passes the 401 on.
     asked.world.make_cold();
     let login = asked.world.cargo(&asked.world.path("work"), ["search", "alpha", "--registry", NAME]).ends();
-    login.says(&["warning: `my-reg` issues challenges now", "yk-cargo enroll my-reg --refresh"]);
+    login.says(&["warning: `my-reg` now issues challenges", "yk-cargo enroll my-reg --refresh"]);
     asked.refresh().says(&["issues a challenge for each mutation"]);
     asked.yank().succeeds();
     assert_eq!(asked.registry.state().paid, 1);
@@ -156,7 +156,7 @@ fn a_registry_that_stops_asking() {
     for reads in [Reads::AuthRequired, Reads::Open] {
         let asked = Asked::new(reads, Challenges::Required);
         asked.registry.state().challenges = Challenges::Off;
-        asked.yank().succeeds().says(&["note: `my-reg` issues no challenges any more"]);
+        asked.yank().succeeds().says(&["note: `my-reg` no longer issues challenges"]);
         asked.refresh();
         let outcome = asked.yank().succeeds();
         assert!(!outcome.stderr.contains("challenges"), "{outcome:#?}");
@@ -197,10 +197,10 @@ fn a_registry_that_gives_no_challenge() {
         (closed, &["cannot reach http://127.0.0.1", "onnection refused"][..]),
         (answering(std::iter::empty()), &["gave no answer within 1 seconds"]),
         (answering(drip.take(10_000)), &["gave no answer within 1 seconds"]),
-        (answering(std::iter::once(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec())), &["is not HTTP"]),
-        (answering(endless), &["answers more than a registry has to say"]),
+        (answering(std::iter::once(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec())), &["does not answer in HTTP"]),
+        (answering(endless), &["sent a longer answer than a registry should"]),
         (answering(std::iter::once(answer("503 Busy"))), &["answers with status 503"]),
-        (answering(std::iter::once(answer("200 OK"))), &["is no index configuration"]),
+        (answering(std::iter::once(answer("200 OK"))), &["is not an index configuration"]),
         (
             answering(std::iter::once(answer(&format!("401 No{}", challenges(2))))),
             &["can be read in two ways"],
@@ -210,7 +210,7 @@ fn a_registry_that_gives_no_challenge() {
         (answering(std::iter::once(answer(elsewhere))), &["http://127.0.0.1"]),
         (
             answering(std::iter::once(answer("302 Found\r\nLocation: http://evil.example/"))),
-            &["sends us on to http://evil.example/, which is not followed"],
+            &["redirects to http://evil.example/, which is not followed"],
         ),
         (
             answering(std::iter::once(answer("302 Found\r\nLocation: /index/config.json"))),
@@ -224,7 +224,11 @@ fn a_registry_that_gives_no_challenge() {
         asked.moves_to(address);
         let outcome = asked.world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"]).fails();
         outcome
-            .says(&["error: `my-reg` gave no challenge", "nothing was signed", "hint: try again when"])
+            .says(&[
+                "error: cannot get a challenge from `my-reg`",
+                "nothing was signed",
+                "hint: try again when",
+            ])
             .says(says);
         assert!(!outcome.stderr.contains(['\u{1b}', '\u{7f}']), "{outcome:#?}");
         assert!(Seen::on(&asked.world.card).nothing(), "{outcome:#?}");
@@ -293,6 +297,24 @@ fn a_registry_behind_tls() {
     token().succeeds();
 }
 
+/// A company's own authority: what to do is said in words, and nothing is shown that only a programmer would understand.
+#[test]
+fn an_unknown_authority_is_explained() {
+    let (_, tls) = for_names(&["localhost"]);
+    let registry = AskingRegistry::start_tls(Reads::AuthRequired, Challenges::Required, tls);
+    let world = World::new();
+    let others = world.write("others.pem", &for_names(&["elsewhere"]).0);
+    let enroll = world.yk_cargo(["enroll", &registry.index_url(), "--yes"]).env("SSL_CERT_FILE", others);
+    let outcome = enroll.succeeds();
+    outcome.says(&[
+        "was issued by an authority that this computer does not trust",
+        "set its certificate as `cainfo` in [http] of $CARGO_HOME/config.toml",
+    ]);
+    for raw in ["UnknownIssuer", "InvalidCertificate", "rustls", "WARN", "ERROR"] {
+        assert!(!outcome.stderr.contains(raw), "{raw}: {outcome:#?}");
+    }
+}
+
 /// The address is right, and the scheme is not.
 #[test]
 fn https_where_there_is_no_tls() {
@@ -301,7 +323,7 @@ fn https_where_there_is_no_tls() {
     let index = format!("sparse+https://{address}/index/");
     let outcome = world.yk_cargo(["enroll", &index, "--yes"]).succeeds();
     outcome.says(&[&format!(
-        "what https://{address}/index/config.json answers is not TLS; look at the registry's URL: is it http://, or another port?"
+        "https://{address}/index/config.json does not answer with TLS; check the registry's URL: is it http://, or another port?"
     )]);
     assert!(!outcome.stderr.contains("InvalidContentType"), "{outcome:#?}");
 }
@@ -321,7 +343,7 @@ fn what_is_not_there_is_not_signed_for() {
         ]);
         assert_eq!(world.card.trace().len(), 0, "the card is not asked");
         // A copy of the index may be old, and a yank may be urgent.
-        yank("One_Thing@0.2.0").fails().says(&["does not have One_Thing 0.2.0; it may refuse this"]);
+        yank("One_Thing@0.2.0").fails().says(&["does not have One_Thing 0.2.0; it may refuse the change"]);
         yank("One_Thing@0.1.0").succeeds();
     }
 }

@@ -19,7 +19,7 @@ use crate::world::{NAME, PIN, Reads, Run, SERIAL, World};
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl World {
-    /// Nothing to be mended, on a card whose owner has changed what came from the factory.
+    /// Nothing to be fixed, on a card whose owner has changed what came from the factory.
     fn well() -> Self {
         Self::with(Reads::AuthRequired, |card| card.puk("87654321").management_key(&[0xA5; 24])).enroll_with(
             &["--management-key-command", "echo a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"],
@@ -62,7 +62,7 @@ impl Diagnosis {
         assert_eq!(answer["version"], 1);
         assert_eq!(answer["ok"].as_bool().unwrap(), outcome.status.success(), "{outcome:#?}");
         if !outcome.status.success() {
-            outcome.says(&["error: ", "to be mended"]);
+            outcome.says(&["error: ", " failed"]);
         }
         Self(answer)
     }
@@ -97,11 +97,11 @@ fn nothing_to_be_mended() {
         "ok       firmware: YubiKey 12345678 has firmware 5.7.4",
         "ok       management key: YubiKey 12345678 has one of its own (AES-192)",
         "ok       keys: YubiKey 12345678 has its keys for `my-reg`",
-        "ok       credential provider: cargo asks this program for `my-reg`",
-        "ok       token in clear: none in cargo's home",
-        "ok       clock: it does not contradict that of `my-reg`",
-        "ok       registry: `my-reg` takes the keys of YubiKey 12345678",
-        "warning  backup: `my-reg` knows one card; if it is lost you cannot publish",
+        "ok       credential provider: cargo uses yk-cargo for `my-reg`",
+        "ok       token in clear: none in cargo's home folder",
+        "ok       clock: it agrees with the clock of `my-reg`",
+        "ok       registry: `my-reg` accepts the keys of YubiKey 12345678",
+        "warning  backup: `my-reg` has one card; if it is lost, you cannot publish",
         "         next: yk-cargo enroll my-reg --backup",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in {text}");
@@ -167,8 +167,8 @@ fn a_blocked_pin() {
 fn older_firmware() {
     for (firmware, text) in [
         ("5.4.3", "a laboratory"),
-        ("5.3.1", "forgets its PIN often"),
-        ("5.2.7", "does not tell whether PIN, PUK and management key"),
+        ("5.3.1", "often forgets its PIN"),
+        ("5.2.7", "does not report whether PIN, PUK and management key"),
     ] {
         let world =
             World::with(Reads::AuthRequired, |card| card.puk("87654321").firmware(firmware.parse().unwrap()));
@@ -210,7 +210,7 @@ fn cards_and_services_out_of_reach() {
     let diagnosis = world.doctor();
     let (check, text, next) = diagnosis.failure();
     assert_eq!(check, "smart card service");
-    assert!(text.starts_with("the smart card service does not let you in"), "{text}");
+    assert!(text.starts_with("the smart card service refuses access to you"), "{text}");
     assert!(next.contains("/etc/polkit-1/rules.d/"), "{next}");
     let nobody = world.yk_cargo(["doctor", "--json"]).env("PCSCLITE_CSOCK_NAME", world.path("no-socket"));
     let nobody = Diagnosis::of(nobody);
@@ -249,10 +249,10 @@ fn a_provider_that_cargo_does_not_ask() {
         world.cannot_publish(&format!("{text}; next: {next}"), &[]);
         text.to_owned()
     };
-    assert!(other("").contains("cargo does not ask this program"));
+    assert!(other("").contains("cargo does not use yk-cargo"));
     assert!(other("credential-provider = 'cargo:token'").contains("cargo asks `cargo:token`"));
-    assert!(other("credential-provider = ['/nowhere/yk-cargo']").contains("which is not there"));
-    assert!(other("credential-provider = 'yk-cargo --now'").contains("and it takes none"));
+    assert!(other("credential-provider = ['/nowhere/yk-cargo']").contains("which does not exist"));
+    assert!(other("credential-provider = 'yk-cargo --now'").contains("which takes none"));
     world.shell("yk-cargo enroll my-reg --configure");
     assert_eq!(world.doctor().with("failed"), []);
 
@@ -261,7 +261,7 @@ fn a_provider_that_cargo_does_not_ask() {
     world.write("home/config.toml", &config.replace(index, "sparse+https://moved.example/"));
     assert_eq!(world.doctor().failure().2, "yk-cargo enroll my-reg --same-keys-as my-reg");
     world.write("home/config.toml", &format!("{config}\n[registries.twin]\nindex = \"{index}\"\n"));
-    assert!(world.doctor().failure().1.contains("`my-reg` and `twin` have one index URL"));
+    assert!(world.doctor().failure().1.contains("`my-reg` and `twin` have the same index URL"));
     world.write("home/config.toml", &config);
 
     let with = |name: &str, value: &str| Diagnosis::of(world.yk_cargo(["doctor", "--json"]).env(name, value));
@@ -361,7 +361,7 @@ fn keys_that_the_registry_does_not_take() {
             let diagnosis = world.doctor();
             let (check, text, next) = diagnosis.failure();
             assert_eq!(check, "registry");
-            let takes_not = "`my-reg` does not take the read key of YubiKey 12345678";
+            let takes_not = "`my-reg` does not accept the read key of YubiKey 12345678";
             let (first, words) = text.split_once('\n').unwrap();
             assert!(first == takes_not && words.replace("\n    | ", " ").contains(why), "{text}");
             let status = world.yk_cargo(["status"]).succeeds().stdout;
@@ -410,12 +410,12 @@ fn a_publish_key_that_the_registry_does_not_take() {
             let diagnosis = world.doctor();
             let (check, text, next) = diagnosis.failure();
             let words = text.replace("\n    | ", " ");
-            let takes_not = "`my-reg` does not take the publish key of YubiKey 12345678\n    it says ";
+            let takes_not = "`my-reg` does not accept the publish key of YubiKey 12345678\n    it says ";
             assert!(check == "registry" && words.starts_with(takes_not) && words.contains(why), "{text}");
             assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678 --invite");
             let status = world.yk_cargo(["status"]).succeeds().stdout;
             assert!(
-                status.contains("\u{2717} cannot publish: `my-reg` does not take the publish key"),
+                status.contains("\u{2717} cannot publish: `my-reg` does not accept the publish key"),
                 "{status}"
             );
         };
@@ -426,7 +426,7 @@ fn a_publish_key_that_the_registry_does_not_take() {
         add(publish, registry_gateway::keys::Role::Publish);
         let diagnosis = world.doctor();
         assert_eq!(diagnosis.with("failed"), []);
-        let taken = ("registry", "`my-reg` takes the keys of YubiKey 12345678", "");
+        let taken = ("registry", "`my-reg` accepts the keys of YubiKey 12345678", "");
         assert!(diagnosis.with("ok").contains(&taken), "{diagnosis:#?}");
         assert!(world.yk_cargo(["status"]).succeeds().stdout.contains('\u{2713}'));
         let id = publish.public.id().to_string();
@@ -467,7 +467,7 @@ fn another_host_gets_no_read_token() {
             let outcome = asked.world.yk_cargo(command).ends();
             if command[0] == "verify" && reads == Reads::AuthRequired {
                 outcome.says(&[
-                    "wants a token, and the registry's goes to the host of its index only",
+                    "wants a token, but the registry's token is sent only to the host of its index",
                     "--proof",
                 ]);
             }
@@ -499,7 +499,7 @@ fn a_registry_that_wants_another_token() {
 fn registries_that_cannot_be_asked() {
     let world = World::new().enroll_with(&["--single-key"]);
     let diagnosis = world.doctor();
-    assert!(diagnosis.with("note").iter().any(|note| note.1.contains("was not tried")), "{diagnosis:#?}");
+    assert!(diagnosis.with("note").iter().any(|note| note.1.contains("was not tested")), "{diagnosis:#?}");
     assert_eq!(Seen::on(&world.card).all_signatures(), 0);
     let world = World::enrolled();
     let index = world.gateway.index_url().to_owned();
@@ -533,7 +533,7 @@ fn registries_are_asked_at_once() {
             format!("{text}\n[[registry]]\nindex = \"sparse+{base}/\"\nname = \"{name}\"\n")
         });
     }
-    let answered = |name| format!("it does not contradict that of `{name}`");
+    let answered = |name| format!("it agrees with the clock of `{name}`");
     let diagnosis = world.doctor();
     let ok: Vec<_> = diagnosis.with("ok").into_iter().map(|(_, text, _)| text.to_owned()).collect();
     assert!(ok.contains(&answered("one")) && ok.contains(&answered("other")), "{diagnosis:#?}");

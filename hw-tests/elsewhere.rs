@@ -65,7 +65,7 @@ fn the_persons_own_places_come_first() {
     locked.is(
         10,
         "new signer",
-        "not in your list for it yet; anybody can sign anybody's crate there, so this says nothing of its author",
+        "not in your list yet; there anybody can sign anybody's crate, so this says nothing about its author",
     );
     // A proof that names somebody is no registry's word.
     let mut named = ALICE.proof(CRATES_IO, "alpha", "1.0.0+b");
@@ -73,7 +73,11 @@ fn the_persons_own_places_come_first() {
     at(named);
     let outcome = locked.verify(&["--remember"]).ends();
     let found = format!("for alpha of crates.io, by the proof at {}/p/alpha/1.0.0%2Bb.json\n", locked.base());
-    outcome.says(&[&found, "no registry says whose key it is", "at crates.io not even the registry says it"]);
+    outcome.says(&[
+        &found,
+        "no registry says whose key",
+        "at crates.io not even the registry says whose key it is",
+    ]);
     outcome.says(&["there is no terminal to ask on"]);
     assert!(!outcome.stderr.contains("the registry says whose keys"), "{outcome:#?}");
     let (code, found) = locked.verdicts(&["--remember", "--yes"]);
@@ -85,10 +89,10 @@ fn the_persons_own_places_come_first() {
     assert_eq!(locked.asked(), [""; 0]);
     fs::remove_dir_all(locked.computer.path("home/yk-cargo/proofs")).unwrap();
     at(MALLORY.proof(CRATES_IO, "alpha", "1.0.0+b"));
-    locked.is(15, "changed signer", "trusted for it is");
+    locked.is(15, "changed signer", "trusted for this crate is");
     for (proof, text) in [
-        (ALICE.proof(CRATES_IO, "alpha", "1.0.1"), "the proof is one for alpha 1.0.1"),
-        (ALICE.proof(&locked.index, "alpha", "1.0.0+b"), "the proof is one for alpha 1.0.0+b of sparse+"),
+        (ALICE.proof(CRATES_IO, "alpha", "1.0.1"), "the proof is for alpha 1.0.1"),
+        (ALICE.proof(&locked.index, "alpha", "1.0.0+b"), "the proof is for alpha 1.0.0+b of sparse+"),
         (ALICE.proof_of(CRATES_IO, "alpha", "1.0.0+b", Checksum([1; 32])), "a file with the checksum 0101"),
     ] {
         at(proof);
@@ -140,7 +144,7 @@ fn a_dead_host_breaks_only_what_it_served() {
     locked.is(11, "unsigned", "");
     locked.trusts(&locked.place("/").replace(CRATES_IO, &locked.index));
     locked.serves("/gamma-0.1.0.json", "200 OK", ALICE.proof(&locked.index, "gamma", "0.1.0").to_string());
-    locked.is(10, "new signer", "anybody can sign anybody's crate there");
+    locked.is(10, "new signer", "anybody can sign anybody's crate");
 }
 
 /// Manifests and projects' lists are strangers': they have nobody ask this computer, or the network around it.
@@ -237,7 +241,7 @@ fn a_manifest_leads_into_public_and_nowhere_else() {
         assert_eq!((found, verdicts[0].0.as_str()), (code, verdict), "{path}: {}", verdicts[0].1);
         assert!(verdicts[0].1.contains(says), "{path}: {}", verdicts[0].1);
     };
-    is("proofs.example/good", 10, "new signer", "this says nothing of its author");
+    is("proofs.example/good", 10, "new signer", "this says nothing about its author");
     fs::remove_dir_all(locked.computer.path("home/yk-cargo/proofs")).unwrap();
     let withheld = "withheld or unreachable";
     is(
@@ -262,7 +266,7 @@ fn a_manifest_leads_into_public_and_nowhere_else() {
     );
     is("proofs.example/folder", 13, withheld, "file:///etc/passwd is not asked");
     is("proofs.example/round", 13, withheld, "too many redirects");
-    is("proofs.example/long", 13, withheld, "answers more than");
+    is("proofs.example/long", 13, withheld, "sent a longer answer than");
     is("proofs.example/slow", 13, withheld, "gave no answer within 10 seconds");
     is("nobody.example/file", 13, withheld, "cannot reach https://nobody.example/file/0.1.0.json");
     assert!(trap.accept().is_err(), "nobody came to this computer");
@@ -289,7 +293,7 @@ fn a_strangers_place_puts_no_key_into_the_list() {
         run.env("CARGO_HTTP_CAINFO", &file).ends()
     };
     let place = locked.place("/").replace(locked.base(), "https://proofs.example");
-    let not_recorded = "a key is not recorded whose proof lies where only the project or the crate says";
+    let not_recorded = "a key is not recorded if only the project or the crate says where its proof is";
     locked.locks_crates_io("1.0.0", FILE);
     locked.project_trusts(&place);
     let outcome = remembers(&["--yes"]);

@@ -34,10 +34,10 @@ fn two_keys_and_what_comes_next() {
         assert!(outcome.stdout.contains(&add), "{outcome:#?}");
     }
     outcome.says(&["making and checking them takes no touch"]);
-    outcome.says(&["signed and checked one read token", "cargo will ask this program once"]);
+    outcome.says(&["signed a read token and checked it", "cargo will use yk-cargo once"]);
     let steps: Vec<_> = outcome.stdout.lines().filter(|line| !line.starts_with("   ")).collect();
     let [next, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
-    assert!(next.starts_with("Next: have the registry's administrator run this"), "{outcome:#?}");
+    assert!(next.starts_with("Next: send these lines to the registry's administrator"), "{outcome:#?}");
     assert_eq!(
         (*publish, *backup),
         ("Then: cargo publish --registry my-reg", "Then: yk-cargo enroll my-reg --backup")
@@ -78,6 +78,17 @@ fn a_mistyped_name_is_understood() {
     world.yk_cargo(["enroll", "my-rge", "--yes"]).fails().says(&["hint: did you mean `my-reg`?"]);
     world.yk_cargo(["seal", "cratesio", "--yes"]).fails().says(&["hint: did you mean `crates-io`?"]);
     world.yk_cargo(["enroll", "other", "--yes"]).fails().says(&["hint: add `[registries.other]`"]);
+    let world = World::enrolled();
+    for command in [&["forget", "my-rge", "--yes"][..], &["token", "my-rge", "--read"], &["attest", "my-rge"]]
+    {
+        world.yk_cargo(command).fails().says(&["hint: did you mean `my-reg`?"]);
+    }
+    world.yk_cargo(["unseal", "crate-io"]).fails().says(&["hint: did you mean `crates-io`?"]);
+    // What is not like anything is not enrolled.
+    world
+        .yk_cargo(["forget", "other", "--yes"])
+        .fails()
+        .says(&["other is not enrolled", "hint: `yk-cargo list`"]);
 }
 
 /// A key stays where it is: who names other slots is told, also with `--existing`, and may do what the hint says.
@@ -89,17 +100,19 @@ fn again_with_other_slots() {
     };
     slots("82,83", &[]).succeeds().says(&["is already enrolled there"]);
     for (named, more, said) in [
-        ("90,91", &[][..], "the read key for this registry is in slot 82 of"),
-        ("82,90", &[], "the publish key for this registry is in slot 83 of"),
-        ("90,91", &["--existing"], "the read key for this registry is in slot 82 of"),
+        ("90,91", &[][..], "the read key for this registry is already in slot 82 of"),
+        ("82,90", &[], "the publish key for this registry is already in slot 83 of"),
+        ("90,91", &["--existing"], "the read key for this registry is already in slot 82 of"),
     ] {
-        slots(named, more).fails().says(&[said, "leave out --slot to go on with it"]);
+        slots(named, more).fails().says(&[said, "leave out --slot to keep using it"]);
     }
     assert_eq!(roles_and_slots(&world), [(Role::Read, "82".to_owned()), (Role::Publish, "83".to_owned())]);
     let seen = Seen::on(&world.card);
     assert!(!seen.changed_anything(), "{:?}", seen.instructions());
     world.yk_cargo(["forget", NAME, "--yes"]).succeeds();
-    slots("90,91", &["--existing"]).fails().says(&["the read key for this registry is in slot 82 of"]);
+    slots("90,91", &["--existing"])
+        .fails()
+        .says(&["the read key for this registry is already in slot 82 of"]);
     slots("90,91", &[]).succeeds();
     assert_eq!(roles_and_slots(&world), [(Role::Read, "90".to_owned()), (Role::Publish, "91".to_owned())]);
 }
@@ -108,7 +121,7 @@ fn again_with_other_slots() {
 fn one_key_for_registries_that_take_one() {
     let world = World::new().enroll_with(&["--single-key", "--subject", "me@work"]);
     let two = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
-    two.says(&["is enrolled there already, with other keys", "yk-cargo forget REGISTRY"]);
+    two.says(&["is already enrolled there, with other keys", "yk-cargo forget REGISTRY"]);
     let registry = world.registry();
     let [key] = &registry.cards[0].keys[..] else { panic!("{registry:#?}") };
     assert_eq!((key.role, key.pin, key.touch), (Role::Both, PinPolicy::Once, TouchPolicy::Cached));
@@ -148,7 +161,7 @@ fn slots_and_policies_by_request() {
     assert_eq!((keys[1].pin, keys[1].touch), (PinPolicy::Always, TouchPolicy::Cached));
     world.publish(&world.package("alpha", "0.1.0", "")).succeeds();
     let taken = world.yk_cargo(["enroll", "sparse+http://localhost:9/", "--yes", "--slot", "82,90"]).fails();
-    taken.says(&["slot 90 of YubiKey 12345678 is not empty; nothing is ever overwritten"]);
+    taken.says(&["slot 90 of YubiKey 12345678 is not empty, and yk-cargo never overwrites a key"]);
 }
 
 #[test]
@@ -165,7 +178,7 @@ fn a_management_key_of_ones_own() {
     let key = [0xA5; 24];
     let world = World::with(Reads::AuthRequired, |card| card.management_key(&key));
     let enroll = |more: &[&'static str]| world.yk_cargo([&["enroll", NAME, "--yes"][..], more].concat());
-    enroll(&[]).fails().says(&["has a management key of its own", "--management-key-command"]);
+    enroll(&[]).fails().says(&["has its own management key", "--management-key-command"]);
     let wrong = world.script("wrong.sh", &format!("#!/bin/sh\necho {}\n", "5A".repeat(24)));
     let command =
         |path: &std::path::Path| ["--management-key-command".to_owned(), path.display().to_string()];
@@ -258,7 +271,7 @@ fn a_management_key_behind_the_pin() {
     world.card.clear_trace();
     enroll()
         .succeeds()
-        .says(&["making and checking them takes the PIN, and no touch", "made the publish key"]);
+        .says(&["making and checking them takes the PIN but no touch", "made the publish key"]);
     assert_eq!(Seen::on(&world.card).pins(), 1);
     world.card.power_off();
     world.card.clear_trace();
@@ -288,7 +301,7 @@ fn a_new_computer_finds_its_keys() {
     let before = world.registry();
     fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
     let outcome = world.yk_cargo(["enroll", NAME, "--existing", "--yes"]).succeeds();
-    outcome.says(&["described as `laptop key`"]);
+    outcome.says(&["labelled `laptop key`"]);
     let after = world.registry();
     assert_eq!(after.cards[0].keys, before.cards[0].keys);
     assert_eq!(after.cards[0].label, "laptop key");
@@ -302,7 +315,7 @@ fn a_new_computer_finds_its_keys() {
 #[test]
 fn keys_that_are_there_are_mentioned() {
     let world = World::enrolled();
-    let mention = "already has keys for this registry, in slots 82 and 83; to use those: yk-cargo enroll my-reg --existing";
+    let mention = "already has keys for this registry, in slots 82 and 83; to use them: yk-cargo enroll my-reg --existing";
     fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
     let mut session = world.at_a_terminal("yk-cargo enroll my-reg; echo STATUS $?");
     expect(&mut session, &["slot 84", mention, "Make these keys? [y/N] "]);
@@ -326,7 +339,7 @@ fn a_mistyped_url_gets_no_keys() {
     let (listener, page) = loopback::bind(false);
     loopback::serve(listener, None, |_| Reply::new("200 OK", "<html>"));
     let page = format!("sparse+{page}/index/");
-    world.yk_cargo(["enroll", &page, "--yes"]).fails().says(&["config.json is no index configuration"]);
+    world.yk_cargo(["enroll", &page, "--yes"]).fails().says(&["config.json is not an index configuration"]);
     assert!(!world.yk_cargo(["list"]).succeeds().stdout.contains("slot"));
     for index in [index, "sparse+http://127.0.0.1:9/down/"] {
         let mut session = world.at_a_terminal(&format!("yk-cargo enroll {index}; echo STATUS $?"));
@@ -376,7 +389,7 @@ fn policies_are_shown_as_read_back() {
         "made the read key in slot 82, as read back: PIN never, touch never",
         "made the publish key in slot 83, as read back: PIN once, touch cached",
     ]);
-    assert!(!outcome.stderr.contains("needs no PIN"), "{outcome:#?}");
+    assert!(!outcome.stderr.contains("without a PIN"), "{outcome:#?}");
     let fips = mock_card::Firmware::new(5, 7, 4).fips();
     let world = World::with(Reads::AuthRequired, |card| card.firmware(fips).pin("87654321"));
     world.script("pin.sh", "#!/bin/sh\necho 87654321\n");
@@ -392,7 +405,7 @@ fn what_enrolling_takes_is_said_first() {
     let world = World::new();
     let takes = |index: &str, more: &[&'static str], asked: &str| {
         let outcome = world.yk_cargo([&["enroll", index, "--yes"][..], more].concat()).succeeds();
-        let said = outcome.stderr.find(&format!("making and checking them takes {asked}\n"));
+        let said = outcome.stderr.find(&format!("making and checking them needs {asked}\n"));
         assert!(said < outcome.stderr.find("made the ") && said.is_some(), "{outcome:#?}");
         Seen::on(&world.card).touches()
     };
@@ -402,7 +415,7 @@ fn what_enrolling_takes_is_said_first() {
         takes(
             "sparse+http://localhost:9/third/",
             &["--single-key", "--touch-policy", "never"],
-            "the PIN, and no touch"
+            "the PIN but no touch"
         ),
         2
     );
@@ -430,9 +443,10 @@ fn a_backup_card() {
     let backup = MockCard::builder().serial(23_456_789).pin(PIN).start().unwrap();
     let on_backup =
         |arguments: &[&'static str]| world.yk_cargo(arguments).env("PCSCLITE_CSOCK_NAME", backup.socket());
-    world.yk_cargo(["enroll", NAME, "--yes", "--backup"]).fails().says(&[
-        "YubiKey 12345678 is the one that is enrolled, and no other YubiKey is there to be its backup",
-    ]);
+    world
+        .yk_cargo(["enroll", NAME, "--yes", "--backup"])
+        .fails()
+        .says(&["YubiKey 12345678 is already enrolled, and no other YubiKey is plugged in to be its backup"]);
     on_backup(&["enroll", NAME, "--yes"])
         .fails()
         .says(&["this registry is enrolled with YubiKey 12345678", "--backup"]);
@@ -461,7 +475,10 @@ fn two_enrollments_at_once_share_no_slot() {
         let two = scope.spawn(|| world.yk_cargo(["enroll", OTHER, "--yes"]).ends());
         for outcome in [one.join().unwrap(), two.join().unwrap()] {
             if !outcome.status.success() {
-                outcome.says(&["is not empty; nothing is ever overwritten", "hint: run the command again"]);
+                outcome.says(&[
+                    "is not empty, and yk-cargo never overwrites a key",
+                    "hint: run the command again",
+                ]);
             }
         }
     });
@@ -493,7 +510,7 @@ fn a_rerun_does_not_take_a_strangers_key() {
     );
     world.write("home/yk-cargo/enrollments.toml", &note);
     let outcome = world.yk_cargo(["enroll", NAME, "--yes"]).fails();
-    outcome.says(&["slot 82 of YubiKey 12345678 is not empty; nothing is ever overwritten"]);
+    outcome.says(&["slot 82 of YubiKey 12345678 is not empty, and yk-cargo never overwrites a key"]);
     world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
     assert_eq!(roles_and_slots(&world), [(Role::Read, "83".to_owned()), (Role::Publish, "84".to_owned())]);
 }
@@ -521,7 +538,7 @@ fn weaker_on(world: World, firmware: &str) {
     );
     world.write("home/yk-cargo/enrollments.toml", &note);
     world.yk_cargo(strict).fails().says(&[
-        "has PIN never, touch never, less than was asked for; it is not enrolled",
+        "has PIN never, touch never, less than was asked for; it was not enrolled",
         "ykman piv keys delete 82",
         "ykman piv certificates delete 82",
     ]);
@@ -562,7 +579,7 @@ fn arguments_that_cannot_be_used() {
         assert_eq!(outcome.status.code(), Some(2), "{outcome:#?}");
     }
     let foreign = world.yk_cargo(["enroll", NAME, "--yes", "--slot", "9a,9c"]).fails();
-    foreign.says(&["yk-cargo uses the retired slots only, 82 to 95"]);
+    foreign.says(&["yk-cargo uses only the retired slots, 82 to 95"]);
     assert!(Seen::on(&world.card).nothing());
     let absent = world.yk_cargo(["enroll", NAME, "--yes", "--serial", "99"]).fails();
     absent.says(&["YubiKey 12345678 is plugged in, not YubiKey 99", "hint: plug in the one you mean"]);

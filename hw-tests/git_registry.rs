@@ -84,14 +84,14 @@ fn enroll_takes_it_for_a_registry_without_challenges() {
     assert_eq!(challenge(), ChallengeSource::Api);
     asked.world.card.clear_trace();
     asked.run(&["yank", "alpha@0.1.0"]).fails().says(&[
-        "gave no challenge, and would refuse a token without one; nothing was signed",
+        "which would refuse a token without one; nothing was signed",
         "its index is a git repository, which cannot be asked; use its sparse index if it has one",
         "yk-cargo enroll my-reg --refresh",
     ]);
     assert!(Seen::on(&asked.world.card).nothing());
     let refresh = asked.world.yk_cargo(["enroll", NAME, "--refresh", "--yes"]).succeeds();
     refresh.says(&[
-        "note: its index is a git repository, which tells nothing of challenges: tokens will carry none; the URL of a sparse index begins with sparse+",
+        "note: its index is a git repository, which cannot announce challenges, so tokens will carry none; a sparse index has a URL that starts with sparse+",
     ]);
     assert_eq!(challenge(), ChallengeSource::None);
 }

@@ -144,7 +144,7 @@ fn a_configuration_that_nobody_can_write() {
     enroll.says(&[
         "has\n    [registries.my-reg]\n    credential-provider = ",
         "kept/config.toml",
-        "hint: it is on a read-only file system: change it where it comes from",
+        "hint: it is on a read-only file system: change it at its source",
     ]);
     assert_eq!(enroll.stdout.matches("registry-gateway key add").count(), 2, "{enroll:#?}");
     // Carried out where it comes from:
@@ -201,7 +201,7 @@ fn what_is_no_file_is_not_waited_for() {
             make => shell(&format!("{make} {}", path.display())),
         }
         let refused = world.yk_cargo(command).fails();
-        refused.says(&[&format!("{} is no ordinary file", path.display())]);
+        refused.says(&[&format!("{} is not a regular file", path.display())]);
         let hint = refused.stderr.lines().find_map(|line| line.strip_prefix("hint: move it away: ")).unwrap();
         shell(hint);
         assert!(fs::symlink_metadata(&path).is_err(), "{hint}");
@@ -239,7 +239,7 @@ fn a_file_without_an_end_is_not_read() {
     assert!(can("mkfifo", &[pipe.to_str().unwrap()]));
     for endless in ["/dev/zero", pipe.to_str().unwrap()] {
         let token = world.yk_cargo(["token", NAME, "--publish", endless]).fails();
-        token.says(&[&format!("cannot read {endless}"), "it is no ordinary file"]);
+        token.says(&[&format!("cannot read {endless}"), "it is not a regular file"]);
     }
     let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
     for (endless, says) in [("/dev/zero", "it has more than "), (pipe.to_str().unwrap(), "it is a pipe")] {

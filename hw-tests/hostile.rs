@@ -41,7 +41,7 @@ fn a_project_that_passes_arguments_gets_no_signature() {
     let config = format!("[registries.{NAME}]\ncredential-provider = \"yk-cargo --slot 9c\\u001b[2J\"\n");
     let outcome = world.publish(&world.project(&config)).fails();
     outcome.says(&[
-        "yk-cargo takes no arguments as credential provider, and was given `--slot 9c\\u{1b}[2J`; nothing was signed",
+        "yk-cargo takes no arguments as a credential provider, but was given `--slot 9c\\u{1b}[2J`; nothing was signed",
         "hint: a project can set them",
     ]);
     assert!(Seen::on(&world.card).nothing());
@@ -106,7 +106,10 @@ fn crate_names_that_are_none() {
         });
         let outcome = world.provider(&request.to_string()).succeeds();
         let message = outcome.answer()["Err"]["message"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("cargo asked to sign something that is no crate"), "{message}");
+        assert!(
+            message.starts_with("cargo asked for a signature on something that is not a crate"),
+            "{message}"
+        );
         assert!(!format!("{message}{}", outcome.stderr).contains(['\u{1b}', '\u{202e}']));
     }
     assert!(Seen::on(&world.card).nothing());

@@ -67,7 +67,7 @@ fn from_a_code_to_the_first_publish() {
         "signing the enrollment of 2 keys for `my-reg`",
         "enrolled for alice at",
         "may publish",
-        "a token lasts 900 seconds",
+        "a token is valid for 900 seconds",
     ]);
     assert!(!outcome.stdout.contains("registry-gateway key add"), "{outcome:#?}");
     assert!(!outcome.stdout.contains(&code) && !outcome.stderr.contains(&code), "{outcome:#?}");
@@ -84,7 +84,7 @@ fn from_a_code_to_the_first_publish() {
     world
         .enroll_by_invite(&code)
         .succeeds()
-        .says(&["is already enrolled there", "enrolled already for alice"]);
+        .says(&["is already enrolled there", "already enrolled for alice"]);
     assert_eq!(world.keys_of("alice").len(), 2);
 }
 
@@ -97,14 +97,14 @@ fn a_bad_code_is_noticed_before_keys_are_made() {
     ] {
         let outcome = world.enroll_by_invite(code).fails();
         let text = format!("the registry refuses the invite: it says\n    | {text}");
-        outcome.says(&[&text, "no key was made: run the same command again with a good code"]);
+        outcome.says(&[&text, "no key was made: run the same command again with a valid code"]);
     }
     let used = world.invite();
     world.invite();
     world.enroll_by_invite(&used).fails().says(&["refuses the invite"]);
     assert!(!Seen::on(&world.card).changed_anything(), "no slot is used up");
     let none = world.yk_cargo(["enroll", NAME, "--yes", "--invite"]).fails();
-    none.says(&["--invite: the code is the first line of standard input"]);
+    none.says(&["--invite: give the code as the first line of standard input"]);
     world.enroll_by_invite(&world.invite()).succeeds();
     assert_eq!(world.keys_of("alice").len(), 2);
 }
@@ -134,10 +134,8 @@ fn keys_that_were_made_are_enrolled_by_a_later_code() {
     });
     world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"sparse+{base}/index/\"\n"));
     let made = || std::fs::read_to_string(world.enrollments_file()).unwrap();
-    let refusal = [
-        "refuses the enrollment: it says\n    | gone",
-        "with a good code, the same command goes on from here",
-    ];
+    let refusal =
+        ["refuses the enrollment: it says\n    | gone", "run the same command again with a valid code"];
     world.enroll_by_invite("code").fails().says(&refusal);
     let before = made();
     world.enroll_by_invite("code").fails().says(&refusal);
@@ -153,7 +151,7 @@ fn another_spelling_of_the_url_is_noticed_before_keys_are_made() {
     let refused = world.yk_cargo(["enroll", &url, "--yes", "--invite"]);
     refused.input(&format!("{}\n", world.invite())).fails().says(&[
         &format!("this registry's index URL is {}, and not {url}", world.gateway.index_url()),
-        "put the registry's own into $CARGO_HOME/config.toml",
+        "put the registry's own URL into $CARGO_HOME/config.toml",
     ]);
     assert_eq!(Seen::on(&world.card).pins(), 0);
     assert!(!world.yk_cargo(["list"]).succeeds().stdout.contains("slot"));
@@ -214,7 +212,7 @@ fn registries_that_want_to_know_the_card() {
     let old = World::with_registry(Reads::AuthRequired, requiring(minimum), |card| {
         card.firmware("5.4.3".parse().unwrap())
     });
-    refused(old, &[], "the YubiKey has firmware 5.4.3, this registry wants 5.7.0 or later");
+    refused(old, &[], "the YubiKey has firmware 5.4.3, but this registry requires 5.7.0 or later");
     let weak = World::with_registry(Reads::AuthRequired, requiring(|_| {}), |card| card);
     refused(weak, &["--touch-policy", "never"], "the publish key has the touch policy `never`");
     let stranger = World::with_registry(
@@ -222,7 +220,7 @@ fn registries_that_want_to_know_the_card() {
         |config| config.attestation.policy = Mode::Require,
         |card| card,
     );
-    refused(stranger, &[], "which is no root that is trusted here");
+    refused(stranger, &[], "which is not a root that is trusted here");
 }
 
 /// The certificate in slot F9 of a YubiKey 4 does not say that it may issue. Who runs the registry decides whether that is enough.
@@ -284,7 +282,7 @@ fn a_backup_card_that_the_first_one_vouches_for() {
         world.yk_cargo(arguments).env("PCSCLITE_CSOCK_NAME", daemon.socket())
     };
     let [first, second] = [FIRST, SECOND].map(|serial| serial.to_string());
-    with(&first, &first).fails().says(&["the YubiKey that vouches is the one plugged in"]);
+    with(&first, &first).fails().says(&["the YubiKey that is plugged in is the one that vouches"]);
     with(&second, "1").fails().says(&["YubiKey 1 is not enrolled for"]);
     daemon.cause(Event::Plug, Some(SECOND)).unwrap();
     // Which of the two is new need not be said.

@@ -153,7 +153,7 @@ impl Shell {
         self.expect(&[PROMPT]);
         assert!(self.hides(), "{what}");
         self.types("12345");
-        let shown = self.session.exp_string("a PIN has 6 to 8 characters, this is shorter").unwrap();
+        let shown = self.session.exp_string("a PIN has 6 to 8 characters, and this one is shorter").unwrap();
         assert!(!shown.contains("12345\r"), "{what}: {shown}");
         self.expect(&[PROMPT]);
         self.types(PIN);

@@ -80,7 +80,7 @@ fn what_a_lie_is_called() {
         (2, Effect::Corrupt(3), "is plugged in, but this needs YubiKey 12345678 (laptop key)"),
         (2, Effect::Pad(1), "serial number"),
         // The integers within the signature, and the tag before them.
-        (3, Effect::Corrupt(20), "the card's signature is not that of the enrolled key; no token was made"),
+        (3, Effect::Corrupt(20), "the card's signature does not match the enrolled key; no token was made"),
         (3, Effect::Corrupt(0), "signature"),
         // A length that promises more than there is.
         (3, Effect::Corrupt(1), "signature"),

@@ -58,7 +58,7 @@ fn every_token_is_sealed_and_gone() {
     let before = sealed.text("home/config.toml");
     let shown = sealed.migrates(&["--dry-run"]);
     shown.says(&[
-        "the token of `my-reg`, 36 characters in clear in",
+        "the token of `my-reg`, 36 characters, in plain text in",
         "set credential-provider in [registry] of $CARGO_HOME/config.toml",
     ]);
     assert!(Seen::on(&sealed.world.card).nothing());
@@ -68,10 +68,10 @@ fn every_token_is_sealed_and_gone() {
     );
 
     let done = sealed.migrates(&["--all", "--yes"]);
-    done.says(&["so that takes 2 touches at most"]);
+    done.says(&["so that takes at most 2 touches"]);
     done.says(&["removed the token of `crates-io` from", "removed the token of `my-reg` from"]);
     done.says(&[
-        "the way back: yk-cargo unseal my-reg --restore",
+        "to undo this: yk-cargo unseal my-reg --restore",
         "make a new one at the registry, revoke this one",
     ]);
     assert_eq!(
@@ -87,9 +87,9 @@ fn every_token_is_sealed_and_gone() {
     let yank = sealed.yank().succeeds();
     assert!(!yank.stderr.contains("will be ignored"), "{yank:#?}");
     assert_eq!(sealed.registry.done(), ["yank alpha 0.1.0"]);
-    sealed.migrates(&["--all", "--yes"]).says(&["there is no token in clear that could be sealed"]);
+    sealed.migrates(&["--all", "--yes"]).says(&["there is no plaintext token to seal"]);
     sealed.world.yk_cargo(["unseal", NAME, "--restore", "--yes"]).succeeds();
-    assert!(sealed.text("home/credentials.toml").contains(TOKEN), "the way back");
+    assert!(sealed.text("home/credentials.toml").contains(TOKEN), "to undo this");
 }
 
 /// Cargo reads `credentials` and not `credentials.toml` then. The same token goes wherever it lies, another one stays.
@@ -116,8 +116,8 @@ fn a_projects_file_is_changed_only_for_a_registry_that_is_named() {
     let project = "work/.cargo/config.toml";
     sealed.world.write(project, &of(NAME, TOKEN));
     sealed.migrates(&["--all", "--yes"]).says(&[
-        "a file of a project, has a token for `my-reg`; it is left alone without --registry my-reg",
-        "there is no token in clear that could be sealed",
+        "a project's file, has a token for `my-reg`; it is left alone without --registry my-reg",
+        "there is no plaintext token to seal",
     ]);
     assert_eq!(sealed.text(project), of(NAME, TOKEN));
     sealed.migrates(&["--registry", NAME, "--yes"]);
@@ -133,24 +133,26 @@ fn nothing_is_removed_that_was_not_opened() {
     sealed.seal(&["--no-check"]).succeeds();
     let migrate = || sealed.world.yk_cargo(["migrate", "--all", "--yes"]);
     let still = || assert_eq!(sealed.text("home/credentials.toml"), of(NAME, TOKEN));
-    migrate().without("YK_CARGO_PIN_COMMAND").fails().says(&["needs its PIN", "is still in clear in"]);
+    migrate().without("YK_CARGO_PIN_COMMAND").fails().says(&["needs its PIN", "is still in"]);
     still();
     sealed.world.card.unplug();
     migrate().fails().says(&["no YubiKey is plugged in"]);
     still();
     sealed.world.card.plug();
     sealed.world.write("home/credentials.toml", &of(NAME, "another"));
-    migrate().fails().says(&["the sealed token of `my-reg` is not the one in clear", "--rotate"]);
+    migrate().fails().says(&["the sealed token of `my-reg` differs from the plaintext one", "--rotate"]);
     assert_eq!(sealed.text("home/credentials.toml"), of(NAME, "another"));
     sealed.world.write("home/credentials.toml", &of(NAME, TOKEN));
-    migrate().succeeds().says(&["see that it is the one that is sealed", "removed the token of `my-reg`"]);
+    migrate()
+        .succeeds()
+        .says(&["check that it is the same as the sealed one", "removed the token of `my-reg`"]);
 }
 
 #[test]
 fn what_cannot_be_migrated_is_told_before_anything_is_done() {
     let sealed = Sealed::in_clear(&of(NAME, TOKEN));
     let named = ["--registry", NAME, "--yes"];
-    sealed.does_not_migrate(&["--yes"], &["say which with --registry, or --all"]);
+    sealed.does_not_migrate(&["--yes"], &["name the token with --registry, or add --all"]);
     sealed.does_not_migrate(&["--registry", "nowhere"], &["no registry `nowhere`"]);
     sealed.does_not_migrate(&[], &["there is no terminal to ask on"]);
     let file = sealed.world.path("home/credentials.toml");
@@ -165,7 +167,7 @@ fn what_cannot_be_migrated_is_told_before_anything_is_done() {
     fs::remove_file(&file).unwrap();
     let provider = of(NAME, TOKEN) + "credential-provider = ['x']\n";
     sealed.world.write("home/credentials.toml", &provider);
-    sealed.does_not_migrate(&named, &["which cargo mixes up with the one in config.toml"]);
+    sealed.does_not_migrate(&named, &["which cargo confuses with the one in config.toml"]);
     sealed.world.write("home/credentials.toml", &of(NAME, "not a töken"));
     sealed.does_not_migrate(&named, &["printable ASCII"]);
     sealed.world.write("home/credentials.toml", &of(NAME, TOKEN));
@@ -213,12 +215,12 @@ fn a_person_is_asked_once() {
     let sealed = Sealed::in_clear(&(of(NAME, TOKEN) + &format!("[registry]\ntoken = '{CRATES_IO_TOKEN}'\n")));
     let migrate = "yk-cargo migrate && echo DONE || echo FAILED";
     let mut session = sealed.world.at_a_terminal(migrate);
-    expect(&mut session, &["Go on? [y/N] "]);
+    expect(&mut session, &["Continue? [y/N] "]);
     session.send_line("n").unwrap();
     expect(&mut session, &["nothing was changed", "FAILED"]);
     assert!(Seen::on(&sealed.world.card).nothing());
     let mut session = sealed.world.at_a_terminal(migrate);
-    expect(&mut session, &["Go on? [y/N] "]);
+    expect(&mut session, &["Continue? [y/N] "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
     session.send_line(PIN).unwrap();
@@ -247,6 +249,6 @@ fn all_registries_are_asked_at_once() {
     sealed.world.write("home/config.toml", &config);
     let done = sealed.migrates(&["--all", "--yes"]);
     for name in ["one", "other"] {
-        done.says(&[&format!("`{name}` wants the token for every read too")]);
+        done.says(&[&format!("`{name}` requires the token for every read")]);
     }
 }

@@ -37,12 +37,12 @@ fn the_new_url_is_enrolled_with_the_keys_of_the_old_one() {
     let new = world.gateway.index_url();
     let doctor = || world.yk_cargo(["doctor"]).fails().stdout;
     let mend = format!(
-        "`my-reg` now is {new}, but enrolled is {OLD}\n         next: yk-cargo enroll my-reg --same-keys-as my-reg\n"
+        "`my-reg` is now {new}, but the enrollment is for {OLD}\n         next: yk-cargo enroll my-reg --same-keys-as my-reg\n"
     );
     assert!(doctor().contains(&mend), "{}", doctor());
     let outcome = same_keys(&world, NAME).succeeds();
     let mended = format!(
-        "warning  credential provider: {OLD} is still enrolled, and `my-reg` has another URL now\n         next: yk-cargo forget {OLD}\n"
+        "warning  credential provider: {OLD} is still enrolled, but `my-reg` now has another URL\n         next: yk-cargo forget {OLD}\n"
     );
     assert!(doctor().contains(&mended), "{}", doctor());
     outcome.says(&[
@@ -85,11 +85,11 @@ fn keys_that_cannot_be_shared() {
     );
 
     world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
-    same_keys(&world, OLD).fails().says(&["is enrolled there already, with other keys"]);
+    same_keys(&world, OLD).fails().says(&["is already enrolled there, with other keys"]);
     // Both have the name, and the new one comes first in the file: the other one is meant.
     world.yk_cargo(["forget", OLD, "--yes"]).succeeds();
     enroll_old(&world);
-    same_keys(&world, NAME).fails().says(&["is enrolled there already, with other keys"]);
+    same_keys(&world, NAME).fails().says(&["is already enrolled there, with other keys"]);
     let both = ["enroll", NAME, "--same-keys-as", OLD, "--single-key"];
     assert_eq!(world.yk_cargo(both).fails().status.code(), Some(2));
 }

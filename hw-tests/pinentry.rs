@@ -92,9 +92,10 @@ fn a_mistake_in_pinentry() {
     let world = World::enrolled().with_pinentry(&["D 12345\\nOK\\n", "D 111222\\nOK\\n", &right]);
     world.yank_without_a_terminal().succeeds().says(&["wrong PIN, 2 tries left"]);
     let told = world.pinentry_was_told();
-    for line in
-        ["SETERROR a PIN has 6 to 8 characters, this is shorter", "SETERROR wrong PIN, 2 tries left\n"]
-    {
+    for line in [
+        "SETERROR a PIN has 6 to 8 characters, and this one is shorter",
+        "SETERROR wrong PIN, 2 tries left\n",
+    ] {
         assert!(told.contains(line), "no {line:?} in {told}");
     }
     assert_eq!(Seen::on(&world.card).pins(), 2, "what is no PIN is not sent");
@@ -104,7 +105,10 @@ fn a_mistake_in_pinentry() {
 #[test]
 fn a_pinentry_that_never_gives_a_pin_is_not_asked_for_ever() {
     let world = World::enrolled().with_pinentry(&["D 12345\\nOK\\n"; 9]);
-    world.yank_without_a_terminal().fails().says(&["error: a PIN has 6 to 8 characters, this is shorter"]);
+    world
+        .yank_without_a_terminal()
+        .fails()
+        .says(&["error: a PIN has 6 to 8 characters, and this one is shorter"]);
     assert_eq!(world.pinentry_was_told().matches("GETPIN").count(), 5);
     assert_eq!(Seen::on(&world.card).pins(), 0);
 }

@@ -187,7 +187,7 @@ fn a_signed_token_takes_another_way_with_a_warning() {
     let project = world.project("[http]\ncheck-revoke = false\n");
     let outcome = world.publish(&project).succeeds();
     outcome.says(&[
-        "alpha/.cargo/config.toml sets `http.check-revoke`: whoever wrote it may see this token for `my-reg`",
+        "alpha/.cargo/config.toml sets `http.check-revoke`: whoever wrote that may be able to see this token for `my-reg`",
     ]);
     let doctor = world.yk_cargo(["doctor"]).directory(&project).ends().stdout;
     assert!(doctor.contains("warning  transport: "), "{doctor}");
@@ -200,7 +200,7 @@ fn a_registry_that_only_the_project_knows_is_not_taken_over_unasked() {
     let index = world.gateway.index_url().to_owned();
     let run = |arguments: &[&str]| world.yk_cargo(arguments).directory(&project);
     let unknown = [
-        "your own configuration does not know `my-reg`",
+        "your own configuration does not have `my-reg`",
         &index,
         "hint: if you trust it, put `[registries.my-reg]`",
     ];
@@ -214,7 +214,7 @@ fn a_registry_that_only_the_project_knows_is_not_taken_over_unasked() {
     world.add_keys("alice");
     let doctor = run(&["doctor"]).ends().stdout;
     assert!(
-        doctor.contains("failed   credential provider: cargo does not ask this program for `my-reg`"),
+        doctor.contains("failed   credential provider: cargo does not use yk-cargo for `my-reg`"),
         "{doctor}"
     );
     // Its name is good for what is enrolled all the same.
@@ -227,10 +227,7 @@ fn a_registry_that_only_the_project_knows_is_not_taken_over_unasked() {
     world.write("home/config.toml", &format!("[registries.{NAME}]\ncredential-provider = \"yk-cargo\"\n"));
     world.publish(&project).succeeds();
     let doctor = run(&["doctor"]).ends().stdout;
-    assert!(
-        doctor.contains("ok       credential provider: cargo asks this program for `my-reg`"),
-        "{doctor}"
-    );
+    assert!(doctor.contains("ok       credential provider: cargo uses yk-cargo for `my-reg`"), "{doctor}");
 }
 
 #[test]
@@ -244,7 +241,7 @@ fn a_registry_that_only_the_project_knows_is_taken_over_with_a_yes() {
         &[world.gateway.index_url(), "Copy `[registries.my-reg]` into your own configuration?", "[y/N] "],
     );
     session.send_line("y").unwrap();
-    expect(&mut session, &["wrote its index into", "Make these keys", "[y/N] "]);
+    expect(&mut session, &["wrote its index to", "Make these keys", "[y/N] "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["Write this into $CARGO_HOME/config.toml?", "[Y/n] "]);
     session.send_line("y").unwrap();
@@ -270,10 +267,7 @@ fn the_wrapper_is_configured_and_not_what_it_wraps() {
     run(&enroll).env("PATH", &path).succeeds();
     assert!(world.config().contains("credential-provider = \"yk-cargo\""), "{}", world.config());
     let doctor = run(&["doctor"]).env("PATH", &path).ends().stdout;
-    assert!(
-        doctor.contains("ok       credential provider: cargo asks this program for `my-reg`"),
-        "{doctor}"
-    );
+    assert!(doctor.contains("ok       credential provider: cargo uses yk-cargo for `my-reg`"), "{doctor}");
     // Where it is on nobody's PATH, it is beside.
     world.write(
         "home/config.toml",
@@ -326,10 +320,7 @@ fn files_that_include_each_other_without_end() {
     {
         let outcome = world.yk_cargo(arguments).fails();
         let shown = format!("{}{}", outcome.stdout, outcome.stderr);
-        assert!(
-            shown.contains("more files are included than any configuration has"),
-            "{arguments:?}: {shown}"
-        );
+        assert!(shown.contains("it includes too many files"), "{arguments:?}: {shown}");
     }
     assert_eq!(Seen::on(&world.card).pins(), 0);
 }

@@ -21,7 +21,7 @@ fn a_proof_is_saved_once_and_over_nothing() {
     save(&["--out", "kept.json"]).succeeds();
     assert_eq!(fs::read_to_string(world.path("work/kept.json")).unwrap(), saved);
     world.write("work/kept.json", "mine");
-    save(&["--out", "kept.json"]).fails().says(&["kept.json is there already", "--force"]);
+    save(&["--out", "kept.json"]).fails().says(&["kept.json already exists", "--force"]);
     assert_eq!(fs::read_to_string(world.path("work/kept.json")).unwrap(), "mine");
     save(&["--out", "kept.json", "--force"]).succeeds();
     assert_eq!(fs::read_to_string(world.path("work/kept.json")).unwrap(), saved);

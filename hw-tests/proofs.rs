@@ -135,7 +135,7 @@ fn request(name: &str, checksum: &str) -> Value {
 }
 
 /// A manifest that names no registry.
-fn anywhere(package: &std::path::Path) {
+pub(crate) fn anywhere(package: &std::path::Path) {
     let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap();
     fs::write(package.join("Cargo.toml"), manifest.replace("publish = [\"my-reg\"]\n", "")).unwrap();
 }
@@ -160,12 +160,12 @@ fn one_key_is_made_and_registered_nowhere() {
     let enroll = ["enroll", "crates-io", "--proofs", "--yes", "--label", "laptop key"];
     let outcome = world.yk_cargo(enroll).succeeds();
     let key = proving.key();
-    assert!(outcome.stdout.contains(&format!("this is your key:\n      {key}\n")), "{outcome:#?}");
+    assert!(outcome.stdout.contains(&format!("will find it:\n      {key}\n")), "{outcome:#?}");
     assert!(!outcome.stdout.contains("registry-gateway"), "{outcome:#?}");
     outcome.says(&[
         "making and checking them takes the PIN and one touch",
         "publish  slot 82  PIN once, touch cached",
-        "signed and checked once",
+        "signed once and checked the signature",
     ]);
     assert!(outcome.stdout.contains("yk-cargo enroll crates-io --proofs --backup"), "{outcome:#?}");
     let seen = Seen::on(&world.card);
@@ -182,7 +182,7 @@ fn one_key_is_made_and_registered_nowhere() {
     list.says(&[
         "who builds on your crates has to be told another key: yk-cargo enroll crates-io --proofs --backup",
     ]);
-    world.yk_cargo(["forget", "crates-io", "--yes"]).succeeds().says(&["signed stays signed"]);
+    world.yk_cargo(["forget", "crates-io", "--yes"]).succeeds().says(&["have signed stays valid"]);
     // A new computer has it from the certificate on the card.
     let existing = [&enroll[..], &["--existing"]].concat();
     world.yk_cargo(existing).succeeds();
@@ -199,7 +199,7 @@ fn a_publish_has_its_proof_signed_with_one_pin_and_one_touch() {
     let world = &proving.sealed.world;
     let outcome = proving.publish().succeeds();
     outcome.says(&[
-        "a proof of this publish is signed, then the token of `crates-io` is opened: it takes the PIN and a touch",
+        "signing a proof of this publish, then opening the token of `crates-io`: it takes the PIN and a touch",
         "signing the proof of publish of `alpha 0.1.0` for `crates-io` with YubiKey 12345678 (laptop key)",
         "opening the token of `crates-io` for publish of `alpha 0.1.0`",
         "once it is published, this saves its proof: yk-cargo proof alpha@0.1.0",
@@ -232,10 +232,7 @@ fn a_publish_has_its_proof_signed_with_one_pin_and_one_touch() {
         proving.yk_cargo(&[&["verify", "alpha@0.1.0", "--registry", "crates-io"], more].concat())
     };
     let outcome = online(&["--proof", "proof.json", "--key", &proving.key()]).succeeds();
-    assert!(
-        outcome.stdout.contains("index: what cargo resolves by is what the signed file says"),
-        "{outcome:#?}"
-    );
+    assert!(outcome.stdout.contains("index: it says what the signed file says"), "{outcome:#?}");
     let outcome = online(&["--proof", "proof.json"]).fails();
     assert!(outcome.stdout.contains("at crates.io anybody can sign anybody's crate"), "{outcome:#?}");
     online(&[]).fails().says(&["the registry has no proof of alpha 0.1.0"]);
@@ -287,7 +284,7 @@ fn without_a_proof_nothing_is_published() {
     let script = format!("ulimit -f 0; trap '' XFSZ; exec {program} --cargo-plugin");
     let answer = world.run("sh", &["-c", &script]).input(&format!("{request}\n")).stays_open().succeeds();
     assert!(
-        answer.answer()["Err"]["message"].as_str().unwrap().contains("make room on that disk"),
+        answer.answer()["Err"]["message"].as_str().unwrap().contains("free some space on that disk"),
         "{answer:#?}"
     );
     assert_eq!(Seen::on(&world.card).signatures("95"), 0);
@@ -354,12 +351,12 @@ fn a_registry_whose_index_is_a_git_repository() {
     };
     let save = || world.yk_cargo(["proof", "alpha@0.1.0", "--registry", index, "--out", "git.json"]);
     ask(&"ab".repeat(32));
-    save().succeeds().says(&["was not asked whether it has this file"]);
+    save().succeeds().says(&["so it was not checked for this file"]);
     let saved: Value = serde_json::from_slice(&fs::read(world.path("work/git.json")).unwrap()).unwrap();
     assert_eq!((&saved["index"], proving.pending().len()), (&json!(index), 1));
     ask(&"cd".repeat(32));
     fs::remove_file(world.path("work/git.json")).unwrap();
-    save().fails().says(&["several files of this version were signed for"]);
+    save().fails().says(&["proofs for several files of this version exist"]);
 }
 
 /// Each process has its own file, and waits for its turn.
@@ -380,7 +377,7 @@ fn two_publishes_at_once() {
     assert_eq!(names, ["alpha", "beta", "gamma"]);
 }
 
-/// When cargo asks this program at all, with cargo itself as the judge.
+/// When cargo uses yk-cargo at all, with cargo itself as the judge.
 #[test]
 fn doctor_says_when_a_publish_has_its_proof_signed() {
     let proving = Proving::new();
@@ -392,30 +389,24 @@ fn doctor_says_when_a_publish_has_its_proof_signed() {
     let first = global(&format!("\"{program}\", \"cargo:token\""));
     let none = String::new();
     for (number, (config, variable, argument, is_signed, said)) in [
-        (
-            &ours,
-            false,
-            false,
-            true,
-            "ok cargo asks this program for crates.io, and a proof of what is published is signed",
-        ),
-        (&ours, true, false, true, "ok cargo asks this program for crates.io, and a proof"),
+        (&ours, false, false, true, "ok cargo uses yk-cargo for crates.io, and publishing signs a proof"),
+        (&ours, true, false, true, "ok cargo uses yk-cargo for crates.io, and a proof"),
         (
             &last,
             false,
             false,
             true,
-            "ok cargo asks this program for crates.io, as for every registry, and a proof",
+            "ok cargo uses yk-cargo for crates.io, as for every registry, and a proof",
         ),
         (
             &last,
             true,
             false,
             true,
-            "ok cargo asks this program for crates.io, as for every registry, and a proof",
+            "ok cargo uses yk-cargo for crates.io, as for every registry, and a proof",
         ),
-        (&first, true, false, false, "warning `cargo publish` has no proof signed, or not for certain"),
-        (&none, true, false, false, "warning `cargo publish` has no proof signed, or not for certain"),
+        (&first, true, false, false, "warning `cargo publish` may sign no proof"),
+        (&none, true, false, false, "warning `cargo publish` may sign no proof"),
         (&ours, false, true, false, "not with `--token`"),
     ]
     .into_iter()

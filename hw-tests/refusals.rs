@@ -44,7 +44,7 @@ fn the_last_try_is_not_spent() {
     world
         .yank()
         .fails()
-        .says(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
+        .says(&["only one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
     assert_eq!(world.card.pin_tries(), 1);
 }
 
@@ -139,7 +139,7 @@ fn a_card_with_another_key() {
     let world = World::with_a_crate();
     let stranger = World::enrolled();
     let outcome = world.yank().env("PCSCLITE_CSOCK_NAME", stranger.card.socket()).fails();
-    outcome.says(&["the card's signature is not that of the enrolled key; no token was made"]);
+    outcome.says(&["the card's signature does not match the enrolled key; no token was made"]);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn no_smart_card_service() {
 fn the_service_does_not_let_us_in() {
     let world = World::with_a_crate();
     let denied = [
-        "the smart card service does not let you in",
+        "the smart card service refuses access to you",
         "hint: over SSH and in services, polkit has to allow org.debian.pcsc-lite.access_pcsc and .access_card",
     ];
     world.card.inject(Fault::Refuse);
@@ -186,7 +186,7 @@ fn the_service_does_not_let_us_in() {
 fn numbers_that_are_none_of_pcscs() {
     let world = World::enrolled();
     for code in [1, 0xBEEF, 0x8010_0000, 0x8010_0034, 0x8010_00FF, 0x8010_0073, u32::MAX] {
-        let says = ["the smart card service gave an answer that means nothing", &format!("{code:#x})")];
+        let says = ["the smart card service gave an answer that makes no sense", &format!("{code:#x})")];
         let faults = [1, 2, 3].map(|nth| Fault::Transmit { nth, effect: Effect::Fail(code) });
         for fault in faults.into_iter().chain([Fault::Connect { nth: 1, rv: code }]) {
             world.card.clear_faults();
@@ -213,7 +213,7 @@ fn numbers_that_are_none_of_pcscs() {
 fn piv_is_switched_off() {
     let world = World::with_a_crate();
     let off = [
-        "PIV is switched off on this YubiKey, or this is no YubiKey",
+        "PIV is switched off on this YubiKey, or this is not a YubiKey",
         "hint: switch it on with `ykman config usb --enable PIV`",
     ];
     let select = Fault::Transmit { nth: 1, effect: Effect::StatusWord(0x6A82) };
@@ -276,7 +276,7 @@ fn another_program_resets_the_card() {
     reset(11, Effect::Before);
     yank()
         .fails()
-        .says(&["another program reset the YubiKey in the middle of the work", "hint: close other programs"]);
+        .says(&["another program reset the YubiKey during an operation", "hint: close other programs"]);
     assert_eq!(world.card.pin_tries(), 3);
 }
 

@@ -93,7 +93,7 @@ fn what_cannot_be_replaced() {
         run.fails().says(texts);
         assert_eq!(serials(&world), [SERIAL]);
     };
-    refused(replace(&world), &["YubiKey 12345678 is to be replaced, but no other YubiKey is there"]);
+    refused(replace(&world), &["YubiKey 12345678 is to be replaced, but no other YubiKey is plugged in"]);
     let other = ["enroll", NAME, "--replace", "34567890", "--yes"];
     refused(
         on(&new, world.yk_cargo(other)),

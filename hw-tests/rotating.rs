@@ -64,7 +64,7 @@ fn a_statement_of_two_cards_is_taken_and_no_other() {
     let [from, to] = [0, 1].map(|place| key_of(&world.registry().cards[place]));
     world.card.clear_trace();
     let outcome = world.yk_cargo(ROTATE).succeeds();
-    let what = "signing that the key of YubiKey 23456789 (next key) takes the place of that of YubiKey 12345678 (laptop key) \
+    let what = "signing that the key of YubiKey 23456789 (next key) replaces the key of YubiKey 12345678 (laptop key) \
                 for the crate alpha at `my-reg`, with YubiKey ";
     for serial in ["12345678", "23456789"] {
         outcome.says(&[&format!("{what}{serial}"), &format!("touch YubiKey {serial} now")]);

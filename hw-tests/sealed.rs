@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use yk_cargo::enrollment::Enrollments;
 
 use crate::bearer_registry::BearerRegistry;
+use crate::terminal::expect;
 use crate::trace::Seen;
-use crate::world::{NAME, Outcome, Reads, Run, World};
+use crate::world::{NAME, Outcome, PIN, Reads, Run, World};
 
 pub(crate) const TOKEN: &str = "cioZ7gQ2sPretendToBeSecret0123456789";
 
@@ -87,7 +88,7 @@ fn sealing_makes_one_key_and_one_file() {
     for file in ["home/yk-cargo/enrollments.toml", "home/config.toml"] {
         assert!(!fs::read_to_string(sealed.world.path(file)).unwrap().contains(TOKEN));
     }
-    sealed.seal(&[]).fails().says(&["a token is sealed for `my-reg` already", "--rotate"]);
+    sealed.seal(&[]).fails().says(&["a token for `my-reg` is already sealed", "--rotate"]);
     sealed.seal(&["--rotate"]).succeeds();
     assert_eq!(sealed.enrollments().sealing_keys.len(), 1, "the key serves every token");
 }
@@ -270,6 +271,33 @@ fn crates_io_by_its_own_rules() {
     in_its_place(&["logout"]).succeeds().says(&["removed the sealed token of `crates-io`"]);
 }
 
+/// What was written for it goes again, the table as well; somebody's own comment stays.
+#[test]
+fn restoring_leaves_nothing_of_ours_in_cargos_configuration() {
+    for (before, after) in [("", ""), ("# mine\n[registry]\n", "# mine\n[registry]\n")] {
+        let sealed = Sealed::unsealed(Reads::Open, |card| card);
+        let file = sealed.world.path("home/config.toml");
+        let registries = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{registries}{before}")).unwrap();
+        let seal = sealed.world.yk_cargo(["seal", "crates-io", "--yes", "--configure"]);
+        seal.input(&format!("{TOKEN}\n")).succeeds();
+        assert!(fs::read_to_string(&file).unwrap().contains("[registry]\ncredential-provider"));
+        sealed.world.yk_cargo(["unseal", "crates-io", "--restore", "--yes"]).succeeds();
+        assert_eq!(fs::read_to_string(&file).unwrap().trim_end(), format!("{registries}{after}").trim_end());
+    }
+}
+
+/// The card that opens them is there, so it is another one that is missing.
+#[test]
+fn without_another_card_none_is_added() {
+    let sealed = Sealed::new(Reads::Open);
+    sealed.world.write("home/yk-cargo/config.toml", "[wait]\ninsertion = 0\n");
+    let mut session = sealed.world.at_a_terminal("yk-cargo seal --add-card; echo STATUS $?");
+    expect(&mut session, &["left): "]);
+    session.send_line(PIN).unwrap();
+    expect(&mut session, &["error: no other YubiKey is plugged in", "hint: plug in the YubiKey", "STATUS 1"]);
+}
+
 #[test]
 fn unseal_prints_only_to_a_person() {
     let sealed = Sealed::new(Reads::Open);
@@ -284,7 +312,7 @@ fn restore_gives_the_token_back_to_cargo() {
     let before = "# mine\n[registries.other]\ntoken = \"o\"\n";
     sealed.world.write("home/credentials.toml", before);
     let outcome = sealed.world.yk_cargo(["unseal", NAME, "--restore", "--yes"]).succeeds();
-    outcome.says(&["credentials.toml", "cargo no longer asks yk-cargo for it"]);
+    outcome.says(&["credentials.toml", "cargo no longer uses yk-cargo for this registry"]);
     assert!(!outcome.stderr.contains(TOKEN));
     let file = sealed.world.path("home/credentials.toml");
     let text = fs::read_to_string(&file).unwrap();

@@ -34,7 +34,7 @@ fn what_stops_a_signature_stops_an_opening() {
     sealed.world.script("pin.sh", "#!/bin/sh\necho 111222\n");
     sealed.refuses(&["wrong PIN, 2 tries left", "hint: run the command in a terminal"]);
     sealed.world.card.set_pin_tries(1);
-    sealed.refuses(&["one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
+    sealed.refuses(&["only one try is left before the PIN of YubiKey 12345678 is blocked; it was not spent"]);
     sealed.world.card.set_pin_tries(0);
     sealed.refuses(&["the PIN of YubiKey 12345678 is blocked", "piv access unblock-pin`"]);
     sealed.world.card.set_pin_tries(3);
@@ -80,7 +80,7 @@ fn files_that_were_exchanged() {
     let config = fs::read_to_string(sealed.world.path("home/config.toml")).unwrap();
     sealed.world.write("home/config.toml", &format!("{config}[registries.other]\nindex = \"{other}\"\n"));
     let seal = ["seal", "other", "--yes", "--no-check", "--no-configure"];
-    sealed.world.yk_cargo(seal).input("anotherToken\n").succeeds().says(&["taking it that they do not"]);
+    sealed.world.yk_cargo(seal).input("anotherToken\n").succeeds().says(&["assuming that they do not"]);
     let theirs = yk_cargo::sealed_files::path(&sealed.world.cargo_home(), &other.parse().unwrap());
     fs::copy(&theirs, sealed.file()).unwrap();
     sealed.refuses(&["cannot be used", "the token in it belongs to sparse+http://127.0.0.1:9/index/"]);
@@ -96,10 +96,10 @@ fn files_that_were_changed() {
     let key = good.windows(12).position(|window| window == b"-> piv-p256 ").unwrap() + 12 + 7;
     first_letter_of_the_key[key + 4] ^= 1;
     for (bytes, text) in [
-        (Vec::new(), "it is damaged, or no age file"),
-        (b"age-encryption.org/v1\n".to_vec(), "it is damaged, or no age file"),
-        (good[..good.len() - 1].to_vec(), "it is damaged, or no age file"),
-        (last_byte, "it is damaged, or no age file"),
+        (Vec::new(), "it is damaged, or not an age file"),
+        (b"age-encryption.org/v1\n".to_vec(), "it is damaged, or not an age file"),
+        (good[..good.len() - 1].to_vec(), "it is damaged, or not an age file"),
+        (last_byte, "it is damaged, or not an age file"),
         (vec![b'x'; 40_000], "it is longer than"),
     ] {
         fs::write(sealed.file(), bytes).unwrap();
@@ -159,7 +159,7 @@ fn what_is_no_token_is_not_sealed() {
         ("", "the token is empty"),
         ("to\u{e9}ken\n", "printable ASCII"),
         ("Authorization: x\n", "without `Authorization:`"),
-        ("k3.secret.abcdef\n", "belongs to asymmetric tokens"),
+        ("k3.secret.abcdef\n", "this is a secret key or a signed token"),
     ] {
         let outcome = sealed.world.yk_cargo(["seal", NAME, "--yes"]).input(input).fails();
         outcome.says(&[text]);
@@ -393,7 +393,11 @@ fn a_second_card() {
     sealed.world.card.on(SERIAL).plug();
     sealed.world.card.on(SECOND).unplug();
     sealed.yank().succeeds().says(&["with YubiKey 12345678 (laptop key)"]);
-    sealed.world.yk_cargo(add).fails().says(&["another YubiKey than those that open the tokens already"]);
+    sealed
+        .world
+        .yk_cargo(add)
+        .fails()
+        .says(&["no other YubiKey is plugged in than those that already open the tokens"]);
     assert_eq!(sealed.registry.done().len(), 2);
 }
 
@@ -413,12 +417,12 @@ fn at_a_terminal() {
     session.send_line("y").unwrap();
     expect(&mut session, &["DONE"]);
     let mut session = sealed.world.at_a_terminal("yk-cargo unseal my-reg >printed; echo STATUS $?");
-    expect(&mut session, &["Print the token of `my-reg` in clear? Type yes to go on: "]);
+    expect(&mut session, &["Print the token of `my-reg` in clear? Type yes to continue: "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["nothing was changed", "STATUS 1"]);
     sealed.world.card.power_off();
     let mut session = sealed.world.at_a_terminal("yk-cargo unseal my-reg >printed; echo STATUS $?");
-    expect(&mut session, &["Type yes to go on: "]);
+    expect(&mut session, &["Type yes to continue: "]);
     session.send_line("yes").unwrap();
     expect(&mut session, &["opening the token of `my-reg` to print it", "PIN of YubiKey 12345678"]);
     session.send_line(PIN).unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::proofs::Proving;
+use crate::proofs::{Proving, anywhere};
 use crate::sealed::TOKEN;
 use crate::terminal::expect;
 use crate::trace::Seen;
@@ -81,12 +81,27 @@ impl Built {
     }
 }
 
+/// Its own crates are in the index of crates.io without a registry, and in a manifest as well.
+#[test]
+fn a_crate_that_depends_on_another_one() {
+    let mut built = Built::new(|_| {});
+    built.publish(&[]);
+    built.proving.package =
+        built.proving.sealed.world.package("beta", "0.1.0", "[dependencies]\nalpha = \"0.1\"\n");
+    anywhere(&built.proving.package);
+    built.publish(&["--allow-dirty"]);
+    let sign = built.proving.yk_cargo(&["sign", "beta@0.1.0", "--yes"]).succeeds();
+    sign.says(&["which has this very file", "saved the proof of beta 0.1.0"]);
+}
+
 #[test]
 fn what_a_build_service_has_published_is_signed_afterwards() {
     let built = Built::new(|_| {});
     built.publish(&[]);
-    built
-        .is_refused(built.sign(&[]), &["this is what the registry serves", "there is no terminal to ask on"]);
+    built.is_refused(
+        built.sign(&[]),
+        &["this is the file that the registry serves", "there is no terminal to ask on"],
+    );
     built.proving.sealed.world.card.power_off();
     let outcome = built.sign(&["--yes"]).succeeds();
     outcome.says(&[
@@ -102,7 +117,7 @@ fn what_a_build_service_has_published_is_signed_afterwards() {
     world.yk_cargo([&verify[..], &["--key", &built.proving.key()]].concat()).succeeds();
     // Nobody is asked for a touch in vain.
     world.card.clear_trace();
-    built.sign(&["--yes"]).fails().says(&["proof.json is there already"]);
+    built.sign(&["--yes"]).fails().says(&["proof.json already exists"]);
     assert!(Seen::on(&world.card).nothing());
     built.proving.yk_cargo(&["sign", "alpha@0.2.0", "--yes"]).fails().says(&["does not have alpha 0.2.0"]);
 }
@@ -124,7 +139,7 @@ fn a_file_is_compared_with_the_index() {
     let outcome = world
         .yk_cargo(["sign", file.to_str().unwrap(), "--out", "proof.json"])
         .env("HTTPS_PROXY", "http://127.0.0.1:9");
-    outcome.succeeds().says(&["the index cannot be asked, so nothing is compared with it"]);
+    outcome.succeeds().says(&["cannot read the index, so nothing is compared with it"]);
     // A registry that takes signed tokens would take this one, too.
     world.yk_cargo(["forget", "crates-io", "--yes"]).succeeds();
     fs::remove_file(world.path("work/proof.json")).unwrap();
@@ -147,7 +162,7 @@ fn every_file_is_gits_or_nothing_is_signed() {
     built.publish(&[]);
     let id = built.git(&["rev-parse", "HEAD"]);
     // Cargo has made a lock file, which git does not have: a person has to look at it.
-    let commit = format!("of its files are those of commit {id} (master, v0.1.0)");
+    let commit = format!("of its files are identical to those of commit {id} (master, v0.1.0)");
     let commit = commit.replace("master", &built.git(&["branch", "--show-current"]));
     built.is_refused(
         built.sign_from_source(),
@@ -162,7 +177,7 @@ fn every_file_is_gits_or_nothing_is_signed() {
         let mut session = built.proving.at_a_terminal(&format!("{sign}{cargo_argument}; echo STATUS $?"));
         expect(&mut session, &["Cargo.lock is not git's"]);
         if cargo.is_empty() {
-            expect(&mut session, &["no --cargo was named to make it again", "    | [package]"]);
+            expect(&mut session, &["no --cargo was given to make it again", "    | [package]"]);
         }
         expect(&mut session, &["is the file to be signed? [y/N] "]);
         session.send_line(answer).unwrap();

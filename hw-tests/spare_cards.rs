@@ -83,7 +83,7 @@ fn a_busy_card_does_not_keep_the_free_one() {
         pair.world.wait("connect = 3600");
         pair.yank().succeeds().says(&[
             "note: another program is using one of the YubiKeys (Yubico YubiKey",
-            "going on without it",
+            "continuing without it",
             "with YubiKey 22222222 (safe)",
         ]);
         pair.world.wait("connect = 25");
@@ -131,7 +131,7 @@ fn the_spare_of_a_blocked_card() {
         pair.daemon.set_pin_tries(left, Some(FIRST)).unwrap();
         pair.yank().succeeds().says(&[
             says,
-            "; going on with YubiKey 22222222",
+            "; continuing with YubiKey 22222222",
             "with YubiKey 22222222 (safe)",
         ]);
     }
@@ -152,7 +152,7 @@ fn the_spare_of_a_blocked_card() {
 fn the_spare_of_a_card_that_was_reset() {
     let pair = Pair::enrolled().with_the_first_reset();
     pair.yank().succeeds().says(&[
-        "warning: slot 83 of YubiKey 11111111 no longer holds the enrolled key; going on with YubiKey 22222222",
+        "warning: slot 83 of YubiKey 11111111 no longer holds the enrolled key; continuing with YubiKey 22222222",
         "with YubiKey 22222222 (safe)",
     ]);
     pair.daemon.cause(Event::Unplug, Some(SECOND)).unwrap();
@@ -163,7 +163,7 @@ fn the_spare_of_a_card_that_was_reset() {
     assert_eq!(keys["next"], "yk-cargo enroll my-reg --serial 11111111", "{report:#}");
     let old = pair.world.registry().cards[0].keys[1].public.id().to_string();
     let mended = pair.run(&["enroll", NAME, "--serial", "11111111", "--yes"]).succeeds();
-    mended.says(&["no longer has the publish key that is enrolled", "have it revoked: ", &old]);
+    mended.says(&["no longer has the enrolled publish key", "have it revoked: ", &old]);
     assert_eq!(pair.serials(), [(FIRST, 2), (SECOND, 2)]);
     pair.yank().succeeds().says(&["with YubiKey 11111111"]);
     pair.daemon.cause(Event::Plug, Some(SECOND)).unwrap();
@@ -176,7 +176,7 @@ fn the_spare_of_a_card_that_was_reset() {
 fn the_spare_of_a_card_that_was_reset_and_has_another_pin() {
     let pair = Pair::enrolled().with_the_first_reset_to("123456");
     pair.yank().succeeds().says(&[
-        "slot 83 of YubiKey 11111111 no longer holds the enrolled key; going on with YubiKey 22222222",
+        "slot 83 of YubiKey 11111111 no longer holds the enrolled key; continuing with YubiKey 22222222",
         "with YubiKey 22222222 (safe)",
     ]);
 }
@@ -192,7 +192,7 @@ fn the_spare_of_a_card_with_other_keys() {
     pair.run(&other).env("CARGO_HOME", pair.world.path("other")).succeeds();
     pair.yank()
         .succeeds()
-        .says(&["the card's signature is not that of the enrolled key", "with YubiKey 22222222 (safe)"]);
+        .says(&["the card's signature does not match the enrolled key", "with YubiKey 22222222 (safe)"]);
 }
 
 #[test]

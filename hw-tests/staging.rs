@@ -64,7 +64,7 @@ fn five_crates_cost_one_pin_and_five_touches() {
         &mut session,
         &["delta 1.0.0  SHA-256 ", "gamma 1.0.0", "alpha 1.0.0", "beta 1.0.0", "epsilon 1.0.0"],
     );
-    expect(&mut session, &["Approve these 5 versions at `my-reg`? Each takes a touch. [y/N] "]);
+    expect(&mut session, &["Approve these 5 versions at `my-reg`? Each needs a touch. [y/N] "]);
     session.send_line("y").unwrap();
     expect(
         &mut session,
@@ -179,11 +179,11 @@ fn a_registry_that_lies_gets_no_signature() {
     type Lie = fn(&mut State);
     let lies: [(Lie, &str); 10] = [
         (|state| state.staging.files.get_mut(&1).unwrap().push(0), "its file has the checksum"),
-        (|state| stage(state)["name"] = "beta".into(), "is not what it says"),
-        (|state| stage(state)["vers"] = "1.0.1".into(), "is not what it says"),
+        (|state| stage(state)["name"] = "beta".into(), "is not what its description says"),
+        (|state| stage(state)["vers"] = "1.0.1".into(), "is not what its description says"),
         (
             |state| stage(state)["vers"] = "\u{1b}[2J".into(),
-            "does not answer as a registry that keeps staged versions",
+            "does not answer like a registry that keeps staged versions",
         ),
         (|state| stage(state)["id"] = json!("1/../2"), "does not answer as a registry"),
         (
@@ -209,7 +209,7 @@ fn a_registry_that_lies_gets_no_signature() {
                 let list = json!({"staged": [one]}).to_string();
                 state.staging.instead.insert("GET ".into(), Reply::new("200 OK", list));
             },
-            "answers more than a registry has to say",
+            "sent a longer answer than a registry should",
         ),
         (
             |state| {
@@ -217,7 +217,7 @@ fn a_registry_that_lies_gets_no_signature() {
                 other["id"] = 2.into();
                 state.staging.instead.insert("GET 1".into(), Reply::new("200 OK", other.to_string()));
             },
-            "does not answer as a registry that keeps staged versions",
+            "does not answer like a registry that keeps staged versions",
         ),
         (
             |state| {
@@ -269,7 +269,8 @@ fn another_host_gets_no_token() {
         Reply::new("401 Unauthorized", "")
     });
     asked.registry.state().api = Some(elsewhere.clone());
-    let says = format!("{elsewhere} wants a token, and the registry's goes to the host of its index only");
+    let says =
+        format!("{elsewhere} wants a token, but the registry's token is sent only to the host of its index");
     for arguments in [&["list"][..], &["approve", "--yes"], &["reject", "alpha@1.0.0", "--yes"]] {
         asked.stage(arguments).fails().says(&[&says]);
     }
@@ -299,7 +300,7 @@ fn what_was_staged_anew_is_not_signed() {
     let outcome = asked.stage(&["approve", "--yes"]).fails();
     outcome.says(&[
         "stopped at alpha 1.0.0; nothing was approved",
-        "alpha 1.0.0 was staged anew while it was looked at",
+        "alpha 1.0.0 was staged again in the meantime",
     ]);
     stage(&mut asked.registry.state())["state"] = "rejected".into();
     asked.stage(&["approve", "1", "--yes"]).fails().says(&["cannot be approved or rejected: it is rejected"]);
@@ -312,17 +313,17 @@ fn a_dependent_comes_after_what_it_is_built_with() {
     workspace(&asked);
     let refused = asked.stage(&["approve", "--yes", "gamma@1.0.0"]).fails();
     refused.says(&[
-        "gamma 1.0.0 is built with delta 1.0.0, which is staged and not published; nothing was signed",
+        "gamma 1.0.0 depends on delta 1.0.0, which is staged but not published; nothing was signed",
         "yk-cargo stage approve --registry my-reg delta@1.0.0 gamma@1.0.0",
     ]);
     assert_eq!(Seen::on(&asked.world.card).all_signatures(), Seen::on(&asked.world.card).signatures("82"));
     asked.stage(&["approve", "--yes", "gamma@1.0.0", "delta@1.0.0"]).succeeds();
     assert_eq!(asked.published(), ["delta", "gamma"]);
-    // What is published already is passed over.
+    // What is already published is passed over.
     asked
         .stage(&["approve", "--yes", "delta@1.0.0", "alpha@1.0.0"])
         .succeeds()
-        .says(&["delta 1.0.0 is published already"]);
+        .says(&["delta 1.0.0 is already published"]);
     asked.stage(&["approve", "--yes", "zeta@1.0.0"]).fails().says(&["no zeta 1.0.0 is staged at `my-reg`"]);
     let mut state = asked.registry.state();
     for (name, on) in [("yin", "yang"), ("yang", "yin")] {
@@ -386,7 +387,7 @@ fn only_what_waits_for_the_person_is_approved() {
     asked
         .stage(&["approve", "--yes", "3"])
         .fails()
-        .says(&["you have approved gamma 1.0.0 already, and somebody else has to"]);
+        .says(&["you have already approved gamma 1.0.0; somebody else has to approve it as well"]);
     asked.stage(&["approve", "--yes", "--run", "43"]).succeeds();
     assert_eq!(asked.published(), ["delta"]);
     asked.stage(&["approve", "--yes"]).succeeds();
@@ -404,7 +405,7 @@ fn two_people_approve_one_after_the_other() {
     drop(state);
     let outcome = asked.stage(&["approve", "--yes"]).fails();
     assert!(outcome.stdout.contains("approved alpha 1.0.0: approved 1 of 2 times, by alice"), "{outcome:#?}");
-    outcome.says(&["beta 1.0.0 is built with alpha 1.0.0, which waits for somebody else's approval"]);
+    outcome.says(&["beta 1.0.0 depends on alpha 1.0.0, which waits for somebody else's approval"]);
     assert_eq!(asked.published(), ["alpha"]);
 }
 
@@ -436,7 +437,7 @@ fn the_question_is_a_question() {
     let mut session = asked.world.at_a_terminal("yk-cargo stage approve || echo FAILED");
     expect(
         &mut session,
-        &["no release before it; 2 files", "Approve this version at `my-reg`? It takes a touch. [y/N] "],
+        &["no earlier release; 2 files", "Approve this version at `my-reg`? It needs a touch. [y/N] "],
     );
     session.send_line("").unwrap();
     expect(&mut session, &["nothing was changed", "FAILED"]);

@@ -93,9 +93,10 @@ fn a_machine_stages_a_workspace_and_a_card_releases_it() {
     assert!(status.contains("3 staged versions wait for your approval at `my-reg`"), "{status}");
     let view = world.yk_cargo(["stage", "view", "alpha@0.1.0"]).succeeds().stdout;
     assert!(view.contains("there is no crate of this name yet") && view.contains("+ beta ^0.1.0"), "{view}");
-    world.yk_cargo(["stage", "approve", "--yes", "beta@0.1.0"]).fails().says(&[
-        "beta 0.1.0 is built with gamma 0.1.0, which is staged and not published; nothing was signed",
-    ]);
+    world
+        .yk_cargo(["stage", "approve", "--yes", "beta@0.1.0"])
+        .fails()
+        .says(&["beta 0.1.0 depends on gamma 0.1.0, which is staged but not published; nothing was signed"]);
     world.card.clear_trace();
     let approved = world.yk_cargo(["stage", "approve", "--yes"]).succeeds();
     assert!(

@@ -34,12 +34,15 @@ fn crate_files_are_staged_in_the_order_of_their_dependencies() {
     fs::write(asked.world.path("work/b.crate"), &beta).unwrap();
     fs::write(asked.world.path("work/a.crate"), crate_file("alpha", "1.0.0", "", &[])).unwrap();
     let push = || asked.world.yk_cargo(["stage", "push", "--registry", NAME, "b.crate", "a.crate"]);
-    push().fails().says(&["cargo has no token for this registry", &format!("staging into {VARIABLE}")]);
+    push().fails().says(&[
+        "cargo has no token for this registry",
+        &format!("put the staging token that the registry gives to machines into {VARIABLE}"),
+    ]);
     // With such a token the registry would publish, and nobody would have approved it.
     push()
         .env(VARIABLE, "secret")
         .fails()
-        .says(&["is no staging token: with it the registry would publish at once"]);
+        .says(&["is not a staging token: the registry would publish at once"]);
     asked.registry.state().staging.token = token();
     let outcome = push().env(VARIABLE, token()).succeeds();
     assert!(
@@ -84,7 +87,7 @@ fn a_machine_without_an_identity_has_a_key_in_a_file() {
         .world
         .yk_cargo(&exchange[..])
         .fails()
-        .says(&["does not answer as a registry that keeps staged versions"]);
+        .says(&["does not answer like a registry that keeps staged versions"]);
     asked.registry.state().staging.token = token();
     assert_eq!(asked.world.yk_cargo(&exchange[..]).succeeds().stdout.trim(), token());
 

@@ -27,7 +27,7 @@ fn a_staged_file_is_compared_with_the_commit_that_it_names() {
     let view = |which| world.yk_cargo(["stage", "view", which, "--source", source, "--cargo", env!("CARGO")]);
     let same = view("gamma@0.1.0").succeeds();
     // .gitignore, both of Cargo.toml, and src/lib.rs.
-    same.says(&["4 of its files are those of commit "]);
+    same.says(&["4 of its files are identical to those of commit "]);
     assert!(same.stdout.contains("gamma 0.1.0  staged, "), "{same:#?}");
     assert!(!same.stderr.contains("Cargo.toml"), "{same:#?}");
 
@@ -39,7 +39,7 @@ fn a_staged_file_is_compared_with_the_commit_that_it_names() {
     let dirty = ["publish", "--registry", NAME, "--allow-dirty"];
     staged.machine(world.cargo(&package, dirty)).succeeds();
     let other = view("gamma@0.2.0").fails();
-    other.says(&["it is not what commit ", "has: src/lib.rs differs"]);
+    other.says(&["it differs from commit ", "has: src/lib.rs differs"]);
     // What is in the file is shown before.
     assert!(other.stdout.contains("gamma 0.2.0  staged, "), "{other:#?}");
     let elsewhere = world.path("home");

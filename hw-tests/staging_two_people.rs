@@ -94,7 +94,7 @@ fn the_second_approval_publishes_and_the_consumer_wants_both() {
     world
         .yk_cargo(APPROVE)
         .fails()
-        .says(&["you have approved gamma 0.1.0 already, and somebody else has to"]);
+        .says(&["you have already approved gamma 0.1.0; somebody else has to approve it as well"]);
     world.cargo(&app, ["generate-lockfile"]).fails();
 
     let view = company.as_bob(&["stage", "view", "gamma@0.1.0"]).succeeds().stdout;
@@ -115,7 +115,7 @@ fn the_second_approval_publishes_and_the_consumer_wants_both() {
             "too few approvals",
             "2 of those named for this crate have to sign it, and only bob signed it",
         ),
-        ("\"alice\", \"carol\"", 15, "changed signer", "trusted for it is alice, carol"),
+        ("\"alice\", \"carol\"", 15, "changed signer", "trusted for this crate is alice, carol"),
         ("\"alice\", \"bob\", \"carol\"", 0, "trusted", "signed by bob"),
     ] {
         company.trusts(signers);

@@ -70,7 +70,7 @@ fn the_last_try_needs_a_typed_yes() {
     let world = World::enrolled().forgets_its_pin();
     world.card.set_pin_tries(1);
     let question =
-        "One try is left before the PIV PIN of YubiKey 12345678 is blocked. Use it? Type yes to go on: ";
+        "One try is left before the PIV PIN of YubiKey 12345678 is blocked. Use it? Type yes to continue: ";
     let mut session = world.at_a_terminal(YANK);
     expect(&mut session, &[question]);
     session.send_line("y").unwrap();
@@ -139,6 +139,23 @@ fn rows_end_between_words_where_the_terminal_ends() {
     );
 }
 
+/// What was found stands beside the word for it, row below row. Commands are to be copied, and stay whole.
+#[test]
+fn findings_are_broken_between_words_too() {
+    let world = World::enrolled();
+    let mut session = world.at_a_terminal("stty cols 60; yk-cargo doctor; yk-cargo status");
+    let shown = session.exp_eof().unwrap().replace("\r\x1b[K", "");
+    let rows: Vec<_> = shown.lines().map(str::trim_end).collect();
+    let is_short =
+        |row: &&str| row.chars().count() <= 60 || row.contains("next: ") || row.contains("sparse+");
+    assert!(rows.iter().all(|row| is_short(row)), "{shown}");
+    let pin = rows.iter().position(|row| row.contains(" PIN: ")).unwrap();
+    assert!(rows[pin + 1].starts_with("         ") && !rows[pin + 1].contains("next: "), "{shown}");
+    let asks =
+        rows.iter().position(|row| row.starts_with("  \u{2713} ") || row.starts_with("  \u{2717} ")).unwrap();
+    assert!(rows[asks + 1].starts_with("    "), "{shown}");
+}
+
 #[test]
 fn enroll_asks_before_it_does_anything() {
     let world = World::new();
@@ -158,7 +175,10 @@ fn enroll_asks_before_it_does_anything() {
         &["Write this into $CARGO_HOME/config.toml?", "credential-provider = \"yk-cargo\"", "[Y/n] "],
     );
     session.send_line("").unwrap();
-    expect(&mut session, &["wrote credential-provider", "Next: have the registry's administrator run this"]);
+    expect(
+        &mut session,
+        &["wrote credential-provider", "Next: send these lines to the registry's administrator"],
+    );
     expect(&mut session, &["registry-gateway key add", "Then: cargo publish --registry my-reg"]);
     expect(&mut session, &["Then: yk-cargo enroll my-reg --backup", "DONE"]);
     let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
@@ -169,12 +189,12 @@ fn enroll_asks_before_it_does_anything() {
 fn logout_takes_a_typed_yes() {
     let world = World::enrolled();
     let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
-    expect(&mut session, &["Remove the enrollment for sparse+http://", "Type yes to go on: "]);
+    expect(&mut session, &["Remove the enrollment for sparse+http://", "Type yes to continue: "]);
     session.send_line("no").unwrap();
     expect(&mut session, &["nothing was changed", "FAILED"]);
     assert_eq!(world.registry().cards.len(), 1);
     let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
-    expect(&mut session, &["Type yes to go on: "]);
+    expect(&mut session, &["Type yes to continue: "]);
     session.send_line("yes").unwrap();
     expect(&mut session, &["the publish key stays in slot 83 of YubiKey 12345678", "DONE"]);
     world.yk_cargo(["list"]).succeeds().says(&["nothing is enrolled yet"]);
@@ -206,11 +226,14 @@ fn a_background_job_is_not_stopped() {
         format!("timeout 60 {yank}"),
     ] {
         let mut session = world.at_a_terminal(&format!("{line}; echo status $?"));
-        expect(&mut session, &["this runs in the background of its terminal, where it cannot be asked for"]);
+        expect(&mut session, &["this runs in the background of its terminal, where it cannot ask for it"]);
         expect(&mut session, &["bring it to the foreground with `fg`", "timeout --foreground", "status 1"]);
     }
     let mut session = world.at_a_terminal("timeout 60 yk-cargo forget my-reg; echo status $?");
-    expect(&mut session, &["in the background of its terminal, where nothing can be asked", "--foreground"]);
+    expect(
+        &mut session,
+        &["in the background of its terminal, where it cannot ask anything", "--foreground"],
+    );
     let mut session = world.at_a_terminal(&format!("timeout --foreground 60 {yank}; echo status $?"));
     expect(&mut session, &["PIV PIN of YubiKey"]);
 }
@@ -227,7 +250,7 @@ fn a_tool_that_captures_what_is_said() {
     let mut session = world.at_a_terminal(&publish);
     expect(&mut session, &["signing publish of `alpha 0.1.0` for `my-reg`", "PIV PIN of YubiKey"]);
     session.send_line("12345").unwrap();
-    expect(&mut session, &["this is shorter", "PIV PIN of YubiKey"]);
+    expect(&mut session, &["this one is shorter", "PIV PIN of YubiKey"]);
     session.send_line("111222").unwrap();
     expect(&mut session, &["wrong PIN, 2 tries left", "PIV PIN of YubiKey"]);
     session.send_line(PIN).unwrap();
@@ -261,7 +284,7 @@ fn a_pin_with_letters_outside_ascii() {
     for (entered, says) in [
         ("z%FCrich1", "what was entered in pinentry is not in UTF-8"),
         ("z\\374rich1", "what was entered in pinentry is not in UTF-8"),
-        ("zu%CC%88rich1", "a PIN has 6 to 8 bytes, and this has 9"),
+        ("zu%CC%88rich1", "a PIN has 6 to 8 bytes, and this one has 9"),
     ] {
         let pinentry = world.script(
             "pinentry.sh",
@@ -285,7 +308,7 @@ fn a_pin_with_letters_outside_ascii() {
     std::io::Write::write_all(&mut session.process().get_file_handle().unwrap(), b"z\xfcrich1\n").unwrap();
     expect(&mut session, &["what was typed is not in UTF-8", "PIV PIN of YubiKey"]);
     session.send_line("stra\u{df}e12").unwrap();
-    expect(&mut session, &["a PIN has 6 to 8 bytes, and this has 9", "PIV PIN of YubiKey"]);
+    expect(&mut session, &["a PIN has 6 to 8 bytes, and this one has 9", "PIV PIN of YubiKey"]);
     session.send_line("z\u{fc}rich1").unwrap();
     expect(&mut session, &["DONE"]);
     assert_eq!(Seen::on(&world.card).pins(), 1);
@@ -337,7 +360,7 @@ fn a_slot_that_is_filled_while_the_question_stands() {
         session.send_line("y").unwrap();
         expect(
             &mut session,
-            &["slot 82 of YubiKey 12345678 is not empty; nothing is ever overwritten", "FAILED"],
+            &["slot 82 of YubiKey 12345678 is not empty, and yk-cargo never overwrites a key", "FAILED"],
         );
         assert!(!Seen::on(&world.card).changed_anything(), "{firmware}");
     }

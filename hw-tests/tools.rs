@@ -20,7 +20,7 @@ fn list_shows_what_is_enrolled_without_asking_a_card() {
     for part in [NAME, world.gateway.index_url(), "YubiKey 12345678  laptop key", "slot 83", &id] {
         assert!(text.stdout.contains(part), "{text:#?}");
     }
-    text.says(&["knows one card", "yk-cargo enroll my-reg --backup"]);
+    text.says(&["has one card", "yk-cargo enroll my-reg --backup"]);
     let list = json_of(&world.yk_cargo(["list", "--json"]).succeeds().stdout);
     assert_eq!(list["version"], 1);
     let registry = &list["registries"][0];
@@ -104,8 +104,8 @@ fn forget_leaves_the_keys_on_the_card() {
     outcome.says(&[
         "the publish key stays in slot 83 of YubiKey 12345678 (laptop key): k3.pid.",
         "removed the enrollment",
-        "took its `credential-provider` out of cargo's configuration",
-        "have them revoked there, or take them back with `yk-cargo enroll my-reg --existing`",
+        "removed its `credential-provider` from cargo's configuration",
+        "have them revoked there, or enroll them again with `yk-cargo enroll my-reg --existing`",
     ]);
     assert!(!configured());
     let seen = Seen::on(&world.card);

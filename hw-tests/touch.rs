@@ -28,7 +28,7 @@ fn a_missed_touch_has_a_second_chance() {
         let mut session = world.at_a_terminal(YANK);
         expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
         session.send_line(PIN).unwrap();
-        expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; once more"]);
+        expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; asking once more"]);
         let second = jiff::Timestamp::now() - Duration::from_secs(1);
         world.card.touch();
         let (_, token) = session.exp_regex(r"v3\.public\.[A-Za-z0-9_.-]+").unwrap();
@@ -71,7 +71,10 @@ fn a_program_is_told_once_what_wants_the_touch_and_is_not_waited_for() {
     let mut session = world.at_a_terminal(&format!("{YANK}; read line"));
     expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
     session.send_line(PIN).unwrap();
-    expect(&mut session, &["touch YubiKey 12345678 now", "\x07", "it was not touched in time; once more"]);
+    expect(
+        &mut session,
+        &["touch YubiKey 12345678 now", "\x07", "it was not touched in time; asking once more"],
+    );
     world.card.touch();
     expect(&mut session, &["DONE"]);
     let told = fs::read_to_string(&pipe).unwrap();

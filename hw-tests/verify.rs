@@ -117,10 +117,10 @@ fn the_registry_is_asked_for_proof_and_file() {
     assert!(
         lines[1].starts_with("ok       signature: the key below signed this checksum as alpha 0.1.0 for ")
     );
-    assert_eq!(lines[2], "ok       index: what cargo resolves by is what the signed file says");
+    assert_eq!(lines[2], "ok       index: it says what the signed file says");
     assert_eq!(lines[4], format!("ok       trust: the key {} is given with --key", published.key()));
-    assert_eq!(*lines.last().unwrap(), "alpha 0.1.0 is the one that alice (says the registry) has signed.");
-    let log = "note     log: the proof names entry 2 of the log, whose key is not in your list";
+    assert_eq!(*lines.last().unwrap(), "alpha 0.1.0 is what alice (according to the registry) signed.");
+    let log = "note     log: the proof names entry 2 of the log, but the log's key is not in your list";
     assert_eq!(lines[3], log, "{outcome:#?}");
     world.yk_cargo(["verify", "alpha@9.9.9", "--registry", NAME]).fails().says(&["no proof of alpha 9.9.9"]);
     // No card was needed for any of it.
@@ -215,12 +215,12 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     let signers = world.path("home/yk-cargo/signers.toml");
     // A file says of itself whose key it names, and anybody can have signed it.
     let outcome = published.offline(|_| {}, &["--remember", "--yes"]);
-    outcome.says(&["--remember records no key that only a file of --proof names"]);
+    outcome.says(&["--remember does not record a key that only the file of --proof names"]);
     assert_eq!((outcome.status.code(), signers.exists()), (Some(2), false), "{outcome:#?}");
     let outcome = published.offline(|_| {}, &[]);
-    assert!(!outcome.stdout.contains("says the registry"), "{outcome:#?}");
+    assert!(!outcome.stdout.contains("according to the registry"), "{outcome:#?}");
     let outcome = published.offline(|_| {}, &["--key", &published.key()]);
-    let sentence = "alpha 0.1.0 is the one that alice (says a kept proof) has signed.\n";
+    let sentence = "alpha 0.1.0 is what alice (according to a kept proof) signed.\n";
     assert!(outcome.stdout.ends_with(sentence), "{outcome:#?}");
     let remembers = |more: &[&str]| {
         let verify = ["verify", "alpha@0.1.0", "--registry", NAME, "--remember"];
@@ -240,7 +240,7 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     assert!(fs::read_to_string(&signers).unwrap().contains(&published.key()));
     let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).succeeds();
     assert!(outcome.stdout.contains(" is alice, named in signers.toml for this crate\n"), "{outcome:#?}");
-    assert!(outcome.stdout.ends_with("alpha 0.1.0 is the one that alice has signed.\n"), "{outcome:#?}");
+    assert!(outcome.stdout.ends_with("alpha 0.1.0 is what alice signed.\n"), "{outcome:#?}");
     // What is given decides alone.
     world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME, "--key", OTHER_KEY]).fails();
 
@@ -250,7 +250,7 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     assert!(!remembers(&["--yes"]).status.success());
     assert_eq!(fs::read_to_string(&signers).unwrap(), other);
     let outcome = world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails();
-    assert!(outcome.stdout.contains("is not one of those in signers.toml for this crate"), "{outcome:#?}");
+    assert!(outcome.stdout.contains("is not in signers.toml for this crate"), "{outcome:#?}");
     fs::write(&signers, "version = 3\n").unwrap();
     world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails().says(&["a newer yk-cargo wrote"]);
 }

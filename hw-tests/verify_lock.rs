@@ -16,18 +16,18 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     let locked = Locked::new();
     locked.trusts(&(ALICE.entry("alice") + SIGNER));
     locked.locks(&[("alpha", "0.1.0")]);
-    locked.is(11, "unsigned", "every version of it is signed");
+    locked.is(11, "unsigned", "every version of it must be signed");
     locked.published(ALICE, "alpha", "0.1.0");
     locked.is(0, "trusted", "signed by alice");
     locked.published(ALICE, "beta", "0.1.0");
     locked.locks(&[("beta", "0.1.0")]);
-    locked.is(10, "new signer", "file and signature good; signer alice, not in your list for it yet");
+    locked.is(10, "new signer", "file and signature are good, but the signer alice is not in your list yet");
     locked.locks(&[("gamma", "0.1.0")]);
     locked.is(11, "unsigned", "the registry has no proof of it");
     locked.answers("gamma", "0.1.0", "500 Internal Server Error", "");
     locked.is(13, "withheld or unreachable", "answers with status 500");
     locked.writes_lock(&entry("alpha", "0.1.0", &locked.index, "<none>"));
-    locked.is(14, "no checksum", "cargo would take any file");
+    locked.is(14, "no checksum", "cargo would accept any file");
     locked.writes_lock(&entry(
         "x",
         "0.1.0",
@@ -37,7 +37,11 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     locked.is(0, "not looked for", "crates.io gives no proofs");
     let crates_io = "[[signer]]\nindex = \"https://github.com/rust-lang/crates.io-index\"\ncrate = \"*\"\n";
     locked.trusts(crates_io);
-    locked.is(13, "withheld or unreachable", "crates.io gives no proofs, and every version of it is signed");
+    locked.is(
+        13,
+        "withheld or unreachable",
+        "crates.io gives no proofs, and every version of it must be signed",
+    );
     let given = locked.verdicts(&["--key", &ALICE.public().to_string()]);
     assert_eq!((given.0, given.1[0].0.as_str()), (13, "withheld or unreachable"));
     locked.trusts(&format!("{crates_io}require = false\n"));
@@ -48,9 +52,12 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     locked.locks(&[("gamma", "0.1.0"), ("alpha", "0.1.0"), ("beta", "0.1.0")]);
     let outcome = locked.verify(&[]).fails();
     let first: Vec<_> = outcome.stdout.lines().map(|line| line.split("  ").next().unwrap()).collect();
-    let summary = "3 packages of registries: 1 trusted; 1 new signer; 1 withheld or unreachable";
+    let summary = "3 packages from registries: 1 trusted; 1 new signer; 1 withheld or unreachable";
     assert_eq!(first, ["trusted", "new signer", "withheld or unreachable", summary], "{outcome:#?}");
-    outcome.says(&["error: 2 packages are not trusted; the worst of it: withheld or unreachable", "hint: "]);
+    outcome.says(&[
+        "error: 2 packages are not trusted; the worst verdict is: withheld or unreachable",
+        "hint: ",
+    ]);
     assert_eq!(outcome.status.code(), Some(13));
 }
 
@@ -70,8 +77,8 @@ fn a_proof_of_something_else_is_bad() {
         proof[field] = value;
         proof
     };
-    says(ALICE.proof(&locked.index, "alpha", "0.1.1"), "the proof is one for alpha 0.1.1 of");
-    says(ALICE.proof(&locked.index, "Alpha", "0.1.0"), "the proof is one for Alpha 0.1.0 of");
+    says(ALICE.proof(&locked.index, "alpha", "0.1.1"), "the proof is for alpha 0.1.1 of");
+    says(ALICE.proof(&locked.index, "Alpha", "0.1.0"), "the proof is for Alpha 0.1.0 of");
     says(ALICE.proof("sparse+https://other.example/\u{1b}", "alpha", "0.1.0"), r"other.example/\u{1b}");
     says(with("cksum", "cd".repeat(32).into()), "a file with the checksum cdcd");
     let of_another = ALICE.proof(&locked.index, "alpha", "0.1.1")["token"].clone();
@@ -97,7 +104,7 @@ fn a_proof_without_end_is_not_read_to_it() {
     let endless = loopback::answering(gibibyte);
     let locked = Locked::with_api(|_| Some(format!("http://{endless}")));
     locked.locks(&[("alpha", "0.1.0")]);
-    locked.is(16, "bad", "answers more than a registry has to say");
+    locked.is(16, "bad", "sent a longer answer than a registry should");
 }
 
 /// A lock file and a project's configuration are a stranger's, and name no host that is asked.
@@ -156,7 +163,7 @@ fn a_registry_is_known_by_the_text_of_its_url_alone() {
     locked.trusts(&format!("[[signer]]\nindex = \"{git}\"\ncrate = \"*\"\n"));
     let lock = |index: &str| locked.writes_lock(&entry("alpha", "0.1.0", index, &FILE.to_string()));
     lock(&format!("registry+{git}"));
-    locked.is(13, "withheld or unreachable", "and every version of it is signed");
+    locked.is(13, "withheld or unreachable", "and every version of it must be signed");
     for index in [
         &format!("registry+{git}.git"),
         &locked.index.replace("/index/", "/index.git/"),
@@ -167,7 +174,7 @@ fn a_registry_is_known_by_the_text_of_its_url_alone() {
         "registry+mailto:x",
     ] {
         lock(index);
-        locked.is(12, "unknown registry", "not one of yours");
+        locked.is(12, "unknown registry", "not in your configuration");
     }
     assert_eq!(locked.asked(), [""; 0]);
 }
@@ -214,7 +221,7 @@ fn what_a_project_puts_in_the_place_of_a_package_is_no_signers() {
     ] {
         let outcome = with(home, file, project);
         let file = file.replace("work/", "");
-        outcome.says(&[&file, &format!("sets `{key}`, and cargo builds something else"), "cargo --locked"]);
+        outcome.says(&[&file, &format!("sets `{key}`, so cargo builds something other"), "cargo --locked"]);
         assert_eq!(outcome.status.code(), Some(1), "{outcome:#?}");
         assert!(locked.asked().is_empty());
     }
@@ -256,7 +263,7 @@ fn a_registry_that_does_not_answer_is_given_up() {
     locked.locks(&names.iter().map(|name| (name.as_str(), "1.0.0")).collect::<Vec<_>>());
     let (code, verdicts) = locked.verdicts(&[]);
     assert_eq!((code, verdicts.len()), (13, 100));
-    assert!(verdicts[0].1.contains("is not HTTP"), "{verdicts:?}");
+    assert!(verdicts[0].1.contains("does not answer in HTTP"), "{verdicts:?}");
     assert_eq!(verdicts[99].1, "r did not answer, and was not asked again");
     assert!(locked.asked().len() < 20);
 }
@@ -332,7 +339,7 @@ fn a_registry_without_an_api_is_nowhere_to_look() {
     locked.is(
         13,
         "withheld or unreachable",
-        "names no API gives no proofs, and every version of it is signed",
+        "names no API gives no proofs, and every version of it must be signed",
     );
 }
 
@@ -342,7 +349,7 @@ fn a_registry_that_gives_proofs_cannot_leave_out_its_api() {
     let locked = Locked::with_api(|_| None);
     locked.locks(&[("alpha", "0.1.0")]);
     locked.is(0, "not looked for", "names no API");
-    let unsigned = "its index names no API that could be asked, and it is a registry that gives proofs";
+    let unsigned = "its index names no API to ask, although this registry gives proofs";
     // Its log is known,
     let log = TestLog::new(&locked.index);
     locked.trusts(&log.entry(&[]));
@@ -380,7 +387,7 @@ fn a_lock_file_that_is_none() {
     };
     let twice = entry("a", "1.0.0", &locked.index, "x").repeat(2);
     assert_eq!(refused(&twice).says(&["has `a 1.0.0` twice"]).status.code(), Some(1));
-    refused("\u{1b}").says(&["is no lock file"]);
+    refused("\u{1b}").says(&["is not a lock file"]);
     refused(&"[".repeat(100_000)).says(&["nested deeper"]);
     fs::remove_file(locked.computer.path("work/Cargo.lock")).unwrap();
     locked.verify(&[]).fails().says(&["cannot read Cargo.lock", "run it beside Cargo.lock"]);

@@ -68,7 +68,7 @@ fn what_cargo_writes_is_verified_as_a_whole() {
     let lock = fs::read_to_string(user.join("Cargo.lock")).unwrap();
     let (code, found) = verdicts(&verify(&world, &user, &["--json"]));
     assert_eq!((code, found.len()), (10, 2), "{found:?}");
-    let new = "file and signature good; signer alice (says the registry), not in your list for it yet";
+    let new = "file and signature are good, but the signer alice (according to the registry) is not in your list yet";
     assert!(found.iter().all(|found| found.0 == "new signer" && found.1.starts_with(new)), "{found:?}");
     // One line for the key, one question for all of its crates.
     let remembered = verify(&world, &user, &["--remember", "--yes"]);
@@ -80,10 +80,10 @@ fn what_cargo_writes_is_verified_as_a_whole() {
     for line in [
         "trusted                  alpha 0.1.0  signed by alice; entry 2 of the log (done)\n",
         "trusted                  beta 0.1.0   signed by alice; entry 4 of the log (done)\n",
-        "log                      of my-reg: 6 entries, the same as were seen before; no witness is wanted\n",
+        "log                      of my-reg: 6 entries, the same as before; no witness is required\n",
         "no registry              of_folder 0.2.0  from this workspace\n",
         "no registry              of_git 0.2.0  from file:///",
-        "2 packages of registries: 2 trusted. Apart from these, 3 of no registry\n",
+        "2 packages from registries: 2 trusted. Apart from these, 3 of no registry\n",
     ] {
         assert!(outcome.stdout.contains(line), "no {line:?} in {outcome:#?}");
     }
@@ -169,16 +169,22 @@ fn nothing_is_recorded_unless_the_person_says_yes() {
     let outcome = verify(&world, &user, &["--remember"]);
     outcome.says(&["it is not the key that your list calls alice"]);
     let shown = verify(&world, &user, &[]).stdout;
-    assert!(shown.contains("signer alice (says the registry, and not the alice of your list), "), "{shown}");
+    assert!(
+        shown.contains("signer alice (according to the registry, and not the alice of your list), "),
+        "{shown}"
+    );
     let shown = verify(&world, &user, &["--offline"]).stdout;
-    assert!(shown.contains("signer alice (says a kept proof, and not the alice of your list), "), "{shown}");
+    assert!(
+        shown.contains("signer alice (according to a kept proof, and not the alice of your list), "),
+        "{shown}"
+    );
     fs::write(&list, &log).unwrap();
     let outcome = verify(&world, &user, &["--remember"]);
     outcome.says(&["there is no terminal to ask on"]);
     assert_eq!(fs::read_to_string(&list).unwrap(), log);
     for (answer, code) in [("n", "1"), ("y", "0")] {
         let mut session = world.at_a_terminal("cd user; yk-cargo verify --lock --remember; echo STATUS $?");
-        expect(&mut session, &["for alpha, beta of my-reg", "only whoever publishes the crates", "[y/N] "]);
+        expect(&mut session, &["for alpha, beta of my-reg", "only the crates' publishers", "[y/N] "]);
         session.send_line(answer).unwrap();
         expect(&mut session, &[&format!("STATUS {code}")]);
         session.exp_eof().unwrap();

@@ -90,14 +90,14 @@ fn a_dependency_that_only_the_index_has_is_found_with_deep_alone() {
     signed.is(&["--deep", "--remember", "--yes"], 16, "bad", "evil");
     assert!(!signed.locked.list().exists());
     signed.has_in_index(|_| {});
-    signed.is(&["--deep", "--remember", "--yes"], 0, "trusted", "recorded now");
+    signed.is(&["--deep", "--remember", "--yes"], 0, "trusted", "now recorded");
 }
 
 #[test]
 fn what_cannot_be_compared_is_not_trusted() {
     let signed = Signed::new();
     signed.serves(&[signed.file.as_slice(), b" "].concat());
-    signed.is(&["--deep"], 16, "bad", "the registry serves a file with the checksum ");
+    signed.is(&["--deep"], 16, "bad", "the registry serves a file with another checksum, ");
     signed.is(&[], 0, "trusted", "");
     signed.locked.serves(FILE, "500 Internal Server Error", "");
     signed.is(&["--deep"], 13, "withheld or unreachable", "answers with status 500");

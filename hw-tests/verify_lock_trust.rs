@@ -21,16 +21,16 @@ fn once_signed_always_signed() {
     // A downgrade: the registry says that there is no proof. A backport below what was signed before is no better.
     for version in ["0.2.0", "0.1.0-rc.1"] {
         locked.locks(&[("alpha", version)]);
-        locked.is(11, "unsigned", "every version of it is signed");
+        locked.is(11, "unsigned", "every version of it must be signed");
     }
     // Registries take these for one name.
     for name in ["Alpha", "ALPHA"] {
         locked.locks(&[(name, "0.2.0")]);
-        locked.is(11, "unsigned", "every version of it is signed");
+        locked.is(11, "unsigned", "every version of it must be signed");
     }
     locked.trusts(&of_alice().replace("\"alpha\"", "\"al-p_ha\""));
     locked.locks(&[("Al_p-HA", "0.2.0")]);
-    locked.is(11, "unsigned", "every version of it is signed");
+    locked.is(11, "unsigned", "every version of it must be signed");
     // Those that are listed are not; each is one file, and nobody is asked for it.
     let listed = |cksum: &str| {
         locked
@@ -44,7 +44,7 @@ fn once_signed_always_signed() {
     locked.is(16, "bad", "listed as unsigned with another checksum");
     assert_eq!(locked.asked(), [""; 0]);
     locked.locks(&[("alpha", "0.1.1")]);
-    locked.is(11, "unsigned", "every version of it is signed");
+    locked.is(11, "unsigned", "every version of it must be signed");
     locked.trusts("[[signer]]\nindex = \"INDEX\"\ncrate = \"alpha\"\nrequire = false\n");
     locked.verify(&[]).fails().says(&["`require` is for patterns"]);
 }
@@ -90,7 +90,7 @@ fn another_key_is_a_changed_signer() {
     locked.trusts(&of_alice());
     locked.locks(&[("alpha", "0.1.0")]);
     locked.published(MALLORY, "alpha", "0.1.0");
-    locked.is(15, "changed signer", "trusted for it is alice");
+    locked.is(15, "changed signer", "trusted for this crate is alice");
     let before = fs::read_to_string(locked.list()).unwrap();
     let (code, _) = locked.verdicts(&["--remember", "--yes"]);
     assert_eq!((code, fs::read_to_string(locked.list()).unwrap()), (15, before), "nobody was asked");
@@ -137,10 +137,7 @@ fn a_rotation_is_shown_and_counts_once_it_is_remembered() {
     for (crates, answer) in [("alpha", "y"), ("al*", "n")] {
         let (from, to) = (format!("from {}", ALICE.public()), format!("to   {}", ALICES_NEXT.public()));
         let crates = format!("for {crates} of {index}");
-        expect(
-            &mut session,
-            &[&from, &to, &crates, "somebody who has stolen the old one could have", "[y/N] "],
-        );
+        expect(&mut session, &[&from, &to, &crates, "so could a thief of the old key", "[y/N] "]);
         session.send_line(answer).unwrap();
     }
     expect(&mut session, &["STATUS 15"]);
@@ -170,29 +167,29 @@ fn a_projects_list_speaks_where_the_persons_own_is_silent() {
     assert!(!locked.list().exists(), "nothing goes from a project's list into the person's");
     // Where the person's own list names the crate, the project's cannot weaken that,
     locked.trusts(&of_alice());
-    locked.is(15, "changed signer", "trusted for it is alice");
+    locked.is(15, "changed signer", "trusted for this crate is alice");
     locked.project_trusts("[[signer]]\nindex = \"INDEX\"\ncrate = \"*\"\nrequire = false\n");
-    locked.is(15, "changed signer", "trusted for it is alice");
+    locked.is(15, "changed signer", "trusted for this crate is alice");
     locked.locks(&[("alpha", "0.2.0")]);
-    locked.is(11, "unsigned", "every version of it is signed");
+    locked.is(11, "unsigned", "every version of it must be signed");
     let listed = format!("unsigned = [{{ version = \"0.2.0\", cksum = \"{FILE}\" }}]\n");
     locked.project_trusts(&(mallorys.clone() + &listed));
-    locked.is(11, "unsigned", "every version of it is signed");
+    locked.is(11, "unsigned", "every version of it must be signed");
     // and can ask for more.
     locked.trusts(&(of_alice() + &listed));
     locked.is(0, "unsigned, allowed", "");
     locked.project_trusts(&mallorys);
-    locked.is(11, "unsigned", "every version of it is signed, by this project's own list");
+    locked.is(11, "unsigned", "every version of it must be signed, by this project's own list");
     locked.published(ALICE, "alpha", "0.2.0");
-    locked.is(15, "changed signer", "trusted for it is alice, by this project's own list");
+    locked.is(15, "changed signer", "trusted for this crate is alice, by this project's own list");
     // The person wants any signature, and the project hers.
     locked.trusts("[[signer]]\nindex = \"INDEX\"\ncrate = \"alpha\"\n");
     locked.published(MALLORY, "alpha", "0.2.0");
     fs::remove_dir_all(locked.computer.path("home/yk-cargo/proofs")).unwrap();
     locked.project_trusts(&of_alice());
-    locked.is(15, "changed signer", "trusted for it is alice, by this project's own list");
+    locked.is(15, "changed signer", "trusted for this crate is alice, by this project's own list");
     locked.project_trusts("");
-    locked.is(10, "new signer", "not in your list for it yet");
+    locked.is(10, "new signer", "not in your list yet");
     // It is not for ever that a list is read.
     let list = locked.computer.path("work/signers.toml");
     fs::File::options().write(true).open(&list).unwrap().set_len(1 << 40).unwrap();

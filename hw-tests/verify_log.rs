@@ -60,7 +60,7 @@ fn the_log_has_what_was_published() {
     assert_eq!((&log["state"], &log["size"], &log["seen-before"]), (&json!("seen"), &json!(2), &json!(2)));
     locked.log(|log| log.fill(600, "other"));
     let outcome = locked.verify(&[]).succeeds();
-    let line = "log                      of r: 602 entries, which continue the 2 that were seen before; no witness is wanted\n";
+    let line = "log                      of r: 602 entries, which continue the 2 that were seen before; no witness is required\n";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");
     // An intent is not all.
     let mut proof = ALICE.proof(&locked.index, "beta", "0.1.0");
@@ -68,7 +68,7 @@ fn the_log_has_what_was_published() {
     proof["log"]["outcome"] = Value::Null;
     locked.answers("beta", "0.1.0", "200 OK", proof.to_string());
     locked.locks(&[("beta", "0.1.0")]);
-    locked.is(0, "trusted", "entry 602 of the log (no outcome so far)");
+    locked.is(0, "trusted", "entry 602 of the log (no outcome yet)");
 }
 
 /// Whose key nobody has said to be the log's can show anything.
@@ -76,21 +76,21 @@ fn the_log_has_what_was_published() {
 fn a_log_whose_key_is_not_known_is_not_asked() {
     let locked = logged();
     knows(&locked, "");
-    locked.is(0, "trusted", "the proof names entry 0 of the log, whose key is not in your list");
+    locked.is(0, "trusted", "the proof names entry 0 of the log, but the log's key is not in your list");
     assert_eq!(counts(&locked.asked()), [("configuration", 1), ("proof", 1)].into());
     let found = report(&locked, &[]);
     assert_eq!(found["logs"][0]["state"], "key unknown");
     let audit = locked.computer.yk_cargo(["audit", "r"]).fails();
     let key = locked.log(|log| log.key().to_string());
     assert_eq!(audit.status.code(), Some(10));
-    audit.says(&["the log of r is not shown to be the one that you know", "audit REGISTRY --remember"]);
+    audit.says(&["the log of r could not be shown to be the one you know", "audit REGISTRY --remember"]);
     assert!(audit.stdout.contains(&format!("the registry says that it is {key}\n")), "{audit:#?}");
     assert!(!locked.computer.path("home/yk-cargo/log").exists());
     // It is remembered when that is wanted, and after a question.
     let nobody = locked.computer.yk_cargo(["audit", "r", "--remember"]).fails();
     assert_eq!(nobody.status.code(), Some(1), "{nobody:#?}");
     let mut session = locked.computer.at_a_terminal("yk-cargo audit r --remember; echo STATUS $?");
-    expect(&mut session, &["log of r  ", &key, "only whoever runs it can tell you", "[y/N] "]);
+    expect(&mut session, &["log of r  ", &key, "only the registry's administrator can confirm it", "[y/N] "]);
     session.send_line("n").unwrap();
     expect(&mut session, &["key unknown", "STATUS 10"]);
     session.exp_eof().unwrap();
@@ -100,7 +100,7 @@ fn a_log_whose_key_is_not_known_is_not_asked() {
     let list = fs::read_to_string(locked.list()).unwrap();
     assert!(list.contains(&format!("vkey = \"{key}\"")), "{list}");
     let audit = locked.computer.yk_cargo(["audit", "r"]).succeeds();
-    assert!(audit.stdout.starts_with("ok  2 entries, the same as were seen before; no witness is wanted\n"));
+    assert!(audit.stdout.starts_with("ok  2 entries, the same as before; no witness is required\n"));
     let audit = locked.computer.yk_cargo(["audit", "r", "--json"]).succeeds();
     let json: Value = serde_json::from_str(&audit.stdout).unwrap();
     assert_eq!((&json["state"], &json["vkey"]), (&json!("seen"), &json!(key)));
@@ -132,7 +132,7 @@ fn the_checkpoint_lies_beside_the_projects_proofs() {
     locked.shows(other, Vec::new());
     let (code, found) = locked.verdicts(&["--proofs", "proofs"]);
     assert_eq!((code, found[0].0.as_str()), (17, "log refused"), "{found:?}");
-    assert!(found[0].1.contains("of its 9 entries the first 2 are not those that were there"), "{found:?}");
+    assert!(found[0].1.contains("the first 2 of its 9 entries are not those seen before"), "{found:?}");
 }
 
 /// A project can only ask for more than the person does.
@@ -153,7 +153,7 @@ fn a_projects_list_wants_more_of_a_log_and_never_less() {
     locked.project_trusts(&TestLog::of_generation(&locked.index, 2).entry(&[]));
     locked.is(0, "trusted", "entry 0 of the log");
     locked.shows(TestLog::of_generation(&locked.index, 2), Vec::new());
-    locked.is(17, "log refused", "the log was begun anew (generation 2, and yours is 1)");
+    locked.is(17, "log refused", "the log was started anew (generation 2; you know 1)");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_log_that_was_begun_anew_is_accepted_by_the_person_only() {
     };
     is(
         17,
-        "the log was begun anew (generation 2, and yours is 1): entries of the earlier one can have been lost",
+        "the log was started anew (generation 2; you know 1): entries of the earlier one may have been lost",
     );
     let (code, _) = locked.verdicts(&["--remember", "--yes"]);
     assert_eq!(code, 17, "--yes does not wave it through");
@@ -230,22 +230,22 @@ fn a_log_that_was_begun_anew_is_accepted_by_the_person_only() {
         expect(&mut session, then);
         session.exp_eof().unwrap();
     };
-    accept("it has all 2 entries that you have seen of the earlier one", "n", &["STATUS 17"]);
+    accept("it has all 2 entries that you saw in the earlier one", "n", &["STATUS 17"]);
     let kept = folder(&locked, "home/yk-cargo/log").join("checkpoint");
     let seen = fs::read(&kept).unwrap();
     fs::write(&kept, first.checkpoint(&[]).to_string()).unwrap();
-    accept("it does not have all 3 entries that you have seen", "n", &["STATUS 17"]);
+    accept("it does not have all 3 entries that you saw", "n", &["STATUS 17"]);
     fs::write(&kept, seen).unwrap();
     let then = ["4 entries of generation 2, seen for the first time", "STATUS 0"];
-    accept("it has all 2 entries that you have seen of the earlier one", "y", &then);
+    accept("it has all 2 entries that you saw in the earlier one", "y", &then);
     // A log proof of the earlier one counts no more where nobody is asked.
     let (code, found) = locked.verdicts(&["--offline"]);
-    assert_eq!((code, found[0].1.contains("the log was begun anew since this proof was kept")), (13, true));
+    assert_eq!((code, found[0].1.contains("the log was started anew since this proof was kept")), (13, true));
     is(0, "of the log (done)");
     assert_eq!(locked.verdicts(&["--offline"]).0, 0);
     // The earlier one is not shown again.
     locked.shows(first, Vec::new());
-    is(17, "an older log is shown than the one that you have accepted");
+    is(17, "the registry shows an older log than the one you accepted");
 }
 
 /// One version by itself, and a file that says all of it without the registry.
@@ -274,7 +274,7 @@ fn a_saved_proof_shows_its_place_in_the_log() {
     assert_eq!(checked(&saved), ("ok".into(), shown.into()));
     assert!(locked.asked().is_empty());
     let (result, text) = checked(&saved.replace("\nindex 0\n", "\nindex 1\n"));
-    assert!(result == "failed" && text.contains("something else as its entry 0"), "{text}");
+    assert!(result == "failed" && text.contains("entry 0 of the log is not what the proof says"), "{text}");
     // What the log does not have is not saved.
     locked.shows(TestLog::new(&locked.index), Vec::new());
     locked.log(|log| log.fill(3, "other"));
@@ -283,13 +283,16 @@ fn a_saved_proof_shows_its_place_in_the_log() {
         .computer
         .yk_cargo(["proof", "alpha@0.1.0", "--registry", "r", "--force"])
         .fails()
-        .says(&["the proof is not saved: the log has something else as its entry 0"]);
+        .says(&["the proof is not saved: the log has entry 0 of the log is not what the proof says"]);
     // Without a key that is known the registry's words are what there is.
     knows(&locked, "");
     locked.computer.yk_cargo(["proof", "alpha@0.1.0", "--registry", "r", "--force"]).succeeds();
     let plain = fs::read_to_string(locked.computer.path("work/alpha-0.1.0.json")).unwrap();
     let (result, text) = checked(&plain);
-    assert!(result == "note" && text.ends_with("of the log, whose key is not in your list"), "{text}");
+    assert!(
+        result == "note" && text.ends_with("of the log, but the log's key is not in your list"),
+        "{text}"
+    );
     knows(&locked, &locked.log(|log| log.entry(&[])));
     let (result, text) = checked(&plain);
     assert!(result == "failed" && text.contains("no proof of its place in the log is kept"), "{text}");

@@ -35,7 +35,7 @@ fn what_is_not_in_the_log_is_bad() {
         &|log| log["leaf"] = replaced(&log["leaf"], "AAAA", "BBBB"),
         16,
         "bad",
-        "something else as its entry 0",
+        "entry 0 of the log is not what the proof says",
     );
     is(&|log| log["leaf"] = replaced(&log["leaf"], "alpha", "beta"), 16, "bad", "its `name` differs");
     is(&|log| log["index"] = 1.into(), 16, "bad", "entry 1 is not the outcome");
@@ -44,7 +44,7 @@ fn what_is_not_in_the_log_is_bad() {
     };
     outcome(
         &|outcome| outcome["leaf"] = replaced(&outcome["leaf"], "done", "failed"),
-        "something else as its entry 1",
+        "entry 1 of the log is not what the proof says",
     );
     outcome(
         &|outcome| outcome["leaf"] = replaced(&outcome["leaf"], "\"intent\":1", "\"intent\":2"),
@@ -56,13 +56,13 @@ fn what_is_not_in_the_log_is_bad() {
         &|log| log["outcome"]["index"] = 5.into(),
         13,
         "withheld or unreachable",
-        "with 2 entries, does not have entry 5 yet",
+        "has 2 entries so far, and not yet entry 5",
     );
     is(
         &|log| log["outcome"]["index"] = u64::MAX.into(),
         13,
         "withheld or unreachable",
-        "does not have entry 18446744073709551615 yet",
+        "not yet entry 18446744073709551615",
     );
     is(&|log| log["index"] = json!(1e30), 16, "bad", "the proof is damaged");
     // A proof that was kept before the log was known is asked for again.
@@ -118,7 +118,7 @@ fn a_hostile_log_is_refused() {
         ("checkpoint", "200 OK", signed("other.example", 7, 2), refused, "is that of the log other.example"),
         ("checkpoint", "200 OK", signed(&origin, 8, 2), refused, "not signed by the key that is known"),
         ("checkpoint", "200 OK", signed(&origin, 7, 1 << 62), withheld, "the log has no tile/"),
-        ("checkpoint", "200 OK", " ".repeat(200_000), refused, "answers more than a registry has to say"),
+        ("checkpoint", "200 OK", " ".repeat(200_000), refused, "sent a longer answer than a registry should"),
         ("checkpoint", "404 Not Found", String::new(), withheld, "the registry shows no log"),
         ("checkpoint", "500 Internal Server Error", String::new(), withheld, "answers with status 500"),
         ("tile/0/000.p/2", "404 Not Found", String::new(), withheld, "the log has no tile/0/000.p/2"),
@@ -126,7 +126,13 @@ fn a_hostile_log_is_refused() {
         ("tile/0/000.p/2", "200 OK", "x".repeat(96), refused, "96 bytes are not the content of the tile"),
         ("tile/0/000.p/2", "200 OK", "x".repeat(64), refused, "the tiles are not those of the tree"),
         ("tile/0/000.p/2", "200 OK", "x".repeat(8192), refused, "the tiles are not those of the tree"),
-        ("tile/0/000.p/2", "200 OK", "x".repeat(9000), refused, "answers more than a registry has to say"),
+        (
+            "tile/0/000.p/2",
+            "200 OK",
+            "x".repeat(9000),
+            refused,
+            "sent a longer answer than a registry should",
+        ),
     ] {
         let path = format!("/log/{path}");
         locked.serves(&path, status, body);
@@ -141,14 +147,14 @@ fn a_hostile_log_is_refused() {
     // Who has a key for the log that is none, says no more than that.
     knows(&locked, "");
     for (key, says) in
-        [("\u{1b}", "as its log's key is none"), (&"x".repeat(10_000), "more than a registry has to say")]
+        [("\u{1b}", "as its log's key"), (&"x".repeat(10_000), "a longer answer than a registry should")]
     {
         locked.serves("/log/key", "200 OK", key);
         locked
             .computer
             .yk_cargo(["audit", "r", "--remember", "--yes"])
             .fails()
-            .quotes(&["is not shown to be"]);
+            .quotes(&["could not be shown to be"]);
         let found = report(&locked, &["--remember", "--yes"]);
         assert!(found["logs"][0]["text"].as_str().unwrap().contains(says), "{found}");
     }
@@ -178,10 +184,10 @@ fn two_histories_are_evidence() {
     for (number, (log, says)) in [
         (
             with(200, 0),
-            "an older or shorter log is shown than was seen before: it had 300 entries, and is shown with 202; both checkpoints are kept in /",
+            "the log is older or shorter than the one seen before: it had 300 entries, and now has 202; both checkpoints are kept in /",
         ),
-        (with(297, 1), "it is shown with other 300 entries than before"),
-        (with(297, 100), "of its 399 entries the first 300 are not those that were there"),
+        (with(297, 1), "its 300 entries differ from those seen before"),
+        (with(297, 100), "the first 300 of its 399 entries are not those seen before"),
     ]
     .into_iter()
     .enumerate()
@@ -228,7 +234,7 @@ fn a_lying_witness_convinces_nobody_who_has_seen_the_log() {
     locked.shows(one, witness());
     locked.is(0, "trusted", "entry 0 of the log");
     locked.shows(other, witness());
-    locked.is(17, "log refused", "of its 6 entries the first 5 are not those that were there");
+    locked.is(17, "log refused", "the first 5 of its 6 entries are not those seen before");
 }
 
 /// Where nobody is asked, the kept proof has to show it.
@@ -254,7 +260,7 @@ fn a_kept_log_proof_is_verified_where_nobody_is_asked() {
     };
     for (text, code, says) in [
         (json, 13, "no proof of its place in the log is kept"),
-        (good.replace("\nindex 0\n", "\nindex 1\n"), 16, "something else as its entry 0"),
+        (good.replace("\nindex 0\n", "\nindex 1\n"), 16, "entry 0 of the log is not what the proof says"),
         (
             good.replacen("index 0\n", "index 0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 1),
             16,
@@ -272,7 +278,7 @@ fn a_kept_log_proof_is_verified_where_nobody_is_asked() {
     let contradicting = other.checkpoint(&[]).to_string();
     fs::write(folder(&locked, "home/yk-cargo/log").join("checkpoint"), contradicting).unwrap();
     let (code, text) = offline(&good);
-    assert!(code == 17 && text.contains("it is shown with other 2 entries than before"), "{text}");
+    assert!(code == 17 && text.contains("its 2 entries differ from those seen before"), "{text}");
     assert!(text.contains("both checkpoints are kept as evidence in "), "{text}");
 }
 
@@ -337,7 +343,7 @@ fn a_fork_does_not_take_the_place_of_a_kept_checkpoint() {
         log
     };
     let forget = || fs::remove_dir_all(locked.computer.path("home/yk-cargo/log")).unwrap();
-    let says = "of its 11 entries the first 5 are not those that were there";
+    let says = "the first 5 of its 11 entries are not those seen before";
     for command in [&["verify", "--lock"][..], &["audit", "r"]] {
         forget();
         locked.shows(fork(9), Vec::new());

@@ -54,12 +54,12 @@ fn a_gateway_shows_what_was_published_in_its_log() {
     publish(&world, "alpha");
     publish(&world, "beta");
     depends_on(&world, &["alpha", "beta"]);
-    is(&world, &[], 10, "of the log, whose key is not in your list");
-    is(&world, &["--remember", "--yes"], 0, "its signer is recorded now");
+    is(&world, &[], 10, "of the log, but the log's key is not in your list");
+    is(&world, &["--remember", "--yes"], 0, "its signer is now recorded");
     is(&world, &[], 0, "of the log (done)");
     is(&world, &["--offline"], 0, "by a kept proof (done, as that says)");
     let audit = world.yk_cargo(["audit", NAME]).succeeds();
-    assert!(audit.stdout.contains("the same as were seen before"), "{audit:#?}");
+    assert!(audit.stdout.contains("the same as before"), "{audit:#?}");
     // At once after a publish its log may have to be waited for.
     publish(&world, "gamma");
     let outcome =
@@ -90,7 +90,7 @@ fn a_restored_gateway_is_refused_until_its_new_log_is_accepted() {
         fs::remove_dir_all(store).unwrap();
         copy(&backup, store);
     });
-    is(&world, &[], 17, "an older or shorter log is shown than was seen before: it had ");
+    is(&world, &[], 17, "the log is older or shorter than the one seen before: it had ");
     publish(&world, "gamma");
     publish(&world, "delta");
     is(&world, &[], 17, "the log is not the one that was seen before: ");
@@ -101,9 +101,9 @@ fn a_restored_gateway_is_refused_until_its_new_log_is_accepted() {
         let loss = Loss { checkpoint: Some(lost), ..Loss::default() };
         Store::open_existing(store).unwrap().accept_restore(&loss, jiff::Timestamp::now()).unwrap();
     });
-    is(&world, &[], 17, "the log was begun anew (generation 2, and yours is 1)");
+    is(&world, &[], 17, "the log was started anew (generation 2; you know 1)");
     let mut session = world.at_a_terminal(&format!("yk-cargo audit {NAME} --remember; echo STATUS $?"));
-    expect(&mut session, &["it does not have all ", "why the log was begun anew", "[y/N] "]);
+    expect(&mut session, &["it does not have all ", "why the log was started anew", "[y/N] "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["of generation 2, seen for the first time", "STATUS 0"]);
     session.exp_eof().unwrap();

@@ -44,31 +44,31 @@ pub enum Command {
     Enroll(Enroll),
     /// Show which cards are plugged in, and what the next publish will ask for.
     Status(Status),
-    /// Look for what could stop cargo from signing, and say what to do about it.
+    /// Find what could stop cargo from signing, and show how to fix it.
     Doctor(Doctor),
     /// Show enrolled registries, cards and keys; no card is needed.
     List(List),
-    /// Show what a token says, without judging it.
+    /// Show what a token says, without verifying it.
     Inspect(Inspect),
-    /// Seal a bearer token to a YubiKey, for registries that take nothing else, such as crates.io.
+    /// Seal a bearer token to a YubiKey, for registries that accept nothing else, such as crates.io.
     Seal(Seal),
-    /// Seal the tokens that lie in clear in cargo's files, and remove them there.
+    /// Seal the plaintext tokens in cargo's files, and remove them from there.
     Migrate(Migrate),
     /// Print one token, for tools that do not run credential providers.
     Token(Token),
-    /// Check that a version, or all of a lock file, is what keys you trust have signed.
+    /// Check that a version, or every package of a lock file, was signed by keys you trust.
     Verify(Verify),
-    /// Check that a registry's log is the one that you know, and continues what you have seen of it.
+    /// Check that a registry's log is the one you know, and only continues what you have seen.
     Audit(Audit),
     /// Save the proof of a version as a file.
     Proof(SaveProof),
-    /// Sign the proof of a version at a registry that gives none, such as crates.io.
+    /// Sign a proof of a version, for registries that give none, such as crates.io.
     Sign(Sign),
-    /// Look at what a machine has staged at a registry, and approve or reject it.
+    /// Show what machines have staged at a registry, and approve or reject it.
     Stage(Stage),
-    /// Have two cards sign that the key of the second takes the place of the first one's.
+    /// Sign with two cards that the key of one replaces the key of the other.
     Rotate(Rotate),
-    /// Print the card's certificates that it made the enrolled keys itself, in PEM.
+    /// Print the card's certificates, in PEM, that it made the enrolled keys itself.
     Attest(Attest),
     /// Print a sealed token, or give it back to cargo.
     Unseal(Unseal),

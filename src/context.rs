@@ -93,7 +93,10 @@ impl Context {
         }
         match self.registry(name_or_url, enrollments) {
             Ok(configured) => Ok(known(&configured.index)),
-            Err(Error::CargoConfig(cargo_config::Error::UnknownRegistry { .. })) => Ok(named()),
+            Err(error @ Error::CargoConfig(cargo_config::Error::UnknownRegistry { .. })) => match named() {
+                None if error.hint().is_some_and(|hint| hint.starts_with("did you mean")) => Err(error),
+                found => Ok(found),
+            },
             Err(error) => Err(error),
         }
     }

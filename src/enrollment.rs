@@ -374,9 +374,9 @@ impl Registry {
     #[must_use]
     pub fn loss(&self) -> &'static str {
         if self.proofs {
-            "if it is lost, who builds on your crates has to be told another key"
+            "if it is lost, the users of your crates have to be told a new key"
         } else {
-            "if it is lost you cannot publish"
+            "if it is lost, you cannot publish"
         }
     }
 

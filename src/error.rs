@@ -19,7 +19,7 @@ use crate::{cargo_config, lock_file, piv, proof, reader, sealed, sealed_files, s
 #[non_exhaustive]
 #[allow(missing_docs, reason = "a variant's message says what it is")]
 pub enum Error {
-    #[error("a token is sealed for `{registry}` already")]
+    #[error("a token for `{registry}` is already sealed")]
     AlreadySealed {
         /// Its name, escaped.
         registry: String,
@@ -28,24 +28,26 @@ pub enum Error {
     #[error("another yk-cargo is making this key in slot {slot} of YubiKey {serial}")]
     AnotherRun { serial: Serial, slot: Slot },
     /// A key asks for a PIN or a touch, and is enrolled as one that does not.
-    #[error("a key of YubiKey {serial} asks for more than what it is enrolled with")]
+    #[error("a key of YubiKey {serial} asks for more than its enrollment says")]
     AsksMore { serial: Serial },
     #[error(transparent)]
     Ask(#[from] AskError),
     /// `--slot` names another slot than the one in which the key was begun.
-    #[error("this key was begun in slot {slot} of YubiKey {serial}")]
+    #[error("this key was already started in slot {slot} of YubiKey {serial}")]
     BegunElsewhere { serial: Serial, slot: Slot },
     #[error(transparent)]
     BearerToken(#[from] sealed::TokenError),
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
-    #[error("cargo asked to sign something that is no crate")]
+    #[error("cargo asked for a signature on something that is not a crate")]
     CargoRequest(#[source] asymmetric_token::Error),
-    #[error("the card's signature is not that of the enrolled key; no token was made")]
+    #[error("the card's signature does not match the enrolled key; no token was made")]
     CardSignature(#[source] asymmetric_token::Error),
     #[error(transparent)]
     Certificate(#[from] piv::certificate::CertificateError),
-    #[error("`{registry}` gave no challenge, and would refuse a token without one; nothing was signed")]
+    #[error(
+        "cannot get a challenge from `{registry}`, which would refuse a token without one; nothing was signed"
+    )]
     Challenge {
         /// Its name, escaped.
         registry: String,
@@ -54,16 +56,16 @@ pub enum Error {
     /// The person said no.
     #[error("nothing was changed")]
     Declined,
-    #[error("YubiKey {serial} still has the default PIN 123456: whoever finds it could publish")]
+    #[error("YubiKey {serial} still has the default PIN 123456: anyone who finds it could publish")]
     DefaultPin { serial: Serial },
     /// `--backup`, and the only enrolled card is the one that is there.
-    #[error("YubiKey {serial} is the one that is enrolled, and no other YubiKey is there to be its backup")]
+    #[error("YubiKey {serial} is already enrolled, and no other YubiKey is plugged in to be its backup")]
     BacksUpItself { serial: Serial },
     /// `--proofs` for a registry that takes signed tokens, or the other way round.
-    #[error("this registry is enrolled {}", if *.proofs { "for proofs, and takes no signed tokens" } else { "as one that takes signed tokens" })]
+    #[error("this registry is enrolled {}", if *.proofs { "for proofs only, because it takes no signed tokens" } else { "as one that takes signed tokens" })]
     ForSomethingElse { proofs: bool },
     /// `--slot` names another slot than the one with the enrolled key.
-    #[error("the {role} key for this registry is in slot {slot} of YubiKey {serial} already")]
+    #[error("the {role} key for this registry is already in slot {slot} of YubiKey {serial}")]
     EnrolledElsewhere { serial: Serial, role: Role, slot: Slot },
     /// A project has the token take another way than the person's own configuration.
     #[error("the token of `{registry}` was not opened: {}", settings(detours))]
@@ -80,7 +82,7 @@ pub enum Error {
     #[error("cannot read {}", file.display())]
     File { file: PathBuf, source: std::io::Error },
     /// A file that is to be written, and nobody said that it may be written over.
-    #[error("{} is there already", escape_path(file))]
+    #[error("{} already exists", escape_path(file))]
     FileExists { file: PathBuf },
     /// A folder given on the command line.
     #[error("cannot write into {}", file.display())]
@@ -94,12 +96,12 @@ pub enum Error {
     KeyFile { file: PathBuf },
     #[error("slot {slot} of YubiKey {serial} no longer holds the enrolled key")]
     KeyGone { serial: Serial, slot: Slot },
-    #[error("one try is left before the PIN of YubiKey {serial} is blocked; it was not spent")]
+    #[error("only one try is left before the PIN of YubiKey {serial} is blocked; it was not spent")]
     LastTry { serial: Serial },
     #[error(transparent)]
     LockFile(#[from] lock_file::Error),
     /// `audit` has not seen that the log is what it was; it has said so.
-    #[error("the log of {registry} is not shown to be the one that you know")]
+    #[error("the log of {registry} could not be shown to be the one you know")]
     Log {
         /// What the person calls it, safe to show.
         registry: String,
@@ -107,7 +109,7 @@ pub enum Error {
         code: u8,
         next: &'static str,
     },
-    #[error("YubiKey {serial} has a management key of its own, which is needed to make keys")]
+    #[error("YubiKey {serial} has its own management key, which is needed to make keys")]
     ManagementKeyNeeded { serial: Serial },
     #[error("YubiKey {serial} was not touched in time for its management key")]
     ManagementKeyNotTouched { serial: Serial },
@@ -115,9 +117,12 @@ pub enum Error {
     ManagementKeySyntax,
     #[error("no YubiKey is plugged in; this needs {wanted}")]
     NoCard { wanted: String },
+    /// `seal --add-card`, and only cards are there that open the tokens.
+    #[error("no other YubiKey is plugged in than those that already open the tokens")]
+    NoOtherCard,
     /// A registry's token is opened for changes only, and its index refuses reads without one.
     #[error(
-        "the index of `{registry}` refuses reads without a token, and the sealed one is opened for changes only"
+        "the index of `{registry}` refuses reads without a token, but the sealed one is opened for changes only"
     )]
     SealedForChanges {
         /// The registry's name, escaped.
@@ -139,7 +144,7 @@ pub enum Error {
     NoToken { nobody: Nobody },
     /// `--registry` where a machine is to stage.
     #[error(
-        "{}", if *.is_there { "the token that cargo has for this registry is no staging token: with it the registry would publish at once" } else { "cargo has no token for this registry" }
+        "{}", if *.is_there { "the token that cargo has for this registry is not a staging token: the registry would publish at once" } else { "cargo has no token for this registry" }
     )]
     NoStagingToken {
         /// Its name.
@@ -147,7 +152,7 @@ pub enum Error {
         /// Whether there is another token.
         is_there: bool,
     },
-    #[error("no {version} is staged at `{registry}`, or it is no matter of yours")]
+    #[error("{version} is not staged at `{registry}`, or it does not concern you")]
     NotStaged {
         version: String,
         /// Its name, escaped.
@@ -160,7 +165,9 @@ pub enum Error {
         ids: String,
     },
     /// The registry keeps another file than it says, or one that cannot be read.
-    #[error("what the registry keeps as {version} is not what it says: {why}; nothing was signed")]
+    #[error(
+        "the file that the registry keeps as {version} is not what its description says: {why}; nothing was signed"
+    )]
     NotTheStaged {
         version: String,
         /// Safe to show.
@@ -168,22 +175,22 @@ pub enum Error {
     },
     #[error("{version} cannot be approved or rejected: it is {state}")]
     NotOpen { version: String, state: &'static str },
-    #[error("{version} was staged anew while it was looked at; nothing was signed for it")]
+    #[error("{version} was staged again in the meantime; nothing was signed for it")]
     Restaged { version: String },
-    #[error("you have approved {version} already, and somebody else has to")]
+    #[error("you have already approved {version}; somebody else has to approve it as well")]
     ApprovedAlready { version: String },
     #[error("the registry does not let you approve {version}")]
     MayNotApprove { version: String },
     #[error("{versions} depend on each other in a circle")]
     Circle { versions: String },
-    #[error("{version} is built with {dependency}, which is staged and not published; nothing was signed")]
+    #[error("{version} depends on {dependency}, which is staged but not published; nothing was signed")]
     DependencyFirst {
         version: String,
         dependency: String,
         /// The command that approves both.
         next: String,
     },
-    #[error("{version} is built with {dependency}, which waits for somebody else's approval")]
+    #[error("{version} depends on {dependency}, which waits for somebody else's approval")]
     DependencyWaits { version: String, dependency: String },
     /// An approval of several has failed.
     #[error("stopped at {version}; {}", approved(done, *.of))]
@@ -215,7 +222,7 @@ pub enum Error {
         spelling: String,
     },
     /// The registry has not all of its log.
-    #[error("the log has no {path}, which is part of it")]
+    #[error("the log is missing {path}, which is part of it")]
     NoTile {
         /// A tile's.
         path: String,
@@ -242,13 +249,13 @@ pub enum Error {
     #[error("{} is not a .crate file: {reason}", file.display())]
     NotACrate { file: PathBuf, reason: String },
     /// Cargo builds something that the lock file does not name, so there is no use in verifying that.
-    #[error("{origin} sets `{}`, and cargo builds something else than the lock file names", escape(key))]
+    #[error("{origin} sets `{}`, so cargo builds something other than what the lock file names", escape(key))]
     NotAsLocked { key: String, origin: cargo_config::Origin },
     /// `verify` found something that does not hold; it has said what.
-    #[error("{failed} {} not hold: do not use this crate for what it says it is", if *.failed == 1 { "check does" } else { "checks do" })]
+    #[error("{failed} {} failed: do not trust this crate to be what it claims", if *.failed == 1 { "check" } else { "checks" })]
     NotProven { failed: usize },
     /// Not every package of a lock file is trusted; `verify` has said which.
-    #[error("{packages} {} not trusted; the worst of it: {worst}", if *.packages == 1 { "package is" } else { "packages are" })]
+    #[error("{packages} {} not trusted; the worst verdict is: {worst}", if *.packages == 1 { "package is" } else { "packages are" })]
     NotTrusted {
         packages: usize,
         /// A verdict.
@@ -258,15 +265,15 @@ pub enum Error {
         next: &'static str,
     },
     /// The card made something else than what it was asked for.
-    #[error("YubiKey {serial} was asked for a new key in slot {slot}, and {what}; it is not enrolled")]
+    #[error("YubiKey {serial} was asked for a new key in slot {slot}, but {what}; it was not enrolled")]
     NotAsMade { serial: Serial, slot: Slot, what: &'static str },
-    #[error("YubiKey {serial} wants a touch, and nobody can touch it on an NFC reader; nothing was done")]
+    #[error("YubiKey {serial} needs a touch, which is not possible on an NFC reader; nothing was done")]
     NoTouchOverNfc { serial: Serial },
     /// Something answers there, but no index.
     #[error("there is no index at this URL, so no keys were made for it")]
     NoIndex { source: greeting::Error },
     /// `--refresh`, and the registry does not say what it wants.
-    #[error("`{registry}` cannot be asked; nothing was changed, and it is still taken for one that {}", known.in_words())]
+    #[error("cannot ask `{registry}`; nothing was changed, and yk-cargo still assumes that it {}", known.in_words())]
     NotRefreshed {
         /// Its name, escaped.
         registry: String,
@@ -296,7 +303,7 @@ pub enum Error {
     #[error("this registry is enrolled with {enrolled}, and YubiKey {serial} is plugged in")]
     OtherCardEnrolled { serial: Serial, enrolled: String },
     /// One key is enrolled and two were asked for, the other way round, or those of another registry.
-    #[error("YubiKey {serial} is enrolled there already, with other keys")]
+    #[error("YubiKey {serial} is already enrolled there, with other keys")]
     OtherKeysEnrolled { serial: Serial },
     /// A registry has one key subject for all its keys.
     #[error("this registry is enrolled with the key subject `{}`", escape(enrolled))]
@@ -348,7 +355,7 @@ pub enum Error {
     #[error(transparent)]
     Reader(#[from] reader::Error),
     #[error(
-        "yk-cargo takes no arguments as credential provider, and was given `{arguments}`; nothing was signed"
+        "yk-cargo takes no arguments as a credential provider, but was given `{arguments}`; nothing was signed"
     )]
     ProviderArguments {
         /// Which, escaped.
@@ -356,16 +363,16 @@ pub enum Error {
     },
     #[error(transparent)]
     Registration(#[from] registration::Error),
-    #[error("YubiKey {serial} is to be replaced, but no other YubiKey is there to be enrolled")]
+    #[error("YubiKey {serial} is to be replaced, but no other YubiKey is plugged in")]
     ReplacesItself { serial: Serial },
     #[error(transparent)]
     Sealed(#[from] sealed_files::Error),
-    #[error("the token of `{registry}` is not sealed for any card that is known here")]
+    #[error("the token of `{registry}` is not sealed for any card known on this computer")]
     SealedForOthers {
         /// The registry's name, escaped.
         registry: String,
     },
-    #[error("the sealed token of `{registry}` is not the one in clear")]
+    #[error("the sealed token of `{registry}` differs from the plaintext one")]
     SealedIsAnother {
         /// The registry's name, escaped.
         registry: String,
@@ -375,7 +382,7 @@ pub enum Error {
     #[error("several YubiKeys are plugged in: {}", list(found))]
     SeveralCards { found: Vec<Serial> },
     /// A card that does not tell its number, and nobody who could read what is printed on it.
-    #[error("this YubiKey does not tell its number")]
+    #[error("this YubiKey does not report its serial number")]
     SerialNeeded,
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -385,10 +392,10 @@ pub enum Error {
     Staging(#[from] staged::Error),
     #[error(transparent)]
     SecretProgram(#[from] secret_program::Error),
-    #[error("slot {slot} of YubiKey {serial} is not empty; nothing is ever overwritten")]
+    #[error("slot {slot} of YubiKey {serial} is not empty, and yk-cargo never overwrites a key")]
     SlotTaken { serial: Serial, slot: Slot },
     /// This registry verifies signed tokens; a bearer token would be the weaker thing.
-    #[error("{} is enrolled: its tokens are signed, and there is nothing to seal", escape(registry))]
+    #[error("{} is enrolled: its tokens are signed, so there is nothing to seal", escape(registry))]
     Signs {
         /// Name or URL.
         registry: String,
@@ -400,8 +407,8 @@ pub enum Error {
     /// Tokens would cross the network in clear.
     #[error("{} is not protected by TLS", escape(index))]
     Unprotected { index: IndexUrl },
-    /// `doctor` found something that has to be mended; it has said what.
-    #[error("{failed} {} to be mended", if *.failed == 1 { "thing has" } else { "things have" })]
+    /// `doctor` found something that stops cargo; it has said what.
+    #[error("{failed} {} failed", if *.failed == 1 { "check" } else { "checks" })]
     Unwell { failed: usize },
     /// The card that is there is of no use, and others would do.
     #[error("{error}")]
@@ -410,17 +417,17 @@ pub enum Error {
     #[error("{0}")]
     Usage(&'static str),
     #[error(
-        "the key in slot {slot} of YubiKey {serial} has PIN {pin}, touch {touch}, less than was asked for; it is not enrolled"
+        "the key in slot {slot} of YubiKey {serial} has PIN {pin}, touch {touch}, less than was asked for; it was not enrolled"
     )]
     WeakerKey { serial: Serial, slot: Slot, pin: PinPolicy, touch: TouchPolicy },
     /// A card was chosen by its number, or found, and another one is there.
-    #[error("{} is plugged in, not YubiKey {wanted}", named(found))]
+    #[error("{} plugged in, not YubiKey {wanted}", present(found))]
     NotTheChosenCard {
         /// What is there, as far as it tells its number.
         found: Vec<Serial>,
         wanted: Serial,
     },
-    #[error("{} is plugged in, but this needs {wanted}", named(found))]
+    #[error("{} plugged in, but this needs {wanted}", present(found))]
     WrongCard {
         /// What is there, as far as it tells its number.
         found: Vec<Serial>,
@@ -467,52 +474,52 @@ impl Error {
             Self::Trust(error) => error.hint(),
 
             Self::NoStagingToken { registry, .. } => format!(
-                "put the token that the registry gives a machine for staging into {}",
+                "put the staging token that the registry gives to machines into {}",
                 cargo_config::registry_variable(registry, "token")
             ),
             Self::NotStaged { .. } => "`yk-cargo stage list` shows what is there".into(),
-            Self::StagedTwice { ids, .. } => format!("give the number of the one that you mean: {ids}"),
-            Self::NotTheStaged { .. } => "tell whoever runs the registry, and do not approve it".into(),
+            Self::StagedTwice { ids, .. } => format!("give the number of the one you mean: {ids}"),
+            Self::NotTheStaged { .. } => "tell the registry's administrator, and do not approve it".into(),
             Self::NotOpen { .. } => "`yk-cargo stage list` shows what can be".into(),
             Self::Restaged { .. } => "look at it again: `yk-cargo stage view hello@1.0.0`".into(),
             Self::ApprovedAlready { .. } | Self::DependencyWaits { .. } => {
                 "`yk-cargo stage list` shows who has approved what".into()
             }
             Self::MayNotApprove { .. } => {
-                "an owner of the crate, or one of its approvers, has to: whoever runs the registry can name you".into()
+                "only the crate's owner and its approvers may; the registry's administrator can make you an approver".into()
             }
-            Self::Circle { .. } => "no such crates can be built: do not approve them".into(),
-            Self::DependencyFirst { next, .. } => format!("in this order, or all at once: {next}"),
+            Self::Circle { .. } => "such crates cannot be built: do not approve them".into(),
+            Self::DependencyFirst { next, .. } => format!("approve them in this order, or all at once: {next}"),
             Self::Stopped { source, .. } => match source.hint() {
-                Some(hint) => format!("{hint}; then run the same command again, which goes on with the rest"),
+                Some(hint) => format!("{hint}; the same command goes on with the rest"),
                 None => "run the same command again, which goes on with the rest".into(),
             },
 
             Self::NotAsLocked { key, origin } => {
                 format!("take `{}` out of {origin}, then build with `cargo --locked`", escape(key))
             }
-            Self::WriteFile { .. } => "name a folder that you may write, and that is no link".into(),
+            Self::WriteFile { .. } => "name a folder that you can write to and that is not a symbolic link".into(),
             Self::AlreadySealed { registry } => {
-                format!("to put another in its place: yk-cargo seal {} --rotate", foreign_word(registry))
+                format!("to replace it: yk-cargo seal {} --rotate", foreign_word(registry))
             }
-            Self::AnotherRun { .. } => "let it finish, then run the command again: it goes on from there".into(),
+            Self::AnotherRun { .. } => "let it finish, then run the command again".into(),
             Self::AsksMore { .. } => {
                 "another program may have changed enrollments.toml: `yk-cargo doctor` compares it with the card".into()
             }
             Self::BegunElsewhere { .. } => "leave out --slot to finish it there".into(),
-            Self::IndexFile { .. } => "tell whoever runs the registry".into(),
-            Self::ForSomethingElse { proofs: true } => "the same command with --proofs; to change it: `yk-cargo forget REGISTRY`, then enroll again".into(),
+            Self::IndexFile { .. } => "tell the registry's administrator".into(),
+            Self::ForSomethingElse { proofs: true } => "add --proofs to the command; to change it: `yk-cargo forget REGISTRY`, then enroll again".into(),
             Self::ForSomethingElse { proofs: false } => {
                 "a registry that takes signed tokens keeps the proofs itself: `yk-cargo proof hello@1.0.0 --registry REGISTRY`; to change it: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
-            Self::FileExists { .. } => "to write over it: the same command with --force".into(),
+            Self::FileExists { .. } => "to overwrite it, add --force".into(),
             Self::ProofNotSaved { .. } => "find out who published this version before you tell anybody that it is signed".into(),
-            Self::ProofWithheld { .. } => "ask whoever publishes the crate for the proof, and give it with --proof".into(),
+            Self::ProofWithheld { .. } => "ask the crate's publisher for the proof, and pass it with --proof".into(),
             Self::ProofPending { .. } => "run the command again once it is published".into(),
             Self::NotListed { .. } => "publish it first, or give the crate file instead".into(),
             Self::NotProving { registry } => format!("yk-cargo enroll {} --proofs", foreign_word(registry)),
             Self::NotFromSource { .. } => {
-                "find out how this file came about; without --source it would be signed for what it is".into()
+                "find out where this file came from; without --source it is signed as it is".into()
             }
             Self::NotSignedHere { .. } => "`yk-cargo sign hello@1.0.0` signs one, if you are its publisher".into(),
             Self::Fetch { source, .. } => return source.hint(),
@@ -520,30 +527,30 @@ impl Error {
                 "run cargo from another folder, with --manifest-path; or take the alias out of that file".into()
             }
             Self::Detour { .. } => {
-                "run cargo from another folder, with --manifest-path; or, if you trust this setting, write it into $CARGO_HOME/config.toml too".into()
+                "run cargo from another folder, with --manifest-path; or, if you trust this setting, add it to $CARGO_HOME/config.toml too".into()
             }
             Self::SealedForChanges { is_crates_io: true, .. } => {
-                "crates.io's index needs no token: find out who answers in its place before you publish".into()
+                "crates.io's index needs no token: before you publish, find out who is answering in its place".into()
             }
             Self::SealedForChanges { registry, .. } => format!(
-                "if the registry really wants it for every read now: yk-cargo seal {} --reads auth-required",
+                "if the registry now requires it for every read: yk-cargo seal {} --reads auth-required",
                 foreign_word(registry)
             ),
             Self::CardSignature(_) => {
-                "if another program replaced the key: `yk-cargo enroll REGISTRY` makes new ones; if none did, do not use this card".into()
+                "if another program replaced the key, `yk-cargo enroll REGISTRY` makes a new one; otherwise, stop using this card".into()
             }
             Self::Challenge { registry, source } => source.hint().unwrap_or_else(|| {
                 format!(
-                    "try again when the registry answers; if it works differently now: yk-cargo enroll {} --refresh",
+                    "try again when the registry answers; if its settings have changed: yk-cargo enroll {} --refresh",
                     foreign_word(registry)
                 )
             }),
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
             }
-            Self::BacksUpItself { .. } => "plug in the other one; both may be plugged in".into(),
+            Self::BacksUpItself { .. } => "plug in the other one; both may stay plugged in".into(),
             Self::EnrolledElsewhere { .. } => {
-                "leave out --slot to go on with it; for new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
+                "leave out --slot to keep using it; to make new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()
             }
             Self::KeyFile { .. } => "`yk-cargo stage new-key FILE` makes one, which begins with `k3.secret.`".into(),
             Self::KeyGone { serial, .. } => format!(
@@ -556,9 +563,10 @@ impl Error {
                 "give a command that prints it in hexadecimal: --management-key-command 'PROGRAM ARGUMENT…'".into()
             }
             Self::ManagementKeyNotTouched { .. } => {
-                "run the command again, and touch the YubiKey when it blinks; if you did, the management key is not its own".into()
+                "run the command again, and touch the YubiKey when it blinks; if you did touch it, the card has another management key".into()
             }
             Self::NoCard { .. } => "plug it in and try again".into(),
+            Self::NoOtherCard => "plug in the YubiKey that is to open them too, and run the command again".into(),
             Self::NoEmptySlot { .. } => {
                 "`ykman piv info` lists what is there; `ykman piv keys delete SLOT` (firmware 5.7) makes room".into()
             }
@@ -569,10 +577,10 @@ impl Error {
                 format!("{FOREGROUND}, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'")
             }
             Self::NoPin { .. } => format!(
-                "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; where there is a display, pinentry will do"
+                "run the command in a terminal, or let a program give the PIN: {PIN_COMMAND}='PROGRAM ARGUMENT…'; on a desktop, pinentry can ask for it"
             ),
             Self::NoProof { .. } => {
-                "only a registry-gateway keeps proofs, and only of what was published through it".into()
+                "only registry-gateway keeps proofs, and only for versions published through it".into()
             }
             Self::NoSuchVersion { spelling, .. } => {
                 format!("run the command again with the name {}", foreign_word(spelling))
@@ -586,21 +594,24 @@ impl Error {
             Self::NotACrate { .. } => {
                 "`cargo package` makes one: target/package/NAME-VERSION.crate".into()
             }
-            Self::NotEnrolled { registry } => format!("yk-cargo enroll {}", foreign_word(registry)),
+            Self::NotEnrolled { registry } => format!(
+                "`yk-cargo list` shows what is enrolled; to enroll this one: yk-cargo enroll {}",
+                foreign_word(registry)
+            ),
             Self::NotOneOfItsCards { enrolled, .. } if enrolled.is_empty() => {
                 "`yk-cargo list` shows what is enrolled".into()
             }
             Self::NotOneOfItsCards { enrolled, .. } => format!("it is enrolled with {enrolled}"),
-            Self::NotProven { .. } => "each check says what it found".into(),
+            Self::NotProven { .. } => "each failed check says what it found".into(),
             Self::NoIndex { .. } => {
-                "compare the URL with the registry's own instructions: cargo finds nothing there either".into()
+                "check the URL against the registry's own instructions: cargo finds nothing there either".into()
             }
             Self::NotRefreshed { .. } => "run the command again when the registry answers".into(),
             Self::NotSealed { registry } => format!("yk-cargo seal {}", foreign_word(registry)),
             Self::NotTheChosenCard { .. } => {
-                "plug in the one you mean; `yk-cargo status` shows the numbers of those that are plugged in".into()
+                "plug in the one you mean; `yk-cargo status` shows which ones are plugged in".into()
             }
-            Self::NotTouched { .. } => "start again, and touch the key when it blinks".into(),
+            Self::NotTouched { .. } => "run the command again, and touch the key when it blinks".into(),
             Self::NothingToAdopt { .. } => "enroll new keys: the same command without --existing".into(),
             Self::OnlyLooksEmpty { slots, .. } => {
                 format!("if you never imported a key there, name the slots: --slot {slots}")
@@ -619,19 +630,19 @@ impl Error {
                 "set a new PIN with the PUK: `ykman --device {serial} piv access unblock-pin`; a YubiKey Bio has no PUK, and can only be reset"
             ),
             Self::ProviderArguments { .. } => {
-                "a project can set them: look at its .cargo/config.toml; your own needs only credential-provider = \"yk-cargo\"".into()
+                "a project can set them: look at its .cargo/config.toml; your own configuration needs only credential-provider = \"yk-cargo\"".into()
             }
-            Self::ReplacesItself { .. } => "plug in the new one; both may be plugged in".into(),
+            Self::ReplacesItself { .. } => "plug in the new one; both may stay plugged in".into(),
             Self::SealedForOthers { registry } => sealed_files::make_a_new_one(registry),
             Self::SealedIsAnother { registry } => format!(
-                "`yk-cargo seal {} --rotate` seals another; or revoke the one in clear, and remove it there",
+                "`yk-cargo seal {} --rotate` seals a new one; or revoke the plaintext one and remove it yourself",
                 foreign_word(registry)
             ),
             Self::SealingKeyGone { serial, .. } => format!(
                 "if it was deleted or PIV was reset: get a new token from the registry, and seal it to a new key with `yk-cargo seal REGISTRY --rotate --serial {serial}`; if another card opens the tokens: `yk-cargo seal --add-card --serial {serial}`"
             ),
             Self::SerialNeeded => {
-                "it is printed on the key: --serial NUMBER; where an OTP slot hides it, `ykman otp settings SLOT` shows it again".into()
+                "it is printed on the key: --serial NUMBER; if an OTP slot hides it, `ykman otp settings SLOT` makes it visible again".into()
             }
             Self::SeveralCards { .. } => "choose one: --serial NUMBER".into(),
             Self::Signs { registry } => {
@@ -641,27 +652,27 @@ impl Error {
                 "run the command again, without --slot, to use the next empty one".into()
             }
             Self::Token(asymmetric_token::Error::TooLong { .. }) => {
-                "crate name, version, key subject, challenge and index URL are all in it: the longest of them has to be shorter".into()
+                "it contains crate name, version, key subject, challenge and index URL; shorten the longest of them".into()
             }
             Self::UseAnother { error, others } => match error.hint() {
-                Some(hint) => format!("plug in {others} and use that; for this one: {hint}"),
-                None => format!("plug in {others} and use that"),
+                Some(hint) => format!("plug in {others} instead; for this one: {hint}"),
+                None => format!("plug in {others} instead"),
             },
             Self::Unprotected { .. } => {
-                "use its https URL; tokens and crates can be read and exchanged on the way (--insecure-http if you must)".into()
+                "use its https URL; otherwise tokens and crates can be read and replaced on the way (--insecure-http if you must)".into()
             }
-            Self::Unwell { .. } => "each has its command after `next:`".into(),
+            Self::Unwell { .. } => "the line after each, `next:`, says how to fix it".into(),
             Self::WeakerKey { slot, .. } => format!(
-                "give the policies it was made with (--pin-policy, --touch-policy), or be rid of it: `ykman piv keys delete {slot}` with firmware 5.7; on older firmware `ykman piv certificates delete {slot}`, then make one over it with `ykman piv keys generate --algorithm ECCP384 --pin-policy ONCE --touch-policy ALWAYS {slot} -`"
+                "give the policies it was made with (--pin-policy, --touch-policy), or delete it: `ykman piv keys delete {slot}` with firmware 5.7; on older firmware `ykman piv certificates delete {slot}`, then overwrite it with `ykman piv keys generate --algorithm ECCP384 --pin-policy ONCE --touch-policy ALWAYS {slot} -`"
             ),
             Self::WrongCard { .. } => {
-                "plug in the right one, or add this one too: yk-cargo enroll REGISTRY --backup (for sealed tokens: yk-cargo seal --add-card)".into()
+                "plug in the right one, or add this one: yk-cargo enroll REGISTRY --backup (for sealed tokens: yk-cargo seal --add-card)".into()
             }
             Self::WrongPin { tries: 1 } => {
                 "if you are not sure of it, set a new one with the PUK: `ykman piv access unblock-pin`".into()
             }
             Self::WrongPin { .. } => {
-                "run the command in a terminal to type the PIN, or mend what YK_CARGO_PIN_COMMAND prints".into()
+                "run the command in a terminal to type the PIN, or fix what YK_CARGO_PIN_COMMAND prints".into()
             }
 
             Self::CargoRequest(_)
@@ -676,7 +687,7 @@ impl Error {
         })
     }
 
-    /// The card that cannot be used until somebody has mended it, if that is what this says.
+    /// The card that cannot be used until somebody has repaired it, if that is what this says.
     pub(crate) fn of_no_use(&self) -> Option<Serial> {
         match *self {
             Self::KeyGone { serial, .. }
@@ -726,8 +737,13 @@ fn settings(detours: &[cargo_config::Detour]) -> String {
     files.join(", ") + ", which your own configuration does not"
 }
 
-fn named(serials: &[Serial]) -> String {
-    if serials.is_empty() { "another YubiKey".into() } else { format!("YubiKey {}", list(serials)) }
+/// `YubiKey 1 is`, `YubiKeys 1, 2 are`
+fn present(serials: &[Serial]) -> String {
+    match serials {
+        [] => "another YubiKey is".into(),
+        [one] => format!("YubiKey {one} is"),
+        several => format!("YubiKeys {} are", list(several)),
+    }
 }
 
 fn list(serials: &[Serial]) -> String {

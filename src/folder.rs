@@ -67,10 +67,10 @@ pub fn read_foreign_up_to(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
 /// Opens a file that a person has named, and nothing without an end.
 ///
 /// # Errors
-/// It cannot be opened, or is no ordinary file.
+/// It cannot be opened, or is not a regular file.
 pub fn open_foreign(path: &Path) -> io::Result<File> {
     let file = without_waiting().read(true).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no ordinary file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 #[cfg(unix)]
@@ -151,7 +151,7 @@ pub fn keep(root: &Path, file: &Path, contents: &[u8]) -> io::Result<()> {
     };
     create_recursively(folder)?;
     if is_link(root)? || is_link(folder)? {
-        return Err(io::Error::other("it is a link"));
+        return Err(io::Error::other("it is a symbolic link"));
     }
     let new = folder.join(format!(".{}.{}.new", name.display(), std::process::id()));
     let _ = fs::remove_file(&new);
@@ -431,7 +431,7 @@ pub enum Error {
     #[error("another yk-cargo has held {} for {} seconds", path.display(), LOCK_LIMIT.as_secs())]
     Locked { path: PathBuf },
     /// A folder, a pipe, a device, or for a lock a link, is in the place of the file.
-    #[error("{} is no ordinary file", path.display())]
+    #[error("{} is not a regular file", path.display())]
     NoFile { path: PathBuf },
     /// It is longer than anything that this program writes.
     #[error("{} has more than {} MB", path.display(), LONGEST_TEXT >> 20)]
@@ -455,10 +455,10 @@ impl Error {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
                 ) =>
             {
-                "make room on that disk, then run the command again: it goes on where this one stopped".into()
+                "free some space on that disk, then run the command again: it continues where this one stopped".into()
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                "it is on a read-only file system: change it where it comes from".into()
+                "it is on a read-only file system: change it at its source".into()
             }
             // Not for want of a permission, which is another error.
             Self::Io { source, path, .. } if is_protected(source) => {
@@ -476,7 +476,7 @@ impl Error {
             }
             Self::Io { .. } => "check that the file and its folder belong to you".into(),
             Self::Locked { path } => format!(
-                "end the other one; if there is none: {} {}",
+                "stop the other one; if there is none: {} {}",
                 if cfg!(windows) { "del" } else { "rm -f" },
                 shell_word(&path.with_extension("locked"))
             ),
@@ -488,10 +488,10 @@ impl Error {
                 "run this as the user it belongs to (sudo -u USER), or with a CARGO_HOME of root's own".into()
             }
             Self::Unsafe { path, problem: Others::Own } => {
-                format!("look into it; if it is yours: sudo chown \"$(id -u)\" {}", shell_word(path))
+                format!("check it; if it is yours: sudo chown \"$(id -u)\" {}", shell_word(path))
             }
             Self::Unsafe { path, problem: Others::MayWrite } => {
-                format!("look into it, then: chmod go-w {}", shell_word(path))
+                format!("check it, then: chmod go-w {}", shell_word(path))
             }
         }
     }

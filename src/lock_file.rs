@@ -238,7 +238,7 @@ impl Error {
                 "run it beside Cargo.lock, or name the file after --lock; `cargo generate-lockfile` makes one"
             }
             Self::Content { problem: Problem::Version { .. }, .. } => "update yk-cargo",
-            Self::Content { .. } => "have whoever wrote it make it again with `cargo generate-lockfile`",
+            Self::Content { .. } => "have it made again with `cargo generate-lockfile`",
         }
     }
 }
@@ -255,14 +255,14 @@ pub enum Problem {
     #[error("is damaged: `{}`: {}", escape(package), escape(reason))]
     Package { package: String, reason: String },
     /// Not TOML, too long, too deep, or of another shape.
-    #[error("is no lock file: {}", escape(.0))]
+    #[error("is not a lock file: {}", escape(.0))]
     Toml(String),
     /// The same package twice, with which cargo builds nothing.
     #[error("has `{}` twice from the same place", escape(package))]
     Twice { package: String },
     /// Checksums in the place where version 1 has them, and something that only later versions have.
     #[error(
-        "has checksums in [metadata] as version 1 does, and is of a later version: cargo would drop them all"
+        "has checksums in [metadata] as in version 1, but is of a later version: cargo would drop them all"
     )]
     TwoVersions,
     /// A later version, or none that ever was.

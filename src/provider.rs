@@ -84,7 +84,9 @@ fn is_there(registry: &Registry, mutation: &Mutation, settings: &Settings, ui: U
     match instead {
         Instead::Name(spelling) => Err(Error::NoSuchVersion { registry, version, spelling }),
         Instead::OtherVersions => {
-            ui.warn(format_args!("the index of `{registry}` does not have {version}; it may refuse this"));
+            ui.warn(format_args!(
+                "the index of `{registry}` does not have {version}; it may refuse the change"
+            ));
             Ok(())
         }
     }
@@ -129,7 +131,7 @@ impl Provider<'_> {
         if registry.challenge == ChallengeSource::None && greeting::in_cargos_headers(&info.headers) {
             let name = escape(registry.display_name());
             self.ui.warn(format_args!(
-                "`{name}` issues challenges now, and may refuse to publish without: yk-cargo enroll {} --refresh",
+                "`{name}` now issues challenges, and may refuse to publish without one: yk-cargo enroll {} --refresh",
                 foreign_word(registry.display_name())
             ));
         }
@@ -147,7 +149,7 @@ impl Provider<'_> {
             // Measured from `iat`: the registry counts from there too.
             let expiration = signed.issued_at.as_second() + CARGO_RENEWS_EARLY + i64::from(registry.reuse);
             let expiration = time::OffsetDateTime::from_unix_timestamp(expiration)
-                .map_err(|_| CargoError::from("the computer's clock is out of range"))?;
+                .map_err(|_| CargoError::from("this computer's clock is out of range"))?;
             CacheControl::Expires { expiration }
         } else {
             CacheControl::Never
@@ -178,7 +180,7 @@ impl Provider<'_> {
         let readers = access::readers(&settings.wait);
         let serial = Signer::new(&readers, &settings, self.ui).find_card(registry)?;
         let name = escape(registry.display_name());
-        self.ui.say(format_args!("`{name}` is enrolled, and YubiKey {serial} is plugged in; its keys:"));
+        self.ui.say(format_args!("`{name}` is enrolled, and YubiKey {serial} is plugged in. Its keys:"));
         for key in registry.card(serial).into_iter().flat_map(|card| &card.keys) {
             self.ui.say(format_args!("    {:<7}  {}", key.role, key.public.id()));
         }
@@ -203,7 +205,7 @@ impl Provider<'_> {
     fn who_says(&self, name: &str, index_url: &str) -> String {
         let index = self.cargo_config().read().and_then(|cargo| cargo.index_of(Scope::Here, name));
         match index {
-            Ok(Some(index)) if index.value == *index_url => format!("So says {}", index.origin),
+            Ok(Some(index)) if index.value == *index_url => format!("{} says so", index.origin),
             _ => "Does this project redefine it?".into(),
         }
     }
@@ -215,7 +217,7 @@ impl Provider<'_> {
         let detours = self.cargo_config().read().and_then(|cargo| cargo.detours(&configured));
         for detour in detours.unwrap_or_default() {
             self.ui.warn(format_args!(
-                "{} sets `{}`: whoever wrote it may see this token for `{}`",
+                "{} sets `{}`: whoever wrote that may be able to see this token for `{}`",
                 detour.origin,
                 escape(&detour.key),
                 escape(registry.display_name())
@@ -236,7 +238,9 @@ impl Provider<'_> {
 
     fn ignore(&self, args: &[&str]) {
         if !args.is_empty() {
-            self.ui.note("arguments to the credential provider are ignored: a project could have set them");
+            self.ui.note(
+                "arguments to the credential provider are ignored, because a project could have set them",
+            );
         }
     }
 

@@ -83,11 +83,11 @@ impl fmt::Display for ReaderName {
 pub struct Terms {
     /// How long the work may take once the card is ours; [`Deadlines::touch`] where a person has to touch it.
     pub limit: Duration,
-    /// What to do if another program resets the card in the middle of the work.
+    /// What to do if another program resets the card during an operation.
     pub after_reset: AfterReset,
 }
 
-/// What to do if another program resets the card in the middle of the work. A reset before the work begins is no
+/// What to do if another program resets the card during an operation. A reset before the work begins is no
 /// matter: the connection is made anew, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterReset {

@@ -131,7 +131,7 @@ impl Sealer<'_> {
     pub(crate) fn check(&self, sealed: &SealedToken, token: &BearerToken) -> Result<(), Error> {
         match self.unseal(sealed, Occasion::Check) {
             Ok(opened) if opened.expose() == token.expose() => {
-                self.ui.say("opened it again: it is the same");
+                self.ui.say("opened it as a check: it is the same");
                 Ok(())
             }
             Ok(_) => {
@@ -139,7 +139,7 @@ impl Sealer<'_> {
                 Err(sealed_files::unusable(home, sealed, FileError::Contents).into())
             }
             Err(Error::NoPin { .. }) => {
-                self.ui.note("it was not opened as a check, since nobody is there to give the PIN");
+                self.ui.note("it was not opened as a check, because nobody is there to enter the PIN");
                 Ok(())
             }
             Err(error) => Err(error),

@@ -151,7 +151,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Folder(error) => error.hint(),
-            Self::Content { .. } => "mend the file, or remove it to have the defaults".into(),
+            Self::Content { .. } => "fix the file, or remove it to use the defaults".into(),
         }
     }
 }

@@ -206,7 +206,7 @@ fn fetch_challenge(
     }
     if greeting.challenge.is_none() {
         access.ui.note(format_args!(
-            "`{name}` issues no challenges any more; if that is to last: yk-cargo enroll {} --refresh",
+            "`{name}` no longer issues challenges; if that is permanent: yk-cargo enroll {} --refresh",
             foreign_word(registry.display_name())
         ));
     }

@@ -76,7 +76,7 @@ pub enum Nobody {
 impl Display for Nobody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::InForeground => "this runs in the background of its terminal, where it cannot be asked for",
+            Self::InForeground => "this runs in the background of its terminal, where it cannot ask for it",
             Self::AtATerminal => "there is no terminal to ask for it",
         })
     }
@@ -202,7 +202,7 @@ impl Ui {
     /// # Errors
     /// [`AskError`].
     pub fn typed_yes(&self, question: &str, deadline: Duration) -> Result<bool, AskError> {
-        Ok(self.ask(&format!("{question} Type yes to go on: "), deadline)?.trim() == "yes")
+        Ok(self.ask(&format!("{question} Type yes to continue: "), deadline)?.trim() == "yes")
     }
 
     /// Asks for one of several things, by number.
@@ -261,14 +261,14 @@ impl AskError {
 }
 
 /// Shells start a job in the foreground unless `&` ends the line; programs that give a command a job of its own do not.
-pub(crate) const FOREGROUND: &str = "bring it to the foreground with `fg`; where another program runs cargo, have it stay there, as `timeout --foreground` does";
+pub(crate) const FOREGROUND: &str = "bring it to the foreground with `fg`; if another program runs cargo, have it keep cargo in the foreground, as `timeout --foreground` does";
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
     /// There is a terminal, but its foreground belongs to another job.
-    #[error("this runs in the background of its terminal, where nothing can be asked")]
+    #[error("this runs in the background of its terminal, where it cannot ask anything")]
     InBackground,
     /// No terminal, or it was said that nothing be asked.
     #[error("there is no terminal to ask on")]
@@ -291,7 +291,7 @@ impl AskError {
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        const YES: &str = "or add --yes, if its --help has that";
+        const YES: &str = "or add --yes if its --help lists it";
         match self {
             Self::NobodyThere => Some(format!("run the command in a terminal, {YES}")),
             Self::InBackground => Some(format!("{FOREGROUND}; {YES}")),

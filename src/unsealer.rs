@@ -118,7 +118,7 @@ impl Occasion<'_> {
     fn purpose(self) -> String {
         match self {
             Self::Read => " for reading".to_owned(),
-            Self::Check => ", to see that it opens".to_owned(),
+            Self::Check => ", to check that it opens".to_owned(),
             Self::Other(purpose) => format!(" {purpose}"),
             Self::Mutation(mutation) => format!(" for {}", in_words(mutation)),
         }

@@ -49,7 +49,7 @@ fn doctor_finds_nothing_to_mend() {
     let world = world.enroll(&["--management-key-command", &key]);
     let outcome = world.yk_cargo(["doctor", "--json"]).ends();
     assert!(outcome.status.success() && outcome.failed_checks().is_empty(), "{outcome:#?}");
-    assert!(outcome.stdout.contains("cargo asks this program for `my-reg`"), "{outcome:#?}");
+    assert!(outcome.stdout.contains("cargo uses yk-cargo for `my-reg`"), "{outcome:#?}");
     let seen = Seen::on(&world.card);
     assert_eq!((seen.pins(), seen.touches()), (0, 0));
     seen.assert_well_mannered();

@@ -60,7 +60,7 @@ fn a_program_in_a_folder_with_blanks() {
     assert!(config.contains(&expected), "no {expected} in {config}");
     world.card.clear_trace();
     let doctor = world.run(&program, &["doctor", "--json"]).ends();
-    let asked = "cargo asks this program for `my-reg`";
+    let asked = "cargo uses yk-cargo for `my-reg`";
     assert!(doctor.stdout.contains(asked), "no {asked} in {doctor:#?}");
 }
 

@@ -128,7 +128,7 @@ fn what_stops_a_signature_is_an_answer() {
         assert_eq!(Seen::on(&world.card).pins(), 0);
     };
     world.card.set_pin_tries(1);
-    refused(&world, &["one try is left before the PIN of YubiKey 12345678 is blocked"]);
+    refused(&world, &["only one try is left before the PIN of YubiKey 12345678 is blocked"]);
     world.card.set_pin_tries(0);
     refused(&world, &["the PIN of YubiKey 12345678 is blocked", "ykman"]);
     world.card.set_pin_tries(3);

@@ -29,6 +29,9 @@ pub use publish_json::{MAX_BYTES as MAX_JSON_BYTES, PublishJsonError, Sent};
 /// How cargo names crates.io in a publish request and in an index.
 pub const CRATES_IO: &str = "https://github.com/rust-lang/crates.io-index";
 
+/// And the URL of its sparse index.
+pub(crate) const CRATES_IO_SPARSE: &str = "sparse+https://index.crates.io/";
+
 /// Everything a registry is told about a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -312,11 +315,16 @@ pub(crate) fn target(text: &str) -> Result<String, nesting::TooDeep> {
     Ok(if without.parse::<Platform>().is_ok() { text.to_owned() } else { without })
 }
 
+/// crates.io, seen from a registry, which may be crates.io itself.
+pub(crate) fn crates_io(index_url: &str) -> Registry {
+    if matches!(index_url, CRATES_IO | CRATES_IO_SPARSE) { Registry::Same } else { Registry::CratesIo }
+}
+
 fn registry(url: Option<&str>, absent: Registry, index_url: &str) -> Registry {
     match url {
         None => absent,
-        Some(CRATES_IO) => Registry::CratesIo,
         Some(url) if url == index_url => Registry::Same,
+        Some(CRATES_IO) => crates_io(index_url),
         Some(url) => Registry::Other(url.to_owned()),
     }
 }

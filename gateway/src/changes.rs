@@ -141,7 +141,7 @@ pub(crate) enum ChangeError {
     PiecesGone(String),
     /// The store failed before anything was changed.
     #[error(
-        "the registry failed before anything was changed; its log says why, so try again when it is mended"
+        "the registry failed before anything was changed; its log says why; try again when that is fixed"
     )]
     NothingChanged(#[source] Box<dyn Error + Send + Sync>),
     /// The store did not say whether the token was spent. Nothing was changed.
@@ -155,8 +155,8 @@ pub(crate) enum ChangeError {
     Upstream(#[from] UpstreamError),
     /// The store failed, and with it the change that was to be made in it.
     #[error(
-        "{change} was not carried out, because the registry failed; its log says why, so run the command again when it is \
-         mended"
+        "{change} was not carried out, because the registry failed; its log says why, so run the command again when that \
+         is fixed"
     )]
     NotMade { change: String, source: StoreError },
     /// The store failed after the change.
@@ -267,7 +267,7 @@ impl Changes {
                 let change = intent.to_string();
                 match error.outcome() {
                     None => {
-                        tracing::error!(change, user = %intent.user, "it is not known whether the change was made");
+                        tracing::error!(change, user = %intent.user, "it is unknown whether the change was made");
                         // A registry behind is given its time; this store is asked before the crate is changed again.
                         if let UpstreamError::Store(_) = error {
                             self.left_open.leave(intent.clone());
@@ -276,7 +276,7 @@ impl Changes {
                     }
                     Some(outcome) => {
                         if self.record(intent, outcome).await.is_err() {
-                            tracing::error!(change, "a change was not made, and that is not on record yet");
+                            tracing::error!(change, "a change was not made, and that is not recorded yet");
                         }
                     }
                 }

@@ -49,27 +49,27 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     /// Make a configuration with comments, a key for credentials, and an empty store
     Init {
-        /// The folder or postgres://USER@HOST/DATABASE for the store, if it is not to be `registry` beside the configuration
+        /// The folder or postgres://USER@HOST/DATABASE for the store [default: `registry` beside the configuration]
         #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
         store: Option<NamedStore>,
-        /// Where; made if it is not there
+        /// The folder; it is created if necessary
         #[arg(value_name = "DIR", default_value = ".")]
         folder: PathBuf,
     },
     /// Keep or forget a user's token for the registry behind
     #[command(subcommand)]
     Credential(CredentialCommand),
-    /// Look at everything that users would stumble over later; exits with 1 if something is to be done
+    /// Check everything that users could stumble over later; exits with 1 if there is something to do
     Doctor {
         #[command(flatten)]
         place: Place,
-        /// Crates whose index files are looked at, besides those that were published here
+        /// More crates whose index files to check, besides those that were published here
         #[arg(value_name = "CRATE")]
         crates: Vec<CrateName>,
     },
     /// Serve the registry until SIGTERM or Ctrl-C
     Serve(Serve),
-    /// Make, migrate and copy a store, and go on after it was restored
+    /// Make, migrate and copy a store, and continue after a restore
     #[command(subcommand)]
     Store(StoreCommand),
     /// Add, list and remove people; also while the registry is served
@@ -79,29 +79,29 @@ pub(crate) enum Command {
     Invite {
         #[command(flatten)]
         place: Place,
-        /// Whom; an invite they did not use is void then
+        /// The user; an earlier invite that they did not use becomes void
         #[arg(value_name = "USER")]
         user: User,
     },
     /// Register, list and revoke keys; also while the registry is served
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Say who may approve versions of a crate that machines have staged, beside its owner; also while the registry is served
+    /// Say who, besides a crate's owner, may approve versions that machines have staged; also while the registry is served
     #[command(subcommand)]
     Approver(ApproverCommand),
-    /// Add, list and remove publishers: machines whose jobs may stage versions, by what an OIDC issuer says of them
+    /// Add, list and remove publishers: machines whose jobs may stage versions, identified by an OIDC issuer
     #[command(subcommand)]
     Publisher(PublisherCommand),
-    /// Show changes whose outcome is not known, and settle one by hand; also while the registry is served
+    /// Show changes whose outcome is unknown, and settle them by hand; also while the registry is served
     #[command(subcommand)]
     Change(ChangeCommand),
-    /// Verify and export the log of everything that was changed here
+    /// Verify and export the log of all changes made here
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Make and serve a witness: it cosigns what other registries' logs sign, as long as each of them only grows
+    /// Make and serve a witness, which cosigns the logs of other registries as long as each of them only grows
     #[command(subcommand)]
     Witness(WitnessCommand),
-    /// Show who published what, and verify it again: token against key, file against token
+    /// Show who published what, and verify it again: the token against the key, the file against the token
     Record {
         #[command(flatten)]
         place: Place,
@@ -116,7 +116,7 @@ pub(crate) enum Command {
     /// Write the man pages, for packagers
     #[command(hide = true)]
     Man {
-        /// The folder for the pages; it is made if it is not there
+        /// The folder for the pages; it is created if necessary
         directory: PathBuf,
     },
 }
@@ -177,7 +177,7 @@ fn is_there(file: &Path) -> bool {
 /// Why there is no gateway to work on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
-    #[error("no gateway is named, and there is neither ./{CONFIG_FILE} nor {SYSTEM_CONFIG}")]
+    #[error("no gateway was given, and neither ./{CONFIG_FILE} nor {SYSTEM_CONFIG} exists")]
     Nowhere,
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -228,7 +228,7 @@ pub(crate) struct Serve {
     /// How far in the future a token may be dated, for clocks that differ [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u64).range(0..=3_600))]
     pub(crate) skew: Option<u64>,
-    /// Whether a token that changes something answers a challenge: off, optional or required [default: off]
+    /// Whether a token that changes something must answer a challenge: off, optional or required [default: off]
     #[arg(long, value_name = "HOW", add = words(&["off", "optional", "required"]))]
     pub(crate) challenges: Option<Challenges>,
     #[command(flatten)]
@@ -237,16 +237,16 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Attestation {
-    /// Whether people who enroll have to show that a YubiKey made their keys: off, record or require [default: off]
+    /// Whether people who enroll must show that a YubiKey made their keys: off, record or require [default: off]
     #[arg(long, value_name = "POLICY", add = words(&["off", "record", "require"]))]
     pub(crate) attestation: Option<Mode>,
-    /// A PEM file with more certificates to believe, beside Yubico's: roots, and what stands below them
+    /// A PEM file with more certificates to trust, besides Yubico's: roots and intermediates
     #[arg(long, value_name = "FILE")]
     pub(crate) attestation_roots: Vec<PathBuf>,
     /// Where attestation is required: refuse YubiKeys with firmware before this one
     #[arg(long, value_name = "VERSION")]
     pub(crate) minimum_firmware: Option<Firmware>,
-    /// Take early YubiKeys whose attestation certificate does not say that it may issue
+    /// Accept early YubiKeys whose attestation certificate does not say that it may issue
     #[arg(long)]
     pub(crate) allow_legacy_devices: bool,
 }
@@ -263,7 +263,7 @@ impl Attestation {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Make the tables, or bring them to the present layout; run it as the owner of the database
+    /// Make the tables, or bring them to the current layout; run it as the owner of the database
     Migrate {
         #[command(flatten)]
         place: Place,
@@ -279,11 +279,11 @@ pub(crate) enum StoreCommand {
         /// The store's folder, or postgres://OWNER@HOST/DATABASE
         #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
         from: NamedStore,
-        /// Where it goes: an empty folder, or an empty database
+        /// The destination: an empty folder or an empty database
         #[arg(long, value_name = "DIR|URL", value_parser = OsStringValueParser::new().map(NamedStore::from))]
         to: NamedStore,
     },
-    /// Go on with a new generation of the audit log, because a restored store has lost its end, or the log its key
+    /// Continue with a new generation of the audit log, because a restored store has lost the log's end, or the log has lost its key
     AcceptRestore {
         #[command(flatten)]
         place: Place,
@@ -302,10 +302,10 @@ pub(crate) enum UserCommand {
     Add {
         #[command(flatten)]
         place: Place,
-        /// The name, for good: nobody else will have it
+        /// The name, for good: nobody else will ever get it
         #[arg(value_name = "NAME")]
         user: User,
-        /// It is the person who had this name before
+        /// This is the person who had the name before
         #[arg(long)]
         again: bool,
         /// Print a code with which they enroll keys, as `invite` does
@@ -317,7 +317,7 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Remove a user: all their keys are revoked, at once and for ever
+    /// Remove a user: all their keys are revoked, immediately and forever
     Remove {
         #[command(flatten)]
         place: Place,
@@ -329,17 +329,17 @@ pub(crate) enum UserCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CredentialCommand {
-    /// Keep a user's token for the registry behind, from a prompt or standard input; it is encrypted
+    /// Store a user's token for the registry behind, encrypted; it is asked for, or read from standard input
     Set {
         #[command(flatten)]
         place: Place,
-        /// Keep it as it is given, without asking the registry behind whether it takes it alone or with `Bearer`
+        /// Store it as given, without asking the registry behind whether it accepts it alone or with `Bearer`
         #[arg(long)]
         as_is: bool,
         /// Whose
         user: User,
     },
-    /// Have a cargo credential provider give a user's credentials for the registry behind, for registries where they run out
+    /// Get a user's credentials for the registry behind from a cargo credential provider, for registries where they expire
     #[command(
         after_help = "It is run as cargo would run it, as the user of the gateway, with HOME and PATH and no other \
                             environment, and without a terminal."
@@ -347,12 +347,12 @@ pub(crate) enum CredentialCommand {
     Provider {
         #[command(flatten)]
         place: Place,
-        /// Keep it without running it now
+        /// Store it without running it now
         #[arg(long)]
         as_is: bool,
         /// Whose
         user: User,
-        /// The program, of which a name is looked up in PATH now, and what cargo would pass on to it from `credential-provider`
+        /// The program, looked up in PATH now, and the arguments that cargo would pass on from `credential-provider`
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         program: Vec<String>,
     },
@@ -374,11 +374,11 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Revoke a key, at once and for ever
+    /// Revoke a key, immediately and forever
     Revoke {
         #[command(flatten)]
         place: Place,
-        /// The key's id, `k3.pid.…`, or as much of its beginning as no other has
+        /// The key's id, `k3.pid.…`, or an unambiguous beginning of it
         #[arg(value_name = "KEYID")]
         id: String,
     },
@@ -386,7 +386,7 @@ pub(crate) enum KeyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApproverCommand {
-    /// Let a user approve and reject what is staged of a crate
+    /// Let a user approve and reject staged versions of a crate
     Add {
         #[command(flatten)]
         place: Place,
@@ -402,7 +402,7 @@ pub(crate) enum ApproverCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Take that from a user; approvals of theirs that wait for others become void
+    /// Take that right away; the user's approvals that wait for others become void
     Remove {
         #[command(flatten)]
         place: Place,
@@ -417,12 +417,12 @@ pub(crate) enum ApproverCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ChangeCommand {
-    /// List them: number, time, mutation, crate, version, user, and why the outcome is not known
+    /// List them: number, time, mutation, crate, version, user, and why the outcome is unknown
     List {
         #[command(flatten)]
         place: Place,
     },
-    /// Say what came of one, after a look at the registry behind; the audit log keeps that it was said
+    /// Say what the outcome was, after checking the registry behind; the audit log records who decided
     Settle {
         #[command(flatten)]
         place: Place,
@@ -451,28 +451,28 @@ pub(crate) enum AuditCommand {
     Verify {
         #[command(flatten)]
         place: Place,
-        /// A checkpoint that was kept elsewhere: what /log/checkpoint answered
+        /// A checkpoint that was kept elsewhere, as /log/checkpoint answered it
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
     },
-    /// Look whether given crates got a version that is not signed by given keys: exits with 3 if one did, or may have
+    /// Check whether given crates got a version that given keys did not sign: exits with 3 if one did, or may have
     Watch {
         #[command(flatten)]
         place: Place,
-        /// A crate; as often as there are crates
+        /// A crate; may be given several times
         #[arg(long = "crate", value_name = "NAME", required = true)]
         crates: Vec<CrateName>,
-        /// A key that may sign its versions, `k3.public.…`; as often as there are keys
+        /// A key that may sign its versions, `k3.public.…`; may be given several times
         #[arg(long = "key", value_name = "K3PUBLIC", required = true)]
         keys: Vec<PublicKey>,
-        /// Leave out intents before this entry: one more than where the last look ended
+        /// Skip intents before this entry: one more than where the last check ended
         #[arg(long, value_name = "SEQ", default_value_t = 1)]
         from: u64,
-        /// A checkpoint that was kept elsewhere: what /log/checkpoint answered
+        /// A checkpoint that was kept elsewhere, as /log/checkpoint answered it
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
     },
-    /// Print the entries as they are stored, one a line
+    /// Print the entries as they are stored, one per line
     Export {
         #[command(flatten)]
         place: Place,
@@ -481,21 +481,21 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WitnessCommand {
-    /// Make its folder and its key, and print the verifier key, which those who check logs name
+    /// Make its folder and its key, and print the verifier key, which people who check logs need
     Init {
         /// The name of the key: a URL without its scheme, such as witness.example.org
         #[arg(long, value_name = "NAME")]
         name: KeyName,
-        /// The folder; made if it is not there
+        /// The folder; it is created if necessary
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
     /// Serve it until SIGTERM or Ctrl-C
     Serve {
-        /// Where to listen, in plain HTTP: nothing that it says is secret or can be changed unseen [port 0 takes a free one]
+        /// Where to listen, in plain HTTP: nothing that it says is secret or can be changed unnoticed [port 0 chooses a free one]
         #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket)]
         listen: SocketAddr,
-        /// The verifier key of a log, as its registry's /log/key answers; as often as there are logs
+        /// The verifier key of a log, as its registry's /log/key answers; may be given several times
         #[arg(long = "log", value_name = "VKEY", required = true)]
         logs: Vec<Verifier>,
         /// The folder
@@ -508,22 +508,22 @@ pub(crate) enum WitnessCommand {
 pub(crate) struct AddKey {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Whose key it is; the user is made if new
+    /// The user who owns the key; a new user is added
     #[arg(long, value_name = "NAME")]
     pub(crate) user: User,
-    /// What the key may sign: read, publish (every change) or both; or stage, for a machine that stages and does nothing else
+    /// What the key may sign: read, publish (every change) or both; or stage, for a machine that only stages
     #[arg(long, value_name = "ROLE", add = words(&["read", "publish", "both", "stage"]))]
     pub(crate) role: Role,
-    /// With the role stage: a crate that it may stage, or how names of existing ones begin, as acme-*; as often as there are some
+    /// With the role stage: a crate that it may stage, or the beginning of existing names, as acme-*; may be given several times
     #[arg(long = "crate", value_name = "NAME")]
     pub(crate) crates: Vec<CratePattern>,
-    /// A word to tell keys apart
+    /// A name to tell keys apart
     #[arg(long, value_parser = label)]
     pub(crate) label: Option<String>,
     /// The `sub` that the key's tokens must carry
     #[arg(long, value_parser = subject)]
     pub(crate) subject: Option<String>,
-    /// From when on the key is good for nothing: a time (RFC 3339), or days from now as 90d
+    /// When the key expires: a time (RFC 3339), or days from now as 90d
     #[arg(long, value_name = "TIME|DAYSd")]
     pub(crate) expires: Option<Expiry>,
     /// The public key, `k3.public.…`
@@ -535,12 +535,12 @@ pub(crate) struct AddKey {
 pub(crate) enum PublisherCommand {
     /// Add one: a workflow of GitHub, a pipeline of GitLab, or claims of any OIDC issuer
     Add(Box<AddPublisher>),
-    /// List them: name, state, as whom they read, their crates, and who they are
+    /// List them: name, state, the user they read as, their crates, and their identity
     List {
         #[command(flatten)]
         place: Place,
     },
-    /// Remove one: its staging tokens are good for nothing from now on
+    /// Remove one: its staging tokens become invalid immediately
     Remove {
         #[command(flatten)]
         place: Place,
@@ -555,10 +555,10 @@ pub(crate) enum PublisherCommand {
 pub(crate) struct AddPublisher {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// The user whose rights, and whose credential for the registry behind, its reads have; one of its own is best
+    /// The user whose rights and whose credential for the registry behind its reads use; best a separate one
     #[arg(long, value_name = "USER")]
     pub(crate) reads_as: User,
-    /// A crate that it may stage, or how names of existing ones begin, as acme-*; as often as there are some
+    /// A crate that it may stage, or the beginning of existing names, as acme-*; may be given several times
     #[arg(long = "crate", value_name = "NAME", required = true)]
     pub(crate) crates: Vec<CratePattern>,
     /// A repository of GitHub
@@ -567,31 +567,31 @@ pub(crate) struct AddPublisher {
     /// A project of GitLab
     #[arg(long, value_name = "GROUP/NAME", value_parser = repository, requires_all = REPOSITORY)]
     pub(crate) gitlab: Option<String>,
-    /// The number of its owner, in GitLab of its namespace: another one may have the name later, and not the number
+    /// The number of its owner, or in GitLab of its namespace: somebody else may get the name later, but not the number
     #[arg(long, value_name = "NUMBER")]
     pub(crate) owner_id: Option<u64>,
-    /// Its own number, in GitLab that of the project
+    /// Its own number, or in GitLab that of the project
     #[arg(long, value_name = "NUMBER")]
     pub(crate) repository_id: Option<u64>,
-    /// The workflow's file: its name in .github/workflows, or in GitLab its path
+    /// The workflow's file: its name in .github/workflows, or its path in GitLab
     #[arg(long, value_name = "FILE", value_parser = workflow)]
     pub(crate) workflow: Option<String>,
-    /// What it has to run on, as refs/tags/v* or refs/heads/main; as often as there are some
+    /// The ref it must run on, as refs/tags/v* or refs/heads/main; may be given several times
     #[arg(long = "ref", value_name = "REF")]
     pub(crate) refs: Vec<Pattern>,
-    /// The environment that the job has to have
+    /// The environment that the job must have
     #[arg(long, value_name = "NAME", conflicts_with = "claims")]
     pub(crate) environment: Option<String>,
-    /// A claim that the identity token has to have, as sub=VALUE, or as sub=BEGINNING*; as often as there are some
+    /// A claim that the identity token must have, as sub=VALUE or sub=BEGINNING*; may be given several times
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim, requires = "issuer")]
     pub(crate) claims: Vec<(String, Pattern)>,
     /// The issuer, https:// [default: that of github.com, or of gitlab.com]
     #[arg(long, value_name = "URL", value_parser = issuer)]
     pub(crate) issuer: Option<String>,
-    /// The audience that the identity token has to have [default: this registry's `url` without https://, as crates.io has it]
+    /// The audience that the identity token must have [default: this registry's `url` without https://, as at crates.io]
     #[arg(long, value_name = "AUDIENCE", value_parser = subject)]
     pub(crate) audience: Option<String>,
-    /// What people see as who has staged a version
+    /// The name that people see when it stages a version
     #[arg(value_name = "NAME")]
     pub(crate) name: PublisherName,
 }
@@ -610,7 +610,7 @@ fn repository(text: &str) -> Result<String, &'static str> {
 fn workflow(text: &str) -> Result<String, &'static str> {
     let fits =
         (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
-    if fits { Ok(text.to_owned()) } else { Err("a file of a workflow has no blanks and no `@`") }
+    if fits { Ok(text.to_owned()) } else { Err("a workflow's file name contains no spaces and no `@`") }
 }
 
 fn issuer(text: &str) -> Result<String, &'static str> {
@@ -623,7 +623,7 @@ fn issuer(text: &str) -> Result<String, &'static str> {
 
 /// A claim that says something about who asks, and a value that not everybody has.
 fn claim(text: &str) -> Result<(String, Pattern), &'static str> {
-    let wrong = "write NAME=VALUE, such as sub=system:builder: a claim about who asks, and not `*` alone";
+    let wrong = "write NAME=VALUE, such as sub=system:builder: a claim about the requester, and not only `*`";
     let (name, value) = text.split_once('=').ok_or(wrong)?;
     let is_about_the_token = ["iss", "aud", "exp", "iat", "nbf", "jti"].contains(&name);
     let pattern: Pattern = value.parse().map_err(|_| wrong)?;
@@ -676,5 +676,5 @@ fn label(text: &str) -> Result<String, String> {
 
 fn subject(text: &str) -> Result<String, &'static str> {
     let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(text.to_owned()) } else { Err("a subject is printable ASCII without blanks") }
+    if fits { Ok(text.to_owned()) } else { Err("a subject is printable ASCII without spaces") }
 }

@@ -84,7 +84,7 @@ fn serve(options: Serve) -> Outcome {
         people::warn_of_new_store(&folder);
     }
     if let Some(address) = running.metrics_address() {
-        tracing::info!("metrics are on http://{address}/metrics");
+        tracing::info!("metrics are at http://{address}/metrics");
     }
     announce(format!("index {}\nready\n", running.index_url()));
     while runtime.block_on(signals.next()) == Asked::Reload {
@@ -191,14 +191,14 @@ fn credential(command: CredentialCommand) -> Outcome {
             let (verdict, end) = Recipient::new(&config, &user)?.keep_provider(&provider, as_is)?;
             say(&format!("{user}\t{}\n", provider.shown()))?;
             if let Some(end) = end {
-                people::hint(&format!("the credential that it gave now is good until {end:.0}\n"));
+                people::hint(&format!("the credential that it just gave is valid until {end:.0}\n"));
             }
             people::hint(kept(verdict));
         }
         CredentialCommand::Remove { place, user } => {
             let store = place.store()?;
             if !store.remove_credential(&user, store.now())? {
-                return Err(format!("there was no credential of {user}").into());
+                return Err(format!("{user} had no credential").into());
             }
         }
     }
@@ -207,14 +207,18 @@ fn credential(command: CredentialCommand) -> Outcome {
 
 fn kept(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::AsGiven => "the registry behind takes it as it is\n",
-        Verdict::WithBearer => "the registry behind takes it with `Bearer` before it, and so it is kept\n",
-        Verdict::WithoutBearer => "the registry behind takes it without `Bearer`, and so it is kept\n",
+        Verdict::AsGiven => "the registry behind accepts it as it is\n",
+        Verdict::WithBearer => {
+            "the registry behind accepts it with `Bearer` in front, so it is stored like that\n"
+        }
+        Verdict::WithoutBearer => {
+            "the registry behind accepts it without `Bearer`, so it is stored like that\n"
+        }
         Verdict::Open => {
             "the registry behind is read without a token, so it could not be tried; a registry that wants another form will say so at \
              the first publish\n"
         }
-        Verdict::NotTried => "`registry-gateway doctor` tells whether the registry behind takes it\n",
+        Verdict::NotTried => "`registry-gateway doctor` says whether the registry behind accepts it\n",
     }
 }
 
@@ -222,7 +226,7 @@ fn show_records(store: &Store, version: Option<&str>) -> Outcome {
     let wanted = match version {
         Some(text) => Some(
             text.split_once('@')
-                .ok_or_else(|| format!("`{text}` is no version: write NAME@VERSION, like serde@1.0.0"))?,
+                .ok_or_else(|| format!("`{text}` is not a version: write NAME@VERSION, like serde@1.0.0"))?,
         ),
         None => None,
     };

@@ -221,7 +221,7 @@ impl ConfigError {
             }
             Self::File { .. } => "`registry-gateway init` makes one",
             Self::Syntax { .. } => {
-                "`registry-gateway init DIR`, in a folder of its own, makes one that explains every setting"
+                "`registry-gateway init DIR`, with a new folder, makes one that explains every setting"
             }
         }
     }

@@ -26,7 +26,7 @@ pub enum CopyError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// One of the two does not have what its log says.
-    #[error("the store was changed past the log: {0}")]
+    #[error("the store was changed behind the log's back: {0}")]
     NotAsLogged(#[source] Fault),
 }
 

@@ -84,13 +84,13 @@ pub(crate) enum WitnessError {
     #[error("its answer is longer than {MOST_ANSWER} bytes or broken, or not a size")]
     Answer,
     /// It changes its mind.
-    #[error("it has named one size after the other")]
+    #[error("it named two different sizes in a row")]
     Sizes,
     /// It has cosigned more than there is.
-    #[error("it has cosigned {0} entries of this log, which has fewer")]
+    #[error("it has cosigned {0} entries, more than this log has")]
     Ahead(u64),
     /// The signature is not its own, or of something else.
-    #[error("what it signed is not this checkpoint, or not with its key")]
+    #[error("its signature is for another checkpoint, or by another key")]
     Signature(#[source] transparency_log::Error),
     /// The checkpoint cannot be sent.
     #[error("the checkpoint cannot be sent")]
@@ -159,7 +159,7 @@ impl Witnesses {
                         Ok(Ok(())) => (shown, is_told) = (Some(checkpoint), false),
                         Ok(Err(error)) if !is_told => {
                             let error = escaped(&with_causes(&error));
-                            tracing::warn!(error, "a checkpoint is not shown yet; it is tried again");
+                            tracing::warn!(error, "a checkpoint is not published yet; trying again");
                             is_told = true;
                         }
                         Ok(Err(_)) => {}
@@ -223,7 +223,7 @@ impl Witness {
             Ok(()) => tracing::warn!(witness = self.name, "the witness cosigns again"),
             Err(error) if was_well => {
                 let error = escaped(&with_causes(&error));
-                tracing::warn!(witness = self.name, error, "the witness does not cosign; it is asked again");
+                tracing::warn!(witness = self.name, error, "the witness does not cosign; asking again");
             }
             Err(_) => {}
         }

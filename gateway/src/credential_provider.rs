@@ -82,7 +82,7 @@ pub(crate) enum Lasts {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAProvider {
     /// Cargo has it built in.
-    #[error("`{0}` is built into cargo, and is no program")]
+    #[error("`{0}` is built into cargo, and is not a program")]
     BuiltIn(String),
     /// There is no such file, or it cannot be run.
     #[error("there is no program `{0}`")]
@@ -108,11 +108,11 @@ pub enum ProviderError {
     #[error("it refuses: {0}")]
     Refuses(String),
     /// It does not speak the protocol.
-    #[error("it does not answer as a credential provider does: {0}")]
+    #[error("it does not answer like a credential provider: {0}")]
     Nonsense(&'static str),
     /// What it gives cannot be sent.
     #[error(
-        "it gives something that is no credential: that is 1 to {} printable ASCII characters",
+        "it gives something that is not a credential, which has 1 to {} printable ASCII characters",
         MAX_CREDENTIAL_BYTES
     )]
     NotACredential,
@@ -212,14 +212,14 @@ impl Given {
     /// What an answer is worth at this time.
     fn of(answer: CredentialResponse, now: Timestamp) -> Result<Self, ProviderError> {
         let CredentialResponse::Get { token, cache, operation_independent } = answer else {
-            return Err(ProviderError::Nonsense("its answer is another one than was asked for"));
+            return Err(ProviderError::Nonsense("its answer is for another request"));
         };
         let lasts = match cache {
             CacheControl::Session => Lasts::Session,
             CacheControl::Expires { expiration } => {
                 let end = Timestamp::from_second(expiration.unix_timestamp());
                 let end =
-                    end.map_err(|_| ProviderError::Nonsense("no time is as late as its credential's end"))?;
+                    end.map_err(|_| ProviderError::Nonsense("its credential's expiry time is out of range"))?;
                 if end <= now {
                     return Err(ProviderError::Expired(end));
                 }
@@ -291,7 +291,7 @@ impl Running {
         let mut output = BufReader::new(output);
         let Some(hello) = line(&mut output).await? else { return Err(self.ended().await) };
         let hello: CredentialHello = serde_json::from_slice(&hello)
-            .map_err(|_| ProviderError::Nonsense("its first line is no greeting"))?;
+            .map_err(|_| ProviderError::Nonsense("its first line is not a greeting"))?;
         if !hello.v.contains(&PROTOCOL_VERSION_1) {
             return Err(ProviderError::Nonsense("it does not speak version 1 of the protocol"));
         }
@@ -303,7 +303,7 @@ impl Running {
         drop(input);
         let Some(answer) = answer else { return Err(self.ended().await) };
         let answer: Result<CredentialResponse, cargo_credential::Error> = serde_json::from_slice(&answer)
-            .map_err(|_| ProviderError::Nonsense("its second line is no answer"))?;
+            .map_err(|_| ProviderError::Nonsense("its second line is not an answer"))?;
         let answer =
             answer.map_err(|error| ProviderError::Refuses(escaped(&shortened(with_causes(&error)))))?;
         // Cargo believes none that fails in the end. One that does not end has answered all the same.

@@ -59,19 +59,19 @@ pub enum CredentialError {
     #[error(transparent)]
     Configuration(#[from] RemoteConfigError),
     /// The registry behind refuses it.
-    #[error("the registry behind takes it neither alone nor with `Bearer`; nothing was kept")]
+    #[error("the registry behind accepts it neither alone nor with `Bearer`; it was not stored")]
     Refused,
     /// The registry behind refuses what the provider gives.
-    #[error("the registry behind refuses what the provider gives; nothing was kept")]
+    #[error("the registry behind refuses what the provider gives; it was not stored")]
     RefusedFromProvider,
     /// The store is another user's.
-    #[error("a provider is run as the gateway's user, and not as root; nothing was kept")]
+    #[error("a provider runs as the gateway's user, not as root; it was not stored")]
     AsRoot,
     /// The provider gives nothing.
-    #[error("the provider gives nothing: {0}; nothing was kept")]
+    #[error("the provider gives no credential: {0}; it was not stored")]
     Provider(String),
     /// The registry behind does not answer as one.
-    #[error("it cannot be tried: {0}; nothing was kept")]
+    #[error("it cannot be tested: {0}; it was not stored")]
     NoAnswer(String),
     /// A thread could not be started.
     #[error("cannot start")]
@@ -86,7 +86,7 @@ impl CredentialError {
             Self::Store(error) => error.hint(),
             Self::Vault(error) => error.hint(),
             Self::Refused => Some(
-                "copy the token alone; where the registry wants another form, give it with its scheme, as in `Basic …` or `Token …`; \
+                "copy only the token; where the registry wants another form, give it with its scheme, as in `Basic …` or `Token …`; \
                  --as-is keeps it without a trial"
                     .to_owned(),
             ),
@@ -101,7 +101,7 @@ impl CredentialError {
                     .to_owned(),
             ),
             Self::NoAnswer(_) => Some(
-                "see that it runs, and that `index` in [upstream] is the address of its index; --as-is keeps it without a trial"
+                "check that it runs and that `index` in [upstream] is the address of its index; --as-is stores the credential without a test"
                     .to_owned(),
             ),
             Self::BuiltIn | Self::Configuration(_) | Self::Runtime(_) => None,

@@ -96,12 +96,12 @@ fn in_use(keys: &[Key]) -> Finding {
 fn role(name: &str, can_change_log: bool) -> Finding {
     if can_change_log {
         return bad(
-            format!("the role {name} can change the audit log, and not only add to it"),
+            format!("the role {name} can change the audit log, not only add to it"),
             "make another role for the gateway, give it its rights with `registry-gateway store migrate --role ROLE` as the owner, \
              and name it in `store`",
         );
     }
-    good(format!("the role {name} can add to the audit log, and not change it"))
+    good(format!("the role {name} can add to the audit log, but not change it"))
 }
 
 /// The log, the tables, the files and the lines of this store.
@@ -115,15 +115,15 @@ fn inspected(found: &Inspection) -> Finding {
         });
     }
     bad(
-        format!("the store was changed past its log: {}", the_first(&found.faults)),
-        "see `registry-gateway audit verify`, keep a copy of the folder, restore a backup, and see who can write it",
+        format!("the store was changed behind its log's back: {}", the_first(&found.faults)),
+        "see `registry-gateway audit verify`, keep a copy of the folder, restore a backup, and find out who can write to it",
     )
 }
 
 /// Changes without an outcome. Of those of which there is a reason for that, the gateway has asked in vain.
 fn outcomes(open: &[OpenChange]) -> Finding {
     if open.is_empty() {
-        return good("every change on record has an outcome");
+        return good("every recorded change has an outcome");
     }
     let described = |OpenChange { intent, why, .. }: &OpenChange| {
         let Intent { seq, user, time, .. } = intent;
@@ -131,18 +131,16 @@ fn outcomes(open: &[OpenChange]) -> Finding {
         format!("{intent} by {user}, number {seq}, since {time:.0}{why}")
     };
     let described: Vec<_> = open.iter().map(described).collect();
-    let settled = "they are settled within minutes of the registry behind telling what came of them";
+    let settled = "they are settled within minutes once the registry behind tells their outcome";
     let advice = match open.iter().find(|open| open.why.is_some()) {
-        None => {
-            "they are settled within minutes while the gateway runs; see its log if they are not".to_owned()
-        }
+        None => "they are settled within minutes while the gateway runs; if not, see its log".to_owned(),
         Some(OpenChange { intent, .. }) => format!(
-            "{settled}; if it does not, look there, and run `registry-gateway change settle {} --done` or `--not-done`",
+            "{settled}; if that does not happen, check there, and run `registry-gateway change settle {} --done` or `--not-done`",
             intent.seq
         ),
     };
     bad(
-        format!("changes on record whose outcome is not known: {}: {}", open.len(), the_first(&described)),
+        format!("recorded changes whose outcome is unknown: {}: {}", open.len(), the_first(&described)),
         advice,
     )
 }
@@ -160,18 +158,18 @@ fn no_answer(error: &UpstreamError) -> Finding {
     bad(with_causes(error), SEE_INDEX)
 }
 
-const SEE_INDEX: &str = "see that it runs, and that `index` in [upstream] is the address of its index";
+const SEE_INDEX: &str = "check that it runs and that `index` in [upstream] is the address of its index";
 
 /// Compares who may read here with who may read at the registry behind.
 fn who_may_read(here: Reads, index: &str, open: bool) -> Finding {
     match (here, open) {
         (Reads::Token, true) => bad(
-            format!("{index} gives its crates to everybody who reaches it"),
-            "let only the gateway reach it, or have it ask for a token",
+            format!("{index} gives its crates to everybody who can reach it"),
+            "make it reachable only for the gateway, or make it require a token",
         ),
         (Reads::Open, false) => bad(
-            format!("nobody can read: here it needs no token, but {index} asks for one"),
-            "set `reads = \"token\"`, or let the registry behind be read without a token",
+            format!("nobody can read: this gateway asks for no token, but {index} requires one"),
+            "set `reads = \"token\"`, or allow reads without a token at the registry behind",
         ),
         (_, true) => good(format!("{index} can be read without a token")),
         (_, false) => good(format!("{index} gives nothing without a token")),
@@ -214,7 +212,7 @@ async fn behind(
         findings.push(match answer {
             Ok(taken) => {
                 reader = reader.or(Some(user));
-                good(format!("the registry behind takes the credential of {user}{}", described(&taken)))
+                good(format!("the registry behind accepts the credential of {user}{}", described(&taken)))
             }
             Err(UpstreamError::Remote(RemoteError::CredentialRefused(_))) => bad(
                 format!("the registry behind refuses the credential of {user}"),
@@ -223,7 +221,7 @@ async fn behind(
             Err(UpstreamError::Remote(RemoteError::Provider { source, .. })) => bad(
                 format!("the credential provider of {user} gives nothing: {source}"),
                 format!(
-                    "see that it can be run here, or name another one with `registry-gateway credential provider {user} -- PROGRAM …`"
+                    "check that it can be run here, or name another one with `registry-gateway credential provider {user} -- PROGRAM …`"
                 ),
             ),
             Err(UpstreamError::NotFound(_)) => {
@@ -267,7 +265,7 @@ fn with_credentials(
     {
         match store.credential(&user)?.map(|sealed| vault.unseal(&user, &sealed)) {
             Some(Ok(Credential::Provider(_))) if !may_run_providers(config) => findings.push(good(format!(
-                "the credential provider of {user} was not tried: it is run as the gateway's user, and not as root"
+                "the credential provider of {user} was not tested: it runs as the gateway's user, not as root"
             ))),
             Some(Ok(_)) => users.push(user),
             Some(Err(error)) => findings.push(bad(error.to_string(), error.hint().unwrap_or_default())),

@@ -32,7 +32,7 @@ pub enum EnrollmentError {
     Request(#[from] RequestError),
     /// The nonce is not this registry's, or it is too old.
     #[error(
-        "the nonce is not one of this registry's, or older than 10 minutes (it is {now:.0} here); start the enrollment again"
+        "the nonce is not from this registry, or is older than 10 minutes (it is {now:.0} here); start the enrollment again"
     )]
     Nonce { now: Timestamp },
     /// The nonce was used before.
@@ -50,7 +50,7 @@ pub enum EnrollmentError {
     )]
     ExpiredInvite { at: Timestamp, now: Timestamp },
     /// A proof or the endorsement does not hold.
-    #[error("the {whose} does not hold: {reason}")]
+    #[error("the {whose} is not valid: {reason}")]
     Proof {
         /// `proof of the publish key` and the like, or `endorsement`.
         whose: String,

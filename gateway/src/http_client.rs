@@ -47,7 +47,7 @@ pub(crate) enum NoAnswer {
     #[error("the connection broke")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
     /// It came in a coding that nobody asked for.
-    #[error("the answer is encoded as `{0}`, which was not asked for")]
+    #[error("the answer is encoded as `{0}`, which was not requested")]
     Coding(String),
 }
 
@@ -59,7 +59,7 @@ pub enum AuthoritiesError {
     #[error("cannot use the certificates in {}", path.display())]
     File { path: PathBuf, source: Box<dyn Error + Send + Sync> },
     /// The system has none.
-    #[error("this system has no certificate authorities; install its package ca-certificates")]
+    #[error("this system has no certificate authorities; install the package ca-certificates")]
     None(#[source] rustls::Error),
 }
 

@@ -34,7 +34,7 @@ pub enum Fault {
     #[error("{version}: {}", .error.with_causes())]
     Version { version: String, error: RecordError },
     /// Searches show another description than the crate's.
-    #[error("the description of {0} is not that of its last version")]
+    #[error("the description of {0} differs from that of its last version")]
     Description(String),
 }
 

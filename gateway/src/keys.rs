@@ -88,7 +88,7 @@ impl fmt::Display for User {
 }
 
 /// What a label is: a person's name for a card or a key.
-pub const LABEL: &str = "1 to 64 characters, none of which is invisible or changes the direction of text";
+pub const LABEL: &str = "1 to 64 characters, none of them invisible or changing the direction of text";
 
 /// Whether a text can be a label. It is shown in lists, where it must not hide or move anything.
 #[must_use]

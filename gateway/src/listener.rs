@@ -130,7 +130,7 @@ impl Listener {
         }
         drop(self.socket);
         if tokio::time::timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
-            tracing::warn!("connections were cut: they did not end in time");
+            tracing::warn!("closed connections that did not end in time");
         }
     }
 

@@ -74,7 +74,7 @@ async fn ready(State(Asked { store, trying, .. }): State<Asked>) -> Response {
         Ok(Ok(Ok(()))) => return "ready\n".into_response(),
         Ok(Ok(Err(error))) => why(&error),
         Ok(Err(panic)) => panic.to_string(),
-        Err(_) => format!("the store has written nothing within {} seconds", READY_WITHIN.as_secs()),
+        Err(_) => format!("the store did not complete a write within {} seconds", READY_WITHIN.as_secs()),
     };
     tracing::warn!(reason, "not ready");
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()

@@ -63,7 +63,7 @@ pub enum Refusal {
     #[error("not a usable asymmetric token: {0}")]
     Syntax(asymmetric_token::Error),
     /// The key is not known here.
-    #[error("the key {0} is not known here; an administrator adds it with `registry-gateway key add`")]
+    #[error("the key {0} is not registered here; an administrator adds it with `registry-gateway key add`")]
     UnknownKey(String),
     /// The key was revoked.
     #[error("the key {id} was revoked at {at:.0}; enroll a new one")]
@@ -76,7 +76,7 @@ pub enum Refusal {
     Signature,
     /// It was issued too long ago.
     #[error(
-        "the token was issued at {issued_at:.0} and is good for {window} s, and it is {now:.0} here; is the clock right?"
+        "the token was issued at {issued_at:.0} and is valid for {window} s, but it is {now:.0} here; is the clock right?"
     )]
     TooOld {
         /// `iat`.
@@ -90,19 +90,19 @@ pub enum Refusal {
     #[error("the token is dated {issued_at:.0}, but it is {now:.0} here; is the clock right?")]
     InFuture { issued_at: Timestamp, now: Timestamp },
     /// It is for another registry, or for another spelling of this one's URL.
-    #[error("the token is for {token}, this registry is {ours}")]
+    #[error("the token is for {token}, but this registry is {ours}")]
     Url { token: String, ours: String },
     /// Its challenge was not issued by this registry.
-    #[error("the token answers a challenge that this registry has not issued")]
+    #[error("the token answers a challenge that this registry did not issue")]
     Challenge,
     /// Its challenge is too old.
     #[error(
-        "the challenge in the token ran out, and it is {now:.0} here; run the command again for a new one"
+        "the challenge in the token has expired (it is {now:.0} here); run the command again for a new one"
     )]
     ChallengeExpired { now: Timestamp },
     /// It has no challenge, although this registry requires one.
     #[error(
-        "this registry wants a challenge in every {0} token; run `yk-cargo enroll REGISTRY --refresh`, and the command again"
+        "this registry requires a challenge in every {0} token; run `yk-cargo enroll REGISTRY --refresh`, then the command again"
     )]
     ChallengeMissing(&'static str),
     /// Another token has used this challenge.
@@ -110,7 +110,7 @@ pub enum Refusal {
     ChallengeUsed,
     /// It may have been used before: tokens of its age are forgotten.
     #[error(
-        "what was used at the time of this token is forgotten here, since the clock was ahead; run the command again for a new one"
+        "tokens of that time are no longer remembered here, because the clock was ahead; run the command again for a new token"
     )]
     Forgotten,
     /// It was used before.
@@ -129,12 +129,12 @@ pub enum Refusal {
     NotForStaging { role: Role },
     /// No publisher is who asks.
     #[error(
-        "no publisher of this registry fits this identity; an administrator adds one with `registry-gateway publisher add`"
+        "no publisher of this registry matches this identity; an administrator adds one with `registry-gateway publisher add`"
     )]
     NoPublisher,
     /// There is no such staging token, or it is not good any more.
     #[error(
-        "the staging token is not known here, or was revoked, or has run out: get a new one for this job, and run the command again"
+        "the staging token is unknown, revoked or expired: get a new one for this job, and run the command again"
     )]
     StagingToken,
     /// A staging token does not allow anything else.
@@ -154,7 +154,7 @@ pub enum Refusal {
     )]
     NewCrate { stager: String, name: String },
     /// Its `sub` is not the registered one.
-    #[error("the token's subject is {token}, registered with the key is {registered}")]
+    #[error("the token's subject is {token}, but the key is registered with {registered}")]
     Subject {
         /// It in quotes, or "none".
         token: String,
@@ -170,7 +170,7 @@ pub enum Refusal {
         request: &'static str,
     },
     /// It is the right kind of token, but for another crate, version or file.
-    #[error("the token is for the {what} {token}, the request for {request}")]
+    #[error("the token is for the {what} {token}, but the request is for {request}")]
     Claim {
         /// `crate`, `version` or `checksum`.
         what: &'static str,
@@ -180,7 +180,7 @@ pub enum Refusal {
         request: String,
     },
     /// The crate belongs to another user.
-    #[error("the crate `{name}` belongs to {owner} here, the key to {user}")]
+    #[error("the crate `{name}` belongs to {owner}, but the key belongs to {user}")]
     NotOwner { name: String, owner: String, user: String },
     /// Owners cannot be changed: an owners token covers neither the people nor the direction.
     #[error(

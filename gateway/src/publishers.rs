@@ -148,13 +148,15 @@ pub(crate) enum IdentityError {
     #[error(transparent)]
     Token(#[from] BadIdentityToken),
     /// It is for another registry.
-    #[error("the identity token is for `{token}`, and here it has to be for `{wanted}`")]
+    #[error("the identity token is for `{token}`, but it must be for `{wanted}`")]
     Audience { token: String, wanted: String },
     /// It is of a publisher's repository, and something else does not fit.
     #[error("this job is not the publisher {publisher}: {mismatch}")]
     Mismatch { publisher: String, mismatch: Mismatch },
     /// It is not clear whose it is.
-    #[error("both {one} and {other} fit this identity: the registry's administrator leaves one of them")]
+    #[error(
+        "both {one} and {other} match this identity: the registry's administrator must remove one of them"
+    )]
     Several { one: String, other: String },
 }
 

@@ -50,10 +50,10 @@ pub enum RecordError {
     #[error("cannot read the crate file")]
     File(#[from] io::Error),
     /// The crate file has another checksum.
-    #[error("the crate file has the checksum {found}, the token was signed for {signed}")]
+    #[error("the crate file has the checksum {found}, but the token was signed for {signed}")]
     Checksum { found: Checksum, signed: Checksum },
     /// The version is gone.
-    #[error("the version is missing in the index: it was removed")]
+    #[error("the version is missing from the index: it was removed")]
     VersionMissing,
     /// The crate file is one that the gateway would not take today, so its metadata cannot be made from it.
     #[error(transparent)]
@@ -62,7 +62,7 @@ pub enum RecordError {
     #[error(transparent)]
     Line(#[from] Mismatch),
     /// The index gives it another age than the log: cargo may be told to wait until a version is old enough.
-    #[error("the index says that it was published at {}, and the log says {logged}", escaped(said))]
+    #[error("the index says that it was published at {}, but the log says {logged}", escaped(said))]
     Pubtime {
         /// What the index says.
         said: String,

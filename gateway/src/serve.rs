@@ -97,7 +97,7 @@ impl StartError {
             Self::Threads(_) | Self::Witnesses(_) => return None,
             Self::Listen { source, .. } => return Some(instead_of_listening(source).to_owned()),
             Self::Url(_) => {
-                "set `url` (or --url) to the address that cargo's users will have, such as https://crates.example.org"
+                "set `url` (or --url) to the address that cargo's users will use, such as https://crates.example.org"
             }
             Self::Tls(_) => "give the chain of certificates and the private key, both in PEM",
             Self::Bounds(OutOfBounds { name: "listen", .. }) => {
@@ -115,13 +115,13 @@ impl StartError {
 fn instead_of_listening(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program has this port, unless `listen` and `metrics` are the same; stop it, or take another port"
+            "another program has this port, unless `listen` and `metrics` are the same; stop it, or choose another port"
         }
         io::ErrorKind::AddrNotAvailable => "`listen` and `metrics` must be addresses of this computer",
         io::ErrorKind::PermissionDenied => {
-            "a port below 1024 wants CAP_NET_BIND_SERVICE; take a higher one, with a proxy in front"
+            "a port below 1024 needs CAP_NET_BIND_SERVICE; choose a higher one, with a proxy in front"
         }
-        _ => "take another address or port",
+        _ => "choose another address or port",
     }
 }
 
@@ -197,7 +197,7 @@ impl Gateway {
         if let Upstream::BuiltIn(_) = *app.upstream
             && let Err(error) = runtime.block_on(app.changes.settle_together(store.now()))
         {
-            tracing::error!(%error, "what came of some changes is not on record yet");
+            tracing::error!(%error, "the outcome of some changes is not recorded yet");
         }
         let (stop, stopped) = watch::channel(());
         let operators_address = operators.as_ref().map(|(_, address)| *address);
@@ -221,7 +221,7 @@ fn opened(config: &Config) -> Result<Store, StoreError> {
         match opened {
             Err(error) if error.is_passing() => {
                 let (cause, hint) = (with_causes(&error), error.hint());
-                tracing::warn!(cause, hint, "the store's database cannot be used yet, and is waited for");
+                tracing::warn!(cause, hint, "the store's database cannot be used yet; waiting for it");
                 thread::sleep(TRIED_AGAIN);
             }
             opened => return opened,
@@ -276,7 +276,7 @@ impl Running {
         match &self.tls {
             Some(tls) => tls.reload(),
             None => tracing::info!(
-                "there is no certificate to be read again; the configuration is read at a start"
+                "there is no certificate to reload; the configuration is read only at the start"
             ),
         }
     }

@@ -61,7 +61,7 @@ impl NotMade {
         let hint = match self.source.kind() {
             io::ErrorKind::PermissionDenied => "permission denied: use sudo, or name a folder of your own",
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                "make room, and run the same command again: it makes what is missing"
+                "free some space, and run the same command again: it makes what is missing"
             }
             _ => return None,
         };
@@ -106,7 +106,7 @@ fn make_config(path: &Path, content: &str) -> io::Result<bool> {
 
 /// Tells the administrator what was made.
 fn made(path: &Path, made: bool) -> String {
-    format!("{}: {}\n", path.display(), if made { "made" } else { "was there already" })
+    format!("{}: {}\n", path.display(), if made { "made" } else { "already there" })
 }
 
 /// Reads a user's token for the registry behind from a hidden prompt, or from the first line of standard input.

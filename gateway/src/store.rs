@@ -181,10 +181,10 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// A change has an outcome on record already.
-    #[error("it is on record already what came of {0}")]
+    #[error("the outcome of {0} is already recorded")]
     Settled(String),
     /// Pieces of an upload were removed, because another attempt with the same file was given up.
-    #[error("another attempt with the same file was given up during this upload, and took pieces of it away")]
+    #[error("another attempt with the same file was abandoned during this upload, and removed parts of it")]
     PiecesGone,
     /// The log had a change, and has lost it.
     #[error("the audit log has lost {0}, with its end")]
@@ -202,9 +202,7 @@ pub enum StoreError {
     #[error("there is no store in this PostgreSQL")]
     NotMade,
     /// The log was signed, and the key is not there. A new key would make the log look as if it were another's.
-    #[error(
-        "the audit log was signed with a key that is lost, or another one is in its place: that of generation {generation}"
-    )]
+    #[error("the key that signed the audit log (generation {generation}) is lost or was replaced")]
     LogKeyLost { generation: u64 },
     /// The store is served elsewhere now.
     #[error("this store was moved to {to}")]
@@ -213,7 +211,7 @@ pub enum StoreError {
     #[error("this store is a copy of {from} that is not complete")]
     Incomplete { from: String },
     /// There is something in the store that a copy is to be made into.
-    #[error("there is a store already where the copy is to be")]
+    #[error("there is already a store at the destination")]
     NotEmpty,
     /// The log does not have what this gateway has seen in it.
     #[error(
@@ -237,7 +235,7 @@ pub enum StoreError {
     #[error("{0} owns the tables, and can give itself every right")]
     OwnRole(String),
     /// There is no key file for the secrets in a PostgreSQL.
-    #[error("a store in a PostgreSQL has its secrets sealed with a key file, and none is named")]
+    #[error("a store in a PostgreSQL has its secrets sealed with a key file, but none was given")]
     NoKeyFile,
     /// The key file, or what is sealed with it.
     #[error(transparent)]
@@ -246,7 +244,7 @@ pub enum StoreError {
     #[error("the system gives no random bytes")]
     Random,
     /// The key is registered already.
-    #[error("the key {id} is registered already, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
+    #[error("the key {id} is already registered, for {user}{}", if *.revoked { ", and revoked" } else { "" })]
     KeyKnown { id: String, user: String, revoked: bool },
     /// There are too few characters to name a key.
     #[error("`{0}` is too short to name a key: give at least 8 characters of its id")]
@@ -258,7 +256,7 @@ pub enum StoreError {
     #[error("several key ids begin with `{0}`")]
     KeyAmbiguous(String),
     /// The key is revoked already.
-    #[error("the key {0} is revoked already")]
+    #[error("the key {0} is already revoked")]
     KeyRevoked(String),
     /// A machine's key gets no other role, and no other key gets that of a machine's.
     #[error(
@@ -266,13 +264,13 @@ pub enum StoreError {
     )]
     StageKey { id: String, role: Role },
     /// There is a publisher of this name.
-    #[error("there is a publisher {0} already")]
+    #[error("there is already a publisher {0}")]
     PublisherKnown(String),
     /// There is no publisher of this name.
     #[error("there is no publisher {0}")]
     PublisherUnknown(String),
     /// There is a user of this name.
-    #[error("there is a user {0} already")]
+    #[error("there is already a user {0}")]
     UserKnown(String),
     /// There is no user of this name.
     #[error("there is no user {0}")]
@@ -339,7 +337,7 @@ impl StoreError {
             }
             Self::NoState => Some("name it as `state` in [postgres], or give the unit a StateDirectory=".to_owned()),
             Self::State { path } => Some(format!(
-                "look whether another program has written it; without {} the gateway starts, and knows of no loss before that",
+                "check whether another program wrote to it; if you remove {}, the gateway starts, but does not notice an earlier loss",
                 path.display()
             )),
             Self::Differs(difference) => Some(format!(
@@ -366,10 +364,10 @@ impl StoreError {
                  is lost for good, `registry-gateway store accept-restore` begins a new generation of the log with a new key, which \
                  whoever checks the log has to accept"
             )),
-            Self::LogKey(_) => Some("look at the key of the log in the store's folder".to_owned()),
-            Self::UserUnknown(user) => Some(format!("`registry-gateway user list` shows who is; `registry-gateway user add {user}` adds them")),
+            Self::LogKey(_) => Some("check the log's key in the store's folder".to_owned()),
+            Self::UserUnknown(user) => Some(format!("`registry-gateway user list` shows all users; `registry-gateway user add {user}` adds this one")),
             Self::UserRemoved { user, .. } => Some(format!(
-                "give another person another name; if it is the same one again: `registry-gateway user add --again {user}`"
+                "give another person another name; if it is the same person again: `registry-gateway user add --again {user}`"
             )),
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(private::NOT_PERMITTED.to_owned())

@@ -55,13 +55,13 @@ pub enum AddressError {
     #[error("the address of the store has a password in it")]
     Password,
     /// A parameter that would weaken TLS, or that says no more than what holds anyway.
-    #[error("the address of the store has `{0}`, and TLS is not to be chosen there")]
+    #[error("the address of the store has `{0}`, but TLS settings do not belong there")]
     Tls(String),
     /// A parameter that the gateway sets itself or does not know.
-    #[error("the address of the store has `{0}`, which is not to be set there")]
+    #[error("the address of the store has `{0}`, which does not belong there")]
     Parameter(String),
     /// No user is named.
-    #[error("the address of the store names no user")]
+    #[error("the address of the store has no user")]
     NoUser,
     /// It is another kind of address.
     #[error("a store is a folder or a PostgreSQL, and {0} is neither")]
@@ -85,7 +85,7 @@ impl AddressError {
                  `ca-file` in [postgres]"
             }
             Self::Parameter(_) => {
-                "take it out: the gateway sets time limits itself, and takes only a server that may be written to"
+                "remove it: the gateway sets time limits itself, and uses only a server that it can write to"
             }
             Self::NoUser | Self::Scheme(_) | Self::Malformed(_) => {
                 "write postgres://USER@HOST/DATABASE, with HOST:PORT for another port, or HOST,HOST for several servers; \

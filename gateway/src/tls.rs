@@ -37,7 +37,7 @@ pub enum TlsError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
     /// A file is not PEM, or does not hold what it should.
-    #[error("{} does not hold what it should, in PEM", path.display())]
+    #[error("{} does not contain what it should, in PEM", path.display())]
     Pem { path: PathBuf, source: pem::Error },
     /// The certificate and the key do not belong together, or cannot be used.
     #[error("the certificate and its key cannot be used")]
@@ -97,12 +97,15 @@ impl Tls {
         *read = stamp(&self.files);
         match are_files(&self.files).and_then(|()| load(&self.files)) {
             Ok(config) => {
-                tracing::info!("the certificate was read again");
+                tracing::info!("reloaded the certificate");
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
             }
             Err(error) => {
                 let error = with_causes(&error);
-                tracing::error!(error, "the certificate's files cannot be used; the one from before stays");
+                tracing::error!(
+                    error,
+                    "the certificate's files cannot be used; keeping the previous certificate"
+                );
             }
         }
     }

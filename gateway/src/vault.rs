@@ -76,14 +76,14 @@ impl VaultError {
                     .to_owned(),
             ),
             Self::OpenToOthers(path) => Some(format!("run `chmod 600 {}`", path.display())),
-            Self::NotAKey(_) => Some("give the file that `registry-gateway init` made".to_owned()),
+            Self::NotAKey(_) => Some("use the file that `registry-gateway init` made".to_owned()),
             Self::Sealed(user) => Some(format!("set it again with `registry-gateway credential set {user}`")),
             Self::SealedSecret(_) => Some(
                 "give the key file that the store was first served with, as `key-file` in [postgres]; docs/gateway.md says what \
                  to do if it is lost"
                     .to_owned(),
             ),
-            Self::NotACredential => Some("copy the token alone".to_owned()),
+            Self::NotACredential => Some("copy only the token".to_owned()),
         }
     }
 }

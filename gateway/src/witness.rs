@@ -76,7 +76,7 @@ pub enum WitnessError {
     Damaged { path: PathBuf, origin: Origin },
     /// A log's name cannot be an origin.
     #[error(
-        "{0} is not the key of a log: it has to be one for checkpoints (type 1), and its name the log's origin"
+        "{0} is not the key of a log: it must be a key for checkpoints (type 1), named after the log's origin"
     )]
     NotALog(Verifier),
     /// Two keys for one log.
@@ -112,8 +112,8 @@ impl WitnessError {
                  another key, and tell those who name this one"
                     .to_owned(),
             ),
-            Self::NotALog(_) => Some("give what the registry's /log/key answers".to_owned()),
-            Self::Listen { .. } => Some("take another address or port".to_owned()),
+            Self::NotALog(_) => Some("use the answer of the registry's /log/key".to_owned()),
+            Self::Listen { .. } => Some("choose another address or port".to_owned()),
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(private::NOT_PERMITTED.to_owned())
             }
@@ -129,19 +129,19 @@ pub(crate) enum NotCosigned {
     #[error(transparent)]
     Syntax(Error),
     /// Nobody has named this log.
-    #[error("this log is not known here")]
+    #[error("this log is unknown here")]
     UnknownLog,
     /// The log's key has not signed it.
-    #[error("the checkpoint is not signed by the log's key that is known here")]
+    #[error("the checkpoint is not signed by the log's key as it is known here")]
     NotSigned,
     /// It does not continue what was cosigned.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// It cannot be made durable.
-    #[error("the checkpoint cannot be written down")]
+    #[error("the checkpoint cannot be stored")]
     Disk(#[from] io::Error),
     /// The clock is not set.
-    #[error("the time is not known here")]
+    #[error("the time is unknown here")]
     Clock,
 }
 
@@ -210,7 +210,7 @@ impl Witness {
         let tree = request.continues(*latest).inspect_err(|refusal| {
             if *refusal == Refusal::Inconsistent {
                 let checkpoint = request.checkpoint().unverified().to_string();
-                tracing::warn!(checkpoint, cosigned = ?*latest, "a log has signed what does not continue it, or sent another proof");
+                tracing::warn!(checkpoint, cosigned = ?*latest, "a log signed something that does not continue it, or sent a wrong proof");
             }
         })?;
         note.cosign(&self.cosigner, time).map_err(|_| NotCosigned::Clock)?;

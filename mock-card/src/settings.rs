@@ -118,7 +118,7 @@ impl CardSettings {
         match saved {
             Some(path) => {
                 if !path.is_file() {
-                    return Err(StartError::file(path, std::io::Error::other("it is no ordinary file")));
+                    return Err(StartError::file(path, std::io::Error::other("it is not a regular file")));
                 }
                 let text = std::fs::read_to_string(path).map_err(|error| StartError::file(path, error))?;
                 card.restore(&text)?;

@@ -109,11 +109,11 @@ fn control_lines_are_answered() {
         ("unplug", "ok"),
         ("unplug", "error the reader is unplugged"),
         ("plug", "ok"),
-        ("plug 7", "error the reader is plugged in already"),
+        ("plug 7", "error the reader is already plugged in"),
         ("remove", "ok"),
         ("reset", "error the card is not in the reader"),
         ("insert", "ok"),
-        ("insert", "error the card is in the reader already"),
+        ("insert", "error the card is already in the reader"),
         ("reset", "ok"),
         ("power-off", "ok"),
         ("hold exclusive", "ok"),
@@ -241,7 +241,7 @@ fn sockets_are_for_this_user_only_and_replace_no_file() {
         std::fs::write(&file, "precious").unwrap();
         let output = mock_card().args(["serve", option, path(&file)]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&output.stderr).contains("this is no socket"), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("this is not a socket"), "{output:?}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only that file is left");

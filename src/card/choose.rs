@@ -119,7 +119,7 @@ fn choice(serial: Option<Serial>, known: &KnownCards) -> String {
 pub(super) fn name(serial: Option<Serial>) -> String {
     match serial {
         Some(serial) => format!("YubiKey {serial}"),
-        None => "a YubiKey that does not tell its number".to_owned(),
+        None => "a YubiKey that does not report its serial number".to_owned(),
     }
 }
 
@@ -128,7 +128,7 @@ fn printed_serial(access: Access<'_>) -> Result<Serial, Error> {
     if !access.ui.is_interactive() {
         return Err(Error::SerialNeeded);
     }
-    let question = "This YubiKey does not tell its number. What is printed on it? ";
+    let question = "This YubiKey does not report its serial number. Which number is printed on it? ";
     let answer = access.ui.ask(question, access.settings.wait.pin_prompt())?;
     answer.trim().parse().map(Serial).map_err(|_| Error::SerialNeeded)
 }

@@ -109,7 +109,7 @@ fn first_in_order(
             None if !known.is_empty() => {
                 for busy in looks.unanswered() {
                     access.ui.note(format_args!(
-                        "another program is using one of the YubiKeys ({}); going on without it",
+                        "another program is using one of the YubiKeys ({}); continuing without it",
                         escape(&busy.to_string())
                     ));
                 }

@@ -162,7 +162,7 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
         let Some((spare, reader)) = find::present(self.access, &others) else {
             return Err(Error::UseAnother { error: Box::new(error), others: others.for_display() });
         };
-        self.access.ui.warn(format_args!("{error}; going on with YubiKey {spare}"));
+        self.access.ui.warn(format_args!("{error}; continuing with YubiKey {spare}"));
         // The PIN command is asked for one PIN of each card.
         *self.pins = PinSource::new(self.access.settings, self.access.ui);
         (self.reader, self.cards) = (reader, others);
@@ -184,7 +184,7 @@ impl<K: Clone + Send + 'static> Attempts<'_, '_, K> {
             }
             Obstacle::NotTouched { .. } if self.touch_again && self.pins.somebody_is_there() => {
                 self.touch_again = false;
-                self.access.ui.aloud().warn("it was not touched in time; once more");
+                self.access.ui.aloud().warn("it was not touched in time; asking once more");
             }
             Obstacle::NotTouched { serial } => return Err(Error::NotTouched { serial }),
             Obstacle::OtherCard { found } => return Err(self.cards.wrong_card(&found)),
@@ -233,7 +233,7 @@ impl<K: Clone, T, O: FnMut(&mut Piv<'_>, &K) -> Result<T, Error>> Transaction<K,
             self.telling.ui.say(&announcement.text);
             if (key.pin, key.touch) == (PinPolicy::Never, TouchPolicy::Never) {
                 // By the person's choice, or because another program has changed the enrollment.
-                self.telling.ui.warn("as it is enrolled, this key asks for neither PIN nor touch");
+                self.telling.ui.warn("according to its enrollment, this key asks for neither PIN nor touch");
             }
         }
         match key.satisfy_pin_policy(piv, self.pin.as_deref())? {

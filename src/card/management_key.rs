@@ -44,7 +44,7 @@ impl SurveyedCard<'_> {
             let (tried, management) = (Arc::clone(&key), self.management());
             match self.look(move |piv| management.authenticate(piv, &tried)) {
                 Err(Error::ManagementKeyNotTouched { .. }) if std::mem::take(&mut once_more) => {
-                    self.access.ui.warn("it was not touched in time; once more");
+                    self.access.ui.warn("it was not touched in time; asking once more");
                 }
                 result => return result.map(|()| key),
             }

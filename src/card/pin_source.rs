@@ -109,7 +109,7 @@ impl<'a> PinSource<'a> {
         match why {
             Why::EveryTime => Some("this key asks for its PIN every time"),
             Why::NotVerified if earlier => Some(
-                "the card has forgotten the PIN: it does when no program has used it for about 5 seconds, or another application on it was used",
+                "the card has forgotten the PIN, as it does after about 5 seconds without use or when another of its applications is used",
             ),
             Why::NotVerified => None,
         }

@@ -185,6 +185,9 @@ mod tests {
         assert_eq!(old.ykman("piv info"), "ykman piv info");
         let new = state(Some(Serial(12_345_678)), true, Version::new(5, 7, 4));
         assert_eq!(new.ykman("piv info"), "ykman --device 12345678 piv info");
-        assert_eq!(state(None, false, old.firmware).name(), "a YubiKey that does not tell its number");
+        assert_eq!(
+            state(None, false, old.firmware).name(),
+            "a YubiKey that does not report its serial number"
+        );
     }
 }

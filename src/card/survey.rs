@@ -115,12 +115,12 @@ impl<'a> SurveyedCard<'a> {
         }
         if self.has_default_puk {
             self.access.ui.warn(format_args!(
-                "YubiKey {serial} still has the default PUK: whoever finds it can set a new PIN; choose one: `ykman piv access change-puk`"
+                "YubiKey {serial} still has the default PUK: anyone who finds it can set a new PIN; choose one: `ykman piv access change-puk`"
             ));
         }
         if firmware < EUCLEAK_MENDED {
             self.access.ui.warn(format_args!(
-                "YubiKey {serial} has firmware {firmware}: who holds it in a laboratory can extract its keys (YSA-2024-03); keep it in sight, or use firmware 5.7"
+                "YubiKey {serial} has firmware {firmware}: a laboratory that has the key can extract its private keys (YSA-2024-03); keep it in sight, or use firmware 5.7"
             ));
         }
         Ok(())

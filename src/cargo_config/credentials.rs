@@ -203,15 +203,15 @@ fn remove_from(table: &mut dyn TableLike, keys: &[String]) -> Option<()> {
 fn obstacle(metadata: &fs::Metadata) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt as _;
     if metadata.is_symlink() {
-        Some("is a link: whatever it leads to, perhaps a repository of yours, has the token")
+        Some("is a symbolic link: the file behind it, perhaps in a repository of yours, has the token")
     } else if !metadata.is_file() {
-        Some("is no ordinary file")
+        Some("is not a regular file")
     } else if metadata.uid() != rustix::process::geteuid().as_raw() {
         Some("belongs to another user")
     } else if metadata.permissions().readonly() {
         Some("is read-only")
     } else if metadata.nlink() > 1 {
-        Some("has a second name, under which the token would stay")
+        Some("has a second hard link, under which the token would remain")
     } else {
         None
     }
@@ -221,7 +221,7 @@ fn obstacle(metadata: &fs::Metadata) -> Option<&'static str> {
 #[cfg(not(unix))]
 fn obstacle(metadata: &fs::Metadata) -> Option<&'static str> {
     if metadata.is_symlink() {
-        Some("is a link: whatever it leads to, perhaps a repository of yours, has the token")
+        Some("is a symbolic link: the file behind it, perhaps in a repository of yours, has the token")
     } else if metadata.permissions().readonly() {
         Some("is read-only")
     } else {

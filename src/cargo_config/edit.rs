@@ -158,6 +158,9 @@ fn change(
         wanted: "a table",
     })?;
     edit(table);
+    if table.is_empty() {
+        remove_bare(&mut document, keys);
+    }
     write(file, &ending_as(&before, Zeroizing::new(document.to_string())))
 }
 
@@ -185,6 +188,23 @@ fn table_at<'a>(document: &'a mut DocumentMut, keys: &[&str]) -> Option<&'a mut 
         table = item.as_table_like_mut()?;
     }
     Some(table)
+}
+
+/// An empty table is taken out, unless somebody has written a comment to it.
+fn remove_bare(document: &mut DocumentMut, keys: &[&str]) {
+    let Some((last, parents)) = keys.split_last() else { return };
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    for key in parents {
+        let Some(inner) = table.get_mut(key).and_then(Item::as_table_like_mut) else { return };
+        table = inner;
+    }
+    let is_bare = table.get(last).and_then(Item::as_table).is_some_and(|table| {
+        let decor = [table.decor().prefix(), table.decor().suffix()];
+        decor.into_iter().flatten().all(|text| text.as_str().is_some_and(|text| text.trim().is_empty()))
+    });
+    if is_bare {
+        table.remove(last);
+    }
 }
 
 /// A key as TOML has it.

@@ -15,26 +15,26 @@ use crate::text::{escape, escape_path, sentence};
 pub enum Error {
     /// Another program is configured to give a registry's tokens.
     #[error(
-        "cargo asks `{}` for the tokens of `{}`, and does not read this one",
+        "cargo asks `{}` for the tokens of `{}` and does not read this one",
         escape(provider),
         escape(name)
     )]
     AsksAnother { name: String, provider: String },
     /// Somebody else has changed a file meanwhile.
-    #[error("{} was changed meanwhile", escape_path(file))]
+    #[error("{} was changed in the meantime", escape_path(file))]
     Changed { file: PathBuf },
     /// The credentials name a provider too.
     #[error(
-        "{} has a `credential-provider` for `{}`, which cargo mixes up with the one in config.toml",
+        "{} has a `credential-provider` for `{}`, which cargo confuses with the one in config.toml",
         escape_path(file),
         escape(name)
     )]
     CredentialsNameAProvider { file: PathBuf, name: String },
     /// crates.io takes bearer tokens only.
-    #[error("crates.io takes bearer tokens only, no asymmetric ones")]
+    #[error("crates.io takes only bearer tokens, not signed ones")]
     CratesIo,
     /// What a file includes.
-    #[error("cargo does not take {}: {problem}", escape_path(file))]
+    #[error("cargo does not accept {}: {problem}", escape_path(file))]
     Include {
         /// The file that includes, or is included.
         file: PathBuf,
@@ -42,7 +42,7 @@ pub enum Error {
         problem: IncludeProblem,
     },
     /// Cargo would not take this index URL.
-    #[error("`{}` is no index URL: {problem}", escape(index))]
+    #[error("`{}` is not an index URL: {problem}", escape(index))]
     IndexUrl {
         /// The URL, without its password if it had one.
         index: String,
@@ -63,7 +63,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Two places that cargo cannot merge.
-    #[error("`{}` is a list or a table in one of these places and something else in the other, and cargo refuses both: {}, {}", escape(&.0.key), .0.one, .0.other)]
+    #[error("`{}` is a list or a table in one of these places and something else in the other, so cargo refuses both: {}, {}", escape(&.0.key), .0.one, .0.other)]
     Merge(Box<Clash>),
     /// A URL without a name cannot be configured.
     #[error(
@@ -71,11 +71,11 @@ pub enum Error {
     )]
     NoName,
     /// A credential provider without a program.
-    #[error("`{}` in {origin} names no program, and cargo refuses it", escape(key))]
+    #[error("`{}` in {origin} names no program, so cargo refuses it", escape(key))]
     NoProgram { key: String, origin: Origin },
     /// A URL of a git index, or of a sparse one without its prefix.
     #[error(
-        "`{}` is no index URL: a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
+        "`{}` is not an index URL: a sparse index is written sparse+http…; for a git index give its name in cargo's configuration",
         escape(index)
     )]
     NoSparsePrefix { index: IndexUrl },
@@ -84,7 +84,7 @@ pub enum Error {
     NotOurs { file: PathBuf, problem: &'static str },
     /// A project gives a name that is nothing to the person.
     #[error(
-        "your own configuration does not know `{}`; {origin} says that it is\n    {}",
+        "your own configuration does not have `{}`; {origin} says that it is\n    {}",
         escape(name),
         escape(index)
     )]
@@ -98,10 +98,10 @@ pub enum Error {
     )]
     ProjectDisagrees { name: String, own: IndexUrl, origin: Box<Origin>, theirs: IndexUrl },
     /// Cargo no longer takes another index for crates.io.
-    #[error("{origin} has `index` for crates.io, and cargo refuses that")]
+    #[error("{origin} sets `index` for crates.io, which cargo refuses")]
     RegistryIndex { origin: Origin },
     /// One index URL has several names.
-    #[error("{} have one index URL, and cargo refuses to use either", list(names))]
+    #[error("{} have the same index URL, so cargo refuses to use either", list(names))]
     SeveralNames { names: Vec<String> },
     /// A value of another type than cargo wants.
     #[error("`{}` in {origin} is not {wanted}", escape(key))]
@@ -137,10 +137,10 @@ pub enum IncludeProblem {
     #[error("it includes `{}`, which does not end in `.toml`", escape(path))]
     NotToml { path: String },
     /// The path is a pattern.
-    #[error("it includes `{}`, and cargo takes no patterns", escape(path))]
+    #[error("it includes `{}`, and cargo accepts no patterns", escape(path))]
     Pattern { path: String },
     /// There are too many files.
-    #[error("more files are included than any configuration has")]
+    #[error("it includes too many files")]
     TooMany,
 }
 
@@ -164,10 +164,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::CratesIo => {
-                "its bearer token can be sealed to the card: `yk-cargo seal crates-io`; with --proofs a key signs proofs of what you publish there".into()
+                "`yk-cargo seal crates-io` seals its bearer token to the card; with --proofs a key signs proofs of what you publish there".into()
             }
             Self::ProjectDisagrees { .. } => {
-                "leave the project's folder, or give the index URL instead of the name if you trust it".into()
+                "leave the project's folder, or, if you trust it, give the index URL instead of the name".into()
             }
             Self::UnknownRegistry { like: Some(like), .. } => format!("did you mean `{}`?", escape(like)),
             Self::UnknownRegistry { name, like: None } => format!(
@@ -178,20 +178,20 @@ impl Error {
                 "add `[registries.NAME]` with its `index` to $CARGO_HOME/config.toml first".into()
             }
             Self::AsksAnother { name, .. } => format!(
-                "revoke it and remove it; or, to have it sealed all the same: yk-cargo migrate --registry {}",
+                "revoke it and remove it; or, to seal it anyway: yk-cargo migrate --registry {}",
                 crate::text::foreign_word(name)
             ),
-            Self::Changed { .. } => "the token is sealed and still there in clear: run it again".into(),
+            Self::Changed { .. } => "the token is sealed, but the plaintext one is still there: run the command again".into(),
             Self::CredentialsNameAProvider { .. } => "remove that line first".into(),
             Self::NotOurs { .. } => {
-                "make it a file of your own that you may write; or seal the token with `yk-cargo seal REGISTRY`, and remove it there yourself".into()
+                "make it a file that you own and can write to; or seal the token with `yk-cargo seal REGISTRY`, and remove it from that file yourself".into()
             }
-            Self::Toml { .. } | Self::Shape { .. } | Self::NoProgram { .. } => "mend it; cargo cannot read it either".into(),
-            Self::Include { .. } => "look at `include` in that file".into(),
-            Self::Merge(_) => "write it in the same way in both".into(),
+            Self::Toml { .. } | Self::Shape { .. } | Self::NoProgram { .. } => "fix it; cargo cannot read it either".into(),
+            Self::Include { .. } => "check `include` in that file".into(),
+            Self::Merge(_) => "write it the same way in both".into(),
             Self::RegistryIndex { .. } | Self::SeveralNames { .. } => "remove one of them".into(),
             Self::OnlyInProject { name, .. } => format!(
-                "if you trust it, put `[registries.{}]` with this `index` into $CARGO_HOME/config.toml; in a terminal, `yk-cargo enroll` and `yk-cargo seal` offer to",
+                "if you trust it, add `[registries.{}]` with this `index` to $CARGO_HOME/config.toml; in a terminal, `yk-cargo enroll` and `yk-cargo seal` offer to do that",
                 escape(name)
             ),
             Self::IndexUrl { .. } | Self::NoSparsePrefix { .. } => "copy it from your registry's documentation: sparse+https://…/".into(),

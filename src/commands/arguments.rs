@@ -10,7 +10,7 @@ use crate::piv::{Serial, Slot};
 /// What `enroll` and `seal` may be told about card, registry and cargo.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
+    /// A program that prints the management key in hexadecimal; split at spaces, and run without a shell.
     #[arg(long, value_name = "COMMAND")]
     pub management_key_command: Option<String>,
     /// Allow a registry without TLS that is not on this computer.
@@ -25,14 +25,14 @@ pub struct Setup {
 }
 
 pub(super) fn serial(text: &str) -> Result<Serial, String> {
-    text.parse().map(Serial).map_err(|_| "a serial number is a number, printed on the YubiKey".into())
+    text.parse().map(Serial).map_err(|_| "a serial number is the number printed on the YubiKey".into())
 }
 
 /// Keys are made and adopted there only; the other slots are for logging in, signing mail and the like.
 pub(super) fn retired_slot(text: &str) -> Result<Slot, String> {
     match text.parse() {
         Ok(slot @ Slot::Retired(_)) => Ok(slot),
-        _ => Err("yk-cargo uses the retired slots only, 82 to 95".into()),
+        _ => Err("yk-cargo uses only the retired slots, 82 to 95".into()),
     }
 }
 
@@ -44,15 +44,14 @@ pub(super) fn label(text: &str) -> Result<String, String> {
     if fits {
         Ok(text.to_owned())
     } else {
-        Err("a label has 1 to 64 characters, none of which is invisible or changes the direction of text"
-            .into())
+        Err("a label has 1 to 64 characters, none of them invisible or changing the direction of text".into())
     }
 }
 
 /// RFC 3231, "Setting and storing login information".
 pub(super) fn subject(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(text.to_owned()) } else { Err("a key subject is printable ASCII without blanks".into()) }
+    if fits { Ok(text.to_owned()) } else { Err("a key subject is printable ASCII without spaces".into()) }
 }
 
 pub(super) fn name_and_version(text: &str) -> Result<(CrateName, Version), String> {

@@ -24,16 +24,16 @@ pub struct Audit {
     /// The registry's name in cargo's configuration, or its index URL.
     #[arg(add = candidates::registries())]
     pub registry: String,
-    /// Compare with the checkpoint in this folder, too, which --save-proofs has put there.
+    /// Also compare with the checkpoint that --save-proofs has put into this folder.
     #[arg(long, value_name = "DIR")]
     pub proofs: Option<PathBuf>,
-    /// Keep the checkpoint here, too, to be committed with the lock file.
+    /// Also keep the checkpoint in this folder, to commit it with the lock file.
     #[arg(long, value_name = "DIR")]
     pub save_proofs: Option<PathBuf>,
-    /// Record the log's key in $CARGO_HOME/yk-cargo/signers.toml, after asking; or accept a log that was begun anew.
+    /// Record the log's key in $CARGO_HOME/yk-cargo/signers.toml, after asking; or accept a log that was started anew.
     #[arg(long)]
     pub remember: bool,
-    /// Do not ask, unless a log was begun anew.
+    /// Do not ask, unless a log was started anew.
     #[arg(long, requires = "remember")]
     pub yes: bool,
     /// One JSON object on stdout.
@@ -80,7 +80,7 @@ pub fn run(arguments: &Audit, context: &Context) -> Result<(), Error> {
         LogState::Seen(_) => return Ok(()),
         LogState::KeyUnknown => (
             10,
-            "have whoever runs the registry tell you the key; then `yk-cargo audit REGISTRY --remember` records it",
+            "ask the registry's administrator for the key; then `yk-cargo audit REGISTRY --remember` records it",
         ),
         LogState::Unreachable(_) => (13, "try again when the registry answers"),
         LogState::Refused(refused) => (17, refused.hint()),
@@ -104,7 +104,7 @@ fn tell(state: &LogState, given: Option<&str>) -> Result<(), Error> {
         }
         LogState::KeyUnknown => {
             let given = given.map_or("the registry shows no log".into(), |key| {
-                format!("the registry says that it is {}", escape(key))
+                format!("the registry says that its key is {}", escape(key))
             });
             print(given)
         }

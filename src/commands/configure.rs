@@ -50,7 +50,7 @@ pub(super) fn registry(
                 return Err(Error::Declined);
             }
             let file = context.cargo.add_registry(&name, &index)?;
-            ui.say(format_args!("wrote its index into {}", file.display()));
+            ui.say(format_args!("wrote its index to {}", file.display()));
             Ok(ConfiguredRegistry { index, name: Some(name) })
         }
         registry => registry,
@@ -71,7 +71,7 @@ pub(super) fn provider(
     if !is_set(&cargo, registry)? {
         let change = match cargo.provider_change(registry, &our_command()) {
             Err(error) if choice != Choice::Write => {
-                ui.note(format_args!("cargo does not ask this program yet: {}", error.with_hint()));
+                ui.note(format_args!("cargo does not use yk-cargo yet: {}", error.with_hint()));
                 return Ok(());
             }
             change => change?,
@@ -139,7 +139,7 @@ fn write(
     if let (DecidedBy::Registry, [other]) = (providers.by, &providers.asked[..])
         && choice != Choice::Write
     {
-        ui.warn(format_args!("cargo asks `{}` for tokens of this registry now", other.shown()));
+        ui.warn(format_args!("cargo currently asks `{}` for this registry's tokens", other.shown()));
     }
     let question = format!("Write this into {file}?\n    {section}\n");
     let yes = match choice {
@@ -149,7 +149,7 @@ fn write(
             ui.is_interactive() && ui.agree(&question, context.settings.wait.pin_prompt())?
         }
     };
-    let by_hand = || ui.note(format_args!("cargo will ask this program once {file} has\n    {section}"));
+    let by_hand = || ui.note(format_args!("cargo will use yk-cargo once {file} contains\n    {section}"));
     if !yes {
         by_hand();
         return Ok(false);
@@ -159,7 +159,7 @@ fn write(
     let name = cargo.name_by_url(Scope::Own, registry)?;
     if let Some(variable) = name.as_ref().and_then(|name| name.origin.variable()) {
         ui.note(format_args!(
-            "while {variable} is set, cargo takes this registry for `{}` and reads that section",
+            "while {variable} is set, cargo calls this registry `{}` and reads that section",
             escape(&change.name)
         ));
     }

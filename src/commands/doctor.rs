@@ -34,7 +34,7 @@ pub struct Doctor {
 /// Runs `yk-cargo doctor`.
 ///
 /// # Errors
-/// [`Error::Unwell`] if something was found that has to be mended.
+/// [`Error::Unwell`] if something was found that stops cargo.
 pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
     let surroundings = Surroundings::here();
     let mut findings = Findings::default();
@@ -102,16 +102,17 @@ fn enrollments(context: &Context, findings: &mut Findings) -> Enrollments {
         }
     };
     for pending in &enrollments.pending {
-        let text = format!("slot {} of YubiKey {} was not finished", pending.slot, pending.serial);
+        let text = format!("slot {} of YubiKey {} is unfinished", pending.slot, pending.serial);
         findings.fail(CHECK, text, pending.next_command());
     }
     match enrollments.registries.len() {
-        0 => findings.note(CHECK, "nothing is enrolled yet: yk-cargo enroll REGISTRY"),
+        0 if !enrollments.sealed.is_empty() => findings.ok(CHECK, "none, only sealed tokens"),
+        0 => findings.note(CHECK, "nothing is enrolled yet; to start: yk-cargo enroll REGISTRY"),
         1 => findings.ok(CHECK, "1 registry"),
         count => findings.ok(CHECK, format!("{count} registries")),
     }
     for registry in enrollments.registries.iter().filter(|registry| registry.cards.len() == 1) {
-        let text = format!("`{}` knows one card; {}", name(registry), registry.loss());
+        let text = format!("`{}` has one card; {}", name(registry), registry.loss());
         findings.warn("backup", text, format!("{} --backup", registry.enroll_command()));
     }
     enrollments

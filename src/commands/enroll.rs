@@ -40,8 +40,7 @@ pub struct Enroll {
     /// The registry's name in cargo's configuration, or its index URL.
     #[arg(add = candidates::registries())]
     pub registry: String,
-    /// Never ask: take the defaults, and fail where a default would be unsafe. The code and the PIN that --invite and
-    /// --endorse-with need have none, and are asked for.
+    /// Never ask: take the defaults, and fail where a default would be unsafe. The code for --invite and the PIN for --endorse-with have no default, and are still asked for.
     #[arg(long)]
     pub yes: bool,
     /// The YubiKey to use, by the number printed on it.
@@ -53,11 +52,10 @@ pub struct Enroll {
     /// The key subject, if the registry gave you one.
     #[arg(long, value_parser = subject)]
     pub subject: Option<String>,
-    /// One key for reads and mutations, for registries that take one key.
+    /// One key for reads and mutations, for registries that accept only one key.
     #[arg(long)]
     pub single_key: bool,
-    /// For crates.io and any registry that takes no signed tokens: one key, which is registered nowhere and signs proofs of what
-    /// you publish there.
+    /// For crates.io and other registries that accept no signed tokens: make one key, which is registered nowhere and signs proofs of what you publish there.
     #[arg(long, conflicts_with_all = ["single_key", "read_touch", "invite", "endorse_with", "subject", "refresh", "same_keys_as"])]
     pub proofs: bool,
     /// Adopt keys that the card already has for this registry, after showing them.
@@ -66,22 +64,20 @@ pub struct Enroll {
     /// Add this card to a registry that is enrolled with another one.
     #[arg(long)]
     pub backup: bool,
-    /// Have the registry take the keys at once, with the code that its administrator gave you: it is the first line of
-    /// standard input, or typed without echo.
+    /// Register the keys at once, with the invite code from the registry's administrator, which is the first line of standard input or typed without echo.
     #[arg(long, conflicts_with_all = ["refresh", "subject"])]
     pub invite: bool,
-    /// Have the registry take the keys at once, because another card of yours that is enrolled there vouches for this
-    /// one; it asks for its PIN and a touch.
+    /// Register the keys at once, because another of your cards that is enrolled there vouches for this one, with its PIN and a touch.
     #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards(), conflicts_with_all = ["refresh", "subject", "invite"])]
     pub endorse_with: Option<Serial>,
-    /// Take this card out of the enrollment as soon as another one has its keys there.
+    /// Remove this card from the enrollment as soon as another one has its keys there.
     #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards(), conflicts_with = "backup")]
     pub replace: Option<Serial>,
-    /// Use the keys that this card has for another registry: for one whose URL has changed.
+    /// Use the keys that this card has for another registry, as when its URL has changed.
     #[arg(long, value_name = "REGISTRY", add = candidates::registries(), conflicts_with_all = ["existing", "replace", "slot", "single_key", "label"])]
     #[arg(conflicts_with_all = ["pin_policy", "touch_policy", "read_touch"])]
     pub same_keys_as: Option<String>,
-    /// Ask an enrolled registry again what it wants: challenges, and how long a token lasts.
+    /// Ask an enrolled registry again what it requires: challenges, and how long a token is valid.
     #[arg(long, conflicts_with_all = ["existing", "backup", "replace", "same_keys_as", "slot", "single_key"])]
     pub refresh: bool,
     /// The slots for the keys: read, publish. [default: the first empty ones from 82]
@@ -96,7 +92,7 @@ pub struct Enroll {
     /// When the read key asks for a touch: never, cached, always.
     #[arg(long, value_name = "POLICY", default_value = "never", add = candidates::touch_policies())]
     pub read_touch: TouchPolicy,
-    /// Enroll although the card still has its default PIN.
+    /// Enroll even if the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
     /// Card, registry and cargo.
@@ -164,7 +160,7 @@ fn called(enrolled: Option<&Card>, wanted: Option<&str>, ui: Ui) -> String {
     let Some(card) = enrolled else { return wanted.map_or_else(label::usual, ToOwned::to_owned) };
     if wanted.is_some_and(|wanted| wanted != card.label) {
         ui.warn(format_args!(
-            "--label is left aside: YubiKey {} is called `{}`, as it was when it was enrolled",
+            "--label is ignored: YubiKey {} was enrolled as `{}` and keeps that name",
             card.serial,
             escape(&card.label)
         ));
@@ -248,7 +244,7 @@ impl Enrollment<'_> {
             Err(error) if error.is_of_the_card() && !made.is_empty() => {
                 let mut edit = Edit::begin(self.context.cargo.home())?;
                 edit.take_back(&self.registry.index, self.card.serial, made)?;
-                self.ui.warn("the keys that were made are not enrolled");
+                self.ui.warn("the keys were made but are not enrolled");
                 Err(error)
             }
             result => result,
@@ -274,15 +270,15 @@ impl Enrollment<'_> {
         };
         let token = match signed {
             Ok(_) if registry.proofs => {
-                self.ui.say("signed and checked once");
+                self.ui.say("signed once and checked the signature");
                 None
             }
             Ok(signed) => {
-                self.ui.say("signed and checked one read token");
+                self.ui.say("signed a read token and checked it");
                 Some(signed.token)
             }
             Err(Error::NoPin { .. }) => {
-                self.ui.note("no token was signed as a check, since nobody is there to give the PIN");
+                self.ui.note("no test token was signed, because nobody is there to enter the PIN");
                 None
             }
             Err(error) => return Err(error),
@@ -317,7 +313,7 @@ impl Enrollment<'_> {
             }
             None => {
                 self.ui.note(format_args!(
-                    "once its token is sealed, `cargo publish` has a proof signed: yk-cargo seal {0}; for what is published in another way: yk-cargo sign NAME@VERS --registry {0}",
+                    "after `yk-cargo seal {0}`, `cargo publish` signs a proof too; for versions published in another way: yk-cargo sign NAME@VERS --registry {0}",
                     foreign_word(registry.display_name())
                 ));
                 Ok(())

@@ -13,7 +13,7 @@ pub(super) struct Finding {
     pub(super) verdict: Verdict,
     /// One sentence, safe to show.
     pub(super) text: String,
-    /// One command line that mends it; for what no command can mend, what to do.
+    /// One command line that fixes it; for what no command can fix, what to do.
     pub(super) next: Option<String>,
 }
 

@@ -108,12 +108,12 @@ fn remove(cargo_home: &Path, index: &IndexUrl, settings: &Settings, ui: Ui) -> R
             found.is_some_and(|(_, keys)| keys.iter().all(|(_, found)| *found == Found::Gone))
         });
         if registry.proofs {
-            ui.note("what these keys have signed stays signed: whoever trusts them does so until they take them out of their list");
+            ui.note("what these keys have signed stays valid for those who trust them, until they remove the keys from their lists");
         } else if all_gone {
-            ui.note("the registry still trusts these keys: have them revoked there");
+            ui.note("the registry still accepts these keys: have them revoked there");
         } else {
             ui.note(format_args!(
-                "the registry still trusts these keys: have them revoked there, or take them back with `yk-cargo enroll {} --existing`",
+                "the registry still accepts these keys: have them revoked there, or enroll them again with `yk-cargo enroll {} --existing`",
                 foreign_word(registry.display_name())
             ));
         }
@@ -130,7 +130,7 @@ fn unset_provider(cargo_home: &Path, index: &IndexUrl, ui: Ui) {
     let here = std::env::current_dir().unwrap_or_default();
     let cargo = CargoConfig::new(cargo_home.to_owned(), here);
     match cargo.unset_provider(&ConfiguredRegistry { index: index.clone(), name: None }) {
-        Ok(true) => ui.say("took its `credential-provider` out of cargo's configuration"),
+        Ok(true) => ui.say("removed its `credential-provider` from cargo's configuration"),
         Ok(false) => {}
         Err(error) => ui.warn(format_args!(
             "its `credential-provider` stays in cargo's configuration: {}",

@@ -122,7 +122,7 @@ fn as_text(claims: &Claims, footer: &Footer) -> String {
 fn aligned(mut lines: Vec<(&str, String)>) -> String {
     lines.push((
         "verified",
-        "no: anybody can write this; only the registry's copy of the key can tell".into(),
+        "no: anybody can write this, and only the registry's copy of the key can verify it".into(),
     ));
     lines.iter().map(|(name, value)| format!("{name:<10}{value}")).collect::<Vec<_>>().join("\n")
 }

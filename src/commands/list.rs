@@ -38,13 +38,13 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     }
     let ui = Ui::silent();
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
-        ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
+        ui.note("nothing is enrolled yet; to start: yk-cargo enroll REGISTRY");
     }
     for registry in &enrollments.registries {
         print(registry_text(registry))?;
         if registry.cards.len() == 1 {
             ui.note(format_args!(
-                "`{}` knows one card; {}: {} --backup",
+                "`{}` has one card; {}: {} --backup",
                 escape(registry.display_name()),
                 registry.loss(),
                 registry.enroll_command()
@@ -58,7 +58,7 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
         print(sealed_tokens::key_text(key))?;
     }
     if !enrollments.sealed.is_empty() && enrollments.sealing_keys.len() == 1 {
-        ui.note("sealed tokens open with one card; if it is lost, so are they: yk-cargo seal --add-card");
+        ui.note("sealed tokens open with one card only; to add a second one: yk-cargo seal --add-card");
     }
     let cargo = context.cargo.read();
     for served in Served::all(&enrollments) {
@@ -71,7 +71,7 @@ pub fn run(arguments: &List, context: &Context) -> Result<(), Error> {
     }
     for pending in &enrollments.pending {
         ui.warn(format_args!(
-            "slot {} of YubiKey {} was not finished: {}",
+            "slot {} of YubiKey {} is unfinished: {}",
             pending.slot,
             pending.serial,
             pending.next_command()

@@ -14,7 +14,7 @@ const MORE: &str = include_str!("man/yk-cargo.roff");
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct Man {
-    /// The folder for the pages; it is made if it is not there.
+    /// The folder for the pages; it is created if necessary.
     pub directory: PathBuf,
 }
 

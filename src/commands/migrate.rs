@@ -35,7 +35,7 @@ pub struct Migrate {
     /// With it, a token in a project's `.cargo/config.toml` is migrated too.
     #[arg(long, add = candidates::registries())]
     pub registry: Option<String>,
-    /// The tokens of all registries; so it is without --registry.
+    /// The tokens of all registries, which is also the default.
     #[arg(long, conflicts_with = "registry")]
     pub all: bool,
     /// Show what would be done, and do nothing.
@@ -47,10 +47,10 @@ pub struct Migrate {
     /// The YubiKey to make the key on, by the number printed on it, if there is no key yet.
     #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards())]
     pub serial: Option<Serial>,
-    /// Make a key although the card still has its default PIN.
+    /// Make a key even if the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
-    /// A program that prints the management key in hexadecimal; split at blanks, run without a shell.
+    /// A program that prints the management key in hexadecimal; split at spaces, and run without a shell.
     #[arg(long, value_name = "COMMAND")]
     pub management_key_command: Option<String>,
 }
@@ -61,20 +61,20 @@ pub struct Migrate {
 /// Whatever stopped it. A token that was not reached lies where it lay.
 pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     if arguments.yes && arguments.registry.is_none() && !arguments.all {
-        return Err(Error::Usage("--yes asks nobody: say which with --registry, or --all"));
+        return Err(Error::Usage("--yes cannot ask: name the token with --registry, or add --all"));
     }
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let plan = Plan::make(arguments.registry.as_deref(), context)?;
     plan.show(context, ui)?;
     if let several @ 2.. = plan.moves.len() {
         ui.note(format_args!(
-            "each is opened again before the one in clear is removed; a touch counts for 15 seconds, so that takes {several} touches at most"
+            "each is opened once as a check before the plaintext one is removed; a touch counts for 15 seconds, so that takes at most {several} touches"
         ));
     }
     if plan.moves.is_empty() || arguments.dry_run {
         return Ok(());
     }
-    if !arguments.yes && !ui.confirm("Go on?", context.settings.wait.pin_prompt())? {
+    if !arguments.yes && !ui.confirm("Continue?", context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
     }
     let readers = access::readers(&context.settings.wait);
@@ -95,7 +95,11 @@ pub fn run(arguments: &Migrate, context: &Context) -> Result<(), Error> {
     };
     for moving in &plan.moves {
         migrate(moving, &sealer).inspect_err(|_| {
-            ui.note(format_args!("the token of `{}` is still in clear in {}", moving.name(), moving.files()));
+            ui.note(format_args!(
+                "the plaintext token of `{}` is still in {}",
+                moving.name(),
+                moving.files()
+            ));
         })?;
     }
     advise(&plan.moves, &sealer)
@@ -139,7 +143,7 @@ fn see_that_it_opens(sealed: &SealedToken, moving: &Move, sealer: &Sealer<'_>) -
     if opened.expose() != moving.token.expose() {
         return Err(Error::SealedIsAnother { registry: moving.name() });
     }
-    sealer.ui.say("opened it again: it is the same");
+    sealer.ui.say("opened it as a check: it is the same");
     Ok(())
 }
 
@@ -149,11 +153,11 @@ fn advise(moves: &[Move], sealer: &Sealer<'_>) -> Result<(), Error> {
     for moving in moves {
         let name = moving.name();
         let word = foreign_word(&name);
-        ui.warn(format_args!(
-            "cargo now gets the token of `{name}` from the card alone; the way back: yk-cargo unseal {word} --restore"
+        ui.note(format_args!(
+            "from now on cargo gets the token of `{name}` from the card; to undo this: yk-cargo unseal {word} --restore"
         ));
         ui.warn(format_args!(
-            "it lay in clear, and backups may still have it: make a new one at the registry, revoke this one, and then: yk-cargo seal {word} --rotate"
+            "backups may still have the plaintext token: make a new one at the registry, revoke this one, and then run: yk-cargo seal {word} --rotate"
         ));
         moving.tell_what_shadows_it(ui);
     }

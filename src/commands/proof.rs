@@ -45,7 +45,7 @@ pub struct To {
     /// The file to write. [default: NAME-VERS.json in this folder]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
 }
@@ -125,7 +125,7 @@ fn own(
         holds(proof, index, name, version).map_err(not_saved)?;
         to.write(proof, bytes)?;
         if listed.is_none() {
-            Ui::silent().note("its index is a git repository, which was not asked whether it has this file");
+            Ui::silent().note("its index is a git repository, so it was not checked for this file");
             return Ok(());
         }
         kept.write(index, name, version, bytes)
@@ -141,7 +141,7 @@ fn own(
     }
     match (signed.first(), listed) {
         (Some(other), Some(listed)) => is_of(&other.proof, listed),
-        (Some(_), None) => Err(not_saved("several files of this version were signed for".to_owned())),
+        (Some(_), None) => Err(not_saved("proofs for several files of this version exist".to_owned())),
         (None, _) => Err(no_proof(name, version)),
     }
 }
@@ -222,7 +222,7 @@ impl To {
         })?;
         let ui = Ui::silent();
         ui.say(format_args!("saved the proof of {name} {version} in {}", escape_path(&file)));
-        ui.note(format_args!("it is by {}; whether you trust that key was not asked", proof.public));
+        ui.note(format_args!("it is by {}; whether you trust that key was not checked", proof.public));
         Ok(())
     }
 }

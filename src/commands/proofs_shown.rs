@@ -29,18 +29,17 @@ impl Signed {
         let word = foreign_word(registry.display_name());
         let Some(token) = enrollments.sealed(&registry.index) else {
             return Ok(Self::ByHand {
-                text: format!("no token of `{name}` is sealed, so `cargo publish` has no proof signed"),
+                text: format!("no token of `{name}` is sealed, so `cargo publish` signs no proof"),
                 next: format!("yk-cargo seal {word}"),
             });
         };
         Ok(match Served::from(token).standing(enrollments, cargo)? {
             Standing::Asked { text } => Self::ByPublishing {
-                text: format!("{text}, and a proof of what is published is signed; not with `--token`"),
+                text: format!("{text}, and publishing signs a proof (but not with `--token`)"),
             },
-            Standing::Doubtful { text, next } | Standing::NotAsked { text, next } => Self::ByHand {
-                text: format!("`cargo publish` has no proof signed, or not for certain: {text}"),
-                next,
-            },
+            Standing::Doubtful { text, next } | Standing::NotAsked { text, next } => {
+                Self::ByHand { text: format!("`cargo publish` may sign no proof: {text}"), next }
+            }
         })
     }
 }
@@ -57,10 +56,10 @@ pub(super) fn pending(cargo_home: &Path, enrollments: &Enrollments) -> Result<Ve
             let proof = &pending.proof;
             let command = match enrollments.registry(&proof.index) {
                 Some(registry) => proof.save_command(registry),
-                None => "its registry is not enrolled any more".to_owned(),
+                None => "its registry is no longer enrolled".to_owned(),
             };
             format!(
-                "the proof of {} {} is pending; once it is published: {command}",
+                "the proof of {} {} is pending; after it is published: {command}",
                 proof.name, proof.version
             )
         })

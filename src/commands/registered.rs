@@ -84,7 +84,7 @@ impl Asked<'_> {
         let name = self.registry.display_name();
         let words = words.as_ref().map(|words| format!("\n    it says\n{}", quoted(words)));
         Some(Refusal {
-            text: format!("`{}` does not take the {key} key of YubiKey {serial}", escape(name)),
+            text: format!("`{}` does not accept the {key} key of YubiKey {serial}", escape(name)),
             words: words.unwrap_or_default(),
             next: format!("yk-cargo enroll {} --serial {serial} --invite", foreign_word(name)),
         })

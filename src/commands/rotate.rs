@@ -26,10 +26,10 @@ pub struct Rotate {
     /// The crate, or the beginning of several names and `*`.
     #[arg(value_name = "CRATE", value_parser = crates)]
     pub crates: (Scope, String),
-    /// The number of the card with the key that is trusted until now. Both are enrolled for the registry.
+    /// The number of the card whose key is trusted so far. Both must be enrolled for the registry.
     #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards())]
     pub from: Serial,
-    /// The number of the card whose key takes its place.
+    /// The number of the card whose key replaces it.
     #[arg(long, value_name = "NUMBER", value_parser = serial, add = candidates::cards())]
     pub to: Serial,
 }
@@ -56,7 +56,7 @@ pub fn run(arguments: &Rotate, context: &Context) -> Result<(), Error> {
         escape(&rotation.written),
         escape(&rotation.index)
     ));
-    ui.note("this goes into the signers.toml of projects that build on it; it counts for whoever has `yk-cargo verify --lock --remember` take it");
+    ui.note("add this to the signers.toml of projects that use the crate; it counts for those who accept it with `yk-cargo verify --lock --remember`");
     print(rotation_block(&rotation).trim_end())
 }
 

@@ -30,20 +30,19 @@ const LONGEST_INPUT: u64 = 16 * 1024;
 pub struct Seal {
     /// crates-io, another registry's name in cargo's configuration, or an index URL.
     ///
-    /// The token is asked for at the terminal, without echo; where standard input is no terminal, it is its first line.
+    /// The token is asked for at the terminal, without echo; if standard input is not a terminal, the token is its first line.
     #[arg(required_unless_present = "add_card", add = candidates::registries())]
     pub registry: Option<String>,
     /// Put a new token in place of the sealed one.
     #[arg(long)]
     pub rotate: bool,
-    /// What the token is opened for besides changes: `auth-required` for every read too, `open` for none. Of a token that
-    /// is sealed already nothing else changes. [default: what the registry wants when the token is sealed first]
+    /// What the token is opened for besides changes: `auth-required` for every read too, `open` for none. For a token that is already sealed, nothing else changes. [default: what the registry requires when the token is first sealed]
     #[arg(long, value_name = "READS", value_parser = reads, add = candidates::reads())]
     pub reads: Option<Reads>,
-    /// Have every sealed token open with one more card, which gets a key for it.
+    /// Make every sealed token open with one more card, which gets a key for that.
     #[arg(long, conflicts_with_all = ["registry", "rotate", "reads", "configure", "no_configure", "insecure_http"])]
     pub add_card: bool,
-    /// Do not open the token again to see that it opens, which takes PIN and touch.
+    /// Do not open the token as a check, which needs PIN and touch.
     #[arg(long)]
     pub no_check: bool,
     /// Never ask: take the defaults, and fail where a default would be unsafe.
@@ -58,7 +57,7 @@ pub struct Seal {
     /// The slot for the key. [default: the last empty one, from 95 downward]
     #[arg(long, value_name = "SLOT", add = candidates::slots())]
     pub slot: Option<Slot>,
-    /// Make a key although the card still has its default PIN.
+    /// Make a key even if the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
     /// Card, registry and cargo.
@@ -119,7 +118,7 @@ fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<()
     for left in cargo.clear_tokens() {
         if cargo.is_token_of(&left, registry)? {
             ui.warn(format_args!(
-                "{} still has a token for `{}` in clear: remove it, and revoke it at the registry if it is another one",
+                "{} still has a plaintext token for `{}`: remove it, and if it is another one, revoke it at the registry",
                 escape_path(&left.file),
                 escape(&left.registry)
             ));
@@ -131,7 +130,7 @@ fn advise(registry: &ConfiguredRegistry, context: &Context, ui: Ui) -> Result<()
 /// Says that a token which opens with one card only is lost with that card.
 pub(super) fn warn_of_one_card(context: &Context, ui: Ui) -> Result<(), Error> {
     if Enrollments::load(context.cargo.home())?.sealing_keys.len() == 1 {
-        ui.note("with this card lost, the token is lost: make a new one then, or add a second card now: yk-cargo seal --add-card");
+        ui.note("if this card is lost, so is the token; to add a second card: yk-cargo seal --add-card");
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub struct Sign {
     /// Compare with a git repository, file for file, at the commit that the crate file names.
     #[arg(long, value_name = "DIR")]
     pub source: Option<PathBuf>,
-    /// The cargo that makes Cargo.toml of git's again, split at blanks: that with which it was packaged.
+    /// The cargo that packaged the crate, split at spaces: it makes Cargo.toml again from the one in git.
     #[arg(long, value_name = "PROGRAM", requires = "source")]
     pub cargo: Option<String>,
     /// Sign what the registry serves without comparing it with anything, and without asking.
@@ -78,12 +78,12 @@ pub fn run(arguments: &Sign, context: &Context) -> Result<(), Error> {
         Some(repository) => {
             let of = (&name, &version);
             if !show_source(&file, of, repository, arguments.cargo.as_deref(), context)? {
-                agreed("Is that as it should be, and is the file to be signed?", context)?;
+                agreed("Is that expected? Sign the file?", context)?;
             }
         }
         None if is_served && !arguments.yes => {
-            ui.note("this is what the registry serves, whoever made it; --source DIR compares it with a git repository");
-            agreed("Sign it all the same?", context)?;
+            ui.note("this is the file that the registry serves, whoever made it; --source DIR compares it with a git repository");
+            agreed("Sign it anyway?", context)?;
         }
         None => {}
     }
@@ -140,14 +140,14 @@ fn in_index(
                 reason: escape(&error.to_string()),
             })?;
     if index.sparse_base().is_none() && *index != CRATES_IO {
-        return Ok("whose index is a git repository, and was not asked");
+        return Ok("whose index is a git repository and was not asked");
     }
     let index_file =
         match Remote::open(index, Some(registry), context).and_then(|remote| remote.index_file(name)) {
             Ok(index_file) => index_file,
             Err(error) => {
                 Ui::silent().warn(format_args!(
-                    "the index cannot be asked, so nothing is compared with it: {}",
+                    "cannot read the index, so nothing is compared with it: {}",
                     sentence(&error)
                 ));
                 return Ok("whose index was not asked");
@@ -174,7 +174,7 @@ pub(in crate::commands) fn show_source(
     let compared = source::compare(file, named, repository, cargo, context.cargo.home())
         .map_err(|why| Error::NotFromSource { why })?;
     ui.say(format_args!(
-        "{} of its files are those of commit {} in {}",
+        "{} of its files are identical to those of commit {} in {}",
         compared.equal,
         compared.commit,
         escape_path(repository)

@@ -39,17 +39,17 @@ pub struct Stage {
 pub enum StageCommand {
     /// List what is staged, and what waits for you.
     List(list::List),
-    /// Show where a version is from, and what is new in it.
+    /// Show where a version comes from, and what is new in it.
     View(view::View),
     /// Show what is new in its files, in a pager.
     Diff(diff::Diff),
     /// Save its crate file.
     Download(download::Download),
-    /// Publish versions: each costs a touch, and one PIN is enough for all.
+    /// Approve versions: each needs a touch, and one PIN is enough for all.
     Approve(approve::Approve),
-    /// Have the registry forget versions.
+    /// Reject versions for good.
     Reject(reject::Reject),
-    /// Make a key in a file, for a machine that is to stage.
+    /// Make a key file for a machine that stages versions.
     NewKey(new_key::NewKey),
     /// Stage crate files with the staging token of cargo's configuration, as a machine does.
     Push(push::Push),

@@ -18,7 +18,7 @@ pub(super) struct Served {
     pub(super) is_sealed: bool,
 }
 
-/// Whether cargo asks this program.
+/// Whether cargo uses yk-cargo.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It does.
@@ -69,14 +69,14 @@ impl Served {
             (_, Ok(detours)) => detours.first().filter(|_| self.is_sealed).map(|Detour { key, origin }| {
                 let key = escape(key);
                 format!(
-                    "{origin} sets `{key}`, so its token is not opened in this folder; next: {}",
+                    "{origin} sets `{key}`, so its token will not be opened in this folder; next: {}",
                     edit(origin)
                 )
             }),
         }
     }
 
-    /// Whether cargo asks this program, in the folder of this configuration.
+    /// Whether cargo uses yk-cargo, in the folder of this configuration.
     ///
     /// # Errors
     /// Cargo refuses its configuration.
@@ -125,7 +125,7 @@ impl Served {
             match cargo.index_of(Scope::Here, name)? {
                 Some(Located { value, origin }) if value == self.registry.index => {
                     let text = format!(
-                        "cargo does not find the settings of `{shown}`, whose URL in {origin} starts with `file:` and no folder"
+                        "cargo cannot find the settings of `{shown}`, whose URL in {origin} starts with `file:` and no folder"
                     );
                     return Ok(NotAsked { text, next: edit(&origin) });
                 }
@@ -133,12 +133,13 @@ impl Served {
                     return Ok(leads_elsewhere(&shown, &escape(&value), &origin));
                 }
                 Some(Located { value, .. }) if enrollments.know(&value) => {
-                    let text = format!("{index} is still enrolled, and `{shown}` has another URL now");
+                    let text = format!("{index} is still enrolled, but `{shown}` now has another URL");
                     return Ok(Doubtful { text, next: self.forget() });
                 }
                 Some(Located { value, .. }) => {
                     let word = foreign_word(name);
-                    let text = format!("`{shown}` now is {}, but enrolled is {index}", escape(&value));
+                    let text =
+                        format!("`{shown}` is now {}, but the enrollment is for {index}", escape(&value));
                     let next = if self.is_sealed {
                         format!("yk-cargo seal {word}")
                     } else {
@@ -151,7 +152,7 @@ impl Served {
         }
         let providers = cargo.providers(Scope::Here, &self.registry)?;
         if let Asked { .. } = self.judge(&providers, &index, cargo)? {
-            return Ok(Asked { text: format!("cargo asks this program for {index}, as for every registry") });
+            return Ok(Asked { text: format!("cargo uses yk-cargo for {index}, as for every registry") });
         }
         Ok(match &self.registry.name {
             Some(name) => NotAsked {
@@ -160,7 +161,7 @@ impl Served {
             },
             None => NotAsked {
                 text: format!(
-                    "{index} has no name in cargo's configuration, and cargo does not ask this program for it"
+                    "{index} has no name in cargo's configuration, and cargo does not use yk-cargo for it"
                 ),
                 next: edit_file(&cargo.home_file()),
             },
@@ -181,7 +182,7 @@ impl Served {
         let text = format!(
             "while {variable} is set, cargo takes `{shown}` for another registry, `{}`, and {}",
             escape(found),
-            if is_asked { "asks this program for that" } else { "does not ask this program" }
+            if is_asked { "uses yk-cargo for that" } else { "does not use yk-cargo" }
         );
         let next = match is_asked {
             _ if cargo.is_in_own_files(name) => unset(variable),
@@ -196,7 +197,7 @@ impl Served {
             Err(Error::CredentialsNameAProvider { file, .. }) => {
                 let name = escape(&file.file_name().unwrap_or_default().to_string_lossy());
                 let text = format!(
-                    "both config.toml and {name} have a credential-provider for {shown}, and cargo mixes them up"
+                    "both config.toml and {name} have a credential-provider for {shown}, which confuses cargo"
                 );
                 return Ok(NotAsked { text, next: format!("remove it from {}", escape_path(&file)) });
             }
@@ -215,17 +216,17 @@ impl Served {
                 return Ok(match before {
                     _ if provider.command.len() > 1 => NotAsked {
                         text: format!(
-                            "cargo gives this program arguments for {shown}, and it takes none: `{command}`"
+                            "cargo passes arguments to yk-cargo for {shown}, which takes none: `{command}`"
                         ),
                         next: self.mend(provider, shown),
                     },
                     _ if provider.file().is_none() => NotAsked {
-                        text: format!("cargo is to run `{command}` for {shown}, which is not there"),
+                        text: format!("cargo is set to run `{command}` for {shown}, which does not exist"),
                         next: self.mend(provider, shown),
                     },
                     Some(before) => Doubtful {
                         text: format!(
-                            "cargo asks `{before}` for the tokens of {shown} before it asks this program"
+                            "cargo asks `{before}` for the tokens of {shown} before it asks yk-cargo"
                         ),
                         next: edit(provider.decided_at()),
                     },
@@ -236,7 +237,7 @@ impl Served {
                 // It has nothing to say where there is no token.
                 if let Some(token) = cargo.token_in_clear(Scope::Here, &self.registry)? {
                     return not_asked(
-                        format!("cargo uses the token for {shown} in {token} before it asks this program"),
+                        format!("cargo uses the token for {shown} in {token} before it asks yk-cargo"),
                         edit(&token),
                     );
                 }
@@ -249,20 +250,22 @@ impl Served {
             }
             before = before.or(Some(command));
         }
-        not_asked(format!("cargo does not ask this program for {shown}"), self.configure(shown))
+        not_asked(format!("cargo does not use yk-cargo for {shown}"), self.configure(shown))
     }
 
     fn asks_another(&self, provider: &Provider, shown: &str) -> String {
         let command = provider.shown();
         match (&provider.alias, &provider.origin) {
             (Some(alias), _) => {
-                format!("`[credential-alias]` in {alias} has cargo ask `{command}` for the tokens of {shown}")
+                format!(
+                    "`[credential-alias]` in {alias} makes cargo ask `{command}` for the tokens of {shown}"
+                )
             }
             (None, Origin::Variable(variable)) => {
-                format!("{variable} has cargo ask another program for {shown}")
+                format!("{variable} makes cargo ask another program for {shown}")
             }
             (None, origin) if origin.is_projects() => {
-                format!("{origin} has cargo ask `{command}` for the tokens of {shown}")
+                format!("{origin} makes cargo ask `{command}` for the tokens of {shown}")
             }
             (None, _) => format!("cargo asks `{command}` for the tokens of {shown}"),
         }
@@ -309,9 +312,9 @@ fn shown(name: &str) -> String {
 
 fn asked(by: DecidedBy, provider: &Provider, shown: &str) -> String {
     match (&provider.origin, by) {
-        (Origin::Variable(variable), _) => format!("{variable} has cargo ask this program for {shown}"),
-        (_, DecidedBy::Global) => format!("cargo asks this program for {shown}, as for every registry"),
-        _ => format!("cargo asks this program for {shown}"),
+        (Origin::Variable(variable), _) => format!("{variable} makes cargo use yk-cargo for {shown}"),
+        (_, DecidedBy::Global) => format!("cargo uses yk-cargo for {shown}, as for every registry"),
+        _ => format!("cargo uses yk-cargo for {shown}"),
     }
 }
 

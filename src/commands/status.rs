@@ -78,13 +78,15 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
         ui.note(line);
     }
     if enrollments.registries.is_empty() && enrollments.sealed.is_empty() {
-        ui.note("nothing is enrolled yet: yk-cargo enroll REGISTRY");
+        ui.note("nothing is enrolled yet; to start: yk-cargo enroll REGISTRY");
     }
     // What is wrong with cargo's files is told by `doctor`.
     for token in cargo.iter().flat_map(Configuration::clear_tokens) {
         let (name, file) = (escape(&token.registry), escape_path(&token.file));
         let word = foreign_word(&token.registry);
-        ui.note(format_args!("{file} has a token for `{name}` in clear: yk-cargo migrate --registry {word}"));
+        ui.note(format_args!(
+            "{file} has a plaintext token for `{name}`; to seal it: yk-cargo migrate --registry {word}"
+        ));
     }
     Ok(())
 }
@@ -202,13 +204,17 @@ impl Outlook {
         match self {
             Self::Asks { serial, asks, verified } => format!(
                 "the next `cargo publish` asks for {asks} (YubiKey {serial}{})",
-                if *verified { "; its PIN is verified until it has been idle for some seconds" } else { "" }
+                if *verified {
+                    "; the card remembers its PIN until it is idle for a few seconds"
+                } else {
+                    ""
+                }
             ),
             Self::Blocked { serial, next } => {
                 format!("cannot publish: the PIN of YubiKey {serial} is blocked; run `{next}`")
             }
             Self::Unread => {
-                format!("to publish, {cards} has to be free: a YubiKey that is there cannot be read now")
+                format!("to publish, {cards} must be free: a YubiKey that is plugged in cannot be read now")
             }
             Self::NoKey { serial } => {
                 format!("cannot publish: no publish key is enrolled on YubiKey {serial}")
@@ -277,7 +283,7 @@ fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
     for card in &registry.cards {
         let here = match Presence::of(card.serial, found) {
             Presence::Here => "plugged in",
-            Presence::Perhaps => "busy, if it is the one that cannot be read",
+            Presence::Perhaps => "possibly the one that is busy and cannot be read",
             Presence::Away => "not plugged in",
         };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));

@@ -23,7 +23,7 @@ pub struct Unseal {
     /// crates-io, another registry's name in cargo's configuration, or an index URL.
     #[arg(add = candidates::registries())]
     pub registry: String,
-    /// Write the token into cargo's credentials in place of sealing it, and have cargo use it from there.
+    /// Write the token back into cargo's credentials, and let cargo use it from there.
     #[arg(long)]
     pub restore: bool,
     /// Do not ask.
@@ -42,9 +42,9 @@ pub fn run(arguments: &Unseal, context: &Context) -> Result<(), Error> {
     let ui = if arguments.yes { Ui::silent() } else { Ui::asking() };
     let shown = escape(token.display_name());
     let question = if arguments.restore {
-        format!("Write the token of `{shown}` in clear into cargo's credentials?")
+        format!("Write the token of `{shown}` into cargo's credentials, in plain text?")
     } else {
-        format!("Print the token of `{shown}` in clear?")
+        format!("Print the token of `{shown}` in plain text?")
     };
     if !arguments.yes && !ui.typed_yes(&question, context.settings.wait.pin_prompt())? {
         return Err(Error::Declined);
@@ -63,9 +63,9 @@ fn restore(token: &SealedToken, opened: &BearerToken, context: &Context, ui: Ui)
     let file: PathBuf = context.cargo.store_token(&registry, opened)?;
     ui.say(format_args!("wrote the token of `{}` into {}", escape(token.display_name()), file.display()));
     if context.cargo.unset_provider(&registry)? {
-        ui.say("cargo no longer asks yk-cargo for it");
+        ui.say("cargo no longer uses yk-cargo for this registry");
     }
     sealed_files::remove(context.cargo.home(), &token.index)?;
-    ui.warn("whoever reads that file can publish in your name");
+    ui.warn("anyone who can read that file can publish in your name");
     Ok(())
 }

@@ -41,7 +41,7 @@ pub struct Verify {
     /// The crate and its version.
     #[arg(value_name = "NAME@VERS", value_parser = name_and_version, required_unless_present_any = ["proof", "lock"])]
     pub version: Option<(CrateName, Version)>,
-    /// Every package of a lock file instead. Nothing is downloaded but proofs, without --deep.
+    /// Check every package of a lock file instead. Without --deep only proofs are downloaded.
     #[arg(
         long,
         value_name = "Cargo.lock",
@@ -56,22 +56,22 @@ pub struct Verify {
     /// The crate file. [default: download it from the registry]
     #[arg(long = "crate", value_name = "FILE.crate")]
     pub crate_file: Option<PathBuf>,
-    /// A proof that was kept; the registry is not asked.
+    /// A proof in a file; the registry is not asked for one.
     #[arg(long, value_name = "FILE", conflicts_with = "lock")]
     pub proof: Option<PathBuf>,
-    /// Look here for proofs first, a folder that --save-proofs has filled.
+    /// Look for proofs in this folder first, where --save-proofs has put them.
     #[arg(long, value_name = "DIR", requires = "lock")]
     pub proofs: Option<PathBuf>,
-    /// Keep every good proof here, to be committed with the lock file.
+    /// Keep every valid proof in this folder, to commit it with the lock file.
     #[arg(long, value_name = "DIR", requires = "lock")]
     pub save_proofs: Option<PathBuf>,
-    /// Ask no registry: only proofs that are kept count.
+    /// Ask no registry: only kept proofs count.
     #[arg(long, requires = "lock")]
     pub offline: bool,
-    /// Download each signed file, too, and compare what the registry's index says of it.
+    /// Also download each signed file, and compare what the registry's index says of it.
     #[arg(long, requires = "lock", conflicts_with = "offline")]
     pub deep: bool,
-    /// A key that you trust; may be given more than once. No other key is trusted then, and your list says only which crates are signed.
+    /// A key that you trust; may be given more than once. Then no other key is trusted, and your list says only which crates must be signed.
     #[arg(long, value_name = "K3PUBLIC")]
     pub key: Vec<PublicKey>,
     /// Record new keys in $CARGO_HOME/yk-cargo/signers.toml, each for its crates, after asking.
@@ -150,10 +150,10 @@ impl Source {
         match self {
             Self::Registry | Self::Listed(_) => None,
             Self::Kept => Some(
-                "a key that only a kept proof names is not recorded: the registry has to answer for it in the same run",
+                "a key that only a kept proof names is not recorded: the registry must confirm it in the same run",
             ),
             Self::Strangers(_) => Some(
-                "a key is not recorded whose proof lies where only the project or the crate says: put the place into `[[proofs]]` of your own list, or the key itself",
+                "a key is not recorded if only the project or the crate says where its proof is: add that place to `[[proofs]]` in your own list, or add the key itself",
             ),
         }
     }
@@ -170,9 +170,9 @@ impl Signer {
             return escape(name);
         }
         let says = match self.source {
-            Source::Registry => "says the registry",
-            Source::Kept => "says a kept proof",
-            Source::Listed(_) | Source::Strangers(_) => "says its proof",
+            Source::Registry => "according to the registry",
+            Source::Kept => "according to a kept proof",
+            Source::Listed(_) | Source::Strangers(_) => "according to its proof",
         };
         match &self.user {
             Some(user) if trust.is_of_another(user, &self.key) => {

@@ -49,7 +49,7 @@ impl Error {
                 "update yk-cargo to the version that wrote it, or a later one".into()
             }
             Self::Content { path, .. } => format!(
-                "mend it, or move {} away and run `yk-cargo enroll REGISTRY --existing`: the keys are still on the card",
+                "fix it, or move {} away and run `yk-cargo enroll REGISTRY --existing`: the keys are still on the card",
                 path.display()
             ),
         }

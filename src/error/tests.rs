@@ -144,6 +144,7 @@ fn all() -> Vec<Error> {
         Error::ManagementKeyNeeded { .. } => [Error::ManagementKeyNeeded { serial: SERIAL }],
         Error::ManagementKeySyntax => [Error::ManagementKeySyntax],
         Error::NoCard { .. } => [Error::NoCard { wanted: "YubiKey 12345678 (laptop key)".into() }],
+        Error::NoOtherCard => [Error::NoOtherCard],
         Error::NoEmptySlot { .. } => [Error::NoEmptySlot { serial: SERIAL, wanted: 2 }],
         Error::NothingToAdopt { .. } => [Error::NothingToAdopt { serial: SERIAL, index: index() }],
         Error::NoKeyForRole { .. } => [Error::NoKeyForRole { registry: "my-reg".into(), role: "publish" }],

@@ -106,12 +106,12 @@ pub enum CertificateError {
     Label(usize),
     /// The index URL has characters that no certificate can carry.
     #[error(
-        "the index URL has characters outside ASCII: write its host name in the form that begins with xn--"
+        "the index URL has characters outside ASCII: write its host name in the form that starts with xn--"
     )]
     Index,
     /// It would not fit onto the card.
     #[error(
-        "the certificate for this key would have {bytes} bytes, more than a YubiKey keeps in one object: the index URL is too long"
+        "the certificate for this key would have {bytes} bytes, more than fits into one object of a YubiKey: the index URL is too long"
     )]
     TooLong {
         /// Of the whole object.

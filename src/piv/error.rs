@@ -23,7 +23,7 @@ pub enum Error {
     #[error("the PIN is blocked")]
     PinBlocked,
     /// `6982`. After a private key operation it means no PIN **or** no touch; the PIN's state tells which.
-    #[error("the card refused: it wants a PIN, a touch or its management key first")]
+    #[error("the card refused: it needs a PIN, a touch or its management key first")]
     NotAuthenticated,
     /// The management key given is not the card's, or the touch that it asks for did not come.
     #[error("the card does not accept this management key")]
@@ -45,7 +45,7 @@ pub enum Error {
     #[error("slot {slot} holds no such key")]
     NoSuchKey { slot: Slot },
     /// The key was imported, or the slot is empty: the card attests only what it generated.
-    #[error("the card attests only keys that it generated, and not the one in slot {slot}")]
+    #[error("the card attests only keys that it generated, which the one in slot {slot}")]
     NotAttestable { slot: Slot },
     /// The attestation key and its certificate cannot be restored, so nothing here changes them.
     #[error("slot f9 holds Yubico's attestation key and is never written to")]
@@ -80,14 +80,16 @@ impl Error {
             }
             Error::PinBlocked => "set a new PIN with the PUK: `ykman piv access unblock-pin`",
             Error::WrongManagementKey | Error::ManagementKeyLength { .. } => {
-                "`ykman piv info` says which management key the card has; a key you do not know can only be replaced by \
-                 resetting PIV"
+                "`ykman piv info` shows which kind of management key the card has; an unknown one can only be \
+                 replaced by resetting PIV"
             }
             Error::CardNotGenuine => "do not use this card",
             Error::CardFull => {
                 "`ykman piv info` lists certificates and keys: delete what you no longer need, then run the command again"
             }
-            Error::Malformed { .. } => "plug the YubiKey in again; if it stays, try another USB port",
+            Error::Malformed { .. } => {
+                "unplug the YubiKey and plug it in again; if that does not help, try another USB port"
+            }
             _ => return None,
         })
     }

@@ -56,14 +56,14 @@ impl fmt::Debug for Pin {
 #[non_exhaustive]
 pub enum PinError {
     /// Fewer than 6 bytes.
-    #[error("a PIN has 6 to 8 characters, this is shorter; it was not sent to the card")]
+    #[error("a PIN has 6 to 8 characters, and this one is shorter; it was not sent to the card")]
     TooShort,
     /// More than 8 characters.
-    #[error("a PIN has 6 to 8 characters, this is longer; it was not sent to the card")]
+    #[error("a PIN has 6 to 8 characters, and this one is longer; it was not sent to the card")]
     TooLong,
     /// At most 8 characters, but more than 8 bytes.
     #[error(
-        "a PIN has 6 to 8 bytes, and this has {bytes}: letters outside ASCII have more than one each; it was not sent to the card"
+        "a PIN has 6 to 8 bytes, and this one has {bytes}, because characters outside ASCII take more than one byte; it was not sent to the card"
     )]
     TooManyBytes {
         /// In UTF-8.
@@ -75,7 +75,7 @@ pub enum PinError {
     )]
     LooksLikeOtp,
     /// A control character.
-    #[error("a PIN has printable characters only; it was not sent to the card")]
+    #[error("a PIN consists of printable characters; it was not sent to the card")]
     NotPrintable,
 }
 

@@ -185,10 +185,10 @@ impl Error {
         | Self::Unreadable { program }) = self;
         match program {
             Secret::Pin => {
-                "YK_CARGO_PIN_COMMAND names a program that prints the PIN alone, in UTF-8; unset it to be asked at the terminal"
+                "YK_CARGO_PIN_COMMAND names a program that prints only the PIN, in UTF-8; unset it to be asked at the terminal"
             }
             Secret::ManagementKey => {
-                "run it by itself to see why; it prints the key in hexadecimal, and nothing else"
+                "run it by itself to see why; it must print the key in hexadecimal, and nothing else"
             }
         }
     }

@@ -28,7 +28,7 @@ impl Provider<'_> {
         pending.make()?;
         let takes = takes(registry, enrollments).map(|asks| format!(": it takes {asks}")).unwrap_or_default();
         self.ui.aloud().say(format_args!(
-            "a proof of this publish is signed, then the token of `{}` is opened{takes}",
+            "signing a proof of this publish, then opening the token of `{}`{takes}",
             escape(registry.display_name())
         ));
         let settings = Settings::load(self.cargo_home)?;
@@ -38,7 +38,7 @@ impl Provider<'_> {
         let proof = Proof::parse(&bytes)?;
         pending.add(&proof, &bytes)?;
         self.ui.note(format_args!(
-            "once it is published, this saves its proof: {}",
+            "after it is published, this saves its proof: {}",
             proof.save_command(registry)
         ));
         Ok(())

@@ -48,14 +48,14 @@ fn version(text: &str) -> Result<semver::Version, Error> {
 pub(super) enum Error {
     #[error("cargo's request is not JSON: {0}")]
     NotJson(serde_json::Error),
-    #[error("cargo's request is not understood: {0}")]
+    #[error("cannot understand cargo's request: {0}")]
     NotUnderstood(serde_json::Error),
-    #[error("cargo speaks version {0} of the protocol, this program version 1")]
+    #[error("cargo uses version {0} of the protocol, but yk-cargo supports version 1")]
     Version(u32),
     /// A name, a version or a checksum that is none.
     #[error(transparent)]
     NoCrate(asymmetric_token::Error),
     /// One that a later cargo has.
-    #[error("cargo asks for an operation that this program does not know")]
+    #[error("cargo asks for an operation that yk-cargo does not know")]
     UnknownOperation,
 }

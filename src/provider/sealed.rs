@@ -141,7 +141,7 @@ impl Provider<'_> {
     pub(super) fn logout_sealed(&self, enrollments: &Enrollments, token: &SealedToken) -> Result<(), Error> {
         sealed_files::remove(self.cargo_home, &token.index)?;
         self.ui.say(format_args!("removed the sealed token of `{}`", escape(token.display_name())));
-        self.ui.note("it is still good at the registry: revoke it there if you no longer need it");
+        self.ui.note("it is still valid at the registry: revoke it there if you no longer need it");
         for key in &enrollments.sealing_keys {
             self.ui.note(format_args!(
                 "the key that it was sealed to stays in slot {} of YubiKey {} ({}), for other tokens",

@@ -11,7 +11,7 @@ pub enum Error {
     #[error("the smart card service is not running")]
     NoService,
     /// The service refuses us (`SCARD_W_SECURITY_VIOLATION`): polkit.
-    #[error("the smart card service does not let you in")]
+    #[error("the smart card service refuses access to you")]
     AccessDenied,
     /// No YubiKey is plugged in.
     #[error("no YubiKey is plugged in")]
@@ -23,10 +23,10 @@ pub enum Error {
     #[error("the YubiKey was unplugged, or does not answer")]
     Gone,
     /// Another program reset the card (`SCARD_W_RESET_CARD`).
-    #[error("another program reset the YubiKey in the middle of the work")]
+    #[error("another program reset the YubiKey during an operation")]
     Reset,
     /// The card has no PIV application, or it is switched off.
-    #[error("PIV is switched off on this YubiKey, or this is no YubiKey")]
+    #[error("PIV is switched off on this YubiKey, or this is not a YubiKey")]
     PivDisabled {
         /// The card lies on an NFC reader. What is switched on there is set apart from USB.
         contactless: bool,
@@ -41,7 +41,7 @@ pub enum Error {
     #[error("the connection to the card readers has ended")]
     Stopped,
     /// The service answered what PC/SC does not define.
-    #[error("the smart card service gave an answer that means nothing ({text})")]
+    #[error("the smart card service gave an answer that makes no sense ({text})")]
     Senseless {
         /// What it answered, with its number.
         text: String,
@@ -73,7 +73,7 @@ impl std::fmt::Display for Waiting {
 }
 
 const ANOTHER_PROGRAM: &str =
-    "close it, or if it is GnuPG's card daemon run `gpgconf --kill scdaemon`; then try again";
+    "close that program (for GnuPG's card daemon: `gpgconf --kill scdaemon`), then try again";
 
 impl Error {
     /// What to do next.
@@ -90,12 +90,12 @@ impl Error {
             Error::AccessDenied => {
                 "over SSH and in services, polkit has to allow org.debian.pcsc-lite.access_pcsc and .access_card for your user"
             }
-            Error::NoReader => "plug it in, and see whether `ykman info` finds it",
+            Error::NoReader => "plug one in, and check that `ykman info` finds it",
             Error::Busy => ANOTHER_PROGRAM,
             Error::Timeout { waiting: Waiting::ForCard } => {
-                "touch the YubiKey if it blinks: another cargo may be waiting for that; else close the other program"
+                "touch the YubiKey if it blinks, because another cargo may be waiting for that; otherwise close the other program"
             }
-            Error::Gone => "plug it in again, then try again",
+            Error::Gone => "plug it back in, then try again",
             Error::Reset => "close other programs that use the YubiKey, then try again",
             Error::PivDisabled { contactless: false } => "switch it on with `ykman config usb --enable PIV`",
             Error::PivDisabled { contactless: true } => {
@@ -112,8 +112,10 @@ impl Error {
                 "restart the smart card service, on Linux with `systemctl restart pcscd.service`"
             }
             Error::Stopped => "try again",
-            Error::Senseless { .. } => "restart the smart card service, or update it if it stays",
-            Error::Other { .. } => "plug the YubiKey in again; if it stays, restart the smart card service",
+            Error::Senseless { .. } => "restart the smart card service; if that does not help, update it",
+            Error::Other { .. } => {
+                "unplug the YubiKey and plug it in again; if that does not help, restart the smart card service"
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ mod tests {
         let text = Error::from(error).to_string();
         assert_eq!(
             text,
-            "the smart card service gave an answer that means nothing (impossible protocol: 0x7)"
+            "the smart card service gave an answer that makes no sense (impossible protocol: 0x7)"
         );
         assert!(matches!(asked(|| Ok(1)), Ok(1)));
         let busy = asked::<()>(|| Err(pcsc::Error::SharingViolation)).unwrap_err();

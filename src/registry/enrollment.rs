@@ -190,7 +190,7 @@ impl<'a> Registration<'a> {
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It does not answer as the protocol says.
-    #[error("{} does not answer as a registry that enrolls keys", escape(url))]
+    #[error("{} does not answer like a registry that enrolls keys", escape(url))]
     Answer { url: String },
     /// It does not say where its API is.
     #[error("the registry does not say where it enrolls keys")]
@@ -203,7 +203,7 @@ pub enum Error {
     Http(#[from] http::Error),
     /// Its nonce cannot be signed.
     #[error(
-        "the registry's nonce has {bytes} bytes; it has to be 1 to {LONGEST_NONCE}, printable ASCII without blanks"
+        "the registry's nonce has {bytes} bytes; it must be 1 to {LONGEST_NONCE} characters of printable ASCII without spaces"
     )]
     Nonce { bytes: usize },
     /// The invite is not good there. Nothing was done yet.
@@ -235,24 +235,24 @@ impl Error {
         match self {
             Self::NotOffered { .. }
             | Self::Api(greeting::Error::NoApi { .. } | greeting::Error::GitIndex) => {
-                "enroll without --invite, and send its administrator the lines that are printed"
+                "enroll without --invite, and send the printed lines to its administrator"
             }
             Self::Nonce { .. } => "nothing was made or signed: tell the registry's administrator",
             Self::OtherIndex { .. } => {
-                "every token names the URL, letter by letter: put the registry's own into $CARGO_HOME/config.toml"
+                "every token names the exact URL: put the registry's own URL into $CARGO_HOME/config.toml"
             }
-            Self::NotInvited { .. } => "no key was made: run the same command again with a good code",
+            Self::NotInvited { .. } => "no key was made: run the same command again with a valid code",
             Self::Refused { status: 409, .. } => {
-                "revoked keys and those of other users stay what they are: `yk-cargo forget REGISTRY`, then enroll again, and \
-                 new ones are made in empty slots"
+                "revoked keys and other users' keys cannot be enrolled again: `yk-cargo forget REGISTRY`, then enroll again, which \
+                 makes new ones in empty slots"
             }
             Self::Refused { status: 403, .. } => {
                 "what the registry asks for is its administrator's choice; keys that were made stay on the card"
             }
             Self::Refused { status: 400 | 401, .. } => {
-                "keys that were made are kept: with a good code, the same command goes on from here"
+                "the keys that were made are kept: run the same command again with a valid code"
             }
-            _ => "keys that were made are kept: the same command goes on from here when the registry answers",
+            _ => "the keys that were made are kept: run the same command again when the registry answers",
         }
     }
 }

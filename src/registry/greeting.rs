@@ -240,13 +240,13 @@ pub fn in_cargos_headers(headers: &[impl AsRef<str>]) -> bool {
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// The API's or the downloads' URL would be less protected than the index.
-    #[error("the index sends us to `{}`, which is less protected than the index itself", escape(url))]
+    #[error("the index refers to `{}`, which is less protected than the index itself", escape(url))]
     LessProtected { url: String },
     /// Cargo's configuration.
     #[error(transparent)]
     CargoConfig(#[from] cargo_config::Error),
     /// Not the `config.json` of an index.
-    #[error("{} is no index configuration", escape(url))]
+    #[error("{} is not an index configuration", escape(url))]
     Config { url: String, source: serde_json::Error },
     /// A git index does not answer questions.
     #[error("its index is a git repository, which cannot be asked; use its sparse index if it has one")]
@@ -261,7 +261,7 @@ pub enum Error {
     #[error("{} does not say where the registry's API is", escape(url))]
     NoApi { url: String },
     /// Somewhere else wants the token.
-    #[error("{} wants a token, and the registry's goes to the host of its index only", escape(url))]
+    #[error("{} wants a token, but the registry's token is sent only to the host of its index", escape(url))]
     TokenElsewhere { url: String },
     /// An answer that says nothing.
     #[error("{} answers with status {status}", escape(url))]
@@ -275,10 +275,10 @@ impl Error {
         match self {
             Self::CargoConfig(error) => error.hint(),
             Self::TokenElsewhere { .. } => {
-                Some("download it with a token that you trust that host with, and give it with --crate or --proof".into())
+                Some("download it with a token that you are willing to show to that host, and pass it with --crate or --proof".into())
             }
             Self::Http(http::Error::Network(_)) => Some(
-                "mend it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into(),
+                "fix it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into(),
             ),
             _ => None,
         }

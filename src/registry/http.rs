@@ -225,26 +225,26 @@ pub enum Error {
     #[error(transparent)]
     Network(#[from] network::Error),
     /// A redirect to another origin, or one too many.
-    #[error("{} sends us on to {}, which is not followed", escape(url), escape(to))]
+    #[error("{} redirects to {}, which is not followed", escape(url), escape(to))]
     Elsewhere { url: String, to: String },
     /// Something answers, but not in HTTP.
-    #[error("what {} answers is not HTTP", escape(url))]
+    #[error("{} does not answer in HTTP", escape(url))]
     NotHttp { url: String, source: Box<ureq::Error> },
     /// Something answers, but not in TLS.
     #[error(
-        "what {} answers is not TLS; look at the registry's URL: is it http://, or another port?",
+        "{} does not answer with TLS; check the registry's URL: is it http://, or another port?",
         escape(url)
     )]
     NotTls { url: String },
     /// Its certificate is of an authority that nobody has told this computer of.
     #[error(
-        "the certificate of {} is of an authority that this computer does not trust; if it is your company's, name its certificate as \
-         `cainfo` in [http] of $CARGO_HOME/config.toml, where cargo reads it too",
+        "the certificate of {} was issued by an authority that this computer does not trust; if that is your company's, set its certificate as \
+         `cainfo` in [http] of $CARGO_HOME/config.toml, which cargo reads too",
         escape(url)
     )]
     UnknownIssuer { url: String },
     /// The answer has no end.
-    #[error("{} answers more than a registry has to say", escape(url))]
+    #[error("{} sent a longer answer than a registry should", escape(url))]
     TooLong { url: String },
     /// No answer in time.
     #[error("{} gave no answer within {} seconds", escape(url), limit.as_secs())]

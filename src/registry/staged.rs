@@ -391,7 +391,7 @@ fn refused(answer: &Answer) -> Error {
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum Error {
     /// It does not answer as the protocol says.
-    #[error("{} does not answer as a registry that keeps staged versions", escape(url))]
+    #[error("{} does not answer like a registry that keeps staged versions", escape(url))]
     Answer { url: String },
     /// It does not say where its API is, or that is elsewhere.
     #[error(transparent)]
@@ -426,9 +426,9 @@ impl Error {
             Self::Greeting(error) => error.hint(),
             Self::CargoConfig(error) => error.hint(),
             Self::NotOffered { .. } => Some(
-                "only a registry-gateway keeps them; where it is one, have whoever runs it update it".into(),
+                "only registry-gateway keeps staged versions; if this is one, ask its administrator to update it".into(),
             ),
-            Self::Answer { .. } | Self::TooMany { .. } => Some("tell whoever runs the registry".into()),
+            Self::Answer { .. } | Self::TooMany { .. } => Some("tell the registry's administrator".into()),
             Self::Http(_) | Self::Refused { .. } => None,
         }
     }

@@ -26,19 +26,19 @@ pub struct AgeFile {
 #[non_exhaustive]
 pub enum FileError {
     /// Not an age file, or one that was cut or changed.
-    #[error("it is damaged, or no age file")]
+    #[error("it is damaged, or not an age file")]
     Damaged,
     /// There is no such file.
-    #[error("it is not there")]
+    #[error("it does not exist")]
     Missing,
     /// Longer than any of ours.
     #[error("it is longer than {LONGEST_FILE} bytes")]
     TooLong,
     /// The card's answer does not open it.
-    #[error("the key on the card does not open it: the file was changed, or another key is in the slot now")]
+    #[error("the key on the card does not open it: the file was changed, or the slot now holds another key")]
     NotOpened,
     /// It opens, but is not a token and an index URL.
-    #[error("what is in it is not a token and the index URL that it belongs to")]
+    #[error("its content is not a token with the index URL that it belongs to")]
     Contents,
     /// It opens, and belongs to another registry.
     #[error("the token in it belongs to {}", crate::text::escape(index))]

@@ -27,16 +27,16 @@ pub enum TokenError {
     #[error("the token is empty")]
     Empty,
     /// More than 4096 bytes.
-    #[error("a token has at most {LONGEST_TOKEN} characters, this is longer")]
+    #[error("a token has at most {LONGEST_TOKEN} characters, and this is longer")]
     TooLong,
     /// Blanks at its ends, or what is not printable ASCII.
-    #[error("a token has printable ASCII characters only, and no blanks at its ends")]
+    #[error("a token consists of printable ASCII characters, with no spaces at either end")]
     NotPrintable,
     /// The name of the HTTP header came along.
     #[error("give the token alone, without `Authorization:`")]
     HeaderName,
     /// `k3.secret.…`, or `v3.public.…`
-    #[error("this belongs to asymmetric tokens: a secret key or a signed token, no bearer token")]
+    #[error("this is a secret key or a signed token, not a bearer token")]
     Asymmetric,
 }
 
@@ -44,7 +44,7 @@ impl TokenError {
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> &'static str {
-        "copy it again from the registry's page, and give nothing else"
+        "copy it again from the registry's page, and paste only the token"
     }
 }
 

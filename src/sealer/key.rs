@@ -96,8 +96,8 @@ impl Sealer<'_> {
         }
         match card.management_touches(1) {
             0 => {}
-            1 => self.ui.say("the card's management key takes a touch"),
-            touches => self.ui.say(format_args!("the card's management key takes {touches} touches")),
+            1 => self.ui.say("the card's management key needs a touch"),
+            touches => self.ui.say(format_args!("the card's management key needs {touches} touches")),
         }
         if self.making.without_asking {
             return Ok(());

@@ -52,14 +52,14 @@ impl Sealer<'_> {
             Ok(greeting) => {
                 if greeting.reads == Reads::AuthRequired {
                     self.ui.note(format_args!(
-                        "`{name}` wants the token for every read too, so it is opened for that; to have it opened for changes only: yk-cargo seal {word} --reads open"
+                        "`{name}` requires the token for every read, so it is opened for reads too; to open it for changes only: yk-cargo seal {word} --reads open"
                     ));
                 }
                 Ok(greeting.reads)
             }
             Err(error) => {
                 self.ui.warn(format_args!(
-                    "the registry cannot be asked whether reads need the token ({}); taking it that they do not: if they do, yk-cargo seal {word} --reads auth-required",
+                    "cannot ask the registry whether reads need the token ({}); assuming that they do not; if they do: yk-cargo seal {word} --reads auth-required",
                     sentence(error)
                 ));
                 Ok(Reads::Open)
@@ -70,7 +70,9 @@ impl Sealer<'_> {
 
 fn wanted(registry: &ConfiguredRegistry, reads: Reads) -> Result<Reads, Error> {
     if registry.is_crates_io() && reads == Reads::AuthRequired {
-        return Err(Error::Usage("crates.io is read without a token: --reads auth-required is not for it"));
+        return Err(Error::Usage(
+            "crates.io needs no token for reads, so --reads auth-required does not apply",
+        ));
     }
     Ok(reads)
 }

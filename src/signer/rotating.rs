@@ -31,12 +31,12 @@ impl Signer<'_> {
         let key = |card: &Card| card.key(true).copied().ok_or_else(|| Error::no_key(registry, true));
         let (old, new) = (key(from)?, key(to)?);
         if old.public == new.public {
-            return Err(Error::Usage("--from and --to have to be two cards with a key each"));
+            return Err(Error::Usage("--from and --to must be two cards with a key each"));
         }
         let keys = [old.public, new.public];
         let signed = statement(&registry.index, &crates.1, &keys[0], &keys[1]);
         let what = format!(
-            "signing that the key of {} takes the place of that of {} for the crate {} at `{}`",
+            "signing that the key of {} replaces the key of {} for the crate {} at `{}`",
             to.display_name(),
             from.display_name(),
             escape(&crates.1),

@@ -14,24 +14,29 @@ pub(crate) fn columns<T>(_: T) -> Option<usize> {
     None
 }
 
-/// Breaks text for so many columns, `begun` of which something takes up in the first row. Rows that go on stand a little to the right.
+/// Breaks text for so many columns, `begun` of which something takes up in the first row. Rows that go on stand a little to the right,
+/// or below the text of a first row that is a label with text beside it.
 pub(crate) fn fitted(text: &str, begun: usize, columns: Option<usize>) -> String {
     const LEAST: usize = 30;
-    const FURTHER: &str = "  ";
+    const FURTHER: usize = 2;
     let Some(columns) = columns.filter(|columns| *columns >= LEAST) else { return text.to_owned() };
     let mut begun = begun;
     let rows = text.split('\n').map(|row| {
         let mut width = std::mem::take(&mut begun);
-        if row.starts_with(' ') || width + length(row) <= columns {
+        if width + length(row) <= columns || width == 0 && row.starts_with(' ') {
             return row.to_owned();
         }
-        let mut fitted = String::new();
-        for word in words(row) {
-            let is_first = fitted.is_empty();
+        let text = row.trim_start_matches(' ');
+        let blanks = row.len() - text.len();
+        width += blanks;
+        let further = if blanks > 0 && width + LEAST <= columns { width } else { FURTHER };
+        let mut fitted = " ".repeat(blanks);
+        for (position, word) in words(text).into_iter().enumerate() {
+            let is_first = position == 0;
             if !is_first && width + 1 + length(word) > columns {
                 fitted.push('\n');
-                fitted.push_str(FURTHER);
-                width = FURTHER.len();
+                fitted.push_str(&" ".repeat(further));
+                width = further;
             } else if !is_first {
                 fitted.push(' ');
                 width += 1;
@@ -72,13 +77,20 @@ mod tests {
 
     #[test]
     fn rows_end_between_words() {
-        let text = "the registry cannot be asked what it wants: it gave no answer";
+        let text = "cannot ask the registry what it requires: it gave no answer";
         assert_eq!(
             fitted(text, 9, Some(40)),
             "the registry cannot be asked\n  what it wants: it gave no answer"
         );
         assert_eq!(fitted(text, 0, None), text);
         assert_eq!(fitted("short\n", 0, Some(40)), "short\n");
+    }
+
+    #[test]
+    fn text_beside_a_label_stays_beside_it() {
+        let text = "      PIN: YubiKey 12345678 has 3 tries left";
+        assert_eq!(fitted(text, 2, Some(40)), "      PIN: YubiKey 12345678 has 3\n        tries left");
+        assert_eq!(fitted(text, 2, Some(35)), "      PIN: YubiKey 12345678 has 3\n  tries left");
     }
 
     #[test]

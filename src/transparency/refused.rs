@@ -52,7 +52,7 @@ pub enum Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistency {
     /// Fewer entries.
-    #[error("it had {kept} entries, and is shown with {served}")]
+    #[error("it had {kept} entries, and now has {served}")]
     Cut {
         /// The size that was seen.
         kept: u64,
@@ -60,13 +60,13 @@ pub enum Inconsistency {
         served: u64,
     },
     /// As many entries, and other ones.
-    #[error("it is shown with other {size} entries than before")]
+    #[error("its {size} entries differ from those seen before")]
     Forked {
         /// The size of both.
         size: u64,
     },
     /// More entries, and the first of them are other ones.
-    #[error("of its {served} entries the first {kept} are not those that were there")]
+    #[error("the first {kept} of its {served} entries are not those seen before")]
     Rewritten {
         /// The size that was seen.
         kept: u64,
@@ -81,24 +81,24 @@ impl Refused {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::OtherGeneration { known, served } if known < served => {
-                "ask whoever runs the registry why, and which key is theirs; then `yk-cargo audit REGISTRY --remember` accepts it"
+                "ask the registry's administrator why, and which key is theirs; then `yk-cargo audit REGISTRY --remember` accepts it"
             }
             Self::NotWitnessed { .. } => {
-                "try again later; if it stays so, ask the witnesses and whoever runs the registry"
+                "try again later; if it persists, ask the witnesses and the registry's administrator"
             }
             Self::Kept { .. } => {
-                "look into it; if it is damaged, move it away: what it would have shown is lost then"
+                "check the file; if it is damaged, move it away, which loses what it would have shown"
             }
             Self::OtherKeyKept { .. } => {
-                "ask whoever runs the registry which key is theirs, and look at who has put the other one into a list; leave the checkpoint where it is"
+                "ask the registry's administrator which key is theirs, and find out who put the other one into a list; leave the checkpoint where it is"
             }
             Self::Inconsistent { what: Inconsistency::Cut { .. }, .. } => {
-                "do not build from it; try again, and if it stays so, ask whoever runs the registry"
+                "do not build from it; try again, and if it persists, ask the registry's administrator"
             }
             Self::Inconsistent { .. } => {
-                "do not build from it; show the evidence to whoever runs the registry, and to others who use it"
+                "do not build from it; show the evidence to the registry's administrator and to its other users"
             }
-            _ => "do not build from it; tell whoever runs the registry",
+            _ => "do not build from it; tell the registry's administrator",
         }
     }
 }
@@ -106,11 +106,11 @@ impl Refused {
 fn of_another_generation(known: u64, served: u64) -> String {
     if served > known {
         format!(
-            "the log was begun anew (generation {served}, and yours is {known}): entries of the earlier one can have been lost"
+            "the log was started anew (generation {served}; you know {known}): entries of the earlier one may have been lost"
         )
     } else {
         format!(
-            "an older log is shown than the one that you have accepted (generation {served} and not {known})"
+            "the registry shows an older log than the one you accepted (generation {served}, not {known})"
         )
     }
 }
@@ -118,7 +118,7 @@ fn of_another_generation(known: u64, served: u64) -> String {
 /// Of fewer entries nobody can tell whether they are those that were there: an honest log that is shown as it was is no contradiction.
 fn of_another_tree(what: Inconsistency) -> &'static str {
     match what {
-        Inconsistency::Cut { .. } => "an older or shorter log is shown than was seen before",
+        Inconsistency::Cut { .. } => "the log is older or shorter than the one seen before",
         _ => "the log is not the one that was seen before",
     }
 }

@@ -86,7 +86,7 @@ impl TooFew {
             [] => "none of them has".to_owned(),
             named => format!("only {} signed it", escape(&named.join(", "))),
         };
-        format!("{} of those named for this crate have to sign it, and {by}", self.wanted)
+        format!("{} of the signers named for this crate must sign it, but {by}", self.wanted)
     }
 }
 

@@ -398,10 +398,10 @@ impl Error {
                 "update yk-cargo to the version that wrote it, or a later one".into()
             }
             Self::Content { path, .. } => {
-                format!("mend it, or move {} away: then nobody is trusted yet", path.display())
+                format!("fix it, or move {} away; then no key is trusted yet", path.display())
             }
             Self::Project { .. } | Self::ProjectContent { .. } => {
-                "have whoever maintains the project mend it; with --key no project's list is read".into()
+                "ask the project's maintainers to fix it; with --key no project's list is read".into()
             }
         }
     }

@@ -27,7 +27,7 @@ pub enum Error {
         bytes: usize,
     },
     /// A name occurs twice in one JSON object, so that two readers could see two different tokens.
-    #[error("{name:?} stands twice in one object of the {part}")]
+    #[error("{name:?} appears twice in one object of the {part}")]
     DuplicateName {
         /// The part of the token.
         part: Part,

@@ -11,8 +11,8 @@ use serde_json::{Map, Number, Value};
 /// Why text is not strict JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StrictJsonError {
-    /// A name stands twice in one object.
-    #[error("`{0}` stands twice in one object")]
+    /// A name appears twice in one object.
+    #[error("`{0}` appears twice in one object")]
     DuplicateName(String),
     /// Not JSON, deeper than 128 levels, or something follows the value.
     #[error("not JSON: {0}")]

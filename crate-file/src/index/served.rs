@@ -12,10 +12,9 @@ use semver::Version;
 use serde_json::{Map, Value};
 
 use super::Mismatch;
-use crate::metadata::{self, CRATES_IO, Dependency, Kind, Metadata, Registry, described, shown, shown_json};
-
-/// The other URLs by which crates.io may be named.
-const CRATES_IO_SPARSE: &str = "sparse+https://index.crates.io/";
+use crate::metadata::{
+    self, CRATES_IO, CRATES_IO_SPARSE, Dependency, Kind, Metadata, Registry, described, shown, shown_json,
+};
 
 /// A version that an index has as the signed file has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +176,7 @@ fn dependency(item: &Value, index_url: &str) -> Option<Dependency> {
         registry: match text("registry")? {
             None => Registry::Same,
             Some(url) if url == index_url => Registry::Same,
-            Some(CRATES_IO | CRATES_IO_SPARSE) => Registry::CratesIo,
+            Some(CRATES_IO | CRATES_IO_SPARSE) => metadata::crates_io(index_url),
             Some(url) => Registry::Other(url.to_owned()),
         },
     }))

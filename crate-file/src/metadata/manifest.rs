@@ -9,7 +9,7 @@ use asymmetric_token::CrateName;
 use toml::{Table, Value};
 
 use super::publish_json::MAX_BYTES;
-use super::{Dependency, Description, Kind, Metadata, Registry};
+use super::{Dependency, Description, Kind, Metadata};
 use crate::nesting::{self, NotRead};
 
 /// Why a Cargo.toml is not one that cargo packaged.
@@ -204,7 +204,11 @@ fn dependency(
         default_features: default_features(&fields)?,
         target: platform.map(str::to_owned),
         kind,
-        registry: super::registry(fields.string("registry-index")?.as_deref(), Registry::CratesIo, index_url),
+        registry: super::registry(
+            fields.string("registry-index")?.as_deref(),
+            super::crates_io(index_url),
+            index_url,
+        ),
     })
 }
 

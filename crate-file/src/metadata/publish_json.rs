@@ -47,7 +47,7 @@ pub enum PublishJsonError {
     #[error("a `target` in the metadata is nested deeper than {} levels", nesting::MOST)]
     TargetTooDeep,
     /// Two names differ in case only.
-    #[error("`{0}` stands twice in one object of the metadata, in different case")]
+    #[error("`{0}` appears twice in one object of the metadata, in different case")]
     CaseTwin(String),
     /// A field is missing.
     #[error("`{0}` is missing in the metadata")]

@@ -8,7 +8,7 @@ use crate::keys::Role;
 #[allow(missing_docs, reason = "a field's name says what it is")]
 pub enum AttestationError {
     /// The registry wants an attestation, and there is none.
-    #[error("this registry wants the YubiKey's attestation of the {role} key")]
+    #[error("this registry requires the YubiKey's attestation of the {role} key")]
     Missing { role: Role },
     /// There are too few certificates, or too many.
     #[error("an attestation is 2 to 6 certificates, statement first and then F9; this one has {0}")]
@@ -29,7 +29,7 @@ pub enum AttestationError {
     #[error("`{subject}` was not signed by `{issuer}`")]
     Signature { subject: String, issuer: String },
     /// The chain does not lead to a trusted root.
-    #[error("the attestation leads to `{issuer}`, which is no root that is trusted here")]
+    #[error("the attestation leads to `{issuer}`, which is not a root that is trusted here")]
     UnknownIssuer { issuer: String },
     /// An issuer is not a certificate authority.
     #[error("`{subject}` is not a certificate authority, but has issued a certificate")]
@@ -43,18 +43,18 @@ pub enum AttestationError {
     #[error("`{subject}` may not have so many authorities below it")]
     PathLength { subject: String },
     /// A certificate has a critical extension that is not understood.
-    #[error("`{subject}` has a critical extension that is not known here")]
+    #[error("`{subject}` has an unknown critical extension")]
     CriticalExtension { subject: String },
     /// A certificate is not valid yet, or not any more.
     #[error("`{subject}` is not valid at this time")]
     Validity { subject: String },
     /// The firmware is older than this registry wants.
-    #[error("the YubiKey has firmware {found}, this registry wants {minimum} or later")]
+    #[error("the YubiKey has firmware {found}, but this registry requires {minimum} or later")]
     Firmware { found: Firmware, minimum: Firmware },
     /// The key asks for the PIN too rarely.
-    #[error("the {role} key has the PIN policy `{found}`, this registry wants at least `{wanted}`")]
+    #[error("the {role} key has the PIN policy `{found}`, but this registry requires at least `{wanted}`")]
     Pin { role: Role, found: PinPolicy, wanted: PinPolicy },
     /// The key asks for a touch too rarely.
-    #[error("the {role} key has the touch policy `{found}`, this registry wants at least `{wanted}`")]
+    #[error("the {role} key has the touch policy `{found}`, but this registry requires at least `{wanted}`")]
     Touch { role: Role, found: TouchPolicy, wanted: TouchPolicy },
 }

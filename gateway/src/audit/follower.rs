@@ -38,7 +38,7 @@ pub enum Broken {
     #[error("entry {seq} is missing: it was removed")]
     Removed { seq: u64 },
     /// An entry is in the place of another.
-    #[error("entry {says} stands in the place of entry {seq}: entries were put in another order")]
+    #[error("entry {says} is in the place of entry {seq}: entries were reordered")]
     Reordered {
         /// The place.
         seq: u64,
@@ -52,7 +52,7 @@ pub enum Broken {
     #[error("entry {seq} was changed: {why}")]
     Unreadable { seq: u64, why: EntryError },
     /// The bytes have another hash than the one that was noted when they were written.
-    #[error("entry {seq} was changed: its hash is {found}, and {noted} was noted")]
+    #[error("entry {seq} was changed: its hash is {found}, but {noted} was recorded")]
     Changed { seq: u64, found: Hash, noted: Hash },
     /// A tile has another hash of these entries, or none.
     #[error("one of the entries {from} to {to} was changed, or the hash that a tile has of them")]
@@ -61,10 +61,10 @@ pub enum Broken {
     #[error("a tile has a hash of entries that are not there: it was inserted, or they were cut off")]
     TileInserted,
     /// The right edge of the tree is another one.
-    #[error("one of the entries {from} to {to} was changed, or what is kept of the tree's right edge")]
+    #[error("one of the entries {from} to {to} was changed, or the stored right edge of the tree")]
     OtherEdge { from: u64, to: u64 },
     /// The right edge of the tree is another one, and the entries are those that were signed.
-    #[error("what is kept of the tree's right edge was changed")]
+    #[error("the stored right edge of the tree was changed")]
     Edge,
     /// The log ends before an entry that was written or signed.
     #[error("the log ends with entry {last}, and had {size} entries: the end was cut off")]

@@ -45,7 +45,7 @@ const WAITED_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettlementError {
     /// The registry behind does not tell what came of some intents.
-    #[error("changes whose outcome cannot be found out yet: {count}; the first is {intent}")]
+    #[error("changes whose outcome cannot be determined yet: {count}; the first is {intent}")]
     Upstream {
         /// How many.
         count: usize,
@@ -95,7 +95,7 @@ impl Changes {
             {
                 outcome = Outcome::Failed(INTERRUPTED.to_owned());
             }
-            tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
+            tracing::warn!(change = %intent, ?outcome, "settled an intent that was left open");
             self.store.know(&intent, &outcome);
             settled.push(intent);
         }
@@ -112,7 +112,7 @@ impl Changes {
                 Ok(()) => pause = PAUSE,
                 Err(error) => tracing::error!(
                     error = escaped(&with_causes(&error)),
-                    "some changes stay open; see `registry-gateway change list`"
+                    "some changes are still open; see `registry-gateway change list`"
                 ),
             }
             if timeout(pause, self.left_open.one_is_left()).await.is_ok() {
@@ -289,7 +289,7 @@ impl Changes {
     }
 
     async fn write_down(&self, intent: Intent, outcome: Outcome) -> Result<(), StoreError> {
-        tracing::warn!(change = %intent, ?outcome, "an intent that was left open is settled");
+        tracing::warn!(change = %intent, ?outcome, "settled an intent that was left open");
         let (store, settled) = (self.store.clone(), intent.clone());
         let written = blocking(move || match store.settle(&settled, &outcome, store.now()) {
             // An administrator was quicker, or the outcome is kept until it can be written.
@@ -308,7 +308,7 @@ impl Changes {
     pub(super) async fn stays_open(&self, intent: &Intent, error: &UpstreamError) {
         let (store, intent, why) = (self.store.clone(), intent.clone(), escaped(&with_causes(error)));
         if let Ok(Err(error)) = blocking(move || store.stays_open(&intent, &why)).await {
-            tracing::error!(%error, "it could not be noted why a change is open");
+            tracing::error!(%error, "cannot record why a change is open");
         }
     }
 

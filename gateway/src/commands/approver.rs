@@ -20,7 +20,7 @@ pub(super) fn approver(command: ApproverCommand) -> Outcome {
         ApproverCommand::Remove { place, name, user } => {
             let store = place.store()?;
             if !store.remove_approver(&name, &user, store.now())? {
-                return Err(format!("{user} was no approver of {name}").into());
+                return Err(format!("{user} was not an approver of {name}").into());
             }
         }
     }

@@ -93,7 +93,7 @@ pub(super) fn watch(store: &Store, mut watch: Watch, from: u64, kept: Option<&Pa
 /// All faults are on standard output, a line each.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the store was changed past the log: {first}{}",
+    "the store was changed behind the log's back: {first}{}",
     if *.more == 0 { String::new() } else { format!("; and {more} more, listed above") }
 )]
 pub(crate) struct NotAsLogged {

@@ -31,9 +31,11 @@ fn line(OpenChange { intent, why, keeper }: &OpenChange) -> String {
     let mutation = &intent.mutation;
     let version = mutation.version().map_or("-".to_owned(), Version::to_string);
     let why = why.clone().unwrap_or_else(|| match keeper {
-        Keeper::This => "it is under way, or the gateway ended during it and has not looked yet".to_owned(),
-        Keeper::Another(name) => format!("it is under way at the gateway {name}"),
-        Keeper::Nobody { .. } => "the gateway ended during it, and no other has looked yet".to_owned(),
+        Keeper::This => {
+            "it is in progress, or the gateway stopped during it and has not checked it yet".to_owned()
+        }
+        Keeper::Another(name) => format!("it is in progress at the gateway {name}"),
+        Keeper::Nobody { .. } => "the gateway stopped during it, and no other has checked it yet".to_owned(),
     });
     format!(
         "{}\t{:.0}\t{}\t{}\t{version}\t{}\t{why}\n",

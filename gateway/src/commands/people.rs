@@ -54,7 +54,7 @@ fn invite_to(store: &Store, user: &User) -> Outcome {
     let (code, expires) = store.invite(user, store.now())?;
     say(&format!("{code}\n"))?;
     hint(&format!(
-        "good once, until {expires:.0}; it is not kept. For {user}: yk-cargo enroll REGISTRY --invite\n"
+        "valid once, until {expires:.0}; only its hash is stored. {user} runs: yk-cargo enroll REGISTRY --invite\n"
     ));
     Ok(ExitCode::SUCCESS)
 }
@@ -79,7 +79,7 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
             let new = NewKey { public, user: user.clone(), role, label, subject, expires };
             say(&format!("{}\n", store.add_key_for(new, &crates, now)?.id()))?;
             if is_new {
-                hint(&format!("{user} was not known here, and is a user from now on\n"));
+                hint(&format!("added the new user {user}\n"));
             }
         }
         KeyCommand::List { place } => {
@@ -105,10 +105,8 @@ pub(super) fn key(command: KeyCommand) -> Outcome {
 /// The crates that a machine's key may stage. Nobody else's key has any.
 fn crates_of(role: Role, crates: Vec<CratePattern>) -> Result<CratePatterns, &'static str> {
     match (role == Role::Stage, crates.is_empty()) {
-        (true, true) => {
-            Err("a key with the role `stage` needs --crate, once for each crate that it may stage")
-        }
-        (false, false) => Err("--crate is for keys with the role `stage`"),
+        (true, true) => Err("a key with the role `stage` needs --crate for each crate that it may stage"),
+        (false, false) => Err("--crate is only for keys with the role `stage`"),
         _ => Ok(CratePatterns(crates)),
     }
 }
@@ -124,7 +122,7 @@ fn open_or_create(place: &Place) -> Result<Store, PlaceError> {
 
 /// Warns of a new store. Nothing else would show a slip in its name before people are refused.
 pub(super) fn warn_of_new_store(folder: &Path) {
-    tracing::warn!("there was no store in {}: a new one is made", folder.display());
+    tracing::warn!("there is no store in {} yet; making one", folder.display());
 }
 
 /// A line with name, state, number of keys and an invite that waits, separated by tabs.

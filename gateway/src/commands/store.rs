@@ -19,7 +19,7 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
             let copied = copying::copy(&from, &to, &place.config()?.postgres)?;
             say(&format!("{to}\t{}\t{} crate files\n", copied.end, copied.files))?;
             people::hint(&format!(
-                "{from} is marked as moved, and nobody serves it any more; name the new place as `store` in the configuration\n"
+                "{from} is marked as moved and is not served any more; set `store` in the configuration to the new place\n"
             ));
         }
         StoreCommand::AcceptRestore { place, lost, checkpoint } => {
@@ -58,5 +58,5 @@ fn migrate(place: &Place, role: Option<&str>) -> Result<(), Box<dyn std::error::
             }
         }
     }
-    Ok(say(&format!("{} has the present layout\n", config.store))?)
+    Ok(say(&format!("{} has the current layout\n", config.store))?)
 }

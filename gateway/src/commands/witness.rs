@@ -24,7 +24,7 @@ pub(super) fn witness(command: WitnessCommand) -> Outcome {
             let served = ServedWitness::start(witness, listen)?;
             announce(format!("witness {verifier}\nurl http://{}\nready\n", served.address()));
             while runtime.block_on(signals.next()) == Asked::Reload {
-                tracing::info!("a witness has nothing that is read again");
+                tracing::info!("a witness has no configuration to reload");
             }
             drop(served);
             Ok(ExitCode::SUCCESS)

@@ -51,8 +51,8 @@ fn url(config: &Config) -> Option<Finding> {
     }
     Some(match &config.url {
         None => bad(
-            "no `url` is set: users would have to reach the address that is listened on",
-            "set `url` to the registry's address as cargo's users will have it; it cannot be changed later",
+            "no `url` is set, so users would need to reach the listen address itself",
+            "set `url` to the address that cargo's users will use; it cannot be changed later",
         ),
         Some(url) if url.starts_with("http://") && !loopback(url) => bad(
             format!("{url} is plain HTTP: crates and read tokens can be read and changed on the way"),
@@ -76,7 +76,7 @@ fn proxy(config: &Config) -> Option<Finding> {
     let https = config.url.as_ref().is_some_and(|url| url.starts_with("https://"));
     (https && config.tls.is_none() && config.trusted_proxies.is_empty()).then(|| {
         bad(
-            "all users share one address, that of the proxy which ends TLS, and its limits",
+            "all users share the address of the proxy that ends TLS, and so its limits",
             "name the proxy in `trusted-proxies`",
         )
     })
@@ -95,7 +95,7 @@ pub(super) async fn reached(config: &Config, addresses: &Addresses) -> Option<Fi
             return Some(bad(
                 format!("cargo gets no answer at {index}: {}", with_causes(error.as_ref())),
                 format!(
-                    "see that the gateway runs, that name and proxy lead to {listen}, and that the certificate is good"
+                    "check that the gateway runs, that the name and the proxy lead to {listen}, and that the certificate is valid"
                 ),
             ));
         }
@@ -105,9 +105,9 @@ pub(super) async fn reached(config: &Config, addresses: &Addresses) -> Option<Fi
         return Some(good(format!("cargo finds this gateway at {index}")));
     }
     Some(bad(
-        format!("what answers at {index} is not this gateway with this configuration ({status})"),
+        format!("something other than this gateway with this configuration ({status}) answers at {index}"),
         format!(
-            "restart the gateway if `url` was changed, and have the proxy pass each path on to {listen} unchanged"
+            "restart the gateway if `url` was changed, and make the proxy pass each path on to {listen} unchanged"
         ),
     ))
 }

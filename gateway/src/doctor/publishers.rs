@@ -32,7 +32,9 @@ fn of_one(
     match store.has_user(reads_as) {
         Ok(()) => Ok(None),
         Err(StoreError::UserRemoved { .. } | StoreError::UserUnknown(_)) => Ok(Some(bad(
-            format!("the publisher {name} reads as {reads_as}, who was removed, and gets no staging tokens"),
+            format!(
+                "the publisher {name} reads as {reads_as}, who was removed, so it gets no staging tokens"
+            ),
             format!(
                 "run `registry-gateway publisher remove {name}`, and add it with another --reads-as if it is to stage"
             ),
@@ -50,7 +52,7 @@ async fn of_issuer(asking: &Issuers, issuer: &str) -> Finding {
                 "the issuer {shown} does not show the keys of its identity tokens: {}",
                 escaped(&why.to_string())
             ),
-            "its publishers get no staging tokens until it does: see that this computer reaches it, and that its address is right",
+            "its publishers get no staging tokens until it does: check that this computer reaches it and that its address is right",
         ),
     }
 }

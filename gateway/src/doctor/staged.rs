@@ -30,7 +30,7 @@ pub(super) fn found(config: &Config, store: &Store, now: Timestamp) -> Result<Ve
     if let Some(first) = stuck.first() {
         findings.push(bad(
             format!(
-                "nobody can approve {}, because {} people have to, and it is not known here who owns the crates",
+                "nobody can approve {}, because that takes {} people, and this gateway does not know who owns the crates",
                 the_first(&stuck),
                 rule.needed
             ),
@@ -45,7 +45,7 @@ pub(super) fn found(config: &Config, store: &Store, now: Timestamp) -> Result<Ve
     if !spoilt.is_empty() {
         findings.push(bad(
             format!("staged versions cannot be approved: {}", the_first(&spoilt)),
-            "have them rejected and staged again, and see who can write the store",
+            "have them rejected and staged again, and find out who can write to the store",
         ));
     }
     Ok(findings)

@@ -110,7 +110,7 @@ impl<'a> Looking<'a> {
         };
         let found = Checksum(Sha256::digest(&crate_file).into());
         if found != record.checksum {
-            return Err(format!("its file has the checksum {found}, and {} was signed for", record.checksum));
+            return Err(format!("its file has the checksum {found}, but {} was signed", record.checksum));
         }
         let length = crate_file.len() as u64;
         let (name, version, url) = (&record.name, &record.version, &checked.index_url);
@@ -156,7 +156,7 @@ impl Seen {
         if !self.changed.is_empty() {
             findings.push(bad(
                 format!("the registry behind does not have what was signed: {}", the_first(&self.changed)),
-                "nobody should build these: see who can write there, yank them, and publish new versions",
+                "nobody should build these: find out who can write there, yank them, and publish new versions",
             ));
         } else if self.versions > 0 {
             findings.push(good(format!(
@@ -175,7 +175,7 @@ impl Seen {
         } else if !self.unread.is_empty() {
             bad(
                 format!("the index files of {} cannot be read", self.unread.join(", ")),
-                "see that these crates are in the registry behind",
+                "check that these crates are in the registry behind",
             )
         } else {
             good(format!(

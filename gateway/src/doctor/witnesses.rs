@@ -36,7 +36,7 @@ async fn of_one(config: &WitnessConfig, newest: &SignedCheckpoint) -> Finding {
                 "the witness {name} is {} entries behind: it has cosigned {cosigned} of {size}",
                 size - cosigned
             ),
-            "the gateway asks it for each new checkpoint, and after a failure again: see that it runs, and see its log",
+            "the gateway asks it for each new checkpoint, and again after a failure: check that it runs, and see its log",
         ),
         Ok(cosigned) => bad(
             format!("the witness {name} has cosigned {cosigned} entries, and the log has {size}"),
@@ -52,7 +52,7 @@ async fn of_one(config: &WitnessConfig, newest: &SignedCheckpoint) -> Finding {
         ),
         Err(error) => bad(
             format!("the witness {name} does not cosign: {}", escaped(&with_causes(&error))),
-            "see that it runs, and that `url` and `vkey` in [[witness]] are its own",
+            "check that it runs and that `url` and `vkey` in [[witness]] are its own",
         ),
     }
 }

@@ -48,13 +48,13 @@ pub struct RequestedKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// It is not strict JSON of the documented form.
-    #[error("the enrollment request is not as documented: {0}")]
+    #[error("the enrollment request is not in the documented form: {0}")]
     Form(String),
     /// It has another version of the protocol.
     #[error("this registry knows version 1 of the enrollment protocol")]
     Version,
     /// It has both an invite and an endorsement, or neither.
-    #[error("an enrollment needs an invite or an endorsement, and not both")]
+    #[error("an enrollment needs either an invite or an endorsement")]
     Credential,
     /// The invite is not 24 letters and digits.
     #[error("this is not an invite code, which has six groups of four letters and digits")]
@@ -73,7 +73,7 @@ pub enum RequestError {
     Attestation,
     /// A machine's key, which is none of a person's.
     #[error(
-        "a key with the role `stage` is a machine's; an administrator adds it with `registry-gateway key add`"
+        "a key with the role `stage` belongs to a machine; an administrator adds it with `registry-gateway key add`"
     )]
     Stage,
 }

@@ -62,7 +62,7 @@ pub(super) enum BodyError {
     #[error("the request's body came too slowly")]
     Slow,
     /// A part is too large.
-    #[error("{what} has {bytes} bytes, but at most {most} are accepted here")]
+    #[error("{what} has {bytes} bytes, but at most {most} are accepted")]
     TooLarge { what: &'static str, bytes: u64, most: u64 },
     /// The store's disk failed.
     #[error("the upload could not be stored")]

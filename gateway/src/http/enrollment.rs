@@ -134,7 +134,7 @@ fn text(app: &App, enrolled: &Enrolled, keys: &[RequestedKey], outcomes: &[Outco
     let user = &enrolled.user;
     let mut lines = vec![match enrolled.again {
         false => format!("enrolled for {user} at {}", app.rules.url),
-        true => format!("enrolled already for {user} at {}", app.rules.url),
+        true => format!("already enrolled for {user} at {}", app.rules.url),
     }];
     for (key, outcome) in keys.iter().zip(outcomes) {
         let may = match key.role {

@@ -310,7 +310,7 @@ impl IntoResponse for Failure {
                 tracing::error!(cause = %with_causes(cause), "a change or its record failed");
             }
             Self::Change(ChangeError::Unsettled { .. }) => {
-                tracing::warn!(cause = detail, "a change has to wait for the outcome of another one");
+                tracing::warn!(cause = detail, "a change must wait for the outcome of another one");
             }
             Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_) | ChangeError::PiecesGone(_)) => {
                 tracing::warn!(
@@ -319,7 +319,7 @@ impl IntoResponse for Failure {
                 );
             }
             Self::Kept(_) => {
-                tracing::error!(cause = detail, "the file of a staged version is another one, or is gone")
+                tracing::error!(cause = detail, "the file of a staged version was replaced or is gone")
             }
             Self::Issuer(IssuerError::NoKeys { .. }) => {
                 tracing::warn!(cause = detail, "an issuer of identity tokens cannot be asked");

@@ -122,7 +122,7 @@ async fn new_owners(
     let (room, signed) =
         authorize(app, request, owners_of(name, if add { "PUT" } else { "DELETE" })?).await?;
     if !add && body.is_empty() {
-        return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` on its own"));
+        return Err(Failure::BadRequest("this request names nobody; run `cargo owner --list` by itself"));
     }
     if app.owners == Owners::List {
         return Err(Refusal::OwnersOff.into());

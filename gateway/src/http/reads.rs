@@ -94,7 +94,7 @@ pub(super) async fn search(
 ) -> Result<Response, Failure> {
     let reader = may_ask(&app, &request).await?;
     let Query(search) =
-        query.map_err(|_| Failure::BadRequest("a search has `q` and `per_page`, a number"))?;
+        query.map_err(|_| Failure::BadRequest("a search takes `q` and the number `per_page`"))?;
     Ok(app.upstream.search(reader.as_ref(), &search).await?)
 }
 

@@ -153,7 +153,7 @@ pub(super) async fn stage(
         Standing::NewVersion => false,
         Standing::Published => {
             return Err(Failure::Conflict(format!(
-                "{name} {version} is published already, so it cannot be staged"
+                "{name} {version} is already published, so it cannot be staged"
             )));
         }
     };
@@ -177,11 +177,11 @@ pub(super) async fn stage(
 fn told(staged: &Staged, deciders: &Deciders, needed: u32) -> String {
     let who = match (deciders, needed) {
         (Deciders::Named(names), 1) => format!("{} may approve it", names.join(" or ")),
-        (Deciders::Named(names), _) => format!("{needed} of {} have to approve it", names.join(", ")),
+        (Deciders::Named(names), _) => format!("{needed} of {} must approve it", names.join(", ")),
         (Deciders::Anybody, 1) => "whoever may publish the crate may approve it".to_owned(),
-        (Deciders::Anybody, _) => format!("{needed} people who may publish have to approve it"),
+        (Deciders::Anybody, _) => format!("{needed} people who may publish the crate must approve it"),
         (Deciders::Nobody, _) => format!(
-            "{needed} people have to approve it, and the administrator has to say who: `registry-gateway approver add {} USER`",
+            "{needed} people must approve it, and the administrator must first say who may: `registry-gateway approver add {} USER`",
             staged.name
         ),
     };

@@ -40,7 +40,7 @@ pub(super) async fn received(
         if !sent.unknown.is_empty() {
             tracing::info!(
                 names = shortened(format!("{:?}", sent.unknown)),
-                "unknown names in the metadata were dropped"
+                "unknown fields in the metadata were dropped"
             );
         }
         let packed = file.reopen().map_err(Failure::internal)?;

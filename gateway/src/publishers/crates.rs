@@ -63,7 +63,7 @@ impl FromStr for CratePattern {
 
 /// The text names no crates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write the name of a crate, or how names begin with `*` after it, such as `acme-*`")]
+#[error("write the name of a crate, or the beginning of names followed by `*`, such as `acme-*`")]
 pub struct BadCratePattern;
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub struct Github {
     pub workflow: String,
     /// What it may run on, such as `refs/tags/v*`.
     pub refs: Vec<Pattern>,
-    /// The environment that the job has to have, if it has to have one.
+    /// The environment that the job must have, if it has to have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
 }
@@ -64,14 +64,14 @@ pub struct Gitlab {
     pub workflow: String,
     /// What it may run on, such as `refs/tags/v*`.
     pub refs: Vec<Pattern>,
-    /// The environment that the job has to have, if it has to have one.
+    /// The environment that the job must have, if it has to have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
 }
 
 /// A claim is not what it has to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{claim}` is {}, and has to be {wanted}", found.as_deref().map_or("missing".to_owned(), |found| format!("`{found}`")))]
+#[error("`{claim}` is {}, but must be {wanted}", found.as_deref().map_or("missing".to_owned(), |found| format!("`{found}`")))]
 pub struct Mismatch {
     /// Its name.
     pub claim: String,

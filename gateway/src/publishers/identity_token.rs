@@ -53,13 +53,13 @@ pub(crate) struct IdentityToken {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadIdentityToken {
     /// Not three parts of base64, or no JSON in them in which each name stands once.
-    #[error("this is no JSON Web Token: {0}")]
+    #[error("this is not a JSON Web Token: {0}")]
     Form(String),
     /// Its header names something that has to be understood.
-    #[error("the identity token's header has `{0}`, which is not understood here")]
+    #[error("the identity token's header has `{0}`, which is not supported")]
     Header(&'static str),
     /// It is not signed, or not with a signature.
-    #[error("the identity token is signed with `{0}`, and only RS256 and ES256 are taken here")]
+    #[error("the identity token is signed with `{0}`, but only RS256 and ES256 are accepted")]
     Algorithm(String),
     /// A claim is missing, or is not of its type.
     #[error("the identity token has no `{claim}` that is {wanted}")]
@@ -71,12 +71,12 @@ pub enum BadIdentityToken {
     },
     /// It is good for too long.
     #[error(
-        "the identity token is good for {0} s, and at most 3600 are taken here; where the time of the job decides, limit that"
+        "the identity token is valid for {0} s, but at most 3600 are accepted; if that depends on the job's time limit, lower it"
     )]
     TooLong(i64),
     /// Its time is over.
     #[error(
-        "the identity token ran out at {expired:.0}, and it is {now:.0} here; the job gets a new one when it asks again"
+        "the identity token expired at {expired:.0} (it is {now:.0} here); the job gets a new one when it asks again"
     )]
     Expired {
         /// `exp`.
@@ -85,7 +85,7 @@ pub enum BadIdentityToken {
         now: Timestamp,
     },
     /// Its time has not come.
-    #[error("the identity token is dated {at:.0} (`{claim}`), and it is {now:.0} here; is the clock right?")]
+    #[error("the identity token is dated {at:.0} (`{claim}`), but it is {now:.0} here; is the clock right?")]
     InFuture {
         /// `iat` or `nbf`.
         claim: &'static str,
@@ -95,7 +95,7 @@ pub enum BadIdentityToken {
         now: Timestamp,
     },
     /// The key is for another algorithm.
-    #[error("the identity token is signed with {token}, and its issuer's key is for {key}")]
+    #[error("the identity token is signed with {token}, but its issuer's key is for {key}")]
     OtherAlgorithm {
         /// By its header.
         token: &'static str,
@@ -118,7 +118,7 @@ impl<'a> Unverified<'a> {
             return Err(form("it is too long"));
         }
         let parts: Vec<_> = text.split('.').collect();
-        let [header, claims, signature] = parts[..] else { return Err(form("it has not three parts")) };
+        let [header, claims, signature] = parts[..] else { return Err(form("it does not have three parts")) };
         let message = &text[..header.len() + 1 + claims.len()];
         let signature = bytes(signature)?;
         let (header, claims) = (object(header)?, object(claims)?);
@@ -199,7 +199,7 @@ fn object(part: &str) -> Result<Map<String, Value>, BadIdentityToken> {
     let text = String::from_utf8(bytes(part)?).map_err(|error| form(error.to_string()))?;
     match strict_json::parse(&text).map_err(|error| form(error.to_string()))? {
         Value::Object(object) => Ok(object),
-        _ => Err(form("it is no object".to_owned())),
+        _ => Err(form("it is not an object".to_owned())),
     }
 }
 

@@ -58,7 +58,7 @@ struct Known {
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
     /// The issuer does not answer, or not as it has to.
-    #[error("the keys of the issuer {issuer} cannot be had: {why}")]
+    #[error("cannot get the keys of the issuer {issuer}: {why}")]
     NoKeys {
         /// The issuer.
         issuer: String,
@@ -66,7 +66,9 @@ pub enum IssuerError {
         why: Arc<NoKeys>,
     },
     /// It has no such key.
-    #[error("the issuer {issuer} has no key `{id}`; if it has it since less than a minute, try again then")]
+    #[error(
+        "the issuer {issuer} has no key `{id}`; if the key is less than a minute old, try again in a minute"
+    )]
     UnknownKey {
         /// The issuer.
         issuer: String,
@@ -106,7 +108,7 @@ pub enum NoKeys {
         status: StatusCode,
     },
     /// The answer is not what it has to be.
-    #[error("{url} is not what it has to be: {why}")]
+    #[error("{url} is not as it must be: {why}")]
     Nonsense {
         /// What was asked for.
         url: String,

@@ -60,7 +60,7 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableKey {
     /// Then nobody knows which of them is meant.
-    #[error("there is another one of that name")]
+    #[error("there is another key of that name")]
     Twice,
     /// It is for encryption, or only for signing.
     #[error("it is not for verifying signatures (`use` or `key_ops`)")]
@@ -88,7 +88,7 @@ impl Jwks {
         }
         let mut known = HashMap::new();
         for jwk in keys {
-            let Value::Object(jwk) = jwk else { return Err("a key is no object".to_owned()) };
+            let Value::Object(jwk) = jwk else { return Err("a key is not an object".to_owned()) };
             let Some(id) = text_of(&jwk, "kid") else { continue };
             known
                 .entry(id.to_owned())

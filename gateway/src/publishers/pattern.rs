@@ -67,6 +67,6 @@ impl From<Pattern> for String {
 /// The text is no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write what it has to be, or how it has to begin with one `*` at the end: 1 to {MOST} bytes, none of them invisible"
+    "write the exact value, or its beginning followed by one `*`: 1 to {MOST} bytes, none of them invisible"
 )]
 pub struct BadPattern;

@@ -165,7 +165,7 @@ impl Checkpoints {
                 && is_well
             {
                 let error = escaped(&with_causes(error));
-                tracing::error!(error, "the audit log could not be signed; it is tried again");
+                tracing::error!(error, "the audit log could not be signed; trying again");
             }
             is_well = signed.is_ok();
             sleep(if is_well { PAUSE } else { AGAIN }).await;
@@ -230,7 +230,7 @@ impl StoredCheckpoint {
         let signed: SignedCheckpoint = self.note.parse().map_err(|error| self.damaged(&error))?;
         let (head, key) = key::verified(&signed, keys).map_err(|error| self.damaged(&error))?;
         if (head.size, signed.unverified().origin().as_str()) != (self.size, &self.origin) {
-            return Err(self.damaged(&"it stands in the place of another"));
+            return Err(self.damaged(&"it is in the place of another"));
         }
         Ok((head, key))
     }

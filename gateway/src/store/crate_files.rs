@@ -94,7 +94,7 @@ impl Store {
             Engine::Postgres(_) => self.write(|transaction| self.end_upload(transaction, checksum)),
         };
         if let Err(error) = given_up {
-            tracing::warn!(%error, "an upload in vain is removed when this gateway has ended");
+            tracing::warn!(%error, "the leftovers of an upload will be removed when this gateway has stopped");
         }
     }
 

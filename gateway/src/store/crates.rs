@@ -42,10 +42,12 @@ pub(crate) enum CratesError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The version exists. Versions are never replaced, and build metadata does not make another one.
-    #[error("{name} {version} is published already; versions are never replaced, so raise the version")]
+    #[error("{name} {version} is already published; versions are never replaced, so choose a higher version")]
     VersionExists { name: String, version: String },
     /// The name is too similar to another crate's name.
-    #[error("the name `{wanted}` is too like the crate `{taken}` here: case, `-` and `_` make no difference")]
+    #[error(
+        "the name `{wanted}` is too similar to the crate `{taken}`: case, `-` and `_` make no difference"
+    )]
     NameTaken { wanted: String, taken: String },
     /// There is no such crate or version.
     #[error("there is no {0} here")]

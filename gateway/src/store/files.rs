@@ -184,12 +184,12 @@ impl Entry {
     /// It is nobody's; that it stays hurts nothing.
     fn remove(&self) {
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, "{} is left over, and cannot be removed", self.path.display());
+            tracing::warn!(%error, "{} is left over and cannot be removed", self.path.display());
         }
     }
 
     fn is_a_stranger(&self) {
-        tracing::warn!("{} does not belong into the store, and is left alone", self.path.display());
+        tracing::warn!("{} does not belong in the store, and is left alone", self.path.display());
     }
 }
 

@@ -47,7 +47,7 @@ pub struct LivingGateway {
 
 /// A setting that has to be the same at all gateways of a store, and is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{setting}` is {here} here, and {there} at the gateway {name}, which serves the same store")]
+#[error("`{setting}` is {here} here, but {there} at the gateway {name}, which serves the same store")]
 pub struct Difference {
     /// The setting's name in the configuration.
     pub setting: String,
@@ -210,12 +210,12 @@ impl Store {
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(BEAT) {
             match self.beat(postgres, &mut connection, member) {
                 Ok(()) if is_heard => continue,
-                Ok(()) => tracing::info!("this gateway is known to live again"),
+                Ok(()) => tracing::info!("this gateway counts as alive again"),
                 Err(error) if is_heard => {
                     let error = escaped(&with_causes(&error));
                     tracing::error!(
                         error,
-                        "it cannot be written that this gateway lives: soon no token will be spent"
+                        "cannot record that this gateway is alive: soon it will accept no changes"
                     );
                 }
                 Err(_) => {}
@@ -225,7 +225,7 @@ impl Store {
         if let Some(epoch) = self.epoch()
             && let Err(error) = postgres.session().and_then(|sql| postgres::leave(&sql, &epoch))
         {
-            tracing::warn!(%error, "the others take this gateway for alive for some seconds, although it ends");
+            tracing::warn!(%error, "the other gateways will count this one as alive for a few seconds, although it is stopping");
         }
     }
 
@@ -239,7 +239,7 @@ impl Store {
         // It is kept only if all goes well.
         let sql = connection.take().map_or_else(|| postgres.session(), Ok)?;
         if !postgres::beat(&sql, &epoch)? {
-            tracing::warn!("this gateway was taken for dead, and begins anew");
+            tracing::warn!("this gateway was counted as dead, and starts afresh");
             self.enter(member)?;
         }
         *connection = Some(sql);

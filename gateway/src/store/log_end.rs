@@ -9,7 +9,7 @@ use super::{StoreError, parsed};
 pub(super) struct End {
     /// The tree's right edge.
     pub(super) tree: Frontier,
-    /// How often the log was begun anew after it had lost its end, and 1.
+    /// How often the log was started anew after it had lost its end, and 1.
     pub(super) generation: u64,
 }
 

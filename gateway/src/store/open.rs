@@ -9,7 +9,7 @@ use super::sql::{Sql, values};
 use super::{Keeper, Store, StoreError, audit, gateways};
 
 /// The recorded reason of a change that an administrator says was not made.
-const DECIDED: &str = "an administrator says that it was not made";
+const DECIDED: &str = "an administrator decided that it was not made";
 
 /// A change without an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +38,10 @@ pub enum DecisionError {
     #[error("{0} is not the number of a change whose outcome is unknown")]
     NotOpen(i64),
     /// A gateway that runs is at work on it.
-    #[error("{0} is under way: a gateway that serves this store is at work on it")]
+    #[error("{0} is in progress at a gateway that serves this store")]
     UnderWay(String),
     /// Another token published that version.
-    #[error("{change} was not done: the record has another token for that version")]
+    #[error("{change} was not done: another token is recorded for that version")]
     Published {
         /// The change in words.
         change: String,

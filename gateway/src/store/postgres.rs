@@ -67,7 +67,7 @@ pub enum PostgresError {
     #[error(transparent)]
     Authorities(#[from] AuthoritiesError),
     /// Others have all connections, or all that may be used to write.
-    #[error("others had PostgreSQL's connections in use for {} seconds", FREE.as_secs())]
+    #[error("all PostgreSQL connections were in use for {} seconds", FREE.as_secs())]
     Busy,
     /// A call was not answered in time. It is not known what came of it.
     #[error("PostgreSQL did not answer within {0:?}")]
@@ -122,7 +122,7 @@ impl PostgresError {
     }
 }
 
-const LATE: &str = "look at what it is waiting for: its disk, a standby of `synchronous_standby_names`, or a lock (pg_stat_activity)";
+const LATE: &str = "check what it is waiting for: its disk, a standby of `synchronous_standby_names`, or a lock (pg_stat_activity)";
 
 /// Whether the server refuses with this code only at present: PostgreSQL's appendix A, by class.
 fn is_passing(code: &SqlState) -> bool {
@@ -137,7 +137,7 @@ fn of_code(code: &SqlState) -> Option<&'static str> {
     let known = [
         (
             &SqlState::DISK_FULL,
-            "make room on the server's disk: its log names the file that could not be written",
+            "free some space on the server's disk: its log names the file that could not be written",
         ),
         (
             &SqlState::READ_ONLY_SQL_TRANSACTION,

@@ -53,7 +53,7 @@ impl FromStr for LastSeen {
 
 /// The text is not what a gateway has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write GENERATION:SEQ:HASH, as the gateway's message has it")]
+#[error("write GENERATION:SEQ:HASH, as in the gateway's message")]
 pub struct NotSeen;
 
 /// Without a file it is known as long as this process lives.

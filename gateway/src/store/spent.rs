@@ -41,7 +41,7 @@ pub enum SpendError {
     Refused(#[from] Refusal),
     /// Another gateway has an open change of the crate.
     #[error(
-        "another gateway is at work on a change of {0}; this token is not spent, so try again in a moment"
+        "another gateway is working on a change of {0}; this token is not spent, so try again in a moment"
     )]
     Elsewhere(CrateName),
     /// This gateway counts as dead.
@@ -54,7 +54,7 @@ pub enum SpendError {
     #[error(transparent)]
     Approval(ApprovalError),
     /// As many tokens were spent lately as can be remembered. None is forgotten before its time to make room.
-    #[error("more changes were made lately than this registry can remember; try again tomorrow")]
+    #[error("there were more recent changes than this registry can remember; try again tomorrow")]
     Full,
     /// This user has spent so much lately that others would be kept from spending anything.
     #[error(

@@ -29,13 +29,13 @@ pub enum EngineError {
     #[error(transparent)]
     Postgres(PostgresError),
     /// PostgreSQL did not answer to a COMMIT, and what came of it could not be found out either.
-    #[error("it is not known whether PostgreSQL has written it down")]
+    #[error("it is unknown whether PostgreSQL has committed it")]
     InDoubt(#[source] PostgresError),
     /// A transaction ended although it was to be committed, because one of its statements had failed.
     #[error("the transaction was rolled back, because a statement in it failed")]
     RolledBack,
     /// PostgreSQL has no text with U+0000.
-    #[error("PostgreSQL cannot keep a text with the character U+0000")]
+    #[error("PostgreSQL cannot store text with the character U+0000")]
     Nul,
     /// A column holds something else.
     #[error("column {column} of a row is not {wanted}")]

@@ -194,14 +194,14 @@ pub(crate) enum StageError {
         checksum: Checksum,
     },
     /// Another stager has staged the version.
-    #[error("{version} is staged already by {} (number {}); raise the version, or have that one rejected", version.stager, version.id)]
+    #[error("{version} is already staged by {} (number {}); choose a higher version, or have that one rejected", version.stager, version.id)]
     OfAnother {
         /// What is staged.
         version: Box<Staged>,
     },
     /// There is no room for it.
     #[error(
-        "{} have {bytes} bytes staged here, and {most} are the most; have some approved or rejected, or wait until they expire",
+        "{} have {bytes} bytes staged, and the limit is {most}; have some approved or rejected, or wait until they expire",
         .whose.as_ref().map_or("all publishers together".to_owned(), |stager| format!("the runs of {stager}"))
     )]
     Full {

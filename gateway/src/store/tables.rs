@@ -21,13 +21,13 @@ use crate::policy::{self, LONGEST_SKEW, LONGEST_WINDOW, Operation};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Discrepancy {
     /// A row that no entry speaks of.
-    #[error("{0} is in the store, and no entry of the log says so")]
+    #[error("{0} is in the store, but in no entry of the log")]
     NotLogged(String),
     /// A row that an entry speaks of.
-    #[error("{0} is missing in the store: the log has it")]
+    #[error("{0} is missing from the store, but is in the log")]
     Missing(String),
     /// A row with another value.
-    #[error("{row} has the {field} {found} in the store, and {logged} by the log")]
+    #[error("{row} has the {field} {found} in the store, but {logged} in the log")]
     Differs {
         /// What it is of.
         row: String,

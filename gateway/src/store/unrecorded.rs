@@ -31,7 +31,7 @@ impl Unrecorded {
                     change,
                     ?outcome,
                     user = %intent.user,
-                    "the audit log has lost a change with its end; its outcome is nowhere but here"
+                    "the audit log lost its end, and with it a change whose outcome is recorded only here"
                 ),
                 answered => drop(answered?),
             }

@@ -408,7 +408,7 @@ impl Remote {
         let json = metadata.to_publish_json().to_string();
         let sizes = (u32::try_from(json.len()), u32::try_from(length));
         let (Ok(json_length), Ok(file_length)) = sizes else {
-            return Err(UpstreamError::denied(StatusCode::PAYLOAD_TOO_LARGE, "4 GiB are the most"));
+            return Err(UpstreamError::denied(StatusCode::PAYLOAD_TOO_LARGE, "the limit is 4 GiB"));
         };
         let mut head = json_length.to_le_bytes().to_vec();
         head.extend(json.as_bytes());

@@ -171,7 +171,7 @@ fn not_cosigned(error: &NotCosigned) -> Response {
 async fn checkpoint(State(witness): State<Arc<Witness>>, Path(origin): Path<String>) -> Response {
     match blocking(move || witness.checkpoint(&origin)).await {
         Ok(Ok(Some(note))) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response(),
-        Ok(Ok(None)) => refused(StatusCode::NOT_FOUND, "nothing of such a log was cosigned here"),
+        Ok(Ok(None)) => refused(StatusCode::NOT_FOUND, "nothing of that log was cosigned here"),
         Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

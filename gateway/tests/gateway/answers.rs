@@ -89,7 +89,7 @@ fn codings_that_cannot_be_undone() {
     let front = Front::new();
     for coding in ["br", "zstd", "gzip, gzip", "compress", "\u{1}"] {
         front.registry.on(INDEX_FILE, encoded(coding, gzip(b"{}")));
-        let why = if coding == "\u{1}" { "" } else { "which was not asked for" };
+        let why = if coding == "\u{1}" { "" } else { "which was not requested" };
         get(&front, "/index/he/ll/hello").assert_refused(502, why);
     }
     // A status needs no body to be understood.

@@ -209,7 +209,7 @@ fn every_kind_of_change_is_found_and_named() {
     let texts = entries(&fixture);
     put(&fixture, 4, &texts[5]);
     put(&fixture, 6, &texts[3]);
-    finds(&fixture, &[], "entry 6 stands in the place of entry 4");
+    finds(&fixture, &[], "entry 6 is in the place of entry 4");
 
     let (fixture, entry) = replaced(10, "\"seq\":10", "\"seq\":11");
     put(&fixture, 11, &entry);
@@ -230,7 +230,7 @@ fn every_kind_of_change_is_found_and_named() {
     for (table, text) in [
         (
             format!("UPDATE log_end SET edge = '{0} {0}'", Hash::EMPTY),
-            "what is kept of the tree's right edge was changed",
+            "the stored right edge of the tree was changed",
         ),
         (
             format!("INSERT INTO tile (level, number, hash) VALUES (1, 0, '{}')", Hash::EMPTY),
@@ -254,7 +254,7 @@ fn without_its_checkpoints_only_a_kept_one_shows_a_cut() {
     let kept = ["--checkpoint", kept.to_str().unwrap()];
     store::loses_checkpoints(fixture.folder.path());
     cut(&fixture, 8);
-    finds(&fixture, &[], "the store was changed past the log");
+    finds(&fixture, &[], "the store was changed behind the log's back");
     // Who can cut the log can have the tables follow it.
     let follow = "UPDATE key SET revoked = NULL; INSERT INTO open_intent (seq) VALUES (8);
         UPDATE counted SET number = 1 WHERE what = 'open';";
@@ -287,7 +287,7 @@ fn a_checkpoint_that_was_changed_is_found() {
     finds(&fixture, &[], "the checkpoint of 10 entries was changed: ");
     put(&good);
     fixture.sql("DELETE FROM checkpoint WHERE size < 10; UPDATE checkpoint SET size = 9 WHERE size = 10");
-    finds(&fixture, &[], "the checkpoint of 9 entries was changed: it stands in the place of another");
+    finds(&fixture, &[], "the checkpoint of 9 entries was changed: it is in the place of another");
     fixture.sql("UPDATE checkpoint SET size = 10 WHERE size = 9");
     verifies(&fixture, &[]);
 
@@ -382,7 +382,7 @@ fn a_server_does_not_start_without_the_key_of_its_log() {
     let mut fixture = log();
     let refuses = |fixture: &Fixture| match Gateway::start(fixture.config.clone()) {
         Err(StartError::Store(error @ StoreError::LogKeyLost { generation: 1 })) => {
-            assert!(error.to_string().contains("a key that is lost"), "{error}");
+            assert!(error.to_string().contains("is lost or was replaced"), "{error}");
             let hint = error.hint().unwrap();
             assert!(hint.contains("log-1.key") && hint.contains("store accept-restore"), "{hint}");
         }

@@ -68,14 +68,14 @@ fn off() {
     assert_eq!(found(&response).challenge, None);
     assert_eq!(fixture.get("/index/config.json").json()["asymmetric"].get("challenges"), None);
     yanked(&fixture, Some("abc".to_owned()))
-        .assert_refused(401, "a challenge that this registry has not issued");
+        .assert_refused(401, "a challenge that this registry did not issue");
 }
 
 #[test]
 fn required() {
     let fixture = published(Challenges::Required);
     let missing = yanked(&fixture, None);
-    missing.assert_refused(401, "wants a challenge in every yank token; run `yk-cargo enroll");
+    missing.assert_refused(401, "requires a challenge in every yank token; run `yk-cargo enroll");
     assert!(found(&missing).challenge.is_some());
     yanked(&fixture, Some(fetched(&fixture))).assert_ok();
 }
@@ -86,14 +86,14 @@ fn optional() {
     yanked(&fixture, None).assert_ok();
     yanked(&fixture, Some(fetched(&fixture))).assert_ok();
     yanked(&fixture, Some("abc".to_owned()))
-        .assert_refused(401, "a challenge that this registry has not issued");
+        .assert_refused(401, "a challenge that this registry did not issue");
 }
 
 #[test]
 fn another_registrys() {
     let (fixture, other) = (published(Challenges::Required), published(Challenges::Required));
     yanked(&fixture, Some(fetched(&other)))
-        .assert_refused(401, "a challenge that this registry has not issued");
+        .assert_refused(401, "a challenge that this registry did not issue");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn on_a_read_token() {
     let claims = Claims { challenge: Some(fetched(&fixture)), ..Claims::read(Timestamp::now()) };
     let token = fixture.read.token(fixture.url(), &claims);
     let response = fixture.send("GET", "/index/config.json", Some(&token), b"");
-    response.assert_refused(401, "a challenge that this registry has not issued");
+    response.assert_refused(401, "a challenge that this registry did not issue");
     fixture.get("/index/config.json").assert_ok();
 }
 

@@ -184,7 +184,7 @@ fn the_log_says_for_which_request() {
     let log = std::fs::read_to_string(&log).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said = |message: &str| lines.iter().find(|line| line["fields"]["message"] == message).unwrap();
-    for message in ["unknown names in the metadata were dropped", "settled"] {
+    for message in ["unknown fields in the metadata were dropped", "settled"] {
         assert_eq!(said(message)["span"]["id"], *id, "{message}");
     }
     for message in ["settled", "refused"] {
@@ -235,7 +235,7 @@ fn a_key_belongs_to_one_user() {
     let public = SoftwareKey::new(5).public.to_string();
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "both", &public]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
-    assert!(again.contains("is registered already, for alice\nhint: a key belongs to one user"), "{again}");
+    assert!(again.contains("is already registered, for alice\nhint: a key belongs to one user"), "{again}");
     // The same user may have it corrected.
     succeeds(folder.path(), &["key", "add", "--user", "alice", "--role", "read", "--label", "desk", &public]);
     let list = succeeds(folder.path(), &["key", "list"]);
@@ -249,7 +249,7 @@ fn a_key_belongs_to_one_user() {
     }
     succeeds(folder.path(), &["key", "revoke", &id[7..15]]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
-    assert!(again.contains("is registered already, for alice, and revoked"), "{again}");
+    assert!(again.contains("is already registered, for alice, and revoked"), "{again}");
     assert!(fails(folder.path(), &["key", "revoke", &id]).contains("is revoked already"));
 }
 

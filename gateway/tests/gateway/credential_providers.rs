@@ -251,12 +251,12 @@ fn a_read_is_asked_again_and_a_change_is_not() {
     // The registry has forgotten all of them.
     let nobody = |_: &Received| Say::no("401 Unauthorized", "no, not this one");
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Ask(Arc::new(nobody)));
-    front.yank().assert_refused(502, "refuses the credential that this gateway has for alice");
+    front.yank().assert_refused(502, "refuses the credential that the gateway has for alice");
     assert_eq!(tokens(), ["number-2"], "it is sent once");
     assert_eq!(front.outcome().as_deref(), Some("failed"));
     // The next one is another; and a read for which the second one is refused too has been asked twice, and no more.
     front.registry.on(&format!("GET {READ}"), Say::Ask(Arc::new(nobody)));
-    front.gateway.get(READ).assert_refused(502, "refuses the credential that this gateway has for alice");
+    front.gateway.get(READ).assert_refused(502, "refuses the credential that the gateway has for alice");
     assert_eq!(tokens(), ["number-3", "number-4"]);
     assert_eq!(scripts.requests().len(), 4);
 }
@@ -417,11 +417,11 @@ impl Desk {
 #[test]
 fn a_credential_is_kept_in_the_form_that_the_registry_takes() {
     for (wanted, given, said, kept) in [
-        (Some("s3cret"), "s3cret", "takes it as it is", "as it is"),
+        (Some("s3cret"), "s3cret", "accepts it as it is", "as it is"),
         (Some("Bearer s3cret"), "s3cret", "with `Bearer` before it", "with `Bearer`"),
-        (Some("Bearer s3cret"), "Bearer s3cret", "takes it as it is", "with `Bearer`"),
+        (Some("Bearer s3cret"), "Bearer s3cret", "accepts it as it is", "with `Bearer`"),
         (Some("s3cret"), "Bearer s3cret", "without `Bearer`", "as it is"),
-        (Some("Basic dTpw"), "Basic dTpw", "takes it as it is", "with `Basic`"),
+        (Some("Basic dTpw"), "Basic dTpw", "accepts it as it is", "with `Basic`"),
         (None, "s3cret", "could not be tried", "as it is"),
     ] {
         let desk = Desk::before(wanted);
@@ -429,7 +429,7 @@ fn a_credential_is_kept_in_the_form_that_the_registry_takes() {
         assert!(done && out.starts_with("alice\n") && out.contains(said), "{given}: {out}");
         assert!(!out.contains("s3cret"), "{out}");
         let line = desk.kept();
-        assert!(line.ends_with(&format!("takes the credential of alice {kept}")), "{line}");
+        assert!(line.ends_with(&format!("accepts the credential of alice {kept}")), "{line}");
     }
 }
 
@@ -439,7 +439,7 @@ fn what_the_registry_refuses_replaces_nothing() {
     assert!(desk.run(&["credential", "set", "alice"], "good\n").0);
     let (done, said) = desk.run(&["credential", "set", "alice"], "wrong\n");
     assert!(!done && said.contains("neither alone nor with `Bearer`") && said.contains("--as-is"), "{said}");
-    assert!(desk.kept().contains("takes the credential"));
+    assert!(desk.kept().contains("accepts the credential"));
     assert!(desk.run(&["credential", "set", "alice", "--as-is"], "wrong\n").0);
     assert!(desk.kept().contains("refuses the credential of alice"));
     desk.ask_at("http://127.0.0.1:9/");
@@ -490,10 +490,10 @@ fn root_runs_no_provider_for_another_users_store() {
     std::os::unix::fs::chown(&store, Some(65534), None).unwrap();
     let before = scripts.requests().len();
     let (done, said) = provider(&[]);
-    assert!(!done && said.contains("is run as the gateway's user, and not as root"), "{said}");
+    assert!(!done && said.contains("runs as the gateway's user, not as root"), "{said}");
     assert!(provider(&["--as-is"]).0);
     let said = desk.run(&["doctor"], "").1;
-    assert!(said.contains("ok     the credential provider of alice was not tried"), "{said}");
+    assert!(said.contains("ok     the credential provider of alice was not tested"), "{said}");
     assert_eq!(scripts.requests().len(), before);
 }
 
@@ -528,10 +528,10 @@ fn a_provider_is_tried_before_it_is_named() {
         |program: &str| desk.run(&["credential", "provider", "alice", "--", program, "--profile", "us"], "");
     let (done, said) = provider(program);
     assert!(done && said.starts_with(&format!("alice\t{program} --profile us\n")), "{said}");
-    assert!(said.contains("takes it as it is") && !said.contains("s3cret"), "{said}");
+    assert!(said.contains("accepts it as it is") && !said.contains("s3cret"), "{said}");
     assert_eq!(scripts.requests()[0]["args"], json!(["--profile", "us"]));
     assert!(
-        desk.kept().ends_with("takes the credential of alice with `Bearer`, which a provider gives once")
+        desk.kept().ends_with("accepts the credential of alice with `Bearer`, which a provider gives once")
     );
 
     for (script, reason) in [
@@ -545,11 +545,11 @@ fn a_provider_is_tried_before_it_is_named() {
     ] {
         scripts.write(script);
         let (done, said) = provider(program);
-        assert!(!done && said.contains(reason) && said.contains("nothing was kept"), "{said}");
+        assert!(!done && said.contains(reason) && said.contains("it was not stored"), "{said}");
         assert!(said.contains("hint: run it as the gateway's user"), "{said}");
     }
     scripts.gives(r#""token":"wrong","cache":"never","operation_independent":true"#);
-    assert!(provider(program).1.contains("refuses what the provider gives; nothing was kept"));
+    assert!(provider(program).1.contains("refuses what the provider gives; it was not stored"));
     assert!(provider("no-such-program").1.contains("there is no program `no-such-program`"));
     assert!(provider("cargo:token").1.contains("is built into cargo"));
     let (done, said) = desk.run(&["credential", "provider", "mallory", "--as-is", "--", program], "");

@@ -166,13 +166,13 @@ fn all_is_well() {
         &front,
         "1 key is in use",
         &behind,
-        "the registry behind takes the credential of alice as it is",
+        "the registry behind accepts the credential of alice as it is",
         "no crate depends on the registry behind by its own address (looked at: 0)",
     ];
     if store::is_in_postgres() {
-        all.push("the role service can add to the audit log, and not change it");
+        all.push("the role service can add to the audit log, but not change it");
     }
-    all.extend(["the store holds what its log says", "every change on record has an outcome"]);
+    all.extend(["the store holds what its log says", "every recorded change has an outcome"]);
     let all: String = all.iter().map(|text| format!("ok     {text}\n")).collect();
     assert_eq!((status, said), (Some(0), all));
     assert!(desk.registry.received().is_empty(), "nothing was changed there");
@@ -193,7 +193,7 @@ fn the_address() {
     desk.assert_to_do(&[], "the gateway does not start", "set `url`");
     assert!(!desk.doctor(&[]).1.contains("the registry is"), "not both");
     desk.configure("url = \"https://crates.example.org\"");
-    desk.assert_to_do(&[], "share one address", "`trusted-proxies`");
+    desk.assert_to_do(&[], "share the address", "`trusted-proxies`");
 }
 
 #[test]
@@ -203,13 +203,21 @@ fn what_cargo_finds_there() {
     desk.front.on("GET /index/config.json", Say::ok(config("https://crates.example.org")));
     desk.assert_well(&[], "cargo finds this gateway at ");
     desk.front.on("GET /index/config.json", Say::ok(config("https://old.example.org")));
-    desk.assert_to_do(&[], "is not this gateway with this configuration (200 OK)", "restart the gateway");
+    desk.assert_to_do(&[], "this gateway with this configuration (200 OK) answers at", "restart the gateway");
     desk.answer_as("https://old.example.org");
-    desk.assert_to_do(&[], "is not this gateway with this configuration (401", "to 127.0.0.1:8000 unchanged");
+    desk.assert_to_do(
+        &[],
+        "this gateway with this configuration (401 Unauthorized) answers at",
+        "to 127.0.0.1:8000 unchanged",
+    );
     desk.front.on("GET /index/config.json", Say::no("502 Bad Gateway", "no upstream"));
-    desk.assert_to_do(&[], "is not this gateway with this configuration (502 Bad Gateway)", "have the proxy");
+    desk.assert_to_do(
+        &[],
+        "this gateway with this configuration (502 Bad Gateway) answers at",
+        "make the proxy",
+    );
     desk.front.on("GET /index/config.json", Say::HangUp);
-    desk.assert_to_do(&[], "cargo gets no answer at ", "see that the gateway runs");
+    desk.assert_to_do(&[], "cargo gets no answer at ", "check that the gateway runs");
 }
 
 /// Whatever `serve` would stop at, but for the port.
@@ -237,7 +245,7 @@ fn people_without_a_key_are_looked_at_too() {
     desk.store().add_user(&bob, false, Timestamp::now()).unwrap();
     desk.assert_to_do(&[], "bob can do nothing", "registry-gateway credential set bob");
     desk.store().remove_user(&bob, Timestamp::now()).unwrap();
-    desk.assert_well(&[], "takes the credential of alice");
+    desk.assert_well(&[], "accepts the credential of alice");
 }
 
 #[test]
@@ -276,9 +284,9 @@ fn the_registry_behind() {
     desk.registry.on("GET /index/config.json", Say::ok(places));
     desk.assert_well(&[], "can be read without a token");
     desk.configure(CONFIG);
-    desk.assert_to_do(&[], "gives its crates to everybody", "let only the gateway reach it");
+    desk.assert_to_do(&[], "gives its crates to everybody", "make it reachable only for the gateway");
     desk.configure_for(CONFIG, "http://127.0.0.1:9/index/");
-    desk.assert_to_do(&[], "the registry behind this gateway cannot be reached: ", "see that it runs");
+    desk.assert_to_do(&[], "the registry behind this gateway cannot be reached: ", "check that it runs");
     desk.configure_for(CONFIG, &format!("{}/indx/", desk.registry.url()));
     desk.assert_to_do(&[], "there is no config.json below http", "`index` in [upstream] is the address");
     desk.configure_for(CONFIG, "ftp://127.0.0.1/index/");
@@ -339,7 +347,7 @@ fn credentials_are_asked_about_together_and_told_in_order() {
     desk.registry.on("GET /index/config.json", Say::Ask(Arc::new(answer)));
     let (_, said) = desk.doctor(&[]);
     let of = |words: &str| said.find(words).unwrap_or_else(|| panic!("{said}"));
-    assert!(of("refuses the credential of alice") < of("takes the credential of bob"), "{said}");
+    assert!(of("refuses the credential of alice") < of("accepts the credential of bob"), "{said}");
 }
 
 #[test]
@@ -430,7 +438,7 @@ fn a_change_whose_outcome_is_not_known() {
     desk.store().begin(&signed).unwrap();
     desk.assert_to_do(
         &[],
-        "changes on record whose outcome is not known: 1: the yank of hello 1.0.0 by alice, number ",
+        "recorded changes whose outcome is unknown: 1: the yank of hello 1.0.0 by alice, number ",
         "they are settled within minutes",
     );
     assert!(desk.doctor(&[]).1.contains(&format!(", since {now:.0}")));

@@ -128,7 +128,7 @@ fn an_invite_is_good_once() {
     let repeated = with(request(fixture.url(), &fixture.nonce(), &carols()), "invite", code);
     let response = fixture.enroll(&repeated);
     assert_eq!(response.status, 201, "{}", response.text());
-    assert!(response.json()["text"].as_str().unwrap().contains("enrolled already for carol"));
+    assert!(response.json()["text"].as_str().unwrap().contains("already enrolled for carol"));
 }
 
 /// Whoever has yet to make keys can ask first.
@@ -204,7 +204,7 @@ fn the_nonce_is_ours_and_fresh() {
     let code = fixture.invite();
     for nonce in ["x".to_owned(), elsewhere.nonce()] {
         let wrong = with(request(fixture.url(), &nonce, &carols()), "invite", code.clone());
-        fixture.enroll(&wrong).assert_refused(401, "the nonce is not one of this registry's");
+        fixture.enroll(&wrong).assert_refused(401, "the nonce is not from this registry");
     }
 }
 
@@ -275,8 +275,8 @@ fn a_request_has_one_reading() {
             "a label is 1 to 64 characters, none of which is invisible",
         );
     }
-    refused(&with(good.clone(), "endorsement", "v3.public.x"), "an invite or an endorsement, and not both");
-    refused(&with(good.clone(), "invite", Value::Null), "an invite or an endorsement, and not both");
+    refused(&with(good.clone(), "endorsement", "v3.public.x"), "either an invite or an endorsement");
+    refused(&with(good.clone(), "invite", Value::Null), "either an invite or an endorsement");
     let without = with(request(fixture.url(), &fixture.nonce(), &[]), "endorsement", "v3.public.x");
     refused(&without, "1 to 4 different keys");
     let twice = [good["keys"][0].clone(), good["keys"][0].clone()];
@@ -314,11 +314,11 @@ fn a_key_belongs_to_one_user() {
     let fixture = Fixture::new();
     let alices = [(SoftwareKey::new(2), Role::Publish)];
     let taken = with(request(fixture.url(), &fixture.nonce(), &alices), "invite", fixture.invite());
-    fixture.enroll(&taken).assert_refused(409, "is registered already, for alice");
+    fixture.enroll(&taken).assert_refused(409, "is already registered, for alice");
     let both = [(SoftwareKey::new(14), Role::Read), (SoftwareKey::new(2), Role::Publish)];
     let code = fixture.invite();
     let half = with(request(fixture.url(), &fixture.nonce(), &both), "invite", code.clone());
-    fixture.enroll(&half).assert_refused(409, "is registered already, for alice");
+    fixture.enroll(&half).assert_refused(409, "is already registered, for alice");
     assert_eq!(fixture.owner_of(&SoftwareKey::new(14)), None, "all or none");
     let good = with(request(fixture.url(), &fixture.nonce(), &carols()), "invite", code);
     assert_eq!(fixture.enroll(&good).status, 201, "the invite was not used up");
@@ -407,7 +407,7 @@ fn who_was_vouched_for_has_the_vouchers_subject() {
             let claims = Claims { subject: subject.map(str::to_owned), ..Claims::read(Timestamp::now()) };
             fixture.send("GET", "/index/config.json", Some(&new[0].0.token(fixture.url(), &claims)), b"")
         };
-        read(None).assert_refused(403, &format!("registered with the key is `{subject}`"));
+        read(None).assert_refused(403, &format!("but the key is registered with `{subject}`"));
         read(Some(subject)).assert_ok();
     }
 }

@@ -160,7 +160,7 @@ fn a_change_that_cannot_be_settled_holds_up_its_user_alone() {
     front.gateway.restart();
     front.registry.on(yank, Say::ok("{}"));
     front.yank().assert_ok();
-    bobs(&front).assert_refused(503, "refuses the credential that this gateway has for bob");
+    bobs(&front).assert_refused(503, "refuses the credential that the gateway has for bob");
     let open = front.gateway.running().store().open_intents().unwrap();
     let users: Vec<_> = open.iter().map(|intent| intent.user.as_str()).collect();
     assert_eq!(users, ["bob"]);

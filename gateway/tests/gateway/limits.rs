@@ -56,7 +56,7 @@ fn a_key_that_is_used_too_much_has_to_wait_and_no_other() {
     let fixture = Fixture::with(at_most(100, 2));
     let upload = Upload::new("hello", "1.0.0");
     fixture.publish(&upload).assert_ok();
-    fixture.publish(&upload).assert_refused(409, "is published already");
+    fixture.publish(&upload).assert_refused(409, "is already published");
     fixture.publish(&upload).assert_refused(429, "for this key");
     read(&fixture, &fixture.read_token()).assert_ok();
 }

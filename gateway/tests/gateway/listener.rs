@@ -263,7 +263,7 @@ mod tls {
         let text = start(TlsFiles { certificate: none.clone(), ..tls.clone() });
         assert_eq!(text, format!("cannot read {}", none.display()));
         let text = start(TlsFiles { key: tls.certificate.clone(), ..tls.clone() });
-        assert_eq!(text, format!("{} does not hold what it should, in PEM", tls.certificate.display()));
+        assert_eq!(text, format!("{} does not contain what it should, in PEM", tls.certificate.display()));
         fs::write(&tls.key, for_localhost(6).1).unwrap();
         assert_eq!(start(tls), "the certificate and its key cannot be used");
     }

@@ -15,6 +15,7 @@ use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::store::Store;
 use rustix::process::Signal;
 use tempfile::TempDir;
+use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::common::SoftwareKey;
 use crate::common::bearer_registry::{BearerRegistry, Say};
@@ -255,4 +256,67 @@ fn the_unit_fits_the_page() {
     let complaints = said.lines().filter(|line| line.contains("registry-gateway.service"));
     let complaints: Vec<_> = complaints.filter(|line| !line.contains("is not executable")).collect();
     assert!(complaints.is_empty(), "{said}");
+}
+
+/// Only the proxy can be reached, the gateway believes nobody else, and what is mounted is what the page shows.
+#[test]
+fn the_containers_of_the_page() {
+    let page = page();
+    let (_, section) = page.split_once("\n## In containers\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let compose = YamlLoader::load_from_str(blocks(section, "```yaml\n").next().unwrap()).unwrap().remove(0);
+    let settings = blocks(section, "```toml\n").next().unwrap();
+    let texts = |list: &Yaml| -> Vec<String> {
+        list.as_vec().into_iter().flatten().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+
+    let services = compose["services"].as_hash().unwrap();
+    let (gateway, caddy) = (&compose["services"]["gateway"], &compose["services"]["caddy"]);
+    assert_eq!(services.len(), 2);
+    assert!(gateway["ports"].is_badvalue());
+    assert_eq!(texts(&caddy["ports"]), ["80:80", "443:443"]);
+    let subnet = compose["networks"]["front"]["ipam"]["config"][0]["subnet"].as_str().unwrap();
+    assert!(settings.contains(&format!("trusted-proxies = [\"{subnet}\"]")), "{settings}");
+    assert!(settings.contains("listen = \"0.0.0.0:8000\"\nplain-http = true\n"), "{settings}");
+    assert!(section.contains("\treverse_proxy gateway:8000\n"));
+    for service in [gateway, caddy] {
+        assert_eq!(texts(&service["networks"]), ["front"]);
+        for volume in texts(&service["volumes"]) {
+            let source = volume.split(':').next().unwrap();
+            match source.strip_prefix("./") {
+                Some(file) => assert!(section.contains(&format!("\n`{file}`")), "{file}"),
+                None => {
+                    assert!(compose["volumes"].as_hash().unwrap().contains_key(&Yaml::String(source.into())));
+                }
+            }
+        }
+    }
+    let image = gateway["build"]["dockerfile_inline"].as_str().unwrap();
+    assert!(image.starts_with(concat!("FROM rust:", env!("CARGO_PKG_RUST_VERSION"), "-")), "{image}");
+    assert!(image.ends_with("ENTRYPOINT [\"registry-gateway\"]\n"), "{image}");
+    assert!(image.contains("-m 700 /store") && settings.starts_with("store = \"/store\"\n"), "{image}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let (file, store) = (folder.path().join("registry-gateway.toml"), folder.path().join("store"));
+    fs::create_dir(&store).unwrap();
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
+    let here = settings.replace("/store", store.to_str().unwrap()).replace("0.0.0.0:8000", "127.0.0.1:0");
+    fs::write(&file, here).unwrap();
+    let mounted = "/etc/registry-gateway/registry-gateway.toml";
+    assert!(texts(&gateway["volumes"]).contains(&format!("./registry-gateway.toml:{mounted}:ro")));
+    assert_eq!(gateway["environment"]["REGISTRY_GATEWAY_CONFIG"].as_str(), Some(mounted));
+    let words = gateway["command"].as_str().unwrap().replace(mounted, file.to_str().unwrap());
+    let program = || {
+        let mut command = Command::new("timeout");
+        command.args(["20", env!("CARGO_BIN_EXE_registry-gateway")]).current_dir(folder.path());
+        command.env_remove("REGISTRY_GATEWAY_STORE").env("REGISTRY_GATEWAY_CONFIG", &file);
+        command
+    };
+    let mut serve = program();
+    serve.args(words.split(' '));
+    serves(serve, "index sparse+https://crates.example.org/index/");
+    let start = "docker compose exec gateway registry-gateway ";
+    let line = section.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+    let output = program().args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

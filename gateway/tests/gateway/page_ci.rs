@@ -1,4 +1,4 @@
-//! docs/ci.md, followed by whoever runs the registry: each command of the gateway's is run. Then both build services are played, by the
+//! docs/ci.md, followed by the registry's administrator: each command of the gateway's is run. Then both build services are played, by the
 //! workflows as they stand there. What `yk-cargo` does there is tested with the other pages.
 #![cfg(unix)]
 

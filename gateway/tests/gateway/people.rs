@@ -33,7 +33,7 @@ fn a_user_comes_and_goes() {
     let store = fixture.folder.path();
     fixture.publish(&Upload::new("alpha", "0.1.0")).assert_ok();
     assert_eq!(succeeds(store, &["user", "add", "carol"]), "carol\n");
-    fails(store, &["user", "add", "carol"], &["there is a user carol already"]);
+    fails(store, &["user", "add", "carol"], &["there is already a user carol"]);
     fails(store, &["user", "add", "car ol"], &["a user name is"]);
     fails(store, &["user", "remove", "dave"], &["there is no user dave", "user add dave"]);
     assert_eq!(
@@ -73,7 +73,7 @@ fn an_invite_is_said_once_and_kept_as_a_hash() {
     assert_eq!((code.len(), code.matches('-').count()), (30, 5), "{code}");
     let next = String::from_utf8(output.stderr).unwrap();
     assert!(
-        next.contains("good once, until") && next.contains("yk-cargo enroll REGISTRY --invite"),
+        next.contains("valid once, until") && next.contains("yk-cargo enroll REGISTRY --invite"),
         "{next}"
     );
     let list = succeeds(store, &["user", "list"]);

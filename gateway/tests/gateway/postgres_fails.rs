@@ -458,7 +458,7 @@ fn a_server_that_is_read_only_or_frozen_or_restarted() {
 
     signal(cluster.postmaster(), Signal::QUIT);
     retried_until(|| !cluster.is_running());
-    let failing = Failing::refused(&fixture, "3.0.0", NO_ANSWER, "look whether it runs", &[]);
+    let failing = Failing::refused(&fixture, "3.0.0", NO_ANSWER, "check whether it runs", &[]);
     cluster.run_again();
     failing.recovers();
     assert_eq!(database.outcomes(), ["done"; 4]);
@@ -510,7 +510,7 @@ fn a_database_that_is_away_at_the_start() {
     thread::scope(|scope| {
         let starting = scope.spawn(|| Served::of(command, &["--listen", "127.0.0.1:0"]));
         let said = || fs::read_to_string(log.path()).unwrap();
-        retried_until(|| said().contains("is waited for") && said().contains("look whether it runs"));
+        retried_until(|| said().contains("is waited for") && said().contains("check whether it runs"));
         database.network.is(Weather::Good);
         starting.join().unwrap().stop(Signal::TERM);
     });

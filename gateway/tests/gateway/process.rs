@@ -98,7 +98,7 @@ fn a_hangup_says_what_is_read_again() {
     command.env("REGISTRY_GATEWAY_LOG", "info").stderr(fs::File::create(&log).unwrap());
     let served = Served::of(command, &["--listen", "127.0.0.1:0"]);
     signal(served.child.id(), Signal::HUP);
-    while !fs::read_to_string(&log).unwrap().contains("there is no certificate to be read again") {
+    while !fs::read_to_string(&log).unwrap().contains("there is no certificate to reload") {
         registry.read(&served);
     }
     served.stop(Signal::TERM);

@@ -405,7 +405,9 @@ fn search_finds_names_and_descriptions() {
     let all = ("big_leaf leaf tree".to_owned(), 3);
     assert_eq!([names(""), names("q=")], [all.clone(), all], "by name");
     assert_eq!(names("q=T"), ("tree".to_owned(), 1), "what is short is looked for where names begin");
-    fixture.get("/api/v1/crates?q=a&per_page=many").assert_refused(400, "a search has `q` and `per_page`");
+    fixture
+        .get("/api/v1/crates?q=a&per_page=many")
+        .assert_refused(400, "a search takes `q` and the number `per_page`");
 }
 
 /// In every script, and however an accent is spelt.
@@ -534,7 +536,7 @@ fn no_read_waits_for_a_change() {
                 fixture.get(path).assert_ok();
             }
             let token = fixture.publish_token(&upload);
-            fixture.put_new(&token, &upload).assert_refused(409, "is published already");
+            fixture.put_new(&token, &upload).assert_refused(409, "is already published");
             assert!(!late.is_finished(), "round {round}: the change waits for the lock, at most ten seconds");
         }
         drop(held);

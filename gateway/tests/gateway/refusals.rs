@@ -123,7 +123,9 @@ fn for_another_version() {
     let token = fixture.publish_token(&Upload::new("hello", "1.0.1"));
     let mut other = Upload::new("hello", "1.0.1");
     other.json = Upload::new("hello", "1.0.2").json;
-    fixture.put_new(&token, &other).assert_refused(403, "for the version 1.0.1, the request for 1.0.2");
+    fixture
+        .put_new(&token, &other)
+        .assert_refused(403, "for the version 1.0.1, but the request is for 1.0.2");
     let token = fixture.token(yank("hello", "1.0.0+x"));
     fixture
         .send("DELETE", YANK, Some(&token), b"")
@@ -136,8 +138,11 @@ fn for_another_checksum() {
     let signed = Upload::new("hello", "1.0.0");
     let mut other = signed.clone();
     other.file.push(0);
-    let expected =
-        format!("the token is for the checksum {}, the request for {}", signed.checksum(), other.checksum());
+    let expected = format!(
+        "the token is for the checksum {}, but the request is for {}",
+        signed.checksum(),
+        other.checksum()
+    );
     fixture.put_new(&fixture.publish_token(&signed), &other).assert_refused(403, &expected);
 }
 
@@ -259,7 +264,7 @@ fn too_old() {
     let fixture = Fixture::new();
     let token = |seconds| fixture.read.token(fixture.url(), &Claims::read(ago(seconds)));
     let response = fixture.send("GET", "/index/config.json", Some(&token(905)), b"");
-    response.assert_refused(401, "is good for 900 s, and it is ");
+    response.assert_refused(401, "is valid for 900 s, but it is ");
     assert!(response.detail().ends_with("here; is the clock right?"), "{}", response.detail());
     fixture.send("GET", "/index/config.json", Some(&token(870)), b"").assert_ok();
 }
@@ -321,7 +326,7 @@ fn a_challenge_that_was_not_issued() {
     let token = fixture.read.token(fixture.url(), &claims);
     fixture
         .send("GET", "/index/config.json", Some(&token), b"")
-        .assert_refused(401, "a challenge that this registry has not issued");
+        .assert_refused(401, "a challenge that this registry did not issue");
 }
 
 #[test]
@@ -343,7 +348,8 @@ fn another_subject() {
         fixture.send("GET", "/index/config.json", Some(&key.token(fixture.url(), &claims)), b"")
     };
     send(Some("carol-1")).assert_ok();
-    send(Some("carol-2")).assert_refused(403, "subject is `carol-2`, registered with the key is `carol-1`");
+    send(Some("carol-2"))
+        .assert_refused(403, "subject is `carol-2`, but the key is registered with `carol-1`");
     send(None).assert_refused(403, "subject is none, registered with the key is `carol-1`");
 }
 
@@ -354,7 +360,7 @@ fn another_users_crate() {
     let upload = Upload::new("hello", "1.0.1");
     fixture
         .put_new(&by_bob(upload.mutation()), &upload)
-        .assert_refused(403, "the crate `hello` belongs to alice here, the key to bob");
+        .assert_refused(403, "the crate `hello` belongs to alice, but the key belongs to bob");
     fixture
         .send("DELETE", YANK, Some(&by_bob(yank("hello", "1.0.0"))), b"")
         .assert_refused(403, "the crate `hello` belongs to alice here");
@@ -380,7 +386,7 @@ fn an_owners_token_lists_once_after_cargos_empty_delete() {
     let token = fixture.token(owners("hello"));
     fixture
         .send("DELETE", OWNERS, Some(&token), b"")
-        .assert_refused(400, "run `cargo owner --list` on its own");
+        .assert_refused(400, "run `cargo owner --list` by itself");
     let listed = fixture.send("GET", OWNERS, Some(&token), b"");
     listed.assert_ok();
     assert_eq!(listed.json()["users"][0]["login"], "alice");

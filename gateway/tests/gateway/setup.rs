@@ -71,7 +71,7 @@ fn init_makes_what_is_needed_and_overwrites_nothing() {
 
     let key = fs::read(etc.join("credentials.key")).unwrap();
     let said = succeeds(gateway(folder.path(), &["init", "etc/gateway"]), "");
-    assert_eq!(said.matches(": was there already\n").count(), 3, "{said}");
+    assert_eq!(said.matches(": already there\n").count(), 3, "{said}");
     assert_eq!(fs::read(etc.join("credentials.key")).unwrap(), key);
     assert!(!etc.join("registry").exists(), "the store is where the configuration says");
     let users = ["user", "list", "--config", "etc/gateway/registry-gateway.toml"];
@@ -286,7 +286,7 @@ fn init_on_a_full_disk_can_be_repeated() {
         }
         let rest = succeeds(gateway(folder.path(), &["init"]), "");
         for (line, was_there) in rest.lines().zip(whole) {
-            assert_eq!(line.ends_with(": was there already"), was_there, "{most}: {rest}");
+            assert_eq!(line.ends_with(": already there"), was_there, "{most}: {rest}");
         }
         assert_eq!(config(folder.path()), config(unlimited.path()), "{most}: half a configuration");
         succeeds(gateway(folder.path(), &["user", "add", "alice"]), "");

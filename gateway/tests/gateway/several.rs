@@ -519,7 +519,7 @@ fn changes_of_a_crate_take_turns_among_gateways() {
         let said = String::from_utf8(settled.stderr).unwrap();
         assert!(said.contains("the yank of hello 1.0.0 is under way"), "{said}");
         let listed = String::from_utf8(behind.database.run(&["change", "list"]).stdout).unwrap();
-        assert!(listed.contains("it is under way at the gateway "), "{listed}");
+        assert!(listed.contains("it is in progress at the gateway "), "{listed}");
         let second = scope.spawn(|| yank(&behind.here, "hello"));
         assert!(has_asked.recv_timeout(Duration::from_millis(200)).is_err(), "it waits for its turn");
         go_on.send(()).unwrap();
@@ -559,7 +559,7 @@ fn a_gateway_that_is_killed_during_a_change() {
     let seconds: u64 = refused.field("retry-after").unwrap().parse().unwrap();
     assert!((500..=601).contains(&seconds), "{seconds}");
     let listed = String::from_utf8(behind.database.run(&["change", "list"]).stdout).unwrap();
-    assert!(listed.contains("the gateway ended during it, and no other has looked yet"), "{listed}");
+    assert!(listed.contains("the gateway stopped during it, and no other has checked it yet"), "{listed}");
     // Also by one that starts.
     let (third, _) = behind.there();
     assert_eq!(behind.yank_at(&third, "hello").status, 503);

@@ -106,7 +106,7 @@ fn a_version_is_seen_by_its_token_alone_until_it_is_approved() {
     let proof = fixture.get("/api/v1/crates/hello/1.0.0/proof").json();
     assert_eq!((&proof["token"], proof.get("approvals")), (&json!(token), None));
     fixture.approve(id, &token).assert_refused(401, "was used before");
-    fixture.approves(id, &upload).assert_refused(409, "is published already");
+    fixture.approves(id, &upload).assert_refused(409, "is already published");
     fixture.put_new(&next, &upload).assert_refused(409, "published already");
     assert!(fixture.waiting().is_empty());
     fixture.get(&format!("/api/v1/staged/{id}/download")).assert_refused(404, "because it is published");
@@ -203,7 +203,7 @@ fn a_staged_number_binds_machines_only() {
     fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
     let upload = Upload::new("hello", "1.0.0");
     let id = fixture.stage(&job, &upload);
-    fixture.put_new(&others, &upload).assert_refused(409, "is staged already by k3.pid.");
+    fixture.put_new(&others, &upload).assert_refused(409, "is already staged by k3.pid.");
     fixture.publish(&other("hello", "1.0.0")).assert_ok();
     assert_eq!(fixture.state(id), "overtaken");
     fixture.approves(id, &upload).assert_refused(409, "is overtaken already");

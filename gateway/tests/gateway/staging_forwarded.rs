@@ -51,7 +51,7 @@ fn what_is_approved_is_sent_with_the_approvers_credential() {
     gateway.is_as_logged();
 
     front.registry.on(FILE, line("1.0.0", &upload.checksum().to_string()));
-    gateway.put_new(&job, &Upload::new("hello", "1.0.0")).assert_refused(409, "is published already");
+    gateway.put_new(&job, &Upload::new("hello", "1.0.0")).assert_refused(409, "is already published");
     let next = gateway.stage(&job, &Upload::new("hello", "1.1.0"));
     assert_eq!(gateway.staged(next)["new_crate"], false);
     let both = gateway.send("GET", "/index/he/ll/hello", Some(&job), b"");

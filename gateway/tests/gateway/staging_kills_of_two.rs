@@ -51,7 +51,7 @@ impl Company<'_> {
                     }
                 }
                 // It was approved, and the answer was lost.
-                Ok(answer) if answer.text().contains("is published already") => return,
+                Ok(answer) if answer.text().contains("is already published") => return,
                 Ok(answer) => assert!(is_to_be_repeated(&answer), "{answer:?} {}", answer.text()),
                 Err(_) => {}
             }

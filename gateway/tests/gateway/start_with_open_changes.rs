@@ -323,7 +323,7 @@ fn settled_by_hand_while_nothing_runs() {
     assert!(succeeds(&front, &["change", "list"]).contains("the gateway ended during it"));
     succeeds(&front, &["change", "settle", &seqs[1], "--done"]);
     let error = fails(&front, &["change", "settle", &seqs[0], "--done"]);
-    assert!(error.contains("the record has another token for that version"), "{error}");
+    assert!(error.contains("another token is recorded for that version"), "{error}");
     assert!(error.contains(&format!("change settle {} --not-done", seqs[0])), "{error}");
     succeeds(&front, &["change", "settle", &seqs[0], "--not-done"]);
     let store = store::open(front.gateway.folder.path());

@@ -139,7 +139,7 @@ fn a_store_goes_to_a_postgresql_and_back() {
     fixture.put_new(&token, &hello).assert_refused(401, "was used before");
     let by_bob = fixture.bob.token(fixture.url(), &Claims::read(Timestamp::now()));
     fixture.send("GET", asked[0], Some(&by_bob), b"").assert_refused(401, "revoked");
-    fixture.publish(&hello).assert_refused(409, "is published already");
+    fixture.publish(&hello).assert_refused(409, "is already published");
     fixture.add_key(&crate::common::SoftwareKey::new(9), "dave", registry_gateway::keys::Role::Read);
     fixture.publish(&Upload::new("hello", "1.2.0")).assert_ok();
     fixture.restart();
@@ -161,7 +161,7 @@ fn what_is_not_copied() {
     let other = database.gateway();
     is_refused(&folder, &there, "another registry-gateway serves ");
     drop(other);
-    is_refused(&folder, &there, "there is a store already where the copy is to be");
+    is_refused(&folder, &there, "there is already a store at the destination");
 
     // A file that is not the signed one. Nothing is marked, and it goes on when that is mended.
     goes_on_at(&mut fixture, folder.as_path());
@@ -171,7 +171,7 @@ fn what_is_not_copied() {
     let whole = fs::read(&file).unwrap();
     fs::write(&file, b"another").unwrap();
     let empty = Database::empty().unwrap();
-    is_refused(&folder, &empty.path(), "the store was changed past the log");
+    is_refused(&folder, &empty.path(), "the store was changed behind the log's back");
     fs::write(&file, whole).unwrap();
     goes_on_at(&mut fixture, folder.as_path());
     stop(&mut fixture);

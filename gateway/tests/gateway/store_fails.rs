@@ -57,7 +57,7 @@ fn a_publish_that_cannot_be_written_down() {
     fail(&fixture, "outcome");
     let said = fixture.put_new(&token, &upload);
     said.assert_refused(500, "the publish of hello 1.0.0 was not carried out, because the registry failed");
-    said.assert_refused(500, "run the command again when it is mended");
+    said.assert_refused(500, "run the command again when that is fixed");
     assert_eq!(said.field("x-audit"), None);
     for nothing in ["/api/v1/crates/hello/1.0.0/download", "/index/he/ll/hello"] {
         assert_eq!(fixture.get(nothing).status, 404, "it is not made without a record");

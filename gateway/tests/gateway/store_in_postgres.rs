@@ -196,7 +196,7 @@ fn a_crates_life() {
     let token = fixture.token(upload.mutation());
     fixture.put_new(&token, &upload).assert_ok();
     fixture.put_new(&token, &upload).assert_refused(401, "was used before");
-    fixture.publish(&upload).assert_refused(409, "is published already");
+    fixture.publish(&upload).assert_refused(409, "is already published");
     for _ in 0..2 {
         assert_eq!(fixture.get("/api/v1/crates/hello/1.0.0/download").body, file);
         assert!(fixture.get("/index/he/ll/hello").text().contains(&upload.checksum().to_string()));
@@ -322,7 +322,7 @@ fn a_text_with_a_null_character_is_nowhere() {
 fn doctor_tells_whether_the_log_can_be_changed() {
     let Some(database) = Database::new() else { return };
     as_the_page_has_it(&database);
-    for (role, said) in [("owner", "can change the audit log"), ("gateway", "and not change it")] {
+    for (role, said) in [("owner", "can change the audit log"), ("gateway", "but not change it")] {
         let mut doctor = program(database.url_of(role).as_ref());
         let found = String::from_utf8(doctor.arg("doctor").output().unwrap().stdout).unwrap();
         assert!(found.contains(&format!("the role {role} can")) && found.contains(said), "{found}");

@@ -172,8 +172,8 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
     let invite = r#"INSERT INTO invite SELECT 'x', "user", issued, EXPIRES, NULL FROM invite LIMIT 1"#;
     let bytes = if store::is_in_postgres() { "'00'" } else { "x'00'" };
     let credential = format!(r#"INSERT INTO credential SELECT id, {bytes} FROM "user" LIMIT 1"#);
-    let not_logged = "is in the store, and no entry of the log says so";
-    let missing = "is missing in the store: the log has it";
+    let not_logged = "is in the store, but in no entry of the log";
+    let missing = "is missing from the store, but is in the log";
     let not_derived = "does not follow from the store's other tables";
     for (sql, text) in [
         (key.as_str(), format!("the key {} {not_logged}", evil.id())),
@@ -294,7 +294,10 @@ fn a_description_that_is_not_in_the_signed_file() {
     fixture.sql("UPDATE crate SET description = 'first' WHERE name = 'hello'");
     for command in [&["audit", "verify"][..], &["doctor"]] {
         let (well, said) = run(&fixture, command);
-        assert!(!well && said.contains("the description of hello is not that of its last version"), "{said}");
+        assert!(
+            !well && said.contains("the description of hello differs from that of its last version"),
+            "{said}"
+        );
     }
 }
 

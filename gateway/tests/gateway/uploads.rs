@@ -133,7 +133,7 @@ mod strict_json {
     fn a_name_twice() {
         refused_json(
             r#"{"name":"hello","vers":"1.0.0","deps":[],"deps":[]}"#,
-            "`deps` stands twice in one object",
+            "`deps` appears twice in one object",
         );
     }
 
@@ -141,7 +141,7 @@ mod strict_json {
     fn a_name_twice_deep_inside() {
         refused_json(
             r#"{"name":"hello","vers":"1.0.0","features":{"a":[],"a":["b"]}}"#,
-            "`a` stands twice in one object",
+            "`a` appears twice in one object",
         );
     }
 
@@ -149,7 +149,7 @@ mod strict_json {
     fn a_case_twin() {
         refused_json(
             r#"{"name":"hello","Name":"evil","vers":"1.0.0"}"#,
-            "stands twice in one object of the metadata, in different case",
+            "appears twice in one object of the metadata, in different case",
         );
     }
 
@@ -541,9 +541,9 @@ mod names {
     fn a_version_for_ever() {
         let fixture = Fixture::new();
         fixture.publish(&hello()).assert_ok();
-        fixture.publish(&hello()).assert_refused(409, "hello 1.0.0 is published already");
+        fixture.publish(&hello()).assert_refused(409, "hello 1.0.0 is already published");
         let built = Upload::new("hello", "1.0.0+other.build");
-        fixture.publish(&built).assert_refused(409, "hello 1.0.0 is published already");
+        fixture.publish(&built).assert_refused(409, "hello 1.0.0 is already published");
         assert_eq!(fixture.get("/api/v1/crates/hello/1.0.0/download").body, hello().file);
     }
 
@@ -563,7 +563,7 @@ mod names {
         for name in ["hello_world", "Hello-World"] {
             fixture
                 .publish(&Upload::new(name, "1.0.0"))
-                .assert_refused(409, &format!("the name `{name}` is too like the crate `hello-world` here"));
+                .assert_refused(409, &format!("the name `{name}` is too similar to the crate `hello-world`"));
         }
     }
 

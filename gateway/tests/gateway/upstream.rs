@@ -112,7 +112,7 @@ fn without_a_credential_nothing_is_asked_and_no_token_spent() {
     let mutation = Mutation::Yank { name: "hello".parse().unwrap(), version: "1.0.0".parse().unwrap() };
     let token = carol.token(front.gateway.url(), &Claims::mutate(Timestamp::now(), mutation));
     let yank = || front.gateway.send("DELETE", "/api/v1/crates/hello/1.0.0/yank", Some(&token), b"");
-    yank().assert_refused(502, "no credential of carol");
+    yank().assert_refused(502, "no credential for carol");
     assert!(front.registry.received().is_empty());
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::ok(r#"{"ok":true}"#));
     front.set_credential("carol", "carols");
@@ -269,7 +269,7 @@ fn refusals_are_told_apart() {
         (
             Say::no("401 Unauthorized", "bad token"),
             502,
-            "refuses the credential that this gateway has for alice",
+            "refuses the credential that the gateway has for alice",
             "failed",
         ),
         (Say::no("403 Forbidden", "not an owner"), 403, "not an owner", "refused"),
@@ -293,9 +293,9 @@ fn too_slow() {
     let mut front =
         Front::with(|config| config.upstream.as_mut().unwrap().timeout = Duration::from_millis(300));
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Silence);
-    front.yank().assert_refused(504, "see whether the change was made");
+    front.yank().assert_refused(504, "check whether the change was made");
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Endless("200 OK"));
-    front.yank().assert_refused(504, "see whether the change was made");
+    front.yank().assert_refused(504, "check whether the change was made");
     front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::Endless("403 Forbidden"));
     front.yank().assert_refused(403, "the registry behind this gateway refuses");
     front.registry.on("GET /index/he/ll/hello", Say::Silence);

@@ -213,7 +213,7 @@ fn what_cannot_be_written_is_not_cosigned() {
     command.args(folder.arguments(&log)).stderr(std::process::Stdio::null());
     let served = ServedWitness::of(command);
     let answer = served.add(&log.request(0));
-    assert_eq!((answer.status, answer.text().as_str()), (500, "the checkpoint cannot be written down\n"));
+    assert_eq!((answer.status, answer.text().as_str()), (500, "the checkpoint cannot be stored\n"));
     assert_eq!(fs::read_dir(folder.trees()).unwrap().count(), 0);
     drop(served);
     is_cosigned(&folder, &log, &folder.serve(&log).add(&log.request(0)));

@@ -51,7 +51,7 @@ fn from_an_invite_to_a_proof() {
     }
     let (well, said) = front.doctor();
     assert!(well, "{said}");
-    assert!(said.contains("takes the credential of alice") && said.contains("looked at: 1"), "{said}");
+    assert!(said.contains("accepts the credential of alice") && said.contains("looked at: 1"), "{said}");
 }
 
 /// Cargo tries again by itself; the reason is not lost by that.
@@ -112,7 +112,7 @@ fn a_credential_that_the_registry_refuses_is_the_gateway_s_affair() {
     publish(&alice, &Package::new(alice.folder(), "hers").library());
     front.administer(&["credential", "set", "--as-is", "alice"], "0123456789abcdef0123456789abcdef");
     let refused = yank(&alice, "hers@1.0.0", &["--config", "net.retry=0"]).unwrap_err();
-    let why = "refuses the credential that this gateway has for alice; tell its administrator";
+    let why = "refuses the credential that the gateway has for alice; tell its administrator";
     assert!(refused.contains(why) && refused.contains("502"), "{refused}");
 }
 
@@ -128,7 +128,7 @@ fn a_credential_from_a_foreign_provider() {
     yank(&alice, "hers@1.0.0", &[]).unwrap();
     let (well, said) = front.doctor();
     assert!(
-        well && said.contains("takes the credential of alice as it is, which a provider gives once"),
+        well && said.contains("accepts the credential of alice as it is, which a provider gives once"),
         "{said}"
     );
 }

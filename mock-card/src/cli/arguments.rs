@@ -40,10 +40,10 @@ pub(super) enum Command {
     /// Write the man pages, for packagers.
     #[command(hide = true)]
     Man {
-        /// The folder for the pages; it is made if it is not there.
+        /// The folder for the pages; it is created if necessary.
         directory: PathBuf,
     },
-    /// Run a command with a mock of its own, and end with the command's status.
+    /// Run a command with its own mock, and exit with the command's status.
     Exec {
         #[command(flatten)]
         options: Options,
@@ -61,8 +61,7 @@ pub(super) struct Options {
     /// Take control lines on this socket.
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// Put the card into the virtual reader (vsmartcard) of a real pcscd. With exec, the command then speaks to
-    /// that pcscd.
+    /// Put the card into the virtual reader (vsmartcard) of a real pcscd. With exec, the command then uses that pcscd.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) vpcd: Option<String>,
     /// Append the trace of all calls to this file, as JSON lines.

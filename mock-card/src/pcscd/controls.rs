@@ -36,13 +36,13 @@ pub enum ControlError {
     #[error("there is no card {0}")]
     UnknownCard(u32),
     /// The YubiKey is in its port already.
-    #[error("the reader is plugged in already")]
+    #[error("the reader is already plugged in")]
     Plugged,
     /// The YubiKey is not in its port.
     #[error("the reader is unplugged")]
     Unplugged,
     /// The card is in its reader already.
-    #[error("the card is in the reader already")]
+    #[error("the card is already in the reader")]
     Inserted,
     /// The card is not in its reader.
     #[error("the card is not in the reader")]

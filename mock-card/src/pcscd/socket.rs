@@ -42,7 +42,10 @@ pub(crate) fn listen(socket: &Path) -> io::Result<UnixListener> {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     if socket.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket()) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this is no socket, and is not replaced"));
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "this is not a socket, so it is not replaced",
+        ));
     }
     let (listener, unfinished) = bind_beside(socket)?;
     let named = fs::set_permissions(&unfinished, Permissions::from_mode(0o600))

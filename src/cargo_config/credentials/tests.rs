@@ -140,7 +140,7 @@ fn a_file_that_is_not_simply_ours_stays_as_it_is() {
     let read_only = |file: &Path| fs::set_permissions(file, fs::Permissions::from_mode(0o400)).unwrap();
     assert_eq!(problem(&read_only), "is read-only");
     let second_name = |file: &Path| fs::hard_link(file, file.with_extension("second")).unwrap();
-    assert!(problem(&second_name).starts_with("has a second name"));
+    assert!(problem(&second_name).starts_with("has a second hard link"));
     if rustix::process::geteuid().is_root() {
         let foreign = |file: &Path| std::os::unix::fs::chown(file, Some(65_534), None).unwrap();
         assert_eq!(problem(&foreign), "belongs to another user");

@@ -12,7 +12,7 @@ use crate::text::escape;
 
 /// The end of policy "once": pcscd takes the power from an idle card, and some programs reset it or select another
 /// application.
-const UNTIL: &str = "until the card has been idle for some seconds or another program has used it";
+const UNTIL: &str = "until the card is idle for a few seconds or another program uses it";
 
 /// Programs that hold a card exclusively for longer than a moment, and how to have them let go.
 const HOLDERS: [(&str, &str); 3] = [
@@ -73,13 +73,13 @@ fn firmware(state: &CardState, findings: &mut Findings) {
     if firmware == QUERY_FORGETS_PIN {
         findings.note(
             "firmware",
-            format!("{text}, which forgets its PIN often: expect to be asked for it each time"),
+            format!("{text}, which often forgets its PIN: expect to be asked for it each time"),
         );
     } else if firmware < EUCLEAK_MENDED {
         findings.note(
             "firmware",
             format!(
-                "{text}: who holds it in a laboratory can extract its keys (YSA-2024-03); keep it in sight"
+                "{text}: a laboratory that has the key can extract its private keys (YSA-2024-03); keep it in sight"
             ),
         );
     } else {
@@ -91,12 +91,17 @@ fn pin(state: &CardState, findings: &mut Findings) {
     let card = state.name();
     let unblock = state.unblock();
     match state.pin {
-        PinState::Verified => findings.ok("PIN", format!("{card} has been given it, {UNTIL}")),
+        PinState::Verified => {
+            findings.ok("PIN", format!("{card} has been given its PIN, which it remembers {UNTIL}"))
+        }
         PinState::Tries(1) => {
-            findings.warn("PIN", format!("{card} has one try left before it is blocked"), unblock);
+            findings.warn("PIN", format!("{card} has one try left before its PIN is blocked"), unblock);
         }
         PinState::Tries(tries) => {
-            findings.ok("PIN", format!("{card} has {tries} tries; once given, it lasts {UNTIL}"));
+            findings.ok(
+                "PIN",
+                format!("{card} has {tries} tries left; once given, the PIN is remembered {UNTIL}"),
+            );
         }
         PinState::Blocked => findings.fail("PIN", format!("the PIN of {card} is blocked"), unblock),
     }
@@ -143,35 +148,41 @@ fn defaults(piv: &mut Piv<'_>) -> Result<Option<Defaults>, Error> {
 fn report_defaults(state: &CardState, defaults: &Option<Defaults>, findings: &mut Findings) {
     let card = state.name();
     let Some(defaults) = defaults else {
-        let text =
-            format!("{card} does not tell whether PIN, PUK and management key are still the factory's");
+        let text = format!(
+            "{card} does not report whether PIN, PUK and management key are still the factory defaults"
+        );
         findings.note("defaults", text);
         return;
     };
     let change = |what: &str| state.ykman(&format!("piv access change-{what}"));
     if defaults.pin {
-        let text = format!("{card} still has the default PIN 123456: whoever finds it could publish");
+        let text = format!("{card} still has the default PIN 123456: anyone who finds it could publish");
         findings.fail("PIN", text, change("pin"));
     }
     match defaults.puk {
         Puk::Default => {
-            let text = format!("{card} still has the default PUK: whoever finds it can set a new PIN");
+            let text = format!("{card} still has the default PUK: anyone who finds it can set a new PIN");
             findings.fail("PUK", text, change("puk"));
         }
         Puk::Blocked => {
-            findings.note("PUK", format!("the PUK of {card} is blocked: a blocked PIN could not be mended"));
+            findings.note(
+                "PUK",
+                format!("the PUK of {card} is blocked, so a blocked PIN could not be unblocked"),
+            );
         }
-        Puk::Missing => findings.note("PUK", format!("{card} has none: a blocked PIN could not be mended")),
+        Puk::Missing => {
+            findings.note("PUK", format!("{card} has no PUK, so a blocked PIN could not be unblocked"))
+        }
         Puk::Own => {}
     }
     let algorithm = defaults.management_key.algorithm;
     if defaults.management_key.default {
         let text = format!(
-            "{card} still has the default management key ({algorithm}): any program can replace its keys while it is plugged in"
+            "{card} still has the default management key ({algorithm}): while it is plugged in, any program can replace its keys"
         );
         findings.warn("management key", text, change("management-key --generate --protect"));
     } else {
-        findings.ok("management key", format!("{card} has one of its own ({algorithm})"));
+        findings.ok("management key", format!("{card} has its own management key ({algorithm})"));
     }
 }
 
@@ -206,11 +217,11 @@ fn keys(
             findings.fail("keys", format!("{card} no longer has {gone} for `{name}`"), again);
         } else if let Some(other) = in_slots(&[Found::OtherPolicies, Found::OtherRole]) {
             let text = format!(
-                "enrollments.toml does not say of {other} on {card} what the card says: another program may have changed the file"
+                "enrollments.toml and {card} disagree about {other}: another program may have changed the file"
             );
             findings.fail("keys", text, format!("{again} --existing"));
         } else if in_slots(&[Found::Untold]).is_some() {
-            findings.note("keys", format!("{card} does not tell which keys it has"));
+            findings.note("keys", format!("{card} does not report which keys it has"));
         } else {
             findings.ok("keys", format!("{card} has its keys for `{name}`"));
         }

@@ -71,10 +71,10 @@ fn cargo(surroundings: &Surroundings, findings: &mut Findings) {
     match text.split_whitespace().nth(1).and_then(|version| version.parse::<Version>().ok()) {
         None => {
             let complaint = escape(complaint.lines().next().unwrap_or_default());
-            findings.warn(CARGO, format!("cargo does not tell its version: {complaint}"), "rustup show");
+            findings.warn(CARGO, format!("cargo does not report its version: {complaint}"), "rustup show");
         }
         Some(version) if version < OLDEST => {
-            let text = format!("cargo {version} does not run credential providers; 1.74 does");
+            let text = format!("cargo {version} does not support credential providers; 1.74 and later do");
             findings.fail(CARGO, text, "rustup update stable");
         }
         Some(version) => findings.ok(CARGO, format!("cargo {version}")),
@@ -107,10 +107,12 @@ fn transport(
         let (file, key) = (&detour.origin, escape(&detour.key));
         let next = format!("edit {}", file.word());
         if served.is_sealed {
-            let text = format!("{file} sets `{key}`, so the token of `{name}` is not opened in this folder");
+            let text =
+                format!("{file} sets `{key}`, so the token of `{name}` will not be opened in this folder");
             findings.fail(TRANSPORT, text, next);
         } else {
-            let text = format!("{file} sets `{key}`: whoever wrote it may see the tokens of `{name}`");
+            let text =
+                format!("{file} sets `{key}`: whoever wrote that may be able to see the tokens of `{name}`");
             findings.warn(TRANSPORT, text, next);
         }
     }
@@ -122,9 +124,11 @@ fn default_registry(configuration: &Configuration, findings: &mut Findings) -> R
     let Some(Located { value: name, origin }) = configuration.default_registry()? else { return Ok(()) };
     let shown = escape(&name);
     if name == CRATES_IO_NAME || configuration.index_of(Scope::Here, &name)?.is_some() {
-        findings.note(PROVIDER, format!("without --registry cargo goes to `{shown}`, by {origin}"));
+        findings.note(PROVIDER, format!("without --registry cargo uses `{shown}`, according to {origin}"));
     } else {
-        let text = format!("without --registry cargo goes to `{shown}`, by {origin}, and does not know it");
+        let text = format!(
+            "without --registry cargo uses `{shown}`, according to {origin}, but does not know that registry"
+        );
         findings.fail(PROVIDER, text, format!("edit {}", origin.word()));
     }
     Ok(())
@@ -139,7 +143,7 @@ fn leftover_tokens(
 ) -> Result<(), Error> {
     let tokens = configuration.clear_tokens();
     if tokens.is_empty() {
-        findings.ok(TOKEN, "none in cargo's home");
+        findings.ok(TOKEN, "none in cargo's home folder");
     }
     for token in tokens {
         let (file, name) = (escape_path(&token.file), &token.registry);

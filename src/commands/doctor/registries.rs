@@ -46,10 +46,10 @@ pub(super) fn check(
 fn clock(registry: &Registry, wrong: Option<ClockError>, findings: &mut Findings) {
     let name = name(registry);
     match wrong {
-        None => findings.ok(CLOCK, format!("it does not contradict that of `{name}`")),
+        None => findings.ok(CLOCK, format!("it agrees with the clock of `{name}`")),
         Some(wrong) => findings.fail(
             CLOCK,
-            format!("{wrong} `{name}`: it will refuse tokens that are dated too far off"),
+            format!("{wrong} `{name}`: it refuses tokens whose time is too far off"),
             "sudo timedatectl set-ntp true",
         ),
     }
@@ -61,11 +61,11 @@ fn keys(asked: &Asked<'_>, visit: &Visit, findings: &mut Findings) {
         (Some(Refusal { text, words, next }), _) => findings.fail(REGISTRY, text + &words, next),
         (None, Some(serial)) if visit.welcome == Welcome::Taken => {
             let keys = if visit.changes == Welcome::Taken { "keys" } else { "read key" };
-            findings.ok(REGISTRY, format!("`{name}` takes the {keys} of YubiKey {serial}"));
+            findings.ok(REGISTRY, format!("`{name}` accepts the {keys} of YubiKey {serial}"));
         }
         (None, _) => findings.note(
             REGISTRY,
-            format!("whether `{name}` takes your keys was not tried: that takes a card with a read key that wants neither PIN nor touch"),
+            format!("whether `{name}` accepts your keys was not tested: that needs a plugged-in card whose read key asks for neither PIN nor touch"),
         ),
     }
 }
@@ -74,7 +74,7 @@ fn not_visited(registry: &Registry, error: &greeting::Error, findings: &mut Find
     let name = name(registry);
     if let greeting::Error::GitIndex = error {
         let text = format!(
-            "`{name}` cannot be asked for its time, nor whether it takes your keys: its index is a git repository"
+            "`{name}` cannot be asked for its time or whether it accepts your keys: its index is a git repository"
         );
         return findings.note(REGISTRY, text);
     }
@@ -82,7 +82,7 @@ fn not_visited(registry: &Registry, error: &greeting::Error, findings: &mut Find
     let url = format!("{}config.json", registry.index.trim_start_matches("sparse+"));
     findings.warn(
         REGISTRY,
-        format!("`{name}` cannot be asked: {error}{}", reasons.concat()),
+        format!("cannot ask `{name}`: {error}{}", reasons.concat()),
         format!("curl -sI {}", foreign_word(&url)),
     );
 }

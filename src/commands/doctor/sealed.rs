@@ -26,7 +26,7 @@ pub(super) fn check(context: &Context, enrollments: &Enrollments, findings: &mut
             }
         };
         let text = format!(
-            "that of `{name}` was sealed {} and opens with {}",
+            "the token of `{name}` was sealed {} and opens with {}",
             sealed_tokens::age(token, now),
             sealed_tokens::cards_for_display(&keys)
         );

@@ -30,7 +30,7 @@ pub(super) fn check(
     findings: &mut Findings,
 ) -> Vec<PluggedIn> {
     if let Some(socket) = surroundings.variable(SOCKET_VARIABLE) {
-        findings.note(CHECK, format!("{SOCKET_VARIABLE} says where it is: {}", escape(socket)));
+        findings.note(CHECK, format!("{SOCKET_VARIABLE} names its socket: {}", escape(socket)));
     }
     let found = match plugged_in::cards(readers, enrollments) {
         Ok(found) => found,
@@ -38,11 +38,11 @@ pub(super) fn check(
             let mut text = sentence(&error);
             if matches!(error, Error::Reader(reader::Error::AccessDenied)) && surroundings.is_remote_session()
             {
-                text += "; to polkit, a session over SSH or in tmux or screen is not an active one";
+                text += "; for polkit, a session over SSH or in tmux or screen is not active";
             }
             if matches!(error, Error::Reader(reader::Error::AccessDenied)) && surroundings.sandbox().is_some()
             {
-                text += "; polkit runs outside of this sandbox, and so must the command";
+                text += "; polkit runs outside this sandbox, so run the command outside it too";
             }
             findings.fail(CHECK, text, out_of_reach(&error, surroundings));
             return Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn check(
     };
     findings.ok(CHECK, "it answers");
     if surroundings.runs_pcscd_of_snap() {
-        let text = "a snap package runs a pcscd of its own, which takes readers from the system's";
+        let text = "a snap package runs its own pcscd, which takes readers away from the system's";
         findings.warn(CHECK, text, "snap list | grep -i -e pcsc -e yubi");
     }
     if found.is_empty() {
@@ -137,13 +137,13 @@ fn no_reader(surroundings: &Surroundings, findings: &mut Findings) {
         let text = "a YubiKey is plugged in, but its card reader is switched off";
         findings.fail(READER, text, "ykman config usb --enable PIV");
     } else if surroundings.runs("scdaemon") && !surroundings.scdaemon_has_ccid_disabled() {
-        let text = "a YubiKey is plugged in, and GnuPG's card daemon drives it past the service";
+        let text = "a YubiKey is plugged in, but GnuPG's card daemon drives it directly";
         findings.fail(READER, text, "echo disable-ccid >> ~/.gnupg/scdaemon.conf && gpgconf --kill scdaemon");
     } else if surroundings.has("/usr/lib/pcsc/drivers") && !surroundings.has_any(&CCID_DRIVERS) {
         let text = "a YubiKey is plugged in, but the service has no driver for USB readers";
         findings.fail(READER, text, install(surroundings, "libccid", "pcsc-lite-ccid", "ccid"));
     } else {
-        let text = "a YubiKey is plugged in, but the service has not noticed";
+        let text = "a YubiKey is plugged in, but the service has not noticed it";
         findings.fail(READER, text, "sudo systemctl restart pcscd.service");
     }
 }

@@ -23,11 +23,12 @@ impl Enrollment<'_> {
         let keys = self.choose(keys_for_signing(&self.card)?)?;
         for (role, found) in &keys {
             let by = match &found.described {
-                Some(described) => format!("described as `{}`", escape(&described.label)),
+                Some(described) => format!("labelled `{}`", escape(&described.label)),
                 None => "without a certificate".to_owned(),
             };
             let (key, slot) = (&found.key, found.slot);
-            let imported = if key.origin == Origin::Imported { ", imported: copies may exist" } else { "" };
+            let imported =
+                if key.origin == Origin::Imported { ", imported, so copies may exist" } else { "" };
             self.ui.say(format_args!(
                 "    {role:<7}  slot {slot}  PIN {}, touch {}  {by}{imported}\n             {}",
                 key.pin,

@@ -60,7 +60,7 @@ impl Enrollment<'_> {
             ));
             if pin == PinPolicy::Never && key.pin == PinPolicy::Once {
                 self.ui.note(format_args!(
-                    "this card makes no key that needs no PIN: the {role} key asks for it once"
+                    "this card cannot make a key without a PIN: the {role} key asks for it once"
                 ));
             }
         }
@@ -78,7 +78,7 @@ impl Enrollment<'_> {
             found.into_iter().filter(|(_, found)| *found == Found::Gone).map(|(key, _)| key).collect();
         for key in &gone {
             self.ui.warn(format_args!(
-                "YubiKey {} no longer has the {} key that is enrolled; if it was registered, have it revoked: {}",
+                "YubiKey {} no longer has the enrolled {} key; if that key was registered, have it revoked: {}",
                 self.card.serial,
                 key.role,
                 key.public.id()
@@ -110,7 +110,7 @@ impl Enrollment<'_> {
                 key.slot,
                 key.pin,
                 key.touch,
-                if key.start == Start::Vacant(Vacancy::Begun) { "  (begun earlier)" } else { "" }
+                if key.start == Start::Vacant(Vacancy::Begun) { "  (started earlier)" } else { "" }
             ));
         }
         self.say_what_it_asks(planned);
@@ -129,14 +129,14 @@ impl Enrollment<'_> {
         let touches = signatures.iter().filter(|key| key.touch != TouchPolicy::Never).count()
             + self.card.management_touches(planned.len());
         let asked = match (pin, touches) {
-            (false, 0) => "no touch".to_owned(),
-            (true, 0) => "the PIN, and no touch".to_owned(),
+            (false, 0) => "neither PIN nor touch".to_owned(),
+            (true, 0) => "the PIN but no touch".to_owned(),
             (false, 1) => "one touch".to_owned(),
             (true, 1) => "the PIN and one touch".to_owned(),
             (false, touches) => format!("{touches} touches"),
             (true, touches) => format!("the PIN and {touches} touches"),
         };
-        self.ui.say(format_args!("making and checking them takes {asked}"));
+        self.ui.say(format_args!("making and checking them needs {asked}"));
     }
 
     /// Says so if the card has keys for this registry: on a new computer it is easy to forget `--existing`. If the card
@@ -152,7 +152,7 @@ impl Enrollment<'_> {
         let slots: Vec<_> = ours.map(|key| key.slot.to_string()).collect();
         if !slots.is_empty() {
             self.ui.note(format_args!(
-                "the card already has keys for this registry, in {} {}; to use those: yk-cargo enroll {}{} --existing",
+                "the card already has keys for this registry in {} {}; to use them: yk-cargo enroll {}{} --existing",
                 if slots.len() == 1 { "slot" } else { "slots" },
                 slots.join(" and "),
                 foreign_word(self.registry.name.as_deref().unwrap_or(&self.registry.index)),

@@ -33,9 +33,9 @@ pub(super) fn check_slots(arguments: &Enroll) -> Result<(), Error> {
         [] => Ok(()),
         [_] if roles(arguments).len() == 1 => Ok(()),
         [read, publish] if roles(arguments).len() == 2 && read != publish => Ok(()),
-        _ if arguments.single_key => Err(Error::Usage("--single-key takes one slot: --slot 82")),
-        _ if arguments.proofs => Err(Error::Usage("--proofs takes one slot: --slot 82")),
-        _ => Err(Error::Usage("there are two keys, so two slots: --slot 82,83 (read, publish)")),
+        _ if arguments.single_key => Err(Error::Usage("--single-key needs one slot: --slot 82")),
+        _ if arguments.proofs => Err(Error::Usage("--proofs needs one slot: --slot 82")),
+        _ => Err(Error::Usage("two keys need two slots: --slot 82,83 (read, publish)")),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn may_have_keys(index: &str, context: &Context, ui: Ui) -> Result<()
             source @ (greeting::Error::Status { status: 404 | 410, .. } | greeting::Error::Config { .. }),
         ) => Err(Error::NoIndex { source }),
         Err(error @ greeting::Error::Status { status: ..500, .. }) => {
-            ui.warn(format_args!("this URL does not answer as an index: {error}"));
+            ui.warn(format_args!("this URL does not answer like an index: {error}"));
             Ok(())
         }
         _ => Ok(()),
@@ -60,15 +60,15 @@ pub(super) fn what_the_registry_wants(
         Ok(greeting) => greeting,
         Err(greeting::Error::GitIndex) => {
             ui.note(
-                "its index is a git repository, which tells nothing of challenges: tokens will carry none; the URL of a sparse index begins with sparse+",
+                "its index is a git repository, which cannot announce challenges, so tokens will carry none; a sparse index has a URL that starts with sparse+",
             );
             let mut edit = Edit::begin(context.cargo.home())?;
             return Ok(edit.refresh(index, ChallengeSource::None, registry.reuse)?);
         }
         Err(error) => {
-            ui.warn(format_args!("the registry cannot be asked what it wants: {}", sentence(&error)));
+            ui.warn(format_args!("cannot ask the registry what it requires: {}", sentence(&error)));
             ui.note(format_args!(
-                "taking it for one that {}; ask again with: yk-cargo enroll {} --refresh",
+                "assuming that it {}; to ask again: yk-cargo enroll {} --refresh",
                 registry.challenge.in_words(),
                 foreign_word(registry.display_name())
             ));
@@ -89,7 +89,7 @@ pub(super) fn what_the_registry_wants(
         Reads::Open => "needs no token for reads",
     };
     let challenges = greeting.source.in_words();
-    let window = greeting.window.map(|window| format!("; a token lasts {window} seconds"));
+    let window = greeting.window.map(|window| format!("; a token is valid for {window} seconds"));
     ui.say(format_args!("the registry {reads} and {challenges}{}", window.unwrap_or_default()));
     // If the registry does not say it now, what it said before still holds.
     let reuse = if greeting.window.is_some() { greeting::reuse(greeting.window) } else { registry.reuse };

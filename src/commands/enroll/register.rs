@@ -80,7 +80,7 @@ impl<'a> Registering<'a> {
     pub(super) fn may_enroll(&self, serial: Serial) -> Result<(), Error> {
         match self.right {
             Right::Endorsement(endorser) if endorser == serial => Err(Error::Usage(
-                "the YubiKey that vouches is the one plugged in: plug in the new one first, the other is asked for later",
+                "the YubiKey that is plugged in is the one that vouches: plug in the new one first, and the other when you are asked for it",
             )),
             _ => Ok(()),
         }
@@ -115,7 +115,7 @@ impl Enrollment<'_> {
             }
         };
         let accepted = with.registration.submit(&terms.nonce, &credential, &card.label, &proven)?;
-        self.ui.say(format_args!("the registry has taken the keys, and says\n{}", accepted.words()));
+        self.ui.say(format_args!("the registry has accepted the keys and says\n{}", accepted.words()));
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl Enrollment<'_> {
                 Ok(signed) => return Ok(signed.token),
                 Err(Error::WrongCard { .. } | Error::NoCard { .. }) if self.ui.is_interactive() => {
                     self.confirm(&format!(
-                        "{} has to vouch for the new keys. Is it plugged in now?",
+                        "{} must vouch for the new keys. Is it plugged in now?",
                         endorser.display_name()
                     ))?;
                 }
@@ -167,7 +167,7 @@ impl Enrollment<'_> {
         })?;
         for (key, _) in card.keys.iter().zip(&chains).filter(|(_, chain)| chain.is_none()) {
             self.ui.note(format_args!(
-                "the {} key goes without attestation: YubiKey {} cannot say that it made it",
+                "the {} key has no attestation, because YubiKey {} cannot attest that it made it",
                 key.role, card.serial
             ));
         }
@@ -225,7 +225,7 @@ fn code(context: &Context) -> Result<Code, Error> {
     let code = Zeroizing::new(code.trim().to_owned());
     if code.is_empty() {
         return Err(Error::Usage(
-            "--invite: the code is the first line of standard input, or typed in a terminal",
+            "--invite: give the code as the first line of standard input, or type it in a terminal",
         ));
     }
     Ok(Code { text: code, is_typed })

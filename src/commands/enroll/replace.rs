@@ -24,7 +24,7 @@ pub(super) fn card(
 impl Enrollment<'_> {
     pub(super) fn show_replaced(&self) {
         let Some(card) = &self.replaced else { return };
-        self.ui.say(format_args!("in place of {}, which keeps its keys", card.display_name()));
+        self.ui.say(format_args!("replacing {}, which keeps its keys", card.display_name()));
         for key in &card.keys {
             self.ui.say(format_args!("    {:<7}  slot {}  {}", key.role, key.slot, key.public.id()));
         }
@@ -33,7 +33,7 @@ impl Enrollment<'_> {
     /// The question whether to do this, and whether to take the replaced card out.
     pub(super) fn and_take_out(&self, this: &str) -> String {
         match &self.replaced {
-            Some(card) => format!("{this}, and take YubiKey {} out of the enrollment?", card.serial),
+            Some(card) => format!("{this}, and remove YubiKey {} from the enrollment?", card.serial),
             None => format!("{this}?"),
         }
     }
@@ -45,7 +45,7 @@ impl Enrollment<'_> {
         self.ui.say(format_args!("YubiKey {} is enrolled for {}", self.card.serial, escape(index)));
         self.show_replaced();
         if !self.arguments.yes {
-            self.confirm(&format!("Take YubiKey {} out of the enrollment?", replaced.serial))?;
+            self.confirm(&format!("Remove YubiKey {} from the enrollment?", replaced.serial))?;
         }
         Ok(Edit::begin(self.context.cargo.home())?.remove_card(index, replaced.serial)?)
     }

@@ -24,7 +24,8 @@ pub(super) fn print(
         }
     }
     if let Some(replaced) = replaced.filter(|_| !registry.proofs) {
-        let mut step = vec![format!("have the keys of {} revoked:", replaced.display_name())];
+        let mut step =
+            vec![format!("ask the administrator to revoke the keys of {}:", replaced.display_name())];
         step.extend(replaced.keys.iter().map(|key| {
             format!("registry-gateway key revoke {}  # {}, slot {}", key.public.id(), key.role, key.slot)
         }));
@@ -34,7 +35,7 @@ pub(super) fn print(
         let endorsed = if is_registered { format!(" --endorse-with {serial}") } else { String::new() };
         steps.push(vec![
             format!("{} --backup{endorsed}", registry.enroll_command()),
-            "with a second YubiKey: a key that cannot be copied can be lost".to_owned(),
+            "with a second YubiKey, because a lost key cannot be restored".to_owned(),
         ]);
     }
     let lines = (0..).zip(&steps).flat_map(|(number, step)| {
@@ -46,16 +47,16 @@ pub(super) fn print(
 
 /// For those who build on what is published.
 fn key_to_trust(card: &Card) -> Vec<String> {
-    let mut lines = vec![
-        "tell those who build on your crates, where they look you up, that this is your key:".to_owned(),
-    ];
+    let mut lines = vec!["publish your public key where the users of your crates will find it:".to_owned()];
     lines.extend(card.keys.iter().map(|key| key.public.to_string()));
     lines
 }
 
 /// The commands for the administrator of a gateway.
 fn keys_to_add(registry: &Registry, card: &Card) -> Vec<String> {
-    let mut lines = vec!["have the registry's administrator run this, with your user name there:".to_owned()];
+    let mut lines = vec![
+        "send these lines to the registry's administrator, who puts your user name for <NAME>:".to_owned(),
+    ];
     for key in &card.keys {
         let subject =
             registry.subject.as_ref().map(|subject| format!(" --subject {}", foreign_word(subject)));

@@ -33,7 +33,7 @@ impl Enrollment<'_> {
             edit.enroll(&registry, card, key)?;
         }
         self.ui.note(format_args!(
-            "once nothing is published to {} any more: yk-cargo forget {}",
+            "when nothing is published to {} any more: yk-cargo forget {}",
             escape(&source.index),
             foreign_word(&source.index)
         ));

@@ -101,7 +101,7 @@ impl Plan {
     /// Says it all, but never a token.
     pub(super) fn show(&self, context: &Context, ui: Ui) -> Result<(), Error> {
         if self.moves.is_empty() {
-            ui.say("there is no token in clear that could be sealed");
+            ui.say("there is no plaintext token to seal");
         }
         let enrollments = Enrollments::load(context.cargo.home())?;
         let cargo = context.cargo.read()?;
@@ -112,7 +112,7 @@ impl Plan {
             let (file, name) = (shown_file(token), escape(&token.registry));
             match why {
                 Why::InProject => ui.note(format_args!(
-                    "{file}, a file of a project, has a token for `{name}`; it is left alone without --registry {}",
+                    "{file}, a project's file, has a token for `{name}`; it is left alone without --registry {}",
                     foreign_word(&token.registry)
                 )),
                 Why::Another => ui.warn(format_args!(
@@ -168,15 +168,18 @@ impl Move {
     fn show(&self, enrollments: &Enrollments, cargo: &Configuration, ui: Ui) -> Result<(), Error> {
         let name = self.name();
         let length = self.copies[0].length();
-        ui.say(format_args!("the token of `{name}`, {length} characters in clear in {}:", self.files()));
+        ui.say(format_args!(
+            "the token of `{name}`, {length} characters, in plain text in {}:",
+            self.files()
+        ));
         if enrollments.sealed(&self.registry.index).is_some() {
-            ui.say("    see that it is the one that is sealed");
+            ui.say("    check that it is the same as the sealed one");
         } else {
-            ui.say("    seal it to your YubiKey, and see that it opens again (PIN and touch)");
+            ui.say("    seal it to your YubiKey, and check that it opens (PIN and touch)");
         }
         if !configure::is_set(cargo, &self.registry)? {
             let change = cargo.provider_change(&self.registry, &our_command())?;
-            let before = another(&self.registry, cargo)?.map(|other| format!(", which is {}", other.shown()));
+            let before = another(&self.registry, cargo)?.map(|other| format!(", now {}", other.shown()));
             ui.say(format_args!(
                 "    set credential-provider in {} of {}{}",
                 escape(&change.section),

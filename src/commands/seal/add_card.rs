@@ -7,6 +7,7 @@ use crate::card::plugged_in;
 use crate::enrollment::{Enrollments, SealedToken};
 use crate::error::Error;
 use crate::piv::Serial;
+use crate::reader;
 use crate::sealed::BearerToken;
 use crate::sealer::Sealer;
 use crate::text::escape;
@@ -26,7 +27,10 @@ pub(super) fn run(sealer: &Sealer<'_>, no_check: bool) -> Result<(), Error> {
     sealer.key_on(Some(new))?;
     for (sealed, token) in &tokens {
         sealer.reseal(sealed, token)?;
-        sealer.ui.say(format_args!("`{}` opens with YubiKey {new} too", escape(sealed.display_name())));
+        sealer.ui.say(format_args!(
+            "the token of `{}` now opens with YubiKey {new} too",
+            escape(sealed.display_name())
+        ));
     }
     match tokens.first() {
         Some((sealed, token)) if !no_check => sealer.check(sealed, token),
@@ -53,12 +57,15 @@ fn new_card(sealer: &Sealer<'_>, enrollments: &Enrollments) -> Result<Serial, Er
     if found.iter().all(known) && !one_does_not_tell && sealer.ui.is_interactive() {
         let _countdown =
             sealer.ui.count_down("plug in the other YubiKey".into(), readers.deadlines().insertion);
-        readers.wait_for_insertion(&readers.yubikeys()?)?;
+        match readers.wait_for_insertion(&readers.yubikeys()?) {
+            Err(reader::Error::NoReader) => {}
+            inserted => drop(inserted?),
+        }
         (found, one_does_not_tell) = serials(sealer, enrollments)?;
     }
     match found.iter().filter(|serial| !known(serial)).collect::<Vec<_>>()[..] {
         [] if one_does_not_tell => Err(Error::SerialNeeded),
-        [] => Err(Error::NoCard { wanted: "another YubiKey than those that open the tokens already".into() }),
+        [] => Err(Error::NoOtherCard),
         [one] => Ok(*one),
         ref several => Err(Error::SeveralCards { found: several.iter().map(|serial| **serial).collect() }),
     }

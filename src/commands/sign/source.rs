@@ -71,12 +71,12 @@ pub(super) fn compare(
         cargo.map(|cargo| normalised(cargo, (name, version), &package, &commit, &mut contents, &work.0));
     match made {
         Some(Ok(made)) if made == manifest => compared.equal += 1,
-        Some(Ok(_)) => {
-            compared.shown.push((format!("{MANIFEST} is not what this cargo makes of git's"), manifest))
-        }
+        Some(Ok(_)) => compared
+            .shown
+            .push((format!("{MANIFEST} differs from what this cargo makes from git's"), manifest)),
         Some(Err(why)) => compared.shown.push((format!("{MANIFEST} was not compared: {why}"), manifest)),
         None => compared.shown.push((
-            format!("{MANIFEST} was made by cargo, and no --cargo was named to make it again"),
+            format!("{MANIFEST} was made by cargo, and no --cargo was given to make it again"),
             manifest,
         )),
     }
@@ -114,7 +114,7 @@ fn compare_files<R: io::Read + io::Seek>(
                     compared.equal += 1;
                 } else {
                     compared.shown.push((
-                        format!("{LOCK} is not git's; it counts for `cargo install --locked` alone"),
+                        format!("{LOCK} is not git's; only `cargo install --locked` uses it"),
                         String::from_utf8_lossy(&bytes).into_owned(),
                     ));
                 }
@@ -153,7 +153,7 @@ fn compare_files<R: io::Read + io::Seek>(
     let more = differ.len().saturating_sub(MOST_NAMED);
     differ.truncate(MOST_NAMED);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    Err(format!("it is not what commit {} has: {}{more}", commit.id(), escape(&differ.join("; "))))
+    Err(format!("it differs from commit {}: {}{more}", commit.id(), escape(&differ.join("; "))))
 }
 
 /// Whether a file is git's at a path; `None` if git has none there.

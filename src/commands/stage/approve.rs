@@ -178,7 +178,7 @@ fn row(candidate: &Candidate, last: &Last, now: Timestamp) -> String {
         text += &format!("\n    {}", shown::approvals(stage));
     }
     if stage.new_crate {
-        text += "\n    there is no crate of this name yet: you will own it";
+        text += "\n    this crate is new: you will own it";
     }
     text + "\n    " + &shown::summary(candidate, last)
 }
@@ -189,8 +189,8 @@ fn question(registry: &Registry, count: usize) -> String {
     let touches = registry.cards.iter().filter_map(|card| Some(card.key(true)?.touch));
     let touch = match (touches.max_by_key(|touch| *touch == TouchPolicy::Always), count) {
         (Some(TouchPolicy::Never) | None, _) => "",
-        (Some(_), 1) => " It takes a touch.",
-        (Some(_), _) => " Each takes a touch.",
+        (Some(_), 1) => " It needs a touch.",
+        (Some(_), _) => " Each needs a touch.",
     };
     match count {
         1 => format!("Approve this version at `{name}`?{touch}"),

@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Diff, context: &Context) -> Result<(), Error> {
             Last::Release(release) => Some(Side { file: &release.file, contents: &release.contents }),
             Last::None => None,
             Last::Unknown(why) => {
-                Ui::silent().warn(format_args!("all of it is shown as new: {why}"));
+                Ui::silent().warn(format_args!("everything is shown as new: {why}"));
                 None
             }
         };
@@ -139,7 +139,7 @@ fn compare(old: Option<Side<'_>>, new: Side<'_>) -> Result<String, Error> {
         let mark = if script { ", the build script" } else { "" };
         text += &format!("\n=== {} {}, {size}{mark}\n", escape(path), change.how.as_str());
         if !shown.contains(&path) {
-            let why = if is_text(path) { "too long to be shown here" } else { "binary" };
+            let why = if is_text(path) { "too long to show" } else { "binary" };
             text += &format!("=== {why}: yk-cargo stage download saves the crate file\n");
             continue;
         }
@@ -148,7 +148,7 @@ fn compare(old: Option<Side<'_>>, new: Side<'_>) -> Result<String, Error> {
         text += &rows(&lines(&one, &other, change.how), pager::columns());
     }
     if changes.files.is_empty() {
-        text += "\n=== no file is another\n";
+        text += "\n=== no file has changed\n";
     }
     Ok(text)
 }

@@ -25,7 +25,7 @@ pub struct Download {
     /// The file to write. [default: NAME-VERS.crate in this folder]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     pub force: bool,
 }

@@ -47,7 +47,7 @@ impl Last {
         };
         if Checksum(Sha256::digest(&file).into()) != line.checksum {
             return Ok(Self::Unknown(format!(
-                "the registry's file of {name} {} is not the one that its index names",
+                "the registry's file of {name} {} does not match its index",
                 line.version
             )));
         }

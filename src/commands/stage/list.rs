@@ -45,7 +45,7 @@ fn listed(arguments: &List, session: &mut Session<'_>) -> Result<(), Error> {
     let now = Timestamp::now();
     stages.iter().try_for_each(|stage| print(shown::line(stage, now)))?;
     match stages.iter().filter(|stage| stage.waits_for(session.keys())).count() {
-        0 => Ui::silent().note("none of it waits for you"),
+        0 => Ui::silent().note("nothing here waits for you"),
         count => Ui::silent().note(format_args!(
             "{count} of {} wait for you: yk-cargo stage view --registry {1} NAME@VERS, then yk-cargo stage approve --registry {1}",
             stages.len(),

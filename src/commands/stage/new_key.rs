@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &NewKey) -> Result<(), Error> {
     let key = KeyFile::create(&arguments.file)?;
     print(key.public())?;
     Ui::silent().note(format_args!(
-        "whoever runs the registry lets it stage: registry-gateway key add --user NAME --role stage --crate CRATE {}; then: yk-cargo token REGISTRY --stage --key-file {}",
+        "the registry's administrator allows it to stage with: registry-gateway key add --user NAME --role stage --crate CRATE {}; then: yk-cargo token REGISTRY --stage --key-file {}",
         key.public(),
         shell_word(&arguments.file)
     ));

@@ -132,7 +132,7 @@ fn registry<'a>(at: &At, enrollments: &'a Enrollments, context: &Context) -> Res
         _ => {
             let default = context.cargo.read_own()?.default_registry()?;
             let default = default
-                .ok_or(Error::Usage("say at which registry: --registry, as `yk-cargo list` shows them"))?;
+                .ok_or(Error::Usage("name the registry with --registry; `yk-cargo list` shows yours"))?;
             signing(context.enrolled(enrollments, &default.value)?)
         }
     }

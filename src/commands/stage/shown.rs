@@ -46,7 +46,7 @@ pub(super) fn from(stager: &Stager) -> String {
         (Some(by), true) => by,
         (Some(by), false) => format!("{by}: {}", known.join(", ")),
         (None, false) => known.join(", "),
-        (None, true) => "a machine that the registry does not name".into(),
+        (None, true) => "an unnamed machine".into(),
     }
 }
 
@@ -89,9 +89,7 @@ pub(super) fn summary(candidate: &Candidate, last: &Last) -> String {
             let changes = Changes::between(Some(&release.contents), &candidate.contents);
             (changes, Some(&release.contents), vec![format!("since {}", release.version)])
         }
-        Last::None => {
-            (Changes::between(None, &candidate.contents), None, vec!["no release before it".into()])
-        }
+        Last::None => (Changes::between(None, &candidate.contents), None, vec!["no earlier release".into()]),
         Last::Unknown(why) => return format!("not compared: {why}"),
     };
     if before.is_some() {
@@ -109,7 +107,7 @@ pub(super) fn summary(candidate: &Candidate, last: &Last) -> String {
             }
         }
         if parts.len() == 1 {
-            parts.push("nothing is another".into());
+            parts.push("nothing has changed".into());
         }
     } else {
         parts.push(format!("{} files", candidate.contents.files.len()));
@@ -143,7 +141,7 @@ pub(super) fn whole(candidate: &Candidate, last: &Last, registry: &str, now: Tim
     }
     say("approvals", approvals(stage));
     if stage.new_crate {
-        say("new", "there is no crate of this name yet: whoever approves it owns it".into());
+        say("new", "this crate is new: whoever approves it will own it".into());
     }
     if let Some(words) = &stage.words {
         say("refused", format!("by the registry behind:\n{}", quoted(words)));
@@ -154,11 +152,11 @@ pub(super) fn whole(candidate: &Candidate, last: &Last, registry: &str, now: Tim
             (Some(&release.contents), Changes::between(Some(&release.contents), contents))
         }
         Last::None => {
-            say("compared", "with nothing: no release is there".into());
+            say("compared", "with nothing: there is no release yet".into());
             (None, Changes::between(None, contents))
         }
         Last::Unknown(why) => {
-            say("compared", format!("with nothing, so all of it is shown as new: {why}"));
+            say("compared", format!("with nothing, so everything is shown as new: {why}"));
             (None, Changes::between(None, contents))
         }
     };
@@ -183,7 +181,7 @@ fn section(lines: &mut Vec<String>, name: &str, changes: &[Change], in_words: im
             .map(|change| format!("    {} {}", change.how.sign(), in_words(&change.what))),
     );
     if let Some(more) = changes.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
-        lines.push(format!("    and {more} more, which --json has"));
+        lines.push(format!("    and {more} more; --json lists them all"));
     }
 }
 

@@ -25,7 +25,7 @@ pub struct View {
     /// Compare with a git repository, file for file, at the commit that the crate file names.
     #[arg(long, value_name = "DIR", conflicts_with = "json")]
     pub source: Option<PathBuf>,
-    /// The cargo that makes Cargo.toml of git's again, split at blanks: that with which it was packaged.
+    /// The cargo that packaged the crate, split at spaces: it makes Cargo.toml again from the one in git.
     #[arg(long, value_name = "PROGRAM", requires = "source")]
     pub cargo: Option<String>,
     /// One JSON object on stdout.

@@ -78,7 +78,7 @@ fn fetch(remote: &Remote<'_>, package: &Package) -> Result<(Vec<u8>, Vec<u8>), E
 fn compare(package: &Package, file: Vec<u8>, index_file: &[u8]) -> Compared {
     let found = Checksum(Sha256::digest(&file).into());
     if Some(found) != package.checksum {
-        return Err((Verdict::Bad, format!("the registry serves a file with the checksum {found}")));
+        return Err((Verdict::Bad, format!("the registry serves a file with another checksum, {found}")));
     }
     let Package { index, name, version, .. } = package;
     let length = file.len() as u64;

@@ -100,7 +100,7 @@ impl Elsewhere {
                 Ok(Some(bytes)) => return Found::Proof { bytes, at: Source::Strangers(url) },
                 Ok(None) => {
                     let why =
-                        format!("its manifest says that its proof is at {}, and there is none", escape(&url));
+                        format!("its manifest says that its proof is at {}, but there is none", escape(&url));
                     withheld = withheld.or(Some(why));
                 }
                 Err(why) => withheld = withheld.or(Some(why)),
@@ -117,7 +117,7 @@ impl Elsewhere {
                 let now = Instant::now();
                 if self.patience.get_or_init(|| Patience::with_strangers(now)).is_over(now).is_some() {
                     return Err(format!(
-                        "{} was not asked: the places that strangers name were too slow",
+                        "{} was not asked: the places named by strangers were too slow",
                         shown()
                     ));
                 }
@@ -200,7 +200,7 @@ mod tests {
             _ => panic!("nobody was to be asked"),
         };
         let manifest = "[package.metadata.proofs]\nurl = \"https://localhost/\"\n";
-        let too_slow = "localhost was not asked: the places that strangers name were too slow";
+        let too_slow = "localhost was not asked: the places named by strangers were too slow";
         assert_eq!(why(&[(Whose::Projects, &place)], None), too_slow);
         assert_eq!(why(&[], Some(manifest)), too_slow);
         assert_ne!(why(&[(Whose::Own, &place)], None), too_slow, "the person's own are not strangers'");

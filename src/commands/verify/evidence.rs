@@ -295,7 +295,7 @@ impl<'a> Places<'a> {
     /// The registry, ready to be asked.
     fn open(&self, index: &str, trust: &Trust) -> Result<Remote<'_>, Unasked> {
         let Some(Own { url, .. }) = self.own.get(index) else {
-            return Err(Unasked::Withheld("it is not one of yours".into()));
+            return Err(Unasked::Withheld("it is not in your configuration".into()));
         };
         if index == CRATES_IO {
             return Err(Unasked::Nowhere("crates.io gives no proofs"));
@@ -304,12 +304,12 @@ impl<'a> Places<'a> {
             return Err(Unasked::Nowhere("a registry whose index is a git repository cannot be asked"));
         }
         if self.offline {
-            return Err(Unasked::Withheld("no proof of it is kept, and --offline asks nobody".into()));
+            return Err(Unasked::Withheld("no proof of it is kept, and --offline asks no registry".into()));
         }
         match Remote::open(url, self.enrollments.registry(url), self.context) {
-            Ok(remote) if !remote.has_api() && self.gives_proofs(index, trust) => Err(Unasked::NoProof(
-                "its index names no API that could be asked, and it is a registry that gives proofs",
-            )),
+            Ok(remote) if !remote.has_api() && self.gives_proofs(index, trust) => {
+                Err(Unasked::NoProof("its index names no API to ask, although this registry gives proofs"))
+            }
             Ok(remote) if !remote.has_api() => {
                 Err(Unasked::Nowhere("a registry whose index names no API gives no proofs"))
             }
@@ -329,7 +329,9 @@ impl<'a> Places<'a> {
 
     /// A registry that is [known](Self::knows), to be asked for files. Why it cannot be is safe to show.
     pub(super) fn files_of(&self, index: &str) -> Result<Remote<'_>, String> {
-        let Some(Own { url, .. }) = self.own.get(index) else { return Err("it is not one of yours".into()) };
+        let Some(Own { url, .. }) = self.own.get(index) else {
+            return Err("it is not in your configuration".into());
+        };
         if url.sparse_base().is_none() && index != CRATES_IO {
             return Err("its index is a git repository, with which --deep cannot compare a file".into());
         }

@@ -82,10 +82,10 @@ pub(super) fn prove(package: &Package, bytes: &[u8], source: Source) -> Evidence
     };
     if !proof.is_about(&package.index, &package.name, &package.version) {
         let of = format!("{} {} of {}", proof.name, proof.version, proof.index);
-        return Evidence::Bad(format!("the proof is one for {}", escape(&of)));
+        return Evidence::Bad(format!("the proof is for {}", escape(&of)));
     }
     if Some(proof.checksum) != package.checksum {
-        return Evidence::Bad(format!("the proof is one for a file with the checksum {}", proof.checksum));
+        return Evidence::Bad(format!("the proof is for a file with the checksum {}", proof.checksum));
     }
     let (signed, signers) = match proof.signed().and_then(|signed| Ok((signed, proof.signers()?))) {
         Ok(signed) => signed,

@@ -75,7 +75,7 @@ pub(in crate::commands) fn find_one(
 
 /// What is said of an entry that is not the one that the proof has.
 fn not_there(index: u64) -> String {
-    format!("the log has something else as its entry {index} than what the proof says")
+    format!("entry {index} of the log is not what the proof says")
 }
 
 /// The entries that a proof which holds names of a log: that of the intent, and of the outcome if there is one. If they cannot be looked
@@ -85,7 +85,7 @@ fn named(seen: &Seen, logged: Option<&Logged>) -> Result<Vec<(u64, Hash)>, Evide
     let logged = logged.ok_or_else(|| Evidence::Bad(NOT_NAMED.into()))?;
     let last = last(logged);
     if last >= size {
-        let text = format!("the log, shown with {size} entries, does not have entry {last} yet");
+        let text = format!("the log has {size} entries so far, and not yet entry {last}");
         return Err(Evidence::Withheld(text));
     }
     let outcome = logged.outcome.map(|outcome| (outcome.index, outcome.leaf));
@@ -99,7 +99,7 @@ pub(super) fn under(state: &LogState) -> Option<Evidence> {
     match state {
         LogState::KeyUnknown | LogState::Seen(_) => None,
         LogState::Unreachable(why) => {
-            Some(Evidence::Withheld(format!("signed, but the log cannot be looked at: {why}")))
+            Some(Evidence::Withheld(format!("signed, but the log cannot be read: {why}")))
         }
         LogState::Refused(refused) => Some(Evidence::LogRefused(refused.to_string())),
     }
@@ -138,13 +138,13 @@ pub(super) fn shown(
 ) -> Result<Place, Evidence> {
     let logged = logged.ok_or_else(|| Evidence::Bad(NOT_NAMED.into()))?;
     let Some(proof) = saved.and_then(Saved::log_proof) else {
-        let text = "no proof of its place in the log is kept, and nobody was asked";
+        let text = "no proof of its place in the log is kept, and the registry was not asked";
         return Err(Evidence::Withheld(text.into()));
     };
     let refused = |refused: Refused| Evidence::LogRefused(refused.to_string());
     let checkpoint = match Checkpoint::of(proof.checkpoint(), log) {
         Err(Refused::OtherGeneration { known, served }) if served < known => {
-            let text = "the log was begun anew since this proof was kept, and nobody was asked";
+            let text = "the log was started anew after this proof was kept, and the registry was not asked";
             return Err(Evidence::Withheld(text.into()));
         }
         checkpoint => checkpoint.map_err(refused)?,

@@ -39,10 +39,13 @@ pub(super) enum Before<'a> {
 pub(super) fn beforehand<'a>(package: &'a Package, trust: &Trust, places: &Places<'_>) -> Before<'a> {
     let judged = |verdict, text: String| Before::Judged(Box::new(Judgement::new(package, verdict, text)));
     let Some(checksum) = package.checksum else {
-        return judged(Verdict::NoChecksum, "the lock file names none, so cargo would take any file".into());
+        return judged(
+            Verdict::NoChecksum,
+            "the lock file has no checksum, so cargo would accept any file".into(),
+        );
     };
     if !places.knows(&package.index) {
-        return judged(Verdict::UnknownRegistry, "not one of yours, and was not asked".into());
+        return judged(Verdict::UnknownRegistry, "not in your configuration, so it was not asked".into());
     }
     match trust.of_unsigned(&package.index, &package.name, &package.version, checksum) {
         Unsigned::Listed(whose) => {
@@ -76,14 +79,15 @@ pub(super) fn judge<'a>(
                 plain(Verdict::UnsignedAllowed, format!("no list wants it signed{}", by(whose)))
             }
             Unsigned::Refused(whose) => {
-                plain(Verdict::Unsigned, format!("every version of it is signed{}", by(whose)))
+                plain(Verdict::Unsigned, format!("every version of it must be signed{}", by(whose)))
             }
             _ => plain(Verdict::Unsigned, why.into()),
         },
         Evidence::NotLookedFor(why) => match unsigned() {
-            Unsigned::Refused(whose) => {
-                plain(Verdict::Withheld, format!("{why}, and every version of it is signed{}", by(whose)))
-            }
+            Unsigned::Refused(whose) => plain(
+                Verdict::Withheld,
+                format!("{why}, but every version of it must be signed{}", by(whose)),
+            ),
             _ => plain(Verdict::NotLookedFor, why.into()),
         },
     }
@@ -107,9 +111,10 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
         }
         Word::Given => (Verdict::Trusted, "signed by the key given with --key".into(), None),
         Word::New => {
-            let mut text = format!("file and signature good; signer {signer}, not in your list for it yet");
+            let mut text =
+                format!("file and signature are good, but the signer {signer} is not in your list yet");
             if from.source.url().is_some() || package.index == CRATES_IO {
-                text += "; anybody can sign anybody's crate there, so this says nothing of its author";
+                text += "; there anybody can sign anybody's crate, so this says nothing about its author";
             }
             (Verdict::NewSigner, text, news(None))
         }
@@ -120,7 +125,7 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
         ),
         Word::Changed { whose, others, rotation } => {
             let others = escape(&others.join(", "));
-            let text = format!("signed by {signer}; trusted for it is {others}{}", by(whose));
+            let text = format!("signed by {signer}, but trusted for this crate is {others}{}", by(whose));
             match rotation {
                 None => (Verdict::ChangedSigner, text, None),
                 Some(rotation) => {

@@ -104,13 +104,15 @@ fn remember(
             ui.say(line);
         }
         if new.iter().any(|news| url(news).is_none()) {
-            ui.note("the registry says whose keys these are; only whoever publishes the crates can tell you");
+            ui.note("the registry says whose keys these are, but only the crates' publishers can confirm it");
         }
         if new.iter().any(|news| url(news).is_some()) {
-            ui.note("no registry says whose key it is that the proof at a URL names; only whoever publishes the crate can tell you");
+            ui.note("no registry says whose key the proof at a URL names, and only the crate's publisher can confirm it");
         }
         if new.iter().any(|news| news.index == CRATES_IO) {
-            ui.note("at crates.io not even the registry says it: anybody can have signed anybody's crate");
+            ui.note(
+                "at crates.io not even the registry says whose key it is: anybody can sign anybody's crate",
+            );
         }
         if !arguments.yes && !ui.confirm("Trust each of these keys for its crates?", deadline)? {
             return Err(Error::Declined);
@@ -118,7 +120,7 @@ fn remember(
         agreed.extend(new);
     }
     if !rotations.is_empty() && arguments.yes {
-        ui.note("a key that takes the place of a trusted one is not remembered with --yes: run it without");
+        ui.note("a key that replaces a trusted one is not recorded with --yes: run the command without it");
     } else {
         agreed.extend(agreed_to(rotations, &ui, deadline)?);
     }
@@ -130,7 +132,7 @@ fn remember(
     for judgement in judgements.iter_mut() {
         if judgement.news.as_ref().is_some_and(|news| agreed.contains(news)) {
             judgement.verdict = Verdict::Trusted;
-            judgement.text = format!("its signer is recorded now in {}", trust::path(home).display());
+            judgement.text = format!("its signer is now recorded in {}", trust::path(home).display());
         }
     }
     Ok(())
@@ -145,8 +147,8 @@ fn agreed_to(rotations: Vec<News>, ui: &Ui, deadline: Duration) -> Result<Vec<Ne
         }
         let Rotation { index, written, from, to, .. } = rotation;
         ui.say(format_args!("from {from}\nto   {to}\nfor {} of {}", escape(written), escape(index)));
-        ui.note("both keys have signed this; somebody who has stolen the old one could have, too");
-        let yes = ui.confirm("Have the second key take the place of the first there?", deadline)?;
+        ui.note("both keys have signed this, but so could a thief of the old key");
+        let yes = ui.confirm("Accept the second key in place of the first for these crates?", deadline)?;
         answers.push((rotation.clone(), yes));
     }
     let is_agreed =

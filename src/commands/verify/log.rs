@@ -112,10 +112,7 @@ impl Keeping<'_> {
             tree.continues(seen)?;
         }
         let unkept = |folder: &Path, error| {
-            LogState::Unreachable(format!(
-                "its checkpoint cannot be kept in {}: {error}",
-                escape_path(folder)
-            ))
+            LogState::Unreachable(format!("cannot keep its checkpoint in {}: {error}", escape_path(folder)))
         };
         // Without it a fork would not be noticed in the next run.
         let lock = kept.lock().map_err(|error| unkept(home, error))?;
@@ -151,15 +148,15 @@ impl Keeping<'_> {
         let kept = |log| Kept::in_cargo_home(self.context.cargo.home(), log);
         let fetch = |tiles: &[Tile]| registry.tiles(tiles);
         let Ok(Some(seen)) = kept(known).checkpoint() else {
-            return "nothing of the earlier log is kept here to compare it with".into();
+            return "nothing of the earlier log is kept here for comparison".into();
         };
         let size = seen.head.size;
         match Tree::new(checkpoint, &kept(log), &fetch).begins_with(&seen) {
-            Ok(true) => format!("it has all {size} entries that you have seen of the earlier one"),
-            Ok(false) => format!("it does not have all {size} entries that you have seen of the earlier one"),
-            Err(_) => format!(
-                "whether it has the {size} entries that you have seen of the earlier one cannot be looked at"
-            ),
+            Ok(true) => format!("it has all {size} entries that you saw in the earlier one"),
+            Ok(false) => format!("it does not have all {size} entries that you saw in the earlier one"),
+            Err(_) => {
+                format!("cannot check whether it has the {size} entries that you saw in the earlier one")
+            }
         }
     }
 
@@ -174,7 +171,7 @@ impl Keeping<'_> {
         };
         let key = str::from_utf8(&key).ok().and_then(|key| key.trim_end().parse::<Verifier>().ok());
         let Some(log) = key.and_then(|key| Log::new(index, key)) else {
-            let why = format!("what {shown} gives as its log's key is none");
+            let why = format!("{shown} gives something that is not a key as its log's key");
             return Ok(Answer::State(LogState::Unreachable(why)));
         };
         // Another key for a log that is known is no news, but a lie.
@@ -191,22 +188,22 @@ impl Keeping<'_> {
         let question = match known {
             None => {
                 ui.say(format_args!("log of {shown}  {}", escape(&log.key.to_string())));
-                ui.note("the registry says that this key signs its log; only whoever runs it can tell you");
+                ui.note("the registry says that this key signs its log, but only the registry's administrator can confirm it");
                 format!("Trust this key for the log of {shown}?")
             }
             Some(_) if self.yes => {
-                ui.note("a log that was begun anew is not accepted with --yes: run it without");
+                ui.note("a log that was started anew is not accepted with --yes: run the command without it");
                 return Ok(Answer::Nothing);
             }
             Some(known) => {
                 ui.say(format_args!(
-                    "log of {shown}, begun anew\nfrom {}\nto   {}",
+                    "log of {shown}, started anew\nfrom {}\nto   {}",
                     escape(&known.key.to_string()),
                     escape(&log.key.to_string())
                 ));
                 ui.note(self.what_is_left(registry, known, &log, &checkpoint));
-                ui.note("what others have seen may be lost: ask whoever runs the registry why the log was begun anew, and which entries it lost");
-                format!("Accept the log that {shown} has begun anew?")
+                ui.note("entries that others have seen may be lost: ask the registry's administrator why the log was started anew, and which entries it lost");
+                format!("Accept the log that {shown} has started anew?")
             }
         };
         if !self.yes && !ui.confirm(&question, self.context.settings.wait.pin_prompt())? {
@@ -231,7 +228,7 @@ impl Registry<'_> {
         loop {
             let note = self.remote.checkpoint().map_err(|error| unreachable(&error))?;
             let none =
-                || LogState::Unreachable("the registry shows no log, and its log's key is known".into());
+                || LogState::Unreachable("the registry shows no log, although its log's key is known".into());
             let checkpoint = Checkpoint::served(&note.ok_or_else(none)?, log).map_err(LogState::Refused)?;
             if checkpoint.head.size >= size || began.elapsed() >= LAG {
                 return Ok(checkpoint);
@@ -276,14 +273,14 @@ impl Seen {
         let entries = if size == 1 { "entry" } else { "entries" };
         let before = match self.before {
             None => "seen for the first time".to_owned(),
-            Some(before) if before == size => "the same as were seen before".to_owned(),
-            Some(before) => format!("which continue the {before} that were seen before"),
+            Some(before) if before == size => "the same as before".to_owned(),
+            Some(before) => format!("which continue the {before} seen before"),
         };
         let witnesses: Vec<_> = self.log.witnesses.iter().map(|witness| escape(&witness.name)).collect();
         let signed = if witnesses.is_empty() {
-            "no witness is wanted".to_owned()
+            "no witness is required".to_owned()
         } else {
-            format!("signed by {}, too", witnesses.join(", "))
+            format!("also signed by {}", witnesses.join(", "))
         };
         let by = match self.whose {
             Whose::Own => "",

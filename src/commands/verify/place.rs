@@ -28,13 +28,13 @@ pub(super) fn last(logged: &Logged) -> u64 {
 pub(in crate::commands) fn in_words(logged: Option<&Logged>, place: Place) -> String {
     let Some(logged) = logged else { return String::new() };
     let index = logged.index;
-    let end = logged.outcome.map_or("no outcome so far", |outcome| outcome.end.as_str());
+    let end = logged.outcome.map_or("no outcome yet", |outcome| outcome.end.as_str());
     match place {
         Place::KeyUnknown => {
-            format!("the proof names entry {index} of the log, whose key is not in your list")
+            format!("the proof names entry {index} of the log, but the log's key is not in your list")
         }
         Place::Shown => format!("entry {index} of the log ({end})"),
-        Place::KeptProof => format!("entry {index} of the log, by a kept proof ({end}, as that says)"),
+        Place::KeptProof => format!("entry {index} of the log, according to a kept proof ({end})"),
     }
 }
 

@@ -91,12 +91,9 @@ fn summary(judgements: &[Judgement<'_>], apart: &[Apart]) -> String {
         .collect();
     let packages = if judgements.len() == 1 { "package" } else { "packages" };
     let counts = if counts.is_empty() { String::new() } else { format!(": {}", counts.join("; ")) };
-    let apart = if apart.is_empty() {
-        String::new()
-    } else {
-        format!(". Apart from these, {} of no registry", apart.len())
-    };
-    format!("{} {packages} of registries{counts}{apart}", judgements.len())
+    let apart =
+        if apart.is_empty() { String::new() } else { format!(". {} more from no registry", apart.len()) };
+    format!("{} {packages} from registries{counts}{apart}", judgements.len())
 }
 
 fn counts(judgements: &[Judgement<'_>]) -> Vec<(Verdict, usize)> {

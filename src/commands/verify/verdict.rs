@@ -91,25 +91,25 @@ impl Verdict {
         match self {
             Self::Trusted | Self::UnsignedAllowed | Self::NotLookedFor => "",
             Self::NewSigner => {
-                "have whoever publishes the crate tell you their key; then `yk-cargo verify --lock --remember` records it"
+                "ask the crate's publisher for their key; then `yk-cargo verify --lock --remember` records it"
             }
             Self::Unsigned => {
-                "if its authors say that nobody has signed this version: list it with its checksum under `unsigned` in signers.toml"
+                "if its authors confirm that this version is unsigned, list it with its checksum under `unsigned` in signers.toml"
             }
             Self::UnknownRegistry => {
-                "if you trust that registry with the names of your dependencies, add it to `[registries]` in $CARGO_HOME/config.toml"
+                "if that registry may learn the names of your dependencies, add it to `[registries]` in $CARGO_HOME/config.toml"
             }
             Self::Withheld => "try again when the registry answers; until then do not build it",
             Self::NoChecksum => {
-                "have cargo write the checksum: remove the package from Cargo.lock, then run `cargo fetch`"
+                "let cargo write the checksum: remove the package from Cargo.lock, then run `cargo fetch`"
             }
             Self::TooFewApprovals => {
-                "do not build it until whoever publishes the crate tells you why fewer people approved this version"
+                "do not build it until the crate's publisher tells you why fewer people approved this version"
             }
             Self::ChangedSigner => {
-                "ask whoever publishes the crate if they have a new key; then `yk-cargo verify NAME@VERS --registry REGISTRY --remember`"
+                "ask the crate's publisher whether they have a new key; then `yk-cargo verify NAME@VERS --registry REGISTRY --remember`"
             }
-            Self::Bad => "do not build it; tell whoever runs the registry",
+            Self::Bad => "do not build it; tell the registry's administrator",
             Self::LogRefused => "do not build it; `yk-cargo audit REGISTRY` looks at the log alone",
         }
     }

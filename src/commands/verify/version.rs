@@ -43,7 +43,7 @@ use logged::InLog;
 pub(super) fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     if arguments.remember && arguments.proof.is_some() {
         return Err(Error::Usage(
-            "--remember records no key that only a file of --proof names: leave out --proof, so that the registry has to answer for it",
+            "--remember does not record a key that only the file of --proof names: leave out --proof, so that the registry must confirm it",
         ));
     }
     let home = context.cargo.home();
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
                     agreed(&word, &proof, &signer.source, context)?;
                 }
                 trust::remember(home, &[news(&word, &proof, &signer)])?;
-                trusted = Ok(format!("recorded now in {}", trust::path(home).display()));
+                trusted = Ok(format!("now recorded in {}", trust::path(home).display()));
             }
         }
     }
@@ -122,7 +122,7 @@ impl CrateFile {
             checksum: Checksum(Sha256::digest(&bytes).into()),
             length: bytes.len() as u64,
             content: Box::new(Cursor::new(bytes)),
-            source: "what the registry serves".into(),
+            source: "the file that the registry serves".into(),
         }
     }
 }
@@ -224,13 +224,13 @@ fn trusted(word: &Word<'_>, index: &str) -> Result<String, String> {
         Word::Given => Ok("given with --key".into()),
         Word::Trusted { name, .. } => Ok(format!("{}, named in signers.toml for this crate", escape(name))),
         Word::Changed { rotation: Some(_), .. } => {
-            Err("is not one of those in signers.toml for this crate, and one of those has signed that this one takes its place".into())
+            Err("is not in signers.toml for this crate, but one that is has signed that this one replaces it".into())
         }
-        Word::Changed { .. } => Err("is not one of those in signers.toml for this crate".into()),
+        Word::Changed { .. } => Err("is not in signers.toml for this crate".into()),
         Word::New if index == CRATES_IO => Err(
-            "is not one that you have said you trust, and at crates.io anybody can sign anybody's crate: the signature says nothing of its author".into(),
+            "is not in your list; at crates.io anybody can sign anybody's crate, so the signature says nothing about its author".into(),
         ),
-        Word::New => Err("is not one that you have said you trust".into()),
+        Word::New => Err("is not in your list of trusted keys".into()),
         Word::NotGiven => Err("is not the one given with --key".into()),
     }
 }
@@ -260,12 +260,12 @@ fn news(word: &Word<'_>, proof: &Proof, signer: &Signer) -> News {
 fn agreed(word: &Word<'_>, proof: &Proof, source: &Source, context: &Context) -> Result<(), Error> {
     let ui = Ui::asking();
     if matches!(word, Word::Changed { .. }) {
-        ui.note("until now you trust other keys for this crate, and not this one");
+        ui.note("so far you trust other keys for this crate, not this one");
     }
     ui.say(format_args!("{}\n{}", proof.public, proof.public.id()));
     let says =
         source.url().map_or("the registry says".into(), |url| format!("the proof at {} says", escape(url)));
-    ui.note(format_args!("{says} that this is the key; only whoever publishes the crate can tell you"));
+    ui.note(format_args!("{says} that this is the key, but only the crate's publisher can confirm it"));
     let question = format!("Trust this key to publish `{}` at {}?", proof.name, escape(&proof.index));
     if ui.confirm(&question, context.settings.wait.pin_prompt())? { Ok(()) } else { Err(Error::Declined) }
 }
@@ -278,7 +278,7 @@ impl Findings {
         if found == proof.checksum {
             self.add("file", Verdict::Ok, format!("{source} has the checksum {found}"));
         } else {
-            let text = format!("{source} has the checksum {found}, the proof is for {}", proof.checksum);
+            let text = format!("{source} has the checksum {found}, but the proof is for {}", proof.checksum);
             self.add("file", Verdict::Failed, text);
         }
     }
@@ -289,11 +289,11 @@ impl Findings {
         let asked = arguments.version.as_ref().is_none_or(|asked| *asked == (name.clone(), version.clone()))
             && index.is_none_or(|index| index == proof.index);
         let (verdict, text) = match proof.signed() {
-            _ if !asked => (Verdict::Failed, format!("the proof is one for {name} {version} of {shown}")),
+            _ if !asked => (Verdict::Failed, format!("the proof is for {name} {version} of {shown}")),
             Ok(signed) => {
                 let at = in_seconds(signed.at);
                 let text = format!(
-                    "the key below signed this checksum as {name} {version} for {shown}, at {at} by the signer's clock"
+                    "the key below signed this checksum as {name} {version} for {shown}, at {at} according to the signer's clock"
                 );
                 (Verdict::Ok, text)
             }
@@ -306,8 +306,7 @@ impl Findings {
     /// there.
     fn index(&mut self, proof: &Proof, file: CrateFile, index_file: Option<&[u8]>) {
         let Some(index_file) = index_file else {
-            let text =
-                "not looked at, because no registry was asked: cargo resolves by it, and not by the file";
+            let text = "not checked, because no registry was asked; cargo resolves dependencies by the index, not by the file";
             return self.add("index", Verdict::Note, text.into());
         };
         let CrateFile { content, length, .. } = file;
@@ -322,12 +321,12 @@ impl Findings {
         ) {
             Ok(Served { yanked }) => {
                 let yanked = if yanked { "; it is yanked" } else { "" };
-                let text = format!("what cargo resolves by is what the signed file says{yanked}");
+                let text = format!("it says what the signed file says{yanked}");
                 self.add("index", Verdict::Ok, text);
             }
             Err(text) => {
                 self.add("index", Verdict::Failed, text);
-                self.next("do not build it: cargo would go by an index that nobody signed; tell whoever runs the registry");
+                self.next("do not build it, because cargo would follow an index that nobody signed; tell the registry's administrator");
             }
         }
     }
@@ -339,9 +338,9 @@ impl Findings {
             Err(why) => {
                 self.add("trust", Verdict::Failed, format!("the key {key} {why}"));
                 self.next(if source.may_be_recorded() {
-                    "have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC, or --remember to be asked once"
+                    "ask the crate's publisher for their key; then add --key K3PUBLIC to the command, or --remember to record it"
                 } else {
-                    "have whoever publishes the crate tell you their key, then: the same command with --key K3PUBLIC"
+                    "ask the crate's publisher for their key; then add --key K3PUBLIC to the command"
                 });
             }
         }
@@ -361,7 +360,7 @@ impl Findings {
         match trust.too_few(&proof.index, &proof.name, &signers) {
             Some(too_few) => {
                 self.add("approvals", Verdict::Failed, too_few.in_words());
-                self.next("do not build it until whoever publishes the crate tells you why fewer people approved this version");
+                self.next("do not build it until the crate's publisher tells you why fewer people approved this version");
             }
             None if signers.len() > 1 => {
                 let more = signers[1..].iter().map(|key| match trust.own_name_of(key) {
@@ -450,9 +449,9 @@ fn signer(proof: &Proof, source: Source) -> Signer {
 fn sentence(proof: &Proof, signer: &str, holds: bool) -> String {
     let Proof { name, version, .. } = proof;
     if holds {
-        format!("{name} {version} is the one that {signer} has signed.")
+        format!("{name} {version} is what {signer} signed.")
     } else {
-        format!("{name} {version} is not shown to be signed by anybody whom you trust for it.")
+        format!("{name} {version} could not be shown to be signed by anybody you trust for it.")
     }
 }
 

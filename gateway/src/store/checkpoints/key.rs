@@ -43,7 +43,7 @@ pub(super) fn signer(store: &Store, generation: u64, name: KeyName) -> Result<Si
         (None, None) => made(store, generation)?,
     };
     let seed = <&[u8; 32]>::try_from(seed.as_slice())
-        .map_err(|_| StoreError::LogKey("the key has not 32 bytes".to_owned()))?;
+        .map_err(|_| StoreError::LogKey("the key does not have 32 bytes".to_owned()))?;
     let signer = Signer::new(name, seed);
     let key = *signer.verifier().public_key();
     match known {

@@ -53,16 +53,16 @@ pub enum Unusable {
     #[error("it refused: {}", said(.0))]
     Refused(tokio_postgres::Error),
     /// It asks for a password, and none was found for it.
-    #[error("it asks for a password, and there is none")]
+    #[error("it asks for a password, but none is set")]
     NoPassword,
     /// It cannot be written to: a standby.
     #[error("it is read-only")]
     ReadOnly,
     /// Its version is too old.
-    #[error("it is PostgreSQL {}.{}, and the oldest that is served is {}", .0 / 10_000, .0 % 10_000, OLDEST / 10_000)]
+    #[error("it is PostgreSQL {}.{}, but the oldest supported version is {}", .0 / 10_000, .0 % 10_000, OLDEST / 10_000)]
     TooOld(u32),
     /// Its database has another encoding.
-    #[error("its database is in the encoding {0}, and must be in UTF8")]
+    #[error("its database has the encoding {0}, but must have UTF8")]
     Encoding(String),
     /// A pooler is in front of it.
     #[error(
@@ -71,7 +71,7 @@ pub enum Unusable {
     )]
     Pooler(Option<tokio_postgres::Error>),
     /// It said something else than what it was asked.
-    #[error("it answered what it was not asked")]
+    #[error("it sent an unexpected answer")]
     Nonsense,
 }
 
@@ -80,7 +80,7 @@ impl Unusable {
     pub(super) fn hint(&self) -> Option<&'static str> {
         let hint = match self {
             Self::Unreachable(error) => return unreachable(error),
-            Self::Late => "look whether it runs, and whether a firewall drops what is sent to it",
+            Self::Late => "check whether it runs, and whether a firewall drops the traffic",
             Self::Refused(error) => return refused(error),
             Self::NoPassword => {
                 "name a file with it as `password-file` in [postgres], or write a line for this server, database and user into \
@@ -95,7 +95,7 @@ impl Unusable {
                 "name PostgreSQL itself: the gateway has a pool of its own, and in another one's sessions its time limits and \
                  locks would be those of others"
             }
-            Self::Nonsense => "look whether the address is that of a PostgreSQL",
+            Self::Nonsense => "check that the address is that of a PostgreSQL",
         };
         Some(hint)
     }
@@ -131,7 +131,7 @@ fn unreachable(error: &tokio_postgres::Error) -> Option<&'static str> {
         "a server on a network has to have `ssl = on`, and a certificate for the very name that the address has, by an authority \
          of this system or of `ca-file` in [postgres]"
     } else {
-        "look whether it runs, and whether `listen_addresses` and `port` in its postgresql.conf are those of the address"
+        "check whether it runs, and whether `listen_addresses` and `port` in its postgresql.conf match the address"
     })
 }
 
@@ -144,7 +144,7 @@ fn refused(error: &tokio_postgres::Error) -> Option<&'static str> {
         ),
         (
             &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-            "look at the server's pg_hba.conf: it says who may connect from where, and how",
+            "check the server's pg_hba.conf: it says who may connect from where, and how",
         ),
         (
             &SqlState::INVALID_CATALOG_NAME,

@@ -33,7 +33,7 @@ impl PasswordError {
             Self::File(error) => {
                 error.hint().unwrap_or_else(|| "see `password-file` in [postgres]".to_owned())
             }
-            Self::Empty(_) => "write the password alone into it, in one line".to_owned(),
+            Self::Empty(_) => "write only the password into it, on one line".to_owned(),
         }
     }
 }

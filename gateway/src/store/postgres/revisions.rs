@@ -112,7 +112,7 @@ impl Asking {
                 tracing::error!(
                     cause,
                     hint,
-                    "the store's database does not answer; what needs it is refused until it does"
+                    "the store's database does not answer; requests that need it are refused until it does"
                 );
             }
             None if !self.is_answered => tracing::warn!("the store's database answers again"),

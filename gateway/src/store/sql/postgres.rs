@@ -138,7 +138,7 @@ impl Postgres {
         match session.commit() {
             Ok(()) => {}
             Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
-                tracing::warn!(%error, "a COMMIT was not answered, and it is asked what came of it");
+                tracing::warn!(%error, "a COMMIT was not answered; asking for its outcome");
                 match attempt.is_committed(&self.reached) {
                     Ok(true) => {}
                     Ok(false) => return Err(StoreError::from(EngineError::Postgres(error)).into()),

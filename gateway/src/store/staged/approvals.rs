@@ -47,7 +47,7 @@ pub enum ApprovalError {
     #[error("nothing is staged here under the number {0}")]
     Unknown(i64),
     /// It has ended.
-    #[error("{version} (number {id}) is {state} already; this token is not spent")]
+    #[error("{version} (number {id}) is already {state}; this token is not spent")]
     Ended { version: String, id: i64, state: &'static str },
     /// An approval is being carried out.
     #[error(
@@ -57,7 +57,7 @@ pub enum ApprovalError {
     Underway { version: String, id: i64 },
     /// The same person has approved it.
     #[error(
-        "{user} has approved {version} (number {id}) already, and somebody else has to; this token is not spent"
+        "{user} has already approved {version} (number {id}), and somebody else must approve it too; this token is not spent"
     )]
     Again { user: User, version: String, id: i64 },
     /// Somebody else has to decide.

@@ -126,7 +126,7 @@ impl Refused {
                     tracing::info!(
                         user,
                         detail = self.detail,
-                        "the registry behind wants another credential"
+                        "the registry behind requires another credential"
                     );
                 } else {
                     tracing::error!(user, detail = self.detail, "the registry behind refuses our credential");
@@ -185,13 +185,13 @@ impl Said {
         let answer = match answer.trim_ascii() {
             [] => Value::Null,
             json => serde_json::from_slice(json).map_err(|_| {
-                RemoteError::Nonsense("it answers a change with success, but not in JSON".to_owned())
+                RemoteError::Nonsense("it reports a change as successful, but not in JSON".to_owned())
             })?,
         };
         let message = answer.get("msg").and_then(Value::as_str).map(|words| shown(words, caller));
         let message = message.filter(|message| !message.is_empty());
         if answer.get("ok") == Some(&Value::Bool(false)) {
-            let refuses = "the registry behind this gateway says that it was not done";
+            let refuses = "the registry behind this gateway says that the change was not made";
             return Err(denied(message.unwrap_or_else(|| refuses.to_owned())));
         }
         let warnings = answer.get("warnings").and_then(Value::as_object);

@@ -21,7 +21,7 @@ pub(crate) enum RemoteError {
     /// It did not answer in time.
     #[error(
         "the registry behind this gateway did not answer in time{}",
-        if *.change { "; see whether the change was made before you try again" } else { "" }
+        if *.change { "; check whether the change was made before you try again" } else { "" }
     )]
     Slow {
         /// Whether a change had been sent.
@@ -30,7 +30,7 @@ pub(crate) enum RemoteError {
     /// The connection broke.
     #[error(
         "the connection to the registry behind this gateway broke{}",
-        if *.change { "; see whether the change was made before you try again" } else { "" }
+        if *.change { "; check whether the change was made before you try again" } else { "" }
     )]
     Broken {
         /// Whether a change had been sent.
@@ -39,7 +39,7 @@ pub(crate) enum RemoteError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// It does not answer as a registry does.
-    #[error("the registry behind this gateway does not answer as a registry does: {0}")]
+    #[error("the registry behind this gateway does not answer like a registry: {0}")]
     Nonsense(String),
     /// It failed.
     #[error("the registry behind this gateway failed ({status}){detail}")]
@@ -53,7 +53,7 @@ pub(crate) enum RemoteError {
     },
     /// It refuses a change for a reason that is between it and the gateway.
     #[error(
-        "the registry behind this gateway does not do what this gateway asks ({status}){detail}; nothing was changed"
+        "the registry behind this gateway does not accept this gateway's request ({status}){detail}; nothing was changed"
     )]
     NotDone {
         /// Its status.
@@ -68,11 +68,11 @@ pub(crate) enum RemoteError {
     NothingSent(String),
     /// It refuses the user's credential.
     #[error(
-        "the registry behind this gateway refuses the credential that this gateway has for {0}; tell its administrator"
+        "the registry behind this gateway refuses the credential that the gateway has for {0}; tell its administrator"
     )]
     CredentialRefused(String),
     /// There is no credential for this user.
-    #[error("this gateway has no credential of {0} for the registry behind it; tell its administrator")]
+    #[error("this gateway has no credential for {0} at the registry behind it; tell its administrator")]
     NoCredential(User),
     /// The user's provider gives none.
     #[error(

@@ -19,7 +19,7 @@ fn what_a_library_would_let_pass_is_refused() {
         ("aud", json!([audience, "https://other.example"]), 401, "no `aud`"),
         ("aud", json!([audience]), 401, "no `aud`"),
         ("exp", json!(now + 100 * 366 * 86_400), 401, "at most 3600 are taken"),
-        ("exp", json!(now - 1), 401, "ran out at"),
+        ("exp", json!(now - 1), 401, "expired at"),
         ("iat", json!(now + 86_400), 401, "no `exp` that is a time after its `iat`"),
         ("nbf", json!(now + 120), 401, "is dated"),
         ("exp", Value::Null, 401, "no `exp`"),
@@ -32,9 +32,9 @@ fn what_a_library_would_let_pass_is_refused() {
         ("exp", json!(now as f64 + 300.5), 401, "no `exp`"),
         ("exp", json!(u64::MAX), 401, "no `exp`"),
         ("nbf", json!("soon"), 401, "no `nbf`"),
-        ("aud", json!(format!("http://{audience}")), 401, "and here it has to be for"),
-        ("aud", json!(format!("{audience}/")), 401, "and here it has to be for"),
-        ("aud", json!("crates.io"), 401, "and here it has to be for"),
+        ("aud", json!(format!("http://{audience}")), 401, "but it must be for"),
+        ("aud", json!(format!("{audience}/")), 401, "but it must be for"),
+        ("aud", json!("crates.io"), 401, "but it must be for"),
     ] {
         let answer = jobs.ask(&jobs.signed(&jobs.changed(name, value.clone())));
         assert_eq!(answer.status, status, "{name} {value}: {}", answer.text());
@@ -68,7 +68,7 @@ fn no_token_chooses_how_it_is_verified() {
             ["none", "None", "NONE", "HS256", "HS384", "RS384", "PS256", "ES384", "EdDSA", "", "rs256"]
         {
             let header = json!({ "alg": word, "kid": "one" });
-            let expected = "only RS256 and ES256 are taken here";
+            let expected = "only RS256 and ES256 are accepted";
             jobs.ask(&format!("{}.", unsigned(&header))).assert_refused(401, expected);
             jobs.ask(&jobs.key.sign(&header, &jobs.claims())).assert_refused(401, expected);
         }
@@ -109,7 +109,7 @@ fn another_job_of_github_is_not_the_publisher() {
     let jobs = Jobs::new();
     let own = "acme/widget/.github/workflows/release.yml@refs/tags/v1.0.0";
     let sha = "a".repeat(40);
-    let none = "no publisher of this registry fits this identity";
+    let none = "no publisher of this registry matches this identity";
     for (changes, why) in [
         // Another repository; a fork; one that was deleted and made again; one of an owner who took over the name.
         (vec![("repository_id", json!("7002")), ("repository", json!("acme/other"))], none),
@@ -127,7 +127,7 @@ fn another_job_of_github_is_not_the_publisher() {
         (vec![("repository_id", json!(["7001"]))], none),
         // The same one under another name.
         (vec![("repository", json!("acme/renamed"))], "`repository` is `acme/renamed`"),
-        (vec![("ref", json!("refs/heads/main"))], "`ref` is `refs/heads/main`, and has to be `refs/tags/v*`"),
+        (vec![("ref", json!("refs/heads/main"))], "`ref` is `refs/heads/main`, but must be `refs/tags/v*`"),
         (vec![("ref", json!("refs/tags/nightly"))], "`ref` is"),
         (vec![("ref", Value::Null)], "`ref` is missing"),
         (vec![("workflow_ref", json!(own.replace("release", "test")))], "`workflow_ref` is"),
@@ -217,8 +217,8 @@ fn another_job_of_gitlab_is_not_the_publisher() {
     assert_eq!(stager.identity["run"], format!("{}/acme/tools/widget/-/jobs/302", jobs.issuer.url));
     let uri = claims()["ci_config_ref_uri"].as_str().unwrap().to_owned();
     for (name, value, why) in [
-        ("project_id", json!("21"), "no publisher of this registry fits this identity"),
-        ("namespace_id", json!("73"), "no publisher of this registry fits this identity"),
+        ("project_id", json!("21"), "no publisher of this registry matches this identity"),
+        ("namespace_id", json!("73"), "no publisher of this registry matches this identity"),
         ("project_path", json!("acme/tools/renamed"), "`project_path` is"),
         ("pipeline_source", json!("merge_request_event"), "`pipeline_source` is"),
         ("pipeline_source", json!("trigger"), "`pipeline_source` is"),
@@ -273,7 +273,7 @@ fn a_publisher_of_any_issuer_has_all_its_claims() {
         ("system:*", json!("prod-*")),
     ] {
         let answer = with(subject, cluster.clone(), "crates");
-        answer.assert_refused(403, "no publisher of this registry fits this identity");
+        answer.assert_refused(403, "no publisher of this registry matches this identity");
         assert!(!answer.text().contains("builder"), "{subject} {cluster}: {}", answer.text());
     }
     // What two publishers could be is neither.

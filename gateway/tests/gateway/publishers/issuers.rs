@@ -100,7 +100,7 @@ fn an_issuer_that_lies_is_not_believed() {
         json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
     for (keys, why) in [
         ("{}".to_owned(), "no list `keys`"),
-        ("{\"keys\":[5]}".to_owned(), "a key is no object"),
+        ("{\"keys\":[5]}".to_owned(), "a key is not an object"),
         (json!({ "keys": vec![json!({ "kid": "x" }); 101] }).to_string(), "more than 100 keys"),
         (format!("{{\"keys\":[{}]}}", " ".repeat(300_000)), "limit"),
     ] {
@@ -138,7 +138,7 @@ fn nobody_chooses_whom_the_gateway_asks() {
     for issuer in [elsewhere.url.clone(), format!("{}/", jobs.issuer.url), format!("{}@x", elsewhere.url)] {
         claims["iss"] = json!(issuer);
         let token = evil.sign(&json!({ "alg": "ES256", "kid": "one" }), &claims);
-        jobs.ask(&token).assert_refused(403, "no publisher of this registry fits this identity");
+        jobs.ask(&token).assert_refused(403, "no publisher of this registry matches this identity");
     }
     // A header that brings its key along, or says where it is.
     for (name, value) in [
@@ -166,7 +166,7 @@ fn keys_that_are_for_something_else_verify_nothing() {
     short["n"] = json!(encoded(&[0xff; 128]));
     for (keys, why) in [
         (vec![secret], "neither an RSA key"),
-        (vec![good.clone(), Key::p256(2).jwk("one")], "another one of that name"),
+        (vec![good.clone(), Key::p256(2).jwk("one")], "another key of that name"),
         (vec![changed("use", json!("enc"))], "not for verifying"),
         (vec![changed("key_ops", json!(["sign"]))], "not for verifying"),
         (vec![changed("alg", json!("RS256"))], "`alg`"),

@@ -76,7 +76,7 @@ fn a_job_gets_a_token_and_gives_it_back() {
             format!("Authorization: Bearer rgs_{}\r\n", "A".repeat(43)),
             bearer.repeat(2),
         ] {
-            of_the_action(&jobs, "DELETE", &wrong, "").assert_refused(401, "staging token is not known");
+            of_the_action(&jobs, "DELETE", &wrong, "").assert_refused(401, "staging token is unknown");
         }
     }
 }
@@ -131,14 +131,14 @@ fn a_staging_token_does_nothing_else() {
     });
     let enrolled = fixture.send("POST", "/api/v1/enroll", Some(&token), enrollment.to_string().as_bytes());
     assert!((400..500).contains(&enrolled.status), "{enrolled:?}");
-    exchange(fixture, &token).assert_refused(401, "no JSON Web Token");
+    exchange(fixture, &token).assert_refused(401, "not a JSON Web Token");
     // Cargo sends it alone.
     let with_scheme =
         fixture.send("DELETE", "/api/v1/crates/widget/1.0.0/yank", Some(&format!("Bearer {token}")), b"");
     with_scheme.assert_refused(401, "without a scheme");
     let unknown = format!("rgs_{}", "A".repeat(43));
     let answer = fixture.send("DELETE", "/api/v1/crates/widget/1.0.0/yank", Some(&unknown), b"");
-    answer.assert_refused(401, "staging token is not known");
+    answer.assert_refused(401, "staging token is unknown");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn publishers_are_listed_and_on_record() {
     };
     let again =
         ["publisher", "add", "acme-ci", "--reads-as", "bob", "--crate", "a", "--issuer", "https://x.example"];
-    refused(&[&again[..], &["--claim", "sub=a"]].concat(), "there is a publisher acme-ci already");
+    refused(&[&again[..], &["--claim", "sub=a"]].concat(), "there is already a publisher acme-ci");
     let new = ["publisher", "add", "new", "--crate", "a", "--reads-as"];
     refused(
         &[&new[..], &["nobody", "--issuer", "https://x.example", "--claim", "sub=a"]].concat(),

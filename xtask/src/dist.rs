@@ -1,8 +1,8 @@
 //! `cargo xtask dist`: what a release hands out. For each program a tarball and a bill of materials, on Debian's family a .deb as well,
 //! and a file of checksums over all of it.
 //!
-//! The same commit and compiler give the same bytes: the only time in there is the commit's (`SOURCE_DATE_EPOCH`), and the
-//! paths of the machine that builds are not in there.
+//! The same build gives the same bytes: the only time in there is the commit's (`SOURCE_DATE_EPOCH`). The paths of the machine that
+//! builds are not in there, so that another machine's build can be the same; whether it is has not been compared.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -122,8 +122,11 @@ fn try_action(folder: &Path) -> Outcome {
         return Err(Failure::new("the action fails"));
     }
     let path = read(&folder.join("path"))?;
-    let program = Path::new(path.lines().next().unwrap_or_default()).join("mock-card");
-    if !succeeds(program, &["exec", "--", "true"]) {
+    let installed = Path::new(path.lines().next().unwrap_or_default());
+    if !read(&installed.join("README.md"))?.starts_with("# mock-card\n") {
+        return Err(Failure::new("the archive of mock-card has the README of another program"));
+    }
+    if !succeeds(installed.join("mock-card"), &["exec", "--", "true"]) {
         return Err(Failure::new("what the action puts into PATH has no mock-card that runs"));
     }
     for archive in archives.iter().filter(|archive| archive.extension().is_some_and(|end| end == "gz")) {

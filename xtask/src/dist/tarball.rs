@@ -8,10 +8,11 @@ use super::build::Build;
 use super::date::Date;
 use super::licences::{Apache, Licences};
 use super::{Printed, Program, files, of_workspace, stem};
+use crate::workspace::root;
 use crate::{Failure, Outcome};
 
 /// Files that go along as they are.
-const TEXTS: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+const TEXTS: [&str; 3] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
 
 /// Makes it.
 pub(super) fn make(
@@ -37,6 +38,8 @@ pub(super) fn make(
     for name in TEXTS {
         content.push((name.to_owned(), of_workspace(name)?, 0o644));
     }
+    let readme = files::read(&root().join(program.folder).join("README.md"))?;
+    content.push(("README.md".to_owned(), readme, 0o644));
     for (shell, script) in &printed.completions {
         let name = match *shell {
             "bash" => program.name.to_owned(),

@@ -270,14 +270,58 @@ fn exec_ends_as_its_command_does() {
 
 #[test]
 fn the_documented_commands_work() {
-    let text = std::fs::read_to_string("../docs/mock-card.md").unwrap();
-    let commands: Vec<&str> = text.lines().filter(|line| line.starts_with("mock-card exec ")).collect();
-    assert!(commands.len() >= 4, "{commands:?}");
+    let guide = std::fs::read_to_string("../docs/mock-card.md").unwrap();
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let lines = guide.lines().chain(readme.lines().filter_map(|line| line.strip_prefix("$ ")));
+    let commands: Vec<&str> = lines.filter(|line| line.starts_with("mock-card exec ")).collect();
+    assert!(commands.len() >= 5, "{commands:?}");
     let folder = Path::new(env!("CARGO_BIN_EXE_mock-card")).parent().unwrap();
     let search = format!("{}:{}", path(folder), std::env::var("PATH").unwrap());
     for command in commands {
         let output = Command::new("sh").args(["-c", command]).env("PATH", &search).output().unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
+    }
+}
+
+#[test]
+fn the_card_is_the_one_that_readme_and_help_describe() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let after = |words: &str| {
+        let rest =
+            readme.split(words).nth(1).unwrap_or_else(|| panic!("the README does not say \"{words}\""));
+        rest.split([' ', ',', '\n']).next().unwrap().trim_end_matches('.').to_owned()
+    };
+    let (firmware, serial) = (after("with firmware "), after("serial number "));
+    let (pin, puk, oldest) = (after("PIN "), after("PUK "), after("back to "));
+
+    let piv_tool = |options: &[&str], act: &str| {
+        let output = exec(options, &format!("yubico-piv-tool {act}"));
+        assert!(output.status.success(), "yubico-piv-tool {act}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let status = piv_tool(&[], "-a status");
+    assert!(status.contains(&format!("Version:\t{firmware}\n")), "{status}");
+    assert!(status.contains(&format!("Serial Number:\t{serial}\n")), "{status}");
+    piv_tool(&[], &format!("-a verify-pin -P {pin}"));
+    piv_tool(&[], &format!("-a change-puk -P {puk} -N 87654321"));
+    // Debian's tool knows no AES, with which newer cards are made.
+    piv_tool(&["--firmware", "5.6.0"], "-k010203040506070801020304050607080102030405060708 -a set-ccc");
+    for edition in ["", "-fips", "-bio"] {
+        piv_tool(&["--firmware", &format!("{firmware}{edition}")], "-a status");
+    }
+    assert!(piv_tool(&["--firmware", &format!("{oldest}.0")], "-a status").contains(&oldest));
+
+    let help = mock_card().args(["exec", "--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        format!("firmware version, from {oldest}.0;"),
+        format!("YubiKey Bio [default: {firmware}]"),
+        format!("serial number [default: {serial}]"),
+        format!("The card's PIN [default: {pin}]"),
+        format!("puk ({puk})"),
+        "management-key (hexadecimal; 0102030405060708 three times)".to_owned(),
+    ] {
+        assert!(help.contains(&said), "--help does not say \"{said}\": {help}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! `cargo xtask dist`: what a release hands out. For each program a tarball and a bill of materials, on Debian's family a .deb as well,
 //! and a file of checksums over all of it.
 //!
-//! The same commit and compiler give the same bytes: the only time in there is the commit's (`SOURCE_DATE_EPOCH`), and the
-//! paths of the machine that builds are not in there.
+//! The same build gives the same bytes: the only time in there is the commit's (`SOURCE_DATE_EPOCH`). The paths of the machine that
+//! builds are not in there, so that another machine's build can be the same; whether it is has not been compared.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,9 +139,14 @@ pub(crate) fn make(order: &Order<'_>) -> Outcome<PathBuf> {
         let bill = sbom::text(program, &crates, date, &build)?;
         files::write(&folder.join(format!("{}.cdx.json", stem(program, &build))), bill)?;
         let licences = licences::Licences::read(&crates)?;
-        tarball::make(&folder, program, &build, &licences, date)?;
+        let printed = if build.runs_here() {
+            Printed::by(&build.binary(program), &folder)?
+        } else {
+            Printed::default()
+        };
+        tarball::make(&folder, program, &build, &licences, &printed, date)?;
         if order.target.is_none() && deb::is_possible() {
-            deb::make(&folder, program, &build, &licences, date, order.revision)?;
+            deb::make(&folder, program, &build, &licences, &printed, (date, order.revision))?;
         }
     }
     if order.target.is_some() || !deb::is_possible() {
@@ -161,23 +166,32 @@ fn stem(program: &Program, build: &Build) -> String {
 /// All members have it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What a program writes about itself, and what goes along with it.
-fn completions(program: &Program, binary: &Path, shell: &str) -> Outcome<Vec<u8>> {
-    build::output(binary, &["completions", shell])
-        .map_err(|failure| Failure::new(format!("{}: {failure}", program.name)))
+/// What a program prints of itself; nothing where it cannot run.
+#[derive(Default)]
+struct Printed {
+    /// Scripts, by their shells.
+    completions: Vec<(&'static str, Vec<u8>)>,
+    /// By the names of their files.
+    man_pages: Vec<(String, Vec<u8>)>,
 }
 
-/// The man pages, by their file names.
-fn man_pages(binary: &Path, folder: &Path) -> Outcome<Vec<(String, Vec<u8>)>> {
-    let folder = files::fresh(&folder.join("man"))?;
-    let path = folder.to_str().ok_or_else(|| Failure::new("the target folder's path is not UTF-8"))?;
-    build::output(binary, &["man", path])?;
-    let pages = files::names(&folder)?
-        .into_iter()
-        .map(|name| files::read(&folder.join(&name)).map(|text| (name, text)))
-        .collect::<Outcome<Vec<_>>>()?;
-    fs::remove_dir_all(&folder).map_err(|error| files::cannot("remove", &folder, &error))?;
-    Ok(pages)
+impl Printed {
+    /// Asks the program, which writes into the folder for a moment.
+    fn by(binary: &Path, folder: &Path) -> Outcome<Self> {
+        let completions =
+            ["bash", "zsh", "fish"].map(|shell| (shell, build::output(binary, &["completions", shell])));
+        let completions =
+            completions.into_iter().map(|(shell, script)| Ok((shell, script?))).collect::<Outcome<_>>()?;
+        let folder = files::fresh(&folder.join("man"))?;
+        let path = folder.to_str().ok_or_else(|| Failure::new("the target folder's path is not UTF-8"))?;
+        build::output(binary, &["man", path])?;
+        let names = files::names(&folder)?.into_iter();
+        let man_pages = names
+            .map(|name| files::read(&folder.join(&name)).map(|text| (name, text)))
+            .collect::<Outcome<_>>()?;
+        fs::remove_dir_all(&folder).map_err(|error| files::cannot("remove", &folder, &error))?;
+        Ok(Self { completions, man_pages })
+    }
 }
 
 /// A file of the workspace.

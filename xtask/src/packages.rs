@@ -17,7 +17,7 @@ mod debian;
 use debian::Debian;
 
 /// What is looked at, in this order, each with the script that does it. They run one after the other in the same Debian.
-const JUDGES: [(&str, &str); 7] = [
+const JUDGES: [(&str, &str); 8] = [
     ("lintian finds no error", include_str!("packages/lint.sh")),
     (
         "apt installs the packages, and what they bring is where it belongs",
@@ -30,6 +30,7 @@ const JUDGES: [(&str, &str); 7] = [
     ),
     ("the unit is sound, and its command serves as its user", include_str!("packages/service.sh")),
     ("an upgrade keeps configuration, key and store", include_str!("packages/upgrade.sh")),
+    ("systemd starts it, brings it back, upgrades and removes it", include_str!("packages/boot.sh")),
     ("removed and purged, what must stay has stayed and nothing else", include_str!("packages/purge.sh")),
 ];
 
@@ -51,8 +52,12 @@ pub(crate) fn run() -> Outcome {
     let folder = make()?;
     let debian = Debian::ready()?;
     let (sources, of_cargo) = (root(), cargo_home()?.join("registry"));
-    let mut script =
-        format!("set -eu\nexport SOURCES='{}' CARGO_SOURCES='{}'\n", sources.display(), of_cargo.display());
+    let mut script = format!(
+        "set -eu\nexport SOURCES='{}' CARGO_SOURCES='{}' AS_SERVICE='{}'\n",
+        sources.display(),
+        of_cargo.display(),
+        as_service()?
+    );
     for (index, (what, judge)) in JUDGES.iter().enumerate() {
         let name = format!("{index}.sh");
         fs::write(folder.join(&name), format!("{COMMON}\n{judge}"))
@@ -65,6 +70,13 @@ pub(crate) fn run() -> Outcome {
     try_action(&folder)?;
     say(format_args!("\nAll of it holds ({:.0} s).", started.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// The line of the gateway's page that runs a command of root's as the service is run.
+fn as_service() -> Outcome<String> {
+    let page = read(&root().join("docs/gateway.md"))?;
+    let line = page.lines().find(|line| line.starts_with("systemd-run "));
+    line.map(str::to_owned).ok_or_else(|| Failure::new("docs/gateway.md has no line for systemd-run"))
 }
 
 /// The packages as they are in `1`, and one revision later in `2`; gives the folder above.
@@ -110,8 +122,11 @@ fn try_action(folder: &Path) -> Outcome {
         return Err(Failure::new("the action fails"));
     }
     let path = read(&folder.join("path"))?;
-    let program = Path::new(path.lines().next().unwrap_or_default()).join("mock-card");
-    if !succeeds(program, &["exec", "--", "true"]) {
+    let installed = Path::new(path.lines().next().unwrap_or_default());
+    if !read(&installed.join("README.md"))?.starts_with("# mock-card\n") {
+        return Err(Failure::new("the archive of mock-card has the README of another program"));
+    }
+    if !succeeds(installed.join("mock-card"), &["exec", "--", "true"]) {
         return Err(Failure::new("what the action puts into PATH has no mock-card that runs"));
     }
     for archive in archives.iter().filter(|archive| archive.extension().is_some_and(|end| end == "gz")) {

@@ -9,6 +9,9 @@ use crate::say::{command, headline, say};
 use crate::workspace::{cache, root, succeeds};
 use crate::{Failure, Outcome, prerequisites};
 
+#[cfg(test)]
+mod played;
+
 /// They come from PyPI, in these versions: their builds for Rust take longer than all of ours.
 const LINTERS: [&str; 2] = ["check-jsonschema==0.39.0", "zizmor==1.32.0"];
 

@@ -10,7 +10,7 @@ use flate2::{Compression, GzBuilder};
 use super::build::{self, Build};
 use super::date::Date;
 use super::licences::{Apache, Licences};
-use super::{Program, VERSION, completions, files, has, man_pages, of_workspace};
+use super::{Printed, Program, VERSION, files, has, of_workspace};
 use crate::workspace::{root, succeeds};
 use crate::{Failure, Outcome};
 
@@ -39,24 +39,24 @@ pub(super) fn make(
     program: &Program,
     build: &Build,
     licences: &Licences,
-    date: Date,
-    revision: u32,
+    printed: &Printed,
+    (date, revision): (Date, u32),
 ) -> Outcome {
     let architecture = build::text_of(Path::new("dpkg"), &["--print-architecture"])?.trim().to_owned();
     let tree = Tree::new(files::fresh(&folder.join("debian"))?)?;
     let version = format!("{VERSION}-{revision}");
-    let binary = build.binary(program);
-    tree.put_executable(&format!("usr/bin/{}", program.name), &files::read(&binary)?)?;
+    tree.put_executable(&format!("usr/bin/{}", program.name), &files::read(&build.binary(program))?)?;
     document(&tree, program, build, licences, (&version, date))?;
-    for (name, page) in man_pages(&binary, folder)? {
-        tree.put(&format!("usr/share/man/man1/{name}.gz"), gzip(&page)?)?;
+    for (name, page) in &printed.man_pages {
+        tree.put(&format!("usr/share/man/man1/{name}.gz"), gzip(page)?)?;
     }
-    for (shell, path) in [
-        ("bash", format!("bash-completion/completions/{}", program.name)),
-        ("zsh", format!("zsh/vendor-completions/_{}", program.name)),
-        ("fish", format!("fish/vendor_completions.d/{}.fish", program.name)),
-    ] {
-        tree.put(&format!("usr/share/{path}"), completions(program, &binary, shell)?)?;
+    for (shell, script) in &printed.completions {
+        let path = match *shell {
+            "bash" => format!("bash-completion/completions/{}", program.name),
+            "zsh" => format!("zsh/vendor-completions/_{}", program.name),
+            shell => format!("{shell}/vendor_completions.d/{}.{shell}", program.name),
+        };
+        tree.put(&format!("usr/share/{path}"), script)?;
     }
     let mut depends =
         shared_libraries(&folder.join("shlibdeps"), &tree.0.join("usr/bin").join(program.name))?;

@@ -7,24 +7,25 @@ use flate2::{Compression, GzBuilder};
 use super::build::Build;
 use super::date::Date;
 use super::licences::{Apache, Licences};
-use super::{Program, completions, files, man_pages, of_workspace, stem};
+use super::{Printed, Program, files, of_workspace, stem};
+use crate::workspace::root;
 use crate::{Failure, Outcome};
 
 /// Files that go along as they are.
-const TEXTS: [&str; 4] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+const TEXTS: [&str; 3] = ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"];
 
-/// Makes it. What a program prints of itself is left out where it cannot run here.
+/// Makes it.
 pub(super) fn make(
     folder: &Path,
     program: &Program,
     build: &Build,
     licences: &Licences,
+    printed: &Printed,
     date: Date,
 ) -> Outcome {
     let stem = stem(program, build);
-    let binary = build.binary(program);
     let mut content = vec![
-        (format!("{}{}", program.name, build.suffix()), files::read(&binary)?, 0o755),
+        (format!("{}{}", program.name, build.suffix()), files::read(&build.binary(program))?, 0o755),
         (
             "LICENSES-OF-CRATES.txt".to_owned(),
             licences.text(program.name, &Apache::Below)?.into_bytes(),
@@ -37,17 +38,18 @@ pub(super) fn make(
     for name in TEXTS {
         content.push((name.to_owned(), of_workspace(name)?, 0o644));
     }
-    if build.runs_here() {
-        for (shell, name) in [
-            ("bash", program.name.to_owned()),
-            ("zsh", format!("_{}", program.name)),
-            ("fish", format!("{}.fish", program.name)),
-        ] {
-            content.push((format!("completions/{name}"), completions(program, &binary, shell)?, 0o644));
-        }
-        for (name, page) in man_pages(&binary, folder)? {
-            content.push((format!("man/{name}"), page, 0o644));
-        }
+    let readme = files::read(&root().join(program.folder).join("README.md"))?;
+    content.push(("README.md".to_owned(), readme, 0o644));
+    for (shell, script) in &printed.completions {
+        let name = match *shell {
+            "bash" => program.name.to_owned(),
+            "zsh" => format!("_{}", program.name),
+            shell => format!("{}.{shell}", program.name),
+        };
+        content.push((format!("completions/{name}"), script.clone(), 0o644));
+    }
+    for (name, page) in &printed.man_pages {
+        content.push((format!("man/{name}"), page.clone(), 0o644));
     }
     for &name in program.service_files() {
         content.push((name.to_owned(), of_workspace(&format!("{}/dist/{name}", program.folder))?, 0o644));

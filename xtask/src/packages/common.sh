@@ -74,15 +74,15 @@ yk-cargo enroll "$1" --yes --configure --label "$1-key" > ~/enrolled 2>&1 || { c
 sed -n "s/^ *\(registry-gateway key add --user \)<NAME>/\1alice/p" ~/enrolled
 '
 
-# Publishes a crate, with the build that verifies it, and fetches it again for another one.
+# Publishes a crate in this version or in 0.1.0, with the build that verifies it, and fetches it again for another one.
 # shellcheck disable=SC2016
 publish='
 rm -rf ~/work
 mkdir -p ~/work/greeting/src ~/work/app/src
 cd ~/work
-printf "[package]\nname = \"greeting\"\nversion = \"0.1.0\"\nedition = \"2024\"\ndescription = \"Says hello\"\nlicense = \"MIT\"\n" > greeting/Cargo.toml
+printf "[package]\nname = \"greeting\"\nversion = \"%s\"\nedition = \"2024\"\ndescription = \"Says hello\"\nlicense = \"MIT\"\n" "${2-0.1.0}" > greeting/Cargo.toml
 echo "pub fn greeting() -> &'"'static"' str { \"hello\" }" > greeting/src/lib.rs
-printf "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\ngreeting = { version = \"0.1.0\", registry = \"%s\" }\n" "$1" > app/Cargo.toml
+printf "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]\ngreeting = { version = \"%s\", registry = \"%s\" }\n" "${2-0.1.0}" "$1" > app/Cargo.toml
 echo "fn main() {}" > app/src/main.rs
 (cd greeting && cargo publish --registry "$1" --allow-dirty)
 (cd app && cargo fetch)

@@ -12,8 +12,8 @@ use crate::{Failure, Outcome};
 const RELEASE: &str = "bookworm";
 
 /// The judges. Nothing in here depends on a library that the packages need.
-const JUDGES: [&str; 7] =
-    ["bash-completion", "ca-certificates", "fish", "lintian", "man-db", "systemd", "zsh"];
+const JUDGES: [&str; 8] =
+    ["bash-completion", "ca-certificates", "dbus", "fish", "lintian", "man-db", "systemd", "zsh"];
 
 /// Written when the folder is complete.
 const DONE: &str = "made";

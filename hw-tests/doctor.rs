@@ -95,7 +95,7 @@ fn nothing_to_be_mended() {
         "ok       enrollments: 1 registry",
         "ok       smart card service: it answers",
         "ok       firmware: YubiKey 12345678 has firmware 5.7.4",
-        "ok       management key: YubiKey 12345678 has one of its own (AES-192)",
+        "ok       management key: YubiKey 12345678 has its own management key (AES-192)",
         "ok       keys: YubiKey 12345678 has its keys for `my-reg`",
         "ok       credential provider: cargo uses yk-cargo for `my-reg`",
         "ok       token in clear: none in cargo's home folder",

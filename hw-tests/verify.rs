@@ -107,7 +107,7 @@ fn the_registry_is_asked_for_proof_and_file() {
     let published = Published::new();
     let world = &published.world;
     let verify = ["verify", "alpha@0.1.0", "--registry", NAME];
-    world.yk_cargo(verify).fails().says(&["1 check does not hold"]);
+    world.yk_cargo(verify).fails().says(&["1 check failed"]);
     let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).succeeds();
     let lines: Vec<_> = outcome.stdout.lines().collect();
     assert!(
@@ -188,7 +188,7 @@ fn the_index_says_what_the_signed_file_says() {
     assert_eq!((results, said.ends_with("; it is yanked")), (["ok"; 4].map(str::to_owned), true));
     let offline = published.offline(|_| {}, &["--key", &key]);
     assert!(
-        offline.status.success() && offline.stdout.contains("note     index: not looked at"),
+        offline.status.success() && offline.stdout.contains("note     index: not checked"),
         "{offline:#?}"
     );
 }

@@ -129,7 +129,7 @@ fn enroll_goes_on_where_nobody_answers() {
     outcome.says(&[
         "warning: cannot ask the registry what it requires: http://127.0.0.1",
         "gave no answer within 1 seconds",
-        "assuming that it issues no challenges; ask again with: yk-cargo enroll sparse+http://127",
+        "assuming that it issues no challenges; to ask again: yk-cargo enroll sparse+http://127",
     ]);
     let enrollments = Enrollments::load(&world.cargo_home()).unwrap();
     let registry = enrollments.registry(&index).unwrap();

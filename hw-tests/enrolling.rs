@@ -33,7 +33,7 @@ fn two_keys_and_what_comes_next() {
         );
         assert!(outcome.stdout.contains(&add), "{outcome:#?}");
     }
-    outcome.says(&["making and checking them takes no touch"]);
+    outcome.says(&["making and checking them needs no touch"]);
     outcome.says(&["signed a read token and checked it", "cargo will use yk-cargo once"]);
     let steps: Vec<_> = outcome.stdout.lines().filter(|line| !line.starts_with("   ")).collect();
     let [next, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
@@ -271,13 +271,13 @@ fn a_management_key_behind_the_pin() {
     world.card.clear_trace();
     enroll()
         .succeeds()
-        .says(&["making and checking them takes the PIN but no touch", "made the publish key"]);
+        .says(&["making and checking them needs the PIN but no touch", "made the publish key"]);
     assert_eq!(Seen::on(&world.card).pins(), 1);
     world.card.power_off();
     world.card.clear_trace();
     let unchanged =
         world.yk_cargo(["enroll", OTHER, "--yes", "--management-key-command", &format!("echo {key}")]);
-    unchanged.succeeds().says(&["making and checking them takes no touch"]);
+    unchanged.succeeds().says(&["making and checking them needs no touch"]);
     assert_eq!(Seen::on(&world.card).pins(), 0, "the command was to be asked");
 }
 
@@ -372,7 +372,7 @@ fn a_card_keeps_its_label() {
     world
         .yk_cargo(["enroll", NAME, "--yes", "--label", "second"])
         .succeeds()
-        .says(&["warning: --label is left aside: YubiKey 12345678 is called `first`"]);
+        .says(&["warning: --label is ignored: YubiKey 12345678 was enrolled as `first`"]);
     assert_eq!(world.registry().cards[0].label, "first");
     for more in [&["--label", "first"][..], &[]] {
         let again = world.yk_cargo([&["enroll", NAME, "--yes"][..], more].concat()).succeeds();

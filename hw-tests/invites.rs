@@ -63,7 +63,7 @@ fn from_a_code_to_the_first_publish() {
     let code = world.invite();
     let outcome = world.enroll_by_invite(&code).succeeds();
     outcome.says(&[
-        "making and checking them takes the PIN and one touch",
+        "making and checking them needs the PIN and one touch",
         "signing the enrollment of 2 keys for `my-reg`",
         "enrolled for alice at",
         "may publish",

@@ -163,7 +163,7 @@ fn one_key_is_made_and_registered_nowhere() {
     assert!(outcome.stdout.contains(&format!("will find it:\n      {key}\n")), "{outcome:#?}");
     assert!(!outcome.stdout.contains("registry-gateway"), "{outcome:#?}");
     outcome.says(&[
-        "making and checking them takes the PIN and one touch",
+        "making and checking them needs the PIN and one touch",
         "publish  slot 82  PIN once, touch cached",
         "signed once and checked the signature",
     ]);

@@ -323,7 +323,7 @@ fn a_second_chance_for_the_management_key() {
     let world = with_management_touch("always", Touch::Manual, Duration::from_secs(3));
     let line = format!("yk-cargo enroll {ELSEWHERE} --no-configure && echo DONE || echo FAILED");
     let mut session = world.at_a_terminal(&line);
-    expect(&mut session, &["takes 3 touches", "Make these keys? [y/N] "]);
+    expect(&mut session, &["needs 3 touches", "Make these keys? [y/N] "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; asking once more"]);
     assert!(world.card.wait_touch(Duration::from_secs(60)));

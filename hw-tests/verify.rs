@@ -111,7 +111,7 @@ fn the_registry_is_asked_for_proof_and_file() {
     let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).succeeds();
     let lines: Vec<_> = outcome.stdout.lines().collect();
     assert!(
-        lines[0].starts_with("ok       file: what the registry serves has the checksum "),
+        lines[0].starts_with("ok       file: the file that the registry serves has the checksum "),
         "{outcome:#?}"
     );
     assert!(
@@ -127,7 +127,7 @@ fn the_registry_is_asked_for_proof_and_file() {
     let served = world.path("store/crates/alpha/alpha-0.1.0.crate");
     fs::write(served, b"another file").unwrap();
     let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).fails();
-    assert!(outcome.stdout.starts_with("failed   file: what the registry serves has the checksum "));
+    assert!(outcome.stdout.starts_with("failed   file: the file that the registry serves has the checksum "));
     let file = ["--crate", published.file.to_str().unwrap(), "--key", &published.key()];
     world.yk_cargo([&verify[..], &file].concat()).succeeds();
 }

@@ -180,7 +180,7 @@ fn one_key_is_made_and_registered_nowhere() {
     let list = world.yk_cargo(["list"]).succeeds();
     assert!(list.stdout.contains("signs proofs of what is published there") && list.stdout.contains(&key));
     list.says(&[
-        "who builds on your crates has to be told another key: yk-cargo enroll crates-io --proofs --backup",
+        "the users of your crates have to be told a new key: yk-cargo enroll crates-io --proofs --backup",
     ]);
     world.yk_cargo(["forget", "crates-io", "--yes"]).succeeds().says(&["have signed stays valid"]);
     // A new computer has it from the certificate on the card.

@@ -33,7 +33,7 @@ fn a_new_card_takes_the_place_of_an_old_one() {
     let (old, new) = (world.registry().cards[0].clone(), new_card());
     let outcome = on(&new, replace(&world)).succeeds();
     outcome.says(&["replacing YubiKey 12345678 (laptop key), which keeps its keys", "YubiKey 23456789"]);
-    let revoked = "Then: have the keys of YubiKey 12345678 (laptop key) revoked:\n";
+    let revoked = "Then: ask the administrator to revoke the keys of YubiKey 12345678 (laptop key):\n";
     assert!(outcome.stdout.contains(revoked), "{outcome:#?}");
     for key in &old.keys {
         let revoke = format!(

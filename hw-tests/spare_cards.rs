@@ -88,7 +88,10 @@ fn a_busy_card_does_not_keep_the_free_one() {
         ]);
         pair.world.wait("connect = 25");
         let status = pair.run(&["status"]).succeeds();
-        for line in ["YubiKey 22222222 (safe)  plugged in", "YubiKey 11111111 (laptop key)  possibly the one that is busy"] {
+        for line in [
+            "YubiKey 22222222 (safe)  plugged in",
+            "YubiKey 11111111 (laptop key)  possibly the one that is busy",
+        ] {
             assert!(status.stdout.contains(line), "{status:#?}");
         }
         assert!(!status.stdout.contains("not plugged in"), "{status:#?}");
@@ -116,7 +119,10 @@ fn a_busy_card_alone_is_waited_for_with_a_word() {
     let status = world.yk_cargo(["status"]).succeeds();
     status.says(&[&format!("note: {waiting}")]);
     assert!(!status.stdout.contains("not plugged in"), "{status:#?}");
-    assert!(status.stdout.contains("YubiKey 12345678 (laptop key)  possibly the one that is busy"), "{status:#?}");
+    assert!(
+        status.stdout.contains("YubiKey 12345678 (laptop key)  possibly the one that is busy"),
+        "{status:#?}"
+    );
     world.card.release();
     yank.succeeds();
 }

@@ -377,7 +377,10 @@ fn a_pin_that_the_card_forgot() {
     expect(&mut session, &["DONE"]);
     world.card.power_off();
     session.send_line("").unwrap();
-    expect(&mut session, &["note: the card has forgotten the PIN, as it does after about 5 seconds without use"]);
+    expect(
+        &mut session,
+        &["note: the card has forgotten the PIN, as it does after about 5 seconds without use"],
+    );
     expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
     session.send_line(PIN).unwrap();
     expect(&mut session, &["DONE"]);

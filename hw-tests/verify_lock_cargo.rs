@@ -170,12 +170,16 @@ fn nothing_is_recorded_unless_the_person_says_yes() {
     outcome.says(&["it is not the key that your list calls alice"]);
     let shown = verify(&world, &user, &[]).stdout;
     assert!(
-        shown.contains("signer alice (according to the registry, and not the alice of your list) is not in your list yet"),
+        shown.contains(
+            "signer alice (according to the registry, and not the alice of your list) is not in your list yet"
+        ),
         "{shown}"
     );
     let shown = verify(&world, &user, &["--offline"]).stdout;
     assert!(
-        shown.contains("signer alice (according to a kept proof, and not the alice of your list) is not in your list yet"),
+        shown.contains(
+            "signer alice (according to a kept proof, and not the alice of your list) is not in your list yet"
+        ),
         "{shown}"
     );
     fs::write(&list, &log).unwrap();

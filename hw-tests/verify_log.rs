@@ -240,7 +240,7 @@ fn a_log_that_was_begun_anew_is_accepted_by_the_person_only() {
     accept("it has all 2 entries that you saw in the earlier one", "y", &then);
     // A log proof of the earlier one counts no more where nobody is asked.
     let (code, found) = locked.verdicts(&["--offline"]);
-    assert_eq!((code, found[0].1.contains("the log was started anew since this proof was kept")), (13, true));
+    assert_eq!((code, found[0].1.contains("the log was started anew after this proof was kept")), (13, true));
     is(0, "of the log (done)");
     assert_eq!(locked.verdicts(&["--offline"]).0, 0);
     // The earlier one is not shown again.
@@ -283,7 +283,7 @@ fn a_saved_proof_shows_its_place_in_the_log() {
         .computer
         .yk_cargo(["proof", "alpha@0.1.0", "--registry", "r", "--force"])
         .fails()
-        .says(&["the proof is not saved: the log has entry 0 of the log is not what the proof says"]);
+        .says(&["the proof is not saved: entry 0 of the log is not what the proof says"]);
     // Without a key that is known the registry's words are what there is.
     knows(&locked, "");
     locked.computer.yk_cargo(["proof", "alpha@0.1.0", "--registry", "r", "--force"]).succeeds();

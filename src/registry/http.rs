@@ -188,10 +188,15 @@ pub(super) fn failure(url: &str, limit: Duration, error: ureq::Error) -> Error {
     }
 }
 
-/// Whether the certificate is of an authority that is not known here, as a company's own is on a new computer.
+/// Whether the certificate is of an authority that is not known here, as a company's own is on a new computer. One that is known may
+/// have its name, and another key.
 fn is_of_unknown_issuer(error: &std::io::Error) -> bool {
+    use rustls::CertificateError::{
+        BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmForPublicKeyContext,
+    };
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    cause == Some(&rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+    let Some(rustls::Error::InvalidCertificate(problem)) = cause else { return false };
+    matches!(problem, UnknownIssuer | BadSignature | UnsupportedSignatureAlgorithmForPublicKeyContext { .. })
 }
 
 /// Whether the answer to a TLS greeting is no TLS record at all (RFC 8446, 5.1), as from a server of plain HTTP.

@@ -255,7 +255,7 @@ fn a_change_that_was_not_made_by_its_own_word() {
     front.registry.on(YANK, Say::ok(r#"{"ok":false,"msg":"frozen"}"#));
     front.yank().assert_refused(422, "frozen");
     front.registry.on(YANK, Say::ok(r#"{"ok":false}"#));
-    front.yank().assert_refused(422, "it was not done");
+    front.yank().assert_refused(422, "the change was not made");
     assert_eq!((front.outcome().as_deref(), open_changes(&front)), (Some("refused"), 0));
 }
 

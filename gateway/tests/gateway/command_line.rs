@@ -250,7 +250,7 @@ fn a_key_belongs_to_one_user() {
     succeeds(folder.path(), &["key", "revoke", &id[7..15]]);
     let again = fails(folder.path(), &["key", "add", "--user", "bob", "--role", "read", &public]);
     assert!(again.contains("is already registered, for alice, and revoked"), "{again}");
-    assert!(fails(folder.path(), &["key", "revoke", &id]).contains("is revoked already"));
+    assert!(fails(folder.path(), &["key", "revoke", &id]).contains("is already revoked"));
 }
 
 /// Such as one that is in the store from before, when it was taken.
@@ -314,7 +314,7 @@ fn wrong_usage() {
         ),
         (
             vec!["key", "add", "--user", "alice", "--role", "read", "--subject", "a b", &public],
-            "without blanks",
+            "without spaces",
         ),
     ] {
         let output = run(folder.path(), &arguments);

@@ -418,7 +418,7 @@ impl Desk {
 fn a_credential_is_kept_in_the_form_that_the_registry_takes() {
     for (wanted, given, said, kept) in [
         (Some("s3cret"), "s3cret", "accepts it as it is", "as it is"),
-        (Some("Bearer s3cret"), "s3cret", "with `Bearer` before it", "with `Bearer`"),
+        (Some("Bearer s3cret"), "s3cret", "with `Bearer` in front", "with `Bearer`"),
         (Some("Bearer s3cret"), "Bearer s3cret", "accepts it as it is", "with `Bearer`"),
         (Some("s3cret"), "Bearer s3cret", "without `Bearer`", "as it is"),
         (Some("Basic dTpw"), "Basic dTpw", "accepts it as it is", "with `Basic`"),
@@ -535,7 +535,7 @@ fn a_provider_is_tried_before_it_is_named() {
     );
 
     for (script, reason) in [
-        ("exit 7", "the provider gives nothing: it ended without a credential (exit status: 7)"),
+        ("exit 7", "the provider gives no credential: it ended without a credential (exit status: 7)"),
         (
             &format!(
                 r#"{FIRST_LINES}; echo '{{"Err":{{"kind":"other","message":"log in first","caused-by":[]}}}}'"#

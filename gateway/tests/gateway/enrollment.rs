@@ -225,7 +225,7 @@ fn a_proof_counts_for_one_request_only() {
     let consent = |nonce: &str, role, keys: &[KeyId]| consent(nonce, role, keys);
     let says = |response: Response, text: &str| response.assert_refused(401, text);
 
-    says(proven("x".into()), "the proof of the publish key does not hold: not an asymmetric token");
+    says(proven("x".into()), "the proof of the publish key is not valid: not an asymmetric token");
     let forged = keys[0].0.enrollment(url, &consent(&nonce, Role::Publish, &all));
     says(proven(forged), "the token was made by another key");
     let stolen = publish.enrollment(url, &consent(&nonce, Role::Publish, &all[1..]));
@@ -245,7 +245,7 @@ fn a_proof_counts_for_one_request_only() {
     let (head, rest) = token.split_at(30);
     says(
         proven(format!("{head}{}{}", if rest.starts_with('A') { "B" } else { "A" }, &rest[1..])),
-        "does not hold",
+        "is not valid",
     );
     assert_eq!(fixture.owner_of(publish), None);
     assert_eq!(fixture.enroll(&good).status, 201);
@@ -272,7 +272,7 @@ fn a_request_has_one_reading() {
     ] {
         refused(
             &with(good.clone(), "label", unseen),
-            "a label is 1 to 64 characters, none of which is invisible",
+            "a label is 1 to 64 characters, none of them invisible",
         );
     }
     refused(&with(good.clone(), "endorsement", "v3.public.x"), "either an invite or an endorsement");
@@ -302,8 +302,10 @@ fn a_request_has_one_reading() {
     let text = good.to_string();
     let twice = text.replacen('{', "{\"version\":1,", 1);
     fixture.send("POST", PATH, None, twice.as_bytes()).assert_refused(400, "duplicate field `version`");
-    fixture.send("POST", PATH, None, format!("{text}x").as_bytes()).assert_refused(400, "not as documented");
-    fixture.send("POST", PATH, None, b"\xFF").assert_refused(400, "not as documented");
+    fixture
+        .send("POST", PATH, None, format!("{text}x").as_bytes())
+        .assert_refused(400, "not in the documented form");
+    fixture.send("POST", PATH, None, b"\xFF").assert_refused(400, "not in the documented form");
     let long = format!("{text}{}", " ".repeat(256 << 10));
     fixture.send("POST", PATH, None, long.as_bytes()).assert_refused(413, "an enrollment has");
     assert_eq!(fixture.owner_of(&keys[1].0), None);
@@ -458,9 +460,10 @@ fn attestation_is_asked_for() {
     });
     let (code, url) = (fixture.invite(), fixture.url());
     let without = with(request(url, &fixture.nonce(), &carols()), "invite", code.clone());
-    fixture
-        .enroll(&without)
-        .assert_refused(403, "the read key is not enrolled: this registry wants the YubiKey's attestation");
+    fixture.enroll(&without).assert_refused(
+        403,
+        "the read key is not enrolled: this registry requires the YubiKey's attestation",
+    );
     let mut borrowed =
         AttestedKey::made(&mut card("5.7.4", None), 0x82, PinPolicy::Once, TouchPolicy::Always);
     let software = SoftwareKey::new(18);

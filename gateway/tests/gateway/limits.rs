@@ -126,7 +126,7 @@ fn a_remembered_token_grows_too_old() {
     while read(&fixture, &token).status == 200 {
         assert!(Instant::now() < until, "a token of two seconds is taken after twenty");
     }
-    read(&fixture, &token).assert_refused(401, "is good for 2 s");
+    read(&fixture, &token).assert_refused(401, "is valid for 2 s");
 }
 
 #[test]

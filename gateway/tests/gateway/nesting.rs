@@ -211,7 +211,7 @@ fn the_registry_behind() {
             front.gateway.get("/index/he/ll/hello").assert_refused(403, "refuses");
             let front = Front::new();
             front.registry.on("GET /index/config.json", Say::ok(value));
-            front.yank().assert_refused(502, "does not answer as a registry does");
+            front.yank().assert_refused(502, "does not answer like a registry");
         }
     }
 }

@@ -105,7 +105,9 @@ fn an_unknown_key_is_verified_too() {
     let stranger = crate::common::SoftwareKey::new(9);
     let claims = asymmetric_token::Claims::read(jiff::Timestamp::now());
     let token = stranger.token(fixture.url(), &claims);
-    fixture.send("GET", "/index/config.json", Some(&token), b"").assert_refused(401, "not known");
+    fixture
+        .send("GET", "/index/config.json", Some(&token), b"")
+        .assert_refused(401, "is not registered here");
     let text = asked(&fixture, "/metrics").text();
     assert!(text.contains("registry_gateway_verifications_total 1\n"), "{text}");
 }
@@ -118,7 +120,7 @@ fn alive_and_ready_are_two_things() {
     let answer = asked(&fixture, "/readyz");
     assert_eq!(
         (answer.status, answer.text().as_str()),
-        (503, "the store has written nothing within 2 seconds\n")
+        (503, "the store did not complete a write within 2 seconds\n")
     );
     assert_eq!(asked(&fixture, "/healthz").status, 200);
     drop(held);

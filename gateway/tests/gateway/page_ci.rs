@@ -98,7 +98,7 @@ impl Company {
         let of = |option| self.option("acme-ci", option).unwrap();
         let file = self
             .page
-            .split_once("\n## 2. GitHub\n\n`.github/workflows/")
+            .split_once("\n## 2. GitHub\n\nThis is `.github/workflows/")
             .unwrap()
             .1
             .split_once('`')

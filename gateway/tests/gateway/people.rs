@@ -250,7 +250,7 @@ fn a_key_for_somebody_new_says_so() {
     let [first, second] = [31, 32].map(|seed| SoftwareKey::new(seed).public.to_string());
     let add = |public: &str| run(folder.path(), &["key", "add", "--user", "dave", "--role", "both", public]);
     let said = |public: &str| String::from_utf8(add(public).stderr).unwrap();
-    assert!(said(&first).contains("dave was not known here"));
+    assert!(said(&first).contains("added the new user dave"));
     assert!(!said(&second).contains("dave"));
 }
 

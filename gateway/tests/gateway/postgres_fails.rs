@@ -510,7 +510,7 @@ fn a_database_that_is_away_at_the_start() {
     thread::scope(|scope| {
         let starting = scope.spawn(|| Served::of(command, &["--listen", "127.0.0.1:0"]));
         let said = || fs::read_to_string(log.path()).unwrap();
-        retried_until(|| said().contains("is waited for") && said().contains("check whether it runs"));
+        retried_until(|| said().contains("waiting for it") && said().contains("check whether it runs"));
         database.network.is(Weather::Good);
         starting.join().unwrap().stop(Signal::TERM);
     });

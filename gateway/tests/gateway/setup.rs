@@ -138,7 +138,7 @@ fn a_command_without_a_gateway_makes_none() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert!(
-            said.starts_with("error: no gateway is named, and there is neither ./registry-gateway.toml"),
+            said.starts_with("error: no gateway was given, and neither ./registry-gateway.toml"),
             "{said}"
         );
         assert!(said.contains("\nhint: run this in the folder where the gateway was started, or name its configuration with --config"), "{said}");
@@ -363,7 +363,7 @@ fn a_new_store_is_told_of() {
         String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
     };
     let said = serve();
-    assert!(said.contains("there was no store in here: a new one is made"), "{said}");
+    assert!(said.contains("there is no store in here yet; making one"), "{said}");
     // For a journal or a file, there are no colours.
     assert!(!said.contains('\x1b'), "{said}");
     assert_eq!(serve(), "");

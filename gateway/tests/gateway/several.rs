@@ -278,7 +278,7 @@ fn other_settings_than_those_that_serve_have() {
         assert!(error.hint().unwrap().contains(wanted), "{error}");
     }
     let error = start(|config| config.window = Duration::from_secs(60)).unwrap_err().to_string();
-    assert!(error.starts_with("`window` is 60 here, and 900 at the gateway "), "{error}");
+    assert!(error.starts_with("`window` is 60 here, but 900 at the gateway "), "{error}");
     assert!(error.contains(&one.running().address().to_string()), "{error}");
     drop(one);
     drop(gateway(&database, |config| config.window = Duration::from_secs(60)));
@@ -323,7 +323,7 @@ fn two_gateways_show_the_same_cosignatures() {
     config.listen.set_port(0);
     config.witness.clear();
     let error = Gateway::start(config).unwrap_err().to_string();
-    assert!(error.starts_with("`witness` is none here, and witness.example.org/w1+"), "{error}");
+    assert!(error.starts_with("`witness` is none here, but witness.example.org/w1+"), "{error}");
 }
 
 /// It cannot write its heartbeat, and could be taken for dead at any moment.
@@ -517,7 +517,7 @@ fn changes_of_a_crate_take_turns_among_gateways() {
         let seq = behind.database.sql("SELECT seq FROM open_intent");
         let settled = behind.database.run(&["change", "settle", &seq, "--not-done"]);
         let said = String::from_utf8(settled.stderr).unwrap();
-        assert!(said.contains("the yank of hello 1.0.0 is under way"), "{said}");
+        assert!(said.contains("the yank of hello 1.0.0 is in progress"), "{said}");
         let listed = String::from_utf8(behind.database.run(&["change", "list"]).stdout).unwrap();
         assert!(listed.contains("it is in progress at the gateway "), "{listed}");
         let second = scope.spawn(|| yank(&behind.here, "hello"));

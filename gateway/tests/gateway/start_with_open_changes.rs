@@ -306,7 +306,7 @@ fn a_change_under_way_is_not_settled_by_hand() {
         let changing = scope.spawn(|| yank(&front, "hello"));
         has_begun.recv_timeout(LONG).unwrap();
         let error = fails(&front, &["change", "settle", &open(&front)[0].to_string(), "--not-done"]);
-        assert!(error.contains("the yank of hello 1.0.0 is under way"), "{error}");
+        assert!(error.contains("the yank of hello 1.0.0 is in progress"), "{error}");
         go_on.send(()).unwrap();
         changing.join().unwrap().assert_ok();
     });
@@ -320,7 +320,7 @@ fn settled_by_hand_while_nothing_runs() {
     let twice = [begin(&front, upload.mutation()), begin(&front, upload.mutation())];
     let seqs = twice.map(|intent| intent.seq.to_string());
     front.gateway.running.take().unwrap().stop();
-    assert!(succeeds(&front, &["change", "list"]).contains("the gateway ended during it"));
+    assert!(succeeds(&front, &["change", "list"]).contains("the gateway stopped during it"));
     succeeds(&front, &["change", "settle", &seqs[1], "--done"]);
     let error = fails(&front, &["change", "settle", &seqs[0], "--done"]);
     assert!(error.contains("another token is recorded for that version"), "{error}");

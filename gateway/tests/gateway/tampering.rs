@@ -126,7 +126,7 @@ fn a_line_of_the_index_that_does_not_follow_from_the_signed_file() {
         (with("/v", json!(3)), "`v` is "),
         (
             with("/pubtime", json!("2020-01-01T00:00:00Z")),
-            "published at 2020-01-01T00:00:00Z, and the log says 20",
+            "published at 2020-01-01T00:00:00Z, but the log says 20",
         ),
         (with("/unknown", json!(1)), unknown),
         (Box::new(|line| format!("{{\"deps\":[],{}", &line[1..])), "`line` is not JSON with each name once"),
@@ -177,14 +177,14 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
     let not_derived = "does not follow from the store's other tables";
     for (sql, text) in [
         (key.as_str(), format!("the key {} {not_logged}", evil.id())),
-        (&swapped, format!("has the public \"{evil}\" in the store, and ")),
+        (&swapped, format!("has the public \"{evil}\" in the store, but ")),
         (
             "UPDATE key SET role = 'both' WHERE role = 'read'",
-            "has the role \"both\" in the store, and".into(),
+            "has the role \"both\" in the store, but".into(),
         ),
-        ("UPDATE key SET revoked = NULL", "has the end none in the store, and \"revoked\" by the log".into()),
+        ("UPDATE key SET revoked = NULL", "has the end none in the store, but \"revoked\" in the log".into()),
         ("UPDATE key SET revoked = added WHERE role = 'read'", "has the end \"revoked\" in the store".into()),
-        ("UPDATE key SET subject = 'x'", "has the subject \"x\" in the store, and none by the log".into()),
+        ("UPDATE key SET subject = 'x'", "has the subject \"x\" in the store, but none in the log".into()),
         ("UPDATE key SET expires = '2027-01-01T00:00:00Z'", "has the expires ".into()),
         ("DELETE FROM key WHERE role = 'read'", missing.into()),
         (
@@ -214,7 +214,7 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ),
         (
             r#"UPDATE crate SET owner = (SELECT id FROM "user" WHERE name = 'bob') WHERE name = 'hello'"#,
-            "the crate hello has the owner \"bob\" in the store, and \"alice\" by the log".into(),
+            "the crate hello has the owner \"bob\" in the store, but \"alice\" in the log".into(),
         ),
         (
             "UPDATE crate SET name = 'Hello' WHERE name = 'hello'",
@@ -240,7 +240,7 @@ fn rows_that_the_log_does_not_have_or_has_otherwise() {
         ),
         (
             r#"UPDATE version SET line = replace(line, '"yanked":true', '"yanked":false')"#,
-            "the version hello 1.0.0 has the state \"offered\" in the store, and \"yanked\" by the log"
+            "the version hello 1.0.0 has the state \"offered\" in the store, but \"yanked\" in the log"
                 .into(),
         ),
         (

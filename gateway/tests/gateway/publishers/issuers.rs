@@ -95,7 +95,7 @@ fn an_issuer_that_lies_is_not_believed() {
     }
     jobs.issuer.state.lock().unwrap().discovery =
         format!("{{\"issuer\":\"{url}\",\"issuer\":\"{url}\",\"jwks_uri\":\"{url}/keys\"}}");
-    jobs.ask(&token).assert_refused(503, "stands twice");
+    jobs.ask(&token).assert_refused(503, "appears twice");
     jobs.issuer.state.lock().unwrap().discovery =
         json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
     for (keys, why) in [

@@ -372,7 +372,7 @@ fn an_answer_that_is_lost_is_asked_for() {
 fn only_what_waits_for_the_person_is_approved() {
     let asked = asked();
     let mut state = asked.registry.state();
-    for name in ["alpha", "beta", "gamma", "delta"] {
+    for name in ["alpha", "beta", "gamma", "delta", "epsilon"] {
         state.stage(name, "1.0.0", "", &[]);
     }
     let key = state.keys[1].id().to_string();
@@ -381,17 +381,28 @@ fn only_what_waits_for_the_person_is_approved() {
     third["state"] = "waiting".into();
     third["approvals"] =
         json!({"needed": 2, "given": [{"user": "alice", "key": key, "time": "2026-11-30T12:30:00Z"}]});
-    state.staging.stages.get_mut(&4).unwrap()["stager"]["run"] = "https://ci.example/acme/x/runs/43".into();
+    let run = "https://ci.example/acme/x/actions/runs/43";
+    for (id, number) in [(4, 43), (5, 44)] {
+        let run = format!("https://ci.example/acme/x/actions/runs/{number}/attempts/1");
+        state.staging.stages.get_mut(&id).unwrap()["stager"]["run"] = run.into();
+    }
     drop(state);
     asked.stage(&["approve", "--yes", "beta@1.0.0"]).fails().says(&["does not let you approve beta 1.0.0"]);
     asked
         .stage(&["approve", "--yes", "3"])
         .fails()
         .says(&["you have already approved gamma 1.0.0; somebody else has to approve it as well"]);
-    asked.stage(&["approve", "--yes", "--run", "43"]).succeeds();
+    // The number of an attempt is none of a run.
+    for no_run in ["1", "attempts/1"] {
+        let outcome = asked.stage(&["approve", "--yes", "--run", no_run]).succeeds();
+        assert_eq!(outcome.stdout, "nothing waits for your approval at `my-reg`\n", "{no_run}");
+    }
+    asked.stage(&["approve", "--yes", "--run", run]).succeeds();
     assert_eq!(asked.published(), ["delta"]);
+    asked.stage(&["approve", "--yes", "--run", "44"]).succeeds();
+    assert_eq!(asked.published(), ["delta", "epsilon"]);
     asked.stage(&["approve", "--yes"]).succeeds();
-    assert_eq!(asked.published(), ["delta", "alpha"]);
+    assert_eq!(asked.published(), ["delta", "epsilon", "alpha"]);
 }
 
 #[test]

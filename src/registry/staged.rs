@@ -115,10 +115,16 @@ impl Stager {
         self.0.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it was staged in this run of a build service, named by its URL or by the last part of it.
+    /// Whether it was staged in this run of a build service, named by its URL or by the last part of it. GitHub's URLs go on with the number
+    /// of the attempt, which is small and alike in many runs, so it names none.
     #[must_use]
     pub fn is_run(&self, run: &str) -> bool {
-        let is_it = |known: &str| known == run || known.rsplit('/').next() == Some(run);
+        let run = run.trim_end_matches('/');
+        let is_it = |known: &str| {
+            let known = known.trim_end_matches('/');
+            let whole = without_attempt(known);
+            known == run || whole == run || whole.rsplit('/').next() == Some(run)
+        };
         !run.is_empty() && self.get("run").is_some_and(is_it)
     }
 
@@ -129,6 +135,15 @@ impl Stager {
             _ => None,
         };
         Self(object.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect())
+    }
+}
+
+/// The URL of a run without `/attempts/N` at its end.
+fn without_attempt(url: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match url.rsplit_once("/attempts/") {
+        Some((run, attempt)) if is_number(attempt) => run,
+        _ => url,
     }
 }
 
@@ -474,12 +489,32 @@ mod tests {
 
     #[test]
     fn a_run_is_known_by_its_url_or_its_number() {
-        let stager = Stage::read(wire()).unwrap().stager;
-        for (run, is_it) in
-            [("42", true), ("https://github.com/acme/x/actions/runs/42", true), ("2", false), ("", false)]
-        {
-            assert_eq!(stager.is_run(run), is_it, "{run}");
+        let url = "https://github.com/acme/x/actions/runs/42";
+        let is_run = |known: &str, run: &str| {
+            let mut wire = wire();
+            wire["stager"]["run"] = known.into();
+            Stage::read(wire).unwrap().stager.is_run(run)
+        };
+        let attempt = format!("{url}/attempts/1");
+        for known in [url, &attempt, "42"] {
+            for (run, is_it) in [
+                ("42", true),
+                ("42/", true),
+                ("2", false),
+                ("1", false),
+                ("attempts", false),
+                ("", false),
+                ("/", false),
+            ] {
+                assert_eq!(is_run(known, run), is_it, "{run} of {known}");
+            }
         }
+        assert!(is_run(url, url) && is_run(&attempt, url) && is_run(&attempt, &attempt));
+        assert!(
+            !is_run(&attempt, &format!("{url}/attempts/2"))
+                && !is_run(&attempt, &url.replace("acme", "evil"))
+        );
+        assert!(is_run("https://ci.example/attempts/x", "x"));
     }
 
     #[test]

@@ -160,6 +160,39 @@ fn a_version_is_shown_by_what_is_in_its_file() {
     assert_eq!(Seen::on(&asked.world.card).pins(), 0, "none of it costs anything");
 }
 
+/// However the manifest writes their paths.
+#[test]
+fn what_would_run_is_found_by_the_path_that_cargo_follows() {
+    let asked = asked();
+    let of = |build: &str| format!("build = '{build}'\n[[bin]]\nname = \"tool\"\npath = \"src/main.rs\"\n");
+    let main: (&str, &[u8]) = ("src/main.rs", b"fn main() {}\n");
+    {
+        let mut state = asked.registry.state();
+        state.release(
+            "alpha",
+            "0.6.0",
+            &of("./x/../e.rs"),
+            &[("e.rs", b"fn main() {}\n"), ("x/y", b""), main],
+        );
+        let files: [(&str, &[u8]); 4] =
+            [("e.rs", b"fn main() { panic!() }\n"), ("x/y", b""), main, ("src/bin/ls.rs", b"fn main() {}\n")];
+        for (version, build) in [("0.6.1", "./x/../e.rs"), ("0.6.2", "x\\..\\e.rs"), ("0.6.3", "E.rs")] {
+            state.stage("alpha", version, &of(build), &files);
+        }
+    }
+    let changed = "runs        build script e.rs, changed\n";
+    let nowhere = "runs        build script E.rs, but no file of the crate has exactly this path\n";
+    for (id, script) in [("1", changed), ("2", changed), ("3", nowhere)] {
+        let shown = asked.stage(&["view", id]).succeeds().stdout;
+        let is_marked = shown.contains("    ~ e.rs  13 to 23 bytes, the build script\n");
+        assert!(shown.contains(script) && is_marked == (script == changed), "{shown}");
+        assert!(shown.contains("runs        installs ls (new), tool\n"), "{shown}");
+        let diff = asked.stage(&["diff", id]).succeeds().stdout;
+        let is_marked = diff.contains("=== e.rs changed, 13 to 23 bytes, the build script\n");
+        assert_eq!(is_marked, script == changed, "{diff}");
+    }
+}
+
 #[test]
 fn a_pager_shows_the_difference() {
     let asked = asked();

@@ -148,6 +148,7 @@ pub(super) fn runs(contents: &Contents, since: Option<(&Contents, &Changes)>) ->
     let mut runs = Vec::new();
     if let Some(script) = &contents.build_script {
         let how = match since {
+            _ if !contents.files.contains_key(script) => "but no file of the crate has exactly this path",
             Some((before, _)) if before.build_script.is_none() => "new",
             Some((before, changes)) => match changes.of_file(script) {
                 Some(_) => "changed",

@@ -138,6 +138,8 @@ fn a_version_is_shown_by_what_is_in_its_file() {
         assert!(shown.contains(text), "no {text:?} in {shown}");
     }
     assert!(!shown.contains("kept.txt"), "{shown}");
+    let next = "to approve this file: yk-cargo stage approve --registry my-reg 1\n";
+    assert!(shown.ends_with(next), "{shown}");
     let report: Value =
         serde_json::from_str(&asked.stage(&["view", "1", "--json"]).succeeds().stdout).unwrap();
     assert_eq!((&report["vers"], &report["contents"]["since"]), (&json!("1.0.0"), &json!("0.9.0")));
@@ -337,6 +339,19 @@ fn what_was_staged_anew_is_not_signed() {
     ]);
     stage(&mut asked.registry.state())["state"] = "rejected".into();
     asked.stage(&["approve", "1", "--yes"]).fails().says(&["cannot be approved or rejected: it is rejected"]);
+    // What `view` and `diff` say at their ends approves that file, or none.
+    asked.registry.state().staging = Default::default();
+    asked.registry.state().stage("alpha", "1.0.0", "", &[]);
+    let shown = asked.stage(&["view", "alpha@1.0.0"]).succeeds().stdout;
+    let diff = asked.stage(&["diff", "alpha@1.0.0"]).succeeds().stdout;
+    let said = shown.lines().last().unwrap().strip_prefix("to approve this file: yk-cargo stage ").unwrap();
+    assert!(diff.ends_with(&format!("\n=== to approve this file: yk-cargo stage {said}\n")), "{diff}");
+    stage(&mut asked.registry.state())["state"] = "rejected".into();
+    asked.registry.state().stage("alpha", "1.0.0", "", &[("other.txt", b"")]);
+    let command: Vec<_> = said.split(' ').chain(["--yes"]).collect();
+    asked.stage(&command).fails().says(&["cannot be approved or rejected: it is rejected"]);
+    let shown = asked.stage(&["view", "1"]).succeeds().stdout;
+    assert!(!shown.contains("stage approve"), "{shown}");
     assert_eq!(Seen::on(&asked.world.card).signatures("83"), 0);
 }
 
@@ -347,7 +362,7 @@ fn a_dependent_comes_after_what_it_is_built_with() {
     let refused = asked.stage(&["approve", "--yes", "gamma@1.0.0"]).fails();
     refused.says(&[
         "gamma 1.0.0 depends on delta 1.0.0, which is staged but not published; nothing was signed",
-        "yk-cargo stage approve --registry my-reg delta@1.0.0 gamma@1.0.0",
+        "yk-cargo stage approve --registry my-reg 3 5",
     ]);
     assert_eq!(Seen::on(&asked.world.card).all_signatures(), Seen::on(&asked.world.card).signatures("82"));
     asked.stage(&["approve", "--yes", "gamma@1.0.0", "delta@1.0.0"]).succeeds();

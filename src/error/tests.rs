@@ -181,7 +181,7 @@ fn all() -> Vec<Error> {
         Error::DependencyFirst { .. } => [Error::DependencyFirst {
             version: "two 1.0.0".into(),
             dependency: "one 1.0.0".into(),
-            next: "yk-cargo stage approve --registry my-reg one@1.0.0 two@1.0.0".into(),
+            next: "yk-cargo stage approve --registry my-reg 2 1".into(),
         }],
         Error::DependencyWaits { .. } =>
             [Error::DependencyWaits { version: "two 1.0.0".into(), dependency: "one 1.0.0".into() }],

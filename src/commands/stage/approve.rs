@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::candidate::Candidate;
 use super::last_release::{Last, is_satisfied};
 use super::session::{Session, one_of};
-use super::{At, Which, changes, order, shown, which};
+use super::{At, Which, order, shown, which};
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::Registry;
@@ -137,23 +137,16 @@ fn dependencies_are_there(
 ) -> Result<(), Error> {
     for candidate in candidates.iter().filter(|candidate| is_last_approval(&candidate.stage)) {
         let others = all.iter().filter(|stage| candidates.iter().all(|chosen| chosen.stage.id != stage.id));
-        for Stage { name, version, .. } in others {
+        for Stage { id, name, version, .. } in others {
             let Some(requirement) = order::requirement(&candidate.contents.metadata, name, version) else {
                 continue;
             };
             if !is_satisfied(&session.published()?, name, &requirement)? {
-                let chosen = candidates.iter().map(|chosen| (&chosen.stage.name, &chosen.stage.version));
-                let order: Vec<_> = std::iter::once((name, version))
-                    .chain(chosen)
-                    .map(|(name, version)| changes::named(name, version))
-                    .collect();
+                let order = std::iter::once(*id).chain(candidates.iter().map(|chosen| chosen.stage.id));
                 return Err(Error::DependencyFirst {
                     version: candidate.called(),
                     dependency: format!("{name} {version}"),
-                    next: shown::approve_command(
-                        session.registry.display_name(),
-                        order.iter().map(String::as_str),
-                    ),
+                    next: shown::approve_command(session.registry.display_name(), order),
                 });
             }
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use asymmetric_token::CrateName;
 use crate_file::metadata::{Dependency, Kind, Registry};
 
 use super::candidate::Contents;
@@ -175,9 +174,4 @@ pub(super) fn runs(contents: &Contents, since: Option<(&Contents, &Changes)>) ->
         runs.push(format!("installs {}", programs.join(", ")));
     }
     runs
-}
-
-/// The crate's name and version in one word.
-pub(super) fn named(name: &CrateName, version: &semver::Version) -> String {
-    format!("{name}@{version}")
 }

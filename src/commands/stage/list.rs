@@ -47,7 +47,7 @@ fn listed(arguments: &List, session: &mut Session<'_>) -> Result<(), Error> {
     match stages.iter().filter(|stage| stage.waits_for(session.keys())).count() {
         0 => Ui::silent().note("nothing here waits for you"),
         count => Ui::silent().note(format_args!(
-            "{count} of {} wait for you: yk-cargo stage view --registry {1} NAME@VERS, then yk-cargo stage approve --registry {1}",
+            "{count} of {} wait for you: yk-cargo stage view --registry {1} NUMBER, then yk-cargo stage approve --registry {1} NUMBER",
             stages.len(),
             foreign_word(name),
         )),

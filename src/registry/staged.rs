@@ -18,7 +18,7 @@ use crate::cargo_config;
 use crate::settings::Settings;
 use crate::text::{escape, quoted};
 
-/// The longest list that is read, in bytes, and the most versions in one.
+/// The longest list that is read, in bytes, and the most versions of one.
 const LONGEST_LIST: u64 = 4 << 20;
 const MOST: usize = 1000;
 
@@ -59,6 +59,15 @@ pub struct Stage {
     pub may_approve: bool,
     /// What the registry behind said when it refused it; not safe to show.
     pub words: Option<String>,
+}
+
+/// The versions that a registry lists.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Those that were read.
+    pub stages: Vec<Stage>,
+    /// How many more it lists.
+    pub more: usize,
 }
 
 /// How a staged version stands.
@@ -193,6 +202,15 @@ struct List {
     staged: Vec<Value>,
 }
 
+impl Listed {
+    /// That it is not the whole list, if it is not.
+    pub(crate) fn cut(&self) -> Option<String> {
+        let all = self.stages.len() + self.more;
+        (self.more > 0)
+            .then(|| format!("{all} versions are staged there, and only the first {MOST} of them are read"))
+    }
+}
+
 impl Stage {
     fn read(value: Value) -> Option<Self> {
         let wire: Wire = serde_json::from_value(value).ok()?;
@@ -269,7 +287,7 @@ impl Staging {
     ///
     /// # Errors
     /// [`Error::NotOffered`], [`Error::Refused`], [`Error::Answer`], [`Error::Http`].
-    pub fn list(&self, token: &str) -> Result<Vec<Stage>, Error> {
+    pub fn list(&self, token: &str) -> Result<Listed, Error> {
         let url = self.url("staged");
         let answer = self.asked.again().client.get_up_to(LONGEST_LIST, &url, Some(token))?;
         let list: List = match answer.status {
@@ -278,11 +296,9 @@ impl Staging {
             _ => return Err(refused(&answer)),
         }
         .ok_or_else(|| Error::Answer { url: url.clone() })?;
-        if list.staged.len() > MOST {
-            return Err(Error::TooMany { url });
-        }
-        let stages = list.staged.into_iter().map(Stage::read).collect::<Option<_>>();
-        stages.ok_or(Error::Answer { url })
+        let more = list.staged.len().saturating_sub(MOST);
+        let stages = list.staged.into_iter().take(MOST).map(Stage::read).collect::<Option<_>>();
+        Ok(Listed { stages: stages.ok_or(Error::Answer { url })?, more })
     }
 
     /// One version, in whatever state it is.
@@ -420,9 +436,6 @@ pub enum Error {
     /// There is no such thing there.
     #[error("this registry keeps no staged versions ({})", escape(url))]
     NotOffered { url: String },
-    /// A list without end.
-    #[error("{} lists more than {MOST} staged versions", escape(url))]
-    TooMany { url: String },
     /// It refuses.
     #[error("the registry refuses: {detail}")]
     Refused {
@@ -443,7 +456,7 @@ impl Error {
             Self::NotOffered { .. } => Some(
                 "only registry-gateway keeps staged versions; if this is one, ask its administrator to update it".into(),
             ),
-            Self::Answer { .. } | Self::TooMany { .. } => Some("tell the registry's administrator".into()),
+            Self::Answer { .. } => Some("tell the registry's administrator".into()),
             Self::Http(_) | Self::Refused { .. } => None,
         }
     }

@@ -158,7 +158,7 @@ fn enrollments_that_another_program_has_changed() {
             "warning: according to its enrollment, this key asks for neither PIN nor touch",
         ]);
         let (text, next) = world.keys_finding();
-        assert!(text.contains("enrollments.toml does not say of the"), "{text}");
+        assert!(text.contains("enrollments.toml and YubiKey 12345678 disagree about the"), "{text}");
         assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678 --existing");
         world.yk_cargo(next.split(' ').skip(1).chain(["--yes"]).collect::<Vec<_>>()).succeeds();
         assert_eq!(world.registry().cards[0].keys.len(), 2);
@@ -264,7 +264,7 @@ fn a_registry_that_is_dead_is_not_refreshed() {
     let before = fs::read(world.enrollments_file()).unwrap();
     world.card.clear_trace();
     world.yk_cargo(["enroll", ELSEWHERE, "--refresh", "--yes"]).fails().says(&[
-        "cannot be asked; nothing was changed, and it is still taken for one that issues no challenges",
+        "nothing was changed, and yk-cargo still assumes that it issues no challenges",
         "run the command again when the registry answers",
     ]);
     assert_eq!(fs::read(world.enrollments_file()).unwrap(), before);
@@ -323,7 +323,7 @@ fn a_second_chance_for_the_management_key() {
     let world = with_management_touch("always", Touch::Manual, Duration::from_secs(3));
     let line = format!("yk-cargo enroll {ELSEWHERE} --no-configure && echo DONE || echo FAILED");
     let mut session = world.at_a_terminal(&line);
-    expect(&mut session, &["takes 3 touches", "Make these keys? [y/N] "]);
+    expect(&mut session, &["needs 3 touches", "Make these keys? [y/N] "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["touch YubiKey 12345678 now", "it was not touched in time; asking once more"]);
     assert!(world.card.wait_touch(Duration::from_secs(60)));

@@ -72,7 +72,7 @@ fn status_says_why_a_publish_is_not_possible() {
     world.card.hold_exclusive();
     assert_eq!(outlook()["reason"], "unreadable-card");
     let text = world.yk_cargo(["status"]).succeeds().stdout;
-    assert!(text.contains("\u{2717} to publish, YubiKey 12345678 (laptop key) has to be free"), "{text}");
+    assert!(text.contains("\u{2717} to publish, YubiKey 12345678 (laptop key) must be free"), "{text}");
     world.card.release();
     world.card.unplug();
     assert_eq!(outlook()["reason"], "no-card");

@@ -95,7 +95,7 @@ fn nothing_to_be_mended() {
         "ok       enrollments: 1 registry",
         "ok       smart card service: it answers",
         "ok       firmware: YubiKey 12345678 has firmware 5.7.4",
-        "ok       management key: YubiKey 12345678 has one of its own (AES-192)",
+        "ok       management key: YubiKey 12345678 has its own management key (AES-192)",
         "ok       keys: YubiKey 12345678 has its keys for `my-reg`",
         "ok       credential provider: cargo uses yk-cargo for `my-reg`",
         "ok       token in clear: none in cargo's home folder",
@@ -123,7 +123,7 @@ fn a_cargo_that_refuses() {
     let program = world.path("cargo.sh");
     let doctor = |cargo: &str| world.yk_cargo(["doctor"]).env("CARGO", cargo).ends().stdout;
     let refused = doctor(program.to_str().unwrap());
-    let text = "warning  cargo: cargo does not tell its version: error: not installed, auto=0\n";
+    let text = "warning  cargo: cargo does not report its version: error: not installed, auto=0\n";
     assert!(refused.contains(text), "{refused}");
     assert!(doctor("/no/such/cargo").contains("warning  cargo: there is no cargo on PATH\n"));
 }
@@ -373,7 +373,7 @@ fn keys_that_the_registry_does_not_take() {
             assert_eq!((&outlook["possible"], &outlook["reason"]), (&false.into(), &"not-registered".into()));
             next.to_owned()
         };
-        let next = refused("is not known here");
+        let next = refused("is not registered here");
         let arguments: Vec<_> = next.strip_prefix("yk-cargo ").unwrap().split(' ').collect();
         world.yk_cargo(arguments).input(&format!("{}\n", world.invite())).succeeds();
         assert_eq!(world.doctor().with("failed"), []);
@@ -420,7 +420,7 @@ fn a_publish_key_that_the_registry_does_not_take() {
             );
         };
         add(read, registry_gateway::keys::Role::Read);
-        refused("is not known here");
+        refused("is not registered here");
         add(publish, registry_gateway::keys::Role::Read);
         refused("the key has the role `read` here");
         add(publish, registry_gateway::keys::Role::Publish);
@@ -574,7 +574,7 @@ fn a_clock_that_is_wrong() {
     );
     let gone = world.doctor();
     assert!(
-        gone.with("warning").iter().any(|warning| warning.1.contains("`late` cannot be asked: ")),
+        gone.with("warning").iter().any(|warning| warning.1.contains("cannot ask `late`: ")),
         "{gone:#?}"
     );
 }

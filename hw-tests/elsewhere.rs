@@ -248,7 +248,7 @@ fn a_manifest_leads_into_public_and_nowhere_else() {
         "proofs.example/none",
         13,
         withheld,
-        "says that its proof is at https://proofs.example/none/0.1.0.json, and there is none",
+        "says that its proof is at https://proofs.example/none/0.1.0.json, but there is none",
     );
     is("proofs.example/loopback", 13, withheld, "https://127.0.0.1/file is not asked");
     is(

@@ -33,7 +33,7 @@ fn two_keys_and_what_comes_next() {
         );
         assert!(outcome.stdout.contains(&add), "{outcome:#?}");
     }
-    outcome.says(&["making and checking them takes no touch"]);
+    outcome.says(&["making and checking them needs neither PIN nor touch"]);
     outcome.says(&["signed a read token and checked it", "cargo will use yk-cargo once"]);
     let steps: Vec<_> = outcome.stdout.lines().filter(|line| !line.starts_with("   ")).collect();
     let [next, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
@@ -271,13 +271,13 @@ fn a_management_key_behind_the_pin() {
     world.card.clear_trace();
     enroll()
         .succeeds()
-        .says(&["making and checking them takes the PIN but no touch", "made the publish key"]);
+        .says(&["making and checking them needs the PIN but no touch", "made the publish key"]);
     assert_eq!(Seen::on(&world.card).pins(), 1);
     world.card.power_off();
     world.card.clear_trace();
     let unchanged =
         world.yk_cargo(["enroll", OTHER, "--yes", "--management-key-command", &format!("echo {key}")]);
-    unchanged.succeeds().says(&["making and checking them takes no touch"]);
+    unchanged.succeeds().says(&["making and checking them needs neither PIN nor touch"]);
     assert_eq!(Seen::on(&world.card).pins(), 0, "the command was to be asked");
 }
 
@@ -287,7 +287,7 @@ fn registries_that_cannot_be_enrolled() {
     let refused = |registry: &str, texts: &[&str]| {
         world.yk_cargo(["enroll", registry, "--yes"]).fails().says(texts);
     };
-    refused("crates-io", &["crates.io takes bearer tokens only"]);
+    refused("crates-io", &["crates.io takes only bearer tokens"]);
     refused("nowhere", &["no registry `nowhere`", "[registries.nowhere]"]);
     refused("sparse+http://registry.example/", &["is not protected by TLS", "--insecure-http"]);
     refused("sparse+https://registry.example", &["ends in a slash"]);
@@ -315,7 +315,7 @@ fn a_new_computer_finds_its_keys() {
 #[test]
 fn keys_that_are_there_are_mentioned() {
     let world = World::enrolled();
-    let mention = "already has keys for this registry, in slots 82 and 83; to use them: yk-cargo enroll my-reg --existing";
+    let mention = "already has keys for this registry in slots 82 and 83; to use them: yk-cargo enroll my-reg --existing";
     fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
     let mut session = world.at_a_terminal("yk-cargo enroll my-reg; echo STATUS $?");
     expect(&mut session, &["slot 84", mention, "Make these keys? [y/N] "]);
@@ -372,7 +372,7 @@ fn a_card_keeps_its_label() {
     world
         .yk_cargo(["enroll", NAME, "--yes", "--label", "second"])
         .succeeds()
-        .says(&["warning: --label is left aside: YubiKey 12345678 is called `first`"]);
+        .says(&["warning: --label is ignored: YubiKey 12345678 was enrolled as `first`"]);
     assert_eq!(world.registry().cards[0].label, "first");
     for more in [&["--label", "first"][..], &[]] {
         let again = world.yk_cargo([&["enroll", NAME, "--yes"][..], more].concat()).succeeds();
@@ -395,7 +395,7 @@ fn policies_are_shown_as_read_back() {
     world.script("pin.sh", "#!/bin/sh\necho 87654321\n");
     world.yk_cargo(["enroll", NAME, "--yes"]).succeeds().says(&[
         "made the read key in slot 82, as read back: PIN once, touch never",
-        "note: this card makes no key that needs no PIN: the read key asks for it once",
+        "note: this card cannot make a key without a PIN: the read key asks for it once",
     ]);
 }
 

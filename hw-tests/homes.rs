@@ -142,7 +142,7 @@ fn a_configuration_that_nobody_can_write() {
     };
     let enroll = run(&["enroll", NAME, "--yes", "--configure"]).fails();
     enroll.says(&[
-        "has\n    [registries.my-reg]\n    credential-provider = ",
+        "contains\n    [registries.my-reg]\n    credential-provider = ",
         "kept/config.toml",
         "hint: it is on a read-only file system: change it at its source",
     ]);

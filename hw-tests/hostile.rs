@@ -213,9 +213,9 @@ fn what_is_no_request() {
     let registry = format!(r#""registry":{{"index-url":"{index}"}}"#);
     for (request, text) in [
         ("text".to_owned(), "not JSON"),
-        ("{}".to_owned(), "not understood"),
+        ("{}".to_owned(), "cannot understand cargo's request"),
         (format!(r#"{{"v":2,{registry},"kind":"get","operation":"read"}}"#), "version 2 of the protocol"),
-        (format!(r#"{{"v":1,{registry},"kind":"get","operation":"publish"}}"#), "not understood"),
+        (format!(r#"{{"v":1,{registry},"kind":"get","operation":"publish"}}"#), "cannot understand"),
         (format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20)), "not JSON"),
     ] {
         let answer = world.provider(&request).succeeds().answer();

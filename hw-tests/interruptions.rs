@@ -50,7 +50,7 @@ fn unplugged() {
             if !outcome.status.success() {
                 let texts = ["the YubiKey was unplugged, or does not answer", "no YubiKey is plugged in"];
                 assert!(texts.iter().any(|text| outcome.stderr.contains(text)), "{outcome:#?}");
-                outcome.says(&["hint: plug it in"]);
+                outcome.says(&["hint: plug it back in"]);
             }
             // After the very last command nothing of the card is missed.
             assert!(!outcome.status.success() || nth == all, "{nth} {effect:?}: {outcome:#?}");

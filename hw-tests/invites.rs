@@ -63,7 +63,7 @@ fn from_a_code_to_the_first_publish() {
     let code = world.invite();
     let outcome = world.enroll_by_invite(&code).succeeds();
     outcome.says(&[
-        "making and checking them takes the PIN and one touch",
+        "making and checking them needs the PIN and one touch",
         "signing the enrollment of 2 keys for `my-reg`",
         "enrolled for alice at",
         "may publish",
@@ -315,7 +315,7 @@ fn a_backup_card_in_the_same_reader() {
     session.send_line("y").unwrap();
     expect(&mut session, &["PIN of YubiKey 22222222"]);
     session.send_line(PIN).unwrap();
-    let question = "YubiKey 12345678 (laptop key) has to vouch for the new keys. Is it plugged in now?";
+    let question = "YubiKey 12345678 (laptop key) must vouch for the new keys. Is it plugged in now?";
     expect(&mut session, &[question]);
     session.send_line("y").unwrap();
     expect(&mut session, &[question]);

@@ -163,7 +163,7 @@ fn what_cannot_be_migrated_is_told_before_anything_is_done() {
     let elsewhere = sealed.world.path("dotfiles");
     fs::rename(&file, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
-    sealed.does_not_migrate(&named, &["credentials.toml is a link", "yk-cargo seal REGISTRY"]);
+    sealed.does_not_migrate(&named, &["credentials.toml is a symbolic link", "yk-cargo seal REGISTRY"]);
     fs::remove_file(&file).unwrap();
     let provider = of(NAME, TOKEN) + "credential-provider = ['x']\n";
     sealed.world.write("home/credentials.toml", &provider);

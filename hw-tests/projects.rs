@@ -173,7 +173,7 @@ fn a_project_that_gives_the_name_another_url_is_named() {
     outcome.says(&[
         "registry `my-reg` is enrolled as",
         &evil.index_url(),
-        "Nothing was signed or opened. So says ",
+        "Nothing was signed or opened. /",
         "alpha/.cargo/config.toml",
     ]);
     assert_eq!(evil.done(), Vec::<String>::new());
@@ -202,7 +202,7 @@ fn a_registry_that_only_the_project_knows_is_not_taken_over_unasked() {
     let unknown = [
         "your own configuration does not have `my-reg`",
         &index,
-        "hint: if you trust it, put `[registries.my-reg]`",
+        "hint: if you trust it, add `[registries.my-reg]`",
     ];
     run(&["enroll", NAME, "--yes", "--configure"]).fails().says(&unknown);
     assert!(Seen::on(&world.card).nothing());

@@ -156,14 +156,14 @@ fn one_key_is_made_and_registered_nowhere() {
     let world = &proving.sealed.world;
     world.card.power_off();
     world.card.clear_trace();
-    world.yk_cargo(["enroll", "crates-io", "--yes"]).fails().says(&["takes bearer tokens only", "--proofs"]);
+    world.yk_cargo(["enroll", "crates-io", "--yes"]).fails().says(&["takes only bearer tokens", "--proofs"]);
     let enroll = ["enroll", "crates-io", "--proofs", "--yes", "--label", "laptop key"];
     let outcome = world.yk_cargo(enroll).succeeds();
     let key = proving.key();
     assert!(outcome.stdout.contains(&format!("will find it:\n      {key}\n")), "{outcome:#?}");
     assert!(!outcome.stdout.contains("registry-gateway"), "{outcome:#?}");
     outcome.says(&[
-        "making and checking them takes the PIN and one touch",
+        "making and checking them needs the PIN and one touch",
         "publish  slot 82  PIN once, touch cached",
         "signed once and checked the signature",
     ]);
@@ -202,7 +202,7 @@ fn a_publish_has_its_proof_signed_with_one_pin_and_one_touch() {
         "signing a proof of this publish, then opening the token of `crates-io`: it takes the PIN and a touch",
         "signing the proof of publish of `alpha 0.1.0` for `crates-io` with YubiKey 12345678 (laptop key)",
         "opening the token of `crates-io` for publish of `alpha 0.1.0`",
-        "once it is published, this saves its proof: yk-cargo proof alpha@0.1.0",
+        "after it is published, this saves its proof: yk-cargo proof alpha@0.1.0",
     ]);
     let seen = Seen::on(&world.card);
     assert_eq!((seen.pins(), seen.touches(), seen.signatures("82")), (1, 1, 1));
@@ -390,20 +390,20 @@ fn doctor_says_when_a_publish_has_its_proof_signed() {
     let none = String::new();
     for (number, (config, variable, argument, is_signed, said)) in [
         (&ours, false, false, true, "ok cargo uses yk-cargo for crates.io, and publishing signs a proof"),
-        (&ours, true, false, true, "ok cargo uses yk-cargo for crates.io, and a proof"),
+        (&ours, true, false, true, "ok cargo uses yk-cargo for crates.io, and publishing signs a proof"),
         (
             &last,
             false,
             false,
             true,
-            "ok cargo uses yk-cargo for crates.io, as for every registry, and a proof",
+            "ok cargo uses yk-cargo for crates.io, as for every registry, and publishing signs a proof",
         ),
         (
             &last,
             true,
             false,
             true,
-            "ok cargo uses yk-cargo for crates.io, as for every registry, and a proof",
+            "ok cargo uses yk-cargo for crates.io, as for every registry, and publishing signs a proof",
         ),
         (&first, true, false, false, "warning `cargo publish` may sign no proof"),
         (&none, true, false, false, "warning `cargo publish` may sign no proof"),

@@ -32,7 +32,7 @@ fn a_new_card_takes_the_place_of_an_old_one() {
     let world = World::new().enroll_with(&["--subject", "me@work"]);
     let (old, new) = (world.registry().cards[0].clone(), new_card());
     let outcome = on(&new, replace(&world)).succeeds();
-    outcome.says(&["in place of YubiKey 12345678 (laptop key), which keeps its keys", "YubiKey 23456789"]);
+    outcome.says(&["replacing YubiKey 12345678 (laptop key), which keeps its keys", "YubiKey 23456789"]);
     let revoked = "Then: have the keys of YubiKey 12345678 (laptop key) revoked:\n";
     assert!(outcome.stdout.contains(revoked), "{outcome:#?}");
     for key in &old.keys {
@@ -69,7 +69,7 @@ fn a_backup_card_takes_over() {
     on(&new, world.yk_cargo(["enroll", NAME, "--yes", "--backup"])).succeeds();
     new.clear_trace();
     let outcome = on(&new, replace(&world)).succeeds();
-    outcome.says(&["YubiKey 23456789 is enrolled for", "in place of YubiKey 12345678 (laptop key)"]);
+    outcome.says(&["YubiKey 23456789 is enrolled for", "replacing YubiKey 12345678 (laptop key)"]);
     assert_eq!(serials(&world), [NEW]);
     assert!(!Seen::on(&new).changed_anything());
 }

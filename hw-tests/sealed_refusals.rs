@@ -108,7 +108,7 @@ fn files_that_were_changed() {
     fs::write(sealed.file(), first_letter_of_the_key).unwrap();
     sealed.refuses(&["the sealed token of `my-reg` cannot be used"]);
     fs::remove_file(sealed.file()).unwrap();
-    sealed.refuses(&["it is not there"]);
+    sealed.refuses(&["it does not exist"]);
     fs::write(sealed.file(), &good).unwrap();
     fs::set_permissions(sealed.file(), fs::Permissions::from_mode(0o622)).unwrap();
     sealed.refuses(&["may be written by others"]);
@@ -370,7 +370,7 @@ fn a_spare_that_was_reset() {
     let rotated = sealed.seal(&["--rotate"]).fails();
     rotated.says(&["of YubiKey 12345678 no longer holds", "`yk-cargo seal --add-card --serial 12345678`"]);
     let add = ["seal", "--add-card", "--yes", "--serial", "12345678"];
-    sealed.world.yk_cargo(add).succeeds().says(&["`my-reg` opens with YubiKey 12345678 too"]);
+    sealed.world.yk_cargo(add).succeeds().says(&["`my-reg` now opens with YubiKey 12345678 too"]);
     sealed.world.card.on(SECOND).unplug();
     sealed.yank().succeeds().says(&["with YubiKey 12345678"]);
 }
@@ -385,7 +385,7 @@ fn a_second_card() {
     let outcome = sealed.world.yk_cargo(add).succeeds();
     outcome.says(&[
         "in slot 95 of YubiKey 22222222",
-        "`my-reg` opens with YubiKey 22222222 too",
+        "`my-reg` now opens with YubiKey 22222222 too",
         "it is the same",
     ]);
     sealed.world.card.on(SERIAL).unplug();
@@ -417,7 +417,7 @@ fn at_a_terminal() {
     session.send_line("y").unwrap();
     expect(&mut session, &["DONE"]);
     let mut session = sealed.world.at_a_terminal("yk-cargo unseal my-reg >printed; echo STATUS $?");
-    expect(&mut session, &["Print the token of `my-reg` in clear? Type yes to continue: "]);
+    expect(&mut session, &["Print the token of `my-reg` in plain text? Type yes to continue: "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["nothing was changed", "STATUS 1"]);
     sealed.world.card.power_off();

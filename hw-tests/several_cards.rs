@@ -51,7 +51,7 @@ fn two_cards_that_are_not_enrolled() {
     let cards = vec![card(FIRST), card(SECOND)];
     let daemon = Daemon::start(&Settings { cards, ..Settings::default() }).unwrap();
     let outcome = with(&daemon, world.yk_cargo(["token", NAME, "--yank", "alpha@0.1.0"])).fails();
-    outcome.says(&["YubiKey 11111111, 22222222 is plugged in, but this needs YubiKey 12345678 (laptop key)"]);
+    outcome.says(&["YubiKeys 11111111, 22222222 are plugged in, but this needs YubiKey 12345678 (laptop key)"]);
     let verify = daemon.trace().into_iter().filter(|entry| entry.ins.as_deref() == Some("VERIFY"));
     assert_eq!(verify.count(), 0);
 }

@@ -179,7 +179,7 @@ fn every_file_is_gits_or_nothing_is_signed() {
         if cargo.is_empty() {
             expect(&mut session, &["no --cargo was given to make it again", "    | [package]"]);
         }
-        expect(&mut session, &["is the file to be signed? [y/N] "]);
+        expect(&mut session, &["Sign the file? [y/N] "]);
         session.send_line(answer).unwrap();
         if answer == "y" {
             expect(&mut session, &["PIN of YubiKey 12345678"]);
@@ -253,7 +253,7 @@ fn a_manifest_that_cargo_would_not_make_is_shown() {
     };
     built.is_refused(
         sign(env!("CARGO")),
-        &["Cargo.toml is not what this cargo makes of git's", "    | [dependencies.malice]"],
+        &["Cargo.toml differs from what this cargo makes from git's", "    | [dependencies.malice]"],
     );
     built.is_refused(sign("no-such-cargo"), &["Cargo.toml was not compared"]);
     built.is_refused(sign("false"), &["Cargo.toml was not compared: this cargo says"]);

@@ -220,14 +220,14 @@ fn a_registry_that_lies_gets_no_signature() {
             |state| stage(state)["vers"] = "\u{1b}[2J".into(),
             "does not answer like a registry that keeps staged versions",
         ),
-        (|state| stage(state)["id"] = json!("1/../2"), "does not answer as a registry"),
+        (|state| stage(state)["id"] = json!("1/../2"), "does not answer like a registry"),
         (
             |state| {
                 stage(state)["state"] = "fine".into();
                 let list = json!({"staged": [stage(state)]}).to_string();
                 state.staging.instead.insert("GET ".into(), Reply::new("200 OK", list));
             },
-            "does not answer as a registry",
+            "does not answer like a registry",
         ),
         (
             |state| {
@@ -420,8 +420,8 @@ fn a_dependent_comes_after_what_it_is_built_with() {
     asked
         .stage(&["approve", "--yes", "delta@1.0.0", "alpha@1.0.0"])
         .succeeds()
-        .says(&["delta 1.0.0 is already published"]);
-    asked.stage(&["approve", "--yes", "zeta@1.0.0"]).fails().says(&["no zeta 1.0.0 is staged at `my-reg`"]);
+        .says(&["delta 1.0.0 is published already"]);
+    asked.stage(&["approve", "--yes", "zeta@1.0.0"]).fails().says(&["zeta 1.0.0 is not staged at `my-reg`"]);
     let mut state = asked.registry.state();
     for (name, on) in [("yin", "yang"), ("yang", "yin")] {
         let index = asked.registry.index_url();

@@ -92,7 +92,7 @@ fn a_machine_stages_a_workspace_and_a_card_releases_it() {
     let status = world.yk_cargo(["status"]).succeeds().stdout;
     assert!(status.contains("3 staged versions wait for your approval at `my-reg`"), "{status}");
     let view = world.yk_cargo(["stage", "view", "alpha@0.1.0"]).succeeds().stdout;
-    assert!(view.contains("there is no crate of this name yet") && view.contains("+ beta ^0.1.0"), "{view}");
+    assert!(view.contains("this crate is new") && view.contains("+ beta ^0.1.0"), "{view}");
     world
         .yk_cargo(["stage", "approve", "--yes", "beta@0.1.0"])
         .fails()
@@ -130,7 +130,7 @@ fn what_is_rejected_can_be_staged_again() {
     staged.publish().succeeds();
     let reject = ["stage", "reject", "gamma@0.1.0", "--reason", "a typo", "--yes"];
     assert!(world.yk_cargo(reject).succeeds().stdout.ends_with("rejected gamma 0.1.0\n"));
-    world.yk_cargo(reject).fails().says(&["no gamma 0.1.0 is staged at `my-reg`"]);
+    world.yk_cargo(reject).fails().says(&["gamma 0.1.0 is not staged at `my-reg`"]);
     world.write("work/gamma/src/lib.rs", "//! Another crate.\n");
     let publish = ["publish", "-p", "gamma", "--registry", NAME];
     staged.machine(world.cargo(&world.path("work"), publish)).succeeds();

@@ -68,7 +68,7 @@ fn a_machine_without_an_identity_has_a_key_in_a_file() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let secret = fs::read_to_string(&file).unwrap();
     assert!(!made.stdout.contains("k3.secret") && !made.stderr.contains(secret.trim()), "{made:#?}");
-    asked.world.yk_cargo(["stage", "new-key", "ci.key"]).fails().says(&["ci.key is there already"]);
+    asked.world.yk_cargo(["stage", "new-key", "ci.key"]).fails().says(&["ci.key already exists"]);
 
     let sign = ["token", NAME, "--stage", "--key-file", "ci.key"];
     let token_of = |printed: &str| {
@@ -153,7 +153,7 @@ fn a_lock_file_needs_as_many_signers_as_the_list_wants() {
     locked.is(
         18,
         "too few approvals",
-        "2 of those named for this crate have to sign it, and only alice signed it",
+        "2 of the signers named for this crate must sign it, but only alice signed it",
     );
     with(&[ALICE]);
     locked.is(18, "too few approvals", "only alice signed it");

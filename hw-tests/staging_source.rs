@@ -39,7 +39,7 @@ fn a_staged_file_is_compared_with_the_commit_that_it_names() {
     let dirty = ["publish", "--registry", NAME, "--allow-dirty"];
     staged.machine(world.cargo(&package, dirty)).succeeds();
     let other = view("gamma@0.2.0").fails();
-    other.says(&["it differs from commit ", "has: src/lib.rs differs"]);
+    other.says(&["it differs from commit ", ": src/lib.rs differs"]);
     // What is in the file is shown before.
     assert!(other.stdout.contains("gamma 0.2.0  staged, "), "{other:#?}");
     let elsewhere = world.path("home");

@@ -113,7 +113,7 @@ fn the_second_approval_publishes_and_the_consumer_wants_both() {
             "\"bob\", \"carol\"",
             18,
             "too few approvals",
-            "2 of those named for this crate have to sign it, and only bob signed it",
+            "2 of the signers named for this crate must sign it, but only bob signed it",
         ),
         ("\"alice\", \"carol\"", 15, "changed signer", "trusted for this crate is alice, carol"),
         ("\"alice\", \"bob\", \"carol\"", 0, "trusted", "signed by bob"),

@@ -323,7 +323,7 @@ fn a_card_pulled_out_at_the_prompt_sees_no_pin() {
     world.card.unplug();
     assert!(world.card.wait_idle(Duration::from_secs(60)));
     session.send_line(PIN).unwrap();
-    expect(&mut session, &["the YubiKey was unplugged", "hint: plug it in", "FAILED"]);
+    expect(&mut session, &["the YubiKey was unplugged", "hint: plug it back in", "FAILED"]);
     assert_eq!(Seen::on(&world.card).pins(), 0);
 }
 
@@ -377,7 +377,7 @@ fn a_pin_that_the_card_forgot() {
     expect(&mut session, &["DONE"]);
     world.card.power_off();
     session.send_line("").unwrap();
-    expect(&mut session, &["note: the card has forgotten the PIN: it does when no program has used it"]);
+    expect(&mut session, &["note: the card has forgotten the PIN, as it does after about 5 seconds without use"]);
     expect(&mut session, &["PIN of YubiKey 12345678 (3 tries left): "]);
     session.send_line(PIN).unwrap();
     expect(&mut session, &["DONE"]);

@@ -109,11 +109,11 @@ fn the_registry_is_asked_for_proof_and_file() {
     let published = Published::new();
     let world = &published.world;
     let verify = ["verify", "alpha@0.1.0", "--registry", NAME];
-    world.yk_cargo(verify).fails().says(&["1 check does not hold"]);
+    world.yk_cargo(verify).fails().says(&["1 check failed"]);
     let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).succeeds();
     let lines: Vec<_> = outcome.stdout.lines().collect();
     assert!(
-        lines[0].starts_with("ok       file: what the registry serves has the checksum "),
+        lines[0].starts_with("ok       file: the file that the registry serves has the checksum "),
         "{outcome:#?}"
     );
     assert!(
@@ -129,7 +129,7 @@ fn the_registry_is_asked_for_proof_and_file() {
     let served = world.path("store/crates/alpha/alpha-0.1.0.crate");
     fs::write(served, b"another file").unwrap();
     let outcome = world.yk_cargo([&verify[..], &["--key", &published.key()]].concat()).fails();
-    assert!(outcome.stdout.starts_with("failed   file: what the registry serves has the checksum "));
+    assert!(outcome.stdout.starts_with("failed   file: the file that the registry serves has the checksum "));
     let file = ["--crate", published.file.to_str().unwrap(), "--key", &published.key()];
     world.yk_cargo([&verify[..], &file].concat()).succeeds();
 }
@@ -190,7 +190,7 @@ fn the_index_says_what_the_signed_file_says() {
     assert_eq!((results, said.ends_with("; it is yanked")), (["ok"; 4].map(str::to_owned), true));
     let offline = published.offline(|_| {}, &["--key", &key]);
     assert!(
-        offline.status.success() && offline.stdout.contains("note     index: not looked at"),
+        offline.status.success() && offline.stdout.contains("note     index: not checked"),
         "{offline:#?}"
     );
 }

@@ -40,7 +40,7 @@ fn each_verdict_has_a_word_and_an_exit_code() {
     locked.is(
         13,
         "withheld or unreachable",
-        "crates.io gives no proofs, and every version of it must be signed",
+        "crates.io gives no proofs, but every version of it must be signed",
     );
     let given = locked.verdicts(&["--key", &ALICE.public().to_string()]);
     assert_eq!((given.0, given.1[0].0.as_str()), (13, "withheld or unreachable"));
@@ -163,7 +163,7 @@ fn a_registry_is_known_by_the_text_of_its_url_alone() {
     locked.trusts(&format!("[[signer]]\nindex = \"{git}\"\ncrate = \"*\"\n"));
     let lock = |index: &str| locked.writes_lock(&entry("alpha", "0.1.0", index, &FILE.to_string()));
     lock(&format!("registry+{git}"));
-    locked.is(13, "withheld or unreachable", "and every version of it must be signed");
+    locked.is(13, "withheld or unreachable", "but every version of it must be signed");
     for index in [
         &format!("registry+{git}.git"),
         &locked.index.replace("/index/", "/index.git/"),
@@ -339,7 +339,7 @@ fn a_registry_without_an_api_is_nowhere_to_look() {
     locked.is(
         13,
         "withheld or unreachable",
-        "names no API gives no proofs, and every version of it must be signed",
+        "names no API gives no proofs, but every version of it must be signed",
     );
 }
 

@@ -83,7 +83,7 @@ fn what_cargo_writes_is_verified_as_a_whole() {
         "log                      of my-reg: 6 entries, the same as before; no witness is required\n",
         "no registry              of_folder 0.2.0  from this workspace\n",
         "no registry              of_git 0.2.0  from file:///",
-        "2 packages from registries: 2 trusted. Apart from these, 3 of no registry\n",
+        "2 packages from registries: 2 trusted. 3 more from no registry\n",
     ] {
         assert!(outcome.stdout.contains(line), "no {line:?} in {outcome:#?}");
     }
@@ -170,12 +170,12 @@ fn nothing_is_recorded_unless_the_person_says_yes() {
     outcome.says(&["it is not the key that your list calls alice"]);
     let shown = verify(&world, &user, &[]).stdout;
     assert!(
-        shown.contains("signer alice (according to the registry, and not the alice of your list), "),
+        shown.contains("signer alice (according to the registry, and not the alice of your list) is not in your list yet"),
         "{shown}"
     );
     let shown = verify(&world, &user, &["--offline"]).stdout;
     assert!(
-        shown.contains("signer alice (according to a kept proof, and not the alice of your list), "),
+        shown.contains("signer alice (according to a kept proof, and not the alice of your list) is not in your list yet"),
         "{shown}"
     );
     fs::write(&list, &log).unwrap();

@@ -60,7 +60,7 @@ fn the_log_has_what_was_published() {
     assert_eq!((&log["state"], &log["size"], &log["seen-before"]), (&json!("seen"), &json!(2), &json!(2)));
     locked.log(|log| log.fill(600, "other"));
     let outcome = locked.verify(&[]).succeeds();
-    let line = "log                      of r: 602 entries, which continue the 2 that were seen before; no witness is required\n";
+    let line = "log                      of r: 602 entries, which continue the 2 seen before; no witness is required\n";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");
     // An intent is not all.
     let mut proof = ALICE.proof(&locked.index, "beta", "0.1.0");
@@ -84,7 +84,7 @@ fn a_log_whose_key_is_not_known_is_not_asked() {
     let key = locked.log(|log| log.key().to_string());
     assert_eq!(audit.status.code(), Some(10));
     audit.says(&["the log of r could not be shown to be the one you know", "audit REGISTRY --remember"]);
-    assert!(audit.stdout.contains(&format!("the registry says that it is {key}\n")), "{audit:#?}");
+    assert!(audit.stdout.contains(&format!("the registry says that its key is {key}\n")), "{audit:#?}");
     assert!(!locked.computer.path("home/yk-cargo/log").exists());
     // It is remembered when that is wanted, and after a question.
     let nobody = locked.computer.yk_cargo(["audit", "r", "--remember"]).fails();
@@ -117,7 +117,7 @@ fn the_checkpoint_lies_beside_the_projects_proofs() {
     locked.project_trusts(&list);
     let (code, found) = locked.verdicts(&["--proofs", "proofs", "--offline"]);
     assert_eq!(code, 0, "{found:?}");
-    assert!(found[0].1.ends_with("entry 0 of the log, by a kept proof (done, as that says)"), "{found:?}");
+    assert!(found[0].1.ends_with("entry 0 of the log, according to a kept proof (done)"), "{found:?}");
     locked.asked();
     let found = report(&locked, &["--proofs", "proofs"]);
     assert_eq!((&found["ok"], &found["logs"][0]["seen-before"]), (&json!(true), &json!(2)));
@@ -174,7 +174,7 @@ fn witnesses_that_are_wanted_have_signed() {
     locked.is(0, "trusted", "entry 0 of the log (done)");
     let found = report(&locked, &[]);
     assert!(
-        found["logs"][0]["text"].as_str().unwrap().ends_with("; signed by wanda, walter, too"),
+        found["logs"][0]["text"].as_str().unwrap().ends_with("; also signed by wanda, walter"),
         "{found}"
     );
     // What is no list says so.
@@ -270,7 +270,7 @@ fn a_saved_proof_shows_its_place_in_the_log() {
         (log["result"].as_str().unwrap().to_owned(), log["text"].as_str().unwrap().to_owned())
     };
     locked.asked();
-    let shown = "entry 0 of the log, by a kept proof (done, as that says)";
+    let shown = "entry 0 of the log, according to a kept proof (done)";
     assert_eq!(checked(&saved), ("ok".into(), shown.into()));
     assert!(locked.asked().is_empty());
     let (result, text) = checked(&saved.replace("\nindex 0\n", "\nindex 1\n"));

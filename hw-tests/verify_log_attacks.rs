@@ -117,11 +117,11 @@ fn a_hostile_log_is_refused() {
         ),
         ("checkpoint", "200 OK", signed("other.example", 7, 2), refused, "is that of the log other.example"),
         ("checkpoint", "200 OK", signed(&origin, 8, 2), refused, "not signed by the key that is known"),
-        ("checkpoint", "200 OK", signed(&origin, 7, 1 << 62), withheld, "the log has no tile/"),
+        ("checkpoint", "200 OK", signed(&origin, 7, 1 << 62), withheld, "the log is missing tile/"),
         ("checkpoint", "200 OK", " ".repeat(200_000), refused, "sent a longer answer than a registry should"),
         ("checkpoint", "404 Not Found", String::new(), withheld, "the registry shows no log"),
         ("checkpoint", "500 Internal Server Error", String::new(), withheld, "answers with status 500"),
-        ("tile/0/000.p/2", "404 Not Found", String::new(), withheld, "the log has no tile/0/000.p/2"),
+        ("tile/0/000.p/2", "404 Not Found", String::new(), withheld, "the log is missing tile/0/000.p/2"),
         ("tile/0/000.p/2", "200 OK", "x".repeat(63), refused, "63 bytes are not the content of the tile"),
         ("tile/0/000.p/2", "200 OK", "x".repeat(96), refused, "96 bytes are not the content of the tile"),
         ("tile/0/000.p/2", "200 OK", "x".repeat(64), refused, "the tiles are not those of the tree"),
@@ -252,7 +252,7 @@ fn a_kept_log_proof_is_verified_where_nobody_is_asked() {
         (code, found[0].1.clone())
     };
     let (code, text) = offline(&good);
-    assert!(code == 0 && text.contains("by a kept proof"), "{text}");
+    assert!(code == 0 && text.contains("according to a kept proof"), "{text}");
     let json = {
         let extra = good.lines().nth(1).unwrap().strip_prefix("extra ").unwrap();
         use base64::Engine as _;

@@ -57,7 +57,7 @@ fn a_gateway_shows_what_was_published_in_its_log() {
     is(&world, &[], 10, "of the log, but the log's key is not in your list");
     is(&world, &["--remember", "--yes"], 0, "its signer is now recorded");
     is(&world, &[], 0, "of the log (done)");
-    is(&world, &["--offline"], 0, "by a kept proof (done, as that says)");
+    is(&world, &["--offline"], 0, "according to a kept proof (done)");
     let audit = world.yk_cargo(["audit", NAME]).succeeds();
     assert!(audit.stdout.contains("the same as before"), "{audit:#?}");
     // At once after a publish its log may have to be waited for.

@@ -80,7 +80,7 @@ mod tests {
         let text = "cannot ask the registry what it requires: it gave no answer";
         assert_eq!(
             fitted(text, 9, Some(40)),
-            "the registry cannot be asked\n  what it wants: it gave no answer"
+            "cannot ask the registry what it\n  requires: it gave no answer"
         );
         assert_eq!(fitted(text, 0, None), text);
         assert_eq!(fitted("short\n", 0, Some(40)), "short\n");

@@ -33,7 +33,7 @@ fn serve_until_a_signal_and_administer_meanwhile() {
     let (public, id) = (key.public.to_string(), key.public.id().to_string());
     let served = Served::new(&store, &[]);
     let token = key.token(&served.index_url, &Claims::read(Timestamp::now()));
-    served.get("/index/config.json", &token).assert_refused(401, "is not known here");
+    served.get("/index/config.json", &token).assert_refused(401, "is not registered here");
     let added = succeeds(
         &store,
         &["key", "add", "--user", "alice", "--role", "read", "--label", "laptop key", &public],

@@ -343,7 +343,7 @@ fn a_publish_key_can_vouch() {
     let as_is = |_: &mut Enrollment| {};
     vouched(&fixture.read, Role::Read, &as_is).assert_refused(403, "the key has the role `read` here");
     vouched(&fixture.read, Role::Publish, &as_is).assert_refused(401, "it was signed for another role");
-    vouched(&SoftwareKey::new(16), Role::Publish, &as_is).assert_refused(401, "is not known here");
+    vouched(&SoftwareKey::new(16), Role::Publish, &as_is).assert_refused(401, "is not registered here");
     let others = |word: &mut Enrollment| word.keys = vec![SoftwareKey::new(17).public.id()];
     vouched(&fixture.publish, Role::Publish, &others).assert_refused(401, "it was signed for other keys");
     let late = |word: &mut Enrollment| word.challenge = "x".into();

@@ -37,7 +37,7 @@ fn forged(fixture: &Fixture) -> String {
 fn an_address_that_guesses_has_to_wait() {
     let fixture = Fixture::with(at_most(4, 100));
     for _ in 0..2 {
-        read(&fixture, &stranger(&fixture)).assert_refused(401, "is not known here");
+        read(&fixture, &stranger(&fixture)).assert_refused(401, "is not registered here");
         read(&fixture, &forged(&fixture)).assert_refused(401, "does not verify");
     }
     for token in [stranger(&fixture), forged(&fixture), fixture.read_token()] {

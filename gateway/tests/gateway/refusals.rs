@@ -286,7 +286,7 @@ fn an_unknown_key() {
     let token = stranger.token(fixture.url(), &Claims::read(Timestamp::now()));
     fixture
         .send("GET", "/index/config.json", Some(&token), b"")
-        .assert_refused(401, &format!("the key {} is not known here", stranger.public.id()));
+        .assert_refused(401, &format!("the key {} is not registered here", stranger.public.id()));
 }
 
 #[test]

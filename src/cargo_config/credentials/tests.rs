@@ -136,7 +136,7 @@ fn a_file_that_is_not_simply_ours_stays_as_it_is() {
         fs::rename(file, file.with_extension("elsewhere")).unwrap();
         std::os::unix::fs::symlink(file.with_extension("elsewhere"), file).unwrap();
     };
-    assert!(problem(&link).starts_with("is a link"));
+    assert!(problem(&link).starts_with("is a symbolic link"));
     let read_only = |file: &Path| fs::set_permissions(file, fs::Permissions::from_mode(0o400)).unwrap();
     assert_eq!(problem(&read_only), "is read-only");
     let second_name = |file: &Path| fs::hard_link(file, file.with_extension("second")).unwrap();

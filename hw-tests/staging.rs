@@ -138,6 +138,8 @@ fn a_version_is_shown_by_what_is_in_its_file() {
         assert!(shown.contains(text), "no {text:?} in {shown}");
     }
     assert!(!shown.contains("kept.txt"), "{shown}");
+    let next = "to approve this file: yk-cargo stage approve --registry my-reg 1\n";
+    assert!(shown.ends_with(next), "{shown}");
     let report: Value =
         serde_json::from_str(&asked.stage(&["view", "1", "--json"]).succeeds().stdout).unwrap();
     assert_eq!((&report["vers"], &report["contents"]["since"]), (&json!("1.0.0"), &json!("0.9.0")));
@@ -160,6 +162,39 @@ fn a_version_is_shown_by_what_is_in_its_file() {
     assert_eq!(Seen::on(&asked.world.card).pins(), 0, "none of it costs anything");
 }
 
+/// However the manifest writes their paths.
+#[test]
+fn what_would_run_is_found_by_the_path_that_cargo_follows() {
+    let asked = asked();
+    let of = |build: &str| format!("build = '{build}'\n[[bin]]\nname = \"tool\"\npath = \"src/main.rs\"\n");
+    let main: (&str, &[u8]) = ("src/main.rs", b"fn main() {}\n");
+    {
+        let mut state = asked.registry.state();
+        state.release(
+            "alpha",
+            "0.6.0",
+            &of("./x/../e.rs"),
+            &[("e.rs", b"fn main() {}\n"), ("x/y", b""), main],
+        );
+        let files: [(&str, &[u8]); 4] =
+            [("e.rs", b"fn main() { panic!() }\n"), ("x/y", b""), main, ("src/bin/ls.rs", b"fn main() {}\n")];
+        for (version, build) in [("0.6.1", "./x/../e.rs"), ("0.6.2", "x\\..\\e.rs"), ("0.6.3", "E.rs")] {
+            state.stage("alpha", version, &of(build), &files);
+        }
+    }
+    let changed = "runs        build script e.rs, changed\n";
+    let nowhere = "runs        build script E.rs, but no file of the crate has exactly this path\n";
+    for (id, script) in [("1", changed), ("2", changed), ("3", nowhere)] {
+        let shown = asked.stage(&["view", id]).succeeds().stdout;
+        let is_marked = shown.contains("    ~ e.rs  13 to 23 bytes, the build script\n");
+        assert!(shown.contains(script) && is_marked == (script == changed), "{shown}");
+        assert!(shown.contains("runs        installs ls (new), tool\n"), "{shown}");
+        let diff = asked.stage(&["diff", id]).succeeds().stdout;
+        let is_marked = diff.contains("=== e.rs changed, 13 to 23 bytes, the build script\n");
+        assert_eq!(is_marked, script == changed, "{diff}");
+    }
+}
+
 #[test]
 fn a_pager_shows_the_difference() {
     let asked = asked();
@@ -177,7 +212,7 @@ fn a_pager_shows_the_difference() {
 #[test]
 fn a_registry_that_lies_gets_no_signature() {
     type Lie = fn(&mut State);
-    let lies: [(Lie, &str); 10] = [
+    let lies: [(Lie, &str); 9] = [
         (|state| state.staging.files.get_mut(&1).unwrap().push(0), "its file has the checksum"),
         (|state| stage(state)["name"] = "beta".into(), "is not what its description says"),
         (|state| stage(state)["vers"] = "1.0.1".into(), "is not what its description says"),
@@ -193,13 +228,6 @@ fn a_registry_that_lies_gets_no_signature() {
                 state.staging.instead.insert("GET ".into(), Reply::new("200 OK", list));
             },
             "does not answer like a registry",
-        ),
-        (
-            |state| {
-                let one = stage(state).clone();
-                state.staging.stages.extend((2..1500).map(|id| (id, one.clone())));
-            },
-            "lists more than 1000 staged versions",
         ),
         (
             |state| {
@@ -236,6 +264,62 @@ fn a_registry_that_lies_gets_no_signature() {
         asked.stage(&["approve", "--yes"]).fails().says(&[says]);
         assert_eq!(Seen::on(&asked.world.card).signatures("83"), 0, "{says}");
     }
+}
+
+/// A machine has staged so many versions that the list has no room for what a person is to approve.
+#[test]
+fn nobody_is_kept_from_approving_by_how_much_is_staged() {
+    let asked = asked();
+    {
+        let mut state = asked.registry.state();
+        state.stage("alpha", "1.0.0", "", &[]);
+        let file = state.staging.files.remove(&1).unwrap();
+        let mut one = state.staging.stages.remove(&1).unwrap();
+        one["id"] = 5000.into();
+        state.staging.files.insert(5000, file);
+        for id in 1..=1010 {
+            let mut other = one.clone();
+            (other["id"], other["vers"], other["may_approve"]) =
+                (id.into(), format!("0.0.{id}").into(), false.into());
+            state.staging.stages.insert(id, other);
+        }
+        state.staging.stages.insert(5000, one);
+    }
+    let cut = "1011 versions are staged there, and only the first 1000 of them are read";
+    let list = asked.stage(&["list"]).succeeds();
+    assert_eq!(list.stdout.matches("alpha 0.0.").count(), 1000);
+    list.says(&[&format!("this is not all: {cut}")]);
+    let list: Value = serde_json::from_str(&asked.stage(&["list", "--json"]).succeeds().stdout).unwrap();
+    assert_eq!((list["staged"].as_array().unwrap().len(), &list["more"]), (1000, &json!(11)));
+    for command in [&["approve", "alpha@1.0.0", "--yes"][..], &["view", "alpha@1.0.0"]] {
+        asked.stage(command).fails().says(&[cut, "give its number in place of its name"]);
+    }
+    let unknown = "how many staged versions wait for your approval at `my-reg` is not known: ";
+    let is_told = |why: &str, set: &dyn Fn()| {
+        set();
+        let status = asked.world.yk_cargo(["status"]).succeeds().stdout;
+        assert!(status.contains(&format!("    {unknown}")) && status.contains(why), "{status}");
+        set();
+        let status = asked.world.yk_cargo(["status", "--json"]).succeeds().stdout;
+        let status: Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["registries"][0]["staged-waiting"], Value::Null);
+        assert!(status["registries"][0]["staged-unknown"].as_str().unwrap().ends_with(why), "{status}");
+        set();
+        let doctor = asked.world.yk_cargo(["doctor"]).ends().stdout;
+        assert!(doctor.contains(&format!("warning  staged: {unknown}")) && doctor.contains(why), "{doctor}");
+        assert!(doctor.contains("next: yk-cargo stage list --registry my-reg\n"), "{doctor}");
+    };
+    is_told(cut, &|| {});
+    // A list that is too long even for that.
+    let is_endless = || {
+        let reply = Reply::new("200 OK", vec![b' '; 5 << 20]);
+        asked.registry.state().staging.instead.insert("GET ".into(), reply);
+    };
+    is_told("sent a longer answer than a registry should", &is_endless);
+    is_endless();
+    let approved = asked.stage(&["approve", "5000", "--yes"]).succeeds();
+    approved.says(&["not everything that is staged there is known"]);
+    assert!(approved.stdout.ends_with("published alpha 1.0.0\n"), "{approved:#?}");
 }
 
 #[test]
@@ -304,6 +388,19 @@ fn what_was_staged_anew_is_not_signed() {
     ]);
     stage(&mut asked.registry.state())["state"] = "rejected".into();
     asked.stage(&["approve", "1", "--yes"]).fails().says(&["cannot be approved or rejected: it is rejected"]);
+    // What `view` and `diff` say at their ends approves that file, or none.
+    asked.registry.state().staging = Default::default();
+    asked.registry.state().stage("alpha", "1.0.0", "", &[]);
+    let shown = asked.stage(&["view", "alpha@1.0.0"]).succeeds().stdout;
+    let diff = asked.stage(&["diff", "alpha@1.0.0"]).succeeds().stdout;
+    let said = shown.lines().last().unwrap().strip_prefix("to approve this file: yk-cargo stage ").unwrap();
+    assert!(diff.ends_with(&format!("\n=== to approve this file: yk-cargo stage {said}\n")), "{diff}");
+    stage(&mut asked.registry.state())["state"] = "rejected".into();
+    asked.registry.state().stage("alpha", "1.0.0", "", &[("other.txt", b"")]);
+    let command: Vec<_> = said.split(' ').chain(["--yes"]).collect();
+    asked.stage(&command).fails().says(&["cannot be approved or rejected: it is rejected"]);
+    let shown = asked.stage(&["view", "1"]).succeeds().stdout;
+    assert!(!shown.contains("stage approve"), "{shown}");
     assert_eq!(Seen::on(&asked.world.card).signatures("83"), 0);
 }
 
@@ -314,7 +411,7 @@ fn a_dependent_comes_after_what_it_is_built_with() {
     let refused = asked.stage(&["approve", "--yes", "gamma@1.0.0"]).fails();
     refused.says(&[
         "gamma 1.0.0 depends on delta 1.0.0, which is staged but not published; nothing was signed",
-        "yk-cargo stage approve --registry my-reg delta@1.0.0 gamma@1.0.0",
+        "yk-cargo stage approve --registry my-reg 3 5",
     ]);
     assert_eq!(Seen::on(&asked.world.card).all_signatures(), Seen::on(&asked.world.card).signatures("82"));
     asked.stage(&["approve", "--yes", "gamma@1.0.0", "delta@1.0.0"]).succeeds();
@@ -372,7 +469,7 @@ fn an_answer_that_is_lost_is_asked_for() {
 fn only_what_waits_for_the_person_is_approved() {
     let asked = asked();
     let mut state = asked.registry.state();
-    for name in ["alpha", "beta", "gamma", "delta"] {
+    for name in ["alpha", "beta", "gamma", "delta", "epsilon"] {
         state.stage(name, "1.0.0", "", &[]);
     }
     let key = state.keys[1].id().to_string();
@@ -381,17 +478,28 @@ fn only_what_waits_for_the_person_is_approved() {
     third["state"] = "waiting".into();
     third["approvals"] =
         json!({"needed": 2, "given": [{"user": "alice", "key": key, "time": "2026-11-30T12:30:00Z"}]});
-    state.staging.stages.get_mut(&4).unwrap()["stager"]["run"] = "https://ci.example/acme/x/runs/43".into();
+    let run = "https://ci.example/acme/x/actions/runs/43";
+    for (id, number) in [(4, 43), (5, 44)] {
+        let run = format!("https://ci.example/acme/x/actions/runs/{number}/attempts/1");
+        state.staging.stages.get_mut(&id).unwrap()["stager"]["run"] = run.into();
+    }
     drop(state);
     asked.stage(&["approve", "--yes", "beta@1.0.0"]).fails().says(&["does not let you approve beta 1.0.0"]);
     asked
         .stage(&["approve", "--yes", "3"])
         .fails()
         .says(&["you have already approved gamma 1.0.0; somebody else has to approve it as well"]);
-    asked.stage(&["approve", "--yes", "--run", "43"]).succeeds();
+    // The number of an attempt is none of a run.
+    for no_run in ["1", "attempts/1"] {
+        let outcome = asked.stage(&["approve", "--yes", "--run", no_run]).succeeds();
+        assert_eq!(outcome.stdout, "nothing waits for your approval at `my-reg`\n", "{no_run}");
+    }
+    asked.stage(&["approve", "--yes", "--run", run]).succeeds();
     assert_eq!(asked.published(), ["delta"]);
+    asked.stage(&["approve", "--yes", "--run", "44"]).succeeds();
+    assert_eq!(asked.published(), ["delta", "epsilon"]);
     asked.stage(&["approve", "--yes"]).succeeds();
-    assert_eq!(asked.published(), ["delta", "alpha"]);
+    assert_eq!(asked.published(), ["delta", "epsilon", "alpha"]);
 }
 
 #[test]

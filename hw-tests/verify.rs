@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use yk_cargo::enrollment::Role;
 
+use crate::lock_registry::Somebody;
+use crate::terminal::expect;
 use crate::world::{NAME, Outcome, Reads, World};
 
 /// Alice has published `alpha` 0.1.0, and the registry was asked for its proof.
@@ -253,6 +255,36 @@ fn a_key_is_remembered_for_one_crate_and_only_when_asked_to() {
     assert!(outcome.stdout.contains("is not in signers.toml for this crate"), "{outcome:#?}");
     fs::write(&signers, "version = 3\n").unwrap();
     world.yk_cargo(["verify", "alpha@0.1.0", "--registry", NAME]).fails().says(&["a newer yk-cargo wrote"]);
+}
+
+/// A pattern wants two of others; the new key alone cannot be enough.
+#[test]
+fn a_key_is_not_remembered_where_approvals_are_missing() {
+    let published = Published::new();
+    let world = &published.world;
+    let index = world.gateway.index_url();
+    let bob = Somebody(3);
+    let list = |approvals: &str| {
+        format!(
+            "version = 2\n[[key]]\nname = \"old-one\"\npublic = \"{OTHER_KEY}\"\n{}[[signer]]\nindex = \"{index}\"\ncrate = \"al*\"\nsigners = [\"old-one\", \"old-two\"]\n{approvals}",
+            bob.entry("old-two")
+        )
+    };
+    let signers = world.write("home/yk-cargo/signers.toml", &list("approvals = 2\n"));
+    let line = format!("yk-cargo verify alpha@0.1.0 --registry {NAME} --remember; echo STATUS $?");
+    let mut session = world.at_a_terminal(&line);
+    expect(&mut session, &["the key is not recorded, because", "failed", "approvals: 2 of", "STATUS 1"]);
+    session.exp_eof().unwrap();
+    assert_eq!(fs::read_to_string(&signers).unwrap(), list("approvals = 2\n"));
+    // Where one is enough, the others still count.
+    fs::write(&signers, list("")).unwrap();
+    let mut session = world.at_a_terminal(&line);
+    expect(&mut session, &["so far you trust other keys for this crate", "[y/N] "]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["now recorded in", "STATUS 0"]);
+    session.exp_eof().unwrap();
+    let recorded = fs::read_to_string(&signers).unwrap();
+    assert!(recorded.contains("signers = [\"old-one\", \"old-two\", \"alice\"]"), "{recorded}");
 }
 
 /// Gateway and yk-cargo have each their own reading of the log; here they meet.

@@ -154,6 +154,66 @@ fn a_rotation_is_shown_and_counts_once_it_is_remembered() {
     assert_eq!(locked.verdicts(&[]).0, 15);
 }
 
+/// The entry that is made for the crate decides alone from then on.
+#[test]
+fn what_a_pattern_says_still_holds_when_a_key_is_remembered() {
+    let locked = Locked::new();
+    let unsigned = format!("unsigned = [{{ version = \"0.1.0\", cksum = \"{FILE}\" }}]");
+    locked.trusts(&format!("[[signer]]\nindex = \"INDEX\"\ncrate = \"*\"\nrequire = false\n{unsigned}\n"));
+    locked.published(ALICE, "alpha", "0.2.0");
+    locked.locks(&[("alpha", "0.1.0"), ("alpha", "0.2.0")]);
+    let is = |code: i32, more: &[&str], second: &str| {
+        let (found, verdicts) = locked.verdicts(more);
+        let words: Vec<_> = verdicts.iter().map(|(verdict, _)| verdict.as_str()).collect();
+        assert_eq!((found, &words[..]), (code, &["unsigned, allowed", second][..]), "{verdicts:?}");
+    };
+    is(10, &[], "new signer");
+    is(0, &["--remember", "--yes"], "trusted");
+    is(0, &[], "trusted");
+}
+
+/// A key that would not be enough is not asked for, and not recorded.
+#[test]
+fn nothing_is_remembered_of_a_version_that_too_few_have_signed() {
+    let locked = Locked::new();
+    let keys = [ALICE.entry("alice"), MALLORY.entry("m")].concat();
+    let two = "[[signer]]\nindex = \"INDEX\"\ncrate = \"al*\"\nsigners = [\"alice\", \"m\"]\napprovals = 2\n";
+    locked.trusts(&(keys.clone() + two));
+    let before = fs::read_to_string(locked.list()).unwrap();
+    locked.project_trusts(&ALICE.gives_way(ALICES_NEXT, [ALICE, ALICES_NEXT], &locked.index, "alpha"));
+    locked.locks(&[("alpha", "0.1.0")]);
+    locked.published(ALICES_NEXT, "alpha", "0.1.0");
+    let remember = || {
+        let line = "yk-cargo verify --lock --remember; echo STATUS $?";
+        locked.computer.at_a_terminal(line)
+    };
+    let mut session = remember();
+    expect(&mut session, &["changed signer", "the signer is not recorded, because 2 of", "STATUS 15"]);
+    session.exp_eof().unwrap();
+    assert_eq!(fs::read_to_string(locked.list()).unwrap(), before);
+    // With the approval of another it is enough.
+    let mut proof = ALICES_NEXT.proof(&locked.index, "alpha", "0.1.0");
+    let other = MALLORY.proof(&locked.index, "alpha", "0.1.0");
+    proof["approvals"] = serde_json::json!([
+        {"token": other["token"], "public": other["public"], "role": "publish", "attestation": null}
+    ]);
+    locked.answers("alpha", "0.1.0", "200 OK", proof.to_string());
+    let mut session = remember();
+    expect(&mut session, &["Accept the second key in place of the first for these crates?", "[y/N] "]);
+    session.send_line("y").unwrap();
+    expect(&mut session, &["trusted", "STATUS 0"]);
+    session.exp_eof().unwrap();
+    // The project wants two, and the person's own list names nobody for the crate yet.
+    locked.trusts("[[signer]]\nindex = \"INDEX\"\ncrate = \"*\"\n");
+    locked.project_trusts(&(keys + two));
+    locked.published(ALICE, "alpha", "0.2.0");
+    locked.locks(&[("alpha", "0.2.0")]);
+    let before = fs::read_to_string(locked.list()).unwrap();
+    let (code, found) = locked.verdicts(&["--remember", "--yes"]);
+    assert_eq!((code, found[0].0.as_str()), (10, "new signer"), "{found:?}");
+    assert_eq!(fs::read_to_string(locked.list()).unwrap(), before);
+}
+
 /// Its list, like its lock file, may be a stranger's.
 #[test]
 fn a_projects_list_speaks_where_the_persons_own_is_silent() {

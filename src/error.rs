@@ -158,6 +158,14 @@ pub enum Error {
         /// Its name, escaped.
         registry: String,
     },
+    #[error("{version} is not in the list of `{registry}` as far as it is read: {cut}")]
+    NotAmongTheFirst {
+        version: String,
+        /// Its name, escaped.
+        registry: String,
+        /// How far that is.
+        cut: String,
+    },
     #[error("{version} is staged more than once")]
     StagedTwice {
         version: String,
@@ -478,6 +486,9 @@ impl Error {
                 cargo_config::registry_variable(registry, "token")
             ),
             Self::NotStaged { .. } => "`yk-cargo stage list` shows what is there".into(),
+            Self::NotAmongTheFirst { .. } => {
+                "give its number in place of its name; the registry's administrator knows it, and should find out who stages so many".into()
+            }
             Self::StagedTwice { ids, .. } => format!("give the number of the one you mean: {ids}"),
             Self::NotTheStaged { .. } => "tell the registry's administrator, and do not approve it".into(),
             Self::NotOpen { .. } => "`yk-cargo stage list` shows what can be".into(),

@@ -55,7 +55,7 @@ pub use entry::{Entry, Scope};
 pub use list::{Error, Key, List, path};
 pub use log::{Log, Witness, generation};
 pub use place::{Place, Template};
-pub use remember::{News, remember, remember_log, rotation_block};
+pub use remember::{News, remember, remember_log, rotation_block, with};
 pub use rotation::{Rotation, statement};
 
 #[cfg(test)]

@@ -92,21 +92,40 @@ impl Asked<'_> {
 
     /// How many staged versions wait for this person, if the registry tells.
     pub(super) fn waiting(&self) -> Option<usize> {
-        let staged = self.visit.as_ref().ok()?.staged.as_ref()?;
+        self.counted().filter(|_| self.untold().is_none())
+    }
+
+    /// The same, of those that were read.
+    fn counted(&self) -> Option<usize> {
+        let listed = self.visit.as_ref().ok()?.staged.as_ref()?.as_ref().ok()?;
         let keys = || self.registry.cards.iter().filter_map(|card| Some(card.key(true)?.public.id()));
-        Some(staged.iter().filter(|stage| stage.waits_for(keys())).count())
+        Some(listed.stages.iter().filter(|stage| stage.waits_for(keys())).count())
+    }
+
+    /// Why it is not known how many wait, though the registry keeps staged versions. Safe to show.
+    pub(super) fn untold(&self) -> Option<String> {
+        let why = match self.visit.as_ref().ok()?.staged.as_ref()? {
+            Ok(listed) => listed.cut()?,
+            Err(error) => sentence(error),
+        };
+        let name = escape(self.registry.display_name());
+        Some(format!("how many staged versions wait for your approval at `{name}` is not known: {why}"))
+    }
+
+    /// The command that lists what is staged.
+    pub(super) fn list_command(&self) -> String {
+        format!("yk-cargo stage list --registry {}", foreign_word(self.registry.display_name()))
     }
 
     /// That some wait, and what to do; `None` if none does. Safe to show.
     pub(super) fn waiting_in_words(&self) -> Option<String> {
         let name = self.registry.display_name();
-        let what = match self.waiting()? {
+        let what = match self.counted()? {
             0 => return None,
             1 => "1 staged version waits".to_owned(),
             count => format!("{count} staged versions wait"),
         };
-        let list = format!("yk-cargo stage list --registry {}", foreign_word(name));
-        Some(format!("{what} for your approval at `{}`: {list}", escape(name)))
+        Some(format!("{what} for your approval at `{}`: {}", escape(name), self.list_command()))
     }
 
     /// Why the registry gave no answer, safe to show; a git index cannot be asked.

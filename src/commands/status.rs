@@ -64,7 +64,8 @@ pub fn run(arguments: &Status, context: &Context) -> Result<(), Error> {
         let outlook = Outlook::of(registry, &enrollments, cards, &cargo, &asked);
         print_marked(outlook.mark(), outlook.text(&registry.cards_for_display()))?;
         let waiting = registered::of(&asked, registry).find_map(Asked::waiting_in_words);
-        waiting.into_iter().try_for_each(|waiting| print(format_args!("    {waiting}")))?;
+        let untold = registered::of(&asked, registry).find_map(Asked::untold);
+        waiting.into_iter().chain(untold).try_for_each(|line| print(format_args!("    {line}")))?;
     }
     for token in &enrollments.sealed {
         let home = context.cargo.home();
@@ -325,6 +326,7 @@ fn as_json(
             })).collect::<Vec<_>>(),
             "proofs": registry.proofs,
             "staged-waiting": registered::of(asked, registry).find_map(Asked::waiting),
+            "staged-unknown": registered::of(asked, registry).find_map(Asked::untold),
             "next-publish": (!registry.proofs).then(|| Outlook::of(registry, enrollments, cards, cargo, asked).json()),
         })).collect::<Vec<_>>(),
         "sealed": enrollments.sealed.iter().map(sealed).collect::<Vec<_>>(),

@@ -158,13 +158,17 @@ fn all() -> Vec<Error> {
         ],
         Error::Staging(_) => [
             staged::Error::NotOffered { url: "https://registry.example/api/v1/staged".into() }.into(),
-            staged::Error::TooMany { url: "https://registry.example/api/v1/staged".into() }.into(),
             staged::Error::Refused { status: 403, detail: "status 403".into() }.into(),
         ],
         Error::NoStagingToken { .. } => [
             Error::NoStagingToken { registry: "my-reg".into(), is_there: false },
             Error::NoStagingToken { registry: "my-reg".into(), is_there: true },
         ],
+        Error::NotAmongTheFirst { .. } => [Error::NotAmongTheFirst {
+            version: "hello 1.0.0".into(),
+            registry: "my-reg".into(),
+            cut: "1001 versions are staged there, and only the first 1000 of them are read".into(),
+        }],
         Error::NotStaged { .. } =>
             [Error::NotStaged { version: "hello 1.0.0".into(), registry: "my-reg".into() }],
         Error::StagedTwice { .. } =>
@@ -181,7 +185,7 @@ fn all() -> Vec<Error> {
         Error::DependencyFirst { .. } => [Error::DependencyFirst {
             version: "two 1.0.0".into(),
             dependency: "one 1.0.0".into(),
-            next: "yk-cargo stage approve --registry my-reg one@1.0.0 two@1.0.0".into(),
+            next: "yk-cargo stage approve --registry my-reg 2 1".into(),
         }],
         Error::DependencyWaits { .. } =>
             [Error::DependencyWaits { version: "two 1.0.0".into(), dependency: "one 1.0.0".into() }],

@@ -18,7 +18,7 @@ use crate::cargo_config;
 use crate::settings::Settings;
 use crate::text::{escape, quoted};
 
-/// The longest list that is read, in bytes, and the most versions in one.
+/// The longest list that is read, in bytes, and the most versions of one.
 const LONGEST_LIST: u64 = 4 << 20;
 const MOST: usize = 1000;
 
@@ -59,6 +59,15 @@ pub struct Stage {
     pub may_approve: bool,
     /// What the registry behind said when it refused it; not safe to show.
     pub words: Option<String>,
+}
+
+/// The versions that a registry lists.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Those that were read.
+    pub stages: Vec<Stage>,
+    /// How many more it lists.
+    pub more: usize,
 }
 
 /// How a staged version stands.
@@ -115,10 +124,16 @@ impl Stager {
         self.0.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it was staged in this run of a build service, named by its URL or by the last part of it.
+    /// Whether it was staged in this run of a build service, named by its URL or by the last part of it. GitHub's URLs go on with the number
+    /// of the attempt, which is small and alike in many runs, so it names none.
     #[must_use]
     pub fn is_run(&self, run: &str) -> bool {
-        let is_it = |known: &str| known == run || known.rsplit('/').next() == Some(run);
+        let run = run.trim_end_matches('/');
+        let is_it = |known: &str| {
+            let known = known.trim_end_matches('/');
+            let whole = without_attempt(known);
+            known == run || whole == run || whole.rsplit('/').next() == Some(run)
+        };
         !run.is_empty() && self.get("run").is_some_and(is_it)
     }
 
@@ -129,6 +144,15 @@ impl Stager {
             _ => None,
         };
         Self(object.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect())
+    }
+}
+
+/// The URL of a run without `/attempts/N` at its end.
+fn without_attempt(url: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match url.rsplit_once("/attempts/") {
+        Some((run, attempt)) if is_number(attempt) => run,
+        _ => url,
     }
 }
 
@@ -176,6 +200,15 @@ struct WireApproval {
 #[derive(Deserialize)]
 struct List {
     staged: Vec<Value>,
+}
+
+impl Listed {
+    /// That it is not the whole list, if it is not.
+    pub(crate) fn cut(&self) -> Option<String> {
+        let all = self.stages.len() + self.more;
+        (self.more > 0)
+            .then(|| format!("{all} versions are staged there, and only the first {MOST} of them are read"))
+    }
 }
 
 impl Stage {
@@ -254,7 +287,7 @@ impl Staging {
     ///
     /// # Errors
     /// [`Error::NotOffered`], [`Error::Refused`], [`Error::Answer`], [`Error::Http`].
-    pub fn list(&self, token: &str) -> Result<Vec<Stage>, Error> {
+    pub fn list(&self, token: &str) -> Result<Listed, Error> {
         let url = self.url("staged");
         let answer = self.asked.again().client.get_up_to(LONGEST_LIST, &url, Some(token))?;
         let list: List = match answer.status {
@@ -263,11 +296,9 @@ impl Staging {
             _ => return Err(refused(&answer)),
         }
         .ok_or_else(|| Error::Answer { url: url.clone() })?;
-        if list.staged.len() > MOST {
-            return Err(Error::TooMany { url });
-        }
-        let stages = list.staged.into_iter().map(Stage::read).collect::<Option<_>>();
-        stages.ok_or(Error::Answer { url })
+        let more = list.staged.len().saturating_sub(MOST);
+        let stages = list.staged.into_iter().take(MOST).map(Stage::read).collect::<Option<_>>();
+        Ok(Listed { stages: stages.ok_or(Error::Answer { url })?, more })
     }
 
     /// One version, in whatever state it is.
@@ -405,9 +436,6 @@ pub enum Error {
     /// There is no such thing there.
     #[error("this registry keeps no staged versions ({})", escape(url))]
     NotOffered { url: String },
-    /// A list without end.
-    #[error("{} lists more than {MOST} staged versions", escape(url))]
-    TooMany { url: String },
     /// It refuses.
     #[error("the registry refuses: {detail}")]
     Refused {
@@ -428,7 +456,7 @@ impl Error {
             Self::NotOffered { .. } => Some(
                 "only registry-gateway keeps staged versions; if this is one, ask its administrator to update it".into(),
             ),
-            Self::Answer { .. } | Self::TooMany { .. } => Some("tell the registry's administrator".into()),
+            Self::Answer { .. } => Some("tell the registry's administrator".into()),
             Self::Http(_) | Self::Refused { .. } => None,
         }
     }
@@ -474,12 +502,32 @@ mod tests {
 
     #[test]
     fn a_run_is_known_by_its_url_or_its_number() {
-        let stager = Stage::read(wire()).unwrap().stager;
-        for (run, is_it) in
-            [("42", true), ("https://github.com/acme/x/actions/runs/42", true), ("2", false), ("", false)]
-        {
-            assert_eq!(stager.is_run(run), is_it, "{run}");
+        let url = "https://github.com/acme/x/actions/runs/42";
+        let is_run = |known: &str, run: &str| {
+            let mut wire = wire();
+            wire["stager"]["run"] = known.into();
+            Stage::read(wire).unwrap().stager.is_run(run)
+        };
+        let attempt = format!("{url}/attempts/1");
+        for known in [url, &attempt, "42"] {
+            for (run, is_it) in [
+                ("42", true),
+                ("42/", true),
+                ("2", false),
+                ("1", false),
+                ("attempts", false),
+                ("", false),
+                ("/", false),
+            ] {
+                assert_eq!(is_run(known, run), is_it, "{run} of {known}");
+            }
         }
+        assert!(is_run(url, url) && is_run(&attempt, url) && is_run(&attempt, &attempt));
+        assert!(
+            !is_run(&attempt, &format!("{url}/attempts/2"))
+                && !is_run(&attempt, &url.replace("acme", "evil"))
+        );
+        assert!(is_run("https://ci.example/attempts/x", "x"));
     }
 
     #[test]

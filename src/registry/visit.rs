@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::clock::ClockError;
 use super::greeting::{ANY_CRATE, Asked, Error, Greeting, greet, owners_url};
 use super::http::Answer;
-use super::staged::{Stage, Staging};
+use super::staged::{self, Listed, Staging};
 use crate::index_url::IndexUrl;
 use crate::settings::Settings;
 
@@ -31,7 +31,7 @@ pub struct Visit {
     /// What the registry says of the key that signs changes, which has signed nothing.
     pub changes: Welcome,
     /// What is staged there, as far as it concerns whoever has the token; `None` if that is not told.
-    pub staged: Option<Vec<Stage>>,
+    pub staged: Option<Result<Listed, staged::Error>>,
 }
 
 /// What a visitor has to show.
@@ -122,11 +122,21 @@ fn visit(index: &str, credential: Option<&Credential>, settings: &Settings) -> R
     };
     let staged = match (&welcome, token) {
         (Welcome::Taken, Some(token)) => {
-            Staging::at(registry, api, settings).and_then(|staging| staging.list(token)).ok()
+            let listed = Staging::at(registry, api, settings).and_then(|staging| staging.list(token));
+            Some(listed).filter(|listed| !listed.as_ref().is_err_and(|error| has_no_list(error, &changes)))
         }
         _ => None,
     };
     Ok(Visit { clock, welcome, changes, staged })
+}
+
+/// Whether there may be no list at all. What only a gateway says shows that there is one.
+fn has_no_list(error: &staged::Error, changes: &Welcome) -> bool {
+    match error {
+        staged::Error::NotOffered { .. } => true,
+        staged::Error::Http(_) => false,
+        _ => *changes == Welcome::Untold,
+    }
 }
 
 /// Only a gateway has an answer to this.

@@ -119,6 +119,15 @@ impl Trust {
         Ok(Self::Lists { own, projects })
     }
 
+    /// The same with another list of the person's own.
+    #[must_use]
+    pub fn with_own(&self, own: List) -> Self {
+        match self {
+            Self::Lists { projects, .. } => Self::Lists { own, projects: projects.clone() },
+            Self::Keys { keys, .. } => Self::Keys { keys: keys.clone(), own },
+        }
+    }
+
     /// What is said of the key that has signed a version of a crate.
     #[must_use]
     pub fn of_key<'a>(&'a self, index: &'a str, name: &'a CrateName, key: &'a PublicKey) -> Word<'a> {

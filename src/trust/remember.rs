@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use asymmetric_token::{CrateName, PublicKey};
-use toml_edit::{Array, DocumentMut, Item, Table, value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, value};
 
 use super::entry::Scope;
 use super::list::{Error, Key, List, VERSION, path};
@@ -34,18 +34,16 @@ pub struct News {
 /// # Errors
 /// As [`List::load`], and if the file cannot be written.
 pub fn remember(cargo_home: &Path, news: &[News]) -> Result<(), Error> {
-    edit(cargo_home, |document, list| {
-        let mut keys = list.keys.clone();
-        for news in news {
-            let name = named(document, &mut keys, news);
-            match &news.rotation {
-                None => add_signer(document, news, &name)?,
-                Some(rotation) if list.rotations.iter().any(|stated| stated.rotation == *rotation) => {}
-                Some(rotation) => add_rotation(document, rotation),
-            }
-        }
-        Ok(())
-    })
+    edit(cargo_home, |document, list| add(document, list, news))
+}
+
+/// The person's own list as it would be with them. Nothing is written.
+///
+/// # Errors
+/// As [`List::load`].
+pub fn with(cargo_home: &Path, news: &[News]) -> Result<List, Error> {
+    let (_, list) = changed(&path(cargo_home), |document, list| add(document, list, news))?;
+    Ok(list)
 }
 
 /// Records a registry's log in the person's own list. Those witnesses are wanted of it that were wanted of the generation before.
@@ -76,20 +74,41 @@ fn edit(
     let _lock = Lock::take(&path, || {
         Ui::silent().note("waiting for another yk-cargo, which is changing the trusted keys")
     })?;
-    let content = |problem| Error::Content { path: path.clone(), problem };
-    let mut document = document(folder::read(&path)?.as_deref(), VERSION).map_err(content)?;
-    let list = List::from_document(document.clone()).map_err(content)?;
-    change(&mut document, &list).map_err(content)?;
-    // What is written can be read.
-    List::from_document(document.clone()).map_err(content)?;
+    let (document, _) = changed(&path, change)?;
     Ok(folder::replace(&path, document.to_string())?)
 }
 
-fn add_signer(document: &mut DocumentMut, news: &News, key: &str) -> Result<(), Problem> {
+/// The file's text with a change, and what it says then: what is written can be read.
+fn changed(
+    path: &Path,
+    change: impl FnOnce(&mut DocumentMut, &List) -> Result<(), Problem>,
+) -> Result<(DocumentMut, List), Error> {
+    let content = |problem| Error::Content { path: path.to_owned(), problem };
+    let mut document = document(folder::read(path)?.as_deref(), VERSION).map_err(content)?;
+    let list = List::from_document(document.clone()).map_err(content)?;
+    change(&mut document, &list).map_err(content)?;
+    let list = List::from_document(document.clone()).map_err(content)?;
+    Ok((document, list))
+}
+
+fn add(document: &mut DocumentMut, list: &List, news: &[News]) -> Result<(), Problem> {
+    let mut keys = list.keys.clone();
+    for news in news {
+        let name = named(document, &mut keys, news);
+        match &news.rotation {
+            None => add_signer(document, list, news, &name)?,
+            Some(rotation) if list.rotations.iter().any(|stated| stated.rotation == *rotation) => {}
+            Some(rotation) => add_rotation(document, rotation),
+        }
+    }
+    Ok(())
+}
+
+fn add_signer(document: &mut DocumentMut, list: &List, news: &News, key: &str) -> Result<(), Problem> {
     let signer = edit::find_or_push(
         edit::tables(document.as_table_mut(), "signer"),
         |table| edit::has(table, "index", &news.index) && is_about(table, &news.name),
-        || Table::from_iter([("index", value(&news.index)), ("crate", value(news.name.as_str()))]),
+        || own_entry(list, news),
     );
     let signers = signer.entry("signers").or_insert_with(|| value(Array::new()));
     let signers = signers.as_array_mut().ok_or_else(|| Problem::Toml("signers".into()))?;
@@ -97,6 +116,24 @@ fn add_signer(document: &mut DocumentMut, news: &News, key: &str) -> Result<(), 
         signers.push(key);
     }
     Ok(())
+}
+
+/// An entry for this crate alone. It decides alone from then on, so it begins with what the pattern says that decided before.
+fn own_entry(list: &List, news: &News) -> Table {
+    let mut table = Table::from_iter([("index", value(&news.index)), ("crate", value(news.name.as_str()))]);
+    let Some(entry) = list.entry(&news.index, &news.name) else { return table };
+    let signers: Array = entry.signers.iter().filter_map(|key| list.name_of(key)).collect();
+    table.insert("signers", value(signers));
+    if entry.approvals > 1 {
+        table.insert("approvals", value(i64::try_from(entry.approvals).unwrap_or(i64::MAX)));
+    }
+    if !entry.unsigned.is_empty() {
+        let unsigned = entry.unsigned.iter().map(|(version, file)| {
+            InlineTable::from_iter([("version", version.to_string()), ("cksum", file.to_string())])
+        });
+        table.insert("unsigned", value(unsigned.collect::<Array>()));
+    }
+    table
 }
 
 /// `[[rotation]]`, as a list has it.

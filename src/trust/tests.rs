@@ -210,6 +210,34 @@ fn what_is_remembered_is_added_and_the_rest_is_kept() {
     assert!(word("he-llo", bob()) && !word("other", bob()));
 }
 
+/// The new entry alone decides from then on.
+#[test]
+fn an_entry_that_is_made_asks_for_no_less_than_the_pattern_did() {
+    let home = tempfile::tempdir().unwrap();
+    remember(home.path(), &[news("other", alice()), news("another", bob())]).unwrap();
+    let text = std::fs::read_to_string(path(home.path())).unwrap();
+    let (first, second) = (Checksum([7; 32]), Checksum([8; 32]));
+    let demands = format!(
+        "signers = [\"alice\", \"alice-2\"]\napprovals = 2\nunsigned = [{{ version = \"0.1.0\", cksum = \"{first}\" }}, {{ version = \"0.2.0-a+b\", cksum = \"{second}\" }}]"
+    );
+    std::fs::write(path(home.path()), text + &entry("*", "require = false") + &entry("hel*", &demands))
+        .unwrap();
+    let carol = p384::ecdsa::SigningKey::from_slice(&[10; 48]).unwrap();
+    let carol = PublicKey::from_sec1(carol.verifying_key().to_sec1_point(true).as_bytes()).unwrap();
+    let would_be = with(home.path(), &[news("Hello", carol)]).unwrap();
+    assert!(List::load(home.path()).unwrap().name_of(&carol).is_none(), "nothing is written");
+    remember(home.path(), &[news("Hello", carol)]).unwrap();
+    for list in [would_be, List::load(home.path()).unwrap()] {
+        let hello = list.entry(INDEX, &name("hello")).unwrap();
+        assert_eq!(hello.scope, Scope::One("hello".into()));
+        assert_eq!((&hello.signers[..], hello.approvals), (&[alice(), bob(), carol][..], 2));
+        let unsigned = [("0.1.0".parse().unwrap(), first), ("0.2.0-a+b".parse().unwrap(), second)];
+        assert_eq!((&hello.unsigned[..], hello.require), (&unsigned[..], true));
+        let help = list.entry(INDEX, &name("help")).unwrap();
+        assert_eq!((&help.signers[..], help.approvals), (&[alice(), bob()][..], 2));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_persons_own_list_is_refused_if_others_may_write_it() {

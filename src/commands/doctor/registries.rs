@@ -33,6 +33,9 @@ pub(super) fn check(
                     if let Some(waiting) = asked.waiting_in_words() {
                         findings.note(STAGED, waiting);
                     }
+                    if let Some(why) = asked.untold() {
+                        findings.warn(STAGED, why, asked.list_command());
+                    }
                 }
                 keys(&asked, visit, findings);
             }

@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use super::candidate::Candidate;
 use super::last_release::{Last, is_satisfied};
 use super::session::{Session, one_of};
-use super::{At, Which, changes, order, shown, which};
+use super::{At, Which, order, shown, which};
 use crate::commands::print;
 use crate::context::Context;
 use crate::enrollment::Registry;
 use crate::error::Error;
 use crate::piv::TouchPolicy;
-use crate::registry::staged::{PATIENCE, Stage, State};
-use crate::text::escape;
+use crate::registry::staged::{Listed, PATIENCE, Stage, State};
+use crate::text::{escape, sentence};
 use crate::ui::Ui;
 
 /// Arguments of `stage approve`.
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Approve, context: &Context) -> Result<(), Error> {
 }
 
 fn approved(arguments: &Approve, session: &mut Session<'_>) -> Result<(), Error> {
-    let all = session.list()?;
+    let all = listed(arguments, session)?;
     let chosen = chosen(arguments, &all, session)?;
     if chosen.is_empty() {
         return print(format_args!(
@@ -61,7 +61,7 @@ fn approved(arguments: &Approve, session: &mut Session<'_>) -> Result<(), Error>
     let candidates = order::sorted(candidates, depends).map_err(|circle| Error::Circle {
         versions: circle.iter().map(Candidate::called).collect::<Vec<_>>().join(", "),
     })?;
-    dependencies_are_there(&candidates, &all, session)?;
+    dependencies_are_there(&candidates, &all.stages, session)?;
     let now = Timestamp::now();
     for candidate in &candidates {
         let last = Last::before(session, &candidate.stage.name, &candidate.stage.version)?;
@@ -73,9 +73,29 @@ fn approved(arguments: &Approve, session: &mut Session<'_>) -> Result<(), Error>
     approve_each(&candidates, session)
 }
 
-fn chosen(arguments: &Approve, all: &[Stage], session: &mut Session<'_>) -> Result<Vec<Stage>, Error> {
+/// What is staged, as far as the registry tells. Whoever gives numbers needs no list: a machine may have staged so much that there is none.
+fn listed(arguments: &Approve, session: &mut Session<'_>) -> Result<Listed, Error> {
+    let by_number =
+        !arguments.which.is_empty() && arguments.which.iter().all(|which| matches!(which, Which::Id(_)));
+    let (listed, why) = match session.list() {
+        Err(error) if by_number => (Listed::default(), Some(sentence(&error))),
+        listed => {
+            let listed = listed?;
+            let cut = listed.cut();
+            (listed, cut)
+        }
+    };
+    if let Some(why) = why {
+        Ui::silent().warn(format_args!(
+            "not everything that is staged there is known, so more may wait for you, or have to be approved first: {why}"
+        ));
+    }
+    Ok(listed)
+}
+
+fn chosen(arguments: &Approve, all: &Listed, session: &mut Session<'_>) -> Result<Vec<Stage>, Error> {
     if arguments.which.is_empty() {
-        let waits = all.iter().filter(|stage| stage.waits_for(session.keys()));
+        let waits = all.stages.iter().filter(|stage| stage.waits_for(session.keys()));
         let of_run = waits.filter(|stage| arguments.run.as_ref().is_none_or(|run| stage.stager.is_run(run)));
         return Ok(of_run.cloned().collect());
     }
@@ -83,13 +103,13 @@ fn chosen(arguments: &Approve, all: &[Stage], session: &mut Session<'_>) -> Resu
     for which in &arguments.which {
         let stage = match which {
             Which::Id(id) => session.now(*id)?,
-            Which::Version(name, version) => match one_of(all.to_vec(), name, version)? {
+            Which::Version(name, version) => match one_of(all, name, version)? {
                 Some(stage) => stage,
                 None if session.published()?.listed(name, version)?.is_some() => {
                     Ui::silent().note(format_args!("{name} {version} is published already"));
                     continue;
                 }
-                None => return Err(session.not_staged(name, version)),
+                None => return Err(session.not_staged(name, version, all)),
             },
         };
         if stage.state == State::Published {
@@ -137,23 +157,16 @@ fn dependencies_are_there(
 ) -> Result<(), Error> {
     for candidate in candidates.iter().filter(|candidate| is_last_approval(&candidate.stage)) {
         let others = all.iter().filter(|stage| candidates.iter().all(|chosen| chosen.stage.id != stage.id));
-        for Stage { name, version, .. } in others {
+        for Stage { id, name, version, .. } in others {
             let Some(requirement) = order::requirement(&candidate.contents.metadata, name, version) else {
                 continue;
             };
             if !is_satisfied(&session.published()?, name, &requirement)? {
-                let chosen = candidates.iter().map(|chosen| (&chosen.stage.name, &chosen.stage.version));
-                let order: Vec<_> = std::iter::once((name, version))
-                    .chain(chosen)
-                    .map(|(name, version)| changes::named(name, version))
-                    .collect();
+                let order = std::iter::once(*id).chain(candidates.iter().map(|chosen| chosen.stage.id));
                 return Err(Error::DependencyFirst {
                     version: candidate.called(),
                     dependency: format!("{name} {version}"),
-                    next: shown::approve_command(
-                        session.registry.display_name(),
-                        order.iter().map(String::as_str),
-                    ),
+                    next: shown::approve_command(session.registry.display_name(), order),
                 });
             }
         }

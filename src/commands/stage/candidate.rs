@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::path::Path;
 
 use asymmetric_token::{Checksum, Mutation};
 use crate_file::metadata::{self, Metadata};
@@ -157,13 +158,32 @@ fn build_script(manifest: &DocumentMut, has: impl Fn(&str) -> bool) -> Option<St
     match manifest.get("package").and_then(|package| package.get("build")) {
         None => found(),
         Some(build) => match (build.as_str(), build.as_bool()) {
-            (Some(path), _) => Some(path.strip_prefix("./").unwrap_or(path).to_owned()),
+            (Some(path), _) => Some(resolved(path)),
             (None, Some(false)) => None,
             (None, Some(true)) => found(),
             // A list of several scripts is unstable; whatever is there runs.
             _ => Some(build.to_string().trim().to_owned()),
         },
     }
+}
+
+/// A path of a manifest as the paths of a crate file are written, without `.` and `..`; on Windows a backslash is a slash. One that begins
+/// elsewhere is left as it is, and no file of the crate has it.
+fn resolved(path: &str) -> String {
+    if path.starts_with(['/', '\\']) {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split(['/', '\\']) {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 fn is_proc_macro(manifest: &DocumentMut) -> bool {
@@ -176,29 +196,32 @@ fn is_proc_macro(manifest: &DocumentMut) -> bool {
         || kinds.into_iter().any(|kind| kind.as_str() == Some("proc-macro"))
 }
 
-/// Those that the manifest names, and those that an older cargo finds by their paths.
+/// Those that the manifest names, and those that cargo finds by their paths, unless the manifest forbids that or has given the path another
+/// name.
 fn programs<'a>(
     manifest: &DocumentMut,
     package: &str,
     paths: impl Iterator<Item = &'a String>,
 ) -> Vec<String> {
-    let tables = manifest.get("bin").and_then(Item::as_array_of_tables).into_iter().flatten();
-    let mut programs: Vec<_> =
-        tables.filter_map(|bin| bin.get("name")?.as_str().map(str::to_owned)).collect();
+    // Tables or an inline array.
+    let bins = manifest.get("bin").cloned().and_then(|bin| bin.into_array_of_tables().ok());
+    let bins = bins.unwrap_or_default();
+    let all = |key: &'static str| bins.iter().filter_map(move |bin| bin.get(key)?.as_str());
+    let mut programs: Vec<_> = all("name").map(str::to_owned).collect();
+    // As cargo compares them, which does not resolve `..`.
+    let in_package = |path: &str| Path::new("package").join(path);
+    let is_named = |path: &str| all("path").any(|named| in_package(named) == in_package(path));
     let finds_none = manifest.get("package").and_then(|package| package.get("autobins")?.as_bool());
-    if programs.is_empty() && finds_none != Some(false) {
-        for path in paths {
-            match path.strip_prefix("src/bin/") {
-                Some(program) => programs.extend(
-                    program
-                        .strip_suffix("/main.rs")
-                        .or_else(|| program.strip_suffix(".rs"))
-                        .map(str::to_owned),
-                ),
-                None if path == "src/main.rs" => programs.push(package.to_owned()),
-                None => {}
-            }
-        }
+    if finds_none != Some(false) {
+        let found =
+            paths.filter(|path| !is_named(path)).filter_map(|path| match path.strip_prefix("src/bin/") {
+                Some(program) => {
+                    let program = program.strip_suffix("/main.rs").or_else(|| program.strip_suffix(".rs"))?;
+                    (!program.contains('/')).then_some(program)
+                }
+                None => (path == "src/main.rs").then_some(package),
+            });
+        programs.extend(found.map(str::to_owned));
     }
     programs.sort();
     programs.dedup();
@@ -215,9 +238,19 @@ mod tests {
 
     #[test]
     fn a_build_script_is_found_however_it_is_named() {
-        let script = |text, has: &[&str]| build_script(&read(text), |path| has.contains(&path));
+        let script = |text: &str, has: &[&str]| build_script(&read(text), |path| has.contains(&path));
         assert_eq!(script("[package]\nbuild = \"x/y.rs\"", &[]).unwrap(), "x/y.rs");
         assert_eq!(script("[package]\nbuild = \"./build.rs\"", &[]).unwrap(), "build.rs");
+        for (path, file) in [
+            ("./x/../e.rs", "e.rs"),
+            ("x/.//y.rs", "x/y.rs"),
+            ("x\\..\\e.rs", "e.rs"),
+            ("../a-1.0.0/e.rs", "../a-1.0.0/e.rs"),
+            ("x/../../e.rs", "../e.rs"),
+            ("/e.rs", "/e.rs"),
+        ] {
+            assert_eq!(script(&format!("[package]\nbuild = '{path}'"), &[]).unwrap(), file, "{path}");
+        }
         assert_eq!(script("[package]\nbuild = false", &["build.rs"]), None);
         assert_eq!(script("[package]", &["build.rs"]).unwrap(), "build.rs");
         assert_eq!(script("[package]", &[]), None);
@@ -251,10 +284,22 @@ mod tests {
     #[test]
     fn programs_are_those_of_the_manifest_or_found() {
         let paths =
-            ["src/main.rs", "src/bin/x.rs", "src/bin/y/main.rs", "src/bin/y/other.txt"].map(str::to_owned);
-        let of = |text| programs(&read(text), "p", paths.iter());
+            ["src/main.rs", "src/bin/x.rs", "src/bin/y/main.rs", "src/bin/y/other.txt", "src/bin/y/part.rs"]
+                .map(str::to_owned);
+        let of = |text: &str| programs(&read(text), "p", paths.iter());
         assert_eq!(of(""), ["p", "x", "y"]);
-        assert_eq!(of("[[bin]]\nname = \"z\""), ["z"]);
+        let z = |path: &str, package: &str| {
+            let path = format!("name = \"z\"\npath = \"{path}\"");
+            let tables = of(&format!("{package}[[bin]]\n{path}"));
+            let inline = format!("bin = [{{ {} }}]\n{package}", path.replace('\n', ", "));
+            assert_eq!(of(&inline), tables, "{inline}");
+            tables
+        };
+        assert_eq!(z("src/z.rs", ""), ["p", "x", "y", "z"]);
+        assert_eq!(z("src/main.rs", ""), ["x", "y", "z"]);
+        assert_eq!(z("./src//bin/x.rs", ""), ["p", "y", "z"]);
+        assert_eq!(z("a/../src/main.rs", ""), ["p", "x", "y", "z"]);
+        assert_eq!(z("src/z.rs", "[package]\nautobins = false\n"), ["z"]);
         assert!(of("[package]\nautobins = false").is_empty());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use asymmetric_token::CrateName;
 use crate_file::metadata::{Dependency, Kind, Registry};
 
 use super::candidate::Contents;
@@ -148,6 +147,7 @@ pub(super) fn runs(contents: &Contents, since: Option<(&Contents, &Changes)>) ->
     let mut runs = Vec::new();
     if let Some(script) = &contents.build_script {
         let how = match since {
+            _ if !contents.files.contains_key(script) => "but no file of the crate has exactly this path",
             Some((before, _)) if before.build_script.is_none() => "new",
             Some((before, changes)) => match changes.of_file(script) {
                 Some(_) => "changed",
@@ -174,9 +174,4 @@ pub(super) fn runs(contents: &Contents, since: Option<(&Contents, &Changes)>) ->
         runs.push(format!("installs {}", programs.join(", ")));
     }
     runs
-}
-
-/// The crate's name and version in one word.
-pub(super) fn named(name: &CrateName, version: &semver::Version) -> String {
-    format!("{name}@{version}")
 }

@@ -14,7 +14,7 @@ use super::candidate::Contents;
 use super::changes::{Changes, How};
 use super::last_release::Last;
 use super::session::Session;
-use super::{At, Which, pager, which};
+use super::{At, Which, pager, shown, which};
 use crate::context::Context;
 use crate::error::Error;
 use crate::text::{escape, tame};
@@ -64,7 +64,9 @@ pub(super) fn run(arguments: &Diff, context: &Context) -> Result<(), Error> {
             Last::Release(release) => format!("{} since {}", candidate.called(), release.version),
             _ => candidate.called(),
         };
-        let text = format!("=== {since}, SHA-256 {}\n{}", candidate.stage.checksum, compare(old, new)?);
+        let next = shown::next(&candidate.stage, session.registry.display_name());
+        let next = next.map(|next| format!("\n=== {next}\n")).unwrap_or_default();
+        let text = format!("=== {since}, SHA-256 {}\n{}{next}", candidate.stage.checksum, compare(old, new)?);
         pager::show(&text, !arguments.no_pager)
     })
 }

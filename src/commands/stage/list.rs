@@ -33,10 +33,12 @@ pub(super) fn run(arguments: &List, context: &Context) -> Result<(), Error> {
 }
 
 fn listed(arguments: &List, session: &mut Session<'_>) -> Result<(), Error> {
-    let stages = session.list()?;
+    let listed = session.list()?;
+    let stages = &listed.stages;
     if arguments.json {
         let staged: Vec<_> = stages.iter().map(shown::json).collect();
-        return print_json(&json!({ "version": 1, "registry": session.registry.index, "staged": staged }));
+        let (registry, more) = (&session.registry.index, listed.more);
+        return print_json(&json!({ "version": 1, "registry": registry, "staged": staged, "more": more }));
     }
     let name = session.registry.display_name();
     if stages.is_empty() {
@@ -44,10 +46,13 @@ fn listed(arguments: &List, session: &mut Session<'_>) -> Result<(), Error> {
     }
     let now = Timestamp::now();
     stages.iter().try_for_each(|stage| print(shown::line(stage, now)))?;
+    if let Some(cut) = listed.cut() {
+        Ui::silent().warn(format_args!("this is not all: {cut}"));
+    }
     match stages.iter().filter(|stage| stage.waits_for(session.keys())).count() {
         0 => Ui::silent().note("nothing here waits for you"),
         count => Ui::silent().note(format_args!(
-            "{count} of {} wait for you: yk-cargo stage view --registry {1} NAME@VERS, then yk-cargo stage approve --registry {1}",
+            "{count} of {} wait for you: yk-cargo stage view --registry {1} NUMBER, then yk-cargo stage approve --registry {1} NUMBER",
             stages.len(),
             foreign_word(name),
         )),

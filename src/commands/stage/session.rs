@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::enrollment::{Enrollments, Registry};
 use crate::error::Error;
 use crate::reader::Readers;
-use crate::registry::staged::{Stage, Staging};
+use crate::registry::staged::{Listed, Stage, Staging};
 use crate::signer::Signer;
 use crate::text::escape;
 use crate::ui::Ui;
@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
         Ok(self.signer.sign(self.registry, Some(publish))?.token)
     }
 
-    pub(super) fn list(&mut self) -> Result<Vec<Stage>, Error> {
+    pub(super) fn list(&mut self) -> Result<Listed, Error> {
         let token = self.token()?;
         Ok(self.staging.list(&token)?)
     }
@@ -85,14 +85,20 @@ impl<'a> Session<'a> {
         match which {
             Which::Id(id) => self.now(*id),
             Which::Version(name, version) => {
-                one_of(self.list()?, name, version)?.ok_or_else(|| self.not_staged(name, version))
+                let listed = self.list()?;
+                let found = one_of(&listed, name, version)?;
+                found.ok_or_else(|| self.not_staged(name, version, &listed))
             }
         }
     }
 
-    pub(super) fn not_staged(&self, name: &CrateName, version: &Version) -> Error {
+    pub(super) fn not_staged(&self, name: &CrateName, version: &Version, listed: &Listed) -> Error {
         let registry = escape(self.registry.display_name());
-        Error::NotStaged { version: format!("{name} {version}"), registry }
+        let version = format!("{name} {version}");
+        match listed.cut() {
+            Some(cut) => Error::NotAmongTheFirst { version, registry, cut },
+            None => Error::NotStaged { version, registry },
+        }
     }
 
     /// A version with its file, which is what the registry says that it is.
@@ -143,16 +149,12 @@ fn signing(registry: &Registry) -> Result<&Registry, Error> {
 }
 
 /// The one that is staged as this version.
-pub(super) fn one_of(
-    stages: Vec<Stage>,
-    name: &CrateName,
-    version: &Version,
-) -> Result<Option<Stage>, Error> {
-    let mut found: Vec<_> =
-        stages.into_iter().filter(|stage| (&stage.name, &stage.version) == (name, version)).collect();
+pub(super) fn one_of(listed: &Listed, name: &CrateName, version: &Version) -> Result<Option<Stage>, Error> {
+    let is_it = |stage: &&Stage| (&stage.name, &stage.version) == (name, version);
+    let mut found: Vec<_> = listed.stages.iter().filter(is_it).collect();
     if found.len() > 1 {
         let ids: Vec<_> = found.iter().map(|stage| stage.id.to_string()).collect();
         return Err(Error::StagedTwice { version: format!("{name} {version}"), ids: ids.join(", ") });
     }
-    Ok(found.pop())
+    Ok(found.pop().cloned())
 }

@@ -262,8 +262,15 @@ pub(super) fn whole_json(candidate: &Candidate, last: &Last) -> Value {
     value
 }
 
-/// The command that approves versions, one word of a shell for each.
-pub(super) fn approve_command<'a>(registry: &str, versions: impl Iterator<Item = &'a str>) -> String {
-    let words: Vec<_> = versions.map(foreign_word).collect();
-    format!("yk-cargo stage approve --registry {} {}", foreign_word(registry), words.join(" "))
+/// The command that approves versions by their numbers: what is staged in their place has others, so nobody approves what they have not
+/// seen.
+pub(super) fn approve_command(registry: &str, ids: impl Iterator<Item = u64>) -> String {
+    let ids: Vec<_> = ids.map(|id| id.to_string()).collect();
+    format!("yk-cargo stage approve --registry {} {}", foreign_word(registry), ids.join(" "))
+}
+
+/// How to approve what was shown; `None` if that cannot be approved.
+pub(super) fn next(stage: &Stage, registry: &str) -> Option<String> {
+    (stage.state.is_open() && stage.may_approve)
+        .then(|| format!("to approve this file: {}", approve_command(registry, [stage.id].into_iter())))
 }

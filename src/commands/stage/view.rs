@@ -56,6 +56,6 @@ pub(super) fn run(arguments: &View, context: &Context) -> Result<(), Error> {
                 context,
             )?;
         }
-        Ok(())
+        shown::next(&candidate.stage, session.registry.display_name()).into_iter().try_for_each(print)
     })
 }

@@ -1,5 +1,7 @@
 //! What the evidence about a package comes to, by what the lists say.
 
+use std::path::Path;
+
 use asymmetric_token::Checksum;
 use crate_file::index::Served;
 
@@ -10,7 +12,7 @@ use super::verdict::Verdict;
 use crate::index_url::CRATES_IO;
 use crate::lock_file::Package;
 use crate::text::escape;
-use crate::trust::{News, Rotation, Trust, Unsigned, Whose, Word};
+use crate::trust::{News, Rotation, TooFew, Trust, Unsigned, Whose, Word};
 
 /// A package of a lock file, and how it stands.
 pub(super) struct Judgement<'a> {
@@ -145,15 +147,20 @@ fn signed<'a>(package: &'a Package, good: Box<Good>, trust: &Trust) -> Judgement
         }
     };
     let too_few = trust.too_few(&package.index, &package.name, &good.signers);
-    let (verdict, text) = match too_few.filter(|_| verdict == Verdict::Trusted) {
+    let (verdict, text) = with_approvals(verdict, text, too_few);
+    let in_log = place::in_words(good.logged.as_ref(), good.place);
+    let text = if in_log.is_empty() { text } else { format!("{text}; {in_log}") };
+    Judgement { package, verdict, text, good: Some(good), news }
+}
+
+/// A trusted signer is not enough where a list wants more of them.
+fn with_approvals(verdict: Verdict, text: String, too_few: Option<TooFew>) -> (Verdict, String) {
+    match too_few.filter(|_| verdict == Verdict::Trusted) {
         Some(too_few) => {
             (Verdict::TooFewApprovals, format!("{text}; {}{}", too_few.in_words(), by(too_few.whose)))
         }
         None => (verdict, text),
-    };
-    let in_log = place::in_words(good.logged.as_ref(), good.place);
-    let text = if in_log.is_empty() { text } else { format!("{text}; {in_log}") };
-    Judgement { package, verdict, text, good: Some(good), news }
+    }
 }
 
 /// Said of what only a project's own list says, which may be anybody's.
@@ -169,6 +176,27 @@ impl<'a> Judgement<'a> {
     pub(super) fn why_not_recorded(&self) -> Option<&'static str> {
         let good = self.good.as_ref().filter(|_| self.verdict == Verdict::NewSigner)?;
         good.signer.source.why_not_recorded()
+    }
+
+    /// Where fewer keys have signed it than a list wants.
+    pub(super) fn too_few(&self, trust: &Trust) -> Option<TooFew> {
+        let Package { index, name, .. } = self.package;
+        trust.too_few(index, name, &self.good.as_ref()?.signers)
+    }
+
+    /// Its signer was offered to nobody, because that would not do.
+    pub(super) fn is_not_recorded(&mut self, trust: &Trust) {
+        self.news = None;
+        if let Some(too_few) = self.too_few(trust) {
+            let why = too_few.in_words();
+            self.text += &format!("; the signer is not recorded, because {why}{}", by(too_few.whose));
+        }
+    }
+
+    /// Its signer is recorded in a file, and this is trusted now.
+    pub(super) fn is_recorded(&mut self, list: &Path, trust: &Trust) {
+        let text = format!("its signer is now recorded in {}", list.display());
+        (self.verdict, self.text) = with_approvals(Verdict::Trusted, text, self.too_few(trust));
     }
 
     /// The URL of the proof, where that is not the registry's.

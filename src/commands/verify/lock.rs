@@ -14,7 +14,6 @@ use super::evidence::Places;
 use super::judgement::{self, Before, Judgement};
 use super::log::Logs;
 use super::report;
-use super::verdict::Verdict;
 use crate::cargo_config::Detour;
 use crate::context::Context;
 use crate::error::Error;
@@ -84,10 +83,22 @@ fn remember(
 ) -> Result<(), Error> {
     let ui = Ui::asking();
     let deadline = context.settings.wait.pin_prompt();
+    let home = context.cargo.home();
     let mut news = Vec::<News>::new();
     for found in judgements.iter().filter_map(|judgement| judgement.news.as_ref()) {
         if !news.contains(found) {
             news.push(found.clone());
+        }
+    }
+    // Nothing is recorded of a version that too few have signed even with the new keys.
+    let with_all = trust.with_own(trust::with(home, &news)?);
+    news.retain(|news| {
+        let mut of_it = judgements.iter().filter(|judgement| judgement.news.as_ref() == Some(news));
+        of_it.any(|judgement| judgement.too_few(&with_all).is_none())
+    });
+    for judgement in judgements.iter_mut() {
+        if judgement.news.as_ref().is_some_and(|found| !news.contains(found)) {
+            judgement.is_not_recorded(&with_all);
         }
     }
     for why in judgements.iter().filter_map(Judgement::why_not_recorded).collect::<BTreeSet<_>>() {
@@ -127,12 +138,11 @@ fn remember(
     if agreed.is_empty() {
         return Ok(());
     }
-    let home = context.cargo.home();
+    let with_agreed = trust.with_own(trust::with(home, &agreed)?);
     trust::remember(home, &agreed)?;
     for judgement in judgements.iter_mut() {
         if judgement.news.as_ref().is_some_and(|news| agreed.contains(news)) {
-            judgement.verdict = Verdict::Trusted;
-            judgement.text = format!("its signer is now recorded in {}", trust::path(home).display());
+            judgement.is_recorded(&trust::path(home), &with_agreed);
         }
     }
     Ok(())

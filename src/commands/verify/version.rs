@@ -60,20 +60,29 @@ pub(super) fn run(arguments: &Verify, context: &Context) -> Result<(), Error> {
     let word = trust.of_key(&proof.index, &proof.name, &proof.public);
     let mut trusted = trusted(&word, &proof.index);
     let holds = findings.failed() == 0;
+    let mut then = None;
     if arguments.remember && holds && trusted.is_err() && may_be_recorded(&word, arguments.yes) {
         match signer.source.why_not_recorded() {
             Some(why) => Ui::silent().note(why),
             None => {
-                if !arguments.yes {
-                    agreed(&word, &proof, &signer.source, context)?;
+                let news = [news(&word, &proof, &signer)];
+                let with_it = trust.with_own(trust::with(home, &news)?);
+                if is_approved(&proof, &with_it) {
+                    if !arguments.yes {
+                        agreed(&word, &proof, &signer.source, context)?;
+                    }
+                    trust::remember(home, &news)?;
+                    trusted = Ok(format!("now recorded in {}", trust::path(home).display()));
+                    then = Some(with_it);
+                } else {
+                    Ui::silent()
+                        .note("the key is not recorded, because this version lacks approvals that hold");
                 }
-                trust::remember(home, &[news(&word, &proof, &signer)])?;
-                trusted = Ok(format!("now recorded in {}", trust::path(home).display()));
             }
         }
     }
     findings.trust(&proof, trusted, &signer.source);
-    findings.approvals(&proof, &trust);
+    findings.approvals(&proof, then.as_ref().unwrap_or(&trust));
     findings.attestation(&proof);
     findings.report(arguments.json, &proof, &in_log, &signer.in_words(&trust))
 }
@@ -233,6 +242,11 @@ fn trusted(word: &Word<'_>, index: &str) -> Result<String, String> {
         Word::New => Err("is not in your list of trusted keys".into()),
         Word::NotGiven => Err("is not the one given with --key".into()),
     }
+}
+
+/// Whether as many have signed as the lists want.
+fn is_approved(proof: &Proof, trust: &Trust) -> bool {
+    proof.signers().is_ok_and(|signers| trust.too_few(&proof.index, &proof.name, &signers).is_none())
 }
 
 /// A crate that suddenly comes with another key than the trusted ones is what all this is there to notice: nobody is to

@@ -248,7 +248,7 @@ fn described(Taken { scheme, lasts }: &Taken) -> String {
         None => String::new(),
         Some(Lasts::Once) => ", which a provider gives for each request".to_owned(),
         Some(Lasts::Session) => ", which a provider gives once".to_owned(),
-        Some(Lasts::Until(end)) => format!(", which a provider gives; this one is good until {end:.0}"),
+        Some(Lasts::Until(end)) => format!(", which a provider gives; this one is valid until {end:.0}"),
     };
     format!("{form}{life}")
 }

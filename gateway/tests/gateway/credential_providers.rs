@@ -559,7 +559,7 @@ fn a_provider_is_tried_before_it_is_named() {
     scripts.gives(&format!(
         r#""token":"Bearer s3cret","cache":"expires","expiration":{end},"operation_independent":true"#
     ));
-    let until = format!("good until {}", Timestamp::from_second(end).unwrap());
+    let until = format!("valid until {}", Timestamp::from_second(end).unwrap());
     assert!(provider(program).1.contains(&until));
     assert!(desk.kept().contains(&until));
     scripts.write("exit 7");

@@ -114,7 +114,7 @@ fn for_another_crate() {
     let token = fixture.token(yank("Hello", "1.0.0"));
     fixture
         .send("DELETE", YANK, Some(&token), b"")
-        .assert_refused(403, "for the crate Hello, the request for hello");
+        .assert_refused(403, "for the crate Hello, but the request is for hello");
 }
 
 #[test]

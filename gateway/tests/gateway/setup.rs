@@ -157,7 +157,7 @@ fn a_command_without_a_gateway_makes_none() {
     let added = run(gateway(folder.path(), commands[0]), "");
     let said = String::from_utf8(added.stderr).unwrap();
     assert!(
-        added.status.success() && said.contains("there was no store in registry: a new one is made"),
+        added.status.success() && said.contains("there is no store in registry yet; making one"),
         "{said}"
     );
     for arguments in &commands[1..5] {

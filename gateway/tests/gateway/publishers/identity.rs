@@ -52,7 +52,7 @@ fn what_a_library_would_let_pass_is_refused() {
     // Two readers of it could see two statements.
     let claims = jobs.claims().to_string().replacen('{', "{\"repository_id\":\"1\",", 1);
     let twice = jobs.key.sign_text(&json!({ "alg": "ES256", "kid": "one" }).to_string(), &claims);
-    jobs.ask(&twice).assert_refused(401, "stands twice");
+    jobs.ask(&twice).assert_refused(401, "appears twice");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn what_a_library_would_let_pass_is_refused() {
         ("iss", json!([jobs.issuer.url]), 401, "no `iss`"),
         ("aud", json!([audience, "https://other.example"]), 401, "no `aud`"),
         ("aud", json!([audience]), 401, "no `aud`"),
-        ("exp", json!(now + 100 * 366 * 86_400), 401, "at most 3600 are taken"),
+        ("exp", json!(now + 100 * 366 * 86_400), 401, "at most 3600 are accepted"),
         ("exp", json!(now - 1), 401, "expired at"),
         ("iat", json!(now + 86_400), 401, "no `exp` that is a time after its `iat`"),
         ("nbf", json!(now + 120), 401, "is dated"),
@@ -43,7 +43,7 @@ fn what_a_library_would_let_pass_is_refused() {
     // Dated a minute ahead for as long as it is good: another clock may be so far off, and a day may not.
     let mut ahead = jobs.claims();
     (ahead["iat"], ahead["exp"]) = (json!(now + 86_400), json!(now + 86_700));
-    jobs.ask(&jobs.signed(&ahead)).assert_refused(401, "(`iat`), and it is");
+    jobs.ask(&jobs.signed(&ahead)).assert_refused(401, "(`iat`), but it is");
     let mut ahead = jobs.claims();
     (ahead["iat"], ahead["nbf"]) = (json!(now + 30), json!(now + 30));
     jobs.ask(&jobs.signed(&ahead)).assert_ok();
@@ -52,7 +52,7 @@ fn what_a_library_would_let_pass_is_refused() {
     // Two readers of it could see two statements.
     let claims = jobs.claims().to_string().replacen('{', "{\"repository_id\":\"1\",", 1);
     let twice = jobs.key.sign_text(&json!({ "alg": "ES256", "kid": "one" }).to_string(), &claims);
-    jobs.ask(&twice).assert_refused(401, "stands twice");
+    jobs.ask(&twice).assert_refused(401, "appears twice");
 }
 
 #[test]
@@ -165,6 +165,22 @@ fn another_job_of_github_is_not_the_publisher() {
             )],
             "pinned by the SHA",
         ),
+        // A branch and a tag that are called as commits are.
+        (
+            vec![(
+                "job_workflow_ref",
+                json!(format!("evil/flows/.github/workflows/x.yml@refs/heads/x@{sha}")),
+            )],
+            "pinned by the SHA",
+        ),
+        (
+            vec![(
+                "job_workflow_ref",
+                json!(format!("evil/.github/.github/workflows/x.yml@refs/tags/@{sha}")),
+            )],
+            "pinned by the SHA",
+        ),
+        (vec![("job_workflow_ref", json!(format!("@{sha}")))], "pinned by the SHA"),
         (vec![("job_workflow_ref", Value::Null)], "`job_workflow_ref` is missing"),
     ] {
         let mut claims = jobs.claims();
@@ -183,6 +199,7 @@ fn another_job_of_github_is_not_the_publisher() {
         vec![("event_name", json!("workflow_dispatch"))],
         vec![("environment", json!("Release"))],
         vec![("job_workflow_ref", json!(format!("corp/flows/.github/workflows/release.yml@{sha}")))],
+        vec![("job_workflow_ref", json!(format!("corp/.github/.github/workflows/release@2.yml@{sha}")))],
         vec![
             ("repository", json!("Acme/Widget")),
             ("workflow_ref", json!(own.replace("acme/widget", "Acme/Widget"))),
@@ -278,5 +295,5 @@ fn a_publisher_of_any_issuer_has_all_its_claims() {
     }
     // What two publishers could be is neither.
     jobs.add("twin", &jobs.github());
-    jobs.ask(&jobs.signed(&jobs.claims())).assert_refused(403, "both acme-ci and twin fit this identity");
+    jobs.ask(&jobs.signed(&jobs.claims())).assert_refused(403, "both acme-ci and twin match this identity");
 }

@@ -418,7 +418,7 @@ impl Desk {
 fn a_credential_is_kept_in_the_form_that_the_registry_takes() {
     for (wanted, given, said, kept) in [
         (Some("s3cret"), "s3cret", "accepts it as it is", "as it is"),
-        (Some("Bearer s3cret"), "s3cret", "with `Bearer` before it", "with `Bearer`"),
+        (Some("Bearer s3cret"), "s3cret", "with `Bearer` in front", "with `Bearer`"),
         (Some("Bearer s3cret"), "Bearer s3cret", "accepts it as it is", "with `Bearer`"),
         (Some("s3cret"), "Bearer s3cret", "without `Bearer`", "as it is"),
         (Some("Basic dTpw"), "Basic dTpw", "accepts it as it is", "with `Basic`"),
@@ -535,7 +535,7 @@ fn a_provider_is_tried_before_it_is_named() {
     );
 
     for (script, reason) in [
-        ("exit 7", "the provider gives nothing: it ended without a credential (exit status: 7)"),
+        ("exit 7", "the provider gives no credential: it ended without a credential (exit status: 7)"),
         (
             &format!(
                 r#"{FIRST_LINES}; echo '{{"Err":{{"kind":"other","message":"log in first","caused-by":[]}}}}'"#
@@ -548,6 +548,20 @@ fn a_provider_is_tried_before_it_is_named() {
         assert!(!done && said.contains(reason) && said.contains("it was not stored"), "{said}");
         assert!(said.contains("hint: run it as the gateway's user"), "{said}");
     }
+    let secrets =
+        ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "correct.horse.battery9", "dXNlcjpwYXNz", "hunter"];
+    let spoken = format!(
+        "secret {} password={} basic {} password: {}",
+        secrets[0], secrets[1], secrets[2], secrets[3]
+    );
+    scripts.write(&format!(
+        r#"{FIRST_LINES}; echo 'on standard error: {spoken}' >&2; echo '{{"Err":{{"kind":"other","message":"log in: {spoken}","caused-by":["cause: {spoken}"]}}}}'"#
+    ));
+    let (_, said) = provider(program);
+    for part in ["log in", "on standard error", "cause"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
     scripts.gives(r#""token":"wrong","cache":"never","operation_independent":true"#);
     assert!(provider(program).1.contains("refuses what the provider gives; it was not stored"));
     assert!(provider("no-such-program").1.contains("there is no program `no-such-program`"));
@@ -559,9 +573,9 @@ fn a_provider_is_tried_before_it_is_named() {
     scripts.gives(&format!(
         r#""token":"Bearer s3cret","cache":"expires","expiration":{end},"operation_independent":true"#
     ));
-    let until = format!("good until {}", Timestamp::from_second(end).unwrap());
-    assert!(provider(program).1.contains(&until));
-    assert!(desk.kept().contains(&until));
+    let end = Timestamp::from_second(end).unwrap();
+    assert!(provider(program).1.contains(&format!("valid until {end}")));
+    assert!(desk.kept().contains(&format!("good until {end}")));
     scripts.write("exit 7");
     let said = desk.run(&["doctor"], "").1;
     assert!(said.contains("the credential provider of alice gives nothing: it ended without"), "{said}");

@@ -13,6 +13,7 @@ use crate::common::cluster::OWNER;
 #[cfg(target_os = "linux")]
 use crate::common::database::Database;
 use crate::common::machine::Machine;
+use crate::common::served::succeeds;
 use crate::common::{Fixture, SoftwareKey, Upload, served, store};
 
 const INDEX: &str = "/index/he/ll/hello";
@@ -107,7 +108,7 @@ fn a_version_is_seen_by_its_token_alone_until_it_is_approved() {
     assert_eq!((&proof["token"], proof.get("approvals")), (&json!(token), None));
     fixture.approve(id, &token).assert_refused(401, "was used before");
     fixture.approves(id, &upload).assert_refused(409, "is already published");
-    fixture.put_new(&next, &upload).assert_refused(409, "published already");
+    fixture.put_new(&next, &upload).assert_refused(409, "already published");
     assert!(fixture.waiting().is_empty());
     fixture.get(&format!("/api/v1/staged/{id}/download")).assert_refused(404, "because it is published");
     fixture.publish(&Upload::new("hello", "1.0.1")).assert_ok();
@@ -181,14 +182,49 @@ fn a_rejection_is_for_good_and_spends_its_token() {
     let second = fixture.stage(&job, &changed);
     assert_ne!(second, id);
     fixture.reject(second, &read, "").assert_refused(401, "was used before");
-    fixture.reject(id, &fixture.fresh_read_token(), "").assert_refused(409, "is rejected already");
-    fixture.approves(id, &upload).assert_refused(409, "is rejected already");
+    fixture.reject(id, &fixture.fresh_read_token(), "").assert_refused(409, "is already rejected");
+    fixture.approves(id, &upload).assert_refused(409, "is already rejected");
     fixture.approves(second, &upload).assert_refused(403, "the token is for the checksum");
     fixture.is_as_logged();
     let entries = fixture.running().store().audit_entries(1, 99).unwrap();
     let rejected = entries.iter().find(|entry| entry.contains(r#""action":"rejected""#)).unwrap();
     assert!(rejected.contains("who built this?") && rejected.contains(r#""user":"alice""#), "{rejected}");
     fixture.approves(second, &changed).assert_ok();
+}
+
+/// Whoever stages no more has nothing left that somebody could approve by mistake.
+#[test]
+fn what_a_machine_has_staged_goes_with_it() {
+    let fixture = Fixture::new();
+    let store = fixture.folder.path();
+    fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
+    let [kept, gone] = [9, 10].map(|seed| Machine::new(&fixture, seed, &["hello"]));
+    let of_user = Machine::of(fixture.running().store(), 11, "bob", &["hello"]);
+    let stage = |machine: &Machine, version: &str| {
+        let upload = Upload::new("hello", version);
+        (fixture.stage(&fixture.job(machine), &upload), upload)
+    };
+    let (left, _) = stage(&kept, "3.0.0");
+    let (published, upload) = stage(&gone, "1.0.0");
+    fixture.approves(published, &upload).assert_ok();
+    let (rejected, upload) = stage(&gone, "1.0.1");
+    let (of_bob, _) = stage(&of_user, "2.0.0");
+    let key = gone.key.public.id().to_string();
+    succeeds(store, &["key", "revoke", &key]);
+    let states = || [left, published, rejected, of_bob].map(|id| fixture.state(id));
+    assert_eq!(states(), ["staged", "published", "rejected", "staged"]);
+    fixture.approves(rejected, &upload).assert_refused(409, "is already rejected");
+    fixture.get(&format!("/api/v1/staged/{rejected}/download")).assert_refused(404, "because it is rejected");
+    fixture.is_as_logged();
+    succeeds(store, &["user", "remove", "bob"]);
+    assert_eq!(states(), ["staged", "published", "rejected", "rejected"]);
+    fixture.is_as_logged();
+    let entries = fixture.running().store().audit_entries(1, 99).unwrap();
+    let rejected: Vec<_> = entries.iter().filter(|entry| entry.contains(r#""action":"rejected""#)).collect();
+    assert_eq!(rejected.len(), 2, "{rejected:?}");
+    assert!(rejected[0].contains(&format!("\"reason\":\"{key} may not stage any more\"")), "{rejected:?}");
+    // Its number is free again.
+    stage(&kept, "1.0.1");
 }
 
 /// Another machine waits for it; an owner does not.
@@ -206,7 +242,7 @@ fn a_staged_number_binds_machines_only() {
     fixture.put_new(&others, &upload).assert_refused(409, "is already staged by k3.pid.");
     fixture.publish(&other("hello", "1.0.0")).assert_ok();
     assert_eq!(fixture.state(id), "overtaken");
-    fixture.approves(id, &upload).assert_refused(409, "is overtaken already");
+    fixture.approves(id, &upload).assert_refused(409, "is already overtaken");
     fixture.approve(ids[1], &fixture.bobs(&fresh)).assert_ok();
     assert_eq!([fixture.state(ids[0]), fixture.state(ids[1])], ["overtaken", "published"]);
     fixture.publish(&Upload::new("fresh", "1.0.1")).assert_refused(403, "belongs to bob");
@@ -237,7 +273,7 @@ fn two_people() {
     assert_eq!(shown["approvals"]["given"][0]["user"], "alice");
     assert!(fixture.running().store().open_intents().unwrap().is_empty());
     fixture.approve(id, &first).assert_refused(401, "was used before");
-    fixture.approves(id, &upload).assert_refused(409, "alice has approved hello 1.0.0");
+    fixture.approves(id, &upload).assert_refused(409, "alice has already approved hello 1.0.0");
     fixture.is_as_logged();
     let last = fixture.bobs(&upload);
     let approved = fixture.approve(id, &last);
@@ -296,8 +332,8 @@ fn what_nobody_decides_about_expires() {
     let upload = Upload::new("hello", "1.0.0");
     let id = fixture.stage(&fixture.job(&machine), &upload);
     fixture.sql("UPDATE staged SET expires = 1000");
-    fixture.approves(id, &upload).assert_refused(409, "is expired already");
-    fixture.reject(id, &fixture.fresh_read_token(), "").assert_refused(409, "is expired already");
+    fixture.approves(id, &upload).assert_refused(409, "is already expired");
+    fixture.reject(id, &fixture.fresh_read_token(), "").assert_refused(409, "is already expired");
     fixture.restart();
     while fixture.state(id) != "expired" {}
     fixture.is_as_logged();

@@ -35,7 +35,8 @@ use crate::publishers::{Stager, StagingTokenHash};
 pub use approvals::ApprovalError;
 pub(crate) use approvals::{ApprovalRule, Approving, Deciders, Given};
 pub(super) use approvals::{
-    approvable, begin_approval, decidable, deciders, is_approver, is_short, may_decide, of, valid,
+    approvable, begin_approval, concerns, decidable, deciders, is_approver, is_short, may_decide, of,
+    part_of, valid,
 };
 pub(super) use files::release;
 pub(super) use transitions::{Settled, is_there, settle};
@@ -257,18 +258,12 @@ impl Store {
         staged.map(|(staged, _)| staged)
     }
 
-    /// A version that was staged, whatever has become of it.
-    pub(crate) fn staged(&self, id: i64) -> Result<Option<Staged>, StoreError> {
-        find(&self.reader()?, id)
-    }
-
     /// All that may yet be published, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn all_staged(&self) -> Result<Vec<Staged>, StoreError> {
-        let all = format!("SELECT {COLUMNS} FROM staged WHERE state IN {ALIVE} ORDER BY id");
-        self.reader()?.all(&all, values![], staged)
+        alive(&self.reader()?)
     }
 
     /// The lines of the index of what a token has staged of the crate whose lower-case name this is, each with its version.
@@ -297,6 +292,11 @@ impl Store {
         let lines = self.staged_lines(token, &name.to_ascii_lowercase())?;
         Ok(lines.iter().any(|(staged, _)| staged == version))
     }
+}
+
+/// All that may yet be published, oldest first.
+pub(super) fn alive(sql: &Sql<'_>) -> Result<Vec<Staged>, StoreError> {
+    sql.all(&format!("SELECT {COLUMNS} FROM staged WHERE state IN {ALIVE} ORDER BY id"), values![], staged)
 }
 
 pub(super) fn find(sql: &Sql<'_>, id: i64) -> Result<Option<Staged>, StoreError> {

@@ -161,6 +161,57 @@ fn a_machine_approves_nothing() {
     assert_eq!(fixture.state(id), "staged");
 }
 
+/// To others it is as if nothing were there.
+#[test]
+fn what_is_staged_is_shown_only_to_whom_it_concerns() {
+    let fixture = Fixture::new();
+    let store = fixture.running().store();
+    fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
+    let machine = Machine::new(&fixture, 9, &["hello", "fresh"]);
+    let upload = Upload::new("hello", "1.0.0");
+    let id = fixture.stage(&fixture.job(&machine), &upload);
+    let bobs_read =
+        || fixture.bob.token(fixture.url(), &asymmetric_token::Claims::read(crate::common::now()));
+    let sees = |id: i64| {
+        let [view, download] = ["", "/download"]
+            .map(|what| fixture.send("GET", &format!("/api/v1/staged/{id}{what}"), Some(&bobs_read()), b""));
+        let list = fixture.send("GET", "/api/v1/staged", Some(&bobs_read()), b"").json();
+        let is_listed = list["staged"].as_array().unwrap().iter().any(|one| one["id"] == id);
+        match view.status {
+            200 => assert!(download.status == 200 && is_listed, "{download:?} {list}"),
+            _ => {
+                for answer in [view, download] {
+                    answer.assert_refused(404, &format!("nothing is staged here under the number {id}"));
+                }
+                assert!(!is_listed, "{list}");
+            }
+        }
+        is_listed
+    };
+    let unknown = [sees(id), sees(99)];
+    assert_eq!(unknown, [false, false]);
+    let nothing = format!("nothing is staged here under the number {id}");
+    fixture.reject(id, &bobs_read(), "").assert_refused(404, &nothing);
+    fixture.approve(id, &fixture.bobs(&upload)).assert_refused(404, &nothing);
+    assert_eq!(fixture.state(id), "staged");
+
+    let (hello, fresh, bob) = ("hello".parse().unwrap(), "fresh".parse().unwrap(), "bob".parse().unwrap());
+    store.add_approver(&hello, &bob, jiff::Timestamp::now()).unwrap();
+    assert!(sees(id), "an approver");
+    store.remove_approver(&hello, &bob, jiff::Timestamp::now()).unwrap();
+    assert!(!sees(id));
+    let own = Machine::of(store, 10, "bob", &["hello"]);
+    let staged_as_bob = fixture.stage(&fixture.job(&own), &Upload::new("hello", "2.0.0"));
+    assert!(sees(staged_as_bob), "his own machine's");
+    let new = fixture.stage(&fixture.job(&machine), &Upload::new("fresh", "1.0.0"));
+    assert!(sees(new), "whoever may publish may approve it");
+    store.add_approver(&fresh, &"alice".parse().unwrap(), jiff::Timestamp::now()).unwrap();
+    assert!(!sees(new), "others decide");
+    fixture.reject(id, &fixture.fresh_read_token(), "").assert_ok();
+    fixture.reject(id, &bobs_read(), "").assert_refused(404, &nothing);
+    assert_eq!(fixture.send("GET", &format!("/api/v1/staged/{id}"), Some(&bobs_read()), b"").status, 404);
+}
+
 #[test]
 fn a_rejection_is_for_good_and_spends_its_token() {
     let fixture = Fixture::new();
@@ -170,8 +221,6 @@ fn a_rejection_is_for_good_and_spends_its_token() {
     let job = fixture.job(&machine);
     let id = fixture.stage(&job, &upload);
     assert_eq!(fixture.staged(id)["new_crate"], false);
-    let bobs = fixture.bob.token(fixture.url(), &asymmetric_token::Claims::read(crate::common::now()));
-    fixture.reject(id, &bobs, "").assert_refused(403, "bob may not decide about hello 1.0.0 here, but alice");
     let read = fixture.fresh_read_token();
     for wrong in ["{}x", r#"{"reason":1}"#, r#"{"why":"x"}"#, "{\"reason\":\"two\\nlines\"}"] {
         fixture.reject(id, &read, wrong).assert_refused(400, "a rejection is");
@@ -259,7 +308,7 @@ fn two_people() {
     let job = fixture.job(&machine);
     let upload = Upload::new("hello", "1.0.0");
     let id = fixture.stage(&job, &upload);
-    fixture.approve(id, &fixture.bobs(&upload)).assert_refused(403, "bob may not decide");
+    fixture.approve(id, &fixture.bobs(&upload)).assert_refused(404, "nothing is staged here");
     assert_eq!(approver(&["add", "hello", "bob"]), "hello\tbob\n");
     assert_eq!(approver(&["list"]), "hello\tbob\n");
     let first = fixture.publish_token(&upload);

@@ -412,6 +412,33 @@ fn nobody_fills_the_disk() {
     assert_eq!(kept, 0, "no upload is left over");
 }
 
+/// Who decides has to find what they decide about.
+#[test]
+fn nobody_fills_the_lists() {
+    let fixture = Fixture::with(|config| {
+        config.staging.versions_per_publisher = 2;
+        config.staging.versions = 3;
+    });
+    let machines = [9, 10].map(|seed| Machine::new(&fixture, seed, &["hello"]));
+    let [one, next, other] = [0, 0, 1].map(|number: usize| fixture.job(&machines[number]));
+    let upload = |version: &str| Upload::new("hello", version);
+    let first = fixture.stage(&one, &upload("1.0.0"));
+    fixture.stage(&next, &upload("1.0.1"));
+    let refused = fixture.put_new(&next, &upload("1.0.2"));
+    refused.assert_refused(413, "have 3 versions staged, and the limit is 2");
+    assert!(refused.detail().contains("the runs of k3.pid."), "{}", refused.detail());
+    fixture.put_new(&next, &upload("1.0.1")).assert_ok();
+    fixture.stage(&other, &upload("2.0.0"));
+    fixture
+        .put_new(&other, &upload("2.0.1"))
+        .assert_refused(413, "all publishers together have 4 versions staged, and the limit is 3");
+    assert_eq!(fixture.waiting().len(), 3);
+    fixture.reject(first, &fixture.fresh_read_token(), "").assert_ok();
+    fixture.stage(&other, &upload("2.0.1"));
+    fixture.approves(first + 1, &upload("1.0.1")).assert_ok();
+    fixture.stage(&one, &upload("1.0.3"));
+}
+
 /// Whoever can write the store puts another file in the place of what was staged.
 #[test]
 fn a_swapped_file_is_not_published() {

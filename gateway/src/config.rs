@@ -120,11 +120,22 @@ pub struct StagingConfig {
     pub bytes_per_publisher: u64,
     /// How much all together may have staged, in bytes.
     pub bytes: u64,
+    /// How many versions one publisher or key may have staged: people have to look through them.
+    pub versions_per_publisher: u32,
+    /// How many versions all together may have staged.
+    pub versions: u32,
 }
 
 impl Default for StagingConfig {
     fn default() -> Self {
-        Self { approvals: 1, days: 14, bytes_per_publisher: 1 << 30, bytes: 8 << 30 }
+        Self {
+            approvals: 1,
+            days: 14,
+            bytes_per_publisher: 1 << 30,
+            bytes: 8 << 30,
+            versions_per_publisher: 200,
+            versions: 1000,
+        }
     }
 }
 

@@ -7,7 +7,9 @@
 //! `cargo:token-from-stdout` before it stands for what cargo has built in for programs that just print a token.
 //!
 //! It is a stranger: it has no terminal, and of the environment only `HOME` and a `PATH`. It has a deadline, and is ended with
-//! everything that it has started. Of what it writes only so much is read.
+//! its process group. Of what it writes only so much is read.
+
+mod redaction;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::causes::{escaped, shortened, with_causes, without_secret};
+use redaction::without_secrets;
 
 /// The longest credential, in bytes.
 pub const MAX_CREDENTIAL_BYTES: usize = 4096;
@@ -304,8 +307,9 @@ impl Running {
         let Some(answer) = answer else { return Err(self.ended().await) };
         let answer: Result<CredentialResponse, cargo_credential::Error> = serde_json::from_slice(&answer)
             .map_err(|_| ProviderError::Nonsense("its second line is not an answer"))?;
-        let answer =
-            answer.map_err(|error| ProviderError::Refuses(escaped(&shortened(with_causes(&error)))))?;
+        let answer = answer.map_err(|error| {
+            ProviderError::Refuses(escaped(&shortened(without_secrets(&with_causes(&error)))))
+        })?;
         // Cargo believes none that fails in the end. One that does not end has answered all the same.
         match timeout(AFTERWARDS, self.child.wait()).await {
             Ok(Ok(status)) if !status.success() => Err(ProviderError::Ended(status)),
@@ -440,26 +444,8 @@ impl Words {
         if let Some(secret) = secret.and_then(|secret| secret.to_str().ok()) {
             words = without_secret(&words, secret);
         }
-        (!words.is_empty()).then(|| shortened(escaped(&without_tokens(&words))))
+        (!words.is_empty()).then(|| shortened(escaped(&without_secrets(&words))))
     }
-}
-
-/// A text without what may be a token: long runs of letters and digits, with a digit in them.
-fn without_tokens(text: &str) -> String {
-    const SHORTEST: usize = 16;
-    let is_of_a_token = |c: char| c.is_ascii_alphanumeric() || "_-+=~".contains(c);
-    let mut rest = text;
-    let mut cleaned = String::with_capacity(text.len());
-    while !rest.is_empty() {
-        let run = rest.find(|c| !is_of_a_token(c)).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(run);
-        let is_token = run >= SHORTEST && word.contains(|c: char| c.is_ascii_digit());
-        cleaned.push_str(if is_token { "…" } else { word });
-        let other = after.find(is_of_a_token).unwrap_or(after.len());
-        cleaned.push_str(&after[..other]);
-        rest = &after[other..];
-    }
-    cleaned
 }
 
 /// Hears the beginning, and reads on, so that the program is not held up.

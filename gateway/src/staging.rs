@@ -31,11 +31,14 @@ pub(crate) struct StagingRules {
 
 impl StagingRules {
     pub(crate) fn new(config: &StagingConfig, is_built_in: bool) -> Self {
-        let StagingConfig { approvals, days, bytes_per_publisher, bytes } = *config;
+        let StagingConfig { approvals, days, bytes_per_publisher, bytes, versions_per_publisher, versions } =
+            *config;
         Self {
             limits: StagingLimits {
                 of_one: bytes_per_publisher,
                 of_all: bytes,
+                versions_of_one: versions_per_publisher,
+                versions_of_all: versions,
                 seconds: DAY * i64::from(days),
             },
             approval: ApprovalRule { needed: approvals, is_built_in },

@@ -31,8 +31,13 @@ pub(super) fn publisher(command: PublisherCommand) -> Outcome {
         }
         PublisherCommand::Remove { place, name } => {
             let store = place.store()?;
-            store.remove_publisher(&name, store.now())?;
+            let rejected = store.remove_publisher(&name, store.now())?;
             say(&format!("{name}\n"))?;
+            match rejected {
+                0 => {}
+                1 => hint("the version that it had staged is rejected\n"),
+                many => hint(&format!("the {many} versions that it had staged are rejected\n")),
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

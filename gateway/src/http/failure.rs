@@ -321,9 +321,6 @@ impl IntoResponse for Failure {
             Self::Kept(_) => {
                 tracing::error!(cause = detail, "the file of a staged version was replaced or is gone")
             }
-            Self::Issuer(IssuerError::NoKeys { .. }) => {
-                tracing::warn!(cause = detail, "an issuer of identity tokens cannot be asked");
-            }
             Self::Body(BodyError::Disk(cause)) => {
                 tracing::error!(cause = %with_causes(cause), "an upload could not be stored");
             }

@@ -56,10 +56,11 @@ pub(super) async fn download(
     Path(id): Path<String>,
     request: Parts,
 ) -> Result<Response, Failure> {
-    person(&app, &request).await?;
+    let user = person(&app, &request).await?;
     let id = number(&id)?;
     let (length, file) = blocking(move || {
-        let staged = app.store.staged(id)?.ok_or_else(|| none(id))?;
+        let approving = Approving { stage: id, rule: app.staging.approval };
+        let staged = app.store.seen(approving, &user, app.store.now())?.ok_or_else(|| none(id))?.staged;
         if !staged.state.is_alive() {
             let state = staged.state.as_str();
             return Err(Failure::NotFound(format!(

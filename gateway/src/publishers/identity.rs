@@ -185,10 +185,12 @@ fn server(issuer: &str) -> Option<String> {
     }
 }
 
-/// Whether a reusable workflow is named by a commit, which nobody can change.
+/// Whether a reusable workflow is named by a commit, which nobody can change. A branch or a tag has slashes before its name, which
+/// may end like a commit: `OWNER/NAME/.github/workflows/FILE@refs/heads/x@SHA`.
 fn is_pinned(workflow: &str) -> bool {
-    let sha = workflow.rsplit_once('@').map_or("", |(_, sha)| sha);
-    matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
+    let Some((path, sha)) = workflow.rsplit_once('@') else { return false };
+    let is_file = path.split_once("/.github/workflows/").is_some_and(|(_, file)| !file.contains('/'));
+    is_file && matches!(sha.len(), 40 | 64) && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl Gitlab {

@@ -1,7 +1,8 @@
 //! The issuers of identity tokens: where their keys are, and how long they are remembered.
 //!
 //! Source: OpenID Connect Discovery 1.0, 4. Only issuers of publishers are asked, so that no token makes this gateway ask another
-//! server. A key that is not known is looked for once a minute at most, whoever names it.
+//! server. A key that is not known is looked for once a minute at most, whoever names it, and an issuer that has failed is left alone for
+//! a while: nobody needs its key to name it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -49,9 +50,8 @@ struct Known {
     keys: Option<(Arc<Jwks>, Instant)>,
     /// When a key was looked for last that is not there.
     searched: Option<Instant>,
-    /// The failures up to now, and the last of them.
-    failures: u64,
-    failure: Option<Arc<NoKeys>>,
+    /// The last failure.
+    failure: Option<(Arc<NoKeys>, Instant)>,
 }
 
 /// Why there is no key.
@@ -118,7 +118,7 @@ pub enum NoKeys {
 }
 
 impl Issuers {
-    /// Each of them may take so long, and ten seconds at most.
+    /// Each of them may take so long, and ten seconds at most. If it fails, it is not asked again for as long.
     pub(crate) fn new(patience: Duration) -> Self {
         Self { client: OnceLock::new(), deadline: patience.min(DEADLINE), known: Mutex::default() }
     }
@@ -155,33 +155,25 @@ impl Issuers {
 
     /// The keys of an issuer, with this one if it has it. Of those who come while it is asked, each waits for that answer.
     async fn keys(&self, issuer: &Issuer, url: &str, id: &str) -> Result<Arc<Jwks>, Arc<NoKeys>> {
-        let failures = match lock(&issuer.known).wanted(id) {
-            Ok(jwks) => return Ok(jwks),
-            Err(failures) => failures,
-        };
+        if let Some(answer) = lock(&issuer.known).answer(id, self.deadline) {
+            return answer;
+        }
         let _asking = issuer.asking.lock().await;
         {
             let mut known = lock(&issuer.known);
-            match known.wanted(id) {
-                Ok(jwks) => return Ok(jwks),
-                Err(now) if now > failures => return known.failed(),
-                Err(_) => known.searched = known.keys.is_some().then(Instant::now),
+            if let Some(answer) = known.answer(id, self.deadline) {
+                return answer;
             }
+            known.searched = known.keys.is_some().then(Instant::now);
         }
-        let asked = timeout(self.deadline, self.ask(url)).await.unwrap_or(Err(NoKeys::Late));
-        let mut known = lock(&issuer.known);
-        match asked {
-            Ok(jwks) => {
-                let jwks = Arc::new(jwks);
-                known.keys = Some((jwks.clone(), Instant::now()));
-                Ok(jwks)
-            }
-            Err(why) => {
-                known.failures += 1;
-                known.failure = Some(Arc::new(why));
-                known.failed()
-            }
-        }
+        let asked = timeout(self.deadline, self.ask(url)).await.unwrap_or(Err(NoKeys::Late)).map(Arc::new);
+        let (mut known, now) = (lock(&issuer.known), Instant::now());
+        asked.inspect(|jwks| known.keys = Some((jwks.clone(), now))).map_err(|why| {
+            tracing::warn!(issuer = url, cause = %why, "an issuer of identity tokens cannot be asked");
+            let why = Arc::new(why);
+            known.failure = Some((why.clone(), now));
+            why
+        })
     }
 
     async fn ask(&self, issuer: &str) -> Result<Jwks, NoKeys> {
@@ -226,22 +218,21 @@ impl Issuers {
 }
 
 impl Known {
-    /// The keys that are known, if nothing has to be asked for this one; otherwise how often the issuer has failed.
-    fn wanted(&self, id: &str) -> Result<Arc<Jwks>, u64> {
-        match &self.keys {
-            Some((jwks, at)) if at.elapsed() < FRESH && (jwks.find(id).is_some() || !self.may_search()) => {
-                Ok(jwks.clone())
+    /// What is known of this key, if nothing has to be asked for it, nor may be because the issuer has just failed.
+    fn answer(&self, id: &str, pause: Duration) -> Option<Result<Arc<Jwks>, Arc<NoKeys>>> {
+        match (&self.keys, &self.failure) {
+            (Some((jwks, at)), _)
+                if at.elapsed() < FRESH && (jwks.find(id).is_some() || !self.may_search()) =>
+            {
+                Some(Ok(jwks.clone()))
             }
-            _ => Err(self.failures),
+            (_, Some((why, at))) if at.elapsed() < pause => Some(Err(why.clone())),
+            _ => None,
         }
     }
 
     fn may_search(&self) -> bool {
         self.searched.is_none_or(|at| at.elapsed() >= AGAIN)
-    }
-
-    fn failed(&self) -> Result<Arc<Jwks>, Arc<NoKeys>> {
-        Err(self.failure.clone().unwrap_or_else(|| Arc::new(NoKeys::Late)))
     }
 }
 

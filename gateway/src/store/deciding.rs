@@ -1,6 +1,8 @@
 //! What people say of staged versions: an approval that waits for more, and a rejection. Each spends its token. The approval that
 //! is the last one needed is an ordinary publish, of which the [ledger](super::ledger) knows.
 
+use std::collections::HashMap;
+
 use asymmetric_token::KeyId;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use serde_json::Value;
 use super::audit;
 use super::ledger;
 use super::spent::{self, MOST, Signed, SpendError};
-use super::sql::values;
+use super::sql::{Sql, values};
 use super::staged::{
     self, ApprovalError, ApprovalRule, Approving, Deciders, Given, Staged, State, approvable, decidable,
 };
@@ -131,7 +133,7 @@ impl Store {
         })
     }
 
-    /// A staged version as a person sees it, whatever has become of it.
+    /// A staged version as a person sees it whom it concerns, whatever has become of it.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
@@ -143,23 +145,16 @@ impl Store {
     ) -> Result<Option<Seen>, StoreError> {
         let reader = self.reader()?;
         let moment = reader.moment()?;
-        let Some(version) = staged::find(&moment, stage)? else { return Ok(None) };
-        let given = match version.state {
-            // Who may decide may have changed since.
-            State::Published => staged::of(&moment, stage)?,
-            _ => staged::valid(&moment, &version, rule, now)?,
-        };
-        let name = version.name.as_str();
-        let may_approve = matches!(version.state, State::Staged | State::Waiting)
-            && version.expires > now
-            && staged::may_decide(&moment, name, user, rule)?
-            && !given.iter().any(|given| given.user == *user);
-        let is_new = version.is_new && version.state.is_alive() && !staged::is_known(&moment, name)?;
-        Ok(Some(Seen { staged: version, given, may_approve, is_new }))
+        match staged::find(&moment, stage)? {
+            Some(version) if staged::concerns(&moment, &version, user, rule)? => {
+                let may_decide = staged::may_decide(&moment, version.name.as_str(), user, rule)?;
+                seen(&moment, version, rule, (user, may_decide), now).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
-    /// Those that may yet be published and concern a person: who may decide about them, who has approved them, and everybody if
-    /// their crate is new.
+    /// Those that may yet be published and concern a person.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
@@ -169,14 +164,24 @@ impl Store {
         rule: ApprovalRule,
         now: Timestamp,
     ) -> Result<Vec<Seen>, StoreError> {
+        let reader = self.reader()?;
+        let moment = reader.moment()?;
+        let parts = staged::part_of(&moment, user)?;
+        // There may be hundreds of one crate.
+        let mut decides = HashMap::new();
         let mut all = Vec::new();
-        for version in self.all_staged()? {
-            let Some(seen) = self.seen(Approving { stage: version.id, rule }, user, now)? else { continue };
-            let concerns = seen.is_new
-                || seen.given.iter().any(|given| given.user == *user)
-                || staged::may_decide(&self.reader()?, version.name.as_str(), user, rule)?;
-            if concerns && seen.staged.state.is_alive() {
-                all.push(seen);
+        for version in staged::alive(&moment)? {
+            let name = version.name.as_str();
+            let may_decide = match decides.get(name) {
+                Some(known) => *known,
+                None => {
+                    let may_decide = staged::may_decide(&moment, name, user, rule)?;
+                    decides.insert(name.to_owned(), may_decide);
+                    may_decide
+                }
+            };
+            if may_decide || parts.contains(&version.id) {
+                all.push(seen(&moment, version, rule, (user, may_decide), now)?);
             }
         }
         Ok(all)
@@ -200,6 +205,29 @@ impl Store {
         let stage = reader.optional(of_intent, values![audit::column(intent)?], |row| row.get(0))?;
         stage.map_or(Ok(Vec::new()), |stage| staged::of(&reader, stage))
     }
+}
+
+fn seen(
+    moment: &Sql<'_>,
+    version: Staged,
+    rule: ApprovalRule,
+    (user, may_decide): (&User, bool),
+    now: Timestamp,
+) -> Result<Seen, StoreError> {
+    let given = match version.state {
+        // Nobody has approved it.
+        State::Staged => Vec::new(),
+        // Who may decide may have changed since.
+        State::Published => staged::of(moment, version.id)?,
+        _ => staged::valid(moment, &version, rule, now)?,
+    };
+    let may_approve = matches!(version.state, State::Staged | State::Waiting)
+        && version.expires > now
+        && may_decide
+        && !given.iter().any(|given| given.user == *user);
+    let is_new =
+        version.is_new && version.state.is_alive() && !staged::is_known(moment, version.name.as_str())?;
+    Ok(Seen { staged: version, given, may_approve, is_new })
 }
 
 impl From<ApprovalError> for SpendError {

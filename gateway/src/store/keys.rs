@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// Revokes for ever the one key whose id begins like this (at least 8 characters; `k3.pid.` may be left out). From
-    /// now on nothing that it signs is accepted, not even an upload that is under way.
+    /// now on nothing that it signs is accepted, not even an upload that is under way. What it has staged is rejected.
     ///
     /// # Errors
     /// [`StoreError::KeyPrefix`], [`StoreError::KeyNotFound`], [`StoreError::KeyAmbiguous`], [`StoreError::KeyRevoked`].
@@ -98,6 +98,7 @@ impl Store {
             let fields = fields.map(|(name, value)| (name.to_owned(), value.into()));
             audit::append(transaction, now, Kind::Key, Map::from_iter(fields))?;
             void::of_key(transaction, &id, now)?;
+            void::of_stager(transaction, &id, now)?;
             key.revoked = Some(now);
             Ok(key)
         })

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sql::{Row, Sql, values};
-use super::{Store, StoreError, audit, parsed, time, users};
+use super::{Store, StoreError, audit, parsed, time, users, void};
 use crate::keys::User;
 use crate::publishers::{Publisher, PublisherName, Settings};
 
@@ -51,11 +51,12 @@ impl Store {
         self.reader()?.all(&format!("{SELECT} ORDER BY publisher.id"), values![], publisher)
     }
 
-    /// Removes a publisher. Its staging tokens are good for nothing from now on.
+    /// Removes a publisher. Its staging tokens are good for nothing from now on, and what it has staged is rejected. Returns how many
+    /// versions that were.
     ///
     /// # Errors
     /// [`StoreError::PublisherUnknown`].
-    pub fn remove_publisher(&self, name: &PublisherName, now: Timestamp) -> Result<(), StoreError> {
+    pub fn remove_publisher(&self, name: &PublisherName, now: Timestamp) -> Result<usize, StoreError> {
         self.write(|transaction| {
             let publisher = find(transaction, name)?.filter(|publisher| publisher.removed.is_none());
             let publisher = publisher.ok_or_else(|| StoreError::PublisherUnknown(name.to_string()))?;
@@ -74,7 +75,8 @@ impl Store {
                 "remove-publisher",
                 &publisher.reads_as,
                 &[("publisher", name.to_string())],
-            )
+            )?;
+            void::of_stager(transaction, name.as_str(), now)
         })
     }
 }

@@ -35,7 +35,8 @@ use crate::publishers::{Stager, StagingTokenHash};
 pub use approvals::ApprovalError;
 pub(crate) use approvals::{ApprovalRule, Approving, Deciders, Given};
 pub(super) use approvals::{
-    approvable, begin_approval, decidable, deciders, is_approver, is_short, may_decide, of, valid,
+    approvable, begin_approval, concerns, decidable, deciders, is_approver, is_short, may_decide, of,
+    part_of, valid,
 };
 pub(super) use files::release;
 pub(super) use transitions::{Settled, is_there, settle};
@@ -167,6 +168,10 @@ pub(crate) struct StagingLimits {
     pub(crate) of_one: u64,
     /// In bytes, of all.
     pub(crate) of_all: u64,
+    /// In versions, of one publisher or key.
+    pub(crate) versions_of_one: u32,
+    /// In versions, of all.
+    pub(crate) versions_of_all: u32,
     /// In seconds.
     pub(crate) seconds: i64,
 }
@@ -201,14 +206,16 @@ pub(crate) enum StageError {
     },
     /// There is no room for it.
     #[error(
-        "{} have {bytes} bytes staged, and the limit is {most}; have some approved or rejected, or wait until they expire",
+        "{} have {used} {unit} staged, and the limit is {most}; have some approved or rejected, or wait until they expire",
         .whose.as_ref().map_or("all publishers together".to_owned(), |stager| format!("the runs of {stager}"))
     )]
     Full {
         /// Of one stager, or of all.
         whose: Option<String>,
-        /// With this file.
-        bytes: u64,
+        /// With this version.
+        used: u64,
+        /// Bytes or versions.
+        unit: &'static str,
         /// The limit.
         most: u64,
     },
@@ -257,18 +264,12 @@ impl Store {
         staged.map(|(staged, _)| staged)
     }
 
-    /// A version that was staged, whatever has become of it.
-    pub(crate) fn staged(&self, id: i64) -> Result<Option<Staged>, StoreError> {
-        find(&self.reader()?, id)
-    }
-
     /// All that may yet be published, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Database`], [`StoreError::Damaged`].
     pub fn all_staged(&self) -> Result<Vec<Staged>, StoreError> {
-        let all = format!("SELECT {COLUMNS} FROM staged WHERE state IN {ALIVE} ORDER BY id");
-        self.reader()?.all(&all, values![], staged)
+        alive(&self.reader()?)
     }
 
     /// The lines of the index of what a token has staged of the crate whose lower-case name this is, each with its version.
@@ -297,6 +298,11 @@ impl Store {
         let lines = self.staged_lines(token, &name.to_ascii_lowercase())?;
         Ok(lines.iter().any(|(staged, _)| staged == version))
     }
+}
+
+/// All that may yet be published, oldest first.
+pub(super) fn alive(sql: &Sql<'_>) -> Result<Vec<Staged>, StoreError> {
+    sql.all(&format!("SELECT {COLUMNS} FROM staged WHERE state IN {ALIVE} ORDER BY id"), values![], staged)
 }
 
 pub(super) fn find(sql: &Sql<'_>, id: i64) -> Result<Option<Staged>, StoreError> {
@@ -365,18 +371,23 @@ fn has_room(transaction: &Sql<'_>, stager: &str, size: u64, limits: StagingLimit
     );
     let of_all =
         format!("SELECT CAST(coalesce(sum(size), 0) AS BIGINT), count(*) FROM staged WHERE state IN {ALIVE}");
-    let used = |(bytes, count): (i64, i64)| {
+    let bytes = |(bytes, count): (i64, i64)| {
         let all = bytes.saturating_add((count + 1).saturating_mul(OVERHEAD));
         u64::try_from(all).unwrap_or(u64::MAX).saturating_add(size)
     };
+    let versions = |(_, count): (i64, i64)| u64::try_from(count + 1).unwrap_or(u64::MAX);
     let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let of_one = transaction.one(&of_one, values![stager], pair)?;
     let of_all = transaction.one(&of_all, values![], pair)?;
-    for (whose, bytes, most) in
-        [(Some(stager.to_owned()), used(of_one), limits.of_one), (None, used(of_all), limits.of_all)]
-    {
-        if bytes > most {
-            return Err(StageError::Full { whose, bytes, most });
+    let whose = || Some(stager.to_owned());
+    for (whose, used, unit, most) in [
+        (whose(), bytes(of_one), "bytes", limits.of_one),
+        (whose(), versions(of_one), "versions", limits.versions_of_one.into()),
+        (None, bytes(of_all), "bytes", limits.of_all),
+        (None, versions(of_all), "versions", limits.versions_of_all.into()),
+    ] {
+        if used > most {
+            return Err(StageError::Full { whose, used, unit, most });
         }
     }
     Ok(())

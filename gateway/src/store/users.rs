@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// Removes a user. All their keys are revoked and their invites become void at once. The name stays on record, with
-    /// what was published under it. Returns how many keys were revoked.
+    /// what was published under it. What their machines have staged is rejected. Returns how many keys were revoked.
     ///
     /// # Errors
     /// [`StoreError::UserUnknown`], [`StoreError::UserRemoved`].
@@ -85,6 +85,13 @@ impl Store {
             void_invites(transaction, user)?;
             void::of_user(transaction, user, now)?;
             audit::note(transaction, now, "remove-user", user, &[("revoked", revoked.to_string())])?;
+            // Their machines, and the publishers that read as them, may stage no more.
+            let stagers = "SELECT DISTINCT stager FROM staged JOIN user ON user.name = ? WHERE state IN ('staged', 'waiting') AND (
+                 EXISTS (SELECT 1 FROM key WHERE key.id = stager AND key.user = user.id)
+                 OR EXISTS (SELECT 1 FROM publisher WHERE publisher.name = stager AND reads_as = user.id))";
+            for stager in transaction.all(stagers, values![name], |row| row.get::<String>(0))? {
+                void::of_stager(transaction, &stager, now)?;
+            }
             Ok(revoked)
         })
     }

@@ -548,6 +548,20 @@ fn a_provider_is_tried_before_it_is_named() {
         assert!(!done && said.contains(reason) && said.contains("it was not stored"), "{said}");
         assert!(said.contains("hint: run it as the gateway's user"), "{said}");
     }
+    let secrets =
+        ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "correct.horse.battery9", "dXNlcjpwYXNz", "hunter"];
+    let spoken = format!(
+        "secret {} password={} basic {} password: {}",
+        secrets[0], secrets[1], secrets[2], secrets[3]
+    );
+    scripts.write(&format!(
+        r#"{FIRST_LINES}; echo 'on standard error: {spoken}' >&2; echo '{{"Err":{{"kind":"other","message":"log in: {spoken}","caused-by":["cause: {spoken}"]}}}}'"#
+    ));
+    let (_, said) = provider(program);
+    for part in ["log in", "on standard error", "cause"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
     scripts.gives(r#""token":"wrong","cache":"never","operation_independent":true"#);
     assert!(provider(program).1.contains("refuses what the provider gives; it was not stored"));
     assert!(provider("no-such-program").1.contains("there is no program `no-such-program`"));

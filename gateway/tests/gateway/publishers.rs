@@ -68,6 +68,13 @@ impl Jobs {
         exchange(&self.fixture, token)
     }
 
+    /// Asks until the answer is this one: an issuer that has failed is left alone for a while.
+    pub(crate) fn ask_until(&self, token: &str, status: u16, why: &str) -> Response {
+        let mut answers = (0..10_000).map(|_| self.ask(token));
+        let found = answers.find(|answer| answer.status == status && answer.text().contains(why));
+        found.unwrap_or_else(|| panic!("{status} {why}: {}", self.ask(token).text()))
+    }
+
     /// A staging token.
     #[track_caller]
     pub(crate) fn staging_token(&self) -> String {

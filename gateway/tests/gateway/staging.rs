@@ -13,6 +13,7 @@ use crate::common::cluster::OWNER;
 #[cfg(target_os = "linux")]
 use crate::common::database::Database;
 use crate::common::machine::Machine;
+use crate::common::served::succeeds;
 use crate::common::{Fixture, SoftwareKey, Upload, served, store};
 
 const INDEX: &str = "/index/he/ll/hello";
@@ -160,6 +161,57 @@ fn a_machine_approves_nothing() {
     assert_eq!(fixture.state(id), "staged");
 }
 
+/// To others it is as if nothing were there.
+#[test]
+fn what_is_staged_is_shown_only_to_whom_it_concerns() {
+    let fixture = Fixture::new();
+    let store = fixture.running().store();
+    fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
+    let machine = Machine::new(&fixture, 9, &["hello", "fresh"]);
+    let upload = Upload::new("hello", "1.0.0");
+    let id = fixture.stage(&fixture.job(&machine), &upload);
+    let bobs_read =
+        || fixture.bob.token(fixture.url(), &asymmetric_token::Claims::read(crate::common::now()));
+    let sees = |id: i64| {
+        let [view, download] = ["", "/download"]
+            .map(|what| fixture.send("GET", &format!("/api/v1/staged/{id}{what}"), Some(&bobs_read()), b""));
+        let list = fixture.send("GET", "/api/v1/staged", Some(&bobs_read()), b"").json();
+        let is_listed = list["staged"].as_array().unwrap().iter().any(|one| one["id"] == id);
+        match view.status {
+            200 => assert!(download.status == 200 && is_listed, "{download:?} {list}"),
+            _ => {
+                for answer in [view, download] {
+                    answer.assert_refused(404, &format!("nothing is staged here under the number {id}"));
+                }
+                assert!(!is_listed, "{list}");
+            }
+        }
+        is_listed
+    };
+    let unknown = [sees(id), sees(99)];
+    assert_eq!(unknown, [false, false]);
+    let nothing = format!("nothing is staged here under the number {id}");
+    fixture.reject(id, &bobs_read(), "").assert_refused(404, &nothing);
+    fixture.approve(id, &fixture.bobs(&upload)).assert_refused(404, &nothing);
+    assert_eq!(fixture.state(id), "staged");
+
+    let (hello, fresh, bob) = ("hello".parse().unwrap(), "fresh".parse().unwrap(), "bob".parse().unwrap());
+    store.add_approver(&hello, &bob, jiff::Timestamp::now()).unwrap();
+    assert!(sees(id), "an approver");
+    store.remove_approver(&hello, &bob, jiff::Timestamp::now()).unwrap();
+    assert!(!sees(id));
+    let own = Machine::of(store, 10, "bob", &["hello"]);
+    let staged_as_bob = fixture.stage(&fixture.job(&own), &Upload::new("hello", "2.0.0"));
+    assert!(sees(staged_as_bob), "his own machine's");
+    let new = fixture.stage(&fixture.job(&machine), &Upload::new("fresh", "1.0.0"));
+    assert!(sees(new), "whoever may publish may approve it");
+    store.add_approver(&fresh, &"alice".parse().unwrap(), jiff::Timestamp::now()).unwrap();
+    assert!(!sees(new), "others decide");
+    fixture.reject(id, &fixture.fresh_read_token(), "").assert_ok();
+    fixture.reject(id, &bobs_read(), "").assert_refused(404, &nothing);
+    assert_eq!(fixture.send("GET", &format!("/api/v1/staged/{id}"), Some(&bobs_read()), b"").status, 404);
+}
+
 #[test]
 fn a_rejection_is_for_good_and_spends_its_token() {
     let fixture = Fixture::new();
@@ -169,8 +221,6 @@ fn a_rejection_is_for_good_and_spends_its_token() {
     let job = fixture.job(&machine);
     let id = fixture.stage(&job, &upload);
     assert_eq!(fixture.staged(id)["new_crate"], false);
-    let bobs = fixture.bob.token(fixture.url(), &asymmetric_token::Claims::read(crate::common::now()));
-    fixture.reject(id, &bobs, "").assert_refused(403, "bob may not decide about hello 1.0.0 here, but alice");
     let read = fixture.fresh_read_token();
     for wrong in ["{}x", r#"{"reason":1}"#, r#"{"why":"x"}"#, "{\"reason\":\"two\\nlines\"}"] {
         fixture.reject(id, &read, wrong).assert_refused(400, "a rejection is");
@@ -189,6 +239,41 @@ fn a_rejection_is_for_good_and_spends_its_token() {
     let rejected = entries.iter().find(|entry| entry.contains(r#""action":"rejected""#)).unwrap();
     assert!(rejected.contains("who built this?") && rejected.contains(r#""user":"alice""#), "{rejected}");
     fixture.approves(second, &changed).assert_ok();
+}
+
+/// Whoever stages no more has nothing left that somebody could approve by mistake.
+#[test]
+fn what_a_machine_has_staged_goes_with_it() {
+    let fixture = Fixture::new();
+    let store = fixture.folder.path();
+    fixture.publish(&Upload::new("hello", "0.9.0")).assert_ok();
+    let [kept, gone] = [9, 10].map(|seed| Machine::new(&fixture, seed, &["hello"]));
+    let of_user = Machine::of(fixture.running().store(), 11, "bob", &["hello"]);
+    let stage = |machine: &Machine, version: &str| {
+        let upload = Upload::new("hello", version);
+        (fixture.stage(&fixture.job(machine), &upload), upload)
+    };
+    let (left, _) = stage(&kept, "3.0.0");
+    let (published, upload) = stage(&gone, "1.0.0");
+    fixture.approves(published, &upload).assert_ok();
+    let (rejected, upload) = stage(&gone, "1.0.1");
+    let (of_bob, _) = stage(&of_user, "2.0.0");
+    let key = gone.key.public.id().to_string();
+    succeeds(store, &["key", "revoke", &key]);
+    let states = || [left, published, rejected, of_bob].map(|id| fixture.state(id));
+    assert_eq!(states(), ["staged", "published", "rejected", "staged"]);
+    fixture.approves(rejected, &upload).assert_refused(409, "is already rejected");
+    fixture.get(&format!("/api/v1/staged/{rejected}/download")).assert_refused(404, "because it is rejected");
+    fixture.is_as_logged();
+    succeeds(store, &["user", "remove", "bob"]);
+    assert_eq!(states(), ["staged", "published", "rejected", "rejected"]);
+    fixture.is_as_logged();
+    let entries = fixture.running().store().audit_entries(1, 99).unwrap();
+    let rejected: Vec<_> = entries.iter().filter(|entry| entry.contains(r#""action":"rejected""#)).collect();
+    assert_eq!(rejected.len(), 2, "{rejected:?}");
+    assert!(rejected[0].contains(&format!("\"reason\":\"{key} may not stage any more\"")), "{rejected:?}");
+    // Its number is free again.
+    stage(&kept, "1.0.1");
 }
 
 /// Another machine waits for it; an owner does not.
@@ -223,7 +308,7 @@ fn two_people() {
     let job = fixture.job(&machine);
     let upload = Upload::new("hello", "1.0.0");
     let id = fixture.stage(&job, &upload);
-    fixture.approve(id, &fixture.bobs(&upload)).assert_refused(403, "bob may not decide");
+    fixture.approve(id, &fixture.bobs(&upload)).assert_refused(404, "nothing is staged here");
     assert_eq!(approver(&["add", "hello", "bob"]), "hello\tbob\n");
     assert_eq!(approver(&["list"]), "hello\tbob\n");
     let first = fixture.publish_token(&upload);
@@ -325,6 +410,33 @@ fn nobody_fills_the_disk() {
     fixture.stage(&one, &upload("1.0.2"));
     let kept = fs::read_dir(fixture.folder.path().join("tmp")).map_or(0, Iterator::count);
     assert_eq!(kept, 0, "no upload is left over");
+}
+
+/// Who decides has to find what they decide about.
+#[test]
+fn nobody_fills_the_lists() {
+    let fixture = Fixture::with(|config| {
+        config.staging.versions_per_publisher = 2;
+        config.staging.versions = 3;
+    });
+    let machines = [9, 10].map(|seed| Machine::new(&fixture, seed, &["hello"]));
+    let [one, next, other] = [0, 0, 1].map(|number: usize| fixture.job(&machines[number]));
+    let upload = |version: &str| Upload::new("hello", version);
+    let first = fixture.stage(&one, &upload("1.0.0"));
+    fixture.stage(&next, &upload("1.0.1"));
+    let refused = fixture.put_new(&next, &upload("1.0.2"));
+    refused.assert_refused(413, "have 3 versions staged, and the limit is 2");
+    assert!(refused.detail().contains("the runs of k3.pid."), "{}", refused.detail());
+    fixture.put_new(&next, &upload("1.0.1")).assert_ok();
+    fixture.stage(&other, &upload("2.0.0"));
+    fixture
+        .put_new(&other, &upload("2.0.1"))
+        .assert_refused(413, "all publishers together have 4 versions staged, and the limit is 3");
+    assert_eq!(fixture.waiting().len(), 3);
+    fixture.reject(first, &fixture.fresh_read_token(), "").assert_ok();
+    fixture.stage(&other, &upload("2.0.1"));
+    fixture.approves(first + 1, &upload("1.0.1")).assert_ok();
+    fixture.stage(&one, &upload("1.0.3"));
 }
 
 /// Whoever can write the store puts another file in the place of what was staged.

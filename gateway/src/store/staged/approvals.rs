@@ -1,5 +1,7 @@
 //! Who may approve a staged version, and who has.
 
+use std::collections::HashSet;
+
 use asymmetric_token::{CrateName, KeyId};
 use jiff::Timestamp;
 
@@ -9,6 +11,12 @@ use super::super::{Store, StoreError, audit, crates, keys, parsed, time, users, 
 use super::{Staged, find};
 use crate::keys::User;
 use crate::policy;
+
+/// Versions that a user has approved, or that a machine has staged which reads as them.
+const PART: &str = "SELECT staged.id FROM staged JOIN user ON user.name = ?1 WHERE (
+    EXISTS (SELECT 1 FROM approval WHERE approval.staged = staged.id AND approval.user = user.id)
+    OR EXISTS (SELECT 1 FROM key WHERE key.id = stager AND key.user = user.id)
+    OR EXISTS (SELECT 1 FROM publisher WHERE publisher.name = stager AND reads_as = user.id))";
 
 /// How many people have to approve a version, and who.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +136,9 @@ pub(in super::super) fn decidable(
 ) -> Result<Staged, ApprovalError> {
     use super::State::{Approving, Expired, Staged, Waiting};
     let staged = find(sql, stage)?.ok_or(ApprovalError::Unknown(stage))?;
+    if !concerns(sql, &staged, user, rule)? {
+        return Err(ApprovalError::Unknown(stage));
+    }
     let (version, id) = (staged.to_string(), staged.id);
     Err(match staged.state {
         Staged | Waiting if staged.expires <= now => {
@@ -198,6 +209,25 @@ pub(in super::super) fn may_decide(
             values![user.as_str()],
         )?,
     })
+}
+
+/// Whether a version concerns a user: who may decide about it, has approved it, or reads with the machine that has staged it. To
+/// others it is as if it were not there.
+pub(in super::super) fn concerns(
+    sql: &Sql<'_>,
+    staged: &Staged,
+    user: &User,
+    rule: ApprovalRule,
+) -> Result<bool, StoreError> {
+    Ok(may_decide(sql, staged.name.as_str(), user, rule)?
+        || sql.exists(&format!("{PART} AND staged.id = ?2"), values![user.as_str(), staged.id])?)
+}
+
+/// The numbers of versions that may yet be published, and in which a user has a part other than to decide.
+pub(in super::super) fn part_of(sql: &Sql<'_>, user: &User) -> Result<HashSet<i64>, StoreError> {
+    let parts = format!("{PART} AND state IN ('staged', 'waiting', 'approving')");
+    let parts = sql.all(&parts, values![user.as_str()], |row| row.get(0))?;
+    Ok(parts.into_iter().collect())
 }
 
 /// Whether an administrator has made a user an approver of a crate.

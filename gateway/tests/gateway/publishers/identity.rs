@@ -165,6 +165,22 @@ fn another_job_of_github_is_not_the_publisher() {
             )],
             "pinned by the SHA",
         ),
+        // A branch and a tag that are called as commits are.
+        (
+            vec![(
+                "job_workflow_ref",
+                json!(format!("evil/flows/.github/workflows/x.yml@refs/heads/x@{sha}")),
+            )],
+            "pinned by the SHA",
+        ),
+        (
+            vec![(
+                "job_workflow_ref",
+                json!(format!("evil/.github/.github/workflows/x.yml@refs/tags/@{sha}")),
+            )],
+            "pinned by the SHA",
+        ),
+        (vec![("job_workflow_ref", json!(format!("@{sha}")))], "pinned by the SHA"),
         (vec![("job_workflow_ref", Value::Null)], "`job_workflow_ref` is missing"),
     ] {
         let mut claims = jobs.claims();
@@ -183,6 +199,7 @@ fn another_job_of_github_is_not_the_publisher() {
         vec![("event_name", json!("workflow_dispatch"))],
         vec![("environment", json!("Release"))],
         vec![("job_workflow_ref", json!(format!("corp/flows/.github/workflows/release.yml@{sha}")))],
+        vec![("job_workflow_ref", json!(format!("corp/.github/.github/workflows/release@2.yml@{sha}")))],
         vec![
             ("repository", json!("Acme/Widget")),
             ("workflow_ref", json!(own.replace("acme/widget", "Acme/Widget"))),

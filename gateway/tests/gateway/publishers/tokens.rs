@@ -279,3 +279,34 @@ fn nothing_else_is_exchanged() {
     assert_eq!(fixture.send("GET", TOKENS, None, b"").status, 404);
     assert_eq!(jobs.issuer.asked(), [""; 0], "nobody was asked");
 }
+
+/// Whoever removes a publisher may do so because its repository was taken over.
+#[test]
+fn what_a_publisher_has_staged_goes_with_it() {
+    let jobs = Jobs::new();
+    let fixture = &jobs.fixture;
+    jobs.add("other", &["--claim", "sub=other", "--audience", "other", "--crate", "widget"]);
+    let mut others = jobs.claims();
+    (others["sub"], others["aud"]) = (json!("other"), json!("other"));
+    let others = jobs.ask(&jobs.signed(&others)).json()["token"].as_str().unwrap().to_owned();
+    fixture.publish(&Upload::new("widget", "0.9.0")).assert_ok();
+    let kept = fixture.stage(&others, &Upload::new("widget", "2.0.0"));
+    let token = jobs.staging_token();
+    let uploads = ["1.0.0", "1.0.1"].map(|version| Upload::new("widget", version));
+    let ids = [0, 1].map(|number: usize| fixture.stage(&token, &uploads[number]));
+    let said = run(fixture.folder.path(), &["publisher", "remove", "acme-ci"]);
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), "acme-ci\n");
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("the 2 versions that it had staged are rejected"), "{said}");
+    assert!(!jobs.is_good(&token));
+    for (id, upload) in ids.into_iter().zip(&uploads) {
+        assert_eq!(fixture.state(id), "rejected");
+        fixture.approves(id, upload).assert_refused(409, "is already rejected");
+    }
+    assert_eq!(fixture.state(kept), "staged");
+    fixture.is_as_logged();
+    let entries = fixture.running().store().audit_entries(1, 99).unwrap();
+    let rejected: Vec<_> = entries.iter().filter(|entry| entry.contains(r#""action":"rejected""#)).collect();
+    assert_eq!(rejected.len(), 2);
+    assert!(rejected.iter().all(|entry| entry.contains("acme-ci may not stage any more")), "{rejected:?}");
+}

@@ -120,18 +120,25 @@ fn an_alias_of_a_project_opens_no_token() {
     let sub = format!("[package]\nname = \"sub\"\nversion = \"0.1.0\"\n[workspace]\n{dependency}");
     world.write("work/alpha/sub/Cargo.toml", &sub);
     world.write("work/alpha/sub/src/main.rs", "fn main() {}");
-    for (alias, option) in [
-        (format!("mine = [{inline}]"), "--config"),
-        (format!("theirs = [{inline}, \"fetch\"]"), "--config"),
-        ("other = \"fetch --config=other.toml\"".into(), "--config"),
-        ("other = \"install --path sub\"".into(), "--path"),
-    ] {
-        let name = alias.split(' ').next().unwrap();
-        world.write("work/alpha/.cargo/config.toml", &format!("[alias]\n{alias}\n"));
-        let outcome = world.cargo(&project, [name]).fails();
-        let sets = format!("alpha/.cargo/config.toml sets `alias.{name}: {option}`");
+    let refused = |command: &str, aliases: &str, sets: &str| {
+        world.write("work/alpha/.cargo/config.toml", &format!("[alias]\n{aliases}\n"));
+        let outcome = world.cargo(&project, [command]).fails();
+        let sets = format!("alpha/.cargo/config.toml sets `alias.{sets}`");
         outcome.says(&["the token of `my-reg` was not opened", &sets, "take the alias out of that file"]);
-    }
+    };
+    refused("mine", &format!("mine = [{inline}]"), "mine: --config");
+    refused("theirs", &format!("theirs = [{inline}, \"fetch\"]"), "theirs: --config");
+    // Cargo goes on with the alias that another one begins with, and takes the value from the one before.
+    let value = format!("\"http.proxy='{proxy}'\"");
+    refused("a", &format!("a = [\"b\", {value}]\nb = [\"fetch\", \"--config\"]"), "b: --config");
+    refused("a", "a = \"b\"\nb = \"c other.toml\"\nc = \"fetch --config\"", "c: --config");
+    refused("a", "a = \"b sub\"\nb = \"install --path\"", "b: --path");
+    world.write("home/config.toml", &format!("{own}\n[alias]\nhalf = [\"fetch\", \"--config\"]\n"));
+    refused("a", &format!("a = [\"half\", {value}]"), "a: --config");
+    refused("half", &format!("half = [{value}]"), "half: --config");
+    world.write("home/config.toml", &format!("{own}\n[alias]\nmine = [\"fetch\"]\n"));
+    refused("other", "other = \"fetch --config=other.toml\"", "other: --config");
+    refused("other", "other = \"install --path sub\"", "other: --path");
     assert!(!seen.lock().unwrap().iter().any(|line| line.contains(TOKEN)), "{seen:?}");
     assert!(Seen::on(&world.card).nothing());
     let status = world.yk_cargo(["status"]).directory(&project).succeeds();

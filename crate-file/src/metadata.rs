@@ -272,14 +272,14 @@ fn read<R: Read + Seek>(file: &mut CrateFile<R>, index_url: &str) -> Result<Mani
 }
 
 impl Metadata {
-    /// Refuses dependencies on the registry behind the gateway by one of its own index URLs.
+    /// Refuses dependencies on the registry behind the gateway by one of its own index URLs, which `is_behind` knows.
     ///
     /// # Errors
     /// [`MetadataError::PastTheGateway`].
-    pub fn must_not_depend_on(&self, addresses: &[String]) -> Result<(), MetadataError> {
+    pub fn must_not_depend_on(&self, is_behind: impl Fn(&str) -> bool) -> Result<(), MetadataError> {
         for dependency in &self.dependencies {
             if let Registry::Other(url) = &dependency.registry
-                && addresses.contains(url)
+                && is_behind(url)
             {
                 return Err(MetadataError::PastTheGateway(dependency.name.clone(), url.clone()));
             }

@@ -22,7 +22,7 @@ use libfuzzer_sys::fuzz_target;
 use semver::Version;
 use url::Url;
 
-use index::{RegistryConfig, VersionState};
+use index::{IndexUrls, RegistryConfig, VersionState};
 
 const OTHER: &str = "sparse+https://other.example/index/";
 
@@ -56,7 +56,7 @@ fn index_file(file: &[u8]) {
         (Ok(None), Some(_)) => panic!("a version is not seen"),
         _ => {}
     }
-    for version in index::depending_on(file, &[OTHER.to_owned()]) {
+    for version in index::depending_on(file, &IndexUrls::new([OTHER])) {
         assert!(!version.is_empty() || file.windows(9).any(|part| part == b"\"vers\":\"\""));
     }
 }

@@ -1,5 +1,6 @@
 //! Errors and foreign text, written for a line of the log or of a report.
 
+use std::cmp::Reverse;
 use std::error::Error;
 
 use crate_file::characters::is_hidden;
@@ -26,12 +27,16 @@ pub(crate) fn shortened(mut text: String) -> String {
     text
 }
 
-/// A text without the value of `Authorization`: without what is in it beside the scheme. What is too short to be a secret stays.
+/// A text without the value of `Authorization`, and without what is in it beside the scheme: its words, and the values of its parameters.
+/// What is too short to be a secret stays.
 pub(crate) fn without_secret(text: &str, credential: &str) -> String {
-    match credential.rsplit(' ').next() {
-        Some(secret) if secret.len() >= SHORTEST_SECRET => text.replace(secret, "…"),
-        _ => text.to_owned(),
-    }
+    let whole = [credential.trim()].into_iter();
+    let parts = whole.chain(credential.split(' ')).chain(credential.split([' ', ',', '=', '"', ';', ':']));
+    let is_secret = |part: &&str| part.len() >= SHORTEST_SECRET && !part.eq_ignore_ascii_case("bearer");
+    let mut secrets: Vec<&str> = parts.filter(is_secret).collect();
+    // One can be the beginning of another.
+    secrets.sort_unstable_by_key(|secret| Reverse(secret.len()));
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }
 
 /// Names out of a request and words of others are in some sentences: a terminal must not obey them, nor show anything elsewhere
@@ -56,6 +61,11 @@ mod tests {
     #[test]
     fn a_secret_is_not_repeated() {
         assert_eq!(without_secret("token abcdef is bad", "Bearer abcdef"), "token … is bad");
+        assert_eq!(without_secret("token abcdef is bad", "Bearer abcdef "), "token … is bad");
+        assert_eq!(without_secret("bad <Key k=abcdef, n=1>", " Key k=abcdef, n=1"), "bad <…>");
+        assert_eq!(without_secret("key abcdef, bearer", "Bearer k=\"abcdef\";n=1"), "key …, bearer");
+        assert_eq!(without_secret("abcdefgh", "abcdef, abcdefgh"), "…");
+        assert_eq!(without_secret("bad a:b=c:d", "Bearer a:b=c:d"), "bad …");
         assert_eq!(without_secret("a", "a"), "a");
     }
 }

@@ -234,11 +234,13 @@ impl Given {
     }
 
     fn new(token: Zeroizing<String>, lasts: Lasts, for_all: bool) -> Result<Self, ProviderError> {
+        // Blanks around a field's value are no part of it (RFC 9110, 5.5).
+        let token = token.trim_matches(' ');
         let fits = !token.is_empty() && token.len() <= MAX_CREDENTIAL_BYTES;
         if !fits || !token.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
             return Err(ProviderError::NotACredential);
         }
-        let mut credential = HeaderValue::from_str(&token).map_err(|_| ProviderError::NotACredential)?;
+        let mut credential = HeaderValue::from_str(token).map_err(|_| ProviderError::NotACredential)?;
         credential.set_sensitive(true);
         Ok(Self { credential, lasts, for_all })
     }

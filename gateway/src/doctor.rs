@@ -18,6 +18,7 @@ use crate::causes::{escaped, with_causes};
 use crate::config::{Config, Reads, UpstreamConfig};
 use crate::credential_provider::Lasts;
 use crate::credentials::may_run_providers;
+use crate::index::IndexUrls;
 use crate::inspection::{self, Inspection};
 use crate::keys::{Key, User};
 use crate::store::{Intent, OpenChange, Store, StoreError};
@@ -234,7 +235,7 @@ async fn behind(
         let (revision, contents) = store.present().await?;
         let reader = Reader { user: user.clone(), revision, contents };
         let looking = versions::Looking::new(&remote, reader, store, config.max_crate);
-        findings.extend(looking.at_all(crates, &upstream.addresses()).await?);
+        findings.extend(looking.at_all(crates, &IndexUrls::new(upstream.addresses())).await?);
     }
     Ok(())
 }

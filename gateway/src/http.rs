@@ -39,6 +39,7 @@ use crate::changes::{Changes, Rooms};
 use crate::config::{Owners, Reads};
 use crate::connections::Place;
 use crate::cosigning::Witnesses;
+use crate::index::IndexUrls;
 use crate::limits::Limits;
 use crate::listener::{Service, names_one_host, routed};
 use crate::metrics::Metrics;
@@ -90,7 +91,7 @@ pub(crate) struct App {
     pub(crate) reads: Reads,
     pub(crate) owners: Owners,
     /// Index URLs of the registry behind, on which no manifest may depend.
-    pub(crate) upstream_addresses: Vec<String>,
+    pub(crate) behind: IndexUrls,
     /// The largest crate file, in bytes.
     pub(crate) max_crate: u64,
     /// How many signatures are verified for whom.

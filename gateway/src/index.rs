@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 
+mod index_urls;
 mod lines;
 mod registry_config;
 
 pub use crate_file::index::{Line, path};
 pub(crate) use crate_file::index::{is_path, prefix};
+pub(crate) use index_urls::IndexUrls;
 pub(crate) use lines::{VersionState, depending_on, version_state, without_pubtime};
 pub(crate) use registry_config::{RegistryConfig, folder};
 

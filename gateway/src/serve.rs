@@ -18,6 +18,7 @@ use crate::connections::Connections;
 use crate::cosigning::Witnesses;
 use crate::http::{App, Registry};
 use crate::http_client::AuthoritiesError;
+use crate::index::IndexUrls;
 use crate::limits::Limits;
 use crate::listener::Listener;
 use crate::metrics::Metrics;
@@ -172,7 +173,7 @@ impl Gateway {
             base_url,
             dl,
             index_path,
-            upstream_addresses: config.upstream.map(|upstream| upstream.addresses()).unwrap_or_default(),
+            behind: config.upstream.map(|upstream| IndexUrls::new(upstream.addresses())).unwrap_or_default(),
             staging: StagingRules::new(&config.staging, is_built_in),
             staging_rooms: Rooms::default(),
             reads: config.reads,

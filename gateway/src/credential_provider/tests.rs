@@ -81,7 +81,8 @@ fn what_it_gives_lasts_as_long_as_it_says() {
 fn what_is_no_credential_is_refused() {
     let token =
         |token: &str| gives(&format!(r#""token":{token},"cache":"session","operation_independent":true"#));
-    for bad in [r#""""#, r#""a\nb""#, r#""é""#, r#""\u0000""#] {
+    assert_eq!(token(r#"" Bearer a ""#).unwrap().credential, "Bearer a");
+    for bad in [r#""""#, r#"" ""#, r#""a\nb""#, r#""é""#, r#""\u0000""#] {
         assert!(matches!(token(bad), Err(ProviderError::NotACredential)), "{bad}");
     }
     assert!(matches!(token(&format!("\"{}\"", "x".repeat(5000))), Err(ProviderError::NotACredential)));

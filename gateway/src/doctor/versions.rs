@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::{AT_ONCE, Finding, bad, good, note, the_first};
 use crate::causes::with_causes;
-use crate::index;
+use crate::index::{self, IndexUrls};
 use crate::record;
 use crate::store::{Record, Store, StoreError};
 use crate::upstream::{Reader, Remote, UpstreamError};
@@ -60,11 +60,11 @@ impl<'a> Looking<'a> {
         Self { remote, reader, store, most_crate, at_once: Semaphore::new(AT_ONCE) }
     }
 
-    /// Every crate that was published through the gateway, and these. `addresses` are those of the registry behind.
+    /// Every crate that was published through the gateway, and these. `behind` is the registry behind.
     pub(super) async fn at_all(
         &self,
         crates: &[CrateName],
-        addresses: &[String],
+        behind: &IndexUrls,
     ) -> Result<Vec<Finding>, StoreError> {
         let mut records: BTreeMap<String, Vec<Record>> =
             crates.iter().map(|name| (name.to_string(), Vec::new())).collect();
@@ -72,19 +72,19 @@ impl<'a> Looking<'a> {
             records.entry(record.name.clone()).or_default().push(record);
         }
         let looks = stream::iter(&records)
-            .map(|(name, records)| self.at_crate(name, records, addresses))
+            .map(|(name, records)| self.at_crate(name, records, behind))
             .buffered(AT_ONCE);
         Ok(looks.fold(Seen::default(), async |seen, more| seen.and(more)).await.findings())
     }
 
-    async fn at_crate(&self, name: &str, records: &[Record], addresses: &[String]) -> Seen {
+    async fn at_crate(&self, name: &str, records: &[Record], behind: &IndexUrls) -> Seen {
         let mut seen = Seen { crates: 1, ..Seen::default() };
         let Some(file) = self.index_file(name).await else {
             seen.unread.push(name.to_owned());
             return seen;
         };
         seen.undated.extend(index::without_pubtime(&file).map(|version| format!("{name} {version}")));
-        let past = index::depending_on(&file, addresses);
+        let past = index::depending_on(&file, behind);
         seen.leading_past.extend(past.map(|version| format!("{name} {version}")));
         let look = async |record| (record, self.is_as_signed(&file, record).await);
         let mut looks = pin!(stream::iter(records).map(look).buffered(AT_ONCE));

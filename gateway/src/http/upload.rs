@@ -45,7 +45,7 @@ pub(super) async fn received(
         }
         let packed = file.reopen().map_err(Failure::internal)?;
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
-        metadata.must_not_depend_on(&app.upstream_addresses)?;
+        metadata.must_not_depend_on(|url| app.behind.have(url))?;
         Ok::<_, Failure>(Publication { metadata, file, length, checksum })
     })
     .await

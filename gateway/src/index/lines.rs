@@ -6,7 +6,7 @@ use asymmetric_token::Checksum;
 use semver::Version;
 use serde::Deserialize;
 
-use super::Malformed;
+use super::{IndexUrls, Malformed};
 
 /// A version in an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +71,12 @@ pub(crate) fn version_state(file: &[u8], version: &Version) -> Result<Option<Ver
     if is_whole { Ok(None) } else { Err(malformed()) }
 }
 
-/// The versions in an index file with a dependency on one of these registries, by their index URLs.
-pub(crate) fn depending_on(file: &[u8], registries: &[String]) -> impl Iterator<Item = String> {
+/// The versions in an index file with a dependency on this registry.
+pub(crate) fn depending_on(file: &[u8], registry: &IndexUrls) -> impl Iterator<Item = String> {
     lines(file).filter_map(|line| {
         let DependingLine { vers, deps } = serde_json::from_slice(line).ok()?;
         let mut urls = deps.iter().filter_map(|dependency| dependency.registry.as_deref());
-        let depends = urls.any(|url| registries.iter().any(|one| one == url));
-        depends.then(|| vers.as_deref().unwrap_or("?").to_owned())
+        urls.any(|url| registry.have(url)).then(|| vers.as_deref().unwrap_or("?").to_owned())
     })
 }
 

@@ -90,9 +90,10 @@ const SECRET: &str = "0123456789abcdefSECRET";
 /// What the gateway shows to the registry behind is nobody else's affair, also when that one quotes it.
 #[test]
 fn no_credential_in_the_log_nor_in_an_answer() {
-    let log =
-        log_of_a_quoted_credential(|vault, alice, _| vault.seal(alice, &format!("Bearer {SECRET}")).unwrap());
-    assert!(log.contains("the registry behind refuses our credential"), "{log}");
+    for credential in [format!("Bearer {SECRET}"), format!("Custom key=\"{SECRET}\", n=1")] {
+        let log = log_of_a_quoted_credential(|vault, alice, _| vault.seal(alice, &credential).unwrap());
+        assert!(log.contains("the registry behind refuses our credential"), "{log}");
+    }
 }
 
 /// A provider says it aloud.
@@ -102,7 +103,7 @@ fn no_credential_of_a_provider_in_the_log_nor_in_an_answer() {
     let log = log_of_a_quoted_credential(|vault, alice, folder| {
         let program = folder.join("provider");
         let answer = format!(
-            r#"{{"Ok":{{"kind":"get","token":"Bearer {SECRET}","cache":"never","operation_independent":true}}}}"#
+            r#"{{"Ok":{{"kind":"get","token":"Bearer {SECRET} ","cache":"never","operation_independent":true}}}}"#
         );
         let script = format!(
             "#!/bin/sh\necho '{{\"v\":[1]}}'; read x\nprintf 'I give \\033[2J{SECRET} now\\n' >&2; echo '{answer}'\n"

@@ -332,9 +332,13 @@ fn an_api_elsewhere_gets_no_credential() {
 #[test]
 fn a_dependency_past_the_gateway() {
     let front = Front::new();
-    for direct in
-        [format!("sparse+{}/index/", front.registry.url()), "sparse+https://old.example.org/".to_owned()]
-    {
+    let url = front.registry.url();
+    for direct in [
+        format!("sparse+{url}/index/"),
+        format!("SPARSE+{}/x/..//%69ndex?x", url.replace("127.0.0.1", "u@127.1")),
+        "sparse+https://old.example.org/".to_owned(),
+        "sparse+HTTPS://old.example.org:443".to_owned(),
+    ] {
         let manifest = format!(
             "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n[dependencies]\nserde = {{ version = \"1\", registry-index = \"{direct}\" }}\n"
         );

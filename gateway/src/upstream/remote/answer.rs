@@ -175,27 +175,54 @@ impl Said {
     ///
     /// # Errors
     /// If it says that the change was not made: what older registries said with 200, and `"ok": false`.
-    /// [`RemoteError::Nonsense`] if it is no JSON, which cargo does not take for an answer either: whoever has to log in is
-    /// shown a page with 200.
+    /// [`RemoteError::Nonsense`] if it does not say so clearly, or is no JSON, which cargo does not take for an answer either:
+    /// whoever has to log in is shown a page with 200.
     pub(super) fn of(answer: &[u8], caller: &Caller) -> Result<Self, UpstreamError> {
-        let denied = |detail: String| UpstreamError::denied(StatusCode::UNPROCESSABLE_ENTITY, detail);
-        if let Some(detail) = errors_in(answer, caller) {
-            return Err(denied(detail));
-        }
-        let answer = match answer.trim_ascii() {
+        let nonsense =
+            |how: &str| RemoteError::Nonsense(format!("it reports a change as successful, but {how}"));
+        let body = answer;
+        let answer = match body.trim_ascii() {
             [] => Value::Null,
-            json => serde_json::from_slice(json).map_err(|_| {
-                RemoteError::Nonsense("it reports a change as successful, but not in JSON".to_owned())
-            })?,
+            json => serde_json::from_slice(json).map_err(|_| nonsense("not in JSON"))?,
         };
+        match made(&answer) {
+            Some(true) => {}
+            Some(false) => {
+                let refuses = "the registry behind this gateway says that the change was not made";
+                let detail = words_in(body, caller).unwrap_or_else(|| refuses.to_owned());
+                return Err(UpstreamError::denied(StatusCode::UNPROCESSABLE_ENTITY, detail));
+            }
+            None => return Err(nonsense("not whether it was made").into()),
+        }
         let message = answer.get("msg").and_then(Value::as_str).map(|words| shown(words, caller));
         let message = message.filter(|message| !message.is_empty());
-        if answer.get("ok") == Some(&Value::Bool(false)) {
-            let refuses = "the registry behind this gateway says that the change was not made";
-            return Err(denied(message.unwrap_or_else(|| refuses.to_owned())));
-        }
         let warnings = answer.get("warnings").and_then(Value::as_object);
         Ok(Self { warnings: warnings.map(|warnings| kept_warnings(warnings, caller)), message })
+    }
+}
+
+/// Whether an answer says that the change was made. `None` if that is not clear.
+fn made(answer: &Value) -> Option<bool> {
+    // For cargo every list is one of errors, also an empty one (crates-io 0.40, `ApiErrorList`).
+    if answer.get("errors").is_some_and(Value::is_array) {
+        return Some(false);
+    }
+    let failed = ["errors", "error"].into_iter().filter_map(|name| answer.get(name));
+    let failed = failed.map(|error| match error {
+        Value::Null | Value::Bool(false) => Some(true),
+        Value::Bool(true) => Some(false),
+        Value::String(text) if !text.is_empty() => Some(false),
+        Value::Array(list) if !list.is_empty() => Some(false),
+        Value::Object(object) if !object.is_empty() => Some(false),
+        _ => None,
+    });
+    let done = ["ok", "success"].into_iter().filter_map(|name| answer.get(name));
+    let done = done.map(|done| if done.is_null() { Some(true) } else { done.as_bool() });
+    let all: Vec<_> = failed.chain(done).collect();
+    if all.contains(&Some(false)) {
+        Some(false)
+    } else {
+        all.into_iter().all(|one| one == Some(true)).then_some(true)
     }
 }
 
@@ -236,11 +263,19 @@ pub(super) async fn limited(
 fn words_in(body: &[u8], caller: &Caller) -> Option<String> {
     errors_in(body, caller).or_else(|| {
         let answer: Value = serde_json::from_slice(body).ok()?;
-        let first = answer.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&answer);
-        let words =
-            ["detail", "message", "error", "msg"].into_iter().find_map(|name| first.get(name)?.as_str());
-        words.map(|words| shortened(words, caller)).filter(|words| !words.is_empty())
+        words_of(&answer).map(|words| shortened(words, caller))
     })
+}
+
+/// The first words of a refusal, wherever they are.
+fn words_of(refusal: &Value) -> Option<&str> {
+    const NAMES: [&str; 5] = ["errors", "detail", "message", "error", "msg"];
+    match refusal {
+        Value::String(words) => Some(words.as_str()).filter(|words| !words.is_empty()),
+        Value::Array(list) => list.iter().find_map(words_of),
+        Value::Object(object) => NAMES.into_iter().find_map(|name| words_of(object.get(name)?)),
+        _ => None,
+    }
 }
 
 /// `{"errors":[{"detail":…}]}`, shortened.

@@ -148,7 +148,7 @@ fn findings_are_broken_between_words_too() {
     let rows: Vec<_> = shown.lines().map(str::trim_end).collect();
     let is_short =
         |row: &&str| row.chars().count() <= 60 || row.contains("next: ") || row.contains("sparse+");
-    assert!(rows.iter().all(|row| is_short(row)), "{shown}");
+    assert!(rows.iter().all(is_short), "{shown}");
     let pin = rows.iter().position(|row| row.contains(" PIN: ")).unwrap();
     assert!(rows[pin + 1].starts_with("         ") && !rows[pin + 1].contains("next: "), "{shown}");
     let asks =

@@ -227,6 +227,12 @@ fn what_is_no_folder_is_moved_away_as_told() {
         let hint = hint.unwrap_or_else(|| panic!("{refused:#?}"));
         assert!(can("sh", &["-c", hint]) && fs::symlink_metadata(&folder).is_err(), "{hint}");
     }
+    // What is the system's is not moved.
+    for command in [&["status"][..], &["enroll", NAME, "--yes"]] {
+        let refused = world.yk_cargo(command).env("CARGO_HOME", "/dev/null").fails();
+        refused.says(&["hint: /dev/null is not a folder: set CARGO_HOME to one"]);
+        assert!(!refused.stderr.contains("mv "), "{refused:#?}");
+    }
     assert!(!Seen::on(&world.card).changed_anything());
     world.yk_cargo(["enroll", NAME, "--yes"]).succeeds();
 }

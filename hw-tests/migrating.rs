@@ -92,6 +92,20 @@ fn every_token_is_sealed_and_gone() {
     assert!(sealed.text("home/credentials.toml").contains(TOKEN), "to undo this");
 }
 
+/// A person's comments are the person's.
+#[test]
+fn a_token_that_remains_in_a_comment_is_told_of() {
+    let comment = format!("#token = \"{TOKEN}\"\n");
+    let sealed = Sealed::in_clear(&(comment.clone() + &of(NAME, TOKEN)));
+    let done = sealed.migrates(&["--all", "--yes"]);
+    done.says(&[
+        "credentials.toml still has this token elsewhere, perhaps in a comment: remove it there, too",
+    ]);
+    assert_eq!(sealed.text("home/credentials.toml"), comment + "[registries.my-reg]\n");
+    let clean = Sealed::in_clear(&of(NAME, TOKEN)).migrates(&["--all", "--yes"]);
+    assert!(!clean.stderr.contains("elsewhere"), "{clean:#?}");
+}
+
 /// Cargo reads `credentials` and not `credentials.toml` then. The same token goes wherever it lies, another one stays.
 #[test]
 fn two_credentials_files() {

@@ -471,8 +471,17 @@ impl Error {
             Self::Io { source, path, .. }
                 if matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) =>
             {
-                let folder = path.ancestors().find(|folder| fs::symlink_metadata(folder).is_ok());
-                format!("move what is there away: {}", moving_away(folder.unwrap_or(path)))
+                let found = path.ancestors().find_map(|at| Some((at, fs::symlink_metadata(at).ok()?.file_type())));
+                match found {
+                    // A device is the system's, and a pipe or a socket somebody's who uses it.
+                    Some((there, kind)) if !kind.is_file() && !kind.is_dir() && !kind.is_symlink() => {
+                        format!("{} is not a folder: set CARGO_HOME to one", shell_word(there))
+                    }
+                    found => {
+                        let there = found.map_or(path.as_path(), |(there, _)| there);
+                        format!("move what is there away: {}", moving_away(there))
+                    }
+                }
             }
             Self::Io { .. } => "check that the file and its folder belong to you".into(),
             Self::Locked { path } => format!(

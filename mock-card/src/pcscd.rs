@@ -30,6 +30,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 pub use controls::{Condition, ControlError};
 
@@ -363,13 +365,20 @@ fn require_distinct(readers: &[Reader]) -> Result<(), StartError> {
     Ok(())
 }
 
+/// A pipe that nobody reads is refused, and not waited for.
 fn open_trace(path: &Path) -> Result<File, StartError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| StartError::file(path, error))
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NXIO) => io::Error::other("nobody reads what is written there"),
+        _ => error,
+    });
+    let file = file.map_err(|error| StartError::file(path, error))?;
+    // Whoever reads slowly loses nothing.
+    let waiting = fcntl_getfl(&file).and_then(|flags| fcntl_setfl(&file, flags - OFlags::NONBLOCK));
+    waiting.map_err(|error| StartError::file(path, error.into()))?;
+    Ok(file)
 }
 
 /// Writes a file that no other user can read. It is either written as a whole or stays as it was.

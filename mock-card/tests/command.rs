@@ -357,6 +357,25 @@ fn exec_passes_sigterm_on() {
     assert_eq!(child.wait().unwrap().code(), Some(9));
 }
 
+/// Opened as a file is, it would be waited for, and SIGTERM with it.
+#[test]
+fn a_trace_into_a_pipe_wants_a_reader() {
+    let folder = folder();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = exec(&["--trace", path(&pipe)], "true");
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains(&format!("{}: nobody reads what is written there", pipe.display())), "{said}");
+    // Open for both, it is opened at once.
+    let reader = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let called = exec(&["--trace", path(&pipe)], "opensc-tool -s 00:A4:04:00:05:A0:00:00:03:08");
+    assert!(called.status.success(), "{called:?}");
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).unwrap();
+    assert!(line.starts_with('{'), "{line}");
+}
+
 #[test]
 fn the_trace_is_private_and_tells_no_secrets() {
     let folder = folder();

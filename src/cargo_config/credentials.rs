@@ -107,7 +107,7 @@ impl ClearToken {
     /// # Errors
     /// [`Error::Changed`] if another token is there by now, [`Error::NotOurs`], and what cannot be written. The file is
     /// as it was then.
-    pub fn remove(&self) -> Result<(), Error> {
+    pub fn remove(&self) -> Result<Rest, Error> {
         self.can_be_removed()?;
         let changed = || Error::Changed { file: self.file.clone() };
         let text = read(&self.file)?;
@@ -119,8 +119,18 @@ impl ClearToken {
         if value_at(parse(&self.file, &rest)?.as_item(), &self.keys).is_some() {
             return Err(changed());
         }
-        replace(&self.file, &rest)
+        replace(&self.file, &rest)?;
+        Ok(if rest.contains(self.token.as_str()) { Rest::HasIt } else { Rest::Clean })
     }
+}
+
+/// What a token was removed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The token is nowhere in it.
+    Clean,
+    /// The same text is in it elsewhere: in a comment, or as the value of another key.
+    HasIt,
 }
 
 impl fmt::Debug for ClearToken {

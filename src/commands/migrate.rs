@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::card::access;
 use crate::cargo_config::ConfiguredRegistry;
-use crate::cargo_config::credentials::ClearToken;
+use crate::cargo_config::credentials::{ClearToken, Rest};
 use crate::commands::arguments::serial;
 use crate::commands::candidates;
 use crate::commands::configure::{self, Choice};
@@ -130,9 +130,17 @@ fn migrate(moving: &Move, sealer: &Sealer<'_>) -> Result<(), Error> {
     };
     see_that_it_opens(&sealed, moving, sealer)?;
     configure::provider(&moving.registry, Choice::Write, sealer.context, ui)?;
-    for copy in &moving.copies {
-        copy.remove()?;
+    let mut copies = moving.copies.iter().peekable();
+    while let Some(copy) = copies.next() {
+        let rest = copy.remove()?;
         ui.say(format_args!("removed the token of `{}` from {}", moving.name(), shown_file(copy)));
+        // Where there are more in the same file, the last one tells.
+        if rest == Rest::HasIt && copies.peek().is_none_or(|next| next.file != copy.file) {
+            ui.warn(format_args!(
+                "{} still has this token elsewhere, perhaps in a comment: remove it there, too",
+                shown_file(copy)
+            ));
+        }
     }
     Ok(())
 }

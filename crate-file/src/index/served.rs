@@ -107,9 +107,20 @@ fn compare(
     same("features", &features(found)?, &sorted_features(&signed.features))?;
     // Cargo does without these where an index leaves them out; where it has them, they have to be right.
     for (field, value) in [("links", &signed.links), ("rust_version", &signed.rust_version)] {
-        if let Some(said) = found.get(field) {
-            same(field, &said.as_str(), &value.as_deref())?;
+        let signed = Value::from(value.as_deref());
+        if let Some(said) = found.get(field).filter(|said| **said != signed) {
+            return Err(mismatch(field, shown_json(said), shown_json(&signed)));
         }
+    }
+    // Only the index says these, and cargo takes no line where they are of another type.
+    match found.get("yanked") {
+        None | Some(Value::Null | Value::Bool(_)) => {}
+        Some(yanked) => return Err(mismatch("yanked", shown_json(yanked), "true or false".to_owned())),
+    }
+    match found.get("pubtime") {
+        None | Some(Value::Null) => {}
+        Some(time) if time.as_str().is_some_and(is_pubtime) => {}
+        Some(time) => return Err(mismatch("pubtime", shown_json(time), "a time in UTC".to_owned())),
     }
     // Cargo skips lines of a later version, or reads them in another way.
     match found.get("v") {
@@ -117,6 +128,28 @@ fn compare(
         Some(version) if matches!(version.as_u64(), Some(1 | 2)) => Ok(()),
         Some(version) => Err(mismatch("v", shown_json(version), "1 or 2".to_owned())),
     }
+}
+
+/// Whether cargo can read a time of publishing, as `2026-02-28T12:00:00Z` (Cargo book, "Registry Index").
+fn is_pubtime(text: &str) -> bool {
+    const SHAPE: &[u8; 20] = b"0000-00-00T00:00:00Z";
+    let fits = |(byte, shape): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
+    if text.len() != SHAPE.len() || !text.as_bytes().iter().zip(SHAPE).all(fits) {
+        return false;
+    }
+    let number = |from: usize, to: usize| text[from..to].parse::<u32>().unwrap_or(u32::MAX);
+    let (year, month) = (number(0, 4), number(5, 7));
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    };
+    (1..=12).contains(&month)
+        && (1..=days).contains(&number(8, 10))
+        && number(11, 13) < 24
+        && number(14, 16) < 60
+        && number(17, 19) <= 60
 }
 
 fn same<T: PartialEq + Debug>(field: &str, found: &T, signed: &T) -> Result<(), Mismatch> {
@@ -145,8 +178,8 @@ fn same_dependencies(found: &Map<String, Value>, signed: &Metadata, index_url: &
 /// A dependency of a line; `None` if it is none, or one that a published crate cannot have.
 fn dependency(item: &Value, index_url: &str) -> Option<Dependency> {
     let fields = item.as_object()?;
-    let is_set = |name: &&str| !matches!(fields.get(*name), None | Some(Value::Null | Value::Bool(false)));
-    if ["artifact", "bindep_target", "lib"].iter().any(is_set) {
+    let is_set = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null());
+    if ["artifact", "bindep_target"].iter().any(is_set) {
         return None;
     }
     let text = |name| match fields.get(name) {
@@ -157,6 +190,11 @@ fn dependency(item: &Value, index_url: &str) -> Option<Dependency> {
         None | Some(Value::Null) => Some(absent),
         Some(value) => value.as_bool(),
     };
+    // Whether it is public does not matter to a build, and a crate from a registry has no libraries of binaries.
+    let (_is_public, is_library) = (flag("public", false)?, flag("lib", false)?);
+    if is_library {
+        return None;
+    }
     let name = text("name")??;
     let package = text("package")?;
     Some(normal(Dependency {
@@ -312,7 +350,9 @@ mod tests {
             line["deps"][1]["registry"] = URL.into();
             line["deps"][1]["target"] = "cfg(target_os=\"linux\")".into();
             line["deps"].as_array_mut().unwrap().reverse();
-            line["pubtime"] = "2026".into();
+            line["pubtime"] = "2028-02-29T23:59:60Z".into();
+            line["deps"][0]["public"] = true.into();
+            line["deps"][1]["lib"] = false.into();
         };
         assert!(changed(other_spellings).is_ok());
     }
@@ -330,6 +370,35 @@ mod tests {
         mismatch("cksum", &|line| line["cksum"] = "00".into());
         mismatch("links", &|line| line["links"] = Value::Null);
         mismatch("rust_version", &|line| line["rust_version"] = "1.91".into());
+        for wrong in [json!(true), json!({}), json!(5), json!(["1.90"])] {
+            mismatch("rust_version", &|line| line["rust_version"] = wrong.clone());
+            mismatch("links", &|line| line["links"] = wrong.clone());
+        }
+        let without = Metadata { links: None, rust_version: None, ..metadata() };
+        for field in ["links", "rust_version"] {
+            let (mut line, other) = (line(), if field == "links" { "rust_version" } else { "links" });
+            line[other] = Value::Null;
+            line[field] = 5.into();
+            let file = line.to_string();
+            let Err(NotServed::Mismatch(mismatch)) = served(file.as_bytes(), &without, CHECKSUM, URL) else {
+                panic!("{field}: not noticed");
+            };
+            assert_eq!((mismatch.field.as_str(), mismatch.found.as_str()), (field, "5"));
+        }
+        mismatch("yanked", &|line| line["yanked"] = "x".into());
+        mismatch("yanked", &|line| line["yanked"] = 1.into());
+        for wrong in [
+            "2026",
+            "garbage",
+            "2026-02-29T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00+0",
+            "2026-01-01t00:00:00Z",
+        ] {
+            mismatch("pubtime", &|line| line["pubtime"] = wrong.into());
+        }
+        mismatch("pubtime", &|line| line["pubtime"] = 5.into());
         mismatch("v", &|line| line["v"] = 3.into());
         mismatch("features", &|line| line["features"]["h"] = json!([]));
         mismatch("features", &|line| line["features2"] = json!({}));
@@ -353,7 +422,10 @@ mod tests {
             ("registry", Value::Null),
             ("registry", json!("sparse+https://evil.example/")),
             ("artifact", json!(["bin"])),
+            ("artifact", json!(false)),
             ("lib", json!(true)),
+            ("lib", json!("x")),
+            ("public", json!("x")),
         ] {
             mismatch("deps", &|line| line["deps"][0][field] = value.clone());
         }

@@ -84,7 +84,10 @@ fn the_second_approval_publishes_and_the_consumer_wants_both() {
     let world = company.world();
     let app = company.staged.consumer("gamma");
     company.add_approver("alice");
-    company.as_bob(&APPROVE).fails().says(&["the registry does not let you approve gamma 0.1.0"]);
+    company
+        .as_bob(&APPROVE)
+        .fails()
+        .says(&["gamma 0.1.0 is not staged at `my-reg`, or it does not concern you"]);
     company.add_approver("bob");
 
     let first = world.yk_cargo(APPROVE).succeeds().stdout;

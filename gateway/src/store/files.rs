@@ -5,12 +5,17 @@ use std::ffi::OsStr;
 use std::fs::{self, FileType, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use semver::Version;
 use tempfile::NamedTempFile;
 
 use super::{ServeLock, Store, StoreError};
 use crate::private;
+
+/// How long a program may take to run that a server has begun to start.
+const STARTING: Duration = Duration::from_millis(500);
 
 /// The folder of crate files, with a folder for each crate.
 pub(super) const CRATES: &str = "crates";
@@ -83,14 +88,19 @@ pub(super) fn write_private(path: &Path, contents: &[u8]) -> Result<(), StoreErr
     sync_folder(folder)
 }
 
-/// Takes the lock of the one server.
+/// Takes the lock of the one server. A server that has just ended may have begun to start a program, which has the lock until it runs:
+/// that is waited for.
 pub(super) fn lock(folder: &Path) -> Result<ServeLock, StoreError> {
     let path = folder.join("serve.lock");
     let file = private::file().create(true).truncate(false).open(&path).map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(ServeLock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Served { path: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+    let until = Instant::now() + STARTING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(ServeLock { _file: file }),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(STARTING / 50),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Served { path: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
+        }
     }
 }
 

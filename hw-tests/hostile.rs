@@ -216,6 +216,8 @@ fn what_is_no_request() {
         ("{}".to_owned(), "cannot understand cargo's request"),
         (format!(r#"{{"v":2,{registry},"kind":"get","operation":"read"}}"#), "version 2 of the protocol"),
         (format!(r#"{{"v":1,{registry},"kind":"get","operation":"publish"}}"#), "cannot understand"),
+        (format!(r#"{{"v":1,{registry},"kind":"get","operation":0}}"#), "`operation` is not text"),
+        (format!(r#"{{"v":1,{registry},"kind":0,"operation":"read"}}"#), "`kind` is not text"),
         (format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20)), "not JSON"),
     ] {
         let answer = world.provider(&request).succeeds().answer();

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use asymmetric_token::Mutation;
 use cargo_credential::{CredentialRequest, Operation, PROTOCOL_VERSION_1};
 use serde::Deserialize as _;
+use serde::de::Error as _;
 use serde_json::Value;
 
 /// Reads a line.
@@ -17,6 +18,12 @@ pub(super) fn json(line: &[u8]) -> Result<Value, Error> {
 
 /// What cargo asks for, in the one version of the protocol that there is.
 pub(super) fn read(value: &Value) -> Result<CredentialRequest<'_>, Error> {
+    // Serde would take a number for the name that has this place in the list.
+    for tag in ["kind", "operation"] {
+        if value.get(tag).is_some_and(|name| !name.is_string()) {
+            return Err(Error::NotUnderstood(serde_json::Error::custom(format!("`{tag}` is not text"))));
+        }
+    }
     let request = CredentialRequest::deserialize(value).map_err(Error::NotUnderstood)?;
     if request.v == PROTOCOL_VERSION_1 { Ok(request) } else { Err(Error::Version(request.v)) }
 }

@@ -68,7 +68,7 @@ fn what_is_no_request_is_said_to_be_none() {
     let registry = format!(r#""registry":{{"index-url":"{}"}}"#, world.gateway.index_url());
     for (request, text) in [
         ("text".to_owned(), "not JSON"),
-        ("{}".to_owned(), "not understood"),
+        ("{}".to_owned(), "cannot understand"),
         (format!(r#"{{"v":2,{registry},"kind":"get","operation":"read"}}"#), "version 2 of the protocol"),
         (
             format!(r#"{{"v":1,{registry},"kind":"get","operation":"yank","name":"../x","vers":"0.1.0"}}"#),

@@ -72,7 +72,7 @@ fn what_is_no_request_is_said_to_be_none() {
         (format!(r#"{{"v":2,{registry},"kind":"get","operation":"read"}}"#), "version 2 of the protocol"),
         (
             format!(r#"{{"v":1,{registry},"kind":"get","operation":"yank","name":"../x","vers":"0.1.0"}}"#),
-            "no crate",
+            "not a crate",
         ),
         (
             format!(r#"{{"v":1,{registry},"kind":"get","operation":"read","args":["--slot","9c"]}}"#),

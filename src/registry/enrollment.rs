@@ -178,9 +178,7 @@ impl<'a> Registration<'a> {
 
     /// With the sentence that cargo would show.
     fn refused(answer: &Answer) -> Error {
-        let status = answer.status;
-        let words = |detail: String| format!("it says\n{}", quoted(&detail));
-        Error::Refused { status, detail: answer.detail().map_or_else(|| format!("status {status}"), words) }
+        Error::Refused { status: answer.status, detail: answer.why_refused() }
     }
 }
 

@@ -14,7 +14,7 @@ use ureq::http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE, HeaderMap, L
 use ureq::tls::TlsConfig;
 
 use super::network::{self, Network};
-use crate::text::escape;
+use crate::text::{escape, quoted};
 
 /// A `config.json` has a few hundred bytes.
 const LONGEST_BODY: u64 = 64 << 10;
@@ -53,6 +53,12 @@ impl Answer {
     pub fn detail(&self) -> Option<String> {
         let value = strict_json::parse(std::str::from_utf8(&self.body).ok()?).ok()?;
         value["errors"][0]["detail"].as_str().map(str::to_owned)
+    }
+
+    /// The same, safe to show; where the registry says nothing, its status.
+    pub(super) fn why_refused(&self) -> String {
+        let words = |detail: String| format!("it says\n{}", quoted(&detail));
+        self.detail().map_or_else(|| format!("status {}", self.status), words)
     }
 }
 

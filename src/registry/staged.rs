@@ -16,7 +16,7 @@ use super::http::{self, Answer, Client};
 use super::network::Network;
 use crate::cargo_config;
 use crate::settings::Settings;
-use crate::text::{escape, quoted};
+use crate::text::escape;
 
 /// The longest list that is read, in bytes, and the most versions of one.
 const LONGEST_LIST: u64 = 4 << 20;
@@ -411,9 +411,7 @@ fn strict(answer: &Answer) -> Option<Value> {
 
 /// With the sentence that cargo would show.
 fn refused(answer: &Answer) -> Error {
-    let status = answer.status;
-    let words = |detail: String| format!("it says\n{}", quoted(&detail));
-    Error::Refused { status, detail: answer.detail().map_or_else(|| format!("status {status}"), words) }
+    Error::Refused { status: answer.status, detail: answer.why_refused() }
 }
 
 /// Why a registry did not do what it was asked for with a staged version.

@@ -97,7 +97,7 @@ impl World {
             let texts = [
                 "[y/N] ",
                 "[Y/n] ",
-                "Type yes to continue: ",
+                "Type yes to go on: ",
                 "Token of `crates-io`: ",
                 "left): ",
                 "Invite code: ",
@@ -112,7 +112,7 @@ impl World {
             shown += &before;
             let answer = match found.as_str() {
                 "[y/N] " | "[Y/n] " => "y",
-                "Type yes to continue: " => "yes",
+                "Type yes to go on: " => "yes",
                 "Token of `crates-io`: " => TOKEN,
                 "left): " => PIN,
                 "Invite code: " => &code,

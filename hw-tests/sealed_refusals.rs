@@ -417,12 +417,12 @@ fn at_a_terminal() {
     session.send_line("y").unwrap();
     expect(&mut session, &["DONE"]);
     let mut session = sealed.world.at_a_terminal("yk-cargo unseal my-reg >printed; echo STATUS $?");
-    expect(&mut session, &["Print the token of `my-reg` in plain text? Type yes to continue: "]);
+    expect(&mut session, &["Print the token of `my-reg` in plain text? Type yes to go on: "]);
     session.send_line("y").unwrap();
     expect(&mut session, &["nothing was changed", "STATUS 1"]);
     sealed.world.card.power_off();
     let mut session = sealed.world.at_a_terminal("yk-cargo unseal my-reg >printed; echo STATUS $?");
-    expect(&mut session, &["Type yes to continue: "]);
+    expect(&mut session, &["Type yes to go on: "]);
     session.send_line("yes").unwrap();
     expect(&mut session, &["opening the token of `my-reg` to print it", "PIN of YubiKey 12345678"]);
     session.send_line(PIN).unwrap();

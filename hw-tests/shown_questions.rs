@@ -87,7 +87,7 @@ fn the_last_try() {
             line: started.line(),
             started,
             before: &[],
-            prompt: "Use it? Type yes to continue: ",
+            prompt: "Use it? Type yes to go on: ",
             hides: false,
             answers: &[("no", "it was not spent")],
         };
@@ -104,7 +104,7 @@ fn the_last_try() {
 #[test]
 fn a_logout() {
     let line = format!("cargo -q logout --registry {NAME}");
-    let question = Question::directly(&line, "Type yes to continue: ");
+    let question = Question::directly(&line, "Type yes to go on: ");
     Question { started: Started::ByCargo, ..question }.survives(World::enrolled);
 }
 

@@ -70,7 +70,7 @@ fn the_last_try_needs_a_typed_yes() {
     let world = World::enrolled().forgets_its_pin();
     world.card.set_pin_tries(1);
     let question =
-        "One try is left before the PIV PIN of YubiKey 12345678 is blocked. Use it? Type yes to continue: ";
+        "One try is left before the PIV PIN of YubiKey 12345678 is blocked. Use it? Type yes to go on: ";
     let mut session = world.at_a_terminal(YANK);
     expect(&mut session, &[question]);
     session.send_line("y").unwrap();
@@ -188,12 +188,12 @@ fn enroll_asks_before_it_does_anything() {
 fn logout_takes_a_typed_yes() {
     let world = World::enrolled();
     let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
-    expect(&mut session, &["Remove the enrollment for sparse+http://", "Type yes to continue: "]);
+    expect(&mut session, &["Remove the enrollment for sparse+http://", "Type yes to go on: "]);
     session.send_line("no").unwrap();
     expect(&mut session, &["nothing was changed", "FAILED"]);
     assert_eq!(world.registry().cards.len(), 1);
     let mut session = world.at_a_terminal("cargo logout --registry my-reg && echo DONE || echo FAILED");
-    expect(&mut session, &["Type yes to continue: "]);
+    expect(&mut session, &["Type yes to go on: "]);
     session.send_line("yes").unwrap();
     expect(&mut session, &["the publish key stays in slot 83 of YubiKey 12345678", "DONE"]);
     world.yk_cargo(["list"]).succeeds().says(&["nothing is enrolled yet"]);

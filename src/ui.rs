@@ -202,7 +202,7 @@ impl Ui {
     /// # Errors
     /// [`AskError`].
     pub fn typed_yes(&self, question: &str, deadline: Duration) -> Result<bool, AskError> {
-        Ok(self.ask(&format!("{question} Type yes to continue: "), deadline)?.trim() == "yes")
+        Ok(self.ask(&format!("{question} Type yes to go on: "), deadline)?.trim() == "yes")
     }
 
     /// Asks for one of several things, by number.

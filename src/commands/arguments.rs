@@ -10,7 +10,7 @@ use crate::piv::{Serial, Slot};
 /// What `enroll` and `seal` may be told about card, registry and cargo.
 #[derive(Debug, Args)]
 pub struct Setup {
-    /// A program that prints the management key in hexadecimal; split at spaces, and run without a shell.
+    /// A program that prints the management key in hexadecimal; split at spaces outside double quotes, and run without a shell.
     #[arg(long, value_name = "COMMAND")]
     pub management_key_command: Option<String>,
     /// Allow a registry without TLS that is not on this computer.

@@ -50,7 +50,7 @@ pub struct Migrate {
     /// Make a key even if the card still has its default PIN.
     #[arg(long)]
     pub allow_default_pin: bool,
-    /// A program that prints the management key in hexadecimal; split at spaces, and run without a shell.
+    /// A program that prints the management key in hexadecimal; split at spaces outside double quotes, and run without a shell.
     #[arg(long, value_name = "COMMAND")]
     pub management_key_command: Option<String>,
 }

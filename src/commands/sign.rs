@@ -44,7 +44,7 @@ pub struct Sign {
     /// Compare with a git repository, file for file, at the commit that the crate file names.
     #[arg(long, value_name = "DIR")]
     pub source: Option<PathBuf>,
-    /// The cargo that packaged the crate, split at spaces: it makes Cargo.toml again from the one in git.
+    /// The cargo that packaged the crate, split at spaces outside double quotes: it makes Cargo.toml again from the one in git.
     #[arg(long, value_name = "PROGRAM", requires = "source")]
     pub cargo: Option<String>,
     /// Sign what the registry serves without comparing it with anything, and without asking.

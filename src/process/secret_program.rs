@@ -1,6 +1,6 @@
 //! A program that prints a secret: the PIN command, and the command for the management key.
 //!
-//! It is split at blanks and run without a shell. The first line of its standard output is the secret; a status other
+//! It is split into words and run without a shell. The first line of its standard output is the secret; a status other
 //! than zero means that it declined. A line and an exit are enough: a child that it leaves behind, with the same standard
 //! output open, is not waited for.
 
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::child::Owned;
+use super::words;
 
 /// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
 const LONGEST_LINE: usize = 256;
@@ -47,7 +48,7 @@ impl fmt::Display for Secret {
 pub struct SecretProgram<'a> {
     /// What it prints.
     pub prints: Secret,
-    /// The program and its arguments, separated by blanks.
+    /// The program and its arguments, separated by blanks; one that has blanks stands in double quotes.
     pub command: &'a str,
     /// Further environment variables, none of them secret.
     pub variables: &'a [(&'a str, String)],
@@ -61,12 +62,12 @@ impl SecretProgram<'_> {
     pub fn first_line(&self, deadline: Duration) -> Result<Zeroizing<String>, Error> {
         let secret = self.prints;
         let until = Instant::now() + deadline;
-        let mut words = self.command.split_whitespace();
+        let mut words = words(self.command).into_iter();
         let name = words.next().ok_or(Error::Empty { program: secret })?;
-        let mut command = Command::new(name);
+        let mut command = Command::new(&name);
         command.args(words).envs(self.variables.iter().map(|(name, value)| (name, value)));
         let child = Owned::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
-            .map_err(|source| Error::Start { program: secret, name: name.to_owned(), source })?;
+            .map_err(|source| Error::Start { program: secret, name, source })?;
         let too_late = || Error::TooLate { program: secret, limit: deadline };
         let pieces = begin_reading(child.child().stdout.take());
         let mut line = Zeroizing::new(Vec::with_capacity(2 * LONGEST_LINE));

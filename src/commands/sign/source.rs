@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::git::{Commit, Contents};
 use crate::folder;
-use crate::process::bounded;
+use crate::process::{bounded, words};
 use crate::text::{escape, quoted};
 
 const VCS_INFO: &str = ".cargo_vcs_info.json";
@@ -188,11 +188,11 @@ fn normalised(
     let io = |error: io::Error| error.to_string();
     let tree = work.join("tree");
     lay_out(commit, contents, &tree).map_err(io)?;
-    let mut words = cargo.split_whitespace();
-    let program = words.next().ok_or("--cargo names no program")?;
+    let words = words(cargo);
+    let (program, arguments) = words.split_first().ok_or("--cargo names no program")?;
     let package_with = |more: &[&str]| {
         let mut command = Command::new(program);
-        command.args(words.clone()).current_dir(work);
+        command.args(arguments).current_dir(work);
         command.args(["package", "--quiet", "--no-verify", "--offline", "--allow-dirty"]).args(more);
         command.arg("--manifest-path").arg(tree.join(at(package, MANIFEST)));
         command.arg("--target-dir").arg(work.join("target"));

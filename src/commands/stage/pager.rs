@@ -5,29 +5,22 @@ use std::process::{Command, Stdio};
 
 use crate::commands::print;
 use crate::error::Error;
-use crate::text::tame;
+use crate::process::words;
+use crate::text::{fitted, tame};
 
 /// What `less` does unless the person has told it otherwise: it ends by itself where all fits, and leaves the text there.
 const LESS: &str = "FX";
 
 /// How many columns the terminal has that stdout leads to; `None` if it leads to none.
 pub(super) fn columns() -> Option<usize> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    #[cfg(unix)]
-    if let Ok(size) = rustix::termios::tcgetwinsize(io::stdout())
-        && size.ws_col > 0
-    {
-        return Some(usize::from(size.ws_col));
-    }
-    Some(80)
+    let is_terminal = io::stdout().is_terminal();
+    fitted::columns(io::stdout()).or(is_terminal.then_some(80))
 }
 
-/// Shows a text. The pager is `PAGER`, split at blanks and run without a shell, or else `less`.
+/// Shows a text. The pager is `PAGER`, split into words and run without a shell, or else `less`.
 pub(super) fn show(text: &str, may_page: bool) -> Result<(), Error> {
     let named = std::env::var("PAGER").ok();
-    let words: Vec<_> = named.as_deref().unwrap_or("less").split_whitespace().collect();
+    let words = words(named.as_deref().unwrap_or("less"));
     let Some((program, arguments)) = words.split_first().filter(|_| may_page && columns().is_some()) else {
         return print(text.trim_end());
     };

@@ -45,6 +45,7 @@ mod real_key;
 mod refusals;
 mod replacing;
 mod rotating;
+mod run;
 mod sealed;
 mod sealed_refusals;
 mod sealed_shown;

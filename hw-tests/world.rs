@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::Command;
 
 use mock_card::{Builder, MockCard};
 use registry_gateway::challenge::Challenges;
@@ -14,6 +13,8 @@ use registry_gateway::keys::{NewKey, Role};
 use registry_gateway::{Config, Gateway, Running};
 use tempfile::TempDir;
 use yk_cargo::enrollment::{Enrollments, Registry};
+
+pub(crate) use crate::run::{Outcome, Run};
 
 /// The card's PIN; not the default one, which `enroll` refuses.
 pub(crate) const PIN: &str = "654321";
@@ -250,7 +251,7 @@ impl Computer {
         command.args(["--kill-after=5", LIMIT, "setsid", "--wait", program]).args(arguments);
         self.environment(&mut command);
         command.current_dir(self.path("work"));
-        Run { command, input: String::new(), keep_stdin_open: false }
+        Run::new(command)
     }
 
     /// Everything a child may know, and nothing else.
@@ -265,151 +266,5 @@ impl Computer {
             .env("CARGO_TARGET_DIR", self.path("target"))
             .env("TERM", "xterm")
             .envs(self.card.iter().map(|(name, value)| (name, value)));
-    }
-}
-
-/// A child to be run.
-pub(crate) struct Run {
-    command: Command,
-    input: String,
-    keep_stdin_open: bool,
-}
-
-impl Run {
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    pub(crate) fn without(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
-        self
-    }
-
-    pub(crate) fn directory(mut self, directory: impl AsRef<Path>) -> Self {
-        self.command.current_dir(directory);
-        self
-    }
-
-    pub(crate) fn input(mut self, input: &str) -> Self {
-        self.input = input.to_owned();
-        self
-    }
-
-    /// As cargo has it: until the program has answered, its input does not end.
-    pub(crate) fn stays_open(mut self) -> Self {
-        self.keep_stdin_open = true;
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn succeeds(self) -> Outcome {
-        let outcome = self.ends();
-        assert!(outcome.status.success(), "{outcome:#?}");
-        outcome
-    }
-
-    #[track_caller]
-    pub(crate) fn fails(self) -> Outcome {
-        let outcome = self.ends();
-        assert!(!outcome.status.success(), "{outcome:#?}");
-        assert_ne!(outcome.status.code(), Some(124), "it had to be stopped: {outcome:#?}");
-        outcome
-    }
-
-    /// A child whose input stays in the caller's hand.
-    pub(crate) fn starts(mut self) -> std::process::Child {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap();
-        child.stdin.as_mut().unwrap().write_all(self.input.as_bytes()).unwrap();
-        child
-    }
-
-    /// A child that has said this, and was not waited for any longer. It may print no more than a pipe holds.
-    #[track_caller]
-    pub(crate) fn until_it_says(self, text: &str) -> Speaking {
-        let mut child = self.starts();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.contains(text) {
-            assert!(stderr.read_line(&mut said).unwrap() > 0, "no {text:?} in {said}");
-        }
-        Speaking { child, stderr, said }
-    }
-
-    pub(crate) fn ends(mut self) -> Outcome {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap();
-        let mut stdin = child.stdin.take();
-        // A child that does not read its input is no failure of the test.
-        let _ = stdin.as_mut().unwrap().write_all(self.input.as_bytes());
-        if !self.keep_stdin_open {
-            stdin = None;
-        }
-        let mut errors = child.stderr.take().unwrap();
-        let errors = std::thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).map(|_| text)
-        });
-        let mut stdout = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        let outcome =
-            Outcome { status: child.wait().unwrap(), stdout, stderr: errors.join().unwrap().unwrap() };
-        drop(stdin);
-        outcome
-    }
-}
-
-/// A child that goes on.
-pub(crate) struct Speaking {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    /// What it has said up to the line that was waited for.
-    pub(crate) said: String,
-}
-
-impl Speaking {
-    #[track_caller]
-    pub(crate) fn succeeds(mut self) {
-        self.stderr.read_to_string(&mut self.said).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{}", self.said);
-    }
-}
-
-/// What a child said and how it ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Outcome {
-    /// Asserts that stderr has all of these texts.
-    #[track_caller]
-    pub(crate) fn says(&self, texts: &[&str]) -> &Self {
-        for text in texts {
-            assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
-        }
-        self
-    }
-
-    /// Asserts that stderr has all of these texts, in one piece or in rows of a registry's words.
-    #[track_caller]
-    pub(crate) fn quotes(&self, texts: &[&str]) -> &Self {
-        let words = self.stderr.replace("\n    | ", " ");
-        for text in texts {
-            assert!(words.contains(text), "no {text:?} in {self:#?}");
-        }
-        self
-    }
-
-    /// The provider's answer, the line after its hello.
-    #[track_caller]
-    pub(crate) fn answer(&self) -> serde_json::Value {
-        let lines: Vec<_> = self.stdout.lines().collect();
-        assert!(self.status.success(), "{self:#?}");
-        assert_eq!((lines.len(), lines[0]), (2, r#"{"v":[1]}"#), "{self:#?}");
-        serde_json::from_str(lines[1]).unwrap()
     }
 }

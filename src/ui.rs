@@ -241,7 +241,7 @@ impl Ui {
 
     /// A failure to write is ignored: if stderr is gone, nobody can be told.
     fn line(&self, text: fmt::Arguments<'_>) {
-        let wipe = if self.wipe_line { "\r\x1b[K" } else { "" };
+        let wipe = if self.wipe_line { wipe() } else { String::new() };
         let _ = writeln!(anstream::stderr().lock(), "{wipe}{text}");
         if self.aloud
             && !self.wipe_line
@@ -249,6 +249,16 @@ impl Ui {
         {
             terminal.say(&strip_str(&text.to_string()).to_string());
         }
+    }
+}
+
+/// What clears the row of a terminal. A Windows console heeds escape sequences only once a program has told it to.
+fn wipe() -> String {
+    if cfg!(windows) {
+        let columns = columns(std::io::stderr()).unwrap_or(80);
+        format!("\r{:1$}\r", "", columns - 1)
+    } else {
+        "\r\x1b[K".to_owned()
     }
 }
 

@@ -3,12 +3,11 @@
 
 use std::process::Command;
 
-use mock_card::Touch;
 use rexpect::session::{PtySession, spawn_command};
 use serde_json::json;
 
 use crate::trace::Seen;
-use crate::world::{AT_MOST, PIN, World};
+use crate::world::{AT_MOST, NAME, PIN, World};
 
 /// How long any expected text may take, in milliseconds, whatever goes wrong.
 const LIMIT: u64 = 60_000;
@@ -17,18 +16,22 @@ impl World {
     /// Cargo wants to change the owners, without a PIN command.
     fn at_a_console(&mut self) -> PtySession {
         self.tell_nothing_of("YK_CARGO_PIN_COMMAND");
-        self.tell("NO_COLOR", "1");
         let request = self.request(&json!({"operation": "owners", "name": "alpha"}));
-        let like_cargo = self.like_cargo(&request);
+        self.on_a_console(self.like_cargo(&request))
+    }
+
+    /// A program on a console of its own.
+    pub(crate) fn on_a_console(&self, program: Command) -> PtySession {
         let mut wide = Command::new("sh");
         // No row of ours is broken by the console.
-        wide.args(["-c", "stty cols 250 rows 50; exec \"$@\"", "sh"]).arg(like_cargo.get_program());
-        wide.args(like_cargo.get_args());
+        wide.args(["-c", "stty cols 250 rows 50; exec \"$@\"", "sh"]).arg(program.get_program());
+        wide.args(program.get_args());
         spawn_command(wide, Some(LIMIT)).unwrap()
     }
 }
 
-fn expect(session: &mut PtySession, texts: &[&str]) -> String {
+#[track_caller]
+pub(crate) fn expect(session: &mut PtySession, texts: &[&str]) -> String {
     let mut shown = String::new();
     for text in texts {
         shown += &session.exp_string(text).unwrap_or_else(|error| panic!("no {text:?}: {error}"));
@@ -102,32 +105,23 @@ fn a_card_that_comes_late_is_used() {
     assert_eq!(Seen::on(&world.card).signatures("83"), 1);
 }
 
-/// Ctrl-C at the prompt, while a touch, another program or a card is waited for: everything on the console ends, nothing is signed,
-/// and the card is free.
+/// A console's letters are those of its code page. What is said goes there as Unicode, or else in ASCII.
 #[test]
 #[ignore = "cargo xtask windows runs it"]
-fn control_c_ends_each_wait() {
-    let prompt = World::enrolled().forgets_its_pin();
-    let touch = World::with(|card| card.touch(Touch::Manual)).enroll(&["--pin-policy", "never"]);
-    let held = World::enrolled();
-    held.card.hold_transaction();
-    let unplugged = World::enrolled();
-    unplugged.card.unplug();
-    for (mut world, says) in [
-        (prompt, "PIN of YubiKey 12345678"),
-        (touch, "touch YubiKey 12345678 now"),
-        (held, "another program"),
-        (unplugged, "plug in YubiKey 12345678"),
-    ] {
-        let mut session = world.at_a_console();
-        expect(&mut session, &[says]);
-        if says.starts_with("touch") {
-            assert!(world.card.wait_touch(AT_MOST));
-        }
-        session.send_control('c').unwrap();
-        let rest = session.exp_eof().unwrap_or_else(|error| panic!("{says}: {error}"));
-        assert!(!rest.contains("v3.public."), "{says}: {rest}");
-        assert_eq!(Seen::on(&world.card).signatures("83"), 0, "{says}");
-        assert!(says == "another program" || world.card.wait_idle(AT_MOST), "{says}");
+fn a_label_is_legible_in_another_code_page() {
+    // rexpect takes each byte of Wine's UTF-8 for a letter.
+    for (stderr, says) in [("&1", "(J\u{c3}\u{bc}rgens)"), ("/dev/null", "(J?rgens)")] {
+        let mut world = World::new();
+        world.yk_cargo(["enroll", NAME, "--yes", "--configure", "--label", "J\u{fc}rgens"]).succeeds();
+        world = world.forgets_its_pin();
+        world.tell_nothing_of("YK_CARGO_PIN_COMMAND");
+        let request = world.request(&json!({"operation": "owners", "name": "alpha"}));
+        let program = world.to_windows(&world.program());
+        let in_wine = world.like_cargo_with(&["--code-page", "850", &program, &request]);
+        let mut redirected = Command::new("sh");
+        redirected.args(["-c", &format!("exec \"$@\" 2>{stderr}"), "sh"]).arg(in_wine.get_program());
+        redirected.args(in_wine.get_args());
+        let mut session = world.on_a_console(redirected);
+        expect(&mut session, &[says, "PIN of YubiKey 12345678"]);
     }
 }

@@ -14,6 +14,9 @@ mod bearer_registry;
 #[path = "../hw-tests/loopback.rs"]
 mod loopback;
 #[allow(dead_code, reason = "hw-tests use the rest")]
+#[path = "../hw-tests/run.rs"]
+mod run;
+#[allow(dead_code, reason = "hw-tests use the rest")]
 #[path = "../hw-tests/trace.rs"]
 mod trace;
 mod world;

@@ -11,30 +11,34 @@ use crate::world::{NAME, Outcome, Reads, Run, World};
 const TOKEN: &str = "cioZ7gQ2sPretendToBeSecret0123456789";
 
 /// A person with a card, and a registry that takes bearer tokens.
-struct Sealed {
-    world: World,
+pub(crate) struct Sealed {
+    pub(crate) world: World,
     registry: BearerRegistry,
 }
 
 impl Sealed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sealed = Self { world: World::new(), registry: BearerRegistry::start(Reads::Open, TOKEN) };
         let index = sealed.registry.index_url();
         sealed.world.write("home/config.toml", &format!("[registries.{NAME}]\r\nindex = \"{index}\"\r\n"));
         sealed
     }
 
-    fn seal(&self) -> Run {
+    pub(crate) fn seal(&self) -> Run {
         let arguments = ["seal", NAME, "--yes", "--configure", "--label", "laptop key"];
         self.world.yk_cargo(arguments).input(&format!("{TOKEN}\r\n"))
     }
 
+    /// A request of cargo's for this registry.
+    pub(crate) fn request(&self, what: &Value) -> String {
+        let mut request = json!({"v": 1, "registry": {"index-url": self.registry.index_url(), "name": NAME}});
+        request.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        request.to_string()
+    }
+
     fn yank(&self) -> Outcome {
-        let request = json!({
-            "v": 1, "registry": {"index-url": self.registry.index_url(), "name": NAME}, "kind": "get",
-            "operation": "yank", "name": "alpha", "vers": "0.1.0",
-        });
-        self.world.provider(&request.to_string()).succeeds()
+        let yank = json!({"kind": "get", "operation": "yank", "name": "alpha", "vers": "0.1.0"});
+        self.world.provider(&self.request(&yank)).succeeds()
     }
 
     fn opened(outcome: &Outcome) -> Value {
@@ -98,12 +102,7 @@ fn a_token_in_clear_is_migrated() {
 #[ignore = "cargo xtask windows runs it"]
 fn cargo_login_seals_and_logout_removes() {
     let sealed = Sealed::new();
-    let ask = |what: Value| {
-        let mut request =
-            json!({"v": 1, "registry": {"index-url": sealed.registry.index_url(), "name": NAME}});
-        request.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
-        sealed.world.provider(&request.to_string()).succeeds()
-    };
+    let ask = |what: Value| sealed.world.provider(&sealed.request(&what)).succeeds();
     let login = ask(json!({"kind": "login", "token": TOKEN}));
     login.says(&["sealed the token of `my-reg` for one card"]);
     assert_eq!(login.answer(), json!({"Ok": {"kind": "login"}}));

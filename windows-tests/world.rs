@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mock_card::{Builder, MockCard};
@@ -14,6 +14,8 @@ use registry_gateway::{Config, Gateway, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use yk_cargo::enrollment::{Enrollments, Registry};
+
+pub(crate) use crate::run::{Outcome, Run};
 
 /// The card's PIN; not the default one, which `enroll` refuses.
 pub(crate) const PIN: &str = "654321";
@@ -76,6 +78,7 @@ impl World {
         // libpcsclite reads this one, and it is not a program for Windows.
         world.tell("PCSCLITE_CSOCK_NAME", world.inside(&socket));
         world.tell("CARGO_HOME", world.on_z("home"));
+        world.tell("NO_COLOR", "1");
         world.tell("YK_CARGO_PIN_COMMAND", world.to_windows(&pin));
         world
     }
@@ -174,15 +177,12 @@ impl World {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--kill-after=5", LIMIT]).args(self.words(&arguments));
         // A session of its own: Wine takes a controlling terminal for a console.
-        Run { command, input: String::new(), keep_stdin_open: false }
+        Run::new(command)
     }
 
     /// Speaks to the program as cargo does, one request; its input stays open until it has ended.
     pub(crate) fn provider(&self, request: &str) -> Run {
-        let mut run = self.yk_cargo(["--cargo-plugin"]);
-        run.input = format!("{request}\n");
-        run.keep_stdin_open = true;
-        run
+        self.yk_cargo(["--cargo-plugin"]).input(&format!("{request}\n")).stays_open()
     }
 
     /// A request of cargo's for this registry.
@@ -200,11 +200,31 @@ impl World {
 
     /// A program for Windows that starts ours as cargo does, with this request. The process is that program's.
     pub(crate) fn like_cargo(&self, request: &str) -> Command {
+        self.like_cargo_with(&[&self.to_windows(&self.program()), request])
+    }
+
+    /// The same program, with these arguments.
+    pub(crate) fn like_cargo_with(&self, arguments: &[&str]) -> Command {
         let like_cargo = self.inside(&self.like_cargo_program());
-        let words = self.words(&["wine", &like_cargo, &self.to_windows(&self.program()), request]);
+        self.in_wine(&[&[like_cargo.as_str()], arguments].concat())
+    }
+
+    /// A program for Windows. The process is that program's.
+    pub(crate) fn in_wine(&self, program: &[&str]) -> Command {
+        let words = self.words(&[&["wine"], program].concat());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command
+    }
+
+    /// Another program holds the lock of a file, until this is dropped.
+    pub(crate) fn hold(&self, file: &str) -> Holder {
+        let mut command = self.like_cargo_with(&["--hold", &self.on_z(file)]);
+        let mut holder = Holder(command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        let mut said = String::new();
+        BufReader::new(holder.0.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said.trim_end(), "it is locked");
+        holder
     }
 
     pub(crate) fn like_cargo_program(&self) -> PathBuf {
@@ -258,7 +278,7 @@ impl World {
             .env("HOME", self.root.path())
             .env("CARGO_HOME", self.path("cargo"))
             .env("CARGO_TARGET_DIR", self.path("target"));
-        Run { command, input: String::new(), keep_stdin_open: false }
+        Run::new(command)
     }
 
     /// A library crate, ready to be published to this registry.
@@ -273,123 +293,17 @@ impl World {
     }
 }
 
+/// A program that holds a lock.
+pub(crate) struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What `cargo xtask windows` says.
 fn told(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("`cargo xtask windows` runs this, and sets {name}"))
-}
-
-/// A program to be run.
-pub(crate) struct Run {
-    command: Command,
-    input: String,
-    keep_stdin_open: bool,
-}
-
-impl Run {
-    pub(crate) fn input(mut self, input: &str) -> Self {
-        self.input = input.to_owned();
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn succeeds(self) -> Outcome {
-        let outcome = self.ends();
-        assert!(outcome.status.success(), "{outcome:#?}");
-        outcome
-    }
-
-    #[track_caller]
-    pub(crate) fn fails(self) -> Outcome {
-        let outcome = self.ends();
-        assert!(!outcome.status.success(), "{outcome:#?}");
-        assert_ne!(outcome.status.code(), Some(124), "it had to be stopped: {outcome:#?}");
-        outcome
-    }
-
-    pub(crate) fn ends(self) -> Outcome {
-        self.starts().ends()
-    }
-
-    /// A program that has said this, and goes on. It may print no more than a pipe holds.
-    #[track_caller]
-    pub(crate) fn until_it_says(self, text: &str) -> Started {
-        let mut started = self.starts();
-        while !started.said.contains(text) {
-            let length = started.stderr.read_line(&mut started.said).unwrap();
-            assert!(length > 0, "no {text:?} in {}", started.said);
-        }
-        started
-    }
-
-    fn starts(mut self) -> Started {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap();
-        // A program that does not read its input is no failure of the scenario.
-        let _ = child.stdin.as_mut().unwrap().write_all(self.input.as_bytes());
-        if !self.keep_stdin_open {
-            child.stdin = None;
-        }
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Started { child, stderr, said: String::new() }
-    }
-}
-
-/// A program at work.
-pub(crate) struct Started {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    said: String,
-}
-
-impl Started {
-    pub(crate) fn ends(mut self) -> Outcome {
-        // Its end would close what cargo keeps open.
-        let stdin = self.child.stdin.take();
-        let mut errors = self.stderr;
-        let errors = std::thread::spawn(move || {
-            let mut text = self.said;
-            errors.read_to_string(&mut text).map(|_| text)
-        });
-        let mut stdout = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        let status = self.child.wait().unwrap();
-        drop(stdin);
-        Outcome { status, stdout, stderr: errors.join().unwrap().unwrap() }
-    }
-}
-
-/// What a program said and how it ended.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Outcome {
-    /// Asserts that stderr has all of these texts.
-    #[track_caller]
-    pub(crate) fn says(&self, texts: &[&str]) -> &Self {
-        for text in texts {
-            assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
-        }
-        self
-    }
-
-    /// What `--json` has of a doctor's checks that failed.
-    #[track_caller]
-    pub(crate) fn failed_checks(&self) -> Vec<String> {
-        let report: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{self:#?}"));
-        let checks = report["checks"].as_array().unwrap();
-        checks.iter().filter(|check| check["result"] == "failed").map(Value::to_string).collect()
-    }
-
-    /// The provider's answer, the line after its hello.
-    #[track_caller]
-    pub(crate) fn answer(&self) -> Value {
-        let lines: Vec<_> = self.stdout.lines().collect();
-        assert!(self.status.success(), "{self:#?}");
-        assert_eq!((lines.len(), lines[0]), (2, r#"{"v":[1]}"#), "{self:#?}");
-        serde_json::from_str(lines[1]).unwrap()
-    }
 }

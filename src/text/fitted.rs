@@ -9,9 +9,10 @@ pub(crate) fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
     (size.ws_col > 0).then_some(size.ws_col.into())
 }
 
-#[cfg(not(unix))]
-pub(crate) fn columns<T>(_: T) -> Option<usize> {
-    None
+#[cfg(windows)]
+pub(crate) fn columns(terminal: impl std::os::windows::io::AsHandle) -> Option<usize> {
+    let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(terminal)?;
+    Some(columns.into())
 }
 
 /// Breaks text for so many columns, `begun` of which something takes up in the first row. Rows that go on stand a little to the right,

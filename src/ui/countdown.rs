@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Ui;
+use super::{Ui, wipe};
 
 const STEP: Duration = Duration::from_secs(1);
 
@@ -50,5 +50,5 @@ impl Drop for Countdown {
 /// A failure to write is ignored: if stderr is gone, nobody can be told.
 pub(super) fn rewrite(line: &str) {
     let mut stderr = std::io::stderr().lock();
-    let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
+    let _ = write!(stderr, "{}{line}", wipe()).and_then(|()| stderr.flush());
 }

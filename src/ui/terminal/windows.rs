@@ -29,14 +29,14 @@ impl Terminal {
         let _ = self.write(&format!("\r{line}\n"));
     }
 
-    /// What goes to a file is taken for text in the console's code page. The standard library knows better, where standard error is
-    /// the console.
+    /// What goes to a file is taken for text in the console's code page, which all have ASCII in common. The standard library knows
+    /// better, where standard error is the console.
     fn write(&mut self, text: &str) -> io::Result<()> {
         let mut stderr = io::stderr().lock();
         if stderr.is_terminal() {
             return stderr.write_all(text.as_bytes());
         }
-        self.output.write_all(text.as_bytes())
+        self.output.write_all(text.replace(|letter: char| !letter.is_ascii(), "?").as_bytes())
     }
 
     pub(in crate::ui) fn ask(&mut self, prompt: &str, deadline: Duration) -> Result<String, AskError> {

@@ -412,7 +412,7 @@ fn a_publish_key_that_the_registry_does_not_take() {
             let words = text.replace("\n    | ", " ");
             let takes_not = "`my-reg` does not accept the publish key of YubiKey 12345678\n    it says ";
             assert!(check == "registry" && words.starts_with(takes_not) && words.contains(why), "{text}");
-            assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678 --invite");
+            assert_eq!(next, "yk-cargo enroll my-reg --serial 12345678");
             let status = world.yk_cargo(["status"]).succeeds().stdout;
             assert!(
                 status.contains("\u{2717} cannot publish: `my-reg` does not accept the publish key"),

@@ -62,7 +62,7 @@ pub(super) struct Refusal {
     pub(super) text: String,
     /// The registry's words in rows of their own, with the line break before them; empty if it has none.
     pub(super) words: String,
-    /// The command that registers the key.
+    /// The command that prints what the administrator needs to register the key.
     pub(super) next: String,
 }
 
@@ -86,7 +86,7 @@ impl Asked<'_> {
         Some(Refusal {
             text: format!("`{}` does not accept the {key} key of YubiKey {serial}", escape(name)),
             words: words.unwrap_or_default(),
-            next: format!("yk-cargo enroll {} --serial {serial} --invite", foreign_word(name)),
+            next: format!("yk-cargo enroll {} --serial {serial}", foreign_word(name)),
         })
     }
 

@@ -302,7 +302,7 @@ pub(crate) enum UserCommand {
     Add {
         #[command(flatten)]
         place: Place,
-        /// The name, for good: nobody else will ever get it
+        /// The name, which nobody else can ever get
         #[arg(value_name = "NAME")]
         user: User,
         /// This is the person who had the name before

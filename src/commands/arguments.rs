@@ -57,6 +57,8 @@ pub(super) fn subject(text: &str) -> Result<String, String> {
 pub(super) fn name_and_version(text: &str) -> Result<(CrateName, Version), String> {
     let (name, version) = text.split_once('@').ok_or("write NAME@VERSION, like serde@1.0.0")?;
     let name = name.parse().map_err(|error: asymmetric_token::Error| error.to_string())?;
-    let version = version.parse().map_err(|error: semver::Error| error.to_string())?;
+    let version = version
+        .parse()
+        .map_err(|error: semver::Error| format!("{error}; write all of the version, like serde@1.0.0"))?;
     Ok((name, version))
 }

@@ -284,7 +284,7 @@ fn registry_text(registry: &Registry, found: &[PluggedIn]) -> String {
     for card in &registry.cards {
         let here = match Presence::of(card.serial, found) {
             Presence::Here => "plugged in",
-            Presence::Perhaps => "possibly the one that is busy and cannot be read",
+            Presence::Perhaps => "possibly the one that cannot be read",
             Presence::Away => "not plugged in",
         };
         lines.push(format!("  YubiKey {} ({})  {here}", card.serial, escape(&card.label)));

@@ -127,7 +127,7 @@ impl PublicKey {
     }
 }
 
-/// A private key. It keeps its secret in the clear. Do not put a key of worth into a mock.
+/// A private key. It keeps its secret in the clear. Do not put a valuable key into a mock.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportedKey {
     algorithm: Algorithm,

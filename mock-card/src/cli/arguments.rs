@@ -16,7 +16,7 @@ use crate::settings::{CardSettings, Import, Settings, StartError, Touch};
 
 /// A YubiKey in software that every PC/SC program takes for a real one.
 ///
-/// It keeps its keys in the clear. It is for tests; do not put a key of worth into it.
+/// It keeps its keys in the clear. It is for tests; do not put a valuable key into it.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {

@@ -83,6 +83,13 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
         // A slip in the same line, which the parser would show.
         ("not a valid configuration", format!("store = \"{url}")),
         ("not a valid configuration", format!("listen = \"127.0.0.1:80\"\nstore \"{url}\"")),
+        // A password where none belongs, and an address in the place of something else.
+        ("line 2, column 1", "[postgres]\npassword = \"hunter2\"".to_owned()),
+        ("`password-file` in [postgres]", "[postgres]\npassword = \"hunter2\"".to_owned()),
+        ("line 2, column", "[postgres]\npassword-file = \"hunter2".to_owned()),
+        ("line 1, column 12", "postgres = \"hunter2\"".to_owned()),
+        ("line 1, column 10", format!("listen = \"{url}\"")),
+        ("line 1, column 9", format!("reads = \"{url}\"")),
     ] {
         fs::write(&config, content).unwrap();
         let said = fails("", &["user", "list", "--config", config.to_str().unwrap()]);

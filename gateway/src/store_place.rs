@@ -43,6 +43,9 @@ pub struct PostgresHost {
 /// Where Linux distributions have the socket of their PostgreSQL.
 pub const SOCKETS: &str = "/var/run/postgresql";
 
+/// How the address of a PostgreSQL begins.
+const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+
 /// A store on the command line or in the environment. What is wrong with it is told later: clap would repeat the text, and a
 /// password with it.
 #[derive(Clone, Debug)]
@@ -96,19 +99,27 @@ impl AddressError {
 }
 
 impl StorePlace {
-    /// Text with `://` is an address, and anything else a folder.
+    /// Text with `://` is an address, and so is what begins as one of a PostgreSQL. Anything else is a folder.
     ///
     /// # Errors
     /// [`AddressError`].
     pub fn of(path: PathBuf) -> Result<Self, AddressError> {
-        match path.to_str().and_then(|text| Some((text.split_once("://")?, text))) {
+        let text = path.to_string_lossy();
+        if let Some((scheme, rest)) = text.split_once("://")
+            && SCHEMES.iter().any(|name| scheme.eq_ignore_ascii_case(name))
+        {
+            return PostgresUrl::of(rest).map(Self::Postgres);
+        }
+        if is_mistyped(&text) {
+            return Err(AddressError::Malformed(Some("`postgres` must be followed by `://`".to_owned())));
+        }
+        match text.split_once("://") {
             None => Ok(Self::Folder(path)),
-            Some(((scheme, rest), _))
-                if ["postgres", "postgresql"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) =>
-            {
-                PostgresUrl::of(rest).map(Self::Postgres)
+            // Of a mistyped address, a password may stand before it.
+            Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                Err(AddressError::Scheme(format!("{scheme}://")))
             }
-            Some(((scheme, _), _)) => Err(AddressError::Scheme(format!("{scheme}://"))),
+            Some(_) => Err(AddressError::Malformed(None)),
         }
     }
 
@@ -126,6 +137,15 @@ impl StorePlace {
             place @ Self::Postgres(_) => place,
         }
     }
+}
+
+/// Whether it was meant as the address of a PostgreSQL, with a slash or a colon too few. A folder of that name would have a
+/// password in it.
+fn is_mistyped(text: &str) -> bool {
+    let rest =
+        |name: &&str| text.get(..name.len()).filter(|begin| begin.eq_ignore_ascii_case(name)).map(str::len);
+    let mut rests = SCHEMES.iter().filter_map(rest).map(|end| &text[end..]);
+    rests.any(|rest| rest.starts_with(':') || rest.starts_with("//"))
 }
 
 impl PostgresUrl {
@@ -302,7 +322,8 @@ mod tests {
             ("postgres://gateway@a?target_session_attrs=read-write", "postgres://gateway@a:5432/gateway"),
             ("registry", "registry"),
             ("/var/lib/registry-gateway", "/var/lib/registry-gateway"),
-            ("postgres:registry", "postgres:registry"),
+            ("postgres-registry", "postgres-registry"),
+            ("postgres/registry", "postgres/registry"),
         ] {
             assert_eq!(shown(written).unwrap(), meant, "{written}");
         }
@@ -335,6 +356,14 @@ mod tests {
             ("postgres://gateway@db.example:0/crates", Malformed(None)),
             ("postgres://gateway@a,,b/crates", Malformed(None)),
             ("postgres://gateway@a/crates?host=/run/pg&port=1,2,3", Malformed(None)),
+            ("postgres:registry", malformed("`postgres` must be followed by `://`")),
+            (
+                "postgres:/gateway:hunter2@db.example/crates",
+                malformed("`postgres` must be followed by `://`"),
+            ),
+            ("POSTGRESQL//gateway:hunter2@x://y", malformed("`postgres` must be followed by `://`")),
+            (" postgres://gateway:hunter2@db.example/crates", Malformed(None)),
+            ("gateway:hunter2@db.example://crates", Malformed(None)),
             ("mysql://gateway:hunter2@db.example/crates", Scheme("mysql://".to_owned())),
         ] {
             let error = shown(written).unwrap_err();

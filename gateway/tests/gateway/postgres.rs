@@ -95,6 +95,19 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
         let said = fails("", &["user", "list", "--config", config.to_str().unwrap()]);
         assert!(said.contains(named) && !said.contains("hunter2"), "{said}");
     }
+    for mistyped in ["postgres:/gateway:hunter2@x/icu", "PostgreSQL//gateway:hunter2@x/a://b"] {
+        fs::write(&config, format!("store = \"{mistyped}\"")).unwrap();
+        let dir = folder.path().to_str().unwrap();
+        for said in [
+            fails("", &["user", "list", "--config", config.to_str().unwrap()]),
+            fails(mistyped, &["store", "migrate"]),
+            fails("", &["store", "copy", "--from", mistyped, "--to", mistyped]),
+            fails("", &["init", "--store", mistyped, dir]),
+        ] {
+            assert!(said.contains("the address of the store cannot be read"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
     for said in [fails(url, &["user", "list"]), fails("", &["serve", "--store", url])] {
         assert!(said.contains("a password in it") && said.contains("`password-file`"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");

@@ -516,6 +516,27 @@ fn a_database_that_is_away_at_the_start() {
     });
 }
 
+/// A database that is silent keeps nobody from stopping it, and the reason why it waits is told once.
+#[test]
+fn a_gateway_that_waits_for_its_database_ends_when_it_is_told_to() {
+    let Some(database) = Database::new() else { return };
+    for (weather, most) in [(Weather::Away, 2), (Weather::Silent, 0)] {
+        database.network.is(weather);
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = program(Path::new(&database.url(OWNER)));
+        command.env("REGISTRY_GATEWAY_LOG", "registry_gateway=debug").stderr(log.reopen().unwrap());
+        let mut child = command.args(["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let said = || fs::read_to_string(log.path()).unwrap();
+        retried_until(|| said().matches("trying the store's database").count() > most);
+        let asked = Instant::now();
+        signal(child.id(), Signal::TERM);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        assert!(said().matches("waiting for it").count() <= 1, "{}", said());
+    }
+    database.network.is(Weather::Good);
+}
+
 /// Nobody is there who needs its last words.
 #[test]
 fn a_gateway_that_ends_while_its_database_is_silent() {

@@ -107,7 +107,7 @@ impl<'a> Database<'a> {
     }
 }
 
-fn operators(fixture: &Fixture, path: &str) -> Response {
+pub(crate) fn operators(fixture: &Fixture, path: &str) -> Response {
     let mut stream = TcpStream::connect(fixture.running().metrics_address().unwrap()).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     Response::read(stream)

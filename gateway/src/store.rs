@@ -88,6 +88,7 @@ pub use gateways::{DEAD_AFTER, Difference, Heartbeat, Keeper, LivingGateway, Sha
 pub use intent::Intent;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Outcome, Record};
+use log_end::End;
 pub use open::{Decision, DecisionError, OpenChange};
 use postgres::PostgresError;
 pub use restored::{Begun, Loss};
@@ -97,7 +98,7 @@ use secret::Seal;
 pub use seen::LastSeen;
 pub use spent::{Signed, SpendError};
 pub use sql::EngineError;
-use sql::{Engine, Postgres, Sql, Sqlite};
+use sql::{Engine, Moved, Postgres, Sql, Sqlite};
 pub use staged::{ApprovalError, Staged, State};
 pub(crate) use staged::{ApprovalRule, Approving, Deciders, Given, StageError, Staging, StagingLimits};
 pub use staging_tokens::Exchange;
@@ -534,6 +535,32 @@ impl Store {
             postgres.seen().keep_in(&settings.state().ok_or(StoreError::NoState)?)?;
         }
         self.can_be_changed()
+    }
+
+    /// What keeps a gateway with these settings from serving this store. Nothing is written for that, and nothing made in the
+    /// gateway's own folder.
+    #[must_use]
+    pub fn keeps_from_serving(&self, settings: &PostgresConfig) -> Vec<StoreError> {
+        let checks = [self.has_open_secrets(), self.is_here(), self.has_what_was_seen(settings)];
+        checks.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn is_here(&self) -> Result<(), StoreError> {
+        Moved::read(&self.reader()?)?.is_here()
+    }
+
+    /// Whether the log has what a gateway with these settings has seen, or goes on without it.
+    fn has_what_was_seen(&self, settings: &PostgresConfig) -> Result<(), StoreError> {
+        if let Engine::Sqlite(_) = &self.engine {
+            return Ok(());
+        }
+        let Some(lost) = Self::last_seen(settings)? else { return Ok(()) };
+        let reader = self.reader()?;
+        let is_accepted = || Ok::<_, StoreError>(End::read(&reader)?.generation > lost.generation);
+        if restored::is_lost(&reader, lost)? && !is_accepted()? {
+            return Err(StoreError::Restored { lost });
+        }
+        Ok(())
     }
 
     /// Whether the store may be changed: it is the one that is served, is complete, and has lost nothing that was seen of it.

@@ -147,8 +147,9 @@ fn generation_of(origin: &Origin, first: &str) -> Option<u64> {
     }
 }
 
-fn is_lost(sql: &Sql<'_>, seen: LastSeen) -> Result<bool, StoreError> {
-    Ok(at(sql, seen.point.seq)? != Some(seen.point))
+/// Whether the log does not have, or has no more, what was seen of it.
+pub(super) fn is_lost(sql: &Sql<'_>, seen: LastSeen) -> Result<bool, StoreError> {
+    Ok(seen.point != Point::START && at(sql, seen.point.seq)? != Some(seen.point))
 }
 
 /// Whether the entry at the end of the log is the one that began its generation.

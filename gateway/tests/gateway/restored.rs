@@ -63,6 +63,9 @@ fn secrets_are_sealed_with_the_key_file() {
     let error = refused(&fixture);
     assert!(matches!(error, StoreError::KeyFile(VaultError::SealedSecret(_))), "{error}");
 
+    doctor_says(&database, &fixture.folder.path().join("no-state"), "key file");
+    assert!(!fixture.folder.path().join("no-state").exists());
+
     // Who looks needs none.
     let mut verify = crate::common::served::program(&database.path());
     let verified = verify.env_remove("CREDENTIALS_DIRECTORY").args(["audit", "verify"]).output().unwrap();
@@ -89,6 +92,8 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     let seen = LastSeen { generation: 1, point: fixture.running().store().audit_end().unwrap() };
     let shown = fixture.checkpoint(seen.point.seq);
     database.restore(backup);
+    let state = fixture.config.postgres.state.clone().unwrap();
+    doctor_says(&database, &state, &format!("--lost {seen}"));
 
     let upload = Upload::new("hello", "1.2.0");
     // The connections of before are broken, and are found so one after the other.
@@ -116,7 +121,6 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     // The other one has seen what is there now, and goes on.
     let end = database.open().unwrap().audit_end().unwrap();
     let lost = seen.to_string();
-    let state = fixture.config.postgres.state.clone().unwrap();
     let first = accepts(&database, &state, &[]);
     let again = accepts(&database, &state, &["--lost", &lost]);
     assert!(first.starts_with(&format!("2\t{end}\n")), "{first}");
@@ -168,6 +172,16 @@ fn accepts(database: &Database, state: &Path, arguments: &[&str]) -> String {
     let accepted = accept.output().unwrap();
     assert!(accepted.status.success(), "{accepted:?}");
     String::from_utf8(accepted.stdout).unwrap()
+}
+
+/// What keeps a gateway with this state from starting.
+#[track_caller]
+fn doctor_says(database: &Database, state: &Path, hint: &str) {
+    let mut doctor = program(&database.path());
+    let found = doctor.env("STATE_DIRECTORY", state).arg("doctor").output().unwrap();
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(found.status.code(), Some(1), "{said}");
+    assert!(said.contains("a gateway cannot serve this store") && said.contains(hint), "{said}");
 }
 
 /// The number of a generation that was lost is not used again: its key has signed another tree.

@@ -92,7 +92,10 @@ fn settings(config: &Config) -> PostgresConfig {
 
 /// Why a gateway does not start, in its own words.
 fn unserved(error: &StoreError) -> Finding {
-    bad(format!("a gateway cannot serve this store: {}", with_causes(error)), error.hint().unwrap_or_default())
+    bad(
+        format!("a gateway cannot serve this store: {}", with_causes(error)),
+        error.hint().unwrap_or_default(),
+    )
 }
 
 fn in_use(keys: &[Key]) -> Finding {

@@ -217,13 +217,21 @@ pub enum StoreError {
     /// The log does not have what this gateway has seen in it.
     #[error(
         "the audit log has lost its end: entry {}, which this gateway has seen, is not there, or is another one. PostgreSQL was \
-         restored from a backup, or failed over to a standby that was behind",
+         restored from a backup, or failed over to a standby that was behind, or `store` names another database than before",
         lost.point.seq
     )]
     Restored { lost: LastSeen },
     /// Nothing is known to be lost.
     #[error("the audit log has lost nothing: it has {0}")]
     NotLost(String),
+    /// Another place is said to be lost than the one that this gateway has seen.
+    #[error("--lost names {lost}, but the last entry that this gateway has seen is {seen}")]
+    OtherLoss { lost: Box<LastSeen>, seen: Box<LastSeen> },
+    /// A log without entries is not what is left of one that had some.
+    #[error(
+        "the audit log has no entry at all, although one was seen: `store` may name another database than before"
+    )]
+    EmptyLog,
     /// There is no folder for what the gateway has seen.
     #[error(
         "a gateway of a PostgreSQL needs a folder of its own, for the last place in the audit log that it has seen"
@@ -330,9 +338,16 @@ impl StoreError {
             }
             Self::NotEmpty => Some("name an empty place".to_owned()),
             Self::Restored { lost } => Some(format!(
-                "revoke again what was revoked since, wait until the tokens of that time are too old (`window` and `skew`), and run \
+                "check the address in `store`. If the end is lost, revoke again what was revoked since, wait until the tokens of that time are too old (`window` and `skew`), and run \
                  `registry-gateway store accept-restore --lost {lost}`, which goes on record"
             )),
+            Self::OtherLoss { .. } => Some(
+                "leave --lost out; or if the message is of another gateway, run this on that one's host, with its `state`".to_owned(),
+            ),
+            Self::EmptyLog => Some(
+                "check the address in `store`. If everything is lost, restore a backup; a new registry needs a new `state` folder"
+                    .to_owned(),
+            ),
             Self::OwnRole(_) => {
                 Some("give the gateway a role of its own, and name it with --role; or leave --role out".to_owned())
             }

@@ -50,7 +50,7 @@ impl Store {
     /// PostgreSQL go on by themselves.
     ///
     /// # Errors
-    /// [`StoreError::NotLost`] if the log has all that is said to be lost; [`StoreError::OtherCheckpoint`], [`StoreError::Served`],
+    /// [`StoreError::NotLost`] if the log has all that is said to be lost; [`StoreError::EmptyLog`], [`StoreError::OtherCheckpoint`], [`StoreError::Served`],
     /// [`StoreError::Damaged`], [`StoreError::Database`].
     pub fn accept_restore(&self, loss: &Loss, now: Timestamp) -> Result<Begun, StoreError> {
         let _nobody_serves = self.lock()?;
@@ -61,6 +61,9 @@ impl Store {
             let kept = kept.map(|note| Kept::read(transaction, note)).transpose()?;
             let shown: Option<SignedCheckpoint> = loss.shown.as_deref().and_then(|note| note.parse().ok());
             let found = audit::last(transaction)?;
+            if found == Point::START && loss.knows_entries(kept.as_ref()) {
+                return Err(StoreError::EmptyLog);
+            }
             let present = Begun { generation: end.generation, found };
             let known = [kept.as_ref().map(|kept| kept.generation), loss.seen.map(|seen| seen.generation)];
             let newest_known = known.into_iter().flatten().max();
@@ -109,6 +112,14 @@ impl Store {
         let known = key::verifiers(&reader)?.into_iter().find(|known| known.generation == generation);
         drop(reader);
         known.map_or(Ok(false), |known| Ok(!key::is_there(self, known)?))
+    }
+}
+
+impl Loss {
+    /// Whether there were entries, as far as that is known.
+    fn knows_entries(&self, kept: Option<&Kept>) -> bool {
+        self.seen.is_some_and(|seen| seen.point != Point::START)
+            || kept.is_some_and(|kept| kept.signed.unverified().head().size > 0)
     }
 }
 

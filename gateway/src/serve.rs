@@ -14,7 +14,7 @@ use crate::background::blocking;
 use crate::causes::with_causes;
 use crate::challenge::Issuer;
 use crate::changes::{Changes, Rooms};
-use crate::config::{Config, OutOfBounds, Owners, PostgresConfig};
+use crate::config::{Config, OutOfBounds, Owners, PostgresConfig, Reads};
 use crate::connections::Connections;
 use crate::cosigning::Witnesses;
 use crate::http::{App, Registry};
@@ -362,7 +362,15 @@ fn shared_settings(config: &Config, index_url: &str, key_file: Option<&str>) -> 
     let none = || "none".to_owned();
     let mut witnesses: Vec<_> = config.witness.iter().map(|witness| witness.vkey.to_string()).collect();
     witnesses.sort();
+    let reads = match config.reads {
+        Reads::Token => "token",
+        Reads::Open => "open",
+        Reads::Bypass => "bypass",
+    };
     let settings = [
+        ("reads", reads.to_owned()),
+        ("max-crate", config.max_crate.to_string()),
+        ("policy in [attestation]", config.attestation.policy.as_str().to_owned()),
         ("index-url", index_url.to_owned()),
         ("window", config.window.as_secs().to_string()),
         ("skew", config.skew.as_secs().to_string()),

@@ -243,6 +243,12 @@ pub enum StoreError {
     /// The role owns the tables.
     #[error("{0} owns the tables, and can give itself every right")]
     OwnRole(String),
+    /// The role can give itself every right.
+    #[error("{role} is {is}, and can give itself every right")]
+    PowerfulRole { role: String, is: &'static str },
+    /// There is no role of this name.
+    #[error("there is no role {0}")]
+    NoRole(String),
     /// There is no key file for the secrets in a PostgreSQL.
     #[error("a store in a PostgreSQL has its secrets sealed with a key file, but none was given")]
     NoKeyFile,
@@ -348,7 +354,11 @@ impl StoreError {
                 "check the address in `store`. If everything is lost, restore a backup; a new registry needs a new `state` folder"
                     .to_owned(),
             ),
-            Self::OwnRole(_) => {
+            Self::NoRole(role) => Some(format!(
+                "make it with CREATE ROLE {} LOGIN, and run the command again",
+                schema::quoted(role)
+            )),
+            Self::OwnRole(_) | Self::PowerfulRole { .. } => {
                 Some("give the gateway a role of its own, and name it with --role; or leave --role out".to_owned())
             }
             Self::NoState => Some("name it as `state` in [postgres], or give the unit a StateDirectory=".to_owned()),
@@ -511,7 +521,7 @@ impl Store {
     /// Gives a role of a PostgreSQL the rights to serve the store there, and no others. It is called as the owner of the tables.
     ///
     /// # Errors
-    /// [`StoreError::OwnRole`], [`StoreError::Database`].
+    /// [`StoreError::OwnRole`], [`StoreError::PowerfulRole`], [`StoreError::NoRole`], [`StoreError::Database`].
     pub fn grant_in_postgres(
         url: &PostgresUrl,
         settings: &PostgresConfig,

@@ -144,6 +144,16 @@ fn the_role_that_serves_adds_to_the_log_and_does_nothing_else_to_it() {
     }
     let said = database.fails(&["store", "migrate", "--role", "owner"]);
     assert!(said.contains("owner owns the tables"), "{said}");
+    database.sql("CREATE ROLE mighty LOGIN SUPERUSER; CREATE ROLE heir LOGIN IN ROLE owner");
+    for (role, why) in [
+        ("mighty", "mighty is a superuser, and can give itself every right"),
+        ("heir", "heir is a member of the role that owns the tables"),
+        ("absent", "CREATE ROLE absent LOGIN"),
+        ("ab sent", "CREATE ROLE \"ab sent\" LOGIN"),
+    ] {
+        let said = database.fails(&["store", "migrate", "--role", role]);
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 /// A store of the first layout, which had its secrets in clear.

@@ -183,8 +183,11 @@ pub struct UpstreamConfig {
 pub struct PostgresConfig {
     /// A file with the password alone, not open to others. In the configuration file `credential:NAME` is
     /// `$CREDENTIALS_DIRECTORY/NAME` (systemd). Without this, it is the credential `postgres-password` if there is one, else
-    /// the line for the server in `$PGPASSFILE` or `~/.pgpass`.
+    /// the line for the server in `$PGPASSFILE` or `~/.pgpass`. Of another user than the one in `store`, only that line counts.
     pub password_file: Option<PathBuf>,
+    /// Whose password that is: the user's whom `store` names in the configuration. Without one, it is that of every user.
+    #[serde(skip)]
+    pub password_of: Option<String>,
     /// The certificate authorities of the servers, in PEM, in the place of the system's. With them TLS is spoken on loopback
     /// too.
     pub ca_file: Option<PathBuf>,
@@ -198,6 +201,11 @@ pub struct PostgresConfig {
 }
 
 impl PostgresConfig {
+    /// Whether the password in the file is this user's.
+    pub(crate) fn is_password_of(&self, user: &str) -> bool {
+        self.password_of.as_ref().is_none_or(|owner| owner == user)
+    }
+
     /// The key file, if one is named or systemd has given it.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
         let given = || credential("credential:credentials.key".as_ref(), None).filter(|file| file.exists());
@@ -298,6 +306,9 @@ impl Config {
             tls.key = secret(&tls.key);
         }
         let postgres = &mut config.postgres;
+        if let StorePlace::Postgres(url) = &config.store {
+            postgres.password_of = Some(url.user.clone());
+        }
         postgres.password_file = postgres.password_file.as_deref().map(secret);
         postgres.ca_file = postgres.ca_file.as_ref().map(|file| folder.join(file));
         postgres.key_file = postgres.key_file.as_deref().map(secret);

@@ -201,6 +201,7 @@ fn a_password_is_shown_nowhere() {
     let error = open_with(&url, &with_password(&file)).unwrap_err();
     let text = format!("{error} {error:?} {}", error.hint().unwrap());
     assert!(text.contains("password authentication failed") && text.contains("`password-file`"), "{text}");
+    assert!(text.contains(&format!("of {GUARDED} that was tried is from {}", file.display())), "{text}");
     assert!(!text.contains("wrong-horse") && !cluster.log().contains("wrong-horse"), "{text}");
 
     // A new connection is made with what is in the file then.
@@ -214,6 +215,31 @@ fn a_password_is_shown_nowhere() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&file, "\n").unwrap();
     assert!(matches!(open_with(&url, &with_password(&file)), Err(PostgresError::Password(_))));
+}
+
+/// The gateway's password is not the owner's, who has a line in `~/.pgpass`.
+#[test]
+fn a_password_file_is_for_the_user_of_the_configuration() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let url = cluster.url(GUARDED, &cluster.database());
+    let (folder, file) = secret(PASSWORD);
+    let pgpass = folder.path().join("pgpass");
+    fs::write(&pgpass, format!("*:*:*:{GUARDED}:a-line-of-mine")).unwrap();
+    fs::set_permissions(&pgpass, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = folder.path().join("config.toml");
+    let said = |user: &str| {
+        let store = url.replace(GUARDED, user);
+        let text = format!("store = \"{store}\"\n[postgres]\npassword-file = \"{}\"", file.display());
+        fs::write(&config, text).unwrap();
+        let mut command = program(Path::new(&url));
+        command.env_remove("CREDENTIALS_DIRECTORY").env("PGPASSFILE", &pgpass);
+        let listed = command.args(["user", "list", "--config"]).arg(&config).output().unwrap();
+        String::from_utf8(listed.stderr).unwrap()
+    };
+    // It gets in, and finds no store there.
+    assert!(said(GUARDED).contains("there is no store in this PostgreSQL"), "{}", said(GUARDED));
+    let other = said("gateway");
+    assert!(other.contains(&format!("is from {}", pgpass.display())), "{other}");
 }
 
 #[test]

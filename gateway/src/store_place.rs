@@ -234,11 +234,38 @@ impl fmt::Display for PostgresHost {
     }
 }
 
+/// As it can be given again.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
-        write!(f, "postgres://{}@{}/{}", self.user, hosts.join(","), self.database)
+        let (user, database) = (encoded(&self.user, ""), encoded(&self.database, ""));
+        if self.hosts.iter().all(PostgresHost::is_socket) {
+            let folders = self.joined(|host| encoded(&host.host, "/"));
+            let ports = self.joined(|host| host.port.to_string());
+            return write!(f, "postgres://{user}@/{database}?host={folders}&port={ports}");
+        }
+        let hosts = self.joined(|host| match host.is_socket() {
+            true => format!("{}:{}", encoded(&host.host, ""), host.port),
+            false => host.to_string(),
+        });
+        write!(f, "postgres://{user}@{hosts}/{database}")
     }
+}
+
+impl PostgresUrl {
+    fn joined(&self, of: impl Fn(&PostgresHost) -> String) -> String {
+        self.hosts.iter().map(of).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// RFC 3986, 2.1: all but what is unreserved (2.3), and these characters.
+fn encoded(text: &str, plain: &str) -> String {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || plain.as_bytes().contains(&byte)
+    };
+    let encode = |byte: u8| {
+        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(encode).collect()
 }
 
 impl fmt::Display for StorePlace {
@@ -311,14 +338,25 @@ mod tests {
             ("POSTGRES://gateway@db.example/crates", "postgres://gateway@db.example:5432/crates"),
             ("postgres://gateway@a,b:5433/crates", "postgres://gateway@a:5432,b:5433/crates"),
             ("postgres://gateway@[2001:db8::1]:5433/crates", "postgres://gateway@[2001:db8::1]:5433/crates"),
-            ("postgres://gateway@/crates", "postgres://gateway@/var/run/postgresql:5432/crates"),
-            ("postgres:///crates?user=gateway", "postgres://gateway@/var/run/postgresql:5432/crates"),
-            ("postgres://gateway@/crates?host=/run/pg&port=5433", "postgres://gateway@/run/pg:5433/crates"),
-            ("postgres://gateway@%2Frun%2Fpg/crates", "postgres://gateway@/run/pg:5432/crates"),
+            ("postgres://gateway@/crates", "postgres://gateway@/crates?host=/var/run/postgresql&port=5432"),
+            (
+                "postgres:///crates?user=gateway",
+                "postgres://gateway@/crates?host=/var/run/postgresql&port=5432",
+            ),
+            (
+                "postgres://gateway@/crates?host=/run/pg&port=5433",
+                "postgres://gateway@/crates?host=/run/pg&port=5433",
+            ),
+            ("postgres://gateway@%2Frun%2Fpg/crates", "postgres://gateway@/crates?host=/run/pg&port=5432"),
             (
                 "postgres://gateway@/crates?host=/run/a,/run/b",
-                "postgres://gateway@/run/a:5432,/run/b:5432/crates",
+                "postgres://gateway@/crates?host=/run/a,/run/b&port=5432,5432",
             ),
+            (
+                "postgres://gateway@db.example,%2Frun%2Fpg/crates",
+                "postgres://gateway@db.example:5432,%2Frun%2Fpg:5432/crates",
+            ),
+            ("postgres://a%40b%2Fc@db.example/d%3Fe%20f", "postgres://a%40b%2Fc@db.example:5432/d%3Fe%20f"),
             ("postgres://gateway@a?target_session_attrs=read-write", "postgres://gateway@a:5432/gateway"),
             ("registry", "registry"),
             ("/var/lib/registry-gateway", "/var/lib/registry-gateway"),
@@ -326,6 +364,7 @@ mod tests {
             ("postgres/registry", "postgres/registry"),
         ] {
             assert_eq!(shown(written).unwrap(), meant, "{written}");
+            assert_eq!(written.parse::<StorePlace>(), meant.parse(), "{written}");
         }
     }
 

@@ -11,7 +11,7 @@ use registry_gateway::config::Reads;
 use registry_gateway::credential_provider::Provider;
 use registry_gateway::credentials::{Recipient, Verdict};
 use registry_gateway::store::{Record, Store, StoreError};
-use registry_gateway::{Config, Gateway, escaped, record};
+use registry_gateway::{Config, Gateway, Opened, escaped, record};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -79,7 +79,12 @@ fn serve(options: Serve) -> Outcome {
     let config = serve_config(options)?;
     process::room_for(config.connections)?;
     let new = config.store.folder().filter(|folder| !Store::is_in(folder)).map(ToOwned::to_owned);
-    let running = Gateway::start(config)?;
+    let Some(opened) = runtime.block_on(signals.unless_stopped(Opened::of(config))) else {
+        // What it asked of a database that does not answer is not waited for.
+        runtime.shutdown_background();
+        return Ok(ExitCode::SUCCESS);
+    };
+    let running = Gateway::serve(opened?)?;
     if let Some(folder) = new {
         people::warn_of_new_store(&folder);
     }
@@ -156,6 +161,17 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+impl Signals {
+    /// What comes of some work, unless a signal asks to stop before. There is nothing to reload yet.
+    async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let stopped = async { while self.next().await == Asked::Reload {} };
+        tokio::select! {
+            done = work => Some(done),
+            () = stopped => None,
         }
     }
 }

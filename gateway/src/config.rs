@@ -183,8 +183,11 @@ pub struct UpstreamConfig {
 pub struct PostgresConfig {
     /// A file with the password alone, not open to others. In the configuration file `credential:NAME` is
     /// `$CREDENTIALS_DIRECTORY/NAME` (systemd). Without this, it is the credential `postgres-password` if there is one, else
-    /// the line for the server in `$PGPASSFILE` or `~/.pgpass`.
+    /// the line for the server in `$PGPASSFILE` or `~/.pgpass`. Of another user than the one in `store`, only that line counts.
     pub password_file: Option<PathBuf>,
+    /// Whose password that is: the user's whom `store` names in the configuration. Without one, it is that of every user.
+    #[serde(skip)]
+    pub password_of: Option<String>,
     /// The certificate authorities of the servers, in PEM, in the place of the system's. With them TLS is spoken on loopback
     /// too.
     pub ca_file: Option<PathBuf>,
@@ -198,6 +201,11 @@ pub struct PostgresConfig {
 }
 
 impl PostgresConfig {
+    /// Whether the password in the file is this user's.
+    pub(crate) fn is_password_of(&self, user: &str) -> bool {
+        self.password_of.as_ref().is_none_or(|owner| owner == user)
+    }
+
     /// The key file, if one is named or systemd has given it.
     pub(crate) fn key_file(&self) -> Option<PathBuf> {
         let given = || credential("credential:credentials.key".as_ref(), None).filter(|file| file.exists());
@@ -219,7 +227,17 @@ pub enum ConfigError {
     File { path: PathBuf, source: io::Error },
     /// It is not a valid configuration.
     #[error("{} is not a valid configuration", path.display())]
-    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    Syntax { path: PathBuf, source: SyntaxError },
+}
+
+/// Where a configuration is wrong, and why. It repeats neither the line nor a value, which may be a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {why}")]
+#[allow(missing_docs, reason = "a field's name says what it is")]
+pub struct SyntaxError {
+    pub line: usize,
+    pub column: usize,
+    pub why: String,
 }
 
 impl ConfigError {
@@ -231,6 +249,9 @@ impl ConfigError {
                 private::NOT_PERMITTED
             }
             Self::File { .. } => "`registry-gateway init` makes one",
+            Self::Syntax { source, .. } if source.why.starts_with("unknown field `password`") => {
+                "write the password alone into a file that nobody else may read, and name that as `password-file` in [postgres]"
+            }
             Self::Syntax { .. } => {
                 "`registry-gateway init DIR`, with a new folder, makes one that explains every setting"
             }
@@ -285,6 +306,9 @@ impl Config {
             tls.key = secret(&tls.key);
         }
         let postgres = &mut config.postgres;
+        if let StorePlace::Postgres(url) = &config.store {
+            postgres.password_of = Some(url.user.clone());
+        }
         postgres.password_file = postgres.password_file.as_deref().map(secret);
         postgres.ca_file = postgres.ca_file.as_ref().map(|file| folder.join(file));
         postgres.key_file = postgres.key_file.as_deref().map(secret);
@@ -377,16 +401,26 @@ impl Default for Config {
     }
 }
 
-/// The parser's error shows the line where it is, but not one that has a password in an address.
-fn syntax(path: &Path, text: &str, mut source: toml::de::Error) -> ConfigError {
-    let start = source.span().map_or(0, |span| span.start).min(text.len());
-    let bytes = text.as_bytes();
-    let from = bytes[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let line = bytes[from..].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if line.windows(3).any(|three| three == b"://") && line.contains(&b'@') {
-        source.set_input(None);
+/// The parser would show the line where it is, with a password that may be there.
+fn syntax(path: &Path, text: &str, mut error: toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = &text.as_bytes()[..start];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let from = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let column = String::from_utf8_lossy(&before[from..]).chars().count() + 1;
+    error.set_input(None);
+    let why = without_secrets(error.to_string().trim_end().replace('\n', " "));
+    ConfigError::Syntax { path: path.to_owned(), source: SyntaxError { line, column, why } }
+}
+
+/// Of a value that has the wrong type, and of an address with a user, the reason repeats the text.
+fn without_secrets(why: String) -> String {
+    let typed = why.strip_prefix("invalid type: string ").and_then(|rest| rest.rsplit_once(", expected "));
+    match typed {
+        Some((_, expected)) => format!("invalid type: a string, expected {expected}"),
+        None if why.replace("USER@", "").contains('@') => "what stands there is not allowed there".to_owned(),
+        None => why,
     }
-    ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) }
 }
 
 /// systemd.exec, "Credentials". A command that systemd has not started takes the file from the configuration's folder.

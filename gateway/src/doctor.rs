@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 
 use crate::causes::{escaped, with_causes};
-use crate::config::{Config, Reads, UpstreamConfig};
+use crate::config::{Config, PostgresConfig, Reads, UpstreamConfig};
 use crate::credential_provider::Lasts;
 use crate::credentials::may_run_providers;
 use crate::index::IndexUrls;
@@ -50,6 +50,7 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     let store = Arc::new(Store::existing_at(&config.store, &config.postgres)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut findings, addresses) = address::configured(config);
+    findings.extend(store.keeps_from_serving(&settings(config)).iter().map(unserved));
     if let Some(addresses) = addresses {
         findings.extend(runtime.block_on(address::reached(config, &addresses)));
     }
@@ -80,6 +81,21 @@ pub enum ExamineError {
     /// A thread could not be started.
     #[error("cannot start")]
     Runtime(#[from] io::Error),
+}
+
+/// As [`Gateway::start`](crate::Gateway::start) has them.
+fn settings(config: &Config) -> PostgresConfig {
+    let mut config = config.clone();
+    config.has_one_key_file();
+    config.postgres
+}
+
+/// Why a gateway does not start, in its own words.
+fn unserved(error: &StoreError) -> Finding {
+    bad(
+        format!("a gateway cannot serve this store: {}", with_causes(error)),
+        error.hint().unwrap_or_default(),
+    )
 }
 
 fn in_use(keys: &[Key]) -> Finding {

@@ -63,6 +63,6 @@ pub use crate_file;
 pub use crate_file::metadata;
 pub use http_client::AuthoritiesError;
 pub use private::SecretError;
-pub use serve::{Gateway, Running, StartError};
+pub use serve::{Gateway, Opened, Running, StartError};
 pub use tls::{TlsError, TlsFiles};
 pub use upstream::RemoteConfigError;

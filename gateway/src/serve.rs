@@ -10,10 +10,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::attestation;
+use crate::background::blocking;
 use crate::causes::with_causes;
 use crate::challenge::Issuer;
 use crate::changes::{Changes, Rooms};
-use crate::config::{Config, OutOfBounds, Owners};
+use crate::config::{Config, OutOfBounds, Owners, PostgresConfig, Reads};
 use crate::connections::Connections;
 use crate::cosigning::Witnesses;
 use crate::http::{App, Registry};
@@ -27,6 +28,7 @@ use crate::policy::Rules;
 use crate::publishers::Issuers;
 use crate::staging::{self, StagingRules};
 use crate::store::{Checkpoints, Heartbeat, ServeLock, SharedSettings, Store, StoreError};
+use crate::store_place::StorePlace;
 use crate::tls::{Tls, TlsError};
 use crate::unpacking::Unpacking;
 use crate::upstream::{BuiltIn, Remote, RemoteConfigError, Upstream};
@@ -135,10 +137,17 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(mut config: Config) -> Result<Running, StartError> {
-        config.has_one_key_file();
-        config.is_within_bounds()?;
-        let store = Arc::new(opened(&config)?);
+    pub fn start(config: Config) -> Result<Running, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let opened = runtime.map_err(StartError::Threads)?.block_on(Opened::of(config))?;
+        Self::serve(opened)
+    }
+
+    /// The same with a store that is open.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn serve(Opened { config, store }: Opened) -> Result<Running, StartError> {
         let lock = store.recover()?;
         let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let (listener, address) = bound(config.listen)?;
@@ -214,19 +223,50 @@ impl Gateway {
     }
 }
 
-/// The store. A database that cannot be used yet is waited for: this computer may have started before that one.
-fn opened(config: &Config) -> Result<Store, StoreError> {
-    loop {
-        let opened = Store::at(&config.store, &config.postgres);
-        let opened = opened.and_then(|store| store.can_be_served(&config.postgres).map(|()| store));
-        match opened {
-            Err(error) if error.is_passing() => {
-                let (cause, hint) = (with_causes(&error), error.hint());
-                tracing::warn!(cause, hint, "the store's database cannot be used yet; waiting for it");
-                thread::sleep(TRIED_AGAIN);
+/// A store that can be served, and how it will be.
+#[derive(Debug)]
+pub struct Opened {
+    config: Config,
+    store: Arc<Store>,
+}
+
+impl Opened {
+    /// Opens the store. A database that cannot be used yet is waited for: this computer may have started before that one. Whoever
+    /// does not want to wait any longer drops this.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn of(mut config: Config) -> Result<Self, StartError> {
+        config.has_one_key_file();
+        config.is_within_bounds()?;
+        let mut told = String::new();
+        loop {
+            tracing::debug!("trying the store's database");
+            let (place, settings) = (config.store.clone(), config.postgres.clone());
+            match blocking(move || opened(&place, &settings)).await {
+                Ok(Err(error)) if error.is_passing() => tell(&error, &mut told),
+                Ok(opened) => return Ok(Self { config, store: Arc::new(opened?) }),
+                Err(panic) => return Err(StartError::Threads(io::Error::other(panic))),
             }
-            opened => return opened,
+            tokio::time::sleep(TRIED_AGAIN).await;
         }
+    }
+}
+
+fn opened(place: &StorePlace, settings: &PostgresConfig) -> Result<Store, StoreError> {
+    let store = Store::at(place, settings)?;
+    store.can_be_served(settings)?;
+    Ok(store)
+}
+
+/// Says once why the database cannot be used, as long as that is the reason. A system has several words for one reason; what there is
+/// to do is the same.
+fn tell(error: &StoreError, told: &mut String) {
+    let (cause, hint) = (with_causes(error), error.hint());
+    let reason = hint.clone().unwrap_or_else(|| cause.clone());
+    if reason != *told {
+        tracing::warn!(cause, hint, "the store's database cannot be used yet; waiting for it");
+        *told = reason;
     }
 }
 
@@ -322,7 +362,15 @@ fn shared_settings(config: &Config, index_url: &str, key_file: Option<&str>) -> 
     let none = || "none".to_owned();
     let mut witnesses: Vec<_> = config.witness.iter().map(|witness| witness.vkey.to_string()).collect();
     witnesses.sort();
+    let reads = match config.reads {
+        Reads::Token => "token",
+        Reads::Open => "open",
+        Reads::Bypass => "bypass",
+    };
     let settings = [
+        ("reads", reads.to_owned()),
+        ("max-crate", config.max_crate.to_string()),
+        ("policy in [attestation]", config.attestation.policy.as_str().to_owned()),
         ("index-url", index_url.to_owned()),
         ("window", config.window.as_secs().to_string()),
         ("skew", config.skew.as_secs().to_string()),

@@ -88,6 +88,7 @@ pub use gateways::{DEAD_AFTER, Difference, Heartbeat, Keeper, LivingGateway, Sha
 pub use intent::Intent;
 pub(crate) use ledger::INTERRUPTED;
 pub use ledger::{Outcome, Record};
+use log_end::End;
 pub use open::{Decision, DecisionError, OpenChange};
 use postgres::PostgresError;
 pub use restored::{Begun, Loss};
@@ -97,7 +98,7 @@ use secret::Seal;
 pub use seen::LastSeen;
 pub use spent::{Signed, SpendError};
 pub use sql::EngineError;
-use sql::{Engine, Postgres, Sql, Sqlite};
+use sql::{Engine, Moved, Postgres, Sql, Sqlite};
 pub use staged::{ApprovalError, Staged, State};
 pub(crate) use staged::{ApprovalRule, Approving, Deciders, Given, StageError, Staging, StagingLimits};
 pub use staging_tokens::Exchange;
@@ -216,13 +217,21 @@ pub enum StoreError {
     /// The log does not have what this gateway has seen in it.
     #[error(
         "the audit log has lost its end: entry {}, which this gateway has seen, is not there, or is another one. PostgreSQL was \
-         restored from a backup, or failed over to a standby that was behind",
+         restored from a backup, or failed over to a standby that was behind, or `store` names another database than before",
         lost.point.seq
     )]
     Restored { lost: LastSeen },
     /// Nothing is known to be lost.
     #[error("the audit log has lost nothing: it has {0}")]
     NotLost(String),
+    /// Another place is said to be lost than the one that this gateway has seen.
+    #[error("--lost names {lost}, but the last entry that this gateway has seen is {seen}")]
+    OtherLoss { lost: Box<LastSeen>, seen: Box<LastSeen> },
+    /// A log without entries is not what is left of one that had some.
+    #[error(
+        "the audit log has no entry at all, although one was seen: `store` may name another database than before"
+    )]
+    EmptyLog,
     /// There is no folder for what the gateway has seen.
     #[error(
         "a gateway of a PostgreSQL needs a folder of its own, for the last place in the audit log that it has seen"
@@ -234,6 +243,12 @@ pub enum StoreError {
     /// The role owns the tables.
     #[error("{0} owns the tables, and can give itself every right")]
     OwnRole(String),
+    /// The role can give itself every right.
+    #[error("{role} is {is}, and can give itself every right")]
+    PowerfulRole { role: String, is: &'static str },
+    /// There is no role of this name.
+    #[error("there is no role {0}")]
+    NoRole(String),
     /// There is no key file for the secrets in a PostgreSQL.
     #[error("a store in a PostgreSQL has its secrets sealed with a key file, but none was given")]
     NoKeyFile,
@@ -329,10 +344,21 @@ impl StoreError {
             }
             Self::NotEmpty => Some("name an empty place".to_owned()),
             Self::Restored { lost } => Some(format!(
-                "revoke again what was revoked since, wait until the tokens of that time are too old (`window` and `skew`), and run \
+                "check the address in `store`. If the end is lost, revoke again what was revoked since, wait until the tokens of that time are too old (`window` and `skew`), and run \
                  `registry-gateway store accept-restore --lost {lost}`, which goes on record"
             )),
-            Self::OwnRole(_) => {
+            Self::OtherLoss { .. } => Some(
+                "leave --lost out; or if the message is of another gateway, run this on that one's host, with its `state`".to_owned(),
+            ),
+            Self::EmptyLog => Some(
+                "check the address in `store`. If everything is lost, restore a backup; a new registry needs a new `state` folder"
+                    .to_owned(),
+            ),
+            Self::NoRole(role) => Some(format!(
+                "make it with CREATE ROLE {} LOGIN, and run the command again",
+                schema::quoted(role)
+            )),
+            Self::OwnRole(_) | Self::PowerfulRole { .. } => {
                 Some("give the gateway a role of its own, and name it with --role; or leave --role out".to_owned())
             }
             Self::NoState => Some("name it as `state` in [postgres], or give the unit a StateDirectory=".to_owned()),
@@ -495,7 +521,7 @@ impl Store {
     /// Gives a role of a PostgreSQL the rights to serve the store there, and no others. It is called as the owner of the tables.
     ///
     /// # Errors
-    /// [`StoreError::OwnRole`], [`StoreError::Database`].
+    /// [`StoreError::OwnRole`], [`StoreError::PowerfulRole`], [`StoreError::NoRole`], [`StoreError::Database`].
     pub fn grant_in_postgres(
         url: &PostgresUrl,
         settings: &PostgresConfig,
@@ -534,6 +560,32 @@ impl Store {
             postgres.seen().keep_in(&settings.state().ok_or(StoreError::NoState)?)?;
         }
         self.can_be_changed()
+    }
+
+    /// What keeps a gateway with these settings from serving this store. Nothing is written for that, and nothing made in the
+    /// gateway's own folder.
+    #[must_use]
+    pub fn keeps_from_serving(&self, settings: &PostgresConfig) -> Vec<StoreError> {
+        let checks = [self.has_open_secrets(), self.is_here(), self.has_what_was_seen(settings)];
+        checks.into_iter().filter_map(Result::err).collect()
+    }
+
+    fn is_here(&self) -> Result<(), StoreError> {
+        Moved::read(&self.reader()?)?.is_here()
+    }
+
+    /// Whether the log has what a gateway with these settings has seen, or goes on without it.
+    fn has_what_was_seen(&self, settings: &PostgresConfig) -> Result<(), StoreError> {
+        if let Engine::Sqlite(_) = &self.engine {
+            return Ok(());
+        }
+        let Some(lost) = Self::last_seen(settings)? else { return Ok(()) };
+        let reader = self.reader()?;
+        let is_accepted = || Ok::<_, StoreError>(End::read(&reader)?.generation > lost.generation);
+        if restored::is_lost(&reader, lost)? && !is_accepted()? {
+            return Err(StoreError::Restored { lost });
+        }
+        Ok(())
     }
 
     /// Whether the store may be changed: it is the one that is served, is complete, and has lost nothing that was seen of it.

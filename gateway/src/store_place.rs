@@ -43,6 +43,9 @@ pub struct PostgresHost {
 /// Where Linux distributions have the socket of their PostgreSQL.
 pub const SOCKETS: &str = "/var/run/postgresql";
 
+/// How the address of a PostgreSQL begins.
+const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+
 /// A store on the command line or in the environment. What is wrong with it is told later: clap would repeat the text, and a
 /// password with it.
 #[derive(Clone, Debug)]
@@ -96,19 +99,27 @@ impl AddressError {
 }
 
 impl StorePlace {
-    /// Text with `://` is an address, and anything else a folder.
+    /// Text with `://` is an address, and so is what begins as one of a PostgreSQL. Anything else is a folder.
     ///
     /// # Errors
     /// [`AddressError`].
     pub fn of(path: PathBuf) -> Result<Self, AddressError> {
-        match path.to_str().and_then(|text| Some((text.split_once("://")?, text))) {
+        let text = path.to_string_lossy();
+        if let Some((scheme, rest)) = text.split_once("://")
+            && SCHEMES.iter().any(|name| scheme.eq_ignore_ascii_case(name))
+        {
+            return PostgresUrl::of(rest).map(Self::Postgres);
+        }
+        if is_mistyped(&text) {
+            return Err(AddressError::Malformed(Some("`postgres` must be followed by `://`".to_owned())));
+        }
+        match text.split_once("://") {
             None => Ok(Self::Folder(path)),
-            Some(((scheme, rest), _))
-                if ["postgres", "postgresql"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) =>
-            {
-                PostgresUrl::of(rest).map(Self::Postgres)
+            // Of a mistyped address, a password may stand before it.
+            Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                Err(AddressError::Scheme(format!("{scheme}://")))
             }
-            Some(((scheme, _), _)) => Err(AddressError::Scheme(format!("{scheme}://"))),
+            Some(_) => Err(AddressError::Malformed(None)),
         }
     }
 
@@ -126,6 +137,15 @@ impl StorePlace {
             place @ Self::Postgres(_) => place,
         }
     }
+}
+
+/// Whether it was meant as the address of a PostgreSQL, with a slash or a colon too few. A folder of that name would have a
+/// password in it.
+fn is_mistyped(text: &str) -> bool {
+    let rest =
+        |name: &&str| text.get(..name.len()).filter(|begin| begin.eq_ignore_ascii_case(name)).map(str::len);
+    let mut rests = SCHEMES.iter().filter_map(rest).map(|end| &text[end..]);
+    rests.any(|rest| rest.starts_with(':') || rest.starts_with("//"))
 }
 
 impl PostgresUrl {
@@ -214,11 +234,38 @@ impl fmt::Display for PostgresHost {
     }
 }
 
+/// As it can be given again.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
-        write!(f, "postgres://{}@{}/{}", self.user, hosts.join(","), self.database)
+        let (user, database) = (encoded(&self.user, ""), encoded(&self.database, ""));
+        if self.hosts.iter().all(PostgresHost::is_socket) {
+            let folders = self.joined(|host| encoded(&host.host, "/"));
+            let ports = self.joined(|host| host.port.to_string());
+            return write!(f, "postgres://{user}@/{database}?host={folders}&port={ports}");
+        }
+        let hosts = self.joined(|host| match host.is_socket() {
+            true => format!("{}:{}", encoded(&host.host, ""), host.port),
+            false => host.to_string(),
+        });
+        write!(f, "postgres://{user}@{hosts}/{database}")
     }
+}
+
+impl PostgresUrl {
+    fn joined(&self, of: impl Fn(&PostgresHost) -> String) -> String {
+        self.hosts.iter().map(of).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// RFC 3986, 2.1: all but what is unreserved (2.3), and these characters.
+fn encoded(text: &str, plain: &str) -> String {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || plain.as_bytes().contains(&byte)
+    };
+    let encode = |byte: u8| {
+        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(encode).collect()
 }
 
 impl fmt::Display for StorePlace {
@@ -291,20 +338,33 @@ mod tests {
             ("POSTGRES://gateway@db.example/crates", "postgres://gateway@db.example:5432/crates"),
             ("postgres://gateway@a,b:5433/crates", "postgres://gateway@a:5432,b:5433/crates"),
             ("postgres://gateway@[2001:db8::1]:5433/crates", "postgres://gateway@[2001:db8::1]:5433/crates"),
-            ("postgres://gateway@/crates", "postgres://gateway@/var/run/postgresql:5432/crates"),
-            ("postgres:///crates?user=gateway", "postgres://gateway@/var/run/postgresql:5432/crates"),
-            ("postgres://gateway@/crates?host=/run/pg&port=5433", "postgres://gateway@/run/pg:5433/crates"),
-            ("postgres://gateway@%2Frun%2Fpg/crates", "postgres://gateway@/run/pg:5432/crates"),
+            ("postgres://gateway@/crates", "postgres://gateway@/crates?host=/var/run/postgresql&port=5432"),
+            (
+                "postgres:///crates?user=gateway",
+                "postgres://gateway@/crates?host=/var/run/postgresql&port=5432",
+            ),
+            (
+                "postgres://gateway@/crates?host=/run/pg&port=5433",
+                "postgres://gateway@/crates?host=/run/pg&port=5433",
+            ),
+            ("postgres://gateway@%2Frun%2Fpg/crates", "postgres://gateway@/crates?host=/run/pg&port=5432"),
             (
                 "postgres://gateway@/crates?host=/run/a,/run/b",
-                "postgres://gateway@/run/a:5432,/run/b:5432/crates",
+                "postgres://gateway@/crates?host=/run/a,/run/b&port=5432,5432",
             ),
+            (
+                "postgres://gateway@db.example,%2Frun%2Fpg/crates",
+                "postgres://gateway@db.example:5432,%2Frun%2Fpg:5432/crates",
+            ),
+            ("postgres://a%40b%2Fc@db.example/d%3Fe%20f", "postgres://a%40b%2Fc@db.example:5432/d%3Fe%20f"),
             ("postgres://gateway@a?target_session_attrs=read-write", "postgres://gateway@a:5432/gateway"),
             ("registry", "registry"),
             ("/var/lib/registry-gateway", "/var/lib/registry-gateway"),
-            ("postgres:registry", "postgres:registry"),
+            ("postgres-registry", "postgres-registry"),
+            ("postgres/registry", "postgres/registry"),
         ] {
             assert_eq!(shown(written).unwrap(), meant, "{written}");
+            assert_eq!(written.parse::<StorePlace>(), meant.parse(), "{written}");
         }
     }
 
@@ -335,6 +395,14 @@ mod tests {
             ("postgres://gateway@db.example:0/crates", Malformed(None)),
             ("postgres://gateway@a,,b/crates", Malformed(None)),
             ("postgres://gateway@a/crates?host=/run/pg&port=1,2,3", Malformed(None)),
+            ("postgres:registry", malformed("`postgres` must be followed by `://`")),
+            (
+                "postgres:/gateway:hunter2@db.example/crates",
+                malformed("`postgres` must be followed by `://`"),
+            ),
+            ("POSTGRESQL//gateway:hunter2@x://y", malformed("`postgres` must be followed by `://`")),
+            (" postgres://gateway:hunter2@db.example/crates", Malformed(None)),
+            ("gateway:hunter2@db.example://crates", Malformed(None)),
             ("mysql://gateway:hunter2@db.example/crates", Scheme("mysql://".to_owned())),
         ] {
             let error = shown(written).unwrap_err();

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use registry_gateway::config::PostgresConfig;
 use registry_gateway::copying;
-use registry_gateway::store::{Begun, Loss, Store};
+use registry_gateway::store::{Begun, LastSeen, Loss, Store, StoreError};
 use registry_gateway::store_place::StorePlace;
 
 use super::{Outcome, audit, people, say};
@@ -26,6 +27,9 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
             let config = place.config()?;
             let checkpoint = checkpoint.as_deref().map(audit::note).transpose()?;
             let mut loss = Loss { seen: lost, checkpoint, shown: None };
+            if let (StorePlace::Postgres(_), Some(lost)) = (&config.store, lost) {
+                agrees(lost, &config.postgres)?;
+            }
             if let StorePlace::Postgres(_) = &config.store
                 && loss.seen.is_none()
                 && loss.checkpoint.is_none()
@@ -43,6 +47,16 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what is said to be lost is what this gateway has seen, if it has a folder that says so: a mistyped place would begin a new
+/// generation of a log that has lost nothing.
+fn agrees(lost: LastSeen, settings: &PostgresConfig) -> Result<(), StoreError> {
+    match Store::last_seen(settings) {
+        Ok(Some(seen)) if seen != lost => Err(StoreError::OtherLoss { lost: lost.into(), seen: seen.into() }),
+        Ok(_) | Err(StoreError::NoState) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A folder is brought to the present layout by whoever opens it.

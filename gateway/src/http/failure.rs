@@ -87,6 +87,9 @@ pub(super) enum Failure {
     /// The store's database cannot be asked at present. Nothing is answered from what was known before.
     #[error("the registry's database does not answer; try again in a few seconds")]
     Unavailable(StoreError),
+    /// The store's tables have the layout of a newer program.
+    #[error("this gateway is older than its database, and has to be upgraded; nothing was changed")]
+    Outdated(StoreError),
     /// The store's database did not say what came of a change in it.
     #[error(
         "the registry's database did not say whether this was done, and it will be settled when it does; look in a minute, and \
@@ -145,6 +148,7 @@ impl Failure {
                 | ChangeError::InDoubt(_),
             )
             | Self::Unavailable(_)
+            | Self::Outdated(_)
             | Self::InDoubt(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Change(error) if is_passing(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Denied { status, .. } => *status,
@@ -158,10 +162,15 @@ impl Failure {
 /// Whether nothing was changed because the store's database cannot be asked at present.
 fn is_passing(error: &ChangeError) -> bool {
     match error {
-        ChangeError::NothingChanged(cause) => cause.downcast_ref().is_some_and(StoreError::is_passing),
-        ChangeError::NotMade { source, .. } => source.is_passing(),
+        ChangeError::NothingChanged(cause) => cause.downcast_ref().is_some_and(is_unavailable),
+        ChangeError::NotMade { source, .. } => is_unavailable(source),
         _ => false,
     }
+}
+
+/// At present, or until this gateway is upgraded: another one may serve the same store meanwhile.
+fn is_unavailable(error: &StoreError) -> bool {
+    error.is_passing() || matches!(error, StoreError::Newer { .. })
 }
 
 /// As for tokens: 401 if another credential could help, 403 if the credential is good and does not suffice.
@@ -198,6 +207,7 @@ impl From<StoreError> for Failure {
         match error {
             error if error.is_in_doubt() => Self::InDoubt(error),
             error if error.is_passing() => Self::Unavailable(error),
+            error @ StoreError::Newer { .. } => Self::Outdated(error),
             error => Self::internal(error),
         }
     }
@@ -296,7 +306,7 @@ impl IntoResponse for Failure {
             Self::Unavailable(cause) if cause.is_told() => {
                 tracing::info!(cause = %with_causes(cause), "the store's database does not answer");
             }
-            Self::Unavailable(cause) | Self::InDoubt(cause) => {
+            Self::Unavailable(cause) | Self::Outdated(cause) | Self::InDoubt(cause) => {
                 let hint = cause.hint();
                 tracing::error!(cause = %with_causes(cause), hint, "the store's database cannot be used");
             }

@@ -94,7 +94,7 @@ impl PostgresError {
             Self::NoServer(failures) => {
                 let telling = failures.iter().find(|(_, failure)| failure.is_telling());
                 let (_, failure) = telling.or(failures.first())?;
-                failure.hint().map(str::to_owned)
+                failure.hint()
             }
             Self::Password(error) => Some(error.hint()),
             Self::Authorities(_) => Some("see `ca-file` in [postgres]".to_owned()),

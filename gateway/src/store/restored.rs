@@ -50,7 +50,7 @@ impl Store {
     /// PostgreSQL go on by themselves.
     ///
     /// # Errors
-    /// [`StoreError::NotLost`] if the log has all that is said to be lost; [`StoreError::OtherCheckpoint`], [`StoreError::Served`],
+    /// [`StoreError::NotLost`] if the log has all that is said to be lost; [`StoreError::EmptyLog`], [`StoreError::OtherCheckpoint`], [`StoreError::Served`],
     /// [`StoreError::Damaged`], [`StoreError::Database`].
     pub fn accept_restore(&self, loss: &Loss, now: Timestamp) -> Result<Begun, StoreError> {
         let _nobody_serves = self.lock()?;
@@ -61,6 +61,9 @@ impl Store {
             let kept = kept.map(|note| Kept::read(transaction, note)).transpose()?;
             let shown: Option<SignedCheckpoint> = loss.shown.as_deref().and_then(|note| note.parse().ok());
             let found = audit::last(transaction)?;
+            if found == Point::START && loss.knows_entries(kept.as_ref()) {
+                return Err(StoreError::EmptyLog);
+            }
             let present = Begun { generation: end.generation, found };
             let known = [kept.as_ref().map(|kept| kept.generation), loss.seen.map(|seen| seen.generation)];
             let newest_known = known.into_iter().flatten().max();
@@ -112,6 +115,14 @@ impl Store {
     }
 }
 
+impl Loss {
+    /// Whether there were entries, as far as that is known.
+    fn knows_entries(&self, kept: Option<&Kept>) -> bool {
+        self.seen.is_some_and(|seen| seen.point != Point::START)
+            || kept.is_some_and(|kept| kept.signed.unverified().head().size > 0)
+    }
+}
+
 impl Kept {
     /// Reads a checkpoint. Its key may be lost with the log's end, so that its signature is not verified: the administrator vouches for
     /// it.
@@ -147,8 +158,9 @@ fn generation_of(origin: &Origin, first: &str) -> Option<u64> {
     }
 }
 
-fn is_lost(sql: &Sql<'_>, seen: LastSeen) -> Result<bool, StoreError> {
-    Ok(at(sql, seen.point.seq)? != Some(seen.point))
+/// Whether the log does not have, or has no more, what was seen of it.
+pub(super) fn is_lost(sql: &Sql<'_>, seen: LastSeen) -> Result<bool, StoreError> {
+    Ok(seen.point != Point::START && at(sql, seen.point.seq)? != Some(seen.point))
 }
 
 /// Whether the entry at the end of the log is the one that began its generation.

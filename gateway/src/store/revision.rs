@@ -110,11 +110,13 @@ impl Store {
     /// keeps nobody else from writing.
     ///
     /// # Errors
-    /// [`StoreError::Database`]; in a PostgreSQL [`StoreError::Moved`], [`StoreError::Incomplete`], [`StoreError::Restored`].
+    /// [`StoreError::Database`]; in a PostgreSQL [`StoreError::Newer`], [`StoreError::Moved`], [`StoreError::Incomplete`],
+    /// [`StoreError::Restored`].
     pub fn write_nothing(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.write(schema::note_version),
             Engine::Postgres(postgres) => postgres.transaction(|transaction| {
+                schema::judge(transaction)?;
                 Moved::read(transaction)?.is_here()?;
                 postgres.has_what_was_seen(transaction)?;
                 schema::note_ready(transaction)

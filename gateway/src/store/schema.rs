@@ -4,7 +4,7 @@ mod postgres;
 
 use super::sql::{Sql, values};
 use super::{StoreError, search, tree};
-pub(super) use postgres::{VERSION as POSTGRES_VERSION, grant, judge, note_ready};
+pub(super) use postgres::{VERSION as POSTGRES_VERSION, grant, judge, note_ready, quoted};
 
 /// The steps from an empty database to the present layout. A step is never changed; new ones are added at the end.
 const STEPS: [&str; 9] = [FIRST, ENROLLMENT, WHY_OPEN, GROWTH, MOVED, SHARES, TREE, COSIGNATURES, STAGING];

@@ -61,6 +61,12 @@ impl Store {
         self.seal.as_ref().map(|seal| Ok(seal.vault()?.fingerprint())).transpose()
     }
 
+    /// Whether the key file opens the secrets that are there.
+    pub(super) fn has_open_secrets(&self) -> Result<(), StoreError> {
+        self.key_file_fingerprint()?;
+        CHALLENGE_KEYS.iter().try_for_each(|name| self.secret(name).map(drop))
+    }
+
     fn random_secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
         let secret = match self.secret(name)? {
             Some(secret) => secret,

@@ -83,10 +83,30 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
         // A slip in the same line, which the parser would show.
         ("not a valid configuration", format!("store = \"{url}")),
         ("not a valid configuration", format!("listen = \"127.0.0.1:80\"\nstore \"{url}\"")),
+        // A password where none belongs, and an address in the place of something else.
+        ("line 2, column 1", "[postgres]\npassword = \"hunter2\"".to_owned()),
+        ("`password-file` in [postgres]", "[postgres]\npassword = \"hunter2\"".to_owned()),
+        ("line 2, column", "[postgres]\npassword-file = \"hunter2".to_owned()),
+        ("line 1, column 12", "postgres = \"hunter2\"".to_owned()),
+        ("line 1, column 10", format!("listen = \"{url}\"")),
+        ("line 1, column 9", format!("reads = \"{url}\"")),
     ] {
         fs::write(&config, content).unwrap();
         let said = fails("", &["user", "list", "--config", config.to_str().unwrap()]);
         assert!(said.contains(named) && !said.contains("hunter2"), "{said}");
+    }
+    for mistyped in ["postgres:/gateway:hunter2@x/icu", "PostgreSQL//gateway:hunter2@x/a://b"] {
+        fs::write(&config, format!("store = \"{mistyped}\"")).unwrap();
+        let dir = folder.path().to_str().unwrap();
+        for said in [
+            fails("", &["user", "list", "--config", config.to_str().unwrap()]),
+            fails(mistyped, &["store", "migrate"]),
+            fails("", &["store", "copy", "--from", mistyped, "--to", mistyped]),
+            fails("", &["init", "--store", mistyped, dir]),
+        ] {
+            assert!(said.contains("the address of the store cannot be read"), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
     for said in [fails(url, &["user", "list"]), fails("", &["serve", "--store", url])] {
         assert!(said.contains("a password in it") && said.contains("`password-file`"), "{said}");
@@ -181,6 +201,7 @@ fn a_password_is_shown_nowhere() {
     let error = open_with(&url, &with_password(&file)).unwrap_err();
     let text = format!("{error} {error:?} {}", error.hint().unwrap());
     assert!(text.contains("password authentication failed") && text.contains("`password-file`"), "{text}");
+    assert!(text.contains(&format!("of {GUARDED} that was tried is from {}", file.display())), "{text}");
     assert!(!text.contains("wrong-horse") && !cluster.log().contains("wrong-horse"), "{text}");
 
     // A new connection is made with what is in the file then.
@@ -194,6 +215,31 @@ fn a_password_is_shown_nowhere() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&file, "\n").unwrap();
     assert!(matches!(open_with(&url, &with_password(&file)), Err(PostgresError::Password(_))));
+}
+
+/// The gateway's password is not the owner's, who has a line in `~/.pgpass`.
+#[test]
+fn a_password_file_is_for_the_user_of_the_configuration() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let url = cluster.url(GUARDED, &cluster.database());
+    let (folder, file) = secret(PASSWORD);
+    let pgpass = folder.path().join("pgpass");
+    fs::write(&pgpass, format!("*:*:*:{GUARDED}:a-line-of-mine")).unwrap();
+    fs::set_permissions(&pgpass, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = folder.path().join("config.toml");
+    let said = |user: &str| {
+        let store = url.replace(GUARDED, user);
+        let text = format!("store = \"{store}\"\n[postgres]\npassword-file = \"{}\"", file.display());
+        fs::write(&config, text).unwrap();
+        let mut command = program(Path::new(&url));
+        command.env_remove("CREDENTIALS_DIRECTORY").env("PGPASSFILE", &pgpass);
+        let listed = command.args(["user", "list", "--config"]).arg(&config).output().unwrap();
+        String::from_utf8(listed.stderr).unwrap()
+    };
+    // It gets in, and finds no store there.
+    assert!(said(GUARDED).contains("there is no store in this PostgreSQL"), "{}", said(GUARDED));
+    let other = said("gateway");
+    assert!(other.contains(&format!("is from {}", pgpass.display())), "{other}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl<'a> Database<'a> {
     }
 }
 
-fn operators(fixture: &Fixture, path: &str) -> Response {
+pub(crate) fn operators(fixture: &Fixture, path: &str) -> Response {
     let mut stream = TcpStream::connect(fixture.running().metrics_address().unwrap()).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     Response::read(stream)
@@ -514,6 +514,27 @@ fn a_database_that_is_away_at_the_start() {
         database.network.is(Weather::Good);
         starting.join().unwrap().stop(Signal::TERM);
     });
+}
+
+/// A database that is silent keeps nobody from stopping it, and the reason why it waits is told once.
+#[test]
+fn a_gateway_that_waits_for_its_database_ends_when_it_is_told_to() {
+    let Some(database) = Database::new() else { return };
+    for (weather, most) in [(Weather::Away, 2), (Weather::Silent, 0)] {
+        database.network.is(weather);
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = program(Path::new(&database.url(OWNER)));
+        command.env("REGISTRY_GATEWAY_LOG", "registry_gateway=debug").stderr(log.reopen().unwrap());
+        let mut child = command.args(["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let said = || fs::read_to_string(log.path()).unwrap();
+        retried_until(|| said().matches("trying the store's database").count() > most);
+        let asked = Instant::now();
+        signal(child.id(), Signal::TERM);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        assert!(said().matches("waiting for it").count() <= 1, "{}", said());
+    }
+    database.network.is(Weather::Good);
 }
 
 /// Nobody is there who needs its last words.

@@ -10,6 +10,7 @@ use std::thread;
 
 use asymmetric_token::Mutation;
 use jiff::Timestamp;
+use registry_gateway::audit::Point;
 use registry_gateway::store::{LastSeen, Signed, Store, StoreError};
 use registry_gateway::vault::{Vault, VaultError};
 use registry_gateway::{Gateway, StartError};
@@ -63,6 +64,9 @@ fn secrets_are_sealed_with_the_key_file() {
     let error = refused(&fixture);
     assert!(matches!(error, StoreError::KeyFile(VaultError::SealedSecret(_))), "{error}");
 
+    doctor_says(&database, &fixture.folder.path().join("no-state"), "key file");
+    assert!(!fixture.folder.path().join("no-state").exists());
+
     // Who looks needs none.
     let mut verify = crate::common::served::program(&database.path());
     let verified = verify.env_remove("CREDENTIALS_DIRECTORY").args(["audit", "verify"]).output().unwrap();
@@ -89,6 +93,8 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     let seen = LastSeen { generation: 1, point: fixture.running().store().audit_end().unwrap() };
     let shown = fixture.checkpoint(seen.point.seq);
     database.restore(backup);
+    let state = fixture.config.postgres.state.clone().unwrap();
+    doctor_says(&database, &state, &format!("--lost {seen}"));
 
     let upload = Upload::new("hello", "1.2.0");
     // The connections of before are broken, and are found so one after the other.
@@ -116,7 +122,10 @@ fn a_gateway_goes_on_after_a_restore_when_an_administrator_says_so() {
     // The other one has seen what is there now, and goes on.
     let end = database.open().unwrap().audit_end().unwrap();
     let lost = seen.to_string();
-    let state = fixture.config.postgres.state.clone().unwrap();
+    // A slip in the place would be another loss.
+    let slip = LastSeen { generation: 1, point: Point { seq: seen.point.seq + 1, ..seen.point } };
+    let said = does_not_accept(&database, &state, &["--lost", &slip.to_string()]);
+    assert!(said.contains(&lost) && said.contains("leave --lost out"), "{said}");
     let first = accepts(&database, &state, &[]);
     let again = accepts(&database, &state, &["--lost", &lost]);
     assert!(first.starts_with(&format!("2\t{end}\n")), "{first}");
@@ -168,6 +177,52 @@ fn accepts(database: &Database, state: &Path, arguments: &[&str]) -> String {
     let accepted = accept.output().unwrap();
     assert!(accepted.status.success(), "{accepted:?}");
     String::from_utf8(accepted.stdout).unwrap()
+}
+
+/// A new database has nothing of what was seen, and is not what is left of another one.
+#[test]
+fn an_empty_log_is_not_accepted_and_a_whole_one_has_lost_nothing() {
+    let Some(database) = Database::new() else { return };
+    let mut fixture = database.gateway();
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let seen = fixture.running().store().audit_end().unwrap();
+    fixture.running.take().unwrap().stop();
+    let state = fixture.config.postgres.state.clone().unwrap();
+    let (end, elsewhere) =
+        (database.open().unwrap().audit_end().unwrap(), fixture.folder.path().join("none"));
+    for (state, point) in [(&state, end), (&elsewhere, end), (&elsewhere, seen)] {
+        let lost = LastSeen { generation: 1, point }.to_string();
+        let said = does_not_accept(&database, state, &["--lost", &lost]);
+        assert!(said.contains("the audit log has lost nothing"), "{said}");
+    }
+    let another = Database::new().unwrap();
+    for arguments in [&[][..], &["--lost", &LastSeen { generation: 1, point: end }.to_string()]] {
+        let said = does_not_accept(&another, &state, arguments);
+        assert!(said.contains("no entry at all") && said.contains("`store`"), "{said}");
+    }
+    fixture.config.store = another.place(OWNER);
+    let error = refused(&fixture);
+    assert!(error.to_string().contains("another database"), "{error}");
+}
+
+/// Has an administrator say that the log has lost its end, and returns why that is not taken.
+#[track_caller]
+fn does_not_accept(database: &Database, state: &Path, arguments: &[&str]) -> String {
+    let mut accept = program(&database.path());
+    accept.env("STATE_DIRECTORY", state).args(["store", "accept-restore"]).args(arguments);
+    let refused = accept.output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    String::from_utf8(refused.stderr).unwrap()
+}
+
+/// What keeps a gateway with this state from starting.
+#[track_caller]
+fn doctor_says(database: &Database, state: &Path, hint: &str) {
+    let mut doctor = program(&database.path());
+    let found = doctor.env("STATE_DIRECTORY", state).arg("doctor").output().unwrap();
+    let said = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(found.status.code(), Some(1), "{said}");
+    assert!(said.contains("a gateway cannot serve this store") && said.contains(hint), "{said}");
 }
 
 /// The number of a generation that was lost is not used again: its key has signed another tree.

@@ -264,12 +264,18 @@ fn other_settings_than_those_that_serve_have() {
         change(&mut config);
         Gateway::start(config)
     };
-    let others: [(_, fn(&mut Config)); 5] = [
+    let others: [(_, fn(&mut Config)); 9] = [
         ("index-url", |config| config.url = Some("http://other.test".to_owned())),
         ("window", |config| config.window = Duration::from_secs(60)),
         ("skew", |config| config.skew = Duration::from_secs(1)),
         ("challenges", |config| config.challenges = registry_gateway::challenge::Challenges::Required),
         ("owners", |config| config.owners = registry_gateway::config::Owners::Change),
+        ("reads", |config| config.reads = registry_gateway::config::Reads::Open),
+        ("max-crate", |config| config.max_crate = 1 << 20),
+        ("policy in [attestation]", |config| {
+            config.attestation.policy = registry_gateway::attestation::Mode::Record;
+        }),
+        ("approvals in [staging]", |config| config.staging.approvals = 2),
     ];
     for (wanted, change) in others {
         let error = start(change).unwrap_err();

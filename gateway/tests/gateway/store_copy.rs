@@ -107,6 +107,8 @@ fn a_store_goes_to_a_postgresql_and_back() {
         let added = run(from, &["user", "add", "carol"]);
         let said = String::from_utf8(added.stderr).unwrap();
         assert!(said.contains("this store was moved to "), "{said}");
+        let found = String::from_utf8(run(from, &["doctor"]).stdout).unwrap();
+        assert!(found.contains("a gateway cannot serve this store: this store was moved to "), "{found}");
         assert_eq!(succeeds(from, &["user", "list"]), users);
         is_refused(from, &tempfile::tempdir().unwrap().path().join("third"), "this store was moved to ");
         for (command, before) in

@@ -18,6 +18,7 @@ use crate::common::database::Database;
 use crate::common::network::Network;
 use crate::common::served::program;
 use crate::common::{Fixture, SoftwareKey, Upload, crate_file};
+use crate::postgres_fails::operators;
 
 fn add_key(store: &Store, key: &SoftwareKey) {
     let user = "alice".parse().unwrap();
@@ -143,6 +144,16 @@ fn the_role_that_serves_adds_to_the_log_and_does_nothing_else_to_it() {
     }
     let said = database.fails(&["store", "migrate", "--role", "owner"]);
     assert!(said.contains("owner owns the tables"), "{said}");
+    database.sql("CREATE ROLE mighty LOGIN SUPERUSER; CREATE ROLE heir LOGIN IN ROLE owner");
+    for (role, why) in [
+        ("mighty", "mighty is a superuser, and can give itself every right"),
+        ("heir", "heir is a member of the role that owns the tables"),
+        ("absent", "CREATE ROLE absent LOGIN"),
+        ("ab sent", "CREATE ROLE \"ab sent\" LOGIN"),
+    ] {
+        let said = database.fails(&["store", "migrate", "--role", role]);
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 /// A store of the first layout, which had its secrets in clear.
@@ -278,7 +289,10 @@ fn a_layout_of_a_newer_program_is_not_written() {
     let store = database.open().unwrap();
     database.sql("UPDATE log_end SET layout = layout + 1");
     store.can_be_changed().unwrap();
-    let served = database.gateway();
+    let served = Fixture::with(|config| {
+        config.store = database.place("owner");
+        config.metrics = Some(([127, 0, 0, 1], 0).into());
+    });
     served.get("/index/config.json").assert_ok();
     database.sql("UPDATE log_end SET layout = layout + 1, serves = layout + 1");
     for error in [
@@ -288,8 +302,10 @@ fn a_layout_of_a_newer_program_is_not_written() {
     ] {
         assert!(matches!(error, StoreError::Newer { found, known } if found > known), "{error}");
     }
-    assert_eq!(served.get("/index/config.json").status, 500);
-    served.publish(&Upload::new("hello", "1.0.0")).assert_refused(500, "the registry failed");
+    served.get("/index/config.json").assert_refused(503, "has to be upgraded");
+    served.publish(&Upload::new("hello", "1.0.0")).assert_refused(503, "has to be upgraded");
+    let ready = operators(&served, "/readyz");
+    assert!(ready.status == 503 && ready.text().contains("install the newer"), "{}", ready.text());
 }
 
 /// PostgreSQL has none. Nothing is on record of who sends one, so no token is spent.

@@ -52,6 +52,10 @@ pub enum Unusable {
     /// It refused the user or the database, or has no place.
     #[error("it refused: {}", said(.0))]
     Refused(tokio_postgres::Error),
+    /// It does not take the password.
+    #[error("it refused: {}", said(error))]
+    #[allow(missing_docs, reason = "a field's name says what it is")]
+    WrongPassword { error: tokio_postgres::Error, user: String, from: String },
     /// It asks for a password, and none was found for it.
     #[error("it asks for a password, but none is set")]
     NoPassword,
@@ -77,14 +81,21 @@ pub enum Unusable {
 
 impl Unusable {
     /// What to do next, where that is known.
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Unreachable(error) => return unreachable(error),
+            Self::WrongPassword { user, from, .. } => {
+                return Some(format!(
+                    "the password of {user} that was tried is from {from}; ALTER ROLE {user} PASSWORD sets a new one. \
+                     `password-file` in [postgres] is for the user of `store` in the configuration, and a line in ~/.pgpass for \
+                     another one"
+                ));
+            }
+            Self::Unreachable(error) => unreachable(error),
             Self::Late => "check whether it runs, and whether a firewall drops the traffic",
-            Self::Refused(error) => return refused(error),
+            Self::Refused(error) => refused(error)?,
             Self::NoPassword => {
-                "name a file with it as `password-file` in [postgres], or write a line for this server, database and user into \
-                 ~/.pgpass"
+                "name a file with it as `password-file` in [postgres], if the user is that of `store` in the configuration, or write \
+                 a line for this server, database and user into ~/.pgpass"
             }
             Self::ReadOnly => {
                 "name its primary too: every server of the address is tried until one can be written to"
@@ -97,7 +108,17 @@ impl Unusable {
             }
             Self::Nonsense => "check that the address is that of a PostgreSQL",
         };
-        Some(hint)
+        Some(hint.to_owned())
+    }
+
+    /// Names the password that was tried, where it was refused.
+    fn with_password_of(self, user: &str, passwords: &Passwords) -> Self {
+        match self {
+            Self::Refused(error) if error.code() == Some(&SqlState::INVALID_PASSWORD) => {
+                Self::WrongPassword { error, user: user.to_owned(), from: passwords.from().to_owned() }
+            }
+            other => other,
+        }
     }
 
     /// Whether it may be otherwise later, with nothing changed here.
@@ -108,6 +129,7 @@ impl Unusable {
                 let passing = [&SqlState::TOO_MANY_CONNECTIONS, &SqlState::CANNOT_CONNECT_NOW];
                 error.code().is_some_and(|code| passing.contains(&code))
             }
+            Self::WrongPassword { .. } => false,
             Self::NoPassword | Self::TooOld(_) | Self::Encoding(_) | Self::Pooler(_) | Self::Nonsense => {
                 false
             }
@@ -125,23 +147,19 @@ fn said(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(|| with_causes(error), |error| escaped(error.message()))
 }
 
-fn unreachable(error: &tokio_postgres::Error) -> Option<&'static str> {
+fn unreachable(error: &tokio_postgres::Error) -> &'static str {
     let is_tls = error.to_string().contains("TLS");
-    Some(if is_tls {
+    if is_tls {
         "a server on a network has to have `ssl = on`, and a certificate for the very name that the address has, by an authority \
          of this system or of `ca-file` in [postgres]"
     } else {
         "check whether it runs, and whether `listen_addresses` and `port` in its postgresql.conf match the address"
-    })
+    }
 }
 
 fn refused(error: &tokio_postgres::Error) -> Option<&'static str> {
     let code = error.code()?;
     let known = [
-        (
-            &SqlState::INVALID_PASSWORD,
-            "see `password-file` in [postgres]; ALTER ROLE … PASSWORD sets a new one",
-        ),
         (
             &SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             "check the server's pg_hba.conf: it says who may connect from where, and how",
@@ -229,7 +247,8 @@ impl Connector {
             judge(&connection.client, &mark).await?;
             Ok(connection)
         };
-        timeout(CONNECT, connecting).await.unwrap_or(Err(Unusable::Late))
+        let connected = timeout(CONNECT, connecting).await.unwrap_or(Err(Unusable::Late));
+        connected.map_err(|error| error.with_password_of(&self.url.user, passwords))
     }
 
     /// The limits are given with the first message, so that no session is without them. What is committed is on disk, and where
@@ -270,7 +289,7 @@ impl Manager for Connector {
 
     async fn create(&self) -> Result<Connection, PostgresError> {
         let trust = self.trust.load(Ordering::Relaxed);
-        let passwords = Passwords::read(&self.settings)?;
+        let passwords = Passwords::read(&self.settings, &self.url.user)?;
         let mut failures = Vec::new();
         let last = self.last.load(Ordering::Relaxed);
         for at in (0..self.url.hosts.len()).map(|at| (last + at) % self.url.hosts.len()) {

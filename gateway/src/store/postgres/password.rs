@@ -38,8 +38,13 @@ impl PasswordError {
     }
 }
 
-/// The passwords that a connection can be made with.
-pub(super) enum Passwords {
+/// The passwords that a connection can be made with, and where they are from.
+pub(super) struct Passwords {
+    known: Known,
+    from: String,
+}
+
+enum Known {
     /// None: the server may know the user otherwise.
     None,
     /// One for each server.
@@ -50,40 +55,47 @@ pub(super) enum Passwords {
 
 impl Passwords {
     /// Reads them. Every new connection does, so that a password can be changed while the gateway runs.
-    pub(super) fn read(settings: &PostgresConfig) -> Result<Self, PasswordError> {
-        if let Some(file) = &settings.password_file {
-            return one(file);
-        }
-        let credential =
-            env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CREDENTIAL));
-        if let Some(file) = credential.filter(|file| file.exists()) {
-            return one(&file);
+    pub(super) fn read(settings: &PostgresConfig, user: &str) -> Result<Self, PasswordError> {
+        if let Some(file) = of_the_gateway(settings).filter(|_| settings.is_password_of(user)) {
+            return Ok(Self { known: Known::One(one(&file)?), from: file.display().to_string() });
         }
         let named = env::var_os("PGPASSFILE").map(PathBuf::from);
         let Some(file) = named.or_else(|| Some(env::home_dir()?.join(".pgpass"))) else {
-            return Ok(Self::None);
+            return Ok(Self { known: Known::None, from: String::new() });
         };
-        match private::read_secret(&file, MOST) {
-            Ok(text) => Ok(Self::Pgpass(text)),
-            Err(SecretError::File { source, .. }) if is_absent(&source) => Ok(Self::None),
-            Err(error) => Err(error.into()),
-        }
+        let known = match private::read_secret(&file, MOST) {
+            Ok(text) => Known::Pgpass(text),
+            Err(SecretError::File { source, .. }) if is_absent(&source) => Known::None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { known, from: file.display().to_string() })
+    }
+
+    /// The file.
+    pub(super) fn from(&self) -> &str {
+        &self.from
     }
 
     /// The one for a server.
     pub(super) fn of(&self, url: &PostgresUrl, host: &PostgresHost) -> Option<Zeroizing<String>> {
-        match self {
-            Self::None => None,
-            Self::One(password) => Some(password.clone()),
-            Self::Pgpass(text) => text.lines().find_map(|line| matching(line, url, host)),
+        match &self.known {
+            Known::None => None,
+            Known::One(password) => Some(password.clone()),
+            Known::Pgpass(text) => text.lines().find_map(|line| matching(line, url, host)),
         }
     }
 }
 
-fn one(file: &Path) -> Result<Passwords, PasswordError> {
+/// The file with nothing but the password, if one is named or systemd has given it.
+fn of_the_gateway(settings: &PostgresConfig) -> Option<PathBuf> {
+    let given = || Some(Path::new(&env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL));
+    settings.password_file.clone().or_else(|| given().filter(|file| file.exists()))
+}
+
+fn one(file: &Path) -> Result<Zeroizing<String>, PasswordError> {
     let text = private::read_secret(file, MOST)?;
     match text.lines().next().filter(|line| !line.is_empty()) {
-        Some(line) => Ok(Passwords::One(Zeroizing::new(line.to_owned()))),
+        Some(line) => Ok(Zeroizing::new(line.to_owned())),
         None => Err(PasswordError::Empty(file.to_owned())),
     }
 }

@@ -86,9 +86,32 @@ pub(super) fn migrate(transaction: &Sql<'_>) -> Result<(), StoreError> {
 
 /// Gives a role the rights of one that serves, and takes all others from it.
 pub(in super::super) fn grant(transaction: &Sql<'_>, role: &str) -> Result<(), StoreError> {
-    let quoted = format!("\"{}\"", role.replace('"', "\"\""));
+    is_without_power(transaction, role)?;
+    let quoted = quoted(role);
     let grants = GRANTS.replace("FROM gateway;", &format!("FROM {quoted};"));
     transaction.batch(&grants.replace("TO gateway;", &format!("TO {quoted};")))
+}
+
+/// A name as it stands in a statement. A plain one needs no quotes.
+pub(in super::super) fn quoted(role: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    match !role.is_empty() && role.bytes().all(is_plain) {
+        true => role.to_owned(),
+        false => format!("\"{}\"", role.replace('"', "\"\"")),
+    }
+}
+
+/// Whether there is such a role, and it has no rights of its own: those of a superuser, or of the owner of the tables.
+fn is_without_power(sql: &Sql<'_>, role: &str) -> Result<(), StoreError> {
+    let powers = "SELECT rolsuper, pg_has_role(pg_roles.oid, relowner, 'MEMBER') FROM pg_roles, pg_class
+                  WHERE rolname = ? AND pg_class.oid = to_regclass('log_end')";
+    let powers = sql.optional(powers, values![role], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let is = match powers.ok_or_else(|| StoreError::NoRole(role.to_owned()))? {
+        (true, _) => "a superuser",
+        (false, true) => "a member of the role that owns the tables",
+        (false, false) => return Ok(()),
+    };
+    Err(StoreError::PowerfulRole { role: role.to_owned(), is })
 }
 
 fn is_made(sql: &Sql<'_>) -> Result<bool, StoreError> {

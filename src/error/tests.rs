@@ -256,6 +256,7 @@ fn all() -> Vec<Error> {
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
             registration::Error::Nonce { bytes: 3000 }.into(),
+            registration::Error::NotACode.into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),

@@ -356,6 +356,28 @@ fn registries_that_take_no_enrollments() {
     assert!(Seen::on(&world.card).nothing(), "the registry is asked before anything is done to a card");
 }
 
+/// Waiting does not help where the URL or the certificates are wrong, and no key was made yet that could be kept.
+#[test]
+fn registries_that_are_not_reached() {
+    let world = World::new();
+    let enroll = |index: &str| world.yk_cargo(["enroll", index, "--yes", "--invite"]).input(UNKNOWN);
+    let wrong = format!("{}wrong/", world.gateway.index_url());
+    let (_, tls) = crate::certificates::for_names(&["localhost"]);
+    let registry = AskingRegistry::start_tls(Reads::Open, Challenges::Off, tls);
+    let closed = format!("sparse+{}/", loopback::bind(false).1);
+    for (index, text, hint) in [
+        (wrong.as_str(), "answers with status 404", "check its URL in cargo's configuration"),
+        (&registry.index_url(), "does not trust", "cainfo = \"/PATH/OF/ITS/CERTIFICATE.pem\""),
+        (&closed, "cannot reach", "run the same command again when the registry answers"),
+    ] {
+        let outcome = enroll(index).fails();
+        outcome.says(&[text, hint]);
+        assert!(!outcome.stderr.contains("keys that were made"), "{outcome:#?}");
+    }
+    let missing = enroll(&closed).env("CARGO_HTTP_CAINFO", "/no/such.pem").fails();
+    missing.says(&["cannot use the certificates in /no/such.pem", "fix it in `[http]`"]);
+}
+
 #[test]
 fn what_a_key_signed_can_be_read() {
     let world = World::new();

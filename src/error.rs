@@ -474,7 +474,7 @@ impl Error {
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Proof(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().into(),
-            Self::Registration(error) => error.hint().into(),
+            Self::Registration(error) => error.hint(),
             Self::Sealed(error) => error.hint(),
             Self::SecretProgram(error) => error.hint().into(),
             Self::Settings(error) => error.hint(),

@@ -257,6 +257,13 @@ fn all() -> Vec<Error> {
             registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
             registration::Error::Nonce { bytes: 3000 }.into(),
             registration::Error::NotACode.into(),
+            registration::Error::Http(crate::registry::http::Error::UnknownIssuer { url: "https://r.example/".into() })
+                .into(),
+            registration::Error::Api(crate::registry::greeting::Error::Status {
+                url: "https://r.example/config.json".into(),
+                status: 404,
+            })
+            .into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),

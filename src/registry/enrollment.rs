@@ -249,8 +249,13 @@ pub enum Error {
 impl Error {
     /// What to do next.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> String {
+        let again = || {
+            "run the same command again when the registry answers: it goes on where this one ended".to_owned()
+        };
+        let next = match self {
+            Self::CargoConfig(error) => return error.hint().unwrap_or_else(again),
+            Self::Http(error) => return error.hint().map_or_else(again, str::to_owned),
             Self::NotOffered { .. }
             | Self::Api(greeting::Error::NoApi { .. } | greeting::Error::GitIndex) => {
                 "enroll without --invite, and send the printed lines to its administrator"
@@ -273,7 +278,9 @@ impl Error {
             Self::Refused { status: 400 | 401, .. } => {
                 "the keys that were made are kept: run the same command again with a valid code"
             }
-            _ => "the keys that were made are kept: run the same command again when the registry answers",
-        }
+            Self::Api(error) => return error.hint().unwrap_or_else(again),
+            Self::Answer { .. } | Self::Refused { .. } => return again(),
+        };
+        next.to_owned()
     }
 }

@@ -265,6 +265,25 @@ pub enum Error {
     Unreachable { url: String, source: Box<ureq::Error> },
 }
 
+impl Error {
+    /// What to do next, where waiting does not help.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Network(_) => Some(
+                "fix it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO",
+            ),
+            Self::UnknownIssuer { .. } => Some(
+                "if that is your company's authority, add to `[http]` of $CARGO_HOME/config.toml: cainfo = \"/PATH/OF/ITS/CERTIFICATE.pem\"",
+            ),
+            Self::NotTls { .. } | Self::NotHttp { .. } | Self::Elsewhere { .. } => {
+                Some("check the registry's URL in cargo's configuration")
+            }
+            Self::TooLong { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};

@@ -368,7 +368,7 @@ fn registries_that_are_not_reached() {
     for (index, text, hint) in [
         (wrong.as_str(), "answers with status 404", "check its URL in cargo's configuration"),
         (&registry.index_url(), "does not trust", "cainfo = \"/PATH/OF/ITS/CERTIFICATE.pem\""),
-        (&closed, "cannot reach", "run the same command again when the registry answers"),
+        (&closed, "caused by: Connection refused", "run the same command again when the registry answers"),
     ] {
         let outcome = enroll(index).fails();
         outcome.says(&[text, hint]);

@@ -510,8 +510,14 @@ fn registries_that_cannot_be_asked() {
     let diagnosis = world.doctor();
     let warned = diagnosis.with("warning");
     let url = index.trim_start_matches("sparse+");
-    let next = format!("curl -sI {url}config.json");
+    let next = format!("curl -sSI {url}config.json");
     assert!(warned.iter().any(|warning| warning.0 == "registry" && warning.2 == next), "{diagnosis:#?}");
+    // Asked again, the registry says no more than that; what helps is in cargo's configuration.
+    world.write("home/config.toml", &format!("{config}\n[http]\ncainfo = \"/no/such.pem\"\n"));
+    let diagnosis = world.doctor();
+    let warned = diagnosis.with("warning");
+    let next = warned.iter().find(|warning| warning.0 == "registry").map(|warning| &warning.2);
+    assert!(next.is_some_and(|next| next.contains("`[http]` of $CARGO_HOME/config.toml")), "{diagnosis:#?}");
 }
 
 /// Each answers only when the other one has been asked too.

@@ -36,8 +36,9 @@ fn two_keys_and_what_comes_next() {
     outcome.says(&["making and checking them needs neither PIN nor touch"]);
     outcome.says(&["signed a read token and checked it", "cargo will use yk-cargo once"]);
     let steps: Vec<_> = outcome.stdout.lines().filter(|line| !line.starts_with("   ")).collect();
-    let [next, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
-    assert!(next.starts_with("Next: send these lines to the registry's administrator"), "{outcome:#?}");
+    let [configure, register, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
+    assert_eq!(*configure, "Next: yk-cargo enroll my-reg --configure", "without it cargo cannot publish");
+    assert!(register.starts_with("Then: send these lines to the registry's administrator"), "{outcome:#?}");
     assert_eq!(
         (*publish, *backup),
         ("Then: cargo publish --registry my-reg", "Then: yk-cargo enroll my-reg --backup")
@@ -47,6 +48,8 @@ fn two_keys_and_what_comes_next() {
     seen.assert_well_mannered();
     let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
     assert!(!config.contains("credential-provider"), "--yes alone does not write it");
+    let configured = world.yk_cargo(["enroll", NAME, "--yes", "--configure"]).succeeds();
+    assert!(configured.stdout.starts_with("Next: send these lines"), "{configured:#?}");
 }
 
 #[test]

@@ -376,7 +376,16 @@ fn of_people() -> Vec<Error> {
             E::Declined { program: Secret::ManagementKey, status },
         ],
         E::Empty { .. } => [E::Empty { program }],
-        E::Start { .. } => [E::Start { program, name: "pin.sh".into(), source: denied() }],
+        E::Start { .. } => [
+            E::Start { program, name: "pin.sh".into(), has_blanks: false, source: denied() },
+            E::Start {
+                program,
+                name: r"C:\Program".into(),
+                has_blanks: true,
+                source: io::Error::new(io::ErrorKind::NotFound, "program not found"),
+            },
+        ],
+        E::Unclosed { .. } => [E::Unclosed { program }],
         E::TooLate { .. } => [E::TooLate { program, limit }],
         E::NotUtf8 { .. } => [E::NotUtf8 { program }],
         E::Unreadable { .. } => [E::Unreadable { program }],

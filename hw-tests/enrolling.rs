@@ -439,6 +439,14 @@ fn a_certificate_over_another_key_is_not_believed() {
     existing.says(&["has no key that could be adopted"]);
 }
 
+#[test]
+fn a_backup_of_nothing() {
+    let world = World::new();
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes", "--backup"]).fails();
+    outcome.says(&["`my-reg` is not enrolled yet", "hint: yk-cargo enroll my-reg\n"]);
+    assert!(!Seen::on(&world.card).changed_anything());
+}
+
 /// A backup card signs when the first one is not there.
 #[test]
 fn a_backup_card() {

@@ -116,6 +116,11 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
     }
+    if arguments.backup
+        && enrollments.registry(&registry.index).is_none_or(|enrolled| enrolled.cards.is_empty())
+    {
+        return Err(Error::BacksUpNone { registry: arguments.registry.clone(), proofs: arguments.proofs });
+    }
     signer::has_room(&registry.index, arguments.subject.as_deref())?;
     let readers = access::readers(&context.settings.wait);
     if arguments.refresh {

@@ -112,6 +112,7 @@ fn all() -> Vec<Error> {
                 Detour { key: "http.cainfo".into(), origin: in_project() },
             ],
         }],
+        Error::BacksUpNone { .. } => [Error::BacksUpNone { registry: "my-reg".into(), proofs: false }],
         Error::BacksUpItself { .. } => [Error::BacksUpItself { serial: SERIAL }],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
         Error::EnrolledElsewhere { .. } => [

@@ -296,8 +296,12 @@ fn the_index_of_a_name_with_a_hyphen_in_the_environment() {
 #[test]
 fn a_token_that_was_left() {
     let world = World::well();
-    let left = "[registries.my-reg]\ntoken = \"sesame\"\n[registries.other]\ntoken = \"x\"\n[registry]\ntoken = \"y\"\n";
+    let left = "[registries.my-reg]\ntoken = \"sesame\"\n[registries.other]\ntoken = \"x\"\n[registry]\ntoken = \"y\"\n\
+                [registries.gone]\ntoken = \"z\"\n[registries.empty]\ntoken = \"\"\n";
     world.write("home/credentials.toml", left);
+    let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+    let other = "[registries.other]\nindex = \"sparse+https://other.example/\"\n";
+    world.write("home/config.toml", &format!("{config}\n{other}"));
     let diagnosis = Diagnosis::of(
         world
             .yk_cargo(["doctor", "--json"])
@@ -314,6 +318,10 @@ fn a_token_that_was_left() {
         let end = format!("has a token for {name}; `yk-cargo migrate` seals it");
         assert!(notes.iter().any(|note| note.ends_with(&end)), "{notes:?}");
     }
+    let gone =
+        "a token for `gone`, which your configuration does not name: revoke it at the registry, and delete";
+    assert!(notes.iter().any(|note| note.contains(gone)), "`migrate` would refuse it: {notes:?}");
+    assert!(!notes.iter().any(|note| note.contains("`empty`")), "{notes:?}");
     world.shell(next);
     assert_eq!(world.doctor().with("failed"), []);
     let credentials = std::fs::read_to_string(world.path("home/credentials.toml")).unwrap();

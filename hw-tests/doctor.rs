@@ -382,7 +382,8 @@ fn keys_that_the_registry_does_not_take() {
             next.to_owned()
         };
         let next = refused("is not registered here");
-        let arguments: Vec<_> = next.strip_prefix("yk-cargo ").unwrap().split(' ').collect();
+        let mut arguments: Vec<_> = next.strip_prefix("yk-cargo ").unwrap().split(' ').collect();
+        arguments.push("--invite");
         world.yk_cargo(arguments).input(&format!("{}\n", world.invite())).succeeds();
         assert_eq!(world.doctor().with("failed"), []);
         assert!(world.yk_cargo(["status"]).succeeds().stdout.contains('\u{2713}'));

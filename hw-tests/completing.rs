@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::terminal::expect;
 use crate::world::World;
 
 /// What the script of a shell gets for a command line whose last word is unfinished.
@@ -40,6 +41,35 @@ fn what_is_offered_is_the_persons_own() {
     // A configuration that cannot be read is no reason to say something in the middle of a command line.
     world.write("home/config.toml", "[registries");
     assert_eq!(registries(&["enroll", ""]), BTreeSet::from(["crates-io".to_owned()]));
+}
+
+/// Bash breaks words at `=`, `:` and `@`, and puts an answer in the place of what stands after the break.
+#[test]
+fn tab_in_bash_completes_the_rest_of_a_word() {
+    let world = World::new();
+    world.write("work/a:bcd", "");
+    let mut session = world.at_a_terminal("PS1='$ ' exec bash --norc -i");
+    expect(&mut session, &["$ "]);
+    session
+        .send_line("bind 'set bell-style none'; source <(yk-cargo completions bash); echo rea''dy")
+        .unwrap();
+    expect(&mut session, &["ready"]);
+    for (typed, completed) in [
+        ("enroll --touch-policy c", "enroll --touch-policy cached "),
+        ("enroll --touch-policy=c", "enroll --touch-policy=cached "),
+        ("enroll --pin-policy=al", "enroll --pin-policy=always "),
+        ("migrate --registry=my", "migrate --registry=my-reg "),
+        ("verify --crate a:b", "verify --crate a:bcd "),
+        ("verify a@1.0.0 --regi", "verify a@1.0.0 --registry "),
+        ("verify --registry sparse+https:", "verify --registry sparse+https:"),
+    ] {
+        session.send(&format!("yk-cargo {typed}\t|")).unwrap();
+        session.flush().unwrap();
+        expect(&mut session, &[&format!("yk-cargo {completed}|")]);
+        session.send_control('u').unwrap();
+    }
+    session.send_line("exit").unwrap();
+    session.exp_eof().unwrap();
 }
 
 /// cargo's request is answered whatever the environment says.

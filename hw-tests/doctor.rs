@@ -296,8 +296,12 @@ fn the_index_of_a_name_with_a_hyphen_in_the_environment() {
 #[test]
 fn a_token_that_was_left() {
     let world = World::well();
-    let left = "[registries.my-reg]\ntoken = \"sesame\"\n[registries.other]\ntoken = \"x\"\n[registry]\ntoken = \"y\"\n";
+    let left = "[registries.my-reg]\ntoken = \"sesame\"\n[registries.other]\ntoken = \"x\"\n[registry]\ntoken = \"y\"\n\
+                [registries.gone]\ntoken = \"z\"\n[registries.empty]\ntoken = \"\"\n";
     world.write("home/credentials.toml", left);
+    let config = std::fs::read_to_string(world.path("home/config.toml")).unwrap();
+    let other = "[registries.other]\nindex = \"sparse+https://other.example/\"\n";
+    world.write("home/config.toml", &format!("{config}\n{other}"));
     let diagnosis = Diagnosis::of(
         world
             .yk_cargo(["doctor", "--json"])
@@ -314,6 +318,10 @@ fn a_token_that_was_left() {
         let end = format!("has a token for {name}; `yk-cargo migrate` seals it");
         assert!(notes.iter().any(|note| note.ends_with(&end)), "{notes:?}");
     }
+    let gone =
+        "a token for `gone`, which your configuration does not name: revoke it at the registry, and delete";
+    assert!(notes.iter().any(|note| note.contains(gone)), "`migrate` would refuse it: {notes:?}");
+    assert!(!notes.iter().any(|note| note.contains("`empty`")), "{notes:?}");
     world.shell(next);
     assert_eq!(world.doctor().with("failed"), []);
     let credentials = std::fs::read_to_string(world.path("home/credentials.toml")).unwrap();
@@ -374,7 +382,8 @@ fn keys_that_the_registry_does_not_take() {
             next.to_owned()
         };
         let next = refused("is not registered here");
-        let arguments: Vec<_> = next.strip_prefix("yk-cargo ").unwrap().split(' ').collect();
+        let mut arguments: Vec<_> = next.strip_prefix("yk-cargo ").unwrap().split(' ').collect();
+        arguments.push("--invite");
         world.yk_cargo(arguments).input(&format!("{}\n", world.invite())).succeeds();
         assert_eq!(world.doctor().with("failed"), []);
         assert!(world.yk_cargo(["status"]).succeeds().stdout.contains('\u{2713}'));
@@ -510,8 +519,14 @@ fn registries_that_cannot_be_asked() {
     let diagnosis = world.doctor();
     let warned = diagnosis.with("warning");
     let url = index.trim_start_matches("sparse+");
-    let next = format!("curl -sI {url}config.json");
+    let next = format!("curl -sSI {url}config.json");
     assert!(warned.iter().any(|warning| warning.0 == "registry" && warning.2 == next), "{diagnosis:#?}");
+    // Asked again, the registry says no more than that; what helps is in cargo's configuration.
+    world.write("home/config.toml", &format!("{config}\n[http]\ncainfo = \"/no/such.pem\"\n"));
+    let diagnosis = world.doctor();
+    let warned = diagnosis.with("warning");
+    let next = warned.iter().find(|warning| warning.0 == "registry").map(|warning| &warning.2);
+    assert!(next.is_some_and(|next| next.contains("`[http]` of $CARGO_HOME/config.toml")), "{diagnosis:#?}");
 }
 
 /// Each answers only when the other one has been asked too.

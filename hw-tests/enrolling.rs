@@ -36,8 +36,9 @@ fn two_keys_and_what_comes_next() {
     outcome.says(&["making and checking them needs neither PIN nor touch"]);
     outcome.says(&["signed a read token and checked it", "cargo will use yk-cargo once"]);
     let steps: Vec<_> = outcome.stdout.lines().filter(|line| !line.starts_with("   ")).collect();
-    let [next, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
-    assert!(next.starts_with("Next: send these lines to the registry's administrator"), "{outcome:#?}");
+    let [configure, register, publish, backup] = &steps[..] else { panic!("{outcome:#?}") };
+    assert_eq!(*configure, "Next: yk-cargo enroll my-reg --configure", "without it cargo cannot publish");
+    assert!(register.starts_with("Then: send these lines to the registry's administrator"), "{outcome:#?}");
     assert_eq!(
         (*publish, *backup),
         ("Then: cargo publish --registry my-reg", "Then: yk-cargo enroll my-reg --backup")
@@ -47,6 +48,8 @@ fn two_keys_and_what_comes_next() {
     seen.assert_well_mannered();
     let config = fs::read_to_string(world.path("home/config.toml")).unwrap();
     assert!(!config.contains("credential-provider"), "--yes alone does not write it");
+    let configured = world.yk_cargo(["enroll", NAME, "--yes", "--configure"]).succeeds();
+    assert!(configured.stdout.starts_with("Next: send these lines"), "{configured:#?}");
 }
 
 #[test]
@@ -434,6 +437,14 @@ fn a_certificate_over_another_key_is_not_believed() {
     fs::remove_dir_all(world.path("home/yk-cargo")).unwrap();
     let existing = world.yk_cargo(["enroll", NAME, "--existing", "--single-key", "--yes"]).fails();
     existing.says(&["has no key that could be adopted"]);
+}
+
+#[test]
+fn a_backup_of_nothing() {
+    let world = World::new();
+    let outcome = world.yk_cargo(["enroll", NAME, "--yes", "--backup"]).fails();
+    outcome.says(&["`my-reg` is not enrolled yet", "hint: yk-cargo enroll my-reg\n"]);
+    assert!(!Seen::on(&world.card).changed_anything());
 }
 
 /// A backup card signs when the first one is not there.

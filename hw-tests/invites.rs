@@ -18,6 +18,7 @@ use crate::terminal::expect;
 use crate::trace::Seen;
 use crate::world::{NAME, PIN, Reads, Run, World};
 
+const UNKNOWN: &str = "0000-0000-0000-0000-0000-0000";
 const FIRST: u32 = 12_345_678;
 const SECOND: u32 = 22_222_222;
 
@@ -86,18 +87,28 @@ fn from_a_code_to_the_first_publish() {
         .succeeds()
         .says(&["is already enrolled there", "already enrolled for alice"]);
     assert_eq!(world.keys_of("alice").len(), 2);
+
+    // A mistake is noticed before it costs a PIN and a touch.
+    world.card.clear_trace();
+    world.enroll_by_invite(&code[1..]).fails().says(&["this is not an invite code"]);
+    world.enroll_by_invite(UNKNOWN).fails().says(&["the registry refuses the invite"]);
+    let seen = Seen::on(&world.card);
+    assert_eq!((seen.pins(), seen.touches()), (0, 0));
 }
 
 #[test]
 fn a_bad_code_is_noticed_before_keys_are_made() {
     let world = World::new();
-    for (code, text) in [
-        ("0000-0000-0000-0000-0000-0000", "this invite is not known here"),
-        ("0000", "this is not an invite code"),
-    ] {
-        let outcome = world.enroll_by_invite(code).fails();
-        let text = format!("the registry refuses the invite: it says\n    | {text}");
-        outcome.says(&[&text, "no key was made: run the same command again with a valid code"]);
+    world.enroll_by_invite(UNKNOWN).fails().says(&[
+        "the registry refuses the invite: it says\n    | this invite is not known here",
+        "no key was made: run the same command again with a valid code",
+    ]);
+    for mistyped in ["0000", "0000-0000-0000-0000-0000-000", "0000-0000-0000-0000-0000-000?"] {
+        let outcome = world.enroll_by_invite(mistyped).fails();
+        outcome.says(&[
+            "this is not an invite code, which has six groups",
+            "with the code as it was sent to you",
+        ]);
     }
     let used = world.invite();
     world.invite();
@@ -136,9 +147,9 @@ fn keys_that_were_made_are_enrolled_by_a_later_code() {
     let made = || std::fs::read_to_string(world.enrollments_file()).unwrap();
     let refusal =
         ["refuses the enrollment: it says\n    | gone", "run the same command again with a valid code"];
-    world.enroll_by_invite("code").fails().says(&refusal);
+    world.enroll_by_invite(UNKNOWN).fails().says(&refusal);
     let before = made();
-    world.enroll_by_invite("code").fails().says(&refusal);
+    world.enroll_by_invite(UNKNOWN).fails().says(&refusal);
     assert_eq!(made(), before);
     assert_eq!(before.matches("public = ").count(), 2, "{before}");
 }
@@ -165,6 +176,8 @@ fn at_a_terminal() {
     let mut session = world.at_a_terminal(&format!("yk-cargo enroll {NAME} --invite && echo DONE"));
     expect(&mut session, &["Invite code: "]);
     session.send_line("AAAAA-BBBBB-CCCCC-DDDDD-EEEEE").unwrap();
+    expect(&mut session, &["this is not an invite code", "Invite code: "]);
+    session.send_line(UNKNOWN).unwrap();
     expect(&mut session, &["the registry refuses this code: ", "Invite code: "]);
     session.send_line(&code).unwrap();
     let shown = session.exp_string("Make these keys?").unwrap();
@@ -343,6 +356,28 @@ fn registries_that_take_no_enrollments() {
     assert!(Seen::on(&world.card).nothing(), "the registry is asked before anything is done to a card");
 }
 
+/// Waiting does not help where the URL or the certificates are wrong, and no key was made yet that could be kept.
+#[test]
+fn registries_that_are_not_reached() {
+    let world = World::new();
+    let enroll = |index: &str| world.yk_cargo(["enroll", index, "--yes", "--invite"]).input(UNKNOWN);
+    let wrong = format!("{}wrong/", world.gateway.index_url());
+    let (_, tls) = crate::certificates::for_names(&["localhost"]);
+    let registry = AskingRegistry::start_tls(Reads::Open, Challenges::Off, tls);
+    let closed = format!("sparse+{}/", loopback::bind(false).1);
+    for (index, text, hint) in [
+        (wrong.as_str(), "answers with status 404", "check its URL in cargo's configuration"),
+        (&registry.index_url(), "does not trust", "cainfo = \"/PATH/OF/ITS/CERTIFICATE.pem\""),
+        (&closed, "caused by: Connection refused", "run the same command again when the registry answers"),
+    ] {
+        let outcome = enroll(index).fails();
+        outcome.says(&[text, hint]);
+        assert!(!outcome.stderr.contains("keys that were made"), "{outcome:#?}");
+    }
+    let missing = enroll(&closed).env("CARGO_HTTP_CAINFO", "/no/such.pem").fails();
+    missing.says(&["cannot use the certificates in /no/such.pem", "fix it in `[http]`"]);
+}
+
 #[test]
 fn what_a_key_signed_can_be_read() {
     let world = World::new();
@@ -391,7 +426,7 @@ fn what_a_registry_says_is_not_taken_for_ours() {
         });
         let world = World::new();
         world.write("home/config.toml", &format!("[registries.{NAME}]\nindex = \"sparse+{base}/index/\"\n"));
-        let outcome = world.enroll_by_invite("code").ends();
+        let outcome = world.enroll_by_invite(UNKNOWN).ends();
         outcome.says(&["    | added\n    | warning: the PIN has expired\n    | hint: run now: curl http"]);
         let lines = outcome.stderr.lines().chain(outcome.stdout.lines());
         let bare = lines.filter(|line| !line.starts_with("    | "));

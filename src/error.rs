@@ -61,6 +61,9 @@ pub enum Error {
     /// `--backup`, and the only enrolled card is the one that is there.
     #[error("YubiKey {serial} is already enrolled, and no other YubiKey is plugged in to be its backup")]
     BacksUpItself { serial: Serial },
+    /// `--backup`, and there is no first card.
+    #[error("`{}` is not enrolled yet, so that there is no card to back up", escape(registry))]
+    BacksUpNone { registry: String, proofs: bool },
     /// `--proofs` for a registry that takes signed tokens, or the other way round.
     #[error("this registry is enrolled {}", if *.proofs { "for proofs only, because it takes no signed tokens" } else { "as one that takes signed tokens" })]
     ForSomethingElse { proofs: bool },
@@ -474,7 +477,7 @@ impl Error {
             Self::Piv(error) => return error.hint().map(str::to_owned),
             Self::Proof(error) => return error.hint().map(str::to_owned),
             Self::Reader(error) => error.hint().into(),
-            Self::Registration(error) => error.hint().into(),
+            Self::Registration(error) => error.hint(),
             Self::Sealed(error) => error.hint(),
             Self::SecretProgram(error) => error.hint().into(),
             Self::Settings(error) => error.hint(),
@@ -559,6 +562,11 @@ impl Error {
             Self::DefaultPin { .. } => {
                 "choose a PIN: `ykman piv access change-pin` (or accept the risk: --allow-default-pin)".into()
             }
+            Self::BacksUpNone { registry, proofs } => format!(
+                "yk-cargo enroll {}{}",
+                foreign_word(registry),
+                if *proofs { " --proofs" } else { "" }
+            ),
             Self::BacksUpItself { .. } => "plug in the other one; both may stay plugged in".into(),
             Self::EnrolledElsewhere { .. } => {
                 "leave out --slot to keep using it; to make new keys in other slots: `yk-cargo forget REGISTRY`, then enroll again".into()

@@ -6,7 +6,10 @@ pub mod secret_program;
 
 /// The words of a command that is run without a shell: it is split at blanks, except within double quotes, which are left out.
 /// No other character has a meaning, so that a path of Windows is written as it is.
-pub(crate) fn words(command: &str) -> Vec<String> {
+///
+/// # Errors
+/// [`UnclosedQuote`].
+pub(crate) fn words(command: &str) -> Result<Vec<String>, UnclosedQuote> {
     let mut words = Vec::new();
     let (mut word, mut is_quoted) = (None, false);
     for character in command.chars() {
@@ -20,8 +23,12 @@ pub(crate) fn words(command: &str) -> Vec<String> {
         }
     }
     words.extend(word);
-    words
+    if is_quoted { Err(UnclosedQuote) } else { Ok(words) }
 }
+
+/// A double quote that no other one closes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnclosedQuote;
 
 /// Ends the process at once, without the exit handlers of C libraries: libpcsclite's takes apart lists that a blocked
 /// call in another thread still walks (seen as a segmentation fault after a good answer). Nothing of ours is buffered.
@@ -58,10 +65,11 @@ mod tests {
             (" \t ", &[]),
             ("pass show  pin", &["pass", "show", "pin"]),
             (r#""C:\Program Files\pass.exe" pin"#, &[r"C:\Program Files\pass.exe", "pin"]),
-            (r#"a --b="c d"e "" "f"#, &["a", "--b=c de", "", "f"]),
+            (r#"a --b="c d"e "" f"#, &["a", "--b=c de", "", "f"]),
             ("printf 'a b'", &["printf", "'a", "b'"]),
         ] {
-            assert_eq!(words(command), split, "{command}");
+            assert_eq!(words(command).unwrap(), split, "{command}");
         }
+        assert_eq!(words(r#"a "b c" "d"#), Err(UnclosedQuote));
     }
 }

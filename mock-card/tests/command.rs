@@ -529,16 +529,19 @@ fn a_socket_in_use_is_not_taken_and_a_stale_one_is() {
     assert!(mock.socket.exists());
 }
 
-/// What a real bash offers for a command line whose last word is unfinished.
+/// What a real bash offers for a command line of these words, each after a blank; `=` and `:` break them for bash.
 fn offered(words: &[&str]) -> String {
-    let script =
-        "source <(mock-card completions bash); COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
-        _clap_complete_mock_card mock-card \"${COMP_WORDS[COMP_CWORD]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let script = "source <(mock-card completions bash); COMP_LINE=$1; COMP_WORDS=(\"${@:2}\"); COMP_CWORD=$(($# - 2)); COMP_TYPE=9
+        function=$(complete -p mock-card); function=${function##*-F }; last=${COMP_WORDS[COMP_CWORD]}
+        ${function% *} mock-card \"${last#[=:]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let folder = Path::new(env!("CARGO_BIN_EXE_mock-card")).parent().unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.display());
-    let output =
-        Command::new("bash").args(["-c", script, "bash", "mock-card"]).args(words).env("PATH", path).output();
-    let output = output.unwrap();
+    let line = format!("mock-card {}", words.join(" "));
+    let broken = line.replace('=', "\n=\n").replace(':', "\n:\n").replace(' ', "\n");
+    let pieces: Vec<_> =
+        broken.split('\n').filter(|piece| !piece.is_empty() || line.ends_with(' ')).collect();
+    let mut bash = Command::new("bash");
+    let output = bash.args(["-c", script, "bash", &line]).args(pieces).env("PATH", path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -548,6 +551,9 @@ fn bash_completes_options_and_what_they_take() {
     assert_eq!(offered(&["exec", "--tou"]), "--touch\n");
     assert_eq!(offered(&["serve", "--touch", ""]), "auto\nnever\nmanual\n");
     assert_eq!(offered(&["ser"]), "serve\n");
+    assert_eq!(offered(&["exec", "--touch=m"]), "manual\n");
+    assert_eq!(offered(&["serve", "--touch="]), "auto\nnever\nmanual\n");
+    assert_eq!(offered(&["serve", "--socket", "a:b", "--tou"]), "--touch\n");
 }
 
 #[test]

@@ -13,6 +13,26 @@ use crate::error::Error;
 const VARIABLE: &str = "YK_CARGO_COMPLETE";
 const PROGRAM: &str = "yk-cargo";
 
+/// Bash breaks words at `=`, `:` and `@`, too. This joins them again for the question, and takes off the answers what stands before
+/// the last break, because bash keeps that.
+const BASH_WORDS: &str = r#"
+_yk_cargo_words() {
+    local line=$COMP_LINE words=() last=-1 piece i
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        piece=${COMP_WORDS[i]}
+        if [[ $i == 0 || $line == [[:space:]]* ]]; then words[++last]=; fi
+        line=${line#*"$piece"}
+        if ((i < COMP_CWORD)); then words[last]+=$piece; fi
+    done
+    local before=${words[last]}
+    if [[ $piece == *[=:@]"$2" ]]; then before+=${piece%"$2"}; fi
+    words[last]=$before$2
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$last
+    _clap_complete_yk_cargo "$1" "$before$2" "$3"
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+"#;
+
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct Completions {
@@ -29,6 +49,11 @@ pub fn run(arguments: &Completions) -> Result<(), Error> {
     let mut script = Vec::new();
     if let Some(shell) = Shells::builtins().completer(&shell) {
         shell.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script).map_err(Error::Stdio)?;
+    }
+    if shell == "bash" {
+        let own =
+            String::from_utf8_lossy(&script).replace("-F _clap_complete_yk_cargo", "-F _yk_cargo_words");
+        script = (own + BASH_WORDS.trim_start()).into_bytes();
     }
     if shell == "zsh" {
         // As a file in zsh's fpath it is the completing function itself, at its first call.

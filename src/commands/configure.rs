@@ -57,7 +57,8 @@ pub(super) fn registry(
     }
 }
 
-/// Sets the credential provider, or says what is missing. Where nobody is there to be asked, nothing is written.
+/// Sets the credential provider, or says what is missing. Where nobody is there to be asked, nothing is written. Gives whether cargo's
+/// configuration names it now.
 ///
 /// # Errors
 /// Cargo's configuration cannot be read; what was to be written cannot be.
@@ -66,18 +67,18 @@ pub(super) fn provider(
     choice: Choice,
     context: &Context,
     ui: Ui,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let cargo = context.cargo.read()?;
     if !is_set(&cargo, registry)? {
         let change = match cargo.provider_change(registry, &our_command()) {
             Err(error) if choice != Choice::Write => {
                 ui.note(format_args!("cargo does not use yk-cargo yet: {}", error.with_hint()));
-                return Ok(());
+                return Ok(false);
             }
             change => change?,
         };
         if !write(&change, registry, choice, &cargo, context, ui)? {
-            return Ok(());
+            return Ok(false);
         }
     }
     // What was written is not all that cargo goes by.
@@ -87,7 +88,7 @@ pub(super) fn provider(
     if let Some(problem) = served.obstacle(&enrollments, &context.cargo.read(), true) {
         ui.warn(problem);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether the person's own configuration names this very program.

@@ -33,6 +33,7 @@ mod report;
 mod same_keys;
 
 use register::Registering;
+use report::Lacks;
 
 /// Arguments of `enroll`.
 #[derive(Debug, Args)]
@@ -114,6 +115,11 @@ pub fn run(arguments: &Enroll, context: &Context) -> Result<(), Error> {
     }
     if registry.index.is_unprotected() && !arguments.setup.insecure_http {
         return Err(Error::Unprotected { index: registry.index });
+    }
+    if arguments.backup
+        && enrollments.registry(&registry.index).is_none_or(|enrolled| enrolled.cards.is_empty())
+    {
+        return Err(Error::BacksUpNone { registry: arguments.registry.clone(), proofs: arguments.proofs });
     }
     signer::has_room(&registry.index, arguments.subject.as_deref())?;
     let readers = access::readers(&context.settings.wait);
@@ -291,8 +297,9 @@ impl Enrollment<'_> {
         let configured =
             configure::provider(&self.registry, Choice::of(&self.arguments.setup), self.context, self.ui);
         // The keys are there, whatever becomes of the configuration.
-        report::print(registry, self.card.serial, self.replaced.as_ref(), is_registered)?;
-        configured
+        let lacks = Lacks { keys: !is_registered, provider: !matches!(configured, Ok(true)) };
+        report::print(registry, self.card.serial, self.replaced.as_ref(), lacks)?;
+        configured.map(drop)
     }
 
     /// Whether the registry takes the card's read token, and refuses no other key of it, so that none need be registered.
@@ -316,11 +323,12 @@ impl Enrollment<'_> {
                     "after `yk-cargo seal {0}`, `cargo publish` signs a proof too; for versions published in another way: yk-cargo sign NAME@VERS --registry {0}",
                     foreign_word(registry.display_name())
                 ));
-                Ok(())
+                Ok(true)
             }
         };
-        report::print(registry, self.card.serial, self.replaced.as_ref(), false)?;
-        configured
+        let lacks = Lacks { keys: true, provider: !matches!(configured, Ok(true)) };
+        report::print(registry, self.card.serial, self.replaced.as_ref(), lacks)?;
+        configured.map(drop)
     }
 
     fn confirm(&self, question: &str) -> Result<(), Error> {

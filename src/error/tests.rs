@@ -112,6 +112,7 @@ fn all() -> Vec<Error> {
                 Detour { key: "http.cainfo".into(), origin: in_project() },
             ],
         }],
+        Error::BacksUpNone { .. } => [Error::BacksUpNone { registry: "my-reg".into(), proofs: false }],
         Error::BacksUpItself { .. } => [Error::BacksUpItself { serial: SERIAL }],
         Error::DefaultPin { .. } => [Error::DefaultPin { serial: SERIAL }],
         Error::EnrolledElsewhere { .. } => [
@@ -256,6 +257,14 @@ fn all() -> Vec<Error> {
             registration::Error::Answer { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::Api(crate::registry::greeting::Error::GitIndex).into(),
             registration::Error::Nonce { bytes: 3000 }.into(),
+            registration::Error::NotACode.into(),
+            registration::Error::Http(crate::registry::http::Error::UnknownIssuer { url: "https://r.example/".into() })
+                .into(),
+            registration::Error::Api(crate::registry::greeting::Error::Status {
+                url: "https://r.example/config.json".into(),
+                status: 404,
+            })
+            .into(),
             registration::Error::NotOffered { url: "https://registry.example/api/v1/enroll".into() }.into(),
             registration::Error::OtherIndex {
                 ours: "sparse+https://localhost/index/".into(),
@@ -368,7 +377,16 @@ fn of_people() -> Vec<Error> {
             E::Declined { program: Secret::ManagementKey, status },
         ],
         E::Empty { .. } => [E::Empty { program }],
-        E::Start { .. } => [E::Start { program, name: "pin.sh".into(), source: denied() }],
+        E::Start { .. } => [
+            E::Start { program, name: "pin.sh".into(), has_blanks: false, source: denied() },
+            E::Start {
+                program,
+                name: r"C:\Program".into(),
+                has_blanks: true,
+                source: io::Error::new(io::ErrorKind::NotFound, "program not found"),
+            },
+        ],
+        E::Unclosed { .. } => [E::Unclosed { program }],
         E::TooLate { .. } => [E::TooLate { program, limit }],
         E::NotUtf8 { .. } => [E::NotUtf8 { program }],
         E::Unreadable { .. } => [E::Unreadable { program }],

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::child::Owned;
-use super::words;
+use super::{UnclosedQuote, words};
+use crate::text::escape;
 
 /// A management key has 64 hexadecimal digits and a PIN 8 bytes; in bytes, with the end of the line.
 const LONGEST_LINE: usize = 256;
@@ -62,12 +63,14 @@ impl SecretProgram<'_> {
     pub fn first_line(&self, deadline: Duration) -> Result<Zeroizing<String>, Error> {
         let secret = self.prints;
         let until = Instant::now() + deadline;
-        let mut words = words(self.command).into_iter();
+        let words = words(self.command).map_err(|UnclosedQuote| Error::Unclosed { program: secret })?;
+        let has_blanks = words.len() > 1;
+        let mut words = words.into_iter();
         let name = words.next().ok_or(Error::Empty { program: secret })?;
         let mut command = Command::new(&name);
         command.args(words).envs(self.variables.iter().map(|(name, value)| (name, value)));
         let child = Owned::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()))
-            .map_err(|source| Error::Start { program: secret, name, source })?;
+            .map_err(|source| Error::Start { program: secret, name, has_blanks, source })?;
         let too_late = || Error::TooLate { program: secret, limit: deadline };
         let pieces = begin_reading(child.child().stdout.take());
         let mut line = Zeroizing::new(Vec::with_capacity(2 * LONGEST_LINE));
@@ -154,15 +157,20 @@ pub enum Error {
     #[error("{program} is empty")]
     Empty { program: Secret },
     /// It could not be started.
-    #[error("cannot run {program} `{}`", name.escape_debug())]
+    #[error("cannot run {program} `{}`", escape(name))]
     Start {
         /// What it is run for.
         program: Secret,
         /// The first word of the command.
         name: String,
+        /// More words follow.
+        has_blanks: bool,
         /// Why.
         source: io::Error,
     },
+    /// A double quote begins in the command, and does not end.
+    #[error("{program} has a double quote that is not closed")]
+    Unclosed { program: Secret },
     /// It did not end in time, and was killed.
     #[error("{program} gave no answer within {} seconds", limit.as_secs())]
     TooLate { program: Secret, limit: Duration },
@@ -178,11 +186,20 @@ impl Error {
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> &'static str {
+        if let Self::Start { has_blanks: true, source, .. } = self
+            && source.kind() == io::ErrorKind::NotFound
+        {
+            return "if the program's path has blanks, put double quotes around the path";
+        }
+        if let Self::Unclosed { .. } = self {
+            return "put a double quote before and after each word that has blanks, and none elsewhere";
+        }
         let (Self::Declined { program, .. }
         | Self::Empty { program }
         | Self::NotUtf8 { program }
         | Self::Start { program, .. }
         | Self::TooLate { program, .. }
+        | Self::Unclosed { program }
         | Self::Unreadable { program }) = self;
         match program {
             Secret::Pin => {
@@ -222,7 +239,11 @@ mod tests {
     fn no_secret_is_an_error() {
         assert!(matches!(ask("  "), Err(Error::Empty { .. })));
         assert!(matches!(ask("false"), Err(Error::Declined { .. })));
-        assert!(matches!(ask("/no/such/program"), Err(Error::Start { .. })));
+        assert!(matches!(ask("/no/such/program"), Err(Error::Start { has_blanks: false, .. })));
+        assert!(matches!(ask("cat \"/no/such"), Err(Error::Unclosed { .. })));
+        let unquoted = ask(r"C:\it's\my pass.exe").unwrap_err();
+        assert_eq!(unquoted.to_string(), r"cannot run the PIN command `C:\it's\my`");
+        assert_eq!(unquoted.hint(), "if the program's path has blanks, put double quotes around the path");
         assert!(matches!(ask("printf \\377\\n"), Err(Error::NotUtf8 { .. })));
         for without_end in ["printf %0256d 1", "cat /dev/zero"] {
             assert!(matches!(ask(without_end), Err(Error::Unreadable { .. })));

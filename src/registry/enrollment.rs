@@ -79,6 +79,17 @@ impl Accepted {
     }
 }
 
+/// Refuses what has not the form of an invite code. Hyphens and blanks make no difference to a registry.
+///
+/// # Errors
+/// [`Error::NotACode`].
+pub fn is_code(typed: &str) -> Result<(), Error> {
+    const LENGTH: usize = 24;
+    let letters = typed.chars().filter(|letter| !matches!(letter, '-' | ' '));
+    let (good, bad): (Vec<_>, Vec<_>) = letters.partition(char::is_ascii_alphanumeric);
+    if bad.is_empty() && good.len() == LENGTH { Ok(()) } else { Err(Error::NotACode) }
+}
+
 impl<'a> Registration<'a> {
     /// Asks a registry where keys are enrolled.
     ///
@@ -160,7 +171,11 @@ impl<'a> Registration<'a> {
         let answer = self.client()?.post(&self.url, &request.to_string())?;
         match (answer.status, Self::refused(&answer)) {
             (200..300, _) => Ok(()),
-            (400..500, Error::Refused { detail, .. }) => Err(Error::NotInvited { detail }),
+            (400..500, Error::Refused { detail, .. }) => {
+                // The status is that of every invite that is not good: only the words say it.
+                let is_spent = answer.detail().is_some_and(|words| words.contains(" was used "));
+                Err(Error::NotInvited { detail, is_spent })
+            }
             (_, refused) => Err(refused),
         }
     }
@@ -209,7 +224,12 @@ pub enum Error {
     NotInvited {
         /// Its reason in its own words, safe to show.
         detail: String,
+        /// It was good once.
+        is_spent: bool,
     },
+    /// A code that no registry has made.
+    #[error("this is not an invite code, which has six groups of four letters and digits")]
+    NotACode,
     /// There is no such thing there.
     #[error("this registry takes no enrollments over the network ({})", escape(url))]
     NotOffered { url: String },
@@ -229,8 +249,13 @@ pub enum Error {
 impl Error {
     /// What to do next.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> String {
+        let again = || {
+            "run the same command again when the registry answers: it goes on where this one ended".to_owned()
+        };
+        let next = match self {
+            Self::CargoConfig(error) => return error.hint().unwrap_or_else(again),
+            Self::Http(error) => return error.hint().map_or_else(again, str::to_owned),
             Self::NotOffered { .. }
             | Self::Api(greeting::Error::NoApi { .. } | greeting::Error::GitIndex) => {
                 "enroll without --invite, and send the printed lines to its administrator"
@@ -238,6 +263,9 @@ impl Error {
             Self::Nonce { .. } => "nothing was made or signed: tell the registry's administrator",
             Self::OtherIndex { .. } => {
                 "every token names the exact URL: put the registry's own URL into $CARGO_HOME/config.toml"
+            }
+            Self::NotACode => {
+                "no key was made: run the same command again with the code as it was sent to you"
             }
             Self::NotInvited { .. } => "no key was made: run the same command again with a valid code",
             Self::Refused { status: 409, .. } => {
@@ -250,7 +278,9 @@ impl Error {
             Self::Refused { status: 400 | 401, .. } => {
                 "the keys that were made are kept: run the same command again with a valid code"
             }
-            _ => "the keys that were made are kept: run the same command again when the registry answers",
-        }
+            Self::Api(error) => return error.hint().unwrap_or_else(again),
+            Self::Answer { .. } | Self::Refused { .. } => return again(),
+        };
+        next.to_owned()
     }
 }

@@ -277,9 +277,10 @@ impl Error {
             Self::TokenElsewhere { .. } => {
                 Some("download it with a token that you are willing to show to that host, and pass it with --crate or --proof".into())
             }
-            Self::Http(http::Error::Network(_)) => Some(
-                "fix it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO".into(),
-            ),
+            Self::Http(error) => error.hint().map(str::to_owned),
+            Self::Status { status: 404 | 410, .. } | Self::Config { .. } => {
+                Some("no registry is there: check its URL in cargo's configuration".into())
+            }
             _ => None,
         }
     }

@@ -190,6 +190,8 @@ pub(super) fn failure(url: &str, limit: Duration, error: ureq::Error) -> Error {
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => Error::NotHttp { url, source: Box::new(error) },
         ureq::Error::Io(error) if is_no_tls(&error) => Error::NotTls { url },
         ureq::Error::Io(error) if is_of_unknown_issuer(&error) => Error::UnknownIssuer { url },
+        // The system's own words, without a word of the library before them.
+        ureq::Error::Io(error) => Error::Unreachable { url, source: Box::new(error) },
         error => Error::Unreachable { url, source: Box::new(error) },
     }
 }
@@ -262,7 +264,26 @@ pub enum Error {
     TooSlow { url: String, limit: Duration },
     /// No connection.
     #[error("cannot reach {}", escape(url))]
-    Unreachable { url: String, source: Box<ureq::Error> },
+    Unreachable { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl Error {
+    /// What to do next, where waiting does not help.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Network(_) => Some(
+                "fix it in `[http]` of $CARGO_HOME/config.toml, or in CARGO_HTTP_PROXY, HTTPS_PROXY, CARGO_HTTP_CAINFO",
+            ),
+            Self::UnknownIssuer { .. } => Some(
+                "if that is your company's authority, add to `[http]` of $CARGO_HOME/config.toml: cainfo = \"/PATH/OF/ITS/CERTIFICATE.pem\"",
+            ),
+            Self::NotTls { .. } | Self::NotHttp { .. } | Self::Elsewhere { .. } => {
+                Some("check the registry's URL in cargo's configuration")
+            }
+            Self::TooLong { .. } | Self::TooSlow { .. } | Self::Unreachable { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -408,15 +408,19 @@ fn a_start_misses_a_crate_file() {
     assert!(text.contains("hello-1.0.0.crate is missing\nhint: restore the store from a backup"), "{text}");
 }
 
-/// What a real bash offers for a command line whose last word is unfinished.
+/// What a real bash offers for a command line of these words, each after a blank; `=` and `:` break them for bash.
 fn offered(words: &[&str]) -> String {
-    let script = "source <(registry-gateway completions bash); COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
-        _clap_complete_registry_gateway registry-gateway \"${COMP_WORDS[COMP_CWORD]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let script = "source <(registry-gateway completions bash); COMP_LINE=$1; COMP_WORDS=(\"${@:2}\"); COMP_CWORD=$(($# - 2)); COMP_TYPE=9
+        function=$(complete -p registry-gateway); function=${function##*-F }; last=${COMP_WORDS[COMP_CWORD]}
+        ${function% *} registry-gateway \"${last#[=:]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let folder = Path::new(env!("CARGO_BIN_EXE_registry-gateway")).parent().unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.display());
+    let line = format!("registry-gateway {}", words.join(" "));
+    let broken = line.replace('=', "\n=\n").replace(':', "\n:\n").replace(' ', "\n");
+    let pieces: Vec<_> =
+        broken.split('\n').filter(|piece| !piece.is_empty() || line.ends_with(' ')).collect();
     let mut bash = Command::new("bash");
-    let output = bash.args(["-c", script, "bash", "registry-gateway"]).args(words).env("PATH", path).output();
-    let output = output.unwrap();
+    let output = bash.args(["-c", script, "bash", &line]).args(pieces).env("PATH", path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -428,6 +432,9 @@ fn bash_completes_options_and_what_they_take() {
     assert_eq!(offered(&["key", "add", "--role", ""]), "read\npublish\nboth\nstage\n");
     assert_eq!(offered(&["--log-format", "j"]), "json\n");
     assert_eq!(offered(&["user", "li"]), "list\n");
+    assert_eq!(offered(&["--log-format=j"]), "json\n");
+    assert_eq!(offered(&["serve", "--challenges="]), "off\noptional\nrequired\n");
+    assert_eq!(offered(&["--log-format=json", "user", "li"]), "list\n");
 }
 
 #[test]

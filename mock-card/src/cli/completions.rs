@@ -10,12 +10,37 @@ use clap_complete::{CompleteEnv, Shell};
 const VARIABLE: &str = "MOCK_CARD_COMPLETE";
 const PROGRAM: &str = "mock-card";
 
+/// Bash breaks words at `=`, `:` and `@`, too. This joins them again for the question, and takes off the answers what stands before
+/// the last break, because bash keeps that.
+const BASH_WORDS: &str = r#"
+_mock_card_words() {
+    local line=$COMP_LINE words=() last=-1 piece i
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        piece=${COMP_WORDS[i]}
+        if [[ $i == 0 || $line == [[:space:]]* ]]; then words[++last]=; fi
+        line=${line#*"$piece"}
+        if ((i < COMP_CWORD)); then words[last]+=$piece; fi
+    done
+    local before=${words[last]}
+    if [[ $piece == *[=:@]"$2" ]]; then before+=${piece%"$2"}; fi
+    words[last]=$before$2
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$last
+    _clap_complete_mock_card "$1" "$before$2" "$3"
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+"#;
+
 /// Prints the script for a shell.
 pub(super) fn print(shell: Shell) -> io::Result<()> {
     let shell = shell.to_string();
     let mut script = Vec::new();
     if let Some(shell) = Shells::builtins().completer(&shell) {
         shell.write_registration(VARIABLE, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
+    }
+    if shell == "bash" {
+        let own =
+            String::from_utf8_lossy(&script).replace("-F _clap_complete_mock_card", "-F _mock_card_words");
+        script = (own + BASH_WORDS.trim_start()).into_bytes();
     }
     if shell == "zsh" {
         // As a file in zsh's fpath it is the completing function itself, at its first call.

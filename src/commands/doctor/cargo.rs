@@ -141,7 +141,8 @@ fn leftover_tokens(
     served: &[Served],
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let tokens = configuration.clear_tokens();
+    let mut tokens = configuration.clear_tokens();
+    tokens.retain(|token| token.length() > 0);
     if tokens.is_empty() {
         findings.ok(TOKEN, "none in cargo's home folder");
     }
@@ -163,12 +164,21 @@ fn leftover_tokens(
                 let migrate = format!("yk-cargo migrate --registry {}", foreign_word(name));
                 findings.fail(TOKEN, text, if served.is_sealed { migrate } else { logout(name) });
             }
-            None => {
+            None if is_known(configuration, name) => {
                 findings.note(TOKEN, format!("{file} has a token for {shown}; `yk-cargo migrate` seals it"));
             }
+            None => findings.note(
+                TOKEN,
+                format!("{file} has a token for {shown}, which your configuration does not name: revoke it at the registry, and delete its lines from {file}"),
+            ),
         }
     }
     Ok(())
+}
+
+/// Whether `migrate` can find a registry by this name.
+fn is_known(configuration: &Configuration, name: &str) -> bool {
+    name == CRATES_IO_NAME || configuration.own_registries().iter().any(|(known, _)| known == name)
 }
 
 /// Has cargo's own provider remove what it stored; plain `cargo logout` would ask this program.

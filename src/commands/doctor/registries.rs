@@ -83,9 +83,6 @@ fn not_visited(registry: &Registry, error: &greeting::Error, findings: &mut Find
     }
     let reasons: Vec<_> = causes(error).map(|cause| format!(": {}", escape(&cause.to_string()))).collect();
     let url = format!("{}config.json", registry.index.trim_start_matches("sparse+"));
-    findings.warn(
-        REGISTRY,
-        format!("cannot ask `{name}`: {error}{}", reasons.concat()),
-        format!("curl -sI {}", foreign_word(&url)),
-    );
+    let next = error.hint().unwrap_or_else(|| format!("curl -sSI {}", foreign_word(&url)));
+    findings.warn(REGISTRY, format!("cannot ask `{name}`: {error}{}", reasons.concat()), next);
 }

@@ -181,27 +181,32 @@ fn with_card_alone(registry: &Registry, card: Card) -> Registry {
 }
 
 /// The administrator's code. What is mistyped is asked for again, before a card is looked for. Where keys are enrolled here the code
-/// may be spent, and they be registered by it: then only the registry can tell what is missing.
+/// may be spent, and they be registered by it.
 fn invite(
     registration: &Registration<'_>,
     registry: &ConfiguredRegistry,
     enrollments: &Enrollments,
     context: &Context,
 ) -> Result<Zeroizing<String>, Error> {
-    let is_new = enrollments.registry(&registry.index).is_none_or(|registry| registry.cards.is_empty());
+    let has_keys = enrollments.registry(&registry.index).is_some_and(|registry| !registry.cards.is_empty());
     loop {
         let Code { text, is_typed } = code(context)?;
-        if !is_new || !is_typed {
-            return Ok(text);
-        }
-        let terms = registration.terms()?;
-        match registration.is_invited(&terms.nonce, &text, &label::usual()) {
-            Err(enrollment::Error::NotInvited { detail }) => {
+        match check(registration, &text) {
+            Ok(()) => return Ok(text),
+            Err(enrollment::Error::NotInvited { is_spent: true, .. }) if has_keys => return Ok(text),
+            Err(enrollment::Error::NotInvited { detail, .. }) if is_typed => {
                 Ui::asking().warn(format_args!("the registry refuses this code: {detail}"));
             }
-            checked => return Ok(checked.map(|()| text)?),
+            Err(error @ enrollment::Error::NotACode) if is_typed => Ui::asking().warn(error),
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn check(registration: &Registration<'_>, code: &str) -> Result<(), enrollment::Error> {
+    enrollment::is_code(code)?;
+    let terms = registration.terms()?;
+    registration.is_invited(&terms.nonce, code, &label::usual())
 }
 
 /// A code, and whether somebody is there to type another one.

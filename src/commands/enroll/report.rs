@@ -6,19 +6,31 @@ use crate::error::Error;
 use crate::piv::Serial;
 use crate::text::foreign_word;
 
+/// What is missing before the keys can be used.
+pub(super) struct Lacks {
+    /// The registry does not know the keys.
+    pub(super) keys: bool,
+    /// Cargo does not ask this program.
+    pub(super) provider: bool,
+}
+
 pub(super) fn print(
     registry: &Registry,
     serial: Serial,
     replaced: Option<&Card>,
-    is_registered: bool,
+    lacks: Lacks,
 ) -> Result<(), Error> {
     let Some(card) = registry.card(serial) else { return Ok(()) };
     let name = foreign_word(registry.display_name());
     let mut steps = Vec::new();
-    match (registry.proofs, is_registered) {
+    if lacks.provider {
+        let configure = format!("{} --configure", registry.enroll_command());
+        steps.push(vec![configure, "with which cargo asks yk-cargo for this registry's tokens".to_owned()]);
+    }
+    match (registry.proofs, lacks.keys) {
         (true, _) => steps.push(key_to_trust(card)),
-        (false, true) => steps.push(vec![format!("cargo publish --registry {name}")]),
-        (false, false) => {
+        (false, false) => steps.push(vec![format!("cargo publish --registry {name}")]),
+        (false, true) => {
             steps.push(keys_to_add(registry, card));
             steps.push(vec![format!("cargo publish --registry {name}")]);
         }
@@ -32,7 +44,7 @@ pub(super) fn print(
         steps.push(step);
     }
     if registry.cards.len() == 1 {
-        let endorsed = if is_registered { format!(" --endorse-with {serial}") } else { String::new() };
+        let endorsed = if lacks.keys { String::new() } else { format!(" --endorse-with {serial}") };
         steps.push(vec![
             format!("{} --backup{endorsed}", registry.enroll_command()),
             "with a second YubiKey, because a lost key cannot be restored".to_owned(),

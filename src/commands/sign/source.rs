@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::git::{Commit, Contents};
 use crate::folder;
-use crate::process::{bounded, words};
+use crate::process::{UnclosedQuote, bounded, words};
 use crate::text::{escape, quoted};
 
 const VCS_INFO: &str = ".cargo_vcs_info.json";
@@ -188,7 +188,7 @@ fn normalised(
     let io = |error: io::Error| error.to_string();
     let tree = work.join("tree");
     lay_out(commit, contents, &tree).map_err(io)?;
-    let words = words(cargo);
+    let words = words(cargo).map_err(|UnclosedQuote| "--cargo has a double quote that is not closed")?;
     let (program, arguments) = words.split_first().ok_or("--cargo names no program")?;
     let package_with = |more: &[&str]| {
         let mut command = Command::new(program);

@@ -20,7 +20,7 @@ pub(super) fn columns() -> Option<usize> {
 /// Shows a text. The pager is `PAGER`, split into words and run without a shell, or else `less`.
 pub(super) fn show(text: &str, may_page: bool) -> Result<(), Error> {
     let named = std::env::var("PAGER").ok();
-    let words = words(named.as_deref().unwrap_or("less"));
+    let words = words(named.as_deref().unwrap_or("less")).unwrap_or_default();
     let Some((program, arguments)) = words.split_first().filter(|_| may_page && columns().is_some()) else {
         return print(text.trim_end());
     };

@@ -50,7 +50,10 @@ pub fn examine(config: &Config, crates: &[CrateName]) -> Result<Vec<Finding>, Ex
     let store = Arc::new(Store::existing_at(&config.store, &config.postgres)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut findings, addresses) = address::configured(config);
-    findings.extend(store.keeps_from_serving(&settings(config)).iter().map(unserved));
+    let unserved_for = store.keeps_from_serving(&settings(config));
+    // A key file that cannot be read is told once, with the credentials that it is for.
+    let is_told = |error: &&StoreError| config.upstream.is_some() && matches!(error, StoreError::KeyFile(_));
+    findings.extend(unserved_for.iter().filter(|error| !is_told(error)).map(unserved));
     if let Some(addresses) = addresses {
         findings.extend(runtime.block_on(address::reached(config, &addresses)));
     }

@@ -69,7 +69,11 @@ impl Network {
     }
 
     pub(crate) fn to_gateway(address: SocketAddr) -> Self {
-        Self::by(move || Ok(TcpStream::connect(address)?.into()))
+        Self::by(move || {
+            let server = TcpStream::connect(address)?;
+            server.set_nodelay(true)?;
+            Ok(server.into())
+        })
     }
 
     fn by(server: impl Fn() -> io::Result<OwnedFd> + Send + 'static) -> Self {
@@ -81,6 +85,8 @@ impl Network {
         let known = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                // What comes in pieces is passed on in pieces, none of which waits for the last one's acknowledgement.
+                let _ = client.set_nodelay(true);
                 if lock(&known).weather != Weather::Away
                     && let Ok(server) = server()
                 {

@@ -90,7 +90,7 @@ fn a_busy_card_does_not_keep_the_free_one() {
         let status = pair.run(&["status"]).succeeds();
         for line in [
             "YubiKey 22222222 (safe)  plugged in",
-            "YubiKey 11111111 (laptop key)  possibly the one that is busy",
+            "YubiKey 11111111 (laptop key)  possibly the one that cannot be read",
         ] {
             assert!(status.stdout.contains(line), "{status:#?}");
         }
@@ -120,7 +120,7 @@ fn a_busy_card_alone_is_waited_for_with_a_word() {
     status.says(&[&format!("note: {waiting}")]);
     assert!(!status.stdout.contains("not plugged in"), "{status:#?}");
     assert!(
-        status.stdout.contains("YubiKey 12345678 (laptop key)  possibly the one that is busy"),
+        status.stdout.contains("YubiKey 12345678 (laptop key)  possibly the one that cannot be read"),
         "{status:#?}"
     );
     world.card.release();

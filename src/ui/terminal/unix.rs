@@ -115,9 +115,13 @@ impl Terminal {
             loop {
                 take(&told.stop);
                 take(&told.continued);
-                match ask(&question, Instant::now() + deadline)? {
-                    Read::Line(line) => return Ok(line),
-                    Read::Disturbed(disturbance) => question.give_way(disturbance)?,
+                match ask(&question, Instant::now() + deadline) {
+                    Ok(Read::Line(line)) => return Ok(line),
+                    Ok(Read::Disturbed(disturbance)) => question.give_way(disturbance)?,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                        question.give_way(Disturbance::Continued)?;
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         };

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal as Blocked};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcdrain, tcgetattr, tcsetattr,
@@ -101,8 +102,12 @@ fn put_back(actions: OptionalActions) {
     }
 }
 
-/// Stops the job, as the background's access to the terminal does, until it is in the foreground. An error where nobody could
-/// bring it there.
+/// Stops the job, as the background's access to the terminal does, until it is in the foreground or a signal came. An error
+/// where nobody could bring it there.
 pub(super) fn wait_for_foreground(tty: &File) -> io::Result<()> {
-    Ok(tcdrain(tty)?)
+    match tcdrain(tty) {
+        // The signal that continues the job may come while the terminal is drained (`tcdrain(3)`).
+        Err(Errno::INTR) => Ok(()),
+        drained => Ok(drained?),
+    }
 }

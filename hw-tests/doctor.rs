@@ -112,6 +112,25 @@ fn nothing_to_be_mended() {
     assert_eq!(world.doctor().with("failed"), []);
 }
 
+/// Every other command stops at it; this one goes on.
+#[test]
+fn a_mistake_in_the_settings() {
+    let world = World::well();
+    world.write("home/yk-cargo/config.toml", "# mine\npinentri = \"x\"\n");
+    let diagnosis = world.doctor();
+    let (check, text, next) = diagnosis.failure();
+    assert_eq!((check, next), ("settings", "fix the file, or remove it to use the defaults"));
+    assert!(text.contains("yk-cargo/config.toml, line 2: unknown field `pinentri`"), "{text}");
+    assert!(diagnosis.with("ok").len() > 5, "{diagnosis:#?}");
+    world.yk_cargo(["list"]).fails().says(&["line 2: unknown field `pinentri`"]);
+    world.write("home/yk-cargo/config.toml", "[touch]\nnotify = [\"no-such-program\"]\n");
+    let (text, next) =
+        ("there is no program no-such-program, which `notify` names", "install it, or correct `notify`");
+    let diagnosis = world.doctor();
+    let warnings = diagnosis.with("warning");
+    assert!(warnings.iter().any(|found| found.1 == text && found.2.starts_with(next)), "{diagnosis:#?}");
+}
+
 /// A project's rust-toolchain.toml may name a toolchain that is not there: rustup's cargo says so, and installs nothing.
 #[test]
 fn a_cargo_that_refuses() {

@@ -91,7 +91,7 @@ impl Command {
             Self::Attest(arguments) => attest::run(&arguments, &Context::load()?),
             Self::Audit(arguments) => audit::run(&arguments, &Context::load()?),
             Self::Completions(arguments) => completions::run(&arguments),
-            Self::Doctor(arguments) => doctor::run(&arguments, &Context::load()?),
+            Self::Doctor(arguments) => doctor::run(&arguments),
             Self::Enroll(arguments) => enroll::run(&arguments, &Context::load()?),
             Self::Forget(arguments) => forget::run(&arguments, &Context::load()?),
             Self::Inspect(arguments) => inspect::run(&arguments),

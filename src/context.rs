@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cargo_config::{self, CargoConfig, ConfiguredRegistry};
 use crate::enrollment::{Enrollments, Registry, SealedToken};
 use crate::error::Error;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::ui;
 
 /// What most commands need of their surroundings.
@@ -23,16 +23,31 @@ impl Context {
     /// # Errors
     /// There is no home, or the settings cannot be used.
     pub fn load() -> Result<Self, Error> {
-        let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        let home = home::cargo_home_with_cwd(&here).map_err(Error::Stdio)?;
+        let (home, here) = places()?;
         Self::at(home, here)
+    }
+
+    /// The same with the default settings, and the reason, if the person's cannot be used.
+    ///
+    /// # Errors
+    /// There is no home.
+    pub fn load_without_mistakes() -> Result<(Self, Option<settings::Error>), Error> {
+        let (home, here) = places()?;
+        let (settings, mistake) = match Settings::load(&home) {
+            Ok(settings) => (settings, None),
+            Err(error) => (Settings::defaults(&home), Some(error)),
+        };
+        Ok((Self::with(settings, home, here), mistake))
     }
 
     /// With this cargo home, seen from this working directory.
     pub(crate) fn at(home: PathBuf, here: PathBuf) -> Result<Self, Error> {
-        let settings = Settings::load(&home)?;
+        Ok(Self::with(Settings::load(&home)?, home, here))
+    }
+
+    fn with(settings: Settings, home: PathBuf, here: PathBuf) -> Self {
         ui::color(settings.color);
-        Ok(Self { cargo: CargoConfig::new(home, here), settings })
+        Self { cargo: CargoConfig::new(home, here), settings }
     }
 
     /// The registry that a person means by an index URL or a name, crates.io too. A name is what the person's own
@@ -100,4 +115,11 @@ impl Context {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Cargo's home, and the working directory.
+fn places() -> Result<(PathBuf, PathBuf), Error> {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let home = home::cargo_home_with_cwd(&here).map_err(Error::Stdio)?;
+    Ok((home, here))
 }

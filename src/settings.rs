@@ -25,6 +25,7 @@ use serde::Deserialize;
 
 use crate::folder;
 use crate::reader::Deadlines;
+use crate::text::escape_path;
 use crate::ui::Color;
 
 /// A key whose touch is cached may answer at once; a notice before this would cry wolf.
@@ -118,14 +119,31 @@ impl Settings {
     /// # Errors
     /// [`Error`].
     pub fn load(cargo_home: &Path) -> Result<Self, Error> {
-        let path = folder::in_cargo_home(cargo_home).join("config.toml");
+        let path = path(cargo_home);
         let settings = match folder::read(&path)? {
-            Some(text) => toml_edit::de::from_str(&text)
-                .map_err(|error| Error::Content { path, reason: error.message().to_owned() })?,
+            Some(text) => toml_edit::de::from_str(&text).map_err(|error| {
+                let start = error.span().unwrap_or_default().start;
+                let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+                Error::Content { path, line, reason: error.message().to_owned() }
+            })?,
             None => Self::default(),
         };
         Ok(Self { cargo_home: cargo_home.to_owned(), ..settings })
     }
+
+    /// What holds for whoever has set nothing.
+    pub(crate) fn defaults(cargo_home: &Path) -> Self {
+        Self { cargo_home: cargo_home.to_owned(), ..Self::default() }
+    }
+
+    /// Where they are, for people.
+    pub(crate) fn shown_path(&self) -> String {
+        escape_path(&path(&self.cargo_home))
+    }
+}
+
+fn path(cargo_home: &Path) -> PathBuf {
+    folder::in_cargo_home(cargo_home).join("config.toml")
 }
 
 fn seconds(seconds: u32) -> Duration {
@@ -141,8 +159,8 @@ pub enum Error {
     #[error(transparent)]
     Folder(#[from] folder::Error),
     /// The file is read, but cannot be used.
-    #[error("cannot use the settings in {}: {reason}", path.display())]
-    Content { path: PathBuf, reason: String },
+    #[error("cannot use the settings in {}, line {line}: {reason}", path.display())]
+    Content { path: PathBuf, line: usize, reason: String },
 }
 
 impl Error {

@@ -18,6 +18,7 @@ mod proofs;
 mod registries;
 mod sealed;
 mod service;
+mod settings;
 mod surroundings;
 
 use super::finding::{Finding, Verdict};
@@ -35,9 +36,11 @@ pub struct Doctor {
 ///
 /// # Errors
 /// [`Error::Unwell`] if something was found that stops cargo.
-pub fn run(arguments: &Doctor, context: &Context) -> Result<(), Error> {
-    let surroundings = Surroundings::here();
+pub fn run(arguments: &Doctor) -> Result<(), Error> {
+    let (context, mistake) = Context::load_without_mistakes()?;
+    let (context, surroundings) = (&context, Surroundings::here());
     let mut findings = Findings::default();
+    settings::check(&context.settings, mistake, &surroundings, &mut findings);
     let enrollments = enrollments(context, &mut findings);
     let readers = access::readers(&context.settings.wait);
     let found = service::check(&readers, &enrollments, &surroundings, &mut findings);

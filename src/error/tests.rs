@@ -704,5 +704,5 @@ fn of_the_card() -> Vec<Error> {
 
 fn unusable_settings() -> Error {
     let path = "/home/me/.cargo/yk-cargo/config.toml".into();
-    settings::Error::Content { path, reason: "unknown field `pinentri`".into() }.into()
+    settings::Error::Content { path, line: 3, reason: "unknown field `pinentri`".into() }.into()
 }

@@ -65,6 +65,17 @@ impl Surroundings {
         paths.iter().any(|path| self.has(path))
     }
 
+    /// Whether a program is found as the operating system finds it: on PATH, unless its name is a path.
+    pub(super) fn finds_program(&self, program: &str) -> bool {
+        if program.contains(['/', '\\']) {
+            let path = Path::new(program);
+            return if path.is_absolute() { self.at(path).is_file() } else { path.is_file() };
+        }
+        let names = [program.to_owned(), format!("{program}{}", std::env::consts::EXE_SUFFIX)];
+        let mut folders = std::env::split_paths(self.variable("PATH").unwrap_or_default());
+        folders.any(|folder| names.iter().any(|name| self.at(folder.join(name)).is_file()))
+    }
+
     /// YubiKeys that the kernel sees at the USB (Yubico's vendor id is 1050), whatever becomes of them.
     pub(super) fn usb_yubikeys(&self) -> Vec<UsbYubikey> {
         let devices = self.names("sys/bus/usb/devices");

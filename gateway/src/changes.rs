@@ -16,13 +16,12 @@ use std::time::Duration;
 
 use asymmetric_token::{CrateName, Mutation};
 use semver::Version;
-use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::audit::Point;
-use crate::background::blocking;
+use crate::background::Panicked;
 use crate::in_turn::InTurn;
 use crate::keys::User;
 use crate::metrics::Metrics;
@@ -173,7 +172,7 @@ pub(crate) enum ChangeError {
     IntentLost(String),
     /// A thread of this program panicked.
     #[error(transparent)]
-    Panicked(#[from] JoinError),
+    Panicked(#[from] Panicked),
 }
 
 impl Changes {
@@ -214,7 +213,10 @@ impl Changes {
         signed: Signed,
         change: Change,
     ) -> Result<Made, ChangeError> {
-        self.under_way.spawn(self.clone().carried_out(room, signed, change).in_current_span()).await?
+        self.under_way
+            .spawn(self.clone().carried_out(room, signed, change).in_current_span())
+            .await
+            .map_err(Panicked::from)?
     }
 
     /// Waits for the changes that are under way. No more may come.
@@ -321,10 +323,9 @@ impl Changes {
         mut signed: Signed,
         begin: impl FnOnce(&Store, &Signed) -> Result<Intent, SpendError> + Send + 'static,
     ) -> Result<Intent, ChangeError> {
-        let store = self.store.clone();
-        let begun = blocking(move || {
+        let begun = self.store.work(move |store| {
             signed.now = store.now();
-            begin(&store, &signed)
+            begin(store, &signed)
         });
         let begun = begun.await.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
         begun.map_err(|error| match error {
@@ -366,9 +367,9 @@ impl Changes {
     async fn may_be_made(&self, intent: &Intent, error: &UpstreamError) -> bool {
         match (error, &intent.mutation) {
             (UpstreamError::Conflict(_), Mutation::Publish { .. }) => {
-                let (store, intent) = (self.store.clone(), intent.clone());
+                let intent = intent.clone();
                 // If the store cannot tell, the answer counts.
-                matches!(blocking(move || store.was_left_in_doubt(&intent)).await, Ok(Ok(true)))
+                matches!(self.store.work(move |store| store.was_left_in_doubt(&intent)).await, Ok(Ok(true)))
             }
             _ => error.outcome().is_none(),
         }
@@ -377,8 +378,7 @@ impl Changes {
     /// Writes down the outcome of a change.
     async fn record(&self, intent: Intent, outcome: Outcome) -> Result<Point, Box<dyn Error + Send + Sync>> {
         self.note(&intent, &outcome);
-        let store = self.store.clone();
-        let recorded = blocking(move || store.answered(&intent, &outcome, store.now())).await??;
+        let recorded = self.store.work(move |store| store.answered(&intent, &outcome, store.now())).await??;
         self.checkpoints.appended();
         Ok(recorded)
     }

@@ -251,6 +251,15 @@ where
     background::blocking(work).await.map_err(Failure::internal)?.map_err(Into::into)
 }
 
+/// The same where the store on this computer is asked for something short.
+async fn work<T, E>(app: &App, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    E: Into<Failure> + Send + 'static,
+{
+    app.store.work(move |_| work()).await.map_err(Failure::internal)?.map_err(Into::into)
+}
+
 fn json(value: &serde_json::Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }

@@ -70,7 +70,7 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::background::blocking;
+use crate::background::{Panicked, blocking, soon};
 use crate::config::PostgresConfig;
 use crate::keys::Role;
 use crate::private;
@@ -635,6 +635,21 @@ impl Store {
         }
     }
 
+    /// Runs work that may wait for the disk or the database, on a thread that may.
+    ///
+    /// # Errors
+    /// If the work panicked.
+    pub(crate) async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Panicked> {
+        let store = self.clone();
+        match &self.engine {
+            Engine::Sqlite(_) => soon(move || work(&store)).await,
+            Engine::Postgres(_) => blocking(move || work(&store)).await,
+        }
+    }
+
     /// Asks for something short: here, if the answer is on this computer, else on a thread that may wait for it. As long as all
     /// connections are in use, no thread is taken.
     pub(crate) async fn asked<T, E>(
@@ -653,7 +668,7 @@ impl Store {
             let _turn = turn;
             work(&store)
         });
-        asking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+        asking.await.unwrap_or_else(Panicked::resume)
     }
 
     /// Where the store is.

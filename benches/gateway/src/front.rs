@@ -148,7 +148,11 @@ pub(crate) fn verdict(held: bool) -> &'static str {
 
 /// A new folder, beside the others of this run.
 pub(crate) fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("gateway-bench-{}-{name}", std::process::id()));
+    folder_in(std::env::temp_dir(), name)
+}
+
+pub(crate) fn folder_in(place: PathBuf, name: &str) -> PathBuf {
+    let folder = place.join(format!("gateway-bench-{}-{name}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     folder
 }

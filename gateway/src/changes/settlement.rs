@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{ChangeError, Changes};
-use crate::background::blocking;
+use crate::background::{Panicked, blocking};
 use crate::causes::{escaped, with_causes};
 use crate::store::{INTERRUPTED, Intent, Keeper, OpenChange, Outcome, Signed, StoreError};
 use crate::upstream::{RemoteError, Upstream, UpstreamError};
@@ -271,7 +271,7 @@ impl Changes {
             let asked = intent.clone();
             let store = self.store.clone();
             let is_open = blocking(move || store.is_left_in_doubt(&asked)).await;
-            if !is_open.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))? {
+            if !is_open.unwrap_or_else(Panicked::resume)? {
                 self.left_open.remove(&intent);
                 continue;
             }

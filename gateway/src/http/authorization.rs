@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tracing::{Span, field};
 
 use super::client_address::ClientAddress;
-use super::{App, Failure, blocking};
+use super::{App, Failure, work};
 use crate::config::Reads;
 use crate::connections::Place;
 use crate::keys::{Key, User, is_signed};
@@ -47,8 +47,9 @@ async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     if let Some(reader) = known_reader(app, hash, present).await? {
         return Ok(reader);
     }
-    let (app, token, client) = (app.clone(), token.to_owned(), client(request)?);
-    blocking(move || {
+    let (asked, token, client) = (app.clone(), token.to_owned(), client(request)?);
+    work(app, move || {
+        let app = asked;
         let (verified, key) = verified(&app, &token, client, &Operation::Read, app.store.now())?;
         let (revision, contents) = present;
         let reader = Reader { user: key.user.clone(), revision, contents };
@@ -115,7 +116,7 @@ pub(super) struct SpendableRead {
 pub(super) async fn spendable_read(app: &Arc<App>, request: &Parts) -> Result<SpendableRead, Failure> {
     let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
     app.store.revision().await?;
-    let read = blocking(move || {
+    let read = work(app, move || {
         let (verified, key) = verified(&asked, &token, client, &Operation::Read, asked.store.now())?;
         let (key, user) = (key.id(), key.user);
         let single_use_key = policy::single_use_read_key(&verified);
@@ -151,7 +152,7 @@ pub(super) async fn authorize_here(
     let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
     // A database that does not answer keeps no thread waiting.
     app.store.revision().await?;
-    let (user, signed) = blocking(move || {
+    let (user, signed) = work(app, move || {
         let now = asked.store.now();
         let (verified, key) = verified(&asked, &token, client, &operation, now)?;
         let no_change = Refusal::Kind { token: "read", request: "change anything" };

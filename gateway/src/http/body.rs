@@ -3,7 +3,7 @@
 //!
 //! Layout of a publish request: u32 little-endian length, JSON, u32 little-endian length, crate file, and nothing more.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncWriteExt as _, BufWriter};
 use tokio::time::{Instant, timeout_at};
 
 use super::App;
+use crate::background::soon;
 use crate::connections::Place;
 use crate::metadata::MAX_JSON_BYTES;
 
@@ -145,14 +145,20 @@ impl RequestBody {
         mut left: u64,
         mut look: impl FnMut(&[u8]),
     ) -> Result<(), BodyError> {
-        let mut disk = BufWriter::with_capacity(TO_DISK, tokio::fs::File::from_std(file.reopen()?));
+        let mut disk = file.reopen()?;
+        let mut held = Vec::new();
         while left > 0 {
             let piece = self.piece(left).await?;
             left -= piece.len() as u64;
             look(&piece);
-            disk.write_all(&piece).await?;
+            held.extend_from_slice(&piece);
+            if left == 0 || held.len() >= TO_DISK {
+                let write = move || disk.write_all(&held).map(|()| (disk, held));
+                (disk, held) = soon(write).await.map_err(io::Error::other)??;
+                held.clear();
+            }
         }
-        Ok(disk.flush().await?)
+        Ok(())
     }
 
     /// Receives the whole body, if it has no more than `most` bytes. `what` names it in an error.

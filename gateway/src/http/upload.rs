@@ -7,8 +7,8 @@ use asymmetric_token::Checksum;
 use tempfile::NamedTempFile;
 
 use super::body::{BodyError, RequestBody};
-use super::{App, Failure, blocking};
-use crate::background;
+use super::{App, Failure};
+use crate::background::soon;
 use crate::causes::shortened;
 use crate::changes::ChangeError;
 use crate::keys::User;
@@ -24,14 +24,14 @@ pub(super) async fn received(
     may_come: impl FnOnce(&str, &str, Checksum) -> Result<(), Failure> + Send + 'static,
 ) -> Result<Publication, Failure> {
     let store = app.store.clone();
-    let files = background::blocking(move || Ok::<_, StoreError>([store.upload()?, store.upload()?]));
+    let files = soon(move || Ok::<_, StoreError>([store.upload()?, store.upload()?]));
     let files = files.await.map_err(ChangeError::Panicked)?;
     let [json, file] = files.map_err(|error| ChangeError::NothingChanged(error.into()))?;
     let json = body.json(json, app.max_crate).await?;
     let spooled = body.crate_file(file, app.max_crate).await?;
     let turn = app.unpacking.turn(user).await;
     let app = app.clone();
-    blocking(move || {
+    let publication = soon(move || {
         let _turn = turn;
         let (file, length, checksum) = (spooled.file, spooled.length, spooled.checksum);
         // It is in memory no earlier than now, as what is unpacked is, and what is made of it can be many times as long.
@@ -47,8 +47,8 @@ pub(super) async fn received(
         let metadata = metadata::of_upload(packed, length, &sent, &app.rules.url)?;
         metadata.must_not_depend_on(|url| app.behind.have(url))?;
         Ok::<_, Failure>(Publication { metadata, file, length, checksum })
-    })
-    .await
+    });
+    publication.await.map_err(Failure::internal)?
 }
 
 /// The whole of a file that was received, which goes with it.

@@ -22,7 +22,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{Publication, Reader, Search, Standing, UpstreamError};
 use crate::audit::Point;
-use crate::background::blocking;
+use crate::background::Panicked;
 use crate::index::{Line, VersionState, pubtime};
 use crate::keys::User;
 use crate::store::{
@@ -60,11 +60,7 @@ impl BuiltIn {
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
     ) -> Result<T, UpstreamError> {
-        let store = self.store.clone();
-        match blocking(move || work(&store)).await {
-            Ok(result) => result.map_err(Into::into),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        self.store.work(work).await.unwrap_or_else(Panicked::resume).map_err(Into::into)
     }
 
     /// The same for what is short and asked for often.

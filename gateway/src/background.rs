@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, block_in_place, spawn_blocking};
 use tracing::Span;
 
-/// How many threads that serve may be busy with [`soon`] at once. The runtime has to replace each of them.
-static HERE: Semaphore = Semaphore::const_new(8);
+/// How many of the threads that serve may be busy with [`soon`] at once. Where many publish, the others go on serving who reads.
+static HERE: Semaphore = Semaphore::const_new(1);
 
 /// The work panicked. The hook for panics has reported it.
 #[derive(thiserror::Error)]

@@ -251,7 +251,7 @@ where
     background::blocking(work).await.map_err(Failure::internal)?.map_err(Into::into)
 }
 
-/// The same where the store on this computer is asked for something short.
+/// The same for short work with the store: [`Store::work`].
 async fn work<T, E>(app: &App, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Failure>
 where
     T: Send + 'static,

@@ -635,7 +635,7 @@ impl Store {
         }
     }
 
-    /// Runs work that may wait for the disk or the database, on a thread that may.
+    /// Runs short work that may wait for the disk, here as it is [`soon`] done, or for a database elsewhere.
     ///
     /// # Errors
     /// If the work panicked.

@@ -49,11 +49,10 @@ async fn reader(app: &Arc<App>, request: &Parts) -> Result<Reader, Failure> {
     }
     let (asked, token, client) = (app.clone(), token.to_owned(), client(request)?);
     work(app, move || {
-        let app = asked;
-        let (verified, key) = verified(&app, &token, client, &Operation::Read, app.store.now())?;
+        let (verified, key) = verified(&asked, &token, client, &Operation::Read, asked.store.now())?;
         let (revision, contents) = present;
         let reader = Reader { user: key.user.clone(), revision, contents };
-        app.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
+        asked.verified_reads.remember(hash, VerifiedRead { verified, key, revision });
         Ok::<_, Failure>(reader)
     })
     .await

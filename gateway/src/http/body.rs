@@ -23,7 +23,7 @@ use crate::metadata::MAX_JSON_BYTES;
 
 /// How often the patience for one piece is granted to a whole body that comes with a good token.
 const PIECES: u32 = 20;
-/// How much of an upload is written at once, in bytes. Each write waits for a thread.
+/// How much of an upload is written at once, in bytes.
 const TO_DISK: usize = 256 << 10;
 
 /// A body that is still being received. What is not read of it when the answer goes out is read and forgotten when the

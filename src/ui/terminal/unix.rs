@@ -112,9 +112,8 @@ impl Terminal {
         let mut asked = || {
             let (_asking, told) = Asking::begin()?;
             let question = Question { tty: &self.0, told };
+            take(&told.continued);
             loop {
-                take(&told.stop);
-                take(&told.continued);
                 match ask(&question, Instant::now() + deadline) {
                     Ok(Read::Line(line)) => return Ok(line),
                     Ok(Read::Disturbed(disturbance)) => question.give_way(disturbance)?,
@@ -123,6 +122,8 @@ impl Terminal {
                     }
                     Err(error) => return Err(error),
                 }
+                take(&told.stop);
+                take(&told.continued);
             }
         };
         asked().map_err(|error: io::Error| match error.kind() {

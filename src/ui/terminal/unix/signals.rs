@@ -19,7 +19,7 @@ static TOLD: OnceLock<Told> = OnceLock::new();
 static ASKING: AtomicBool = AtomicBool::new(false);
 
 pub(super) struct Told {
-    /// The process is to stop.
+    /// The process is to stop, and has not yet.
     pub(super) stop: UnixStream,
     /// The process was continued.
     pub(super) continued: UnixStream,
@@ -34,8 +34,11 @@ impl Asking {
             Some(told) => told,
             None => {
                 let told = Told { stop: tells(SIGTSTP)?, continued: tells(SIGCONT)? };
-                heed_from_now_on()?;
-                TOLD.get_or_init(|| told)
+                // Behind the others, so that a byte is there when it hears of a signal.
+                let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP])?;
+                let told = TOLD.get_or_init(|| told);
+                heed_from_now_on(signals, told);
+                told
             }
         };
         ASKING.store(true, Ordering::SeqCst);
@@ -46,6 +49,10 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         ASKING.store(false, Ordering::SeqCst);
+        // What came when the question was just answered.
+        if TOLD.get().is_some_and(|told| take(&told.stop)) {
+            stop();
+        }
     }
 }
 
@@ -76,18 +83,17 @@ fn tells(signal: i32) -> io::Result<UnixStream> {
     Ok(receiver)
 }
 
-/// Whoever ends us, the terminal's modes are put back first.
-fn heed_from_now_on() -> io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP])?;
+/// Whoever ends us, the terminal's modes are put back first. Whoever takes the byte of a stop is the one that stops: this thread may
+/// hear of it long after a question has.
+fn heed_from_now_on(mut signals: Signals, told: &'static Told) {
     std::thread::spawn(move || {
         for signal in signals.forever() {
             if signal != SIGTSTP {
                 restore();
                 let _ = emulate_default_handler(signal);
-            } else if !ASKING.load(Ordering::SeqCst) {
+            } else if !ASKING.load(Ordering::SeqCst) && take(&told.stop) {
                 stop();
             }
         }
     });
-    Ok(())
 }

@@ -9,24 +9,22 @@ mod remote;
 
 use std::sync::Arc;
 
-use asymmetric_token::{Checksum, CrateName, Mutation};
+use asymmetric_token::{Checksum, CrateName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use semver::Version;
 use serde::Deserialize;
-use serde_json::Value;
 use tempfile::NamedTempFile;
 
 pub(crate) use built_in::BuiltIn;
 pub use remote::RemoteConfigError;
 pub(crate) use remote::{Remote, RemoteError, Taken};
 
-use crate::audit::Point;
 use crate::index::{RegistryConfig, VersionState};
 use crate::keys::User;
 use crate::metadata::Metadata;
 use crate::policy::Refusal;
-use crate::store::{Contents, Intent, Outcome, Revision, StoreError};
+use crate::store::{Contents, Outcome, Revision, StoreError};
 
 /// A registry behind the gateway.
 #[derive(Debug)]
@@ -37,7 +35,8 @@ pub(crate) enum Upstream {
     Remote(Box<Remote>),
 }
 
-/// Reads return the whole answer for the reader, including its status. Without a reader they are anonymous.
+/// Reads return the whole answer for the reader, including its status. Without a reader they are anonymous. How each makes a change
+/// is in [`changes`](crate::changes).
 impl Upstream {
     /// A crate's file of the index by its path, or 304 if the reader has it according to the conditions in the
     /// request's header.
@@ -78,82 +77,6 @@ impl Upstream {
         }
     }
 
-    /// Refuses a change that the registry would refuse, as far as that can be known without trying. It is asked before
-    /// a token is spent.
-    pub(crate) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
-        match self {
-            Self::BuiltIn(built_in) => built_in.refuses(user, mutation).await,
-            Self::Remote(remote) => remote.refuses(user).await,
-        }
-    }
-
-    /// What a change of this user's needs that may not be there. It is found before the token is spent.
-    pub(crate) async fn prepare(&self, user: &User, mutation: &Mutation) -> Result<Prepared, UpstreamError> {
-        match self {
-            Self::BuiltIn(_) => Ok(Prepared::default()),
-            Self::Remote(remote) => remote.prepare(user, mutation).await,
-        }
-    }
-
-    /// Publishes a version, which is what this intent is about.
-    pub(crate) async fn publish(
-        &self,
-        intent: &Intent,
-        prepared: Prepared,
-        publication: Publication,
-    ) -> Result<Accepted, UpstreamError> {
-        match self {
-            Self::BuiltIn(built_in) => built_in.publish(intent, publication).await.map(Accepted::Settled),
-            Self::Remote(remote) => {
-                remote.publish(&intent.user, prepared, publication).await.map(Accepted::said)
-            }
-        }
-    }
-
-    /// Yanks or unyanks a version, which is what this intent is about.
-    pub(crate) async fn set_yanked(
-        &self,
-        intent: &Intent,
-        prepared: Prepared,
-        version: &Version,
-        yanked: bool,
-    ) -> Result<Accepted, UpstreamError> {
-        match self {
-            Self::BuiltIn(built_in) => {
-                built_in.set_yanked(intent, version, yanked).await.map(Accepted::Settled)
-            }
-            Self::Remote(remote) => {
-                let (user, name) = (&intent.user, intent.mutation.name());
-                remote.set_yanked(user, prepared, name, version, yanked).await.map(|()| Accepted::Open(None))
-            }
-        }
-    }
-
-    /// The owners of a crate, in the JSON of the Cargo book, "Registry Web API".
-    pub(crate) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
-        match self {
-            Self::BuiltIn(built_in) => built_in.owners(name).await,
-            Self::Remote(remote) => remote.owners(user, name).await,
-        }
-    }
-
-    /// Adds or removes owners of a crate, which is what this intent is about.
-    pub(crate) async fn change_owners(
-        &self,
-        intent: &Intent,
-        prepared: Prepared,
-        change: &OwnersChange,
-    ) -> Result<Accepted, UpstreamError> {
-        match self {
-            // Whoever publishes a crate first owns it for good.
-            Self::BuiltIn(_) => Err(Refusal::OwnersOff.into()),
-            Self::Remote(remote) => {
-                let (user, name) = (&intent.user, intent.mutation.name());
-                remote.change_owners(user, prepared, name, change).await.map(Accepted::said)
-            }
-        }
-    }
-
     /// Whether a version could be a new one, as far as a reader can see.
     pub(crate) async fn standing(
         &self,
@@ -178,21 +101,6 @@ impl Upstream {
             Self::BuiltIn(built_in) => built_in.state(name, version).await,
             Self::Remote(remote) => remote.state(user, name, version).await,
         }
-    }
-}
-
-/// A change that was made.
-#[derive(Debug)]
-pub(crate) enum Accepted {
-    /// By the built-in registry, with the outcome in the same transaction, which is at this place of the audit log.
-    Settled(Point),
-    /// By a registry behind, with what it said that cargo shows, in JSON. The outcome is not on record yet.
-    Open(Option<Vec<u8>>),
-}
-
-impl Accepted {
-    fn said(said: Option<Value>) -> Self {
-        Self::Open(said.map(|said| said.to_string().into_bytes()))
     }
 }
 

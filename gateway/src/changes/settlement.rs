@@ -189,7 +189,8 @@ impl Changes {
         self.ask_about(intents, until).await
     }
 
-    /// The turn of a crate, with everything settled that was left open of it.
+    /// The turn of a crate in this process, with everything settled that was left open of it, as far as the turns of other gateways
+    /// do not tell.
     ///
     /// # Errors
     /// [`ChangeError::Unsettled`], [`ChangeError::NothingChanged`].
@@ -205,7 +206,10 @@ impl Changes {
                 None => waiting.await,
             },
         };
-        self.is_settled(signed, until).await?;
+        let is_told = matches!(*self.upstream, Upstream::BuiltIn(_));
+        if !is_told || !self.left_open.of(name).is_empty() {
+            self.is_settled(signed, until).await?;
+        }
         Ok(turn)
     }
 
@@ -317,7 +321,7 @@ impl Changes {
     pub(super) async fn found_out(&self, intent: &Intent) -> Result<Outcome, UpstreamError> {
         // The built-in registry's commit may have come through although nobody heard of it.
         let asked = intent.clone();
-        if let Some(recorded) = self.store.asked(move |store| store.outcome(&asked)).await? {
+        if let Some((recorded, _)) = self.store.asked(move |store| store.outcome(&asked)).await? {
             return Ok(recorded);
         }
         let (name, version) = (intent.mutation.name(), intent.mutation.version());

@@ -19,8 +19,8 @@ use crate::connections::Place;
 use crate::keys::{Key, User, is_signed};
 use crate::policy::{self, Operation, Refusal};
 use crate::publishers::PREFIX as STAGING_TOKEN;
-use crate::store::{Contents, Revision, Signed, StoreError};
-use crate::upstream::Reader;
+use crate::store::{Contents, Revision, Signed, Store, StoreError};
+use crate::upstream::{Reader, Upstream, UpstreamError};
 use crate::verified_reads::{TokenHash, VerifiedRead};
 
 /// The reader; `None` on an open registry, where tokens are ignored.
@@ -137,9 +137,19 @@ pub(super) async fn authorize(
     request: &Parts,
     operation: Operation,
 ) -> Result<(User, Signed), Failure> {
-    let (user, signed) = authorize_here(app, request, operation).await?;
-    app.upstream.refuses(&user, &signed.mutation).await?;
-    Ok((user, signed))
+    match &*app.upstream {
+        Upstream::BuiltIn(_) => {
+            let could_change = |store: &Store, user: &User, signed: &Signed| {
+                store.could_change(user, signed)?.map_err(|refused| UpstreamError::from(refused).into())
+            };
+            authorize_with(app, request, operation, could_change).await
+        }
+        Upstream::Remote(remote) => {
+            let (user, signed) = authorize_here(app, request, operation).await?;
+            remote.refuses(&user).await?;
+            Ok((user, signed))
+        }
+    }
 }
 
 /// The same without asking what the registry that is changed thinks of it.
@@ -147,6 +157,16 @@ pub(super) async fn authorize_here(
     app: &Arc<App>,
     request: &Parts,
     operation: Operation,
+) -> Result<(User, Signed), Failure> {
+    authorize_with(app, request, operation, |store, _, signed| Ok(store.is_unspent(signed)?)).await
+}
+
+/// The same, with what the store is asked of a verified token.
+async fn authorize_with(
+    app: &Arc<App>,
+    request: &Parts,
+    operation: Operation,
+    ask: fn(&Store, &User, &Signed) -> Result<(), Failure>,
 ) -> Result<(User, Signed), Failure> {
     let (asked, token, client) = (app.clone(), bare_token(&request.headers)?.to_owned(), client(request)?);
     // A database that does not answer keeps no thread waiting.
@@ -156,7 +176,7 @@ pub(super) async fn authorize_here(
         let (verified, key) = verified(&asked, &token, client, &operation, now)?;
         let no_change = Refusal::Kind { token: "read", request: "change anything" };
         let signed = signed(token, &verified, &operation, now).ok_or(no_change)?;
-        asked.store.is_unspent(&signed)?;
+        ask(&asked.store, &key.user, &signed)?;
         Ok::<_, Failure>((key.user, signed))
     })
     .await?;

@@ -143,8 +143,7 @@ impl Failure {
             Self::Change(
                 ChangeError::Unsettled { .. }
                 | ChangeError::NotNow(_)
-                | ChangeError::TakenOver(_)
-                | ChangeError::PiecesGone(_)
+                | ChangeError::PiecesGone
                 | ChangeError::InDoubt(_),
             )
             | Self::Unavailable(_)
@@ -237,8 +236,7 @@ impl From<ChangeError> for Failure {
             | ChangeError::AtOnce(_)
             | ChangeError::Unsettled { .. }
             | ChangeError::NotNow(_)
-            | ChangeError::TakenOver(_)
-            | ChangeError::PiecesGone(_)
+            | ChangeError::PiecesGone
             | ChangeError::NothingChanged(_)
             | ChangeError::InDoubt(_)
             | ChangeError::NotMade { .. }
@@ -322,7 +320,7 @@ impl IntoResponse for Failure {
             Self::Change(ChangeError::Unsettled { .. }) => {
                 tracing::warn!(cause = detail, "a change must wait for the outcome of another one");
             }
-            Self::Change(ChangeError::NotNow(_) | ChangeError::TakenOver(_) | ChangeError::PiecesGone(_)) => {
+            Self::Change(ChangeError::NotNow(_) | ChangeError::PiecesGone) => {
                 tracing::warn!(
                     cause = detail,
                     "a change was not made because of another one, or of another gateway"
@@ -351,12 +349,9 @@ impl IntoResponse for Failure {
                 Some(whole_seconds(*wait).into())
             }
             Self::Change(ChangeError::Unsettled { retry_after, .. }) => Some((*retry_after).into()),
-            Self::Change(
-                ChangeError::AtOnce(_)
-                | ChangeError::NotNow(_)
-                | ChangeError::TakenOver(_)
-                | ChangeError::PiecesGone(_),
-            ) => Some(OTHERS_RETRY.into()),
+            Self::Change(ChangeError::AtOnce(_) | ChangeError::NotNow(_) | ChangeError::PiecesGone) => {
+                Some(OTHERS_RETRY.into())
+            }
             Self::Change(ChangeError::InDoubt(_)) | Self::InDoubt(_) => Some(IN_DOUBT_RETRY.into()),
             Self::Unavailable(_) | Self::Issuer(IssuerError::NoKeys { .. }) => Some(UNAVAILABLE_RETRY.into()),
             Self::Change(error) if is_passing(error) => Some(UNAVAILABLE_RETRY.into()),

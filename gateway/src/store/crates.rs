@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use asymmetric_token::Mutation;
+
 use super::names::{fold, without_build};
+use super::spent::{self, Signed, SpendError};
 use super::sql::{Sql, values};
 use super::{CrateFile, Store, StoreError};
 use crate::index::Line;
@@ -58,20 +61,19 @@ pub(crate) enum CratesError {
 }
 
 impl Store {
-    /// Whether a user could publish this version, as things stand.
+    /// Whether a user could spend a token on a change here, as things stand, and if so, whether the change is refused.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish).
-    pub(crate) fn could_publish(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        self.reader()?.at_once(|reader| publishable(reader, user, name, version).map(drop))
-    }
-
-    /// Whether a user could yank or unyank this version, as things stand.
-    ///
-    /// # Errors
-    /// As [`set_yanked`](Self::set_yanked).
-    pub(crate) fn could_yank(&self, user: &User, name: &str, version: &str) -> Result<(), CratesError> {
-        self.reader()?.at_once(|reader| yankable(reader, user, name, version).map(drop))
+    /// As [`is_unspent`](Self::is_unspent).
+    pub(crate) fn could_change(
+        &self,
+        user: &User,
+        signed: &Signed,
+    ) -> Result<Result<(), CratesError>, SpendError> {
+        self.reader()?.at_once(|reader| {
+            spent::is_unspent(reader, signed)?;
+            Ok(changeable(reader, user, &signed.mutation))
+        })
     }
 
     /// The state of the index file of the crate whose lower-case name this is.
@@ -157,6 +159,24 @@ pub(super) fn owner(sql: &Sql<'_>, name: &str) -> Result<Option<Owner>, StoreErr
         values![&fold(name)],
         |row| Ok(Owner { id: row.get(0)?, name: row.get(1)? }),
     )
+}
+
+/// Whether a user may make a change, as far as the crates are concerned.
+fn changeable(sql: &Sql<'_>, user: &User, mutation: &Mutation) -> Result<(), CratesError> {
+    match mutation {
+        Mutation::Publish { name, version, .. } => {
+            publishable(sql, user, name.as_str(), &version.to_string()).map(drop)
+        }
+        Mutation::Yank { name, version } | Mutation::Unyank { name, version } => {
+            yankable(sql, user, name.as_str(), &version.to_string()).map(drop)
+        }
+        Mutation::Owners { name } => owner_of(sql, name.as_str()).map(drop),
+    }
+}
+
+/// The owner of a crate that is here.
+pub(super) fn owner_of(sql: &Sql<'_>, name: &str) -> Result<Owner, CratesError> {
+    owner(sql, name)?.ok_or_else(|| CratesError::NotFound(format!("crate `{name}`")))
 }
 
 /// The version without its build metadata, if this user may publish it.

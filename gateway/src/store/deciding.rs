@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::audit;
 use super::ledger;
+use super::share::Account;
 use super::spent::{self, MOST, Signed, SpendError};
 use super::sql::{Sql, values};
 use super::staged::{
@@ -117,7 +118,8 @@ impl Store {
             spent::must_be_unspent(transaction, (single_use_key, "read"), *kept_until)?;
             let mut version = decidable(transaction, *approving, &key.user, *now)?;
             let single_use_key = std::slice::from_ref(single_use_key);
-            spent::remember(transaction, (&key.user, single_use_key), *kept_until, *now, MOST)?;
+            let account = Account::of_owner(transaction, rejection.key)?;
+            spent::remember(transaction, (&key.user, account), single_use_key, (*kept_until, *now), MOST)?;
             let reject = "UPDATE staged SET state = 'rejected', changed = ?, words = NULL
                  WHERE id = ? AND state IN ('staged', 'waiting')";
             transaction.run(reject, values![&now.to_string(), version.id])?;

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 
+use super::share::Account;
 use super::spent::{self, MOST, Most, SpendError};
 use super::sql::{Sql, values};
 use super::{Store, StoreError, audit, keys, parsed, time, users};
@@ -183,11 +184,11 @@ fn use_nonce(
     if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![&nonce])? {
         return Err(EnrollmentError::NonceUsed.into());
     }
-    spent::remember(transaction, (user, &[nonce]), *kept_until, enrolling.now, most).map_err(|error| {
-        match error {
-            SpendError::Store(error) => error.into(),
-            full => EnrollError::Full(full),
-        }
+    let account = Account::of(transaction, user)?;
+    let kept = (*kept_until, enrolling.now);
+    spent::remember(transaction, (user, account), &[nonce], kept, most).map_err(|error| match error {
+        SpendError::Store(error) => error.into(),
+        full => EnrollError::Full(full),
     })
 }
 

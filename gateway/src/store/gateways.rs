@@ -193,6 +193,11 @@ impl Store {
         self.epoch().map_or(Ok(true), |epoch| postgres::take_turn(transaction, name, seq, &epoch))
     }
 
+    /// Whether a crate's turn is free for a change that is settled in the transaction in which it is begun.
+    pub(super) fn has_turn(&self, sql: &Sql<'_>, name: &CrateName) -> Result<bool, StoreError> {
+        self.epoch().map_or(Ok(true), |epoch| postgres::has_turn(sql, name, &epoch))
+    }
+
     fn enter(&self, member: &Member) -> Result<(), StoreError> {
         let epoch = Epoch::new()?;
         self.write(|transaction| {

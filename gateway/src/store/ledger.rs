@@ -1,8 +1,9 @@
-//! What tokens were spent on. A mutation takes three steps. [`begin`](Store::begin) spends the token and writes down
-//! what is about to be done, in one transaction. Then it is done. Then [`settle`](Store::settle) writes down the outcome;
-//! what is done in this store is done in the same transaction. A crash in between leaves an intent without an outcome, which
-//! is settled after the next start, before that crate is changed again. If only the last write fails, the outcome is kept
-//! in memory, and is written before the next token is spent.
+//! What tokens were spent on. What is done in this store is done in one transaction: the token is spent, the intent is written
+//! down, then it is done, and the outcome is written down. A change of a registry behind takes three steps.
+//! [`begin`](Store::begin) spends the token and writes down the intent. Then it is done. Then [`settle`](Store::settle) writes
+//! down the outcome. A crash in between leaves an intent without an outcome, which is settled after the next start, before that
+//! crate is changed again. If only the last write fails, the outcome is kept in memory, and is written before the next token is
+//! spent.
 
 use asymmetric_token::{Checksum, CrateName, KeyId, Mutation};
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 use super::audit::{self, Kind};
 use super::counts::{self, Counted};
 use super::intent::Intent;
+use super::share::Account;
 use super::spent::{self, MOST, Most, Signed, SpendError};
 use super::sql::{Row, Sql, values};
 use super::staged::{self, Approving, Settled};
@@ -110,51 +112,53 @@ impl Store {
         approving: Option<Approving>,
         in_turn: bool,
     ) -> Result<Intent, SpendError> {
+        let name = signed.mutation.name();
+        let foreseen = |ahead: &Sql<'_>| Ok::<_, StoreError>(in_turn && self.take_turn(ahead, name, 0)?);
+        self.spend_on(signed, approving, foreseen, |transaction, intent| {
+            self.open_intent(transaction, intent.seq)?;
+            counts::add(transaction, Counted::Open, 1)?;
+            in_doubt::begin(transaction, intent.seq, &intent.mutation, &intent.user)?;
+            if in_turn && !self.take_turn(transaction, name, intent.seq)? {
+                return Err(SpendError::Elsewhere(name.clone()));
+            }
+            Ok(intent.clone())
+        })
+    }
+
+    /// Spends a token, writes down what for, and does what else belongs into the same transaction.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin), and those of the work.
+    pub(super) fn spend_on<T, F, E>(
+        &self,
+        signed: &Signed,
+        approving: Option<Approving>,
+        foreseen: impl FnOnce(&Sql<'_>) -> Result<F, E>,
+        work: impl FnOnce(&Sql<'_>, &Intent) -> Result<T, SpendError>,
+    ) -> Result<T, SpendError> {
         let mut written = None;
         let foreseen = |ahead: &Sql<'_>| {
             self.may_begin(ahead)?;
             keys::find(ahead, signed.key)?;
             spent::is_unspent(ahead, signed)?;
+            Account::of_owner(ahead, signed.key)?;
             spent::make_room(ahead, signed.now, MOST)?;
-            Ok(in_turn && self.take_turn(ahead, signed.mutation.name(), 0)?)
+            Ok(foreseen(ahead).ok())
         };
-        let begun = self.write_foreseen(foreseen, |transaction| {
+        let done = self.write_foreseen(foreseen, |transaction| {
             if !self.may_begin(transaction)? {
                 return Err(SpendError::NotAlive);
             }
             let recorded = self.unrecorded.write(transaction, signed.now)?;
-            let user = spend(transaction, signed, MOST)?;
-            let mutation = &signed.mutation;
-            let fields = fields([
-                ("mutation", mutation.kind().into()),
-                ("name", mutation.name().as_str().into()),
-                ("vers", mutation.version().map(Version::to_string).into()),
-                ("cksum", mutation.checksum().map(|checksum| checksum.to_string()).into()),
-                ("key", signed.key.to_string().into()),
-                ("user", user.as_str().into()),
-                ("token", signed.token.as_str().into()),
-                ("stage", approving.map(|approving| approving.stage).into()),
-            ]);
-            let begun = audit::append(transaction, signed.now, Kind::Intent, fields)?;
-            let seq = audit::column(begun.seq)?;
-            self.open_intent(transaction, seq)?;
-            counts::add(transaction, Counted::Open, 1)?;
-            in_doubt::begin(transaction, seq, mutation, &user)?;
-            let (hash, time) = (begun.hash, signed.now);
-            let intent = Intent { seq, hash, mutation: mutation.clone(), user, time };
-            if in_turn && !self.take_turn(transaction, mutation.name(), seq)? {
-                return Err(SpendError::Elsewhere(mutation.name().clone()));
-            }
-            if let Some(approving) = approving {
-                staged::begin_approval(transaction, approving, &intent.user, seq, signed.now)?;
-            }
-            written = Some(intent.clone());
-            Ok((recorded, intent))
+            let intent = intend(transaction, signed, approving)?;
+            let done = work(transaction, &intent)?;
+            written = Some(intent);
+            Ok((recorded, done))
         });
-        match (begun, written) {
-            (Ok((recorded, intent)), _) => {
+        match (done, written) {
+            (Ok((recorded, done)), _) => {
                 self.unrecorded.forget(&recorded);
-                Ok(intent)
+                Ok(done)
             }
             (Err(SpendError::Store(source)), Some(intent)) if source.is_in_doubt() => {
                 Err(SpendError::InDoubt { intent: Box::new(intent), source })
@@ -193,13 +197,13 @@ impl Store {
         recorded
     }
 
-    /// The outcome of an intent that is on record; `None` if it is open.
+    /// The outcome of an intent that is on record, and where; `None` if it is open.
     ///
     /// # Errors
     /// [`StoreError::IntentLost`], [`StoreError::Database`], [`StoreError::Damaged`].
-    pub(crate) fn outcome(&self, intent: &Intent) -> Result<Option<Outcome>, StoreError> {
+    pub(crate) fn outcome(&self, intent: &Intent) -> Result<Option<(Outcome, Point)>, StoreError> {
         let reader = self.reader()?;
-        if is_open(&reader, intent)? { Ok(None) } else { Ok(Some(last_outcome(&reader, intent)?.0)) }
+        if is_open(&reader, intent)? { Ok(None) } else { last_outcome(&reader, intent).map(Some) }
     }
 
     /// Whether an earlier attempt of the same user to publish the same file has no known outcome. An attempt that was
@@ -286,29 +290,32 @@ pub(super) fn settle(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<Point, StoreError> {
-    must_be_open(transaction, intent)?;
+    if !is_open(transaction, intent)? {
+        return Err(not_open(transaction, intent)?);
+    }
     let here = matches!(outcome, Outcome::Done) && is_here(transaction, &intent.mutation)?;
-    settle_open(transaction, intent, outcome, here, now)
+    transaction.run("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
+    counts::add(transaction, Counted::Open, -1)?;
+    if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
+        in_doubt::end(transaction, intent.seq)?;
+    }
+    conclude(transaction, intent, outcome, here, now)
 }
 
-/// Settles an intent that [must be open](must_be_open), whose version is in this store or not.
-pub(super) fn settle_open(
+/// Writes down the outcome of an intent that has none. If it was made in this store, a version that it published is there.
+pub(super) fn conclude(
     transaction: &Sql<'_>,
     intent: &Intent,
     outcome: &Outcome,
     here: bool,
     now: Timestamp,
 ) -> Result<Point, StoreError> {
-    transaction.run("DELETE FROM open_intent WHERE seq = ?", values![intent.seq])?;
-    counts::add(transaction, Counted::Open, -1)?;
-    if !matches!(outcome, Outcome::Failed(reason) if reason == INTERRUPTED) {
-        in_doubt::end(transaction, intent.seq)?;
-    }
-    let more = [(HERE, here.then_some(true).into())];
-    let settled = append_outcome(transaction, intent, outcome, more, now)?;
-    publish(transaction, intent, outcome, settled)?;
+    let is_publish = matches!(intent.mutation, Mutation::Publish { .. });
+    let more = [(HERE, (here && is_publish).then_some(true).into())];
+    let concluded = append_outcome(transaction, intent, outcome, more, now)?;
+    publish(transaction, intent, outcome, concluded)?;
     note_staged(transaction, intent, outcome, now)?;
-    Ok(settled)
+    Ok(concluded)
 }
 
 /// Notes for staged versions what came of an intent.
@@ -333,11 +340,6 @@ fn note_staged(
         words: words.as_deref(),
     };
     staged::settle(transaction, &settled, now)
-}
-
-/// Whether an intent approves a staged version.
-pub(super) fn is_approval(sql: &Sql<'_>, intent: &Intent) -> Result<bool, StoreError> {
-    sql.exists("SELECT 1 FROM staged WHERE intent = ? AND state = 'approving'", values![intent.seq])
 }
 
 fn append_outcome(
@@ -405,6 +407,33 @@ fn is_here(transaction: &Sql<'_>, mutation: &Mutation) -> Result<bool, StoreErro
     Ok(line.is_some_and(|(_, line)| line.cksum == checksum.to_string()))
 }
 
+/// Spends a token, and appends the intent. A version that it approves is `approving` from then on.
+fn intend(
+    transaction: &Sql<'_>,
+    signed: &Signed,
+    approving: Option<Approving>,
+) -> Result<Intent, SpendError> {
+    let user = spend(transaction, signed, MOST)?;
+    let mutation = &signed.mutation;
+    let fields = fields([
+        ("mutation", mutation.kind().into()),
+        ("name", mutation.name().as_str().into()),
+        ("vers", mutation.version().map(Version::to_string).into()),
+        ("cksum", mutation.checksum().map(|checksum| checksum.to_string()).into()),
+        ("key", signed.key.to_string().into()),
+        ("user", user.as_str().into()),
+        ("token", signed.token.as_str().into()),
+        ("stage", approving.map(|approving| approving.stage).into()),
+    ]);
+    let Point { seq, hash } = audit::append(transaction, signed.now, Kind::Intent, fields)?;
+    let (seq, mutation) = (audit::column(seq)?, mutation.clone());
+    let intent = Intent { seq, hash, mutation, user, time: signed.now };
+    if let Some(approving) = approving {
+        staged::begin_approval(transaction, approving, &intent.user, seq, signed.now)?;
+    }
+    Ok(intent)
+}
+
 /// Checks the key again, and spends its token.
 pub(super) fn spend(transaction: &Sql<'_>, signed: &Signed, most: Most) -> Result<User, SpendError> {
     let key =
@@ -416,11 +445,6 @@ pub(super) fn spend(transaction: &Sql<'_>, signed: &Signed, most: Most) -> Resul
     spent::is_unspent(transaction, signed)?;
     spent::spend(transaction, &key.user, signed, most)?;
     Ok(key.user)
-}
-
-/// Whoever makes a change and settles it in one transaction looks at this first: the state of the crate is judged only then.
-pub(super) fn must_be_open(transaction: &Sql<'_>, intent: &Intent) -> Result<(), StoreError> {
-    if is_open(transaction, intent)? { Ok(()) } else { Err(not_open(transaction, intent)?) }
 }
 
 /// Whether the log has an intent, without an outcome.

@@ -1,107 +1,176 @@
-//! Changes of the built-in registry. Each is one transaction, with the outcome of its intent.
+//! Changes of the built-in registry. Each is one transaction: the token is spent, the change is made or refused, and what came of it
+//! is on record.
 
-use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
-use super::crates::{CratesError, owner, publishable, unpublished, yankable};
+use super::crate_files::Sent;
+use super::crates::{CratesError, Owner, owner, owner_of, publishable, unpublished, version_line, yankable};
 use super::intent::Intent;
 use super::ledger::{self, Outcome};
 use super::names::fold;
+use super::spent::{Signed, SpendError};
 use super::sql::{Sql, values};
-use super::{Store, search, staged};
+use super::staged::Approving;
+use super::{Store, StoreError, search, staged};
 use crate::audit::Point;
-use crate::index::Line;
+use crate::index::{Line, pubtime};
+
+/// A version that is to be published here.
+pub(crate) struct NewVersion {
+    line: Line,
+    description: Option<String>,
+    /// Until it is kept.
+    file: Option<Sent>,
+}
+
+impl NewVersion {
+    /// With its line of the index, what searches show of it, and its file.
+    pub(crate) fn new(line: Line, description: Option<&str>, file: NamedTempFile) -> Self {
+        Self { line, description: description.map(ToOwned::to_owned), file: Some(Sent::Not(file)) }
+    }
+}
+
+/// What came of a token that is spent. It is on record.
+#[derive(Debug)]
+pub(crate) struct Settled<T> {
+    pub(crate) intent: Intent,
+    /// What was asked for, or why it was refused.
+    pub(crate) made: Result<T, CratesError>,
+    /// The place of the outcome in the audit log.
+    pub(crate) recorded: Point,
+}
+
+impl<T> Settled<T> {
+    pub(crate) fn map<U>(self, told: impl FnOnce(T) -> U) -> Settled<U> {
+        let Self { intent, made, recorded } = self;
+        Settled { intent, made: made.map(told), recorded }
+    }
+}
 
 impl Store {
-    /// Publishes a version: its file first, then its row, and in the same transaction the outcome of its intent. Whoever
-    /// publishes a crate first owns it. Returns where the audit log has the outcome.
+    /// Publishes a version. Whoever publishes a crate first owns it. Refused with [`Refusal::NotOwner`](crate::policy::Refusal::NotOwner),
+    /// [`CratesError::NameTaken`], [`CratesError::VersionExists`].
     ///
     /// # Errors
-    /// [`Refusal::NotOwner`], [`CratesError::NameTaken`], [`CratesError::VersionExists`]; [`StoreError::Settled`] if the intent
-    /// has an outcome already. Nothing is changed then, and the intent is as it was.
+    /// Those of [`begin`](Self::begin), [`SpendError::Elsewhere`], [`SpendError::Approval`]; nothing is written then. After
+    /// [`SpendError::is_passing`] the same may be tried again.
     pub(crate) fn publish(
         &self,
-        intent: &Intent,
-        line: &Line,
-        description: Option<&str>,
-        file: NamedTempFile,
-        now: Timestamp,
-    ) -> Result<Point, CratesError> {
-        let (user, name, version) = (&intent.user, line.name.as_str(), line.vers.as_str());
-        let kept = self.ready(file, &line.cksum)?;
-        let may_be_left = kept.may_be_left();
+        signed: &Signed,
+        approving: Option<Approving>,
+        NewVersion { line, description, file }: &mut NewVersion,
+    ) -> Result<Settled<()>, SpendError> {
+        line.pubtime = Some(pubtime(signed.now));
+        let line = &*line;
+        let (name, version, description) = (line.name.as_str(), line.vers.as_str(), description.as_deref());
+        *file = match file.take() {
+            Some(Sent::Not(upload)) => Some(self.ready(upload, &line.cksum)?),
+            sent => sent,
+        };
+        let may_be_left = file.as_ref().is_some_and(Sent::may_be_left);
         let foreseen = |ahead: &Sql<'_>| {
-            ledger::is_open(ahead, intent)?;
-            staged::is_approver(ahead, name, user)?;
-            let core = publishable(ahead, user, name, version)?;
+            owner(ahead, name)?;
+            let core = unpublished(ahead, name, version)?;
             search::highest(ahead, &fold(name))?;
             Ok::<_, CratesError>(staged::is_there(ahead, &fold(name), &core)?)
         };
-        let published = self.write_foreseen(foreseen, |transaction| {
-            ledger::must_be_open(transaction, intent)?;
+        let settled = self.settle_at_once(signed, approving, foreseen, |transaction, intent| {
             // Who approves for the owner of a crate was made an approver of it.
-            let core = match staged::is_approver(transaction, name, user)?
-                && ledger::is_approval(transaction, intent)?
-            {
+            let core = match approving.is_some() && staged::is_approver(transaction, name, &intent.user)? {
                 true => unpublished(transaction, name, version)?,
-                false => publishable(transaction, user, name, version)?,
+                false => publishable(transaction, &intent.user, name, version)?,
             };
             transaction.run(
                 "INSERT INTO crate (folded, name, owner, description, changed)
                  SELECT ?1, ?2, user.id, ?4, ?5 FROM user WHERE user.name = ?3
                  ON CONFLICT (folded)
                  DO UPDATE SET description = ?4, changed = ?5, revision = crate.revision + 1",
-                values![&fold(name), name, user.as_str(), description, now.as_second()],
+                values![&fold(name), name, intent.user.as_str(), description, intent.time.as_second()],
             )?;
             transaction.run(
                 "INSERT INTO version (crate, version, core, line) VALUES (?, ?, ?, ?)",
                 values![&fold(name), version, &core, &line.to_json()],
             )?;
             search::offer_described(transaction, &fold(name), version, description)?;
-            self.keep(transaction, kept, name, version)?;
-            let is_this =
-                intent.mutation.checksum().is_some_and(|checksum| checksum.to_string() == line.cksum);
-            Ok(ledger::settle_open(transaction, intent, &Outcome::Done, is_this, now)?)
+            let upload = file.take().expect("whoever has kept it does not try again");
+            Ok(self.keep(transaction, upload, name, version)?)
         });
-        if may_be_left && published.is_err() {
+        let is_kept = matches!(settled, Ok(Settled { made: Ok(()), .. }));
+        if may_be_left && !is_kept && !settled.as_ref().is_err_and(SpendError::is_passing) {
             self.give_up(&line.cksum);
         }
-        published
+        settled
     }
 
-    /// Yanks or unyanks a version for its owner, and settles the intent of it in the same transaction. If it is so already,
-    /// that is no error. Returns where the audit log has the outcome.
+    /// Yanks or unyanks a version for its owner. If it is so already, that is no error. Refused with [`CratesError::NotFound`],
+    /// [`Refusal::NotOwner`](crate::policy::Refusal::NotOwner).
     ///
     /// # Errors
-    /// [`CratesError::NotFound`], [`Refusal::NotOwner`]; [`StoreError::Settled`] if the intent has an outcome already. Nothing
-    /// is changed then, and the intent is as it was.
+    /// Those of [`begin`](Self::begin), [`SpendError::Elsewhere`]; nothing is written then.
     pub(crate) fn set_yanked(
         &self,
-        intent: &Intent,
+        signed: &Signed,
         version: &str,
         yanked: bool,
-        now: Timestamp,
-    ) -> Result<Point, CratesError> {
-        let (user, name) = (&intent.user, intent.mutation.name().as_str());
+    ) -> Result<Settled<()>, SpendError> {
+        let name = signed.mutation.name().as_str();
         let foreseen = |ahead: &Sql<'_>| {
-            ledger::is_open(ahead, intent)?;
             search::highest(ahead, &fold(name))?;
             owner(ahead, name)?;
-            yankable(ahead, user, name, version)
+            version_line(ahead, name, version)
         };
-        self.write_foreseen(foreseen, |transaction| {
-            ledger::must_be_open(transaction, intent)?;
-            let (id, mut line) = yankable(transaction, user, name, version)?;
+        self.settle_at_once(signed, None, foreseen, |transaction, intent| {
+            let (id, mut line) = yankable(transaction, &intent.user, name, version)?;
             line.yanked = yanked;
             let update = "UPDATE version SET line = ? WHERE id = ?";
             transaction.run(update, values![&line.to_json(), id])?;
             transaction.run(
                 "UPDATE crate SET changed = ?, revision = revision + 1 WHERE folded = ?",
-                values![now.as_second(), &fold(name)],
+                values![intent.time.as_second(), &fold(name)],
             )?;
             let note = if yanked { search::withdraw } else { search::offer };
-            note(transaction, &fold(name), version)?;
-            Ok(ledger::settle_open(transaction, intent, &Outcome::Done, false, now)?)
+            Ok(note(transaction, &fold(name), version)?)
+        })
+    }
+
+    /// Tells a crate's owner, for which a token is spent. Refused with [`CratesError::NotFound`].
+    ///
+    /// # Errors
+    /// Those of [`begin`](Self::begin), [`SpendError::Elsewhere`]; nothing is written then.
+    pub(crate) fn list_owners(&self, signed: &Signed) -> Result<Settled<Owner>, SpendError> {
+        let name = signed.mutation.name().as_str();
+        let owner = |sql: &Sql<'_>| owner_of(sql, name);
+        self.settle_at_once(signed, None, owner, |transaction, _| owner(transaction))
+    }
+
+    /// Spends a token on a change of this store, makes it, and writes down the outcome. Whatever is refused is so before anything is
+    /// written for it.
+    fn settle_at_once<T, F, E>(
+        &self,
+        signed: &Signed,
+        approving: Option<Approving>,
+        foreseen: impl FnOnce(&Sql<'_>) -> Result<F, E>,
+        make: impl FnOnce(&Sql<'_>, &Intent) -> Result<T, CratesError>,
+    ) -> Result<Settled<T>, SpendError> {
+        let name = signed.mutation.name();
+        let foreseen = |ahead: &Sql<'_>| {
+            self.has_turn(ahead, name)?;
+            Ok::<_, StoreError>(foreseen(ahead).ok())
+        };
+        self.spend_on(signed, approving, foreseen, |transaction, intent| {
+            if !self.has_turn(transaction, name)? {
+                return Err(SpendError::Elsewhere(name.clone()));
+            }
+            let made = match make(transaction, intent) {
+                Err(CratesError::Store(error)) => return Err(error.into()),
+                made => made,
+            };
+            let outcome = match &made {
+                Ok(_) => Outcome::Done,
+                Err(refused) => Outcome::Refused(refused.to_string()),
+            };
+            let recorded = ledger::conclude(transaction, intent, &outcome, made.is_ok(), intent.time)?;
+            Ok(Settled { intent: intent.clone(), made, recorded })
         })
     }
 }

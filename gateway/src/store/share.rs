@@ -8,29 +8,52 @@
 
 use std::time::Duration;
 
+use asymmetric_token::KeyId;
 use jiff::Timestamp;
 
 use super::StoreError;
-use super::sql::{Sql, values};
+use super::sql::{Row, Sql, values};
 use crate::keys::User;
 use crate::policy::{LONGEST_SKEW, LONGEST_WINDOW};
 
 /// How long the longest rows are kept, in milliseconds. In this time a full account becomes empty.
 const KEPT: i64 = (LONGEST_WINDOW.as_millis() + LONGEST_SKEW.as_millis()) as i64;
 
+/// What was in a user's account, and when, in Unix milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Account {
+    owed: i64,
+    at: i64,
+}
+
+impl Account {
+    /// Of a user, who has none before the first row.
+    pub(super) fn of(sql: &Sql<'_>, user: &User) -> Result<Option<Self>, StoreError> {
+        let account = "SELECT owed, at FROM spender JOIN user ON user.id = spender.user WHERE user.name = ?";
+        sql.optional(account, values![user.as_str()], Self::read)
+    }
+
+    /// Of the user who has a key, which can be asked for before it is known who that is.
+    pub(super) fn of_owner(sql: &Sql<'_>, key: KeyId) -> Result<Option<Self>, StoreError> {
+        let account = "SELECT owed, at FROM key JOIN spender ON spender.user = key.user WHERE key.id = ?";
+        sql.optional(account, values![&key.to_string()], Self::read)
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { owed: row.get(0)?, at: row.get(1)? })
+    }
+}
+
 /// Counts what a user spends now. If the user has spent `most` rows then, nothing is counted, and it is returned how long to wait.
 pub(super) fn take(
     transaction: &Sql<'_>,
-    user: &User,
+    (user, account): (&User, Option<Account>),
     rows: usize,
     now: Timestamp,
     most: i64,
 ) -> Result<Option<Duration>, StoreError> {
     let now = now.as_millisecond();
-    let account = "SELECT owed, at FROM spender JOIN user ON user.id = spender.user WHERE user.name = ?";
-    let account = transaction
-        .optional(account, values![user.as_str()], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
-    let (owed, at) = account.unwrap_or((0, now));
+    let Account { owed, at } = account.unwrap_or(Account { owed: 0, at: now });
     // A clock that is put back takes nothing away, and adds nothing.
     let left = owed.saturating_sub(now.saturating_sub(at).max(0)).max(0);
     let owed = left.saturating_add((KEPT / most).saturating_mul(i64::try_from(rows).unwrap_or(i64::MAX)));
@@ -60,7 +83,12 @@ mod tests {
         }
         let spend = |user: &User, rows: usize, second: i64| {
             let now = Timestamp::from_second(second).unwrap();
-            store.write(|transaction| take(transaction, user, rows, now, MOST)).unwrap()
+            store
+                .write(|transaction| {
+                    let account = Account::of(transaction, user)?;
+                    take(transaction, (user, account), rows, now, MOST)
+                })
+                .unwrap()
         };
         let each = Duration::from_millis((KEPT / MOST).unsigned_abs());
         assert_eq!(each, Duration::from_secs(9_000));

@@ -6,11 +6,12 @@ use std::time::Duration;
 use asymmetric_token::{CrateName, KeyId, Mutation};
 use jiff::Timestamp;
 
+use super::StoreError;
 use super::counts::{self, Counted};
 use super::intent::Intent;
+use super::share::{self, Account};
 use super::sql::{Sql, values};
 use super::staged::ApprovalError;
-use super::{StoreError, share};
 use crate::keys::User;
 use crate::policy::Refusal;
 
@@ -82,6 +83,13 @@ pub enum SpendError {
     Store(#[from] StoreError),
 }
 
+impl SpendError {
+    /// Whether the same may be tried again in a moment, because only the store's gateways keep it from being begun.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Elsewhere(_) | Self::NotAlive)
+    }
+}
+
 /// The most single-use keys, challenges and nonces that are remembered. They take about 300 MB.
 pub(super) const MOST: Most = Most { of_all: 1_000_000, of_one: 20_000 };
 
@@ -110,23 +118,25 @@ pub(super) fn spend(
     signed: &Signed,
     most: Most,
 ) -> Result<(), SpendError> {
+    let account = Account::of_owner(transaction, signed.key)?;
     let spent: Vec<_> =
         [Some(signed.single_use_key.clone()), challenge_key(signed)].into_iter().flatten().collect();
-    remember(transaction, (user, &spent), signed.kept_until, signed.now, most)
+    remember(transaction, (user, account), &spent, (signed.kept_until, signed.now), most)
 }
 
-/// Remembers what a user spends now, until its token is refused for its age, and forgets some of what is too old already.
+/// Remembers what a user with this account spends now, until its token is refused for its age, and forgets some of what is too old
+/// already.
 ///
 /// # Errors
 /// [`SpendError::Share`], [`SpendError::Full`] if this many are remembered; [`SpendError::Store`].
 pub(super) fn remember(
     transaction: &Sql<'_>,
-    (user, spent): (&User, &[String]),
-    kept_until: Timestamp,
-    now: Timestamp,
+    (user, account): (&User, Option<Account>),
+    spent: &[String],
+    (kept_until, now): (Timestamp, Timestamp),
     most: Most,
 ) -> Result<(), SpendError> {
-    if let Some(wait) = share::take(transaction, user, spent.len(), now, most.of_one)? {
+    if let Some(wait) = share::take(transaction, (user, account), spent.len(), now, most.of_one)? {
         return Err(SpendError::Share { user: user.clone(), most: most.of_one, wait });
     }
     let forgotten = make_room(transaction, now, most)?;

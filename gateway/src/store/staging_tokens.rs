@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
+use super::share::Account;
 use super::spent::{self, MOST, SpendError};
 use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, keys, parsed, publishers, users};
@@ -173,5 +174,7 @@ fn use_once(
     if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![key])? {
         return Err(Refusal::Replayed(exchange.kind).into());
     }
-    spent::remember(transaction, (user, std::slice::from_ref(key)), exchange.kept_until, now, MOST)
+    let account = Account::of(transaction, user)?;
+    let kept = (exchange.kept_until, now);
+    spent::remember(transaction, (user, account), std::slice::from_ref(key), kept, MOST)
 }

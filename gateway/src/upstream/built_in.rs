@@ -6,7 +6,7 @@ use std::future::ready;
 use std::io::{self, Cursor, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use asymmetric_token::{Checksum, CrateName, Mutation};
+use asymmetric_token::{Checksum, CrateName};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -20,14 +20,10 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
-use super::{Publication, Reader, Search, Standing, UpstreamError};
-use crate::audit::Point;
+use super::{Reader, Search, Standing, UpstreamError};
 use crate::background::Panicked;
-use crate::index::{Line, VersionState, pubtime};
-use crate::keys::User;
-use crate::store::{
-    Contents, CrateFile, CratesError, IndexFile, IndexState, Intent, Pieces, Store, StoreError,
-};
+use crate::index::VersionState;
+use crate::store::{Contents, CrateFile, CratesError, IndexFile, IndexState, Pieces, Store, StoreError};
 
 /// How much of a crate file is read at once, in bytes. Each read waits for a thread.
 const PIECE: usize = 256 << 10;
@@ -174,56 +170,6 @@ impl BuiltIn {
             .collect();
         let answer = json!({ "crates": crates, "meta": { "total": total } }).to_string();
         Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
-    }
-
-    pub(super) async fn refuses(&self, user: &User, mutation: &Mutation) -> Result<(), UpstreamError> {
-        let (user, mutation) = (user.clone(), mutation.clone());
-        self.ask(move |store| match &mutation {
-            Mutation::Publish { name, version, .. } => {
-                store.could_publish(&user, name.as_str(), &version.to_string())
-            }
-            Mutation::Yank { name, version } | Mutation::Unyank { name, version } => {
-                store.could_yank(&user, name.as_str(), &version.to_string())
-            }
-            Mutation::Owners { name } => match store.owner(name.as_str())? {
-                Some(_) => Ok(()),
-                None => Err(CratesError::NotFound(format!("crate `{name}`"))),
-            },
-        })
-        .await
-    }
-
-    pub(super) async fn publish(
-        &self,
-        intent: &Intent,
-        publication: Publication,
-    ) -> Result<Point, UpstreamError> {
-        let intent = intent.clone();
-        self.ask(move |store| {
-            let Publication { metadata, file, checksum, .. } = publication;
-            let mut line = Line::new(&metadata, checksum);
-            line.pubtime = Some(pubtime(intent.time));
-            store.publish(&intent, &line, metadata.description.in_lists(), file, store.now())
-        })
-        .await
-    }
-
-    pub(super) async fn set_yanked(
-        &self,
-        intent: &Intent,
-        version: &Version,
-        yanked: bool,
-    ) -> Result<Point, UpstreamError> {
-        let (intent, version) = (intent.clone(), version.to_string());
-        self.ask(move |store| store.set_yanked(&intent, &version, yanked, store.now())).await
-    }
-
-    pub(super) async fn owners(&self, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
-        let none = || UpstreamError::NotFound(format!("there is no crate `{name}` here"));
-        let wanted = name.to_string();
-        let owner = self.read(move |store| store.owner(&wanted)).await?.ok_or_else(none)?;
-        let users = json!([{ "id": owner.id, "login": owner.name, "name": null }]);
-        Ok(json!({ "users": users }).to_string().into_bytes())
     }
 
     pub(super) async fn standing(

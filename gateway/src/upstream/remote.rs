@@ -375,7 +375,7 @@ impl Remote {
     }
 
     /// Only a missing credential is known here as a reason for which the registry would refuse.
-    pub(super) async fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
+    pub(crate) async fn refuses(&self, user: &User) -> Result<(), UpstreamError> {
         if self.credentials.has(user).await? {
             Ok(())
         } else {
@@ -384,7 +384,7 @@ impl Remote {
     }
 
     /// The credential for a change. The user's provider, if there is one, is asked now, while the token is not spent.
-    pub(super) async fn prepare(&self, user: &User, mutation: &Mutation) -> Result<Prepared, UpstreamError> {
+    pub(crate) async fn prepare(&self, user: &User, mutation: &Mutation) -> Result<Prepared, UpstreamError> {
         let registry = match self.known_config().await {
             Some(known) => known,
             None => {
@@ -398,7 +398,7 @@ impl Remote {
     }
 
     /// What cargo shows of the answer: warnings.
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &self,
         user: &User,
         prepared: Prepared,
@@ -423,7 +423,7 @@ impl Remote {
         Ok(said.warnings.map(|warnings| json!({ "warnings": warnings })))
     }
 
-    pub(super) async fn set_yanked(
+    pub(crate) async fn set_yanked(
         &self,
         user: &User,
         prepared: Prepared,
@@ -442,7 +442,7 @@ impl Remote {
     }
 
     /// Listing changes nothing, so no error leaves anything open.
-    pub(super) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
+    pub(crate) async fn owners(&self, user: &User, name: &CrateName) -> Result<Vec<u8>, UpstreamError> {
         let mutation = Mutation::Owners { name: name.clone() };
         let listed = |caller: Caller| async move {
             let registry = self.registry_config(&caller).await?;
@@ -458,7 +458,7 @@ impl Remote {
     }
 
     /// What cargo shows of the answer: a sentence.
-    pub(super) async fn change_owners(
+    pub(crate) async fn change_owners(
         &self,
         user: &User,
         prepared: Prepared,

@@ -292,21 +292,39 @@ fn the_databases_clock_is_the_one_that_counts() {
     assert_eq!(behind, database.sql("SELECT count(*) FROM audit WHERE entry::json->>'kind' = 'key'"));
 }
 
-/// Whichever COMMIT of a publish it is, it was carried out, and that is found out.
+/// It was carried out, and that is found out.
 #[test]
 fn a_commit_whose_answer_is_lost() {
     let Some(database) = Database::new() else { return };
     let fixture = database.gateway();
     database.signs_no_more();
+    database.network.after_commits(0, Commit::Unanswered);
+    fixture.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    assert_eq!(database.outcomes(), ["done"]);
+}
+
+/// A gateway on this database, in front of a registry that takes everything.
+fn front(database: &Database<'_>) -> Front {
+    let front = Front::with(|config| config.store = database.url(OWNER).parse().unwrap());
+    front.registry.on("PUT /api/v1/crates/new", Say::ok("{}"));
+    database.signs_no_more();
+    front
+}
+
+/// Whichever COMMIT of a publish in front of a registry it is.
+#[test]
+fn a_commit_whose_answer_is_lost_in_front_of_a_registry() {
+    let Some(database) = Database::new() else { return };
+    let front = front(&database);
     for (others, version) in ["1.0.0", "2.0.0"].into_iter().enumerate() {
         database.network.after_commits(others as u32, Commit::Unanswered);
-        fixture.publish(&Upload::new("hello", version)).assert_ok();
+        front.gateway.publish(&Upload::new("hello", version)).assert_ok();
     }
     assert_eq!(database.outcomes(), ["done"; 2]);
     assert_eq!(database.sql("SELECT count(*) FROM open_intent"), "0");
 }
 
-/// It is found out that it was not carried out: nothing was spent, or nothing was made.
+/// It is found out that it was not carried out: nothing was made, and the token is as good as before.
 #[test]
 fn a_commit_that_is_lost() {
     let Some(database) = Database::new() else { return };
@@ -316,11 +334,26 @@ fn a_commit_that_is_lost() {
     let token = fixture.publish_token(&upload);
     database.network.after_commits(0, Commit::Lost);
     assert_unavailable(CHANGE, || fixture.put_new(&token, &upload), NOTHING_CHANGED);
-    database.network.after_commits(1, Commit::Lost);
-    assert_unavailable(CHANGE, || fixture.put_new(&token, &upload), "was not carried out");
+    fixture.put_new(&token, &upload).assert_ok();
     fixture.put_new(&token, &upload).assert_refused(401, "used before");
-    fixture.publish(&upload).assert_ok();
-    assert_eq!(database.outcomes(), ["failed", "done"]);
+    assert_eq!(database.outcomes(), ["done"]);
+}
+
+/// The registry has nothing of it, or it has, and that is on record later.
+#[test]
+fn a_commit_that_is_lost_in_front_of_a_registry() {
+    let Some(database) = Database::new() else { return };
+    let front = front(&database);
+    let upload = Upload::new("hello", "1.0.0");
+    let token = front.gateway.publish_token(&upload);
+    database.network.after_commits(0, Commit::Lost);
+    assert_unavailable(CHANGE, || front.gateway.put_new(&token, &upload), NOTHING_CHANGED);
+    assert!(front.registry.received().is_empty());
+    database.network.after_commits(1, Commit::Lost);
+    front.gateway.put_new(&token, &upload).assert_refused(500, "that is not in the audit log yet");
+    assert_eq!(database.sql("SELECT count(*) FROM open_intent"), "1");
+    front.gateway.publish(&Upload::new("other", "1.0.0")).assert_ok();
+    assert_eq!(database.outcomes(), ["done"; 2]);
 }
 
 /// At once, because each takes as long as it may.
@@ -345,21 +378,20 @@ fn a_commit_that_does_not_arrive(database: &Database<'_>) {
     assert_eq!(database.outcomes(), ["done"]);
 }
 
-/// That is what is said. The token was spent, as turns out later.
+/// That is what is said. It was carried out, as turns out later.
 fn a_commit_of_which_nothing_can_be_found_out(database: &Database<'_>) {
     let fixture = database.gateway();
     database.signs_no_more();
     let upload = Upload::new("hello", "1.0.0");
     let token = fixture.publish_token(&upload);
     database.network.after_commits(0, Commit::UnansweredAndAway);
-    let said = "did not say whether this token was spent";
+    let said = "did not say whether this was done";
     assert_unavailable(CHANGE, || fixture.put_new(&token, &upload), said);
     database.network.is(Weather::Good);
     retried_until(|| operators(&fixture, "/readyz").status == 200);
     fixture.put_new(&token, &upload).assert_refused(401, "used before");
-    fixture.publish(&upload).assert_ok();
-    // What was begun is settled before.
-    assert_eq!(database.outcomes(), ["failed", "done"]);
+    fixture.publish(&upload).assert_refused(409, "already published");
+    assert_eq!(database.outcomes(), ["done"]);
     assert_eq!(database.sql("SELECT count(*) FROM open_intent"), "0");
 }
 

@@ -323,23 +323,53 @@ fn a_folder_that_was_restored_goes_on_as_a_new_generation() {
     }
 }
 
+/// A gateway in front of a registry that has been sent a yank, and does not answer yet.
+struct Yanking {
+    front: Front,
+    /// Of before.
+    backup: Database,
+    has_asked: mpsc::Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+const YANK: &str = "DELETE /api/v1/crates/hello/1.0.0/yank";
+
+impl Yanking {
+    fn new(database: &Database) -> Self {
+        let mut front = Front::with(|config| config.store = database.place(OWNER));
+        front.gateway.running.take().unwrap().stop();
+        let backup = database.backup();
+        front.gateway.running = Some(Gateway::start(front.gateway.config.clone()).unwrap());
+        let (asked, has_asked) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let may_go_on = Mutex::new(may_go_on);
+        let held = Say::Ask(Arc::new(move |_| {
+            asked.send(()).unwrap();
+            let _ = may_go_on.lock().unwrap().recv();
+            Say::ok("{}")
+        }));
+        front.registry.on(YANK, held);
+        Self { front, backup, has_asked, go_on }
+    }
+}
+
 /// What a gateway knows of a change is for that one, and not for another that is at its place in the log after the loss.
 #[test]
 fn an_outcome_whose_change_is_lost_is_written_nowhere() {
     for is_anothers_there in [false, true] {
         let Some(database) = Database::new() else { return };
-        let (fixture, backup) = backed_up(&database);
-        let holder = database.hold("INSERT ON version");
+        let Yanking { front, backup, has_asked, go_on } = Yanking::new(&database);
         thread::scope(|scope| {
-            let publishing = scope.spawn(|| fixture.publish(&Upload::new("hello", "1.1.0")));
-            database.holds();
+            let yanking = scope.spawn(|| front.yank());
+            has_asked.recv().unwrap();
             database.restore(backup);
-            assert_ne!(publishing.join().unwrap().status, 200);
+            go_on.send(()).unwrap();
+            yanking.join().unwrap().assert_refused(500, "that is not in the audit log yet");
         });
-        drop(holder);
-        let lost = Store::last_seen(&fixture.config.postgres).unwrap().unwrap();
+        front.registry.on(YANK, Say::ok(r#"{"ok":true}"#));
+        let lost = Store::last_seen(&front.gateway.config.postgres).unwrap().unwrap();
         if is_anothers_there {
-            let (key, now) = (fixture.publish.public.id(), Timestamp::now());
+            let (key, now) = (front.gateway.publish.public.id(), Timestamp::now());
             let (token, single_use_key) = (String::new(), "another".to_owned());
             let mutation = Mutation::Owners { name: "other".parse().unwrap() };
             let signed =
@@ -348,9 +378,9 @@ fn an_outcome_whose_change_is_lost_is_written_nowhere() {
             assert_eq!(another.seq, i64::try_from(lost.point.seq).unwrap());
         }
         // Every connection of before is tried once at most.
-        fixture.publish(&Upload::new("hello", "1.2.0"));
+        front.yank();
         database.succeeds(&["store", "accept-restore", "--lost", &lost.to_string()]);
-        fixture.publish(&Upload::new("hello", "1.2.0")).assert_ok();
+        front.yank().assert_ok();
         let settled = format!(
             r#"SELECT count(*) FROM audit WHERE entry LIKE '%"intent":{},%' AND entry NOT LIKE '%"interrupted"%'"#,
             lost.point.seq
@@ -364,19 +394,7 @@ fn an_outcome_whose_change_is_lost_is_written_nowhere() {
 #[test]
 fn a_change_that_was_made_and_whose_beginning_is_lost() {
     let Some(database) = Database::new() else { return };
-    let mut front = Front::with(|config| config.store = database.place(OWNER));
-    front.gateway.running.take().unwrap().stop();
-    let backup = database.backup();
-    front.gateway.running = Some(Gateway::start(front.gateway.config.clone()).unwrap());
-    let (asked, has_asked) = mpsc::channel();
-    let (go_on, may_go_on) = mpsc::channel::<()>();
-    let may_go_on = Mutex::new(may_go_on);
-    let held = Say::Ask(Arc::new(move |_| {
-        asked.send(()).unwrap();
-        let _ = may_go_on.lock().unwrap().recv();
-        Say::ok("{}")
-    }));
-    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", held);
+    let Yanking { front, backup, has_asked, go_on } = Yanking::new(&database);
     thread::scope(|scope| {
         let yanking = scope.spawn(|| front.yank());
         has_asked.recv().unwrap();

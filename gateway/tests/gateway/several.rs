@@ -350,7 +350,7 @@ fn a_gateway_that_is_not_heard_of_spends_nothing() {
     one.publish(&Upload::new("hello", "1.0.0")).assert_ok();
 }
 
-/// The others settle what it had begun, and its transaction finds that out.
+/// The others do not wait for what it is sending, and it goes on when it counts as alive.
 #[test]
 fn a_publish_of_a_gateway_that_was_taken_for_dead() {
     let Some(database) = Database::new() else { return };
@@ -364,19 +364,22 @@ fn a_publish_of_a_gateway_that_was_taken_for_dead() {
     let upload = Upload::large("hello", "2.0.0", 400 << 10);
     let status = thread::scope(|scope| {
         let publishing = scope.spawn(|| one.publish(&upload));
-        while database.sql("SELECT count(*) FROM open_intent") == "0" {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        while database.sql(waiting) == "0" {
             thread::yield_now();
         }
         database.sql(&format!("DELETE FROM gateway WHERE name LIKE '%({})'", one.running().address()));
         yank(&other, "hello").assert_ok();
-        assert_eq!(log(&database)[2..], ["publish", "failed", "yank", "done"]);
+        assert_eq!(log(&database)[2..], ["yank", "done"]);
         run("ROLLBACK");
         publishing.join().unwrap()
     });
-    status.assert_refused(503, "another one took it for dead");
-    assert_eq!(log(&database).len(), 6);
-    assert_eq!(other.get("/api/v1/crates/hello/2.0.0/download").status, 404);
-    one.publish(&upload).assert_ok();
+    // Others may have removed the pieces that it had sent.
+    if status.status != 200 {
+        status.assert_refused(503, "another attempt with the same file was given up");
+        assert_eq!(other.get("/api/v1/crates/hello/2.0.0/download").status, 404);
+        one.publish(&upload).assert_ok();
+    }
     assert_eq!(other.get("/api/v1/crates/hello/2.0.0/download").body, upload.file);
     is_whole(&database);
 }

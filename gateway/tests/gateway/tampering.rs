@@ -8,6 +8,8 @@ use asymmetric_token::{Claims, Mutation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::common::bearer_registry::Say;
+use crate::common::front::Front;
 use crate::common::{Fixture, Response, SoftwareKey, Upload, store};
 
 /// Publishes a version of `hello` that is described so.
@@ -309,7 +311,7 @@ fn what_is_under_way_is_no_fault() {
     let undo_outcome = format!(
         r#"DELETE FROM published WHERE name = 'mine';
         INSERT INTO open_intent (seq) SELECT seq FROM audit WHERE entry LIKE '%"name":"mine"%';
-        UPDATE counted SET number = 1 WHERE what = 'open';
+        INSERT INTO counted (what, number) VALUES ('open', 1) ON CONFLICT (what) DO UPDATE SET number = 1;
         INSERT INTO in_doubt SELECT 'mine', '1.0.0', '{checksum}', 'bob', seq FROM open_intent"#
     );
     // The log ends with the intent: the rest is taken from it as a crash before the outcome would have it.
@@ -328,11 +330,11 @@ fn what_is_under_way_is_no_fault() {
 /// Nor is one whose outcome the disk had no room for.
 #[test]
 fn what_is_not_on_record_yet_is_no_fault() {
-    let fixture = Fixture::new();
-    publish(&fixture, "1.0.0", "first").assert_ok();
-    store::is_full_for(fixture.folder.path(), "outcome");
-    publish(&fixture, "1.1.0", "second").assert_refused(500, "was not carried out");
-    let (well, said) = run(&fixture, &["audit", "verify"]);
+    let front = Front::new();
+    front.registry.on("DELETE /api/v1/crates/hello/1.0.0/yank", Say::ok(r#"{"ok":true}"#));
+    store::is_full_for(front.gateway.folder.path(), "outcome");
+    front.yank().assert_refused(500, "that is not in the audit log yet");
+    let (well, said) = run(&front.gateway, &["audit", "verify"]);
     assert!(well, "{said}");
 }
 

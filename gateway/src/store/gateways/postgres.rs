@@ -92,6 +92,13 @@ pub(super) fn open_intent(transaction: &Sql<'_>, seq: i64, epoch: &Epoch) -> Res
     transaction.run("INSERT INTO open_intent (seq, epoch) VALUES (?, ?)", values![seq, epoch.as_str()])
 }
 
+/// Whether no other gateway has the turn. This process sees by itself to it that its own changes of a crate take turns.
+pub(super) fn has_turn(sql: &Sql<'_>, name: &CrateName, epoch: &Epoch) -> Result<bool, StoreError> {
+    let taken = "SELECT 1 FROM turn JOIN open_intent ON open_intent.seq = turn.intent
+         WHERE turn.crate = ? AND open_intent.epoch <> ?";
+    Ok(!sql.exists(taken, values![name.as_str(), epoch.as_str()])?)
+}
+
 /// Returns whether the turn was free.
 pub(super) fn take_turn(
     transaction: &Sql<'_>,
@@ -99,10 +106,7 @@ pub(super) fn take_turn(
     seq: i64,
     epoch: &Epoch,
 ) -> Result<bool, StoreError> {
-    // This process sees by itself to it that its own changes of a crate take turns.
-    let taken = "SELECT 1 FROM turn JOIN open_intent ON open_intent.seq = turn.intent
-         WHERE turn.crate = ? AND open_intent.epoch <> ?";
-    if transaction.exists(taken, values![name.as_str(), epoch.as_str()])? {
+    if !has_turn(transaction, name, epoch)? {
         return Ok(false);
     }
     let take = "INSERT INTO turn (crate, intent) VALUES (?, ?)

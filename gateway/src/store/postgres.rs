@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use deadpool::managed::{Object, Pool, PoolError, TimeoutType};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode, TimeoutType};
 use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use tokio::runtime::{self, Handle, Runtime};
@@ -187,6 +187,8 @@ impl Postgres {
             .build()
             .map_err(PostgresError::Runtime)?;
         let pool = Pool::builder(Connector::new(url, settings)?)
+            // The one used last has its statements planned, and what it reads in its caches.
+            .queue_mode(QueueMode::Lifo)
             .max_size(CONNECTIONS)
             .wait_timeout(Some(FREE))
             .runtime(deadpool::Runtime::Tokio1)

@@ -253,6 +253,8 @@ impl Connector {
 
     /// The limits are given with the first message, so that no session is without them. What is committed is on disk, and where
     /// the server has synchronous standbys on theirs, whatever `synchronous_commit` the server, the database or the role have.
+    /// Statements are planned once on each connection, since an index leads to what each of them reads, however much there is: planning
+    /// anew takes longer than most of them do.
     fn config(&self, host: &PostgresHost, mark: &str) -> Config {
         let (idle, interval, retries) = KEEPALIVE;
         let mut config = Config::new();
@@ -263,7 +265,8 @@ impl Connector {
             .dbname(&self.url.database)
             .application_name("registry-gateway")
             .options(format!(
-                "-c {MARK}={mark} -c synchronous_commit=on -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+                "-c {MARK}={mark} -c synchronous_commit=on -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off \
+                 -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
                 STATEMENT.as_millis(),
                 IDLE_IN_TRANSACTION.as_millis()
             ))

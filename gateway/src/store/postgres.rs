@@ -11,6 +11,7 @@ mod revisions;
 
 use std::cell::Cell;
 use std::io;
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
@@ -25,6 +26,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::error::{Severity, SqlState};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::PostgresConfig;
 use crate::http_client::AuthoritiesError;
@@ -281,7 +283,7 @@ pub struct Session {
 impl Session {
     /// What is asked. Its answers are waited for with [`wait`](Self::wait).
     #[must_use]
-    pub fn client(&self) -> &ClientWrapper {
+    pub fn client(&self) -> &Arc<ClientWrapper> {
         self.connection.client()
     }
 
@@ -305,15 +307,39 @@ impl Session {
         limit: Duration,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PostgresError> {
+        Ok(self.waited_for(limit, || answer)??)
+    }
+
+    fn waited_for<F: Future>(
+        &self,
+        limit: Duration,
+        ask: impl FnOnce() -> F,
+    ) -> Result<F::Output, PostgresError> {
         if self.connection.is_closed() {
             return Err(PostgresError::GivenUp);
         }
         self.is_kept.set(false);
-        match waited(&self.runtime, limit, answer) {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => {
-                self.connection.close();
-                Err(PostgresError::Late(limit))
+        waited(&self.runtime, limit, ask()).map_err(|_| {
+            self.connection.close();
+            PostgresError::Late(limit)
+        })
+    }
+
+    /// The same for many answers. The thread that reads them hears of each, and this one of the whole: to wake it for each would take
+    /// longer than most answers.
+    ///
+    /// # Errors
+    /// [`PostgresError::Late`], [`PostgresError::GivenUp`], [`PostgresError::Failed`].
+    pub fn wait_for_all<T: Send + 'static>(
+        &self,
+        limit: Option<Duration>,
+        answers: impl Future<Output = Result<T, tokio_postgres::Error>> + Send + 'static,
+    ) -> Result<T, PostgresError> {
+        let limit = limit.unwrap_or(self.call.get());
+        match self.waited_for(limit, || AbortOnDropHandle::new(self.runtime.spawn(answers)))? {
+            Ok(answered) => Ok(answered?),
+            Err(ended) => {
+                Err(ended.try_into_panic().map_or(PostgresError::GivenUp, |panic| resume_unwind(panic)))
             }
         }
     }

@@ -180,7 +180,7 @@ fn refused(error: &tokio_postgres::Error) -> Option<&'static str> {
 /// A connection, and the task that moves its bytes.
 #[derive(Debug)]
 pub(super) struct Connection {
-    client: ClientWrapper,
+    client: Arc<ClientWrapper>,
     task: AbortHandle,
     is_given_up: AtomicBool,
     /// The connector's when it was made.
@@ -188,7 +188,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn client(&self) -> &ClientWrapper {
+    pub(super) fn client(&self) -> &Arc<ClientWrapper> {
         &self.client
     }
 
@@ -352,7 +352,8 @@ where
         }
     });
     let (abort, is_given_up) = (task.abort_handle(), AtomicBool::new(false));
-    Ok(Connection { client: ClientWrapper::new(client, task), task: abort, is_given_up, trust: 0 })
+    let client = Arc::new(ClientWrapper::new(client, task));
+    Ok(Connection { client, task: abort, is_given_up, trust: 0 })
 }
 
 /// PgBouncer refuses what it does not know of the first message ("ignore_startup_parameters"), as a violation of the protocol.

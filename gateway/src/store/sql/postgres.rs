@@ -20,7 +20,7 @@ use super::{EngineError, Sql, Value, values};
 use crate::audit::Point;
 use crate::config::PostgresConfig;
 use crate::store::log_end::End;
-use crate::store::postgres::{self, Present};
+use crate::store::postgres::{self, PostgresError, Present};
 use crate::store::seen::Seen;
 use crate::store::{LastSeen, StoreError, parsed};
 use crate::store_place::PostgresUrl;
@@ -284,8 +284,10 @@ impl<'a> Session<'a> {
             return Err(EngineError::RolledBack.into());
         }
         let connection = self.connection();
-        let client = connection.client();
-        let committed = connection.wait_for(COMMIT, self.later.then(client, client.batch_execute("COMMIT")));
+        let (client, statements) = (connection.client().clone(), self.later.take());
+        let committed = connection.wait_for_all(Some(COMMIT), async move {
+            later::then(&client, &statements, client.batch_execute("COMMIT")).await
+        });
         committed.map_err(EngineError::Postgres)?;
         self.transaction.set(Transaction::None);
         Ok(())
@@ -294,8 +296,12 @@ impl<'a> Session<'a> {
     /// Sends what some work asks, and keeps the answers for it.
     pub(super) fn foresee(&self, work: impl FnOnce()) -> Result<(), StoreError> {
         let questions = self.ahead.rehearse(work);
-        let client = self.connection().client();
-        let answers = self.wait(self.later.then(client, ahead::asked(client, &questions)))?;
+        let (client, statements) = (self.connection().client().clone(), self.later.take());
+        let answered = self.connection().wait_for_all(None, async move {
+            let answers = later::then(&client, &statements, ahead::asked(&client, &questions)).await?;
+            Ok((questions, answers))
+        });
+        let (questions, answers) = self.noted(answered)?;
         self.ahead.keep(questions, answers);
         Ok(())
     }
@@ -311,7 +317,8 @@ impl<'a> Session<'a> {
         let client = self.connection().client();
         Ok(self.wait(async {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
-            self.later.then(client, client.execute_raw(&statement, parameters.iter().map(parameter))).await
+            let executed = client.execute_raw(&statement, parameters.iter().map(parameter));
+            later::then(client, &self.later.take(), executed).await
         })?)
     }
 
@@ -351,7 +358,7 @@ impl<'a> Session<'a> {
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), StoreError> {
         let client = self.connection().client();
-        Ok(self.wait(self.later.then(client, client.batch_execute(sql)))?)
+        Ok(self.wait(later::then(client, &self.later.take(), client.batch_execute(sql)))?)
     }
 
     pub(super) fn while_wanted<E: From<StoreError>>(
@@ -380,7 +387,8 @@ impl<'a> Session<'a> {
         let client = self.connection().client();
         let asked = self.wait(async {
             let statement = client.prepare_typed_cached(&sql, &types).await?;
-            self.later.then(client, client.query_raw(&statement, parameters.iter().map(parameter))).await
+            let rows = client.query_raw(&statement, parameters.iter().map(parameter));
+            later::then(client, &self.later.take(), rows).await
         });
         let mut rows = pin!(asked.map_err(StoreError::from)?);
         loop {
@@ -397,7 +405,12 @@ impl<'a> Session<'a> {
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, EngineError> {
-        self.connection().wait(answer).map_err(|error| {
+        self.noted(self.connection().wait(answer))
+    }
+
+    /// Notes whether a transaction has failed with an answer.
+    fn noted<T>(&self, answer: Result<T, PostgresError>) -> Result<T, EngineError> {
+        answer.map_err(|error| {
             if self.transaction.get() == Transaction::Begun {
                 self.transaction.set(Transaction::Failed);
             }

@@ -1,23 +1,25 @@
 //! What foreign programs are made of, kept in the person's cache folder from one run to the next.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// `${XDG_CACHE_HOME:-~/.cache}/yk-cargo-interop/NAME`, filled on first use. The name bears the version of what
-/// is in it. Another run may make the same at the same time: whoever is first wins.
+/// is in it. Whoever wants the same at the same time waits until it is made.
 ///
 /// # Panics
 /// If it cannot be made; the tests cannot go on without.
 pub fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    let folder = folder().join(name);
+    let cache = folder();
+    std::fs::create_dir_all(&cache).expect("a cache folder");
+    let turn = File::create(cache.join(format!("{name}.lock"))).expect("a file in the cache");
+    turn.lock().expect("its turn");
+    let folder = cache.join(name);
     if !folder.exists() {
-        std::fs::create_dir_all(folder.parent().expect("a folder in the cache")).expect("a cache folder");
-        let unfinished = tempfile::Builder::new().prefix(name).tempdir_in(folder.parent().expect("as above"));
+        let unfinished = tempfile::Builder::new().prefix(name).tempdir_in(&cache);
         let unfinished = unfinished.expect("a folder in the cache");
         make(unfinished.path());
-        if std::fs::rename(unfinished.path(), &folder).is_err() {
-            assert!(folder.exists(), "there is no {}", folder.display());
-        }
+        std::fs::rename(unfinished.path(), &folder).expect("nobody else makes it");
     }
     folder
 }

@@ -189,8 +189,8 @@ impl Changes {
         self.ask_about(intents, until).await
     }
 
-    /// The turn of a crate in this process, with everything settled that was left open of it, as far as the turns of other gateways
-    /// do not tell.
+    /// The turn of a crate in this process, with everything settled that was left open of it. What other gateways have left of a crate
+    /// here is found where it is changed.
     ///
     /// # Errors
     /// [`ChangeError::Unsettled`], [`ChangeError::NothingChanged`].
@@ -206,8 +206,8 @@ impl Changes {
                 None => waiting.await,
             },
         };
-        let is_told = matches!(*self.upstream, Upstream::BuiltIn(_));
-        if !is_told || !self.left_open.of(name).is_empty() {
+        let is_here = matches!(*self.upstream, Upstream::BuiltIn(_));
+        if !is_here || !self.left_open.of(name).is_empty() {
             self.is_settled(signed, until).await?;
         }
         Ok(turn)

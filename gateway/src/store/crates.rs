@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use asymmetric_token::Mutation;
 
 use super::names::{fold, without_build};
-use super::spent::{self, Signed, SpendError};
 use super::sql::{Sql, values};
 use super::{CrateFile, Store, StoreError};
 use crate::index::Line;
@@ -61,21 +60,6 @@ pub(crate) enum CratesError {
 }
 
 impl Store {
-    /// Whether a user could spend a token on a change here, as things stand, and if so, whether the change is refused.
-    ///
-    /// # Errors
-    /// As [`is_unspent`](Self::is_unspent).
-    pub(crate) fn could_change(
-        &self,
-        user: &User,
-        signed: &Signed,
-    ) -> Result<Result<(), CratesError>, SpendError> {
-        self.reader()?.at_once(|reader| {
-            spent::is_unspent(reader, signed)?;
-            Ok(changeable(reader, user, &signed.mutation))
-        })
-    }
-
     /// The state of the index file of the crate whose lower-case name this is.
     pub(crate) fn index_state(&self, lower: &str) -> Result<Option<IndexState>, StoreError> {
         index_state(&self.reader()?, lower)
@@ -162,7 +146,7 @@ pub(super) fn owner(sql: &Sql<'_>, name: &str) -> Result<Option<Owner>, StoreErr
 }
 
 /// Whether a user may make a change, as far as the crates are concerned.
-fn changeable(sql: &Sql<'_>, user: &User, mutation: &Mutation) -> Result<(), CratesError> {
+pub(super) fn changeable(sql: &Sql<'_>, user: &User, mutation: &Mutation) -> Result<(), CratesError> {
     match mutation {
         Mutation::Publish { name, version, .. } => {
             publishable(sql, user, name.as_str(), &version.to_string()).map(drop)

@@ -4,16 +4,19 @@
 use tempfile::NamedTempFile;
 
 use super::crate_files::Sent;
-use super::crates::{CratesError, Owner, owner, owner_of, publishable, unpublished, version_line, yankable};
+use super::crates::{
+    CratesError, Owner, changeable, owner, owner_of, publishable, unpublished, version_line, yankable,
+};
 use super::intent::Intent;
 use super::ledger::{self, Outcome};
 use super::names::fold;
-use super::spent::{Signed, SpendError};
+use super::spent::{self, Signed, SpendError};
 use super::sql::{Sql, values};
 use super::staged::Approving;
 use super::{Store, StoreError, search, staged};
 use crate::audit::Point;
 use crate::index::{Line, pubtime};
+use crate::keys::User;
 
 /// A version that is to be published here.
 pub(crate) struct NewVersion {
@@ -48,6 +51,21 @@ impl<T> Settled<T> {
 }
 
 impl Store {
+    /// Whether a user could spend a token on a change here, as things stand, and if so, whether the change is refused.
+    ///
+    /// # Errors
+    /// As [`is_unspent`](Self::is_unspent).
+    pub(crate) fn could_change(
+        &self,
+        user: &User,
+        signed: &Signed,
+    ) -> Result<Result<(), CratesError>, SpendError> {
+        self.reader()?.at_once(|reader| {
+            spent::is_unspent(reader, signed)?;
+            Ok(changeable(reader, user, &signed.mutation))
+        })
+    }
+
     /// Publishes a version. Whoever publishes a crate first owns it. Refused with [`Refusal::NotOwner`](crate::policy::Refusal::NotOwner),
     /// [`CratesError::NameTaken`], [`CratesError::VersionExists`].
     ///

@@ -70,10 +70,10 @@ pub enum SpendError {
         /// When there is room for this one.
         wait: Duration,
     },
-    /// It is not known whether the token is spent. If it is, this intent is open.
+    /// It is not known whether the token is spent. If it is, this intent is on record, with an outcome if it is of a change here.
     #[error("{source}")]
     InDoubt {
-        /// What may have been begun, and is not done.
+        /// What may have been begun.
         intent: Box<Intent>,
         /// Why it is not known.
         source: StoreError,

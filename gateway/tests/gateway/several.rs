@@ -13,7 +13,7 @@ use asymmetric_token::{Claims, Mutation};
 use jiff::Timestamp;
 use registry_gateway::config::{Config, PostgresConfig, UpstreamConfig};
 use registry_gateway::store::postgres::{CONNECTIONS, Postgres, WRITERS};
-use registry_gateway::store::{Intent, Signed, SpendError, Store, StoreError};
+use registry_gateway::store::{Intent, Outcome, Signed, SpendError, Store, StoreError};
 use registry_gateway::store_place::StorePlace;
 use registry_gateway::vault::Vault;
 use registry_gateway::{Gateway, StartError};
@@ -152,6 +152,30 @@ fn an_upload_whose_pieces_another_attempt_took_away_is_sent_again() {
     });
     gateway.publish(&upload).assert_ok();
     is_whole(&database);
+}
+
+/// While programs of two versions serve the store, one of them makes a change in steps, and its crate's turn is its own meanwhile.
+#[test]
+fn a_change_waits_for_one_that_another_program_makes_in_steps() {
+    let Some(database) = Database::new() else { return };
+    let [one, other] = two(&database);
+    one.publish(&Upload::new("hello", "1.0.0")).assert_ok();
+    let intent = begin(one.running().store(), &one).unwrap();
+    database.sql(&format!("INSERT INTO turn (crate, intent) VALUES ('hello', {})", intent.seq));
+    thread::scope(|scope| {
+        let yanking = scope.spawn(|| yank(&other, "hello"));
+        let looked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+             AND query LIKE 'SELECT open_intent.seq, open_intent.epoch%'";
+        while !yanking.is_finished() && database.sql(looked) == "0" {
+            thread::yield_now();
+        }
+        assert!(!yanking.is_finished());
+        let failed = Outcome::Failed("it was not made".to_owned());
+        one.running().store().settle(&intent, &failed, Timestamp::now()).unwrap();
+        yanking.join().unwrap().assert_ok();
+    });
+    assert_eq!(log(&database)[2..], ["yank", "failed", "yank", "done"]);
+    assert_eq!(database.sql("SELECT count(*) FROM turn"), "0");
 }
 
 #[test]

@@ -67,15 +67,18 @@ pub(crate) fn put(
         body.len()
     )?;
     let (one, other) = body.split_at(body.len() / 2);
-    stream.write_all(one)?;
+    let mut sent = stream.write_all(one);
     kill_if(Moment::HalfOfTheBody);
-    stream.write_all(other)?;
+    sent = sent.and_then(|()| stream.write_all(other));
     kill_if(Moment::AllOfTheBody);
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     kill_if(Moment::Answered);
-    let is_answer = answer.windows(4).any(|four| four == b"\r\n\r\n");
-    if is_answer { Ok(Response::parse(&answer)) } else { Err(io::Error::other("no answer")) }
+    if answer.windows(4).any(|four| four == b"\r\n\r\n") {
+        // Who is refused before the body is read may find that it is not taken.
+        return Ok(Response::parse(&answer));
+    }
+    sent.and_then(|()| Err(io::Error::other("no answer")))
 }
 
 /// xorshift64.

@@ -576,7 +576,10 @@ impl Store {
     }
 
     /// Whether the log has what a gateway with these settings has seen, or goes on without it.
-    fn has_what_was_seen(&self, settings: &PostgresConfig) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Restored`]; those of [`last_seen`](Self::last_seen); [`StoreError::Database`].
+    pub fn has_what_was_seen(&self, settings: &PostgresConfig) -> Result<(), StoreError> {
         if let Engine::Sqlite(_) = &self.engine {
             return Ok(());
         }

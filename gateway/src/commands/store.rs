@@ -27,8 +27,9 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
             let config = place.config()?;
             let checkpoint = checkpoint.as_deref().map(audit::note).transpose()?;
             let mut loss = Loss { seen: lost, checkpoint, shown: None };
+            let store = place.store()?;
             if let (StorePlace::Postgres(_), Some(lost)) = (&config.store, lost) {
-                agrees(lost, &config.postgres)?;
+                agrees(&store, lost, &config.postgres)?;
             }
             if let StorePlace::Postgres(_) = &config.store
                 && loss.seen.is_none()
@@ -37,7 +38,7 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
                 loss.seen = Store::last_seen(&config.postgres)?;
                 loss.shown = Store::last_shown(&config.postgres)?;
             }
-            let Begun { generation, found } = place.store()?.accept_restore(&loss, Timestamp::now())?;
+            let Begun { generation, found } = store.accept_restore(&loss, Timestamp::now())?;
             say(&format!("{generation}\t{found}\n"))?;
             people::hint(&format!(
                 "the log goes on as generation {generation}, after entry {}; whoever checks it has to accept its new key, which \
@@ -50,9 +51,10 @@ pub(super) fn store(command: StoreCommand) -> Outcome {
 }
 
 /// Whether what is said to be lost is what this gateway has seen, if it has a folder that says so: a mistyped place would begin a new
-/// generation of a log that has lost nothing.
-fn agrees(lost: LastSeen, settings: &PostgresConfig) -> Result<(), StoreError> {
+/// generation of a log that has lost nothing. A gateway that has gone on in a later one has seen more, and all of that must be there.
+fn agrees(store: &Store, lost: LastSeen, settings: &PostgresConfig) -> Result<(), StoreError> {
     match Store::last_seen(settings) {
+        Ok(Some(seen)) if seen.generation > lost.generation => store.has_what_was_seen(settings),
         Ok(Some(seen)) if seen != lost => Err(StoreError::OtherLoss { lost: lost.into(), seen: seen.into() }),
         Ok(_) | Err(StoreError::NoState) => Ok(()),
         Err(error) => Err(error),

@@ -59,7 +59,7 @@ pub fn crate_programs(name: &str, version: &str) -> PathBuf {
 }
 
 /// A program that is a crate on crates.io, built once by this cargo with the manifest and the lock file of `interop/NAME/`:
-/// the crate's own lock file may hold what is no longer there. What was built of it before goes on from there: `.ci/run` begins early.
+/// the crate's own lock file may hold what is no longer there. A build that was interrupted goes on.
 ///
 /// # Panics
 /// As [`once`].

@@ -59,7 +59,7 @@ pub(crate) fn run(seconds: Option<&str>, wanted: &[&str]) -> Outcome {
     Ok(())
 }
 
-/// As `.ci/run` builds them early.
+/// All at once: those that run at the same time would wait for each other's build.
 fn built(folder: &Path, names: &[String], features: &str) -> Outcome {
     let mut arguments =
         vec!["build".to_owned(), "--release".to_owned(), "--locked".to_owned(), features.to_owned()];

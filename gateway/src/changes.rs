@@ -11,10 +11,10 @@ mod here;
 mod left_open;
 mod room;
 mod settlement;
+mod waiting;
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use asymmetric_token::CrateName;
 use semver::Version;
@@ -28,18 +28,12 @@ use crate::keys::User;
 use crate::metrics::Metrics;
 use crate::policy::Refusal;
 use crate::store::{
-    ApprovalError, Approving, Checkpoints, DEAD_AFTER, Intent, Outcome, Signed, SpendError, Store, StoreError,
+    ApprovalError, Approving, Checkpoints, Intent, Outcome, Signed, SpendError, Store, StoreError,
 };
 use crate::upstream::{OwnersChange, Publication, Upstream, UpstreamError};
 use left_open::LeftOpen;
 use room::AT_ONCE;
 pub(crate) use room::{Room, Rooms};
-
-/// How long a change waits for one of the same crate that another gateway makes. If that one has died, it counts as dead before.
-const FOR_OTHERS: Duration = Duration::from_secs(2 * DEAD_AFTER.as_secs());
-/// The time after which it is looked whether that gateway is ready. It is doubled after each look, up to [`LAST_LOOK`].
-const FIRST_LOOK: Duration = Duration::from_millis(10);
-const LAST_LOOK: Duration = Duration::from_millis(500);
 
 /// The changes of one registry.
 #[derive(Debug)]

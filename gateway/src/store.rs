@@ -80,6 +80,7 @@ pub use checkpoints::StoredCheckpoint;
 pub use checkpoints::key::Public as LogKey;
 pub(crate) use checkpoints::{Checkpoints, Newest};
 pub use copy::Copied;
+use crate_files::Leftovers;
 pub(crate) use crate_files::{CrateFile, Pieces};
 pub(crate) use crates::{CratesError, IndexFile, IndexState, Owner};
 pub(crate) use deciding::{Rejection, Seen};
@@ -118,6 +119,7 @@ pub struct Store {
     #[cfg(target_os = "linux")]
     wal_index: revision::WalIndex,
     unrecorded: Unrecorded,
+    leftovers: Arc<Leftovers>,
     /// What secrets are sealed with in a PostgreSQL. In a folder they are as they are.
     seal: Option<Seal>,
     /// Of those who ask a PostgreSQL, as many as it has connections for are on threads.
@@ -543,6 +545,7 @@ impl Store {
             #[cfg(target_os = "linux")]
             wal_index: revision::WalIndex::default(),
             unrecorded: Unrecorded::default(),
+            leftovers: Arc::default(),
             seal: None,
             threads: Arc::new(Semaphore::new(postgres::CONNECTIONS)),
             epoch: Mutex::default(),

@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use asymmetric_token::Mutation;
-use tokio::time::{Instant, sleep};
 
-use super::{Change, ChangeError, Changes, FIRST_LOOK, FOR_OTHERS, LAST_LOOK, Made};
+use super::waiting::Waiting;
+use super::{Change, ChangeError, Changes, Made};
 use crate::audit::Point;
 use crate::keys::User;
 use crate::store::{Approving, Intent, Outcome, Signed, SpendError, Store, StoreError};
@@ -73,17 +73,17 @@ impl Changes {
         signed: Signed,
         approving: Option<Approving>,
     ) -> Result<(Intent, Prepared), ChangeError> {
-        let (until, mut pause) = (Instant::now() + FOR_OTHERS, FIRST_LOOK);
+        let mut waiting = Waiting::begin();
         loop {
             // A credential may not outlive the waiting.
             let prepared = remote.prepare(user, &signed.mutation).await?;
             let begin = move |store: &Store, signed: &Signed| store.begin_in_turn(signed, approving);
             match self.spend(signed.clone(), begin).await {
-                Err(ChangeError::NotNow(_)) if Instant::now() < until => sleep(pause).await,
+                Err(ChangeError::NotNow(_)) if !waiting.is_over() => {
+                    self.wait_for_others(&mut waiting, &signed).await?;
+                }
                 begun => return Ok((begun?, prepared)),
             }
-            pause = LAST_LOOK.min(pause * 2);
-            self.is_settled(&signed, until).await?;
         }
     }
 

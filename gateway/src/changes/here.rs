@@ -1,9 +1,9 @@
 //! Changes of the built-in registry.
 
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
-use super::{Change, ChangeError, Changes, FIRST_LOOK, FOR_OTHERS, LAST_LOOK, Made};
+use super::waiting::Waiting;
+use super::{Change, ChangeError, Changes, Made};
 use crate::index::Line;
 use crate::policy::Refusal;
 use crate::store::{Approving, NewVersion, Outcome, Owner, Settled, Signed, SpendError, Store};
@@ -20,31 +20,10 @@ impl Changes {
     /// Spends the token, makes the change, and writes down what came of it.
     pub(super) async fn made_here(&self, signed: Signed, change: Change) -> Result<Made, ChangeError> {
         let change = Here::of(change)?;
-        match self.settled_here(signed, change).await? {
-            Ok(Settled { intent, made, recorded }) => {
-                let outcome = match &made {
-                    Ok(_) => Outcome::Done,
-                    Err(refused) => Outcome::Refused(refused.to_string()),
-                };
-                self.note(&intent, &outcome);
-                self.checkpoints.appended();
-                Ok(Made { said: made.map_err(UpstreamError::from)?, recorded })
-            }
-            Err(SpendError::InDoubt { intent, source }) => {
-                let asked = intent.clone();
-                if let Ok(Some((Outcome::Done, recorded))) =
-                    self.store.asked(move |store| store.outcome(&asked)).await
-                {
-                    self.note(&intent, &Outcome::Done);
-                    self.checkpoints.appended();
-                    return Ok(Made { said: None, recorded });
-                }
-                tracing::error!(change = %intent, user = %intent.user, "it is unknown whether the change was made");
-                self.left_open.leave(*intent);
-                Err(UpstreamError::Store(source).into())
-            }
-            Err(error) => Err(error.into()),
-        }
+        let Settled { intent, made, recorded } = self.settled_here(signed, change).await?;
+        self.note(&intent, &Outcome::from(&made));
+        self.checkpoints.appended();
+        Ok(Made { said: made.map_err(UpstreamError::from)?, recorded })
     }
 
     /// A gateway that counts as dead waits until it counts as alive, and all wait for an earlier program that makes a change in steps, and
@@ -53,19 +32,24 @@ impl Changes {
         &self,
         signed: Signed,
         mut change: Here,
-    ) -> Result<Result<Settled<Option<Vec<u8>>>, SpendError>, ChangeError> {
-        let (until, mut pause) = (Instant::now() + FOR_OTHERS, FIRST_LOOK);
+    ) -> Result<Settled<Option<Vec<u8>>>, ChangeError> {
+        let mut waiting = Waiting::begin();
         loop {
             let spent = signed.clone();
             let tried = self.store.work(move |store| (change.settle(store, spent), change)).await;
             let settled;
             (settled, change) = tried.map_err(|panic| ChangeError::NothingChanged(panic.into()))?;
             match settled {
-                Err(error) if error.is_passing() && Instant::now() < until => sleep(pause).await,
-                settled => return Ok(settled),
+                Err(error) if error.is_passing() && !waiting.is_over() => {
+                    self.wait_for_others(&mut waiting, &signed).await?;
+                }
+                Err(SpendError::InDoubt { intent, source }) => {
+                    tracing::error!(change = %intent, user = %intent.user, "it is unknown whether the change was made");
+                    self.left_open.leave(*intent);
+                    return Err(UpstreamError::Store(source).into());
+                }
+                settled => return Ok(settled?),
             }
-            pause = LAST_LOOK.min(pause * 2);
-            self.is_settled(&signed, until).await?;
         }
     }
 }
@@ -91,6 +75,9 @@ impl Here {
     /// The token is spent at the present time, which may be long after the request came: an upload takes its time. Returns what
     /// cargo shows.
     fn settle(&mut self, store: &Store, mut signed: Signed) -> Result<Settled<Option<Vec<u8>>>, SpendError> {
+        if let Self::Publish(_, version) = self {
+            version.make_ready(store)?;
+        }
         signed.now = store.now();
         match self {
             Self::Publish(approving, version) => {

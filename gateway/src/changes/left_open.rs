@@ -41,6 +41,10 @@ impl LeftOpen {
         self.list().contains_key(&place(intent))
     }
 
+    pub(super) fn all(&self) -> Vec<Intent> {
+        self.list().values().cloned().collect()
+    }
+
     /// Those of one crate, oldest first.
     pub(super) fn of(&self, name: &CrateName) -> Vec<Intent> {
         self.list().values().filter(|intent| intent.mutation.name() == name).cloned().collect()

@@ -115,11 +115,18 @@ impl Changes {
                     "some changes are still open; see `registry-gateway change list`"
                 ),
             }
-            if timeout(pause, self.left_open.one_is_left()).await.is_ok() {
+            if timeout(pause, self.something_is_left()).await.is_ok() {
                 sleep(FIRST_PAUSE).await;
                 pause = FIRST_PAUSE;
             }
             pause = PAUSE.min(pause * 2);
+        }
+    }
+
+    async fn something_is_left(&self) {
+        tokio::select! {
+            () = self.left_open.one_is_left() => {}
+            () = self.store.something_is_left_over() => {}
         }
     }
 
@@ -159,11 +166,19 @@ impl Changes {
         let intents = blocking(move || {
             changes.store.record_known(changes.store.now())?;
             changes.store.bury()?;
+            changes.store.remove_leftovers()?;
             changes.store.open_changes()
         });
         let Ok(open) = intents.await else { return Ok(Vec::new()) };
+        let open = open?;
         let mut crates = BTreeMap::<_, Vec<_>>::new();
-        for OpenChange { intent, keeper, .. } in open? {
+        // A change that is made in one transaction has no open intent, whatever came of it.
+        for intent in self.left_open.all() {
+            if !open.iter().any(|open| open.intent == intent) {
+                crates.entry(intent.mutation.name().as_str().to_owned()).or_default().push(intent);
+            }
+        }
+        for OpenChange { intent, keeper, .. } in open {
             let is_due = match keeper {
                 Keeper::This => intent.time < now - ABANDONED || self.left_open.has(&intent),
                 Keeper::Another(_) => false,
@@ -277,6 +292,7 @@ impl Changes {
             let is_open = blocking(move || store.is_left_in_doubt(&asked)).await;
             if !is_open.unwrap_or_else(Panicked::resume)? {
                 self.left_open.remove(&intent);
+                self.tell_recorded(intent).await;
                 continue;
             }
             let asked = timeout_at(until, self.found_out(&intent)).await;
@@ -290,6 +306,19 @@ impl Changes {
             }
         }
         Ok(open)
+    }
+
+    /// Logs what came of a change that was left open and is not any more.
+    async fn tell_recorded(&self, intent: Intent) {
+        let asked = intent.clone();
+        match self.store.asked(move |store| store.outcome(&asked)).await {
+            Ok(Some((outcome, _))) => tracing::info!(change = %intent, ?outcome, "settled"),
+            Err(StoreError::IntentLost(_)) => {
+                tracing::info!(change = %intent, "not committed: it was not made, and its token is not spent");
+            }
+            // It is looked for in the log when somebody asks.
+            Ok(None) | Err(_) => {}
+        }
     }
 
     async fn write_down(&self, intent: Intent, outcome: Outcome) -> Result<(), StoreError> {

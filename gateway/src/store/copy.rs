@@ -217,7 +217,8 @@ impl Store {
                 self.moved(upload, &name, &version)?;
                 None
             }
-            Sent::Pieces { checksum, pieces, .. } => Some((checksum, pieces)),
+            Sent::Unsent { .. } => unreachable!("all is sent here"),
+            Sent::Pieces { pieces, sending } => Some((sending.kept(), pieces)),
         };
         Ok(Taken { name, version, pieces })
     }
@@ -230,8 +231,10 @@ impl Store {
             if copied(&mut file, upload.as_file_mut()).map_err(files::at(upload.path()))? != staged.checksum {
                 return Err(StoreError::Damaged(format!("the staged file of {staged} is another one")));
             }
-            if let Sent::Not(upload) = self.sent(upload, &staged.checksum.to_string())? {
-                files::place(upload, &self.staged_file(staged.id))?;
+            match self.sent(upload, &staged.checksum.to_string())? {
+                Sent::Not(upload) => files::place(upload, &self.staged_file(staged.id))?,
+                Sent::Unsent { .. } => unreachable!("all is sent here"),
+                Sent::Pieces { sending, .. } => drop(sending.kept()),
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The files of versions, wherever the store keeps them: in its folder, or in a PostgreSQL.
 
+mod leftovers;
 mod postgres;
 
 use std::fs::File;
@@ -8,7 +9,8 @@ use std::path::PathBuf;
 use tempfile::NamedTempFile;
 
 use super::sql::{Engine, Sql};
-use super::{Store, StoreError, files, gateways};
+use super::{Store, StoreError, files};
+pub(super) use leftovers::{Leftovers, Sending};
 pub(super) use postgres::{are_there, fetched_by_checksum, note, write};
 
 impl Store {
@@ -50,7 +52,7 @@ impl Store {
         if let Engine::Postgres(_) = &self.engine
             && let Some(piece) = postgres::only_piece(upload.as_file(), checksum)?
         {
-            return Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces: 1, unsent: Some(piece) });
+            return Ok(Sent::Unsent { checksum: checksum.to_owned(), piece });
         }
         self.sent(upload, checksum)
     }
@@ -58,50 +60,38 @@ impl Store {
     /// Brings an upload to where the database is, if that takes time that others need not wait for.
     pub(super) fn sent(&self, mut upload: NamedTempFile, checksum: &str) -> Result<Sent, StoreError> {
         match &self.engine {
-            Engine::Sqlite(_) => Ok(Sent::Not(upload)),
+            Engine::Sqlite(_) => {
+                upload.as_file().sync_all().map_err(files::at(upload.path()))?;
+                Ok(Sent::Not(upload))
+            }
             Engine::Postgres(postgres) => {
+                let sending = self.sending(checksum);
                 let pieces = postgres::send(postgres, upload.as_file_mut(), checksum, self.epoch().as_ref())?;
-                Ok(Sent::Pieces { checksum: checksum.to_owned(), pieces, unsent: None })
+                Ok(Sent::Pieces { pieces, sending })
             }
         }
     }
 
-    /// Makes an upload the file of a version, in the transaction that makes the version.
+    /// Makes an upload the file of a version, in the transaction that makes the version. What was sent before is kept if that is
+    /// committed.
     pub(super) fn keep(
         &self,
         transaction: &Sql<'_>,
         upload: Sent,
         name: &str,
         version: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Sending>, StoreError> {
         match upload {
-            Sent::Not(upload) => self.moved(upload, name, version),
-            Sent::Pieces { checksum, pieces, unsent: Some(piece) } => {
+            Sent::Not(upload) => self.moved(upload, name, version).map(|()| None),
+            Sent::Unsent { checksum, piece } => {
                 postgres::write(transaction, &checksum, &piece)?;
-                postgres::refer(transaction, (name, version), &checksum, pieces)
+                postgres::refer(transaction, (name, version), &checksum, 1).map(|()| None)
             }
-            Sent::Pieces { checksum, pieces, unsent: None } => {
-                note(transaction, (name, version), &checksum, pieces)?;
-                self.end_upload(transaction, &checksum)
+            Sent::Pieces { pieces, sending } => {
+                note(transaction, (name, version), sending.checksum(), pieces)?;
+                self.end_upload(transaction, sending.checksum())?;
+                Ok(Some(sending))
             }
-        }
-    }
-
-    /// Removes what was sent in vain, unless it is another version's file too.
-    pub(super) fn give_up(&self, checksum: &str) {
-        let given_up = match &self.engine {
-            Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(_) => self.write(|transaction| self.end_upload(transaction, checksum)),
-        };
-        if let Err(error) = given_up {
-            tracing::warn!(%error, "the leftovers of an upload will be removed when this gateway has stopped");
-        }
-    }
-
-    pub(super) fn end_upload(&self, transaction: &Sql<'_>, checksum: &str) -> Result<(), StoreError> {
-        match self.epoch() {
-            Some(epoch) => gateways::end_upload(transaction, checksum, &epoch),
-            None => Ok(()),
         }
     }
 }
@@ -126,15 +116,10 @@ pub(crate) struct Pieces {
 
 /// An upload that was checked.
 pub(super) enum Sent {
-    /// It is where it was received, and is moved.
+    /// It is on disk where it was received, and is moved.
     Not(NamedTempFile),
-    /// It is in the database, and nothing refers to it yet; or it is the one piece that is still to be sent.
-    Pieces { checksum: String, pieces: i64, unsent: Option<Vec<u8>> },
-}
-
-impl Sent {
-    /// Whether there is something in the database that is removed if nothing comes to refer to it.
-    pub(super) fn may_be_left(&self) -> bool {
-        matches!(self, Self::Pieces { unsent: None, .. })
-    }
+    /// Its only piece is still to be sent.
+    Unsent { checksum: String, piece: Vec<u8> },
+    /// It is in the database, and nothing refers to it yet.
+    Pieces { pieces: i64, sending: Sending },
 }

@@ -40,16 +40,15 @@ impl Store {
         self.folder.join(CRATES).join(name).join(format!("{name}-{version}.crate"))
     }
 
-    /// Moves an upload to its final place. Contents, name and folder are on disk when this returns.
+    /// Moves an upload, which is on disk, to its final place.
     pub(super) fn moved(&self, upload: NamedTempFile, name: &str, version: &str) -> Result<(), StoreError> {
         place(upload, &self.crate_file(name, version))
     }
 }
 
-/// Moves an upload to a place in a folder that may have to be made. Contents, name and folder are on disk when this returns.
+/// Moves an upload, which is on disk, to a place in a folder that may have to be made. Name and folder are on disk when this returns.
 pub(super) fn place(upload: NamedTempFile, place: &Path) -> Result<(), StoreError> {
     let folder = place.parent().unwrap_or(Path::new("."));
-    upload.as_file().sync_all().map_err(at(upload.path()))?;
     if !folder.exists() {
         private_folder(folder)?;
         sync_folder(folder.parent().unwrap_or(Path::new(".")))?;

@@ -136,6 +136,7 @@ impl Store {
         foreseen: impl FnOnce(&Sql<'_>) -> Result<F, E>,
         work: impl FnOnce(&Sql<'_>, &Intent) -> Result<T, SpendError>,
     ) -> Result<T, SpendError> {
+        self.record_known(signed.now)?;
         let mut written = None;
         let foreseen = |ahead: &Sql<'_>| {
             self.may_begin(ahead)?;
@@ -149,22 +150,17 @@ impl Store {
             if !self.may_begin(transaction)? {
                 return Err(SpendError::NotAlive);
             }
-            let recorded = self.unrecorded.write(transaction, signed.now)?;
             let intent = intend(transaction, signed, approving)?;
             let done = work(transaction, &intent)?;
             written = Some(intent);
-            Ok((recorded, done))
+            Ok(done)
         });
-        match (done, written) {
-            (Ok((recorded, done)), _) => {
-                self.unrecorded.forget(&recorded);
-                Ok(done)
+        done.map_err(|error| match (error, written) {
+            (SpendError::Store(source), Some(intent)) if source.is_in_doubt() => {
+                SpendError::InDoubt { intent: Box::new(intent), source }
             }
-            (Err(SpendError::Store(source)), Some(intent)) if source.is_in_doubt() => {
-                Err(SpendError::InDoubt { intent: Box::new(intent), source })
-            }
-            (Err(error), _) => Err(error),
-        }
+            (error, _) => error,
+        })
     }
 
     /// Writes down the outcome of an intent.

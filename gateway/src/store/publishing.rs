@@ -3,7 +3,7 @@
 
 use tempfile::NamedTempFile;
 
-use super::crate_files::Sent;
+use super::crate_files::{Sending, Sent};
 use super::crates::{
     CratesError, Owner, changeable, owner, owner_of, publishable, unpublished, version_line, yankable,
 };
@@ -22,14 +22,27 @@ use crate::keys::User;
 pub(crate) struct NewVersion {
     line: Line,
     description: Option<String>,
+    /// Until it is ready.
+    received: Option<NamedTempFile>,
     /// Until it is kept.
-    file: Option<Sent>,
+    ready: Option<Sent>,
 }
 
 impl NewVersion {
     /// With its line of the index, what searches show of it, and its file.
     pub(crate) fn new(line: Line, description: Option<&str>, file: NamedTempFile) -> Self {
-        Self { line, description: description.map(ToOwned::to_owned), file: Some(Sent::Not(file)) }
+        Self { line, description: description.map(ToOwned::to_owned), received: Some(file), ready: None }
+    }
+
+    /// Does what takes time and that others need not wait for: brings the file to disk, or to where the database is.
+    ///
+    /// # Errors
+    /// [`StoreError::File`], [`StoreError::Database`].
+    pub(crate) fn make_ready(&mut self, store: &Store) -> Result<(), StoreError> {
+        if let Some(upload) = self.received.take() {
+            self.ready = Some(store.ready(upload, &self.line.cksum)?);
+        }
+        Ok(())
     }
 }
 
@@ -47,6 +60,16 @@ impl<T> Settled<T> {
     pub(crate) fn map<U>(self, told: impl FnOnce(T) -> U) -> Settled<U> {
         let Self { intent, made, recorded } = self;
         Settled { intent, made: made.map(told), recorded }
+    }
+}
+
+/// What the audit log says of a change that was made here, or refused.
+impl<T> From<&Result<T, CratesError>> for Outcome {
+    fn from(made: &Result<T, CratesError>) -> Self {
+        match made {
+            Ok(_) => Self::Done,
+            Err(refused) => Self::Refused(refused.to_string()),
+        }
     }
 }
 
@@ -76,23 +99,20 @@ impl Store {
         &self,
         signed: &Signed,
         approving: Option<Approving>,
-        NewVersion { line, description, file }: &mut NewVersion,
+        new: &mut NewVersion,
     ) -> Result<Settled<()>, SpendError> {
+        new.make_ready(self)?;
+        let NewVersion { line, description, ready, .. } = new;
         line.pubtime = Some(pubtime(signed.now));
         let line = &*line;
         let (name, version, description) = (line.name.as_str(), line.vers.as_str(), description.as_deref());
-        *file = match file.take() {
-            Some(Sent::Not(upload)) => Some(self.ready(upload, &line.cksum)?),
-            sent => sent,
-        };
-        let may_be_left = file.as_ref().is_some_and(Sent::may_be_left);
         let foreseen = |ahead: &Sql<'_>| {
             owner(ahead, name)?;
             let core = unpublished(ahead, name, version)?;
             search::highest(ahead, &fold(name))?;
             Ok::<_, CratesError>(staged::is_there(ahead, &fold(name), &core)?)
         };
-        let settled = self.settle_at_once(signed, approving, foreseen, |transaction, intent| {
+        let published = self.settle_at_once(signed, approving, foreseen, |transaction, intent| {
             // Who approves for the owner of a crate was made an approver of it.
             let core = match approving.is_some() && staged::is_approver(transaction, name, &intent.user)? {
                 true => unpublished(transaction, name, version)?,
@@ -110,14 +130,10 @@ impl Store {
                 values![&fold(name), version, &core, &line.to_json()],
             )?;
             search::offer_described(transaction, &fold(name), version, description)?;
-            let upload = file.take().expect("whoever has kept it does not try again");
-            Ok(self.keep(transaction, upload, name, version)?)
+            let ready = ready.take().expect("whoever has kept it does not try again");
+            Ok(self.keep(transaction, ready, name, version)?)
         });
-        let is_kept = matches!(settled, Ok(Settled { made: Ok(()), .. }));
-        if may_be_left && !is_kept && !settled.as_ref().is_err_and(SpendError::is_passing) {
-            self.give_up(&line.cksum);
-        }
-        settled
+        Ok(published?.map(|sending| drop(sending.map(Sending::kept))))
     }
 
     /// Yanks or unyanks a version for its owner. If it is so already, that is no error. Refused with [`CratesError::NotFound`],
@@ -183,10 +199,7 @@ impl Store {
                 Err(CratesError::Store(error)) => return Err(error.into()),
                 made => made,
             };
-            let outcome = match &made {
-                Ok(_) => Outcome::Done,
-                Err(refused) => Outcome::Refused(refused.to_string()),
-            };
+            let outcome = Outcome::from(&made);
             let recorded = ledger::conclude(transaction, intent, &outcome, made.is_ok(), intent.time)?;
             Ok(Settled { intent: intent.clone(), made, recorded })
         })

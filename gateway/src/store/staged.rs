@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use tempfile::NamedTempFile;
 
 use super::audit::{self, Kind};
+use super::crate_files::Sending;
 use super::names::{fold, without_build};
 use super::sql::{Row, Sql, values};
 use super::{Store, StoreError, crates, parsed, staging_tokens, time};
@@ -240,28 +241,25 @@ impl Store {
     ) -> Result<Staged, StageError> {
         let checksum = staging.checksum.to_string();
         let sent = self.ready(file, &checksum)?;
-        let may_be_left = sent.may_be_left();
-        let staged = self.write(|transaction| {
+        let (staged, sending) = self.write(|transaction| {
             let by = staging_tokens::find(transaction, by.token, now)?.ok_or(Refusal::StagingToken)?;
             by.may_stage(&staging.name, staging.is_new)?;
             let core = crates::unpublished(transaction, staging.name.as_str(), &staging.version.to_string())?;
             if let Some(known) = bound(transaction, &by, staging, &core)? {
                 let see = "UPDATE staged SET token = ? WHERE id = ?";
                 transaction.run(see, values![&by.token.to_string(), known.id])?;
-                return Ok((known, false));
+                return Ok((known, None));
             }
             has_room(transaction, &by.holder.to_string(), staging.size, limits)?;
             let id = insert(transaction, &by, staging, &core, (now, limits.seconds))?;
-            self.keep_staged(transaction, sent, id)?;
+            let sending = self.keep_staged(transaction, sent, id)?;
             let staged =
                 find(transaction, id)?.ok_or_else(|| StoreError::Damaged(format!("the stage {id}")))?;
             note(transaction, now, "staged", &staged, [("stager", Value::from(by.identity))])?;
-            Ok((staged, true))
-        });
-        if may_be_left && !matches!(staged, Ok((_, true))) {
-            self.give_up(&checksum);
-        }
-        staged.map(|(staged, _)| staged)
+            Ok::<_, StageError>((staged, sending))
+        })?;
+        sending.map(Sending::kept);
+        Ok(staged)
     }
 
     /// All that may yet be published, oldest first.

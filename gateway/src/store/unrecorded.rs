@@ -23,7 +23,7 @@ impl Unrecorded {
 
     /// Writes all of them, and returns the hashes of their intents. They have to be forgotten once that is committed. An intent
     /// that the log has lost has no outcome.
-    pub(super) fn write(&self, transaction: &Sql<'_>, now: Timestamp) -> Result<Vec<Hash>, StoreError> {
+    fn write(&self, transaction: &Sql<'_>, now: Timestamp) -> Result<Vec<Hash>, StoreError> {
         let list = self.list().clone();
         for (intent, outcome) in &list {
             match ledger::answered(transaction, intent, outcome, now) {
@@ -39,7 +39,7 @@ impl Unrecorded {
         Ok(list.into_iter().map(|(intent, _)| intent.hash).collect())
     }
 
-    pub(super) fn forget(&self, written: &[Hash]) {
+    fn forget(&self, written: &[Hash]) {
         self.list().retain(|(intent, _)| !written.contains(&intent.hash));
     }
 

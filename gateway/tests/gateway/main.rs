@@ -35,6 +35,7 @@ mod page;
 mod page_ci;
 mod parsers;
 mod people;
+mod pieces;
 mod places;
 mod policy;
 mod postgres;

@@ -529,6 +529,18 @@ fn a_commit_without_an_answer_is_told_when_a_standby_has_it() {
         publishing.join().unwrap().assert_ok();
     });
     assert_eq!(database.outcomes(), ["done"]);
+    // What no standby has is not told, although the primary has it.
+    standbys("nobody");
+    thread::scope(|scope| {
+        let publishing = scope.spawn(|| fixture.publish(&Upload::new("hello", "2.0.0")));
+        retried_until(|| !waiting("COMMIT").is_empty());
+        cluster.sql("postgres", &format!("SELECT pg_terminate_backend({}, 10000)", waiting("COMMIT")));
+        retried_until(|| publishing.is_finished());
+        assert_eq!(database.outcomes(), ["done", "done"]);
+        publishing.join().unwrap().assert_refused(503, "did not say whether");
+    });
+    standbys("");
+    fixture.publish(&Upload::new("hello", "2.0.0")).assert_refused(409, "already published");
 }
 
 /// It waits for a database that comes up after it.

@@ -41,7 +41,7 @@ const INDEX_FILE: &str = "GET /index/he/ll/hello";
 const LONG: Duration = Duration::from_secs(60);
 
 /// A gateway of this process.
-fn gateway(database: &Database, change: impl FnOnce(&mut Config)) -> Fixture {
+pub(crate) fn gateway(database: &Database, change: impl FnOnce(&mut Config)) -> Fixture {
     Fixture::with(|config| {
         config.store = database.place(OWNER);
         config.url = Some(URL.to_owned());
@@ -79,7 +79,7 @@ fn store(database: &Database) -> Store {
 }
 
 #[track_caller]
-fn is_whole(database: &Database) {
+pub(crate) fn is_whole(database: &Database) {
     let verified = database.run(&["audit", "verify"]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     assert_eq!(database.sql("SELECT count(*) FROM open_intent"), "0");
@@ -128,30 +128,6 @@ fn there_are_connections_for_readers() {
         let changed = changing.into_iter().filter_map(|change| change.join().unwrap().ok());
         assert!(changed.count() >= WRITERS);
     });
-}
-
-/// Two send the same pieces. One of them has found the other's there, and is given up.
-#[test]
-fn an_upload_whose_pieces_another_attempt_took_away_is_sent_again() {
-    let Some(database) = Database::new() else { return };
-    let gateway = gateway(&database, |_| {});
-    let upload = Upload::large("hello", "1.0.0", 400 << 10);
-    let sending = database.hold("INSERT ON piece");
-    thread::scope(|scope| {
-        let publishing = scope.spawn(|| gateway.publish(&upload));
-        database.holds();
-        // Pieces are removed by whoever has the log's end.
-        let removing = database.psql("BEGIN; SELECT layout FROM log_end FOR UPDATE;");
-        drop(sending);
-        while database.sql("SELECT count(*) FROM piece") != "2" {}
-        database.sql("DELETE FROM piece");
-        drop(removing);
-        let answer = publishing.join().unwrap();
-        answer.assert_refused(503, "run the command again");
-        assert!(answer.field("retry-after").is_some());
-    });
-    gateway.publish(&upload).assert_ok();
-    is_whole(&database);
 }
 
 /// While programs of two versions serve the store, one of them makes a change in steps, and its crate's turn is its own meanwhile.
@@ -274,7 +250,7 @@ fn a_version_is_published_by_one_of_them() {
             "round {round}"
         );
     }
-    assert_eq!(database.sql("SELECT count(*) FROM upload"), "0");
+    database.has_nothing_left_over();
     is_whole(&database);
 }
 
@@ -423,29 +399,6 @@ fn a_start_settles_what_nobody_is_at_work_on() {
     drop(gateway(&database, |_| {}));
     assert_eq!(log(&database), ["yank", "yank", "failed", "failed"]);
     assert_eq!(store(&database).open_intents().unwrap(), []);
-}
-
-#[test]
-fn pieces_of_uploads_that_ended_with_their_gateway() {
-    let Some(database) = Database::new() else { return };
-    let one = gateway(&database, |_| {});
-    let upload = Upload::new("hello", "1.0.0");
-    one.publish(&upload).assert_ok();
-    database.sql(&format!(
-        "INSERT INTO piece (cksum, number, bytes) VALUES ('dead', 0, 'x'), ('alive', 0, 'x'), ('both', 0, 'x');
-         INSERT INTO upload SELECT 'alive', epoch FROM gateway;
-         INSERT INTO upload SELECT 'both', epoch FROM gateway;
-         INSERT INTO upload VALUES ('dead', '0'), ('both', '0'), ('{}', '0')",
-        upload.checksum()
-    ));
-    let other = gateway(&database, |_| {});
-    while database.sql("SELECT count(*) FROM upload WHERE epoch = '0'") != "0" {
-        thread::yield_now();
-    }
-    let left =
-        database.sql("SELECT string_agg(cksum, ' ' ORDER BY cksum) FROM piece WHERE length(cksum) < 64");
-    assert_eq!(left, "alive both");
-    assert_eq!(other.get("/api/v1/crates/hello/1.0.0/download").body, upload.file);
 }
 
 /// A registry behind gateways: one of this process, and programs that can be stopped and killed.

@@ -14,12 +14,13 @@ use super::Pieces;
 const PIECE: u64 = 256 << 10;
 
 const NEXT_PIECE: &str = "INSERT INTO piece (cksum, number, bytes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-const FIRST_PIECE: &str =
+/// Somebody who took this gateway for dead may have removed the note with the pieces before.
+const NOTED_PIECE: &str =
     "WITH noted AS (INSERT INTO upload (cksum, epoch) VALUES (?1, ?4) ON CONFLICT DO NOTHING)
      INSERT INTO piece (cksum, number, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 
-/// Writes the pieces of a file, each in a transaction of its own, and with the first that this gateway is sending them.
-/// Returns how many there are.
+/// Writes the pieces of a file, each in a transaction of its own, with a note that this gateway is sending them. Returns how many
+/// there are.
 pub(super) fn send(
     postgres: &Postgres,
     upload: &mut File,
@@ -36,9 +37,9 @@ pub(super) fn send(
             return Ok(number);
         }
         let session = postgres.session()?;
-        match epoch.filter(|_| number == 0) {
+        match epoch {
             Some(epoch) => {
-                session.execute(FIRST_PIECE, values![checksum, number, piece.as_slice(), epoch.as_str()])?
+                session.execute(NOTED_PIECE, values![checksum, number, piece.as_slice(), epoch.as_str()])?
             }
             None => session.execute(NEXT_PIECE, values![checksum, number, piece.as_slice()])?,
         };

@@ -5,23 +5,30 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::super::crate_files::Sent;
+use super::super::crate_files::{Sending, Sent};
 use super::super::files::{self, STAGED};
 use super::super::sql::{Engine, Sql, values};
 use super::super::{Store, StoreError, crate_files, gateways};
 use super::Staged;
 
 impl Store {
-    /// Makes an upload the file of a staged version, in the transaction that makes its row.
-    pub(super) fn keep_staged(&self, transaction: &Sql<'_>, upload: Sent, id: i64) -> Result<(), StoreError> {
+    /// Makes an upload the file of a staged version, in the transaction that makes its row. What was sent before is kept if that is
+    /// committed.
+    pub(super) fn keep_staged(
+        &self,
+        transaction: &Sql<'_>,
+        upload: Sent,
+        id: i64,
+    ) -> Result<Option<Sending>, StoreError> {
         match upload {
-            Sent::Not(upload) => files::place(upload, &self.staged_file(id)),
-            Sent::Pieces { checksum, unsent: Some(piece), .. } => {
-                crate_files::write(transaction, &checksum, &piece)
+            Sent::Not(upload) => files::place(upload, &self.staged_file(id)).map(|()| None),
+            Sent::Unsent { checksum, piece } => {
+                crate_files::write(transaction, &checksum, &piece).map(|()| None)
             }
-            Sent::Pieces { checksum, pieces, unsent: None } => {
-                crate_files::are_there(transaction, &checksum, pieces)?;
-                self.end_upload(transaction, &checksum)
+            Sent::Pieces { pieces, sending } => {
+                crate_files::are_there(transaction, sending.checksum(), pieces)?;
+                self.end_upload(transaction, sending.checksum())?;
+                Ok(Some(sending))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use registry_gateway::config::PostgresConfig;
 use registry_gateway::store::{Store, StoreError};
@@ -100,6 +101,17 @@ impl Database {
         );
         drop(holder);
         self.sql(&format!("DROP TRIGGER wait ON {table}"));
+    }
+
+    /// Waits until no piece is there that belongs to nothing. A gateway looks for those that it has left, and once a minute if that fails.
+    #[track_caller]
+    pub(crate) fn has_nothing_left_over(&self) {
+        let left = "SELECT (SELECT count(*) FROM upload)
+             + (SELECT count(*) FROM piece WHERE cksum NOT IN (SELECT cksum FROM file))";
+        let until = Instant::now() + Duration::from_secs(90);
+        while self.sql(left) != "0" {
+            assert!(Instant::now() < until, "{}", self.sql("SELECT * FROM upload"));
+        }
     }
 
     /// Makes a role that may log in, unless another test has.

@@ -204,6 +204,7 @@ impl From<EnrollError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::PiecesGone => Self::Change(ChangeError::PiecesGone),
             error if error.is_in_doubt() => Self::InDoubt(error),
             error if error.is_passing() => Self::Unavailable(error),
             error @ StoreError::Newer { .. } => Self::Outdated(error),

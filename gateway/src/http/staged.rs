@@ -19,7 +19,7 @@ use super::{App, Failure, blocking, json};
 use crate::changes::Change;
 use crate::keys::User;
 use crate::policy::{self, Operation};
-use crate::staging;
+use crate::staging::{self, KeptError};
 use crate::store::{Approving, Given, Rejection, Seen, Staged, StoreError};
 
 /// The longest reason of a rejection, in bytes.
@@ -118,7 +118,12 @@ pub(super) async fn approve(
         let staged = asked.store.approvable(approving, &by, signed.now)?;
         let (name, version) = (staged.name.as_str(), staged.version.to_string());
         policy::upload_is_signed(&signed.mutation, name, &version, staged.checksum)?;
-        let publication = staging::publication(&asked.store, &staged, &asked.rules.url)?;
+        let publication = staging::publication(&asked.store, &staged, &asked.rules.url);
+        if let Err(KeptError::Another(_)) = publication {
+            // Whoever has rejected it meanwhile has taken the file away.
+            asked.store.approvable(approving, &by, asked.store.now())?;
+        }
+        let publication = publication?;
         signed.now = asked.store.now();
         match asked.store.approve_in_part(&signed, approving)? {
             true => Ok::<_, Failure>((signed, None)),

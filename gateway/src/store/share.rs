@@ -19,6 +19,9 @@ use crate::policy::{LONGEST_SKEW, LONGEST_WINDOW};
 /// How long the longest rows are kept, in milliseconds. In this time a full account becomes empty.
 const KEPT: i64 = (LONGEST_WINDOW.as_millis() + LONGEST_SKEW.as_millis()) as i64;
 
+/// How long one of two requests at the same time may wait while the other is counted, in milliseconds.
+const TOGETHER: i64 = 60_000;
+
 /// What was in a user's account, and when, in Unix milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
@@ -54,6 +57,8 @@ pub(super) fn take(
 ) -> Result<Option<Duration>, StoreError> {
     let now = now.as_millisecond();
     let Account { owed, at } = account.unwrap_or(Account { owed: 0, at: now });
+    // Of two at the same time, the one that is counted first may have come last.
+    let now = if at - now < TOGETHER { now.max(at) } else { now };
     // A clock that is put back takes nothing away, and adds nothing.
     let left = owed.saturating_sub(now.saturating_sub(at).max(0)).max(0);
     let owed = left.saturating_add((KEPT / most).saturating_mul(i64::try_from(rows).unwrap_or(i64::MAX)));
@@ -77,8 +82,8 @@ mod tests {
     fn an_account_is_full_and_empties_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let [alice, bob]: [User; 2] = ["alice", "bob"].map(|name| name.parse().unwrap());
-        for user in [&alice, &bob] {
+        let [alice, bob, carol]: [User; 3] = ["alice", "bob", "carol"].map(|name| name.parse().unwrap());
+        for user in [&alice, &bob, &carol] {
             store.add_user(user, false, Timestamp::UNIX_EPOCH).unwrap();
         }
         let spend = |user: &User, rows: usize, second: i64| {
@@ -110,5 +115,10 @@ mod tests {
         assert_eq!(spend(&bob, 1, i64::from(i32::MAX)), None);
         assert_eq!(spend(&bob, 9, 0), None, "the clock is put back, and only what was spent counts");
         assert_eq!(spend(&bob, 1, 0), Some(each));
+        // The time between two that are counted in the other order takes away once.
+        assert_eq!(spend(&carol, 1, 1_000), None);
+        assert_eq!(spend(&carol, 1, 970), None);
+        assert_eq!(spend(&carol, 8, 1_000), None);
+        assert_eq!(spend(&carol, 1, 1_000), Some(each));
     }
 }

@@ -186,8 +186,12 @@ pub(super) fn unpublished(sql: &Sql<'_>, name: &str, version: &str) -> Result<St
 
 /// Whether a version is in the built-in registry, or on record as published at the one behind.
 pub(super) fn is_published(sql: &Sql<'_>, name: &str, version: &str, core: &str) -> Result<bool, StoreError> {
-    Ok(version_by_core(sql, name, core)?.is_some()
-        || sql.exists("SELECT 1 FROM published WHERE name = ? AND version = ?", values![name, version])?)
+    Ok(version_by_core(sql, name, core)?.is_some() || is_on_record(sql, name, version)?)
+}
+
+/// Whether a publish of this version is on record.
+pub(super) fn is_on_record(sql: &Sql<'_>, name: &str, version: &str) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM published WHERE name = ? AND version = ?", values![name, version])
 }
 
 pub(super) fn yankable(

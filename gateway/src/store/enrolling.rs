@@ -178,10 +178,8 @@ fn use_nonce(
     let (nonce, kept_until) = &enrolling.nonce;
     let nonce = serde_json::json!(["enroll", nonce]).to_string();
     // It may have been used and be forgotten, if the clock was ahead and is put back.
-    if kept_until.as_second() < spent::forgotten_until(transaction)? {
-        return Err(EnrollmentError::NonceUsed.into());
-    }
-    if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![&nonce])? {
+    let is_forgotten = kept_until.as_second() < spent::forgotten_until(transaction)?;
+    if is_forgotten || spent::is_spent(transaction, &nonce)? {
         return Err(EnrollmentError::NonceUsed.into());
     }
     let account = Account::of(transaction, user)?;

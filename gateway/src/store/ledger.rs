@@ -392,8 +392,7 @@ fn last_outcome(sql: &Sql<'_>, intent: &Intent) -> Result<(Outcome, Point), Stor
 /// Whether a publish of the same version is on record.
 fn is_published(sql: &Sql<'_>, mutation: &Mutation) -> Result<bool, StoreError> {
     let Mutation::Publish { name, version, .. } = mutation else { return Ok(false) };
-    let known = "SELECT 1 FROM published WHERE name = ? AND version = ?";
-    sql.exists(known, values![name.as_str(), &version.to_string()])
+    crates::is_on_record(sql, name.as_str(), &version.to_string())
 }
 
 /// Whether a version with this checksum was published in this store.

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use super::intent::Intent;
 use super::ledger::{self, Outcome};
-use super::sql::{Sql, values};
-use super::{Keeper, Store, StoreError, audit, gateways};
+use super::sql::values;
+use super::{Keeper, Store, StoreError, audit, crates, gateways};
 
 /// The recorded reason of a change that an administrator says was not made.
 const DECIDED: &str = "an administrator decided that it was not made";
@@ -130,7 +130,7 @@ impl Store {
 
     /// Whether a publish of this version is on record.
     pub(crate) fn is_published(&self, name: &str, version: &str) -> Result<bool, StoreError> {
-        is_published(&self.reader()?, name, version)
+        crates::is_on_record(&self.reader()?, name, version)
     }
 
     /// Settles an open change as an administrator says, and logs that they said so. A gateway may serve the store meanwhile.
@@ -161,7 +161,7 @@ impl Store {
             }
             if decision == Decision::Done
                 && let Mutation::Publish { name, version, .. } = &intent.mutation
-                && is_published(transaction, name.as_str(), &version.to_string())?
+                && crates::is_on_record(transaction, name.as_str(), &version.to_string())?
             {
                 return Err(DecisionError::Published { change: intent.to_string(), seq });
             }
@@ -172,8 +172,4 @@ impl Store {
         })?;
         Ok(intent)
     }
-}
-
-fn is_published(sql: &Sql<'_>, name: &str, version: &str) -> Result<bool, StoreError> {
-    sql.exists("SELECT 1 FROM published WHERE name = ? AND version = ?", values![name, version])
 }

@@ -213,7 +213,8 @@ pub(super) fn must_be_unspent(
     if is_spent(sql, single_use_key)? { Err(Refusal::Replayed(kind).into()) } else { Ok(()) }
 }
 
-fn is_spent(sql: &Sql<'_>, key: &str) -> Result<bool, StoreError> {
+/// Whether something is remembered as used, by its single-use key.
+pub(super) fn is_spent(sql: &Sql<'_>, key: &str) -> Result<bool, StoreError> {
     sql.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![key])
 }
 

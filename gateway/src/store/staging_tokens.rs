@@ -167,13 +167,8 @@ fn use_once(
     user: &User,
     now: Timestamp,
 ) -> Result<(), SpendError> {
-    if exchange.kept_until.as_second() < spent::forgotten_until(transaction)? {
-        return Err(Refusal::Forgotten.into());
-    }
     let key = &exchange.single_use_key;
-    if transaction.exists("SELECT 1 FROM spent WHERE single_use_key = ?", values![key])? {
-        return Err(Refusal::Replayed(exchange.kind).into());
-    }
+    spent::must_be_unspent(transaction, (key, exchange.kind), exchange.kept_until)?;
     let account = Account::of(transaction, user)?;
     let kept = (exchange.kept_until, now);
     spent::remember(transaction, (user, account), std::slice::from_ref(key), kept, MOST)

@@ -33,8 +33,9 @@ impl LeftOpen {
         self.is_left.notified().await;
     }
 
-    pub(super) fn remove(&self, intent: &Intent) {
-        self.list().remove(&place(intent));
+    /// Returns whether it was there.
+    pub(super) fn remove(&self, intent: &Intent) -> bool {
+        self.list().remove(&place(intent)).is_some()
     }
 
     pub(super) fn has(&self, intent: &Intent) -> bool {

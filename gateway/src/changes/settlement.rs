@@ -100,7 +100,9 @@ impl Changes {
             settled.push(intent);
         }
         self.store.record_known(now)?;
-        settled.iter().for_each(|intent| self.left_open.remove(intent));
+        for intent in &settled {
+            self.left_open.remove(intent);
+        }
         Ok(())
     }
 
@@ -166,13 +168,18 @@ impl Changes {
         let intents = blocking(move || {
             changes.store.record_known(changes.store.now())?;
             changes.store.bury()?;
-            changes.store.remove_leftovers()?;
+            if let Err(error) = changes.store.remove_leftovers() {
+                tracing::warn!(
+                    error = escaped(&with_causes(&error)),
+                    "pieces that were sent in vain are not removed yet"
+                );
+            }
             changes.store.open_changes()
         });
         let Ok(open) = intents.await else { return Ok(Vec::new()) };
         let open = open?;
         let mut crates = BTreeMap::<_, Vec<_>>::new();
-        // A change that is made in one transaction has no open intent, whatever came of it.
+        // A change that is made in one transaction has no open intent, whatever came of it; others may have settled the rest.
         for intent in self.left_open.all() {
             if !open.iter().any(|open| open.intent == intent) {
                 crates.entry(intent.mutation.name().as_str().to_owned()).or_default().push(intent);
@@ -291,8 +298,9 @@ impl Changes {
             let store = self.store.clone();
             let is_open = blocking(move || store.is_left_in_doubt(&asked)).await;
             if !is_open.unwrap_or_else(Panicked::resume)? {
-                self.left_open.remove(&intent);
-                self.tell_recorded(intent).await;
+                if self.left_open.remove(&intent) {
+                    self.tell(intent).await;
+                }
                 continue;
             }
             let asked = timeout_at(until, self.found_out(&intent)).await;
@@ -309,13 +317,15 @@ impl Changes {
     }
 
     /// Logs what came of a change that was left open and is not any more.
-    async fn tell_recorded(&self, intent: Intent) {
+    async fn tell(&self, intent: Intent) {
         let asked = intent.clone();
         match self.store.asked(move |store| store.outcome(&asked)).await {
-            Ok(Some((outcome, _))) => tracing::info!(change = %intent, ?outcome, "settled"),
-            Err(StoreError::IntentLost(_)) => {
-                tracing::info!(change = %intent, "not committed: it was not made, and its token is not spent");
-            }
+            Ok(Some((outcome, _))) => self.note(&intent, &outcome),
+            Err(StoreError::IntentLost(_)) => tracing::warn!(
+                change = %intent,
+                user = %intent.user,
+                "it is not in the audit log: it was not committed, or a restore has taken it away"
+            ),
             // It is looked for in the log when somebody asks.
             Ok(None) | Err(_) => {}
         }

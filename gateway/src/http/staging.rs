@@ -161,7 +161,7 @@ pub(super) async fn stage(
     let staging = Staging { name, version, checksum, size: length, line, is_new };
     let (asked, rules) = (app.clone(), app.staging);
     let (staged, deciders) = blocking(move || {
-        let staged = asked.store.stage(&stager, &staging, file, rules.limits, asked.store.now())?;
+        let staged = asked.store.stage(&stager, &staging, file, rules.limits)?;
         let deciders = asked.store.deciders(staged.name.as_str(), rules.approval)?;
         Ok::<_, Failure>((staged, deciders))
     })

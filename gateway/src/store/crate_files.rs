@@ -57,7 +57,7 @@ impl Store {
         self.sent(upload, checksum)
     }
 
-    /// Brings an upload to where the database is, if that takes time that others need not wait for.
+    /// Brings an upload to disk, or to where the database is: that takes time that others need not wait for.
     pub(super) fn sent(&self, mut upload: NamedTempFile, checksum: &str) -> Result<Sent, StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => {
@@ -65,8 +65,9 @@ impl Store {
                 Ok(Sent::Not(upload))
             }
             Engine::Postgres(postgres) => {
-                let sending = self.sending(checksum);
-                let pieces = postgres::send(postgres, upload.as_file_mut(), checksum, self.epoch().as_ref())?;
+                let mut sending = self.sending(checksum);
+                let epoch = self.epoch();
+                let pieces = postgres::send(postgres, upload.as_file_mut(), &mut sending, epoch.as_ref())?;
                 Ok(Sent::Pieces { pieces, sending })
             }
         }

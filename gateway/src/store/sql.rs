@@ -51,6 +51,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether what failed so may be carried out nevertheless, because the database did not answer.
+    pub(super) fn leaves_open(&self) -> bool {
+        matches!(self, Self::Postgres(error) if postgres::leaves_open(error))
+    }
+
     /// What to do next, where that is known.
     pub(super) fn hint(&self) -> Option<String> {
         match self {

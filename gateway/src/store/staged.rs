@@ -237,10 +237,9 @@ impl Store {
         staging: &Staging,
         file: NamedTempFile,
         limits: StagingLimits,
-        now: Timestamp,
     ) -> Result<Staged, StageError> {
-        let checksum = staging.checksum.to_string();
-        let sent = self.ready(file, &checksum)?;
+        let sent = self.ready(file, &staging.checksum.to_string())?;
+        let now = self.now();
         let (staged, sending) = self.write(|transaction| {
             let by = staging_tokens::find(transaction, by.token, now)?.ok_or(Refusal::StagingToken)?;
             by.may_stage(&staging.name, staging.is_new)?;

@@ -19,12 +19,15 @@ fn pieces_of_an_upload_that_failed_are_removed() {
         let upload = Upload::large("hello", version, 400 << 10);
         database.sql("ALTER TABLE piece ADD CONSTRAINT room CHECK (number = 0) NOT VALID");
         let send = || if is_staged { gateway.put_new(&job, &upload) } else { gateway.publish(&upload) };
+        // Nothing is removed while somebody has the log's end.
+        let holder = database.psql("BEGIN; SELECT layout FROM log_end FOR UPDATE;");
         let answer = send();
         assert_eq!(answer.status, 500, "{}", answer.text());
         assert_eq!(
             database.sql(&format!("SELECT count(*) FROM piece WHERE cksum = '{}'", upload.checksum())),
             "1"
         );
+        drop(holder);
         database.has_nothing_left_over();
         database.sql("ALTER TABLE piece DROP CONSTRAINT room");
         send().assert_ok();
@@ -37,22 +40,29 @@ fn pieces_of_an_upload_that_failed_are_removed() {
 fn an_upload_whose_pieces_another_attempt_took_away_is_sent_again() {
     let Some(database) = Database::new() else { return };
     let gateway = gateway(&database, |_| {});
-    let upload = Upload::large("hello", "1.0.0", 400 << 10);
-    let sending = database.hold("INSERT ON piece");
-    thread::scope(|scope| {
-        let publishing = scope.spawn(|| gateway.publish(&upload));
-        database.holds();
-        // Pieces are removed by whoever has the log's end.
-        let removing = database.psql("BEGIN; SELECT layout FROM log_end FOR UPDATE;");
-        drop(sending);
-        while database.sql("SELECT count(*) FROM piece") != "2" {}
-        database.sql("DELETE FROM piece");
-        drop(removing);
-        let answer = publishing.join().unwrap();
-        answer.assert_refused(503, "run the command again");
-        assert!(answer.field("retry-after").is_some());
-    });
-    gateway.publish(&upload).assert_ok();
+    let machine = Machine::new(&gateway, 9, &["hello"]);
+    let job = gateway.job(&machine);
+    for (version, is_staged) in [("1.0.0", false), ("1.1.0", true)] {
+        let upload = Upload::large("hello", version, 400 << 10);
+        let send = || if is_staged { gateway.put_new(&job, &upload) } else { gateway.publish(&upload) };
+        let sent = format!("SELECT count(*) FROM piece WHERE cksum = '{}'", upload.checksum());
+        let sending = database.hold("INSERT ON piece");
+        thread::scope(|scope| {
+            let publishing = scope.spawn(send);
+            database.holds();
+            // Pieces are removed by whoever has the log's end.
+            let removing = database.psql("BEGIN; SELECT layout FROM log_end FOR UPDATE;");
+            drop(sending);
+            while database.sql(&sent) != "2" {}
+            database.sql(&format!("DELETE FROM piece WHERE cksum = '{}'", upload.checksum()));
+            drop(removing);
+            let answer = publishing.join().unwrap();
+            answer.assert_refused(503, "another attempt with the same file was given up");
+            assert!(answer.field("retry-after").is_some());
+        });
+        database.sql("DROP TRIGGER wait ON piece");
+        send().assert_ok();
+    }
     database.has_nothing_left_over();
     is_whole(&database);
 }

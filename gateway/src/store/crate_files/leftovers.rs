@@ -1,7 +1,7 @@
 //! Pieces that were sent to a PostgreSQL in vain: an upload failed, was refused, or nobody heard what came of it. They are removed
-//! when the database can be asked, by the gateway that has sent them, or when it has ended.
+//! when the database can be asked, by the gateway that has sent them; or, once that has ended, by any other.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,12 @@ use tokio::sync::Notify;
 use super::super::sql::Sql;
 use super::super::{Store, StoreError, gateways};
 
-/// The checksums of such files.
+/// Such files.
 #[derive(Debug, Default)]
 pub(in super::super) struct Leftovers {
-    checksums: Mutex<BTreeSet<String>>,
-    /// Whoever sends the same file again waits until it is removed.
+    /// By checksum, how often. An entry stays until its removal is over.
+    files: Mutex<BTreeMap<String, u64>>,
+    /// Whoever sends one of them again waits until it is removed.
     removal: Mutex<()>,
     are_there: Notify,
 }
@@ -36,12 +37,17 @@ impl Sending {
         self.leftovers = None;
         mem::take(&mut self.checksum)
     }
+
+    /// A piece that was not answered may yet arrive. The note that it is sent has to be there until this gateway has ended.
+    pub(super) fn may_arrive(&mut self) {
+        self.leftovers = None;
+    }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
         if let Some(leftovers) = &self.leftovers {
-            lock(&leftovers.checksums).insert(mem::take(&mut self.checksum));
+            *lock(&leftovers.files).entry(mem::take(&mut self.checksum)).or_default() += 1;
             leftovers.are_there.notify_one();
         }
     }
@@ -50,8 +56,11 @@ impl Drop for Sending {
 impl Store {
     /// The pieces of a file will be sent.
     pub(super) fn sending(&self, checksum: &str) -> Sending {
-        let _removal = lock(&self.leftovers.removal);
-        lock(&self.leftovers.checksums).remove(checksum);
+        let is_left_over = lock(&self.leftovers.files).contains_key(checksum);
+        if is_left_over {
+            let _removal = lock(&self.leftovers.removal);
+            lock(&self.leftovers.files).remove(checksum);
+        }
         Sending { checksum: checksum.to_owned(), leftovers: Some(self.leftovers.clone()) }
     }
 
@@ -60,18 +69,20 @@ impl Store {
         self.leftovers.are_there.notified().await;
     }
 
-    /// Removes what was sent in vain, unless it is another version's file too. A commit of which nobody heard has ended before.
+    /// Removes what was sent in vain, unless it is another version's file too. A transaction that was to keep it has ended before.
     ///
     /// # Errors
     /// [`StoreError::Database`]; it is tried again then.
     pub(crate) fn remove_leftovers(&self) -> Result<(), StoreError> {
         let _removal = lock(&self.leftovers.removal);
-        let checksums = lock(&self.leftovers.checksums).clone();
-        if checksums.is_empty() {
+        let files = lock(&self.leftovers.files).clone();
+        if files.is_empty() {
             return Ok(());
         }
-        self.write(|transaction| checksums.iter().try_for_each(|one| self.end_upload(transaction, one)))?;
-        lock(&self.leftovers.checksums).retain(|one| !checksums.contains(one));
+        self.write(|transaction| {
+            files.keys().try_for_each(|checksum| self.end_upload(transaction, checksum))
+        })?;
+        lock(&self.leftovers.files).retain(|checksum, times| files.get(checksum) != Some(times));
         Ok(())
     }
 

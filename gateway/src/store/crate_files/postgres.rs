@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::gateways::Epoch;
 use super::super::sql::{Postgres, Row, Sql, values};
 use super::super::{Store, StoreError, files};
-use super::Pieces;
+use super::{Pieces, Sending};
 
 /// The length of a piece in bytes. The last one of a file is shorter.
 const PIECE: u64 = 256 << 10;
@@ -24,9 +24,11 @@ const NOTED_PIECE: &str =
 pub(super) fn send(
     postgres: &Postgres,
     upload: &mut File,
-    checksum: &str,
+    sending: &mut Sending,
     epoch: Option<&Epoch>,
 ) -> Result<i64, StoreError> {
+    let checksum = sending.checksum().to_owned();
+    let checksum = checksum.as_str();
     let failed = |error: io::Error| files::at(checksum.as_ref())(error);
     upload.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut piece = Vec::new();
@@ -37,12 +39,18 @@ pub(super) fn send(
             return Ok(number);
         }
         let session = postgres.session()?;
-        match epoch {
+        let sent = match epoch {
             Some(epoch) => {
-                session.execute(NOTED_PIECE, values![checksum, number, piece.as_slice(), epoch.as_str()])?
+                session.execute(NOTED_PIECE, values![checksum, number, piece.as_slice(), epoch.as_str()])
             }
-            None => session.execute(NEXT_PIECE, values![checksum, number, piece.as_slice()])?,
+            None => session.execute(NEXT_PIECE, values![checksum, number, piece.as_slice()]),
         };
+        if let Err(StoreError::Database(error)) = &sent
+            && error.leaves_open()
+        {
+            sending.may_arrive();
+        }
+        sent?;
     }
     Ok(0)
 }

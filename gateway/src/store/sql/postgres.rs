@@ -25,6 +25,7 @@ use crate::store::seen::Seen;
 use crate::store::{LastSeen, StoreError, parsed};
 use crate::store_place::PostgresUrl;
 use ahead::Ahead;
+pub(super) use attempt::leaves_open;
 use attempt::{Attempt, COMMIT};
 use dialect::Translations;
 use later::Later;
@@ -137,7 +138,7 @@ impl Postgres {
         let seen = session.appended();
         match session.commit() {
             Ok(()) => {}
-            Err(StoreError::Database(EngineError::Postgres(error))) if attempt::leaves_open(&error) => {
+            Err(StoreError::Database(EngineError::Postgres(error))) if leaves_open(&error) => {
                 tracing::warn!(%error, "a COMMIT was not answered; asking for its outcome");
                 match attempt.is_committed(&self.reached) {
                     Ok(true) => {}

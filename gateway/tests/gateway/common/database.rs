@@ -107,7 +107,7 @@ impl Database {
     #[track_caller]
     pub(crate) fn has_nothing_left_over(&self) {
         let left = "SELECT (SELECT count(*) FROM upload)
-             + (SELECT count(*) FROM piece WHERE cksum NOT IN (SELECT cksum FROM file))";
+             + (SELECT count(*) FROM piece WHERE cksum NOT IN (SELECT cksum FROM file UNION SELECT cksum FROM staged))";
         let until = Instant::now() + Duration::from_secs(90);
         while self.sql(left) != "0" {
             assert!(Instant::now() < until, "{}", self.sql("SELECT * FROM upload"));

@@ -80,8 +80,8 @@ impl Attempt {
     }
 }
 
-/// Whether a transaction may be committed although its COMMIT failed so. The server's own refusal says that it is not.
-pub(super) fn leaves_open(error: &PostgresError) -> bool {
+/// Whether a statement may be committed although it, or its COMMIT, failed so. The server's own refusal says that it is not.
+pub(in super::super) fn leaves_open(error: &PostgresError) -> bool {
     match error {
         PostgresError::Failed(error) => {
             error.as_db_error().is_none_or(|error| error.parsed_severity() != Some(Severity::Error))
